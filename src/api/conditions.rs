@@ -1,0 +1,137 @@
+//! The words in which Pollinator reports: reasons, and problems sorted by what happens next.
+
+use std::time::Duration;
+
+/// What happens after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reaction {
+    /// Only a person can mend it. Polling goes on slowly, or waits for a change of the manifest or Secret.
+    Human,
+    /// The other side asked for patience: wait as long as it said.
+    Throttled,
+    /// It may pass by itself: try again with back-off.
+    Transient,
+}
+
+/// Machine-readable cause in a condition, a closed set. The name of the variant is the reason as users see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    // Ready
+    /// Everything works.
+    Polling,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// The first poll has not ended yet.
+    Starting,
+    // the manifest
+    /// The plan cannot be made from spec and connector.
+    InvalidSpec,
+    /// `spec.connector` names nothing that exists.
+    ConnectorNotFound,
+    // credentials
+    /// A referenced Secret does not exist.
+    SecretNotFound,
+    /// A referenced Secret lacks a key.
+    SecretKeyMissing,
+    /// A Secret's value cannot be used.
+    SecretInvalid,
+    /// The provider answered 401.
+    Unauthorized,
+    /// The provider answered 403.
+    Forbidden,
+    // asking
+    /// The address is not allowed by the egress policy.
+    EgressDenied,
+    /// No answer: DNS, connect, reset.
+    ProviderUnreachable,
+    /// No answer in time.
+    ProviderTimeout,
+    /// TLS could not be agreed on or verified.
+    TlsError,
+    /// The provider answered 404 or 410 for the list.
+    NotFound,
+    /// The provider answered 429, or 503 with `Retry-After`.
+    RateLimited,
+    /// The provider answered 5xx.
+    ProviderError,
+    /// The provider answered another status outside 2xx.
+    UnexpectedStatus,
+    /// The provider answered with a redirect that is not followed.
+    RedirectRefused,
+    /// Body, headers, a record or the whole walk exceed their bound.
+    ResponseTooLarge,
+    /// The body is not the JSON that the plan expects.
+    InvalidResponse,
+    /// No array of records was found; `recordsPath` is needed or wrong.
+    RecordsNotFound,
+    /// A next link, token or page came twice, or there were too many pages.
+    PaginationLoop,
+    /// A next link leads to another origin.
+    CrossOriginNextLink,
+    /// The data changed so fast while being read that the walk could not be confirmed.
+    WalkUnsettled,
+    // records
+    /// Records without the id field.
+    MissingId,
+    /// Records whose date could not be read.
+    InvalidDate,
+    /// The list is not in the declared order.
+    UnorderedResource,
+    // delivering
+    /// The callback accepts events.
+    Delivering,
+    /// The last five distinct objects all failed.
+    CallbackDown,
+    /// The callback answered 401 or 403.
+    CallbackUnauthorized,
+    /// The callback answered 410.
+    CallbackGone,
+    /// Single events are waiting for their next try.
+    Retrying,
+    /// Events are parked.
+    EventsParked,
+    /// The bound of set-aside and parked events is reached.
+    ParkedFull,
+    // state
+    /// State could not be read or written.
+    StateUnavailable,
+    /// A defect of Pollinator.
+    InternalError,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// A failure as a user sees it: one stable sentence that names field, cause and fix. Never a secret, a body, an id or a time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {message}")]
+pub struct Problem {
+    /// What happens next.
+    pub reaction: Reaction,
+    /// Closed-set cause.
+    pub reason: Reason,
+    /// Field, cause and fix in one sentence.
+    pub message: String,
+    /// How long the other side asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem that only a person can mend.
+    pub fn human(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reaction: Reaction::Human, reason, message: message.into(), retry_after: None }
+    }
+
+    /// A problem that may pass by itself.
+    pub fn transient(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reaction: Reaction::Transient, reason, message: message.into(), retry_after: None }
+    }
+
+    /// A request to wait.
+    pub fn throttled(reason: Reason, message: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self { reaction: Reaction::Throttled, reason, message: message.into(), retry_after }
+    }
+}

@@ -1,0 +1,3 @@
+//! What users declare and what they read back: types and words, no I/O.
+
+pub mod conditions;

@@ -1,0 +1,69 @@
+//! The one way out: every socket to a provider, a next link or a callback is opened here, behind the address guard, with
+//! deadlines and bounds.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use url::Url;
+
+/// One request, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method.
+    pub method: Method,
+    /// Absolute http or https URL.
+    pub url: Url,
+    /// All headers but Host, Content-Length and Accept-Encoding.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Option<Bytes>,
+    /// Which redirects are followed.
+    pub redirects: Redirects,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Which redirects are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirects {
+    /// None: a 3xx is an answer like any other.
+    Never,
+    /// So many, and only to the same scheme, host and port.
+    WithinOrigin(u8),
+}
+
+/// Bounds of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the body after inflating.
+    pub body: usize,
+    /// What happens to a body above its bound.
+    pub overflow: Overflow,
+    /// From the start to the response head.
+    pub first_byte: Duration,
+    /// From the start to the last byte.
+    pub total: Duration,
+}
+
+/// What happens to a body above its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The request fails with [`EgressError::TooLarge`].
+    Refuse,
+    /// The rest is not read and the connection is closed; the status counts (answers of callbacks).
+    Discard,
+}
+
+/// An answer whose body was read within its bounds.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Inflated body.
+    pub body: Bytes,
+    /// The URL that answered, after redirects.
+    pub url: Url,
+}

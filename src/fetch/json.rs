@@ -1,0 +1,84 @@
+//! Reading JSON by its bytes: values are handed on as they were sent, so that no number passes through floating point.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The member `key` of the object `json`; of repeated keys the last.
+pub fn member<'a>(json: &'a str, key: &str) -> Option<&'a str> {
+    struct Member<'k>(&'k str);
+    impl<'de> Visitor<'de> for Member<'_> {
+        type Value = Option<&'de RawValue>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(hit) = map.next_key_seed(Is(self.0))? {
+                if hit {
+                    found = Some(map.next_value()?);
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+    let mut de = serde_json::Deserializer::from_str(json);
+    de.deserialize_map(Member(key)).ok()?.map(RawValue::get)
+}
+
+/// The element `index` of the array `json`.
+pub fn element(json: &str, index: usize) -> Option<&str> {
+    struct Element(usize);
+    impl<'de> Visitor<'de> for Element {
+        type Value = Option<&'de RawValue>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            for _ in 0..self.0 {
+                if seq.next_element::<IgnoredAny>()?.is_none() {
+                    return Ok(None);
+                }
+            }
+            let found = seq.next_element()?;
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(found)
+        }
+    }
+    let mut de = serde_json::Deserializer::from_str(json);
+    de.deserialize_seq(Element(index)).ok()?.map(RawValue::get)
+}
+
+/// A scalar as the text that was sent: strings unescaped, numbers and booleans digit by digit. `None` for null, arrays and objects.
+pub fn scalar_text(json: &str) -> Option<Cow<'_, str>> {
+    match json.as_bytes().first()? {
+        b'"' => {
+            let inner = json.get(1..json.len().checked_sub(1)?)?;
+            if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+        }
+        b'{' | b'[' | b'n' => None,
+        _ => Some(Cow::Borrowed(json)),
+    }
+}
+
+/// Compares a key without keeping it.
+struct Is<'k>(&'k str);
+impl<'de> DeserializeSeed<'de> for Is<'_> {
+    type Value = bool;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<bool, D::Error> {
+        d.deserialize_str(self)
+    }
+}
+impl Visitor<'_> for Is<'_> {
+    type Value = bool;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
+        Ok(key == self.0)
+    }
+}

@@ -1,0 +1,3 @@
+//! Plan + cursor → requests → pages → records.
+
+pub mod json;

@@ -1,0 +1,34 @@
+//! Pollinator visits REST APIs that cannot call you, notices which records were created, updated or deleted, and carries each
+//! change, signed and at least once, to a callback URL.
+//!
+//! The flow, told once; the modules below stand in its order:
+//!
+//! 1. A user declares a `ConnectorInstance` ([`api`]), perhaps on top of a `Connector` ([`catalog`]).
+//! 2. [`plan`] turns the two into a `PollPlan`, or into a reason that a person can act on.
+//! 3. When a resource is due, [`poll`] runs one cycle: [`fetch`] asks the provider page by page through the one HTTP client in
+//!    [`egress`], with the credentials that [`auth`] prepared.
+//! 4. [`detect`] compares the records with the resource's state and yields changes.
+//! 5. [`deliver`] sends every change to the callback and says of each: accepted, try again at, or set aside.
+//! 6. Only then [`state`] commits the cursor. A crash before that repeats events with the same ids and loses none.
+//!
+//! [`local`] runs this from a folder of manifests; [`receive`] and [`demo`] are the other two ends of the wire, for trying it out.
+
+pub mod api;
+// pub mod catalog;
+pub mod plan;
+
+pub mod egress;
+// pub mod auth;
+pub mod fetch;
+// pub mod detect;
+// pub mod deliver;
+// pub mod state;
+// pub mod poll;
+
+// pub mod local;
+// pub mod observe;
+
+// pub mod demo;
+// pub mod receive;
+
+// pub mod cli;

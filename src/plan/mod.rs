@@ -1,0 +1,303 @@
+//! Spec + connector → [`PollPlan`], or a reason that a person can act on. Pure.
+//!
+//! A plan is all that the later steps need; nothing behind this point reads a manifest.
+
+pub mod date_format;
+pub mod field_path;
+pub mod template;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::HeaderName;
+use url::Url;
+
+use date_format::DateFormat;
+use field_path::FieldPath;
+use template::Template;
+
+/// Everything needed to poll one instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PollPlan {
+    /// Namespace of the instance.
+    pub namespace: Arc<str>,
+    /// Name of the instance.
+    pub name: Arc<str>,
+    /// Catalogue key, if a connector was named.
+    pub connector: Option<Arc<str>>,
+    /// Copied into every OpenConnectors event.
+    pub tags: Vec<String>,
+    /// Neither polls nor delivers, keeps state.
+    pub suspended: bool,
+    /// Where events go.
+    pub callback: Arc<CallbackPlan>,
+    /// What is polled; names are unique.
+    pub resources: Vec<Arc<ResourcePlan>>,
+}
+
+/// Everything needed to poll one list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourcePlan {
+    /// Name, unique in the instance; the object type of events.
+    pub name: Arc<str>,
+    /// What is asked.
+    pub request: RequestPlan,
+    /// How the request is authenticated.
+    pub auth: Arc<AuthPlan>,
+    /// How an answer is read.
+    pub extract: ExtractPlan,
+    /// What makes a record a changed one.
+    pub change_by: ChangeBy,
+    /// updated − created within it ⇒ created.
+    pub created_tolerance: Duration,
+    /// How far each poll reaches back behind the cursor.
+    pub lookback: Duration,
+    /// The order in which the provider lists records by their version date.
+    pub order: Order,
+    /// How further pages are asked for.
+    pub pagination: PaginationPlan,
+    /// Records asked for per page, for paginations with a size parameter.
+    pub page_size: Option<u32>,
+    /// Time between two polls.
+    pub interval: Duration,
+    /// What the first poll does with records that already exist.
+    pub start_from: StartFrom,
+    /// Changes exactly when a stored cursor loses its meaning (origin, connector, id field).
+    pub meaning: u64,
+}
+
+/// One list request before its macros are filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestPlan {
+    /// GET or POST.
+    pub method: http::Method,
+    /// Scheme, host and port that every page must stay on.
+    pub origin: url::Origin,
+    /// Absolute URL, perhaps with a query, perhaps with macros.
+    pub url: Template,
+    /// Added to the URL's query in this order; values are percent-encoded when rendered.
+    pub query: Vec<(String, Template)>,
+    /// Extra headers, never credentials.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// JSON body of a POST: its strings may carry macros.
+    pub body: Option<BodyPlan>,
+}
+
+/// A JSON body whose strings are templates.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BodyPlan {
+    /// null, booleans and numbers.
+    Literal(serde_json::Value),
+    /// A string, perhaps with macros.
+    Text(Template),
+    /// An array.
+    List(Vec<BodyPlan>),
+    /// An object, in the order of its keys.
+    Map(Vec<(String, BodyPlan)>),
+}
+
+/// How records, ids and dates are found in an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExtractPlan {
+    /// Path to the records; `None` detects it.
+    pub records_path: Option<FieldPath>,
+    /// Array of records, or map id → record.
+    pub records_as: RecordsAs,
+    /// Path to the id in a record. `None` only with [`RecordsAs::Map`]: the key is the id.
+    pub id: Option<FieldPath>,
+    /// Where a record says when it was last changed.
+    pub updated: Option<DateField>,
+    /// Where a record says when it was created.
+    pub created: Option<DateField>,
+    /// Where a record says that it was deleted.
+    pub deleted: Option<DeletedFlag>,
+}
+
+/// Form of the record list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordsAs {
+    /// `[{…}, {…}]`
+    List,
+    /// `{"id": {…}}`
+    Map,
+}
+
+/// A date in a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DateField {
+    /// Path in the record.
+    pub path: FieldPath,
+    /// Pattern and zone.
+    pub format: DateFormat,
+}
+
+/// A tombstone in the list: the record is deleted when the field's text is the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedFlag {
+    /// Path in the record.
+    pub path: FieldPath,
+    /// Text that marks a deleted record, `true` unless said otherwise.
+    pub value: String,
+}
+
+/// What makes a record a changed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeBy {
+    /// The version date (the greater of updated and created) is at or behind the cursor.
+    Updated,
+    /// The created date is at or behind the cursor: updates are not seen.
+    Created,
+    /// The content differs from what was seen before.
+    Content,
+}
+
+/// The order in which the provider lists records by their version date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    Ascending,
+    /// Newest first.
+    Descending,
+    /// Nothing is promised.
+    Unordered,
+}
+
+/// What the first poll does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFrom {
+    /// Existing records are a silent baseline.
+    Now,
+    /// All existing records are sent as created.
+    Earliest,
+    /// Records from this time on are sent.
+    Time(DateTime<Utc>),
+}
+
+/// How further pages are asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PaginationPlan {
+    /// Found out from the first answer.
+    Detect,
+    /// One page is all.
+    None,
+    /// RFC 8288 `Link` header with `rel="next"`.
+    LinkHeader,
+    /// The answer carries the URL of the next page, absolute or relative to the request URL.
+    NextLink(ValueAt),
+    /// The answer carries a token for the next page.
+    Token {
+        /// Where the token stands.
+        from: ValueAt,
+        /// Name of the parameter, header or (dotted) body field that takes it.
+        parameter: String,
+        /// Where it goes.
+        place: TokenPlace,
+    },
+    /// Number of records to skip.
+    Offset {
+        /// Query parameter that carries it.
+        parameter: String,
+        /// Query parameter that carries the page size.
+        size_parameter: Option<String>,
+    },
+    /// Page numbers.
+    Page {
+        /// Query parameter that carries it.
+        parameter: String,
+        /// Number of the first page.
+        first: u32,
+        /// Query parameter that carries the page size.
+        size_parameter: Option<String>,
+    },
+}
+
+/// A value in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValueAt {
+    /// In the JSON body.
+    Field(FieldPath),
+    /// In a response header.
+    Header(HeaderName),
+}
+
+/// Where a page token goes in the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenPlace {
+    /// Query parameter.
+    Query,
+    /// Request header.
+    Header,
+    /// Field of the JSON body.
+    Body,
+}
+
+/// How requests are authenticated; names Secrets, never holds one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthPlan {
+    /// Not at all.
+    None,
+    /// A key in a header.
+    ApiKeyHeader {
+        /// Header name.
+        name: HeaderName,
+        /// Text in front of the key.
+        prefix: String,
+        /// Where the key is.
+        secret: SecretKey,
+    },
+    /// A key in a query parameter.
+    ApiKeyQuery {
+        /// Parameter name.
+        name: String,
+        /// Text in front of the key.
+        prefix: String,
+        /// Where the key is.
+        secret: SecretKey,
+    },
+    /// RFC 7617; Secret keys `username` and `password`, a missing password is empty.
+    Basic {
+        /// Name of the Secret.
+        secret: String,
+    },
+    /// RFC 6750 in the header.
+    Bearer {
+        /// Where the token is.
+        secret: SecretKey,
+    },
+}
+
+/// One key of a Secret in the instance's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretKey {
+    /// Name of the Secret.
+    pub name: String,
+    /// Key in its data.
+    pub key: String,
+}
+
+/// Where and how events are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackPlan {
+    /// Where events are POSTed.
+    pub url: Url,
+    /// Shape of the body.
+    pub format: EventFormat,
+    /// Secret that signs every request; its keys `<key>` and `<key>-previous`.
+    pub signature: Option<SecretKey>,
+    /// Secret whose every key is sent as a header.
+    pub headers_secret: Option<String>,
+    /// Requests under way at once, for all resources of the instance.
+    pub max_in_flight: u32,
+    /// Deadline of one request.
+    pub timeout: Duration,
+}
+
+/// Shape of delivered events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventFormat {
+    /// CloudEvents 1.0, structured JSON, one event a request.
+    CloudEvents,
+    /// The body that SAP Open Connectors sends, up to ten events a request.
+    OpenConnectors,
+}
