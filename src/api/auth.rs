@@ -112,6 +112,7 @@ pub struct ClientAuthentication {
 
 /// Where an API key goes.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 pub enum Place {
     /// Request header.
     Header,
@@ -121,6 +122,7 @@ pub enum Place {
 
 /// How tokens are obtained.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 pub enum Grant {
     /// RFC 6749 §4.4.
     ClientCredentials,
@@ -132,6 +134,7 @@ pub enum Grant {
 
 /// Where client id and secret go.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 pub enum ClientPlace {
     /// HTTP Basic, both form-encoded first as RFC 6749 §2.3.1 asks.
     Basic,

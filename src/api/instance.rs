@@ -167,6 +167,7 @@ pub struct Callback {
 
 /// Shape of the events.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 pub enum Format {
     /// CloudEvents 1.0, structured JSON, one event a request.
     CloudEvents,

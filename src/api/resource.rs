@@ -89,6 +89,7 @@ pub struct Resource {
 
 /// Method of the list request.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     /// The everyday form.
@@ -99,6 +100,7 @@ pub enum Method {
 
 /// Form of the records.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 pub enum RecordsAs {
     /// An array.
     List,
@@ -108,6 +110,7 @@ pub enum RecordsAs {
 
 /// What makes a record a changed one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 pub enum ChangeBy {
     /// Its date of change.
     Updated,
@@ -119,6 +122,7 @@ pub enum ChangeBy {
 
 /// The order in which the provider lists records by date.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 pub enum Order {
     /// Oldest first.
     Ascending,
@@ -220,6 +224,7 @@ pub struct Token {
 
 /// Where the token goes in the next request.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
 pub enum TokenPlace {
     /// Query parameter.
     Query,
