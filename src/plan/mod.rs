@@ -293,6 +293,13 @@ pub struct CallbackPlan {
     pub timeout: Duration,
 }
 
+impl CallbackPlan {
+    /// Tells callbacks apart: what is known of one (gone, down) says nothing about another.
+    pub fn fingerprint(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.url.as_str().as_bytes())
+    }
+}
+
 /// Shape of delivered events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventFormat {
