@@ -2,9 +2,18 @@
 //!
 //! A plan is all that the later steps need; nothing behind this point reads a manifest.
 
+mod authentication;
 pub mod date_format;
+mod extract;
 pub mod field_path;
+mod holes;
+mod hub_path;
+mod overlay;
+mod request;
+pub mod resolve;
 pub mod template;
+
+pub use resolve::resolve;
 
 use std::sync::Arc;
 use std::time::Duration;
