@@ -9,10 +9,12 @@ pub mod field_path;
 mod holes;
 mod hub_path;
 mod overlay;
+pub mod print;
 mod request;
 pub mod resolve;
 pub mod template;
 
+pub use print::print;
 pub use resolve::resolve;
 
 use std::sync::Arc;
