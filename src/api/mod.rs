@@ -16,6 +16,7 @@ pub mod conditions;
 pub mod connector;
 pub mod duration;
 pub mod instance;
+pub mod nearest;
 pub mod resource;
 pub mod schema;
 pub mod status;

@@ -2,9 +2,20 @@
 //!
 //! A plan is all that the later steps need; nothing behind this point reads a manifest.
 
+mod authentication;
 pub mod date_format;
+mod extract;
 pub mod field_path;
+mod holes;
+mod hub_path;
+mod overlay;
+pub mod print;
+mod request;
+pub mod resolve;
 pub mod template;
+
+pub use print::print;
+pub use resolve::resolve;
 
 use std::sync::Arc;
 use std::time::Duration;
