@@ -391,7 +391,7 @@ impl<'a> Poll<'a> {
                     object_id: sighting.id.clone().into_owned(),
                     version_date: sighting.version_date,
                     detected_at: self.polled_at,
-                    data: Data::record(record.json),
+                    data: raw,
                 },
             };
             match by_object.get(&change.object) {
