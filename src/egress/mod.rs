@@ -1,5 +1,22 @@
 //! The one way out: every socket to a provider, a next link or a callback is opened here, behind the address guard, with
 //! deadlines and bounds.
+//!
+//! [`Egress::send`] is all that the rest needs. [`guard`] judges addresses, `resolve` applies it to names, `body` reads within
+//! bounds, [`error`] says what a failure means for the user, [`hosts`] and [`retry_after`] keep a host from being asked too much.
+
+mod body;
+mod client;
+pub mod error;
+pub mod guard;
+pub mod hosts;
+mod resolve;
+pub mod retry_after;
+#[cfg(test)]
+mod tests;
+
+pub use client::Egress;
+pub use error::{EgressError, Peer};
+pub use guard::{AllowRule, EgressPolicy};
 
 use std::time::Duration;
 

@@ -1,0 +1,410 @@
+//! Why a request brought no answer, sorted by what happens next, and how a user reads it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use super::guard::AddressClass;
+use crate::api::conditions::{Problem, Reason};
+
+/// Why a request brought no answer. Holds nothing that a peer sent and no address that a name resolved to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EgressError {
+    // Only a person can mend it.
+    /// The URL can never be asked.
+    #[error("invalid URL: {0}")]
+    InvalidUrl(UrlFault),
+    /// The egress policy denies every address of the host.
+    #[error(transparent)]
+    Denied(Denial),
+    /// A redirect that is not followed.
+    #[error("redirect refused: {0}")]
+    RedirectRefused(RedirectFault),
+    /// TLS could not be agreed on or the certificate could not be verified.
+    #[error("TLS failed: {0}")]
+    Tls(TlsFault),
+    /// The answer exceeds its bound.
+    #[error("answer too large: {0}")]
+    TooLarge(Part),
+    /// The client could not be built; only at the start of the program.
+    #[error("the HTTP client could not be set up")]
+    Setup,
+    // It may pass by itself.
+    /// No connection, or it was lost before an answer.
+    #[error("unreachable: {0}")]
+    Unreachable(Unreachable),
+    /// A deadline passed.
+    #[error("no answer in time: {0}")]
+    Timeout(Phase),
+    /// The answer is not correct HTTP, ended early, or its encoding is broken.
+    #[error("broken answer: {0}")]
+    BrokenAnswer(BrokenAnswer),
+}
+
+/// Why a URL can never be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlFault {
+    /// Neither http nor https.
+    Scheme,
+    /// It carries a user name or password.
+    UserInfo,
+    /// It has no host.
+    Host,
+}
+
+impl fmt::Display for UrlFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "the scheme is neither http nor https",
+            Self::UserInfo => "a user name or password in the URL is not allowed",
+            Self::Host => "the URL has no host",
+        })
+    }
+}
+
+/// The egress policy's no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The host as it stands in the URL.
+    pub host: String,
+    /// The class of its first denied address.
+    pub class: AddressClass,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "host {} is at {}, which the egress policy denies", self.host, self.class)
+    }
+}
+
+impl StdError for Denial {}
+
+/// Why a redirect is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedirectFault {
+    /// It leads to another scheme, host or port.
+    OtherOrigin,
+    /// More redirects than allowed.
+    TooMany,
+    /// Its `Location` is no URL that could be asked.
+    InvalidLocation,
+}
+
+impl fmt::Display for RedirectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OtherOrigin => "a redirect leads to another origin",
+            Self::TooMany => "there are too many redirects",
+            Self::InvalidLocation => "a redirect has an invalid Location",
+        })
+    }
+}
+
+/// What went wrong with TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFault {
+    /// No trusted certification authority signed the certificate.
+    Untrusted,
+    /// The certificate has expired or is not valid yet.
+    Expired,
+    /// The certificate is for another name.
+    WrongName,
+    /// The certificate was revoked, is malformed or may not be used for servers.
+    BadCertificate,
+    /// This machine has no certification authorities to trust.
+    NoTrustRoots,
+    /// No common version or cipher, a handshake alert, no TLS at all.
+    Handshake,
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Untrusted => "the certificate is signed by an authority that is not trusted",
+            Self::Expired => "the certificate has expired or is not valid yet",
+            Self::WrongName => "the certificate is for another host name",
+            Self::BadCertificate => "the certificate is malformed, revoked or not meant for a server",
+            Self::NoTrustRoots => "no trusted certificate authorities are installed where Pollinator runs",
+            Self::Handshake => "the handshake failed",
+        })
+    }
+}
+
+/// The part of an answer that exceeds its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Header names and values in sum.
+    Headers,
+    /// The body after inflating.
+    Body,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Headers => "headers",
+            Self::Body => "body",
+        })
+    }
+}
+
+/// Why there was no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    /// The host name could not be resolved.
+    Dns,
+    /// Nobody listens there.
+    Refused,
+    /// The connection was closed before an answer.
+    Closed,
+    /// Any other failure of the network.
+    Network,
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dns => "the host name could not be resolved",
+            Self::Refused => "the connection was refused",
+            Self::Closed => "the connection was closed before an answer",
+            Self::Network => "the network failed",
+        })
+    }
+}
+
+/// What was waited for when a deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// DNS, TCP and TLS.
+    Connect,
+    /// The response head.
+    FirstByte,
+    /// The rest of the body.
+    Body,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting took too long",
+            Self::FirstByte => "no response head came in time",
+            Self::Body => "the body did not end in time",
+        })
+    }
+}
+
+/// What is broken in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenAnswer {
+    /// The head is not HTTP.
+    Head,
+    /// The body ended early or its framing is wrong.
+    Truncated,
+    /// The body is not in the encoding that its header names.
+    Encoding,
+    /// An encoding that was not asked for.
+    UnknownEncoding,
+}
+
+impl fmt::Display for BrokenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Head => "the response head is not correct HTTP",
+            Self::Truncated => "the body ended early",
+            Self::Encoding => "the body is not in the encoding that Content-Encoding names",
+            Self::UnknownEncoding => "Content-Encoding names an encoding that was not asked for",
+        })
+    }
+}
+
+/// Who was asked; decides which field a message names and which reason it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The API that is polled.
+    Provider,
+    /// The receiver of events.
+    Callback,
+}
+
+impl Peer {
+    fn field(self) -> &'static str {
+        match self {
+            Self::Provider => "baseUrl",
+            Self::Callback => "callback.url",
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Provider => "the provider",
+            Self::Callback => "the callback",
+        }
+    }
+}
+
+impl EgressError {
+    /// The failure as a user sees it.
+    pub fn into_problem(self, who: Peer) -> Problem {
+        let field = who.field();
+        let noun = who.noun();
+        match self {
+            Self::InvalidUrl(fault) => {
+                let fix = match fault {
+                    UrlFault::Scheme => "use an https URL",
+                    UrlFault::UserInfo => "put credentials into a Secret and refer to it in auth",
+                    UrlFault::Host => "use an absolute URL",
+                };
+                Problem::human(Reason::InvalidSpec, format!("{field}: {fault}; {fix}"))
+            }
+            Self::Denied(denial) => Problem::human(
+                Reason::EgressDenied,
+                format!("{field}: {denial}; use a public host, or let the administrator allow it with --allow-egress"),
+            ),
+            Self::RedirectRefused(fault) => Problem::human(
+                Reason::RedirectRefused,
+                format!("{field}: {fault}; use the URL that answers without a redirect"),
+            ),
+            Self::Tls(fault) => {
+                let fix = match fault {
+                    TlsFault::Untrusted => {
+                        "install its authority where Pollinator runs (SSL_CERT_FILE), or renew the certificate"
+                    }
+                    TlsFault::NoTrustRoots => "install CA certificates there, or name a bundle in SSL_CERT_FILE",
+                    TlsFault::WrongName => "use a host name that the certificate covers",
+                    TlsFault::Expired | TlsFault::BadCertificate => "renew the certificate of the server",
+                    TlsFault::Handshake => "check that the port speaks TLS 1.2 or 1.3",
+                };
+                Problem::human(Reason::TlsError, format!("{field}: {fault}; {fix}"))
+            }
+            Self::TooLarge(Part::Headers) => Problem::human(
+                Reason::ResponseTooLarge,
+                format!("{field}: the response headers of {noun} exceed 64 KiB; check that the URL is the one of the API"),
+            ),
+            Self::TooLarge(Part::Body) => Problem::human(
+                Reason::ResponseTooLarge,
+                match who {
+                    Peer::Provider => {
+                        "resources[].pageSize: the response body exceeds its bound; ask for fewer records a page".to_owned()
+                    }
+                    Peer::Callback => "callback.url: the response body exceeds its bound; answer with an empty body".to_owned(),
+                },
+            ),
+            Self::Setup => Problem::human(
+                Reason::InternalError,
+                "the HTTP client could not be set up; check the TLS settings of the machine where Pollinator runs",
+            ),
+            Self::Unreachable(kind) => {
+                let fix = match kind {
+                    Unreachable::Dns => "check the host name",
+                    Unreachable::Refused => "check host and port, and that the server runs",
+                    Unreachable::Closed | Unreachable::Network => "check the server and the network in between",
+                };
+                let reason = match who {
+                    Peer::Provider => Reason::ProviderUnreachable,
+                    Peer::Callback => Reason::CallbackUnreachable,
+                };
+                Problem::transient(reason, format!("{field}: {kind}; {fix}, it is tried again with back-off"))
+            }
+            Self::Timeout(phase) => {
+                let reason = match who {
+                    Peer::Provider => Reason::ProviderTimeout,
+                    Peer::Callback => Reason::CallbackUnreachable,
+                };
+                Problem::transient(
+                    reason,
+                    format!("{field}: {phase}; check the load of {noun}, it is tried again with back-off"),
+                )
+            }
+            Self::BrokenAnswer(fault) => Problem::transient(
+                match who {
+                    Peer::Provider => Reason::InvalidResponse,
+                    Peer::Callback => Reason::CallbackUnreachable,
+                },
+                format!("{field}: {fault}; check {noun} and any proxy in between, it is tried again with back-off"),
+            ),
+        }
+    }
+
+    /// Reads the HTTP client's error, which happened before the response head. `roots` tells whether any authority is trusted.
+    pub(super) fn before_head(error: &reqwest::Error, roots: bool) -> Self {
+        let seen = Seen::of(error);
+        if let Some(denial) = seen.denial {
+            return Self::Denied(denial);
+        }
+        if let Some(fault) = seen.tls {
+            let blind = fault == TlsFault::Untrusted && !roots;
+            return Self::Tls(if blind { TlsFault::NoTrustRoots } else { fault });
+        }
+        if error.is_dns() && !error.is_timeout() {
+            return Self::Unreachable(Unreachable::Dns);
+        }
+        if error.is_timeout() {
+            return Self::Timeout(Phase::Connect);
+        }
+        if seen.head_too_large {
+            return Self::TooLarge(Part::Headers);
+        }
+        if seen.not_http {
+            return Self::BrokenAnswer(BrokenAnswer::Head);
+        }
+        Self::Unreachable(seen.io.map_or(Unreachable::Closed, |kind| match kind {
+            io::ErrorKind::ConnectionRefused => Unreachable::Refused,
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::UnexpectedEof => Unreachable::Closed,
+            _ => Unreachable::Network,
+        }))
+    }
+}
+
+/// What the chain of causes of an error holds.
+#[derive(Default)]
+struct Seen {
+    denial: Option<Denial>,
+    tls: Option<TlsFault>,
+    io: Option<io::ErrorKind>,
+    head_too_large: bool,
+    not_http: bool,
+}
+
+impl Seen {
+    fn of(error: &(dyn StdError + 'static)) -> Self {
+        let mut seen = Self::default();
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            seen.look(cause);
+            next = cause.source();
+        }
+        seen
+    }
+
+    fn look(&mut self, cause: &(dyn StdError + 'static)) {
+        if let Some(denial) = cause.downcast_ref::<Denial>() {
+            self.denial = Some(denial.clone());
+        } else if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+            self.tls = Some(tls_fault(error));
+        } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            self.head_too_large |= error.is_parse_too_large();
+            self.not_http |= error.is_parse();
+        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
+            self.io = Some(error.kind());
+            // io::Error::source() skips the error that it wraps.
+            if let Some(inner) = error.get_ref() {
+                self.look(inner);
+            }
+        }
+    }
+}
+
+fn tls_fault(error: &rustls::Error) -> TlsFault {
+    use rustls::CertificateError as C;
+    let rustls::Error::InvalidCertificate(certificate) = error else { return TlsFault::Handshake };
+    match certificate {
+        C::UnknownIssuer => TlsFault::Untrusted,
+        C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. } => TlsFault::Expired,
+        C::NotValidForName | C::NotValidForNameContext { .. } => TlsFault::WrongName,
+        _ => TlsFault::BadCertificate,
+    }
+}
