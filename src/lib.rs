@@ -17,8 +17,8 @@ pub mod api;
 // pub mod catalog;
 pub mod plan;
 
+pub mod auth;
 pub mod egress;
-// pub mod auth;
 pub mod fetch;
 // pub mod detect;
 // pub mod deliver;
@@ -26,7 +26,7 @@ pub mod fetch;
 // pub mod poll;
 
 // pub mod local;
-// pub mod observe;
+pub mod observe;
 
 // pub mod demo;
 // pub mod receive;

@@ -82,6 +82,8 @@ pub enum Reason {
     Delivering,
     /// The last five distinct objects all failed.
     CallbackDown,
+    /// No usable answer from the callback: DNS, connect, reset, deadline.
+    CallbackUnreachable,
     /// The callback answered 401 or 403.
     CallbackUnauthorized,
     /// The callback answered 410.

@@ -1,3 +1,30 @@
 //! What users declare and what they read back: types and words, no I/O.
+//!
+//! The types are the source of the CRDs ([`crds`]). Rules that shaped them:
+//!
+//! - What a [`Connector`](connector::Connector) can supply is optional and has no schema default on the instance: the server would
+//!   write the default into the instance and hide the connector's value. Such defaults live in [`plan`](crate::plan) and are told
+//!   in the field's doc.
+//! - No schema default inside a list or a union either: client-side apply, Argo CD and a second field manager trip over it.
+//! - Completeness ("needs a url") is a conditional rule on the spec, `has(self.connector) || …`; all else sits on the leaf, so that
+//!   a rule tightened later does not block other edits of an old object.
+//! - Unions are externally tagged enums; [`schema`] turns their `oneOf` into one CEL rule that names the members.
+//! - Every string, list and map is bounded, or the CEL cost estimate of the API server refuses the CRD.
 
+pub mod auth;
 pub mod conditions;
+pub mod connector;
+pub mod duration;
+pub mod instance;
+pub mod nearest;
+pub mod resource;
+pub mod schema;
+pub mod status;
+
+pub use schema::{crds, crds_yaml};
+
+/// API group of all kinds.
+pub const GROUP: &str = "pollinator.dev";
+
+/// `apiVersion` of all kinds.
+pub const API_VERSION: &str = "pollinator.dev/v1alpha1";

@@ -63,11 +63,20 @@ impl FieldPath {
     /// The value at this path in `json`, as the bytes that were sent. `None` when a step is missing or `json` is malformed up
     /// to there. Of repeated keys the last one counts, as in most parsers.
     pub fn find<'a>(&self, json: &'a str) -> Option<&'a str> {
-        self.segments.iter().try_fold(json, |value, step| match step {
-            Segment::Key(key) => crate::fetch::json::member(value, key),
-            Segment::Index(index) => crate::fetch::json::element(value, *index),
-        })
+        walk(&self.segments, json)
     }
+
+    /// The value at this path when `value` is already what its first step leads to.
+    pub fn find_below_first<'a>(&self, value: &'a str) -> Option<&'a str> {
+        walk(&self.segments[1..], value)
+    }
+}
+
+fn walk<'a>(segments: &[Segment], json: &'a str) -> Option<&'a str> {
+    segments.iter().try_fold(json, |value, step| match step {
+        Segment::Key(key) => crate::fetch::json::member(value, key),
+        Segment::Index(index) => crate::fetch::json::element(value, *index),
+    })
 }
 
 fn bracketed(inside: &str) -> Result<(Segment, &str), PathError> {

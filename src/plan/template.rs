@@ -1,7 +1,302 @@
-//! Texts with macros such as `${since}`.
+//! Texts with macros such as `${since}`, checked once and filled in at every poll.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::date_format::{DateFormat, DateFormatError, Zone};
+
+/// What may stand in a URL wherever a value lands: the unreserved characters of RFC 3986 §2.3 and the colon of times, which is
+/// legal in paths and queries and has no meaning there. A space is `%20` and a plus `%2B`, for servers disagree on a bare plus.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// A text whose macros were checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
-    text: String,
+    source: Box<str>,
+    parts: Box<[Part]>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Literal(Box<str>),
+    Macro(Macro),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Macro {
+    /// `${since}`
+    Bound,
+    /// `${date}`: in the format of the resource.
+    Since,
+    /// `${gmtDate:F}`, `${date:F}`, `${dateTimeZone:Z:F}`
+    SinceAs(DateFormat),
+    /// `${epoch:s}`
+    EpochSeconds,
+    /// `${epoch}`, `${milliseconds}`
+    EpochMilliseconds,
+    /// `${epoch:us}`
+    EpochMicroseconds,
+    /// `${now}`
+    Now,
+    /// `${now:F}`, `${nowTimeZone:Z:F}`
+    NowAs(DateFormat),
+    /// `${cursor}`
+    Token,
+}
+
+/// Why a template is refused. The text reads on from the name of the field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// `${` without `}`.
+    #[error("has a macro ${{ that is not closed by }}")]
+    Unclosed,
+    /// `$…}`, as met in configurations that lost a brace.
+    #[error("has ${0}}} without the opening brace of a macro; write ${{date:…}} for a date, %7D for a literal brace in a URL")]
+    Unopened(String),
+    /// No such macro.
+    #[error(
+        "has an unknown macro ${{{0}}}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone, cursor"
+    )]
+    Unknown(String),
+    /// A macro that is complete by itself has something behind a colon.
+    #[error("has the macro {0} with an argument; it takes none, date:… and now:… take a format")]
+    NoArgument(&'static str),
+    /// A unit of `epoch` that is not known.
+    #[error("has the macro epoch with an unknown unit; known are s, ms and us")]
+    EpochUnit,
+    /// A macro that needs a format has none.
+    #[error("has the macro {0} without a date format, as in ${{{0}:{1}yyyy-MM-dd'T'HH:mm:ssXXX}}")]
+    NoFormat(&'static str, &'static str),
+    /// A macro whose format or zone is refused.
+    #[error("has the macro {name} whose {} {cause}", if cause.concerns_zone() { "zone" } else { "date format" })]
+    Format {
+        /// Name of the macro.
+        name: &'static str,
+        /// What is wrong.
+        cause: DateFormatError,
+    },
+}
+
+/// Where a rendered text goes, which decides how it is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A whole URL, or a path with query. Values are percent-encoded; the text around them stays as written, save for characters
+    /// that no URL may have.
+    Url,
+    /// The value of a query parameter: values and text are percent-encoded.
+    QueryValue,
+    /// A header value, raw.
+    Header,
+    /// A string of a JSON body, raw: whoever writes the JSON escapes it.
+    Json,
+}
+
+/// What macros are filled in from.
+#[derive(Clone, Copy, Debug)]
+pub struct MacroContext<'a> {
+    /// Cursor − lookback; `None` means 1970-01-01T00:00:00Z.
+    pub since: Option<DateTime<Utc>>,
+    /// Start of the poll.
+    pub now: DateTime<Utc>,
+    /// Format of the resource's updated dates.
+    pub since_format: &'a DateFormat,
+    /// Opaque token of the provider; without one `${cursor}` is empty.
+    pub token: Option<&'a str>,
+}
+
+impl Template {
+    /// Checks a text and its macros.
+    ///
+    /// | Macro | Value |
+    /// |---|---|
+    /// | `${since}` | since in the resource's own format, one granule earlier |
+    /// | `${date}` | since in the resource's own format |
+    /// | `${gmtDate:F}`, `${date:F}` | since in format F, GMT |
+    /// | `${dateTimeZone:ZONE:F}` | since in format F and a zone |
+    /// | `${epoch}`, `${epoch:ms}`, `${epoch:0}`, `${milliseconds}` | since in milliseconds |
+    /// | `${epoch:s}`, `${epoch:us}` | since in seconds, microseconds |
+    /// | `${now}`, `${now:F}`, `${nowTimeZone:ZONE:F}` | the start of the poll |
+    /// | `${cursor}` | the provider's token |
+    ///
+    /// Names are read in any case. F ends at the first closing brace. Dates are cut off, never rounded up.
+    ///
+    /// # Errors
+    /// Unknown and malformed macros, and formats or zones that [`DateFormat::new`] refuses.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            literal.push_str(&rest[..at]);
+            let behind = &rest[at + 1..];
+            if let Some(inside) = behind.strip_prefix('{') {
+                let end = inside.find('}').ok_or(TemplateError::Unclosed)?;
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal).into()));
+                }
+                parts.push(Part::Macro(Macro::parse(&inside[..end])?));
+                rest = &inside[end + 1..];
+                continue;
+            }
+            if let Some(end) = behind.find(['{', '}', '$', '&'])
+                && behind[end..].starts_with('}')
+            {
+                return Err(TemplateError::Unopened(excerpt(&behind[..end])));
+            }
+            literal.push('$');
+            rest = behind;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal.into()));
+        }
+        Ok(Self { source: text.into(), parts: parts.into() })
+    }
+
+    /// The text as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.source
+    }
+
+    /// Fills in the macros, encoded for the place.
+    #[must_use]
+    pub fn render(&self, context: &MacroContext<'_>, place: Place) -> String {
+        let mut text = String::with_capacity(self.source.len() + 32);
+        for part in &self.parts {
+            match (part, place) {
+                (Part::Literal(literal), Place::Url) => push_url_text(&mut text, literal),
+                (Part::Literal(literal), Place::QueryValue) => text.extend(utf8_percent_encode(literal, VALUE)),
+                (Part::Literal(literal), Place::Header | Place::Json) => text.push_str(literal),
+                (Part::Macro(filled), Place::Url | Place::QueryValue) => {
+                    text.extend(utf8_percent_encode(&filled.value(context), VALUE));
+                }
+                (Part::Macro(filled), Place::Header | Place::Json) => text.push_str(&filled.value(context)),
+            }
+        }
+        text
+    }
+
+    /// Whether a macro's value depends on the cursor.
+    #[must_use]
+    pub fn uses_since(&self) -> bool {
+        self.macros().any(|used| !matches!(used, Macro::Now | Macro::NowAs(_) | Macro::Token))
+    }
+
+    /// Whether a macro takes the provider's opaque token.
+    #[must_use]
+    pub fn uses_token(&self) -> bool {
+        self.macros().any(|used| *used == Macro::Token)
+    }
+
+    fn macros(&self) -> impl Iterator<Item = &Macro> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Macro(used) => Some(used),
+            Part::Literal(_) => None,
+        })
+    }
+}
+
+impl Macro {
+    /// Reads what stands between the braces.
+    fn parse(inside: &str) -> Result<Self, TemplateError> {
+        let (name, argument) = match inside.split_once(':') {
+            Some((name, argument)) => (name, Some(argument)),
+            None => (inside, None),
+        };
+        let alone = |name, meaning| if argument.is_none() { Ok(meaning) } else { Err(TemplateError::NoArgument(name)) };
+        match name.to_ascii_lowercase().as_str() {
+            "since" => alone("since", Self::Bound),
+            "date" if argument.is_none() => Ok(Self::Since),
+            "date" => gmt_format("date", argument).map(Self::SinceAs),
+            "gmtdate" => gmt_format("gmtDate", argument).map(Self::SinceAs),
+            "datetimezone" => zoned_format("dateTimeZone", argument).map(Self::SinceAs),
+            "epoch" => match argument {
+                None | Some("ms" | "0") => Ok(Self::EpochMilliseconds),
+                Some("s") => Ok(Self::EpochSeconds),
+                Some("us") => Ok(Self::EpochMicroseconds),
+                Some(_) => Err(TemplateError::EpochUnit),
+            },
+            "milliseconds" => alone("milliseconds", Self::EpochMilliseconds),
+            "now" if argument.is_none() => Ok(Self::Now),
+            "now" => gmt_format("now", argument).map(Self::NowAs),
+            "nowtimezone" => zoned_format("nowTimeZone", argument).map(Self::NowAs),
+            "cursor" => alone("cursor", Self::Token),
+            _ => Err(TemplateError::Unknown(excerpt(inside))),
+        }
+    }
+
+    fn value(&self, context: &MacroContext<'_>) -> String {
+        let since = context.since.unwrap_or(DateTime::UNIX_EPOCH);
+        match self {
+            Self::Bound if context.since.is_none() => context.since_format.format(since),
+            Self::Bound => context.since_format.format_bound(since),
+            Self::Since => context.since_format.format(context.since_format.earliest_reading(since)),
+            Self::SinceAs(format) => format.format(format.earliest_reading(since)),
+            Self::EpochSeconds => since.timestamp().to_string(),
+            Self::EpochMilliseconds => since.timestamp_millis().to_string(),
+            Self::EpochMicroseconds => since.timestamp_micros().to_string(),
+            Self::Now => context.since_format.format(context.now),
+            Self::NowAs(format) => format.format(context.now),
+            Self::Token => context.token.unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+fn gmt_format(name: &'static str, argument: Option<&str>) -> Result<DateFormat, TemplateError> {
+    let pattern = argument.filter(|pattern| !pattern.is_empty()).ok_or(TemplateError::NoFormat(name, ""))?;
+    DateFormat::in_zone(Some(pattern), Zone::GMT).map_err(|cause| TemplateError::Format { name, cause })
+}
+
+/// Zones contain colons (`-8:00`) as formats do: the longest beginning that is a zone is the zone.
+fn zoned_format(name: &'static str, argument: Option<&str>) -> Result<DateFormat, TemplateError> {
+    let missing = TemplateError::NoFormat(name, "America/Denver:");
+    let (argument, mut end) = match argument {
+        Some(argument) => (argument, argument.len()),
+        None => return Err(missing),
+    };
+    while let Some(colon) = argument[..end].rfind(':') {
+        let pattern = &argument[colon + 1..];
+        if let Some(zone) = Zone::parse(&argument[..colon])
+            && !pattern.is_empty()
+        {
+            return DateFormat::in_zone(Some(pattern), zone).map_err(|cause| TemplateError::Format { name, cause });
+        }
+        end = colon;
+    }
+    if argument.split(':').nth(1).is_none_or(str::is_empty) || Zone::parse(argument).is_some() {
+        return Err(missing);
+    }
+    Err(TemplateError::Format { name, cause: DateFormatError::UnknownZone })
+}
+
+/// The start of a text, fit for a message.
+fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 40;
+    let mut shown: String = text.chars().filter(|character| !character.is_control()).take(LONGEST).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Appends text of a URL as written, with what RFC 3986 has no place for percent-encoded, and the quotes as well: servers and
+/// the URL standard disagree on them. A percent sign that starts no escape is escaped itself.
+fn push_url_text(target: &mut String, text: &str) {
+    let bytes = text.as_bytes();
+    for (at, &byte) in bytes.iter().enumerate() {
+        let escape = match byte {
+            b'%' => !bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
+            b'"' | b'\'' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => true,
+            _ => !byte.is_ascii_graphic(),
+        };
+        if escape {
+            // writing to a String does not fail
+            let _ = write!(target, "%{byte:02X}");
+        } else {
+            target.push(char::from(byte));
+        }
+    }
 }

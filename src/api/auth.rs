@@ -1,0 +1,180 @@
+//! How requests are authenticated, as users declare it. There is no inline secret anywhere.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use kube::core::Rule;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema::short_map;
+
+/// Exactly one member.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub enum Auth {
+    /// A key in a header or a query parameter.
+    ApiKey(ApiKey),
+    /// HTTP Basic (RFC 7617) with the Secret's keys `username` and `password`; a missing password is empty.
+    Basic(Basic),
+    /// `Authorization: Bearer` (RFC 6750) with a token from a Secret.
+    Bearer(Bearer),
+    /// OAuth 2.0 (RFC 6749) with the Secret's keys `client_id`, `client_secret`, and `refresh_token` or `code`.
+    Oauth2(Oauth2),
+}
+
+/// A key in a header or a query parameter.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = header_name())]
+pub struct ApiKey {
+    /// Where the key goes: Header or Query. Default: the connector's, else Header.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// Name of the header or of the query parameter. Default: the connector's, else X-API-Key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub name: Option<String>,
+    /// Text in front of the key, for example `Token `. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub prefix: Option<String>,
+    /// The Secret and its key that hold the API key.
+    pub secret_ref: SecretKeyRef,
+}
+
+/// HTTP Basic.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Basic {
+    /// The Secret with the keys `username` and `password`; a missing password is empty.
+    pub secret_ref: SecretRef,
+}
+
+/// A fixed bearer token.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Bearer {
+    /// The Secret and its key that hold the token.
+    pub secret_ref: SecretKeyRef,
+}
+
+/// OAuth 2.0.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.grant) || self.grant != 'AuthorizationCode' || has(self.authorizationUrl)")
+    .message("grant AuthorizationCode needs authorizationUrl").reason(Reason::FieldValueRequired).field_path(".authorizationUrl"))]
+pub struct Oauth2 {
+    /// How tokens are obtained: ClientCredentials, RefreshToken or AuthorizationCode. Default: the connector's; required without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
+    /// Token endpoint. Default: the connector's; required without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = endpoint())]
+    pub token_url: Option<String>,
+    /// Where a person gives consent; only for grant AuthorizationCode, which needs it. Default: the connector's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = endpoint())]
+    pub authorization_url: Option<String>,
+    /// Scopes to ask for. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub scopes: Vec<String>,
+    /// Audience to ask for, a parameter of the token request that some servers require. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub audience: Option<String>,
+    /// Further parameters of the token request, not for secrets. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "short_map")]
+    pub extra_parameters: BTreeMap<String, String>,
+    /// How client id and secret are sent to the token endpoint. Default: the connector's, else Basic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_authentication: Option<ClientAuthentication>,
+    /// The Secret with the keys `client_id`, `client_secret`, and `refresh_token` or `code`.
+    pub secret_ref: SecretRef,
+}
+
+/// How client id and secret are sent to the token endpoint.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientAuthentication {
+    /// When a code or client credentials are exchanged: Basic (form-encoded first, RFC 6749 §2.3.1), BasicRaw (as they are), Body or None. Default: Basic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ClientPlace>,
+    /// When a token is refreshed: Basic, BasicRaw, Body or None. Default: the same as code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<ClientPlace>,
+}
+
+/// Where an API key goes.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum Place {
+    /// Request header.
+    Header,
+    /// Query parameter.
+    Query,
+}
+
+/// How tokens are obtained.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum Grant {
+    /// RFC 6749 §4.4.
+    ClientCredentials,
+    /// RFC 6749 §6, from a refresh token that was given before.
+    RefreshToken,
+    /// RFC 6749 §4.1, from a code that a person obtained.
+    AuthorizationCode,
+}
+
+/// Where client id and secret go.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum ClientPlace {
+    /// HTTP Basic, both form-encoded first as RFC 6749 §2.3.1 asks.
+    Basic,
+    /// HTTP Basic with both as they are, for servers that do not decode.
+    BasicRaw,
+    /// Parameters of the request body.
+    Body,
+    /// The client id alone in the body: a public client.
+    None,
+}
+
+/// A Secret in the same namespace.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+pub struct SecretRef {
+    /// Name of the Secret, in the same namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// One key of a Secret in the same namespace.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+pub struct SecretKeyRef {
+    /// Name of the Secret, in the same namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Key in the Secret's data.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// A key in a header needs a name that can be one (RFC 9110 token). `in` is a reserved word of CEL, hence `__in__`.
+pub(super) fn header_name() -> Rule {
+    Rule::new(
+        "(has(self.__in__) && self.__in__ == 'Query') || !has(self.name) || self.name.matches('^[A-Za-z0-9!#$%&*+.^_|~-]+$')",
+    )
+    .message("name is not a valid header name")
+    .field_path(".name")
+}
+
+fn endpoint() -> Rule {
+    Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHost() != ''")
+        .message("must be an http or https URL")
+}

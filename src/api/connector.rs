@@ -1,0 +1,156 @@
+//! `Connector`: what is the same for every account at one provider.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::auth::{ClientAuthentication, Grant, Place, header_name};
+use super::instance::Polling;
+use super::resource::{Empty, Pagination, Resource, no_credentials};
+use super::schema::{short_map, template_map};
+
+/// What is the same for every account at one provider.
+#[allow(clippy::duplicated_attributes)] // printcolumn(..) repeats keys by design
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "pollinator.dev",
+    version = "v1alpha1",
+    kind = "Connector",
+    namespaced,
+    derive = "PartialEq",
+    category = "pollinator",
+    doc = "Connector holds what is the same for every account at one provider.",
+    printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
+    printcolumn(name = "Base URL", type_ = "string", json_path = ".spec.baseUrl"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectorSpec {
+    /// Name for people. Default: the connector's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub title: Option<String>,
+    /// Where the provider's API starts; {holes} are filled from the instance's parameters. Default: the instance must give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s?#]+$"))]
+    pub base_url: Option<String>,
+    /// The parameters that an instance must or may give. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub parameters: Vec<Parameter>,
+    /// Headers of every request; values may carry {holes} and macros. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "template_map")]
+    #[x_kube(validation = no_credentials())]
+    pub headers: BTreeMap<String, String>,
+    /// How requests are authenticated: exactly one of apiKey, basic, bearer, oauth2; the instance adds the secretRef. Default: the instance says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<ConnectorAuth>,
+    /// When polling happens unless the instance says otherwise. Default: every 15m, from Now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub polling: Option<Polling>,
+    /// How further pages are asked for by every resource that does not say: exactly one of none, linkHeader, nextLink, token, offset, page. Default: found out from the first response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pagination: Option<Pagination>,
+    /// The list endpoints that instances can poll by name. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub resources: Vec<ConnectorResource>,
+}
+
+/// A hole in the connector's templates.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Parameter {
+    /// Name of the hole, written {name} in templates.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_-]*$"))]
+    pub name: String,
+    /// What to put there. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub description: Option<String>,
+    /// Value when the instance gives none. Default: none, and the instance must give one.
+    #[serde(rename = "default", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub default_value: Option<String>,
+}
+
+/// A list endpoint together with the hub paths of SAP Open Connectors that it stands for.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectorResource {
+    /// The paths by which SAP Open Connectors knows this list, for example /hubs/crm/contacts: a url that starts with one of them is answered by this resource. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub hub_paths: Vec<String>,
+    /// The list endpoint.
+    #[serde(flatten)]
+    pub resource: Resource,
+}
+
+/// Exactly one member.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub enum ConnectorAuth {
+    /// A key in a header or a query parameter.
+    ApiKey(ConnectorApiKey),
+    /// HTTP Basic (RFC 7617).
+    Basic(Empty),
+    /// A fixed bearer token (RFC 6750).
+    Bearer(Empty),
+    /// OAuth 2.0 (RFC 6749).
+    Oauth2(ConnectorOauth2),
+}
+
+/// An API key without its secret.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = header_name())]
+pub struct ConnectorApiKey {
+    /// Where the key goes: Header or Query. Default: Header.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// Name of the header or of the query parameter.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// Text in front of the key. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub prefix: Option<String>,
+}
+
+/// OAuth 2.0 without its secrets.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectorOauth2 {
+    /// How tokens are obtained: ClientCredentials, RefreshToken or AuthorizationCode.
+    pub grant: Grant,
+    /// Token endpoint; may carry {holes}.
+    #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
+    pub token_url: String,
+    /// Where a person gives consent; may carry {holes}. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
+    pub authorization_url: Option<String>,
+    /// Scopes to ask for when the instance names none. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub scopes: Vec<String>,
+    /// Audience to ask for; may carry {holes}. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub audience: Option<String>,
+    /// Further parameters of the token request; values may carry {holes}. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "short_map")]
+    pub extra_parameters: BTreeMap<String, String>,
+    /// How client id and secret are sent to the token endpoint. Default: Basic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_authentication: Option<ClientAuthentication>,
+}

@@ -1,0 +1,333 @@
+//! One list endpoint, as users declare it.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use kube::core::Rule;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::duration;
+use super::schema::{json_object, template_map};
+
+/// One list endpoint.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = body_needs_post())]
+pub struct Resource {
+    /// Name of the resource, unique in the instance; the object type of events.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
+    pub name: String,
+    /// Path under baseUrl, or an absolute URL of the same origin; may carry macros such as ${since}. Default: the connector's; required without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = resource_url())]
+    pub url: Option<String>,
+    /// GET or POST. Default: the connector's, else GET.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    /// Query parameters; values may carry macros. Quote numbers and booleans. Default: the connector's; merged with them by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "template_map")]
+    pub query: BTreeMap<String, String>,
+    /// Extra request headers; values may carry macros. Credentials belong in auth. Default: the connector's; merged with them by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "template_map")]
+    #[x_kube(validation = no_credentials())]
+    pub headers: BTreeMap<String, String>,
+    /// JSON body of a POST; strings in it may carry macros. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "json_object")]
+    pub body: Option<Value>,
+    /// Path to the records in the response, for example data.items or ['Modified Items']. Default: the connector's, else the response itself if it is an array, else its only array member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub records_path: Option<String>,
+    /// Form of the records: List (an array) or Map (an object, id to record). Default: the connector's, else List.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_as: Option<RecordsAs>,
+    /// Path to the id in a record. Default: the connector's, else id; for recordsAs Map the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub id_field: Option<String>,
+    /// Where a record says when it was changed and created. Default: the connector's; without any, changes are found by content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dates_configuration: Option<DatesConfiguration>,
+    /// What makes a record a changed one: Updated (its date of change), Created (its date of creation: updates are not seen) or Content (it differs from what was seen). Default: the connector's, else Updated with an updatedDateField, Created with only a createdDateField, Content without dates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_by: Option<ChangeBy>,
+    /// A record whose updated and created dates differ by no more than this counts as created, 0s to 24h. Default: the connector's, else 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("0s", "24h"))]
+    pub created_tolerance: Option<String>,
+    /// How far each poll reaches back behind the cursor, for records that appear late, 0s to 168h. Default: the connector's, else 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("0s", "168h"))]
+    pub lookback: Option<String>,
+    /// Records asked for per page, 1 to 10000; used by paginations with a sizeParameter. Default: the connector's, else the provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub page_size: Option<i32>,
+    /// Time between two polls of this resource, 5s to 168h. Default: polling.interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("5s", "168h"))]
+    pub interval: Option<String>,
+    /// The order in which the provider lists records by date: Ascending, Descending or Unordered. Default: the connector's, else Unordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, offset, page. Default: the connector's, else found out from the first response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pagination: Option<Pagination>,
+    /// How deleted records are found: exactly one of flag, snapshot. Default: the connector's, else they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletes: Option<Deletes>,
+}
+
+/// Method of the list request.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// The everyday form.
+    Get,
+    /// For search endpoints that take a JSON body.
+    Post,
+}
+
+/// Form of the records.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum RecordsAs {
+    /// An array.
+    List,
+    /// An object, id to record.
+    Map,
+}
+
+/// What makes a record a changed one.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum ChangeBy {
+    /// Its date of change.
+    Updated,
+    /// Its date of creation.
+    Created,
+    /// It differs from what was seen.
+    Content,
+}
+
+/// The order in which the provider lists records by date.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum Order {
+    /// Oldest first.
+    Ascending,
+    /// Newest first.
+    Descending,
+    /// Nothing is promised.
+    Unordered,
+}
+
+/// Fields, Java date patterns and time zones of the dates in a record; the names are those of SAP Open Connectors.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DatesConfiguration {
+    /// Path to the date of the last change. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub updated_date_field: Option<String>,
+    /// Java date pattern, `milliseconds` or `seconds`. Default: the connector's, else RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = date_pattern())]
+    pub updated_date_format: Option<String>,
+    /// Zone of dates that carry none: IANA name, offset or abbreviation. Default: the connector's, else GMT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+:/{}-]+$"))]
+    pub updated_date_timezone: Option<String>,
+    /// Path to the date of creation. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub created_date_field: Option<String>,
+    /// Java date pattern, `milliseconds` or `seconds`. Default: the connector's, else RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = date_pattern())]
+    pub created_date_format: Option<String>,
+    /// Zone of dates that carry none: IANA name, offset or abbreviation. Default: the connector's, else GMT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+:/{}-]+$"))]
+    pub created_date_timezone: Option<String>,
+}
+
+/// Exactly one member.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum Pagination {
+    /// One page is all.
+    None(Empty),
+    /// `Link` response header with rel="next" (RFC 8288).
+    LinkHeader(Empty),
+    /// The response carries the URL of the next page, absolute or relative to the request URL.
+    NextLink(NextLink),
+    /// The response carries a token for the next page.
+    Token(Token),
+    /// A query parameter carries the number of records to skip.
+    Offset(Offset),
+    /// A query parameter carries the page number.
+    Page(Page),
+}
+
+/// No fields: written `{}`.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Empty {}
+
+/// Where the URL of the next page stands.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = field_or_header())]
+pub struct NextLink {
+    /// Path to the URL in the response. Exactly one of field, header; no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub field: Option<String>,
+    /// Response header with the URL. Exactly one of field, header; no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9!#$%&*+.^_|~-]+$"))]
+    pub header: Option<String>,
+}
+
+/// Where the token for the next page stands and where it goes.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = field_or_header())]
+pub struct Token {
+    /// Path to the token in the response. Exactly one of field, header; no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub field: Option<String>,
+    /// Response header with the token. Exactly one of field, header; no default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9!#$%&*+.^_|~-]+$"))]
+    pub header: Option<String>,
+    /// Name of the query parameter, header or (dotted) body field that takes the token in the next request.
+    #[schemars(length(min = 1, max = 128))]
+    pub parameter: String,
+    /// Where the token goes in the next request: Query, Header or Body. Default: Query.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<TokenPlace>,
+}
+
+/// Where the token goes in the next request.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum TokenPlace {
+    /// Query parameter.
+    Query,
+    /// Request header.
+    Header,
+    /// Field of the JSON body.
+    Body,
+}
+
+/// Pages by number of records to skip.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Offset {
+    /// Query parameter that carries the number of records to skip.
+    #[schemars(length(min = 1, max = 128))]
+    pub parameter: String,
+    /// Query parameter that carries pageSize. Default: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub size_parameter: Option<String>,
+}
+
+/// Pages by number.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    /// Query parameter that carries the page number.
+    #[schemars(length(min = 1, max = 128))]
+    pub parameter: String,
+    /// Number of the first page, 0 or 1. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub first: Option<i32>,
+    /// Query parameter that carries pageSize. Default: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub size_parameter: Option<String>,
+}
+
+/// Exactly one member.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum Deletes {
+    /// Deleted records stay in the list and are marked.
+    Flag(Flag),
+    /// Deleted records vanish from complete lists.
+    Snapshot(Snapshot),
+}
+
+/// A mark on deleted records.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Flag {
+    /// Path to the mark in a record.
+    #[schemars(length(min = 1, max = 256))]
+    pub field: String,
+    /// Text that marks a deleted record. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub value: Option<String>,
+}
+
+/// Complete sweeps.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// Time between two complete sweeps, 5s to 720h, not shorter than the polling interval. Default: every poll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("5s", "720h"))]
+    pub interval: Option<String>,
+    /// Deletes are held back when they are more than this many and more than maxPercent. Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub max_count: Option<i32>,
+    /// Deletes are held back when they are more than maxCount and more than this percentage of the known records. Default: 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_percent: Option<i32>,
+}
+
+pub(super) fn body_needs_post() -> Rule {
+    Rule::new("!has(self.body) || (has(self.method) && self.method == 'POST')")
+        .message("body needs method POST")
+        .field_path(".method")
+}
+
+fn resource_url() -> Rule {
+    Rule::new(r"!self.startsWith('//') && !self.contains('\\') && !self.contains('#')")
+        .message("must be a path under baseUrl, without backslash or fragment")
+}
+
+pub(super) fn no_credentials() -> Rule {
+    Rule::new("self.all(k, !(k.lowerAscii() in ['authorization', 'proxy-authorization', 'cookie', 'host', 'content-length']))")
+        .message("Authorization, Proxy-Authorization, Cookie, Host and Content-Length cannot be set here; credentials belong in spec.auth")
+}
+
+/// Coarse on purpose: the planner reads the pattern in full.
+fn date_pattern() -> Rule {
+    Rule::new(r"self in ['milliseconds', 'seconds'] || self.matches('^([^A-Za-z\']|[GyYuMLwWDdFEaHkKhmsSnzZXV]|\'[^\']*\')+$')")
+        .message("must be a Java date pattern with closed quotes such as yyyy-MM-dd'T'HH:mm:ssXXX, or milliseconds, or seconds")
+}
+
+fn field_or_header() -> Rule {
+    Rule::new("has(self.field) != has(self.header)").message("exactly one of field, header must be set")
+}

@@ -1,0 +1,102 @@
+//! What users read back. Cursors live here too: the API server is where a small state is kept.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema::conditions;
+
+/// What the operator saw and did.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectorInstanceStatus {
+    /// What holds at the moment; Ready sums it up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// The generation that was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Echo of the annotation that last asked for a poll at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_handled_reconcile_at: Option<String>,
+    /// Events accepted by the callback, all resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<i64>,
+    /// Events set aside or parked, all resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<i64>,
+    /// When a change was last delivered, any resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change_time: Option<Time>,
+    /// One entry for each resource; names are unique.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub resources: Vec<ResourceStatus>,
+}
+
+/// What is known of one resource.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceStatus {
+    /// Name of the resource.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Where the next poll starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    pub cursor: Option<Cursor>,
+    /// Why the cursor was last thrown away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub reset_reason: Option<String>,
+    /// The pagination that was detected, as it would be written in the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub pagination: Option<String>,
+    /// When a change was last delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change_time: Option<Time>,
+    /// Failed polls in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<i32>,
+    /// No poll before this time: the back-off after failures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Time>,
+    /// Events accepted by the callback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<i64>,
+    /// Events set aside or parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<i64>,
+    /// What holds at the moment for this resource.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where the next poll starts.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Cursor {
+    /// Hash of what gives the cursor its meaning (origin, connector, id field); another one voids it.
+    #[schemars(length(max = 64))]
+    pub meaning: String,
+    /// Lower bound of the next poll, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub since: Option<String>,
+    /// Opaque position in a feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub token: Option<String>,
+    /// Packed hashes of the known records, while they are few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub known: Option<String>,
+    /// Generation of the blobs that hold the known records, once they are many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+}

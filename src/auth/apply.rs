@@ -1,0 +1,386 @@
+//! Secrets put to use: headers and parameters of a request, keys of a signature.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::secrets::{Referenced, Secrets, trimmed};
+use crate::api::conditions::Problem;
+use crate::egress::Request;
+use crate::plan::{AuthPlan, SecretKey};
+
+/// Authentication ready to be put on a request. Its `Debug` shows names, never values.
+#[derive(Clone, Default)]
+pub struct RequestAuth {
+    /// Headers to set; their values are marked as sensitive.
+    pub headers: HeaderMap,
+    /// Query parameters to append, not yet percent-encoded.
+    pub query: Vec<(String, String)>,
+    /// The same for the same credential, another for another one. Only means something in this process: it is salted, so that a
+    /// value seen in a log tells nothing about the credential.
+    pub fingerprint: u64,
+}
+
+impl fmt::Debug for RequestAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestAuth")
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("query", &self.query.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Everything but the unreserved characters of RFC 3986: a space becomes `%20`, never `+`.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl RequestAuth {
+    /// Puts the authentication on a request: headers replace those of the same name, parameters are appended to the query.
+    pub fn apply(&self, request: &mut Request) {
+        for (name, value) in &self.headers {
+            request.headers.insert(name.clone(), value.clone());
+        }
+        if self.query.is_empty() {
+            return;
+        }
+        let mut query = request.url.query().unwrap_or_default().to_owned();
+        for (name, value) in &self.query {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            query.extend(utf8_percent_encode(name, QUERY));
+            query.push('=');
+            query.extend(utf8_percent_encode(value, QUERY));
+        }
+        request.url.set_query(Some(&query));
+    }
+
+    fn sealed(headers: HeaderMap, query: Vec<(String, String)>) -> Self {
+        static SALT: OnceLock<RandomState> = OnceLock::new();
+        let parts: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let fingerprint = SALT.get_or_init(RandomState::new).hash_one((parts, &query));
+        Self { headers, query, fingerprint }
+    }
+
+    fn header(name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        Self::sealed(HeaderMap::from_iter([(name, value)]), Vec::new())
+    }
+}
+
+/// Makes a request's authentication from the Secrets that the plan names.
+///
+/// Errors: `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`.
+pub fn prepare(plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {
+    match plan {
+        AuthPlan::None => Ok(RequestAuth::sealed(HeaderMap::new(), Vec::new())),
+        AuthPlan::ApiKeyHeader { name, prefix, secret } => {
+            let value = header_value("auth.apiKey", prefix, secret, namespace, secrets)?;
+            Ok(RequestAuth::header(name.clone(), value))
+        }
+        AuthPlan::ApiKeyQuery { name, prefix, secret } => {
+            let found = Referenced::find("auth.apiKey.secretRef", namespace, &secret.name, secrets)?;
+            let key = found.text(&secret.key, found.required(&secret.key)?)?;
+            Ok(RequestAuth::sealed(HeaderMap::new(), vec![(name.clone(), format!("{prefix}{key}"))]))
+        }
+        AuthPlan::Basic { secret } => basic(secret, namespace, secrets),
+        AuthPlan::Bearer { secret } => {
+            let value = header_value("auth.bearer", "Bearer ", secret, namespace, secrets)?;
+            Ok(RequestAuth::header(header::AUTHORIZATION, value))
+        }
+    }
+}
+
+fn header_value(
+    member: &str,
+    prefix: &str,
+    secret: &SecretKey,
+    namespace: &str,
+    secrets: &dyn Secrets,
+) -> Result<HeaderValue, Problem> {
+    let field = format!("{member}.secretRef");
+    let found = Referenced::find(&field, namespace, &secret.name, secrets)?;
+    let mut bytes = prefix.as_bytes().to_vec();
+    bytes.extend_from_slice(found.required(&secret.key)?);
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).map_err(|_| not_a_header(&found, &secret.key))
+}
+
+fn not_a_header(found: &Referenced<'_>, key: &str) -> Problem {
+    found.invalid(key, "has a character that no header may carry, such as a line break", "store the bare credential")
+}
+
+/// RFC 7617: UTF-8, and no colon in the user name.
+fn basic(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {
+    const USERNAME: &str = "username";
+    const PASSWORD: &str = "password";
+    let found = Referenced::find("auth.basic.secretRef", namespace, secret, secrets)?;
+    let username = found.text(USERNAME, found.required(USERNAME)?)?;
+    if username.contains(':') {
+        return Err(found.invalid(USERNAME, "contains a colon, which Basic authentication cannot carry", "correct it"));
+    }
+    // A password may be missing or empty: many APIs take a key as user name and nothing else.
+    let password = match found.secret.data.get(PASSWORD) {
+        Some(value) if trimmed(value).is_empty() => "",
+        _ => match found.optional(PASSWORD)? {
+            Some(value) => found.text(PASSWORD, value)?,
+            None => "",
+        },
+    };
+    let value = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
+    let value = HeaderValue::try_from(value).map_err(|_| not_a_header(&found, USERNAME))?;
+    Ok(RequestAuth::header(header::AUTHORIZATION, value))
+}
+
+/// The keys that sign an event: the current one, then `<key>-previous` while a secret rotates. `whsec_<base64>` is decoded
+/// (Standard Webhooks), anything else is taken as it is.
+///
+/// Errors: `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`.
+pub fn signing_keys(plan: &SecretKey, namespace: &str, secrets: &dyn Secrets) -> Result<Vec<Vec<u8>>, Problem> {
+    let found = Referenced::find("callback.signature.secretRef", namespace, &plan.name, secrets)?;
+    let mut keys = vec![signing_key(&found, &plan.key, found.required(&plan.key)?)?];
+    let previous = format!("{}-previous", plan.key);
+    if let Some(value) = found.optional(&previous)? {
+        keys.push(signing_key(&found, &previous, value)?);
+    }
+    Ok(keys)
+}
+
+fn signing_key(found: &Referenced<'_>, key: &str, value: &[u8]) -> Result<Vec<u8>, Problem> {
+    let Some(encoded) = value.strip_prefix(b"whsec_") else { return Ok(value.to_vec()) };
+    match STANDARD.decode(encoded) {
+        Ok(decoded) if !decoded.is_empty() => Ok(decoded),
+        _ => Err(found.invalid(key, "starts with whsec_ but is no Base64 behind it", "store the secret as it was issued")),
+    }
+}
+
+/// The headers of a Secret whose every key is a header name.
+///
+/// Errors: `SecretNotFound`; `SecretInvalid` for a name or value that no header may have, and for names that Pollinator or the
+/// protocol sets itself.
+pub fn extra_headers(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Result<HeaderMap, Problem> {
+    let found = Referenced::find("callback.headersSecretRef", namespace, secret, secrets)?;
+    let mut headers = HeaderMap::new();
+    for key in found.secret.data.keys() {
+        let name = HeaderName::try_from(key.as_str())
+            .map_err(|_| found.invalid(key, "is not a header name", "name each key after the header it is sent as"))?;
+        if is_reserved(&name) {
+            return Err(found.invalid(key, "names a header that Pollinator sets itself", "remove the key"));
+        }
+        let value = found.required(key)?;
+        let mut value = HeaderValue::from_bytes(value).map_err(|_| not_a_header(&found, key))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// Framing of the message, form of the body, identity and signature of the event.
+fn is_reserved(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "host"
+            | "connection"
+            | "content-length"
+            | "content-type"
+            | "content-encoding"
+            | "transfer-encoding"
+            | "accept-encoding"
+            | "expect"
+            | "keep-alive"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "user-agent"
+    ) || ["proxy-", "webhook-", "ce-", "elements-webhook-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::conditions::Reason;
+    use crate::auth::{Secret, SecretMap};
+    use crate::egress::{Limits, Overflow, Redirects};
+    use std::time::Duration;
+
+    const NS: &str = "crm";
+
+    fn secrets(entries: &[(&str, &[u8])]) -> SecretMap {
+        let mut map = SecretMap::default();
+        map.insert(NS, "s", entries.iter().map(|(key, value)| (*key, *value)).collect::<Secret>());
+        map
+    }
+
+    fn key(key: &str) -> SecretKey {
+        SecretKey { name: "s".to_owned(), key: key.to_owned() }
+    }
+
+    fn bearer() -> AuthPlan {
+        AuthPlan::Bearer { secret: key("token") }
+    }
+
+    fn reason<T: fmt::Debug>(result: Result<T, Problem>) -> Reason {
+        result.expect_err("this must fail").reason
+    }
+
+    fn request(url: &str) -> Request {
+        Request {
+            method: http::Method::GET,
+            url: url.parse().expect(url),
+            headers: HeaderMap::new(),
+            body: None,
+            redirects: Redirects::Never,
+            limits: Limits {
+                body: 1,
+                overflow: Overflow::Refuse,
+                first_byte: Duration::from_secs(1),
+                total: Duration::from_secs(1),
+            },
+        }
+    }
+
+    #[test]
+    fn every_kind_of_authentication_is_put_on_the_request() {
+        let map = secrets(&[("token", b"t0k\n"), ("username", "jürgen".as_bytes()), ("password", b"p:w\r\n")]);
+        let header = |plan: &AuthPlan, name: &str| {
+            let mut request = request("https://api.example/");
+            prepare(plan, NS, &map).expect("auth").apply(&mut request);
+            assert!(request.headers[name].is_sensitive());
+            String::from_utf8(request.headers[name].as_bytes().to_vec()).expect("text")
+        };
+        assert_eq!(header(&bearer(), "authorization"), "Bearer t0k");
+        let plan = AuthPlan::ApiKeyHeader {
+            name: HeaderName::from_static("x-api-key"),
+            prefix: "Key ".to_owned(),
+            secret: key("token"),
+        };
+        assert_eq!(header(&plan, "x-api-key"), "Key t0k");
+        let plan = AuthPlan::Basic { secret: "s".to_owned() };
+        let expected = format!("Basic {}", STANDARD.encode("jürgen:p:w"));
+        assert_eq!(header(&plan, "authorization"), expected);
+    }
+
+    #[test]
+    fn the_example_of_rfc_7617() {
+        let map = secrets(&[("username", b"Aladdin"), ("password", b"open sesame")]);
+        let auth = prepare(&AuthPlan::Basic { secret: "s".to_owned() }, NS, &map).expect("auth");
+        assert_eq!(auth.headers["authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    }
+
+    #[test]
+    fn a_query_key_is_appended_and_encoded() {
+        let map = secrets(&[("token", b"a b&c=d/\xc3\xa4+%\n")]);
+        let plan = AuthPlan::ApiKeyQuery { name: "api key".to_owned(), prefix: String::new(), secret: key("token") };
+        let auth = prepare(&plan, NS, &map).expect("auth");
+        for (before, after) in [
+            ("https://x.example/l", "https://x.example/l?api%20key=a%20b%26c%3Dd%2F%C3%A4%2B%25"),
+            ("https://x.example/l?q=1%20%2B", "https://x.example/l?q=1%20%2B&api%20key=a%20b%26c%3Dd%2F%C3%A4%2B%25"),
+        ] {
+            let mut request = request(before);
+            auth.apply(&mut request);
+            assert_eq!(request.url.as_str(), after);
+        }
+    }
+
+    #[test]
+    fn a_missing_password_is_empty() {
+        for entries in [
+            &[("username", &b"u"[..])][..],
+            &[("username", b"u"), ("password", b"")],
+            &[("username", b"u"), ("password", b"\n")],
+        ] {
+            let auth = prepare(&AuthPlan::Basic { secret: "s".to_owned() }, NS, &secrets(entries)).expect("auth");
+            assert_eq!(auth.headers["authorization"], format!("Basic {}", STANDARD.encode("u:")));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_has_its_reason() {
+        let plan = bearer();
+        assert_eq!(reason(prepare(&plan, NS, &SecretMap::default())), Reason::SecretNotFound);
+        assert_eq!(reason(prepare(&plan, "default", &secrets(&[("token", b"x")]))), Reason::SecretNotFound);
+        assert_eq!(reason(prepare(&plan, NS, &secrets(&[("other", b"x")]))), Reason::SecretKeyMissing);
+        for value in [&b""[..], b"\n", b"\r\n", b"null", b"null\n", b"a\nb", b"a\n\n", b"\0", b"a\rb"] {
+            assert_eq!(reason(prepare(&plan, NS, &secrets(&[("token", value)]))), Reason::SecretInvalid, "{value:?}");
+        }
+        let basic = AuthPlan::Basic { secret: "s".to_owned() };
+        for entries in [
+            &[("username", &b"a:b"[..])][..],
+            &[("username", b"")],
+            &[("username", b"\xff")],
+            &[("username", b"u"), ("password", b"null")],
+            &[("username", b"u"), ("password", b"\xff")],
+        ] {
+            assert_eq!(reason(prepare(&basic, NS, &secrets(entries))), Reason::SecretInvalid, "{entries:?}");
+        }
+        assert_eq!(reason(prepare(&basic, NS, &secrets(&[("password", b"p")]))), Reason::SecretKeyMissing);
+    }
+
+    #[test]
+    fn neither_debug_nor_a_problem_shows_a_value() {
+        let canary = "c4n4ry\u{1}";
+        let map =
+            secrets(&[("token", canary.as_bytes()), ("good", b"c4n4ry"), ("username", b"c4n4ry:x"), ("k", b"whsec_c4n4ry!")]);
+        let mut shown = Vec::new();
+        for plan in [bearer(), AuthPlan::Basic { secret: "s".to_owned() }] {
+            shown.push(format!("{:?}", prepare(&plan, NS, &map).expect_err("a bad secret")));
+        }
+        shown.push(format!("{:?}", signing_keys(&key("k"), NS, &map).expect_err("a bad secret")));
+        shown.push(format!("{:?}", extra_headers("s", NS, &map).expect_err("a bad secret")));
+        for plan in [
+            AuthPlan::Bearer { secret: key("good") },
+            AuthPlan::ApiKeyQuery { name: "key".to_owned(), prefix: String::new(), secret: key("good") },
+        ] {
+            let auth = prepare(&plan, NS, &map).expect("auth");
+            let mut request = request("https://api.example/list");
+            auth.apply(&mut request);
+            shown.push(format!("{auth:?} {request:?} {:?}", auth.headers));
+        }
+        for text in shown {
+            assert!(!text.contains("c4n4ry") && !text.contains("YzRuN"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_tells_credentials_apart() {
+        let print = |value: &[u8]| prepare(&bearer(), NS, &secrets(&[("token", value)])).expect("auth").fingerprint;
+        assert_eq!(print(b"a"), print(b"a\n"));
+        assert_ne!(print(b"a"), print(b"b"));
+        assert_ne!(print(b"a"), prepare(&AuthPlan::None, NS, &SecretMap::default()).expect("none").fingerprint);
+    }
+
+    #[test]
+    fn signing_keys_are_raw_or_decoded_and_two_while_rotating() {
+        let plan = key("signing-key");
+        let current = secrets(&[("signing-key", b"raw bytes \xff\n")]);
+        assert_eq!(signing_keys(&plan, NS, &current), Ok(vec![b"raw bytes \xff".to_vec()]));
+        let both = secrets(&[("signing-key", b"whsec_bmV3"), ("signing-key-previous", b"whsec_b2xk\n")]);
+        assert_eq!(signing_keys(&plan, NS, &both), Ok(vec![b"new".to_vec(), b"old".to_vec()]));
+        for entries in [&[("signing-key", &b"whsec_"[..])][..], &[("signing-key", b"whsec_***")], &[("signing-key", b"")]] {
+            assert_eq!(reason(signing_keys(&plan, NS, &secrets(entries))), Reason::SecretInvalid, "{entries:?}");
+        }
+        let only_previous = secrets(&[("signing-key-previous", b"x")]);
+        assert_eq!(reason(signing_keys(&plan, NS, &only_previous)), Reason::SecretKeyMissing);
+    }
+
+    #[test]
+    fn extra_headers_are_all_keys_or_a_reason() {
+        let headers =
+            extra_headers("s", NS, &secrets(&[("X-Tenant", b"acme\n"), ("authorization", b"Basic eA==")])).expect("headers");
+        assert_eq!(headers["x-tenant"], "acme");
+        assert!(headers.values().all(HeaderValue::is_sensitive));
+        assert_eq!(headers.len(), 2);
+        for name in
+            ["Host", "content-length", "Content-Type", "Transfer-Encoding", "webhook-signature", "ce-id", "proxy-authorization"]
+        {
+            assert_eq!(reason(extra_headers("s", NS, &secrets(&[(name, b"x")]))), Reason::SecretInvalid, "{name}");
+        }
+        assert_eq!(reason(extra_headers("s", NS, &secrets(&[("not a name", b"x")]))), Reason::SecretInvalid);
+        assert_eq!(reason(extra_headers("s", NS, &secrets(&[("x-a", b"a\nb")]))), Reason::SecretInvalid);
+        assert_eq!(reason(extra_headers("t", NS, &secrets(&[]))), Reason::SecretNotFound);
+    }
+}

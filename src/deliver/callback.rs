@@ -1,0 +1,198 @@
+//! How a callback fares as a whole: open, or closed until a time. Pure.
+//!
+//! One object that fails while others pass is that object's trouble. When the last five distinct objects all failed, it is the
+//! callback's: then nothing is set aside, cursors stand still, and one probe a step of the retry schedule is sent.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::schedule;
+
+/// So many distinct objects in a row must fail before the callback counts as down.
+pub const DISTINCT_FAILURES: usize = 5;
+
+/// What is kept of a callback; survives restarts, so that a restart neither tries early nor burns a try.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallbackState {
+    /// Hashes of the distinct objects that failed since the last acceptance, at most five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    failed_objects: Vec<u64>,
+    /// Down since five distinct objects failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    down: Option<Down>,
+    /// The receiver asked for patience (`Retry-After`) until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold_until: Option<DateTime<Utc>>,
+    /// The callback answered 410; holds for the callback with this fingerprint only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<u64>,
+    /// The last failure was a 401 or 403.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unauthorized: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Down {
+    steps: u32,
+    probe_at: DateTime<Utc>,
+}
+
+/// May something be sent?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Open,
+    /// One request, to see whether the callback is back.
+    Probe,
+    /// Not before this time.
+    ClosedUntil(DateTime<Utc>),
+    /// Not until the callback of the instance is changed.
+    Gone,
+}
+
+impl CallbackState {
+    /// Nothing is known: the state of a callback that never failed.
+    pub fn is_fresh(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// May something be sent to the callback with this fingerprint?
+    pub fn admission(&self, callback: u64, now: DateTime<Utc>) -> Admission {
+        if self.gone == Some(callback) {
+            return Admission::Gone;
+        }
+        if let Some(until) = self.hold_until.filter(|until| *until > now) {
+            return Admission::ClosedUntil(until);
+        }
+        match self.down {
+            Some(Down { probe_at, .. }) if probe_at > now => Admission::ClosedUntil(probe_at),
+            Some(_) => Admission::Probe,
+            None => Admission::Open,
+        }
+    }
+
+    /// Is the callback down, as opposed to a single object?
+    pub fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// Did the callback with this fingerprint answer 410?
+    pub fn is_gone(&self, callback: u64) -> bool {
+        self.gone == Some(callback)
+    }
+
+    /// An event was accepted.
+    pub fn note_accepted(&mut self) {
+        if !self.is_fresh() {
+            *self = Self::default();
+        }
+    }
+
+    /// A try of an object failed.
+    pub fn note_failed(&mut self, object: u64, failure: Failure, now: DateTime<Utc>, seed: u64) {
+        self.unauthorized = failure.unauthorized;
+        if let Some(wait) = failure.hold {
+            let until = chrono::Duration::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait));
+            self.hold_until = self.hold_until.max(until);
+        }
+        if !self.failed_objects.contains(&object) && self.failed_objects.len() < DISTINCT_FAILURES {
+            self.failed_objects.push(object);
+        }
+        let steps = match self.down {
+            // Several requests may have been under way when it went down: together they are one step.
+            Some(Down { probe_at, .. }) if probe_at > now => return,
+            Some(Down { steps, .. }) => steps + 1,
+            None if self.failed_objects.len() >= DISTINCT_FAILURES => 1,
+            None => return,
+        };
+        self.down = Some(Down { steps, probe_at: schedule::step(steps, seed, failure.hold, now) });
+    }
+
+    /// The callback answered 410.
+    pub fn note_gone(&mut self, callback: u64) {
+        self.gone = Some(callback);
+    }
+
+    /// The callback of the instance was changed: what is known of the old one says nothing about the new one.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// How a try failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// `Retry-After` of a 429 or 503, which speaks for the whole callback.
+    pub hold: Option<Duration>,
+    /// 401 or 403.
+    pub unauthorized: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn five_distinct_objects_close_it_and_one_acceptance_opens_it() {
+        let mut state = CallbackState::default();
+        for object in [1, 2, 3, 4, 4, 4] {
+            state.note_failed(object, Failure::default(), at(0), 0);
+            assert_eq!(state.admission(9, at(0)), Admission::Open, "object {object}");
+        }
+        state.note_failed(5, Failure::default(), at(0), 0);
+        assert!(matches!(state.admission(9, at(0)), Admission::ClosedUntil(_)));
+        assert_eq!(state.admission(9, at(7)), Admission::Probe);
+        state.note_accepted();
+        assert!(state.is_fresh());
+    }
+
+    #[test]
+    fn a_success_in_between_starts_the_count_again() {
+        let mut state = CallbackState::default();
+        for object in 0..20 {
+            state.note_failed(object, Failure::default(), at(0), 0);
+            if object % 4 == 3 {
+                state.note_accepted();
+            }
+        }
+        assert!(!state.is_down());
+    }
+
+    #[test]
+    fn each_failed_probe_is_one_step_even_when_many_were_under_way() {
+        let mut state = CallbackState::default();
+        for object in 0..8 {
+            state.note_failed(object, Failure::default(), at(0), 0);
+        }
+        // 5 s ± 20 %, then 5 m ± 20 %
+        assert_eq!(state.admission(9, at(3)), state.admission(9, at(0)));
+        assert_eq!(state.admission(9, at(6)), Admission::Probe);
+        state.note_failed(1, Failure::default(), at(6), 0);
+        let Admission::ClosedUntil(until) = state.admission(9, at(6)) else { panic!("open") };
+        assert!((at(6 + 240)..=at(6 + 360)).contains(&until), "{until}");
+    }
+
+    #[test]
+    fn patience_is_kept_for_all_objects() {
+        let mut state = CallbackState::default();
+        state.note_failed(1, Failure { hold: Some(Duration::from_secs(100)), unauthorized: false }, at(0), 0);
+        assert_eq!(state.admission(9, at(99)), Admission::ClosedUntil(at(100)));
+        assert_eq!(state.admission(9, at(100)), Admission::Open);
+    }
+
+    #[test]
+    fn gone_holds_for_that_callback_only() {
+        let mut state = CallbackState::default();
+        state.note_gone(9);
+        assert_eq!(state.admission(9, at(1_000_000)), Admission::Gone);
+        assert_eq!(state.admission(10, at(0)), Admission::Open);
+    }
+}

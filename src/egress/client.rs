@@ -1,0 +1,166 @@
+//! Sending one request: guard, redirects, deadlines, bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::body::{self, Coding};
+use super::error::{Part, Phase, RedirectFault};
+use super::guard::EgressPolicy;
+use super::resolve::GuardedResolver;
+use super::{EgressError, Limits, Overflow, Redirects, Request, Response};
+
+/// DNS, TCP and TLS of one connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(60);
+/// Unused connections kept for one host.
+const IDLE_PER_HOST: usize = 8;
+/// Names and values of all response headers in sum.
+const HEADERS: usize = 64 * 1024;
+
+/// The one HTTP client. A clone shares its connections.
+#[derive(Clone)]
+pub struct Egress {
+    client: reqwest::Client,
+    policy: Arc<EgressPolicy>,
+    roots: bool,
+}
+
+impl std::fmt::Debug for Egress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Egress").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Egress {
+    /// Builds the client. Certificates are verified against the authorities of the system (or of `SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR`); without any, http still works and https fails with [`EgressError::Tls`].
+    ///
+    /// Errors: [`EgressError::Setup`].
+    pub fn new(policy: EgressPolicy) -> Result<Self, EgressError> {
+        // An error means that a provider is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let policy = Arc::new(policy);
+        let (client, roots) = match builder(&policy).build() {
+            Ok(client) => (client, true),
+            Err(_) => {
+                tracing::warn!("no trusted certificate authorities were found: https requests will fail");
+                let client = builder(&policy).tls_certs_only([]).build().map_err(|_| EgressError::Setup)?;
+                (client, false)
+            }
+        };
+        Ok(Self { client, policy, roots })
+    }
+
+    /// Sends one request and reads its answer within the request's limits. Any status is an answer.
+    ///
+    /// Redirects are followed for GET only; a refused one is an error, a 3xx with [`Redirects::Never`] an answer.
+    pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
+        let started = Instant::now();
+        let deadline = started + request.limits.total;
+        let head_deadline = deadline.min(started + request.limits.first_byte);
+        let Request { method, mut url, mut headers, body, redirects, limits } = request;
+        settle_headers(&mut headers, limits.overflow);
+        let mut hops = match redirects {
+            Redirects::WithinOrigin(hops) if method == Method::GET => Some(hops),
+            _ => None,
+        };
+        loop {
+            self.policy.judge_url(&url)?;
+            let mut asked = reqwest::Request::new(method.clone(), url.clone());
+            asked.headers_mut().clone_from(&headers);
+            *asked.body_mut() = body.clone().map(reqwest::Body::from);
+            let answer = timeout_at(head_deadline, self.client.execute(asked))
+                .await
+                .map_err(|_| EgressError::Timeout(Phase::FirstByte))?
+                .map_err(|error| EgressError::before_head(&error, self.roots))?;
+            if header_bytes(answer.headers()) > HEADERS {
+                return Err(EgressError::TooLarge(Part::Headers));
+            }
+            if let Some(left) = &mut hops
+                && let Some(target) = redirect_target(&url, answer.status(), answer.headers())?
+            {
+                *left = left.checked_sub(1).ok_or(EgressError::RedirectRefused(RedirectFault::TooMany))?;
+                url = target;
+                continue;
+            }
+            return read(answer, url, limits, deadline).await;
+        }
+    }
+}
+
+fn builder(policy: &Arc<EgressPolicy>) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("pollinator/", env!("CARGO_PKG_VERSION")))
+        // A proxy would resolve names itself, behind the guard.
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .dns_resolver(GuardedResolver { policy: Arc::clone(policy) })
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .http2_max_header_list_size(u32::try_from(HEADERS).unwrap_or(u32::MAX))
+}
+
+/// The client sets these itself, whatever the request says.
+fn settle_headers(headers: &mut HeaderMap, overflow: Overflow) {
+    headers.remove(header::HOST);
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::TRANSFER_ENCODING);
+    let encodings = match overflow {
+        Overflow::Refuse => body::ACCEPT_ENCODING,
+        Overflow::Discard => "identity",
+    };
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encodings));
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// Where a redirect leads, or `None` if the answer is none.
+fn redirect_target(url: &Url, status: StatusCode, headers: &HeaderMap) -> Result<Option<Url>, EgressError> {
+    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = headers.get(header::LOCATION) else { return Ok(None) };
+    let invalid = || EgressError::RedirectRefused(RedirectFault::InvalidLocation);
+    let target = location.to_str().ok().and_then(|text| url.join(text).ok()).ok_or_else(invalid)?;
+    if target.origin() != url.origin() {
+        return Err(EgressError::RedirectRefused(RedirectFault::OtherOrigin));
+    }
+    if !target.username().is_empty() || target.password().is_some() {
+        return Err(invalid());
+    }
+    Ok(Some(target))
+}
+
+async fn read(mut answer: reqwest::Response, url: Url, limits: Limits, deadline: Instant) -> Result<Response, EgressError> {
+    let status = answer.status();
+    let mut headers = std::mem::take(answer.headers_mut());
+    let body = match limits.overflow {
+        Overflow::Refuse => {
+            let coding = Coding::of(&headers)?;
+            if coding.is_some() {
+                // They describe the bytes on the wire, not the body that is handed on.
+                headers.remove(header::CONTENT_ENCODING);
+                headers.remove(header::CONTENT_LENGTH);
+            }
+            let body = body::read(answer, coding, limits.body);
+            timeout_at(deadline, body).await.map_err(|_| EgressError::Timeout(Phase::Body))??
+        }
+        Overflow::Discard => {
+            let mut kept = BytesMut::new();
+            // The status has been said: neither a stalled nor a broken body takes it back.
+            let _ = timeout_at(deadline, body::read_some(answer, limits.body, &mut kept)).await;
+            kept.freeze()
+        }
+    };
+    Ok(Response { status, headers, body, url })
+}

@@ -1,0 +1,114 @@
+//! How long a server asks us to wait.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// The longest wait that is believed.
+pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Stack Exchange's header, known to other APIs too: seconds to wait, sent with a success.
+static BACKOFF: HeaderName = HeaderName::from_static("backoff");
+
+/// The wait that `Retry-After` asks for: seconds, or an HTTP date in any of its three forms (RFC 9110 §5.6.7 and §10.2.3). A past
+/// date is zero, more than [`LONGEST`] is [`LONGEST`], anything else that is not understood is `None`. Of several values the
+/// longest counts.
+pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    headers.get_all(header::RETRY_AFTER).iter().filter_map(|value| seconds(value).or_else(|| until(value, now))).max()
+}
+
+/// The wait that a `Backoff` header asks for, in seconds; clamped like [`retry_after`].
+pub fn backoff(headers: &HeaderMap) -> Option<Duration> {
+    headers.get_all(&BACKOFF).iter().filter_map(seconds).max()
+}
+
+fn seconds(value: &HeaderValue) -> Option<Duration> {
+    let digits = value.to_str().ok()?.trim();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Digits that no u64 holds are more than the clamp.
+    Some(digits.parse().map_or(LONGEST, Duration::from_secs).min(LONGEST))
+}
+
+fn until(value: &HeaderValue, now: DateTime<Utc>) -> Option<Duration> {
+    let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
+    Some((DateTime::<Utc>::from(date) - now).to_std().unwrap_or(Duration::ZERO).min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn now() -> DateTime<Utc> {
+        "1994-11-06T08:49:00Z".parse().expect("date")
+    }
+
+    fn asked(value: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_str(value).expect("value"));
+        retry_after(&headers, now())
+    }
+
+    #[test]
+    fn seconds_and_all_three_date_forms_are_read() {
+        for value in
+            ["37", " 37 ", "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            assert_eq!(asked(value), Some(Duration::from_secs(37)), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_past_is_no_wait() {
+        assert_eq!(asked("Sun, 06 Nov 1994 08:48:59 GMT"), Some(Duration::ZERO));
+        assert_eq!(asked("0"), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn long_waits_are_clamped() {
+        for value in ["86401", "315360000", "99999999999999999999999999", "Sat, 06 Nov 2004 08:49:37 GMT"] {
+            assert_eq!(asked(value), Some(LONGEST), "{value}");
+        }
+        assert_eq!(asked("86400"), Some(LONGEST));
+        assert_eq!(asked("86399"), Some(Duration::from_secs(86_399)));
+    }
+
+    #[test]
+    fn garbage_is_no_answer() {
+        for value in
+            ["", " ", "-1", "+5", "1.5", "1e3", "0x10", "soon", "12 s", "1994-11-06T08:49:37Z", "Sun, 32 Nov 1994 08:49:37 GMT"]
+        {
+            assert_eq!(asked(value), None, "{value:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now()), None);
+    }
+
+    #[test]
+    fn the_longest_of_several_counts() {
+        let mut headers = HeaderMap::new();
+        for value in ["5", "x", "60", "7"] {
+            headers.append(header::RETRY_AFTER, HeaderValue::from_static(value));
+        }
+        assert_eq!(retry_after(&headers, now()), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn backoff_is_seconds_alone() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(backoff(&headers), None);
+        headers.insert(&BACKOFF, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert_eq!(backoff(&headers), None);
+        headers.insert(&BACKOFF, HeaderValue::from_static("10"));
+        assert_eq!(backoff(&headers), Some(Duration::from_secs(10)));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic_or_wait_longer_than_a_day(value in "[ -~]{0,40}") {
+            prop_assert!(asked(&value).is_none_or(|wait| wait <= LONGEST));
+        }
+    }
+}

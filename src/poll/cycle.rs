@@ -1,0 +1,462 @@
+//! One job of one resource: send what is due from the ledger, then fetch → detect → deliver → commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::dispatch::{Dispatched, Dispatcher, Sums};
+use super::engine::Core;
+use super::instance::Instance;
+use super::settle::Change;
+use crate::api::conditions::{Problem, Reason};
+use crate::auth::RequestAuth;
+use crate::deliver::callback::Admission;
+use crate::deliver::event::{Data, Event, EventId, VersionToken};
+use crate::deliver::sender::PreparedCallback;
+use crate::detect::judge::{self, Judge, Mode, Undelivered, Verdict};
+use crate::detect::known::MAX_KNOWN;
+use crate::detect::record::Reader;
+use crate::fetch::page::Page;
+use crate::fetch::walk::{Step, Validators, Walk};
+use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
+
+/// A list that spans pages is read again after changes, since rows that move while it is read hide others; so often at most.
+const MAX_WALKS: usize = 8;
+/// A descending list is read whole before its oldest record is sent first, up to so many bytes of pages.
+const MAX_REVERSED: usize = 64 * 1024 * 1024;
+
+/// What a job is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    /// Send due set-aside events, then poll.
+    Poll,
+    /// Only send due set-aside events.
+    Entries,
+}
+
+/// What a job did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it met.
+    pub facts: Facts,
+    /// An earlier time than the interval's at which the resource wants to run again, and for what.
+    pub wake: Option<(DateTime<Utc>, Job)>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The list was read to its end, or answered 304.
+    Polled,
+    /// Only set-aside events were sent.
+    EntriesSent,
+    /// Nothing may be sent to the callback for now, so nothing was asked either: the provider is the log.
+    CallbackClosed,
+    /// The callback answered 410.
+    CallbackGone,
+    /// The plan changed or the process ends.
+    Stopped,
+    /// It failed.
+    Failed(Problem),
+}
+
+/// What a job met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Pages read.
+    pub pages: u64,
+    /// Records read, repeats included.
+    pub records: u64,
+    /// Records without an id.
+    pub missing_ids: u64,
+    /// Records with a date that could not be read.
+    pub bad_dates: u64,
+    /// The list broke its declared order.
+    pub disorder: bool,
+    /// The data did not hold still while being read, so the cursor waits.
+    pub unsettled: bool,
+    /// The provider's wish for patience on an answer that was fine (`Backoff`).
+    pub patience: Option<std::time::Duration>,
+    /// How further pages are asked for, if that was detected.
+    pub pagination: Option<String>,
+    /// What became of the changes.
+    pub sums: Sums,
+}
+
+/// Runs one job. `validators` are those of the last poll that was clean, and are replaced.
+pub async fn run(
+    core: &Core,
+    instance: &Arc<Instance>,
+    resource: &ResourcePlan,
+    job: Job,
+    validators: &mut Option<Validators>,
+) -> Report {
+    let mut facts = Facts::default();
+    let outcome = match attempt(core, instance, resource, job, validators, &mut facts).await {
+        Ok(outcome) => outcome,
+        Err(problem) => Outcome::Failed(problem),
+    };
+    Report { wake: wake_time(instance, resource), outcome, facts }
+}
+
+async fn attempt(
+    core: &Core,
+    instance: &Arc<Instance>,
+    resource: &ResourcePlan,
+    job: Job,
+    validators: &mut Option<Validators>,
+    facts: &mut Facts,
+) -> Result<Outcome, Problem> {
+    if instance.is_unsaved() {
+        instance.commit().await?;
+    }
+    let callback = PreparedCallback::prepare(Arc::clone(&instance.plan.callback), &instance.plan.namespace, &*core.secrets)?;
+    match instance.state().callback.admission(callback.fingerprint(), Utc::now()) {
+        Admission::Gone => return Ok(Outcome::CallbackGone),
+        Admission::ClosedUntil(_) => return Ok(Outcome::CallbackClosed),
+        Admission::Open | Admission::Probe => {}
+    }
+    let auth = crate::auth::prepare(&resource.auth, &instance.plan.namespace, &*core.secrets)?;
+    let mut dispatcher = Dispatcher::new(core, instance, callback);
+    let polled = async {
+        dispatcher.send_due_entries(&resource.name).await?;
+        if job == Job::Entries {
+            return Ok(Outcome::EntriesSent);
+        }
+        let mut poll = Poll::new(core, instance, resource, &auth);
+        poll.run(&mut dispatcher, validators, facts).await
+    }
+    .await;
+    facts.sums = dispatcher.sums;
+    // What was accepted is saved however the poll ended.
+    let saved = if dispatcher.sums.dirty { dispatcher.commit().await } else { Ok(()) };
+    let outcome = polled?;
+    saved.map(|()| outcome)
+}
+
+/// The earliest of: a failing object's next try, a set-aside event's, and the callback's reopening. A failing object is met
+/// again by polling; a set-aside event has its body.
+pub fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
+    let state = instance.state();
+    let failing = state.resources.get(&*resource.name).and_then(|own| own.failing.iter().map(|f| (f.next_try, Job::Poll)).min());
+    let entries = state.ledger.next_due(&resource.name).map(|due| (due, Job::Entries));
+    let next = [failing, entries].into_iter().flatten().min();
+    match state.callback.admission(instance.plan.callback.fingerprint(), Utc::now()) {
+        Admission::ClosedUntil(until) => Some((next.map_or(until, |(next, _)| next.max(until)), Job::Poll)),
+        Admission::Gone => None,
+        Admission::Open | Admission::Probe => next,
+    }
+}
+
+fn too_many_records(resource: &str) -> Problem {
+    Problem::human(
+        Reason::ResponseTooLarge,
+        format!(
+            "resource {resource} lists more records than can be remembered ({MAX_KNOWN}); filter the list with ${{since}} or add datesConfiguration with a created date"
+        ),
+    )
+}
+
+/// One poll: walks over the list until nothing new turns up.
+struct Poll<'a> {
+    core: &'a Core,
+    instance: &'a Arc<Instance>,
+    resource: &'a ResourcePlan,
+    auth: &'a RequestAuth,
+    reader: Reader<'a>,
+    judge: Judge<'a>,
+    mode: Mode,
+    cursor: Option<DateTime<Utc>>,
+    polled_at: DateTime<Utc>,
+    provider_start: Option<DateTime<Utc>>,
+    undelivered: Undelivered,
+    missing_ids: u64,
+}
+
+/// How one walk ended.
+struct Walked {
+    end: WalkEnd,
+    pages: u64,
+    tried: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WalkEnd {
+    Complete,
+    NotModified,
+    /// `startFrom: Now` needs no more than the provider's clock.
+    ClockIsBaseline,
+    Closed,
+    Stopped,
+}
+
+impl<'a> Poll<'a> {
+    fn new(core: &'a Core, instance: &'a Arc<Instance>, resource: &'a ResourcePlan, auth: &'a RequestAuth) -> Self {
+        let (started, cursor) = {
+            let state = instance.state();
+            state.resources.get(&*resource.name).map_or((false, None), |own| (own.started, own.cursor))
+        };
+        let mode = match (started, resource.start_from) {
+            (true, _) | (false, StartFrom::Time(_)) => Mode::Usual,
+            (false, StartFrom::Now) => Mode::Baseline,
+            (false, StartFrom::Earliest) => Mode::FirstRead,
+        };
+        Self {
+            core,
+            instance,
+            resource,
+            auth,
+            reader: Reader::new(&resource.extract),
+            judge: Judge::new(resource, mode, cursor),
+            mode,
+            cursor,
+            polled_at: Utc::now(),
+            provider_start: None,
+            undelivered: Undelivered::None,
+            missing_ids: 0,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        dispatcher: &mut Dispatcher<'_>,
+        validators: &mut Option<Validators>,
+        facts: &mut Facts,
+    ) -> Result<Outcome, Problem> {
+        let known_validators = validators.take();
+        let mut fresh_validators = None;
+        let mut settled = false;
+        let mut end = WalkEnd::Complete;
+        for round in 0..MAX_WALKS {
+            self.judge.restart();
+            self.missing_ids = 0;
+            // Held and failed changes turn up again in each walk: the last one counts.
+            self.undelivered = Undelivered::None;
+            let mut walk = Walk::new(
+                &self.core.asker,
+                self.resource,
+                self.auth,
+                self.since(),
+                self.polled_at,
+                known_validators.as_ref().filter(|_| round == 0),
+            );
+            let walked = self.walk(&mut walk, dispatcher).await;
+            facts.patience = facts.patience.max(walk.patience());
+            facts.pagination = walk.detected().or(facts.pagination.take());
+            let seen = self.judge.seen();
+            (facts.records, facts.bad_dates, facts.disorder) = (seen.records, seen.bad_dates, seen.disorder);
+            facts.missing_ids = self.missing_ids;
+            let walked = walked?;
+            facts.pages += walked.pages;
+            end = walked.end;
+            let clean = walked.tried == 0 && self.undelivered == Undelivered::None;
+            fresh_validators = walk.validators().filter(|_| clean && end == WalkEnd::Complete);
+            settled = walked.pages <= 1 || walked.tried == 0 || self.resource.change_by == ChangeBy::Content;
+            if settled || end != WalkEnd::Complete {
+                break;
+            }
+        }
+        match end {
+            WalkEnd::NotModified => {
+                *validators = known_validators;
+                return Ok(Outcome::Polled);
+            }
+            WalkEnd::Stopped => return Ok(Outcome::Stopped),
+            WalkEnd::Closed => {}
+            WalkEnd::ClockIsBaseline => self.commit_baseline(dispatcher),
+            WalkEnd::Complete => {
+                facts.unsettled = !settled;
+                *validators = fresh_validators;
+                self.move_cursor(settled, facts.pages, dispatcher);
+            }
+        }
+        Ok(if self.instance.stop.is_cancelled() { Outcome::Stopped } else { Outcome::Polled })
+    }
+
+    /// The lower bound that `${since}` stands for.
+    fn since(&self) -> Option<DateTime<Utc>> {
+        match (self.cursor, self.resource.start_from) {
+            (Some(cursor), _) => Some(judge::before(cursor, self.resource.lookback)),
+            (None, StartFrom::Time(from)) => Some(from),
+            (None, StartFrom::Now | StartFrom::Earliest) => None,
+        }
+    }
+
+    async fn walk(&mut self, walk: &mut Walk<'_>, dispatcher: &mut Dispatcher<'_>) -> Result<Walked, Problem> {
+        let mut walked = Walked { end: WalkEnd::Complete, pages: 0, tried: 0 };
+        let reversed = self.mode == Mode::FirstRead && self.resource.order == Order::Descending;
+        let mut gathered: Vec<Page> = Vec::new();
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = self.instance.stop.cancelled() => { walked.end = WalkEnd::Stopped; return Ok(walked); }
+                step = walk.next_page() => step?,
+            };
+            let page = match step {
+                Step::Page(page) => page,
+                Step::NotModified => {
+                    walked.end = WalkEnd::NotModified;
+                    return Ok(walked);
+                }
+                Step::End => break,
+            };
+            walked.pages += 1;
+            self.provider_start = self.provider_start.or(walk.server_date());
+            if reversed && gathered.iter().map(|page| page.body.len()).sum::<usize>() + page.body.len() <= MAX_REVERSED {
+                gathered.push(page);
+                continue;
+            }
+            if self.take_page(&page, false, dispatcher, &mut walked).await? {
+                return Ok(walked);
+            }
+            if self.mode == Mode::Baseline && self.clock_is_baseline() {
+                walked.end = WalkEnd::ClockIsBaseline;
+                return Ok(walked);
+            }
+            let seen = self.judge.seen();
+            if self.resource.order == Order::Descending && seen.reached_lower && !seen.disorder {
+                break;
+            }
+        }
+        while let Some(page) = gathered.pop() {
+            if self.take_page(&page, true, dispatcher, &mut walked).await? {
+                break;
+            }
+        }
+        Ok(walked)
+    }
+
+    /// Detects and delivers one page. Answers whether the walk is over before its end.
+    async fn take_page(
+        &mut self,
+        page: &Page,
+        reversed: bool,
+        dispatcher: &mut Dispatcher<'_>,
+        walked: &mut Walked,
+    ) -> Result<bool, Problem> {
+        let mut changes = self.detect(page, dispatcher)?;
+        if reversed {
+            changes.reverse();
+        }
+        let Dispatched { tried, undelivered, closed } = dispatcher.send_changes(changes).await?;
+        walked.tried += tried;
+        self.undelivered = match undelivered {
+            Undelivered::None => self.undelivered,
+            Undelivered::Since(date) => self.undelivered.and(Some(date)),
+            Undelivered::Undated => self.undelivered.and(None),
+        };
+        if closed {
+            walked.end = WalkEnd::Closed;
+        }
+        Ok(closed)
+    }
+
+    /// The changes of one page, at most one an object: the latest.
+    fn detect(&mut self, page: &Page, dispatcher: &mut Dispatcher<'_>) -> Result<Vec<Change>, Problem> {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut by_object: HashMap<u64, usize> = HashMap::new();
+        let mut state = self.instance.state();
+        let uid = state.uid.clone();
+        let own = state.resources.entry(self.resource.name.to_string()).or_default();
+        for record in page.records() {
+            let Ok(sighting) = self.reader.read(record.json, record.key) else {
+                self.missing_ids += 1;
+                continue;
+            };
+            let verdict = self.judge.judge(&sighting, &own.known);
+            if matches!(verdict, Verdict::Same | Verdict::Older) {
+                continue;
+            }
+            if own.known.len() + changes.len() >= MAX_KNOWN {
+                return Err(too_many_records(&self.resource.name));
+            }
+            let Verdict::Change(kind) = verdict else {
+                own.known.remember(sighting.id_hash(), self.judge.known(&sighting));
+                dispatcher.sums.dirty = true;
+                continue;
+            };
+            let known = self.judge.known(&sighting);
+            let version = VersionToken { updated_text: sighting.updated_text.as_deref(), content: sighting.content };
+            let change = Change {
+                object: sighting.id_hash(),
+                date: known.date.and_then(DateTime::from_timestamp_millis),
+                known,
+                event: Event {
+                    id: EventId::new(&uid, &self.resource.name, &sighting.id, kind, &version),
+                    kind,
+                    resource: Arc::clone(&self.resource.name),
+                    object_id: sighting.id.clone().into_owned(),
+                    version_date: sighting.version_date,
+                    detected_at: self.polled_at,
+                    data: raw,
+                },
+            };
+            match by_object.get(&change.object) {
+                Some(&index) if changes[index].known.date > change.known.date => {}
+                Some(&index) => changes[index] = change,
+                None => {
+                    by_object.insert(change.object, changes.len());
+                    changes.push(change);
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// With a created date and a fine-grained clock, the provider's `Date` is baseline enough, unless a record is there whose
+    /// date cannot be read: it can only be told from a new one by having been remembered.
+    fn clock_is_baseline(&self) -> bool {
+        !judge::needs_baseline_read(self.resource) && self.provider_start.is_some() && self.judge.seen().bad_dates == 0
+    }
+
+    /// The provider's clock at the start, in whole units of the dates in the records: what changes later in the same unit bears
+    /// the unit's beginning.
+    fn baseline_cursor(&self) -> Option<DateTime<Utc>> {
+        self.provider_start.map(|start| judge::version_format(self.resource).map_or(start, |format| format.floor(start)))
+    }
+
+    fn commit_baseline(&self, dispatcher: &mut Dispatcher<'_>) {
+        let mut state = self.instance.state();
+        let own = state.resources.entry(self.resource.name.to_string()).or_default();
+        own.cursor = self.baseline_cursor();
+        own.started = true;
+        // Versions dated before the cursor cannot come up again.
+        own.known = Default::default();
+        dispatcher.sums.dirty = true;
+    }
+
+    fn move_cursor(&mut self, settled: bool, pages: u64, dispatcher: &mut Dispatcher<'_>) {
+        let mut state = self.instance.state();
+        let own = state.resources.entry(self.resource.name.to_string()).or_default();
+        // While a record of the first read is not taken, it must come up as created again, not as its dates would have it.
+        if !own.started && (self.mode == Mode::Baseline || (settled && self.undelivered == Undelivered::None)) {
+            own.started = true;
+            dispatcher.sums.dirty = true;
+        }
+        // A change that no longer turns up was superseded or taken back at the provider: nothing is failing any more.
+        if self.undelivered == Undelivered::None && !own.failing.is_empty() {
+            own.failing.clear();
+            dispatcher.sums.dirty = true;
+        }
+        let confirmed = settled && (pages <= 1 || dispatcher.sums.dirty);
+        if self.resource.change_by == ChangeBy::Content || !(confirmed || self.mode == Mode::Baseline) {
+            return;
+        }
+        let greatest = match self.mode {
+            // What the baseline read saw is known; what comes after it is dated at or after its first answer.
+            Mode::Baseline => self.baseline_cursor().or(self.judge.seen().greatest),
+            Mode::FirstRead | Mode::Usual => self.judge.seen().greatest,
+        };
+        let next = judge::next_cursor(own.cursor, greatest, self.provider_start, self.undelivered);
+        if next != own.cursor {
+            // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event.
+            own.cursor = next;
+            if let Some(horizon) = judge::horizon(self.resource, next) {
+                own.known.forget_before(horizon);
+            }
+        }
+    }
+}

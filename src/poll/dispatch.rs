@@ -1,0 +1,274 @@
+//! Sends changes to the callback, several at once and never two of one object, and books each answer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use futures::StreamExt as _;
+
+use super::engine::Core;
+use super::instance::Instance;
+use super::settle::{Change, Settled, settle_change, settle_entry};
+use crate::api::conditions::Problem;
+use crate::deliver::callback::Admission;
+use crate::deliver::schedule::Verdict;
+use crate::deliver::sender::PreparedCallback;
+use crate::detect::judge::Undelivered;
+use crate::plan::EventFormat;
+
+/// Changes that are sent between two looks at the clock and the commit bound.
+const CHUNK: usize = 128;
+/// A crash may repeat at most this many events: more accepted ones are never uncommitted.
+const MAX_UNCOMMITTED: usize = 256;
+/// Accepted events are committed at least this often while more are being sent.
+const MAX_UNCOMMITTED_TIME: Duration = Duration::from_secs(1);
+/// Events of one OpenConnectors request, as many as Open Connectors sends for polled resources.
+const OPEN_CONNECTORS_BATCH: usize = 10;
+
+/// Sends the changes of one job.
+pub struct Dispatcher<'a> {
+    core: &'a Core,
+    instance: &'a Arc<Instance>,
+    callback: PreparedCallback,
+    uncommitted: usize,
+    uncommitted_since: Option<Instant>,
+    /// Sums over the whole job.
+    pub sums: Sums,
+}
+
+/// What became of the changes of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Events the callback took.
+    pub accepted: u64,
+    /// Events that failed this time.
+    pub failed: u64,
+    /// The ledger was full when an event should have been set aside.
+    pub ledger_full: bool,
+    /// State changed in a way that must be saved.
+    pub dirty: bool,
+}
+
+/// What became of one batch of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dispatched {
+    /// Changes that were tried now, as opposed to held until their next try.
+    pub tried: usize,
+    /// What was not taken.
+    pub undelivered: Undelivered,
+    /// Nothing more may be sent in this job.
+    pub closed: bool,
+}
+
+impl<'a> Dispatcher<'a> {
+    /// Prepares sending.
+    pub fn new(core: &'a Core, instance: &'a Arc<Instance>, callback: PreparedCallback) -> Self {
+        Self { core, instance, callback, uncommitted: 0, uncommitted_since: None, sums: Sums::default() }
+    }
+
+    /// Sends changes of distinct objects.
+    ///
+    /// # Errors
+    /// State that cannot be saved: then nothing more may be sent, or a crash would repeat more than the bound.
+    pub async fn send_changes(&mut self, changes: Vec<Change>) -> Result<Dispatched, Problem> {
+        let mut done = Dispatched { tried: 0, undelivered: Undelivered::None, closed: false };
+        let mut waiting = VecDeque::from(changes);
+        while !waiting.is_empty() {
+            self.commit_within_bounds().await?;
+            let chunk: Vec<_> = waiting.drain(..waiting.len().min(CHUNK)).collect();
+            let (mut ready, held) = self.triage(chunk);
+            for change in held {
+                done.undelivered = done.undelivered.and(change.date);
+            }
+            let Some(admission) = self.admission() else {
+                return Ok(done.close(ready.into_iter().chain(waiting)));
+            };
+            if admission == Admission::Probe && !ready.is_empty() {
+                // The object that failed least is the best probe: one that fails by itself must not keep the callback closed.
+                let probe = self.take_probe(&mut ready);
+                ready.into_iter().rev().for_each(|change| waiting.push_front(change));
+                ready = vec![probe];
+            }
+            done.tried += ready.len();
+            for (change, settled) in self.send_concurrently(ready).await {
+                self.note(settled);
+                if !settled.is_taken() {
+                    done.undelivered = done.undelivered.and(change.date);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Sends the set-aside events of a resource whose next try has come.
+    ///
+    /// # Errors
+    /// As [`Self::send_changes`].
+    pub async fn send_due_entries(&mut self, resource: &str) -> Result<(), Problem> {
+        let due = self.instance.state().ledger.due(resource, Utc::now());
+        for entry in due {
+            self.commit_within_bounds().await?;
+            if self.admission().is_none() {
+                break;
+            }
+            let verdict = self.post(std::slice::from_ref(&entry.event)).await;
+            let settled =
+                settle_entry(&mut self.instance.state(), entry, verdict, self.callback.fingerprint(), Utc::now());
+            self.note(settled);
+        }
+        Ok(())
+    }
+
+    /// Saves what has been taken so far.
+    ///
+    /// # Errors
+    /// The store's problem.
+    pub async fn commit(&mut self) -> Result<(), Problem> {
+        (self.uncommitted, self.uncommitted_since) = (0, None);
+        self.instance.commit().await
+    }
+
+    /// Open or probe; `None` when nothing may be sent now.
+    fn admission(&self) -> Option<Admission> {
+        if self.instance.stop.is_cancelled() {
+            return None;
+        }
+        let admission = self.instance.state().callback.admission(self.callback.fingerprint(), Utc::now());
+        matches!(admission, Admission::Open | Admission::Probe).then_some(admission)
+    }
+
+    async fn commit_within_bounds(&mut self) -> Result<(), Problem> {
+        let late = self.uncommitted_since.is_some_and(|since| since.elapsed() >= MAX_UNCOMMITTED_TIME);
+        if late || self.uncommitted + CHUNK > MAX_UNCOMMITTED { self.commit().await } else { Ok(()) }
+    }
+
+    /// Parts changes that may be sent now from those whose object waits for its next try. A newer version of an object in the
+    /// ledger takes the older one's place there.
+    fn triage(&mut self, changes: Vec<Change>) -> (Vec<Change>, Vec<Change>) {
+        let now = Utc::now();
+        let mut state = self.instance.state();
+        let (mut ready, mut held) = (Vec::new(), Vec::new());
+        for change in changes {
+            let resource = Arc::clone(&change.event.resource);
+            if state.ledger.holds(&resource, change.object) {
+                match state.ledger.supersede(change.object, change.event.clone(), now) {
+                    Ok(()) => {
+                        state.resources.entry(resource.to_string()).or_default().known.remember(change.object, change.known);
+                        self.sums.dirty = true;
+                    }
+                    Err(_) => {
+                        self.sums.ledger_full = true;
+                        held.push(change);
+                    }
+                }
+                continue;
+            }
+            let waits = state.resources.get(&*resource).is_some_and(|own| {
+                own.failing.iter().any(|failing| failing.object == change.object && failing.next_try > now)
+            });
+            if waits { held.push(change) } else { ready.push(change) }
+        }
+        (ready, held)
+    }
+
+    fn take_probe(&self, ready: &mut Vec<Change>) -> Change {
+        let state = self.instance.state();
+        let attempts = |change: &Change| {
+            let own = state.resources.get(&*change.event.resource);
+            own.and_then(|own| own.failing.iter().find(|f| f.object == change.object)).map_or(0, |f| f.attempts)
+        };
+        let best = ready.iter().enumerate().min_by_key(|(_, change)| attempts(change)).map_or(0, |(index, _)| index);
+        ready.remove(best)
+    }
+
+    async fn send_concurrently(&self, ready: Vec<Change>) -> Vec<(Change, Settled)> {
+        let requests = self.batch(ready);
+        let width = self.callback.plan().max_in_flight.max(1) as usize;
+        futures::stream::iter(requests)
+            .map(|batch| self.send_batch(batch))
+            .buffer_unordered(width)
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// One event a request; for OpenConnectors up to ten, but an object that failed before travels alone.
+    fn batch(&self, ready: Vec<Change>) -> Vec<Vec<Change>> {
+        if self.callback.plan().format == EventFormat::CloudEvents {
+            return ready.into_iter().map(|change| vec![change]).collect();
+        }
+        let (alone, together): (Vec<_>, Vec<_>) = {
+            let state = self.instance.state();
+            ready.into_iter().partition(|change| {
+                let own = state.resources.get(&*change.event.resource);
+                own.is_some_and(|own| own.failing.iter().any(|f| f.object == change.object))
+            })
+        };
+        let mut requests: Vec<_> = alone.into_iter().map(|change| vec![change]).collect();
+        let mut together = together.into_iter().peekable();
+        while together.peek().is_some() {
+            requests.push(together.by_ref().take(OPEN_CONNECTORS_BATCH).collect());
+        }
+        requests
+    }
+
+    async fn send_batch(&self, batch: Vec<Change>) -> Vec<(Change, Settled)> {
+        // The semaphore is never closed.
+        let _permit = self.instance.in_flight.acquire().await;
+        if self.admission().is_none() {
+            return batch.into_iter().map(|change| (change, Settled::Undelivered)).collect();
+        }
+        let events: Vec<_> = batch.iter().map(|change| change.event.clone()).collect();
+        let verdict = self.post(&events).await;
+        if verdict == Verdict::Refused && batch.len() > 1 {
+            // One of them is refused: find out which, so that it does not take the others with it.
+            let mut settled = Vec::with_capacity(batch.len());
+            for change in batch {
+                let verdict = self.post(std::slice::from_ref(&change.event)).await;
+                settled.push(self.settle(change, verdict));
+            }
+            return settled;
+        }
+        batch.into_iter().map(|change| self.settle(change, verdict)).collect()
+    }
+
+    fn settle(&self, change: Change, verdict: Verdict) -> (Change, Settled) {
+        let settled =
+            settle_change(&mut self.instance.state(), &change, verdict, self.callback.fingerprint(), Utc::now());
+        (change, settled)
+    }
+
+    async fn post(&self, events: &[crate::deliver::event::Event]) -> Verdict {
+        let uid = self.instance.state().uid.clone();
+        self.callback.post(&self.core.egress, &self.core.metrics, &self.instance.plan, &uid, events).await
+    }
+
+    fn note(&mut self, settled: Settled) {
+        self.sums.dirty = true;
+        match settled {
+            Settled::Accepted => {
+                self.sums.accepted += 1;
+                self.uncommitted += 1;
+                self.uncommitted_since.get_or_insert_with(Instant::now);
+            }
+            Settled::LedgerFull => {
+                self.sums.failed += 1;
+                self.sums.ledger_full = true;
+            }
+            Settled::SetAside | Settled::Parked | Settled::Undelivered => self.sums.failed += 1,
+        }
+    }
+}
+
+impl Dispatched {
+    fn close(mut self, rest: impl Iterator<Item = Change>) -> Self {
+        self.closed = true;
+        for change in rest {
+            self.undelivered = self.undelivered.and(change.date);
+        }
+        self
+    }
+}

@@ -1,0 +1,493 @@
+//! Owns the running instances: starts a job when it is due, takes in how it ended, and says what changed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::cycle::{self, Facts, Job, Outcome, Report};
+use super::instance::Instance;
+use super::schedule;
+use super::status::{self, Health, InstanceStatus};
+use crate::api::conditions::{Problem, Reason};
+use crate::auth::Secrets;
+use crate::egress::Egress;
+use crate::fetch::walk::{Asker, Validators};
+use crate::observe::metrics::Metrics;
+use crate::plan::{PollPlan, ResourcePlan};
+use crate::state::adopt::adopt;
+use crate::state::{InstanceState, StateStore};
+
+/// Jobs under way at once; more wait until one ends.
+const MAX_JOBS: usize = 256;
+/// How long an instance waits whose state could not be read.
+const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
+
+/// What every job needs, shared by all.
+pub struct Core {
+    /// Asks providers, within the budgets of their hosts.
+    pub asker: Asker,
+    /// The way to callbacks.
+    pub egress: Egress,
+    /// Secrets by namespace and name.
+    pub secrets: Arc<dyn Secrets>,
+    /// Where state is kept.
+    pub store: Arc<dyn StateStore>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A change of what is declared.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// An instance is new or changed.
+    Put {
+        /// What to do.
+        plan: Arc<PollPlan>,
+        /// Requests by annotation.
+        annotations: BTreeMap<String, String>,
+    },
+    /// An instance is declared but cannot be planned.
+    Refuse {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Why.
+        problem: Problem,
+    },
+    /// An instance is no longer declared. Its state stays where it is kept.
+    Remove {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+    /// Secrets changed: what failed is tried at once.
+    RetryFailed,
+}
+
+/// How long the engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// Until it is told to stop.
+    Forever,
+    /// Until every resource of the instances put so far was polled once.
+    Once,
+}
+
+type Key = (String, String);
+
+/// The scheduler of all instances of this process.
+pub struct Engine {
+    core: Arc<Core>,
+    run: Run,
+    slots: HashMap<Key, Slot>,
+    due: BinaryHeap<Reverse<Due>>,
+    jobs: JoinSet<Done>,
+    reports: mpsc::UnboundedSender<InstanceStatus>,
+    next_epoch: u64,
+}
+
+struct Slot {
+    epoch: u64,
+    kind: Kind,
+    /// Hash of the status last reported.
+    reported: u64,
+}
+
+enum Kind {
+    Running(Running),
+    Refused { problem: Problem, reload: Option<Pending> },
+}
+
+struct Running {
+    instance: Arc<Instance>,
+    lanes: Vec<Lane>,
+    jobs: usize,
+    next: Option<Next>,
+}
+
+/// What follows once the jobs of an instance have ended.
+enum Next {
+    Replace(Pending),
+    Refuse(Problem),
+    Remove,
+}
+
+#[derive(Clone)]
+struct Pending {
+    plan: Arc<PollPlan>,
+    annotations: BTreeMap<String, String>,
+}
+
+/// One resource of a running instance.
+struct Lane {
+    plan: Arc<ResourcePlan>,
+    health: Health,
+    validators: Option<Box<Validators>>,
+    /// The next poll in rhythm; `None` once nothing more is to be asked.
+    tick: Option<DateTime<Utc>>,
+    /// An earlier wish.
+    wake: Option<(DateTime<Utc>, Job)>,
+    running: bool,
+}
+
+impl Lane {
+    fn due(&self) -> Option<(DateTime<Utc>, Job)> {
+        let tick = self.tick.map(|at| (at, Job::Poll));
+        [tick, self.wake].into_iter().flatten().min()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: DateTime<Utc>,
+    key: Key,
+    lane: usize,
+    epoch: u64,
+}
+
+struct Done {
+    key: Key,
+    lane: usize,
+    epoch: u64,
+    report: Report,
+    validators: Option<Validators>,
+}
+
+impl Engine {
+    /// An engine without instances. Statuses that changed go to `reports`.
+    pub fn new(core: Core, run: Run, reports: mpsc::UnboundedSender<InstanceStatus>) -> Self {
+        Self {
+            core: Arc::new(core),
+            run,
+            slots: HashMap::new(),
+            due: BinaryHeap::new(),
+            jobs: JoinSet::new(),
+            reports,
+            next_epoch: 0,
+        }
+    }
+
+    /// Runs until `shutdown`, then lets the requests under way end within `grace`.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Vec<Command>>, shutdown: CancellationToken, grace: Duration) {
+        let mut open = true;
+        loop {
+            self.start_due_jobs(Utc::now());
+            if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
+                return;
+            }
+            let next = self.due.peek().map(|Reverse(due)| due.at);
+            let full = self.jobs.len() >= MAX_JOBS;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                batch = commands.recv(), if open => match batch {
+                    Some(batch) => self.obey(batch, Utc::now()),
+                    None => open = false,
+                },
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.take_in(done, Utc::now()),
+                () = sleep_until(next), if next.is_some() && !full => {}
+            }
+        }
+        self.stop(grace).await;
+    }
+
+    fn nothing_waits(&self) -> bool {
+        self.slots.values().all(|slot| match &slot.kind {
+            Kind::Running(running) => {
+                running.next.is_none() && (running.instance.plan.suspended || running.lanes.iter().all(|lane| lane.health.polled))
+            }
+            Kind::Refused { .. } => true,
+        })
+    }
+
+    async fn stop(mut self, grace: Duration) {
+        for slot in self.slots.values() {
+            if let Kind::Running(running) = &slot.kind {
+                running.instance.stop.cancel();
+            }
+        }
+        let ended = tokio::time::timeout(grace, async {
+            while let Some(done) = self.jobs.join_next().await {
+                self.take_in(done, Utc::now());
+            }
+        })
+        .await;
+        if ended.is_err() {
+            tracing::warn!(jobs = self.jobs.len(), "the grace period is over: requests under way are aborted and will be repeated");
+        }
+        self.jobs.shutdown().await;
+    }
+
+    fn obey(&mut self, batch: Vec<Command>, now: DateTime<Utc>) {
+        let puts = batch.iter().map(|c| if let Command::Put { plan, .. } = c { plan.resources.len() } else { 0 }).sum();
+        for command in batch {
+            match command {
+                Command::Put { plan, annotations } => {
+                    let key = (plan.namespace.to_string(), plan.name.to_string());
+                    self.change(key, Next::Replace(Pending { plan, annotations }), puts, now);
+                }
+                Command::Refuse { namespace, name, problem } => self.change((namespace, name), Next::Refuse(problem), puts, now),
+                Command::Remove { namespace, name } => self.change((namespace, name), Next::Remove, puts, now),
+                Command::RetryFailed => self.retry_failed(now),
+            }
+        }
+    }
+
+    /// Makes the change now, or as soon as the jobs of the old plan have ended: no event of the old plan goes to the new callback.
+    fn change(&mut self, key: Key, next: Next, starting: usize, now: DateTime<Utc>) {
+        if let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(&key) {
+            running.instance.stop.cancel();
+            if running.jobs > 0 {
+                running.next = Some(next);
+                return;
+            }
+        }
+        match next {
+            Next::Replace(pending) => self.put(key, pending, starting, now),
+            Next::Refuse(problem) => self.refuse(key, problem, None),
+            Next::Remove => drop(self.slots.remove(&key)),
+        }
+    }
+
+    fn put(&mut self, key: Key, pending: Pending, starting: usize, now: DateTime<Utc>) {
+        let plan = Arc::clone(&pending.plan);
+        let old = match self.slots.remove(&key) {
+            Some(Slot { kind: Kind::Running(old), .. }) => Some(old.instance),
+            _ => None,
+        };
+        let mut state = match &old {
+            Some(old) => old.state().clone(),
+            None => match self.core.store.load(&plan.namespace, &plan.name) {
+                Ok(Some(state)) => state,
+                Ok(None) => InstanceState::new(uuid::Uuid::new_v4().to_string()),
+                Err(problem) => return self.refuse(key, problem, Some(pending)),
+            },
+        };
+        if old.as_ref().is_some_and(|old| old.plan.callback.fingerprint() != plan.callback.fingerprint()) {
+            state.callback.forget();
+        }
+        let adopted = adopt(&mut state, &plan, &pending.annotations, now);
+        for (resource, reason) in &adopted.resets {
+            tracing::warn!(instance = %plan.name, resource, reason, "cursor reset: spec.polling.startFrom decides what is sent");
+        }
+        if adopted.changed
+            && let Err(problem) = self.core.store.save(&plan.namespace, &plan.name, &state)
+        {
+            // A uid that is not kept would make other event ids after a restart.
+            return self.refuse(key, problem, Some(pending));
+        }
+        let uid = state.uid.clone();
+        let instance = Arc::new(Instance::new(
+            Arc::clone(&plan),
+            state,
+            Arc::clone(&self.core.store),
+            CancellationToken::new(),
+        ));
+        let lane = |resource: &Arc<ResourcePlan>| {
+            let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
+            let delay = if immediately {
+                Duration::ZERO
+            } else {
+                schedule::first_delay(&uid, &resource.name, resource.interval, starting)
+            };
+            Lane {
+                plan: Arc::clone(resource),
+                health: Health::default(),
+                validators: None,
+                tick: (!plan.suspended).then(|| now + chrono::Duration::from_std(delay).unwrap_or_default()),
+                wake: None,
+                running: false,
+            }
+        };
+        let lanes: Vec<_> = plan.resources.iter().map(lane).collect();
+        let epoch = self.next_epoch();
+        let running = Running { instance, lanes, jobs: 0, next: None };
+        self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported: 0 });
+        for lane in 0..plan.resources.len() {
+            self.enqueue(&key, lane);
+        }
+        self.report(&key, now);
+    }
+
+    fn refuse(&mut self, key: Key, problem: Problem, reload: Option<Pending>) {
+        let epoch = self.next_epoch();
+        if reload.is_some() && self.run == Run::Forever {
+            self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
+        }
+        let reported = self.slots.get(&key).map_or(0, |slot| slot.reported);
+        self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Refused { problem, reload }, reported });
+        self.report(&key, Utc::now());
+    }
+
+    fn retry_failed(&mut self, now: DateTime<Utc>) {
+        let mut woken = Vec::new();
+        for (key, slot) in &mut self.slots {
+            let Kind::Running(running) = &mut slot.kind else { continue };
+            for (index, lane) in running.lanes.iter_mut().enumerate() {
+                if lane.health.failures > 0 && lane.tick.is_some() {
+                    lane.tick = Some(now);
+                    woken.push((key.clone(), index));
+                }
+            }
+        }
+        for (key, lane) in woken {
+            self.enqueue(&key, lane);
+        }
+    }
+
+    fn next_epoch(&mut self) -> u64 {
+        self.next_epoch += 1;
+        self.next_epoch
+    }
+
+    fn enqueue(&mut self, key: &Key, lane: usize) {
+        let Some(Slot { epoch, kind: Kind::Running(running), .. }) = self.slots.get(key) else { return };
+        if let Some((at, _)) = running.lanes[lane].due() {
+            self.due.push(Reverse(Due { at, key: key.clone(), lane, epoch: *epoch }));
+        }
+    }
+
+    fn start_due_jobs(&mut self, now: DateTime<Utc>) {
+        while self.jobs.len() < MAX_JOBS && self.due.peek().is_some_and(|Reverse(due)| due.at <= now) {
+            let Some(Reverse(due)) = self.due.pop() else { return };
+            self.start(due, now);
+        }
+    }
+
+    fn start(&mut self, due: Due, now: DateTime<Utc>) {
+        let Some(slot) = self.slots.get_mut(&due.key).filter(|slot| slot.epoch == due.epoch) else { return };
+        let running = match &mut slot.kind {
+            Kind::Running(running) => running,
+            Kind::Refused { reload, .. } => {
+                if let Some(pending) = reload.take() {
+                    self.put(due.key, pending, 0, now);
+                }
+                return;
+            }
+        };
+        if running.next.is_some() {
+            return;
+        }
+        let lane = &mut running.lanes[due.lane];
+        // Entries of the queue that were overtaken by an earlier or later wish are stale.
+        let Some((at, job)) = lane.due().filter(|_| !lane.running) else { return };
+        if at != due.at {
+            return;
+        }
+        lane.running = true;
+        running.jobs += 1;
+        let (core, instance, resource) = (Arc::clone(&self.core), Arc::clone(&running.instance), Arc::clone(&lane.plan));
+        let mut validators = lane.validators.take().map(|boxed| *boxed);
+        self.jobs.spawn(async move {
+            let started = std::time::Instant::now();
+            let job = AssertUnwindSafe(cycle::run(&core, &instance, &resource, job, &mut validators)).catch_unwind().await;
+            let report = job.unwrap_or_else(|_| Report {
+                outcome: Outcome::Failed(Problem::transient(
+                    Reason::InternalError,
+                    "the poll ended unexpectedly; please report this with the log",
+                )),
+                facts: Facts::default(),
+                wake: None,
+            });
+            core.metrics.note_job(&report, started.elapsed());
+            Done { key: due.key, lane: due.lane, epoch: due.epoch, report, validators }
+        });
+    }
+
+    fn take_in(&mut self, done: Result<Done, tokio::task::JoinError>, now: DateTime<Utc>) {
+        // A job catches its own panic, so only an aborted one has no result; its requests are repeated after the restart.
+        let Ok(Done { key, lane: index, epoch, report, validators }) = done else { return };
+        let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.epoch == epoch) else { return };
+        let Kind::Running(running) = &mut slot.kind else { return };
+        running.jobs -= 1;
+        let lane = &mut running.lanes[index];
+        lane.running = false;
+        lane.validators = validators.map(Box::new);
+        let before = lane.health.clone();
+        lane.health.note(&report, now);
+        lane.tick = next_tick(lane, &report, now);
+        lane.wake = report.wake.filter(|_| !running.instance.plan.suspended);
+        log(&running.instance.plan, &lane.plan, &report, &before);
+        let changed = lane.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled);
+        if self.run == Run::Once {
+            (lane.tick, lane.wake) = (None, None);
+        }
+        if changed {
+            self.report(&key, now);
+        }
+        let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(&key) else { return };
+        if running.jobs == 0
+            && let Some(next) = running.next.take()
+        {
+            self.change(key, next, 0, now);
+        } else {
+            self.enqueue(&key, index);
+        }
+    }
+
+    fn report(&mut self, key: &Key, now: DateTime<Utc>) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let status = match &slot.kind {
+            Kind::Running(running) => {
+                let health: Vec<_> = running.lanes.iter().map(|lane| &lane.health).collect();
+                status::report(&running.instance.plan, &running.instance.state(), &health, now)
+            }
+            Kind::Refused { problem, .. } => status::refused(&key.0, &key.1, problem),
+        };
+        let mut hasher = DefaultHasher::new();
+        status.hash(&mut hasher);
+        let hash = hasher.finish();
+        if slot.reported != hash {
+            slot.reported = hash;
+            // Nobody reads any more: the process is about to end.
+            let _ = self.reports.send(status);
+        }
+    }
+}
+
+fn next_tick(lane: &Lane, report: &Report, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let interval = lane.plan.interval;
+    let tick = lane.tick?;
+    match &report.outcome {
+        Outcome::Polled => {
+            let patient = report.facts.patience.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
+            Some(schedule::next_tick(tick.min(now), interval, now)).max(patient)
+        }
+        Outcome::EntriesSent | Outcome::Stopped => Some(tick),
+        // The reopening wakes it; until then nothing that is found could be sent.
+        Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
+        Outcome::CallbackGone => None,
+        Outcome::Failed(problem) => Some(schedule::after_failure(problem, lane.health.failures, interval, now)),
+    }
+}
+
+fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {
+    let (instance, resource) = (&*plan.name, &*resource.name);
+    match &report.outcome {
+        Outcome::Failed(problem) if before.failures == 0 => {
+            tracing::warn!(instance, resource, reason = %problem.reason, "{}", problem.message);
+        }
+        Outcome::Polled if before.failures > 0 => tracing::info!(instance, resource, "polling works again"),
+        Outcome::Polled if report.facts.sums.accepted > 0 => {
+            tracing::info!(instance, resource, delivered = report.facts.sums.accepted, "changes delivered");
+        }
+        _ => tracing::debug!(instance, resource, outcome = ?report.outcome, "job ended"),
+    }
+}
+
+/// Sleeps until a wall-clock time, in slices, so that a stepped clock is noticed.
+async fn sleep_until(at: Option<DateTime<Utc>>) {
+    let Some(at) = at else { return };
+    let wait = (at - Utc::now()).to_std().unwrap_or_default();
+    tokio::time::sleep(wait.min(Duration::from_secs(60))).await;
+}

@@ -1,0 +1,78 @@
+//! A running instance: its plan, its state in memory, and the commits of that state.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::conditions::Problem;
+use crate::plan::PollPlan;
+use crate::state::{InstanceState, StateStore};
+
+/// An instance under one plan. A changed plan makes a new one around the same state.
+pub struct Instance {
+    /// What is to be done.
+    pub plan: Arc<PollPlan>,
+    /// Bounds the requests to the callback that are under way.
+    pub in_flight: Semaphore,
+    /// Cancelled when no new request may be begun for this plan.
+    pub stop: CancellationToken,
+    state: Mutex<InstanceState>,
+    /// One save at a time, so that an older snapshot never overwrites a newer one.
+    saving: tokio::sync::Mutex<()>,
+    unsaved: AtomicBool,
+    store: Arc<dyn StateStore>,
+}
+
+impl Instance {
+    /// Wraps plan and state.
+    pub fn new(plan: Arc<PollPlan>, state: InstanceState, store: Arc<dyn StateStore>, stop: CancellationToken) -> Self {
+        Self {
+            in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
+            plan,
+            stop,
+            state: Mutex::new(state),
+            saving: tokio::sync::Mutex::new(()),
+            unsaved: AtomicBool::new(false),
+            store,
+        }
+    }
+
+    /// The state. Never held across an await.
+    pub fn state(&self) -> MutexGuard<'_, InstanceState> {
+        // A panic under the lock is a defect that its own task reports; the state behind it is still whole entries.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does memory hold progress that the store does not?
+    pub fn is_unsaved(&self) -> bool {
+        self.unsaved.load(Ordering::Acquire)
+    }
+
+    /// Makes the state durable.
+    ///
+    /// # Errors
+    /// The store's problem; the progress stays in memory and is saved by the next commit that succeeds.
+    pub async fn commit(self: &Arc<Self>) -> Result<(), Problem> {
+        let _one = self.saving.lock().await;
+        self.unsaved.store(true, Ordering::Release);
+        let own = Arc::clone(self);
+        let saved = tokio::task::spawn_blocking(move || {
+            let snapshot = own.state().clone();
+            own.store.save(&own.plan.namespace, &own.plan.name, &snapshot)
+        })
+        .await;
+        match saved {
+            Ok(Ok(())) => {
+                self.unsaved.store(false, Ordering::Release);
+                Ok(())
+            }
+            Ok(Err(problem)) => Err(problem),
+            Err(_) => Err(Problem::transient(
+                crate::api::conditions::Reason::InternalError,
+                "saving the state ended unexpectedly; please report this with the log",
+            )),
+        }
+    }
+}

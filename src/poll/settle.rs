@@ -1,0 +1,183 @@
+//! Books the answer to one delivered event into the state. Pure.
+
+use chrono::{DateTime, Utc};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::deliver::callback::Failure;
+use crate::deliver::event::Event;
+use crate::deliver::ledger::Entry;
+use crate::deliver::schedule::{self, Verdict};
+use crate::detect::known::Known;
+use crate::state::{Failing, InstanceState, ResourceState};
+
+/// Tries after which a failing event is set aside with its body, so that the cursor goes on.
+pub const TRIES_BEFORE_ASIDE: u32 = 3;
+/// 400-class refusals after which an event is parked.
+pub const REFUSALS_BEFORE_PARKED: u32 = 5;
+/// Objects of one resource that may be failing at once; further failures are simply met again at the next poll.
+pub const MAX_FAILING: usize = 1_000;
+
+/// A change that is on its way, with what to remember once it was taken.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The event to send.
+    pub event: Event,
+    /// Hash of the object's id.
+    pub object: u64,
+    /// What the known set will say of it.
+    pub known: Known,
+    /// The date that the cursor must not pass while the change is not taken; `None` when it has none.
+    pub date: Option<DateTime<Utc>>,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The callback took it.
+    Accepted,
+    /// It waits in the ledger, with its body: the cursor may go on.
+    SetAside,
+    /// It waits in the ledger for a person: the cursor may go on.
+    Parked,
+    /// It was not taken; the provider will show it again.
+    Undelivered,
+    /// It should have been set aside, but the ledger is full.
+    LedgerFull,
+}
+
+impl Settled {
+    /// May the cursor go past it?
+    pub fn is_taken(self) -> bool {
+        matches!(self, Self::Accepted | Self::SetAside | Self::Parked)
+    }
+}
+
+/// Books the answer to a change that was just detected.
+pub fn settle_change(state: &mut InstanceState, change: &Change, verdict: Verdict, callback: u64, now: DateTime<Utc>) -> Settled {
+    let resource = change.event.resource.to_string();
+    match failure_of(verdict) {
+        None if verdict == Verdict::Gone => {
+            state.callback.note_gone(callback);
+            return Settled::Undelivered;
+        }
+        None => {
+            state.callback.note_accepted();
+            let own = state.resources.entry(resource).or_default();
+            own.failing.retain(|f| f.object != change.object);
+            own.known.remember(change.object, change.known);
+            own.delivered += 1;
+            own.last_change_time = Some(now);
+            return Settled::Accepted;
+        }
+        Some(failure) => state.callback.note_failed(callback_key(&resource, change.object), failure, now, seed(&change.event)),
+    }
+    if state.callback.is_down() {
+        return Settled::Undelivered;
+    }
+    let own = state.resources.entry(resource).or_default();
+    let before = own.failing.iter().find(|f| f.object == change.object).map_or((0, 0), |f| (f.attempts, f.refusals));
+    let tries = Tries::after(before, verdict);
+    if tries.attempts < TRIES_BEFORE_ASIDE {
+        note_failing(own, change.object, tries, tries.next(&change.event, now).unwrap_or(now));
+        return Settled::Undelivered;
+    }
+    let next_try = tries.next(&change.event, now);
+    let entry = Entry {
+        object: change.object,
+        event: change.event.clone(),
+        attempts: tries.attempts,
+        refusals: tries.refusals,
+        next_try,
+    };
+    if state.ledger.take_in(entry).is_err() {
+        note_failing(own, change.object, tries, next_try.unwrap_or(now + chrono::Duration::hours(24)));
+        return Settled::LedgerFull;
+    }
+    own.failing.retain(|f| f.object != change.object);
+    own.known.remember(change.object, change.known);
+    if next_try.is_some() { Settled::SetAside } else { Settled::Parked }
+}
+
+/// Books the answer to an event of the ledger.
+pub fn settle_entry(state: &mut InstanceState, mut entry: Entry, verdict: Verdict, callback: u64, now: DateTime<Utc>) -> Settled {
+    let resource = entry.event.resource.to_string();
+    match failure_of(verdict) {
+        None if verdict == Verdict::Gone => {
+            state.callback.note_gone(callback);
+            return Settled::Undelivered;
+        }
+        None => {
+            state.callback.note_accepted();
+            state.ledger.remove(&resource, entry.object);
+            let own = state.resources.entry(resource).or_default();
+            own.delivered += 1;
+            own.last_change_time = Some(now);
+            return Settled::Accepted;
+        }
+        Some(failure) => state.callback.note_failed(callback_key(&resource, entry.object), failure, now, seed(&entry.event)),
+    }
+    if state.callback.is_down() {
+        return Settled::Undelivered;
+    }
+    let tries = Tries::after((entry.attempts, entry.refusals), verdict);
+    entry.next_try = tries.next(&entry.event, now);
+    (entry.attempts, entry.refusals) = (tries.attempts, tries.refusals);
+    let settled = if entry.next_try.is_some() { Settled::SetAside } else { Settled::Parked };
+    state.ledger.reschedule(entry);
+    settled
+}
+
+/// Tries of one event, this one included.
+struct Tries {
+    attempts: u32,
+    refusals: u32,
+    verdict: Verdict,
+}
+
+impl Tries {
+    fn after((attempts, refusals): (u32, u32), verdict: Verdict) -> Self {
+        Self { attempts: attempts + 1, refusals: refusals + u32::from(verdict == Verdict::Refused), verdict }
+    }
+
+    /// When it is tried next; `None` when it is to be parked.
+    fn next(&self, event: &Event, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.refusals >= REFUSALS_BEFORE_PARKED {
+            return None;
+        }
+        let retry_after = match self.verdict {
+            Verdict::Retry { retry_after } => retry_after,
+            _ => None,
+        };
+        // 401 and 403 need a person: start where the schedule is slow.
+        let step = self.attempts + u32::from(self.verdict == Verdict::SlowRetry);
+        schedule::next_try(step, seed(event), retry_after, now)
+    }
+}
+
+fn failure_of(verdict: Verdict) -> Option<Failure> {
+    match verdict {
+        Verdict::Accepted | Verdict::Gone => None,
+        Verdict::Retry { retry_after } => Some(Failure { hold: retry_after, unauthorized: false }),
+        Verdict::SlowRetry => Some(Failure { hold: None, unauthorized: true }),
+        Verdict::Refused => Some(Failure::default()),
+    }
+}
+
+fn note_failing(own: &mut ResourceState, object: u64, tries: Tries, next_try: DateTime<Utc>) {
+    let failing = Failing { object, attempts: tries.attempts, refusals: tries.refusals, next_try };
+    match own.failing.iter_mut().find(|f| f.object == object) {
+        Some(known) => *known = failing,
+        None if own.failing.len() < MAX_FAILING => own.failing.push(failing),
+        None => {}
+    }
+}
+
+/// Objects of different resources are distinct for the callback.
+fn callback_key(resource: &str, object: u64) -> u64 {
+    xxh3_64_with_seed(resource.as_bytes(), object)
+}
+
+/// Spreads the jitter by event, the same after a restart.
+fn seed(event: &Event) -> u64 {
+    xxh3_64_with_seed(event.id.as_str().as_bytes(), 0)
+}

@@ -1,0 +1,345 @@
+//! What a user reads of an instance: conditions, counters, one stable sentence. Pure.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use super::cycle::{Facts, Outcome, Report};
+use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::plan::PollPlan;
+use crate::state::InstanceState;
+
+/// So many failed polls in a row make `Ready` false.
+const FAILURES_UNTIL_NOT_READY: u32 = 3;
+/// So long a failure makes `Ready` false, however few polls it was.
+const FAILING_UNTIL_NOT_READY: chrono::Duration = chrono::Duration::minutes(5);
+
+/// What is remembered of a resource's last polls; not stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// A poll has ended, well or not.
+    pub polled: bool,
+    /// Failed polls in a row.
+    pub failures: u32,
+    /// When the first of them failed.
+    failing_since: Option<DateTime<Utc>>,
+    /// Why the last one failed.
+    problem: Option<Box<Problem>>,
+    missing_ids: bool,
+    bad_dates: bool,
+    disorder: bool,
+    unsettled: bool,
+    ledger_full: bool,
+    /// How further pages are asked for, if that was detected.
+    pagination: Option<Box<str>>,
+}
+
+impl Health {
+    /// Takes in how a job ended.
+    pub fn note(&mut self, report: &Report, now: DateTime<Utc>) {
+        match &report.outcome {
+            Outcome::Failed(problem) => {
+                self.polled = true;
+                self.failures += 1;
+                self.failing_since.get_or_insert(now);
+                self.problem = Some(Box::new(problem.clone()));
+            }
+            Outcome::Polled => {
+                self.polled = true;
+                self.recover();
+                let Facts { missing_ids, bad_dates, disorder, unsettled, ref pagination, sums, .. } = report.facts;
+                (self.missing_ids, self.bad_dates) = (missing_ids > 0, bad_dates > 0);
+                (self.disorder, self.unsettled, self.ledger_full) = (disorder, unsettled, sums.ledger_full);
+                if pagination.is_some() {
+                    self.pagination = pagination.as_deref().map(Into::into);
+                }
+            }
+            Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
+                self.polled = true;
+                self.recover();
+            }
+            Outcome::Stopped => {}
+        }
+    }
+
+    fn recover(&mut self) {
+        (self.failures, self.failing_since, self.problem) = (0, None, None);
+    }
+
+    /// The problem as far as `Ready` minds it: a person's at once, others when they last.
+    fn lasting_problem(&self, now: DateTime<Utc>) -> Option<&Problem> {
+        let problem = self.problem.as_deref()?;
+        let lasts = self.failures >= FAILURES_UNTIL_NOT_READY
+            || self.failing_since.is_some_and(|since| now - since >= FAILING_UNTIL_NOT_READY);
+        match problem.reaction {
+            Reaction::Human => Some(problem),
+            Reaction::Transient => lasts.then_some(problem),
+            Reaction::Throttled => None,
+        }
+    }
+}
+
+/// Status of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceStatus {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `True`, `False` or `Unknown`.
+    pub ready: &'static str,
+    /// Reason of `Ready`.
+    pub reason: String,
+    /// Message of `Ready`.
+    pub message: String,
+    /// Events accepted by the callback, all resources.
+    pub delivered: u64,
+    /// Events that wait for a person.
+    pub parked: usize,
+    /// Events that wait for their next try.
+    pub set_aside: usize,
+    /// When a change was last accepted; RFC 3339, UTC, whole seconds.
+    pub last_change_time: Option<String>,
+    /// What holds; `Ready` sums it up.
+    pub conditions: Vec<Condition>,
+    /// One entry a resource.
+    pub resources: Vec<ResourceStatus>,
+}
+
+/// Status of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceStatus {
+    /// Name.
+    pub name: String,
+    /// Lower bound of the next poll; RFC 3339, UTC.
+    pub cursor: Option<String>,
+    /// Events accepted by the callback.
+    pub delivered: u64,
+    /// How further pages are asked for, if that was detected: may be pinned in the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pagination: Option<String>,
+    /// Why the cursor was last given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset_reason: Option<String>,
+    /// What holds.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition without times, which the writer adds on transitions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Condition {
+    /// Type, for example `Ready`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// `True`, `False` or `Unknown`.
+    pub status: &'static str,
+    /// Closed-set cause.
+    pub reason: String,
+    /// One stable sentence.
+    pub message: String,
+}
+
+impl Condition {
+    fn new(kind: &'static str, status: &'static str, reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind, status, reason: reason.to_string(), message: message.into() }
+    }
+}
+
+/// The status of an instance whose manifest or state cannot be used.
+pub fn refused(namespace: &str, name: &str, problem: &Problem) -> InstanceStatus {
+    let mut conditions = vec![Condition::new("Ready", "False", problem.reason, problem.message.clone())];
+    conditions.push(progress(problem));
+    InstanceStatus {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        ready: "False",
+        reason: problem.reason.to_string(),
+        message: problem.message.clone(),
+        delivered: 0,
+        parked: 0,
+        set_aside: 0,
+        last_change_time: None,
+        conditions,
+        resources: Vec::new(),
+    }
+}
+
+/// The status of a running instance. `health` stands in the order of the plan's resources.
+pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: DateTime<Utc>) -> InstanceStatus {
+    let callback = callback_condition(plan, state);
+    let resources: Vec<_> = plan.resources.iter().zip(health).map(|(r, health)| resource_status(&r.name, state, health)).collect();
+    let lasting = plan.resources.iter().zip(health).find_map(|(r, health)| Some((&r.name, health.lasting_problem(now)?)));
+    let full = health.iter().any(|health| health.ledger_full);
+    let ready = if plan.suspended {
+        Condition::new("Ready", "True", Reason::Suspended, "spec.suspend is true: nothing is polled or delivered, all state is kept")
+    } else if let Some((resource, problem)) = lasting {
+        Condition::new("Ready", "False", problem.reason, format!("resource {resource}: {}", problem.message))
+    } else if callback.status == "False" {
+        Condition { kind: "Ready", ..callback.clone() }
+    } else if full {
+        Condition::new(
+            "Ready",
+            "False",
+            Reason::ParkedFull,
+            "no more events can be set aside: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver",
+        )
+    } else if health.iter().all(|health| health.polled) {
+        Condition::new("Ready", "True", Reason::Polling, "all resources are polled and the callback accepts events")
+    } else {
+        Condition::new("Ready", "Unknown", Reason::Starting, "the first poll has not ended yet")
+    };
+    let mut conditions = vec![ready.clone()];
+    conditions.extend(provider_conditions(plan, health));
+    conditions.push(callback);
+    conditions.extend(waiting_condition(state));
+    if let Some((_, problem)) = lasting {
+        conditions.push(progress(problem));
+    } else if ready.status == "False" {
+        let human = [Reason::CallbackGone, Reason::ParkedFull].iter().any(|reason| reason.to_string() == ready.reason);
+        let kind = if human { "Stalled" } else { "Reconciling" };
+        conditions.push(Condition { kind, status: "True", reason: ready.reason.clone(), message: ready.message.clone() });
+    }
+    InstanceStatus {
+        namespace: plan.namespace.to_string(),
+        name: plan.name.to_string(),
+        ready: ready.status,
+        reason: ready.reason,
+        message: ready.message,
+        delivered: state.delivered(),
+        parked: state.ledger.parked(),
+        set_aside: state.ledger.set_aside(),
+        last_change_time: state.last_change_time().map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        conditions,
+        resources,
+    }
+}
+
+/// kstatus: `Stalled` for what only a person can mend, else `Reconciling`; present only while true.
+fn progress(problem: &Problem) -> Condition {
+    let kind = if problem.reaction == Reaction::Human { "Stalled" } else { "Reconciling" };
+    Condition::new(kind, "True", problem.reason, problem.message.clone())
+}
+
+fn callback_condition(plan: &PollPlan, state: &InstanceState) -> Condition {
+    if state.callback.is_gone(plan.callback.fingerprint()) {
+        return Condition::new(
+            "CallbackReachable",
+            "False",
+            Reason::CallbackGone,
+            "spec.callback.url answered 410 Gone: nothing is sent until the callback in the spec changes",
+        );
+    }
+    if !state.callback.is_down() {
+        return Condition::new("CallbackReachable", "True", Reason::Delivering, "spec.callback.url accepts events");
+    }
+    if state.callback.unauthorized {
+        return Condition::new(
+            "CallbackReachable",
+            "False",
+            Reason::CallbackUnauthorized,
+            "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef; the cursor waits and a probe is sent by the retry schedule",
+        );
+    }
+    Condition::new(
+        "CallbackReachable",
+        "False",
+        Reason::CallbackDown,
+        "the last five distinct objects all failed at spec.callback.url: the cursor waits and a probe is sent by the retry schedule; make the receiver answer 2xx",
+    )
+}
+
+/// `ProviderReachable` and `Authenticated`, each worst of all resources.
+fn provider_conditions(plan: &PollPlan, health: &[&Health]) -> [Condition; 2] {
+    let find = |wanted: fn(Reason) -> bool| {
+        let problems = plan.resources.iter().zip(health).filter_map(|(r, h)| Some((&r.name, h.problem.as_deref()?)));
+        problems.into_iter().find(|(_, problem)| wanted(problem.reason))
+    };
+    let condition = |kind, good, found: Option<(_, &Problem)>, fine: &str| match found {
+        Some((resource, problem)) => {
+            Condition::new(kind, "False", problem.reason, format!("resource {resource}: {}", problem.message))
+        }
+        None if health.iter().any(|h| h.polled) => Condition::new(kind, "True", good, fine),
+        None => Condition::new(kind, "Unknown", Reason::Starting, "the first poll has not ended yet"),
+    };
+    [
+        condition("ProviderReachable", Reason::Polling, find(is_asking), "the provider answers"),
+        condition("Authenticated", Reason::Polling, find(is_credentials), "the provider accepts the credentials"),
+    ]
+}
+
+fn is_credentials(reason: Reason) -> bool {
+    use Reason::{Forbidden, SecretInvalid, SecretKeyMissing, SecretNotFound, Unauthorized};
+    matches!(reason, Unauthorized | Forbidden | SecretNotFound | SecretKeyMissing | SecretInvalid)
+}
+
+fn is_asking(reason: Reason) -> bool {
+    !is_credentials(reason) && !matches!(reason, Reason::StateUnavailable | Reason::InternalError)
+}
+
+fn waiting_condition(state: &InstanceState) -> Option<Condition> {
+    if state.ledger.parked() > 0 {
+        return Some(Condition::new(
+            "EventsWaiting",
+            "True",
+            Reason::EventsParked,
+            "events are parked: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver",
+        ));
+    }
+    (state.ledger.set_aside() > 0).then(|| {
+        Condition::new("EventsWaiting", "True", Reason::Retrying, "events that failed are set aside and retried by the schedule")
+    })
+}
+
+fn resource_status(name: &str, state: &InstanceState, health: &Health) -> ResourceStatus {
+    let own = state.resources.get(name);
+    let mut conditions = Vec::new();
+    match &health.problem {
+        Some(problem) => conditions.push(Condition::new("Polled", "False", problem.reason, problem.message.clone())),
+        None if health.polled => conditions.push(Condition::new("Polled", "True", Reason::Polling, "the last poll succeeded")),
+        None => {}
+    }
+    let notes = [
+        (
+            health.missing_ids,
+            "RecordsIdentified",
+            Reason::MissingId,
+            "some records have no value at idField and cannot be delivered: set idField to the path of the id",
+        ),
+        (
+            health.bad_dates,
+            "DatesReadable",
+            Reason::InvalidDate,
+            "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
+        ),
+        (
+            health.disorder,
+            "Ordered",
+            Reason::UnorderedResource,
+            "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
+        ),
+        (
+            health.unsettled,
+            "Settled",
+            Reason::WalkUnsettled,
+            "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
+        ),
+        (
+            health.ledger_full,
+            "LedgerOpen",
+            Reason::ParkedFull,
+            "no more events can be set aside, so the cursor waits: mend what the callback refuses, then use the annotation pollinator.dev/redeliver",
+        ),
+    ];
+    conditions.extend(
+        notes.into_iter().filter(|note| note.0).map(|(_, kind, reason, message)| Condition::new(kind, "False", reason, message)),
+    );
+    ResourceStatus {
+        name: name.to_owned(),
+        cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        delivered: own.map_or(0, |own| own.delivered),
+        pagination: health.pagination.as_deref().map(Into::into),
+        reset_reason: own.and_then(|own| own.reset_reason.clone()),
+        conditions,
+    }
+}

@@ -1,0 +1,124 @@
+//! What outlives a process: positions, never a queue of events. The provider is the log.
+//!
+//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder.
+
+pub mod adopt;
+pub mod directory;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::api::conditions::Problem;
+use crate::deliver::callback::CallbackState;
+use crate::deliver::ledger::Ledger;
+use crate::detect::known::KnownSet;
+
+/// Version of the state's form; a greater one is refused.
+pub const FORMAT: u32 = 1;
+
+/// Everything that is kept of one instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceState {
+    /// Form of this state.
+    pub format: u32,
+    /// Identity of the instance: part of every event id. Made once and kept.
+    pub uid: String,
+    /// Per resource, by name.
+    #[serde(default)]
+    pub resources: BTreeMap<String, ResourceState>,
+    /// Events that wait for their next try or for a person.
+    #[serde(default, skip_serializing_if = "Ledger::is_empty")]
+    pub ledger: Ledger,
+    /// How the callback fares.
+    #[serde(default, skip_serializing_if = "CallbackState::is_fresh")]
+    pub callback: CallbackState,
+    /// Annotation values that were acted on, so that each is acted on once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub handled: BTreeMap<String, String>,
+}
+
+/// Everything that is kept of one resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceState {
+    /// The plan's meaning for which the cursor holds, in hexadecimal.
+    pub meaning: String,
+    /// The first read is over.
+    #[serde(default)]
+    pub started: bool,
+    /// Lower bound of the next poll, inclusive; exact to the nanosecond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<DateTime<Utc>>,
+    /// Which version of which record was delivered.
+    #[serde(default, skip_serializing_if = "KnownSet::is_empty")]
+    pub known: KnownSet,
+    /// Changes that failed once or twice and will be asked for again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failing: Vec<Failing>,
+    /// Events accepted by the callback.
+    #[serde(default)]
+    pub delivered: u64,
+    /// When a change was last accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change_time: Option<DateTime<Utc>>,
+    /// Why the cursor was last given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset_reason: Option<String>,
+}
+
+/// An object whose change was not accepted. Its body is not kept: the provider shows it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failing {
+    /// Hash of the object's id.
+    pub object: u64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Of these, how many were answered with a 400-class refusal.
+    #[serde(default)]
+    pub refusals: u32,
+    /// When it may be tried again.
+    pub next_try: DateTime<Utc>,
+}
+
+impl InstanceState {
+    /// The state of an instance never seen before.
+    pub fn new(uid: String) -> Self {
+        Self {
+            format: FORMAT,
+            uid,
+            resources: BTreeMap::new(),
+            ledger: Ledger::default(),
+            callback: CallbackState::default(),
+            handled: BTreeMap::new(),
+        }
+    }
+
+    /// Events accepted by the callback, all resources.
+    pub fn delivered(&self) -> u64 {
+        self.resources.values().map(|r| r.delivered).sum()
+    }
+
+    /// When a change was last accepted, any resource.
+    pub fn last_change_time(&self) -> Option<DateTime<Utc>> {
+        self.resources.values().filter_map(|r| r.last_change_time).max()
+    }
+}
+
+/// Where state is kept. Each call is one instance; the caller never has two saves of one instance under way.
+pub trait StateStore: Send + Sync {
+    /// Reads an instance's state; `None` when there never was one.
+    ///
+    /// # Errors
+    /// State that is there but cannot be read is never taken for a fresh start.
+    fn load(&self, namespace: &str, name: &str) -> Result<Option<InstanceState>, Problem>;
+
+    /// Replaces an instance's state, durably: after `Ok` it survives a crash; after `Err` the old state is intact.
+    ///
+    /// # Errors
+    /// A full or read-only medium.
+    fn save(&self, namespace: &str, name: &str, state: &InstanceState) -> Result<(), Problem>;
+}
