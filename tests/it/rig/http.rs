@@ -83,6 +83,10 @@ impl Answer {
         Self::status(200).header("Content-Type", "application/json").body(Body::Whole(body.into()))
     }
 
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self

@@ -7,6 +7,7 @@
 
 pub mod canary;
 pub mod client;
+pub mod faults;
 pub mod http;
 pub mod log;
 pub mod manifest;

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta};
 use serde::Deserialize;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::log::Log;
@@ -89,6 +91,18 @@ impl Site {
         self.path().join("state")
     }
 
+    /// Turns the clock forward for a stopped process: every time at which its state would try again is so much earlier.
+    pub fn age(&self, by: TimeDelta) {
+        for entry in fs::read_dir(self.state()).expect("a state folder").flatten() {
+            if entry.path().extension().is_some_and(|ending| ending == "json") {
+                let text = fs::read_to_string(entry.path()).expect("a state file");
+                let mut state = serde_json::from_str(&text).expect("a state file is JSON");
+                move_back(&mut state, by);
+                fs::write(entry.path(), state.to_string()).expect("a state file");
+            }
+        }
+    }
+
     /// `pollinator local` on this site, output as JSON lines.
     pub fn command(&self) -> Command {
         let mut command = binary();
@@ -114,6 +128,24 @@ impl Drop for Site {
             self.folder.disable_cleanup(true);
             eprintln!("kept for a look: {}", self.path().display());
         }
+    }
+}
+
+/// Moves the times of the retry schedule, wherever they stand.
+fn move_back(value: &mut Value, by: TimeDelta) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if let ("nextTry" | "probeAt" | "holdUntil", Value::String(text)) = (name.as_str(), &mut *member) {
+                    let at = DateTime::parse_from_rfc3339(text).expect("a time") - by;
+                    *text = at.to_utc().to_rfc3339();
+                } else {
+                    move_back(member, by);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| move_back(item, by)),
+        _ => {}
     }
 }
 
