@@ -4,6 +4,8 @@
 
 mod authentication;
 pub mod date_format;
+#[cfg(test)]
+pub(crate) mod sample;
 mod extract;
 pub mod field_path;
 mod holes;
