@@ -8,7 +8,7 @@ pub mod pagination;
 mod scan;
 pub mod split;
 
-pub use page::{Page, RecordSpan};
+pub use page::{Page, Record};
 pub use pagination::{Answer, Pager, Position};
 pub use scan::{Fault, MAX_DEPTH, ScanError};
 pub use split::{Kind, SplitError, split};
