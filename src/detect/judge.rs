@@ -83,8 +83,8 @@ impl<'p> Judge<'p> {
     pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>) -> Self {
         let lower = match (plan.change_by, cursor, plan.start_from) {
             (ChangeBy::Content, _, _) => None,
-            (_, Some(cursor), _) => Some(before(cursor, plan.lookback)),
-            (_, None, StartFrom::Time(from)) => Some(from),
+            (_, Some(cursor), _) => Some(lower_bound(plan, cursor)),
+            (_, None, StartFrom::Time(from)) => Some(earliest_reading(plan, from)),
             (_, None, StartFrom::Now | StartFrom::Earliest) => None,
         };
         Self { plan, mode, lower, seen: Seen::default() }
@@ -177,6 +177,16 @@ fn is_stale(known: &Known, date: Option<DateTime<Utc>>) -> bool {
     matches!((known.date, date), (Some(known), Some(date)) if date.timestamp_millis() < known)
 }
 
+/// The lower bound of a poll: the cursor less the look-back, in whole units of the dates in the records. A date that carries
+/// days only, or no zone as summer time ends, may read as earlier than the change was.
+fn lower_bound(plan: &ResourcePlan, cursor: DateTime<Utc>) -> DateTime<Utc> {
+    earliest_reading(plan, before(cursor, plan.lookback))
+}
+
+fn earliest_reading(plan: &ResourcePlan, at: DateTime<Utc>) -> DateTime<Utc> {
+    version_format(plan).map_or(at, |format| format.earliest_reading(at))
+}
+
 /// `at` − `by`, as far as the calendar goes.
 pub fn before(at: DateTime<Utc>, by: std::time::Duration) -> DateTime<Utc> {
     chrono::Duration::from_std(by).ok().and_then(|by| at.checked_sub_signed(by)).unwrap_or(DateTime::<Utc>::MIN_UTC)
@@ -229,7 +239,7 @@ pub fn horizon(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<Dat
         return None;
     }
     let granule = version_format(plan).map_or(std::time::Duration::from_secs(1), crate::plan::date_format::DateFormat::granule);
-    Some(before(cursor?, plan.lookback + plan.created_tolerance + granule))
+    Some(before(lower_bound(plan, cursor?), plan.created_tolerance + granule))
 }
 
 #[cfg(test)]
