@@ -23,7 +23,7 @@ pub mod fetch;
 pub mod detect;
 pub mod deliver;
 pub mod state;
-// pub mod poll;
+pub mod poll;
 
 // pub mod local;
 pub mod observe;
