@@ -5,7 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -135,6 +137,12 @@ fn basic(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Result<Request
     Ok(RequestAuth::header(header::AUTHORIZATION, value))
 }
 
+/// Base64 with or without padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// The keys that sign an event: the current one, then `<key>-previous` while a secret rotates. `whsec_<base64>` is decoded
 /// (Standard Webhooks), anything else is taken as it is.
 ///
@@ -151,7 +159,7 @@ pub fn signing_keys(plan: &SecretKey, namespace: &str, secrets: &dyn Secrets) ->
 
 fn signing_key(found: &Referenced<'_>, key: &str, value: &[u8]) -> Result<Vec<u8>, Problem> {
     let Some(encoded) = value.strip_prefix(b"whsec_") else { return Ok(value.to_vec()) };
-    match STANDARD.decode(encoded) {
+    match LENIENT.decode(encoded) {
         Ok(decoded) if !decoded.is_empty() => Ok(decoded),
         _ => Err(found.invalid(key, "starts with whsec_ but is no Base64 behind it", "store the secret as it was issued")),
     }
@@ -358,8 +366,8 @@ mod tests {
         let plan = key("signing-key");
         let current = secrets(&[("signing-key", b"raw bytes \xff\n")]);
         assert_eq!(signing_keys(&plan, NS, &current), Ok(vec![b"raw bytes \xff".to_vec()]));
-        let both = secrets(&[("signing-key", b"whsec_bmV3"), ("signing-key-previous", b"whsec_b2xk\n")]);
-        assert_eq!(signing_keys(&plan, NS, &both), Ok(vec![b"new".to_vec(), b"old".to_vec()]));
+        let both = secrets(&[("signing-key", b"whsec_bmV3ZXI="), ("signing-key-previous", b"whsec_b2xkZXI\n")]);
+        assert_eq!(signing_keys(&plan, NS, &both), Ok(vec![b"newer".to_vec(), b"older".to_vec()]));
         for entries in [&[("signing-key", &b"whsec_"[..])][..], &[("signing-key", b"whsec_***")], &[("signing-key", b"")]] {
             assert_eq!(reason(signing_keys(&plan, NS, &secrets(entries))), Reason::SecretInvalid, "{entries:?}");
         }

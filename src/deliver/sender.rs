@@ -13,7 +13,7 @@ use super::schedule::{self, Outcome, Verdict};
 use super::signature::sign;
 use crate::api::conditions::Problem;
 use crate::auth::{self, Secrets};
-use crate::egress::{Egress, Limits, Overflow, Redirects, Request};
+use crate::egress::{Egress, Limits, Overflow, Peer, Redirects, Request};
 use crate::observe::metrics::Metrics;
 use crate::plan::{CallbackPlan, EventFormat, PollPlan};
 
@@ -70,7 +70,7 @@ impl PreparedCallback {
         };
         let sent = egress.send(self.request(payload)).await;
         let outcome = match &sent {
-            Ok(response) => Outcome::Answered { status: response.status, retry_after: crate::egress::retry_after(&response.headers, Utc::now()) },
+            Ok(response) => Outcome::Answered { status: response.status, retry_after: crate::egress::retry_after::retry_after(&response.headers, Utc::now()) },
             Err(_) => Outcome::NoAnswer,
         };
         let verdict = schedule::classify(outcome);
@@ -81,7 +81,8 @@ impl PreparedCallback {
             };
             tracing::debug!(instance = %instance.name, events = events.len(), why, "the callback did not accept");
         }
-        metrics.note_delivery(events, verdict, started.elapsed());
+        metrics.delivery(started.elapsed());
+        metrics.request(Peer::Callback, sent.ok().map(|response| response.status));
         verdict
     }
 

@@ -133,7 +133,7 @@ impl fmt::Display for TlsFault {
 /// The part of an answer that exceeds its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Header names and values in sum.
+    /// Header names and values in sum, or the number of their lines.
     Headers,
     /// The body after inflating.
     Body,
@@ -278,7 +278,9 @@ impl EgressError {
             }
             Self::TooLarge(Part::Headers) => Problem::human(
                 Reason::ResponseTooLarge,
-                format!("{field}: the response headers of {noun} exceed 64 KiB; check that the URL is the one of the API"),
+                format!(
+                    "{field}: the response headers of {noun} exceed 64 KiB or 100 lines; check that the URL is the one of the API"
+                ),
             ),
             Self::TooLarge(Part::Body) => Problem::human(
                 Reason::ResponseTooLarge,

@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
         let roots = || LINK_FIELDS.iter().chain(LINK_FIELDS_BY_VALUE).copied().chain(TOKEN_FIELDS.iter().map(|(p, _)| *p));
         let mut found = Vec::new();
         json::for_each_member(envelope, |key, value| {
-            if let Some(root) = roots().map(|path| path[0]).find(|root| *root == key) {
+            if let Some(root) = roots().map(|path| path[0]).chain(["object"]).find(|root| *root == key) {
                 found.push((root, value));
             }
         });
@@ -172,7 +172,9 @@ impl<'a> Fields<'a> {
 
     fn token(&self) -> Option<(FieldPath, &'static str)> {
         let (path, parameter) = TOKEN_FIELDS.iter().find(|(path, _)| self.text(path).is_some())?;
-        Some((field_path(path)?, parameter))
+        // Notion's lists name the token alike and take it under another name.
+        let notion = *parameter == "cursor" && path.len() == 1 && self.value(&["object"]) == Some("\"list\"");
+        Some((field_path(path)?, if notion { "start_cursor" } else { parameter }))
     }
 
     /// Whether the answer gives the number of a next page.
@@ -220,6 +222,8 @@ mod tests {
             (r#"{"paging":{"next":{"after":"7","link":"https://a/?after=7"}}}"#, "nextLink: {field: paging.next.link}"),
             (r#"{"paging":{"next":{"after":"7"}}}"#, "token: {field: paging.next.after, parameter: after, in: Query}"),
             (r#"{"next_page_token":"t"}"#, "token: {field: next_page_token, parameter: page_token, in: Query}"),
+            (r#"{"next_cursor":"t"}"#, "token: {field: next_cursor, parameter: cursor, in: Query}"),
+            (r#"{"object":"list","next_cursor":"t"}"#, "token: {field: next_cursor, parameter: start_cursor, in: Query}"),
             (r#"{"nextPageToken":"t"}"#, "token: {field: nextPageToken, parameter: pageToken, in: Query}"),
             (
                 r#"{"response_metadata":{"next_cursor":"dGVhbQ=="}}"#,

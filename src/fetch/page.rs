@@ -1,44 +1,36 @@
 //! One page of records: the body as it was sent, and where each record stands in it.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use bytes::Bytes;
-
-use super::json;
 use crate::plan::field_path::Segment;
 
-/// Where a record stands in the body of its page. Positions fit 32 bits: a body is at most 32 MiB.
+/// One record of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordSpan {
-    pub(super) start: u32,
-    pub(super) end: u32,
-    /// The member's name in a map of records, without its quotes; empty range at 0 in a list.
-    pub(super) key_start: u32,
-    pub(super) key_end: u32,
+pub struct Record<'a> {
+    /// Byte for byte as sent. Mostly an object; anything else is a record without id.
+    pub json: &'a str,
+    /// The name under which it stands in a map of records; `None` in a list.
+    pub key: Option<&'a str>,
 }
 
-impl RecordSpan {
-    fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
-    }
-
-    /// Size of the record in bytes.
-    pub fn len(self) -> usize {
-        self.range().len()
-    }
-
-    /// Never true for a span that came from an answer.
-    pub fn is_empty(self) -> bool {
-        self.range().is_empty()
-    }
+/// Where a record stands in the body of its page. Positions fit 32 bits: a body is at most 32 MiB.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// The member's name in a map of records, without its quotes; 0..0 in a list.
+    pub(super) key_start: u32,
+    pub(super) key_end: u32,
 }
 
 /// One page of records, borrowed from its body; nothing is copied or parsed into a tree.
 #[derive(Clone, Debug)]
 pub struct Page {
-    pub(super) body: Bytes,
-    pub(super) records: Vec<RecordSpan>,
+    /// Without byte-order mark; valid JSON.
+    pub(crate) body: String,
+    pub(super) spans: Vec<Span>,
+    /// Names with escapes, decoded, by the index of their record: rare.
+    pub(super) decoded: Vec<(usize, Box<str>)>,
     pub(super) envelope: String,
     pub(super) digest: u128,
     pub(super) path: Vec<Segment>,
@@ -47,47 +39,48 @@ pub struct Page {
 impl Page {
     /// A page without records, as of an answer 204.
     pub fn empty() -> Self {
-        Self { body: Bytes::new(), records: Vec::new(), envelope: String::new(), digest: 0, path: Vec::new() }
+        Self {
+            body: String::new(),
+            spans: Vec::new(),
+            decoded: Vec::new(),
+            envelope: String::new(),
+            digest: 0,
+            path: Vec::new(),
+        }
     }
 
     /// Number of records.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.spans.len()
     }
 
     /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.spans.is_empty()
     }
 
-    /// The body without byte-order mark: valid UTF-8, valid JSON.
-    pub fn body(&self) -> &Bytes {
-        &self.body
+    /// Bytes of the whole body.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
     }
 
     /// All records in the order in which they were sent.
-    pub fn records(&self) -> &[RecordSpan] {
-        &self.records
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = Record<'_>> + ExactSizeIterator {
+        self.spans.iter().enumerate().map(|(index, span)| Record {
+            json: self.text(span.start..span.end),
+            key: (span.key_start > 0).then(|| self.key(index, span.key_start..span.key_end)),
+        })
     }
 
-    /// A record's text, byte for byte as sent. Mostly an object; anything else is a record without id.
-    pub fn text(&self, record: RecordSpan) -> &str {
-        // A span begins and ends at ASCII characters of a body whose UTF-8 was checked: the fall-back is never taken.
-        self.body.get(record.range()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
-    }
-
-    /// A record's bytes, shared with the body: keeps the whole body alive, so copy what outlives the poll.
-    pub fn bytes(&self, record: RecordSpan) -> Bytes {
-        self.body.slice(record.range())
-    }
-
-    /// The name under which a record stands in a map of records; `None` in a list.
-    pub fn key(&self, record: RecordSpan) -> Option<Cow<'_, str>> {
-        if record.key_start == 0 {
-            return None;
+    fn key(&self, index: usize, range: Range<u32>) -> &str {
+        match self.decoded.binary_search_by_key(&index, |(at, _)| *at) {
+            Ok(found) => &self.decoded[found].1,
+            Err(_) => self.text(range),
         }
-        let name = self.body.get(record.key_start as usize..record.key_end as usize)?;
-        json::name_text(std::str::from_utf8(name).ok()?)
+    }
+
+    fn text(&self, range: Range<u32>) -> &str {
+        &self.body[range.start as usize..range.end as usize]
     }
 
     /// The body with its records cut out (`{"data":[],"next":…}`): where next links and tokens are looked up.

@@ -124,7 +124,7 @@ impl Pager {
         if answer.record_count > 0 && !self.seen_pages.insert(answer.digest) {
             return Err(Problem::transient(
                 Reason::PaginationLoop,
-                "pagination: the provider sent the same page twice; check that it knows the pagination parameters, and set \
+                "resources[].pagination: the provider sent the same page twice; check that it knows the pagination parameters, and set \
                  pagination to what its documentation says",
             ));
         }
@@ -145,16 +145,18 @@ impl Pager {
             PaginationPlan::LinkHeader => {
                 let links = answer.headers.get_all(LINK).iter().filter_map(|v| v.to_str().ok());
                 let target = link_header::next_target(links);
-                target.map(|target| self.link(answer.url, target, "pagination.linkHeader")).transpose()?
+                target.map(|target| self.link(answer.url, target, "resources[].pagination.linkHeader")).transpose()?
             }
-            PaginationPlan::NextLink(from) => match value_at(from, answer, "pagination.nextLink")? {
-                Some(Value { text: Some(target), .. }) => Some(self.link(answer.url, &target, "pagination.nextLink")?),
-                Some(Value { text: None, .. }) => return Err(wrong_value("pagination.nextLink", "a number")),
+            PaginationPlan::NextLink(from) => match value_at(from, answer, "resources[].pagination.nextLink")? {
+                Some(Value { text: Some(target), .. }) => {
+                    Some(self.link(answer.url, &target, "resources[].pagination.nextLink")?)
+                }
+                Some(Value { text: None, .. }) => return Err(wrong_value("resources[].pagination.nextLink", "a number")),
                 None => None,
             },
-            PaginationPlan::Token { from, parameter, place } => {
-                value_at(from, answer, "pagination.token")?.map(|token| carry(token, parameter, *place)).transpose()?
-            }
+            PaginationPlan::Token { from, parameter, place } => value_at(from, answer, "resources[].pagination.token")?
+                .map(|token| carry(token, parameter, *place))
+                .transpose()?,
             PaginationPlan::Offset { parameter, size_parameter } => {
                 if answer.record_count == 0 || answer.record_count < first {
                     return Ok(None);
@@ -174,7 +176,7 @@ impl Pager {
         if self.pages >= MAX_PAGES {
             return Err(Problem::human(
                 Reason::PaginationLoop,
-                "pagination: the list has more than 10000 pages; raise pageSize, or filter with query so that a poll reads less",
+                "resources[].pagination: the list has more than 10000 pages; raise pageSize, or filter with query so that a poll reads less",
             ));
         }
         let mark = match &next {
@@ -188,7 +190,7 @@ impl Pager {
         if stands_still || !self.seen_marks.insert(mark) {
             return Err(Problem::transient(
                 Reason::PaginationLoop,
-                "pagination: the provider gave the same next link or token twice; check query and pagination against its \
+                "resources[].pagination: the provider gave the same next link or token twice; check query and pagination against its \
                  documentation",
             ));
         }
@@ -204,7 +206,7 @@ impl Pager {
             Detection::Nothing => Ok(PaginationPlan::None),
             Detection::Unclear => Err(Problem::human(
                 Reason::InvalidSpec,
-                "pagination: the provider says that more pages follow, but not in a way that is recognised; set pagination to what \
+                "resources[].pagination: the provider says that more pages follow, but not in a way that is recognised; set pagination to what \
                  its documentation says, or to none to read the first page only",
             )),
         }
@@ -240,7 +242,7 @@ impl Pager {
         Problem::human(
             Reason::CrossOriginNextLink,
             format!(
-                "pagination: the provider's next link has another {part} than baseUrl and was not followed, for credentials must not \
+                "resources[].pagination: the provider's next link has another {part} than baseUrl and was not followed, for credentials must not \
                  leave the origin; correct baseUrl, or page with token, offset or page instead"
             ),
         )
@@ -296,7 +298,7 @@ fn carry(token: Value, parameter: &str, place: TokenPlace) -> Result<Position, P
         TokenPlace::Header => Position::Header { name: parameter.to_owned(), value: text },
         TokenPlace::Body => {
             let field = FieldPath::parse(parameter)
-                .map_err(|e| Problem::human(Reason::InvalidSpec, format!("pagination.token.parameter {e}")))?;
+                .map_err(|e| Problem::human(Reason::InvalidSpec, format!("resources[].pagination.token.parameter: {e}")))?;
             Position::Body { field, json }
         }
     })
@@ -333,3 +335,6 @@ fn scalar(text: &str) -> String {
         && !matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n");
     if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::json;
-use super::page::{Page, RecordSpan};
+use super::page::{Page, Span};
 use super::scan::{Scan, ScanError};
 use crate::plan::RecordsAs;
 use crate::plan::field_path::Segment;
@@ -87,13 +87,16 @@ pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<P
     if body.len() > MAX_BODY {
         return Err(SplitError::BodyTooLarge);
     }
-    let body = if body.starts_with(b"\xEF\xBB\xBF") { body.slice(3..) } else { body };
-    if body.iter().all(u8::is_ascii_whitespace) {
+    let mut body = String::from_utf8(Vec::from(body)).map_err(|e| SplitError::Encoding { at: e.utf8_error().valid_up_to() })?;
+    if body.starts_with('\u{FEFF}') {
+        body.drain(..'\u{FEFF}'.len_utf8());
+    }
+    let text = body.as_str();
+    if text.trim_ascii().is_empty() {
         return Err(SplitError::Empty);
     }
-    let text = std::str::from_utf8(&body).map_err(|e| SplitError::Encoding { at: e.valid_up_to() })?;
 
-    let mut split = Split { scan: Scan::new(&body), form, found: None, records: Vec::new() };
+    let mut split = Split { scan: Scan::new(text.as_bytes()), form, found: None, spans: Vec::new(), decoded: Vec::new() };
     let path = match (path, form) {
         (Some(path), _) => {
             split.follow(path)?;
@@ -114,7 +117,7 @@ pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<P
     };
     split.scan.end()?;
     let root = if text.trim_start().starts_with('[') { Kind::Array } else { Kind::Object };
-    let Split { found, records, .. } = split;
+    let Split { found, spans, decoded, .. } = split;
     let list = match found {
         None => return Err(SplitError::Missing { root, arrays: array_names(text) }),
         Some(Found::Null { at }) => return Err(SplitError::Null { at }),
@@ -126,8 +129,8 @@ pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<P
     };
     let brackets = if form == RecordsAs::Map { "{}" } else { "[]" };
     let envelope = [&text[..list.start], brackets, &text[list.end..]].concat();
-    let digest = xxh3_128(&body[list]);
-    Ok(Page { records, envelope, digest, path, body })
+    let digest = xxh3_128(text[list].as_bytes());
+    Ok(Page { spans, decoded, envelope, digest, path, body })
 }
 
 enum Found {
@@ -146,10 +149,16 @@ struct Split<'a> {
     scan: Scan<'a>,
     form: RecordsAs,
     found: Option<Found>,
-    records: Vec<RecordSpan>,
+    spans: Vec<Span>,
+    decoded: Vec<(usize, Box<str>)>,
 }
 
 impl Split<'_> {
+    fn forget(&mut self) {
+        self.spans.clear();
+        self.decoded.clear();
+    }
+
     /// Reads the next value and collects what stands at `path` in it.
     fn follow(&mut self, path: &[Segment]) -> Result<(), SplitError> {
         let Some((step, rest)) = path.split_first() else {
@@ -161,7 +170,7 @@ impl Split<'_> {
                 while more {
                     if is_name(self.scan.name()?, key) {
                         self.found = None;
-                        self.records.clear();
+                        self.forget();
                         self.follow(rest)?;
                     } else {
                         self.scan.skip()?;
@@ -230,8 +239,13 @@ impl Split<'_> {
         while more {
             self.scan.peek()?;
             let key_start = self.scan.at() + 1;
-            let key_len = self.scan.name()?.len();
-            self.record(key_start..key_start + key_len)?;
+            let name = self.scan.name()?;
+            if name.contains(&b'\\')
+                && let Some(text) = std::str::from_utf8(name).ok().and_then(json::name_text)
+            {
+                self.decoded.push((self.spans.len(), text.into()));
+            }
+            self.record(key_start..key_start + name.len())?;
             more = self.scan.more(b'}')?;
         }
         Ok(())
@@ -245,7 +259,7 @@ impl Split<'_> {
         if end - start > MAX_RECORD {
             return Err(SplitError::RecordTooLarge { at: start });
         }
-        self.records.push(RecordSpan {
+        self.spans.push(Span {
             start: position(start),
             end: position(end),
             key_start: position(key.start),
@@ -267,7 +281,7 @@ impl Split<'_> {
             let name = self.scan.name()?;
             if chosen == Some(name) {
                 chosen = None;
-                self.records.clear();
+                self.forget();
                 self.found = None;
             }
             if self.scan.peek()? == b'[' && chosen.is_none() {
@@ -276,7 +290,7 @@ impl Split<'_> {
                     chosen = Some(name);
                     self.found = Some(Found::List(start..self.scan.at()));
                 } else {
-                    self.records.clear();
+                    self.forget();
                 }
             } else if self.scan.peek()? == b'[' {
                 undecided |= self.objects_only()?;
@@ -338,154 +352,4 @@ fn shown(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::fetch::scan::Fault;
-    use crate::plan::field_path::FieldPath;
-
-    fn texts(page: &Page) -> Vec<&str> {
-        page.records().iter().map(|r| page.text(*r)).collect()
-    }
-
-    fn list(body: &str, path: Option<&str>) -> Result<Page, SplitError> {
-        let path = path.map(|p| FieldPath::parse(p).unwrap());
-        split(Bytes::copy_from_slice(body.as_bytes()), path.as_ref().map(FieldPath::segments), RecordsAs::List)
-    }
-
-    fn map(body: &str) -> Result<Page, SplitError> {
-        split(Bytes::copy_from_slice(body.as_bytes()), None, RecordsAs::Map)
-    }
-
-    #[test]
-    fn finds_the_records_without_being_told() {
-        for (body, records, envelope) in [
-            (r#" [ {"id":1} , {"id":2} ] "#, vec![r#"{"id":1}"#, r#"{"id":2}"#], " [] "),
-            ("[]", vec![], "[]"),
-            (r#"{"n":1,"data":[{"a":[1,{}]}],"next":"x"}"#, vec![r#"{"a":[1,{}]}"#], r#"{"n":1,"data":[],"next":"x"}"#),
-            (r#"{"data":[]}"#, vec![], r#"{"data":[]}"#),
-            (r#"{"scopes":["a"],"data":[{}]}"#, vec!["{}"], r#"{"scopes":["a"],"data":[]}"#),
-            (r#"{"data":[{}],"scopes":["a"]}"#, vec!["{}"], r#"{"data":[],"scopes":["a"]}"#),
-            (r#"{"data":[{"a":1}],"data":[{"a":2}]}"#, vec![r#"{"a":2}"#], r#"{"data":[{"a":1}],"data":[]}"#),
-            (r#"[1,null,{"id":1}]"#, vec!["1", "null", r#"{"id":1}"#], "[]"),
-        ] {
-            let page = list(body, None).unwrap();
-            assert_eq!(texts(&page), records, "{body}");
-            assert_eq!(page.envelope(), envelope, "{body}");
-        }
-        assert_eq!(list(r#"{"d\u0061ta":[{}]}"#, None).unwrap().path(), [Segment::Key("data".into())]);
-    }
-
-    #[test]
-    fn asks_for_the_path_when_it_cannot_know() {
-        let undecided = |body: &str| match list(body, None) {
-            Err(SplitError::Undecided { arrays }) => arrays.join(" "),
-            other => panic!("{body}: {other:?}"),
-        };
-        assert_eq!(undecided("{}"), "");
-        assert_eq!(undecided(r#"{"error":"no"}"#), "");
-        assert_eq!(undecided(r#"{"data":[{}],"included":[]}"#), "data included");
-        assert_eq!(undecided(r#"{"data":[],"included":[{}]}"#), "data included");
-        assert_eq!(undecided(r#"{"a":[1]}"#), "a");
-        assert_eq!(undecided(r#"{"r":{"docs":[{}],"b.c":[]},"n":1}"#), "r.docs r.['b.c']");
-        assert_eq!(undecided(r#"{"a":[],"b":[],"c":[],"d":[],"e":[],"f":[]}"#), "a b c d e");
-    }
-
-    #[test]
-    fn follows_a_path() {
-        let body = r#"{"x":[{}],"a":{"b c":[0,{"d":[{"id":1}]}]},"a2":null,"s":"t"}"#;
-        assert_eq!(texts(&list(body, Some("a['b c'][1].d")).unwrap()), [r#"{"id":1}"#]);
-        let arrays = vec!["x".to_owned(), "a.['b c']".to_owned()];
-        assert_eq!(list(body, Some("a.d")).unwrap_err(), SplitError::Missing { root: Kind::Object, arrays });
-        let none = SplitError::Missing { root: Kind::Array, arrays: vec![] };
-        assert_eq!(list("[{}]", Some("data")).unwrap_err(), none);
-        assert_eq!(list(body, Some("a2")).unwrap_err(), SplitError::Null { at: 48 });
-        assert_eq!(list(body, Some("s")).unwrap_err(), SplitError::WrongKind { found: Kind::Scalar });
-        assert_eq!(list(body, Some("a")).unwrap_err(), SplitError::WrongKind { found: Kind::Object });
-        assert_eq!(texts(&list(r#"{"a":null,"a":[{}]}"#, Some("a")).unwrap()), ["{}"]);
-        assert!(
-            matches!(list(r#"{"a":{"b":[{}]},"a":1}"#, Some("a.b")), Err(SplitError::Missing { .. })),
-            "the last name counts"
-        );
-    }
-
-    #[test]
-    fn reads_maps_of_records() {
-        let page = map(r#"{"k1":{"v":1}, "k\u0032" : {"v":2},"":3}"#).unwrap();
-        let seen: Vec<_> = page.records().iter().map(|r| (page.key(*r).unwrap(), page.text(*r))).collect();
-        assert_eq!(seen, [("k1".into(), r#"{"v":1}"#), ("k2".into(), r#"{"v":2}"#), ("".into(), "3")]);
-        assert_eq!(page.envelope(), "{}");
-        assert_eq!(map("[]").unwrap_err(), SplitError::WrongKind { found: Kind::Array });
-        assert!(map("{}").unwrap().is_empty());
-        let listed = list("[{}]", None).unwrap();
-        assert_eq!(listed.key(listed.records()[0]), None);
-    }
-
-    #[test]
-    fn refuses_what_is_no_json_within_bounds() {
-        let raw = |body: &[u8]| split(Bytes::copy_from_slice(body), None, RecordsAs::List).unwrap_err();
-        assert_eq!(raw(b""), SplitError::Empty);
-        assert_eq!(raw(b"\xEF\xBB\xBF \n"), SplitError::Empty);
-        assert_eq!(raw(b"[\"\xff\"]"), SplitError::Encoding { at: 2 });
-        assert_eq!(raw(b"null"), SplitError::Null { at: 0 });
-        assert_eq!(raw(b"<html></html>"), SplitError::Malformed(ScanError { at: 0, fault: Fault::Syntax }));
-        assert_eq!(raw(b"[{\"a\":NaN}]"), SplitError::Malformed(ScanError { at: 6, fault: Fault::Word }));
-        assert_eq!(raw(b"[{}] x"), SplitError::Malformed(ScanError { at: 5, fault: Fault::Trailing }));
-        assert_eq!(raw(b"{\"a\":[{}]"), SplitError::Malformed(ScanError { at: 9, fault: Fault::Truncated }));
-        assert_eq!(raw(b"7"), SplitError::WrongKind { found: Kind::Scalar });
-        assert_eq!(texts(&split(Bytes::from_static(b"\xEF\xBB\xBF[{}]"), None, RecordsAs::List).unwrap()), ["{}"]);
-    }
-
-    #[test]
-    fn bounds_records_and_bodies() {
-        let sized = |n: usize| format!("[{{}},\"{}\"]", "x".repeat(n - 2));
-        assert_eq!(list(&sized(MAX_RECORD), None).unwrap().len(), 2);
-        assert_eq!(list(&sized(MAX_RECORD + 1), None).unwrap_err(), SplitError::RecordTooLarge { at: 4 });
-        assert_eq!(split(Bytes::from(vec![b' '; MAX_BODY + 1]), None, RecordsAs::List).unwrap_err(), SplitError::BodyTooLarge);
-    }
-
-    #[test]
-    fn a_digest_sees_the_records_and_nothing_else() {
-        let digest = |body: &str| list(body, None).unwrap().digest();
-        assert_eq!(digest(r#"{"page":1,"d":[{"a":1}]}"#), digest(r#"{"page":2,"d":[{"a":1}]}"#));
-        assert_ne!(digest(r#"[{"a":1}]"#), digest(r#"[{"a":2}]"#));
-    }
-
-    fn json(depth: u32) -> impl Strategy<Value = String> {
-        let number = "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?";
-        let text = any::<String>().prop_map(|s| serde_json::to_string(&s).unwrap());
-        let leaf = prop_oneof![Just("null".to_owned()), Just("true".to_owned()), number, text.clone()];
-        leaf.prop_recursive(depth, 32, 4, move |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(|v| format!("[{}]", v.join(" , "))),
-                prop::collection::vec((text.clone(), inner), 0..4)
-                    .prop_map(|v| format!("{{{}}}", v.iter().map(|(k, v)| format!("{k} :{v}")).collect::<Vec<_>>().join(","))),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn sees_what_serde_json_sees(records in prop::collection::vec(json(4), 0..8), space in "[ \n\r\t]{0,3}") {
-            let body = format!("{{\"n\":1,\"a\":{{\"b\":{space}[{}]}}}}", records.join(&format!("{space},{space}")));
-            let page = list(&body, Some("a.b")).unwrap();
-            let raw = FieldPath::parse("a.b").unwrap().find(&body).unwrap();
-            let theirs: Vec<&serde_json::value::RawValue> = serde_json::from_str(raw).unwrap();
-            prop_assert_eq!(texts(&page), theirs.iter().map(|r| r.get()).collect::<Vec<_>>());
-            prop_assert_eq!(texts(&page), records, "every digit is kept");
-        }
-
-        #[test]
-        fn never_panics(body in prop::collection::vec(any::<u8>(), 0..64), form in prop_oneof![Just(RecordsAs::List), Just(RecordsAs::Map)]) {
-            let _ = split(Bytes::from(body), None, form);
-        }
-
-        #[test]
-        fn a_cut_body_is_never_a_page(records in prop::collection::vec(json(3), 0..4), cut in any::<prop::sample::Index>()) {
-            let body = format!("[{}]", records.join(","));
-            let cut = cut.index(body.len());
-            prop_assert!(split(Bytes::copy_from_slice(&body.as_bytes()[..cut]), None, RecordsAs::List).is_err());
-        }
-    }
-}
+mod tests;

@@ -327,7 +327,7 @@ impl Metrics {
         self.all.panics.inc();
     }
 
-    /// The OpenMetrics 1.0 text exposition.
+    /// The text exposition of `OpenMetrics` 1.0.
     pub fn encode(&self) -> String {
         let mut exposition = String::with_capacity(16 * 1024);
         // Writing into a String never fails.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::metrics::Metrics;
 
-/// OpenMetrics 1.0 §5.1.
+/// `OpenMetrics` 1.0 §5.1.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone)]

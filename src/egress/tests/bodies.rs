@@ -69,7 +69,7 @@ async fn an_encoded_answer_without_a_body_is_empty() {
 async fn bombs_end_at_the_bound() {
     use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
     // Blocks repeat without end: ten GiB are nothing special. Brotli has no members, so its bomb is finite.
-    let zeros: &[u8] = &vec![0; 64 * 1024 * 1024];
+    let zeros: &[u8] = &vec![0; 8 * 1024 * 1024];
     let gzip = compress(GzipEncoder::new(zeros)).await;
     let url = endless_server("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", gzip).await;
     assert_eq!(fails(get(&url)).await, EgressError::TooLarge(Part::Body));

@@ -101,7 +101,7 @@ fn get(url: &Url) -> Request {
             body: 1024 * 1024,
             overflow: Overflow::Refuse,
             first_byte: Duration::from_secs(30),
-            total: Duration::from_secs(60),
+            total: Duration::from_mins(1),
         },
     }
 }

@@ -1,5 +1,8 @@
 //! Heads that are no heads, and no answer at all.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use super::super::error::{BrokenAnswer, Part, Phase, TlsFault, Unreachable};
 use super::*;
 
@@ -66,6 +69,27 @@ async fn a_connection_closed_without_an_answer_is_unreachable() {
     for bytes in ["", "HTTP/1.1 200 OK\r\nX: 1"] {
         let url = bytes_server(bytes).await;
         assert_eq!(fails(get(&url)).await, EgressError::Unreachable(Unreachable::Closed), "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_get_whose_connection_was_closed_is_sent_once_more_and_a_post_is_not() {
+    for (method, connections, answered) in [(Method::GET, 1, true), (Method::GET, 2, false), (Method::POST, 1, false)] {
+        let closing = Arc::new(AtomicUsize::new(connections));
+        let url = server(move |mut stream| {
+            let closing = Arc::clone(&closing);
+            async move {
+                read_head(&mut stream).await;
+                if closing.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err() {
+                    let _ = stream.write_all(&answer("", b"ok")).await;
+                }
+            }
+        })
+        .await;
+        let request = Request { method: method.clone(), ..get(&url) };
+        let outcome = local().send(request).await.map(|response| response.body);
+        let expected = if answered { Ok("ok".into()) } else { Err(EgressError::Unreachable(Unreachable::Closed)) };
+        assert_eq!(outcome, expected, "{method} after {connections} closed connections");
     }
 }
 

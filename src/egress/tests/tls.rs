@@ -7,11 +7,12 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::super::error::TlsFault;
+use super::super::error::{Part, TlsFault};
 use super::*;
 
 /// Tells a process that it is the inner one; holds the folder of the certificates.
@@ -57,16 +58,21 @@ fn leaf(issuer: &Issuer<'_, KeyPair>, name: &str, until: i32) -> Leaf {
     Leaf { chain: certificate.der().clone(), key: PrivateKeyDer::try_from(key.serialize_der()).expect("key") }
 }
 
-/// A server that greets over TLS.
-async fn tls_server(leaf: Leaf) -> Url {
+fn acceptor(leaf: Leaf, protocol: &str) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![leaf.chain], leaf.key)
         .expect("certificate");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    config.alpn_protocols = vec![protocol.into()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A server that greets over TLS with HTTP/1.1.
+async fn tls_server(leaf: Leaf) -> Url {
+    let acceptor = acceptor(leaf, "http/1.1");
     let url = server(move |stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -78,7 +84,32 @@ async fn tls_server(leaf: Leaf) -> Url {
         }
     })
     .await;
+    over_tls(&url)
+}
+
+fn over_tls(url: &Url) -> Url {
     Url::parse(&format!("https://localhost:{}/", url.port().expect("port"))).expect("url")
+}
+
+/// A server that speaks HTTP/2 alone and names the version it was asked in; with `header` bytes in one header.
+async fn http2_server(leaf: Leaf, header: usize) -> Url {
+    let acceptor = acceptor(leaf, "h2");
+    let url = server(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let greet = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let response =
+                    http::Response::builder().header("x-long", "a".repeat(header)).body(format!("{:?}", request.version()));
+                std::future::ready(response)
+            });
+            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), greet)
+                .await;
+        }
+    })
+    .await;
+    over_tls(&url)
 }
 
 #[tokio::test]
@@ -99,6 +130,10 @@ async fn certificates_are_verified_against_the_authorities_of_the_machine() {
 
     let url = tls_server(leaf(&trusted, "localhost", 2100)).await;
     assert_eq!(local().send(get(&url)).await.expect("a trusted certificate").body, "hello");
+    let url = http2_server(leaf(&trusted, "localhost", 2100), 1024).await;
+    assert_eq!(local().send(get(&url)).await.expect("an answer over HTTP/2").body, "HTTP/2.0");
+    let url = http2_server(leaf(&trusted, "localhost", 2100), 65 * 1024).await;
+    assert_eq!(fails(get(&url)).await, EgressError::TooLarge(Part::Headers));
     for (bad, fault) in [
         (leaf(&stranger, "localhost", 2100), TlsFault::Untrusted),
         (leaf(&trusted, "localhost", 2001), TlsFault::Expired),
