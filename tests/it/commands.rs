@@ -117,7 +117,7 @@ fn metrics_count_what_the_receiver_got() {
     pollinator.wait_for("counted", "all delivered", |row| row.delivered == 40);
     let metrics = client::must("GET", &format!("http://{address}/metrics"), None);
     let delivered = |kind: &str| {
-        let name = format!("pollinator_events_total{{kind=\"{kind}\",outcome=\"delivered\"}}");
+        let name = format!("pollinator_events_total{{kind=\"{kind}\",outcome=\"accepted\"}}");
         metrics.lines().find_map(|line| line.strip_prefix(&name)).map(|count| count.trim().to_owned())
     };
     assert_eq!(delivered("created").as_deref(), Some("40"), "{metrics}");
