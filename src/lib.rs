@@ -20,10 +20,10 @@ pub mod plan;
 pub mod auth;
 pub mod egress;
 pub mod fetch;
-// pub mod detect;
-// pub mod deliver;
-// pub mod state;
-// pub mod poll;
+pub mod detect;
+pub mod deliver;
+pub mod state;
+pub mod poll;
 
 // pub mod local;
 pub mod observe;

@@ -65,6 +65,34 @@ pub fn scalar_text(json: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The text of a member's name or string that was sent as `raw` between its quotes. `None` for a lone surrogate.
+pub fn name_text(raw: &str) -> Option<Cow<'_, str>> {
+    if raw.contains('\\') { serde_json::from_str(&format!("\"{raw}\"")).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(raw)) }
+}
+
+/// Shows every member of the object `json` in its order, values as sent. Stops silently where `json` is no object or malformed.
+pub fn for_each_member<'a>(json: &'a str, show: impl FnMut(&str, &'a str)) {
+    struct Each<F>(F);
+    impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Each<F> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+            while let Some((key, value)) = map.next_entry::<Name<'de>, &RawValue>()? {
+                (self.0)(&key.0, value.get());
+            }
+            Ok(())
+        }
+    }
+    // Not an object: nothing to show.
+    let _ = serde_json::Deserializer::from_str(json).deserialize_map(Each(show));
+}
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// Compares a key without keeping it.
 struct Is<'k>(&'k str);
 impl<'de> DeserializeSeed<'de> for Is<'_> {

@@ -1,3 +1,20 @@
 //! Plan + cursor → requests → pages → records.
+//!
+//! [`request`] builds what is asked, [`answer`] judges what comes back, [`split`](mod@split) finds the records in it, [`pagination`] says where
+//! the next page is, and [`walk`] is the shell that does it all over the wire.
 
+pub mod answer;
+pub mod detection;
 pub mod json;
+pub mod link_header;
+pub mod page;
+pub mod pagination;
+pub mod request;
+mod scan;
+pub mod split;
+pub mod walk;
+
+pub use page::{Page, Record};
+pub use scan::{Fault, MAX_DEPTH, ScanError};
+pub use split::{Kind, SplitError, split};
+pub use walk::{Asker, Step, Validators, Walk};

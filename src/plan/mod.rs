@@ -4,6 +4,8 @@
 
 mod authentication;
 pub mod date_format;
+#[cfg(test)]
+pub(crate) mod sample;
 mod extract;
 pub mod field_path;
 mod holes;
@@ -93,6 +95,27 @@ pub struct RequestPlan {
     pub headers: Vec<(HeaderName, Template)>,
     /// JSON body of a POST: its strings may carry macros.
     pub body: Option<BodyPlan>,
+}
+
+impl RequestPlan {
+    /// Does the request ask only for what changed since the cursor?
+    pub fn uses_since(&self) -> bool {
+        let values = self.query.iter().map(|(_, value)| value).chain(self.headers.iter().map(|(_, value)| value));
+        self.url.uses_since()
+            || values.into_iter().any(Template::uses_since)
+            || self.body.as_ref().is_some_and(BodyPlan::uses_since)
+    }
+}
+
+impl BodyPlan {
+    fn uses_since(&self) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Text(text) => text.uses_since(),
+            Self::List(items) => items.iter().any(Self::uses_since),
+            Self::Map(members) => members.iter().any(|(_, value)| value.uses_since()),
+        }
+    }
 }
 
 /// A JSON body whose strings are templates.
@@ -302,6 +325,13 @@ pub struct CallbackPlan {
     pub max_in_flight: u32,
     /// Deadline of one request.
     pub timeout: Duration,
+}
+
+impl CallbackPlan {
+    /// Tells callbacks apart: what is known of one (gone, down) says nothing about another.
+    pub fn fingerprint(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.url.as_str().as_bytes())
+    }
 }
 
 /// Shape of delivered events.

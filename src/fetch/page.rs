@@ -1,0 +1,100 @@
+//! One page of records: the body as it was sent, and where each record stands in it.
+
+use std::ops::Range;
+
+use crate::plan::field_path::Segment;
+
+/// One record of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Byte for byte as sent. Mostly an object; anything else is a record without id.
+    pub json: &'a str,
+    /// The name under which it stands in a map of records; `None` in a list.
+    pub key: Option<&'a str>,
+}
+
+/// Where a record stands in the body of its page. Positions fit 32 bits: a body is at most 32 MiB.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// The member's name in a map of records, without its quotes; 0..0 in a list.
+    pub(super) key_start: u32,
+    pub(super) key_end: u32,
+}
+
+/// One page of records, borrowed from its body; nothing is copied or parsed into a tree.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Without byte-order mark; valid JSON.
+    pub(crate) body: String,
+    pub(super) spans: Vec<Span>,
+    /// Names with escapes, decoded, by the index of their record: rare.
+    pub(super) decoded: Vec<(usize, Box<str>)>,
+    pub(super) envelope: String,
+    pub(super) digest: u128,
+    pub(super) path: Vec<Segment>,
+}
+
+impl Page {
+    /// A page without records, as of an answer 204.
+    pub fn empty() -> Self {
+        Self {
+            body: String::new(),
+            spans: Vec::new(),
+            decoded: Vec::new(),
+            envelope: String::new(),
+            digest: 0,
+            path: Vec::new(),
+        }
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are no records.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Bytes of the whole body.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// All records in the order in which they were sent.
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = Record<'_>> + ExactSizeIterator {
+        self.spans.iter().enumerate().map(|(index, span)| Record {
+            json: self.text(span.start..span.end),
+            key: (span.key_start > 0).then(|| self.key(index, span.key_start..span.key_end)),
+        })
+    }
+
+    fn key(&self, index: usize, range: Range<u32>) -> &str {
+        match self.decoded.binary_search_by_key(&index, |(at, _)| *at) {
+            Ok(found) => &self.decoded[found].1,
+            Err(_) => self.text(range),
+        }
+    }
+
+    fn text(&self, range: Range<u32>) -> &str {
+        &self.body[range.start as usize..range.end as usize]
+    }
+
+    /// The body with its records cut out (`{"data":[],"next":…}`): where next links and tokens are looked up.
+    pub fn envelope(&self) -> &str {
+        &self.envelope
+    }
+
+    /// Digest over the bytes of the record list; equal digests of two non-empty pages mean that one came twice.
+    pub fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    /// Where the records were found; empty when the answer itself is the list.
+    pub fn path(&self) -> &[Segment] {
+        &self.path
+    }
+}

@@ -1,0 +1,241 @@
+//! Plan + macros + position + authentication → one request. Pure.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::Url;
+
+use super::pagination::Position;
+use super::split::MAX_BODY;
+use crate::api::conditions::{Problem, Reason};
+use crate::auth::RequestAuth;
+use crate::egress::{Limits, Overflow, Redirects, Request};
+use crate::plan::field_path::Segment;
+use crate::plan::template::{MacroContext, Place};
+use crate::plan::{BodyPlan, RequestPlan};
+
+/// Bounds of every list request.
+const LIMITS: Limits =
+    Limits { body: MAX_BODY, overflow: Overflow::Refuse, first_byte: Duration::from_secs(30), total: Duration::from_secs(60) };
+/// Redirects of a GET that are followed within the origin.
+const MAX_REDIRECTS: u8 = 3;
+/// Everything but the unreserved characters of RFC 3986: a space becomes `%20`, for a `+` is refused by some servers.
+const PARAMETER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The request for the page at `position`, without authentication.
+///
+/// # Errors
+/// `InvalidSpec` when the macros' values make a URL or header that cannot be sent, or a URL of another origin.
+pub fn build(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position) -> Result<Request, Problem> {
+    let url = match position {
+        Position::Url(url) => url.clone(),
+        _ => list_url(plan, context, position)?,
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let body = match position {
+        Position::Body { field, json } => Some(body_text(plan.body.as_ref(), context, Some((field.segments(), json)))),
+        _ => plan.body.as_ref().map(|body| body_text(Some(body), context, None)),
+    };
+    if body.is_some() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for (name, value) in &plan.headers {
+        headers.insert(name.clone(), header_value(name.as_str(), &value.render(context, Place::Header))?);
+    }
+    if let Position::Header { name, value } = position {
+        let field = "resources[].pagination.token.parameter: it is not the name of a header; correct it";
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Problem::human(Reason::InvalidSpec, field))?;
+        let value = header_value(name.as_str(), value)?;
+        headers.insert(name, value);
+    }
+    let redirects = if plan.method == Method::GET { Redirects::WithinOrigin(MAX_REDIRECTS) } else { Redirects::Never };
+    Ok(Request { method: plan.method.clone(), url, headers, body: body.map(Bytes::from), redirects, limits: LIMITS })
+}
+
+/// Puts the authentication on a request. A parameter that its URL has already is left as it is: next links often carry it.
+pub fn authenticate(request: &mut Request, auth: &RequestAuth) {
+    let has = |name: &str| names(request.url.query().unwrap_or_default()).any(|sent| sent == name);
+    if auth.query.iter().any(|(name, _)| has(name)) {
+        let mut missing = auth.clone();
+        missing.query.retain(|(name, _)| !has(name));
+        missing.apply(request);
+    } else {
+        auth.apply(request);
+    }
+}
+
+fn list_url(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position) -> Result<Url, Problem> {
+    let mut url = Url::parse(&plan.url.render(context, Place::Url)).map_err(|_| {
+        Problem::human(Reason::InvalidSpec, "resources[].url: it is no absolute URL once its macros are filled in; correct it")
+    })?;
+    if url.origin() != plan.origin {
+        return Err(Problem::human(
+            Reason::InvalidSpec,
+            "resources[].url: its macros lead to another origin than baseUrl; correct it",
+        ));
+    }
+    url.set_fragment(None);
+    let mut pairs: Vec<String> =
+        url.query().filter(|q| !q.is_empty()).map(|q| q.split('&').map(str::to_owned).collect()).unwrap_or_default();
+    for (name, value) in &plan.query {
+        pairs.push(pair(name, &value.render(context, Place::QueryValue)));
+    }
+    if let Position::Query(added) = position {
+        for (name, value) in added {
+            let new = pair(name, &utf8_percent_encode(value, PARAMETER).to_string());
+            match pairs.iter_mut().find(|old| name_of(old) == *name) {
+                Some(old) => *old = new,
+                None => pairs.push(new),
+            }
+        }
+    }
+    if !pairs.is_empty() {
+        url.set_query(Some(&pairs.join("&")));
+    }
+    Ok(url)
+}
+
+fn pair(name: &str, encoded_value: &str) -> String {
+    // `$`, `[`, `]` and `,` are harmless in a name, and `$filter` is what OData servers document.
+    const NAME: &AsciiSet = &PARAMETER.remove(b'$').remove(b'[').remove(b']').remove(b',').remove(b':').remove(b'@');
+    format!("{}={encoded_value}", utf8_percent_encode(name, NAME))
+}
+
+fn names(query: &str) -> impl Iterator<Item = String> + '_ {
+    query.split('&').map(name_of)
+}
+
+fn name_of(pair: &str) -> String {
+    let name = pair.split('=').next().unwrap_or_default().replace('+', " ");
+    percent_decode_str(&name).decode_utf8_lossy().into_owned()
+}
+
+fn header_value(name: &str, value: &str) -> Result<HeaderValue, Problem> {
+    HeaderValue::from_str(value).map_err(|_| {
+        Problem::human(
+            Reason::InvalidSpec,
+            format!("resources[].headers: the value of {name} has a character that no header may carry; correct it"),
+        )
+    })
+}
+
+/// Renders a body as JSON text; `patch` replaces or adds the value at a path of members.
+fn body_text(body: Option<&BodyPlan>, context: &MacroContext<'_>, patch: Option<(&[Segment], &str)>) -> String {
+    let mut text = String::new();
+    write_body(&mut text, body, context, patch);
+    text
+}
+
+fn write_body(text: &mut String, body: Option<&BodyPlan>, context: &MacroContext<'_>, patch: Option<(&[Segment], &str)>) {
+    if let Some((path, json)) = patch {
+        return match path.split_first() {
+            Some((Segment::Key(key), rest)) => write_patched(text, body, context, key, (rest, json)),
+            // An index has no place in what a request sends: the last member takes the value.
+            Some((Segment::Index(_), _)) | None => text.push_str(json),
+        };
+    }
+    match body {
+        None => text.push_str("{}"),
+        Some(BodyPlan::Literal(value)) => text.push_str(&value.to_string()),
+        Some(BodyPlan::Text(template)) => push_string(text, &template.render(context, Place::Json)),
+        Some(BodyPlan::List(items)) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write_body(text, Some(item), context, None);
+            }
+            text.push(']');
+        }
+        Some(BodyPlan::Map(members)) => {
+            text.push('{');
+            for (index, (name, value)) in members.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                push_string(text, name);
+                text.push(':');
+                write_body(text, Some(value), context, None);
+            }
+            text.push('}');
+        }
+    }
+}
+
+/// Writes an object in which `key` leads to the patch; what is no object gives way to one.
+fn write_patched(text: &mut String, body: Option<&BodyPlan>, context: &MacroContext<'_>, key: &str, patch: (&[Segment], &str)) {
+    let members = if let Some(BodyPlan::Map(members)) = body { members.as_slice() } else { &[] };
+    let at = |text: &mut String, name: &str| {
+        text.push(if text.ends_with('{') { ' ' } else { ',' });
+        push_string(text, name);
+        text.push(':');
+    };
+    let mut met = false;
+    text.push('{');
+    for (name, value) in members {
+        at(text, name);
+        let patch = (name == key).then_some(patch);
+        met |= patch.is_some();
+        write_body(text, Some(value), context, patch);
+    }
+    if !met {
+        at(text, key);
+        write_body(text, None, context, Some(patch));
+    }
+    text.push('}');
+}
+
+fn push_string(text: &mut String, value: &str) {
+    text.push_str(&serde_json::Value::from(value).to_string());
+}
+
+/// A request as it is shown to a person: every credential is replaced by `***`.
+pub fn masked(request: &Request, auth: &RequestAuth) -> String {
+    let secret_parameter = |name: &str| {
+        auth.query.iter().any(|(secret, _)| secret == name)
+            || matches!(
+                name.to_ascii_lowercase().as_str(),
+                "access_token" | "api_key" | "apikey" | "client_secret" | "password" | "secret" | "signature"
+            )
+    };
+    let secret_header = |name: &HeaderName, value: &HeaderValue| {
+        value.is_sensitive()
+            || auth.headers.contains_key(name)
+            || ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey"]
+                .iter()
+                .any(|part| name.as_str().contains(part))
+    };
+    let mut url = request.url.clone();
+    if let Some(query) = request.url.query() {
+        let shown: Vec<_> = query
+            .split('&')
+            .map(|pair| {
+                if secret_parameter(&name_of(pair)) {
+                    format!("{}=***", pair.split('=').next().unwrap_or_default())
+                } else {
+                    pair.to_owned()
+                }
+            })
+            .collect();
+        url.set_query(Some(&shown.join("&")));
+    }
+    let mut text = format!("{} {url}\n", request.method);
+    for (name, value) in &request.headers {
+        let shown = if secret_header(name, value) { "***".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name}: {shown}");
+    }
+    if let Some(body) = &request.body {
+        let _ = writeln!(text, "\n{}", String::from_utf8_lossy(body));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

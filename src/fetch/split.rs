@@ -1,0 +1,355 @@
+//! Body → [`Page`]: finds the records in one pass that also checks the whole text.
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::json;
+use super::page::{Page, Span};
+use super::scan::{Scan, ScanError};
+use crate::plan::RecordsAs;
+use crate::plan::field_path::Segment;
+
+/// Bytes of a body that are still read.
+pub const MAX_BODY: usize = 32 << 20;
+/// Bytes of one record that are still read.
+pub const MAX_RECORD: usize = 1 << 20;
+/// Array names that a message lists.
+const MAX_NAMES: usize = 5;
+/// Characters of one such name.
+const MAX_NAME: usize = 40;
+
+/// Why a body yields no page. Positions are byte offsets; no content is kept, only names of members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SplitError {
+    /// No byte but white space.
+    Empty,
+    /// More than [`MAX_BODY`] bytes.
+    BodyTooLarge,
+    /// A record of more than [`MAX_RECORD`] bytes.
+    RecordTooLarge {
+        /// Where it begins.
+        at: usize,
+    },
+    /// Not UTF-8.
+    Encoding {
+        /// First wrong byte.
+        at: usize,
+    },
+    /// Not JSON, or too deep.
+    Malformed(ScanError),
+    /// `null` where the records should be.
+    Null {
+        /// Where it stands.
+        at: usize,
+    },
+    /// The path leads nowhere.
+    Missing {
+        /// What the whole answer is.
+        root: Kind,
+        /// Arrays that were seen instead, as paths.
+        arrays: Vec<String>,
+    },
+    /// The path leads to a value that is no list, or no map, of records.
+    WrongKind {
+        /// What stands there.
+        found: Kind,
+    },
+    /// Without a path: no array member, or more than one.
+    Undecided {
+        /// Arrays that were seen, as paths.
+        arrays: Vec<String>,
+    },
+}
+
+/// Kind of a JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+    /// Text, number or boolean.
+    Scalar,
+}
+
+impl From<ScanError> for SplitError {
+    fn from(error: ScanError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+/// Finds the records in `body`. `path` leads to them; an empty path means the body itself, and `None` takes the body if it is a
+/// list, else its only member that is a list of objects or an empty list. Of repeated names the last one counts.
+///
+/// # Errors
+/// A body that is not JSON within its bounds, or that has no records at the path.
+pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<Page, SplitError> {
+    if body.len() > MAX_BODY {
+        return Err(SplitError::BodyTooLarge);
+    }
+    let mut body = String::from_utf8(Vec::from(body)).map_err(|e| SplitError::Encoding { at: e.utf8_error().valid_up_to() })?;
+    if body.starts_with('\u{FEFF}') {
+        body.drain(..'\u{FEFF}'.len_utf8());
+    }
+    let text = body.as_str();
+    if text.trim_ascii().is_empty() {
+        return Err(SplitError::Empty);
+    }
+
+    let mut split = Split { scan: Scan::new(text.as_bytes()), form, found: None, spans: Vec::new(), decoded: Vec::new() };
+    let path = match (path, form) {
+        (Some(path), _) => {
+            split.follow(path)?;
+            path.to_vec()
+        }
+        (None, RecordsAs::Map) => {
+            split.collect()?;
+            Vec::new()
+        }
+        (None, RecordsAs::List) => match split.detect()? {
+            Detected::Root => Vec::new(),
+            Detected::Member(name) => vec![Segment::Key(name)],
+            Detected::Undecided => {
+                split.scan.end()?;
+                return Err(SplitError::Undecided { arrays: array_names(text) });
+            }
+        },
+    };
+    split.scan.end()?;
+    let root = if text.trim_start().starts_with('[') { Kind::Array } else { Kind::Object };
+    let Split { found, spans, decoded, .. } = split;
+    let list = match found {
+        None => return Err(SplitError::Missing { root, arrays: array_names(text) }),
+        Some(Found::Null { at }) => return Err(SplitError::Null { at }),
+        Some(Found::Other(Kind::Object)) if path.is_empty() => {
+            return Err(SplitError::Missing { root, arrays: array_names(text) });
+        }
+        Some(Found::Other(found)) => return Err(SplitError::WrongKind { found }),
+        Some(Found::List(list)) => list,
+    };
+    let brackets = if form == RecordsAs::Map { "{}" } else { "[]" };
+    let envelope = [&text[..list.start], brackets, &text[list.end..]].concat();
+    let digest = xxh3_128(text[list].as_bytes());
+    Ok(Page { spans, decoded, envelope, digest, path, body })
+}
+
+enum Found {
+    List(std::ops::Range<usize>),
+    Null { at: usize },
+    Other(Kind),
+}
+
+enum Detected {
+    Root,
+    Member(String),
+    Undecided,
+}
+
+struct Split<'a> {
+    scan: Scan<'a>,
+    form: RecordsAs,
+    found: Option<Found>,
+    spans: Vec<Span>,
+    decoded: Vec<(usize, Box<str>)>,
+}
+
+impl Split<'_> {
+    fn forget(&mut self) {
+        self.spans.clear();
+        self.decoded.clear();
+    }
+
+    /// Reads the next value and collects what stands at `path` in it.
+    fn follow(&mut self, path: &[Segment]) -> Result<(), SplitError> {
+        let Some((step, rest)) = path.split_first() else {
+            return self.collect();
+        };
+        match (self.scan.peek()?, step) {
+            (b'{', Segment::Key(key)) => {
+                let mut more = self.scan.enter(b'}')?;
+                while more {
+                    if is_name(self.scan.name()?, key) {
+                        self.found = None;
+                        self.forget();
+                        self.follow(rest)?;
+                    } else {
+                        self.scan.skip()?;
+                    }
+                    more = self.scan.more(b'}')?;
+                }
+            }
+            (b'[', Segment::Index(wanted)) => {
+                let mut more = self.scan.enter(b']')?;
+                let mut index = 0;
+                while more {
+                    if index == *wanted {
+                        self.follow(rest)?;
+                    } else {
+                        self.scan.skip()?;
+                    }
+                    index += 1;
+                    more = self.scan.more(b']')?;
+                }
+            }
+            _ => self.scan.skip()?,
+        }
+        Ok(())
+    }
+
+    /// Reads the next value as the list, or map, of records.
+    fn collect(&mut self) -> Result<(), SplitError> {
+        let first = self.scan.peek()?;
+        let start = self.scan.at();
+        self.found = Some(match (first, self.form) {
+            (b'[', RecordsAs::List) => {
+                self.elements()?;
+                Found::List(start..self.scan.at())
+            }
+            (b'{', RecordsAs::Map) => {
+                self.members()?;
+                Found::List(start..self.scan.at())
+            }
+            _ => {
+                self.scan.skip()?;
+                match first {
+                    b'n' => Found::Null { at: start },
+                    b'{' => Found::Other(Kind::Object),
+                    b'[' => Found::Other(Kind::Array),
+                    _ => Found::Other(Kind::Scalar),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Reads an array; tells whether all its elements are objects.
+    fn elements(&mut self) -> Result<bool, SplitError> {
+        let mut objects = true;
+        let mut more = self.scan.enter(b']')?;
+        while more {
+            objects &= self.scan.peek()? == b'{';
+            self.record(0..0)?;
+            more = self.scan.more(b']')?;
+        }
+        Ok(objects)
+    }
+
+    fn members(&mut self) -> Result<(), SplitError> {
+        let mut more = self.scan.enter(b'}')?;
+        while more {
+            self.scan.peek()?;
+            let key_start = self.scan.at() + 1;
+            let name = self.scan.name()?;
+            if name.contains(&b'\\')
+                && let Some(text) = std::str::from_utf8(name).ok().and_then(json::name_text)
+            {
+                self.decoded.push((self.spans.len(), text.into()));
+            }
+            self.record(key_start..key_start + name.len())?;
+            more = self.scan.more(b'}')?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, key: std::ops::Range<usize>) -> Result<(), SplitError> {
+        self.scan.peek()?;
+        let start = self.scan.at();
+        self.scan.skip()?;
+        let end = self.scan.at();
+        if end - start > MAX_RECORD {
+            return Err(SplitError::RecordTooLarge { at: start });
+        }
+        self.spans.push(Span {
+            start: position(start),
+            end: position(end),
+            key_start: position(key.start),
+            key_end: position(key.end),
+        });
+        Ok(())
+    }
+
+    /// Reads the whole text and takes it, or its only array member, as the list.
+    fn detect(&mut self) -> Result<Detected, SplitError> {
+        if self.scan.peek()? != b'{' {
+            self.collect()?;
+            return Ok(Detected::Root);
+        }
+        let mut chosen: Option<&[u8]> = None;
+        let mut undecided = false;
+        let mut more = self.scan.enter(b'}')?;
+        while more {
+            let name = self.scan.name()?;
+            if chosen == Some(name) {
+                chosen = None;
+                self.forget();
+                self.found = None;
+            }
+            if self.scan.peek()? == b'[' && chosen.is_none() {
+                let start = self.scan.at();
+                if self.elements()? {
+                    chosen = Some(name);
+                    self.found = Some(Found::List(start..self.scan.at()));
+                } else {
+                    self.forget();
+                }
+            } else if self.scan.peek()? == b'[' {
+                undecided |= self.objects_only()?;
+            } else {
+                self.scan.skip()?;
+            }
+            more = self.scan.more(b'}')?;
+        }
+        let name = chosen.filter(|_| !undecided).and_then(|name| json::name_text(std::str::from_utf8(name).ok()?));
+        Ok(name.map_or(Detected::Undecided, |name| Detected::Member(name.into_owned())))
+    }
+
+    /// Reads an array that is not kept; tells whether all its elements are objects.
+    fn objects_only(&mut self) -> Result<bool, SplitError> {
+        let mut objects = true;
+        let mut more = self.scan.enter(b']')?;
+        while more {
+            objects &= self.scan.peek()? == b'{';
+            self.scan.skip()?;
+            more = self.scan.more(b']')?;
+        }
+        Ok(objects)
+    }
+}
+
+fn is_name(sent: &[u8], name: &str) -> bool {
+    if !sent.contains(&b'\\') {
+        return sent == name.as_bytes();
+    }
+    std::str::from_utf8(sent).ok().and_then(json::name_text).is_some_and(|text| text == name)
+}
+
+fn position(at: usize) -> u32 {
+    // Lossless: MAX_BODY is checked first.
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Paths of the arrays in the first two levels: what a person may have meant. Only read for a message.
+fn array_names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    json::for_each_member(text, |key, value| {
+        if value.starts_with('[') {
+            names.push(shown(key));
+        } else if value.starts_with('{') {
+            json::for_each_member(value, |inner, value| {
+                if value.starts_with('[') && names.len() < MAX_NAMES {
+                    names.push(format!("{}.{}", shown(key), shown(inner)));
+                }
+            });
+        }
+    });
+    names.truncate(MAX_NAMES);
+    names
+}
+
+fn shown(name: &str) -> String {
+    let plain: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+    if plain.contains(['.', '[', ']', '\'', ' ']) { format!("['{plain}']") } else { plain }
+}
+
+#[cfg(test)]
+mod tests;

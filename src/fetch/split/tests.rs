@@ -1,0 +1,146 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::fetch::scan::Fault;
+use crate::plan::field_path::FieldPath;
+
+fn texts(page: &Page) -> Vec<&str> {
+    page.records().map(|r| r.json).collect()
+}
+
+fn list(body: &str, path: Option<&str>) -> Result<Page, SplitError> {
+    let path = path.map(|p| FieldPath::parse(p).unwrap());
+    split(Bytes::copy_from_slice(body.as_bytes()), path.as_ref().map(FieldPath::segments), RecordsAs::List)
+}
+
+fn map(body: &str) -> Result<Page, SplitError> {
+    split(Bytes::copy_from_slice(body.as_bytes()), None, RecordsAs::Map)
+}
+
+#[test]
+fn finds_the_records_without_being_told() {
+    for (body, records, envelope) in [
+        (r#" [ {"id":1} , {"id":2} ] "#, vec![r#"{"id":1}"#, r#"{"id":2}"#], " [] "),
+        ("[]", vec![], "[]"),
+        (r#"{"n":1,"data":[{"a":[1,{}]}],"next":"x"}"#, vec![r#"{"a":[1,{}]}"#], r#"{"n":1,"data":[],"next":"x"}"#),
+        (r#"{"data":[]}"#, vec![], r#"{"data":[]}"#),
+        (r#"{"scopes":["a"],"data":[{}]}"#, vec!["{}"], r#"{"scopes":["a"],"data":[]}"#),
+        (r#"{"data":[{}],"scopes":["a"]}"#, vec!["{}"], r#"{"data":[],"scopes":["a"]}"#),
+        (r#"{"data":[{"a":1}],"data":[{"a":2}]}"#, vec![r#"{"a":2}"#], r#"{"data":[{"a":1}],"data":[]}"#),
+        (r#"[1,null,{"id":1}]"#, vec!["1", "null", r#"{"id":1}"#], "[]"),
+    ] {
+        let page = list(body, None).unwrap();
+        assert_eq!(texts(&page), records, "{body}");
+        assert_eq!(page.envelope(), envelope, "{body}");
+    }
+    assert_eq!(list(r#"{"d\u0061ta":[{}]}"#, None).unwrap().path(), [Segment::Key("data".into())]);
+}
+
+#[test]
+fn asks_for_the_path_when_it_cannot_know() {
+    let undecided = |body: &str| match list(body, None) {
+        Err(SplitError::Undecided { arrays }) => arrays.join(" "),
+        other => panic!("{body}: {other:?}"),
+    };
+    assert_eq!(undecided("{}"), "");
+    assert_eq!(undecided(r#"{"error":"no"}"#), "");
+    assert_eq!(undecided(r#"{"data":[{}],"included":[]}"#), "data included");
+    assert_eq!(undecided(r#"{"data":[],"included":[{}]}"#), "data included");
+    assert_eq!(undecided(r#"{"a":[1]}"#), "a");
+    assert_eq!(undecided(r#"{"r":{"docs":[{}],"b.c":[]},"n":1}"#), "r.docs r.['b.c']");
+    assert_eq!(undecided(r#"{"a":[],"b":[],"c":[],"d":[],"e":[],"f":[]}"#), "a b c d e");
+}
+
+#[test]
+fn follows_a_path() {
+    let body = r#"{"x":[{}],"a":{"b c":[0,{"d":[{"id":1}]}]},"a2":null,"s":"t"}"#;
+    assert_eq!(texts(&list(body, Some("a['b c'][1].d")).unwrap()), [r#"{"id":1}"#]);
+    let arrays = vec!["x".to_owned(), "a.['b c']".to_owned()];
+    assert_eq!(list(body, Some("a.d")).unwrap_err(), SplitError::Missing { root: Kind::Object, arrays });
+    let none = SplitError::Missing { root: Kind::Array, arrays: vec![] };
+    assert_eq!(list("[{}]", Some("data")).unwrap_err(), none);
+    assert_eq!(list(body, Some("a2")).unwrap_err(), SplitError::Null { at: 48 });
+    assert_eq!(list(body, Some("s")).unwrap_err(), SplitError::WrongKind { found: Kind::Scalar });
+    assert_eq!(list(body, Some("a")).unwrap_err(), SplitError::WrongKind { found: Kind::Object });
+    assert_eq!(texts(&list(r#"{"a":null,"a":[{}]}"#, Some("a")).unwrap()), ["{}"]);
+    assert!(matches!(list(r#"{"a":{"b":[{}]},"a":1}"#, Some("a.b")), Err(SplitError::Missing { .. })), "the last name counts");
+}
+
+#[test]
+fn reads_maps_of_records() {
+    let page = map(r#"{"k1":{"v":1}, "k\u0032" : {"v":2},"":3}"#).unwrap();
+    let seen: Vec<_> = page.records().map(|r| (r.key.unwrap(), r.json)).collect();
+    assert_eq!(seen, [("k1", r#"{"v":1}"#), ("k2", r#"{"v":2}"#), ("", "3")]);
+    assert_eq!(page.envelope(), "{}");
+    assert_eq!(map("[]").unwrap_err(), SplitError::WrongKind { found: Kind::Array });
+    assert!(map("{}").unwrap().is_empty());
+    let listed = list("[{}]", None).unwrap();
+    assert_eq!(listed.records().next().unwrap().key, None);
+}
+
+#[test]
+fn refuses_what_is_no_json_within_bounds() {
+    let raw = |body: &[u8]| split(Bytes::copy_from_slice(body), None, RecordsAs::List).unwrap_err();
+    assert_eq!(raw(b""), SplitError::Empty);
+    assert_eq!(raw(b"\xEF\xBB\xBF \n"), SplitError::Empty);
+    assert_eq!(raw(b"[\"\xff\"]"), SplitError::Encoding { at: 2 });
+    assert_eq!(raw(b"null"), SplitError::Null { at: 0 });
+    assert_eq!(raw(b"<html></html>"), SplitError::Malformed(ScanError { at: 0, fault: Fault::Syntax }));
+    assert_eq!(raw(b"[{\"a\":NaN}]"), SplitError::Malformed(ScanError { at: 6, fault: Fault::Word }));
+    assert_eq!(raw(b"[{}] x"), SplitError::Malformed(ScanError { at: 5, fault: Fault::Trailing }));
+    assert_eq!(raw(b"{\"a\":[{}]"), SplitError::Malformed(ScanError { at: 9, fault: Fault::Truncated }));
+    assert_eq!(raw(b"7"), SplitError::WrongKind { found: Kind::Scalar });
+    assert_eq!(texts(&split(Bytes::from_static(b"\xEF\xBB\xBF[{}]"), None, RecordsAs::List).unwrap()), ["{}"]);
+}
+
+#[test]
+fn bounds_records_and_bodies() {
+    let sized = |n: usize| format!("[{{}},\"{}\"]", "x".repeat(n - 2));
+    assert_eq!(list(&sized(MAX_RECORD), None).unwrap().len(), 2);
+    assert_eq!(list(&sized(MAX_RECORD + 1), None).unwrap_err(), SplitError::RecordTooLarge { at: 4 });
+    assert_eq!(split(Bytes::from(vec![b' '; MAX_BODY + 1]), None, RecordsAs::List).unwrap_err(), SplitError::BodyTooLarge);
+}
+
+#[test]
+fn a_digest_sees_the_records_and_nothing_else() {
+    let digest = |body: &str| list(body, None).unwrap().digest();
+    assert_eq!(digest(r#"{"page":1,"d":[{"a":1}]}"#), digest(r#"{"page":2,"d":[{"a":1}]}"#));
+    assert_ne!(digest(r#"[{"a":1}]"#), digest(r#"[{"a":2}]"#));
+}
+
+fn json(depth: u32) -> impl Strategy<Value = String> {
+    let number = "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?";
+    let text = any::<String>().prop_map(|s| serde_json::to_string(&s).unwrap());
+    let leaf = prop_oneof![Just("null".to_owned()), Just("true".to_owned()), number, text.clone()];
+    leaf.prop_recursive(depth, 32, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|v| format!("[{}]", v.join(" , "))),
+            prop::collection::vec((text.clone(), inner), 0..4)
+                .prop_map(|v| format!("{{{}}}", v.iter().map(|(k, v)| format!("{k} :{v}")).collect::<Vec<_>>().join(","))),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn sees_what_serde_json_sees(records in prop::collection::vec(json(4), 0..8), space in "[ \n\r\t]{0,3}") {
+        let body = format!("{{\"n\":1,\"a\":{{\"b\":{space}[{}]}}}}", records.join(&format!("{space},{space}")));
+        let page = list(&body, Some("a.b")).unwrap();
+        let raw = FieldPath::parse("a.b").unwrap().find(&body).unwrap();
+        let theirs: Vec<&serde_json::value::RawValue> = serde_json::from_str(raw).unwrap();
+        prop_assert_eq!(texts(&page), theirs.iter().map(|r| r.get()).collect::<Vec<_>>());
+        prop_assert_eq!(texts(&page), records, "every digit is kept");
+    }
+
+    #[test]
+    fn never_panics(body in prop::collection::vec(any::<u8>(), 0..64), form in prop_oneof![Just(RecordsAs::List), Just(RecordsAs::Map)]) {
+        let _ = split(Bytes::from(body), None, form);
+    }
+
+    #[test]
+    fn a_cut_body_is_never_a_page(records in prop::collection::vec(json(3), 0..4), cut in any::<prop::sample::Index>()) {
+        let body = format!("[{}]", records.join(","));
+        let cut = cut.index(body.len());
+        prop_assert!(split(Bytes::copy_from_slice(&body.as_bytes()[..cut]), None, RecordsAs::List).is_err());
+    }
+}

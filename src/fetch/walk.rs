@@ -1,0 +1,328 @@
+//! The walk through the pages of one list: asks, judges, splits, goes on.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue, Method};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::answer::{self, ContentClass, Verdict};
+use super::page::Page;
+use super::pagination::{self, Answer, Pager, Position};
+use super::request;
+use super::split::split;
+use crate::api::conditions::{Problem, Reason};
+use crate::auth::RequestAuth;
+use crate::egress::hosts::HostBudget;
+use crate::egress::retry_after;
+use crate::egress::{Egress, Peer, Request, Response};
+use crate::plan::date_format::DateFormat;
+use crate::plan::field_path::Segment;
+use crate::plan::template::MacroContext;
+use crate::plan::{PaginationPlan, ResourcePlan};
+
+/// Bytes of all bodies of one walk.
+pub const MAX_BYTES: u64 = 4 << 30;
+/// Longest entity tag that is kept.
+const MAX_ETAG: usize = 1024;
+
+/// Asks providers: the client and the budget of every host.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The one client.
+    pub egress: Egress,
+    /// How much each host is asked.
+    pub hosts: HostBudget,
+}
+
+/// What makes a later request conditional (RFC 9110 §13); only for the very same request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validators {
+    /// Digest of URL and credential.
+    request: u128,
+    tag: Tag,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tag {
+    Entity(HeaderValue),
+    Modified(HeaderValue),
+}
+
+/// One step of a walk.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A page, perhaps empty.
+    Page(Page),
+    /// The first page, and there is no other, is the same as when the validators were made.
+    NotModified,
+    /// There are no more pages.
+    End,
+}
+
+/// A walk through the pages of one list, under one value of `${since}`.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    asker: &'a Asker,
+    resource: &'a ResourcePlan,
+    auth: &'a RequestAuth,
+    since: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    token: Option<&'a str>,
+    known: Option<&'a Validators>,
+    pager: Pager,
+    /// The next page to ask for; `None` when the walk is over.
+    position: Option<Position>,
+    /// Where the first page had its records, when that was found out.
+    records_path: Option<Vec<Segment>>,
+    pages: u32,
+    bytes: u64,
+    fresh: Option<Validators>,
+    server_date: Option<DateTime<Utc>>,
+    patience: Option<Duration>,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins a walk. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an earlier
+    /// walk, used if the first request is the same again.
+    pub fn new(
+        asker: &'a Asker,
+        resource: &'a ResourcePlan,
+        auth: &'a RequestAuth,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        known: Option<&'a Validators>,
+    ) -> Self {
+        let pager = Pager::new(&resource.request, &resource.pagination, resource.page_size);
+        Self {
+            asker,
+            resource,
+            auth,
+            since,
+            now,
+            token: None,
+            known,
+            position: Some(pager.first()),
+            pager,
+            records_path: None,
+            pages: 0,
+            bytes: 0,
+            fresh: None,
+            server_date: None,
+            patience: None,
+        }
+    }
+
+    /// Gives the value of `${cursor}`.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<&'a str>) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// Changes the authentication, as after a 401 whose credential was renewed.
+    pub fn set_auth(&mut self, auth: &'a RequestAuth) {
+        self.auth = auth;
+    }
+
+    /// Asks for the next page. After a problem the same page may be asked for again.
+    ///
+    /// # Errors
+    /// No answer, an answer that is no page, a walk in circles or without end.
+    pub async fn next_page(&mut self) -> Result<Step, Problem> {
+        let Some(position) = self.position.as_ref() else { return Ok(Step::End) };
+        let mut request = self.build(position)?;
+        let digest = request_digest(&request, self.auth);
+        let is_first = self.pages == 0;
+        let conditional = is_first && self.add_conditions(&mut request, digest);
+        request::authenticate(&mut request, self.auth);
+        let response = self.send(request).await?;
+        let verdict = self.judge(&response)?;
+        if let Some(wait) = retry_after::backoff(&response.headers) {
+            self.patience = self.patience.max(Some(wait));
+        }
+        let Response { headers, body, url, .. } = response;
+        if is_first {
+            self.server_date = answer::server_date(&headers);
+        }
+        self.bytes += body.len() as u64;
+        let page = match verdict {
+            Verdict::NotModified if conditional => {
+                self.pages = 1;
+                self.finish();
+                return Ok(Step::NotModified);
+            }
+            Verdict::NotModified => {
+                return Err(Problem::transient(
+                    Reason::UnexpectedStatus,
+                    "baseUrl: the provider answered 304 to a request without condition; a cache in between may be at fault",
+                ));
+            }
+            Verdict::Empty => Page::empty(),
+            Verdict::Body => {
+                let extract = &self.resource.extract;
+                let path = extract.records_path.as_ref().map(|path| path.segments()).or(self.records_path.as_deref());
+                split(body, path, extract.records_as)
+                    .map_err(|error| answer::unreadable(&error, ContentClass::of(&headers), extract.records_as))?
+            }
+        };
+        let next = self.pager.next(&Answer {
+            url: &url,
+            headers: &headers,
+            envelope: page.envelope(),
+            record_count: page.len(),
+            digest: page.digest(),
+        })?;
+        if next.is_some() && self.bytes > MAX_BYTES {
+            return Err(Problem::human(
+                Reason::ResponseTooLarge,
+                "resources[].query: the list has more than 4 GiB; filter it with query so that a poll reads less",
+            ));
+        }
+        if verdict == Verdict::Body && self.records_path.is_none() {
+            self.records_path = Some(page.path().to_vec());
+        }
+        // With several pages the first one's validators say nothing about the others.
+        self.fresh = (is_first && next.is_none() && self.resource.request.method == Method::GET)
+            .then(|| Validators::of(&headers, digest))
+            .flatten();
+        self.pages += 1;
+        self.position = next;
+        if self.position.is_none() {
+            self.finish();
+        }
+        Ok(Step::Page(page))
+    }
+
+    /// The next request as it would be sent, for showing it; `None` when the walk is over.
+    ///
+    /// # Errors
+    /// As [`request::build`].
+    pub fn next_request(&self) -> Result<Option<Request>, Problem> {
+        let Some(position) = &self.position else { return Ok(None) };
+        let mut request = self.build(position)?;
+        request::authenticate(&mut request, self.auth);
+        Ok(Some(request))
+    }
+
+    /// Validators for the next walk: when this one had a single page that carried some.
+    pub fn validators(&self) -> Option<Validators> {
+        self.fresh.clone()
+    }
+
+    /// The provider's clock at the first answer.
+    pub fn server_date(&self) -> Option<DateTime<Utc>> {
+        self.server_date
+    }
+
+    /// The longest wait that a `Backoff` header asked for beside a success.
+    pub fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+
+    /// What detection chose, as it is written in a manifest.
+    pub fn detected(&self) -> Option<String> {
+        self.pager.detected().map(pagination::manifest_text)
+    }
+
+    /// What detection chose.
+    pub fn detected_pagination(&self) -> Option<&PaginationPlan> {
+        self.pager.detected()
+    }
+
+    /// Pages so far.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Bytes of all bodies so far, inflated.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn build(&self, position: &Position) -> Result<Request, Problem> {
+        let extract = &self.resource.extract;
+        let rfc3339 = DateFormat::default();
+        let since_format = extract.updated.as_ref().or(extract.created.as_ref()).map_or(&rfc3339, |field| &field.format);
+        let context = MacroContext { since: self.since, now: self.now, since_format, token: self.token };
+        request::build(&self.resource.request, &context, position)
+    }
+
+    /// Makes a request conditional if it may be; tells whether 304 is a fair answer to it.
+    fn add_conditions(&self, request: &mut Request, digest: u128) -> bool {
+        let headers = &mut request.headers;
+        if headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE) {
+            // Some servers take `${since}` this way.
+            return true;
+        }
+        let Some(known) = self.known.filter(|known| known.request == digest && request.method == Method::GET) else {
+            return false;
+        };
+        match &known.tag {
+            Tag::Entity(tag) => headers.insert(IF_NONE_MATCH, tag.clone()),
+            Tag::Modified(date) => headers.insert(IF_MODIFIED_SINCE, date.clone()),
+        };
+        true
+    }
+
+    async fn send(&self, request: Request) -> Result<Response, Problem> {
+        let origin = &self.resource.request.origin;
+        let _permit = self.asker.hosts.acquire(origin, self.auth.fingerprint).await.map_err(|wait| {
+            let text =
+                "polling.interval: the provider asked for patience, and the wait is not over; if this stays, poll less often";
+            Problem::throttled(Reason::RateLimited, text, Some(wait))
+        })?;
+        self.asker.egress.send(request).await.map_err(|error| error.into_problem(Peer::Provider))
+    }
+
+    fn judge(&self, response: &Response) -> Result<Verdict, Problem> {
+        answer::judge(response.status, &response.headers, Utc::now()).inspect_err(|problem| {
+            if problem.reason == Reason::RateLimited {
+                self.hold(problem.retry_after);
+            }
+        })
+    }
+
+    /// A `Backoff` beside a success counts from the end of the walk: a long list must not be cut in the middle for ever.
+    fn finish(&mut self) {
+        self.position = None;
+        self.hold(self.patience);
+    }
+
+    fn hold(&self, wait: Option<Duration>) {
+        if let Some(wait) = wait {
+            let until = tokio::time::Instant::now() + wait;
+            self.asker.hosts.hold(&self.resource.request.origin, self.auth.fingerprint, until);
+        }
+    }
+}
+
+impl Validators {
+    fn of(headers: &HeaderMap, request: u128) -> Option<Self> {
+        let tag = headers.get(ETAG).filter(|tag| !tag.is_empty() && tag.as_bytes() != b"*" && tag.len() <= MAX_ETAG);
+        if let Some(tag) = tag {
+            return Some(Self { request, tag: Tag::Entity(tag.clone()) });
+        }
+        // A change within the second of the answer would bear the same date: only an older one tells states apart (§8.8.2.2).
+        let modified = headers.get(LAST_MODIFIED)?;
+        let age = answer::server_date(headers)? - answer::http_date(modified)?;
+        (age >= chrono::TimeDelta::seconds(1)).then(|| Self { request, tag: Tag::Modified(modified.clone()) })
+    }
+}
+
+/// Tells requests apart as they are before authentication, and by the credential: another account may see another list.
+fn request_digest(request: &Request, auth: &RequestAuth) -> u128 {
+    let mut bytes = request.url.as_str().as_bytes().to_vec();
+    for (name, value) in &request.headers {
+        bytes.push(b'\n');
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.push(b':');
+        bytes.extend_from_slice(value.as_bytes());
+    }
+    bytes.extend_from_slice(&auth.fingerprint.to_le_bytes());
+    xxh3_128(&bytes)
+}
+
+#[cfg(test)]
+mod tests;
