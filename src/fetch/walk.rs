@@ -162,7 +162,11 @@ impl<'a> Walk<'a> {
             Verdict::Empty => Page::empty(),
             Verdict::Body => {
                 let extract = &self.resource.extract;
-                let path = extract.records_path.as_ref().map(|path| path.segments()).or(self.records_path.as_deref());
+                let path = extract
+                    .records_path
+                    .as_ref()
+                    .map(super::super::plan::field_path::FieldPath::segments)
+                    .or(self.records_path.as_deref());
                 split(body, path, extract.records_as)
                     .map_err(|error| answer::unreadable(&error, ContentClass::of(&headers), extract.records_as))?
             }

@@ -234,7 +234,7 @@ fn shows_itself_as_a_manifest_takes_it() {
 
 proptest! {
     #[test]
-    fn never_panics_on_any_link(target in r#"([a-z:/?#@\[\]%\\. -]|https://api.example){0,20}"#) {
+    fn never_panics_on_any_link(target in r"([a-z:/?#@\[\]%\\. -]|https://api.example){0,20}") {
         let envelope = serde_json::json!({"next": target}).to_string();
         if let Ok(Some(Position::Url(url))) = Walked::new(PaginationPlan::NextLink(field("next"))).body(&envelope) {
             prop_assert_eq!(url.origin(), Url::parse(URL).unwrap().origin());
