@@ -20,9 +20,9 @@ pub mod plan;
 pub mod auth;
 pub mod egress;
 pub mod fetch;
-// pub mod detect;
-// pub mod deliver;
-// pub mod state;
+pub mod detect;
+pub mod deliver;
+pub mod state;
 // pub mod poll;
 
 // pub mod local;

@@ -1,6 +1,6 @@
 //! What users declare and what they read back: types and words, no I/O.
 //!
-//! The types are the source of the CRDs ([`crds`]). Rules that shaped them:
+//! The types are the source of the CRDs ([`crds`]) and of the offline judgement of manifests ([`judge`]). Rules that shaped them:
 //!
 //! - What a [`Connector`](connector::Connector) can supply is optional and has no schema default on the instance: the server would
 //!   write the default into the instance and hide the connector's value. Such defaults live in [`plan`](crate::plan) and are told
@@ -16,9 +16,13 @@ pub mod conditions;
 pub mod connector;
 pub mod duration;
 pub mod instance;
+pub mod judge;
+pub mod nearest;
 pub mod resource;
 pub mod schema;
 pub mod status;
+mod structure;
+mod unknown;
 
 pub use schema::{crds, crds_yaml};
 

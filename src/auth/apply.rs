@@ -5,7 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -135,6 +137,12 @@ fn basic(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Result<Request
     Ok(RequestAuth::header(header::AUTHORIZATION, value))
 }
 
+/// Base64 with or without padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// The keys that sign an event: the current one, then `<key>-previous` while a secret rotates. `whsec_<base64>` is decoded
 /// (Standard Webhooks), anything else is taken as it is.
 ///
@@ -151,7 +159,7 @@ pub fn signing_keys(plan: &SecretKey, namespace: &str, secrets: &dyn Secrets) ->
 
 fn signing_key(found: &Referenced<'_>, key: &str, value: &[u8]) -> Result<Vec<u8>, Problem> {
     let Some(encoded) = value.strip_prefix(b"whsec_") else { return Ok(value.to_vec()) };
-    match STANDARD.decode(encoded) {
+    match LENIENT.decode(encoded) {
         Ok(decoded) if !decoded.is_empty() => Ok(decoded),
         _ => Err(found.invalid(key, "starts with whsec_ but is no Base64 behind it", "store the secret as it was issued")),
     }
@@ -197,4 +205,190 @@ fn is_reserved(name: &HeaderName) -> bool {
             | "upgrade"
             | "user-agent"
     ) || ["proxy-", "webhook-", "ce-", "elements-webhook-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::conditions::Reason;
+    use crate::auth::{Secret, SecretMap};
+    use crate::egress::{Limits, Overflow, Redirects};
+    use std::time::Duration;
+
+    const NS: &str = "crm";
+
+    fn secrets(entries: &[(&str, &[u8])]) -> SecretMap {
+        let mut map = SecretMap::default();
+        map.insert(NS, "s", entries.iter().map(|(key, value)| (*key, *value)).collect::<Secret>());
+        map
+    }
+
+    fn key(key: &str) -> SecretKey {
+        SecretKey { name: "s".to_owned(), key: key.to_owned() }
+    }
+
+    fn bearer() -> AuthPlan {
+        AuthPlan::Bearer { secret: key("token") }
+    }
+
+    fn reason<T: fmt::Debug>(result: Result<T, Problem>) -> Reason {
+        result.expect_err("this must fail").reason
+    }
+
+    fn request(url: &str) -> Request {
+        Request {
+            method: http::Method::GET,
+            url: url.parse().expect(url),
+            headers: HeaderMap::new(),
+            body: None,
+            redirects: Redirects::Never,
+            limits: Limits {
+                body: 1,
+                overflow: Overflow::Refuse,
+                first_byte: Duration::from_secs(1),
+                total: Duration::from_secs(1),
+            },
+        }
+    }
+
+    #[test]
+    fn every_kind_of_authentication_is_put_on_the_request() {
+        let map = secrets(&[("token", b"t0k\n"), ("username", "jürgen".as_bytes()), ("password", b"p:w\r\n")]);
+        let header = |plan: &AuthPlan, name: &str| {
+            let mut request = request("https://api.example/");
+            prepare(plan, NS, &map).expect("auth").apply(&mut request);
+            assert!(request.headers[name].is_sensitive());
+            String::from_utf8(request.headers[name].as_bytes().to_vec()).expect("text")
+        };
+        assert_eq!(header(&bearer(), "authorization"), "Bearer t0k");
+        let plan = AuthPlan::ApiKeyHeader {
+            name: HeaderName::from_static("x-api-key"),
+            prefix: "Key ".to_owned(),
+            secret: key("token"),
+        };
+        assert_eq!(header(&plan, "x-api-key"), "Key t0k");
+        let plan = AuthPlan::Basic { secret: "s".to_owned() };
+        let expected = format!("Basic {}", STANDARD.encode("jürgen:p:w"));
+        assert_eq!(header(&plan, "authorization"), expected);
+    }
+
+    #[test]
+    fn the_example_of_rfc_7617() {
+        let map = secrets(&[("username", b"Aladdin"), ("password", b"open sesame")]);
+        let auth = prepare(&AuthPlan::Basic { secret: "s".to_owned() }, NS, &map).expect("auth");
+        assert_eq!(auth.headers["authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    }
+
+    #[test]
+    fn a_query_key_is_appended_and_encoded() {
+        let map = secrets(&[("token", b"a b&c=d/\xc3\xa4+%\n")]);
+        let plan = AuthPlan::ApiKeyQuery { name: "api key".to_owned(), prefix: String::new(), secret: key("token") };
+        let auth = prepare(&plan, NS, &map).expect("auth");
+        for (before, after) in [
+            ("https://x.example/l", "https://x.example/l?api%20key=a%20b%26c%3Dd%2F%C3%A4%2B%25"),
+            ("https://x.example/l?q=1%20%2B", "https://x.example/l?q=1%20%2B&api%20key=a%20b%26c%3Dd%2F%C3%A4%2B%25"),
+        ] {
+            let mut request = request(before);
+            auth.apply(&mut request);
+            assert_eq!(request.url.as_str(), after);
+        }
+    }
+
+    #[test]
+    fn a_missing_password_is_empty() {
+        for entries in [
+            &[("username", &b"u"[..])][..],
+            &[("username", b"u"), ("password", b"")],
+            &[("username", b"u"), ("password", b"\n")],
+        ] {
+            let auth = prepare(&AuthPlan::Basic { secret: "s".to_owned() }, NS, &secrets(entries)).expect("auth");
+            assert_eq!(auth.headers["authorization"], format!("Basic {}", STANDARD.encode("u:")));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_has_its_reason() {
+        let plan = bearer();
+        assert_eq!(reason(prepare(&plan, NS, &SecretMap::default())), Reason::SecretNotFound);
+        assert_eq!(reason(prepare(&plan, "default", &secrets(&[("token", b"x")]))), Reason::SecretNotFound);
+        assert_eq!(reason(prepare(&plan, NS, &secrets(&[("other", b"x")]))), Reason::SecretKeyMissing);
+        for value in [&b""[..], b"\n", b"\r\n", b"null", b"null\n", b"a\nb", b"a\n\n", b"\0", b"a\rb"] {
+            assert_eq!(reason(prepare(&plan, NS, &secrets(&[("token", value)]))), Reason::SecretInvalid, "{value:?}");
+        }
+        let basic = AuthPlan::Basic { secret: "s".to_owned() };
+        for entries in [
+            &[("username", &b"a:b"[..])][..],
+            &[("username", b"")],
+            &[("username", b"\xff")],
+            &[("username", b"u"), ("password", b"null")],
+            &[("username", b"u"), ("password", b"\xff")],
+        ] {
+            assert_eq!(reason(prepare(&basic, NS, &secrets(entries))), Reason::SecretInvalid, "{entries:?}");
+        }
+        assert_eq!(reason(prepare(&basic, NS, &secrets(&[("password", b"p")]))), Reason::SecretKeyMissing);
+    }
+
+    #[test]
+    fn neither_debug_nor_a_problem_shows_a_value() {
+        let canary = "c4n4ry\u{1}";
+        let map =
+            secrets(&[("token", canary.as_bytes()), ("good", b"c4n4ry"), ("username", b"c4n4ry:x"), ("k", b"whsec_c4n4ry!")]);
+        let mut shown = Vec::new();
+        for plan in [bearer(), AuthPlan::Basic { secret: "s".to_owned() }] {
+            shown.push(format!("{:?}", prepare(&plan, NS, &map).expect_err("a bad secret")));
+        }
+        shown.push(format!("{:?}", signing_keys(&key("k"), NS, &map).expect_err("a bad secret")));
+        shown.push(format!("{:?}", extra_headers("s", NS, &map).expect_err("a bad secret")));
+        for plan in [
+            AuthPlan::Bearer { secret: key("good") },
+            AuthPlan::ApiKeyQuery { name: "key".to_owned(), prefix: String::new(), secret: key("good") },
+        ] {
+            let auth = prepare(&plan, NS, &map).expect("auth");
+            let mut request = request("https://api.example/list");
+            auth.apply(&mut request);
+            shown.push(format!("{auth:?} {request:?} {:?}", auth.headers));
+        }
+        for text in shown {
+            assert!(!text.contains("c4n4ry") && !text.contains("YzRuN"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_tells_credentials_apart() {
+        let print = |value: &[u8]| prepare(&bearer(), NS, &secrets(&[("token", value)])).expect("auth").fingerprint;
+        assert_eq!(print(b"a"), print(b"a\n"));
+        assert_ne!(print(b"a"), print(b"b"));
+        assert_ne!(print(b"a"), prepare(&AuthPlan::None, NS, &SecretMap::default()).expect("none").fingerprint);
+    }
+
+    #[test]
+    fn signing_keys_are_raw_or_decoded_and_two_while_rotating() {
+        let plan = key("signing-key");
+        let current = secrets(&[("signing-key", b"raw bytes \xff\n")]);
+        assert_eq!(signing_keys(&plan, NS, &current), Ok(vec![b"raw bytes \xff".to_vec()]));
+        let both = secrets(&[("signing-key", b"whsec_bmV3ZXI="), ("signing-key-previous", b"whsec_b2xkZXI\n")]);
+        assert_eq!(signing_keys(&plan, NS, &both), Ok(vec![b"newer".to_vec(), b"older".to_vec()]));
+        for entries in [&[("signing-key", &b"whsec_"[..])][..], &[("signing-key", b"whsec_***")], &[("signing-key", b"")]] {
+            assert_eq!(reason(signing_keys(&plan, NS, &secrets(entries))), Reason::SecretInvalid, "{entries:?}");
+        }
+        let only_previous = secrets(&[("signing-key-previous", b"x")]);
+        assert_eq!(reason(signing_keys(&plan, NS, &only_previous)), Reason::SecretKeyMissing);
+    }
+
+    #[test]
+    fn extra_headers_are_all_keys_or_a_reason() {
+        let headers =
+            extra_headers("s", NS, &secrets(&[("X-Tenant", b"acme\n"), ("authorization", b"Basic eA==")])).expect("headers");
+        assert_eq!(headers["x-tenant"], "acme");
+        assert!(headers.values().all(HeaderValue::is_sensitive));
+        assert_eq!(headers.len(), 2);
+        for name in
+            ["Host", "content-length", "Content-Type", "Transfer-Encoding", "webhook-signature", "ce-id", "proxy-authorization"]
+        {
+            assert_eq!(reason(extra_headers("s", NS, &secrets(&[(name, b"x")]))), Reason::SecretInvalid, "{name}");
+        }
+        assert_eq!(reason(extra_headers("s", NS, &secrets(&[("not a name", b"x")]))), Reason::SecretInvalid);
+        assert_eq!(reason(extra_headers("s", NS, &secrets(&[("x-a", b"a\nb")]))), Reason::SecretInvalid);
+        assert_eq!(reason(extra_headers("t", NS, &secrets(&[]))), Reason::SecretNotFound);
+    }
 }

@@ -83,8 +83,8 @@ impl<'p> Judge<'p> {
     pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>) -> Self {
         let lower = match (plan.change_by, cursor, plan.start_from) {
             (ChangeBy::Content, _, _) => None,
-            (_, Some(cursor), _) => Some(before(cursor, plan.lookback)),
-            (_, None, StartFrom::Time(from)) => Some(from),
+            (_, Some(cursor), _) => Some(lower_bound(plan, cursor)),
+            (_, None, StartFrom::Time(from)) => Some(earliest_reading(plan, from)),
             (_, None, StartFrom::Now | StartFrom::Earliest) => None,
         };
         Self { plan, mode, lower, seen: Seen::default() }
@@ -177,6 +177,16 @@ fn is_stale(known: &Known, date: Option<DateTime<Utc>>) -> bool {
     matches!((known.date, date), (Some(known), Some(date)) if date.timestamp_millis() < known)
 }
 
+/// The lower bound of a poll: the cursor less the look-back, in whole units of the dates in the records. A date that carries
+/// days only, or no zone as summer time ends, may read as earlier than the change was.
+fn lower_bound(plan: &ResourcePlan, cursor: DateTime<Utc>) -> DateTime<Utc> {
+    earliest_reading(plan, before(cursor, plan.lookback))
+}
+
+fn earliest_reading(plan: &ResourcePlan, at: DateTime<Utc>) -> DateTime<Utc> {
+    version_format(plan).map_or(at, |format| format.earliest_reading(at))
+}
+
 /// `at` − `by`, as far as the calendar goes.
 pub fn before(at: DateTime<Utc>, by: std::time::Duration) -> DateTime<Utc> {
     chrono::Duration::from_std(by).ok().and_then(|by| at.checked_sub_signed(by)).unwrap_or(DateTime::<Utc>::MIN_UTC)
@@ -229,5 +239,190 @@ pub fn horizon(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<Dat
         return None;
     }
     let granule = version_format(plan).map_or(std::time::Duration::from_secs(1), crate::plan::date_format::DateFormat::granule);
-    Some(before(cursor?, plan.lookback + plan.created_tolerance + granule))
+    Some(before(lower_bound(plan, cursor?), plan.created_tolerance + granule))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::record::Reader;
+    use crate::plan::sample;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-11-24T{text}Z").parse().unwrap()
+    }
+
+    fn record(id: &str, updated: &str, created: &str, more: &str) -> String {
+        format!(r#"{{"id":"{id}","updated":"2026-11-24T{updated}Z","created":"2026-11-24T{created}Z"{more}}}"#)
+    }
+
+    /// Judges records one after the other, remembering what was decided, as the poll does.
+    fn judge_all(plan: &ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>, known: &mut KnownSet, records: &[String]) -> Vec<Verdict> {
+        let reader = Reader::new(&plan.extract);
+        let mut judge = Judge::new(plan, mode, cursor);
+        records
+            .iter()
+            .map(|json| {
+                let sighting = reader.read(json, None).unwrap();
+                let verdict = judge.judge(&sighting, known);
+                if matches!(verdict, Verdict::Remember | Verdict::Change(_)) {
+                    known.remember(sighting.id_hash(), judge.known(&sighting));
+                }
+                verdict
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_lower_bound_is_inclusive_and_ties_are_told_apart_by_version() {
+        let plan = sample::resource();
+        let mut known = KnownSet::default();
+        let records = [
+            record("1", "10:00:00", "10:00:00", ""),
+            record("2", "10:00:00", "10:00:00", ""),
+            record("1", "10:00:00", "10:00:00", ""),
+            record("1", "10:00:00", "10:00:00", r#","x":1"#),
+            record("3", "09:59:59", "09:00:00", ""),
+        ];
+        let verdicts = judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &records);
+        use Verdict::{Change, Older, Same};
+        assert_eq!(verdicts, [Change(Kind::Created), Change(Kind::Created), Same, Change(Kind::Updated), Older]);
+    }
+
+    #[test]
+    fn the_look_back_reaches_behind_the_cursor_without_repeating() {
+        let plan = ResourcePlan { lookback: Duration::from_secs(60), ..sample::resource() };
+        let mut known = KnownSet::default();
+        let first = [record("1", "09:59:30", "09:00:00", "")];
+        assert_eq!(judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &first), [Verdict::Change(Kind::Updated)]);
+        let late = [record("1", "09:59:30", "09:00:00", ""), record("2", "09:59:20", "09:59:20", ""), record("3", "09:58:59", "09:58:59", "")];
+        assert_eq!(
+            judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &late),
+            [Verdict::Same, Verdict::Change(Kind::Created), Verdict::Older]
+        );
+    }
+
+    #[test]
+    fn dates_tell_created_from_updated_within_the_tolerance() {
+        let plan = sample::resource();
+        let records = [record("1", "10:00:10", "10:00:00", ""), record("2", "10:00:10.001", "10:00:00", "")];
+        assert_eq!(
+            judge_all(&plan, Mode::Usual, None, &mut KnownSet::default(), &records),
+            [Verdict::Change(Kind::Created), Verdict::Change(Kind::Updated)]
+        );
+    }
+
+    #[test]
+    fn a_null_updated_date_counts_as_its_created_date() {
+        let plan = sample::resource();
+        let json = [r#"{"id":1,"updated":null,"created":"2026-11-24T10:00:00Z"}"#.to_owned()];
+        let mut known = KnownSet::default();
+        assert_eq!(judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &json), [Verdict::Change(Kind::Created)]);
+        assert_eq!(judge_all(&plan, Mode::Usual, Some(at("10:00:01")), &mut known, &json), [Verdict::Older]);
+    }
+
+    #[test]
+    fn tombstones_are_delivered_once_and_a_return_is_a_creation() {
+        let plan = sample::resource();
+        let mut known = KnownSet::default();
+        let gone = r#","deleted":true"#;
+        let records = [
+            record("1", "10:00:00", "09:00:00", ""),
+            record("1", "10:00:01", "09:00:00", gone),
+            record("1", "10:00:01", "09:00:00", gone),
+            record("1", "10:00:02", "09:00:00", gone),
+            record("1", "10:00:03", "09:00:00", ""),
+            record("2", "10:00:03", "09:00:00", gone),
+        ];
+        use Verdict::{Change, Remember, Same};
+        assert_eq!(
+            judge_all(&plan, Mode::Usual, None, &mut known, &records),
+            [Change(Kind::Updated), Change(Kind::Deleted), Same, Remember, Change(Kind::Created), Change(Kind::Deleted)]
+        );
+    }
+
+    #[test]
+    fn the_first_read_of_earliest_creates_all_but_what_was_never_announced() {
+        let plan = ResourcePlan { start_from: StartFrom::Earliest, ..sample::resource() };
+        let records = [record("1", "10:00:00", "01:00:00", ""), record("2", "10:00:00", "01:00:00", r#","deleted":true"#)];
+        assert_eq!(
+            judge_all(&plan, Mode::FirstRead, None, &mut KnownSet::default(), &records),
+            [Verdict::Change(Kind::Created), Verdict::Remember]
+        );
+    }
+
+    #[test]
+    fn without_dates_content_decides() {
+        let mut plan = ResourcePlan { change_by: ChangeBy::Content, ..sample::resource() };
+        (plan.extract.updated, plan.extract.created) = (None, None);
+        assert!(needs_full_known_set(&plan) && needs_baseline_read(&plan));
+        let mut known = KnownSet::default();
+        let one = |x: u32| format!(r#"{{"id":9007199254740993,"x":{x}}}"#);
+        assert_eq!(judge_all(&plan, Mode::Baseline, None, &mut known, &[one(1)]), [Verdict::Remember]);
+        assert_eq!(
+            judge_all(&plan, Mode::Usual, None, &mut known, &[one(1), one(2), one(2), r#"{"id":9007199254740992}"#.into()]),
+            [Verdict::Same, Verdict::Change(Kind::Updated), Verdict::Same, Verdict::Change(Kind::Created)]
+        );
+    }
+
+    #[test]
+    fn a_bad_date_falls_back_to_content_and_is_counted() {
+        let plan = sample::resource();
+        let reader = Reader::new(&plan.extract);
+        let mut judge = Judge::new(&plan, Mode::Usual, Some(at("10:00:00")));
+        let mut known = KnownSet::default();
+        let json = r#"{"id":1,"updated":"yesterday","created":"2026-11-24T09:00:00Z"}"#;
+        let sighting = reader.read(json, None).unwrap();
+        assert!(matches!(judge.judge(&sighting, &known), Verdict::Change(_)));
+        known.remember(sighting.id_hash(), judge.known(&sighting));
+        assert_eq!(judge.judge(&sighting, &known), Verdict::Same);
+        known.forget_before(at("23:00:00"));
+        assert_eq!(judge.judge(&sighting, &known), Verdict::Same, "a record without a date is never forgotten");
+        assert_eq!((judge.seen().bad_dates, judge.seen().greatest), (3, None));
+    }
+
+    #[test]
+    fn a_missing_id_is_a_fault_of_the_record() {
+        let plan = sample::resource();
+        let reader = Reader::new(&plan.extract);
+        for json in ["{}", r#"{"id":null}"#, r#"{"id":""}"#, r#"{"id":[1]}"#, r#"{"id":{}}"#, "1", "null", "[]", r#""x""#] {
+            assert!(reader.read(json, None).is_err(), "{json}");
+        }
+        assert_eq!(reader.read(r#"{"id":1}"#, None).unwrap().id, reader.read(r#"{"id":"1"}"#, None).unwrap().id);
+    }
+
+    #[test]
+    fn the_cursor_is_clamped_and_never_goes_back() {
+        let (old, greatest, start) = (at("10:00:00"), at("12:00:00"), at("11:00:00"));
+        let next = |greatest, start, undelivered| next_cursor(Some(old), greatest, start, undelivered);
+        assert_eq!(next(Some(greatest), Some(start), Undelivered::None), Some(start));
+        assert_eq!(next(Some(greatest), None, Undelivered::None), Some(greatest));
+        assert_eq!(next(None, Some(start), Undelivered::None), Some(old));
+        assert_eq!(next(Some(at("09:00:00")), Some(start), Undelivered::None), Some(old));
+        assert_eq!(next(Some(greatest), Some(start), Undelivered::Since(at("10:30:00"))), Some(at("10:30:00")));
+        assert_eq!(next(Some(greatest), Some(start), Undelivered::Since(at("09:30:00"))), Some(old));
+        assert_eq!(next(Some(greatest), Some(start), Undelivered::None.and(Some(start)).and(None)), Some(old));
+    }
+
+    proptest! {
+        /// Whatever the provider shows: a version that was delivered is not delivered again, and what changed is.
+        #[test]
+        fn each_version_is_delivered_once(steps in prop::collection::vec((0u8..5, 0u8..60), 1..80)) {
+            let plan = sample::resource();
+            let mut known = KnownSet::default();
+            let mut latest = std::collections::HashMap::new();
+            let mut delivered = std::collections::HashSet::new();
+            for (clock, (id, extra)) in steps.iter().enumerate() {
+                let version = record(&id.to_string(), &format!("10:{:02}:{:02}", clock / 60, clock % 60), "09:00:00", &format!(r#","x":{extra}"#));
+                latest.insert(*id, version.clone());
+                let list: Vec<_> = latest.values().cloned().collect();
+                let verdicts = judge_all(&plan, Mode::Usual, Some(at("09:00:00")), &mut known, &list);
+                for (json, verdict) in list.iter().zip(verdicts) {
+                    prop_assert_eq!(matches!(verdict, Verdict::Change(_)), delivered.insert(json.clone()));
+                }
+            }
+        }
+    }
 }

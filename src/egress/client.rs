@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::body::{self, Coding};
-use super::error::{Part, Phase, RedirectFault};
+use super::error::{Part, Phase, RedirectFault, Unreachable};
 use super::guard::EgressPolicy;
 use super::resolve::GuardedResolver;
 use super::{EgressError, Limits, Overflow, Redirects, Request, Response};
@@ -17,11 +17,13 @@ use super::{EgressError, Limits, Overflow, Redirects, Request, Response};
 /// DNS, TCP and TLS of one connection.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Unused connections kept for one host.
 const IDLE_PER_HOST: usize = 8;
 /// Names and values of all response headers in sum.
 const HEADERS: usize = 64 * 1024;
+/// Above it an HTTP/2 stream is reset without a word; so much more than the bound that a head a little too large gets its name.
+const HTTP2_HEADERS: u32 = 256 * 1024;
 
 /// The one HTTP client. A clone shares its connections.
 #[derive(Clone)]
@@ -46,20 +48,21 @@ impl Egress {
         // An error means that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let policy = Arc::new(policy);
-        let (client, roots) = match builder(&policy).build() {
-            Ok(client) => (client, true),
-            Err(_) => {
-                tracing::warn!("no trusted certificate authorities were found: https requests will fail");
-                let client = builder(&policy).tls_certs_only([]).build().map_err(|_| EgressError::Setup)?;
-                (client, false)
-            }
+        let (client, roots) = if let Ok(client) = builder(&policy).build() {
+            (client, true)
+        } else {
+            tracing::warn!("no trusted certificate authorities were found: https requests will fail");
+            let client = builder(&policy).tls_certs_only([]).build().map_err(|_| EgressError::Setup)?;
+            (client, false)
         };
         Ok(Self { client, policy, roots })
     }
 
     /// Sends one request and reads its answer within the request's limits. Any status is an answer.
     ///
-    /// Redirects are followed for GET only; a refused one is an error, a 3xx with [`Redirects::Never`] an answer.
+    /// Redirects are followed for GET only; a refused one is an error, a 3xx with [`Redirects::Never`] an answer. A GET whose
+    /// connection was closed before an answer is sent once more (RFC 9110 §9.2.2): servers close an unused connection at the very
+    /// moment at which the next poll takes it.
     pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
         let started = Instant::now();
         let deadline = started + request.limits.total;
@@ -70,15 +73,23 @@ impl Egress {
             Redirects::WithinOrigin(hops) if method == Method::GET => Some(hops),
             _ => None,
         };
+        let mut again = method == Method::GET;
         loop {
             self.policy.judge_url(&url)?;
             let mut asked = reqwest::Request::new(method.clone(), url.clone());
             asked.headers_mut().clone_from(&headers);
             *asked.body_mut() = body.clone().map(reqwest::Body::from);
-            let answer = timeout_at(head_deadline, self.client.execute(asked))
+            let outcome = timeout_at(head_deadline, self.client.execute(asked))
                 .await
                 .map_err(|_| EgressError::Timeout(Phase::FirstByte))?
-                .map_err(|error| EgressError::before_head(&error, self.roots))?;
+                .map_err(|error| EgressError::before_head(&error, self.roots));
+            let answer = match outcome {
+                Err(EgressError::Unreachable(Unreachable::Closed)) if again => {
+                    again = false;
+                    continue;
+                }
+                outcome => outcome?,
+            };
             if header_bytes(answer.headers()) > HEADERS {
                 return Err(EgressError::TooLarge(Part::Headers));
             }
@@ -105,7 +116,7 @@ fn builder(policy: &Arc<EgressPolicy>) -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_PER_HOST)
-        .http2_max_header_list_size(u32::try_from(HEADERS).unwrap_or(u32::MAX))
+        .http2_max_header_list_size(HTTP2_HEADERS)
 }
 
 /// The client sets these itself, whatever the request says.

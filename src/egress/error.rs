@@ -133,7 +133,7 @@ impl fmt::Display for TlsFault {
 /// The part of an answer that exceeds its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Header names and values in sum.
+    /// Header names and values in sum, or the number of their lines.
     Headers,
     /// The body after inflating.
     Body,
@@ -278,7 +278,9 @@ impl EgressError {
             }
             Self::TooLarge(Part::Headers) => Problem::human(
                 Reason::ResponseTooLarge,
-                format!("{field}: the response headers of {noun} exceed 64 KiB; check that the URL is the one of the API"),
+                format!(
+                    "{field}: the response headers of {noun} exceed 64 KiB or 100 lines; check that the URL is the one of the API"
+                ),
             ),
             Self::TooLarge(Part::Body) => Problem::human(
                 Reason::ResponseTooLarge,
@@ -406,5 +408,87 @@ fn tls_fault(error: &rustls::Error) -> TlsFault {
         C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. } => TlsFault::Expired,
         C::NotValidForName | C::NotValidForNameContext { .. } => TlsFault::WrongName,
         _ => TlsFault::BadCertificate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::conditions::Reaction;
+
+    fn all() -> Vec<EgressError> {
+        use EgressError as E;
+        let denial = Denial { host: "api.example".to_owned(), class: AddressClass::Private };
+        let mut all = vec![E::Denied(denial), E::Setup];
+        all.extend([UrlFault::Scheme, UrlFault::UserInfo, UrlFault::Host].map(E::InvalidUrl));
+        all.extend(
+            [RedirectFault::OtherOrigin, RedirectFault::TooMany, RedirectFault::InvalidLocation].map(E::RedirectRefused),
+        );
+        all.extend([TlsFault::Untrusted, TlsFault::Expired, TlsFault::WrongName].map(E::Tls));
+        all.extend([TlsFault::BadCertificate, TlsFault::NoTrustRoots, TlsFault::Handshake].map(E::Tls));
+        all.extend([Part::Headers, Part::Body].map(E::TooLarge));
+        all.extend([Unreachable::Dns, Unreachable::Refused, Unreachable::Closed, Unreachable::Network].map(E::Unreachable));
+        all.extend([Phase::Connect, Phase::FirstByte, Phase::Body].map(E::Timeout));
+        all.extend([BrokenAnswer::Head, BrokenAnswer::Truncated].map(E::BrokenAnswer));
+        all.extend([BrokenAnswer::Encoding, BrokenAnswer::UnknownEncoding].map(E::BrokenAnswer));
+        all
+    }
+
+    #[test]
+    fn every_message_names_field_cause_and_fix_in_one_line() {
+        for error in all() {
+            for who in [Peer::Provider, Peer::Callback] {
+                let problem = error.clone().into_problem(who);
+                let message = &problem.message;
+                assert!(!message.contains('\n') && message.len() < 300, "{message}");
+                assert!(message.contains("; "), "no fix: {message}");
+                if error != EgressError::Setup {
+                    let names_field = match who {
+                        Peer::Provider => message.starts_with("baseUrl: ") || message.starts_with("resources[]."),
+                        Peer::Callback => message.starts_with("callback.url: "),
+                    };
+                    assert!(names_field, "{message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_network_does_may_pass_and_what_was_written_needs_a_person() {
+        for error in all() {
+            let expected = match error {
+                EgressError::Unreachable(_) | EgressError::Timeout(_) | EgressError::BrokenAnswer(_) => Reaction::Transient,
+                _ => Reaction::Human,
+            };
+            assert_eq!(error.clone().into_problem(Peer::Provider).reaction, expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_callback_is_never_blamed_on_the_provider() {
+        for error in all() {
+            let problem = error.into_problem(Peer::Callback);
+            assert!(!problem.reason.to_string().starts_with("Provider"), "{problem}");
+            assert!(!problem.message.contains("provider"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_denial_names_the_host_as_written_and_the_rule() {
+        let denial = Denial { host: "api.example".to_owned(), class: AddressClass::Metadata };
+        assert_eq!(
+            EgressError::Denied(denial).into_problem(Peer::Callback).to_string(),
+            "EgressDenied: callback.url: host api.example is at a cloud metadata address, which the egress policy denies; use a \
+             public host, or let the administrator allow it with --allow-egress"
+        );
+    }
+
+    #[test]
+    fn causes_are_found_inside_an_io_error() {
+        let denial = Denial { host: "x".to_owned(), class: AddressClass::Private };
+        let nested = io::Error::other(io::Error::other(denial.clone()));
+        assert_eq!(Seen::of(&nested).denial, Some(denial));
+        let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        assert_eq!(Seen::of(&io::Error::new(io::ErrorKind::InvalidData, tls)).tls, Some(TlsFault::Expired));
     }
 }

@@ -75,15 +75,15 @@ pub enum AddressClass {
     Unspecified,
     /// 127.0.0.0/8 and `::1`.
     Loopback,
-    /// RFC 1918, and fc00::/7 of RFC 4193.
+    /// RFC 1918, and `fc00::/7` of RFC 4193.
     Private,
     /// 100.64.0.0/10, RFC 6598: addresses behind a carrier's NAT, used for pods by some clusters.
     Shared,
-    /// 169.254.0.0/16 and fe80::/10.
+    /// 169.254.0.0/16 and `fe80::/10`.
     LinkLocal,
     /// The address of a cloud's metadata or credential service.
     Metadata,
-    /// 224.0.0.0/4 and ff00::/8.
+    /// 224.0.0.0/4 and `ff00::/8`.
     Multicast,
     /// 255.255.255.255.
     Broadcast,
@@ -116,7 +116,7 @@ impl fmt::Display for AddressClass {
     }
 }
 
-/// Metadata and credential services: AWS, GCP, Azure, OpenStack and others; ECS tasks; EKS pods; Alibaba; Oracle; Azure's wire server.
+/// Metadata and credential services: AWS, GCP, Azure and others; ECS tasks; EKS pods; Alibaba; Oracle; Azure's wire server.
 const METADATA_V4: [Ipv4Addr; 6] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
@@ -186,10 +186,10 @@ fn classify_v6(v6: Ipv6Addr) -> Option<AddressClass> {
     match v6.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0] => Some(C::Unspecified),
         [0, 0, 0, 0, 0, 0, 0, 1] => Some(C::Loopback),
-        // IPv4-compatible, Teredo, 6to4.
-        [0, 0, 0, 0, 0, 0, _, _] | [0x2001, 0, ..] | [0x2002, ..] => Some(C::Transition),
-        // ISATAP, RFC 5214: an IPv4 address in the interface identifier.
-        [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => Some(C::Transition),
+        // IPv4-compatible, Teredo, 6to4, and ISATAP (RFC 5214: an IPv4 address in the interface identifier).
+        [0, 0, 0, 0, 0, 0, _, _] | [0x2001, 0, ..] | [0x2002, ..] | [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => {
+            Some(C::Transition)
+        }
         [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Some(C::Documentation),
         [0x2001, 2, 0, ..] => Some(C::Benchmark),
         // IETF protocol assignments, 2001::/23.
@@ -362,6 +362,7 @@ mod tests {
             "http://[64:ff9b::a9fe:a9fe]/",
             "http://[2002:a9fe:a9fe::]/",
             "http://127.1/",
+            "http://127.0.0.1./",
             "http://0/",
             "http://[::]/",
             "http://[::1]:8080/",

@@ -243,9 +243,9 @@ mod tests {
         let held = now(&budget, &a, 1).expect("free").expect("no hold");
         let mut queued = Box::pin(budget.acquire(&a, 1));
         assert!(queued.as_mut().now_or_never().is_none());
-        budget.hold(&a, 1, Instant::now() + Duration::from_secs(3600));
+        budget.hold(&a, 1, Instant::now() + Duration::from_hours(1));
         drop(held);
-        assert!(queued.await.is_err_and(|wait| wait <= Duration::from_secs(3600)));
+        assert!(queued.await.is_err_and(|wait| wait <= Duration::from_hours(1)));
         assert!(now(&budget, &a, 2).expect("free").is_ok(), "who was turned away keeps no share");
     }
 

@@ -18,6 +18,7 @@ pub use client::Egress;
 pub use error::{EgressError, Peer};
 pub use guard::{AllowRule, EgressPolicy};
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,9 @@ use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 /// One request, ready to be sent.
-#[derive(Clone, Debug)]
+///
+/// Its `Debug` leaves out what may be secret: query, header values, body.
+#[derive(Clone)]
 pub struct Request {
     /// Method.
     pub method: Method,
@@ -73,7 +76,9 @@ pub enum Overflow {
 }
 
 /// An answer whose body was read within its bounds.
-#[derive(Clone, Debug)]
+///
+/// Its `Debug` leaves out what may be secret or large: query, header values, body.
+#[derive(Clone)]
 pub struct Response {
     /// Status.
     pub status: StatusCode,
@@ -83,4 +88,30 @@ pub struct Response {
     pub body: Bytes,
     /// The URL that answered, after redirects.
     pub url: Url,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &without_query(&self.url))
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body_bytes", &self.body.as_ref().map_or(0, Bytes::len))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("url", &without_query(&self.url))
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+fn without_query(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }

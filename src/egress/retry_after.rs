@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The longest wait that is believed.
-pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LONGEST: Duration = Duration::from_hours(24);
 
 /// Stack Exchange's header, known to other APIs too: seconds to wait, sent with a success.
 static BACKOFF: HeaderName = HeaderName::from_static("backoff");
@@ -92,7 +92,7 @@ mod tests {
         for value in ["5", "x", "60", "7"] {
             headers.append(header::RETRY_AFTER, HeaderValue::from_static(value));
         }
-        assert_eq!(retry_after(&headers, now()), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after(&headers, now()), Some(Duration::from_mins(1)));
     }
 
     #[test]

@@ -1,1 +1,8 @@
-//! What can be seen from outside.
+//! What can be seen from outside: log lines, metrics, and the endpoints of health.
+
+pub mod metrics;
+pub mod server;
+pub mod telemetry;
+
+pub use metrics::Metrics;
+pub use telemetry::LogFormat;

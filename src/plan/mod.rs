@@ -2,9 +2,22 @@
 //!
 //! A plan is all that the later steps need; nothing behind this point reads a manifest.
 
+mod authentication;
 pub mod date_format;
+#[cfg(test)]
+pub(crate) mod sample;
+mod extract;
 pub mod field_path;
+mod holes;
+mod hub_path;
+mod overlay;
+pub mod print;
+mod request;
+pub mod resolve;
 pub mod template;
+
+pub use print::print;
+pub use resolve::resolve;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -291,6 +304,13 @@ pub struct CallbackPlan {
     pub max_in_flight: u32,
     /// Deadline of one request.
     pub timeout: Duration,
+}
+
+impl CallbackPlan {
+    /// Tells callbacks apart: what is known of one (gone, down) says nothing about another.
+    pub fn fingerprint(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.url.as_str().as_bytes())
+    }
 }
 
 /// Shape of delivered events.

@@ -55,6 +55,9 @@ pub enum TemplateError {
     /// `$…}`, as met in configurations that lost a brace.
     #[error("has ${0}}} without the opening brace of a macro; write ${{date:…}} for a date, %7D for a literal brace in a URL")]
     Unopened(String),
+    /// A parameter of a connector that nobody filled in.
+    #[error("has {{{0}}} inside a macro, which nothing fills in; set it under parameters, or write the value itself")]
+    Hole(String),
     /// No such macro.
     #[error(
         "has an unknown macro ${{{0}}}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone, cursor"
@@ -133,6 +136,9 @@ impl Template {
             let behind = &rest[at + 1..];
             if let Some(inside) = behind.strip_prefix('{') {
                 let end = inside.find('}').ok_or(TemplateError::Unclosed)?;
+                if let Some(hole) = inside[..end].rfind('{') {
+                    return Err(TemplateError::Hole(excerpt(&inside[hole + 1..end])));
+                }
                 if !literal.is_empty() {
                     parts.push(Part::Literal(std::mem::take(&mut literal).into()));
                 }
@@ -253,21 +259,17 @@ fn gmt_format(name: &'static str, argument: Option<&str>) -> Result<DateFormat, 
 /// Zones contain colons (`-8:00`) as formats do: the longest beginning that is a zone is the zone.
 fn zoned_format(name: &'static str, argument: Option<&str>) -> Result<DateFormat, TemplateError> {
     let missing = TemplateError::NoFormat(name, "America/Denver:");
-    let (argument, mut end) = match argument {
-        Some(argument) => (argument, argument.len()),
-        None => return Err(missing),
-    };
+    let Some(argument) = argument.filter(|argument| Zone::parse(argument).is_none()) else { return Err(missing) };
+    let mut end = argument.len();
     while let Some(colon) = argument[..end].rfind(':') {
         let pattern = &argument[colon + 1..];
-        if let Some(zone) = Zone::parse(&argument[..colon])
-            && !pattern.is_empty()
-        {
-            return DateFormat::in_zone(Some(pattern), zone).map_err(|cause| TemplateError::Format { name, cause });
+        match Zone::parse(&argument[..colon]) {
+            Some(_) if pattern.is_empty() => return Err(missing),
+            Some(zone) => {
+                return DateFormat::in_zone(Some(pattern), zone).map_err(|cause| TemplateError::Format { name, cause });
+            }
+            None => end = colon,
         }
-        end = colon;
-    }
-    if argument.split(':').nth(1).is_none_or(str::is_empty) || Zone::parse(argument).is_some() {
-        return Err(missing);
     }
     Err(TemplateError::Format { name, cause: DateFormatError::UnknownZone })
 }
@@ -300,3 +302,6 @@ fn push_url_text(target: &mut String, text: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

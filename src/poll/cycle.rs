@@ -391,7 +391,7 @@ impl<'a> Poll<'a> {
                     object_id: sighting.id.clone().into_owned(),
                     version_date: sighting.version_date,
                     detected_at: self.polled_at,
-                    data: Data::record(record.json),
+                    data: raw,
                 },
             };
             match by_object.get(&change.object) {
@@ -412,16 +412,10 @@ impl<'a> Poll<'a> {
         !judge::needs_baseline_read(self.resource) && self.provider_start.is_some() && self.judge.seen().bad_dates == 0
     }
 
-    /// The provider's clock at the start, in whole units of the dates in the records: what changes later in the same unit bears
-    /// the unit's beginning.
-    fn baseline_cursor(&self) -> Option<DateTime<Utc>> {
-        self.provider_start.map(|start| judge::version_format(self.resource).map_or(start, |format| format.floor(start)))
-    }
-
     fn commit_baseline(&self, dispatcher: &mut Dispatcher<'_>) {
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        own.cursor = self.baseline_cursor();
+        own.cursor = self.provider_start;
         own.started = true;
         // Versions dated before the cursor cannot come up again.
         own.known = Default::default();
@@ -447,7 +441,7 @@ impl<'a> Poll<'a> {
         }
         let greatest = match self.mode {
             // What the baseline read saw is known; what comes after it is dated at or after its first answer.
-            Mode::Baseline => self.baseline_cursor().or(self.judge.seen().greatest),
+            Mode::Baseline => self.provider_start.or(self.judge.seen().greatest),
             Mode::FirstRead | Mode::Usual => self.judge.seen().greatest,
         };
         let next = judge::next_cursor(own.cursor, greatest, self.provider_start, self.undelivered);

@@ -181,3 +181,137 @@ fn callback_key(resource: &str, object: u64) -> u64 {
 fn seed(event: &Event) -> u64 {
     xxh3_64_with_seed(event.id.as_str().as_bytes(), 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::event::{EventId, Kind, VersionToken};
+    use crate::deliver::ledger::MAX_EVENTS;
+    use serde_json::value::RawValue;
+
+    const CALLBACK: u64 = 9;
+    const RETRY: Verdict = Verdict::Retry { retry_after: None };
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn change(object: u64, version: u64) -> Change {
+        let token = VersionToken { updated_text: None, content: version.into() };
+        Change {
+            object,
+            known: Known { version, date: Some(1), deleted: false },
+            date: Some(at(0)),
+            event: Event {
+                id: EventId::new("u", "contacts", &object.to_string(), Kind::Updated, &token),
+                kind: Kind::Updated,
+                resource: "contacts".into(),
+                object_id: object.to_string(),
+                version_date: Some(at(0)),
+                detected_at: at(0),
+                data: RawValue::from_string(format!(r#"{{"id":{object},"v":{version}}}"#)).unwrap(),
+            },
+        }
+    }
+
+    fn state() -> InstanceState {
+        InstanceState::new("u".into())
+    }
+
+    fn known_version(state: &InstanceState, object: u64) -> Option<u64> {
+        state.resources.get("contacts")?.known.get(object).map(|known| known.version)
+    }
+
+    #[test]
+    fn an_accepted_change_is_remembered_and_counted() {
+        let mut state = state();
+        assert_eq!(settle_change(&mut state, &change(1, 5), Verdict::Accepted, CALLBACK, at(3)), Settled::Accepted);
+        assert_eq!(known_version(&state, 1), Some(5));
+        assert_eq!((state.delivered(), state.last_change_time()), (1, Some(at(3))));
+    }
+
+    #[test]
+    fn one_failing_object_is_set_aside_after_three_tries_while_others_pass() {
+        let mut state = state();
+        for (attempt, settled) in [(1, Settled::Undelivered), (2, Settled::Undelivered), (3, Settled::SetAside)] {
+            assert_eq!(settle_change(&mut state, &change(1, 5), RETRY, CALLBACK, at(attempt)), settled, "try {attempt}");
+            settle_change(&mut state, &change(100 + u64::try_from(attempt).unwrap(), 1), Verdict::Accepted, CALLBACK, at(attempt));
+        }
+        assert_eq!(known_version(&state, 1), Some(5), "the cursor may pass it");
+        assert!(state.resources["contacts"].failing.is_empty());
+        let due = state.ledger.next_due("contacts").unwrap();
+        assert!((at(3 + 24 * 60)..=at(3 + 36 * 60)).contains(&due), "third wait of the schedule: 30 m ± 20 %, {due}");
+        let entry = state.ledger.due("contacts", due).remove(0);
+        assert_eq!(settle_entry(&mut state, entry, Verdict::Accepted, CALLBACK, due), Settled::Accepted);
+        assert!(state.ledger.is_empty());
+        assert_eq!(state.delivered(), 4);
+    }
+
+    #[test]
+    fn a_refused_event_is_parked_after_five_tries_and_any_other_at_the_end_of_the_schedule() {
+        for (verdict, tries) in [(Verdict::Refused, 5), (RETRY, 10)] {
+            let mut state = state();
+            let mut now = at(0);
+            let mut count = 0;
+            while state.ledger.parked() == 0 {
+                count += 1;
+                settle_change(&mut state, &change(200, count), Verdict::Accepted, CALLBACK, now);
+                match state.ledger.next_due("contacts") {
+                    Some(due) => {
+                        now = due;
+                        let entry = state.ledger.due("contacts", now).remove(0);
+                        settle_entry(&mut state, entry, verdict, CALLBACK, now);
+                    }
+                    None => {
+                        settle_change(&mut state, &change(1, 5), verdict, CALLBACK, now);
+                    }
+                }
+                assert!(count < 100);
+            }
+            assert_eq!(count, tries, "{verdict:?}");
+            assert_eq!(state.ledger.redeliver("contacts", now), 1);
+            assert_eq!(state.ledger.set_aside(), 1);
+        }
+    }
+
+    #[test]
+    fn while_the_callback_is_down_nothing_is_set_aside_and_no_try_is_burnt() {
+        let mut state = state();
+        for object in 0..5 {
+            settle_change(&mut state, &change(object, 1), RETRY, CALLBACK, at(0));
+        }
+        assert!(state.callback.is_down());
+        let before = state.resources["contacts"].failing.clone();
+        for second in 1..50 {
+            assert_eq!(settle_change(&mut state, &change(1, 1), RETRY, CALLBACK, at(second * 100_000)), Settled::Undelivered);
+        }
+        assert_eq!(state.resources["contacts"].failing, before);
+        assert!(state.ledger.is_empty());
+        settle_change(&mut state, &change(1, 1), Verdict::Accepted, CALLBACK, at(0));
+        assert!(!state.callback.is_down());
+    }
+
+    #[test]
+    fn a_full_ledger_drops_nothing() {
+        let mut state = state();
+        let all = u64::try_from(MAX_EVENTS).unwrap() + 1;
+        let mut last = Settled::Accepted;
+        for object in 0..all {
+            for _ in 0..3 {
+                last = settle_change(&mut state, &change(object, 1), RETRY, CALLBACK, at(0));
+                settle_change(&mut state, &change(1_000, 1), Verdict::Accepted, CALLBACK, at(0));
+            }
+        }
+        assert_eq!(last, Settled::LedgerFull);
+        assert_eq!(known_version(&state, all - 1), None, "the cursor must not pass it");
+        assert_eq!(state.resources["contacts"].failing.len(), 1);
+    }
+
+    #[test]
+    fn gone_is_booked_on_the_callback_only() {
+        let mut state = state();
+        assert_eq!(settle_change(&mut state, &change(1, 1), Verdict::Gone, CALLBACK, at(0)), Settled::Undelivered);
+        assert!(state.callback.is_gone(CALLBACK));
+        assert!(state.ledger.is_empty() && known_version(&state, 1).is_none());
+    }
+}

@@ -92,3 +92,61 @@ fn reset(own: &mut ResourceState, meaning: String, reason: &str) {
         ..ResourceState::default()
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn started() -> (InstanceState, PollPlan) {
+        let plan = sample::instance(sample::resource());
+        let mut state = InstanceState::new("u".into());
+        adopt(&mut state, &plan, &BTreeMap::new(), at(0));
+        let own = state.resources.get_mut("contacts").unwrap();
+        (own.started, own.cursor, own.delivered) = (true, Some(at(5)), 3);
+        (state, plan)
+    }
+
+    #[test]
+    fn an_edit_keeps_the_cursor_unless_its_meaning_changed() {
+        let (mut state, mut plan) = started();
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)), Adopted::default());
+        let mut resource = sample::resource();
+        resource.interval *= 2;
+        plan.resources = vec![resource.clone().into()];
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)), Adopted::default());
+        resource.meaning += 1;
+        plan.resources = vec![resource.into()];
+        let adopted = adopt(&mut state, &plan, &BTreeMap::new(), at(0));
+        assert_eq!(adopted.resets.len(), 1);
+        let own = &state.resources["contacts"];
+        assert_eq!((own.started, own.cursor, own.delivered), (false, None, 3));
+        assert!(own.reset_reason.is_some());
+    }
+
+    #[test]
+    fn a_removed_resource_starts_afresh_when_it_returns() {
+        let (mut state, plan) = started();
+        let empty = PollPlan { resources: Vec::new(), ..plan.clone() };
+        assert!(adopt(&mut state, &empty, &BTreeMap::new(), at(0)).changed);
+        assert!(state.resources.is_empty());
+        adopt(&mut state, &plan, &BTreeMap::new(), at(0));
+        assert_eq!(state.resources["contacts"].cursor, None);
+    }
+
+    #[test]
+    fn each_annotation_value_is_acted_on_once() {
+        let (mut state, plan) = started();
+        let reset = BTreeMap::from([(RESET.to_owned(), "contacts".to_owned())]);
+        assert_eq!(adopt(&mut state, &plan, &reset, at(0)).resets.len(), 1);
+        assert_eq!(adopt(&mut state, &plan, &reset, at(0)), Adopted::default());
+        let now = |value: &str| BTreeMap::from([(REQUESTED_AT.to_owned(), value.to_owned())]);
+        assert!(adopt(&mut state, &plan, &now("1"), at(0)).poll_now);
+        assert!(!adopt(&mut state, &plan, &now("1"), at(0)).poll_now);
+        assert!(adopt(&mut state, &plan, &now("2"), at(0)).poll_now);
+    }
+}

@@ -17,6 +17,23 @@ const MAX_DIGITS: usize = 30;
 /// The number of digits outweighs the unit where it leaves no doubt: 10 are seconds, 13 milliseconds, 16 microseconds, 19
 /// nanoseconds (from 2001 to 2286).
 pub(super) fn read(text: &str, unit: EpochUnit) -> Option<DateTime<Utc>> {
+    read_short(text, unit).or_else(|| read_any(text, unit))
+}
+
+/// The everyday case: digits alone, few enough for fast arithmetic.
+fn read_short(text: &str, unit: EpochUnit) -> Option<DateTime<Utc>> {
+    if text.is_empty() || text.len() > 13 || text.starts_with('0') {
+        return None;
+    }
+    let number = text.bytes().try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))?;
+    match (text.len(), unit) {
+        (10, _) => DateTime::from_timestamp(number, 0),
+        (13, _) | (_, EpochUnit::Milliseconds) => DateTime::from_timestamp_millis(number),
+        (_, EpochUnit::Seconds) => DateTime::from_timestamp(number, 0),
+    }
+}
+
+fn read_any(text: &str, unit: EpochUnit) -> Option<DateTime<Utc>> {
     if let Some(inside) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
         return read_odata(inside);
     }
@@ -93,6 +110,8 @@ pub(super) fn write(at: DateTime<Utc>, unit: EpochUnit) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn micros(text: &str, unit: EpochUnit) -> Option<i64> {
@@ -109,6 +128,7 @@ mod tests {
             }
         }
         assert_eq!(micros("999999999", EpochUnit::Seconds), Some(999_999_999_000_000));
+        assert_eq!(micros("0001520000000", EpochUnit::Milliseconds), Some(1_520_000_000_000_000));
         assert_eq!(micros("999999999999", EpochUnit::Milliseconds), Some(999_999_999_999_000));
         assert_eq!(micros("0", EpochUnit::Seconds), Some(0));
         assert_eq!(micros("-1", EpochUnit::Milliseconds), Some(-1_000));
@@ -158,5 +178,16 @@ mod tests {
         }
         assert_eq!(read(&"9".repeat(31), EpochUnit::Seconds), None);
         assert_eq!(read(&"9".repeat(30), EpochUnit::Milliseconds), None);
+    }
+
+    proptest! {
+        #[test]
+        fn short_numbers_read_as_long_ones_do(number in 1..9_999_999_999_999_i64, shown in 1..=13_usize) {
+            let text = number.to_string();
+            let text = &text[..shown.min(text.len())];
+            for unit in [EpochUnit::Seconds, EpochUnit::Milliseconds] {
+                prop_assert_eq!(read_short(text, unit), read_any(text, unit));
+            }
+        }
     }
 }

@@ -193,3 +193,6 @@ impl DateFormat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,16 +11,25 @@ pub(super) const MAX_LENGTH: usize = 200;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pattern {
     pub(super) items: Box<[Item]>,
-    /// Year, month, day and time stand as in RFC 3339: most texts can be read the fast way.
-    pub(super) iso: bool,
-    /// A text that does not match may be read as RFC 3339, for the pattern cannot mean something else by it.
-    pub(super) iso_instead: bool,
+    /// Whether a text may be read as RFC 3339.
+    pub(super) iso: Iso,
     /// Ends in a quoted `'Z'`.
     pub(super) literal_z: bool,
     /// A letter says the zone.
     pub(super) carries_zone: bool,
     /// The smallest unit.
     pub(super) granule: Duration,
+}
+
+/// What RFC 3339 is to a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Iso {
+    /// Year, month, day and time stand in its order: it is the fast way to read nearly every text.
+    Alike,
+    /// A text that does not match the pattern may be read as it.
+    Instead,
+    /// The pattern has the day before the month: such a text might mean something else.
+    Never,
 }
 
 /// One piece of a pattern.
@@ -135,15 +144,13 @@ impl Pattern {
         let mut seen = Seen::default();
         seen.all(&items);
         let granule = seen.check()?;
+        let iso = match (is_iso(&items), seen.day_before_month) {
+            (true, _) => Iso::Alike,
+            (false, false) => Iso::Instead,
+            (false, true) => Iso::Never,
+        };
         let literal_z = items.ends_with(&[Item::Literal('Z')]);
-        Ok(Self {
-            iso: is_iso(&items),
-            iso_instead: !seen.day_before_month,
-            literal_z,
-            carries_zone: seen.zone,
-            granule,
-            items: items.into(),
-        })
+        Ok(Self { iso, literal_z, carries_zone: seen.zone, granule, items: items.into() })
     }
 }
 
@@ -217,42 +224,29 @@ fn mark_neighbours(items: &mut [Item]) {
 /// Whether items are those of `yyyy-MM-dd'T'HH:mm:ss`, perhaps with a fraction, a literal Z or a zone.
 fn is_iso(items: &[Item]) -> bool {
     let two = |item: &Item, expected| matches!(item, Item::Number { field, width: 2, .. } if *field == expected);
-    let [
-        year,
-        Item::Literal('-'),
-        month,
-        Item::Literal('-'),
-        day,
-        Item::Literal('T' | ' '),
-        hour,
-        Item::Literal(':'),
-        minute,
-        rest @ ..,
-    ] = items
-    else {
-        return false;
+    let (date, time) = match items {
+        [year, Item::Literal('-'), month, Item::Literal('-'), day, Item::Literal('T' | ' '), time @ ..] => {
+            ((year, month, day), time)
+        }
+        _ => return false,
     };
-    if !(matches!(year, Item::Year { width: 4, .. })
-        && two(month, Field::Month)
-        && two(day, Field::Day)
+    let [hour, Item::Literal(':'), minute, Item::Literal(':'), second, rest @ ..] = time else { return false };
+    if !(matches!(date.0, Item::Year { width: 4, .. })
+        && two(date.1, Field::Month)
+        && two(date.2, Field::Day)
         && two(hour, Field::Hour)
-        && two(minute, Field::Minute))
+        && two(minute, Field::Minute)
+        && two(second, Field::Second))
     {
         return false;
     }
-    let rest = match rest {
-        [Item::Literal(':'), second, rest @ ..] if two(second, Field::Second) => rest,
-        _ => return false,
-    };
-    let rest = match rest {
-        [Item::Literal('.' | ','), Item::Fraction { .. }, rest @ ..] => rest,
-        rest => rest,
-    };
-    matches!(rest, [] | [Item::Literal('Z') | Item::Offset(_) | Item::ZoneName | Item::ZoneId])
+    let end = if let [Item::Literal('.' | ','), Item::Fraction { .. }, end @ ..] = rest { end } else { rest };
+    matches!(end, [] | [Item::Literal('Z') | Item::Offset(_) | Item::ZoneName | Item::ZoneId])
 }
 
 /// Which fields a pattern has.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are a set, asked by name")]
 struct Seen {
     year: bool,
     month: bool,

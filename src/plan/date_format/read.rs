@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDate, Utc, Weekday};
 
 use super::iso;
-use super::pattern::{Field, Item, Pattern};
+use super::pattern::{Field, Iso, Item, Pattern};
 use super::zone::{Zone, read_offset};
 
 /// English names; Java's patterns are read with `Locale.ENGLISH`.
@@ -17,7 +17,7 @@ impl Pattern {
     /// Reads a text; `zone` is that of a text without one.
     pub(super) fn read(&self, text: &str, zone: Zone) -> Option<DateTime<Utc>> {
         let rules = iso::Rules { date_alone: false, literal_z: self.literal_z };
-        if self.iso
+        if self.iso == Iso::Alike
             && let Some(at) = iso::read(text, zone, rules)
         {
             return Some(at);
@@ -27,7 +27,7 @@ impl Pattern {
             Some([]) => fields.instant(zone),
             _ => None,
         };
-        strict.or_else(|| (self.iso_instead && !self.iso).then(|| iso::read(text, zone, rules)).flatten())
+        strict.or_else(|| (self.iso == Iso::Instead).then(|| iso::read(text, zone, rules)).flatten())
     }
 }
 
@@ -75,7 +75,10 @@ fn read_items<'a>(items: &[Item], mut text: &'a [u8], fields: &mut Fields<'a>) -
 
 fn read_item<'a>(item: &Item, text: &'a [u8], fields: &mut Fields<'a>) -> Option<&'a [u8]> {
     match item {
-        Item::Literal(literal) => text.strip_prefix(literal.encode_utf8(&mut [0; 4]).as_bytes()),
+        Item::Literal(literal) => match (u8::try_from(*literal), text.split_first()) {
+            (Ok(ascii @ 0..=127), Some((first, rest))) => (*first == ascii).then_some(rest),
+            _ => text.strip_prefix(literal.encode_utf8(&mut [0; 4]).as_bytes()),
+        },
         Item::Optional(inner) => {
             let mut tried = *fields;
             match read_items(inner, text, &mut tried) {
@@ -137,7 +140,7 @@ fn read_item<'a>(item: &Item, text: &'a [u8], fields: &mut Fields<'a>) -> Option
             Some(rest)
         }
         Item::Offset(_) | Item::ZoneName | Item::ZoneId => {
-            let (zone, rest) = read_zone(text)?;
+            let (zone, rest) = read_zone(text.strip_prefix(b" ").unwrap_or(text))?;
             agree(&mut fields.zone, zone)?;
             Some(rest)
         }
@@ -183,15 +186,14 @@ fn read_year(text: &[u8], width: usize, proleptic: bool, adjacent: bool) -> Opti
 
 /// A full name or its first three letters, in any case; gives its index.
 fn read_name<'a>(text: &'a [u8], names: &[&str]) -> Option<(u32, &'a [u8])> {
-    let starts = |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()));
-    for (index, name) in (0..).zip(names) {
-        for form in [name, &name[..3]] {
-            if starts(form) {
-                return Some((index, &text[form.len()..]));
-            }
-        }
-    }
-    None
+    let (short, behind) = text.split_at_checked(3)?;
+    let (index, name) = (0..).zip(names).find(|(_, name)| name.as_bytes()[..3].eq_ignore_ascii_case(short))?;
+    let full = name.len() - 3;
+    let rest = match behind.split_at_checked(full) {
+        Some((tail, rest)) if tail.eq_ignore_ascii_case(&name.as_bytes()[3..]) => rest,
+        _ => behind,
+    };
+    Some((index, rest))
 }
 
 /// An offset, an IANA name, or a name such as `PDT`; `GMT` and `UTC` may have an offset behind them.

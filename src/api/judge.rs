@@ -1,0 +1,154 @@
+//! Judges a manifest as the API server would, without a server: nulls dropped, defaults applied, unknown fields, structural
+//! schema, then the CEL rules. `local` accepts a manifest exactly when `kubectl apply` would (server-side field validation
+//! `Strict`), so that what runs here runs there.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use kube::core::cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
+use serde_json::{Value, json};
+
+use super::schema::crds;
+use super::{structure, unknown};
+
+/// A kind that can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `pollinator.dev/v1alpha1`, kind `ConnectorInstance`.
+    ConnectorInstance,
+    /// `pollinator.dev/v1alpha1`, kind `Connector`.
+    Connector,
+    /// `v1`, kind `Secret`. Findings never show a value of one.
+    Secret,
+}
+
+/// Why a manifest is refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// Where, as in `spec.resources[0].url`; empty for the whole object.
+    pub path: String,
+    /// What is wrong, and where it helps, how to mend it.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
+    }
+}
+
+/// The object as the server would store it: without nulls, with defaults. `status` is dropped, as it is on creation.
+///
+/// # Errors
+/// All findings, in the order of the checks; never empty. As on the server, CEL rules are not run while a type, a required
+/// field, an enum or an upper bound is violated.
+pub fn judge(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
+    let rules = match kind {
+        Kind::ConnectorInstance => &*INSTANCE,
+        Kind::Connector => &*CONNECTOR,
+        Kind::Secret => &*SECRET,
+    };
+    let mut object = object.clone();
+    if kind != Kind::Secret
+        && let Some(members) = object.as_object_mut()
+    {
+        members.remove("status");
+    }
+    structure::drop_nulls(&rules.schema, &mut object);
+    let mut findings = Vec::new();
+    unknown::take_out(&rules.schema, &mut object, "", &mut findings);
+    let mut object = apply_defaults(&rules.schema, &object);
+    let mut structural = structure::Findings::default();
+    structure::check(&rules.schema, &mut object, "", &mut structural);
+    check_names(kind, &object, &mut structural);
+    let blocked = structural.blocking;
+    findings.append(&mut structural.found);
+    if !blocked && let Err(violated) = Validator::new().validate_compiled(&rules.compiled, &object, None) {
+        findings
+            .extend(violated.into_vec().into_iter().map(|error| Finding { path: error.field_path, message: error.message }));
+    }
+    if findings.is_empty() { Ok(object) } else { Err(findings) }
+}
+
+/// The rules for names that the server has in code: RFC 1123 subdomain and label.
+fn check_names(kind: Kind, object: &Value, findings: &mut structure::Findings) {
+    let label = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !text.starts_with('-')
+            && !text.ends_with('-')
+    };
+    if let Some(name) = object["metadata"]["name"].as_str()
+        && !(name.len() <= 253 && name.split('.').all(label))
+    {
+        findings.add(
+            "metadata.name",
+            "must consist of lower case letters, digits, - and ., and start and end with a letter or digit, such as keap-orders",
+        );
+    }
+    if let Some(namespace) = object["metadata"]["namespace"].as_str()
+        && !(namespace.len() <= 63 && label(namespace))
+    {
+        findings.add(
+            "metadata.namespace",
+            "must consist of at most 63 lower case letters, digits and -, and start and end with a letter or digit",
+        );
+    }
+    let key = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) && key.len() <= 253;
+    if kind == Kind::Secret {
+        for map in ["data", "stringData"] {
+            for name in object[map].as_object().into_iter().flatten().map(|(name, _)| name).filter(|name| !key(name)) {
+                findings.add(&format!("{map}.{name}"), "a key must consist of letters, digits, -, _ and .");
+            }
+        }
+    }
+}
+
+struct Rules {
+    schema: Value,
+    compiled: CompiledSchema,
+}
+
+static INSTANCE: LazyLock<Rules> = LazyLock::new(|| of_crd(0));
+static CONNECTOR: LazyLock<Rules> = LazyLock::new(|| of_crd(1));
+static SECRET: LazyLock<Rules> = LazyLock::new(|| {
+    let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    rules(json!({"type": "object", "properties": {
+        "type": {"type": "string"}, "immutable": {"type": "boolean"}, "data": texts, "stringData": texts
+    }}))
+});
+
+fn of_crd(index: usize) -> Rules {
+    let mut schema = crds()
+        .get(index)
+        .and_then(|crd| crd.spec.versions.first()?.schema.as_ref()?.open_api_v3_schema.as_ref())
+        .and_then(|schema| serde_json::to_value(schema).ok())
+        .unwrap_or_default();
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        properties.remove("status");
+    }
+    rules(schema)
+}
+
+/// Adds what every object has; the fields of `ObjectMeta` that a manifest may carry, since exported ones come along.
+fn rules(mut schema: Value) -> Rules {
+    let text = json!({"type": "string"});
+    let texts = json!({"type": "object", "additionalProperties": text});
+    let free = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    schema["properties"]["apiVersion"] = text.clone();
+    schema["properties"]["kind"] = text.clone();
+    schema["properties"]["metadata"] = json!({"type": "object", "required": ["name"], "properties": {
+        "name": text, "namespace": text, "generateName": text, "labels": texts, "annotations": texts,
+        "uid": text, "resourceVersion": text, "selfLink": text, "creationTimestamp": text, "deletionTimestamp": text,
+        "generation": {"type": "integer"}, "deletionGracePeriodSeconds": {"type": "integer"},
+        "finalizers": {"type": "array", "items": text},
+        "ownerReferences": {"type": "array", "items": free}, "managedFields": {"type": "array", "items": free}
+    }});
+    let mut required = schema["required"].as_array().cloned().unwrap_or_default();
+    if !required.contains(&json!("metadata")) {
+        required.push(json!("metadata"));
+    }
+    schema["required"] = required.into();
+    let compiled = compile_schema(&schema);
+    Rules { schema, compiled }
+}

@@ -1,0 +1,171 @@
+//! The structural part of a schema: types, required fields, enums, patterns, bounds and unique list items, in the server's words.
+
+use std::collections::HashSet;
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::judge::Finding;
+use super::unknown::join;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// In the order of the walk.
+    pub(super) found: Vec<Finding>,
+    /// Whether the server would skip the CEL rules: a type, a required field, an enum or an upper bound is violated.
+    pub(super) blocking: bool,
+}
+
+impl Findings {
+    /// A violation that leaves the CEL rules meaningful.
+    pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
+        self.found.push(Finding { path: path.to_owned(), message: message.into() });
+    }
+
+    fn block(&mut self, path: &str, message: impl Into<String>) {
+        self.blocking = true;
+        self.add(path, message);
+    }
+}
+
+/// Drops explicit nulls of members, which the server does for fields that are not nullable (none of ours is). A null in a list
+/// stays and is refused by its type.
+pub(super) fn drop_nulls(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| drop_nulls(&schema["items"], item)),
+        Value::Object(members) if schema["x-kubernetes-preserve-unknown-fields"] != true => {
+            members.retain(|_, member| !member.is_null());
+            for (name, member) in members {
+                let known = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+                drop_nulls(known, member);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Checks a value against its schema. A whole float where an integer is asked for becomes one, as on the server.
+pub(super) fn check(schema: &Value, value: &mut Value, path: &str, findings: &mut Findings) {
+    let wanted = schema["type"].as_str().unwrap_or("object");
+    if wanted == "integer"
+        && let Some(float) = value.as_f64().filter(|_| value.is_f64())
+        && float.fract() == 0.0
+        && let Ok(whole) = format!("{float:.0}").parse::<i64>()
+    {
+        *value = json!(whole);
+    }
+    let given = type_of(value);
+    if given != wanted && !(wanted == "number" && given == "integer") {
+        let hint =
+            if wanted == "string" && matches!(given, "integer" | "number" | "boolean") { "; put it in quotes" } else { "" };
+        findings.block(path, format!("must be of type {wanted}: \"{given}\"{hint}"));
+        return;
+    }
+    if let Some(allowed) = schema["enum"].as_array()
+        && !allowed.contains(value)
+    {
+        let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
+        findings.block(path, format!("Unsupported value: {value}: supported values: {}", allowed.join(", ")));
+    }
+    match value {
+        Value::String(text) => check_text(schema, text, path, findings),
+        Value::Number(number) => check_number(schema, number.as_f64().unwrap_or_default(), path, findings),
+        Value::Array(items) => check_list(schema, items, path, findings),
+        Value::Object(members) => {
+            if let Some(most) = bound(schema, "maxProperties")
+                && members.len() > most
+            {
+                findings.block(path, format!("Too many: {}: must have at most {most} items", members.len()));
+            }
+            for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                if !members.contains_key(name) {
+                    findings.block(&join(path, name), "Required value");
+                }
+            }
+            for (name, member) in members {
+                let known = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+                if known.is_object() {
+                    check(known, member, &join(path, name), findings);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn check_text(schema: &Value, text: &str, path: &str, findings: &mut Findings) {
+    let length = text.chars().count();
+    if let Some(most) = bound(schema, "maxLength")
+        && length > most
+    {
+        findings.block(path, format!("Too long: may not be more than {most} characters"));
+    }
+    if let Some(least) = bound(schema, "minLength")
+        && length < least
+    {
+        findings.add(path, format!("should be at least {least} chars long"));
+    }
+    if let Some(pattern) = schema["pattern"].as_str()
+        && Regex::new(pattern).is_ok_and(|pattern| !pattern.is_match(text))
+    {
+        findings.add(path, format!("should match '{pattern}'"));
+    }
+}
+
+fn check_number(schema: &Value, number: f64, path: &str, findings: &mut Findings) {
+    if let Some(least) = schema["minimum"].as_f64()
+        && number < least
+    {
+        findings.add(path, format!("should be greater than or equal to {least}"));
+    }
+    if let Some(most) = schema["maximum"].as_f64()
+        && number > most
+    {
+        findings.add(path, format!("should be less than or equal to {most}"));
+    }
+}
+
+fn check_list(schema: &Value, items: &mut [Value], path: &str, findings: &mut Findings) {
+    if let Some(most) = bound(schema, "maxItems")
+        && items.len() > most
+    {
+        findings.block(path, format!("Too many: {}: must have at most {most} items", items.len()));
+    }
+    for (index, item) in items.iter_mut().enumerate() {
+        check(&schema["items"], item, &format!("{path}[{index}]"), findings);
+    }
+    let keys: Vec<&str> =
+        schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let identity = |item: &Value| match schema["x-kubernetes-list-type"].as_str() {
+        Some("set") => Some(item.to_string()),
+        Some("map") => {
+            Some(Value::Object(keys.iter().map(|key| ((*key).to_owned(), item[*key].clone())).collect()).to_string())
+        }
+        _ => None,
+    };
+    let mut seen = HashSet::new();
+    for (index, item) in items.iter().enumerate() {
+        if let Some(identity) = identity(item)
+            && !seen.insert(identity.clone())
+        {
+            findings.add(&format!("{path}[{index}]"), format!("Duplicate value: {identity}"));
+        }
+    }
+}
+
+fn bound(schema: &Value, keyword: &str) -> Option<usize> {
+    usize::try_from(schema[keyword].as_u64()?).ok()
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

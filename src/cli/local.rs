@@ -1,0 +1,140 @@
+//! `pollinator local PATH…`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::EgressArgs;
+use crate::egress::Egress;
+use crate::fetch::walk::Asker;
+use crate::local::definitions::Definitions;
+use crate::local::reload::{self, SharedSecrets};
+use crate::local::report::Reporter;
+use crate::observe::metrics::Metrics;
+use crate::poll::engine::{Core, Engine, Run};
+use crate::state::directory::Directory;
+
+/// Runs manifests from files or folders, without a cluster.
+#[derive(Debug, Args)]
+pub struct LocalArgs {
+    /// Manifests of kind ConnectorInstance, Connector and Secret: files or folders, several documents a file. Changes are
+    /// picked up while it runs.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Folder that keeps cursors and what was delivered; one process at a time.
+    #[arg(long, env = "POLLINATOR_STATE")]
+    state: PathBuf,
+    /// Poll every resource once, then exit: 0, or 1 when one failed.
+    #[arg(long)]
+    once: bool,
+    /// How statuses are printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Serve /metrics, /livez and /readyz at this address, for example 127.0.0.1:9464.
+    #[arg(long, env = "POLLINATOR_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// How long requests under way may take to end after SIGTERM, for example 20s.
+    #[arg(long, default_value = "20s", value_parser = parse_duration, env = "POLLINATOR_GRACE")]
+    grace: Duration,
+    #[command(flatten)]
+    egress: EgressArgs,
+}
+
+/// How statuses are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A duration as in the manifests.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    crate::api::duration::parse(text).ok_or_else(|| "must be a duration such as 90s, 15m or 1h30m".to_owned())
+}
+
+/// Runs until SIGTERM or SIGINT, or once. 2 when it cannot start.
+pub async fn run(args: LocalArgs) -> ExitCode {
+    match start(args).await {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("pollinator: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn start(args: LocalArgs) -> Result<ExitCode, String> {
+    let definitions = Definitions::read(&args.paths).map_err(|errors| errors.to_string())?;
+    let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
+    let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
+    let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
+    let metrics = Arc::new(Metrics::new());
+    let core = Core {
+        asker: Asker::new(egress.clone()),
+        egress,
+        secrets: Arc::clone(&secrets) as _,
+        store,
+        metrics: Arc::clone(&metrics),
+    };
+    let shutdown = CancellationToken::new();
+    stop_on_signals(shutdown.clone())?;
+    let (ready, is_ready) = watch::channel(false);
+    if let Some(address) = args.listen {
+        let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| format!("--listen {address}: {error}"))?;
+        if let Ok(bound) = listener.local_addr() {
+            tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
+        }
+        tokio::spawn(crate::observe::server::serve(listener, metrics, is_ready));
+    }
+    let run = if args.once { Run::Once } else { Run::Forever };
+    let (reports, mut statuses) = mpsc::unbounded_channel();
+    let (commands, received) = mpsc::channel(16);
+    let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
+    // The receiver lives as long as the engine's task, which has just begun.
+    let _ = commands.send(reload::first(&definitions)).await;
+    let _ = ready.send(true);
+    let watching = match run {
+        Run::Once => None,
+        Run::Forever => Some(tokio::spawn(reload::watch(args.paths, definitions, secrets, commands.clone()))),
+    };
+    drop(commands);
+    let mut reporter = Reporter::new(args.output);
+    while let Some(status) = statuses.recv().await {
+        reporter.take(status);
+    }
+    let ended = engine.await;
+    if let Some(watching) = watching {
+        watching.abort();
+    }
+    if ended.is_err() {
+        return Err("the engine ended unexpectedly; please report this with the log".to_owned());
+    }
+    if run == Run::Once && !shutdown.is_cancelled() {
+        return Ok(if reporter.print_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cancels on SIGTERM and SIGINT; a second one ends the process at once.
+fn stop_on_signals(shutdown: CancellationToken) -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let no_signal = |error: std::io::Error| format!("signals cannot be handled: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping: requests under way may end, nothing new is begun");
+        shutdown.cancel();
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        std::process::exit(130);
+    });
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! One file a command; wiring only.
+
+pub mod crds;
+pub mod demo;
+pub mod local;
+pub mod plan;
+pub mod receive;
+pub mod try_out;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::egress::{AllowRule, EgressPolicy};
+use crate::observe::telemetry::{self, LogFormat};
+
+/// Virtual webhooks: polls REST APIs that cannot call you and delivers each change, signed and at least once.
+#[derive(Debug, Parser)]
+#[command(name = "pollinator", version, max_term_width = 120)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+    /// How logs are written to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "POLLINATOR_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// What is logged: a level, or directives such as pollinator=debug.
+    #[arg(long, global = true, default_value = "info", env = "POLLINATOR_LOG")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run manifests from files or folders, without a cluster.
+    Local(local::LocalArgs),
+    /// Ask a provider once and show what would be delivered; saves and delivers nothing.
+    Try(try_out::TryArgs),
+    /// Print the resolved plan of each instance, without network.
+    Plan(plan::PlanArgs),
+    /// Receive, verify and print events: the other end, for trying things out.
+    Receive(receive::ReceiveArgs),
+    /// Watch a sample provider, the engine and a receiver work together.
+    Demo(demo::DemoArgs),
+    /// Print the custom resource definitions.
+    Crds,
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self) -> ExitCode {
+        if let Err(error) = telemetry::init(self.log_format, &self.log) {
+            eprintln!("pollinator: --log: {error}");
+            return ExitCode::from(2);
+        }
+        match self.command {
+            Command::Local(args) => local::run(args).await,
+            Command::Try(args) => try_out::run(args).await,
+            Command::Plan(args) => plan::run(&args),
+            Command::Receive(args) => receive::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Crds => crds::run(),
+        }
+    }
+}
+
+/// Which addresses may be asked and called, beside public ones and loopback.
+#[derive(Clone, Debug, Args)]
+pub struct EgressArgs {
+    /// Also allow this network or host, for example 10.0.0.0/8 or intranet.example; may be repeated.
+    #[arg(long, value_name = "CIDR|HOST", value_parser = parse_allow_rule, env = "POLLINATOR_ALLOW_EGRESS", value_delimiter = ',')]
+    allow_egress: Vec<AllowRule>,
+    /// Deny loopback addresses, as the operator does.
+    #[arg(long, env = "POLLINATOR_DENY_LOOPBACK")]
+    deny_loopback: bool,
+}
+
+impl EgressArgs {
+    /// The policy of commands that run on the user's own machine: loopback is allowed.
+    pub fn policy(&self) -> EgressPolicy {
+        EgressPolicy { allow: self.allow_egress.clone(), allow_loopback: !self.deny_loopback }
+    }
+}
+
+fn parse_allow_rule(text: &str) -> Result<AllowRule, String> {
+    AllowRule::parse(text).map_err(|error| error.to_string())
+}

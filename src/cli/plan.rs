@@ -1,0 +1,39 @@
+//! `pollinator plan FILE`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::local::definitions::Definitions;
+
+/// Prints the resolved plan of each instance, without network.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Manifests: files or folders.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+}
+
+/// Prints plans; 1 when an instance cannot be planned, 2 when a manifest cannot be read.
+pub fn run(args: &PlanArgs) -> ExitCode {
+    let definitions = match Definitions::read(&args.paths) {
+        Ok(definitions) => definitions,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(2);
+        }
+    };
+    for (index, planned) in definitions.planned.values().enumerate() {
+        if index > 0 {
+            println!("---");
+        }
+        print!("{}", crate::plan::print::print(&planned.plan));
+    }
+    for ((namespace, name), problems) in &definitions.refused {
+        for problem in problems {
+            eprintln!("{namespace}/{name}: {problem}");
+        }
+    }
+    if definitions.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,210 @@
+//! `pollinator try FILE`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Args;
+
+use super::EgressArgs;
+use crate::api::conditions::Problem;
+use crate::auth::{RequestAuth, Secrets};
+use crate::detect::judge::{self, Judge, Mode, Verdict};
+use crate::detect::known::KnownSet;
+use crate::detect::record::Reader;
+use crate::egress::Egress;
+use crate::fetch::json::scalar_text;
+use crate::fetch::walk::{Asker, Step, Walk};
+use crate::local::definitions::Definitions;
+use crate::plan::{DateField, PollPlan, ResourcePlan};
+
+/// Records whose id and dates are shown.
+const SHOWN: usize = 3;
+/// Pages that are asked for at most: enough to prove the pagination.
+const PAGES: u64 = 3;
+
+/// Asks a provider once and shows what would be delivered; saves and delivers nothing.
+#[derive(Debug, Args)]
+pub struct TryArgs {
+    /// Manifests: files or folders.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Lower bound to try the filter with, as an RFC 3339 time. Default: no bound, as the first poll.
+    #[arg(long)]
+    since: Option<DateTime<Utc>>,
+    /// Also ask with POST, which creates records on some servers.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    egress: EgressArgs,
+}
+
+/// Tries every resource of every instance; 1 when one failed, 2 when nothing could be tried.
+pub async fn run(args: TryArgs) -> ExitCode {
+    let definitions = match Definitions::read(&args.paths) {
+        Ok(definitions) => definitions,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(2);
+        }
+    };
+    let egress = match Egress::new(args.egress.policy()) {
+        Ok(egress) => egress,
+        Err(error) => {
+            eprintln!("pollinator: the HTTP client cannot be made: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let asker = Asker::new(egress);
+    let mut failed = false;
+    for ((namespace, name), problems) in &definitions.refused {
+        failed = true;
+        for problem in problems {
+            println!("{namespace}/{name}: {problem}");
+        }
+    }
+    for planned in definitions.planned.values() {
+        for resource in &planned.plan.resources {
+            println!("{}/{}, resource {}", planned.plan.namespace, planned.plan.name, resource.name);
+            if resource.request.method == http::Method::POST && !args.yes {
+                failed = true;
+                println!("  not asked:    the request is a POST, which creates records on some servers; say --yes to send it");
+                continue;
+            }
+            if let Err(problem) = try_resource(&asker, &definitions.secrets, &planned.plan, resource, args.since).await {
+                failed = true;
+                println!("  failed:       {problem}");
+            }
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+async fn try_resource(
+    asker: &Asker,
+    secrets: &dyn Secrets,
+    plan: &PollPlan,
+    resource: &ResourcePlan,
+    since: Option<DateTime<Utc>>,
+) -> Result<(), Problem> {
+    let auth = crate::auth::prepare(&resource.auth, &plan.namespace, secrets)?;
+    let seen = ask(asker, resource, &auth, since, true).await?;
+    if seen.records == 0 {
+        println!("  note:         no record came; if there should be some, check recordsPath and the filter in query");
+    }
+    prove_filter(asker, resource, &auth, seen.records).await?;
+    let a_day = 86_400.0 / resource.interval.as_secs_f64();
+    println!(
+        "  requests:     at least {:.0} a day at an interval of {}",
+        a_day,
+        crate::api::duration::print(resource.interval)
+    );
+    Ok(())
+}
+
+/// What one walk showed.
+struct Seen {
+    records: u64,
+}
+
+async fn ask(
+    asker: &Asker,
+    resource: &ResourcePlan,
+    auth: &RequestAuth,
+    since: Option<DateTime<Utc>>,
+    show: bool,
+) -> Result<Seen, Problem> {
+    let mut walk = Walk::new(asker, resource, auth, since, Utc::now(), None);
+    if show {
+        for line in walk.describe_first_request()?.lines() {
+            println!("  {line}");
+        }
+    }
+    let reader = Reader::new(&resource.extract);
+    // As the second poll would see it, were nothing known: every record is a change.
+    let mut judge = Judge::new(resource, Mode::Usual, since);
+    let known = KnownSet::default();
+    let (mut pages, mut changes, mut missing_ids, mut shown, mut ended) = (0, 0u64, 0u64, Vec::new(), false);
+    while pages < PAGES {
+        let page = match walk.next_page().await? {
+            Step::Page(page) => page,
+            Step::NotModified | Step::End => {
+                ended = true;
+                break;
+            }
+        };
+        pages += 1;
+        for span in page.records() {
+            let json = page.text(*span);
+            let key = page.key(*span);
+            match reader.read(json, key.as_deref()) {
+                Err(_) => missing_ids += 1,
+                Ok(sighting) => {
+                    if shown.len() < SHOWN {
+                        shown.push(describe_record(resource, json, &sighting.id));
+                    }
+                    changes += u64::from(matches!(judge.judge(&sighting, &known), Verdict::Change(_)));
+                }
+            }
+        }
+    }
+    let records = judge.seen().records + missing_ids;
+    if show {
+        let more = if ended { "" } else { ", and there are more pages" };
+        println!("  pagination:   {}", walk.detected().unwrap_or_else(|| "as in the manifest".to_owned()));
+        println!("  seen:         {records} records on {pages} pages{more}");
+        for line in shown.iter().flatten() {
+            println!("  {line}");
+        }
+        if missing_ids > 0 {
+            println!("  warning:      {missing_ids} records have no id at idField and could not be delivered");
+        }
+        if judge.seen().bad_dates > 0 {
+            println!("  warning:      {} records have a date that does not match datesConfiguration", judge.seen().bad_dates);
+        }
+        if judge.seen().disorder {
+            println!("  warning:      the list is not in the declared order");
+        }
+        let baseline = if judge::needs_baseline_read(resource) { "reads this list once" } else { "takes the provider's clock" };
+        println!("  would deliver: {changes} events from this lower bound; startFrom: Now {baseline} and sends none of them");
+    }
+    Ok(Seen { records })
+}
+
+/// A filter that a server does not understand often answers 200 with no rows, or with all of them: a past date must show rows,
+/// a future one none.
+async fn prove_filter(asker: &Asker, resource: &ResourcePlan, auth: &RequestAuth, all: u64) -> Result<(), Problem> {
+    if !crate::fetch::request::uses_since(&resource.request) {
+        return Ok(());
+    }
+    let now = Utc::now();
+    let past = ask(asker, resource, auth, DateTime::from_timestamp(946_684_800, 0), false).await?.records;
+    // Some servers refuse a filter more than a day ahead.
+    let future = ask(asker, resource, auth, Some(now + chrono::Duration::hours(23)), false).await?.records;
+    let verdict = match (past, future) {
+        (0, _) if all > 0 => "does NOT work: a date in the past shows no record; check the date format of the filter",
+        (0, _) => "cannot be proven: there is no record",
+        (_, 0) => "works: a date in the past shows records, one in the future none",
+        _ => "is ignored by the provider: a date in the future still shows records; polling works, but reads everything each time",
+    };
+    println!("  filter:       ${{since}} {verdict}");
+    Ok(())
+}
+
+fn describe_record(resource: &ResourcePlan, json: &str, id: &str) -> Vec<String> {
+    let mut lines = vec![format!("record:       id {id}")];
+    let mut date = |label: &str, field: &Option<DateField>| {
+        let Some(field) = field else { return };
+        let sent = field.path.find(json);
+        let text = sent.and_then(scalar_text);
+        let shown = match (&text, text.as_deref().and_then(|text| field.format.parse(text))) {
+            (None, _) => "absent or null".to_owned(),
+            (Some(text), None) => format!("{text:?} does not match the format"),
+            (Some(text), Some(at)) => format!("{text} = {}", at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        };
+        lines.push(format!("    {label}   {} {shown}", field.path));
+    };
+    date("updated", &resource.extract.updated);
+    date("created", &resource.extract.created);
+    lines
+}

@@ -1,0 +1,107 @@
+//! One signed request to a callback.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::Utc;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::event::Event;
+use super::format::{Envelope, Payload, encode_cloud_event, encode_open_connectors};
+use super::schedule::{self, Outcome, Verdict};
+use super::signature::sign;
+use crate::api::conditions::Problem;
+use crate::auth::{self, Secrets};
+use crate::egress::{Egress, Limits, Overflow, Peer, Redirects, Request};
+use crate::observe::metrics::Metrics;
+use crate::plan::{CallbackPlan, EventFormat, PollPlan};
+
+/// Bytes of an answer that are read; nothing in it matters but its end, which keeps the connection usable.
+const MAX_ANSWER: usize = 16 * 1024;
+
+/// A callback with its secrets resolved; lives as long as one job.
+pub struct PreparedCallback {
+    plan: Arc<CallbackPlan>,
+    keys: Vec<Vec<u8>>,
+    headers: HeaderMap,
+}
+
+impl PreparedCallback {
+    /// Resolves the Secrets of a callback.
+    ///
+    /// # Errors
+    /// `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`: without them nothing may be sent, so nothing need be asked.
+    pub fn prepare(plan: Arc<CallbackPlan>, namespace: &str, secrets: &dyn Secrets) -> Result<Self, Problem> {
+        let keys = match &plan.signature {
+            Some(key) => auth::signing_keys(key, namespace, secrets)?,
+            None => Vec::new(),
+        };
+        let headers = match &plan.headers_secret {
+            Some(secret) => auth::extra_headers(secret, namespace, secrets)?,
+            None => HeaderMap::new(),
+        };
+        Ok(Self { plan, keys, headers })
+    }
+
+    /// The callback's plan.
+    pub fn plan(&self) -> &CallbackPlan {
+        &self.plan
+    }
+
+    /// See [`CallbackPlan::fingerprint`].
+    pub fn fingerprint(&self) -> u64 {
+        self.plan.fingerprint()
+    }
+
+    /// Sends events in one request and says what the answer means.
+    pub async fn post(&self, egress: &Egress, metrics: &Metrics, instance: &PollPlan, uid: &str, events: &[Event]) -> Verdict {
+        let started = std::time::Instant::now();
+        let envelope = Envelope {
+            namespace: &instance.namespace,
+            name: &instance.name,
+            connector: instance.connector.as_deref(),
+            tags: &instance.tags,
+            uid,
+        };
+        let payload = match (self.plan.format, events) {
+            (EventFormat::CloudEvents, [event]) => encode_cloud_event(&envelope, event),
+            (EventFormat::CloudEvents | EventFormat::OpenConnectors, events) => encode_open_connectors(&envelope, events),
+        };
+        let sent = egress.send(self.request(payload)).await;
+        let outcome = match &sent {
+            Ok(response) => Outcome::Answered { status: response.status, retry_after: crate::egress::retry_after::retry_after(&response.headers, Utc::now()) },
+            Err(_) => Outcome::NoAnswer,
+        };
+        let verdict = schedule::classify(outcome);
+        if verdict != Verdict::Accepted {
+            let why = match &sent {
+                Ok(response) => response.status.to_string(),
+                Err(error) => error.to_string(),
+            };
+            tracing::debug!(instance = %instance.name, events = events.len(), why, "the callback did not accept");
+        }
+        metrics.delivery(started.elapsed());
+        metrics.request(Peer::Callback, sent.ok().map(|response| response.status));
+        verdict
+    }
+
+    fn request(&self, payload: Payload) -> Request {
+        let mut headers = self.headers.clone();
+        headers.extend(sign(&payload, self.plan.format, &self.keys, Utc::now()));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(payload.content_type));
+        Request {
+            method: Method::POST,
+            url: self.plan.url.clone(),
+            headers,
+            body: Some(Bytes::from(payload.body)),
+            redirects: Redirects::Never,
+            limits: Limits {
+                body: MAX_ANSWER,
+                overflow: Overflow::Discard,
+                first_byte: self.plan.timeout,
+                total: self.plan.timeout,
+            },
+        }
+    }
+}

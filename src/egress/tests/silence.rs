@@ -1,0 +1,114 @@
+//! Heads that are no heads, and no answer at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use super::super::error::{BrokenAnswer, Part, Phase, TlsFault, Unreachable};
+use super::*;
+
+#[tokio::test]
+async fn heads_are_bounded() {
+    let line = format!("X-Long: {}\r\n", "a".repeat(1024));
+    let passes = bytes_server(answer(&line.repeat(60), b"ok")).await;
+    assert!(local().send(get(&passes)).await.is_ok());
+    for lines in [line.repeat(64), "A: b\r\n".repeat(1000), format!("X-Huge: {}\r\n", "a".repeat(1024 * 1024))] {
+        let url = bytes_server(answer(&lines, b"ok")).await;
+        assert_eq!(fails(get(&url)).await, EgressError::TooLarge(Part::Headers));
+    }
+    let url = endless_server("HTTP/1.1 200 OK\r\nX: ", vec![b'a'; 65536]).await;
+    assert_eq!(fails(get(&url)).await, EgressError::TooLarge(Part::Headers));
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_a_broken_answer() {
+    for bytes in [
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+    ] {
+        let url = bytes_server(bytes).await;
+        assert_eq!(fails(get(&url)).await, EgressError::BrokenAnswer(BrokenAnswer::Head), "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_cut_by_the_deadline() {
+    let url = endless_server("", b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100)).await;
+    let mut request = get(&url);
+    request.limits.first_byte = Duration::from_millis(200);
+    assert_eq!(fails(request).await, EgressError::Timeout(Phase::FirstByte));
+}
+
+#[tokio::test]
+async fn silence_is_a_timeout_of_its_phase() {
+    for (start, phase) in [
+        ("", Phase::FirstByte),
+        ("HTTP/1.1 200 OK\r\n", Phase::FirstByte),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", Phase::Body),
+        ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\n\u{1f}", Phase::Body),
+    ] {
+        let url = stalling_server(start).await;
+        let mut request = get(&url);
+        request.limits.total = Duration::from_millis(300);
+        request.limits.first_byte = Duration::from_millis(if phase == Phase::FirstByte { 100 } else { 60_000 });
+        assert_eq!(fails(request).await, EgressError::Timeout(phase), "{start:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_port_refuses() {
+    let trap = Trap::set();
+    let url = Url::parse(&format!("http://127.0.0.1:{}/", trap.port())).expect("url");
+    drop(trap);
+    assert_eq!(fails(get(&url)).await, EgressError::Unreachable(Unreachable::Refused));
+}
+
+#[tokio::test]
+async fn a_connection_closed_without_an_answer_is_unreachable() {
+    for bytes in ["", "HTTP/1.1 200 OK\r\nX: 1"] {
+        let url = bytes_server(bytes).await;
+        assert_eq!(fails(get(&url)).await, EgressError::Unreachable(Unreachable::Closed), "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_get_whose_connection_was_closed_is_sent_once_more_and_a_post_is_not() {
+    for (method, connections, answered) in [(Method::GET, 1, true), (Method::GET, 2, false), (Method::POST, 1, false)] {
+        let closing = Arc::new(AtomicUsize::new(connections));
+        let url = server(move |mut stream| {
+            let closing = Arc::clone(&closing);
+            async move {
+                read_head(&mut stream).await;
+                if closing.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err() {
+                    let _ = stream.write_all(&answer("", b"ok")).await;
+                }
+            }
+        })
+        .await;
+        let request = Request { method: method.clone(), ..get(&url) };
+        let outcome = local().send(request).await.map(|response| response.body);
+        let expected = if answered { Ok("ok".into()) } else { Err(EgressError::Unreachable(Unreachable::Closed)) };
+        assert_eq!(outcome, expected, "{method} after {connections} closed connections");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_exist_is_not_resolved() {
+    // A label of more than 63 octets is refused before any server is asked, RFC 1035 §2.3.4.
+    let url = Url::parse(&format!("http://{}.example/", "a".repeat(64))).expect("url");
+    assert_eq!(fails(get(&url)).await, EgressError::Unreachable(Unreachable::Dns));
+}
+
+#[tokio::test]
+async fn https_without_tls_behind_it_is_a_failed_handshake() {
+    let mut url = server(|mut stream| async move {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        // Closing with unread bytes would reset the connection before the answer is seen.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    url.set_scheme("https").expect("scheme");
+    let error = fails(get(&url)).await;
+    assert!(matches!(error, EgressError::Tls(TlsFault::Handshake)), "{error:?}");
+}

@@ -1,0 +1,161 @@
+//! Certificates are verified.
+//!
+//! Authorities come from the environment, which a test must not change under the feet of others: each test here runs itself again
+//! in a process of its own with `SSL_CERT_FILE` set.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::super::error::{Part, TlsFault};
+use super::*;
+
+/// Tells a process that it is the inner one; holds the folder of the certificates.
+const INNER: &str = "POLLINATOR_TEST_CERTIFICATES";
+
+/// Runs the test `name` of this file again with the authorities of `bundle`.
+fn run_again(name: &str, folder: &Path, bundle: &Path) {
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "--nocapture", &format!("egress::tests::tls::{name}")])
+        .env(INNER, folder)
+        .env("SSL_CERT_FILE", bundle)
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .expect("run");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && shown.contains("1 passed"), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+struct Leaf {
+    chain: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// An authority of this name with this key, and its certificate.
+fn authority(name: &str, key: KeyPair) -> (Issuer<'static, KeyPair>, String) {
+    let mut params = CertificateParams::new(Vec::new()).expect("params");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    let certificate = params.self_signed(&key).expect("certificate");
+    (Issuer::new(params, key), certificate.pem())
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate().expect("key")
+}
+
+fn leaf(issuer: &Issuer<'_, KeyPair>, name: &str, until: i32) -> Leaf {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("params");
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    let key = new_key();
+    let certificate = params.signed_by(&key, issuer).expect("certificate");
+    Leaf { chain: certificate.der().clone(), key: PrivateKeyDer::try_from(key.serialize_der()).expect("key") }
+}
+
+fn acceptor(leaf: Leaf, protocol: &str) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.chain], leaf.key)
+        .expect("certificate");
+    config.alpn_protocols = vec![protocol.into()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A server that greets over TLS with HTTP/1.1.
+async fn tls_server(leaf: Leaf) -> Url {
+    let acceptor = acceptor(leaf, "http/1.1");
+    let url = server(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(&answer("", b"hello")).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    })
+    .await;
+    over_tls(&url)
+}
+
+fn over_tls(url: &Url) -> Url {
+    Url::parse(&format!("https://localhost:{}/", url.port().expect("port"))).expect("url")
+}
+
+/// A server that speaks HTTP/2 alone and names the version it was asked in; with `header` bytes in one header.
+async fn http2_server(leaf: Leaf, header: usize) -> Url {
+    let acceptor = acceptor(leaf, "h2");
+    let url = server(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let greet = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let response =
+                    http::Response::builder().header("x-long", "a".repeat(header)).body(format!("{:?}", request.version()));
+                std::future::ready(response)
+            });
+            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), greet)
+                .await;
+        }
+    })
+    .await;
+    over_tls(&url)
+}
+
+#[tokio::test]
+async fn certificates_are_verified_against_the_authorities_of_the_machine() {
+    let Some(_) = std::env::var_os(INNER) else {
+        let folder = tempfile::tempdir().expect("folder");
+        let (issuer, pem) = authority("trusted", new_key());
+        let bundle = folder.path().join("authorities.pem");
+        std::fs::write(&bundle, pem).expect("bundle");
+        std::fs::write(folder.path().join("key.pem"), issuer.key().serialize_pem()).expect("key");
+        run_again("certificates_are_verified_against_the_authorities_of_the_machine", folder.path(), &bundle);
+        return;
+    };
+    let folder = std::path::PathBuf::from(std::env::var_os(INNER).expect("folder"));
+    let key = std::fs::read_to_string(folder.join("key.pem")).expect("key");
+    let (trusted, _) = authority("trusted", KeyPair::from_pem(&key).expect("key"));
+    let (stranger, _) = authority("stranger", new_key());
+
+    let url = tls_server(leaf(&trusted, "localhost", 2100)).await;
+    assert_eq!(local().send(get(&url)).await.expect("a trusted certificate").body, "hello");
+    let url = http2_server(leaf(&trusted, "localhost", 2100), 1024).await;
+    assert_eq!(local().send(get(&url)).await.expect("an answer over HTTP/2").body, "HTTP/2.0");
+    let url = http2_server(leaf(&trusted, "localhost", 2100), 65 * 1024).await;
+    assert_eq!(fails(get(&url)).await, EgressError::TooLarge(Part::Headers));
+    for (bad, fault) in [
+        (leaf(&stranger, "localhost", 2100), TlsFault::Untrusted),
+        (leaf(&trusted, "localhost", 2001), TlsFault::Expired),
+        (leaf(&trusted, "elsewhere.example", 2100), TlsFault::WrongName),
+    ] {
+        let url = tls_server(bad).await;
+        assert_eq!(fails(get(&url)).await, EgressError::Tls(fault));
+    }
+}
+
+#[tokio::test]
+async fn without_authorities_http_works_and_https_says_why_not() {
+    let Some(_) = std::env::var_os(INNER) else {
+        let folder = tempfile::tempdir().expect("folder");
+        let bundle = folder.path().join("empty.pem");
+        std::fs::write(&bundle, "").expect("bundle");
+        run_again("without_authorities_http_works_and_https_says_why_not", folder.path(), &bundle);
+        return;
+    };
+    let (stranger, _) = authority("stranger", new_key());
+    let url = tls_server(leaf(&stranger, "localhost", 2100)).await;
+    assert_eq!(fails(get(&url)).await, EgressError::Tls(TlsFault::NoTrustRoots));
+    let url = bytes_server(answer("", b"ok")).await;
+    assert_eq!(local().send(get(&url)).await.expect("plain http").body, "ok");
+}

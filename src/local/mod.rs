@@ -1,0 +1,5 @@
+//! The engine without a cluster: definitions from a folder, state in a folder, statuses as lines.
+
+pub mod definitions;
+pub mod reload;
+pub mod report;

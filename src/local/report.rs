@@ -1,0 +1,82 @@
+//! Statuses as lines on standard output.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use crate::cli::local::Output;
+use crate::poll::status::InstanceStatus;
+
+/// Prints a line whenever an instance's status changes.
+#[derive(Debug)]
+pub struct Reporter {
+    output: Output,
+    header_printed: bool,
+    last: BTreeMap<(String, String), InstanceStatus>,
+}
+
+impl Reporter {
+    /// A reporter that has printed nothing.
+    pub fn new(output: Output) -> Self {
+        Self { output, header_printed: false, last: BTreeMap::new() }
+    }
+
+    /// Prints a changed status.
+    pub fn take(&mut self, status: InstanceStatus) {
+        let line = match self.output {
+            Output::Json => serde_json::to_string(&status).unwrap_or_default(),
+            Output::Text => {
+                if !self.header_printed {
+                    self.header_printed = true;
+                    print(&row("NAME", "READY", "REASON", "DELIVERED", "PARKED", "LAST-CHANGE"));
+                }
+                text_line(&status)
+            }
+        };
+        print(&line);
+        if self.output == Output::Text && status.ready == "False" {
+            let before = self.last.get(&(status.namespace.clone(), status.name.clone()));
+            if before.is_none_or(|before| before.message != status.message) {
+                print(&format!("  {}", status.message));
+            }
+        }
+        self.last.insert((status.namespace.clone(), status.name.clone()), status);
+    }
+
+    /// Prints to standard error which instance failed and why; answers whether one did.
+    pub fn print_failures(&self) -> bool {
+        let mut failed = false;
+        for status in self.last.values() {
+            let instance = format!("{}/{}", status.namespace, status.name);
+            if status.ready == "False" {
+                failed = true;
+                eprintln!("{instance}: {}: {}", status.reason, status.message);
+            }
+            for resource in &status.resources {
+                for condition in resource.conditions.iter().filter(|c| c.kind == "Polled" && c.status == "False") {
+                    failed = true;
+                    eprintln!("{instance}: resource {}: {}: {}", resource.name, condition.reason, condition.message);
+                }
+            }
+            for condition in status.conditions.iter().filter(|c| c.kind == "EventsWaiting") {
+                failed = true;
+                eprintln!("{instance}: {}: {}", condition.reason, condition.message);
+            }
+        }
+        failed
+    }
+}
+
+fn text_line(status: &InstanceStatus) -> String {
+    let name = if status.namespace == "default" { status.name.clone() } else { format!("{}/{}", status.namespace, status.name) };
+    let last_change = status.last_change_time.as_deref().unwrap_or("-");
+    row(&name, status.ready, &status.reason, &status.delivered.to_string(), &status.parked.to_string(), last_change)
+}
+
+fn row(name: &str, ready: &str, reason: &str, delivered: &str, parked: &str, last_change: &str) -> String {
+    format!("{name:<32} {ready:<8} {reason:<20} {delivered:>9} {parked:>7}  {last_change}")
+}
+
+/// A closed pipe is no reason to stop delivering.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,167 @@
+//! How an answer is read and walked: resource → [`ExtractPlan`], pagination, change rule.
+
+use http::HeaderName;
+
+use super::date_format::DateFormat;
+use super::field_path::FieldPath;
+use super::holes::Holes;
+use super::resolve::{Problems, at, field, invalid};
+use super::{ChangeBy, DateField, DeletedFlag, ExtractPlan, Order, PaginationPlan, RecordsAs, TokenPlace, ValueAt};
+use crate::api::conditions::Problem;
+use crate::api::resource::{self, Deletes, Method, Pagination, Resource};
+
+/// How records, ids and dates are found.
+///
+/// # Errors
+/// Every path and date format that cannot be read, and deletes that are not supported yet.
+pub(super) fn plan(resource: &Resource, holes: &mut Holes) -> Result<ExtractPlan, Vec<Problem>> {
+    let name = resource.name.as_str();
+    let mut problems = Problems::default();
+    let records_path = resource.records_path.as_deref().and_then(|text| problems.keep(path(name, "recordsPath", text)));
+    let records_as = match resource.records_as {
+        Some(resource::RecordsAs::Map) => RecordsAs::Map,
+        Some(resource::RecordsAs::List) | None => RecordsAs::List,
+    };
+    let id = match (&resource.id_field, records_as) {
+        (None, RecordsAs::Map) => None,
+        (given, _) => problems.keep(path(name, "idField", given.as_deref().unwrap_or("id"))),
+    };
+    let (mut updated, mut created) = (None, None);
+    if let Some(dates) = &resource.dates_configuration {
+        let mut date = |prefix: &str, path: &Option<String>, format: &Option<String>, zone: &Option<String>| {
+            let text = Date { prefix, path: path.as_deref(), format: format.as_deref(), zone: zone.as_deref() };
+            problems.keep(text.plan(name, holes)).flatten()
+        };
+        updated = date("updatedDate", &dates.updated_date_field, &dates.updated_date_format, &dates.updated_date_timezone);
+        created = date("createdDate", &dates.created_date_field, &dates.created_date_format, &dates.created_date_timezone);
+    }
+    let deleted = match &resource.deletes {
+        Some(Deletes::Flag(flag)) => problems
+            .keep(path(name, "deletes.flag.field", &flag.field))
+            .map(|path| DeletedFlag { path, value: flag.value.clone().unwrap_or_else(|| "true".to_owned()) }),
+        Some(Deletes::Snapshot(_)) => {
+            problems.0.push(invalid(format!(
+                "{} is not supported yet; use deletes.flag if the provider marks deleted records, else leave deletes out",
+                field(name, "deletes.snapshot")
+            )));
+            None
+        }
+        None => None,
+    };
+    if problems.0.is_empty() {
+        Ok(ExtractPlan { records_path, records_as, id, updated, created, deleted })
+    } else {
+        Err(problems.0)
+    }
+}
+
+/// One of the two dates as it is declared.
+struct Date<'a> {
+    prefix: &'a str,
+    path: Option<&'a str>,
+    format: Option<&'a str>,
+    zone: Option<&'a str>,
+}
+
+impl Date<'_> {
+    fn plan(&self, resource: &str, holes: &mut Holes) -> Result<Option<DateField>, Problem> {
+        let part = |part: &str| format!("datesConfiguration.{}{part}", self.prefix);
+        let Some(text) = self.path else {
+            // A format alone is an overlay that lost its field, or the remains of one: it says nothing.
+            return Ok(None);
+        };
+        let path = path(resource, &part("Field"), text)?;
+        let zone = self.zone.map(|zone| holes.fill_all(&field(resource, &part("Timezone")), zone)).transpose()?;
+        let format = DateFormat::new(self.format, zone.as_deref()).map_err(|error| {
+            let part = if error.concerns_zone() { part("Timezone") } else { part("Format") };
+            at(&field(resource, &part))(error)
+        })?;
+        Ok(Some(DateField { path, format }))
+    }
+}
+
+/// What makes a record a changed one; without a word from the user the dates decide.
+pub(super) fn change_by(resource: &Resource) -> Result<ChangeBy, Problem> {
+    let dates = resource.dates_configuration.as_ref();
+    let updated = dates.is_some_and(|dates| dates.updated_date_field.is_some());
+    let created = dates.is_some_and(|dates| dates.created_date_field.is_some());
+    let needs = |date: &str| invalid(format!("{} needs datesConfiguration.{date}", field(&resource.name, "changeBy")));
+    match resource.change_by {
+        Some(resource::ChangeBy::Updated) if !updated => Err(needs("updatedDateField")),
+        Some(resource::ChangeBy::Created) if !created => Err(needs("createdDateField")),
+        Some(resource::ChangeBy::Updated) => Ok(ChangeBy::Updated),
+        Some(resource::ChangeBy::Created) => Ok(ChangeBy::Created),
+        Some(resource::ChangeBy::Content) => Ok(ChangeBy::Content),
+        None if updated => Ok(ChangeBy::Updated),
+        None if created => Ok(ChangeBy::Created),
+        None => Ok(ChangeBy::Content),
+    }
+}
+
+/// The order that is promised.
+pub(super) fn order(resource: &Resource) -> Order {
+    match resource.order {
+        Some(resource::Order::Ascending) => Order::Ascending,
+        Some(resource::Order::Descending) => Order::Descending,
+        Some(resource::Order::Unordered) | None => Order::Unordered,
+    }
+}
+
+/// Records asked for per page.
+pub(super) fn page_size(resource: &Resource) -> Result<Option<u32>, Problem> {
+    match resource.page_size {
+        None => Ok(None),
+        Some(size @ 1..=10_000) => Ok(Some(size.unsigned_abs())),
+        Some(_) => Err(invalid(format!("{} must be between 1 and 10000", field(&resource.name, "pageSize")))),
+    }
+}
+
+/// How further pages are asked for.
+pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem> {
+    let name = resource.name.as_str();
+    match &resource.pagination {
+        None => Ok(PaginationPlan::Detect),
+        Some(Pagination::None(_)) => Ok(PaginationPlan::None),
+        Some(Pagination::LinkHeader(_)) => Ok(PaginationPlan::LinkHeader),
+        Some(Pagination::NextLink(next)) => {
+            value_at(name, "pagination.nextLink", next.field.as_deref(), next.header.as_deref()).map(PaginationPlan::NextLink)
+        }
+        Some(Pagination::Token(token)) => {
+            let from = value_at(name, "pagination.token", token.field.as_deref(), token.header.as_deref())?;
+            let place = match token.place {
+                Some(resource::TokenPlace::Header) => TokenPlace::Header,
+                Some(resource::TokenPlace::Body) => TokenPlace::Body,
+                Some(resource::TokenPlace::Query) | None => TokenPlace::Query,
+            };
+            if place == TokenPlace::Body && resource.method != Some(Method::Post) {
+                return Err(invalid(format!("{} Body needs method POST", field(name, "pagination.token.in"))));
+            }
+            if place == TokenPlace::Header && HeaderName::try_from(token.parameter.as_str()).is_err() {
+                return Err(invalid(format!("{} is not a valid header name", field(name, "pagination.token.parameter"))));
+            }
+            Ok(PaginationPlan::Token { from, parameter: token.parameter.clone(), place })
+        }
+        Some(Pagination::Offset(offset)) => {
+            Ok(PaginationPlan::Offset { parameter: offset.parameter.clone(), size_parameter: offset.size_parameter.clone() })
+        }
+        Some(Pagination::Page(page)) => Ok(PaginationPlan::Page {
+            parameter: page.parameter.clone(),
+            first: page.first.unwrap_or(1).unsigned_abs(),
+            size_parameter: page.size_parameter.clone(),
+        }),
+    }
+}
+
+fn value_at(resource: &str, union: &str, in_field: Option<&str>, in_header: Option<&str>) -> Result<ValueAt, Problem> {
+    match (in_field, in_header) {
+        (Some(text), None) => path(resource, &format!("{union}.field"), text).map(ValueAt::Field),
+        (None, Some(name)) => HeaderName::try_from(name)
+            .map(ValueAt::Header)
+            .map_err(|_| invalid(format!("{} is not a valid header name", field(resource, &format!("{union}.header"))))),
+        _ => Err(invalid(format!("{} must have exactly one of field, header", field(resource, union)))),
+    }
+}
+
+fn path(resource: &str, name: &str, text: &str) -> Result<FieldPath, Problem> {
+    FieldPath::parse(text).map_err(at(&field(resource, name)))
+}

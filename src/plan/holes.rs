@@ -1,0 +1,162 @@
+//! `{holes}` in the templates of a connector and the parameters that fill them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::resolve::invalid;
+use crate::api::conditions::Problem;
+use crate::api::connector::Parameter;
+use crate::api::nearest::nearest;
+
+/// Parameters by name, and which of them were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Holes {
+    values: BTreeMap<String, String>,
+    used: BTreeSet<String>,
+}
+
+impl Holes {
+    /// The connector's defaults under the instance's values.
+    ///
+    /// # Errors
+    /// One problem for each parameter without a value.
+    pub(super) fn new(given: &BTreeMap<String, String>, declared: &[Parameter]) -> Result<Self, Vec<Problem>> {
+        let mut values = given.clone();
+        let mut missing = Vec::new();
+        for parameter in declared {
+            if values.contains_key(&parameter.name) {
+                continue;
+            }
+            match (&parameter.default_value, &parameter.description) {
+                (Some(value), _) => {
+                    values.insert(parameter.name.clone(), value.clone());
+                }
+                (None, Some(description)) => missing.push(invalid(format!(
+                    "spec.parameters.{} is required by the connector: {}",
+                    parameter.name,
+                    description.trim_end_matches('.')
+                ))),
+                (None, None) => {
+                    missing.push(invalid(format!("spec.parameters.{} is required by the connector", parameter.name)))
+                }
+            }
+        }
+        let used = declared.iter().map(|parameter| parameter.name.clone()).collect();
+        if missing.is_empty() { Ok(Self { values, used }) } else { Err(missing) }
+    }
+
+    /// Fills the holes whose parameter is known; other braces are text, as in a JSON filter.
+    pub(super) fn fill(&mut self, text: &str) -> String {
+        self.replace(text).0
+    }
+
+    /// Fills all holes of a text in which braces mean nothing else.
+    ///
+    /// # Errors
+    /// A hole without a parameter.
+    pub(super) fn fill_all(&mut self, field: &str, text: &str) -> Result<String, Problem> {
+        match self.replace(text) {
+            (filled, None) => Ok(filled),
+            (_, Some(hole)) => {
+                Err(invalid(format!("{field} has the hole {{{hole}}} that no parameter fills; set spec.parameters.{hole}")))
+            }
+        }
+    }
+
+    /// The parameters that fill no hole, most likely misspelt; to be asked when all texts were filled.
+    pub(super) fn idle(&self) -> Vec<Problem> {
+        let idle = self.values.keys().filter(|name| !self.used.contains(*name));
+        idle.map(|name| match nearest(name, self.used.iter().map(String::as_str)) {
+            Some(near) => invalid(format!("spec.parameters.{name} fills no hole, did you mean {near}?")),
+            None => invalid(format!("spec.parameters.{name} fills no hole of any template; remove it")),
+        })
+        .collect()
+    }
+
+    /// The text with its holes filled, and the first hole that has no parameter. `${…}` is a macro, not a hole; a hole may
+    /// stand inside of one.
+    fn replace(&mut self, text: &str) -> (String, Option<String>) {
+        let (mut filled, mut unknown, mut rest) = (String::with_capacity(text.len()), None, text);
+        while let Some(at) = rest.find('{') {
+            let (before, from) = rest.split_at(at);
+            filled.push_str(before);
+            let name = if before.ends_with('$') { None } else { hole(from) };
+            match name.map(|name| (name, self.values.get(name))) {
+                Some((name, Some(value))) => {
+                    filled.push_str(value);
+                    self.used.insert(name.to_owned());
+                    rest = &from[name.len() + 2..];
+                }
+                other => {
+                    unknown = unknown.or(other.map(|(name, _)| name.to_owned()));
+                    filled.push('{');
+                    rest = &from[1..];
+                }
+            }
+        }
+        filled.push_str(rest);
+        (filled, unknown)
+    }
+}
+
+/// The name in a text that starts with `{name}`.
+fn hole(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('{')?.split_once('}')?;
+    let well_formed = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    well_formed.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holes(given: &[(&str, &str)], declared: &[(&str, Option<&str>)]) -> Result<Holes, Vec<Problem>> {
+        let given = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let declared: Vec<_> = declared
+            .iter()
+            .map(|(name, default)| Parameter {
+                name: (*name).to_owned(),
+                description: None,
+                default_value: default.map(str::to_owned),
+            })
+            .collect();
+        Holes::new(&given, &declared)
+    }
+
+    #[test]
+    fn fills_once_and_leaves_macros_and_json_alone() {
+        let mut holes = holes(&[("sub", "acme"), ("zone", "{sub}")], &[]).unwrap();
+        for (text, filled) in [
+            ("https://{sub}.example.com", "https://acme.example.com"),
+            ("${since}", "${since}"),
+            ("${dateTimeZone:{zone}:yyyy}", "${dateTimeZone:{sub}:yyyy}"),
+            (r#"{"a": {"b": "{sub}"}}"#, r#"{"a": {"b": "acme"}}"#),
+            ("{other}{", "{other}{"),
+            ("ä{sub}ü", "äacmeü"),
+        ] {
+            assert_eq!(holes.fill(text), filled, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_what_is_missing_and_what_is_idle() {
+        let message = |problems: Vec<Problem>| problems.into_iter().map(|p| p.message).collect::<Vec<_>>();
+        assert_eq!(
+            message(holes(&[], &[("sub", None), ("dc", Some("eu"))]).unwrap_err()),
+            ["spec.parameters.sub is required by the connector"]
+        );
+        let mut holes = holes(&[("subdomian", "x"), ("sub", "y"), ("free", "z")], &[("subdomain", Some("d"))]).unwrap();
+        assert_eq!(
+            holes.fill_all("spec.baseUrl", "https://{host}/").unwrap_err().message,
+            "spec.baseUrl has the hole {host} that no parameter fills; set spec.parameters.host"
+        );
+        holes.fill("{sub}");
+        assert_eq!(
+            message(holes.idle()),
+            [
+                "spec.parameters.free fills no hole of any template; remove it",
+                "spec.parameters.subdomian fills no hole, did you mean subdomain?"
+            ]
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! A plan as YAML, for `pollinator plan FILE`. Secrets appear by name alone: a plan holds no more.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{AuthPlan, BodyPlan, CallbackPlan, ChangeBy, DateField, EventFormat, Order, PaginationPlan};
+use super::{PollPlan, RecordsAs, ResourcePlan, SecretKey, StartFrom, TokenPlace, ValueAt};
+use crate::api::duration;
+
+/// An instant whose parts all differ, to show what a date format looks like: 2031-05-06T17:08:09.123456Z.
+const SAMPLE: Option<DateTime<chrono::Utc>> = DateTime::from_timestamp(1_935_853_689, 123_456_000);
+
+/// The plan as YAML, stable from run to run.
+#[expect(clippy::expect_used, reason = "the printed form is a tree of maps with text keys, which every YAML writer can write")]
+pub fn print(plan: &PollPlan) -> String {
+    serde_saphyr::to_string(&Printed::from(plan)).expect("a plan can be written as YAML")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Printed<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connector: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'a [String],
+    suspend: bool,
+    callback: PrintedCallback<'a>,
+    resources: Vec<PrintedResource<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PrintedCallback<'a> {
+    url: &'a str,
+    format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<String>,
+    max_in_flight: u32,
+    timeout: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PrintedResource<'a> {
+    name: &'a str,
+    method: &'a str,
+    url: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    query: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+    auth: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records_path: Option<String>,
+    records_as: &'static str,
+    id_field: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated: Option<PrintedDate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<PrintedDate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<String>,
+    change_by: &'static str,
+    created_tolerance: String,
+    lookback: String,
+    order: &'static str,
+    pagination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_size: Option<u32>,
+    interval: String,
+    start_from: String,
+}
+
+#[derive(Serialize)]
+struct PrintedDate {
+    field: String,
+    /// How 2031-05-06T17:08:09.123456Z reads in the format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    example: Option<String>,
+}
+
+impl<'a> From<&'a PollPlan> for Printed<'a> {
+    fn from(plan: &'a PollPlan) -> Self {
+        Self {
+            namespace: &plan.namespace,
+            name: &plan.name,
+            connector: plan.connector.as_deref(),
+            tags: &plan.tags,
+            suspend: plan.suspended,
+            callback: PrintedCallback::from(&*plan.callback),
+            resources: plan.resources.iter().map(|resource| PrintedResource::from(&**resource)).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a CallbackPlan> for PrintedCallback<'a> {
+    fn from(callback: &'a CallbackPlan) -> Self {
+        Self {
+            url: callback.url.as_str(),
+            format: match callback.format {
+                EventFormat::CloudEvents => "CloudEvents",
+                EventFormat::OpenConnectors => "OpenConnectors",
+            },
+            signature: callback.signature.as_ref().map(secret),
+            headers: callback.headers_secret.as_ref().map(|name| format!("every key of Secret {name}")),
+            max_in_flight: callback.max_in_flight,
+            timeout: duration::print(callback.timeout),
+        }
+    }
+}
+
+impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
+    fn from(resource: &'a ResourcePlan) -> Self {
+        let request = &resource.request;
+        let extract = &resource.extract;
+        Self {
+            name: &resource.name,
+            method: request.method.as_str(),
+            url: request.url.as_str(),
+            query: request.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            headers: request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            body: request.body.as_ref().map(body),
+            auth: auth(&resource.auth),
+            records_path: extract.records_path.as_ref().map(ToString::to_string),
+            records_as: match extract.records_as {
+                RecordsAs::List => "List",
+                RecordsAs::Map => "Map",
+            },
+            id_field: extract.id.as_ref().map_or_else(|| "the key of the map".to_owned(), ToString::to_string),
+            updated: extract.updated.as_ref().map(PrintedDate::from),
+            created: extract.created.as_ref().map(PrintedDate::from),
+            deleted: extract.deleted.as_ref().map(|flag| format!("when {} is {}", flag.path, flag.value)),
+            change_by: match resource.change_by {
+                ChangeBy::Updated => "Updated",
+                ChangeBy::Created => "Created",
+                ChangeBy::Content => "Content",
+            },
+            created_tolerance: duration::print(resource.created_tolerance),
+            lookback: duration::print(resource.lookback),
+            order: match resource.order {
+                Order::Ascending => "Ascending",
+                Order::Descending => "Descending",
+                Order::Unordered => "Unordered",
+            },
+            pagination: pagination(&resource.pagination),
+            page_size: resource.page_size,
+            interval: duration::print(resource.interval),
+            start_from: match resource.start_from {
+                StartFrom::Now => "Now".to_owned(),
+                StartFrom::Earliest => "Earliest".to_owned(),
+                StartFrom::Time(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+            },
+        }
+    }
+}
+
+impl From<&DateField> for PrintedDate {
+    fn from(date: &DateField) -> Self {
+        Self { field: date.path.to_string(), example: SAMPLE.map(|sample| date.format.format(sample)) }
+    }
+}
+
+fn body(plan: &BodyPlan) -> Value {
+    match plan {
+        BodyPlan::Literal(value) => value.clone(),
+        BodyPlan::Text(text) => text.as_str().into(),
+        BodyPlan::List(items) => items.iter().map(body).collect(),
+        BodyPlan::Map(members) => members.iter().map(|(key, value)| (key.clone(), body(value))).collect(),
+    }
+}
+
+fn auth(plan: &AuthPlan) -> String {
+    match plan {
+        AuthPlan::None => "none".to_owned(),
+        AuthPlan::ApiKeyHeader { name, prefix, secret: key } => {
+            format!("header {name}: {prefix}<{}>", secret(key))
+        }
+        AuthPlan::ApiKeyQuery { name, prefix, secret: key } => format!("query parameter {name}={prefix}<{}>", secret(key)),
+        AuthPlan::Basic { secret } => format!("HTTP Basic, keys username and password of Secret {secret}"),
+        AuthPlan::Bearer { secret: key } => format!("bearer token, {}", secret(key)),
+    }
+}
+
+fn secret(secret: &SecretKey) -> String {
+    format!("key {} of Secret {}", secret.key, secret.name)
+}
+
+fn pagination(plan: &PaginationPlan) -> String {
+    let size = |parameter: &Option<String>| parameter.as_ref().map(|name| format!(", page size in {name}")).unwrap_or_default();
+    match plan {
+        PaginationPlan::Detect => "found out from the first response".to_owned(),
+        PaginationPlan::None => "none".to_owned(),
+        PaginationPlan::LinkHeader => "Link header".to_owned(),
+        PaginationPlan::NextLink(at) => format!("next link in {}", value_at(at)),
+        PaginationPlan::Token { from, parameter, place } => {
+            let place = match place {
+                TokenPlace::Query => "query parameter",
+                TokenPlace::Header => "header",
+                TokenPlace::Body => "body field",
+            };
+            format!("token in {}, sent as {place} {parameter}", value_at(from))
+        }
+        PaginationPlan::Offset { parameter, size_parameter } => format!("offset in {parameter}{}", size(size_parameter)),
+        PaginationPlan::Page { parameter, first, size_parameter } => {
+            format!("page number in {parameter} from {first}{}", size(size_parameter))
+        }
+    }
+}
+
+fn value_at(at: &ValueAt) -> String {
+    match at {
+        ValueAt::Field(path) => format!("field {path}"),
+        ValueAt::Header(name) => format!("header {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::instance::ConnectorInstance;
+    use crate::plan::resolve;
+
+    #[test]
+    fn reads_like_the_manifest_with_its_defaults() {
+        let spec = "
+baseUrl: https://api.example.com/v2
+tags: [Docs]
+auth: {apiKey: {prefix: 'Token ', secretRef: {name: shop, key: token}}}
+callback: {url: 'https://h.example/in', signature: {secretRef: {name: shop-callback, key: signing-key}}}
+resources:
+- name: contacts
+  url: /search
+  method: POST
+  query: {since: '${since}'}
+  body: {limit: 10, terms: [a]}
+  pagination: {token: {field: next, parameter: page_token}}
+  datesConfiguration: {updatedDateField: modified}
+  deletes: {flag: {field: deleted}}
+";
+        let instance = ConnectorInstance::new("shop", serde_saphyr::from_str(spec).unwrap());
+        let printed = print(&resolve(&instance, None).unwrap());
+        let read: Value = serde_saphyr::from_str(&printed).unwrap();
+        assert_eq!(read["namespace"], "default");
+        assert_eq!(read["callback"]["signature"], "key signing-key of Secret shop-callback");
+        assert_eq!(read["callback"]["timeout"], "15s");
+        let resource = &read["resources"][0];
+        for (field, value) in [
+            ("url", "https://api.example.com/v2/search"),
+            ("auth", "header x-api-key: Token <key token of Secret shop>"),
+            ("idField", "id"),
+            ("deleted", "when deleted is true"),
+            ("changeBy", "Updated"),
+            ("createdTolerance", "10s"),
+            ("pagination", "token in field next, sent as query parameter page_token"),
+            ("interval", "15m"),
+            ("startFrom", "Now"),
+        ] {
+            assert_eq!(resource[field], value, "{field}: {printed}");
+        }
+        assert_eq!(resource["body"], serde_json::json!({"limit": 10, "terms": ["a"]}));
+        assert!(resource["updated"]["example"].as_str().unwrap().starts_with("2031-05-06T17:08:09"), "{printed}");
+        assert!(
+            printed.find("namespace:") < printed.find("callback:") && printed.find("callback:") < printed.find("resources:")
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! Instance + connector → [`PollPlan`], or all the reasons why not.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use url::Url;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::holes::Holes;
+use super::{CallbackPlan, EventFormat, PollPlan, ResourcePlan, SecretKey, StartFrom};
+use super::{authentication, extract, overlay, request};
+use crate::api::auth::SecretKeyRef;
+use crate::api::conditions::{Problem, Reason};
+use crate::api::connector::ConnectorSpec;
+use crate::api::duration;
+use crate::api::instance::{Callback, ConnectorInstance, ConnectorInstanceSpec, Format};
+use crate::api::resource::Resource;
+
+const INTERVAL: Duration = Duration::from_secs(15 * 60);
+const CREATED_TOLERANCE: Duration = Duration::from_secs(10);
+const CALLBACK_TIMEOUT: Duration = Duration::from_secs(15);
+const MAX_IN_FLIGHT: i32 = 8;
+
+/// Lays the instance over its connector, fills in defaults and parameters, and compiles all that has a syntax of its own.
+///
+/// `connector` is what the look-up found for `spec.connector`; it is ignored when the instance names none.
+///
+/// # Errors
+/// Every problem that a person must mend, each with field, cause and fix; never empty.
+pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) -> Result<PollPlan, Vec<Problem>> {
+    let spec = &instance.spec;
+    let namespace = instance.metadata.namespace.as_deref().unwrap_or("default");
+    let bare = ConnectorSpec::default();
+    let connector = match (&spec.connector, connector) {
+        (None, _) => &bare,
+        (Some(_), Some(found)) => found,
+        (Some(name), None) => {
+            return Err(vec![Problem::human(
+                Reason::ConnectorNotFound,
+                format!(
+                    "spec.connector names {name}, which is neither a Connector in namespace {namespace} nor an entry of the catalogue; \
+                     correct the name or create the Connector"
+                ),
+            )]);
+        }
+    };
+    let mut holes = Holes::new(&spec.parameters, &connector.parameters)?;
+    let mut problems = Problems::default();
+
+    let base = problems.keep(request::base_url(spec, connector, &mut holes));
+    let auth = problems.keep_all(authentication::plan(spec.auth.as_ref(), connector.auth.as_ref())).map(Arc::new);
+    let start_from = problems.keep(start_from(spec, connector));
+    let callback = problems.keep_all(callback(&spec.callback)).map(Arc::new);
+    let merged = problems.keep_all(overlay::resources(spec, connector)).unwrap_or_default();
+
+    let mut resources = Vec::with_capacity(merged.len());
+    for resource in &merged {
+        let parts = Parts { base: base.as_ref(), auth: auth.as_ref(), start_from, connector: spec.connector.as_deref() };
+        if let Some(plan) = problems.keep_all(parts.resource(resource, &mut holes)).flatten() {
+            resources.push(Arc::new(plan));
+        }
+    }
+    if !merged.is_empty() {
+        problems.0.extend(holes.idle());
+    }
+    match (callback, problems.0.is_empty()) {
+        (Some(callback), true) => Ok(PollPlan {
+            namespace: namespace.into(),
+            name: instance.metadata.name.as_deref().unwrap_or_default().into(),
+            connector: spec.connector.as_deref().map(Into::into),
+            tags: spec.tags.clone(),
+            suspended: spec.suspend,
+            callback,
+            resources,
+        }),
+        _ => Err(problems.0),
+    }
+}
+
+/// What all resources of an instance share; a part is missing when it has a problem of its own.
+struct Parts<'a> {
+    base: Option<&'a Url>,
+    auth: Option<&'a Arc<super::AuthPlan>>,
+    start_from: Option<StartFrom>,
+    connector: Option<&'a str>,
+}
+
+impl Parts<'_> {
+    /// Reports the resource's own problems even when a shared part is missing; then there is no plan.
+    fn resource(&self, resource: &Resource, holes: &mut Holes) -> Result<Option<ResourcePlan>, Vec<Problem>> {
+        let name = resource.name.as_str();
+        let mut problems = Problems::default();
+        let request = self.base.and_then(|base| problems.keep_all(request::plan(base, resource, holes)));
+        let extract = problems.keep_all(extract::plan(resource, holes));
+        let change_by = problems.keep(extract::change_by(resource));
+        let pagination = problems.keep(extract::pagination(resource));
+        let created_tolerance =
+            problems.keep(span(&field(name, "createdTolerance"), resource.created_tolerance.as_deref(), CREATED_TOLERANCE));
+        let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
+        let interval = problems.keep(interval(name, resource.interval.as_deref()));
+        let page_size = problems.keep(extract::page_size(resource));
+        if !problems.0.is_empty() {
+            return Err(problems.0);
+        }
+        let whole = || {
+            let request = request?;
+            let extract = extract?;
+            Some(ResourcePlan {
+                name: name.into(),
+                meaning: meaning(self.connector, &request.origin, extract.id.as_ref()),
+                request,
+                auth: self.auth?.clone(),
+                extract,
+                change_by: change_by?,
+                created_tolerance: created_tolerance?,
+                lookback: lookback?,
+                order: extract::order(resource),
+                pagination: pagination?,
+                page_size: page_size?,
+                interval: interval?,
+                start_from: self.start_from?,
+            })
+        };
+        Ok(whole())
+    }
+}
+
+/// A problem with the manifest, mended by a person.
+pub(super) fn invalid(message: impl Into<String>) -> Problem {
+    Problem::human(Reason::InvalidSpec, message)
+}
+
+/// The name of a resource's field as problems tell it.
+pub(super) fn field(resource: &str, field: &str) -> String {
+    format!("spec.resources[{resource}].{field}")
+}
+
+/// Makes a problem of an error that reads on from the name of a field.
+pub(super) fn at<E: Display>(field: &str) -> impl FnOnce(E) -> Problem {
+    move |error| invalid(format!("{field} {error}"))
+}
+
+/// Problems found so far: resolving goes on, so that all are told at once.
+#[derive(Debug, Default)]
+pub(super) struct Problems(pub(super) Vec<Problem>);
+
+impl Problems {
+    /// The value, or its problem noted.
+    pub(super) fn keep<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.0.push(problem)).ok()
+    }
+
+    /// The value, or its problems noted.
+    pub(super) fn keep_all<T>(&mut self, result: Result<T, Vec<Problem>>) -> Option<T> {
+        result.map_err(|problems| self.0.extend(problems)).ok()
+    }
+}
+
+/// A cursor means something only for this connector, origin and id field. Zero bytes keep the parts apart.
+fn meaning(connector: Option<&str>, origin: &url::Origin, id: Option<&super::field_path::FieldPath>) -> u64 {
+    let mut hash = Xxh3::new();
+    let id = id.map(ToString::to_string).unwrap_or_default();
+    for part in [connector.unwrap_or_default(), &origin.ascii_serialization(), &id] {
+        hash.update(part.as_bytes());
+        hash.update(&[0]);
+    }
+    hash.digest()
+}
+
+fn start_from(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec) -> Result<StartFrom, Problem> {
+    let said = |polling: &Option<crate::api::instance::Polling>| polling.as_ref().and_then(|p| p.start_from.clone());
+    match said(&spec.polling).or_else(|| said(&connector.polling)).as_deref() {
+        None | Some("Now") => Ok(StartFrom::Now),
+        Some("Earliest") => Ok(StartFrom::Earliest),
+        Some(time) => match DateTime::parse_from_rfc3339(time) {
+            Ok(time) => Ok(StartFrom::Time(time.with_timezone(&Utc))),
+            Err(_) => {
+                Err(invalid("spec.polling.startFrom must be Now, Earliest or an RFC 3339 time such as 2026-01-31T00:00:00Z"))
+            }
+        },
+    }
+}
+
+fn interval(resource: &str, text: Option<&str>) -> Result<Duration, Problem> {
+    let at = if text.is_some() { field(resource, "interval") } else { String::new() };
+    let interval = span(&at, text, INTERVAL)?;
+    if interval < Duration::from_secs(5) {
+        return Err(invalid(format!("{at} must be at least 5s")));
+    }
+    Ok(interval)
+}
+
+fn span(field: &str, text: Option<&str>, default: Duration) -> Result<Duration, Problem> {
+    let Some(text) = text else { return Ok(default) };
+    duration::parse(text).ok_or_else(|| invalid(format!("{field} must be a duration such as 90s, 15m or 1h30m")))
+}
+
+fn callback(callback: &Callback) -> Result<CallbackPlan, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let url = problems.keep(callback_url(callback));
+    let timeout = problems.keep(span("spec.callback.timeout", callback.timeout.as_deref(), CALLBACK_TIMEOUT));
+    let max_in_flight = problems.keep(match callback.max_in_flight.unwrap_or(MAX_IN_FLIGHT) {
+        allowed @ 1..=64 => Ok(allowed.unsigned_abs()),
+        _ => Err(invalid("spec.callback.maxInFlight must be between 1 and 64")),
+    });
+    if callback.auth.is_some() {
+        problems.0.push(invalid(
+            "spec.callback.auth is not supported yet; put the credentials of the callback into a Secret and name it in \
+             spec.callback.headersSecretRef",
+        ));
+    }
+    match (url, timeout, max_in_flight, problems.0.is_empty()) {
+        (Some(url), Some(timeout), Some(max_in_flight), true) => Ok(CallbackPlan {
+            url,
+            format: match callback.format {
+                Format::CloudEvents => EventFormat::CloudEvents,
+                Format::OpenConnectors => EventFormat::OpenConnectors,
+            },
+            signature: callback.signature.as_ref().map(|signature| secret_key(&signature.secret_ref)),
+            headers_secret: callback.headers_secret_ref.as_ref().map(|secret| secret.name.clone()),
+            max_in_flight,
+            timeout,
+        }),
+        _ => Err(problems.0),
+    }
+}
+
+fn callback_url(callback: &Callback) -> Result<Url, Problem> {
+    let url = Url::parse(&callback.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let Some(url) = url.filter(|url| url.fragment().is_none()) else {
+        return Err(invalid(
+            "spec.callback.url must be an http or https URL without fragment, such as https://example.com/events",
+        ));
+    };
+    if url.scheme() == "http" && !callback.allow_insecure_http {
+        return Err(invalid("spec.callback.url must be https; http needs allowInsecureHttp: true"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid(
+            "spec.callback.url carries credentials; put them into a Secret and name it in spec.callback.headersSecretRef",
+        ));
+    }
+    Ok(url)
+}
+
+/// The plan's word for a reference.
+pub(super) fn secret_key(reference: &SecretKeyRef) -> SecretKey {
+    SecretKey { name: reference.name.clone(), key: reference.key.clone() }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

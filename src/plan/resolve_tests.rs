@@ -1,0 +1,349 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::plan::{AuthPlan, ChangeBy, Order, PaginationPlan, TokenPlace, ValueAt};
+
+fn instance(spec: &str) -> ConnectorInstance {
+    let spec: ConnectorInstanceSpec = serde_saphyr::from_str(spec).unwrap();
+    let mut instance = ConnectorInstance::new("keap", spec);
+    instance.metadata.namespace = Some("crm".to_owned());
+    instance
+}
+
+fn connector(spec: &str) -> ConnectorSpec {
+    serde_saphyr::from_str(spec).unwrap()
+}
+
+fn plan(spec: &str) -> PollPlan {
+    resolve(&instance(spec), None).unwrap()
+}
+
+fn plan_with(spec: &str, under: &str) -> PollPlan {
+    resolve(&instance(spec), Some(&connector(under))).unwrap()
+}
+
+fn messages(spec: &str, under: Option<&str>) -> Vec<String> {
+    let under = under.map(connector);
+    resolve(&instance(spec), under.as_ref()).unwrap_err().into_iter().map(|problem| problem.message).collect()
+}
+
+/// A spec of one resource with these members, as JSON within YAML.
+fn with_resource(members: &str) -> String {
+    format!(
+        "{{baseUrl: 'https://api.example.com/v2/', callback: {{url: 'https://h.example/in'}}, resources: [{{name: a, {members}}}]}}"
+    )
+}
+
+const ORDERS: &str = "
+baseUrl: https://{sub}.example.com/v1
+parameters: [{name: sub, description: Your subdomain.}]
+headers: {Accept: application/json, X-Version: '2'}
+auth: {apiKey: {in: Header, name: X-Token, prefix: 'Token '}}
+polling: {interval: 30m, startFrom: Earliest}
+pagination: {linkHeader: {}}
+resources:
+- name: orders
+  hubPaths: [/hubs/ecommerce/orders]
+  url: /orders
+  query: {since: '${since}', order: asc}
+  headers: {x-version: '3'}
+  idField: order_id
+  order: Ascending
+  interval: 10m
+  datesConfiguration: {updatedDateField: modified, createdDateField: made}
+- name: contacts
+  url: /contacts
+";
+
+#[test]
+fn the_least_instance_gets_all_defaults() {
+    let plan = plan(&with_resource("url: /contacts"));
+    assert_eq!((&*plan.namespace, &*plan.name, plan.connector.as_deref(), plan.suspended), ("crm", "keap", None, false));
+    assert_eq!((plan.callback.max_in_flight, plan.callback.timeout.as_secs()), (8, 15));
+    assert_eq!(plan.callback.format, EventFormat::CloudEvents);
+    let resource = &plan.resources[0];
+    assert_eq!(resource.request.url.as_str(), "https://api.example.com/v2/contacts");
+    assert_eq!(resource.request.method, http::Method::GET);
+    assert_eq!(resource.extract.id.as_ref().unwrap().to_string(), "id");
+    assert_eq!(
+        (resource.change_by, resource.order, &resource.pagination),
+        (ChangeBy::Content, Order::Unordered, &PaginationPlan::Detect)
+    );
+    assert_eq!(resource.interval.as_secs(), 900);
+    assert_eq!((resource.created_tolerance.as_secs(), resource.lookback), (10, Duration::ZERO));
+    assert_eq!(resource.start_from, StartFrom::Now);
+    assert_eq!(*resource.auth, AuthPlan::None);
+}
+
+#[test]
+fn urls_join_as_text() {
+    for (url, joined) in [
+        ("/contacts", "https://api.example.com/v2/contacts"),
+        ("contacts", "https://api.example.com/v2/contacts"),
+        ("/", "https://api.example.com/v2"),
+        ("?a=b", "https://api.example.com/v2?a=b"),
+        ("/a?where=x>'${since}' and y='1'", "https://api.example.com/v2/a?where=x>'${since}' and y='1'"),
+        ("/docs:export", "https://api.example.com/v2/docs:export"),
+        ("https://api.example.com/other", "https://api.example.com/other"),
+        ("https://api.example.com:443/other", "https://api.example.com:443/other"),
+        ("https://API.example.com/other", "https://API.example.com/other"),
+    ] {
+        let members = format!("url: {}", json!(url));
+        assert_eq!(plan(&with_resource(&members)).resources[0].request.url.as_str(), joined, "{url}");
+    }
+}
+
+#[test]
+fn urls_stay_on_the_origin() {
+    for url in [
+        "https://evil.net/x",
+        "https://api.example.com:8443/x",
+        "https://api.example.com@evil.net/x",
+        "https://user@api.example.com/x",
+        "http://api.example.com/x",
+        "ftp://api.example.com/x",
+        "//evil.net/x",
+        "\\\\evil.net/x",
+        "/x#y",
+    ] {
+        let found = messages(&with_resource(&format!("url: {}", json!(url))), None);
+        assert!(found.len() == 1 && found[0].starts_with("spec.resources[a].url must be a path"), "{url}: {found:?}");
+    }
+}
+
+proptest! {
+    /// Whatever stands in url, a plan asks the origin of baseUrl or there is none.
+    #[test]
+    fn no_url_leaves_the_origin(url in "[/a-z:@?.\\\\#\\t ]{1,12}|(https?|HTTPS)://(api\\.example\\.com|evil\\.net)[@:/a-z0-9]{0,8}") {
+        let mut instance = instance(&with_resource("url: /a"));
+        instance.spec.resources[0].url = Some(url);
+        let Ok(plan) = resolve(&instance, None) else { return Ok(()) };
+        let asked = Url::parse(plan.resources[0].request.url.as_str()).unwrap();
+        prop_assert_eq!(asked.origin().ascii_serialization(), "https://api.example.com");
+        prop_assert_eq!(asked.username(), "");
+    }
+}
+
+#[test]
+fn the_instance_overrides_field_by_field() {
+    let plan = plan_with(
+        "
+connector: shop
+parameters: {sub: acme}
+auth: {apiKey: {secretRef: {name: s, key: k}}}
+callback: {url: 'https://h.example/in'}
+resources:
+- name: orders
+  query: {order: desc}
+  order: Descending
+  datesConfiguration: {updatedDateTimezone: America/Denver, updatedDateField: changed}
+",
+        ORDERS,
+    );
+    assert_eq!(plan.resources.len(), 1);
+    let orders = &plan.resources[0];
+    assert_eq!(orders.request.url.as_str(), "https://acme.example.com/v1/orders");
+    let query: Vec<_> = orders.request.query.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(query, [("order", "desc"), ("since", "${since}")]);
+    let headers: Vec<_> = orders.request.headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(headers, [("accept", "application/json"), ("x-version", "3")]);
+    assert_eq!(orders.extract.updated.as_ref().unwrap().path.to_string(), "changed");
+    assert_eq!(orders.extract.created.as_ref().unwrap().path.to_string(), "made");
+    assert_eq!((orders.order, orders.change_by), (Order::Descending, ChangeBy::Updated));
+    assert_eq!(orders.pagination, PaginationPlan::LinkHeader);
+    assert_eq!((orders.interval.as_secs(), orders.start_from), (600, StartFrom::Earliest));
+    let AuthPlan::ApiKeyHeader { name, prefix, secret } = &*orders.auth else { panic!("{:?}", orders.auth) };
+    assert_eq!((name.as_str(), prefix.as_str(), secret.key.as_str()), ("x-token", "Token ", "k"));
+}
+
+#[test]
+fn an_instance_without_resources_polls_all_of_the_connectors() {
+    let spec = "{connector: shop, parameters: {sub: a}, auth: {bearer: {secretRef: {name: s, key: k}}}, callback: {url: 'https://h.example/in'}}";
+    let plan = plan_with(spec, ORDERS);
+    let names: Vec<_> = plan.resources.iter().map(|resource| &*resource.name).collect();
+    assert_eq!(names, ["orders", "contacts"]);
+    assert!(matches!(*plan.resources[0].auth, AuthPlan::Bearer { .. }));
+}
+
+#[test]
+fn the_instances_interval_beats_the_connectors() {
+    for (polling, special, seconds) in [("", "", 600), ("1h", "", 3600), ("1h", "5s", 5), ("", "20s", 20)] {
+        let polling = if polling.is_empty() { String::new() } else { format!("polling: {{interval: {polling}}}, ") };
+        let special = if special.is_empty() { String::new() } else { format!(", interval: {special}") };
+        let spec = format!(
+            "{{connector: shop, parameters: {{sub: a}}, {polling}auth: {{bearer: {{secretRef: {{name: s, key: k}}}}}}, \
+             callback: {{url: 'https://h.example/in'}}, resources: [{{name: orders{special}}}]}}"
+        );
+        assert_eq!(plan_with(&spec, ORDERS).resources[0].interval.as_secs(), seconds, "{polling}{special}");
+    }
+}
+
+const HUB: &str = "{connector: shop, parameters: {sub: a}, auth: {bearer: {secretRef: {name: s, key: k}}}, callback: {url: 'https://h.example/in'}, resources: [{name: NAME, url: URL}]}";
+
+#[test]
+fn a_pasted_hub_path_is_answered_by_the_connectors_resource() {
+    let url = json!("/hubs/ecommerce/orders?where=modified>='${gmtDate:yyyy-MM-dd'T'HH:mm:ss'Z'}'&pageSize=200").to_string();
+    let plan = plan_with(&HUB.replace("NAME", "bestellungen").replace("URL", &url), ORDERS);
+    let resource = &plan.resources[0];
+    assert_eq!((&*resource.name, resource.request.url.as_str()), ("bestellungen", "https://a.example.com/v1/orders"));
+    assert_eq!(resource.extract.id.as_ref().unwrap().to_string(), "order_id");
+
+    let other = HUB.replace("NAME", "orders").replace("URL", "/hubs/ecommerce/discounts");
+    assert_eq!(
+        messages(&other, Some(ORDERS)),
+        [
+            "spec.resources[orders].url is a hub path of Open Connectors for which the connector has no resource; write the provider's own path"
+        ]
+    );
+    let filtered =
+        HUB.replace("NAME", "orders").replace("URL", &json!("/hubs/ecommerce/orders?where=status='open'").to_string());
+    assert_eq!(
+        messages(&filtered, Some(ORDERS)),
+        [
+            "spec.resources[orders].url asks for status='open', which is not translated; write the provider's own parameter in query and leave it out of url"
+        ]
+    );
+}
+
+#[test]
+fn a_pasted_hub_path_without_connector_is_a_path() {
+    let url = json!("/hubs/crm/contacts?where=lastUpdated>'${gmtDate:yyyy-MM-dd'T'HH:mm:ss'Z'}'");
+    let plan = plan(&with_resource(&format!("url: {url}")));
+    assert_eq!(
+        plan.resources[0].request.url.as_str(),
+        "https://api.example.com/v2/hubs/crm/contacts?where=lastUpdated>'${gmtDate:yyyy-MM-dd'T'HH:mm:ss'Z'}'"
+    );
+}
+
+#[test]
+fn every_pagination_is_understood() {
+    let pagination = |text: &str| plan(&with_resource(&format!("url: /a, {text}"))).resources[0].pagination.clone();
+    assert_eq!(pagination("pagination: {none: {}}"), PaginationPlan::None);
+    assert_eq!(
+        pagination("pagination: {nextLink: {header: X-Next}}"),
+        PaginationPlan::NextLink(ValueAt::Header("x-next".parse().unwrap()))
+    );
+    let PaginationPlan::Token { from: ValueAt::Field(field), parameter, place } =
+        pagination("pagination: {token: {field: meta.next, parameter: page_token}}")
+    else {
+        panic!()
+    };
+    assert_eq!((field.to_string().as_str(), parameter.as_str(), place), ("meta.next", "page_token", TokenPlace::Query));
+    assert_eq!(
+        pagination("pagination: {page: {parameter: p, sizeParameter: n}}"),
+        PaginationPlan::Page { parameter: "p".into(), first: 1, size_parameter: Some("n".into()) }
+    );
+}
+
+#[test]
+fn a_body_is_compiled_with_its_holes() {
+    let spec = "
+baseUrl: https://api.example.com
+parameters: {team: blue}
+callback: {url: 'https://h.example/in'}
+resources: [{name: a, url: /search, method: POST, body: {filter: {since: '${since}', team: '{team}'}, limit: 10}}]
+";
+    let body = plan(spec).resources[0].request.body.clone().unwrap();
+    let text = |text: &str| super::super::BodyPlan::Text(super::super::template::Template::parse(text).unwrap());
+    let filter = super::super::BodyPlan::Map(vec![("since".into(), text("${since}")), ("team".into(), text("blue"))]);
+    assert_eq!(
+        body,
+        super::super::BodyPlan::Map(vec![
+            ("filter".into(), filter),
+            ("limit".into(), super::super::BodyPlan::Literal(json!(10)))
+        ])
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let spec = "
+connector: shop
+parameters: {sub: a, sbu: b}
+auth: {oauth2: {secretRef: {name: s}}}
+callback: {url: 'http://h.example/in', auth: {basic: {secretRef: {name: s}}}, maxInFlight: 0, timeout: 1d}
+resources:
+- name: orders
+  idField: a..b
+  changeBy: Created
+  deletes: {snapshot: {}}
+  headers: {Authorization: x}
+  pagination: {token: {field: a, parameter: b, in: Body}}
+  lookback: 1w
+- {name: extra}
+";
+    let found = messages(spec, Some(ORDERS));
+    let begins = [
+        "spec.auth.oauth2 is not supported yet; ",
+        "spec.callback.url must be https; ",
+        "spec.callback.timeout must be a duration such as ",
+        "spec.callback.maxInFlight must be between 1 and 64",
+        "spec.callback.auth is not supported yet; ",
+        "spec.resources[orders].headers.Authorization cannot be set here; ",
+        "spec.resources[orders].idField is not a path ",
+        "spec.resources[orders].deletes.snapshot is not supported yet; ",
+        "spec.resources[orders].pagination.token.in Body needs method POST",
+        "spec.resources[orders].lookback must be a duration ",
+        "spec.resources[extra].url is required: ",
+        "spec.parameters.sbu fills no hole, did you mean sub?",
+    ];
+    assert_eq!(found.len(), begins.len(), "{found:#?}");
+    for (found, begin) in found.iter().zip(begins) {
+        assert!(found.starts_with(begin), "{found}");
+    }
+}
+
+#[test]
+fn single_problems_read_well() {
+    for (spec, under, message) in [
+        (
+            "{connector: shop, callback: {url: 'https://h.example/in'}}",
+            None,
+            "spec.connector names shop, which is neither a Connector in namespace crm nor an entry of the catalogue; correct the name or create the Connector",
+        ),
+        (
+            "{connector: shop, callback: {url: 'https://h.example/in'}}",
+            Some(ORDERS),
+            "spec.parameters.sub is required by the connector: Your subdomain",
+        ),
+        (
+            "{connector: shop, parameters: {sub: a}, callback: {url: 'https://h.example/in'}}",
+            Some(ORDERS),
+            "spec.auth.apiKey.secretRef is required: the connector asks for apiKey; name the Secret that holds it",
+        ),
+        (
+            "{connector: shop, callback: {url: 'https://h.example/in'}}",
+            Some("{baseUrl: 'https://a.example'}"),
+            "spec.resources is empty and the connector brings none; list at least one resource",
+        ),
+        (
+            "{baseUrl: 'https://u:p@a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a}]}",
+            None,
+            "spec.baseUrl carries credentials; they belong in a Secret that spec.auth names",
+        ),
+        (
+            "{baseUrl: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: '/{id}/x'}]}",
+            None,
+            "spec.resources[a].url has the hole {id} that no parameter fills; set spec.parameters.id",
+        ),
+        (
+            "{baseUrl: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a, changeBy: Updated}]}",
+            None,
+            "spec.resources[a].changeBy needs datesConfiguration.updatedDateField",
+        ),
+    ] {
+        assert_eq!(messages(spec, under), [message]);
+    }
+}
+
+/// The numbers are stored in cursors: another one would void them all.
+#[test]
+fn the_meaning_of_a_cursor_is_stable() {
+    let meaning = |members: &str| plan(&with_resource(members)).resources[0].meaning;
+    let first = meaning("url: /a");
+    assert_eq!(first, 15_199_178_735_484_381_644);
+    assert_eq!(first, meaning("url: /b, lookback: 1h, query: {a: b}, datesConfiguration: {createdDateField: c}"));
+    assert_eq!(first, meaning("url: 'https://api.example.com:443/v2/a', idField: '$.id'"));
+    assert_ne!(first, meaning("url: /a, idField: key"));
+}

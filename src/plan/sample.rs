@@ -1,0 +1,67 @@
+//! Plans for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::date_format::DateFormat;
+use super::field_path::FieldPath;
+use super::template::Template;
+use super::{
+    AuthPlan, CallbackPlan, ChangeBy, DateField, DeletedFlag, EventFormat, ExtractPlan, Order, PaginationPlan, PollPlan,
+    RecordsAs, RequestPlan, ResourcePlan, StartFrom,
+};
+
+/// A list of contacts with updated and created dates and tombstones.
+pub fn resource() -> ResourcePlan {
+    let url = "https://api.example.com/v2/contacts?since=${since}";
+    let date = |name: &str| Some(DateField { path: FieldPath::parse(name).unwrap(), format: DateFormat::new(None, None).unwrap() });
+    ResourcePlan {
+        name: "contacts".into(),
+        request: RequestPlan {
+            method: http::Method::GET,
+            origin: url::Url::parse("https://api.example.com").unwrap().origin(),
+            url: Template::parse(url).unwrap(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+        },
+        auth: Arc::new(AuthPlan::None),
+        extract: ExtractPlan {
+            records_path: None,
+            records_as: RecordsAs::List,
+            id: Some(FieldPath::parse("id").unwrap()),
+            updated: date("updated"),
+            created: date("created"),
+            deleted: Some(DeletedFlag { path: FieldPath::parse("deleted").unwrap(), value: "true".into() }),
+        },
+        change_by: ChangeBy::Updated,
+        created_tolerance: Duration::from_secs(10),
+        lookback: Duration::ZERO,
+        order: Order::Unordered,
+        pagination: PaginationPlan::None,
+        page_size: None,
+        interval: Duration::from_secs(60),
+        start_from: StartFrom::Now,
+        meaning: 7,
+    }
+}
+
+/// An instance with one resource.
+pub fn instance(resource: ResourcePlan) -> PollPlan {
+    PollPlan {
+        namespace: "crm".into(),
+        name: "keap".into(),
+        connector: None,
+        tags: Vec::new(),
+        suspended: false,
+        callback: Arc::new(CallbackPlan {
+            url: url::Url::parse("https://hooks.example.org/in").unwrap(),
+            format: EventFormat::CloudEvents,
+            signature: None,
+            headers_secret: None,
+            max_in_flight: 8,
+            timeout: Duration::from_secs(15),
+        }),
+        resources: vec![Arc::new(resource)],
+    }
+}
