@@ -159,19 +159,19 @@ impl std::fmt::Display for ContentClass {
 /// A body that yields no page, as a user sees it: class and byte offset, never content.
 pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> Problem {
     match error {
-        SplitError::Empty => invalid(format!("the answer ({class}) has an empty body; check url, query and auth")),
+        SplitError::Empty => invalid(&format!("the answer ({class}) has an empty body; check url, query and auth")),
         SplitError::Encoding { at } => {
-            invalid(format!("the answer ({class}) is not UTF-8 at byte {at}; check url and headers"))
+            invalid(&format!("the answer ({class}) is not UTF-8 at byte {at}; check url and headers"))
         }
         SplitError::Malformed(error) if class == ContentClass::Html => {
-            invalid(format!("the answer is an HTML page, not JSON (at byte {}); check baseUrl, url and auth", error.at))
+            invalid(&format!("the answer is an HTML page, not JSON (at byte {}); check baseUrl, url and auth", error.at))
         }
-        SplitError::Malformed(error) => invalid(format!(
+        SplitError::Malformed(error) => invalid(&format!(
             "the answer ({class}) is not JSON that can be read: {} at byte {}; check baseUrl and url",
             error.fault, error.at
         )),
         SplitError::Null { at } => {
-            invalid(format!("the answer has null at byte {at} where its records should be; check query, or set recordsPath"))
+            invalid(&format!("the answer has null at byte {at} where its records should be; check query, or set recordsPath"))
         }
         SplitError::BodyTooLarge => too_large("the answer is larger than 32 MiB; ask for fewer records a page"),
         SplitError::RecordTooLarge { at } => too_large(&format!(
@@ -204,7 +204,7 @@ fn listed(arrays: &[String]) -> String {
     if arrays.is_empty() { String::new() } else { format!(" (arrays found: {})", arrays.join(", ")) }
 }
 
-fn invalid(text: String) -> Problem {
+fn invalid(text: &str) -> Problem {
     Problem::transient(Reason::InvalidResponse, format!("resources[].url: {text}"))
 }
 

@@ -87,7 +87,7 @@ impl Provider {
             order: Order::Unordered,
             pagination: PaginationPlan::Detect,
             page_size: None,
-            interval: Duration::from_secs(60),
+            interval: Duration::from_mins(1),
             start_from: StartFrom::Now,
             meaning: 0,
         }
@@ -142,7 +142,7 @@ async fn walks_to_the_end_and_tells_what_it_detected() {
     assert_eq!(pages, [vec![r#"{"id":1}"#.to_owned(), r#"{"id":2}"#.to_owned()], vec![r#"{"id":3}"#.to_owned()]]);
     assert_eq!(walk.detected().unwrap(), r#"nextLink: {field: "['@odata.nextLink']"}"#);
     assert_eq!(walk.server_date(), Some(now()));
-    assert_eq!(walk.patience(), Some(Duration::from_secs(600)));
+    assert_eq!(walk.patience(), Some(Duration::from_mins(10)));
     assert_eq!(walk.validators(), None, "the first page's validators say nothing about the second");
     assert_eq!((walk.pages(), walk.bytes()), (2, 104));
     let targets = provider.targets();
@@ -158,7 +158,7 @@ async fn walks_to_the_end_and_tells_what_it_detected() {
     // The Backoff counts for whoever asks this host with this credential.
     let held = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
     assert_eq!((held.reason, held.reaction), (Reason::RateLimited, Reaction::Throttled));
-    assert!(held.retry_after.unwrap() <= Duration::from_secs(600));
+    assert!(held.retry_after.unwrap() <= Duration::from_mins(10));
     assert_eq!(provider.targets().len(), 2);
 }
 
@@ -278,7 +278,7 @@ async fn a_wait_is_kept_for_the_host_and_credential() {
     for _ in 0..2 {
         let problem = Walk::new(&asker, &resource, &mine, None, now(), None).next_page().await.unwrap_err();
         assert_eq!((problem.reason, problem.reaction), (Reason::RateLimited, Reaction::Throttled));
-        assert!(problem.retry_after.unwrap() <= Duration::from_secs(600));
+        assert!(problem.retry_after.unwrap() <= Duration::from_mins(10));
     }
     assert_eq!(provider.targets().len(), 1, "the second was not sent");
     let others = RequestAuth { fingerprint: 8, ..mine.clone() };
