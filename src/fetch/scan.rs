@@ -1,4 +1,4 @@
-//! One pass over JSON text (RFC 8259) that checks it and keeps nothing: the ground on which [`split`](super::split) stands.
+//! One pass over JSON text (RFC 8259) that checks it and keeps nothing: the ground on which [`split`](mod@super::split) stands.
 
 /// Containers inside containers that are still read.
 pub const MAX_DEPTH: u32 = 64;
