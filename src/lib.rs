@@ -23,7 +23,7 @@ pub mod detect;
 pub mod egress;
 pub mod fetch;
 pub mod state;
-// pub mod poll;
+pub mod poll;
 
 // pub mod local;
 pub mod observe;

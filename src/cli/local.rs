@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EgressArgs;
 use crate::egress::Egress;
+use crate::egress::hosts::HostBudget;
 use crate::fetch::walk::Asker;
 use crate::local::definitions::Definitions;
 use crate::local::reload::{self, SharedSecrets};
@@ -76,13 +77,13 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Metrics::new();
     let core = Core {
-        asker: Asker::new(egress.clone()),
+        asker: Asker { egress: egress.clone(), hosts: HostBudget::default() },
         egress,
         secrets: Arc::clone(&secrets) as _,
         store,
-        metrics: Arc::clone(&metrics),
+        metrics: metrics.clone(),
     };
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;

@@ -13,7 +13,9 @@ use crate::detect::judge::{self, Judge, Mode, Verdict};
 use crate::detect::known::KnownSet;
 use crate::detect::record::Reader;
 use crate::egress::Egress;
+use crate::egress::hosts::HostBudget;
 use crate::fetch::json::scalar_text;
+use crate::fetch::request::masked;
 use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
 use crate::plan::{DateField, PollPlan, ResourcePlan};
@@ -55,7 +57,7 @@ pub async fn run(args: TryArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let asker = Asker::new(egress);
+    let asker = Asker { egress, hosts: HostBudget::default() };
     let mut failed = false;
     for ((namespace, name), problems) in &definitions.refused {
         failed = true;
@@ -116,8 +118,10 @@ async fn ask(
 ) -> Result<Seen, Problem> {
     let mut walk = Walk::new(asker, resource, auth, since, Utc::now(), None);
     if show {
-        for line in walk.describe_first_request()?.lines() {
-            println!("  {line}");
+        if let Some(request) = walk.next_request()? {
+            for line in masked(&request, auth).lines() {
+                println!("  {line}");
+            }
         }
     }
     let reader = Reader::new(&resource.extract);
@@ -134,14 +138,12 @@ async fn ask(
             }
         };
         pages += 1;
-        for span in page.records() {
-            let json = page.text(*span);
-            let key = page.key(*span);
-            match reader.read(json, key.as_deref()) {
+        for record in page.records() {
+            match reader.read(record.json, record.key) {
                 Err(_) => missing_ids += 1,
                 Ok(sighting) => {
                     if shown.len() < SHOWN {
-                        shown.push(describe_record(resource, json, &sighting.id));
+                        shown.push(describe_record(resource, record.json, &sighting.id));
                     }
                     changes += u64::from(matches!(judge.judge(&sighting, &known), Verdict::Change(_)));
                 }
@@ -174,7 +176,7 @@ async fn ask(
 /// A filter that a server does not understand often answers 200 with no rows, or with all of them: a past date must show rows,
 /// a future one none.
 async fn prove_filter(asker: &Asker, resource: &ResourcePlan, auth: &RequestAuth, all: u64) -> Result<(), Problem> {
-    if !crate::fetch::request::uses_since(&resource.request) {
+    if !resource.request.uses_since() {
         return Ok(());
     }
     let now = Utc::now();

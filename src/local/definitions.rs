@@ -65,11 +65,11 @@ impl Definitions {
                     continue;
                 }
             };
-            let (manifests, refusals) = manifest::read(&file.display().to_string(), &text);
-            errors.extend(refusals.iter().map(ToString::to_string));
-            for (at, manifest) in manifests {
+            let declared = manifest::read(&file.display().to_string(), &text);
+            errors.extend(declared.errors.iter().map(ToString::to_string));
+            for (place, manifest) in declared.manifests {
                 if let Err(twice) = found.add(manifest) {
-                    errors.push(format!("{at}: {twice} is declared twice; remove one of them"));
+                    errors.push(format!("{place}: {twice} is declared twice; remove one of them"));
                 }
             }
         }
@@ -89,21 +89,14 @@ struct Found {
 
 impl Found {
     fn add(&mut self, manifest: Manifest) -> Result<(), String> {
-        let (kind, key, new) = match manifest {
-            Manifest::ConnectorInstance(instance) => {
-                let key = key_of(&instance.metadata);
-                ("ConnectorInstance", key.clone(), self.instances.insert(key, *instance).is_none())
-            }
-            Manifest::Connector(connector) => {
-                let key = key_of(&connector.metadata);
-                ("Connector", key.clone(), self.connectors.insert(key, connector.spec).is_none())
-            }
-            Manifest::Secret { namespace, name, data } => {
-                let key = (namespace, name);
-                ("Secret", key.clone(), self.secrets.insert(key, Secret { data }).is_none())
-            }
+        let (kind, key) = (manifest.kind(), { let (namespace, name) = manifest.key(); (namespace.to_owned(), name.to_owned()) });
+        let shown = format!("{kind} {}/{}", key.0, key.1);
+        let new = match manifest {
+            Manifest::ConnectorInstance(instance) => self.instances.insert(key, *instance).is_none(),
+            Manifest::Connector(connector) => self.connectors.insert(key, connector.spec).is_none(),
+            Manifest::Secret(secret) => self.secrets.insert(key, Secret { data: secret.data }).is_none(),
         };
-        if new { Ok(()) } else { Err(format!("{kind} {}/{}", key.0, key.1)) }
+        if new { Ok(()) } else { Err(shown) }
     }
 
     fn plan(self) -> Definitions {
@@ -127,10 +120,6 @@ impl Found {
         }
         definitions
     }
-}
-
-fn key_of(metadata: &kube::core::ObjectMeta) -> Key {
-    (metadata.namespace.clone().unwrap_or_else(|| "default".into()), metadata.name.clone().unwrap_or_default())
 }
 
 /// The manifest files under `paths`, in the order given, folders in the order of their names. A file named outright is read

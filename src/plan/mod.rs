@@ -97,6 +97,27 @@ pub struct RequestPlan {
     pub body: Option<BodyPlan>,
 }
 
+impl RequestPlan {
+    /// Does the request ask only for what changed since the cursor?
+    pub fn uses_since(&self) -> bool {
+        let values = self.query.iter().map(|(_, value)| value).chain(self.headers.iter().map(|(_, value)| value));
+        self.url.uses_since()
+            || values.into_iter().any(Template::uses_since)
+            || self.body.as_ref().is_some_and(BodyPlan::uses_since)
+    }
+}
+
+impl BodyPlan {
+    fn uses_since(&self) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Text(text) => text.uses_since(),
+            Self::List(items) => items.iter().any(Self::uses_since),
+            Self::Map(members) => members.iter().any(|(_, value)| value.uses_since()),
+        }
+    }
+}
+
 /// A JSON body whose strings are templates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BodyPlan {

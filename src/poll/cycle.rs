@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
 
 use super::dispatch::{Dispatched, Dispatcher, Sums};
 use super::engine::Core;
@@ -12,7 +13,7 @@ use super::settle::Change;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::deliver::callback::Admission;
-use crate::deliver::event::{Data, Event, EventId, VersionToken};
+use crate::deliver::event::{Event, EventId, VersionToken};
 use crate::deliver::sender::PreparedCallback;
 use crate::detect::judge::{self, Judge, Mode, Undelivered, Verdict};
 use crate::detect::known::MAX_KNOWN;
@@ -305,7 +306,7 @@ impl<'a> Poll<'a> {
             };
             walked.pages += 1;
             self.provider_start = self.provider_start.or(walk.server_date());
-            if reversed && gathered.iter().map(|page| page.body.len()).sum::<usize>() + page.body.len() <= MAX_REVERSED {
+            if reversed && gathered.iter().map(Page::body_len).sum::<usize>() + page.body_len() <= MAX_REVERSED {
                 gathered.push(page);
                 continue;
             }
@@ -378,6 +379,8 @@ impl<'a> Poll<'a> {
                 dispatcher.sums.dirty = true;
                 continue;
             };
+            // The page was checked to be JSON, so each of its records is.
+            let Ok(data) = RawValue::from_string(record.json.to_owned()) else { continue };
             let known = self.judge.known(&sighting);
             let version = VersionToken { updated_text: sighting.updated_text.as_deref(), content: sighting.content };
             let change = Change {
@@ -391,7 +394,7 @@ impl<'a> Poll<'a> {
                     object_id: sighting.id.clone().into_owned(),
                     version_date: sighting.version_date,
                     detected_at: self.polled_at,
-                    data: raw,
+                    data,
                 },
             };
             match by_object.get(&change.object) {

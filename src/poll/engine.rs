@@ -17,11 +17,11 @@ use super::cycle::{self, Facts, Job, Outcome, Report};
 use super::instance::Instance;
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::auth::Secrets;
 use crate::egress::Egress;
 use crate::fetch::walk::{Asker, Validators};
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Metrics, PollOutcome};
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::adopt::adopt;
 use crate::state::{InstanceState, StateStore};
@@ -42,7 +42,7 @@ pub struct Core {
     /// Where state is kept.
     pub store: Arc<dyn StateStore>,
     /// Counters.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
 }
 
 /// A change of what is declared.
@@ -280,7 +280,8 @@ impl Engine {
         for (resource, reason) in &adopted.resets {
             tracing::warn!(instance = %plan.name, resource, reason, "cursor reset: spec.polling.startFrom decides what is sent");
         }
-        if adopted.changed
+        let unsaved = old.as_ref().is_some_and(|old| old.is_unsaved());
+        if (adopted.changed || unsaved)
             && let Err(problem) = self.core.store.save(&plan.namespace, &plan.name, &state)
         {
             // A uid that is not kept would make other event ids after a restart.
@@ -399,7 +400,7 @@ impl Engine {
                 facts: Facts::default(),
                 wake: None,
             });
-            core.metrics.note_job(&report, started.elapsed());
+            count(&core.metrics, &report, started.elapsed());
             Done { key: due.key, lane: due.lane, epoch: due.epoch, report, validators }
         });
     }
@@ -469,6 +470,20 @@ fn next_tick(lane: &Lane, report: &Report, now: DateTime<Utc>) -> Option<DateTim
         Outcome::CallbackGone => None,
         Outcome::Failed(problem) => Some(schedule::after_failure(problem, lane.health.failures, interval, now)),
     }
+}
+
+fn count(metrics: &Metrics, report: &Report, took: Duration) {
+    let outcome = match &report.outcome {
+        Outcome::Polled if report.facts.sums.accepted > 0 => PollOutcome::Changed,
+        Outcome::Polled => PollOutcome::Unchanged,
+        Outcome::Failed(problem) => match problem.reaction {
+            Reaction::Human => PollOutcome::Blocked,
+            Reaction::Throttled => PollOutcome::Throttled,
+            Reaction::Transient => PollOutcome::Failed,
+        },
+        Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
+    };
+    metrics.poll(outcome, took, report.facts.records);
 }
 
 fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {

@@ -128,6 +128,7 @@ pub fn settle_entry(state: &mut InstanceState, mut entry: Entry, verdict: Verdic
 }
 
 /// Tries of one event, this one included.
+#[derive(Clone, Copy)]
 struct Tries {
     attempts: u32,
     refusals: u32,
@@ -165,8 +166,8 @@ fn failure_of(verdict: Verdict) -> Option<Failure> {
 
 fn note_failing(own: &mut ResourceState, object: u64, tries: Tries, next_try: DateTime<Utc>) {
     let failing = Failing { object, attempts: tries.attempts, refusals: tries.refusals, next_try };
-    match own.failing.iter_mut().find(|f| f.object == object) {
-        Some(known) => *known = failing,
+    match own.failing.iter().position(|f| f.object == object) {
+        Some(index) => own.failing[index] = failing,
         None if own.failing.len() < MAX_FAILING => own.failing.push(failing),
         None => {}
     }
