@@ -18,10 +18,10 @@ pub mod api;
 pub mod plan;
 
 pub mod auth;
-pub mod deliver;
-pub mod detect;
 pub mod egress;
 pub mod fetch;
+pub mod detect;
+pub mod deliver;
 pub mod state;
 pub mod poll;
 

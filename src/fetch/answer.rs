@@ -54,8 +54,8 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Res
         503 if wait.is_some() => Err(rate_limited(code, wait)),
         400 => Err(Problem::human(
             Reason::UnexpectedStatus,
-            "resources[].query: the provider answered 400 Bad Request; check url, query, body and the date format of ${since} against \
-             its documentation",
+            "resources[].query: the provider answered 400 Bad Request; check url, query, body and the date format of \
+             ${since} against its documentation",
         )),
         408 | 425 => Err(Problem::transient(
             Reason::UnexpectedStatus,
@@ -78,7 +78,8 @@ fn rate_limited(code: u16, wait: Option<Duration>) -> Problem {
     Problem::throttled(
         Reason::RateLimited,
         format!(
-            "polling.interval: the provider answered {code} to slow down; it is asked again later, and if this stays, poll less often"
+            "polling.interval: the provider answered {code} to slow down; it is asked again later, and if this stays, poll \
+             less often"
         ),
         wait,
     )
@@ -312,13 +313,13 @@ mod tests {
         );
         assert_eq!(
             unreadable(&malformed, ContentClass::Json, RecordsAs::List).message,
-            "resources[].url: the answer (declared as JSON) is not JSON that can be read: it has a character out of place at byte 0; \
-             check baseUrl and url"
+            "resources[].url: the answer (declared as JSON) is not JSON that can be read: it has a character out of place \
+             at byte 0; check baseUrl and url"
         );
         assert_eq!(
             told(SplitError::Undecided { arrays: vec!["data".into(), "r.docs".into()] }),
-            "RecordsNotFound: resources[].recordsPath: the answer does not say which array has the records (arrays found: data, \
-             r.docs); set recordsPath to one"
+            "RecordsNotFound: resources[].recordsPath: the answer does not say which array has the records (arrays found: \
+             data, r.docs); set recordsPath to one"
         );
         assert!(told(SplitError::Undecided { arrays: vec![] }).contains("has no array"));
         assert!(told(SplitError::Missing { root: Kind::Array, arrays: vec![] }).ends_with("remove recordsPath"));

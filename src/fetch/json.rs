@@ -53,7 +53,8 @@ pub fn element(json: &str, index: usize) -> Option<&str> {
     de.deserialize_seq(Element(index)).ok()?.map(RawValue::get)
 }
 
-/// A scalar as the text that was sent: strings unescaped, numbers and booleans digit by digit. `None` for null, arrays and objects.
+/// A scalar as the text that was sent: strings unescaped, numbers and booleans digit by digit. `None` for null, arrays and
+/// objects.
 pub fn scalar_text(json: &str) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {
         b'"' => {

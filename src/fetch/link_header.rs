@@ -105,7 +105,10 @@ mod tests {
         }
 
         #[test]
-        fn finds_next_among_any_others(before in prop::collection::vec("[a-z/?=&,;]{0,8}", 0..4), target in "[a-z/?=&,;%]{1,12}") {
+        fn finds_next_among_any_others(
+            before in prop::collection::vec("[a-z/?=&,;]{0,8}", 0..4),
+            target in "[a-z/?=&,;%]{1,12}",
+        ) {
             let mut links: Vec<_> = before.iter().map(|t| format!("<{t}>; title=\"{t}\"; rel=\"last\"")).collect();
             links.push(format!("<{target}>; rel=\"next\""));
             let value = links.join(", ");

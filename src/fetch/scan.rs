@@ -251,7 +251,8 @@ fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
     for chunk in bytes.as_chunks::<8>().0 {
         let word = u64::from_le_bytes(*chunk);
-        // A byte's high bit is set in `x - ONES & !x & HIGH` if the byte is zero; borrows only disturb bytes above the first hit.
+        // A byte's high bit is set in `x - ONES & !x & HIGH` if the byte is zero; borrows only disturb bytes above the first
+        // hit.
         let quote = word ^ (ONES * u64::from(b'"'));
         let slash = word ^ (ONES * u64::from(b'\\'));
         let hits = (quote.wrapping_sub(ONES) & !quote)

@@ -84,8 +84,8 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Begins a walk. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an earlier
-    /// walk, used if the first request is the same again.
+    /// Begins a walk. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an
+    /// earlier walk, used if the first request is the same again.
     pub fn new(
         asker: &'a Asker,
         resource: &'a ResourcePlan,
