@@ -84,7 +84,9 @@ pub struct Verdict {
 impl Verdict {
     /// Nothing lost, invented, out of order or wrongly named; duplicates are another matter.
     pub fn is_sound(&self) -> bool {
-        [&self.missing, &self.conflicts, &self.wrong_kinds, &self.order_breaks, &self.invented].iter().all(|list| list.is_empty())
+        [&self.missing, &self.conflicts, &self.wrong_kinds, &self.order_breaks, &self.invented]
+            .iter()
+            .all(|list| list.is_empty())
     }
 
     pub fn is_perfect(&self) -> bool {
@@ -102,7 +104,12 @@ impl fmt::Display for Verdict {
             ("order breaks", &self.order_breaks),
             ("invented", &self.invented),
         ] {
-            writeln!(f, "{} {name}{}", list.len(), list.iter().take(5).map(|line| format!("\n    {line}")).collect::<String>())?;
+            writeln!(
+                f,
+                "{} {name}{}",
+                list.len(),
+                list.iter().take(5).map(|line| format!("\n    {line}")).collect::<String>()
+            )?;
         }
         Ok(())
     }
@@ -175,7 +182,9 @@ pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> O
             && !last.baseline
             && !seen.contains(&(object.as_str(), last.version))
         {
-            verdict.missing.push(format!("{object} {}", if last.deleted { "deleted".to_owned() } else { last.version.to_string() }));
+            verdict
+                .missing
+                .push(format!("{object} {}", if last.deleted { "deleted".to_owned() } else { last.version.to_string() }));
         }
     }
     verdict
