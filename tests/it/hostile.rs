@@ -144,9 +144,9 @@ fn oversized_answers_cost_bounded_memory() {
         case("endless-body", "ResponseTooLarge", |_| faults::endless()),
         case("large-record", "ResponseTooLarge", |_| faults::large_record(2 * 1024 * 1024)),
         case("deep-record", "InvalidResponse", |_| faults::deep(100_000)),
-        case("large-headers", "ResponseTooLarge", |_| (0..40).fold(Answer::json("{}"), |answer, n| {
-            answer.header(&format!("X-Filler-{n}"), "x".repeat(2_000))
-        })),
+        case("large-headers", "ResponseTooLarge", |_| {
+            (0..40).fold(Answer::json("{}"), |answer, n| answer.header(&format!("X-Filler-{n}"), "x".repeat(2_000)))
+        }),
     ]);
     drop(pollinator);
 }
@@ -176,7 +176,9 @@ fn walks_that_lead_nowhere_are_stopped() {
         case("redirects-to-metadata", "RedirectRefused", |_| {
             Answer::status(307).header("Location", "http://169.254.169.254/latest/meta-data/")
         }),
-        case("redirects-for-ever", "RedirectRefused", |ask| Answer::status(302).header("Location", format!("{}&again=1", ask.target))),
+        case("redirects-for-ever", "RedirectRefused", |ask| {
+            Answer::status(302).header("Location", format!("{}&again=1", ask.target))
+        }),
     ]);
     drop(pollinator);
     assert_eq!(elsewhere.connections(), 0, "credentials and cursors stay with the origin");
@@ -212,7 +214,8 @@ fn denied_addresses_are_never_connected_to() {
     for (name, _) in &addresses {
         pollinator.wait_reason(name, "EgressDenied");
     }
-    pollinator.wait_for("callback", "the callback counts as down", |row| row.tells("CallbackDown") || row.tells("EgressDenied"));
+    pollinator
+        .wait_for("callback", "the callback counts as down", |row| row.tells("CallbackDown") || row.tells("EgressDenied"));
     assert_eq!(trap.connections(), 0);
 }
 

@@ -4,12 +4,12 @@ use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::rig;
 use crate::rig::manifest::Instance;
 use crate::rig::pollinator::Site;
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
 use crate::rig::traffic::{Dice, Traffic};
-use crate::rig;
 
 /// Lanes run side by side, each with its own provider, receiver and process.
 const LANES: u64 = 4;

@@ -36,7 +36,9 @@ fn accepted(receiver: &Receiver, instance: &str, count: usize, pollinator: &Poll
         let accepted: Vec<_> = posts.iter().filter(|post| post.accepted()).map(|post| Post::clone(post)).collect();
         (accepted.len() >= count).then_some(accepted)
     };
-    receiver.try_wait(instance, PATIENCE, enough).unwrap_or_else(|| panic!("{instance}: too few\n{}", pollinator.report(instance)))
+    receiver
+        .try_wait(instance, PATIENCE, enough)
+        .unwrap_or_else(|| panic!("{instance}: too few\n{}", pollinator.report(instance)))
 }
 
 #[test]
@@ -49,7 +51,8 @@ fn the_official_library_verifies_every_request_while_the_secret_rotates() {
         instance("elements").callback(&format!("format: OpenConnectors\n{SIGNED}")).yaml(),
         instance("unsigned").yaml(),
     ]);
-    let rotate = |entries: &[(&str, &str)]| manifest::write(&site.manifests(), "signing.yaml", &[manifest::secret("signing", entries)]);
+    let rotate =
+        |entries: &[(&str, &str)]| manifest::write(&site.manifests(), "signing.yaml", &[manifest::secret("signing", entries)]);
     rotate(&[("signing-key", old)]);
     let pollinator = site.start();
     for name in ["events", "elements", "unsigned"] {
@@ -102,7 +105,8 @@ fn the_official_library_verifies_every_request_while_the_secret_rotates() {
 
 #[test]
 fn the_official_library_parses_every_event() {
-    let provider = Provider::start().extra(",\"big\":9007199254740993,\"exact\":1.10,\"text\":\"Zoë \\u20ac\",\"nothing\":null");
+    let provider =
+        Provider::start().extra(",\"big\":9007199254740993,\"exact\":1.10,\"text\":\"Zoë \\u20ac\",\"nothing\":null");
     let receiver = Receiver::start();
     let site = Site::new(&[Instance::new("parsed", &provider.url(), &receiver.url("parsed"))
         .basic_auth()
@@ -379,7 +383,8 @@ fn a_poisonous_object_is_set_aside_then_parked_while_the_rest_flows() {
     pollinator.wait_for("poison", "the rest flows", |row| row.delivered == flowing + 1 && row.parked == 1);
     assert_eq!(tries(&receiver, "poison", "bad"), 5);
     receiver.answer(|_| Answer::status(204));
-    let asked_for = instance().yaml().replace("namespace: it}", "namespace: it, annotations: {pollinator.dev/redeliver: records}}");
+    let asked_for =
+        instance().yaml().replace("namespace: it}", "namespace: it, annotations: {pollinator.dev/redeliver: records}}");
     manifest::write(&site.manifests(), "instances.yaml", &[asked_for]);
     pollinator.wait_for("poison", "redelivered", |row| row.parked == 0 && row.delivered == flowing + 2);
     let verdict = rig::settle(&receiver, "poison", &provider.truth(), provider::version);
@@ -408,7 +413,11 @@ fn a_newer_version_takes_the_place_of_the_one_set_aside() {
     provider.update("bad");
     pollinator.wait_for("newer", "the newer one was delivered", |row| row.set_aside == 0 && row.delivered == 1);
     let delivered = receiver.delivered("newer");
-    assert_eq!(delivered.iter().map(|event| provider::version(&event.data)).collect::<Vec<_>>(), [Some(2)], "latest state wins");
+    assert_eq!(
+        delivered.iter().map(|event| provider::version(&event.data)).collect::<Vec<_>>(),
+        [Some(2)],
+        "latest state wins"
+    );
 }
 
 #[test]

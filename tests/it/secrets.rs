@@ -44,7 +44,9 @@ fn peers_that_send_secrets_back_do_not_get_them_logged() {
     // nobody listens there: errors of the HTTP client like to name the URL
     let nobody = Server::start(|_| Answer::status(204)).url();
     let refused = Instance::new("nobody", &nobody, &receiver.url("nobody"));
-    documents.push(Instance { auth: "apiKey: {in: Query, name: key, secretRef: {name: token, key: token}}".into(), ..refused }.yaml());
+    documents.push(
+        Instance { auth: "apiKey: {in: Query, name: key, secretRef: {name: token, key: token}}".into(), ..refused }.yaml(),
+    );
     let extra = "signature: {secretRef: {name: signing, key: signing-key}}\nheadersSecretRef: {name: extra}";
     documents.push(Instance::new("callback", &provider.url(), &receiver.url("callback")).basic_auth().callback(extra).yaml());
     let site = Site::new(&documents);
@@ -63,7 +65,9 @@ fn peers_that_send_secrets_back_do_not_get_them_logged() {
         let mut pollinator = site.spawn(command);
         pollinator.wait_for("callback", "the first poll", |row| row.ready != "Unknown");
         provider.create_all((0..8).map(|n| format!("{format}-{n}")));
-        for (status, reason) in [(302, "RedirectRefused"), (401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound"), (500, "ProviderError")] {
+        for (status, reason) in
+            [(302, "RedirectRefused"), (401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound"), (500, "ProviderError")]
+        {
             for kind in ["basic", "bearer", "header", "query"] {
                 pollinator.wait_reason(&format!("{kind}-{status}"), reason);
             }
@@ -93,7 +97,11 @@ fn secrets_that_cannot_be_used_are_named_not_shown() {
     ]);
     let bad_key = format!("whsec_!!{TOKEN}!!");
     let line_break = format!("{TOKEN}\n{HEADER}");
-    manifest::write(&site.manifests(), "odd.yaml", &[manifest::secret("odd", &[("line-break", &line_break), ("bad-key", &bad_key)])]);
+    manifest::write(
+        &site.manifests(),
+        "odd.yaml",
+        &[manifest::secret("odd", &[("line-break", &line_break), ("bad-key", &bad_key)])],
+    );
     let pollinator = site.start();
     for (name, reason, told) in [
         ("line-break", "SecretInvalid", "odd"),

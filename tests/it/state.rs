@@ -140,7 +140,10 @@ fn a_state_file_cut_in_half_is_refused_with_the_way_out() {
     let asked = scene.provider.asked();
     let mut pollinator = scene.site.start();
     let message = pollinator.wait_reason("kept", "StateUnavailable");
-    assert!(message.contains("it.kept.json") && message.contains("put back a copy") && message.contains("startFrom"), "{message}");
+    assert!(
+        message.contains("it.kept.json") && message.contains("put back a copy") && message.contains("startFrom"),
+        "{message}"
+    );
     pollinator.wait_ready("beside");
     assert_eq!(scene.provider.asked(), asked, "damaged state is never taken for a fresh start");
     assert_eq!(fs::read(scene.state_file()).unwrap(), whole[..whole.len() / 2], "what is left is kept for the person");
@@ -174,7 +177,12 @@ fn once_polls_once_and_says_how_it_went() {
     let scene = Scene::new();
     let once = |scene: &Scene| {
         let mut command = binary();
-        command.arg("local").arg(scene.site.manifests()).arg("--state").arg(scene.site.state()).args(["--once", "--output", "json"]);
+        command
+            .arg("local")
+            .arg(scene.site.manifests())
+            .arg("--state")
+            .arg(scene.site.state())
+            .args(["--once", "--output", "json"]);
         scene.site.spawn(command)
     };
     assert_eq!(once(&scene).wait().code(), Some(0));

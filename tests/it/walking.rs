@@ -86,7 +86,8 @@ fn nothing_is_lost_while_unordered_pages_shift() {
 
 #[test]
 fn a_list_that_breaks_its_declared_order_loses_nothing() {
-    let scene = Scene::start(Provider::start().page_size(20).listing(Listing::Descending), |i| i.and_resource("order: Ascending"));
+    let scene =
+        Scene::start(Provider::start().page_size(20).listing(Listing::Descending), |i| i.and_resource("order: Ascending"));
     for (n, id) in (0..).zip(ids("r", 100)) {
         scene.provider.create_dated(&id, TimeDelta::milliseconds(n));
     }

@@ -104,7 +104,12 @@ impl fmt::Display for Verdict {
             ("order breaks", &self.order_breaks),
             ("invented", &self.invented),
         ] {
-            writeln!(f, "{} {name}{}", list.len(), list.iter().take(5).map(|line| format!("\n    {line}")).collect::<String>())?;
+            writeln!(
+                f,
+                "{} {name}{}",
+                list.len(),
+                list.iter().take(5).map(|line| format!("\n    {line}")).collect::<String>()
+            )?;
         }
         Ok(())
     }
@@ -169,7 +174,9 @@ pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> O
             && !last.baseline
             && !seen.contains(&(object.as_str(), last.version))
         {
-            verdict.missing.push(format!("{object} {}", if last.deleted { "deleted".to_owned() } else { last.version.to_string() }));
+            verdict
+                .missing
+                .push(format!("{object} {}", if last.deleted { "deleted".to_owned() } else { last.version.to_string() }));
         }
     }
     verdict

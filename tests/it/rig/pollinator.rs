@@ -59,7 +59,9 @@ impl Row {
     pub fn told(&self, reason: &str) -> Option<String> {
         let conditions = self.conditions.iter().chain(self.resources.iter().flat_map(|resource| &resource.conditions));
         let own = (self.reason == reason).then(|| self.message.clone());
-        own.or_else(|| conditions.filter(|condition| condition.reason == reason).map(|condition| condition.message.clone()).next())
+        own.or_else(|| {
+            conditions.filter(|condition| condition.reason == reason).map(|condition| condition.message.clone()).next()
+        })
     }
 }
 
@@ -72,7 +74,8 @@ pub struct Site {
 impl Site {
     /// Writes the documents, and the Secret for the doubles' basic authentication.
     pub fn new(documents: &[String]) -> Self {
-        let folder = tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
         let site = Self { folder, runs: AtomicUsize::new(0) };
         manifest::write(&site.manifests(), "instances.yaml", documents);
         manifest::write(&site.manifests(), "login.yaml", &[manifest::login()]);

@@ -293,21 +293,29 @@ impl Store {
         let (mut since, mut offset) = (None, 0);
         for (name, value) in ask.query() {
             match name.as_str() {
-                "since" if since.is_none() => since = Some(NaiveDateTime::parse_from_str(&value, FORMAT).map_err(|_| 400_u16)?.and_utc()),
+                "since" if since.is_none() => {
+                    since = Some(NaiveDateTime::parse_from_str(&value, FORMAT).map_err(|_| 400_u16)?.and_utc())
+                }
                 "offset" => offset = value.parse().map_err(|_| 400_u16)?,
                 _ => return Err(400),
             }
         }
-        let mut rows: Vec<_> = self.records.iter().filter(|(_, record)| !record.hidden && since.is_none_or(|since| record.modified >= since)).collect();
+        let mut rows: Vec<_> = self
+            .records
+            .iter()
+            .filter(|(_, record)| !record.hidden && since.is_none_or(|since| record.modified >= since))
+            .collect();
         match self.listing {
             Listing::Ascending => rows.sort_by_key(|(_, record)| record.modified),
             Listing::Descending => rows.sort_by_key(|(_, record)| std::cmp::Reverse(record.modified)),
             Listing::ById => {}
         }
         let total = rows.len();
-        let page: Vec<_> = rows.into_iter().skip(offset).take(self.page_size).map(|(id, record)| row(id, record, &self.extra)).collect();
+        let page: Vec<_> =
+            rows.into_iter().skip(offset).take(self.page_size).map(|(id, record)| row(id, record, &self.extra)).collect();
         let next = (offset + page.len() < total && !page.is_empty()).then(|| {
-            let since = since.map_or(String::new(), |since| format!("since={}&", since.format(FORMAT).to_string().replace(':', "%3A")));
+            let since =
+                since.map_or(String::new(), |since| format!("since={}&", since.format(FORMAT).to_string().replace(':', "%3A")));
             format!("/records?{since}offset={}", offset + page.len())
         });
         let next = next.map_or("null".to_owned(), |next| format!("\"{next}\""));

@@ -130,8 +130,12 @@ impl Records for &RealServer {
     fn create(&mut self, id: &str, version: i64) {
         let list = self.list();
         match self.kind {
-            Kind::Cap => client::must("POST", &list, Some(format!("{{\"ID\":\"{id}\",\"title\":\"Visit\",\"seats\":{version}}}"))),
-            Kind::Kinto => client::must("PUT", &format!("{list}/{id}"), Some(format!("{{\"data\":{{\"version\":{version}}}}}"))),
+            Kind::Cap => {
+                client::must("POST", &list, Some(format!("{{\"ID\":\"{id}\",\"title\":\"Visit\",\"seats\":{version}}}")))
+            }
+            Kind::Kinto => {
+                client::must("PUT", &format!("{list}/{id}"), Some(format!("{{\"data\":{{\"version\":{version}}}}}")))
+            }
         };
     }
 
@@ -177,7 +181,8 @@ pagination: {nextLink: {header: Next-Page}}
 
 /// Whether a test that cannot run is a failure.
 fn is_required() -> bool {
-    env::var("POLLINATOR_REQUIRE_CONTROL_PLANE").is_ok_and(|value| value == "1") || env::var("CI").is_ok_and(|value| value == "true")
+    env::var("POLLINATOR_REQUIRE_CONTROL_PLANE").is_ok_and(|value| value == "1")
+        || env::var("CI").is_ok_and(|value| value == "true")
 }
 
 /// Under a lock, so that two test processes do not install at once.
