@@ -117,11 +117,9 @@ async fn ask(
     show: bool,
 ) -> Result<Seen, Problem> {
     let mut walk = Walk::new(asker, resource, auth, since, Utc::now(), None);
-    if show {
-        if let Some(request) = walk.next_request()? {
-            for line in masked(&request, auth).lines() {
-                println!("  {line}");
-            }
+    if show && let Some(request) = walk.next_request()? {
+        for line in masked(&request, auth).lines() {
+            println!("  {line}");
         }
     }
     let reader = Reader::new(&resource.extract);
@@ -187,7 +185,9 @@ async fn prove_filter(asker: &Asker, resource: &ResourcePlan, auth: &RequestAuth
         (0, _) if all > 0 => "does NOT work: a date in the past shows no record; check the date format of the filter",
         (0, _) => "cannot be proven: there is no record",
         (_, 0) => "works: a date in the past shows records, one in the future none",
-        _ => "is ignored by the provider: a date in the future still shows records; polling works, but reads everything each time",
+        _ => {
+            "is ignored by the provider: a date in the future still shows records; polling works, but reads everything each time"
+        }
     };
     println!("  filter:       ${{since}} {verdict}");
     Ok(())

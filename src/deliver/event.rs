@@ -133,8 +133,14 @@ mod tests {
     #[test]
     fn ids_are_the_same_for_ever() {
         let id = |object, kind, updated, content| {
-            EventId::new("9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10", "contacts", object, kind, &VersionToken { updated_text: updated, content })
-                .to_string()
+            EventId::new(
+                "9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
+                "contacts",
+                object,
+                kind,
+                &VersionToken { updated_text: updated, content },
+            )
+            .to_string()
         };
         insta::assert_snapshot!(
             [

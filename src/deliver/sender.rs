@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::Utc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
@@ -70,7 +69,10 @@ impl PreparedCallback {
         };
         let sent = egress.send(self.request(payload)).await;
         let outcome = match &sent {
-            Ok(response) => Outcome::Answered { status: response.status, retry_after: crate::egress::retry_after::retry_after(&response.headers, Utc::now()) },
+            Ok(response) => Outcome::Answered {
+                status: response.status,
+                retry_after: crate::egress::retry_after::retry_after(&response.headers, Utc::now()),
+            },
             Err(_) => Outcome::NoAnswer,
         };
         let verdict = schedule::classify(outcome);
@@ -94,7 +96,7 @@ impl PreparedCallback {
             method: Method::POST,
             url: self.plan.url.clone(),
             headers,
-            body: Some(Bytes::from(payload.body)),
+            body: Some(payload.body),
             redirects: Redirects::Never,
             limits: Limits {
                 body: MAX_ANSWER,

@@ -4,8 +4,6 @@
 
 mod authentication;
 pub mod date_format;
-#[cfg(test)]
-pub(crate) mod sample;
 mod extract;
 pub mod field_path;
 mod holes;
@@ -14,6 +12,8 @@ mod overlay;
 pub mod print;
 mod request;
 pub mod resolve;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod template;
 
 pub use print::print;
@@ -313,7 +313,7 @@ pub struct SecretKey {
 /// Where and how events are delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallbackPlan {
-    /// Where events are POSTed.
+    /// Where events are `POSTed`.
     pub url: Url,
     /// Shape of the body.
     pub format: EventFormat,

@@ -16,7 +16,7 @@ use crate::deliver::callback::Admission;
 use crate::deliver::event::{Event, EventId, VersionToken};
 use crate::deliver::sender::PreparedCallback;
 use crate::detect::judge::{self, Judge, Mode, Undelivered, Verdict};
-use crate::detect::known::MAX_KNOWN;
+use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::record::Reader;
 use crate::fetch::page::Page;
 use crate::fetch::walk::{Step, Validators, Walk};
@@ -142,7 +142,8 @@ async fn attempt(
 /// again by polling; a set-aside event has its body.
 pub fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
     let state = instance.state();
-    let failing = state.resources.get(&*resource.name).and_then(|own| own.failing.iter().map(|f| (f.next_try, Job::Poll)).min());
+    let failing =
+        state.resources.get(&*resource.name).and_then(|own| own.failing.iter().map(|f| (f.next_try, Job::Poll)).min());
     let entries = state.ledger.next_due(&resource.name).map(|due| (due, Job::Entries));
     let next = [failing, entries].into_iter().flatten().min();
     match state.callback.admission(instance.plan.callback.fingerprint(), Utc::now()) {
@@ -421,7 +422,7 @@ impl<'a> Poll<'a> {
         own.cursor = self.provider_start;
         own.started = true;
         // Versions dated before the cursor cannot come up again.
-        own.known = Default::default();
+        own.known = KnownSet::default();
         dispatcher.sums.dirty = true;
     }
 

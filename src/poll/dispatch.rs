@@ -113,8 +113,7 @@ impl<'a> Dispatcher<'a> {
                 break;
             }
             let verdict = self.post(std::slice::from_ref(&entry.event)).await;
-            let settled =
-                settle_entry(&mut self.instance.state(), entry, verdict, self.callback.fingerprint(), Utc::now());
+            let settled = settle_entry(&mut self.instance.state(), entry, verdict, self.callback.fingerprint(), Utc::now());
             self.note(settled);
         }
         Ok(())
@@ -152,21 +151,19 @@ impl<'a> Dispatcher<'a> {
         for change in changes {
             let resource = Arc::clone(&change.event.resource);
             if state.ledger.holds(&resource, change.object) {
-                match state.ledger.supersede(change.object, change.event.clone(), now) {
-                    Ok(()) => {
-                        state.resources.entry(resource.to_string()).or_default().known.remember(change.object, change.known);
-                        self.sums.dirty = true;
-                    }
-                    Err(_) => {
-                        self.sums.ledger_full = true;
-                        held.push(change);
-                    }
+                if let Ok(()) = state.ledger.supersede(change.object, change.event.clone(), now) {
+                    state.resources.entry(resource.to_string()).or_default().known.remember(change.object, change.known);
+                    self.sums.dirty = true;
+                } else {
+                    self.sums.ledger_full = true;
+                    held.push(change);
                 }
                 continue;
             }
-            let waits = state.resources.get(&*resource).is_some_and(|own| {
-                own.failing.iter().any(|failing| failing.object == change.object && failing.next_try > now)
-            });
+            let waits = state
+                .resources
+                .get(&*resource)
+                .is_some_and(|own| own.failing.iter().any(|failing| failing.object == change.object && failing.next_try > now));
             if waits { held.push(change) } else { ready.push(change) }
         }
         (ready, held)
@@ -236,8 +233,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn settle(&self, change: Change, verdict: Verdict) -> (Change, Settled) {
-        let settled =
-            settle_change(&mut self.instance.state(), &change, verdict, self.callback.fingerprint(), Utc::now());
+        let settled = settle_change(&mut self.instance.state(), &change, verdict, self.callback.fingerprint(), Utc::now());
         (change, settled)
     }
 

@@ -10,15 +10,16 @@ use crate::api::conditions::{Problem, Reaction};
 /// First step of the provider's back-off.
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 /// Cap of the back-off for failures that may pass by themselves, unless the interval is longer.
-const MAX_BACKOFF: Duration = Duration::from_secs(15 * 60);
+const MAX_BACKOFF: Duration = Duration::from_mins(15);
 /// Cap of the back-off for failures that need a person, unless the interval is longer.
-const MAX_SLOW_BACKOFF: Duration = Duration::from_secs(60 * 60);
+const MAX_SLOW_BACKOFF: Duration = Duration::from_hours(1);
 /// Start times are spread over so long a resource, so that a cold start is no thundering herd.
 const SPREAD_PER_RESOURCE: Duration = Duration::from_millis(2);
 
 /// How long a resource's first poll waits after the start, out of `resources` that start together: stable over restarts.
 pub fn first_delay(uid: &str, resource: &str, interval: Duration, resources: usize) -> Duration {
-    let window = SPREAD_PER_RESOURCE.saturating_mul(u32::try_from(resources.saturating_sub(1)).unwrap_or(u32::MAX)).min(interval);
+    let window =
+        SPREAD_PER_RESOURCE.saturating_mul(u32::try_from(resources.saturating_sub(1)).unwrap_or(u32::MAX)).min(interval);
     let phase = xxh3_64(format!("{uid}/{resource}").as_bytes());
     // The upper 32 bits are a fraction of the window.
     window.mul_f64(f64::from(u32::try_from(phase >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX))
@@ -26,7 +27,8 @@ pub fn first_delay(uid: &str, resource: &str, interval: Duration, resources: usi
 
 /// The next tick after `now` in the rhythm of `due`: missed ticks coalesce into one.
 pub fn next_tick(due: DateTime<Utc>, interval: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
-    let interval = chrono::Duration::from_std(interval).unwrap_or(chrono::Duration::days(7)).max(chrono::Duration::milliseconds(1));
+    let interval =
+        chrono::Duration::from_std(interval).unwrap_or(chrono::Duration::days(7)).max(chrono::Duration::milliseconds(1));
     let behind = (now - due).num_milliseconds().max(0);
     let ticks = behind / interval.num_milliseconds() + 1;
     i32::try_from(ticks).ok().and_then(|ticks| due.checked_add_signed(interval * ticks)).unwrap_or(now + interval)
@@ -56,10 +58,10 @@ mod tests {
 
     #[test]
     fn one_resource_starts_at_once_and_ten_thousand_within_twenty_seconds() {
-        assert_eq!(first_delay("u", "r", Duration::from_secs(900), 1), Duration::ZERO);
-        let latest = (0..10_000).map(|i| first_delay(&format!("u{i}"), "r", Duration::from_secs(900), 10_000)).max().unwrap();
+        assert_eq!(first_delay("u", "r", Duration::from_mins(15), 1), Duration::ZERO);
+        let latest = (0..10_000).map(|i| first_delay(&format!("u{i}"), "r", Duration::from_mins(15), 10_000)).max().unwrap();
         assert!(latest > Duration::from_secs(15) && latest <= Duration::from_secs(20), "{latest:?}");
-        assert_eq!(first_delay("u", "r", Duration::from_secs(900), 99), first_delay("u", "r", Duration::from_secs(900), 99));
+        assert_eq!(first_delay("u", "r", Duration::from_mins(15), 99), first_delay("u", "r", Duration::from_mins(15), 99));
     }
 
     #[test]
@@ -73,8 +75,8 @@ mod tests {
 
     #[test]
     fn patience_is_kept_and_bad_credentials_are_not_hammered() {
-        let interval = Duration::from_secs(60);
-        let throttled = Problem::throttled(Reason::RateLimited, "x", Some(Duration::from_secs(300)));
+        let interval = Duration::from_mins(1);
+        let throttled = Problem::throttled(Reason::RateLimited, "x", Some(Duration::from_mins(5)));
         assert_eq!(after_failure(&throttled, 1, interval, at(0)), at(300_000));
         let human = Problem::human(Reason::Unauthorized, "x");
         assert_eq!(after_failure(&human, 1, interval, at(0)), at(60_000));
