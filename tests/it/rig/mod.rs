@@ -16,6 +16,7 @@ pub mod pollinator;
 pub mod provider;
 pub mod real_server;
 pub mod receiver;
+pub mod scene;
 pub mod traffic;
 
 use std::time::{Duration, Instant};
