@@ -70,7 +70,10 @@ impl PreparedCallback {
         };
         let sent = egress.send(self.request(payload)).await;
         let outcome = match &sent {
-            Ok(response) => Outcome::Answered { status: response.status, retry_after: crate::egress::retry_after::retry_after(&response.headers, Utc::now()) },
+            Ok(response) => Outcome::Answered {
+                status: response.status,
+                retry_after: crate::egress::retry_after::retry_after(&response.headers, Utc::now()),
+            },
             Err(_) => Outcome::NoAnswer,
         };
         let verdict = schedule::classify(outcome);
