@@ -18,17 +18,17 @@ pub mod api;
 pub mod plan;
 
 pub mod auth;
+pub mod deliver;
+pub mod detect;
 pub mod egress;
 pub mod fetch;
-pub mod detect;
-pub mod deliver;
-pub mod state;
 pub mod poll;
+pub mod state;
 
-// pub mod local;
+pub mod local;
 pub mod observe;
 
 // pub mod demo;
 // pub mod receive;
 
-// pub mod cli;
+pub mod cli;

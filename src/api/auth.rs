@@ -1,4 +1,5 @@
 //! How requests are authenticated, as users declare it. There is no inline secret anywhere.
+#![allow(clippy::doc_markdown, reason = "the docs of fields are read in kubectl explain, where backticks are noise")]
 
 use std::collections::BTreeMap;
 

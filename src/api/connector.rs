@@ -1,4 +1,5 @@
 //! `Connector`: what is the same for every account at one provider.
+#![allow(clippy::doc_markdown, reason = "the docs of fields are read in kubectl explain, where backticks are noise")]
 
 use std::collections::BTreeMap;
 

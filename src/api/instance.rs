@@ -1,4 +1,5 @@
 //! `ConnectorInstance`: one account at one provider.
+#![allow(clippy::doc_markdown, reason = "the docs of fields are read in kubectl explain, where backticks are noise")]
 
 use std::collections::BTreeMap;
 
@@ -75,7 +76,7 @@ pub struct ConnectorInstanceSpec {
     /// Where the provider's API starts, for example https://api.example.com/v2. Default: the connector's; required without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
-    #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHost() != '' && !self.contains('#') && !self.contains('?')")
+    #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHost() != '' && !self.contains('#') && !self.contains('?') && !self.contains('{')")
         .message("must be an http or https URL without query or fragment, such as https://api.example.com/v2"))]
     pub base_url: Option<String>,
 

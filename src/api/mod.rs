@@ -17,12 +17,14 @@ pub mod connector;
 pub mod duration;
 pub mod instance;
 pub mod judge;
+pub mod manifest;
 pub mod nearest;
 pub mod resource;
 pub mod schema;
 pub mod status;
 mod structure;
 mod unknown;
+mod yaml;
 
 pub use schema::{crds, crds_yaml};
 

@@ -1,4 +1,9 @@
 //! One list endpoint, as users declare it.
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "the docs of fields are read in kubectl explain, where backticks are noise"
+)]
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 
 /// Both CRDs as one YAML text of two documents, what `pollinator crds` prints.
 pub fn crds_yaml() -> String {
-    crds().iter().map(|crd| format!("---\n{}", crd_yaml(crd))).collect()
+    crds().iter().map(crd_yaml).fold(String::new(), |all, crd| all + "---\n" + &crd)
 }
 
 /// One CRD as YAML.

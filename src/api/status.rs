@@ -1,4 +1,5 @@
 //! What users read back. Cursors live here too: the API server is where a small state is kept.
+#![allow(clippy::doc_markdown, reason = "the docs of fields are read in kubectl explain, where backticks are noise")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;

@@ -19,12 +19,12 @@ const RENAMED: [(&str, &str); 7] = [
 /// Takes unknown fields out, as the server does, and reports each in its words: `unknown field "spec.poling"`.
 pub(super) fn take_out(schema: &Value, value: &mut Value, path: &str, findings: &mut Vec<Finding>) {
     match value {
-        Value::Array(items) => {
+        Value::Array(items) if schema["type"] == "array" => {
             for (index, item) in items.iter_mut().enumerate() {
                 take_out(&schema["items"], item, &format!("{path}[{index}]"), findings);
             }
         }
-        Value::Object(members) => {
+        Value::Object(members) if schema["type"] == "object" => {
             let free = schema["x-kubernetes-preserve-unknown-fields"] == true;
             let others = &schema["additionalProperties"];
             let known = schema["properties"].as_object();

@@ -32,7 +32,7 @@ pub trait Secrets: Send + Sync {
 }
 
 /// Secrets in a map, for the command line and tests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretMap {
     namespaces: HashMap<String, HashMap<String, Arc<Secret>>>,
 }

@@ -1,10 +1,8 @@
 //! One file a command; wiring only.
 
 pub mod crds;
-pub mod demo;
 pub mod local;
 pub mod plan;
-pub mod receive;
 pub mod try_out;
 
 use std::process::ExitCode;
@@ -37,10 +35,6 @@ enum Command {
     Try(try_out::TryArgs),
     /// Print the resolved plan of each instance, without network.
     Plan(plan::PlanArgs),
-    /// Receive, verify and print events: the other end, for trying things out.
-    Receive(receive::ReceiveArgs),
-    /// Watch a sample provider, the engine and a receiver work together.
-    Demo(demo::DemoArgs),
     /// Print the custom resource definitions.
     Crds,
 }
@@ -56,8 +50,6 @@ impl Cli {
             Command::Local(args) => local::run(args).await,
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),
-            Command::Receive(args) => receive::run(args).await,
-            Command::Demo(args) => demo::run(args).await,
             Command::Crds => crds::run(),
         }
     }

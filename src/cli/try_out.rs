@@ -187,7 +187,9 @@ async fn prove_filter(asker: &Asker, resource: &ResourcePlan, auth: &RequestAuth
         (0, _) if all > 0 => "does NOT work: a date in the past shows no record; check the date format of the filter",
         (0, _) => "cannot be proven: there is no record",
         (_, 0) => "works: a date in the past shows records, one in the future none",
-        _ => "is ignored by the provider: a date in the future still shows records; polling works, but reads everything each time",
+        _ => {
+            "is ignored by the provider: a date in the future still shows records; polling works, but reads everything each time"
+        }
     };
     println!("  filter:       ${{since}} {verdict}");
     Ok(())

@@ -139,7 +139,11 @@ impl<'p> Judge<'p> {
     pub fn known(&self, sighting: &Sighting<'_>) -> Known {
         Known {
             version: sighting.version_hash(),
-            date: if self.plan.change_by == ChangeBy::Content { None } else { self.date(sighting).map(|d| d.timestamp_millis()) },
+            date: if self.plan.change_by == ChangeBy::Content {
+                None
+            } else {
+                self.date(sighting).map(|d| d.timestamp_millis())
+            },
             deleted: sighting.deleted,
         }
     }
@@ -259,7 +263,13 @@ mod tests {
     }
 
     /// Judges records one after the other, remembering what was decided, as the poll does.
-    fn judge_all(plan: &ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>, known: &mut KnownSet, records: &[String]) -> Vec<Verdict> {
+    fn judge_all(
+        plan: &ResourcePlan,
+        mode: Mode,
+        cursor: Option<DateTime<Utc>>,
+        known: &mut KnownSet,
+        records: &[String],
+    ) -> Vec<Verdict> {
         let reader = Reader::new(&plan.extract);
         let mut judge = Judge::new(plan, mode, cursor);
         records
@@ -297,7 +307,11 @@ mod tests {
         let mut known = KnownSet::default();
         let first = [record("1", "09:59:30", "09:00:00", "")];
         assert_eq!(judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &first), [Verdict::Change(Kind::Updated)]);
-        let late = [record("1", "09:59:30", "09:00:00", ""), record("2", "09:59:20", "09:59:20", ""), record("3", "09:58:59", "09:58:59", "")];
+        let late = [
+            record("1", "09:59:30", "09:00:00", ""),
+            record("2", "09:59:20", "09:59:20", ""),
+            record("3", "09:58:59", "09:58:59", ""),
+        ];
         assert_eq!(
             judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &late),
             [Verdict::Same, Verdict::Change(Kind::Created), Verdict::Older]

@@ -68,8 +68,7 @@ impl<'p> Reader<'p> {
     /// Prepares reading.
     pub fn new(plan: &'p ExtractPlan) -> Self {
         let date = |field: &'p Option<DateField>| field.as_ref().map(|f| &f.path);
-        let paths =
-            [plan.id.as_ref(), date(&plan.updated), date(&plan.created), plan.deleted.as_ref().map(|flag| &flag.path)];
+        let paths = [plan.id.as_ref(), date(&plan.updated), date(&plan.created), plan.deleted.as_ref().map(|flag| &flag.path)];
         Self { plan, paths }
     }
 
@@ -85,16 +84,17 @@ impl<'p> Reader<'p> {
             _ => return Err(MissingId),
         };
         let mut bad_date = false;
-        let mut read_date = |field: &Option<DateField>, sent: Option<&'a str>| -> (Option<Cow<'a, str>>, Option<DateTime<Utc>>) {
-            let Some((field, sent)) = field.as_ref().zip(sent) else { return (None, None) };
-            if sent == "null" || sent == "\"\"" {
-                return (None, None);
-            }
-            let text = scalar_text(sent);
-            let at = text.as_deref().and_then(|text| field.format.parse(text));
-            bad_date |= at.is_none();
-            (text, at)
-        };
+        let mut read_date =
+            |field: &Option<DateField>, sent: Option<&'a str>| -> (Option<Cow<'a, str>>, Option<DateTime<Utc>>) {
+                let Some((field, sent)) = field.as_ref().zip(sent) else { return (None, None) };
+                if sent == "null" || sent == "\"\"" {
+                    return (None, None);
+                }
+                let text = scalar_text(sent);
+                let at = text.as_deref().and_then(|text| field.format.parse(text));
+                bad_date |= at.is_none();
+                (text, at)
+            };
         let (updated_text, updated_date) = read_date(&self.plan.updated, updated);
         let (_, created_date) = read_date(&self.plan.created, created);
         let deleted =

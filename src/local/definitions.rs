@@ -12,7 +12,6 @@ use crate::api::connector::ConnectorSpec;
 use crate::api::instance::ConnectorInstance;
 use crate::api::manifest::{self, Manifest};
 use crate::auth::{Secret, SecretMap};
-use crate::catalog;
 use crate::plan::PollPlan;
 use crate::plan::resolve::resolve;
 
@@ -89,7 +88,10 @@ struct Found {
 
 impl Found {
     fn add(&mut self, manifest: Manifest) -> Result<(), String> {
-        let (kind, key) = (manifest.kind(), { let (namespace, name) = manifest.key(); (namespace.to_owned(), name.to_owned()) });
+        let (kind, key) = (manifest.kind(), {
+            let (namespace, name) = manifest.key();
+            (namespace.to_owned(), name.to_owned())
+        });
         let shown = format!("{kind} {}/{}", key.0, key.1);
         let new = match manifest {
             Manifest::ConnectorInstance(instance) => self.instances.insert(key, *instance).is_none(),
@@ -105,9 +107,8 @@ impl Found {
             definitions.secrets.insert(namespace, name, secret);
         }
         for (key, instance) in self.instances {
-            let connector = instance.spec.connector.as_ref().and_then(|name| {
-                self.connectors.get(&(key.0.clone(), name.clone())).or_else(|| catalog::built_in(name))
-            });
+            let named = instance.spec.connector.as_ref();
+            let connector = named.and_then(|name| self.connectors.get(&(key.0.clone(), name.clone())));
             match resolve(&instance, connector) {
                 Ok(plan) => {
                     let annotations = instance.metadata.annotations.unwrap_or_default();

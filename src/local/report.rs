@@ -67,7 +67,8 @@ impl Reporter {
 }
 
 fn text_line(status: &InstanceStatus) -> String {
-    let name = if status.namespace == "default" { status.name.clone() } else { format!("{}/{}", status.namespace, status.name) };
+    let name =
+        if status.namespace == "default" { status.name.clone() } else { format!("{}/{}", status.namespace, status.name) };
     let last_change = status.last_change_time.as_deref().unwrap_or("-");
     row(&name, status.ready, &status.reason, &status.delivered.to_string(), &status.parked.to_string(), last_change)
 }

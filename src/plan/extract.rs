@@ -91,10 +91,9 @@ pub(super) fn change_by(resource: &Resource) -> Result<ChangeBy, Problem> {
         Some(resource::ChangeBy::Created) if !created => Err(needs("createdDateField")),
         Some(resource::ChangeBy::Updated) => Ok(ChangeBy::Updated),
         Some(resource::ChangeBy::Created) => Ok(ChangeBy::Created),
-        Some(resource::ChangeBy::Content) => Ok(ChangeBy::Content),
         None if updated => Ok(ChangeBy::Updated),
         None if created => Ok(ChangeBy::Created),
-        None => Ok(ChangeBy::Content),
+        Some(resource::ChangeBy::Content) | None => Ok(ChangeBy::Content),
     }
 }
 

@@ -36,7 +36,7 @@ impl Holes {
                     description.trim_end_matches('.')
                 ))),
                 (None, None) => {
-                    missing.push(invalid(format!("spec.parameters.{} is required by the connector", parameter.name)))
+                    missing.push(invalid(format!("spec.parameters.{} is required by the connector", parameter.name)));
                 }
             }
         }

@@ -4,8 +4,6 @@
 
 mod authentication;
 pub mod date_format;
-#[cfg(test)]
-pub(crate) mod sample;
 mod extract;
 pub mod field_path;
 mod holes;
@@ -14,6 +12,8 @@ mod overlay;
 pub mod print;
 mod request;
 pub mod resolve;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod template;
 
 pub use print::print;

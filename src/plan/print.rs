@@ -14,7 +14,11 @@ use crate::api::duration;
 const SAMPLE: Option<DateTime<chrono::Utc>> = DateTime::from_timestamp(1_935_853_689, 123_456_000);
 
 /// The plan as YAML, stable from run to run.
-#[expect(clippy::expect_used, reason = "the printed form is a tree of maps with text keys, which every YAML writer can write")]
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "the printed form is a tree of maps with text keys, which every YAML writer can write"
+)]
 pub fn print(plan: &PollPlan) -> String {
     serde_saphyr::to_string(&Printed::from(plan)).expect("a plan can be written as YAML")
 }

@@ -18,7 +18,7 @@ use crate::api::duration;
 use crate::api::instance::{Callback, ConnectorInstance, ConnectorInstanceSpec, Format};
 use crate::api::resource::Resource;
 
-const INTERVAL: Duration = Duration::from_secs(15 * 60);
+const INTERVAL: Duration = Duration::from_mins(15);
 const CREATED_TOLERANCE: Duration = Duration::from_secs(10);
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_IN_FLIGHT: i32 = 8;
@@ -32,9 +32,9 @@ const MAX_IN_FLIGHT: i32 = 8;
 pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) -> Result<PollPlan, Vec<Problem>> {
     let spec = &instance.spec;
     let namespace = instance.metadata.namespace.as_deref().unwrap_or("default");
-    let bare = ConnectorSpec::default();
+    let none = ConnectorSpec::default();
     let connector = match (&spec.connector, connector) {
-        (None, _) => &bare,
+        (None, _) => &none,
         (Some(_), Some(found)) => found,
         (Some(name), None) => {
             return Err(vec![Problem::human(

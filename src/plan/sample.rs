@@ -14,7 +14,8 @@ use super::{
 /// A list of contacts with updated and created dates and tombstones.
 pub fn resource() -> ResourcePlan {
     let url = "https://api.example.com/v2/contacts?since=${since}";
-    let date = |name: &str| Some(DateField { path: FieldPath::parse(name).unwrap(), format: DateFormat::new(None, None).unwrap() });
+    let date =
+        |name: &str| Some(DateField { path: FieldPath::parse(name).unwrap(), format: DateFormat::new(None, None).unwrap() });
     ResourcePlan {
         name: "contacts".into(),
         request: RequestPlan {

@@ -142,7 +142,8 @@ async fn attempt(
 /// again by polling; a set-aside event has its body.
 pub fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
     let state = instance.state();
-    let failing = state.resources.get(&*resource.name).and_then(|own| own.failing.iter().map(|f| (f.next_try, Job::Poll)).min());
+    let failing =
+        state.resources.get(&*resource.name).and_then(|own| own.failing.iter().map(|f| (f.next_try, Job::Poll)).min());
     let entries = state.ledger.next_due(&resource.name).map(|due| (due, Job::Entries));
     let next = [failing, entries].into_iter().flatten().min();
     match state.callback.admission(instance.plan.callback.fingerprint(), Utc::now()) {

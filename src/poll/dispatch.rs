@@ -113,8 +113,7 @@ impl<'a> Dispatcher<'a> {
                 break;
             }
             let verdict = self.post(std::slice::from_ref(&entry.event)).await;
-            let settled =
-                settle_entry(&mut self.instance.state(), entry, verdict, self.callback.fingerprint(), Utc::now());
+            let settled = settle_entry(&mut self.instance.state(), entry, verdict, self.callback.fingerprint(), Utc::now());
             self.note(settled);
         }
         Ok(())
@@ -164,9 +163,10 @@ impl<'a> Dispatcher<'a> {
                 }
                 continue;
             }
-            let waits = state.resources.get(&*resource).is_some_and(|own| {
-                own.failing.iter().any(|failing| failing.object == change.object && failing.next_try > now)
-            });
+            let waits = state
+                .resources
+                .get(&*resource)
+                .is_some_and(|own| own.failing.iter().any(|failing| failing.object == change.object && failing.next_try > now));
             if waits { held.push(change) } else { ready.push(change) }
         }
         (ready, held)
@@ -236,8 +236,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn settle(&self, change: Change, verdict: Verdict) -> (Change, Settled) {
-        let settled =
-            settle_change(&mut self.instance.state(), &change, verdict, self.callback.fingerprint(), Utc::now());
+        let settled = settle_change(&mut self.instance.state(), &change, verdict, self.callback.fingerprint(), Utc::now());
         (change, settled)
     }
 

@@ -204,7 +204,8 @@ impl Engine {
     fn nothing_waits(&self) -> bool {
         self.slots.values().all(|slot| match &slot.kind {
             Kind::Running(running) => {
-                running.next.is_none() && (running.instance.plan.suspended || running.lanes.iter().all(|lane| lane.health.polled))
+                running.next.is_none()
+                    && (running.instance.plan.suspended || running.lanes.iter().all(|lane| lane.health.polled))
             }
             Kind::Refused { .. } => true,
         })
@@ -223,7 +224,10 @@ impl Engine {
         })
         .await;
         if ended.is_err() {
-            tracing::warn!(jobs = self.jobs.len(), "the grace period is over: requests under way are aborted and will be repeated");
+            tracing::warn!(
+                jobs = self.jobs.len(),
+                "the grace period is over: requests under way are aborted and will be repeated"
+            );
         }
         self.jobs.shutdown().await;
     }
@@ -236,7 +240,9 @@ impl Engine {
                     let key = (plan.namespace.to_string(), plan.name.to_string());
                     self.change(key, Next::Replace(Pending { plan, annotations }), puts, now);
                 }
-                Command::Refuse { namespace, name, problem } => self.change((namespace, name), Next::Refuse(problem), puts, now),
+                Command::Refuse { namespace, name, problem } => {
+                    self.change((namespace, name), Next::Refuse(problem), puts, now)
+                }
                 Command::Remove { namespace, name } => self.change((namespace, name), Next::Remove, puts, now),
                 Command::RetryFailed => self.retry_failed(now),
             }
@@ -288,12 +294,8 @@ impl Engine {
             return self.refuse(key, problem, Some(pending));
         }
         let uid = state.uid.clone();
-        let instance = Arc::new(Instance::new(
-            Arc::clone(&plan),
-            state,
-            Arc::clone(&self.core.store),
-            CancellationToken::new(),
-        ));
+        let instance =
+            Arc::new(Instance::new(Arc::clone(&plan), state, Arc::clone(&self.core.store), CancellationToken::new()));
         let lane = |resource: &Arc<ResourcePlan>| {
             let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
             let delay = if immediately {

@@ -18,7 +18,8 @@ const SPREAD_PER_RESOURCE: Duration = Duration::from_millis(2);
 
 /// How long a resource's first poll waits after the start, out of `resources` that start together: stable over restarts.
 pub fn first_delay(uid: &str, resource: &str, interval: Duration, resources: usize) -> Duration {
-    let window = SPREAD_PER_RESOURCE.saturating_mul(u32::try_from(resources.saturating_sub(1)).unwrap_or(u32::MAX)).min(interval);
+    let window =
+        SPREAD_PER_RESOURCE.saturating_mul(u32::try_from(resources.saturating_sub(1)).unwrap_or(u32::MAX)).min(interval);
     let phase = xxh3_64(format!("{uid}/{resource}").as_bytes());
     // The upper 32 bits are a fraction of the window.
     window.mul_f64(f64::from(u32::try_from(phase >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX))
@@ -26,7 +27,8 @@ pub fn first_delay(uid: &str, resource: &str, interval: Duration, resources: usi
 
 /// The next tick after `now` in the rhythm of `due`: missed ticks coalesce into one.
 pub fn next_tick(due: DateTime<Utc>, interval: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
-    let interval = chrono::Duration::from_std(interval).unwrap_or(chrono::Duration::days(7)).max(chrono::Duration::milliseconds(1));
+    let interval =
+        chrono::Duration::from_std(interval).unwrap_or(chrono::Duration::days(7)).max(chrono::Duration::milliseconds(1));
     let behind = (now - due).num_milliseconds().max(0);
     let ticks = behind / interval.num_milliseconds() + 1;
     i32::try_from(ticks).ok().and_then(|ticks| due.checked_add_signed(interval * ticks)).unwrap_or(now + interval)

@@ -53,7 +53,13 @@ impl Settled {
 }
 
 /// Books the answer to a change that was just detected.
-pub fn settle_change(state: &mut InstanceState, change: &Change, verdict: Verdict, callback: u64, now: DateTime<Utc>) -> Settled {
+pub fn settle_change(
+    state: &mut InstanceState,
+    change: &Change,
+    verdict: Verdict,
+    callback: u64,
+    now: DateTime<Utc>,
+) -> Settled {
     let resource = change.event.resource.to_string();
     match failure_of(verdict) {
         None if verdict == Verdict::Gone => {
@@ -99,7 +105,13 @@ pub fn settle_change(state: &mut InstanceState, change: &Change, verdict: Verdic
 }
 
 /// Books the answer to an event of the ledger.
-pub fn settle_entry(state: &mut InstanceState, mut entry: Entry, verdict: Verdict, callback: u64, now: DateTime<Utc>) -> Settled {
+pub fn settle_entry(
+    state: &mut InstanceState,
+    mut entry: Entry,
+    verdict: Verdict,
+    callback: u64,
+    now: DateTime<Utc>,
+) -> Settled {
     let resource = entry.event.resource.to_string();
     match failure_of(verdict) {
         None if verdict == Verdict::Gone => {
@@ -236,7 +248,13 @@ mod tests {
         let mut state = state();
         for (attempt, settled) in [(1, Settled::Undelivered), (2, Settled::Undelivered), (3, Settled::SetAside)] {
             assert_eq!(settle_change(&mut state, &change(1, 5), RETRY, CALLBACK, at(attempt)), settled, "try {attempt}");
-            settle_change(&mut state, &change(100 + u64::try_from(attempt).unwrap(), 1), Verdict::Accepted, CALLBACK, at(attempt));
+            settle_change(
+                &mut state,
+                &change(100 + u64::try_from(attempt).unwrap(), 1),
+                Verdict::Accepted,
+                CALLBACK,
+                at(attempt),
+            );
         }
         assert_eq!(known_version(&state, 1), Some(5), "the cursor may pass it");
         assert!(state.resources["contacts"].failing.is_empty());

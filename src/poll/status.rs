@@ -168,11 +168,17 @@ pub fn refused(namespace: &str, name: &str, problem: &Problem) -> InstanceStatus
 /// The status of a running instance. `health` stands in the order of the plan's resources.
 pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: DateTime<Utc>) -> InstanceStatus {
     let callback = callback_condition(plan, state);
-    let resources: Vec<_> = plan.resources.iter().zip(health).map(|(r, health)| resource_status(&r.name, state, health)).collect();
+    let resources: Vec<_> =
+        plan.resources.iter().zip(health).map(|(r, health)| resource_status(&r.name, state, health)).collect();
     let lasting = plan.resources.iter().zip(health).find_map(|(r, health)| Some((&r.name, health.lasting_problem(now)?)));
     let full = health.iter().any(|health| health.ledger_full);
     let ready = if plan.suspended {
-        Condition::new("Ready", "True", Reason::Suspended, "spec.suspend is true: nothing is polled or delivered, all state is kept")
+        Condition::new(
+            "Ready",
+            "True",
+            Reason::Suspended,
+            "spec.suspend is true: nothing is polled or delivered, all state is kept",
+        )
     } else if let Some((resource, problem)) = lasting {
         Condition::new("Ready", "False", problem.reason, format!("resource {resource}: {}", problem.message))
     } else if callback.status == "False" {
@@ -287,7 +293,12 @@ fn waiting_condition(state: &InstanceState) -> Option<Condition> {
         ));
     }
     (state.ledger.set_aside() > 0).then(|| {
-        Condition::new("EventsWaiting", "True", Reason::Retrying, "events that failed are set aside and retried by the schedule")
+        Condition::new(
+            "EventsWaiting",
+            "True",
+            Reason::Retrying,
+            "events that failed are set aside and retried by the schedule",
+        )
     })
 }
 
@@ -332,7 +343,10 @@ fn resource_status(name: &str, state: &InstanceState, health: &Health) -> Resour
         ),
     ];
     conditions.extend(
-        notes.into_iter().filter(|note| note.0).map(|(_, kind, reason, message)| Condition::new(kind, "False", reason, message)),
+        notes
+            .into_iter()
+            .filter(|note| note.0)
+            .map(|(_, kind, reason, message)| Condition::new(kind, "False", reason, message)),
     );
     ResourceStatus {
         name: name.to_owned(),

@@ -18,7 +18,9 @@ pub struct Directory {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the state folder {0} is in use by another process; stop that one, or give this one a folder of its own with --state")]
+    #[error(
+        "the state folder {0} is in use by another process; stop that one, or give this one a folder of its own with --state"
+    )]
     InUse(PathBuf),
     /// It cannot be created or written.
     #[error("the state folder {0} cannot be used: {1}; --state must name a folder that can be written")]

@@ -1,0 +1,161 @@
+//! The manifests that were tried against a real API server (1.36), with its verdicts; the words of its messages where they are
+//! worth having.
+
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+/// What the server accepts, laid over the base.
+const ACCEPTED: &str = include_str!("judge_accepted.yaml");
+
+/// What the server refuses, laid over the base, each with the messages.
+const REFUSED: &str = include_str!("judge_refused.yaml");
+
+fn base() -> Value {
+    json!({
+        "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance", "metadata": {"name": "shop", "namespace": "crm"},
+        "spec": {
+            "baseUrl": "https://api.example.com/v2",
+            "auth": {"bearer": {"secretRef": {"name": "shop", "key": "token"}}},
+            "resources": [{"name": "contacts", "url": "/contacts"}],
+            "callback": {"url": "https://hooks.example.org/in"}
+        }
+    })
+}
+
+/// Lays one object over another: `DELETE` takes a member out, a list is taken as it is.
+fn lay(over: &Value, under: &mut Value) {
+    match (over, under) {
+        (Value::Object(over), Value::Object(under)) => {
+            for (key, value) in over {
+                if value == "DELETE" {
+                    under.remove(key);
+                } else {
+                    lay(value, under.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())));
+                }
+            }
+        }
+        (over, under) => *under = over.clone(),
+    }
+}
+
+/// A case's object: `spec` is laid over the base's, `resource` over the base's first resource, `object` over the whole.
+fn object(case: &Value) -> Value {
+    let mut object = base();
+    if case["without"] == "base" {
+        object["spec"] = json!({"callback": {"url": "https://hooks.example.org/in"}});
+    }
+    lay(&case["object"].as_object().cloned().unwrap_or_default().into(), &mut object);
+    lay(&case["spec"].as_object().cloned().unwrap_or_default().into(), &mut object["spec"]);
+    if case["resource"].is_object() {
+        lay(&case["resource"], &mut object["spec"]["resources"][0]);
+    }
+    object
+}
+
+fn cases(text: &str) -> Vec<Value> {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+#[test]
+fn accepts_what_the_server_accepts() {
+    for case in cases(ACCEPTED) {
+        let object = object(&case);
+        if let Err(findings) = judge(Kind::ConnectorInstance, &object) {
+            panic!("{}: {findings:#?}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn refuses_what_the_server_refuses() {
+    let mut wrong = Vec::new();
+    for case in cases(REFUSED) {
+        let found: Vec<_> = match judge(Kind::ConnectorInstance, &object(&case)) {
+            Ok(_) => Vec::new(),
+            Err(findings) => findings.iter().map(ToString::to_string).collect(),
+        };
+        let expected: Vec<_> = case["says"].as_array().unwrap().iter().map(|says| says.as_str().unwrap()).collect();
+        let matches = found.len() == expected.len() && found.iter().zip(&expected).all(|(found, says)| found == says);
+        if !matches {
+            wrong.push(format!("{}\n    expected {expected:#?}\n    found {found:#?}", case["name"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn sixty_four_resources_are_enough() {
+    let with = |count: usize| {
+        let mut object = base();
+        object["spec"]["resources"] = (0..count).map(|i| json!({"name": format!("r{i}"), "url": "/r"})).collect();
+        judge(Kind::ConnectorInstance, &object)
+    };
+    assert!(with(64).is_ok());
+    assert_eq!(with(65).unwrap_err()[0].to_string(), "spec.resources: Too many: 65: must have at most 64 items");
+}
+
+#[test]
+fn an_explicit_null_is_no_value() {
+    let mut object = base();
+    object["spec"]["auth"] = Value::Null;
+    object["spec"]["suspend"] = Value::Null;
+    object["spec"]["resources"][0]["pagination"] = json!({"none": null, "linkHeader": {}});
+    let stored = judge(Kind::ConnectorInstance, &object).unwrap();
+    assert!(stored["spec"].get("auth").is_none());
+    assert_eq!(stored["spec"]["suspend"], false);
+    assert_eq!(stored["spec"]["callback"]["format"], "CloudEvents");
+
+    object["spec"]["resources"][0]["pagination"] = json!({"none": null});
+    let refused = judge(Kind::ConnectorInstance, &object).unwrap_err();
+    assert_eq!(
+        refused[0].to_string(),
+        "spec.resources[0].pagination: exactly one of none, linkHeader, nextLink, token, offset, page must be set"
+    );
+    object["spec"]["resources"] = json!([null]);
+    let refused = judge(Kind::ConnectorInstance, &object).unwrap_err();
+    assert_eq!(refused[0].to_string(), "spec.resources[0]: must be of type object: \"null\"");
+}
+
+/// What the server stores parses, whatever was written.
+#[test]
+fn what_is_accepted_parses() {
+    for case in cases(ACCEPTED) {
+        let stored = judge(Kind::ConnectorInstance, &object(&case)).unwrap();
+        let parsed: Result<crate::api::instance::ConnectorInstance, _> = serde_json::from_value(stored);
+        assert!(parsed.is_ok(), "{}: {parsed:?}", case["name"]);
+    }
+}
+
+#[test]
+fn connectors_are_judged_too() {
+    let connector = |spec: Value| {
+        let object =
+            json!({"apiVersion": "pollinator.dev/v1alpha1", "kind": "Connector", "metadata": {"name": "shop"}, "spec": spec});
+        judge(Kind::Connector, &object).map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let whole = json!({
+        "title": "Shop", "baseUrl": "https://{subdomain}.example.com/v1", "parameters": [{"name": "subdomain", "description": "Yours."}],
+        "auth": {"oauth2": {"grant": "RefreshToken", "tokenUrl": "https://{subdomain}.example.com/token"}},
+        "resources": [{"name": "orders", "hubPaths": ["/hubs/ecommerce/orders"], "url": "/orders", "query": {"since": "${since}"}}]
+    });
+    assert!(connector(whole).is_ok());
+    assert!(connector(json!({})).is_ok());
+    for (spec, message) in [
+        (json!({"baseUrl": "api.example.com"}), "spec.baseUrl: should match '^https?://[^\\s?#]+$'"),
+        (json!({"auth": {"basic": {}, "bearer": {}}}), "spec.auth: exactly one of apiKey, basic, bearer, oauth2 must be set"),
+        (json!({"auth": {"apiKey": {"name": "X Key"}}}), "spec.auth.apiKey.name: name is not a valid header name"),
+        (json!({"callback": {}}), "spec: unknown field \"spec.callback\""),
+        (json!({"resources": [{"name": "a", "body": {"a": 1}}]}), "spec.resources[0].method: body needs method POST"),
+        (
+            json!({"headers": {"AUTHORIZATION": "x"}}),
+            "spec.headers: Authorization, Proxy-Authorization, Cookie, Host and Content-Length cannot be set here; credentials belong in spec.auth",
+        ),
+        (
+            json!({"resources": [{"name": "a", "hubpaths": ["/hubs/a"]}]}),
+            "spec.resources[0]: unknown field \"spec.resources[0].hubpaths\", did you mean \"hubPaths\"?",
+        ),
+    ] {
+        assert_eq!(connector(spec), Err(vec![message.to_owned()]));
+    }
+}

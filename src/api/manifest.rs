@@ -1,0 +1,294 @@
+//! Manifests: one text of several YAML or JSON documents → what they declare.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::connector::Connector;
+use super::instance::ConnectorInstance;
+use super::judge::{Finding, Kind, judge};
+use super::nearest::nearest;
+use super::{API_VERSION, yaml};
+
+/// Namespace of a manifest that names none.
+const NAMESPACE: &str = "default";
+
+const KINDS: [(&str, &str, Kind); 3] = [
+    ("ConnectorInstance", API_VERSION, Kind::ConnectorInstance),
+    ("Connector", API_VERSION, Kind::Connector),
+    ("Secret", "v1", Kind::Secret),
+];
+
+/// One object that a user declares. Its namespace is always set.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Manifest {
+    /// One account at one provider.
+    ConnectorInstance(Box<ConnectorInstance>),
+    /// What is the same for every account at one provider.
+    Connector(Box<Connector>),
+    /// Credentials.
+    Secret(DeclaredSecret),
+}
+
+/// A Secret as it was declared; `data` decoded, `stringData` over it, as on the server. Its `Debug` shows keys, never values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeclaredSecret {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Values by key.
+    pub data: BTreeMap<String, Vec<u8>>,
+}
+
+impl fmt::Debug for DeclaredSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeclaredSecret")
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .field("keys", &self.data.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Manifest {
+    /// Kind as it is written.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ConnectorInstance(_) => "ConnectorInstance",
+            Self::Connector(_) => "Connector",
+            Self::Secret(_) => "Secret",
+        }
+    }
+
+    /// Namespace and name.
+    pub fn key(&self) -> (&str, &str) {
+        let (namespace, name) = match self {
+            Self::ConnectorInstance(instance) => (&instance.metadata.namespace, &instance.metadata.name),
+            Self::Connector(connector) => (&connector.metadata.namespace, &connector.metadata.name),
+            Self::Secret(secret) => return (&secret.namespace, &secret.name),
+        };
+        (namespace.as_deref().unwrap_or(NAMESPACE), name.as_deref().unwrap_or_default())
+    }
+}
+
+/// Where a manifest stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Name of the file as the user knows it.
+    pub file: Arc<str>,
+    /// Number of the document in the file, from 1; empty documents do not count.
+    pub document: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, document {}", self.file, self.document)
+    }
+}
+
+/// Why a manifest is refused. Never shows a value of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {finding}")]
+pub struct ManifestError {
+    /// File and document.
+    pub place: Place,
+    /// Path and message.
+    pub finding: Finding,
+}
+
+/// What a text declares. A refused document does not keep the others from being read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Declared {
+    /// What can be used, in the order of the text.
+    pub manifests: Vec<(Place, Manifest)>,
+    /// Everything that must be mended; several for one document.
+    pub errors: Vec<ManifestError>,
+}
+
+/// Reads one text. `file` is named in errors.
+pub fn read(file: &str, text: &str) -> Declared {
+    let file: Arc<str> = file.into();
+    let mut declared = Declared::default();
+    for (index, document) in yaml::documents(text).into_iter().enumerate() {
+        let place = Place { file: file.clone(), document: index + 1 };
+        match document.map_err(|message| vec![finding("", message)]).and_then(|object| manifest(&object)) {
+            Ok(manifest) => declared.manifests.push((place, manifest)),
+            Err(findings) => {
+                let errors = findings.into_iter().map(|finding| ManifestError { place: place.clone(), finding });
+                declared.errors.extend(errors);
+            }
+        }
+    }
+    declared
+}
+
+fn finding(path: &str, message: impl Into<String>) -> Finding {
+    Finding { path: path.to_owned(), message: message.into() }
+}
+
+fn manifest(object: &Value) -> Result<Manifest, Vec<Finding>> {
+    let kind = kind(object)?;
+    let mut object = judge(kind, object)?;
+    let namespace = &mut object["metadata"]["namespace"];
+    if !namespace.is_string() {
+        *namespace = NAMESPACE.into();
+    }
+    match kind {
+        Kind::ConnectorInstance => typed(object).map(Box::new).map(Manifest::ConnectorInstance),
+        Kind::Connector => typed(object).map(Box::new).map(Manifest::Connector),
+        Kind::Secret => secret(&object).map(Manifest::Secret),
+    }
+}
+
+fn kind(object: &Value) -> Result<Kind, Vec<Finding>> {
+    if !object.is_object() {
+        return Err(vec![finding("", "is not a manifest: a map with apiVersion, kind, metadata and spec is expected")]);
+    }
+    let Some(kind) = object["kind"].as_str() else {
+        return Err(vec![finding("kind", "Required value: one of ConnectorInstance, Connector, Secret")]);
+    };
+    let Some((_, version, found)) = KINDS.iter().find(|(name, ..)| *name == kind) else {
+        let meant = match nearest(kind, KINDS.iter().map(|(name, ..)| *name)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "known are ConnectorInstance, Connector and Secret".to_owned(),
+        };
+        return Err(vec![finding("kind", format!("unknown kind {kind:?}, {meant}"))]);
+    };
+    match object["apiVersion"].as_str() {
+        Some(given) if given == *version => Ok(*found),
+        Some(given) => {
+            Err(vec![finding("apiVersion", format!("unknown apiVersion {given:?} for kind {kind}, did you mean {version}?"))])
+        }
+        None => Err(vec![finding("apiVersion", format!("Required value: {version} for kind {kind}"))]),
+    }
+}
+
+/// The schema is made from the types, so that what it accepts parses; a failure here is a gap between the two.
+fn typed<T: DeserializeOwned>(object: Value) -> Result<T, Vec<Finding>> {
+    serde_json::from_value(object).map_err(|error| vec![finding("", format!("is not understood: {error}"))])
+}
+
+fn secret(object: &Value) -> Result<DeclaredSecret, Vec<Finding>> {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    let mut data = BTreeMap::new();
+    let mut findings = Vec::new();
+    for (key, value) in object["data"].as_object().into_iter().flatten() {
+        // Line breaks are no part of it: `base64` wraps its output.
+        let packed: String = value.as_str().unwrap_or_default().split(['\r', '\n']).collect();
+        match STANDARD.decode(packed) {
+            Ok(value) => {
+                data.insert(key.clone(), value);
+            }
+            Err(_) => findings.push(finding(&format!("data.{key}"), "is not Base64; plain text belongs in stringData")),
+        }
+    }
+    for (key, value) in object["stringData"].as_object().into_iter().flatten() {
+        data.insert(key.clone(), value.as_str().unwrap_or_default().as_bytes().to_vec());
+    }
+    if findings.is_empty() {
+        Ok(DeclaredSecret { namespace: text("namespace"), name: text("name"), data })
+    } else {
+        Err(findings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(text: &str) -> Vec<String> {
+        read("shop.yaml", text).errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn reads_all_kinds_from_one_text() {
+        let text = "
+apiVersion: pollinator.dev/v1alpha1
+kind: ConnectorInstance
+metadata: {name: shop, namespace: crm}
+spec:
+  baseUrl: https://api.example.com
+  polling: {startFrom: 2026-01-31T00:00:00Z}
+  resources: [{name: orders, url: /orders, query: {limit: '100'}}]
+  callback: {url: https://h.example/in}
+---
+# a comment alone is no document
+---
+{\"apiVersion\": \"pollinator.dev/v1alpha1\", \"kind\": \"Connector\", \"metadata\": {\"name\": \"shop\"}, \"spec\": {\"resources\": [{\"name\": \"a\", \"hubPaths\": [\"/hubs/crm/a\"], \"url\": \"/a\"}]}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: shop-auth}
+type: Opaque
+data: {token: \"aHVu\\ndGVyMg==\\n\", other: YQ==}
+stringData: {other: plain}
+";
+        let declared = read("shop.yaml", text);
+        assert_eq!(declared.errors, []);
+        let [(first, instance), (_, connector), (third, secret)] = &declared.manifests[..] else { panic!("{declared:?}") };
+        assert_eq!((first.document, third.document, third.to_string().as_str()), (1, 3, "shop.yaml, document 3"));
+        assert_eq!((instance.kind(), instance.key()), ("ConnectorInstance", ("crm", "shop")));
+        let Manifest::ConnectorInstance(instance) = instance else { panic!() };
+        assert_eq!(instance.spec.polling.as_ref().unwrap().start_from.as_deref(), Some("2026-01-31T00:00:00Z"));
+        let Manifest::Connector(connector) = connector else { panic!() };
+        assert_eq!(connector.metadata.namespace.as_deref(), Some("default"));
+        assert_eq!(connector.spec.resources[0].hub_paths, ["/hubs/crm/a"]);
+        let Manifest::Secret(secret) = secret else { panic!() };
+        assert_eq!((secret.data["token"].as_slice(), secret.data["other"].as_slice()), (&b"hunter2"[..], &b"plain"[..]));
+    }
+
+    #[test]
+    fn errors_name_file_document_path_and_cause() {
+        for (text, message) in [
+            ("- a", "shop.yaml, document 1: is not a manifest: a map with apiVersion, kind, metadata and spec is expected"),
+            ("{kind: Conector}", "shop.yaml, document 1: kind: unknown kind \"Conector\", did you mean Connector?"),
+            (
+                "{kind: Deployment}",
+                "shop.yaml, document 1: kind: unknown kind \"Deployment\", known are ConnectorInstance, Connector and Secret",
+            ),
+            (
+                "{kind: Connector, apiVersion: pollinator.dev/v1}",
+                "shop.yaml, document 1: apiVersion: unknown apiVersion \"pollinator.dev/v1\" for kind Connector, did you mean pollinator.dev/v1alpha1?",
+            ),
+            ("{kind: Secret}", "shop.yaml, document 1: apiVersion: Required value: v1 for kind Secret"),
+            ("a: 1\na: 2\n", "shop.yaml, document 1: line 2, column 1: the key a stands twice in one map"),
+        ] {
+            assert_eq!(errors(text), [message], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_document_leaves_the_others_alone() {
+        let good = "{apiVersion: v1, kind: Secret, metadata: {name: a}}";
+        let declared = read("a.yaml", &format!("{good}\n---\n{{kind: X}}\n---\n{good}\n"));
+        assert_eq!(declared.manifests.len(), 2);
+        assert_eq!(declared.errors[0].place.document, 2);
+    }
+
+    #[test]
+    fn a_secrets_values_are_never_shown() {
+        let secret = "{apiVersion: v1, kind: Secret, metadata: {name: a}, stringData: {token: hunter2}}";
+        let declared = read("a.yaml", secret);
+        assert!(declared.errors.is_empty() && !format!("{declared:?}").contains("hunter2"));
+        assert!(!format!("{declared:?}").contains(&format!("{:?}", b"hunter2")));
+        for bad in [
+            "data: {token: 'hunter2!'}",
+            "data: {token: [hunter2]}",
+            "stringData: {token: 7007}",
+            "token: hunter2",
+            "data: hunter2",
+        ] {
+            let found = errors(&format!("{{apiVersion: v1, kind: Secret, metadata: {{name: a}}, {bad}}}"));
+            assert!(
+                !found.is_empty() && found.iter().all(|error| !error.contains("hunter2") && !error.contains("7007")),
+                "{bad}: {found:?}"
+            );
+        }
+    }
+}
