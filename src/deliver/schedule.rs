@@ -149,7 +149,7 @@ mod tests {
         let waits = |attempts, seconds| wait(next_try(attempts, 7, Some(Duration::from_secs(seconds)), start()).unwrap());
         // below the wait of the schedule
         assert_eq!(waits(2, 10), wait(next_try(2, 7, None, start()).unwrap()));
-        assert_eq!(waits(1, 600), Duration::from_secs(600));
+        assert_eq!(waits(1, 600), Duration::from_mins(10));
         assert_eq!(waits(1, 48 * HOUR), Duration::from_hours(24));
         assert_eq!(wait(next_try(1, 7, Some(Duration::MAX), start()).unwrap()), Duration::from_hours(24));
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::Utc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
@@ -97,7 +96,7 @@ impl PreparedCallback {
             method: Method::POST,
             url: self.plan.url.clone(),
             headers,
-            body: Some(Bytes::from(payload.body)),
+            body: Some(payload.body),
             redirects: Redirects::Never,
             limits: Limits {
                 body: MAX_ANSWER,
