@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(read.source(), "/namespaces/crm/connectorinstances/keap");
         assert_eq!(read.ty(), "dev.pollinator.record.deleted");
         assert_eq!(read.subject(), Some("42/ä \""));
-        assert_eq!(read.time().map(chrono::DateTime::timestamp_millis), sent.version_date.map(DateTime::timestamp_millis));
+        assert_eq!(read.time().map(chrono::DateTime::timestamp_millis), sent.version_date.map(|date| date.timestamp_millis()));
         assert_eq!(read.datacontenttype(), Some("application/json"));
         for (name, value) in [("resource", "contacts"), ("connector", "keap"), ("polltime", "2026-11-24T10:23:35.032Z")] {
             assert_eq!(read.extension(name).map(ToString::to_string).as_deref(), Some(value), "{name}");
