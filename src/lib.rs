@@ -14,7 +14,7 @@
 //! [`local`] runs this from a folder of manifests; [`receive`] and [`demo`] are the other two ends of the wire, for trying it out.
 
 pub mod api;
-// pub mod catalog;
+pub mod catalog;
 pub mod plan;
 
 pub mod auth;

@@ -24,7 +24,7 @@ use crate::state::directory::Directory;
 /// Runs manifests from files or folders, without a cluster.
 #[derive(Debug, Args)]
 pub struct LocalArgs {
-    /// Manifests of kind ConnectorInstance, Connector and Secret: files or folders, several documents a file. Changes are
+    /// Manifests of kind `ConnectorInstance`, Connector and Secret: files or folders, several documents a file. Changes are
     /// picked up while it runs.
     #[arg(required = true)]
     paths: Vec<PathBuf>,

@@ -117,11 +117,9 @@ async fn ask(
     show: bool,
 ) -> Result<Seen, Problem> {
     let mut walk = Walk::new(asker, resource, auth, since, Utc::now(), None);
-    if show {
-        if let Some(request) = walk.next_request()? {
-            for line in masked(&request, auth).lines() {
-                println!("  {line}");
-            }
+    if show && let Some(request) = walk.next_request()? {
+        for line in masked(&request, auth).lines() {
+            println!("  {line}");
         }
     }
     let reader = Reader::new(&resource.extract);

@@ -82,10 +82,9 @@ impl<'p> Judge<'p> {
     /// Starts a poll of `plan` whose lower bound is `cursor` − look-back.
     pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>) -> Self {
         let lower = match (plan.change_by, cursor, plan.start_from) {
-            (ChangeBy::Content, _, _) => None,
-            (_, Some(cursor), _) => Some(lower_bound(plan, cursor)),
-            (_, None, StartFrom::Time(from)) => Some(earliest_reading(plan, from)),
-            (_, None, StartFrom::Now | StartFrom::Earliest) => None,
+            (ChangeBy::Updated | ChangeBy::Created, Some(cursor), _) => Some(lower_bound(plan, cursor)),
+            (ChangeBy::Updated | ChangeBy::Created, None, StartFrom::Time(from)) => Some(earliest_reading(plan, from)),
+            (ChangeBy::Content, ..) | (_, None, StartFrom::Now | StartFrom::Earliest) => None,
         };
         Self { plan, mode, lower, seen: Seen::default() }
     }
@@ -251,6 +250,7 @@ mod tests {
     use super::*;
     use crate::detect::record::Reader;
     use crate::plan::sample;
+    use Verdict::{Change, Older, Remember, Same};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -297,13 +297,12 @@ mod tests {
             record("3", "09:59:59", "09:00:00", ""),
         ];
         let verdicts = judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &records);
-        use Verdict::{Change, Older, Same};
         assert_eq!(verdicts, [Change(Kind::Created), Change(Kind::Created), Same, Change(Kind::Updated), Older]);
     }
 
     #[test]
     fn the_look_back_reaches_behind_the_cursor_without_repeating() {
-        let plan = ResourcePlan { lookback: Duration::from_secs(60), ..sample::resource() };
+        let plan = ResourcePlan { lookback: Duration::from_mins(1), ..sample::resource() };
         let mut known = KnownSet::default();
         let first = [record("1", "09:59:30", "09:00:00", "")];
         assert_eq!(judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &first), [Verdict::Change(Kind::Updated)]);
@@ -350,7 +349,6 @@ mod tests {
             record("1", "10:00:03", "09:00:00", ""),
             record("2", "10:00:03", "09:00:00", gone),
         ];
-        use Verdict::{Change, Remember, Same};
         assert_eq!(
             judge_all(&plan, Mode::Usual, None, &mut known, &records),
             [Change(Kind::Updated), Change(Kind::Deleted), Same, Remember, Change(Kind::Created), Change(Kind::Deleted)]

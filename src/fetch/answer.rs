@@ -54,8 +54,8 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Res
         503 if wait.is_some() => Err(rate_limited(code, wait)),
         400 => Err(Problem::human(
             Reason::UnexpectedStatus,
-            "resources[].query: the provider answered 400 Bad Request; check url, query, body and the date format of ${since} against \
-             its documentation",
+            "resources[].query: the provider answered 400 Bad Request; check url, query, body and the date format of \
+             ${since} against its documentation",
         )),
         408 | 425 => Err(Problem::transient(
             Reason::UnexpectedStatus,
@@ -78,7 +78,8 @@ fn rate_limited(code: u16, wait: Option<Duration>) -> Problem {
     Problem::throttled(
         Reason::RateLimited,
         format!(
-            "polling.interval: the provider answered {code} to slow down; it is asked again later, and if this stays, poll less often"
+            "polling.interval: the provider answered {code} to slow down; it is asked again later, and if this stays, poll \
+             less often"
         ),
         wait,
     )
@@ -159,19 +160,19 @@ impl std::fmt::Display for ContentClass {
 /// A body that yields no page, as a user sees it: class and byte offset, never content.
 pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> Problem {
     match error {
-        SplitError::Empty => invalid(format!("the answer ({class}) has an empty body; check url, query and auth")),
+        SplitError::Empty => invalid(&format!("the answer ({class}) has an empty body; check url, query and auth")),
         SplitError::Encoding { at } => {
-            invalid(format!("the answer ({class}) is not UTF-8 at byte {at}; check url and headers"))
+            invalid(&format!("the answer ({class}) is not UTF-8 at byte {at}; check url and headers"))
         }
         SplitError::Malformed(error) if class == ContentClass::Html => {
-            invalid(format!("the answer is an HTML page, not JSON (at byte {}); check baseUrl, url and auth", error.at))
+            invalid(&format!("the answer is an HTML page, not JSON (at byte {}); check baseUrl, url and auth", error.at))
         }
-        SplitError::Malformed(error) => invalid(format!(
+        SplitError::Malformed(error) => invalid(&format!(
             "the answer ({class}) is not JSON that can be read: {} at byte {}; check baseUrl and url",
             error.fault, error.at
         )),
         SplitError::Null { at } => {
-            invalid(format!("the answer has null at byte {at} where its records should be; check query, or set recordsPath"))
+            invalid(&format!("the answer has null at byte {at} where its records should be; check query, or set recordsPath"))
         }
         SplitError::BodyTooLarge => too_large("the answer is larger than 32 MiB; ask for fewer records a page"),
         SplitError::RecordTooLarge { at } => too_large(&format!(
@@ -204,7 +205,7 @@ fn listed(arrays: &[String]) -> String {
     if arrays.is_empty() { String::new() } else { format!(" (arrays found: {})", arrays.join(", ")) }
 }
 
-fn invalid(text: String) -> Problem {
+fn invalid(text: &str) -> Problem {
     Problem::transient(Reason::InvalidResponse, format!("resources[].url: {text}"))
 }
 
@@ -312,13 +313,13 @@ mod tests {
         );
         assert_eq!(
             unreadable(&malformed, ContentClass::Json, RecordsAs::List).message,
-            "resources[].url: the answer (declared as JSON) is not JSON that can be read: it has a character out of place at byte 0; \
-             check baseUrl and url"
+            "resources[].url: the answer (declared as JSON) is not JSON that can be read: it has a character out of place \
+             at byte 0; check baseUrl and url"
         );
         assert_eq!(
             told(SplitError::Undecided { arrays: vec!["data".into(), "r.docs".into()] }),
-            "RecordsNotFound: resources[].recordsPath: the answer does not say which array has the records (arrays found: data, \
-             r.docs); set recordsPath to one"
+            "RecordsNotFound: resources[].recordsPath: the answer does not say which array has the records (arrays found: \
+             data, r.docs); set recordsPath to one"
         );
         assert!(told(SplitError::Undecided { arrays: vec![] }).contains("has no array"));
         assert!(told(SplitError::Missing { root: Kind::Array, arrays: vec![] }).ends_with("remove recordsPath"));

@@ -102,7 +102,7 @@ pub fn detect(method: &Method, headers: &HeaderMap, envelope: &str) -> Detection
     }
 }
 
-/// What the answer itself says about whether more follows (`has_more`, `end_of_stream`, …), at its root or in its paging object.
+/// What the answer itself says about whether more follows (`has_more`, `end_of_stream`, …), at its root or in a paging object.
 pub fn says_more(envelope: &str) -> Option<bool> {
     let mut said = None;
     json::for_each_member(envelope, |key, value| {

@@ -53,7 +53,8 @@ pub fn element(json: &str, index: usize) -> Option<&str> {
     de.deserialize_seq(Element(index)).ok()?.map(RawValue::get)
 }
 
-/// A scalar as the text that was sent: strings unescaped, numbers and booleans digit by digit. `None` for null, arrays and objects.
+/// A scalar as the text that was sent: strings unescaped, numbers and booleans digit by digit. `None` for null, arrays and
+/// objects.
 pub fn scalar_text(json: &str) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {
         b'"' => {
@@ -108,5 +109,45 @@ impl Visitor<'_> for Is<'_> {
     }
     fn visit_str<E>(self, key: &str) -> Result<bool, E> {
         Ok(key == self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_members_as_they_were_sent() {
+        let mut seen = Vec::new();
+        for_each_member(r#"{"a" : 9007199254740993.10 ,"b\u0063":{"x": [1]},"":"","a":null}"#, |key, value| {
+            seen.push((key.to_owned(), value.to_owned()));
+        });
+        let expected = [("a", "9007199254740993.10"), ("bc", r#"{"x": [1]}"#), ("", "\"\""), ("a", "null")];
+        assert_eq!(seen, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        for none in ["[1]", "", "{", "7"] {
+            for_each_member(none, |key, _| panic!("{none}: {key}"));
+        }
+    }
+
+    #[test]
+    fn takes_the_last_of_repeated_members() {
+        let json = r#"{"a":1,"b":[true,{"c":-0.0}],"a":1e400}"#;
+        assert_eq!(member(json, "a"), Some("1e400"));
+        assert_eq!(member(json, "b").and_then(|b| element(b, 1)).and_then(|e| member(e, "c")), Some("-0.0"));
+        assert_eq!(member(json, "x"), None);
+        assert_eq!(element(json, 0), None);
+    }
+
+    #[test]
+    fn gives_scalars_as_text() {
+        let text = |json| scalar_text(json).map(Cow::into_owned);
+        assert_eq!(text(r#""a\u00e9\"""#).as_deref(), Some("aé\""));
+        assert_eq!(text("12345678901234567890.1").as_deref(), Some("12345678901234567890.1"));
+        assert_eq!(text("false").as_deref(), Some("false"));
+        for none in ["null", "{}", "[]", "", "\"", r#""\ud800""#] {
+            assert_eq!(text(none), None, "{none}");
+        }
+        assert_eq!(name_text(r"\ud800"), None);
+        assert_eq!(name_text("plain").as_deref(), Some("plain"));
     }
 }

@@ -1,7 +1,7 @@
 //! Plan + cursor → requests → pages → records.
 //!
-//! [`request`] builds what is asked, [`answer`] judges what comes back, [`split`](mod@split) finds the records in it, [`pagination`] says where
-//! the next page is, and [`walk`] is the shell that does it all over the wire.
+//! [`request`] builds what is asked, [`answer`] judges what comes back, [`split`](mod@split) finds the records in it,
+//! [`pagination`] says where the next page is, and [`walk`] is the shell that does it all over the wire.
 
 pub mod answer;
 pub mod detection;

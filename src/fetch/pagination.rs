@@ -111,7 +111,7 @@ impl Pager {
         }
     }
 
-    /// What detection chose, once the first answer was seen. `None` when the plan decides, or when nothing hinted at further pages.
+    /// What detection chose, once the first answer was seen. `None` when the plan decides, or when nothing hints at more pages.
     pub fn detected(&self) -> Option<&PaginationPlan> {
         self.detected.then_some(&self.pagination)
     }
@@ -124,8 +124,8 @@ impl Pager {
         if answer.record_count > 0 && !self.seen_pages.insert(answer.digest) {
             return Err(Problem::transient(
                 Reason::PaginationLoop,
-                "resources[].pagination: the provider sent the same page twice; check that it knows the pagination parameters, and set \
-                 pagination to what its documentation says",
+                "resources[].pagination: the provider sent the same page twice; check that it knows the pagination \
+                 parameters, and set pagination to what its documentation says",
             ));
         }
         self.pages += 1;
@@ -176,7 +176,8 @@ impl Pager {
         if self.pages >= MAX_PAGES {
             return Err(Problem::human(
                 Reason::PaginationLoop,
-                "resources[].pagination: the list has more than 10000 pages; raise pageSize, or filter with query so that a poll reads less",
+                "resources[].pagination: the list has more than 10000 pages; raise pageSize, or filter with query so that a \
+                 poll reads less",
             ));
         }
         let mark = match &next {
@@ -190,8 +191,8 @@ impl Pager {
         if stands_still || !self.seen_marks.insert(mark) {
             return Err(Problem::transient(
                 Reason::PaginationLoop,
-                "resources[].pagination: the provider gave the same next link or token twice; check query and pagination against its \
-                 documentation",
+                "resources[].pagination: the provider gave the same next link or token twice; check query and pagination \
+                 against its documentation",
             ));
         }
         Ok(Some(next))
@@ -206,8 +207,8 @@ impl Pager {
             Detection::Nothing => Ok(PaginationPlan::None),
             Detection::Unclear => Err(Problem::human(
                 Reason::InvalidSpec,
-                "resources[].pagination: the provider says that more pages follow, but not in a way that is recognised; set pagination to what \
-                 its documentation says, or to none to read the first page only",
+                "resources[].pagination: the provider says that more pages follow, but not in a way that is recognised; set \
+                 pagination to what its documentation says, or to none to read the first page only",
             )),
         }
     }
@@ -242,8 +243,8 @@ impl Pager {
         Problem::human(
             Reason::CrossOriginNextLink,
             format!(
-                "resources[].pagination: the provider's next link has another {part} than baseUrl and was not followed, for credentials must not \
-                 leave the origin; correct baseUrl, or page with token, offset or page instead"
+                "resources[].pagination: the provider's next link has another {part} than baseUrl and was not followed, for \
+                 credentials must not leave the origin; correct baseUrl, or page with token, offset or page instead"
             ),
         )
     }

@@ -20,7 +20,7 @@ use crate::plan::{BodyPlan, RequestPlan};
 
 /// Bounds of every list request.
 const LIMITS: Limits =
-    Limits { body: MAX_BODY, overflow: Overflow::Refuse, first_byte: Duration::from_secs(30), total: Duration::from_secs(60) };
+    Limits { body: MAX_BODY, overflow: Overflow::Refuse, first_byte: Duration::from_secs(30), total: Duration::from_mins(1) };
 /// Redirects of a GET that are followed within the origin.
 const MAX_REDIRECTS: u8 = 3;
 /// Everything but the unreserved characters of RFC 3986: a space becomes `%20`, for a `+` is refused by some servers.

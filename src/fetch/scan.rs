@@ -1,4 +1,4 @@
-//! One pass over JSON text (RFC 8259) that checks it and keeps nothing: the ground on which [`split`](super::split) stands.
+//! One pass over JSON text (RFC 8259) that checks it and keeps nothing: the ground on which [`split`](mod@super::split) stands.
 
 /// Containers inside containers that are still read.
 pub const MAX_DEPTH: u32 = 64;
@@ -251,7 +251,8 @@ fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
     for chunk in bytes.as_chunks::<8>().0 {
         let word = u64::from_le_bytes(*chunk);
-        // A byte's high bit is set in `x - ONES & !x & HIGH` if the byte is zero; borrows only disturb bytes above the first hit.
+        // A byte's high bit is set in `x - ONES & !x & HIGH` if the byte is zero; borrows only disturb bytes above the first
+        // hit.
         let quote = word ^ (ONES * u64::from(b'"'));
         let slash = word ^ (ONES * u64::from(b'\\'));
         let hits = (quote.wrapping_sub(ONES) & !quote)

@@ -130,7 +130,7 @@ pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<P
     let brackets = if form == RecordsAs::Map { "{}" } else { "[]" };
     let envelope = [&text[..list.start], brackets, &text[list.end..]].concat();
     let digest = xxh3_128(text[list].as_bytes());
-    Ok(Page { spans, decoded, envelope, digest, path, body })
+    Ok(Page { body, spans, decoded, envelope, digest, path })
 }
 
 enum Found {

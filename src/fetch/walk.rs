@@ -18,7 +18,7 @@ use crate::egress::hosts::HostBudget;
 use crate::egress::retry_after;
 use crate::egress::{Egress, Peer, Request, Response};
 use crate::plan::date_format::DateFormat;
-use crate::plan::field_path::Segment;
+use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::template::MacroContext;
 use crate::plan::{PaginationPlan, ResourcePlan};
 
@@ -84,8 +84,8 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Begins a walk. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an earlier
-    /// walk, used if the first request is the same again.
+    /// Begins a walk. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an
+    /// earlier walk, used if the first request is the same again.
     pub fn new(
         asker: &'a Asker,
         resource: &'a ResourcePlan,
@@ -162,7 +162,7 @@ impl<'a> Walk<'a> {
             Verdict::Empty => Page::empty(),
             Verdict::Body => {
                 let extract = &self.resource.extract;
-                let path = extract.records_path.as_ref().map(|path| path.segments()).or(self.records_path.as_deref());
+                let path = extract.records_path.as_ref().map(FieldPath::segments).or(self.records_path.as_deref());
                 split(body, path, extract.records_as)
                     .map_err(|error| answer::unreadable(&error, ContentClass::of(&headers), extract.records_as))?
             }

@@ -140,7 +140,7 @@ fn files(paths: &[PathBuf], errors: &mut Vec<String>) -> Vec<PathBuf> {
     files
 }
 
-/// Hidden entries are left out: mounted ConfigMaps keep their versions in them.
+/// Hidden entries are left out: mounted `ConfigMaps` keep their versions in them.
 fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     entries.sort();

@@ -313,7 +313,7 @@ pub struct SecretKey {
 /// Where and how events are delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallbackPlan {
-    /// Where events are POSTed.
+    /// Where events are `POSTed`.
     pub url: Url,
     /// Shape of the body.
     pub format: EventFormat,

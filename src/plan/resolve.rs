@@ -16,6 +16,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::ConnectorSpec;
 use crate::api::duration;
 use crate::api::instance::{Callback, ConnectorInstance, ConnectorInstanceSpec, Format};
+use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
 
 const INTERVAL: Duration = Duration::from_mins(15);
@@ -37,11 +38,15 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
         (None, _) => &none,
         (Some(_), Some(found)) => found,
         (Some(name), None) => {
+            let meant = match nearest(name, crate::catalog::names()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "correct the name or create the Connector".to_owned(),
+            };
             return Err(vec![Problem::human(
                 Reason::ConnectorNotFound,
                 format!(
                     "spec.connector names {name}, which is neither a Connector in namespace {namespace} nor an entry of the catalogue; \
-                     correct the name or create the Connector"
+                     {meant}"
                 ),
             )]);
         }

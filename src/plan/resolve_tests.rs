@@ -347,3 +347,9 @@ fn the_meaning_of_a_cursor_is_stable() {
     assert_eq!(first, meaning("url: 'https://api.example.com:443/v2/a', idField: '$.id'"));
     assert_ne!(first, meaning("url: /a, idField: key"));
 }
+
+#[test]
+fn a_misspelt_connector_is_put_right() {
+    let spec = "{connector: infusionsoft-rest, callback: {url: 'https://h.example/in'}}";
+    assert!(messages(spec, None)[0].ends_with("; did you mean infusionsoftrest?"));
+}

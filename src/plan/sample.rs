@@ -41,7 +41,7 @@ pub fn resource() -> ResourcePlan {
         order: Order::Unordered,
         pagination: PaginationPlan::None,
         page_size: None,
-        interval: Duration::from_secs(60),
+        interval: Duration::from_mins(1),
         start_from: StartFrom::Now,
         meaning: 7,
     }

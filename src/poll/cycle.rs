@@ -16,7 +16,7 @@ use crate::deliver::callback::Admission;
 use crate::deliver::event::{Event, EventId, VersionToken};
 use crate::deliver::sender::PreparedCallback;
 use crate::detect::judge::{self, Judge, Mode, Undelivered, Verdict};
-use crate::detect::known::MAX_KNOWN;
+use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::record::Reader;
 use crate::fetch::page::Page;
 use crate::fetch::walk::{Step, Validators, Walk};
@@ -422,7 +422,7 @@ impl<'a> Poll<'a> {
         own.cursor = self.provider_start;
         own.started = true;
         // Versions dated before the cursor cannot come up again.
-        own.known = Default::default();
+        own.known = KnownSet::default();
         dispatcher.sums.dirty = true;
     }
 

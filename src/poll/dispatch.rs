@@ -151,15 +151,12 @@ impl<'a> Dispatcher<'a> {
         for change in changes {
             let resource = Arc::clone(&change.event.resource);
             if state.ledger.holds(&resource, change.object) {
-                match state.ledger.supersede(change.object, change.event.clone(), now) {
-                    Ok(()) => {
-                        state.resources.entry(resource.to_string()).or_default().known.remember(change.object, change.known);
-                        self.sums.dirty = true;
-                    }
-                    Err(_) => {
-                        self.sums.ledger_full = true;
-                        held.push(change);
-                    }
+                if let Ok(()) = state.ledger.supersede(change.object, change.event.clone(), now) {
+                    state.resources.entry(resource.to_string()).or_default().known.remember(change.object, change.known);
+                    self.sums.dirty = true;
+                } else {
+                    self.sums.ledger_full = true;
+                    held.push(change);
                 }
                 continue;
             }

@@ -238,20 +238,20 @@ impl Engine {
             match command {
                 Command::Put { plan, annotations } => {
                     let key = (plan.namespace.to_string(), plan.name.to_string());
-                    self.change(key, Next::Replace(Pending { plan, annotations }), puts, now);
+                    self.change(&key, Next::Replace(Pending { plan, annotations }), puts, now);
                 }
                 Command::Refuse { namespace, name, problem } => {
-                    self.change((namespace, name), Next::Refuse(problem), puts, now)
+                    self.change(&(namespace, name), Next::Refuse(problem), puts, now);
                 }
-                Command::Remove { namespace, name } => self.change((namespace, name), Next::Remove, puts, now),
+                Command::Remove { namespace, name } => self.change(&(namespace, name), Next::Remove, puts, now),
                 Command::RetryFailed => self.retry_failed(now),
             }
         }
     }
 
     /// Makes the change now, or as soon as the jobs of the old plan have ended: no event of the old plan goes to the new callback.
-    fn change(&mut self, key: Key, next: Next, starting: usize, now: DateTime<Utc>) {
-        if let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(&key) {
+    fn change(&mut self, key: &Key, next: Next, starting: usize, now: DateTime<Utc>) {
+        if let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(key) {
             running.instance.stop.cancel();
             if running.jobs > 0 {
                 running.next = Some(next);
@@ -261,13 +261,13 @@ impl Engine {
         match next {
             Next::Replace(pending) => self.put(key, pending, starting, now),
             Next::Refuse(problem) => self.refuse(key, problem, None),
-            Next::Remove => drop(self.slots.remove(&key)),
+            Next::Remove => drop(self.slots.remove(key)),
         }
     }
 
-    fn put(&mut self, key: Key, pending: Pending, starting: usize, now: DateTime<Utc>) {
+    fn put(&mut self, key: &Key, pending: Pending, starting: usize, now: DateTime<Utc>) {
         let plan = Arc::clone(&pending.plan);
-        let old = match self.slots.remove(&key) {
+        let old = match self.slots.remove(key) {
             Some(Slot { kind: Kind::Running(old), .. }) => Some(old.instance),
             _ => None,
         };
@@ -317,19 +317,19 @@ impl Engine {
         let running = Running { instance, lanes, jobs: 0, next: None };
         self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported: 0 });
         for lane in 0..plan.resources.len() {
-            self.enqueue(&key, lane);
+            self.enqueue(key, lane);
         }
-        self.report(&key, now);
+        self.report(key, now);
     }
 
-    fn refuse(&mut self, key: Key, problem: Problem, reload: Option<Pending>) {
+    fn refuse(&mut self, key: &Key, problem: Problem, reload: Option<Pending>) {
         let epoch = self.next_epoch();
         if reload.is_some() && self.run == Run::Forever {
             self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
         }
-        let reported = self.slots.get(&key).map_or(0, |slot| slot.reported);
+        let reported = self.slots.get(key).map_or(0, |slot| slot.reported);
         self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Refused { problem, reload }, reported });
-        self.report(&key, Utc::now());
+        self.report(key, Utc::now());
     }
 
     fn retry_failed(&mut self, now: DateTime<Utc>) {
@@ -373,7 +373,7 @@ impl Engine {
             Kind::Running(running) => running,
             Kind::Refused { reload, .. } => {
                 if let Some(pending) = reload.take() {
-                    self.put(due.key, pending, 0, now);
+                    self.put(&due.key, pending, 0, now);
                 }
                 return;
             }
@@ -432,7 +432,7 @@ impl Engine {
         if running.jobs == 0
             && let Some(next) = running.next.take()
         {
-            self.change(key, next, 0, now);
+            self.change(&key, next, 0, now);
         } else {
             self.enqueue(&key, index);
         }
@@ -506,5 +506,5 @@ fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Healt
 async fn sleep_until(at: Option<DateTime<Utc>>) {
     let Some(at) = at else { return };
     let wait = (at - Utc::now()).to_std().unwrap_or_default();
-    tokio::time::sleep(wait.min(Duration::from_secs(60))).await;
+    tokio::time::sleep(wait.min(Duration::from_mins(1))).await;
 }

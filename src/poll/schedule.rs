@@ -10,9 +10,9 @@ use crate::api::conditions::{Problem, Reaction};
 /// First step of the provider's back-off.
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 /// Cap of the back-off for failures that may pass by themselves, unless the interval is longer.
-const MAX_BACKOFF: Duration = Duration::from_secs(15 * 60);
+const MAX_BACKOFF: Duration = Duration::from_mins(15);
 /// Cap of the back-off for failures that need a person, unless the interval is longer.
-const MAX_SLOW_BACKOFF: Duration = Duration::from_secs(60 * 60);
+const MAX_SLOW_BACKOFF: Duration = Duration::from_hours(1);
 /// Start times are spread over so long a resource, so that a cold start is no thundering herd.
 const SPREAD_PER_RESOURCE: Duration = Duration::from_millis(2);
 
@@ -58,10 +58,10 @@ mod tests {
 
     #[test]
     fn one_resource_starts_at_once_and_ten_thousand_within_twenty_seconds() {
-        assert_eq!(first_delay("u", "r", Duration::from_secs(900), 1), Duration::ZERO);
-        let latest = (0..10_000).map(|i| first_delay(&format!("u{i}"), "r", Duration::from_secs(900), 10_000)).max().unwrap();
+        assert_eq!(first_delay("u", "r", Duration::from_mins(15), 1), Duration::ZERO);
+        let latest = (0..10_000).map(|i| first_delay(&format!("u{i}"), "r", Duration::from_mins(15), 10_000)).max().unwrap();
         assert!(latest > Duration::from_secs(15) && latest <= Duration::from_secs(20), "{latest:?}");
-        assert_eq!(first_delay("u", "r", Duration::from_secs(900), 99), first_delay("u", "r", Duration::from_secs(900), 99));
+        assert_eq!(first_delay("u", "r", Duration::from_mins(15), 99), first_delay("u", "r", Duration::from_mins(15), 99));
     }
 
     #[test]
@@ -75,8 +75,8 @@ mod tests {
 
     #[test]
     fn patience_is_kept_and_bad_credentials_are_not_hammered() {
-        let interval = Duration::from_secs(60);
-        let throttled = Problem::throttled(Reason::RateLimited, "x", Some(Duration::from_secs(300)));
+        let interval = Duration::from_mins(1);
+        let throttled = Problem::throttled(Reason::RateLimited, "x", Some(Duration::from_mins(5)));
         assert_eq!(after_failure(&throttled, 1, interval, at(0)), at(300_000));
         let human = Problem::human(Reason::Unauthorized, "x");
         assert_eq!(after_failure(&human, 1, interval, at(0)), at(60_000));

@@ -24,11 +24,8 @@ pub struct Health {
     failing_since: Option<DateTime<Utc>>,
     /// Why the last one failed.
     problem: Option<Box<Problem>>,
-    missing_ids: bool,
-    bad_dates: bool,
-    disorder: bool,
-    unsettled: bool,
-    ledger_full: bool,
+    /// What a person should know, in a fixed order.
+    notes: Vec<Note>,
     /// How further pages are asked for, if that was detected.
     pagination: Option<Box<str>>,
 }
@@ -46,11 +43,9 @@ impl Health {
             Outcome::Polled => {
                 self.polled = true;
                 self.recover();
-                let Facts { missing_ids, bad_dates, disorder, unsettled, ref pagination, sums, .. } = report.facts;
-                (self.missing_ids, self.bad_dates) = (missing_ids > 0, bad_dates > 0);
-                (self.disorder, self.unsettled, self.ledger_full) = (disorder, unsettled, sums.ledger_full);
-                if pagination.is_some() {
-                    self.pagination = pagination.as_deref().map(Into::into);
+                self.notes = Note::all_in(&report.facts);
+                if let Some(pagination) = &report.facts.pagination {
+                    self.pagination = Some(pagination.as_str().into());
                 }
             }
             Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
@@ -77,6 +72,58 @@ impl Health {
         }
     }
 }
+
+/// What a poll met that does not stop it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Note {
+    MissingIds,
+    BadDates,
+    Disorder,
+    Unsettled,
+    LedgerFull,
+}
+
+impl Note {
+    fn all_in(facts: &Facts) -> Vec<Self> {
+        let met = [
+            (facts.missing_ids > 0, Self::MissingIds),
+            (facts.bad_dates > 0, Self::BadDates),
+            (facts.disorder, Self::Disorder),
+            (facts.unsettled, Self::Unsettled),
+            (facts.sums.ledger_full, Self::LedgerFull),
+        ];
+        met.into_iter().filter_map(|(met, note)| met.then_some(note)).collect()
+    }
+
+    fn condition(self) -> Condition {
+        let (kind, reason, message) = match self {
+            Self::MissingIds => (
+                "RecordsIdentified",
+                Reason::MissingId,
+                "some records have no value at idField and cannot be delivered: set idField to the path of the id",
+            ),
+            Self::BadDates => (
+                "DatesReadable",
+                Reason::InvalidDate,
+                "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
+            ),
+            Self::Disorder => (
+                "Ordered",
+                Reason::UnorderedResource,
+                "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
+            ),
+            Self::Unsettled => (
+                "Settled",
+                Reason::WalkUnsettled,
+                "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
+            ),
+            Self::LedgerFull => ("LedgerOpen", Reason::ParkedFull, LEDGER_FULL),
+        };
+        Condition::new(kind, "False", reason, message)
+    }
+}
+
+const LEDGER_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
 
 /// Status of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -171,7 +218,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
     let resources: Vec<_> =
         plan.resources.iter().zip(health).map(|(r, health)| resource_status(&r.name, state, health)).collect();
     let lasting = plan.resources.iter().zip(health).find_map(|(r, health)| Some((&r.name, health.lasting_problem(now)?)));
-    let full = health.iter().any(|health| health.ledger_full);
+    let full = health.iter().any(|health| health.notes.contains(&Note::LedgerFull));
     let ready = if plan.suspended {
         Condition::new(
             "Ready",
@@ -184,12 +231,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
     } else if callback.status == "False" {
         Condition { kind: "Ready", ..callback.clone() }
     } else if full {
-        Condition::new(
-            "Ready",
-            "False",
-            Reason::ParkedFull,
-            "no more events can be set aside: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver",
-        )
+        Condition::new("Ready", "False", Reason::ParkedFull, LEDGER_FULL)
     } else if health.iter().all(|health| health.polled) {
         Condition::new("Ready", "True", Reason::Polling, "all resources are polled and the callback accepts events")
     } else {
@@ -310,44 +352,7 @@ fn resource_status(name: &str, state: &InstanceState, health: &Health) -> Resour
         None if health.polled => conditions.push(Condition::new("Polled", "True", Reason::Polling, "the last poll succeeded")),
         None => {}
     }
-    let notes = [
-        (
-            health.missing_ids,
-            "RecordsIdentified",
-            Reason::MissingId,
-            "some records have no value at idField and cannot be delivered: set idField to the path of the id",
-        ),
-        (
-            health.bad_dates,
-            "DatesReadable",
-            Reason::InvalidDate,
-            "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
-        ),
-        (
-            health.disorder,
-            "Ordered",
-            Reason::UnorderedResource,
-            "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
-        ),
-        (
-            health.unsettled,
-            "Settled",
-            Reason::WalkUnsettled,
-            "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
-        ),
-        (
-            health.ledger_full,
-            "LedgerOpen",
-            Reason::ParkedFull,
-            "no more events can be set aside, so the cursor waits: mend what the callback refuses, then use the annotation pollinator.dev/redeliver",
-        ),
-    ];
-    conditions.extend(
-        notes
-            .into_iter()
-            .filter(|note| note.0)
-            .map(|(_, kind, reason, message)| Condition::new(kind, "False", reason, message)),
-    );
+    conditions.extend(health.notes.iter().map(|note| note.condition()));
     ResourceStatus {
         name: name.to_owned(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),

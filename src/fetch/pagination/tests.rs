@@ -17,8 +17,8 @@ fn request(method: Method, query: &[(&str, &str)]) -> RequestPlan {
     }
 }
 
-fn pager(pagination: PaginationPlan) -> Pager {
-    Pager::new(&request(Method::GET, &[]), &pagination, Some(50))
+fn pager(pagination: &PaginationPlan) -> Pager {
+    Pager::new(&request(Method::GET, &[]), pagination, Some(50))
 }
 
 fn field(path: &str) -> ValueAt {
@@ -40,7 +40,7 @@ struct Walked {
 }
 
 impl Walked {
-    fn new(pagination: PaginationPlan) -> Self {
+    fn new(pagination: &PaginationPlan) -> Self {
         Self { pager: pager(pagination), url: Url::parse(URL).unwrap(), page: 0 }
     }
 
@@ -61,10 +61,12 @@ impl Walked {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as next() gives it")]
 fn url(text: &str) -> Option<Position> {
     Some(Position::Url(Url::parse(text).unwrap()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as next() gives it")]
 fn query(pairs: &[(&str, &str)]) -> Option<Position> {
     Some(Position::Query(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()))
 }
@@ -75,7 +77,7 @@ fn reason(result: Result<Option<Position>, Problem>) -> Reason {
 
 #[test]
 fn follows_a_relative_next_link_as_odata_sends_it() {
-    let mut walk = Walked::new(PaginationPlan::NextLink(field("@odata.nextLink")));
+    let mut walk = Walked::new(&PaginationPlan::NextLink(field("@odata.nextLink")));
     assert_eq!(walk.pager.first(), Position::Start);
     let next = walk.body(r#"{"value":[],"@odata.nextLink":"items?$top=5&%24skiptoken=50#x"}"#).unwrap();
     assert_eq!(next, url("https://api.example/v1/items?$top=5&%24skiptoken=50"));
@@ -86,12 +88,12 @@ fn follows_a_relative_next_link_as_odata_sends_it() {
 
 #[test]
 fn follows_headers() {
-    let mut walk = Walked::new(PaginationPlan::LinkHeader);
+    let mut walk = Walked::new(&PaginationPlan::LinkHeader);
     let next = walk.answer(&[("link", r#"</v1/items?page=2>; rel="next""#)], "[]", 0).unwrap();
     assert_eq!(next, url("https://api.example/v1/items?page=2"), "an empty page need not be the last one");
     assert_eq!(walk.answer(&[("link", r#"</v1/items?page=1>; rel="first""#)], "[]", 1).unwrap(), None);
 
-    let mut walk = Walked::new(PaginationPlan::NextLink(ValueAt::Header(HeaderName::from_static("next-page"))));
+    let mut walk = Walked::new(&PaginationPlan::NextLink(ValueAt::Header(HeaderName::from_static("next-page"))));
     let next = walk.answer(&[("next-page", "https://api.example:443/x?_token=t")], "{}", 1).unwrap();
     assert_eq!(next, url("https://api.example/x?_token=t"));
     assert_eq!(walk.answer(&[("next-page", "")], "{}", 1).unwrap(), None);
@@ -109,19 +111,19 @@ fn never_leaves_the_origin() {
         ("javascript:alert(1)", "scheme"),
     ] {
         let problem =
-            Walked::new(PaginationPlan::NextLink(field("next"))).body(&format!(r#"{{"next":"{target}"}}"#)).unwrap_err();
+            Walked::new(&PaginationPlan::NextLink(field("next"))).body(&format!(r#"{{"next":"{target}"}}"#)).unwrap_err();
         assert_eq!(problem.reason, Reason::CrossOriginNextLink, "{target}");
         assert!(problem.message.contains(&format!("another {part} ")), "{target}: {problem}");
         assert!(!problem.message.contains("evil"), "{problem}");
     }
-    let mut walk = Walked::new(PaginationPlan::NextLink(field("next")));
+    let mut walk = Walked::new(&PaginationPlan::NextLink(field("next")));
     assert_eq!(walk.body(r#"{"next":"https://u:p@api.example/x"}"#).unwrap(), url("https://api.example/x"));
     assert_eq!(reason(walk.body(r#"{"next":"https://[x"}"#)), Reason::InvalidResponse);
 }
 
 #[test]
 fn carries_tokens_as_they_were_sent() {
-    let mut walk = Walked::new(token(TokenPlace::Query, "cursor"));
+    let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
     assert_eq!(walk.body(r#"{"next":"a\u002Fb=="}"#).unwrap(), query(&[("cursor", "a/b==")]));
     assert_eq!(walk.body(r#"{"next":90071992547409931234}"#).unwrap(), query(&[("cursor", "90071992547409931234")]));
     for last in [r#"{"next":null}"#, r#"{"next":""}"#, r#"{"next":false}"#, "{}", "[]", r#"{"next":"c","has_more":false}"#] {
@@ -131,27 +133,27 @@ fn carries_tokens_as_they_were_sent() {
         assert_eq!(reason(walk.body(wrong)), Reason::InvalidResponse, "{wrong}");
     }
 
-    let mut walk = Walked::new(token(TokenPlace::Header, "X-Cursor"));
+    let mut walk = Walked::new(&token(TokenPlace::Header, "X-Cursor"));
     let header = Position::Header { name: "X-Cursor".into(), value: "t".into() };
     assert_eq!(walk.body(r#"{"next":"t"}"#).unwrap(), Some(header));
-    let mut walk = Walked::new(token(TokenPlace::Body, "pagination.starting_after"));
+    let mut walk = Walked::new(&token(TokenPlace::Body, "pagination.starting_after"));
     let place = FieldPath::parse("pagination.starting_after").unwrap();
     assert_eq!(walk.body(r#"{"next":7.10}"#).unwrap(), Some(Position::Body { field: place, json: "7.10".into() }));
 }
 
 #[test]
 fn an_offset_advances_by_what_came() {
-    let mut walk = Walked::new(offset());
+    let mut walk = Walked::new(&offset());
     assert_eq!(Some(walk.pager.first()), query(&[("offset", "0"), ("limit", "50")]));
     // The server clamps 50 to 20: the first page says how long a full one is.
     assert_eq!(walk.answer(&[], "[]", 20).unwrap(), query(&[("offset", "20"), ("limit", "50")]));
     assert_eq!(walk.answer(&[], "[]", 20).unwrap(), query(&[("offset", "40"), ("limit", "50")]));
     assert_eq!(walk.answer(&[], "[]", 19).unwrap(), None);
 
-    let mut walk = Walked::new(offset());
+    let mut walk = Walked::new(&offset());
     assert!(walk.answer(&[], "[]", 3).unwrap().is_some(), "a short first page proves nothing");
     assert_eq!(walk.answer(&[], "[]", 0).unwrap(), None);
-    assert_eq!(Walked::new(offset()).answer(&[], "[]", 0).unwrap(), None);
+    assert_eq!(Walked::new(&offset()).answer(&[], "[]", 0).unwrap(), None);
 
     let from_one = Pager::new(&request(Method::GET, &[("offset", "1")]), &offset(), None);
     assert_eq!(Some(from_one.first()), query(&[("offset", "1")]));
@@ -160,7 +162,7 @@ fn an_offset_advances_by_what_came() {
 #[test]
 fn page_numbers_count_from_their_first() {
     let plan = PaginationPlan::Page { parameter: "page".into(), first: 0, size_parameter: None };
-    let mut walk = Walked::new(plan);
+    let mut walk = Walked::new(&plan);
     assert_eq!(Some(walk.pager.first()), query(&[("page", "0")]));
     assert_eq!(walk.answer(&[], "[]", 5).unwrap(), query(&[("page", "1")]));
     assert_eq!(walk.answer(&[], "[]", 4).unwrap(), None);
@@ -168,14 +170,14 @@ fn page_numbers_count_from_their_first() {
 
 #[test]
 fn stops_a_walk_in_circles() {
-    let mut walk = Walked::new(PaginationPlan::NextLink(field("next")));
+    let mut walk = Walked::new(&PaginationPlan::NextLink(field("next")));
     assert_eq!(reason(walk.body(&format!(r#"{{"next":"{URL}"}}"#))), Reason::PaginationLoop, "a link to itself");
-    let mut walk = Walked::new(PaginationPlan::NextLink(field("next")));
+    let mut walk = Walked::new(&PaginationPlan::NextLink(field("next")));
     walk.body(r#"{"next":"?p=2"}"#).unwrap();
     walk.body(r#"{"next":"?p=3"}"#).unwrap();
     assert_eq!(reason(walk.body(r#"{"next":"?p=2"}"#)), Reason::PaginationLoop);
 
-    let mut walk = Walked::new(token(TokenPlace::Query, "cursor"));
+    let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
     walk.body(r#"{"next":"a"}"#).unwrap();
     assert_eq!(reason(walk.body(r#"{"next":"a"}"#)), Reason::PaginationLoop);
 }
@@ -185,7 +187,7 @@ fn stops_when_a_page_comes_twice() {
     let base = Url::parse(URL).unwrap();
     let headers = HeaderMap::new();
     let answer = |count, digest| Answer { url: &base, headers: &headers, envelope: "[]", record_count: count, digest };
-    let mut pager = pager(offset());
+    let mut pager = pager(&offset());
     assert!(pager.next(&answer(5, 1)).unwrap().is_some());
     assert!(pager.next(&answer(5, 2)).unwrap().is_some());
     assert_eq!(reason(pager.next(&answer(5, 1))), Reason::PaginationLoop);
@@ -193,7 +195,7 @@ fn stops_when_a_page_comes_twice() {
 
 #[test]
 fn bounds_the_number_of_pages() {
-    let mut walk = Walked::new(token(TokenPlace::Query, "cursor"));
+    let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
     for page in 1..MAX_PAGES {
         walk.body(&format!(r#"{{"next":{page}}}"#)).unwrap();
     }
@@ -202,18 +204,18 @@ fn bounds_the_number_of_pages() {
 
 #[test]
 fn detects_once_and_stays_with_it() {
-    let mut walk = Walked::new(PaginationPlan::Detect);
+    let mut walk = Walked::new(&PaginationPlan::Detect);
     assert_eq!(walk.pager.detected(), None);
     assert!(walk.body(r#"{"next":"https://api.example/v1/items?page=2"}"#).unwrap().is_some());
     assert_eq!(walk.pager.detected(), Some(&PaginationPlan::NextLink(field("next"))));
     assert_eq!(walk.answer(&[("link", "</z>; rel=next")], r#"{"next":null}"#, 1).unwrap(), None);
 
-    let mut walk = Walked::new(PaginationPlan::Detect);
+    let mut walk = Walked::new(&PaginationPlan::Detect);
     assert_eq!(walk.body("[]").unwrap(), None);
     assert_eq!(walk.pager.detected(), None);
-    let unclear = Walked::new(PaginationPlan::Detect).body(r#"{"has_more":true}"#).unwrap_err();
+    let unclear = Walked::new(&PaginationPlan::Detect).body(r#"{"has_more":true}"#).unwrap_err();
     assert_eq!(unclear.reason, Reason::InvalidSpec);
-    assert_eq!(Walked::new(PaginationPlan::None).body(r#"{"has_more":true,"next":"/x"}"#).unwrap(), None);
+    assert_eq!(Walked::new(&PaginationPlan::None).body(r#"{"has_more":true,"next":"/x"}"#).unwrap(), None);
 }
 
 #[test]
@@ -234,16 +236,16 @@ fn shows_itself_as_a_manifest_takes_it() {
 
 proptest! {
     #[test]
-    fn never_panics_on_any_link(target in r#"([a-z:/?#@\[\]%\\. -]|https://api.example){0,20}"#) {
+    fn never_panics_on_any_link(target in r"([a-z:/?#@\[\]%\\. -]|https://api.example){0,20}") {
         let envelope = serde_json::json!({"next": target}).to_string();
-        if let Ok(Some(Position::Url(url))) = Walked::new(PaginationPlan::NextLink(field("next"))).body(&envelope) {
+        if let Ok(Some(Position::Url(url))) = Walked::new(&PaginationPlan::NextLink(field("next"))).body(&envelope) {
             prop_assert_eq!(url.origin(), Url::parse(URL).unwrap().origin());
         }
     }
 
     #[test]
     fn an_offset_walk_sees_every_record(total in 0_usize..200, size in 1_usize..30) {
-        let mut walk = Walked::new(offset());
+        let mut walk = Walked::new(&offset());
         let mut position = Some(walk.pager.first());
         let mut seen = 0;
         while let Some(Position::Query(pairs)) = position {

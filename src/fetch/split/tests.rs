@@ -133,7 +133,10 @@ proptest! {
     }
 
     #[test]
-    fn never_panics(body in prop::collection::vec(any::<u8>(), 0..64), form in prop_oneof![Just(RecordsAs::List), Just(RecordsAs::Map)]) {
+    fn never_panics(
+        body in prop::collection::vec(any::<u8>(), 0..64),
+        form in prop_oneof![Just(RecordsAs::List), Just(RecordsAs::Map)],
+    ) {
         let _ = split(Bytes::from(body), None, form);
     }
 

@@ -1,1 +1,304 @@
+//! Walks over loopback sockets, against a provider that answers by script and writes down what it was asked.
 
+use std::sync::{Arc, Mutex};
+
+use http::HeaderName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::*;
+use crate::api::conditions::Reaction;
+use crate::egress::EgressPolicy;
+use crate::plan::field_path::FieldPath;
+use crate::plan::template::Template;
+use crate::plan::{
+    AuthPlan, ChangeBy, ExtractPlan, Order, PaginationPlan, RecordsAs, RequestPlan, StartFrom, TokenPlace, ValueAt,
+};
+
+/// A provider that gives its answers one after the other, the last one again and again.
+struct Provider {
+    url: Url,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Provider {
+    async fn new(answers: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/v1/items", listener.local_addr().unwrap())).unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let answers: Vec<String> = answers.iter().map(|a| a.replace("{origin}", &url.origin().ascii_serialization())).collect();
+        let log = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let Ok(byte) = stream.read_u8().await else { break };
+                    head.push(byte);
+                }
+                let count = {
+                    let mut log = log.lock().unwrap();
+                    log.push(String::from_utf8(head).unwrap());
+                    log.len()
+                };
+                let (head, body) = answers[count.min(answers.len()) - 1].split_once("\n\n").unwrap();
+                let head = head.replace('\n', "\r\n");
+                let length =
+                    if head.starts_with("304") { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+                let answer = format!("HTTP/1.1 {head}\r\n{length}connection: close\r\n\r\n{body}");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Self { url, asked }
+    }
+
+    /// Request lines, without method and version.
+    fn targets(&self) -> Vec<String> {
+        self.heads().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect()
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn resource(&self) -> ResourcePlan {
+        ResourcePlan {
+            name: "items".into(),
+            request: RequestPlan {
+                method: Method::GET,
+                origin: self.url.origin(),
+                url: Template::parse(self.url.as_str()).unwrap(),
+                query: vec![("since".into(), Template::parse("${since}").unwrap())],
+                headers: vec![],
+                body: None,
+            },
+            auth: Arc::new(AuthPlan::None),
+            extract: ExtractPlan {
+                records_path: None,
+                records_as: RecordsAs::List,
+                id: FieldPath::parse("id").ok(),
+                updated: None,
+                created: None,
+                deleted: None,
+            },
+            change_by: ChangeBy::Content,
+            created_tolerance: Duration::ZERO,
+            lookback: Duration::ZERO,
+            order: Order::Unordered,
+            pagination: PaginationPlan::Detect,
+            page_size: None,
+            interval: Duration::from_mins(1),
+            start_from: StartFrom::Now,
+            meaning: 0,
+        }
+    }
+}
+
+fn asker() -> Asker {
+    let policy = EgressPolicy { allow: Vec::new(), allow_loopback: true };
+    Asker { egress: Egress::new(policy).unwrap(), hosts: HostBudget::default() }
+}
+
+fn now() -> DateTime<Utc> {
+    "2026-01-02T03:04:05Z".parse().unwrap()
+}
+
+fn auth(query: &[(&str, &str)]) -> RequestAuth {
+    RequestAuth {
+        headers: HeaderMap::new(),
+        query: query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        fingerprint: 7,
+    }
+}
+
+/// Walks to the end; the records of each page.
+async fn all(walk: &mut Walk<'_>) -> Result<Vec<Vec<String>>, Problem> {
+    let mut pages = Vec::new();
+    loop {
+        match walk.next_page().await? {
+            Step::Page(page) => pages.push(page.records().map(|r| r.json.to_owned()).collect()),
+            Step::NotModified => panic!("no validators were given"),
+            Step::End => return Ok(pages),
+        }
+    }
+}
+
+const OK: &str = "200 OK\ncontent-type: application/json\n";
+
+#[tokio::test]
+async fn walks_to_the_end_and_tells_what_it_detected() {
+    let provider = Provider::new(&[
+        &format!(
+            "{OK}date: Fri, 02 Jan 2026 03:04:05 GMT\netag: \"a\"\n\n\
+             {{\"value\":[{{\"id\":1}},{{\"id\":2}}],\"@odata.nextLink\":\"items?%24skiptoken=2\"}}"
+        ),
+        &format!("{OK}backoff: 600\n\n{{\"value\":[{{\"id\":3}}],\"warnings\":[]}}"),
+    ])
+    .await;
+    let (asker, resource, auth) = (asker(), provider.resource(), auth(&[("api_key", "k")]));
+    let since: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+    let mut walk = Walk::new(&asker, &resource, &auth, Some(since), now(), None);
+    let pages = all(&mut walk).await.unwrap();
+    assert_eq!(pages, [vec![r#"{"id":1}"#.to_owned(), r#"{"id":2}"#.to_owned()], vec![r#"{"id":3}"#.to_owned()]]);
+    assert_eq!(walk.detected().unwrap(), r#"nextLink: {field: "['@odata.nextLink']"}"#);
+    assert_eq!(walk.server_date(), Some(now()));
+    assert_eq!(walk.patience(), Some(Duration::from_mins(10)));
+    assert_eq!(walk.validators(), None, "the first page's validators say nothing about the second");
+    assert_eq!((walk.pages(), walk.bytes()), (2, 104));
+    let targets = provider.targets();
+    assert!(
+        targets[0].starts_with("/v1/items?since=2026-01-01T00:00:00Z") || targets[0].starts_with("/v1/items?since=2025"),
+        "{targets:?}"
+    );
+    assert!(targets[0].ends_with("&api_key=k"), "{targets:?}");
+    assert_eq!(targets[1], "/v1/items?%24skiptoken=2&api_key=k");
+    assert!(matches!(walk.next_page().await, Ok(Step::End)));
+    assert_eq!(provider.targets().len(), 2, "the end asks nobody");
+
+    // The Backoff counts for whoever asks this host with this credential.
+    let held = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
+    assert_eq!((held.reason, held.reaction), (Reason::RateLimited, Reaction::Throttled));
+    assert!(held.retry_after.unwrap() <= Duration::from_mins(10));
+    assert_eq!(provider.targets().len(), 2);
+}
+
+#[tokio::test]
+async fn makes_the_very_same_request_conditional() {
+    let provider = Provider::new(&[
+        &format!("{OK}etag: \"v1\"\n\n[{{\"id\":1}}]"),
+        "304 Not Modified\netag: \"v1\"\n\n",
+        &format!("{OK}\n[]"),
+    ])
+    .await;
+    let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
+    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None);
+    assert!(walk.validators().is_none());
+    all(&mut walk).await.unwrap();
+    let validators = walk.validators().unwrap();
+
+    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), Some(&validators));
+    assert!(matches!(walk.next_page().await, Ok(Step::NotModified)));
+    assert!(matches!(walk.next_page().await, Ok(Step::End)));
+    assert!(provider.heads()[1].contains("if-none-match: \"v1\"\r\n"), "{:?}", provider.heads());
+
+    for (since, fingerprint) in [(Some(now()), 7), (None, 8)] {
+        let other = RequestAuth { fingerprint, ..auth.clone() };
+        let mut walk = Walk::new(&asker, &resource, &other, since, now(), Some(&validators));
+        assert!(matches!(walk.next_page().await, Ok(Step::Page(_))));
+        assert!(!provider.heads().last().unwrap().contains("if-none-match"), "another URL or credential");
+    }
+}
+
+#[tokio::test]
+async fn a_304_that_nobody_asked_for_is_no_page() {
+    let provider = Provider::new(&["304 Not Modified\n\n"]).await;
+    let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
+    let problem = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
+    assert_eq!(problem.reason, Reason::UnexpectedStatus);
+
+    let mut resource = resource;
+    resource.request.headers = vec![(HeaderName::from_static("if-modified-since"), Template::parse("${since}").unwrap())];
+    let step = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await;
+    assert!(matches!(step, Ok(Step::NotModified)), "the plan itself made it conditional");
+}
+
+#[test]
+fn a_date_is_a_validator_only_when_it_tells_states_apart() {
+    let of = |pairs: &[(&'static str, &'static str)]| {
+        Validators::of(&pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect(), 1)
+    };
+    let modified = ("last-modified", "Fri, 02 Jan 2026 03:04:05 GMT");
+    assert!(of(&[modified, ("date", "Fri, 02 Jan 2026 03:04:06 GMT")]).is_some());
+    assert!(of(&[modified, ("date", "Fri, 02 Jan 2026 03:04:05 GMT")]).is_none());
+    assert!(of(&[modified]).is_none());
+    assert!(of(&[("etag", "*")]).is_none());
+    assert!(of(&[("etag", "W/\"x\"")]).is_some());
+    assert!(of(&[]).is_none());
+}
+
+#[tokio::test]
+async fn goes_on_where_it_stood_after_a_problem() {
+    let provider = Provider::new(&[
+        &format!("{OK}link: </v1/items?page=2>; rel=\"next\"\n\n[{{\"id\":1}}]"),
+        "401 Unauthorized\n\n",
+        &format!("{OK}\n[{{\"id\":2}}]"),
+    ])
+    .await;
+    let (asker, resource, old, new) = (asker(), provider.resource(), auth(&[("k", "old")]), auth(&[("k", "new")]));
+    let mut walk = Walk::new(&asker, &resource, &old, None, now(), None);
+    assert!(matches!(walk.next_page().await, Ok(Step::Page(_))));
+    assert_eq!(walk.next_page().await.unwrap_err().reason, Reason::Unauthorized);
+    walk.set_auth(&new);
+    assert_eq!(all(&mut walk).await.unwrap(), [vec![r#"{"id":2}"#.to_owned()]]);
+    assert_eq!(provider.targets()[1..], ["/v1/items?page=2&k=old", "/v1/items?page=2&k=new"]);
+}
+
+#[tokio::test]
+async fn never_asks_another_origin() {
+    let other = Provider::new(&[&format!("{OK}\n[]")]).await;
+    let link = format!("{OK}\n{{\"data\":[{{\"id\":1}}],\"next\":\"{}\"}}", other.url);
+    let provider = Provider::new(&[&link]).await;
+    let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
+    let problem = all(&mut Walk::new(&asker, &resource, &auth, None, now(), None)).await.unwrap_err();
+    assert_eq!(problem.reason, Reason::CrossOriginNextLink);
+    assert!(other.targets().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_goes_into_the_body_of_a_post() {
+    let provider =
+        Provider::new(&[&format!("{OK}\n{{\"data\":[{{\"id\":1}}],\"next\":\"t\"}}"), &format!("{OK}\n{{\"data\":[]}}")]).await;
+    let (asker, mut resource, auth) = (asker(), provider.resource(), auth(&[]));
+    resource.request.method = Method::POST;
+    resource.pagination = PaginationPlan::Token {
+        from: ValueAt::Field(FieldPath::parse("next").unwrap()),
+        parameter: "start_cursor".into(),
+        place: TokenPlace::Body,
+    };
+    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None);
+    walk.next_page().await.unwrap();
+    let next = walk.next_request().unwrap().unwrap();
+    assert_eq!((next.method, next.body.unwrap()), (Method::POST, r#"{ "start_cursor":"t"}"#.into()));
+    assert_eq!(all(&mut walk).await.unwrap(), [Vec::<String>::new()]);
+    assert!(walk.next_request().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_answer_without_content_is_an_empty_page() {
+    let provider = Provider::new(&["204 No Content\n\n"]).await;
+    let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
+    let pages = all(&mut Walk::new(&asker, &resource, &auth, None, now(), None)).await.unwrap();
+    assert_eq!(pages, [Vec::<String>::new()]);
+}
+
+#[tokio::test]
+async fn a_wait_is_kept_for_the_host_and_credential() {
+    let provider = Provider::new(&["429 Too Many Requests\nretry-after: 600\n\n", &format!("{OK}\n[]")]).await;
+    let (asker, resource, mine) = (asker(), provider.resource(), auth(&[]));
+    for _ in 0..2 {
+        let problem = Walk::new(&asker, &resource, &mine, None, now(), None).next_page().await.unwrap_err();
+        assert_eq!((problem.reason, problem.reaction), (Reason::RateLimited, Reaction::Throttled));
+        assert!(problem.retry_after.unwrap() <= Duration::from_mins(10));
+    }
+    assert_eq!(provider.targets().len(), 1, "the second was not sent");
+    let others = RequestAuth { fingerprint: 8, ..mine.clone() };
+    assert!(Walk::new(&asker, &resource, &others, None, now(), None).next_page().await.is_ok());
+}
+
+#[tokio::test]
+async fn names_the_fault_of_a_body_and_shows_nothing_of_it() {
+    for (answer, reason) in [
+        ("200 OK\ncontent-type: text/html\n\n<html>s3cret</html>", Reason::InvalidResponse),
+        ("200 OK\n\n{\"data\":[{\"id\":\"s3cret\"", Reason::InvalidResponse),
+        ("200 OK\n\n", Reason::InvalidResponse),
+        ("200 OK\n\n{\"error\":\"s3cret\"}", Reason::RecordsNotFound),
+        ("500 Oops\n\ns3cret", Reason::ProviderError),
+        ("302 Found\nlocation: http://127.0.0.2:1/\n\n", Reason::RedirectRefused),
+    ] {
+        let provider = Provider::new(&[answer]).await;
+        let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
+        let problem = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
+        assert_eq!(problem.reason, reason, "{answer}");
+        assert!(!problem.message.contains("s3cret"), "{problem}");
+    }
+}

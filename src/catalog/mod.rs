@@ -1,0 +1,164 @@
+//! Where a connector's settings come from: a `Connector` in the instance's namespace, the mounted folder, or what is built in.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::api::connector::ConnectorSpec;
+use crate::api::manifest::{self, Manifest};
+
+/// The files of `/catalog`, by key.
+const ENTRIES: [(&str, &str); 2] = [
+    ("github", include_str!("../../catalog/github.yaml")),
+    ("infusionsoftrest", include_str!("../../catalog/infusionsoftrest.yaml")),
+];
+
+/// An entry that cannot be read is left out; a test keeps that from happening.
+static BUILT_IN: LazyLock<BTreeMap<String, ConnectorSpec>> =
+    LazyLock::new(|| ENTRIES.iter().filter_map(|(key, text)| entry(&format!("{key}.yaml"), text).ok()).collect());
+
+/// Where a connector was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A `Connector` in the namespace of the instance.
+    Namespace,
+    /// The mounted catalogue folder.
+    Mounted,
+    /// The catalogue that is built in.
+    BuiltIn,
+}
+
+/// The connector that an instance in `namespace` means by `name`: its own namespace wins over the mounted folder, which wins over
+/// what is built in. `declared` is by namespace and name, `mounted` by name.
+pub fn look_up<'a>(
+    namespace: &str,
+    name: &str,
+    declared: &'a BTreeMap<(String, String), ConnectorSpec>,
+    mounted: &'a BTreeMap<String, ConnectorSpec>,
+) -> Option<(Origin, &'a ConnectorSpec)> {
+    let in_namespace = declared.get(&(namespace.to_owned(), name.to_owned())).map(|spec| (Origin::Namespace, spec));
+    in_namespace
+        .or_else(|| mounted.get(name).map(|spec| (Origin::Mounted, spec)))
+        .or_else(|| built_in(name).map(|spec| (Origin::BuiltIn, spec)))
+}
+
+/// The built-in entry of that name.
+pub fn built_in(name: &str) -> Option<&'static ConnectorSpec> {
+    BUILT_IN.get(name)
+}
+
+/// The names of all built-in entries, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.keys().map(String::as_str)
+}
+
+/// Reads one file of a catalogue: a single `Connector`, whose namespace means nothing here. Yields its name and settings.
+///
+/// # Errors
+/// Lines that name file, document, path and fix.
+pub fn entry(file: &str, text: &str) -> Result<(String, ConnectorSpec), Vec<String>> {
+    let declared = manifest::read(file, text);
+    if !declared.errors.is_empty() {
+        return Err(declared.errors.iter().map(ToString::to_string).collect());
+    }
+    match <[_; 1]>::try_from(declared.manifests) {
+        Ok([(_, Manifest::Connector(connector))]) => Ok((connector.metadata.name.unwrap_or_default(), connector.spec)),
+        Ok([(place, other)]) => Err(vec![format!("{place}: is a {}; a catalogue holds Connectors", other.kind())]),
+        Err(found) => Err(vec![format!("{file}: holds {} documents; a catalogue entry is one Connector", found.len())]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::instance::ConnectorInstance;
+    use crate::plan::{ChangeBy, Order, PaginationPlan, PollPlan, resolve};
+
+    fn plan(spec: &str, connector: &str) -> PollPlan {
+        let instance = ConnectorInstance::new("a", serde_saphyr::from_str(spec).unwrap());
+        resolve(&instance, built_in(connector)).unwrap()
+    }
+
+    #[test]
+    fn every_file_is_embedded_and_judged() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/catalog");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<_> = files.collect();
+        files.sort();
+        assert_eq!(files, ENTRIES.map(|(key, _)| format!("{key}.yaml")));
+        for (key, text) in ENTRIES {
+            let (name, spec) = entry(key, text).unwrap();
+            assert_eq!(name, key);
+            assert!(spec.title.is_some() && !spec.resources.is_empty(), "{key}");
+            assert!(text.contains("Sources of the facts"), "{key}");
+        }
+        assert_eq!(names().collect::<Vec<_>>(), ENTRIES.map(|(key, _)| key));
+    }
+
+    #[test]
+    fn the_nearest_place_wins() {
+        let spec = |title: &str| ConnectorSpec { title: Some(title.to_owned()), ..ConnectorSpec::default() };
+        let none = (BTreeMap::new(), BTreeMap::new());
+        let declared = BTreeMap::from([(("crm".to_owned(), "github".to_owned()), spec("declared"))]);
+        let mounted = BTreeMap::from([("github".to_owned(), spec("mounted"))]);
+        let origin =
+            |found: Option<(Origin, &ConnectorSpec)>| found.map(|(origin, spec)| (origin, spec.title.clone().unwrap()));
+        assert_eq!(origin(look_up("crm", "github", &declared, &mounted)), Some((Origin::Namespace, "declared".into())));
+        assert_eq!(origin(look_up("other", "github", &declared, &mounted)), Some((Origin::Mounted, "mounted".into())));
+        assert_eq!(origin(look_up("crm", "github", &none.0, &none.1)), Some((Origin::BuiltIn, "GitHub".into())));
+        assert_eq!(look_up("crm", "nothing", &none.0, &none.1), None);
+    }
+
+    #[test]
+    fn an_entry_is_one_connector() {
+        let secret = "{apiVersion: v1, kind: Secret, metadata: {name: a}}";
+        assert_eq!(
+            entry("x.yaml", secret),
+            Err(vec!["x.yaml, document 1: is a Secret; a catalogue holds Connectors".to_owned()])
+        );
+        assert_eq!(entry("x.yaml", ""), Err(vec!["x.yaml: holds 0 documents; a catalogue entry is one Connector".to_owned()]));
+        assert!(entry("x.yaml", "{kind: Connector}").unwrap_err()[0].starts_with("x.yaml, document 1: "));
+    }
+
+    #[test]
+    fn github_needs_a_repository_and_a_token() {
+        let plan = plan(
+            "{connector: github, parameters: {owner: rust-lang, repo: rust}, auth: {bearer: {secretRef: {name: s, key: t}}}, \
+             callback: {url: 'https://h.example/in'}}",
+            "github",
+        );
+        let issues = &plan.resources[0];
+        assert_eq!(issues.request.url.as_str(), "https://api.github.com/repos/rust-lang/rust/issues");
+        assert_eq!(
+            (issues.change_by, issues.order, &issues.pagination),
+            (ChangeBy::Updated, Order::Ascending, &PaginationPlan::LinkHeader)
+        );
+        assert!(issues.request.uses_since());
+    }
+
+    /// The poller entry of the Open Connectors page, with a token in place of its OAuth application.
+    #[test]
+    fn the_open_connectors_page_pastes_in() {
+        let plan = plan(
+            "
+connector: infusionsoftrest
+auth: {bearer: {secretRef: {name: keap, key: token}}}
+callback: {url: 'https://mycoolapp.com/events', format: OpenConnectors}
+resources:
+- name: appointments
+  url: /hubs/crm/appointments
+  idField: id
+  datesConfiguration:
+    updatedDateField: modification_date
+    updatedDateFormat: yyyy-MM-dd'T'HH:mm:ss.SSS'Z'
+    updatedDateTimezone: GMT
+    createdDateField: creation_date
+    createdDateFormat: yyyy-MM-dd'T'HH:mm:ss.SSS'Z'
+    createdDateTimezone: GMT
+",
+            "infusionsoftrest",
+        );
+        let appointments = &plan.resources[0];
+        assert_eq!(appointments.request.url.as_str(), "https://api.infusionsoft.com/crm/rest/v1/appointments");
+        assert_eq!((appointments.change_by, appointments.page_size), (ChangeBy::Updated, Some(200)));
+    }
+}

@@ -1,0 +1,27 @@
+//! The integration tests: the `pollinator` binary as a child process between doubles, or real servers, and a receiver.
+//!
+//! Where a test goes:
+//!
+//! - [`real_servers`]: a server that this project did not write stands in for the provider.
+//! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
+//! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
+//! - [`walking`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
+//! - [`receiver_contract`]: what a receiver gets, judged by official libraries, and what each of its answers leads to.
+//! - [`state`]: the state folder is shared, full, damaged.
+//! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
+//! - [`commands`]: the other commands, as a person calls them.
+//!
+//! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed, which is what these are for
+
+mod rig;
+
+mod commands;
+mod hostile;
+mod kill;
+mod real_servers;
+mod receiver_contract;
+mod secrets;
+mod state;
+mod walking;
