@@ -1,12 +1,14 @@
 //! Manifests change while it runs: what goes on, what starts afresh, and that nothing is lost on the way.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::rig;
+use crate::rig::http::Answer;
 use crate::rig::manifest::{self, Instance, PROVIDER_RESOURCE};
 use crate::rig::pollinator::Site;
 use crate::rig::provider::{self, Provider};
-use crate::rig::receiver::Receiver;
+use crate::rig::receiver::{Post, Receiver};
 use crate::rig::scene::{Scene, ids};
 
 fn rewrite(scene: &Scene, instance: &Instance) {
@@ -41,6 +43,8 @@ fn instances_come_are_suspended_and_go_on() {
 #[test]
 fn a_new_callback_gets_what_the_old_one_did_not() {
     let scene = Scene::new();
+    // slow enough that the edit falls into the middle of the delivery
+    scene.receiver.answer(|ask| Answer::status(204).after(Duration::from_millis(if ask.path() == "/it" { 200 } else { 0 })));
     let pollinator = scene.start();
     scene.provider.create_all(ids("r", 200));
     scene.wait_posts(20, &pollinator);
@@ -51,11 +55,13 @@ fn a_new_callback_gets_what_the_old_one_did_not() {
         delivered.extend(scene.receiver.delivered("new"));
         rig::oracle::judge(&scene.provider.truth(), &delivered, provider::version)
     };
+    let wait = |what: &dyn Fn(&Post) -> bool| {
+        let seen = scene.receiver.try_wait("new", rig::PATIENCE, |posts| posts.iter().any(|post| what(post)).then_some(()));
+        assert!(seen.is_some(), "{}", pollinator.report("it"));
+    };
+    wait(&Post::accepted);
     scene.provider.create("last");
-    let last = scene.receiver.try_wait("new", rig::PATIENCE, |posts| {
-        posts.iter().any(|post| post.accepted() && post.event().object == "last").then_some(())
-    });
-    assert!(last.is_some(), "{}", pollinator.report("it"));
+    wait(&|post| post.accepted() && post.event().object == "last");
     let old = scene.receiver.posts("it").len();
     scene.provider.wait_polled(1);
     rig::assert_perfect(&both(), &pollinator, "it");

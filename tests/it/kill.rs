@@ -61,13 +61,13 @@ fn run_lane(kills: u64, seed: u64) {
         repeated = verdict.duplicates.len();
         pollinator = site.start();
     }
-    let verdict = rig::settle(&receiver, "killed", &provider.truth(), provider::version);
+    let verdict = rig::settle(&receiver, "killed", || provider.truth(), provider::version);
     assert!(verdict.is_sound(), "seed {seed}:\n{verdict}\n{}", pollinator.report("killed"));
     // and from here on, without a fault, nothing comes twice
     repeated = verdict.duplicates.len();
     provider.wait_polled(2);
     traffic.run(&mut records, 50);
-    let verdict = rig::settle(&receiver, "killed", &provider.truth(), provider::version);
+    let verdict = rig::settle(&receiver, "killed", || provider.truth(), provider::version);
     assert!(verdict.is_sound(), "seed {seed}:\n{verdict}\n{}", pollinator.report("killed"));
     assert_eq!(verdict.duplicates.len(), repeated, "seed {seed}: duplicates without a fault");
     assert!(pollinator.sigterm().success(), "SIGTERM ends it cleanly");

@@ -113,7 +113,7 @@ fn a_callback_that_hangs_holds_up_nobody_else() {
     }
     for round in 0..3 {
         provider.create(&format!("after-{round}"));
-        let verdict = rig::settle(&receiver, "flows", &provider.truth(), provider::version);
+        let verdict = rig::settle(&receiver, "flows", || provider.truth(), provider::version);
         rig::assert_perfect(&verdict, &pollinator, "flows");
     }
     // requests that hang do not keep it from ending either
@@ -136,7 +136,7 @@ fn after_410_nothing_is_sent_until_the_callback_changes() {
     assert_eq!(scene.receiver.posts("it").len(), sent);
     let moved = Instance { callback_url: scene.receiver.url("moved"), ..scene.instance() };
     manifest::write(&scene.site.manifests(), "instances.yaml", &[moved.yaml()]);
-    let verdict = rig::settle(&scene.receiver, "moved", &scene.provider.truth(), provider::version);
+    let verdict = rig::settle(&scene.receiver, "moved", || scene.provider.truth(), provider::version);
     rig::assert_perfect(&verdict, &pollinator, "it");
     assert_eq!(scene.receiver.posts("it").len(), sent);
 }
@@ -324,7 +324,7 @@ fn refused_credentials_are_tried_again_slowly() {
     site.age(TimeDelta::hours(1));
     let pollinator = site.start();
     for name in ["r401", "r403"] {
-        let verdict = rig::settle(&receiver, name, &provider.truth(), provider::version);
+        let verdict = rig::settle(&receiver, name, || provider.truth(), provider::version);
         rig::assert_perfect(&verdict, &pollinator, name);
     }
 }

@@ -44,7 +44,7 @@ impl Scene {
 
     /// Waits until all is delivered, and judges.
     pub fn verdict(&self) -> Verdict {
-        settle(&self.receiver, "it", &self.provider.truth(), provider::version)
+        settle(&self.receiver, "it", || self.provider.truth(), provider::version)
     }
 
     /// Waits until all is delivered; nothing may be wrong.
