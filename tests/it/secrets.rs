@@ -63,7 +63,7 @@ fn peers_that_send_secrets_back_do_not_get_them_logged() {
         let mut command = site.command();
         command.args(["--log", "trace", "--log-format", format]);
         let mut pollinator = site.spawn(command);
-        pollinator.wait_ready("callback");
+        pollinator.wait_for("callback", "the first poll", |row| row.ready != "Unknown");
         provider.create_all((0..8).map(|n| format!("{format}-{n}")));
         for (status, reason) in
             [(302, "RedirectRefused"), (401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound"), (500, "ProviderError")]

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
@@ -19,7 +19,6 @@ pub struct Ask {
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    pub at: Instant,
 }
 
 impl Ask {
@@ -218,7 +217,6 @@ fn hear(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Ask>> {
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    let at = Instant::now();
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut parts = line.trim_end().split(' ');
     let (Some(method), Some(target), Some("HTTP/1.1"), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -236,7 +234,7 @@ fn hear(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Ask>> {
         let (name, value) = line.split_once(':').ok_or_else(|| bad("header"))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut ask = Ask { method, target, headers, body: Vec::new(), at };
+    let mut ask = Ask { method, target, headers, body: Vec::new() };
     if ask.header("transfer-encoding").is_some() {
         return Err(bad("only Content-Length is understood"));
     }

@@ -73,24 +73,24 @@ pub struct Verdict {
     pub duplicates: Vec<String>,
     /// One id with two contents, or one state under two ids.
     pub conflicts: Vec<String>,
-    /// `created` for a known object, `updated` for an unknown one, `deleted` for a living one.
+    /// `created` for a known object, `updated` for an unknown one.
     pub wrong_kinds: Vec<String>,
     /// An older state after a newer one, both for the first time.
     pub order_breaks: Vec<String>,
-    /// Objects or states that never were, and the silent baseline.
+    /// Objects or states that never were, `deleted` for a living object, and the silent baseline.
     pub invented: Vec<String>,
 }
 
 impl Verdict {
-    /// Nothing lost, invented, out of order or wrongly named; duplicates are another matter.
+    /// Nothing lost, invented or out of order: what must hold whatever happens. A crash between delivery and commit repeats
+    /// events, and forgets that an object was announced, so that its next state may be called `created` again.
     pub fn is_sound(&self) -> bool {
-        [&self.missing, &self.conflicts, &self.wrong_kinds, &self.order_breaks, &self.invented]
-            .iter()
-            .all(|list| list.is_empty())
+        [&self.missing, &self.conflicts, &self.order_breaks, &self.invented].iter().all(|list| list.is_empty())
     }
 
+    /// What must hold without a fault.
     pub fn is_perfect(&self) -> bool {
-        self.is_sound() && self.duplicates.is_empty()
+        self.is_sound() && self.duplicates.is_empty() && self.wrong_kinds.is_empty()
     }
 }
 
@@ -113,11 +113,6 @@ impl fmt::Display for Verdict {
         }
         Ok(())
     }
-}
-
-/// Whether every object's last state has come.
-pub fn is_complete(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> Option<i64>) -> bool {
-    judge(truth, delivered, version).missing.is_empty()
 }
 
 /// Compares. `version` reads the version from an event's data; a deleted event needs none.
@@ -147,11 +142,8 @@ pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> O
 
         let at = if event.kind == Kind::Deleted { Some(i64::MAX) } else { version(&event.data) };
         let Some(state) = at.and_then(|at| states.iter().find(|state| state.version == at)) else {
-            if event.kind == Kind::Deleted {
-                verdict.wrong_kinds.push(format!("{told}: it lives"));
-            } else {
-                verdict.invented.push(format!("{told}: version {at:?} never was"));
-            }
+            let what = if event.kind == Kind::Deleted { "it lives".to_owned() } else { format!("version {at:?} never was") };
+            verdict.invented.push(format!("{told}: {what}"));
             continue;
         };
         if state.baseline {
@@ -248,7 +240,7 @@ mod tests {
         assert_eq!(with(&|e| e[1].kind = Kind::Created).wrong_kinds.len(), 1);
         assert_eq!(with(&|e| e[2].kind = Kind::Created).wrong_kinds.len(), 1);
         assert_eq!(with(&|e| e[0].kind = Kind::Updated).wrong_kinds.len(), 1);
-        assert_eq!(with(&|e| e.push(event("x", Kind::Deleted, "new", 0))).wrong_kinds.len(), 1);
+        assert_eq!(with(&|e| e.push(event("x", Kind::Deleted, "new", 0))).invented.len(), 1);
         assert_eq!(with(&|e| e.swap(0, 1)).order_breaks.len(), 1);
         assert_eq!(with(&|e| e.push(event("x", Kind::Created, "quiet", 0))).invented.len(), 1);
         assert_eq!(with(&|e| e.push(event("x", Kind::Created, "nobody", 0))).invented.len(), 1);

@@ -98,16 +98,15 @@ impl RealServer {
         serde_json::from_str::<serde_json::Value>(data).ok()?.get(field)?.as_i64()
     }
 
-    /// Waits until the server's clock, as its `Date` header tells it, shows another second twice: what was written before is
-    /// then older than what a first poll takes as now.
-    pub fn wait_next_second(&self) {
+    /// Waits until the server's clock, as its `Date` header tells it, has moved on by so many seconds.
+    pub fn wait_seconds(&self, seconds: u32) {
         let deadline = Instant::now() + PATIENCE;
         let date = || client::send("GET", &self.list(), None).ok().and_then(|(_, date, _)| date);
-        for _ in 0..2 {
+        for _ in 0..seconds {
             let before = date();
             while date() == before {
                 assert!(Instant::now() < deadline, "the server's clock stands still");
-                thread::park_timeout(Duration::from_millis(50));
+                thread::park_timeout(Duration::from_millis(100));
             }
         }
     }
