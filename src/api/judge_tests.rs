@@ -185,7 +185,7 @@ fn put(object: &mut Value, path: &str, value: Value) {
     let mut at = object;
     for step in path.split('/').skip(1) {
         at = if step == "0" {
-            if !at.is_array() {
+            if at.as_array().is_none_or(Vec::is_empty) {
                 *at = json!([{}]);
             }
             &mut at[0]
