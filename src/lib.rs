@@ -29,6 +29,6 @@ pub mod local;
 pub mod observe;
 
 // pub mod demo;
-// pub mod receive;
+pub mod receive;
 
 pub mod cli;

@@ -128,6 +128,7 @@ impl fmt::Debug for EventId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// These must never change: receivers recognise repeated events by them.
     #[test]
@@ -150,7 +151,49 @@ mod tests {
                 id("43", Kind::Deleted, Some("1795515869886"), 0),
             ]
             .join("\n"),
-            @""
+            @"
+        igsofogm4w5duq7mjgcq6exgem6qsqsi
+        csds2vtobpw4m3yju4aytwdmaj2wu536
+        qnbu4fxy5arc2l6bv45wx7fgvwscnj43
+        apanrjdn3j55y37pftjxrrvo2vz4qmlu
+        "
         );
+    }
+    #[test]
+    fn the_id_of_a_batch_is_the_same_for_ever_and_knows_the_order() {
+        let uid = "9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10";
+        let version = VersionToken { updated_text: Some("2026-11-24T10:22:45.032Z"), content: 7 };
+        let [a, b] = [Kind::Created, Kind::Updated].map(|kind| EventId::new(uid, "contacts", "42", kind, &version));
+        insta::assert_snapshot!(EventId::of_batch([&a, &b]), @"xvty4bgimynzvcl2shuv6ez2qjkb725m");
+        assert_ne!(EventId::of_batch([&a, &b]), EventId::of_batch([&b, &a]));
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        let version = VersionToken { updated_text: None, content: 0 };
+        let id = |uid, resource, object| EventId::new(uid, resource, object, Kind::Created, &version);
+        assert_ne!(id("u", "ab", "c"), id("u", "a", "bc"));
+        assert_ne!(id("ua", "b", "c"), id("u", "ab", "c"));
+    }
+
+    proptest! {
+        #[test]
+        fn each_of_the_five_inputs_matters(
+            a in ("[a-z]{1,3}", "[a-z]{1,3}", "[a-z0-9]{1,3}", 0..3_usize, "[0-9]{0,3}", 0..3_u128),
+            b in ("[a-z]{1,3}", "[a-z]{1,3}", "[a-z0-9]{1,3}", 0..3_usize, "[0-9]{0,3}", 0..3_u128),
+        ) {
+            let id = |(uid, resource, object, kind, updated, content): &(String, String, String, usize, String, u128)| {
+                let kind = [Kind::Created, Kind::Updated, Kind::Deleted][*kind];
+                EventId::new(uid, resource, object, kind, &VersionToken { updated_text: Some(updated), content: *content })
+            };
+            prop_assert_eq!(id(&a) == id(&b), a == b);
+        }
+
+        #[test]
+        fn an_id_can_stand_in_a_signature(object in ".*") {
+            let id = EventId::new("uid", "contacts", &object, Kind::Created, &VersionToken { updated_text: None, content: 0 });
+            prop_assert_eq!(id.as_str().len(), 32);
+            prop_assert!(id.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+        }
     }
 }

@@ -185,3 +185,160 @@ pub fn encode_open_connectors(envelope: &Envelope<'_>, events: &[Event]) -> Payl
 fn json(body: &impl Serialize) -> Bytes {
     serde_json::to_vec(body).expect("an event is JSON").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::sample::event;
+    use cloudevents::AttributesReader as _;
+
+    /// Numbers beyond 2^53, trailing zeros, escapes and spaces: all of them are lost by reading and writing JSON again.
+    const RECORD: &str = r#"{"id": 9007199254740993, "price":1.10, "big":1e400, "name":"\u00e9\/", "id": 2 }"#;
+
+    fn envelope<'a>(tags: &'a [String], connector: Option<&'a str>) -> Envelope<'a> {
+        Envelope { namespace: "crm", name: "keap", connector, tags, uid: "9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10" }
+    }
+
+    fn text(payload: &Payload) -> &str {
+        std::str::from_utf8(&payload.body).unwrap()
+    }
+
+    /// What stands in `data`, byte for byte.
+    fn data_of(payload: &Payload) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            data: Option<Box<RawValue>>,
+        }
+        serde_json::from_slice::<Body>(&payload.body).unwrap().data.map(|data| data.get().to_owned())
+    }
+
+    #[test]
+    fn a_cloud_event_is_written_like_this() {
+        let payload = encode_cloud_event(&envelope(&[], Some("infusionsoftrest")), &event("42", Kind::Created, r#"{"id":42}"#));
+        insta::assert_snapshot!(
+            text(&payload),
+            @r#"{"specversion":"1.0","id":"igsofogm4w5duq7mjgcq6exgem6qsqsi","source":"/namespaces/crm/connectorinstances/keap","type":"dev.pollinator.record.created","subject":"42","time":"2026-11-24T10:22:45.032Z","datacontenttype":"application/json","resource":"contacts","connector":"infusionsoftrest","polltime":"2026-11-24T10:23:35.032Z","data":{"id":42}}"#
+        );
+        assert_eq!(payload.content_type, "application/cloudevents+json; charset=utf-8");
+    }
+
+    #[test]
+    fn the_official_library_reads_it() {
+        let sent = event("42/ä \"", Kind::Deleted, r#"{"id":"42"}"#);
+        let payload = encode_cloud_event(&envelope(&[], Some("keap")), &sent);
+        let read: cloudevents::Event = serde_json::from_slice(&payload.body).unwrap();
+        assert_eq!(read.specversion(), cloudevents::event::SpecVersion::V10);
+        assert_eq!(read.id(), sent.id.as_str());
+        assert_eq!(read.source(), "/namespaces/crm/connectorinstances/keap");
+        assert_eq!(read.ty(), "dev.pollinator.record.deleted");
+        assert_eq!(read.subject(), Some("42/ä \""));
+        assert_eq!(read.time().map(chrono::DateTime::timestamp_millis), sent.version_date.map(|date| date.timestamp_millis()));
+        assert_eq!(read.datacontenttype(), Some("application/json"));
+        for (name, value) in [("resource", "contacts"), ("connector", "keap"), ("polltime", "2026-11-24T10:23:35.032Z")] {
+            assert_eq!(read.extension(name).map(ToString::to_string).as_deref(), Some(value), "{name}");
+        }
+        assert!(read.extension("truncated").is_none());
+        let data: serde_json::Value = read.data().unwrap().clone().try_into().unwrap();
+        assert_eq!(data, serde_json::json!({"id": "42"}));
+    }
+
+    #[test]
+    fn a_record_stays_as_it_was_sent() {
+        let sent = event("1", Kind::Updated, RECORD);
+        assert_eq!(data_of(&encode_cloud_event(&envelope(&[], None), &sent)).as_deref(), Some(RECORD));
+        let old = encode_open_connectors(&envelope(&[], None), &[sent]);
+        assert!(text(&old).ends_with(&format!(r#""contacts":[{RECORD}]}}}}}}"#)), "{}", text(&old));
+    }
+
+    #[test]
+    fn a_record_above_the_bound_is_announced_without_data() {
+        let record = |len: usize| format!(r#""{}""#, "x".repeat(len - 2));
+        let encode = |len| encode_cloud_event(&envelope(&[], None), &event("1", Kind::Updated, &record(len)));
+        let whole = encode(MAX_DATA);
+        assert_eq!(data_of(&whole).map(|data| data.len()), Some(MAX_DATA));
+        assert!(!text(&whole).contains("truncated"));
+        let cut = encode(MAX_DATA + 1);
+        assert_eq!(data_of(&cut), None);
+        let read: cloudevents::Event = serde_json::from_slice(&cut.body).unwrap();
+        assert_eq!(read.extension("truncated").map(ToString::to_string).as_deref(), Some("true"));
+        assert_eq!(read.subject(), Some("1"));
+        let old = encode_open_connectors(&envelope(&[], None), &[event("1", Kind::Updated, &record(MAX_DATA + 1))]);
+        assert!(text(&old).ends_with(r#""contacts":[{"id":"1","truncated":true}]}}}"#), "{}", text(&old));
+    }
+
+    #[test]
+    fn a_record_without_a_date_bears_the_time_of_the_poll() {
+        let mut undated = event("1", Kind::Updated, "{}");
+        undated.version_date = None;
+        let read: cloudevents::Event =
+            serde_json::from_slice(&encode_cloud_event(&envelope(&[], None), &undated).body).unwrap();
+        assert_eq!(read.time().map(chrono::DateTime::timestamp_millis), Some(undated.detected_at.timestamp_millis()));
+    }
+
+    #[test]
+    fn open_connectors_is_written_like_this() {
+        let tags = ["Docs".to_owned(), "EU".to_owned()];
+        let events = [
+            event("42", Kind::Created, r#"{"id":42,"name":"Ada"}"#),
+            event("lead_BW9v", Kind::Updated, r#"{"id":"lead_BW9v"}"#),
+            event("44", Kind::Deleted, r#"{"id":44}"#),
+        ];
+        let payload = encode_open_connectors(&envelope(&tags, Some("infusionsoftrest")), &events);
+        // One line a member, otherwise exactly the bytes.
+        insta::assert_snapshot!(text(&payload).replace(",\"", ",\n\""), @r#"
+        {"message":{"eventId":"h25qi65b7lwnj6t2hg56jdfdts2latt3",
+        "elementKey":"infusionsoftrest",
+        "instanceId":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
+        "instance_id":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
+        "instanceName":"keap",
+        "instanceTags":["Docs",
+        "EU"],
+        "events":[{"objectType":"contacts",
+        "objectId":"42",
+        "eventType":"CREATED",
+        "elementKey":"infusionsoftrest",
+        "date":"2026-11-24T10:22:45Z",
+        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "objectId":"lead_BW9v",
+        "eventType":"UPDATED",
+        "elementKey":"infusionsoftrest",
+        "date":"2026-11-24T10:22:45Z",
+        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "objectId":"44",
+        "eventType":"DELETED",
+        "elementKey":"infusionsoftrest",
+        "date":"2026-11-24T10:22:45Z",
+        "pollDate":"2026-11-24T10:23:35Z"}],
+        "raw":{"instance_id":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
+        "objectType":"contacts",
+        "eventId":"h25qi65b7lwnj6t2hg56jdfdts2latt3",
+        "events":[{"objectType":"contacts",
+        "objectId":"42",
+        "eventType":"CREATED",
+        "elementKey":"infusionsoftrest",
+        "date":"2026-11-24T10:22:45Z",
+        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "objectId":"lead_BW9v",
+        "eventType":"UPDATED",
+        "elementKey":"infusionsoftrest",
+        "date":"2026-11-24T10:22:45Z",
+        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "objectId":"44",
+        "eventType":"DELETED",
+        "elementKey":"infusionsoftrest",
+        "date":"2026-11-24T10:22:45Z",
+        "pollDate":"2026-11-24T10:23:35Z"}],
+        "contacts":[{"id":42,
+        "name":"Ada"},{"id":"lead_BW9v"},{"id":44}]}}}
+        "#);
+        assert_eq!(payload.content_type, "application/json");
+        assert_eq!(payload.id, EventId::of_batch(events.iter().map(|event| &event.id)).as_str());
+    }
+
+    #[test]
+    fn a_single_event_keeps_its_own_id_in_both_forms() {
+        let one = event("42", Kind::Created, "{}");
+        assert_eq!(encode_cloud_event(&envelope(&[], None), &one).id, one.id.as_str());
+        assert_eq!(encode_open_connectors(&envelope(&[], None), std::slice::from_ref(&one)).id, one.id.as_str());
+    }
+}

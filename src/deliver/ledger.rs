@@ -144,3 +144,143 @@ impl Entry {
         &self.event.resource
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::event::Kind;
+    use crate::deliver::sample::{at, event};
+
+    fn record(bytes: usize) -> String {
+        format!(r#""{}""#, "x".repeat(bytes - 2))
+    }
+
+    fn entry(object: u64, bytes: usize, next_try: Option<DateTime<Utc>>) -> Entry {
+        let event = event(&object.to_string(), Kind::Updated, &record(bytes));
+        Entry { object, event, attempts: 3, refusals: 2, next_try }
+    }
+
+    fn ledger(entries: impl IntoIterator<Item = Entry>) -> Ledger {
+        let mut ledger = Ledger::default();
+        for entry in entries {
+            ledger.take_in(entry).unwrap();
+        }
+        ledger
+    }
+
+    fn only(ledger: &Ledger) -> &Entry {
+        let [entry] = &*ledger.entries else { panic!("{ledger:?}") };
+        entry
+    }
+
+    #[test]
+    fn the_hundred_and_first_event_is_given_back() {
+        let mut full = ledger((0..100).map(|object| entry(object, 10, Some(at(0)))));
+        let refused = full.take_in(entry(100, 10, Some(at(0)))).unwrap_err();
+        assert_eq!(refused.object, 100);
+        assert_eq!((full.set_aside(), full.holds("contacts", 100)), (100, false));
+        full.remove("contacts", 0);
+        full.take_in(*refused).unwrap();
+    }
+
+    #[test]
+    fn bytes_are_bounded_too() {
+        let mut ledger = ledger([entry(1, MAX_BYTES - 100, None)]);
+        assert!(ledger.take_in(entry(2, 101, None)).is_err());
+        ledger.take_in(entry(3, 100, None)).unwrap();
+        assert!(ledger.take_in(entry(4, 2, None)).is_err());
+        assert_eq!(ledger.parked(), 2);
+    }
+
+    #[test]
+    fn a_newer_version_takes_the_place_and_is_tried_at_once() {
+        let mut ledger = ledger([entry(1, 10, Some(at(500))), entry(2, 10, None)]);
+        ledger.supersede(1, event("1", Kind::Deleted, "{}"), at(7)).unwrap();
+        let first = &ledger.entries[0];
+        assert_eq!((first.event.kind, first.next_try), (Kind::Deleted, Some(at(7))));
+        assert_eq!((first.attempts, first.refusals), (3, 2), "a failing object keeps its place in the schedule");
+        ledger.supersede(2, event("2", Kind::Updated, "{}"), at(7)).unwrap();
+        let second = &ledger.entries[1];
+        assert_eq!((second.attempts, second.refusals, second.next_try), (0, 0, Some(at(7))), "a parked one begins anew");
+        assert_eq!(ledger.entries.len(), 2);
+    }
+
+    #[test]
+    fn superseding_looks_at_resource_and_object() {
+        let mut ledger = ledger([entry(1, 10, Some(at(500)))]);
+        let mut foreign = event("1", Kind::Deleted, "{}");
+        foreign.resource = "orders".into();
+        ledger.supersede(1, foreign, at(7)).unwrap();
+        ledger.supersede(2, event("2", Kind::Deleted, "{}"), at(7)).unwrap();
+        assert_eq!(only(&ledger), &entry(1, 10, Some(at(500))));
+    }
+
+    #[test]
+    fn a_newer_version_that_does_not_fit_leaves_the_older_one() {
+        let mut ledger = ledger([entry(1, 10, Some(at(500))), entry(2, MAX_BYTES - 100, None)]);
+        let refused = ledger.supersede(1, event("1", Kind::Updated, &record(101)), at(7)).unwrap_err();
+        assert_eq!(refused.data_len(), 101);
+        assert_eq!(ledger.entries[0], entry(1, 10, Some(at(500))));
+        // The bytes of the one that is replaced do not count.
+        ledger.supersede(2, event("2", Kind::Updated, &record(MAX_BYTES - 10)), at(7)).unwrap();
+    }
+
+    #[test]
+    fn due_entries_come_oldest_first_and_parked_ones_never() {
+        let ledger =
+            ledger([entry(1, 10, Some(at(20))), entry(2, 10, None), entry(3, 10, Some(at(10))), entry(4, 10, Some(at(21)))]);
+        let due: Vec<_> = ledger.due("contacts", at(20)).iter().map(|entry| entry.object).collect();
+        assert_eq!(due, [1, 3]);
+        assert!(ledger.due("orders", at(20)).is_empty());
+        assert_eq!(ledger.next_due("contacts"), Some(at(10)));
+        assert_eq!(ledger.next_due("orders"), None);
+    }
+
+    #[test]
+    fn a_failed_try_changes_the_entry_of_its_object_only() {
+        let mut ledger = ledger([entry(1, 10, Some(at(0))), entry(2, 10, Some(at(0)))]);
+        ledger.reschedule(Entry { attempts: 4, next_try: Some(at(99)), ..entry(2, 10, None) });
+        assert_eq!(ledger.entries[0], entry(1, 10, Some(at(0))));
+        assert_eq!((ledger.entries[1].attempts, ledger.entries[1].next_try), (4, Some(at(99))));
+        ledger.reschedule(entry(3, 10, None));
+        assert_eq!(ledger.entries.len(), 2, "what was removed meanwhile does not come back");
+    }
+
+    #[test]
+    fn redelivery_wakes_the_parked_events_of_one_resource() {
+        let mut foreign = entry(3, 10, None);
+        foreign.event.resource = "orders".into();
+        let mut ledger = ledger([entry(1, 10, Some(at(500))), entry(2, 10, None), foreign]);
+        assert_eq!((ledger.set_aside(), ledger.parked(), ledger.parked_of("contacts")), (1, 2, 1));
+        assert_eq!(ledger.redeliver("contacts", at(7)), 1);
+        assert_eq!((ledger.set_aside(), ledger.parked(), ledger.parked_of("contacts")), (2, 1, 0));
+        let woken = &ledger.entries[1];
+        assert_eq!((woken.attempts, woken.refusals, woken.next_try), (0, 0, Some(at(7))));
+        assert_eq!(ledger.entries[0], entry(1, 10, Some(at(500))), "one that waits anyway keeps its place");
+        assert_eq!(ledger.redeliver("contacts", at(8)), 0);
+    }
+
+    #[test]
+    fn entries_of_a_removed_resource_go_with_it() {
+        let mut foreign = entry(2, 10, None);
+        foreign.event.resource = "orders".into();
+        let mut ledger = ledger([entry(1, 10, None), foreign]);
+        ledger.retain_resources(|resource| resource == "contacts");
+        assert_eq!(only(&ledger).object, 1);
+        ledger.remove("orders", 1);
+        assert!(!ledger.is_empty());
+        ledger.remove("contacts", 1);
+        assert!(ledger.is_empty());
+    }
+
+    #[test]
+    fn it_survives_a_restart_byte_for_byte() {
+        let record = r#"{"id": 9007199254740993, "price":1.10}"#;
+        let mut kept = entry(1, 10, None);
+        kept.event = event("1", Kind::Updated, record);
+        let text = serde_json::to_string(&ledger([kept, entry(2, 10, Some(at(3)))])).unwrap();
+        let read: Ledger = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.entries[0].event.data.get(), record);
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+}

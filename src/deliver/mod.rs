@@ -7,6 +7,8 @@ pub mod callback;
 pub mod event;
 pub mod format;
 pub mod ledger;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod schedule;
 pub mod sender;
 pub mod signature;

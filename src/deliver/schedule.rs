@@ -88,3 +88,99 @@ fn after(wait: Duration, attempts: u32, seed: u64, retry_after: Option<Duration>
     let wait = jittered.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
     now + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::days(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOUR: u64 = 3600;
+
+    fn start() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn answered(status: u16, retry_after: Option<Duration>) -> Verdict {
+        classify(Outcome::Answered { status: StatusCode::from_u16(status).unwrap(), retry_after })
+    }
+
+    fn wait(until: DateTime<Utc>) -> Duration {
+        (until - start()).to_std().unwrap()
+    }
+
+    #[test]
+    fn each_class_of_answers_has_its_verdict() {
+        let retry = Verdict::Retry { retry_after: None };
+        assert_eq!(classify(Outcome::NoAnswer), retry);
+        for (statuses, verdict) in [
+            (&[200, 201, 202, 204, 299][..], Verdict::Accepted),
+            (&[100, 101, 300, 301, 302, 303, 304, 307, 308], retry),
+            (&[401, 403], Verdict::SlowRetry),
+            (&[400, 413, 415, 422], Verdict::Refused),
+            (&[410], Verdict::Gone),
+            (&[402, 404, 405, 406, 408, 409, 411, 418, 425, 429, 431, 499, 500, 501, 502, 503, 504, 599, 600, 999], retry),
+        ] {
+            for status in statuses {
+                assert_eq!(answered(*status, None), verdict, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn patience_is_heard_from_429_and_503_only() {
+        let ten = Some(Duration::from_secs(10));
+        for status in [429, 503] {
+            assert_eq!(answered(status, ten), Verdict::Retry { retry_after: ten }, "{status}");
+        }
+        for status in [301, 404, 500, 502] {
+            assert_eq!(answered(status, ten), Verdict::Retry { retry_after: None }, "{status}");
+        }
+    }
+
+    #[test]
+    fn after_the_last_wait_the_schedule_is_exhausted() {
+        assert!(next_try(9, 1, None, start()).is_some());
+        assert_eq!(next_try(10, 1, None, start()), None);
+        assert_eq!(next_try(u32::MAX, 1, Some(Duration::from_secs(1)), start()), None);
+    }
+
+    #[test]
+    fn retry_after_counts_between_the_wait_and_a_day() {
+        let waits = |attempts, seconds| wait(next_try(attempts, 7, Some(Duration::from_secs(seconds)), start()).unwrap());
+        // below the wait of the schedule
+        assert_eq!(waits(2, 10), wait(next_try(2, 7, None, start()).unwrap()));
+        assert_eq!(waits(1, 600), Duration::from_mins(10));
+        assert_eq!(waits(1, 48 * HOUR), Duration::from_hours(24));
+        assert_eq!(wait(next_try(1, 7, Some(Duration::MAX), start()).unwrap()), Duration::from_hours(24));
+    }
+
+    #[test]
+    fn probes_of_a_callback_never_end() {
+        for steps in [9, 10, 1000, u32::MAX] {
+            let waited = wait(step(steps, 7, None, start())).as_secs();
+            assert!((24 * HOUR * 4 / 5..=24 * HOUR * 6 / 5).contains(&waited), "{steps}: {waited}");
+        }
+        assert!(wait(step(0, 7, None, start())) <= Duration::from_secs(6));
+    }
+
+    #[test]
+    fn seeds_spread_the_tries_over_the_whole_range() {
+        let waits: Vec<_> = (0..1000_u64)
+            .map(|seed| wait(next_try(2, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), None, start()).unwrap()))
+            .collect();
+        // 5 m ± 20 % is 240 … 360 s
+        assert!(waits.iter().min() < Some(&Duration::from_secs(246)), "{:?}", waits.iter().min());
+        assert!(waits.iter().max() > Some(&Duration::from_secs(354)), "{:?}", waits.iter().max());
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_the_schedules_within_a_fifth(attempts in 1..=9_u32, seed: u64) {
+            let nominal = [5, 300, 1800, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR][attempts as usize - 1];
+            let waited = wait(next_try(attempts, seed, None, start()).unwrap());
+            let nominal = Duration::from_secs(nominal);
+            prop_assert!(waited >= nominal * 4 / 5 && waited <= nominal * 6 / 5, "{:?}", waited);
+            prop_assert_eq!(next_try(attempts, seed, None, start()), next_try(attempts, seed, None, start()));
+        }
+    }
+}

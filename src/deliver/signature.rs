@@ -58,3 +58,77 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
         headers.insert(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use standardwebhooks::Webhook;
+
+    const OLD: &[u8] = b"the old key";
+    const NEW: &[u8] = b"the new key";
+
+    fn payload() -> Payload {
+        Payload {
+            id: "igsofogm4w5duq7m".into(),
+            content_type: "application/json",
+            body: Bytes::from_static(r#"{"a":"é"}"#.as_bytes()),
+        }
+    }
+
+    fn signed(format: EventFormat, keys: &[&[u8]], now: DateTime<Utc>) -> HeaderMap {
+        let keys: Vec<_> = keys.iter().map(|key| key.to_vec()).collect();
+        sign(&payload(), format, &keys, now)
+    }
+
+    fn accepts(key: &[u8], body: &[u8], headers: &HeaderMap) -> bool {
+        Webhook::from_bytes(key.to_vec()).unwrap().verify(body, headers).is_ok()
+    }
+
+    #[test]
+    fn the_official_library_accepts_it() {
+        for format in [EventFormat::CloudEvents, EventFormat::OpenConnectors] {
+            let headers = signed(format, &[NEW], Utc::now());
+            assert!(accepts(NEW, &payload().body, &headers), "{format:?}");
+            assert!(!accepts(OLD, &payload().body, &headers), "{format:?}");
+            assert!(!accepts(NEW, b"another body", &headers), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn while_a_key_rotates_a_receiver_needs_to_know_only_one_of_the_two() {
+        let headers = signed(EventFormat::CloudEvents, &[NEW, OLD], Utc::now());
+        assert!(accepts(NEW, &payload().body, &headers));
+        assert!(accepts(OLD, &payload().body, &headers));
+        assert!(!accepts(b"a third key", &payload().body, &headers));
+    }
+
+    /// Computed with another implementation of HMAC (Python's).
+    #[test]
+    fn signatures_have_the_published_form() {
+        let headers = signed(EventFormat::OpenConnectors, &[NEW, OLD], DateTime::from_timestamp(1_614_265_330, 0).unwrap());
+        let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        insta::assert_snapshot!(lines.join("\n"), @"
+        webhook-id: igsofogm4w5duq7m
+        elements-webhook-id: igsofogm4w5duq7m
+        elements-webhook-signature: sha256=u2yMYIBgqN2vL9IXPMwoNTScN7Q1DqcJhGnVc1bALL4=
+        webhook-timestamp: 1614265330
+        webhook-signature: v1,Ci9bjYQStxq0T3+Nh174tVom9JmF4CmPVcGWXqbbuME= v1,T/Xa6mJR8QbjRvzR+UiRy7yBX8gn6Fs4IzGyQ5p9ehM=
+        ");
+    }
+
+    #[test]
+    fn the_example_of_the_specification_has_its_signature() {
+        // Standard Webhooks, reference implementations: secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+        let key = BASE64.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let mac = mac(&key, &[b"msg_p5jXN8AQM9LWM0D4loKWxJek", b".", b"1614265330", b".", br#"{"test": 2432232314}"#]);
+        assert_eq!(mac, "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn without_a_key_there_is_an_id_and_no_signature() {
+        let names = |format| signed(format, &[], Utc::now()).keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(EventFormat::CloudEvents), ["webhook-id"]);
+        assert_eq!(names(EventFormat::OpenConnectors), ["webhook-id", "elements-webhook-id"]);
+    }
+}

@@ -1,0 +1,25 @@
+//! Events for the tests of this module.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+use super::event::{Event, EventId, Kind, VersionToken};
+
+/// 2026-11-24T10:22:45.032Z and so many seconds.
+pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_795_515_765_032).unwrap() + chrono::Duration::seconds(seconds)
+}
+
+/// An event of the resource `contacts`, found 50 seconds after the change.
+pub(crate) fn event(object_id: &str, kind: Kind, data: &str) -> Event {
+    let version = VersionToken { updated_text: Some("2026-11-24T10:22:45.032Z"), content: 7 };
+    Event {
+        id: EventId::new("9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10", "contacts", object_id, kind, &version),
+        kind,
+        resource: "contacts".into(),
+        object_id: object_id.to_owned(),
+        version_date: Some(at(0)),
+        detected_at: at(50),
+        data: RawValue::from_string(data.to_owned()).unwrap(),
+    }
+}

@@ -1,0 +1,186 @@
+//! A callback on a loopback port, well or ill behaved.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use chrono::Utc;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::read::{ReadError, Received, read};
+use super::verify::{Key, verify};
+
+/// Ten events of 256 KiB each may stand in one request of the Open Connectors format.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+/// A request whose body takes longer is answered 408.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// Events that may wait to be looked at; a sender waits for its answer while there are more.
+const MAX_WAITING: usize = 1024;
+/// How long requests under way may take to end on shutdown.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How a receiver behaves.
+#[derive(Clone, Debug)]
+pub struct ReceiverOptions {
+    /// 0: a free one.
+    pub port: u16,
+    /// Accepted secrets; none: signatures are not looked at.
+    pub keys: Vec<Key>,
+    /// The answer to a good request. Another class than 2xx means that nothing is accepted.
+    pub status: StatusCode,
+    /// Waited before every answer.
+    pub delay: Duration,
+    /// Share of requests, 0 to 1, that are answered 503 without being looked at.
+    pub fail_rate: f64,
+    /// Which ones fail: the same seed gives the same sequence.
+    pub seed: u64,
+}
+
+impl Default for ReceiverOptions {
+    fn default() -> Self {
+        Self { port: 0, keys: Vec::new(), status: StatusCode::NO_CONTENT, delay: Duration::ZERO, fail_rate: 0.0, seed: 0 }
+    }
+}
+
+/// Starts receivers.
+#[derive(Debug)]
+pub struct Receiver;
+
+/// A receiver that listens until it is shut down or dropped.
+#[derive(Debug)]
+pub struct RunningReceiver {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What was accepted, in the order of acceptance. An event is here before its sender has the answer.
+    pub events: mpsc::Receiver<Received>,
+    stop: CancellationToken,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Receiver {
+    /// Listens on 127.0.0.1 and answers every path.
+    ///
+    /// # Errors
+    /// The port is taken or may not be used.
+    pub async fn start(options: ReceiverOptions) -> io::Result<RunningReceiver> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let addr = listener.local_addr()?;
+        let (accepted, events) = mpsc::channel(MAX_WAITING);
+        let luck = Mutex::new(StdRng::seed_from_u64(options.seed));
+        let desk = Arc::new(Desk { options, accepted, luck });
+        let router = axum::Router::new().fallback(answer).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(desk);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let server = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
+        Ok(RunningReceiver { addr, events, stop, server })
+    }
+}
+
+impl RunningReceiver {
+    /// Its URL, for `spec.callback.url`.
+    pub fn url(&self) -> String {
+        format!("http://{}/events", self.addr)
+    }
+
+    /// Takes no more connections, lets requests under way end, and drops events that nobody looked at.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        // A sender may be waiting for room.
+        self.events.close();
+        let _ = tokio::time::timeout(GRACE, &mut self.server).await;
+    }
+}
+
+impl Drop for RunningReceiver {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Desk {
+    options: ReceiverOptions,
+    accepted: mpsc::Sender<Received>,
+    luck: Mutex<StdRng>,
+}
+
+impl Desk {
+    fn fails(&self) -> bool {
+        // A generator is whole between two calls, whatever panicked beside it.
+        let mut luck = self.luck.lock().unwrap_or_else(PoisonError::into_inner);
+        luck.random::<f64>() < self.options.fail_rate
+    }
+
+    async fn take(&self, headers: &HeaderMap, body: &Bytes) -> Result<(), (StatusCode, String)> {
+        let keys = &self.options.keys;
+        if !keys.is_empty() {
+            verify(headers, body, keys, Utc::now()).map_err(|refusal| (StatusCode::UNAUTHORIZED, refusal.to_string()))?;
+        }
+        let events = read(headers, body).map_err(|error| {
+            let status = match error {
+                ReadError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ReadError::Form | ReadError::OtherId | ReadError::Records => StatusCode::BAD_REQUEST,
+            };
+            (status, error.to_string())
+        })?;
+        if !self.options.status.is_success() {
+            return Err((self.options.status, "told to answer so".into()));
+        }
+        if events.len() > MAX_WAITING {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "too many events in one request".into()));
+        }
+        // All or nothing: an answer speaks for the whole request.
+        let Ok(places) = self.accepted.reserve_many(events.len()).await else {
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "shutting down".into()));
+        };
+        for (place, event) in places.zip(events) {
+            place.send(event);
+        }
+        Ok(())
+    }
+}
+
+async fn answer(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    if request.method() != Method::POST {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], "events are sent with POST\n").into_response();
+    }
+    let headers = request.headers().clone();
+    let taken = match body_of(request).await {
+        Ok(body) => {
+            tokio::time::sleep(desk.options.delay).await;
+            if desk.fails() {
+                Err((StatusCode::SERVICE_UNAVAILABLE, "told to fail now and then".into()))
+            } else {
+                desk.take(&headers, &body).await
+            }
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match taken {
+        Ok(()) => desk.options.status.into_response(),
+        Err((status, why)) => {
+            tracing::warn!(status = status.as_u16(), why, "request refused");
+            (status, format!("{why}\n")).into_response()
+        }
+    }
+}
+
+async fn body_of(request: Request) -> Result<Bytes, (StatusCode, String)> {
+    match tokio::time::timeout(BODY_DEADLINE, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) => Err((rejection.status(), rejection.body_text())),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

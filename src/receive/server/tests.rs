@@ -1,0 +1,184 @@
+//! The real sender and the receiver over loopback sockets.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::auth::{Secret, SecretMap};
+use crate::deliver::event::{Event, Kind};
+use crate::deliver::sample::event;
+use crate::deliver::schedule::Verdict;
+use crate::deliver::sender::PreparedCallback;
+use crate::egress::{Egress, EgressPolicy, Limits, Overflow, Redirects};
+use crate::observe::metrics::Metrics;
+use crate::plan::{EventFormat, PollPlan, SecretKey, sample};
+
+/// A sender whose callback is the receiver.
+struct Sender {
+    egress: Egress,
+    callback: PreparedCallback,
+    plan: PollPlan,
+}
+
+impl Sender {
+    fn new(receiver: &RunningReceiver, format: EventFormat, keys: &[(&str, &str)]) -> Self {
+        let mut plan = sample::instance(sample::resource());
+        let mut callback = (*plan.callback).clone();
+        callback.url = receiver.url().parse().unwrap();
+        callback.format = format;
+        callback.signature = (!keys.is_empty()).then(|| SecretKey { name: "hook".into(), key: "signing-key".into() });
+        plan.callback = Arc::new(callback);
+        let mut secrets = SecretMap::default();
+        secrets.insert("crm", "hook", Secret::from_iter(keys.iter().copied()));
+        let callback = PreparedCallback::prepare(Arc::clone(&plan.callback), "crm", &secrets).unwrap();
+        Self { egress: egress(), callback, plan }
+    }
+
+    async fn post(&self, events: &[Event]) -> Verdict {
+        self.callback.post(&self.egress, &Metrics::new(), &self.plan, "uid", events).await
+    }
+}
+
+fn egress() -> Egress {
+    Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).unwrap()
+}
+
+fn key(text: &str) -> Key {
+    Key::parse(text.as_bytes()).unwrap()
+}
+
+async fn start(options: ReceiverOptions) -> RunningReceiver {
+    Receiver::start(options).await.unwrap()
+}
+
+/// Sends a body by hand.
+async fn send(receiver: &RunningReceiver, method: Method, body: impl Into<Bytes>) -> StatusCode {
+    let request = crate::egress::Request {
+        method,
+        url: receiver.url().parse().unwrap(),
+        headers: HeaderMap::new(),
+        body: Some(body.into()),
+        redirects: Redirects::Never,
+        limits: Limits {
+            body: 1024,
+            overflow: Overflow::Refuse,
+            first_byte: Duration::from_secs(30),
+            total: Duration::from_secs(30),
+        },
+    };
+    egress().send(request).await.unwrap().status
+}
+
+#[tokio::test]
+async fn a_signed_event_is_taken_and_stays_byte_for_byte() {
+    let mut receiver = start(ReceiverOptions { keys: vec![key("whsec_AQID")], ..Default::default() }).await;
+    let record = r#"{"id": 9007199254740993, "price":1.10}"#;
+    for format in [EventFormat::CloudEvents, EventFormat::OpenConnectors] {
+        let sender = Sender::new(&receiver, format, &[("signing-key", "whsec_AQID")]);
+        assert_eq!(sender.post(&[event("42", Kind::Updated, record)]).await, Verdict::Accepted, "{format:?}");
+        let received = receiver.events.try_recv().unwrap();
+        assert_eq!((received.kind, &*received.object_id), (Kind::Updated, "42"));
+        assert_eq!(received.data.map(|data| data.get().to_owned()).as_deref(), Some(record));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_and_a_missing_one_are_answered_401() {
+    let mut receiver = start(ReceiverOptions { keys: vec![key("right")], ..Default::default() }).await;
+    for keys in [&[("signing-key", "wrong")][..], &[]] {
+        let sender = Sender::new(&receiver, EventFormat::CloudEvents, keys);
+        assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Verdict::SlowRetry, "{keys:?}");
+    }
+    assert!(receiver.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn both_keys_are_sent_while_a_secret_rotates() {
+    let old_and_new = [("signing-key", "new"), ("signing-key-previous", "old")];
+    for known in ["old", "new"] {
+        let receiver = start(ReceiverOptions { keys: vec![key(known)], ..Default::default() }).await;
+        let sender = Sender::new(&receiver, EventFormat::CloudEvents, &old_and_new);
+        assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Verdict::Accepted, "{known}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_taken_whole_and_in_order() {
+    let mut receiver = start(ReceiverOptions::default()).await;
+    let sender = Sender::new(&receiver, EventFormat::OpenConnectors, &[]);
+    let record = format!(r#"{{"id":1,"note":"{}"}}"#, "x".repeat(250 * 1024));
+    let events: Vec<_> = (0..10).map(|object| event(&object.to_string(), Kind::Created, &record)).collect();
+    assert_eq!(sender.post(&events).await, Verdict::Accepted);
+    for object in 0..10 {
+        assert_eq!(receiver.events.try_recv().unwrap().object_id, object.to_string());
+    }
+}
+
+#[tokio::test]
+async fn the_answer_can_be_fixed() {
+    for (status, verdict) in
+        [(202, Verdict::Accepted), (410, Verdict::Gone), (422, Verdict::Refused), (302, Verdict::Retry { retry_after: None })]
+    {
+        let status = StatusCode::from_u16(status).unwrap();
+        let mut receiver = start(ReceiverOptions { status, ..Default::default() }).await;
+        let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
+        assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, verdict, "{status}");
+        assert_eq!(receiver.events.try_recv().is_ok(), status.is_success(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_seed_fails_the_same_requests() {
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let mut receiver = start(ReceiverOptions { fail_rate: 0.5, seed: 7, ..Default::default() }).await;
+        let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
+        let mut accepted = Vec::new();
+        for object in 0..20 {
+            let verdict = sender.post(&[event(&object.to_string(), Kind::Created, "{}")]).await;
+            assert_eq!(receiver.events.try_recv().is_ok(), verdict == Verdict::Accepted);
+            accepted.push(verdict == Verdict::Accepted);
+        }
+        runs.push(accepted);
+    }
+    assert_eq!(runs[0], runs[1]);
+    assert!(runs[0].contains(&true) && runs[0].contains(&false), "{:?}", runs[0]);
+}
+
+#[tokio::test]
+async fn failing_never_and_always_are_exact() {
+    for (fail_rate, accepted) in [(0.0, true), (1.0, false)] {
+        let receiver = start(ReceiverOptions { fail_rate, ..Default::default() }).await;
+        let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
+        for _ in 0..20 {
+            assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await == Verdict::Accepted, accepted);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_refused() {
+    let receiver = start(ReceiverOptions::default()).await;
+    assert_eq!(send(&receiver, Method::POST, "no json").await, StatusCode::BAD_REQUEST);
+    assert_eq!(send(&receiver, Method::POST, r#"{"specversion":"1.0"}"#).await, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(send(&receiver, Method::PUT, "{}").await, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(send(&receiver, Method::POST, vec![b'x'; MAX_BODY]).await, StatusCode::BAD_REQUEST);
+    assert_eq!(send(&receiver, Method::POST, vec![b'x'; MAX_BODY + 1]).await, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error() {
+    let receiver = start(ReceiverOptions::default()).await;
+    let second = Receiver::start(ReceiverOptions { port: receiver.addr.port(), ..Default::default() }).await;
+    assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+}
+
+#[tokio::test]
+async fn shutting_down_frees_the_port_though_nobody_looked_at_the_events() {
+    let receiver = start(ReceiverOptions::default()).await;
+    let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
+    assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Verdict::Accepted);
+    let port = receiver.addr.port();
+    drop(sender);
+    receiver.shutdown().await;
+    assert!(Receiver::start(ReceiverOptions { port, ..Default::default() }).await.is_ok());
+}
