@@ -3,6 +3,7 @@
 pub mod crds;
 pub mod local;
 pub mod plan;
+pub mod receive;
 pub mod try_out;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Try(try_out::TryArgs),
     /// Print the resolved plan of each instance, without network.
     Plan(plan::PlanArgs),
+    /// Receive, verify and print events: the other end, for trying things out.
+    Receive(receive::ReceiveArgs),
     /// Print the custom resource definitions.
     Crds,
 }
@@ -50,6 +53,7 @@ impl Cli {
             Command::Local(args) => local::run(args).await,
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),
+            Command::Receive(args) => receive::run(args).await,
             Command::Crds => crds::run(),
         }
     }

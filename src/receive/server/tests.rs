@@ -173,12 +173,12 @@ async fn a_port_in_use_is_an_error() {
 }
 
 #[tokio::test]
-async fn shutting_down_frees_the_port_though_nobody_looked_at_the_events() {
+async fn shutting_down_frees_the_port_and_hands_over_what_nobody_looked_at() {
     let receiver = start(ReceiverOptions::default()).await;
     let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
     assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Verdict::Accepted);
     let port = receiver.addr.port();
     drop(sender);
-    receiver.shutdown().await;
+    assert_eq!(receiver.shutdown().await.len(), 1);
     assert!(Receiver::start(ReceiverOptions { port, ..Default::default() }).await.is_ok());
 }
