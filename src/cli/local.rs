@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::EgressArgs;
+use super::{EgressArgs, ManifestArgs};
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
 use crate::fetch::walk::Asker;
@@ -24,10 +24,8 @@ use crate::state::directory::Directory;
 /// Runs manifests from files or folders, without a cluster.
 #[derive(Debug, Args)]
 pub struct LocalArgs {
-    /// Manifests of kind `ConnectorInstance`, Connector and Secret: files or folders, several documents a file. Changes are
-    /// picked up while it runs.
-    #[arg(required = true)]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    manifests: ManifestArgs,
     /// Folder that keeps cursors and what was delivered; one process at a time.
     #[arg(long, env = "POLLINATOR_STATE")]
     state: PathBuf,
@@ -73,13 +71,14 @@ pub async fn run(args: LocalArgs) -> ExitCode {
 }
 
 async fn start(args: LocalArgs) -> Result<ExitCode, String> {
-    let definitions = Definitions::read(&args.paths).map_err(|errors| errors.to_string())?;
+    let sources = args.manifests.sources();
+    let definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
     let metrics = Metrics::new();
     let core = Core {
-        asker: Asker { egress: egress.clone(), hosts: HostBudget::default() },
+        asker: Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: metrics.clone() },
         egress,
         secrets: Arc::clone(&secrets) as _,
         store,
@@ -104,7 +103,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let _ = ready.send(true);
     let watching = match run {
         Run::Once => None,
-        Run::Forever => Some(tokio::spawn(reload::watch(args.paths, definitions, secrets, commands.clone()))),
+        Run::Forever => Some(tokio::spawn(reload::watch(sources, definitions, secrets, commands.clone()))),
     };
     drop(commands);
     let mut reporter = Reporter::new(args.output);

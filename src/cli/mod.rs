@@ -6,11 +6,13 @@ pub mod plan;
 pub mod receive;
 pub mod try_out;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::egress::{AllowRule, EgressPolicy};
+use crate::local::definitions::Sources;
 use crate::observe::telemetry::{self, LogFormat};
 
 /// Virtual webhooks: polls REST APIs that cannot call you and delivers each change, signed and at least once.
@@ -56,6 +58,23 @@ impl Cli {
             Command::Receive(args) => receive::run(args).await,
             Command::Crds => crds::run(),
         }
+    }
+}
+
+/// What is declared.
+#[derive(Clone, Debug, Args)]
+pub struct ManifestArgs {
+    /// Manifests of kind ConnectorInstance, Connector and Secret: files or folders, several documents a file.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Folder with catalogue entries of your own, one Connector a file; they win over the built-in ones.
+    #[arg(long, value_name = "DIR", env = "POLLINATOR_CATALOG")]
+    catalog: Option<PathBuf>,
+}
+
+impl ManifestArgs {
+    fn sources(&self) -> Sources {
+        Sources { paths: self.paths.clone(), catalog: self.catalog.clone() }
     }
 }
 

@@ -1,23 +1,22 @@
 //! `pollinator plan FILE`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::ManifestArgs;
 use crate::local::definitions::Definitions;
 
 /// Prints the resolved plan of each instance, without network.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Manifests: files or folders.
-    #[arg(required = true)]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    manifests: ManifestArgs,
 }
 
 /// Prints plans; 1 when an instance cannot be planned, 2 when a manifest cannot be read.
 pub fn run(args: &PlanArgs) -> ExitCode {
-    let definitions = match Definitions::read(&args.paths) {
+    let definitions = match Definitions::read(&args.manifests.sources()) {
         Ok(definitions) => definitions,
         Err(errors) => {
             eprintln!("{errors}");

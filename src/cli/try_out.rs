@@ -1,12 +1,11 @@
 //! `pollinator try FILE`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 
-use super::EgressArgs;
+use super::{EgressArgs, ManifestArgs};
 use crate::api::conditions::Problem;
 use crate::auth::{RequestAuth, Secrets};
 use crate::detect::judge::{self, Judge, Mode, Verdict};
@@ -18,6 +17,7 @@ use crate::fetch::json::scalar_text;
 use crate::fetch::request::masked;
 use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
+use crate::observe::Metrics;
 use crate::plan::{DateField, PollPlan, ResourcePlan};
 
 /// Records whose id and dates are shown.
@@ -28,9 +28,8 @@ const PAGES: u64 = 3;
 /// Asks a provider once and shows what would be delivered; saves and delivers nothing.
 #[derive(Debug, Args)]
 pub struct TryArgs {
-    /// Manifests: files or folders.
-    #[arg(required = true)]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    manifests: ManifestArgs,
     /// Lower bound to try the filter with, as an RFC 3339 time. Default: no bound, as the first poll.
     #[arg(long)]
     since: Option<DateTime<Utc>>,
@@ -43,7 +42,7 @@ pub struct TryArgs {
 
 /// Tries every resource of every instance; 1 when one failed, 2 when nothing could be tried.
 pub async fn run(args: TryArgs) -> ExitCode {
-    let definitions = match Definitions::read(&args.paths) {
+    let definitions = match Definitions::read(&args.manifests.sources()) {
         Ok(definitions) => definitions,
         Err(errors) => {
             eprintln!("{errors}");
@@ -57,7 +56,7 @@ pub async fn run(args: TryArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let asker = Asker { egress, hosts: HostBudget::default() };
+    let asker = Asker { egress, hosts: HostBudget::default(), metrics: Metrics::new() };
     let mut failed = false;
     for ((namespace, name), problems) in &definitions.refused {
         failed = true;

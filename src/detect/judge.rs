@@ -59,6 +59,7 @@ pub struct Judge<'p> {
     plan: &'p ResourcePlan,
     mode: Mode,
     lower: Option<DateTime<Utc>>,
+    order: Order,
     seen: Seen,
 }
 
@@ -86,12 +87,17 @@ impl<'p> Judge<'p> {
             (ChangeBy::Updated | ChangeBy::Created, None, StartFrom::Time(from)) => Some(earliest_reading(plan, from)),
             (ChangeBy::Content, ..) | (_, None, StartFrom::Now | StartFrom::Earliest) => None,
         };
-        Self { plan, mode, lower, seen: Seen::default() }
+        Self { plan, mode, lower, order: plan.order, seen: Seen::default() }
     }
 
     /// What the poll has seen so far.
     pub fn seen(&self) -> Seen {
         self.seen
+    }
+
+    /// A descending list will be shown from its end.
+    pub fn expect_reversed(&mut self) {
+        self.order = Order::Ascending;
     }
 
     /// A new walk over the same list begins: its order is judged afresh.
@@ -156,7 +162,7 @@ impl<'p> Judge<'p> {
     }
 
     fn note_order(&mut self, date: DateTime<Utc>) {
-        self.seen.disorder |= match (self.plan.order, self.seen.last) {
+        self.seen.disorder |= match (self.order, self.seen.last) {
             (Order::Ascending, Some(last)) => date < last,
             (Order::Descending, Some(last)) => date > last,
             _ => false,

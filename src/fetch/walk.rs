@@ -17,6 +17,7 @@ use crate::auth::RequestAuth;
 use crate::egress::hosts::HostBudget;
 use crate::egress::retry_after;
 use crate::egress::{Egress, Peer, Request, Response};
+use crate::observe::Metrics;
 use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::template::MacroContext;
@@ -34,6 +35,8 @@ pub struct Asker {
     pub egress: Egress,
     /// How much each host is asked.
     pub hosts: HostBudget,
+    /// Counts requests.
+    pub metrics: Metrics,
 }
 
 /// What makes a later request conditional (RFC 9110 §13); only for the very same request.
@@ -273,7 +276,9 @@ impl<'a> Walk<'a> {
                 "polling.interval: the provider asked for patience, and the wait is not over; if this stays, poll less often";
             Problem::throttled(Reason::RateLimited, text, Some(wait))
         })?;
-        self.asker.egress.send(request).await.map_err(|error| error.into_problem(Peer::Provider))
+        let sent = self.asker.egress.send(request).await;
+        self.asker.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
+        sent.map_err(|error| error.into_problem(Peer::Provider))
     }
 
     fn judge(&self, response: &Response) -> Result<Verdict, Problem> {

@@ -12,11 +12,37 @@ use crate::api::connector::ConnectorSpec;
 use crate::api::instance::ConnectorInstance;
 use crate::api::manifest::{self, Manifest};
 use crate::auth::{Secret, SecretMap};
+use crate::catalog;
 use crate::plan::PollPlan;
 use crate::plan::resolve::resolve;
 
 /// Namespace and name.
 pub type Key = (String, String);
+
+/// Where definitions come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// Manifests: files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Folder of catalogue entries that win over the built-in ones.
+    pub catalog: Option<PathBuf>,
+}
+
+impl Sources {
+    /// Changes whenever a file does: name, size and time of change of each.
+    pub fn fingerprint(&self) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+        let mut unread = Vec::new();
+        let mut all = files(&self.paths, &mut unread);
+        all.extend(files(self.catalog.as_slice(), &mut unread));
+        all.into_iter()
+            .map(|file| {
+                let metadata = fs::metadata(&file);
+                let size = metadata.as_ref().map_or(0, fs::Metadata::len);
+                (file, size, metadata.ok().and_then(|m| m.modified().ok()))
+            })
+            .collect()
+    }
+}
 
 /// Everything declared in a set of files.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,17 +79,18 @@ impl Definitions {
     ///
     /// # Errors
     /// Any file that cannot be read and any document that an API server would refuse: half a set of manifests is none.
-    pub fn read(paths: &[PathBuf]) -> Result<Self, Unusable> {
+    pub fn read(sources: &Sources) -> Result<Self, Unusable> {
         let mut errors = Vec::new();
         let mut found = Found::default();
-        for file in files(paths, &mut errors) {
-            let text = match fs::read_to_string(&file) {
-                Ok(text) => text,
-                Err(error) => {
-                    errors.push(format!("{}: cannot be read: {error}", file.display()));
-                    continue;
-                }
-            };
+        for file in files(sources.catalog.as_slice(), &mut errors) {
+            let Some(text) = text_of(&file, &mut errors) else { continue };
+            match catalog::entry(&file.display().to_string(), &text) {
+                Ok((key, connector)) => drop(found.mounted.insert(key, connector)),
+                Err(refusals) => errors.extend(refusals),
+            }
+        }
+        for file in files(&sources.paths, &mut errors) {
+            let Some(text) = text_of(&file, &mut errors) else { continue };
             let declared = manifest::read(&file.display().to_string(), &text);
             errors.extend(declared.errors.iter().map(ToString::to_string));
             for (place, manifest) in declared.manifests {
@@ -83,6 +110,7 @@ impl Definitions {
 struct Found {
     instances: BTreeMap<Key, ConnectorInstance>,
     connectors: BTreeMap<Key, ConnectorSpec>,
+    mounted: BTreeMap<String, ConnectorSpec>,
     secrets: BTreeMap<Key, Secret>,
 }
 
@@ -107,9 +135,9 @@ impl Found {
             definitions.secrets.insert(namespace, name, secret);
         }
         for (key, instance) in self.instances {
-            let named = instance.spec.connector.as_ref();
-            let connector = named.and_then(|name| self.connectors.get(&(key.0.clone(), name.clone())));
-            match resolve(&instance, connector) {
+            let named = instance.spec.connector.as_deref();
+            let connector = named.and_then(|name| catalog::look_up(&key.0, name, &self.connectors, &self.mounted));
+            match resolve(&instance, connector.map(|(_, spec)| spec)) {
                 Ok(plan) => {
                     let annotations = instance.metadata.annotations.unwrap_or_default();
                     definitions.planned.insert(key, Planned { plan: Arc::new(plan), annotations });
@@ -121,6 +149,10 @@ impl Found {
         }
         definitions
     }
+}
+
+fn text_of(file: &Path, errors: &mut Vec<String>) -> Option<String> {
+    fs::read_to_string(file).map_err(|error| errors.push(format!("{}: cannot be read: {error}", file.display()))).ok()
 }
 
 /// The manifest files under `paths`, in the order given, folders in the order of their names. A file named outright is read
@@ -156,16 +188,4 @@ fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
-}
-
-/// Changes whenever a file under `paths` does: name, size and time of change of each.
-pub fn fingerprint(paths: &[PathBuf]) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-    files(paths, &mut Vec::new())
-        .into_iter()
-        .map(|file| {
-            let metadata = fs::metadata(&file);
-            let size = metadata.as_ref().map_or(0, fs::Metadata::len);
-            (file, size, metadata.ok().and_then(|m| m.modified().ok()))
-        })
-        .collect()
 }

@@ -1,12 +1,11 @@
 //! Picks up changes of the manifests while the engine runs.
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::definitions::{Definitions, fingerprint};
+use super::definitions::{Definitions, Sources};
 use crate::api::conditions::Problem;
 use crate::auth::{Secret, SecretMap, Secrets};
 use crate::poll::engine::Command;
@@ -43,20 +42,20 @@ pub fn first(definitions: &Definitions) -> Vec<Command> {
 /// Looks at the files for ever and sends what changed. A folder that cannot be read or judged changes nothing: what runs goes
 /// on, and the log says why.
 pub async fn watch(
-    paths: Vec<PathBuf>,
+    sources: Sources,
     mut current: Definitions,
     secrets: Arc<SharedSecrets>,
     commands: mpsc::Sender<Vec<Command>>,
 ) {
-    let mut seen = fingerprint(&paths);
+    let mut seen = sources.fingerprint();
     loop {
         tokio::time::sleep(LOOK).await;
-        let now = fingerprint(&paths);
+        let now = sources.fingerprint();
         if now == seen {
             continue;
         }
         seen = now;
-        match Definitions::read(&paths) {
+        match Definitions::read(&sources) {
             Ok(read) => {
                 let mut batch = changes(&current, &read);
                 if read.secrets != current.secrets {

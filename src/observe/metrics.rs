@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 
+use crate::deliver::event::Kind;
 use crate::egress::Peer;
 
 /// A label whose values are known when the program is built.
@@ -147,6 +148,16 @@ impl Label for Peer {
 
     fn index(self) -> usize {
         self as usize
+    }
+}
+
+impl From<Kind> for EventKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Created => Self::Created,
+            Kind::Updated => Self::Updated,
+            Kind::Deleted => Self::Deleted,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::deliver::sender::PreparedCallback;
 use crate::detect::judge::{self, Judge, Mode, Undelivered, Verdict};
 use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::record::Reader;
-use crate::fetch::page::Page;
+use crate::fetch::page::{Page, Record};
 use crate::fetch::walk::{Step, Validators, Walk};
 use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
 
@@ -290,6 +290,9 @@ impl<'a> Poll<'a> {
     async fn walk(&mut self, walk: &mut Walk<'_>, dispatcher: &mut Dispatcher<'_>) -> Result<Walked, Problem> {
         let mut walked = Walked { end: WalkEnd::Complete, pages: 0, tried: 0 };
         let reversed = self.mode == Mode::FirstRead && self.resource.order == Order::Descending;
+        if reversed {
+            self.judge.expect_reversed();
+        }
         let mut gathered: Vec<Page> = Vec::new();
         loop {
             let step = tokio::select! {
@@ -307,7 +310,12 @@ impl<'a> Poll<'a> {
             };
             walked.pages += 1;
             self.provider_start = self.provider_start.or(walk.server_date());
-            if reversed && gathered.iter().map(Page::body_len).sum::<usize>() + page.body_len() <= MAX_REVERSED {
+            if reversed {
+                if gathered.iter().map(Page::body_len).sum::<usize>() + page.body_len() > MAX_REVERSED
+                    && self.take_pages(&mut gathered, dispatcher, &mut walked).await?
+                {
+                    return Ok(walked);
+                }
                 gathered.push(page);
                 continue;
             }
@@ -323,12 +331,23 @@ impl<'a> Poll<'a> {
                 break;
             }
         }
+        self.take_pages(&mut gathered, dispatcher, &mut walked).await?;
+        Ok(walked)
+    }
+
+    /// Takes gathered pages from the last one on. Answers whether the walk is over before its end.
+    async fn take_pages(
+        &mut self,
+        gathered: &mut Vec<Page>,
+        dispatcher: &mut Dispatcher<'_>,
+        walked: &mut Walked,
+    ) -> Result<bool, Problem> {
         while let Some(page) = gathered.pop() {
-            if self.take_page(&page, true, dispatcher, &mut walked).await? {
-                break;
+            if self.take_page(&page, true, dispatcher, walked).await? {
+                return Ok(true);
             }
         }
-        Ok(walked)
+        Ok(false)
     }
 
     /// Detects and delivers one page. Answers whether the walk is over before its end.
@@ -339,10 +358,8 @@ impl<'a> Poll<'a> {
         dispatcher: &mut Dispatcher<'_>,
         walked: &mut Walked,
     ) -> Result<bool, Problem> {
-        let mut changes = self.detect(page, dispatcher)?;
-        if reversed {
-            changes.reverse();
-        }
+        let changes =
+            if reversed { self.detect(page.records().rev(), dispatcher)? } else { self.detect(page.records(), dispatcher)? };
         let Dispatched { tried, undelivered, closed } = dispatcher.send_changes(changes).await?;
         walked.tried += tried;
         self.undelivered = match undelivered {
@@ -357,13 +374,17 @@ impl<'a> Poll<'a> {
     }
 
     /// The changes of one page, at most one an object: the latest.
-    fn detect(&mut self, page: &Page, dispatcher: &mut Dispatcher<'_>) -> Result<Vec<Change>, Problem> {
+    fn detect<'r>(
+        &mut self,
+        records: impl Iterator<Item = Record<'r>>,
+        dispatcher: &mut Dispatcher<'_>,
+    ) -> Result<Vec<Change>, Problem> {
         let mut changes: Vec<Change> = Vec::new();
         let mut by_object: HashMap<u64, usize> = HashMap::new();
         let mut state = self.instance.state();
         let uid = state.uid.clone();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        for record in page.records() {
+        for record in records {
             let Ok(sighting) = self.reader.read(record.json, record.key) else {
                 self.missing_ids += 1;
                 continue;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 
 use super::engine::Core;
@@ -12,9 +12,11 @@ use super::instance::Instance;
 use super::settle::{Change, Settled, settle_change, settle_entry};
 use crate::api::conditions::Problem;
 use crate::deliver::callback::Admission;
+use crate::deliver::event::{Event, Kind};
 use crate::deliver::schedule::Verdict;
 use crate::deliver::sender::PreparedCallback;
 use crate::detect::judge::Undelivered;
+use crate::observe::metrics::{CommitOutcome, EventOutcome};
 use crate::plan::EventFormat;
 
 /// Changes that are sent between two looks at the clock and the commit bound.
@@ -92,7 +94,7 @@ impl<'a> Dispatcher<'a> {
             }
             done.tried += ready.len();
             for (change, settled) in self.send_concurrently(ready).await {
-                self.note(settled);
+                self.note(&Noted::of(&change.event), settled);
                 if !settled.is_taken() {
                     done.undelivered = done.undelivered.and(change.date);
                 }
@@ -112,9 +114,10 @@ impl<'a> Dispatcher<'a> {
             if self.admission().is_none() {
                 break;
             }
+            let noted = Noted::of(&entry.event);
             let verdict = self.post(std::slice::from_ref(&entry.event)).await;
             let settled = settle_entry(&mut self.instance.state(), entry, verdict, self.callback.fingerprint(), Utc::now());
-            self.note(settled);
+            self.note(&noted, settled);
         }
         Ok(())
     }
@@ -125,7 +128,9 @@ impl<'a> Dispatcher<'a> {
     /// The store's problem.
     pub async fn commit(&mut self) -> Result<(), Problem> {
         (self.uncommitted, self.uncommitted_since) = (0, None);
-        self.instance.commit().await
+        let saved = self.instance.commit().await;
+        self.core.metrics.commit(if saved.is_ok() { CommitOutcome::Stored } else { CommitOutcome::Failed });
+        saved
     }
 
     /// Open or probe; `None` when nothing may be sent now.
@@ -237,17 +242,27 @@ impl<'a> Dispatcher<'a> {
         (change, settled)
     }
 
-    async fn post(&self, events: &[crate::deliver::event::Event]) -> Verdict {
+    async fn post(&self, events: &[Event]) -> Verdict {
         let uid = self.instance.state().uid.clone();
         self.callback.post(&self.core.egress, &self.core.metrics, &self.instance.plan, &uid, events).await
     }
 
-    fn note(&mut self, settled: Settled) {
+    fn note(&mut self, event: &Noted, settled: Settled) {
         self.sums.dirty = true;
+        let outcome = match settled {
+            Settled::Accepted => EventOutcome::Accepted,
+            Settled::SetAside => EventOutcome::SetAside,
+            Settled::Parked => EventOutcome::Parked,
+            Settled::Undelivered | Settled::LedgerFull => EventOutcome::Failed,
+        };
+        self.core.metrics.events(event.kind.into(), outcome, 1);
         match settled {
             Settled::Accepted => {
                 self.sums.accepted += 1;
                 self.uncommitted += 1;
+                if let Some(lag) = event.version_date.and_then(|date| (Utc::now() - date).to_std().ok()) {
+                    self.core.metrics.event_lag(lag);
+                }
                 self.uncommitted_since.get_or_insert_with(Instant::now);
             }
             Settled::LedgerFull => {
@@ -256,6 +271,18 @@ impl<'a> Dispatcher<'a> {
             }
             Settled::SetAside | Settled::Parked | Settled::Undelivered => self.sums.failed += 1,
         }
+    }
+}
+
+/// What the metrics count of an event.
+struct Noted {
+    kind: Kind,
+    version_date: Option<DateTime<Utc>>,
+}
+
+impl Noted {
+    fn of(event: &Event) -> Self {
+        Self { kind: event.kind, version_date: event.version_date }
     }
 }
 

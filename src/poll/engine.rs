@@ -21,7 +21,7 @@ use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::auth::Secrets;
 use crate::egress::Egress;
 use crate::fetch::walk::{Asker, Validators};
-use crate::observe::metrics::{Metrics, PollOutcome};
+use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::adopt::adopt;
 use crate::state::{InstanceState, StateStore};
@@ -100,8 +100,17 @@ pub struct Engine {
 struct Slot {
     epoch: u64,
     kind: Kind,
-    /// Hash of the status last reported.
-    reported: u64,
+    reported: Reported,
+}
+
+/// What was last told of an instance.
+#[derive(Clone, Copy, Default)]
+struct Reported {
+    /// Hash of the status.
+    status: u64,
+    state: Option<metrics::InstanceState>,
+    parked: i64,
+    set_aside: i64,
 }
 
 enum Kind {
@@ -230,6 +239,15 @@ impl Engine {
             );
         }
         self.jobs.shutdown().await;
+        // An aborted job could not save what had been accepted before.
+        for slot in self.slots.values() {
+            if let Kind::Running(running) = &slot.kind
+                && running.jobs > 0
+                && let Err(problem) = running.instance.commit().await
+            {
+                tracing::error!(instance = %running.instance.plan.name, "{}", problem.message);
+            }
+        }
     }
 
     fn obey(&mut self, batch: Vec<Command>, now: DateTime<Utc>) {
@@ -261,15 +279,16 @@ impl Engine {
         match next {
             Next::Replace(pending) => self.put(key, pending, starting, now),
             Next::Refuse(problem) => self.refuse(key, problem, None),
-            Next::Remove => drop(self.slots.remove(key)),
+            Next::Remove => self.remove(key),
         }
     }
 
     fn put(&mut self, key: &Key, pending: Pending, starting: usize, now: DateTime<Utc>) {
         let plan = Arc::clone(&pending.plan);
-        let old = match self.slots.remove(key) {
-            Some(Slot { kind: Kind::Running(old), .. }) => Some(old.instance),
-            _ => None,
+        let (old, reported) = match self.slots.remove(key) {
+            Some(Slot { kind: Kind::Running(old), reported, .. }) => (Some(old.instance), reported),
+            Some(Slot { reported, .. }) => (None, reported),
+            None => (None, Reported::default()),
         };
         let mut state = match &old {
             Some(old) => old.state().clone(),
@@ -315,7 +334,7 @@ impl Engine {
         let lanes: Vec<_> = plan.resources.iter().map(lane).collect();
         let epoch = self.next_epoch();
         let running = Running { instance, lanes, jobs: 0, next: None };
-        self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported: 0 });
+        self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported });
         for lane in 0..plan.resources.len() {
             self.enqueue(key, lane);
         }
@@ -327,9 +346,15 @@ impl Engine {
         if reload.is_some() && self.run == Run::Forever {
             self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
         }
-        let reported = self.slots.get(key).map_or(0, |slot| slot.reported);
+        let reported = self.slots.get(key).map(|slot| slot.reported).unwrap_or_default();
         self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Refused { problem, reload }, reported });
         self.report(key, Utc::now());
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(slot) = self.slots.remove(key) {
+            recount(&self.core.metrics, slot.reported, Reported::default());
+        }
     }
 
     fn retry_failed(&mut self, now: DateTime<Utc>) {
@@ -382,6 +407,7 @@ impl Engine {
             return;
         }
         let lane = &mut running.lanes[due.lane];
+        self.core.metrics.poll_delay((now - due.at).to_std().unwrap_or_default());
         // Entries of the queue that were overtaken by an earlier or later wish are stale.
         let Some((at, job)) = lane.due().filter(|_| !lane.running) else { return };
         if at != due.at {
@@ -394,13 +420,16 @@ impl Engine {
         self.jobs.spawn(async move {
             let started = std::time::Instant::now();
             let job = AssertUnwindSafe(cycle::run(&core, &instance, &resource, job, &mut validators)).catch_unwind().await;
-            let report = job.unwrap_or_else(|_| Report {
-                outcome: Outcome::Failed(Problem::transient(
-                    Reason::InternalError,
-                    "the poll ended unexpectedly; please report this with the log",
-                )),
-                facts: Facts::default(),
-                wake: None,
+            let report = job.unwrap_or_else(|_| {
+                core.metrics.panic();
+                Report {
+                    outcome: Outcome::Failed(Problem::transient(
+                        Reason::InternalError,
+                        "the poll ended unexpectedly; please report this with the log",
+                    )),
+                    facts: Facts::default(),
+                    wake: None,
+                }
             });
             count(&core.metrics, &report, started.elapsed());
             Done { key: due.key, lane: due.lane, epoch: due.epoch, report, validators }
@@ -449,9 +478,20 @@ impl Engine {
         };
         let mut hasher = DefaultHasher::new();
         status.hash(&mut hasher);
-        let hash = hasher.finish();
-        if slot.reported != hash {
-            slot.reported = hash;
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let new = Reported {
+            status: hasher.finish(),
+            state: Some(match (status.ready, status.reason.as_str()) {
+                (_, "Suspended") => metrics::InstanceState::Suspended,
+                ("True", _) => metrics::InstanceState::Ready,
+                _ => metrics::InstanceState::NotReady,
+            }),
+            parked: count(status.parked),
+            set_aside: count(status.set_aside),
+        };
+        let old = std::mem::replace(&mut slot.reported, new);
+        recount(&self.core.metrics, old, new);
+        if old.status != new.status {
             // Nobody reads any more: the process is about to end.
             let _ = self.reports.send(status);
         }
@@ -471,6 +511,20 @@ fn next_tick(lane: &Lane, report: &Report, now: DateTime<Utc>) -> Option<DateTim
         Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
         Outcome::CallbackGone => None,
         Outcome::Failed(problem) => Some(schedule::after_failure(problem, lane.health.failures, interval, now)),
+    }
+}
+
+/// Keeps the gauges in step with what is reported.
+fn recount(metrics: &Metrics, old: Reported, new: Reported) {
+    if old.state != new.state {
+        old.state.into_iter().for_each(|state| metrics.instances(state, -1));
+        new.state.into_iter().for_each(|state| metrics.instances(state, 1));
+    }
+    if old.parked != new.parked {
+        metrics.parked(new.parked - old.parked);
+    }
+    if old.set_aside != new.set_aside {
+        metrics.set_aside(new.set_aside - old.set_aside);
     }
 }
 

@@ -1,9 +1,7 @@
 //! The other commands, as a person calls them.
 
-use std::fs;
-
 use crate::rig::client;
-use crate::rig::manifest::{self, Instance};
+use crate::rig::manifest::Instance;
 use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
@@ -125,31 +123,4 @@ fn metrics_count_what_the_receiver_got() {
     };
     assert_eq!(delivered("created").as_deref(), Some("40"), "{metrics}");
     assert_eq!(receiver.count(), 40);
-}
-
-#[test]
-fn edits_are_picked_up_while_it_runs() {
-    let (provider, receiver) = (Provider::start(), Receiver::start());
-    let instance = |name: &str| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth();
-    let site = Site::new(&[instance("one").yaml()]);
-    let pollinator = site.start();
-    pollinator.wait_ready("one");
-    // an instance more
-    manifest::write(&site.manifests(), "two.yaml", &[instance("two").yaml()]);
-    pollinator.wait_ready("two");
-    // a bad edit changes nothing and says so
-    fs::write(site.manifests().join("two.yaml"), "kind: [").unwrap();
-    pollinator.wait_stderr("two.yaml");
-    provider.create("still");
-    for name in ["one", "two"] {
-        pollinator.wait_for(name, "still delivered", |row| row.delivered == 1);
-    }
-    // suspended, it neither polls nor delivers
-    manifest::write(&site.manifests(), "two.yaml", &[instance("two").spec("suspend: true").yaml()]);
-    pollinator.wait_reason("two", "Suspended");
-    provider.create("unseen");
-    pollinator.wait_for("one", "delivered here", |row| row.delivered == 2);
-    assert_eq!(receiver.posts("two").len(), 1);
-    manifest::write(&site.manifests(), "two.yaml", &[instance("two").yaml()]);
-    pollinator.wait_for("two", "caught up", |row| row.delivered == 2);
 }

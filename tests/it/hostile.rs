@@ -70,7 +70,7 @@ fn run(cases: &[Case]) -> Pollinator {
         assert!(failed.is_empty(), "{} of {} cases failed, see above", failed.len(), cases.len());
     });
 
-    let verdict = rig::settle(&receiver, "healthy", &healthy.truth(), provider::version);
+    let verdict = rig::settle(&receiver, "healthy", || healthy.truth(), provider::version);
     rig::assert_perfect(&verdict, &pollinator, "healthy");
     let stumbled: Vec<_> = pollinator.rows("healthy").into_iter().filter(|row| row.ready == "False").collect();
     assert!(stumbled.is_empty(), "the healthy neighbour was disturbed: {stumbled:?}");
@@ -88,7 +88,7 @@ fn wait_out(case: &Case, pollinator: &Pollinator, receiver: &Receiver) {
     }
     case.provider.create("after");
     case.over.store(true, Ordering::SeqCst);
-    let verdict = rig::settle(receiver, case.name, &case.provider.truth(), provider::version);
+    let verdict = rig::settle(receiver, case.name, || case.provider.truth(), provider::version);
     assert!(verdict.missing.is_empty(), "{}: did not recover: {verdict}\n{}", case.name, pollinator.report(case.name));
     pollinator.wait_ready(case.name);
 }

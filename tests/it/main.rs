@@ -6,7 +6,9 @@
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`walking`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
-//! - [`receiver_contract`]: what a receiver gets, judged by official libraries, and what each of its answers leads to.
+//! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
+//! - [`retries`]: what each answer of a receiver leads to.
+//! - [`edits`]: manifests change while it runs.
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`commands`]: the other commands, as a person calls them.
@@ -18,10 +20,12 @@
 mod rig;
 
 mod commands;
+mod edits;
 mod hostile;
 mod kill;
 mod real_servers;
 mod receiver_contract;
+mod retries;
 mod secrets;
 mod state;
 mod walking;

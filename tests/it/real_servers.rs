@@ -53,16 +53,16 @@ fn every_change_arrives(kind: Kind, kills: usize) {
             killed += 1;
             pollinator = site.start();
         } else if burst % 3 == 2 {
-            rig::settle(&receiver, "real", &traffic.truth, version);
+            rig::settle(&receiver, "real", || traffic.truth.clone(), version);
         } else {
             receiver.try_wait("real", PATIENCE, |posts| (posts.len() > before).then_some(()));
         }
     }
-    let verdict = rig::settle(&receiver, "real", &traffic.truth, version);
+    let verdict = rig::settle(&receiver, "real", || traffic.truth.clone(), version);
     assert!(verdict.missing.is_empty(), "{verdict}\n{}", pollinator.report("real"));
     // one more change is seen by a later poll: what that poll brings again would show, too
     traffic.run(&mut records, 1);
-    let verdict = rig::settle(&receiver, "real", &traffic.truth, version);
+    let verdict = rig::settle(&receiver, "real", || traffic.truth.clone(), version);
     if kills == 0 {
         rig::assert_perfect(&verdict, &pollinator, "real");
     } else {

@@ -1,50 +1,18 @@
 //! The state folder: shared, full, gone, damaged.
 
 use std::fs;
+use std::process::Command;
 
+use crate::rig;
 use crate::rig::http::Answer;
 use crate::rig::manifest::Instance;
-use crate::rig::pollinator::{Pollinator, Site, binary};
-use crate::rig::provider::{self, Provider};
-use crate::rig::receiver::Receiver;
-use crate::rig::{self, PATIENCE};
-
-fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> {
-    (0..count).map(move |n| format!("{prefix}-{n}"))
-}
-
-struct Scene {
-    provider: Provider,
-    receiver: Receiver,
-    site: Site,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let provider = Provider::start();
-        let receiver = Receiver::start();
-        let site = Site::new(&[Instance::new("kept", &provider.url(), &receiver.url("kept")).basic_auth().yaml()]);
-        Self { provider, receiver, site }
-    }
-
-    fn verdict(&self) -> rig::oracle::Verdict {
-        rig::settle(&self.receiver, "kept", &self.provider.truth(), provider::version)
-    }
-
-    fn assert_perfect(&self, pollinator: &Pollinator) {
-        rig::assert_perfect(&self.verdict(), pollinator, "kept");
-    }
-
-    fn state_file(&self) -> std::path::PathBuf {
-        self.site.state().join("it.kept.json")
-    }
-}
+use crate::rig::provider::Provider;
+use crate::rig::scene::{Scene, ids};
 
 #[test]
 fn a_second_process_is_kept_out_of_the_folder() {
     let scene = Scene::new();
-    let mut first = scene.site.start();
-    first.wait_ready("kept");
+    let mut first = scene.start();
     let mut second = scene.site.start();
     assert_eq!(second.wait().code(), Some(2));
     assert!(second.stderr().contains("in use by another process"), "{}", second.stderr());
@@ -52,7 +20,7 @@ fn a_second_process_is_kept_out_of_the_folder() {
     first.kill9();
     let third = scene.site.start();
     scene.provider.create("after");
-    third.wait_ready("kept");
+    third.wait_ready("it");
     scene.assert_perfect(&third);
 }
 
@@ -70,13 +38,11 @@ fn a_folder_that_cannot_be_used_is_refused_at_the_start() {
 #[test]
 fn a_restart_after_sigterm_repeats_and_loses_nothing() {
     let scene = Scene::new();
-    let mut pollinator = scene.site.start();
-    pollinator.wait_ready("kept");
+    let mut pollinator = scene.start();
     for round in 0..4 {
         scene.provider.create_all(ids(&format!("round{round}"), 150));
         let some = round * 150 + 20;
-        let seen = scene.receiver.try_wait("kept", PATIENCE, |posts| (posts.len() > some).then_some(()));
-        assert!(seen.is_some(), "{}", pollinator.report("kept"));
+        scene.wait_posts(some, &pollinator);
         // in the middle of delivering
         assert!(pollinator.sigterm().success());
         pollinator = scene.site.start();
@@ -87,17 +53,16 @@ fn a_restart_after_sigterm_repeats_and_loses_nothing() {
 #[test]
 fn a_full_disk_stops_delivery_and_loses_nothing() {
     let scene = Scene::new();
-    let mut pollinator = scene.site.start();
-    pollinator.wait_ready("kept");
+    let mut pollinator = scene.start();
     assert!(pollinator.sigterm().success());
     // No file may grow beyond one block: a write fails as on a full disk, for root too. The signal that comes with it is ignored.
-    let mut command = std::process::Command::new("sh");
+    let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"]).arg(env!("CARGO_BIN_EXE_pollinator"));
     command.arg("local").arg(scene.site.manifests()).arg("--state").arg(scene.site.state()).args(["--output", "json"]);
     let mut pollinator = scene.site.spawn(command);
-    pollinator.wait_ready("kept");
+    pollinator.wait_ready("it");
     scene.provider.create_all(ids("r", 400));
-    let message = pollinator.wait_reason("kept", "StateUnavailable");
+    let message = pollinator.wait_reason("it", "StateUnavailable");
     assert!(message.contains("make room"), "{message}");
     // it stops sending instead of repeating itself again and again
     assert!(scene.receiver.count() <= 256 * 2, "{} requests", scene.receiver.count());
@@ -105,23 +70,22 @@ fn a_full_disk_stops_delivery_and_loses_nothing() {
     pollinator.kill9();
     let pollinator = scene.site.start();
     let verdict = scene.verdict();
-    assert!(verdict.is_sound(), "{verdict}\n{}", pollinator.report("kept"));
+    assert!(verdict.is_sound(), "{verdict}\n{}", pollinator.report("it"));
     assert!(verdict.duplicates.len() <= sent, "{verdict}");
 }
 
 #[test]
 fn a_folder_that_vanishes_and_comes_back_loses_nothing() {
     let scene = Scene::new();
-    let pollinator = scene.site.start();
-    pollinator.wait_ready("kept");
+    let pollinator = scene.start();
     let aside = scene.site.path().join("aside");
     fs::rename(scene.site.state(), &aside).unwrap();
     scene.provider.create_all(ids("r", 50));
-    pollinator.wait_reason("kept", "StateUnavailable");
+    pollinator.wait_reason("it", "StateUnavailable");
     fs::rename(&aside, scene.site.state()).unwrap();
     let verdict = scene.verdict();
-    assert!(verdict.is_sound(), "{verdict}\n{}", pollinator.report("kept"));
-    pollinator.wait_for("kept", "Ready again", |row| row.ready == "True" && !row.tells("StateUnavailable"));
+    assert!(verdict.is_sound(), "{verdict}\n{}", pollinator.report("it"));
+    pollinator.wait_for("it", "Ready again", |row| row.ready == "True" && !row.tells("StateUnavailable"));
 }
 
 #[test]
@@ -129,8 +93,7 @@ fn a_state_file_cut_in_half_is_refused_with_the_way_out() {
     let (scene, neighbour) = (Scene::new(), Provider::start());
     let beside = Instance::new("beside", &neighbour.url(), &scene.receiver.url("beside")).basic_auth();
     rig::manifest::write(&scene.site.manifests(), "beside.yaml", &[beside.yaml()]);
-    let mut pollinator = scene.site.start();
-    pollinator.wait_ready("kept");
+    let mut pollinator = scene.start();
     scene.provider.create_all(ids("r", 20));
     scene.assert_perfect(&pollinator);
     assert!(pollinator.sigterm().success());
@@ -139,9 +102,9 @@ fn a_state_file_cut_in_half_is_refused_with_the_way_out() {
 
     let asked = scene.provider.asked();
     let mut pollinator = scene.site.start();
-    let message = pollinator.wait_reason("kept", "StateUnavailable");
+    let message = pollinator.wait_reason("it", "StateUnavailable");
     assert!(
-        message.contains("it.kept.json") && message.contains("put back a copy") && message.contains("startFrom"),
+        message.contains("it.it.json") && message.contains("put back a copy") && message.contains("startFrom"),
         "{message}"
     );
     pollinator.wait_ready("beside");
@@ -152,22 +115,20 @@ fn a_state_file_cut_in_half_is_refused_with_the_way_out() {
     pollinator.kill9();
     fs::write(scene.state_file(), &whole).unwrap();
     scene.provider.create("after");
-    let pollinator = scene.site.start();
-    pollinator.wait_ready("kept");
+    let pollinator = scene.start();
     scene.assert_perfect(&pollinator);
 }
 
 #[test]
 fn state_of_a_newer_version_is_left_alone() {
     let scene = Scene::new();
-    let mut pollinator = scene.site.start();
-    pollinator.wait_ready("kept");
+    let mut pollinator = scene.start();
     assert!(pollinator.sigterm().success());
     let newer = fs::read_to_string(scene.state_file()).unwrap().replacen("\"format\":1", "\"format\":99", 1);
     assert!(newer.contains("99"), "{newer}");
     fs::write(scene.state_file(), &newer).unwrap();
     let pollinator = scene.site.start();
-    let message = pollinator.wait_reason("kept", "StateUnavailable");
+    let message = pollinator.wait_reason("it", "StateUnavailable");
     assert!(message.contains("newer version"), "{message}");
     assert_eq!(fs::read_to_string(scene.state_file()).unwrap(), newer);
 }
@@ -176,13 +137,8 @@ fn state_of_a_newer_version_is_left_alone() {
 fn once_polls_once_and_says_how_it_went() {
     let scene = Scene::new();
     let once = |scene: &Scene| {
-        let mut command = binary();
-        command
-            .arg("local")
-            .arg(scene.site.manifests())
-            .arg("--state")
-            .arg(scene.site.state())
-            .args(["--once", "--output", "json"]);
+        let mut command = scene.site.command();
+        command.arg("--once");
         scene.site.spawn(command)
     };
     assert_eq!(once(&scene).wait().code(), Some(0));

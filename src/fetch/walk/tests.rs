@@ -96,7 +96,7 @@ impl Provider {
 
 fn asker() -> Asker {
     let policy = EgressPolicy { allow: Vec::new(), allow_loopback: true };
-    Asker { egress: Egress::new(policy).unwrap(), hosts: HostBudget::default() }
+    Asker { egress: Egress::new(policy).unwrap(), hosts: HostBudget::default(), metrics: Metrics::new() }
 }
 
 fn now() -> DateTime<Utc> {

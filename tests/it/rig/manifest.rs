@@ -21,6 +21,8 @@ pub struct Instance {
     pub callback: String,
     /// Further members of `spec`.
     pub spec: String,
+    /// Members of `metadata.annotations`, in flow style.
+    pub annotations: String,
 }
 
 impl Instance {
@@ -35,6 +37,7 @@ impl Instance {
             resource: PROVIDER_RESOURCE.to_owned(),
             callback: String::new(),
             spec: String::new(),
+            annotations: String::new(),
         }
     }
 
@@ -65,10 +68,14 @@ impl Instance {
         Self { spec: yaml.to_owned(), ..self }
     }
 
+    pub fn annotated(self, members: &str) -> Self {
+        Self { annotations: members.to_owned(), ..self }
+    }
+
     pub fn yaml(&self) -> String {
         let mut out = format!(
-            "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\nmetadata: {{name: {}, namespace: it}}\nspec:\n  baseUrl: \"{}\"\n",
-            self.name, self.base_url
+            "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\nmetadata: {{name: {}, namespace: it, annotations: {{{}}}}}\nspec:\n  baseUrl: \"{}\"\n",
+            self.name, self.annotations, self.base_url
         );
         if !self.auth.is_empty() {
             let _ = writeln!(out, "  auth: {{{}}}", self.auth);

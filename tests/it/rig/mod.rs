@@ -16,6 +16,7 @@ pub mod pollinator;
 pub mod provider;
 pub mod real_server;
 pub mod receiver;
+pub mod scene;
 pub mod traffic;
 
 use std::time::{Duration, Instant};
@@ -28,18 +29,23 @@ use pollinator::Pollinator;
 use receiver::Receiver;
 
 /// Waits until every object's last state has come, then judges all that came. A state that does not come in time is a missing
-/// one, not a panic: the caller shows the verdict.
-pub fn settle(receiver: &Receiver, instance: &str, truth: &Truth, version: impl Fn(&str) -> Option<i64> + Copy) -> Verdict {
+/// one, not a panic: the caller shows the verdict. The truth is asked for each time, since it may go on changing.
+pub fn settle(
+    receiver: &Receiver,
+    instance: &str,
+    truth: impl Fn() -> Truth,
+    version: impl Fn(&str) -> Option<i64> + Copy,
+) -> Verdict {
     let deadline = Instant::now() + PATIENCE;
-    let enough = truth.changed_objects();
     loop {
+        let truth = truth();
         let delivered: Vec<Delivered> = receiver.delivered(instance);
-        let verdict = oracle::judge(truth, &delivered, version);
+        let verdict = oracle::judge(&truth, &delivered, version);
         let left = deadline.saturating_duration_since(Instant::now());
         if verdict.missing.is_empty() || left.is_zero() {
             return verdict;
         }
-        let want = enough.max(delivered.len() + 1);
+        let want = truth.changed_objects().max(delivered.len() + 1);
         receiver.try_wait(instance, left.min(Duration::from_secs(1)), |posts| {
             (posts.iter().filter(|post| post.accepted()).count() >= want).then_some(())
         });

@@ -33,17 +33,16 @@ pub struct Row {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ResourceRow {
     #[serde(default)]
-    pub cursor: Option<String>,
+    pub reset_reason: Option<String>,
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Condition {
-    pub r#type: String,
-    pub status: String,
     pub reason: String,
     #[serde(default)]
     pub message: String,

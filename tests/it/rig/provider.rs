@@ -47,7 +47,6 @@ struct Store {
     truth: Truth,
     listing: Listing,
     page_size: usize,
-    tombstones: bool,
     extra: String,
     skew: TimeDelta,
     script: Box<Script>,
@@ -77,7 +76,6 @@ impl Provider {
             truth: Truth::default(),
             listing: Listing::Ascending,
             page_size: 100,
-            tombstones: true,
             extra: String::new(),
             skew: TimeDelta::zero(),
             script: Box::new(|_| None),
@@ -98,12 +96,6 @@ impl Provider {
 
     pub fn page_size(self, size: usize) -> Self {
         lock(&self.store).page_size = size;
-        self
-    }
-
-    /// Deleted records vanish without a trace.
-    pub fn without_tombstones(self) -> Self {
-        lock(&self.store).tombstones = false;
         self
     }
 
@@ -132,17 +124,6 @@ impl Provider {
         self.asks.len()
     }
 
-    pub fn asks(&self) -> Vec<Ask> {
-        self.asks.all()
-    }
-
-    /// Waits for so many further requests.
-    pub fn wait_asked(&self, more: usize) {
-        let want = self.asked() + more;
-        let seen = self.asks.try_wait(PATIENCE, |asks| (asks.len() >= want).then_some(()));
-        assert!(seen.is_some(), "the provider was not asked in time");
-    }
-
     /// Waits for so many further walks, which begin with a request without an offset.
     pub fn wait_polled(&self, more: usize) {
         let polls = |asks: &[Ask]| asks.iter().filter(|ask| !ask.target.contains("offset=")).count();
@@ -159,11 +140,6 @@ impl Provider {
     /// Answers by this before anything else is looked at; `None` goes on as usual.
     pub fn misbehave(&self, script: impl FnMut(&Ask) -> Option<Answer> + Send + 'static) {
         lock(&self.store).script = Box::new(script);
-    }
-
-    /// Back to its usual self.
-    pub fn behave(&self) {
-        self.misbehave(|_| None);
     }
 
     /// Makes changes after a page (by its offset) was put together and before the next is asked for.
@@ -260,9 +236,6 @@ impl Store {
                 let record = self.records.get_mut(id).expect("only known records are deleted");
                 record.deleted = true;
                 record.modified = now;
-                if !self.tombstones {
-                    self.records.remove(id);
-                }
                 self.truth.deleted(id);
             }
         }

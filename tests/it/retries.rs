@@ -1,0 +1,330 @@
+//! What each answer of a receiver leads to. The schedule is hours long: where a test needs its later steps, it stops the process
+//! and turns the clock of the stored state forward ([`crate::rig::pollinator::Site::age`]).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+
+use crate::rig::http::{Answer, Body, Server};
+use crate::rig::manifest::{self, Instance};
+use crate::rig::pollinator::Site;
+use crate::rig::provider::{self, Provider};
+use crate::rig::receiver::{Post, Receiver};
+use crate::rig::scene::{Scene, ids};
+use crate::rig::{self, PATIENCE};
+
+/// Answers the first request of each event with the answer, all others with 204.
+fn fail_first(receiver: &Receiver, answer: impl Fn(&str) -> Option<Answer> + Send + 'static) {
+    let mut failed = BTreeSet::new();
+    receiver.answer(move |ask| {
+        let id = ask.header("webhook-id").unwrap_or_default().to_owned();
+        if failed.insert(id) { answer(ask.path()).unwrap_or_else(|| Answer::status(204)) } else { Answer::status(204) }
+    });
+}
+
+#[test]
+fn a_failed_request_is_repeated_with_the_same_id_and_body() {
+    let trap = Server::start(|_| Answer::status(204));
+    let elsewhere = trap.url();
+    let answers: [(&str, fn(&str) -> Answer); 15] = [
+        ("r400", |_| Answer::status(400)),
+        ("r404", |_| Answer::status(404)),
+        ("r408", |_| Answer::status(408)),
+        ("r409", |_| Answer::status(409)),
+        ("r413", |_| Answer::status(413)),
+        ("r422", |_| Answer::status(422)),
+        ("r425", |_| Answer::status(425)),
+        ("r429", |_| Answer::status(429).header("Retry-After", "1")),
+        ("r500", |_| Answer::status(500)),
+        ("r503", |_| Answer::status(503).header("Retry-After", "soon")),
+        ("close", |_| Answer::hang_up()),
+        ("silence", |_| Answer::status(204).after(Duration::from_secs(5))),
+        ("r302", |elsewhere| Answer::status(302).header("Location", elsewhere)),
+        ("r307", |elsewhere| Answer::status(307).header("Location", elsewhere)),
+        ("r304", |_| Answer::status(304)),
+    ];
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let documents: Vec<_> = answers
+        .iter()
+        .map(|(name, _)| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth().callback("timeout: 1s").yaml())
+        .collect();
+    fail_first(&receiver, move |path| {
+        answers.iter().find(|(name, _)| path == format!("/{name}")).map(|(_, answer)| answer(&elsewhere))
+    });
+    let site = Site::new(&documents);
+    let pollinator = site.start();
+    for (name, _) in &answers {
+        pollinator.wait_ready(name);
+    }
+    provider.create("one");
+    for (name, _) in &answers {
+        let two = |posts: &[&Post]| (posts.len() >= 2).then(|| posts.iter().map(|post| Post::clone(post)).collect::<Vec<_>>());
+        let posts = receiver.try_wait(name, PATIENCE, two).unwrap_or_else(|| panic!("{name}\n{}", pollinator.report(name)));
+        assert_eq!(posts[0].ask.header("webhook-id"), posts[1].ask.header("webhook-id"), "{name}");
+        assert_eq!(posts[0].event().data, posts[1].event().data, "{name}");
+        pollinator.wait_for(name, "it was delivered", |row| row.delivered == 1);
+    }
+    provider.wait_polled(answers.len() * 2);
+    for (name, _) in &answers {
+        assert_eq!(receiver.posts(name).len(), 2, "{name}: once accepted, never again");
+    }
+    assert_eq!(trap.connections(), 0, "no redirect is followed");
+}
+
+#[test]
+fn an_endless_answer_counts_by_its_status() {
+    let scene = Scene::new();
+    scene.receiver.answer(|_| {
+        let filler = std::iter::repeat_with(|| vec![b'x'; 64 * 1024]);
+        Answer::status(200).body(Body::Stream(Box::new(filler)))
+    });
+    let pollinator = scene.start();
+    scene.provider.create_all(ids("r", 20));
+    scene.assert_perfect(&pollinator);
+    pollinator.wait_for("it", "all counted", |row| row.delivered == 20);
+    assert!(pollinator.peak_memory().is_none_or(|mebibytes| mebibytes < 300));
+}
+
+#[test]
+fn a_callback_that_hangs_holds_up_nobody_else() {
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    receiver.answer(|ask| {
+        let hangs = ask.path().starts_with("/hangs");
+        Answer::status(204).after(if hangs { Duration::from_secs(600) } else { Duration::ZERO })
+    });
+    let instance = |name: &str| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth().callback("timeout: 2m");
+    let names: Vec<_> = (0..10).map(|n| format!("hangs-{n}")).collect();
+    let mut documents: Vec<_> = names.iter().map(|name| instance(name).yaml()).collect();
+    documents.push(instance("flows").yaml());
+    let site = Site::new(&documents);
+    let mut command = site.command();
+    command.args(["--grace", "1s"]);
+    let mut pollinator = site.spawn(command);
+    for name in &names {
+        pollinator.wait_ready(name);
+    }
+    pollinator.wait_ready("flows");
+    provider.create_all(ids("r", 100));
+    for name in &names {
+        let caught = receiver.try_wait(name, PATIENCE, |posts| (!posts.is_empty()).then_some(()));
+        assert!(caught.is_some(), "{}", pollinator.report(name));
+    }
+    for round in 0..3 {
+        provider.create(&format!("after-{round}"));
+        let verdict = rig::settle(&receiver, "flows", || provider.truth(), provider::version);
+        rig::assert_perfect(&verdict, &pollinator, "flows");
+    }
+    // requests that hang do not keep it from ending either
+    assert!(pollinator.sigterm().success());
+}
+
+#[test]
+fn after_410_nothing_is_sent_until_the_callback_changes() {
+    let scene = Scene::new();
+    scene.receiver.answer(|ask| Answer::status(if ask.path() == "/it" { 410 } else { 204 }));
+    let pollinator = scene.start();
+    scene.provider.create("first");
+    pollinator.wait_reason("it", "CallbackGone");
+    scene.provider.create("second");
+    let sent = scene.receiver.posts("it").len();
+    // a restart does not forget it
+    drop(pollinator);
+    let pollinator = scene.site.start();
+    pollinator.wait_reason("it", "CallbackGone");
+    assert_eq!(scene.receiver.posts("it").len(), sent);
+    let moved = Instance { callback_url: scene.receiver.url("moved"), ..scene.instance() };
+    manifest::write(&scene.site.manifests(), "instances.yaml", &[moved.yaml()]);
+    let verdict = rig::settle(&scene.receiver, "moved", || scene.provider.truth(), provider::version);
+    rig::assert_perfect(&verdict, &pollinator, "it");
+    assert_eq!(scene.receiver.posts("it").len(), sent);
+}
+
+#[test]
+fn a_callback_that_is_down_and_comes_back_gets_everything_once() {
+    let mut scene = Scene::new();
+    let pollinator = scene.start();
+    scene.receiver.go_down();
+    scene.provider.create_all(ids("r", 300));
+    let row = pollinator.wait_for("it", "CallbackDown", |row| row.tells("CallbackDown"));
+    assert_eq!((row.parked, row.set_aside), (0, 0), "the provider is the log");
+    scene.receiver.come_back();
+    scene.assert_perfect(&pollinator);
+    pollinator.wait_for("it", "Ready again", |row| row.ready == "True" && row.delivered == 300);
+}
+
+#[test]
+fn a_callback_that_is_down_gets_one_probe_a_step() {
+    let scene = Scene::new();
+    scene.receiver.answer(|_| Answer::status(503));
+    let mut pollinator = scene.start();
+    scene.provider.create_all(ids("r", 50));
+    pollinator.wait_reason("it", "CallbackDown");
+    for _ in 0..4 {
+        assert!(pollinator.sigterm().success());
+        let before = scene.receiver.count();
+        scene.site.age(TimeDelta::hours(25));
+        pollinator = scene.site.start();
+        scene.wait_posts(before + 1, &pollinator);
+        pollinator.wait_reason("it", "CallbackDown");
+        // the wait before the next probe is minutes at least by now: a restart neither tries early nor burns a try
+        assert!(pollinator.sigterm().success());
+        pollinator = scene.site.start();
+        pollinator.wait_for("it", "its first job", |row| row.tells("CallbackDown"));
+        assert_eq!(scene.receiver.count(), before + 1, "one probe");
+    }
+    scene.receiver.answer(|_| Answer::status(204));
+    assert!(pollinator.sigterm().success());
+    scene.site.age(TimeDelta::hours(25));
+    let pollinator = scene.site.start();
+    scene.assert_perfect(&pollinator);
+}
+
+/// Requests for one object get this status as long as told, all others are accepted.
+fn refuse(receiver: &Receiver, object: &'static str, status: u16) {
+    receiver.answer(move |ask| {
+        let event: Value = serde_json::from_slice(&ask.body).unwrap();
+        Answer::status(if event["subject"] == object { status } else { 204 })
+    });
+}
+
+fn tries(scene: &Scene, object: &str) -> usize {
+    scene.receiver.posts("it").iter().filter(|post| post.event().object == object).count()
+}
+
+#[test]
+fn a_poisonous_object_is_set_aside_then_parked_while_the_rest_flows() {
+    let scene = Scene::new();
+    refuse(&scene.receiver, "bad", 422);
+    let mut pollinator = scene.start();
+    scene.provider.create("bad");
+    for attempt in 1..=5 {
+        let tried = scene.receiver.try_wait("it", PATIENCE, |posts| {
+            (posts.iter().filter(|post| post.event().object == "bad").count() >= attempt).then_some(())
+        });
+        assert!(tried.is_some(), "try {attempt}\n{}", pollinator.report("it"));
+        let flowing = u64::try_from(attempt).unwrap();
+        scene.provider.create(&format!("good-{attempt}"));
+        pollinator.wait_for("it", "the rest flows", |row| row.delivered == flowing);
+        // the second try comes after seconds, the others are hours apart
+        if (2..5).contains(&attempt) {
+            let waits = u64::from(attempt >= 3);
+            let what = "set aside after three tries";
+            pollinator.wait_for("it", what, |row| row.set_aside == waits && row.parked == 0);
+            assert!(pollinator.sigterm().success());
+            assert_eq!(tries(&scene, "bad"), attempt, "not before its time");
+            scene.site.age(TimeDelta::hours(25));
+            pollinator = scene.site.start();
+        }
+    }
+    let row = pollinator.wait_for("it", "parked after five refusals", |row| row.parked == 1);
+    assert_eq!(row.set_aside, 0);
+    assert!(row.tells("EventsParked"));
+    // it stays parked, whatever the time, until a person asks
+    assert!(pollinator.sigterm().success());
+    scene.site.age(TimeDelta::hours(100));
+    let pollinator = scene.site.start();
+    scene.provider.create("good-last");
+    pollinator.wait_for("it", "the rest flows", |row| row.delivered == 6 && row.parked == 1);
+    assert_eq!(tries(&scene, "bad"), 5);
+    scene.receiver.answer(|_| Answer::status(204));
+    manifest::write(
+        &scene.site.manifests(),
+        "instances.yaml",
+        &[scene.instance().annotated("pollinator.dev/redeliver: records").yaml()],
+    );
+    pollinator.wait_for("it", "redelivered", |row| row.parked == 0 && row.delivered == 7);
+    scene.assert_perfect(&pollinator);
+}
+
+#[test]
+fn a_poisonous_object_in_a_batch_takes_no_other_with_it() {
+    let scene = Scene::with(Provider::start(), |instance| instance.callback("format: OpenConnectors"));
+    scene.receiver.answer(|ask| {
+        let body = String::from_utf8_lossy(&ask.body).into_owned();
+        Answer::status(if body.contains("\"bad\"") { 422 } else { 204 })
+    });
+    let pollinator = scene.start();
+    scene.provider.create_all(ids("r", 14).chain(["bad".to_owned()]).chain(ids("s", 14)));
+    pollinator.wait_for("it", "the rest flows", |row| row.delivered == 28);
+    let mut objects = BTreeSet::new();
+    for post in scene.receiver.posts("it").iter().filter(|post| post.accepted()) {
+        let body: Value = serde_json::from_slice(&post.ask.body).unwrap();
+        for event in body["message"]["events"].as_array().unwrap() {
+            assert!(objects.insert(event["objectId"].to_string()), "each once");
+        }
+    }
+    assert_eq!(objects.len(), 28);
+    let row = pollinator.row("it").unwrap();
+    assert_eq!((row.parked, row.ready.as_str()), (0, "True"), "one refused object is not the callback's trouble");
+}
+
+#[test]
+fn a_newer_version_takes_the_place_of_the_one_set_aside() {
+    let scene = Scene::new();
+    refuse(&scene.receiver, "bad", 500);
+    let mut pollinator = scene.start();
+    scene.provider.create("bad");
+    for attempt in 1..=3 {
+        scene.wait_posts(attempt, &pollinator);
+        if attempt < 3 {
+            assert!(pollinator.sigterm().success());
+            scene.site.age(TimeDelta::hours(1));
+            pollinator = scene.site.start();
+        }
+    }
+    pollinator.wait_for("it", "set aside", |row| row.set_aside == 1);
+    scene.receiver.answer(|_| Answer::status(204));
+    scene.provider.update("bad");
+    pollinator.wait_for("it", "the newer one was delivered", |row| row.set_aside == 0 && row.delivered == 1);
+    let versions: Vec<_> = scene.receiver.delivered("it").iter().map(|event| provider::version(&event.data)).collect();
+    assert_eq!(versions, [Some(2)], "latest state wins");
+}
+
+#[test]
+fn a_wish_for_patience_holds_over_a_restart() {
+    let scene = Scene::new();
+    let until = httpdate::fmt_http_date((Utc::now() + TimeDelta::hours(2)).into());
+    scene.receiver.answer(move |_| Answer::status(429).header("Retry-After", until.clone()));
+    let mut pollinator = scene.start();
+    scene.provider.create("one");
+    scene.wait_posts(1, &pollinator);
+    scene.provider.create("two");
+    scene.provider.create("three");
+    assert!(pollinator.sigterm().success());
+    let sent = scene.receiver.count();
+    scene.site.age(TimeDelta::minutes(90));
+    let mut pollinator = scene.start();
+    assert!(pollinator.sigterm().success());
+    assert_eq!(scene.receiver.count(), sent, "half an hour is left");
+    scene.receiver.answer(|_| Answer::status(204));
+    scene.site.age(TimeDelta::minutes(40));
+    let pollinator = scene.site.start();
+    scene.assert_perfect(&pollinator);
+}
+
+#[test]
+fn refused_credentials_are_tried_again_slowly() {
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    receiver.answer(|ask| Answer::status(if ask.path() == "/r401" { 401 } else { 403 }));
+    let instance = |name: &str| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth().yaml();
+    let site = Site::new(&[instance("r401"), instance("r403")]);
+    let mut pollinator = site.start();
+    for name in ["r401", "r403"] {
+        pollinator.wait_ready(name);
+    }
+    provider.create_all(ids("r", 10));
+    for name in ["r401", "r403"] {
+        let message = pollinator.wait_reason(name, "CallbackUnauthorized");
+        assert!(message.contains("callback"), "{message}");
+    }
+    assert!(pollinator.sigterm().success());
+    receiver.answer(|_| Answer::status(204));
+    site.age(TimeDelta::hours(1));
+    let pollinator = site.start();
+    for name in ["r401", "r403"] {
+        let verdict = rig::settle(&receiver, name, || provider.truth(), provider::version);
+        rig::assert_perfect(&verdict, &pollinator, name);
+    }
+}
