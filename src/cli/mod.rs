@@ -1,6 +1,7 @@
 //! One file a command; wiring only.
 
 pub mod crds;
+pub mod demo;
 pub mod local;
 pub mod plan;
 pub mod receive;
@@ -40,6 +41,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Receive, verify and print events: the other end, for trying things out.
     Receive(receive::ReceiveArgs),
+    /// Watch a sample provider, the engine and a receiver work together.
+    Demo(demo::DemoArgs),
     /// Print the custom resource definitions.
     Crds,
 }
@@ -56,6 +59,7 @@ impl Cli {
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),
             Command::Receive(args) => receive::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
             Command::Crds => crds::run(),
         }
     }
