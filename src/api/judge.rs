@@ -50,14 +50,12 @@ pub fn judge(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
         Kind::Secret => &*SECRET,
     };
     let mut object = object.clone();
-    if kind != Kind::Secret
-        && let Some(members) = object.as_object_mut()
-    {
-        members.remove("status");
-    }
     structure::drop_nulls(&rules.schema, &mut object);
     let mut findings = Vec::new();
     unknown::take_out(&rules.schema, &mut object, "", &mut findings);
+    if let Some(members) = object.as_object_mut() {
+        members.remove("status");
+    }
     let mut object = apply_defaults(&rules.schema, &object);
     let mut structural = structure::Findings::default();
     structure::check(&rules.schema, &mut object, "", &mut structural);
@@ -125,14 +123,11 @@ static SECRET: LazyLock<Rules> = LazyLock::new(|| {
 });
 
 fn of_crd(index: usize) -> Rules {
-    let mut schema = crds()
+    let schema = crds()
         .get(index)
         .and_then(|crd| crd.spec.versions.first()?.schema.as_ref()?.open_api_v3_schema.as_ref())
         .and_then(|schema| serde_json::to_value(schema).ok())
         .unwrap_or_default();
-    if let Some(properties) = schema["properties"].as_object_mut() {
-        properties.remove("status");
-    }
     rules(schema)
 }
 

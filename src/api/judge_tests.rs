@@ -159,3 +159,65 @@ fn connectors_are_judged_too() {
         assert_eq!(connector(spec), Err(vec![message.to_owned()]));
     }
 }
+
+/// Paths to every field of a spec, through the first item of lists and one entry of maps.
+fn paths(schema: &Value, path: &str, found: &mut Vec<String>) {
+    found.push(path.to_owned());
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        paths(member, &format!("{path}/{name}"), found);
+    }
+    if schema["items"].is_object() {
+        paths(&schema["items"], &format!("{path}/0"), found);
+    }
+    if schema["additionalProperties"].is_object() {
+        paths(&schema["additionalProperties"], &format!("{path}/key"), found);
+    }
+}
+
+static FIELDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let mut found = Vec::new();
+    paths(&INSTANCE.schema["properties"]["spec"], "/spec", &mut found);
+    found
+});
+
+/// Puts a value at a path, making what is missing on the way.
+fn put(object: &mut Value, path: &str, value: Value) {
+    let mut at = object;
+    for step in path.split('/').skip(1) {
+        at = if step == "0" {
+            if at.as_array().is_none_or(Vec::is_empty) {
+                *at = json!([{}]);
+            }
+            &mut at[0]
+        } else {
+            if !at.is_object() {
+                *at = json!({});
+            }
+            &mut at[step]
+        };
+    }
+    *at = value;
+}
+
+proptest::proptest! {
+    /// The schema is made from the types, but the rules are ours: nothing that is accepted may fail to parse, and no parsed
+    /// manifest may upset the planner.
+    #[test]
+    fn what_is_accepted_parses_and_can_be_planned(
+        fields in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0usize..16), 1..5)
+    ) {
+        let values = [
+            json!(null), json!(true), json!(0), json!(1), json!(-1), json!(65), json!(1.5), json!(""), json!("a"), json!("POST"),
+            json!("1h"), json!({}), json!([]), json!(["a"]), json!({"a": 1}), json!([{"name": "a"}]),
+        ];
+        let mut object = base();
+        for (field, value) in fields {
+            put(&mut object, field.get::<String>(&FIELDS), values[value].clone());
+        }
+        if let Ok(stored) = judge(Kind::ConnectorInstance, &object) {
+            let parsed: Result<crate::api::instance::ConnectorInstance, _> = serde_json::from_value(stored);
+            let parsed = parsed.map_err(|error| proptest::test_runner::TestCaseError::fail(format!("{error}: {object}")))?;
+            let _ = crate::plan::resolve(&parsed, Some(&crate::api::connector::ConnectorSpec::default()));
+        }
+    }
+}
