@@ -125,11 +125,16 @@ enum OldRecord<'a> {
 
 impl Serialize for Raw<'_> {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut map = s.serialize_map(Some(5))?;
-        map.serialize_entry("instance_id", self.instance_id)?;
-        map.serialize_entry("objectType", self.resource)?;
-        map.serialize_entry("eventId", self.event_id)?;
-        map.serialize_entry("events", self.events)?;
+        let mut map = s.serialize_map(None)?;
+        for (name, text) in [("instance_id", self.instance_id), ("objectType", self.resource), ("eventId", self.event_id)] {
+            // A resource may have any name. Its records win: a name that came twice would be refused by strict parsers.
+            if name != self.resource {
+                map.serialize_entry(name, text)?;
+            }
+        }
+        if self.resource != "events" {
+            map.serialize_entry("events", self.events)?;
+        }
         map.serialize_entry(self.resource, &self.records)?;
         map.end()
     }
@@ -333,6 +338,19 @@ mod tests {
         "#);
         assert_eq!(payload.content_type, "application/json");
         assert_eq!(payload.id, EventId::of_batch(events.iter().map(|event| &event.id)).as_str());
+    }
+
+    #[test]
+    fn no_name_stands_twice_in_the_old_body() {
+        for name in ["events", "eventId", "objectType", "instance_id", "contacts"] {
+            let mut sent = event("1", Kind::Created, r#"{"n":1}"#);
+            sent.resource = name.into();
+            let payload = encode_open_connectors(&envelope(&[], None), &[sent]);
+            let read: serde_json::Value = serde_json::from_slice(&payload.body).unwrap();
+            assert_eq!(read["message"]["raw"][name], serde_json::json!([{"n": 1}]));
+            // A name that came twice would be lost on the way.
+            assert_eq!(read.to_string().len(), payload.body.len(), "{}", text(&payload));
+        }
     }
 
     #[test]
