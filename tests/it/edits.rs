@@ -104,8 +104,8 @@ fn resources_come_and_go_each_with_its_own_cursor() {
     scene.provider.create_all(ids("r", 10));
     scene.assert_perfect(&pollinator);
     // a second resource over the same list begins with its own now
-    let second: String = PROVIDER_RESOURCE.lines().map(|line| format!("    {line}\n")).collect();
-    let both = scene.instance().yaml().replace("  callback:", &format!("  - name: again\n{second}  callback:"));
+    let second = PROVIDER_RESOURCE.trim_end().replace('\n', "\n    ");
+    let both = scene.instance().yaml().replace("  callback:", &format!("  - name: again\n    {second}\n  callback:"));
     manifest::write(&scene.site.manifests(), "instances.yaml", &[both]);
     pollinator.wait_for("it", "both polled", |row| row.resources.len() == 2 && row.ready == "True");
     scene.provider.wait_polled(2);

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use crate::rig;
 use crate::rig::faults;
 use crate::rig::http::{Answer, Ask, Body, Server};
 use crate::rig::manifest::Instance;
 use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
-use crate::rig::{self, PATIENCE};
 
 /// A fault that ends when the test says so.
 struct Case {
@@ -56,12 +57,11 @@ fn run(cases: &[Case]) -> Pollinator {
         // the neighbour's records change all the while
         scope.spawn(|| {
             for round in 0.. {
-                healthy.create(&format!("steady-{round}"));
-                let polled = healthy.asked() + 1;
-                while !done.load(Ordering::SeqCst) && !healthy.try_wait_asked(polled, PATIENCE / 90) {}
                 if done.load(Ordering::SeqCst) {
                     return;
                 }
+                healthy.create(&format!("steady-{round}"));
+                healthy.try_wait_asked(healthy.asked() + 1, Duration::from_secs(6));
             }
         });
         let waits: Vec<_> = cases.iter().map(|case| scope.spawn(|| wait_out(case, &pollinator, &receiver))).collect();

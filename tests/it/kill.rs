@@ -38,13 +38,15 @@ fn run_lane(kills: u64, seed: u64) {
     let mut pollinator = site.start();
     pollinator.wait_ready("killed");
     for kill in 0..kills {
-        traffic.run(&mut records, 40 + usize::try_from(dice.below(160)).unwrap());
+        // now and then more than may be repeated, so that a commit must fall into the middle of it
+        let changes = if kill % 5 == 4 { 900 } else { 40 + dice.below(160) };
+        traffic.run(&mut records, usize::try_from(changes).unwrap());
         let (posts, asks) = (receiver.count(), provider.asked());
         // a moment: the n-th event arrives, the n-th page is asked for, or just some time later
         let limit = Duration::from_secs(10);
         match dice.below(4) {
             0..=1 => {
-                let more = usize::try_from(dice.below(100)).unwrap();
+                let more = usize::try_from(dice.below(changes)).unwrap();
                 receiver.try_wait("killed", limit, |seen| (seen.len() > posts + more).then_some(()));
             }
             2 => {

@@ -2,6 +2,7 @@
 //!
 //! It is strict about what it hears: a request line, headers and a body with `Content-Length`; anything else is closed on.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -248,7 +249,7 @@ fn hear(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Ask>> {
 fn say(mut stream: &TcpStream, answer: Answer) -> io::Result<bool> {
     let mut head = format!("HTTP/1.1 {} Scripted\r\n", answer.status);
     for (name, value) in &answer.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     let length = match &answer.body {
         Body::Whole(bytes) => Some(bytes.len()),
@@ -258,7 +259,9 @@ fn say(mut stream: &TcpStream, answer: Answer) -> io::Result<bool> {
     match length {
         // RFC 9110 §8.6: no Content-Length with 1xx and 204
         Some(_) if answer.status < 200 || answer.status == 204 => {}
-        Some(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
+        Some(length) => {
+            let _ = write!(head, "Content-Length: {length}\r\n");
+        }
         None => head.push_str("Transfer-Encoding: chunked\r\n"),
     }
     head.push_str("\r\n");

@@ -104,12 +104,8 @@ impl fmt::Display for Verdict {
             ("order breaks", &self.order_breaks),
             ("invented", &self.invented),
         ] {
-            writeln!(
-                f,
-                "{} {name}{}",
-                list.len(),
-                list.iter().take(5).map(|line| format!("\n    {line}")).collect::<String>()
-            )?;
+            writeln!(f, "{} {name}", list.len())?;
+            list.iter().take(5).try_for_each(|line| writeln!(f, "    {line}"))?;
         }
         Ok(())
     }

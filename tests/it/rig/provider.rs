@@ -267,7 +267,7 @@ impl Store {
         for (name, value) in ask.query() {
             match name.as_str() {
                 "since" if since.is_none() => {
-                    since = Some(NaiveDateTime::parse_from_str(&value, FORMAT).map_err(|_| 400_u16)?.and_utc())
+                    since = Some(NaiveDateTime::parse_from_str(&value, FORMAT).map_err(|_| 400_u16)?.and_utc());
                 }
                 "offset" => offset = value.parse().map_err(|_| 400_u16)?,
                 _ => return Err(400),

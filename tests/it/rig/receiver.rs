@@ -23,7 +23,7 @@ impl Post {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
-    /// The body as a structured CloudEvent, as far as the oracle needs it.
+    /// The body as a structured event, as far as the oracle needs it.
     pub fn event(&self) -> Delivered {
         #[derive(Deserialize)]
         struct Event<'a> {
@@ -96,6 +96,12 @@ impl Receiver {
     /// Events that were accepted for one instance, in the order of arrival.
     pub fn delivered(&self, instance: &str) -> Vec<Delivered> {
         self.posts(instance).iter().filter(|post| post.accepted()).map(Post::event).collect()
+    }
+
+    /// Waits for so many requests for one instance, and returns all there are by then.
+    pub fn try_wait_count(&self, instance: &str, limit: Duration, count: usize) -> Option<Vec<Post>> {
+        let enough = |posts: &[&Post]| (posts.len() >= count).then(|| posts.iter().copied().cloned().collect());
+        self.try_wait(instance, limit, enough)
     }
 
     /// Waits until the requests for one instance satisfy `look`.

@@ -61,8 +61,7 @@ impl Scene {
 
     /// Waits for so many requests in all.
     pub fn wait_posts(&self, count: usize, pollinator: &Pollinator) -> Vec<Post> {
-        let enough = |posts: &[&Post]| (posts.len() >= count).then(|| posts.iter().map(|post| Post::clone(post)).collect());
-        let found = self.receiver.try_wait("it", PATIENCE, enough);
+        let found = self.receiver.try_wait_count("it", PATIENCE, count);
         found.unwrap_or_else(|| panic!("fewer than {count} requests\n{}", pollinator.report("it")))
     }
 

@@ -3,7 +3,7 @@
 use super::oracle::Truth;
 use super::provider::Provider;
 
-/// Pseudo-random numbers (SplitMix64, Steele et al. 2014): a seed repeats a run.
+/// Pseudo-random numbers (`SplitMix64`, Steele et al. 2014): a seed repeats a run.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
