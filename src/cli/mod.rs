@@ -26,9 +26,9 @@ pub struct Cli {
     /// How logs are written to standard error.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "POLLINATOR_LOG_FORMAT")]
     log_format: LogFormat,
-    /// What is logged: a level, or directives such as pollinator=debug.
-    #[arg(long, global = true, default_value = "info", env = "POLLINATOR_LOG")]
-    log: String,
+    /// What is logged: a level, or directives such as pollinator=debug [default: info; demo: warn].
+    #[arg(long, global = true, env = "POLLINATOR_LOG")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,7 +50,12 @@ enum Command {
 impl Cli {
     /// Runs the command.
     pub async fn run(self) -> ExitCode {
-        if let Err(error) = telemetry::init(self.log_format, &self.log) {
+        let log = self.log.as_deref().unwrap_or(match self.command {
+            // Its lines would stand between those of the demo.
+            Command::Demo(_) => "warn",
+            _ => "info",
+        });
+        if let Err(error) = telemetry::init(self.log_format, log) {
             eprintln!("pollinator: --log: {error}");
             return ExitCode::from(2);
         }

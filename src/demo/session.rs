@@ -95,11 +95,11 @@ impl Session {
             metrics,
         };
         let (reports, statuses) = mpsc::unbounded_channel();
-        let (sender, received) = mpsc::channel(1);
+        let (commands_to, commands_of) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, stop.clone(), GRACE));
+        let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(commands_of, stop.clone(), GRACE));
         // The engine's task has just begun and holds the other end.
-        let _ = sender.send(commands).await;
+        let _ = commands_to.send(commands).await;
         let mut session = Self { provider, receiver, engine, statuses, stop, interval, folder };
         session.wait_for_first_poll().await?;
         Ok(session)
@@ -183,6 +183,7 @@ impl Session {
         self.stop.cancel();
         let _ = self.engine.await;
         self.receiver.shutdown().await;
+        drop(self.folder);
     }
 }
 
