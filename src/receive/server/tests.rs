@@ -34,7 +34,7 @@ impl Sender {
     }
 
     async fn post(&self, events: &[Event]) -> Verdict {
-        self.callback.post(&self.egress, &Metrics::new(), &self.plan, "uid", events).await
+        self.callback.post(&self.egress, &Metrics::new(), &self.plan, "uid", events).await.unwrap()
     }
 }
 
