@@ -105,6 +105,8 @@ struct OldEvent<'a> {
     element_key: &'a str,
     date: String,
     poll_date: String,
+    /// Not in Open Connectors: without it, events repeated in another batch could not be recognised.
+    event_id: &'a str,
 }
 
 /// Written by hand, since one of its keys is the resource's name.
@@ -161,6 +163,7 @@ pub fn encode_open_connectors(envelope: &Envelope<'_>, events: &[Event]) -> Payl
             element_key,
             date: seconds(event.version_date.unwrap_or(event.detected_at)),
             poll_date: seconds(event.detected_at),
+            event_id: event.id.as_str(),
         })
         .collect();
     let records = events
@@ -303,17 +306,20 @@ mod tests {
         "eventType":"CREATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"igsofogm4w5duq7mjgcq6exgem6qsqsi"},{"objectType":"contacts",
         "objectId":"lead_BW9v",
         "eventType":"UPDATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"war2kzssijhreh7sg4iylzhyi7bkag54"},{"objectType":"contacts",
         "objectId":"44",
         "eventType":"DELETED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"}],
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
         "raw":{"instance_id":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
         "objectType":"contacts",
         "eventId":"h25qi65b7lwnj6t2hg56jdfdts2latt3",
@@ -322,17 +328,20 @@ mod tests {
         "eventType":"CREATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"igsofogm4w5duq7mjgcq6exgem6qsqsi"},{"objectType":"contacts",
         "objectId":"lead_BW9v",
         "eventType":"UPDATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"war2kzssijhreh7sg4iylzhyi7bkag54"},{"objectType":"contacts",
         "objectId":"44",
         "eventType":"DELETED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"}],
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
         "contacts":[{"id":42,
         "name":"Ada"},{"id":"lead_BW9v"},{"id":44}]}}}
         "#);

@@ -16,7 +16,7 @@ use crate::deliver::callback::Admission;
 use crate::deliver::event::{Event, EventId, VersionToken};
 use crate::deliver::sender::PreparedCallback;
 use crate::detect::judge::{self, Judge, Mode, Undelivered, Verdict};
-use crate::detect::known::{KnownSet, MAX_KNOWN};
+use crate::detect::known::MAX_KNOWN;
 use crate::detect::record::Reader;
 use crate::fetch::page::{Page, Record};
 use crate::fetch::pagination::MAX_PAGES;
@@ -273,6 +273,11 @@ impl<'a> Poll<'a> {
             let walked = walked?;
             facts.pages += walked.pages;
             end = walked.end;
+            if end == WalkEnd::ClockIsBaseline {
+                // The clock has whole seconds: what is dated in this very second and exists already is baseline, too.
+                self.set_cursor(self.provider_start, dispatcher);
+                continue;
+            }
             if end == WalkEnd::MovedOn {
                 if facts.pages >= u64::from(MAX_PAGES) {
                     break;
@@ -294,8 +299,7 @@ impl<'a> Poll<'a> {
                 return Ok(Outcome::Polled);
             }
             WalkEnd::Stopped => return Ok(Outcome::Stopped),
-            WalkEnd::Closed | WalkEnd::MovedOn => {}
-            WalkEnd::ClockIsBaseline => self.commit_baseline(dispatcher),
+            WalkEnd::Closed | WalkEnd::MovedOn | WalkEnd::ClockIsBaseline => {}
             WalkEnd::Complete => {
                 facts.unsettled = !settled;
                 *validators = fresh_validators;
@@ -349,7 +353,7 @@ impl<'a> Poll<'a> {
             if self.take_page(&page, false, dispatcher, &mut walked).await? {
                 return Ok(walked);
             }
-            if self.mode == Mode::Baseline && self.clock_is_baseline() {
+            if self.mode == Mode::Baseline && self.cursor.is_none() && self.clock_is_baseline() {
                 walked.end = WalkEnd::ClockIsBaseline;
                 return Ok(walked);
             }
@@ -504,16 +508,6 @@ impl<'a> Poll<'a> {
     /// date cannot be read: it can only be told from a new one by having been remembered.
     fn clock_is_baseline(&self) -> bool {
         !judge::needs_baseline_read(self.resource) && self.provider_start.is_some() && self.judge.seen().bad_dates == 0
-    }
-
-    fn commit_baseline(&self, dispatcher: &mut Dispatcher<'_>) {
-        let mut state = self.instance.state();
-        let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        own.cursor = self.provider_start;
-        own.started = true;
-        // Versions dated before the cursor cannot come up again.
-        own.known = KnownSet::default();
-        dispatcher.sums.dirty = true;
     }
 
     fn move_cursor(&mut self, settled: bool, pages: u64, dispatcher: &mut Dispatcher<'_>) {

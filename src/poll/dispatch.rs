@@ -13,6 +13,7 @@ use super::settle::{Change, Settled, settle_change, settle_entry};
 use crate::api::conditions::Problem;
 use crate::deliver::callback::Admission;
 use crate::deliver::event::{Event, Kind};
+use crate::deliver::format::MAX_DATA;
 use crate::deliver::schedule::Verdict;
 use crate::deliver::sender::PreparedCallback;
 use crate::detect::judge::Undelivered;
@@ -211,7 +212,8 @@ impl<'a> Dispatcher<'a> {
         settled
     }
 
-    /// One event a request; for OpenConnectors up to ten, but an object that failed before travels alone.
+    /// One event a request; for OpenConnectors up to ten, as far as their records fit one event's bound, but an object that
+    /// failed before travels alone.
     fn batch(&self, ready: Vec<Change>) -> Vec<Vec<Change>> {
         if self.callback.plan().format == EventFormat::CloudEvents {
             return ready.into_iter().map(|change| vec![change]).collect();
@@ -224,9 +226,19 @@ impl<'a> Dispatcher<'a> {
             })
         };
         let mut requests: Vec<_> = alone.into_iter().map(|change| vec![change]).collect();
-        let mut together = together.into_iter().peekable();
-        while together.peek().is_some() {
-            requests.push(together.by_ref().take(OPEN_CONNECTORS_BATCH).collect());
+        let mut room = 0;
+        for change in together {
+            let bytes = change.event.data_len();
+            match requests.last_mut() {
+                Some(batch) if room >= bytes && batch.len() < OPEN_CONNECTORS_BATCH => {
+                    room -= bytes;
+                    batch.push(change);
+                }
+                _ => {
+                    room = MAX_DATA.saturating_sub(bytes);
+                    requests.push(vec![change]);
+                }
+            }
         }
         requests
     }
