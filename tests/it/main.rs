@@ -11,6 +11,7 @@
 //! - [`edits`]: manifests change while it runs.
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
+//! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
@@ -21,6 +22,7 @@ mod rig;
 
 mod commands;
 mod edits;
+mod ends;
 mod hostile;
 mod kill;
 mod real_servers;
