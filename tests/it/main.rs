@@ -12,6 +12,7 @@
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`commands`]: the other commands, as a person calls them.
+//! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
 
@@ -20,6 +21,7 @@
 mod rig;
 
 mod commands;
+mod control_plane;
 mod edits;
 mod hostile;
 mod kill;
