@@ -28,7 +28,7 @@ pub mod state;
 pub mod local;
 pub mod observe;
 
-// pub mod demo;
+pub mod demo;
 pub mod receive;
 
 pub mod cli;

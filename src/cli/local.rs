@@ -124,7 +124,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
 }
 
 /// Cancels on SIGTERM and SIGINT; a second one ends the process at once.
-fn stop_on_signals(shutdown: CancellationToken) -> Result<(), String> {
+pub(super) fn stop_on_signals(shutdown: CancellationToken) -> Result<(), String> {
     use tokio::signal::unix::{SignalKind, signal};
     let no_signal = |error: std::io::Error| format!("signals cannot be handled: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;

@@ -1,8 +1,10 @@
 //! One file a command; wiring only.
 
 pub mod crds;
+pub mod demo;
 pub mod local;
 pub mod plan;
+pub mod receive;
 pub mod try_out;
 
 use std::path::PathBuf;
@@ -24,9 +26,9 @@ pub struct Cli {
     /// How logs are written to standard error.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "POLLINATOR_LOG_FORMAT")]
     log_format: LogFormat,
-    /// What is logged: a level, or directives such as pollinator=debug.
-    #[arg(long, global = true, default_value = "info", env = "POLLINATOR_LOG")]
-    log: String,
+    /// What is logged: a level, or directives such as pollinator=debug [default: info; demo: warn].
+    #[arg(long, global = true, env = "POLLINATOR_LOG")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,6 +39,10 @@ enum Command {
     Try(try_out::TryArgs),
     /// Print the resolved plan of each instance, without network.
     Plan(plan::PlanArgs),
+    /// Receive, verify and print events: the other end, for trying things out.
+    Receive(receive::ReceiveArgs),
+    /// Watch a sample provider, the engine and a receiver work together.
+    Demo(demo::DemoArgs),
     /// Print the custom resource definitions.
     Crds,
 }
@@ -44,7 +50,12 @@ enum Command {
 impl Cli {
     /// Runs the command.
     pub async fn run(self) -> ExitCode {
-        if let Err(error) = telemetry::init(self.log_format, &self.log) {
+        let log = self.log.as_deref().unwrap_or(match self.command {
+            // Its lines would stand between those of the demo.
+            Command::Demo(_) => "warn",
+            _ => "info",
+        });
+        if let Err(error) = telemetry::init(self.log_format, log) {
             eprintln!("pollinator: --log: {error}");
             return ExitCode::from(2);
         }
@@ -52,6 +63,8 @@ impl Cli {
             Command::Local(args) => local::run(args).await,
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),
+            Command::Receive(args) => receive::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
             Command::Crds => crds::run(),
         }
     }

@@ -26,8 +26,13 @@ use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::adopt::adopt;
 use crate::state::{InstanceState, StateStore};
 
-/// Jobs under way at once; more wait until one ends.
-const MAX_JOBS: usize = 256;
+/// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
+/// so many that these cannot keep the others from being polled.
+const MAX_JOBS: usize = 4_096;
+/// A wish to run at once is granted after this: a deadline that has passed must not make a loop.
+const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
+/// A difference between wall clock and monotonic clock from here on is a step, not drift.
+const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
 
@@ -95,6 +100,8 @@ pub struct Engine {
     jobs: JoinSet<Done>,
     reports: mpsc::UnboundedSender<InstanceStatus>,
     next_epoch: u64,
+    /// The two clocks, read together.
+    clocks: (DateTime<Utc>, std::time::Instant),
 }
 
 struct Slot {
@@ -184,6 +191,7 @@ impl Engine {
             jobs: JoinSet::new(),
             reports,
             next_epoch: 0,
+            clocks: (Utc::now(), std::time::Instant::now()),
         }
     }
 
@@ -191,6 +199,7 @@ impl Engine {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Vec<Command>>, shutdown: CancellationToken, grace: Duration) {
         let mut open = true;
         loop {
+            self.follow_clock(Utc::now());
             self.start_due_jobs(Utc::now());
             if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
                 return;
@@ -385,6 +394,29 @@ impl Engine {
         }
     }
 
+    /// When the wall clock was set, the rhythm of polls moves with it: set back an hour, nothing waits for an hour.
+    fn follow_clock(&mut self, now: DateTime<Utc>) {
+        let (wall, monotonic) = self.clocks;
+        let elapsed = chrono::Duration::from_std(monotonic.elapsed()).unwrap_or_default();
+        self.clocks = (now, std::time::Instant::now());
+        let step = now - (wall + elapsed);
+        if step.abs() < CLOCK_STEP {
+            return;
+        }
+        tracing::warn!(seconds = step.num_seconds(), "the wall clock was set; due times move with it");
+        let mut keys = Vec::new();
+        for (key, slot) in &mut self.slots {
+            let Kind::Running(running) = &mut slot.kind else { continue };
+            for (index, lane) in running.lanes.iter_mut().enumerate() {
+                lane.tick = lane.tick.map(|tick| tick + step);
+                keys.push((key.clone(), index));
+            }
+        }
+        for (key, lane) in keys {
+            self.enqueue(&key, lane);
+        }
+    }
+
     fn start_due_jobs(&mut self, now: DateTime<Utc>) {
         while self.jobs.len() < MAX_JOBS && self.due.peek().is_some_and(|Reverse(due)| due.at <= now) {
             let Some(Reverse(due)) = self.due.pop() else { return };
@@ -448,7 +480,12 @@ impl Engine {
         let before = lane.health.clone();
         lane.health.note(&report, now);
         lane.tick = next_tick(lane, &report, now);
-        lane.wake = report.wake.filter(|_| !running.instance.plan.suspended);
+        lane.wake = report.wake.filter(|_| !running.instance.plan.suspended).map(|(at, job)| {
+            // What failed keeps its back-off, whoever else would like to be served.
+            let earliest =
+                if matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_)) { lane.tick } else { None };
+            (at.max(now + SHORTEST_WAKE).max(earliest.unwrap_or(at)), job)
+        });
         log(&running.instance.plan, &lane.plan, &report, &before);
         let changed = lane.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled);
         if self.run == Run::Once {
@@ -510,7 +547,9 @@ fn next_tick(lane: &Lane, report: &Report, now: DateTime<Utc>) -> Option<DateTim
         // The reopening wakes it; until then nothing that is found could be sent.
         Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
         Outcome::CallbackGone => None,
-        Outcome::Failed(problem) => Some(schedule::after_failure(problem, lane.health.failures, interval, now)),
+        Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
+            Some(schedule::after_failure(problem, lane.health.failures, interval, now))
+        }
     }
 }
 
@@ -537,6 +576,7 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
             Reaction::Throttled => PollOutcome::Throttled,
             Reaction::Transient => PollOutcome::Failed,
         },
+        Outcome::CallbackUnusable(_) => PollOutcome::Blocked,
         Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
     };
     metrics.poll(outcome, took, report.facts.records);
@@ -545,7 +585,7 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
 fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {
     let (instance, resource) = (&*plan.name, &*resource.name);
     match &report.outcome {
-        Outcome::Failed(problem) if before.failures == 0 => {
+        Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) if before.failures == 0 => {
             tracing::warn!(instance, resource, reason = %problem.reason, "{}", problem.message);
         }
         Outcome::Polled if before.failures > 0 => tracing::info!(instance, resource, "polling works again"),

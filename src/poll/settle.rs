@@ -41,6 +41,8 @@ pub enum Settled {
     Parked,
     /// It was not taken; the provider will show it again.
     Undelivered,
+    /// It was not even sent: the callback was closed meanwhile, or cannot be asked.
+    Untried,
     /// It should have been set aside, but the ledger is full.
     LedgerFull,
 }

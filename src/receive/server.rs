@@ -92,12 +92,13 @@ impl RunningReceiver {
         format!("http://{}/events", self.addr)
     }
 
-    /// Takes no more connections, lets requests under way end, and drops events that nobody looked at.
-    pub async fn shutdown(mut self) {
+    /// Takes no more requests, lets those under way end, and gives out the events that nobody looked at.
+    pub async fn shutdown(mut self) -> Vec<Received> {
         self.stop.cancel();
         // A sender may be waiting for room.
         self.events.close();
         let _ = tokio::time::timeout(GRACE, &mut self.server).await;
+        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
 }
 

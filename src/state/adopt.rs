@@ -79,6 +79,10 @@ pub fn adopt(
             _ => adopted.poll_now = true,
         }
     }
+    if adopted.poll_now {
+        // Whoever asks for a poll wants its events to be tried too, even where the callback had been given up.
+        state.callback.forget();
+    }
     adopted.changed = *state != before;
     adopted
 }

@@ -11,6 +11,7 @@
 //! - [`edits`]: manifests change while it runs.
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
+//! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
 //!
@@ -23,6 +24,7 @@ mod rig;
 mod commands;
 mod control_plane;
 mod edits;
+mod ends;
 mod hostile;
 mod kill;
 mod real_servers;

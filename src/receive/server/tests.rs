@@ -28,13 +28,13 @@ impl Sender {
         callback.signature = (!keys.is_empty()).then(|| SecretKey { name: "hook".into(), key: "signing-key".into() });
         plan.callback = Arc::new(callback);
         let mut secrets = SecretMap::default();
-        secrets.insert("crm", "hook", Secret::from_iter(keys.iter().copied()));
+        secrets.insert("crm", "hook", keys.iter().copied().collect::<Secret>());
         let callback = PreparedCallback::prepare(Arc::clone(&plan.callback), "crm", &secrets).unwrap();
         Self { egress: egress(), callback, plan }
     }
 
     async fn post(&self, events: &[Event]) -> Verdict {
-        self.callback.post(&self.egress, &Metrics::new(), &self.plan, "uid", events).await
+        self.callback.post(&self.egress, &Metrics::new(), &self.plan, "uid", events).await.unwrap()
     }
 }
 
@@ -75,9 +75,9 @@ async fn a_signed_event_is_taken_and_stays_byte_for_byte() {
     for format in [EventFormat::CloudEvents, EventFormat::OpenConnectors] {
         let sender = Sender::new(&receiver, format, &[("signing-key", "whsec_AQID")]);
         assert_eq!(sender.post(&[event("42", Kind::Updated, record)]).await, Verdict::Accepted, "{format:?}");
-        let received = receiver.events.try_recv().unwrap();
-        assert_eq!((received.kind, &*received.object_id), (Kind::Updated, "42"));
-        assert_eq!(received.data.map(|data| data.get().to_owned()).as_deref(), Some(record));
+        let taken = receiver.events.try_recv().unwrap();
+        assert_eq!((taken.kind, &*taken.object_id), (Kind::Updated, "42"));
+        assert_eq!(taken.data.map(|data| data.get().to_owned()).as_deref(), Some(record));
     }
 }
 
@@ -173,12 +173,12 @@ async fn a_port_in_use_is_an_error() {
 }
 
 #[tokio::test]
-async fn shutting_down_frees_the_port_though_nobody_looked_at_the_events() {
+async fn shutting_down_frees_the_port_and_hands_over_what_nobody_looked_at() {
     let receiver = start(ReceiverOptions::default()).await;
     let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
     assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Verdict::Accepted);
     let port = receiver.addr.port();
     drop(sender);
-    receiver.shutdown().await;
+    assert_eq!(receiver.shutdown().await.len(), 1);
     assert!(Receiver::start(ReceiverOptions { port, ..Default::default() }).await.is_ok());
 }

@@ -1,0 +1,8 @@
+//! A provider whose truth is known, and the judge of what was delivered of it: all that is needed to watch the engine work.
+
+pub mod oracle;
+pub mod provider;
+pub mod session;
+
+#[cfg(test)]
+mod restarts;

@@ -1,0 +1,318 @@
+//! Provider, engine and receiver in one process, joined by loopback sockets alone.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::oracle::{Delivery, Report, compare};
+use super::provider::SampleProvider;
+use crate::egress::hosts::HostBudget;
+use crate::egress::{Egress, EgressPolicy};
+use crate::fetch::walk::Asker;
+use crate::local::definitions::{Definitions, Sources};
+use crate::observe::metrics::Metrics;
+use crate::poll::engine::{Command, Core, Engine, Run};
+use crate::poll::status::InstanceStatus;
+use crate::receive::read::Received;
+use crate::receive::server::{Receiver, ReceiverOptions, RunningReceiver};
+use crate::receive::verify::Key;
+use crate::state::directory::Directory;
+
+/// How long the last changes may take to arrive before they count as missing; a first retry is due within it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is checked whether all has arrived.
+const LOOK: Duration = Duration::from_millis(100);
+/// Polls that follow once all has arrived, so that a duplicate has the time to show.
+const POLLS_BEHIND: u32 = 3;
+/// How long requests under way may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A running provider, engine and receiver.
+#[derive(Debug)]
+pub struct Session {
+    provider: SampleProvider,
+    receiver: RunningReceiver,
+    engine: JoinHandle<()>,
+    statuses: mpsc::UnboundedReceiver<InstanceStatus>,
+    stop: CancellationToken,
+    interval: Duration,
+    folder: Folder,
+}
+
+/// An event that arrived.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The event.
+    pub event: Received,
+    /// From the change at the provider to the arrival at the receiver.
+    pub latency: Duration,
+}
+
+/// How a session went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The judgement.
+    pub report: Report,
+    /// Latencies of all events, shortest first.
+    pub latencies: Vec<Duration>,
+}
+
+impl Session {
+    /// Starts all three and waits until the first poll has ended: from then on every change counts. The plan comes from a
+    /// manifest in the usual way; only its interval is replaced, since manifests allow none below five seconds.
+    ///
+    /// # Errors
+    /// What could not be started and why, in words for a user.
+    pub async fn start(seed: u64, interval: Duration) -> Result<Self, String> {
+        let loopback = |error: std::io::Error| format!("no port of 127.0.0.1 can be used: {error}");
+        let provider = SampleProvider::start(seed).await.map_err(loopback)?;
+        let secret = format!("whsec_{}", BASE64.encode(rand::random::<[u8; 32]>()));
+        let key = Key::parse(secret.as_bytes()).map_err(|error| format!("the signing secret {error}"))?;
+        let receiver = Receiver::start(ReceiverOptions { keys: vec![key], ..Default::default() }).await.map_err(loopback)?;
+        let folder = Folder::make()?;
+        let definitions = folder.declare(&manifest(&provider.base_url(), &receiver.url(), &secret))?;
+        let commands: Vec<_> = definitions.planned.values().map(|planned| put(planned, interval)).collect();
+        let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true })
+            .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
+        let metrics = Metrics::new();
+        let core = Core {
+            asker: Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: metrics.clone() },
+            egress,
+            secrets: Arc::new(definitions.secrets),
+            store: Arc::new(Directory::open(&folder.0.join("state")).map_err(|error| error.to_string())?),
+            metrics,
+        };
+        let (reports, statuses) = mpsc::unbounded_channel();
+        let (commands_to, commands_of) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(commands_of, stop.clone(), GRACE));
+        // The engine's task has just begun and holds the other end.
+        let _ = commands_to.send(commands).await;
+        let mut session = Self { provider, receiver, engine, statuses, stop, interval, folder };
+        session.wait_for_first_poll().await?;
+        Ok(session)
+    }
+
+    async fn wait_for_first_poll(&mut self) -> Result<(), String> {
+        let ready = tokio::time::timeout(PATIENCE, async {
+            while let Some(status) = self.statuses.recv().await {
+                match status.ready {
+                    "True" => return Ok(()),
+                    "False" => return Err(format!("{}: {}", status.reason, status.message)),
+                    _ => {}
+                }
+            }
+            Err("the engine ended unexpectedly; please report this with the log".to_owned())
+        });
+        ready.await.unwrap_or_else(|_| Err("the first poll did not end; please report this with the log".to_owned()))
+    }
+
+    /// Where the provider is.
+    pub fn provider_url(&self) -> String {
+        self.provider.base_url()
+    }
+
+    /// Where events go.
+    pub fn callback_url(&self) -> String {
+        self.receiver.url()
+    }
+
+    /// Makes so many changes, one each `pace`, shows each arrival, waits until all has arrived, and judges. `None` when
+    /// interrupted before that.
+    pub async fn run(
+        &mut self,
+        changes: u32,
+        pace: Duration,
+        interrupt: &CancellationToken,
+        mut show: impl FnMut(&Arrival),
+    ) -> Option<Outcome> {
+        let mut deliveries = Vec::new();
+        let mut latencies = Vec::new();
+        let mut made = 0;
+        let mut change = interval(pace.max(Duration::from_millis(1)));
+        // A late change must not be followed by a burst.
+        change.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(LOOK);
+        let mut end = Instant::now();
+        let mut complete = false;
+        loop {
+            let done = made == changes;
+            tokio::select! {
+                () = interrupt.cancelled() => return None,
+                _ = change.tick(), if !done => {
+                    self.provider.change_one().await;
+                    made += 1;
+                    end = Instant::now() + PATIENCE;
+                }
+                event = self.receiver.events.recv() => {
+                    let Some(event) = event else { break };
+                    // Statuses are not shown, only kept from piling up.
+                    while self.statuses.try_recv().is_ok() {}
+                    let (arrival, delivery) = arrive(event, Utc::now());
+                    show(&arrival);
+                    latencies.push(arrival.latency);
+                    deliveries.push(delivery);
+                }
+                _ = look.tick(), if done && !complete => {
+                    complete = compare(&self.provider.truth(), &deliveries).missing.is_empty();
+                    if complete {
+                        end = Instant::now() + self.interval * POLLS_BEHIND;
+                    }
+                }
+                () = sleep_until(end), if done => break,
+            }
+        }
+        latencies.sort();
+        Some(Outcome { report: compare(&self.provider.truth(), &deliveries), latencies })
+    }
+
+    /// Lets what is under way end, the engine before its ends.
+    pub async fn end(self) {
+        self.stop.cancel();
+        let _ = self.engine.await;
+        self.receiver.shutdown().await;
+        drop(self.folder);
+    }
+}
+
+fn arrive(event: Received, now: DateTime<Utc>) -> (Arrival, Delivery) {
+    #[derive(Deserialize)]
+    struct Record {
+        updated_at: String,
+    }
+    let data = event.data.as_deref().map_or("", |data| data.get());
+    // A record without it is no record of the sample provider: the oracle finds no such version.
+    let version = serde_json::from_str(data).map_or_else(|_| String::new(), |record: Record| record.updated_at);
+    let changed_at = DateTime::parse_from_rfc3339(&version).map_or(now, |at| at.to_utc());
+    let delivery = Delivery {
+        event_id: event.webhook_id.clone(),
+        object_id: event.object_id.clone(),
+        kind: event.kind,
+        version,
+        data_hash: xxh3_64(data.as_bytes()),
+        at: now,
+    };
+    (Arrival { event, latency: (now - changed_at).to_std().unwrap_or_default() }, delivery)
+}
+
+/// The command that starts a plan, with another interval.
+fn put(planned: &crate::local::definitions::Planned, interval: Duration) -> Command {
+    let mut plan = (*planned.plan).clone();
+    for resource in &mut plan.resources {
+        Arc::make_mut(resource).interval = interval;
+    }
+    Command::Put { plan: Arc::new(plan), annotations: planned.annotations.clone() }
+}
+
+fn manifest(provider: &str, callback: &str, secret: &str) -> String {
+    format!(
+        r#"apiVersion: pollinator.dev/v1alpha1
+kind: ConnectorInstance
+metadata: {{name: sample-crm, namespace: demo}}
+spec:
+  baseUrl: {provider}
+  polling: {{interval: 5s, startFrom: Now}}
+  resources:
+  - name: contacts
+    url: /contacts
+    query: {{since: "${{since}}"}}
+    recordsPath: contacts
+    idField: id
+    order: Ascending
+    datesConfiguration: {{updatedDateField: updated_at, createdDateField: created_at}}
+    deletes: {{flag: {{field: deleted}}}}
+    pagination: {{nextLink: {{field: next}}}}
+  callback:
+    url: {callback}
+    allowInsecureHttp: true
+    signature: {{secretRef: {{name: demo-callback, key: signing-key}}}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: demo-callback, namespace: demo}}
+stringData: {{signing-key: {secret}}}
+"#
+    )
+}
+
+/// A folder of its own that goes with the session.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> Result<Self, String> {
+        let path = std::env::temp_dir().join(format!("pollinator-demo-{}", uuid::Uuid::new_v4()));
+        // A signing secret will lie in it.
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| format!("the folder {} cannot be made: {error}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Writes the manifest and reads it as every manifest is read.
+    fn declare(&self, manifest: &str) -> Result<Definitions, String> {
+        let file: &Path = &self.0.join("sample-crm.yaml");
+        fs::write(file, manifest).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        let sources = Sources { paths: vec![file.to_owned()], catalog: None };
+        let definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
+        match definitions.refused.values().flatten().next() {
+            Some(problem) => Err(problem.to_string()),
+            None => Ok(definitions),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nothing of value is in it, and the system empties its temporary folder in the end.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAST: Duration = Duration::from_millis(100);
+
+    #[tokio::test]
+    async fn all_that_happens_arrives_once_in_order_and_signed() {
+        let mut session = Session::start(7, FAST).await.unwrap();
+        let folder = session.folder.0.clone();
+        let mut shown = 0;
+        let outcome = session.run(150, Duration::from_millis(5), &CancellationToken::new(), |_| shown += 1).await.unwrap();
+        assert!(outcome.report.is_clean(), "{:?}", outcome.report);
+        assert_eq!(outcome.report.changes, 150);
+        assert!(shown > 0 && shown == outcome.report.delivered && shown == outcome.latencies.len());
+        assert_eq!(outcome.report.delivered + outcome.report.coalesced, 150);
+        session.end().await;
+        assert!(!folder.exists());
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_ends_it_without_a_judgement() {
+        let mut session = Session::start(7, FAST).await.unwrap();
+        let interrupt = CancellationToken::new();
+        interrupt.cancel();
+        assert!(session.run(1_000_000, Duration::from_millis(1), &interrupt, |_| {}).await.is_none());
+        session.end().await;
+    }
+
+    #[test]
+    fn the_folder_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = Folder::make().unwrap();
+        assert_eq!(fs::metadata(&folder.0).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
