@@ -98,16 +98,19 @@ fn the_tools_are_there() {
 }
 
 #[test]
-fn kube_s_client_passes_the_proxy() {
+fn kube_s_client_reaches_the_server_and_passes_the_proxy() {
     let Some(plane) = shared() else { return };
     let (ns, proxy) = (plane.namespace("client"), ApiProxy::start(plane));
-    let kubeconfig = Kubeconfig::read_from(proxy.kubeconfig(&ns.token("operator"), ns.name())).unwrap();
-    let refused = plane.runtime().block_on(async {
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        let client = kube::Client::try_from(config).unwrap();
-        let secrets: kube::Api<Secret> = kube::Api::default_namespaced(client);
-        secrets.list(&kube::api::ListParams::default()).await.unwrap_err()
-    });
+    let list = |kubeconfig: &Path| {
+        plane.runtime().block_on(async {
+            let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+            let secrets: kube::Api<Secret> = kube::Api::default_namespaced(kube::Client::try_from(config).unwrap());
+            secrets.list(&kube::api::ListParams::default()).await
+        })
+    };
+    assert!(list(ns.kubeconfig()).is_ok());
+    let refused = list(&proxy.kubeconfig(&ns.token("operator"), ns.name())).unwrap_err();
     assert!(matches!(&refused, kube::Error::Api(status) if status.code == 403), "{refused:?}");
     assert!(refused.to_string().contains(ns.name()), "{refused}");
     assert_eq!(proxy.count("list", "secrets"), 1);

@@ -1,6 +1,6 @@
 //! One test's part of the control plane.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
@@ -36,6 +36,11 @@ impl<'p> Namespace<'p> {
     /// The admin's access.
     pub fn api(&self) -> &'p Api {
         self.plane.api()
+    }
+
+    /// The admin's kubeconfig with this namespace as its default.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// Path of a collection of the core API here, such as `secrets`, or of an object in it, such as `secrets/login`.
