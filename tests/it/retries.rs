@@ -148,7 +148,9 @@ fn a_callback_that_is_down_and_comes_back_gets_everything_once() {
     let mut scene = Scene::new();
     let pollinator = scene.start();
     scene.receiver.go_down();
-    scene.provider.create_all(ids("r", 300));
+    for (n, id) in (0..).zip(ids("r", 300)) {
+        scene.provider.create_dated(&id, TimeDelta::milliseconds(n * 5));
+    }
     let row = pollinator.wait_for("it", "CallbackDown", |row| row.tells("CallbackDown"));
     assert_eq!((row.parked, row.set_aside), (0, 0), "the provider is the log");
     scene.receiver.come_back();
@@ -258,8 +260,8 @@ fn a_poisonous_object_in_a_batch_takes_no_other_with_it() {
         }
     }
     assert_eq!(objects.len(), 28);
-    let row = pollinator.row("it").unwrap();
-    assert_eq!((row.parked, row.ready.as_str()), (0, "True"), "one refused object is not the callback's trouble");
+    let troubled = pollinator.rows("it").into_iter().find(|row| row.ready == "False");
+    assert!(troubled.is_none(), "one refused object is not the callback's trouble: {troubled:?}");
 }
 
 #[test]
