@@ -107,15 +107,22 @@ impl Drop for Guarded {
     }
 }
 
-/// Removes a folder once the test process has ended. The processes that write there are ending at the same time.
-pub fn remove_at_end(folder: &Path) -> Child {
-    Command::new("sh")
-        .args(["-c", "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf \"$0\" && exit; sleep 1; done"])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .expect("a POSIX shell")
+/// Removes a folder once the test process has ended, or when dropped.
+pub struct Sweeper(Child);
+
+impl Sweeper {
+    pub fn of(folder: &Path) -> Self {
+        // the processes that write there are ending at the same time
+        let script = "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf \"$0\" && exit; sleep 1; done";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.process_group(0).spawn().expect("a POSIX shell"))
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
 }

@@ -12,7 +12,7 @@ mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use api::Api;
-use guard::Guarded;
+use guard::{Guarded, Sweeper};
 use identity::Identity;
 pub use namespace::Namespace;
 
@@ -49,6 +49,8 @@ pub struct ControlPlane {
     crd_warnings: Vec<String>,
     files: AtomicUsize,
     folder: TempDir,
+    /// Removes the folder of a plane that is never dropped.
+    _sweeper: Sweeper,
 }
 
 struct Binaries {
@@ -69,12 +71,7 @@ static BINARIES: LazyLock<Result<Binaries, String>> = LazyLock::new(|| {
     })
 });
 
-/// With what removes its folder, since it is never dropped.
-static SHARED: LazyLock<Option<(ControlPlane, Child)>> = LazyLock::new(|| {
-    let plane = ControlPlane::start()?;
-    let sweeper = guard::remove_at_end(plane.folder.path());
-    Some((plane, sweeper))
-});
+static SHARED: LazyLock<Option<ControlPlane>> = LazyLock::new(ControlPlane::start);
 
 static HELM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     let found = tools::HELM.provide().and_then(|folder| tools::tool(&folder, "helm"));
@@ -92,7 +89,7 @@ pub fn build_tools() -> Result<(), String> {
 /// The control plane that all tests of this process share, started by the first of them and ended with the process. `None`: it
 /// cannot be had here, which one loud line said.
 pub fn shared() -> Option<&'static ControlPlane> {
-    SHARED.as_ref().map(|(plane, _)| plane)
+    SHARED.as_ref()
 }
 
 /// The same with kube-controller-manager in it, for tests that need Deployments, owner references or the end of a namespace.
@@ -131,6 +128,7 @@ impl ControlPlane {
     fn try_start(binaries: &Binaries) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("plane-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let path = folder.path();
+        let sweeper = Sweeper::of(path);
         let identity = Identity::new();
         identity.write(path);
 
@@ -196,6 +194,7 @@ impl ControlPlane {
             crd_warnings: Vec::new(),
             files: AtomicUsize::new(0),
             folder,
+            _sweeper: sweeper,
         };
         plane.install_crds();
         if plane.controllers.is_some() {
