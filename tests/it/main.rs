@@ -12,6 +12,7 @@
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`commands`]: the other commands, as a person calls them.
+//! - [`examples`]: every manifest in `examples/` is judged and planned.
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
 
@@ -21,6 +22,7 @@ mod rig;
 
 mod commands;
 mod edits;
+mod examples;
 mod hostile;
 mod kill;
 mod real_servers;
