@@ -13,6 +13,7 @@
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`commands`]: the other commands, as a person calls them.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
+//! - [`tidy`]: which module may do what, and how long a file may be.
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
 
@@ -30,4 +31,5 @@ mod receiver_contract;
 mod retries;
 mod secrets;
 mod state;
+mod tidy;
 mod walking;
