@@ -13,6 +13,7 @@
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`commands`]: the other commands, as a person calls them.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
+//! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
@@ -26,6 +27,7 @@ mod edits;
 mod examples;
 mod hostile;
 mod kill;
+mod pages;
 mod real_servers;
 mod receiver_contract;
 mod retries;
