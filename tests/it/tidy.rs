@@ -72,7 +72,7 @@ fn sources() -> Vec<Source> {
             let name = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
             if path.is_dir() {
                 folders.push(path);
-            } else if name.ends_with(".rs") && !is_test(&name) {
+            } else if path.extension().is_some_and(|ending| ending == "rs") && !is_test(&name) {
                 let text = fs::read_to_string(&path).unwrap();
                 let text = without_tests(&text);
                 let code = text.lines().map(without_comment).collect::<Vec<_>>().join("\n");
@@ -86,7 +86,8 @@ fn sources() -> Vec<Source> {
 }
 
 fn is_test(name: &str) -> bool {
-    name.ends_with("tests.rs") || name.ends_with("sample.rs") || name.contains("/tests/")
+    let stem = name.trim_end_matches(".rs");
+    stem.ends_with("tests") || stem.ends_with("sample") || name.contains("/tests/")
 }
 
 /// Tests stand last in a file.
