@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
-use super::event::{Event, EventId, Kind};
+use crate::detect::event::{Event, EventId, Kind};
 
 /// A record above this many bytes is announced without its data, and says so.
 pub const MAX_DATA: usize = 256 * 1024;

@@ -13,18 +13,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cycle::{self, Facts, Job, Outcome, Report};
+use super::core::Core;
+use super::cycle;
 use super::instance::Instance;
+use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{Problem, Reaction, Reason};
-use crate::auth::Secrets;
-use crate::egress::Egress;
-use crate::fetch::walk::{Asker, Validators};
+use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::plan::{PollPlan, ResourcePlan};
+use crate::state::InstanceState;
 use crate::state::adopt::adopt;
-use crate::state::{InstanceState, StateStore};
 
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
 /// so many that these cannot keep the others from being polled.
@@ -35,20 +35,6 @@ const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
 const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
-
-/// What every job needs, shared by all.
-pub struct Core {
-    /// Asks providers, within the budgets of their hosts.
-    pub asker: Asker,
-    /// The way to callbacks.
-    pub egress: Egress,
-    /// Secrets by namespace and name.
-    pub secrets: Arc<dyn Secrets>,
-    /// Where state is kept.
-    pub store: Arc<dyn StateStore>,
-    /// Counters.
-    pub metrics: Metrics,
-}
 
 /// A change of what is declared.
 #[derive(Clone, Debug)]
