@@ -68,7 +68,7 @@ fn write_states(folder: &Path, count: u64, provider: &str) {
         let mut state = InstanceState::new(format!("9d1c0c3e-6a57-4f5e-8a5e-{number:012}"));
         let own =
             ResourceState { meaning: meaning.clone(), started: true, cursor: Some(Utc::now()), ..ResourceState::default() };
-        state.resources.insert(RESOURCE.to_owned(), own);
+        state.resources.insert(RESOURCE.to_owned(), Box::new(own));
         let file = folder.join(format!("{NAMESPACE}.keap-{number}.json"));
         std::fs::write(file, serde_json::to_vec(&state).expect("state is JSON")).expect("the folder is ours");
     }

@@ -5,7 +5,7 @@ use std::fmt;
 /// A parsed path; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldPath {
-    segments: Vec<Segment>,
+    segments: Box<[Segment]>,
 }
 
 /// One step of a path.
@@ -52,7 +52,7 @@ impl FieldPath {
                 return Err(PathError("text follows a closed bracket"));
             }
         }
-        Ok(Self { segments })
+        Ok(Self { segments: segments.into() })
     }
 
     /// The steps from the root.

@@ -75,7 +75,8 @@ pub enum Run {
     Once,
 }
 
-type Key = (String, String);
+/// Namespace and name, as the plan has them.
+type Key = (Arc<str>, Arc<str>);
 
 /// The scheduler of all instances of this process.
 pub struct Engine {
@@ -107,8 +108,8 @@ struct Reported {
 }
 
 enum Kind {
-    Running(Running),
-    Refused { problem: Problem, reload: Option<Pending> },
+    Running(Box<Running>),
+    Refused { problem: Box<Problem>, reload: Option<Pending> },
 }
 
 struct Running {
@@ -250,13 +251,13 @@ impl Engine {
         for command in batch {
             match command {
                 Command::Put { plan, annotations } => {
-                    let key = (plan.namespace.to_string(), plan.name.to_string());
+                    let key = (Arc::clone(&plan.namespace), Arc::clone(&plan.name));
                     self.change(&key, Next::Replace(Pending { plan, annotations }), puts, now);
                 }
                 Command::Refuse { namespace, name, problem } => {
-                    self.change(&(namespace, name), Next::Refuse(problem), puts, now);
+                    self.change(&(namespace.into(), name.into()), Next::Refuse(problem), puts, now);
                 }
-                Command::Remove { namespace, name } => self.change(&(namespace, name), Next::Remove, puts, now),
+                Command::Remove { namespace, name } => self.change(&(namespace.into(), name.into()), Next::Remove, puts, now),
                 Command::RetryFailed => self.retry_failed(now),
             }
         }
@@ -328,7 +329,7 @@ impl Engine {
         };
         let lanes: Vec<_> = plan.resources.iter().map(lane).collect();
         let epoch = self.next_epoch();
-        let running = Running { instance, lanes, jobs: 0, next: None };
+        let running = Box::new(Running { instance, lanes, jobs: 0, next: None });
         self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported });
         for lane in 0..plan.resources.len() {
             self.enqueue(key, lane);
@@ -337,7 +338,7 @@ impl Engine {
     }
 
     fn refuse(&mut self, key: &Key, problem: Problem, reload: Option<Pending>) {
-        let epoch = self.next_epoch();
+        let (epoch, problem) = (self.next_epoch(), Box::new(problem));
         if reload.is_some() && self.run == Run::Forever {
             self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
         }
