@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
-use super::event::{Event, EventId, Kind};
+use crate::detect::event::{Event, EventId, Kind};
 
 /// A record above this many bytes is announced without its data, and says so.
 pub const MAX_DATA: usize = 256 * 1024;
@@ -105,6 +105,8 @@ struct OldEvent<'a> {
     element_key: &'a str,
     date: String,
     poll_date: String,
+    /// Not in Open Connectors: without it, events repeated in another batch could not be recognised.
+    event_id: &'a str,
 }
 
 /// Written by hand, since one of its keys is the resource's name.
@@ -125,11 +127,16 @@ enum OldRecord<'a> {
 
 impl Serialize for Raw<'_> {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut map = s.serialize_map(Some(5))?;
-        map.serialize_entry("instance_id", self.instance_id)?;
-        map.serialize_entry("objectType", self.resource)?;
-        map.serialize_entry("eventId", self.event_id)?;
-        map.serialize_entry("events", self.events)?;
+        let mut map = s.serialize_map(None)?;
+        for (name, text) in [("instance_id", self.instance_id), ("objectType", self.resource), ("eventId", self.event_id)] {
+            // A resource may have any name. Its records win: a name that came twice would be refused by strict parsers.
+            if name != self.resource {
+                map.serialize_entry(name, text)?;
+            }
+        }
+        if self.resource != "events" {
+            map.serialize_entry("events", self.events)?;
+        }
         map.serialize_entry(self.resource, &self.records)?;
         map.end()
     }
@@ -156,6 +163,7 @@ pub fn encode_open_connectors(envelope: &Envelope<'_>, events: &[Event]) -> Payl
             element_key,
             date: seconds(event.version_date.unwrap_or(event.detected_at)),
             poll_date: seconds(event.detected_at),
+            event_id: event.id.as_str(),
         })
         .collect();
     let records = events
@@ -298,17 +306,20 @@ mod tests {
         "eventType":"CREATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"igsofogm4w5duq7mjgcq6exgem6qsqsi"},{"objectType":"contacts",
         "objectId":"lead_BW9v",
         "eventType":"UPDATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"war2kzssijhreh7sg4iylzhyi7bkag54"},{"objectType":"contacts",
         "objectId":"44",
         "eventType":"DELETED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"}],
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
         "raw":{"instance_id":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
         "objectType":"contacts",
         "eventId":"h25qi65b7lwnj6t2hg56jdfdts2latt3",
@@ -317,22 +328,38 @@ mod tests {
         "eventType":"CREATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"igsofogm4w5duq7mjgcq6exgem6qsqsi"},{"objectType":"contacts",
         "objectId":"lead_BW9v",
         "eventType":"UPDATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"war2kzssijhreh7sg4iylzhyi7bkag54"},{"objectType":"contacts",
         "objectId":"44",
         "eventType":"DELETED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"}],
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
         "contacts":[{"id":42,
         "name":"Ada"},{"id":"lead_BW9v"},{"id":44}]}}}
         "#);
         assert_eq!(payload.content_type, "application/json");
         assert_eq!(payload.id, EventId::of_batch(events.iter().map(|event| &event.id)).as_str());
+    }
+
+    #[test]
+    fn no_name_stands_twice_in_the_old_body() {
+        for name in ["events", "eventId", "objectType", "instance_id", "contacts"] {
+            let mut sent = event("1", Kind::Created, r#"{"n":1}"#);
+            sent.resource = name.into();
+            let payload = encode_open_connectors(&envelope(&[], None), &[sent]);
+            let read: serde_json::Value = serde_json::from_slice(&payload.body).unwrap();
+            assert_eq!(read["message"]["raw"][name], serde_json::json!([{"n": 1}]));
+            // A name that came twice would be lost on the way.
+            assert_eq!(read.to_string().len(), payload.body.len(), "{}", text(&payload));
+        }
     }
 
     #[test]

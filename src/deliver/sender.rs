@@ -6,12 +6,12 @@ use chrono::Utc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::event::Event;
 use super::format::{Envelope, Payload, encode_cloud_event, encode_open_connectors};
 use super::schedule::{self, Outcome, Verdict};
 use super::signature::sign;
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Reaction};
 use crate::auth::{self, Secrets};
+use crate::detect::event::Event;
 use crate::egress::{Egress, Limits, Overflow, Peer, Redirects, Request};
 use crate::observe::metrics::Metrics;
 use crate::plan::{CallbackPlan, EventFormat, PollPlan};
@@ -54,7 +54,18 @@ impl PreparedCallback {
     }
 
     /// Sends events in one request and says what the answer means.
-    pub async fn post(&self, egress: &Egress, metrics: &Metrics, instance: &PollPlan, uid: &str, events: &[Event]) -> Verdict {
+    ///
+    /// # Errors
+    /// The request could not be made at all, and a person must act: an address that is not allowed, a URL or a certificate that
+    /// is no good. That says nothing about the events.
+    pub async fn post(
+        &self,
+        egress: &Egress,
+        metrics: &Metrics,
+        instance: &PollPlan,
+        uid: &str,
+        events: &[Event],
+    ) -> Result<Verdict, Problem> {
         let started = std::time::Instant::now();
         let envelope = Envelope {
             namespace: &instance.namespace,
@@ -84,8 +95,11 @@ impl PreparedCallback {
             tracing::debug!(instance = %instance.name, events = events.len(), why, "the callback did not accept");
         }
         metrics.delivery(started.elapsed());
-        metrics.request(Peer::Callback, sent.ok().map(|response| response.status));
-        verdict
+        metrics.request(Peer::Callback, sent.as_ref().ok().map(|response| response.status));
+        match sent.map_err(|error| error.into_problem(Peer::Callback)) {
+            Err(problem) if problem.reaction == Reaction::Human => Err(problem),
+            _ => Ok(verdict),
+        }
     }
 
     fn request(&self, payload: Payload) -> Request {

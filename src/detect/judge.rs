@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::known::{Known, KnownSet};
 use super::record::Sighting;
-use crate::deliver::event::Kind;
+use crate::detect::event::Kind;
 use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
 
 /// What the current read of the list means.
@@ -38,10 +38,11 @@ pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
 }
 
 /// Must `startFrom: Now` read the whole list? Otherwise the provider's clock is baseline enough. A date pattern coarser than
-/// a second cannot tell what came before the first poll from what came after it on the same day or in the same minute.
+/// a second cannot tell what came before the first poll from what came after it on the same day or in the same minute; and a
+/// list that cannot be filtered is read whole anyway.
 pub fn needs_baseline_read(plan: &ResourcePlan) -> bool {
     let coarse = version_format(plan).is_some_and(|format| format.granule() > std::time::Duration::from_secs(1));
-    needs_full_known_set(plan) || coarse
+    needs_full_known_set(plan) || coarse || !plan.request.uses_since()
 }
 
 /// The format in which `${since}` is written and by which the cursor is rounded.
@@ -82,17 +83,17 @@ pub struct Seen {
 impl<'p> Judge<'p> {
     /// Starts a poll of `plan` whose lower bound is `cursor` − look-back.
     pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>) -> Self {
-        let lower = match (plan.change_by, cursor, plan.start_from) {
-            (ChangeBy::Updated | ChangeBy::Created, Some(cursor), _) => Some(lower_bound(plan, cursor)),
-            (ChangeBy::Updated | ChangeBy::Created, None, StartFrom::Time(from)) => Some(earliest_reading(plan, from)),
-            (ChangeBy::Content, ..) | (_, None, StartFrom::Now | StartFrom::Earliest) => None,
-        };
-        Self { plan, mode, lower, order: plan.order, seen: Seen::default() }
+        Self { plan, mode, lower: age_limit(plan, cursor), order: plan.order, seen: Seen::default() }
     }
 
     /// What the poll has seen so far.
     pub fn seen(&self) -> Seen {
         self.seen
+    }
+
+    /// The cursor moved while the list is being read.
+    pub fn set_cursor(&mut self, cursor: Option<DateTime<Utc>>) {
+        self.lower = age_limit(self.plan, cursor);
     }
 
     /// A descending list will be shown from its end.
@@ -184,6 +185,15 @@ impl<'p> Judge<'p> {
 /// Does the list show an older version than was delivered? A page that was read late may.
 fn is_stale(known: &Known, date: Option<DateTime<Utc>>) -> bool {
     matches!((known.date, date), (Some(known), Some(date)) if date.timestamp_millis() < known)
+}
+
+/// Records dated before it are older than anything the poll looks for; `None`: there is no such date.
+fn age_limit(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    match (plan.change_by, cursor, plan.start_from) {
+        (ChangeBy::Updated | ChangeBy::Created, Some(cursor), _) => Some(lower_bound(plan, cursor)),
+        (ChangeBy::Updated | ChangeBy::Created, None, StartFrom::Time(from)) => Some(earliest_reading(plan, from)),
+        (ChangeBy::Content, ..) | (_, None, StartFrom::Now | StartFrom::Earliest) => None,
+    }
 }
 
 /// The lower bound of a poll: the cursor less the look-back, in whole units of the dates in the records. A date that carries

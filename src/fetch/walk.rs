@@ -198,6 +198,11 @@ impl<'a> Walk<'a> {
         Ok(Step::Page(page))
     }
 
+    /// Is there another page?
+    pub fn has_next(&self) -> bool {
+        self.position.is_some()
+    }
+
     /// The next request as it would be sent, for showing it; `None` when the walk is over.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ pub(super) fn plan(base: &Url, resource: &Resource, holes: &mut Holes) -> Result
     let mut query = Vec::with_capacity(resource.query.len());
     for (key, value) in &resource.query {
         let filled = holes.fill(value);
-        if let Some(value) = problems.keep(Template::parse(&filled).map_err(at(&field(name, &format!("query.{key}"))))) {
+        if let Some(value) = problems.keep(template(&field(name, &format!("query.{key}")), &filled)) {
             query.push((key.clone(), value));
         }
     }
@@ -104,7 +104,16 @@ fn url(base: &Url, resource: &Resource, holes: &mut Holes) -> Result<Template, P
             path => format!("{base}/{path}"),
         }
     };
-    Template::parse(&joined).map_err(self::at(&at))
+    template(&at, &joined)
+}
+
+/// Compiles a text with macros. Nothing supplies a token yet, and a macro is never an empty string.
+fn template(field: &str, text: &str) -> Result<Template, Problem> {
+    let template = Template::parse(text).map_err(at(field))?;
+    if template.uses_token() {
+        return Err(invalid(format!("{field} has the macro ${{cursor}}, which nothing supplies yet; use ${{since}}")));
+    }
+    Ok(template)
 }
 
 /// RFC 3986 §3.1.
@@ -123,7 +132,7 @@ fn header(resource: &str, key: &str, value: &str) -> Result<(HeaderName, Templat
     if value.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
         return Err(invalid(format!("{field} has a line break or another control character in its value")));
     }
-    Ok((name, Template::parse(value).map_err(at(&field))?))
+    Ok((name, template(&field, value)?))
 }
 
 fn body(resource: &str, body: &Value, holes: &mut Holes) -> Result<BodyPlan, Problem> {
@@ -138,7 +147,7 @@ fn body(resource: &str, body: &Value, holes: &mut Holes) -> Result<BodyPlan, Pro
 fn compile(field: &str, body: &Value, holes: &mut Holes) -> Result<BodyPlan, Problem> {
     Ok(match body {
         Value::Null | Value::Bool(_) | Value::Number(_) => BodyPlan::Literal(body.clone()),
-        Value::String(text) => BodyPlan::Text(Template::parse(&holes.fill(text)).map_err(at(field))?),
+        Value::String(text) => BodyPlan::Text(template(field, &holes.fill(text))?),
         Value::Array(items) => BodyPlan::List(items.iter().map(|item| compile(field, item, holes)).collect::<Result<_, _>>()?),
         Value::Object(members) => BodyPlan::Map(
             members

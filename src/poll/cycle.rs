@@ -6,19 +6,21 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::dispatch::{Dispatched, Dispatcher, Sums};
-use super::engine::Core;
+use super::core::Core;
+use super::dispatch::{Dispatched, Dispatcher};
 use super::instance::Instance;
+use super::report::{Facts, Job, Outcome, Report};
 use super::settle::Change;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::deliver::callback::Admission;
-use crate::deliver::event::{Event, EventId, VersionToken};
 use crate::deliver::sender::PreparedCallback;
+use crate::detect::event::{Event, EventId, VersionToken};
 use crate::detect::judge::{self, Judge, Mode, Undelivered, Verdict};
-use crate::detect::known::{KnownSet, MAX_KNOWN};
+use crate::detect::known::MAX_KNOWN;
 use crate::detect::record::Reader;
 use crate::fetch::page::{Page, Record};
+use crate::fetch::pagination::MAX_PAGES;
 use crate::fetch::walk::{Step, Validators, Walk};
 use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
 
@@ -26,66 +28,6 @@ use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
 const MAX_WALKS: usize = 8;
 /// A descending list is read whole before its oldest record is sent first, up to so many bytes of pages.
 const MAX_REVERSED: usize = 64 * 1024 * 1024;
-
-/// What a job is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Job {
-    /// Send due set-aside events, then poll.
-    Poll,
-    /// Only send due set-aside events.
-    Entries,
-}
-
-/// What a job did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What it met.
-    pub facts: Facts,
-    /// An earlier time than the interval's at which the resource wants to run again, and for what.
-    pub wake: Option<(DateTime<Utc>, Job)>,
-}
-
-/// How a job ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The list was read to its end, or answered 304.
-    Polled,
-    /// Only set-aside events were sent.
-    EntriesSent,
-    /// Nothing may be sent to the callback for now, so nothing was asked either: the provider is the log.
-    CallbackClosed,
-    /// The callback answered 410.
-    CallbackGone,
-    /// The plan changed or the process ends.
-    Stopped,
-    /// It failed.
-    Failed(Problem),
-}
-
-/// What a job met.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Pages read.
-    pub pages: u64,
-    /// Records read, repeats included.
-    pub records: u64,
-    /// Records without an id.
-    pub missing_ids: u64,
-    /// Records with a date that could not be read.
-    pub bad_dates: u64,
-    /// The list broke its declared order.
-    pub disorder: bool,
-    /// The data did not hold still while being read, so the cursor waits.
-    pub unsettled: bool,
-    /// The provider's wish for patience on an answer that was fine (`Backoff`).
-    pub patience: Option<std::time::Duration>,
-    /// How further pages are asked for, if that was detected.
-    pub pagination: Option<String>,
-    /// What became of the changes.
-    pub sums: Sums,
-}
 
 /// Runs one job. `validators` are those of the last poll that was clean, and are replaced.
 pub async fn run(
@@ -114,7 +56,11 @@ async fn attempt(
     if instance.is_unsaved() {
         instance.commit().await?;
     }
-    let callback = PreparedCallback::prepare(Arc::clone(&instance.plan.callback), &instance.plan.namespace, &*core.secrets)?;
+    let plan = &instance.plan;
+    let callback = match PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.namespace, &*core.secrets) {
+        Ok(callback) => callback,
+        Err(problem) => return Ok(Outcome::CallbackUnusable(problem)),
+    };
     match instance.state().callback.admission(callback.fingerprint(), Utc::now()) {
         Admission::Gone => return Ok(Outcome::CallbackGone),
         Admission::ClosedUntil(_) => return Ok(Outcome::CallbackClosed),
@@ -134,8 +80,11 @@ async fn attempt(
     facts.sums = dispatcher.sums;
     // What was accepted is saved however the poll ended.
     let saved = if dispatcher.sums.dirty { dispatcher.commit().await } else { Ok(()) };
-    let outcome = polled?;
-    saved.map(|()| outcome)
+    saved?;
+    match dispatcher.refusal {
+        Some(problem) => Ok(Outcome::CallbackUnusable(problem)),
+        None => polled,
+    }
 }
 
 /// The earliest of: a failing object's next try, a set-aside event's, and the callback's reopening. A failing object is met
@@ -172,10 +121,13 @@ struct Poll<'a> {
     judge: Judge<'a>,
     mode: Mode,
     cursor: Option<DateTime<Utc>>,
+    start_cursor: Option<DateTime<Utc>>,
     polled_at: DateTime<Utc>,
     provider_start: Option<DateTime<Utc>>,
     undelivered: Undelivered,
     missing_ids: u64,
+    /// Asking again from a later cursor has not been seen to be in vain.
+    filter_helps: bool,
 }
 
 /// How one walk ended.
@@ -191,6 +143,8 @@ enum WalkEnd {
     NotModified,
     /// `startFrom: Now` needs no more than the provider's clock.
     ClockIsBaseline,
+    /// An ascending list: what the page brought is behind the cursor now, and the list is asked for again from there.
+    MovedOn,
     Closed,
     Stopped,
 }
@@ -215,10 +169,12 @@ impl<'a> Poll<'a> {
             judge: Judge::new(resource, mode, cursor),
             mode,
             cursor,
+            start_cursor: cursor,
             polled_at: Utc::now(),
             provider_start: None,
             undelivered: Undelivered::None,
             missing_ids: 0,
+            filter_helps: true,
         }
     }
 
@@ -231,8 +187,10 @@ impl<'a> Poll<'a> {
         let known_validators = validators.take();
         let mut fresh_validators = None;
         let mut settled = false;
+        let mut walk_pages = 0;
         let mut end = WalkEnd::Complete;
-        for round in 0..MAX_WALKS {
+        let mut round = 0;
+        while round < MAX_WALKS {
             self.judge.restart();
             self.missing_ids = 0;
             // Held and failed changes turn up again in each walk: the last one counts.
@@ -243,7 +201,7 @@ impl<'a> Poll<'a> {
                 self.auth,
                 self.since(),
                 self.polled_at,
-                known_validators.as_ref().filter(|_| round == 0),
+                known_validators.as_ref().filter(|_| facts.pages == 0),
             );
             let walked = self.walk(&mut walk, dispatcher).await;
             facts.patience = facts.patience.max(walk.patience());
@@ -254,8 +212,21 @@ impl<'a> Poll<'a> {
             let walked = walked?;
             facts.pages += walked.pages;
             end = walked.end;
+            if end == WalkEnd::ClockIsBaseline {
+                // The clock has whole seconds: what is dated in this very second and exists already is baseline, too.
+                self.set_cursor(self.provider_start, dispatcher);
+                continue;
+            }
+            if end == WalkEnd::MovedOn {
+                if facts.pages >= u64::from(MAX_PAGES) {
+                    break;
+                }
+                continue;
+            }
+            round += 1;
             let clean = walked.tried == 0 && self.undelivered == Undelivered::None;
             fresh_validators = walk.validators().filter(|_| clean && end == WalkEnd::Complete);
+            walk_pages = walked.pages;
             settled = walked.pages <= 1 || walked.tried == 0 || self.resource.change_by == ChangeBy::Content;
             if settled || end != WalkEnd::Complete {
                 break;
@@ -267,12 +238,11 @@ impl<'a> Poll<'a> {
                 return Ok(Outcome::Polled);
             }
             WalkEnd::Stopped => return Ok(Outcome::Stopped),
-            WalkEnd::Closed => {}
-            WalkEnd::ClockIsBaseline => self.commit_baseline(dispatcher),
+            WalkEnd::Closed | WalkEnd::MovedOn | WalkEnd::ClockIsBaseline => {}
             WalkEnd::Complete => {
                 facts.unsettled = !settled;
                 *validators = fresh_validators;
-                self.move_cursor(settled, facts.pages, dispatcher);
+                self.move_cursor(settled, walk_pages, dispatcher);
             }
         }
         Ok(if self.instance.stop.is_cancelled() { Outcome::Stopped } else { Outcome::Polled })
@@ -322,8 +292,12 @@ impl<'a> Poll<'a> {
             if self.take_page(&page, false, dispatcher, &mut walked).await? {
                 return Ok(walked);
             }
-            if self.mode == Mode::Baseline && self.clock_is_baseline() {
+            if self.mode == Mode::Baseline && self.cursor.is_none() && self.clock_is_baseline() {
                 walked.end = WalkEnd::ClockIsBaseline;
+                return Ok(walked);
+            }
+            if self.moves_on(walk, &walked, dispatcher) {
+                walked.end = WalkEnd::MovedOn;
                 return Ok(walked);
             }
             let seen = self.judge.seen();
@@ -333,6 +307,44 @@ impl<'a> Poll<'a> {
         }
         self.take_pages(&mut gathered, dispatcher, &mut walked).await?;
         Ok(walked)
+    }
+
+    /// In an ascending list that is filtered by `${since}`, a page that was delivered lies behind the cursor: the list is asked for
+    /// again from there, always for its first page, which nothing can shift. That commits page by page and needs no second
+    /// walk. Answers whether the cursor moved, in either direction.
+    fn moves_on(&mut self, walk: &Walk<'_>, walked: &Walked, dispatcher: &mut Dispatcher<'_>) -> bool {
+        let seen = self.judge.seen();
+        if seen.disorder && self.cursor != self.start_cursor {
+            // The order was trusted too early: read all of it from where this poll began. What was delivered is known.
+            self.filter_helps = false;
+            self.set_cursor(self.start_cursor, dispatcher);
+            return true;
+        }
+        let fits = self.resource.order == Order::Ascending
+            && self.resource.change_by != ChangeBy::Content
+            && self.mode != Mode::Baseline
+            && self.resource.lookback.is_zero()
+            && self.resource.request.uses_since()
+            && !seen.disorder
+            && self.undelivered == Undelivered::None;
+        if !fits || !self.filter_helps || walked.pages > 1 || !walk.has_next() {
+            return false;
+        }
+        // With all of one date, or a filter that is ignored, the first page brings nothing new and the others must be read.
+        self.filter_helps = walked.tried > 0;
+        let next = judge::next_cursor(self.cursor, seen.greatest, self.provider_start, Undelivered::None);
+        if walked.tried == 0 || next == self.cursor {
+            return false;
+        }
+        self.set_cursor(next, dispatcher);
+        true
+    }
+
+    fn set_cursor(&mut self, cursor: Option<DateTime<Utc>>, dispatcher: &mut Dispatcher<'_>) {
+        self.cursor = cursor;
+        self.judge.set_cursor(cursor);
+        self.instance.state().resources.entry(self.resource.name.to_string()).or_default().cursor = cursor;
+        dispatcher.sums.dirty = true;
     }
 
     /// Takes gathered pages from the last one on. Answers whether the walk is over before its end.
@@ -437,16 +449,6 @@ impl<'a> Poll<'a> {
         !judge::needs_baseline_read(self.resource) && self.provider_start.is_some() && self.judge.seen().bad_dates == 0
     }
 
-    fn commit_baseline(&self, dispatcher: &mut Dispatcher<'_>) {
-        let mut state = self.instance.state();
-        let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        own.cursor = self.provider_start;
-        own.started = true;
-        // Versions dated before the cursor cannot come up again.
-        own.known = KnownSet::default();
-        dispatcher.sums.dirty = true;
-    }
-
     fn move_cursor(&mut self, settled: bool, pages: u64, dispatcher: &mut Dispatcher<'_>) {
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();
@@ -470,7 +472,7 @@ impl<'a> Poll<'a> {
             Mode::FirstRead | Mode::Usual => self.judge.seen().greatest,
         };
         let next = judge::next_cursor(own.cursor, greatest, self.provider_start, self.undelivered);
-        if next != own.cursor {
+        if next != own.cursor || next != self.start_cursor {
             // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event.
             own.cursor = next;
             if let Some(horizon) = judge::horizon(self.resource, next) {

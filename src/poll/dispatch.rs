@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 
-use super::engine::Core;
+use super::core::Core;
 use super::instance::Instance;
+use super::report::Sums;
 use super::settle::{Change, Settled, settle_change, settle_entry};
 use crate::api::conditions::Problem;
 use crate::deliver::callback::Admission;
-use crate::deliver::event::{Event, Kind};
+use crate::deliver::format::MAX_DATA;
 use crate::deliver::schedule::Verdict;
 use crate::deliver::sender::PreparedCallback;
+use crate::detect::event::{Event, Kind};
 use crate::detect::judge::Undelivered;
 use crate::observe::metrics::{CommitOutcome, EventOutcome};
 use crate::plan::EventFormat;
@@ -37,19 +39,8 @@ pub struct Dispatcher<'a> {
     uncommitted_since: Option<Instant>,
     /// Sums over the whole job.
     pub sums: Sums,
-}
-
-/// What became of the changes of a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// Events the callback took.
-    pub accepted: u64,
-    /// Events that failed this time.
-    pub failed: u64,
-    /// The ledger was full when an event should have been set aside.
-    pub ledger_full: bool,
-    /// State changed in a way that must be saved.
-    pub dirty: bool,
+    /// Why the callback cannot be asked at all; a person must act.
+    pub refusal: Option<Problem>,
 }
 
 /// What became of one batch of changes.
@@ -66,13 +57,14 @@ pub struct Dispatched {
 impl<'a> Dispatcher<'a> {
     /// Prepares sending.
     pub fn new(core: &'a Core, instance: &'a Arc<Instance>, callback: PreparedCallback) -> Self {
-        Self { core, instance, callback, uncommitted: 0, uncommitted_since: None, sums: Sums::default() }
+        Self { core, instance, callback, uncommitted: 0, uncommitted_since: None, sums: Sums::default(), refusal: None }
     }
 
     /// Sends changes of distinct objects.
     ///
     /// # Errors
-    /// State that cannot be saved: then nothing more may be sent, or a crash would repeat more than the bound.
+    /// State that cannot be saved: then nothing more may be sent, or a crash would repeat more than the bound. A callback that
+    /// cannot be asked at all.
     pub async fn send_changes(&mut self, changes: Vec<Change>) -> Result<Dispatched, Problem> {
         let mut done = Dispatched { tried: 0, undelivered: Undelivered::None, closed: false };
         let mut waiting = VecDeque::from(changes);
@@ -93,11 +85,15 @@ impl<'a> Dispatcher<'a> {
                 ready = vec![probe];
             }
             done.tried += ready.len();
-            for (change, settled) in self.send_concurrently(ready).await {
+            let mut refusal = None;
+            for (change, settled) in self.send_concurrently(ready, &mut refusal).await {
                 self.note(&Noted::of(&change.event), settled);
                 if !settled.is_taken() {
                     done.undelivered = done.undelivered.and(change.date);
                 }
+            }
+            if let Some(problem) = refusal {
+                return Err(self.refuse(problem));
             }
         }
         Ok(done)
@@ -115,7 +111,10 @@ impl<'a> Dispatcher<'a> {
                 break;
             }
             let noted = Noted::of(&entry.event);
-            let verdict = self.post(std::slice::from_ref(&entry.event)).await;
+            let verdict = match self.post(std::slice::from_ref(&entry.event)).await {
+                Ok(verdict) => verdict,
+                Err(problem) => return Err(self.refuse(problem)),
+            };
             let settled = settle_entry(&mut self.instance.state(), entry, verdict, self.callback.fingerprint(), Utc::now());
             self.note(&noted, settled);
         }
@@ -131,6 +130,10 @@ impl<'a> Dispatcher<'a> {
         let saved = self.instance.commit().await;
         self.core.metrics.commit(if saved.is_ok() { CommitOutcome::Stored } else { CommitOutcome::Failed });
         saved
+    }
+
+    fn refuse(&mut self, problem: Problem) -> Problem {
+        self.refusal.get_or_insert(problem).clone()
     }
 
     /// Open or probe; `None` when nothing may be sent now.
@@ -184,20 +187,21 @@ impl<'a> Dispatcher<'a> {
         ready.remove(best)
     }
 
-    async fn send_concurrently(&self, ready: Vec<Change>) -> Vec<(Change, Settled)> {
+    async fn send_concurrently(&self, ready: Vec<Change>, refusal: &mut Option<Problem>) -> Vec<(Change, Settled)> {
         let requests = self.batch(ready);
         let width = self.callback.plan().max_in_flight.max(1) as usize;
-        futures::stream::iter(requests)
-            .map(|batch| self.send_batch(batch))
-            .buffer_unordered(width)
-            .collect::<Vec<_>>()
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        let sent: Vec<_> =
+            futures::stream::iter(requests).map(|batch| self.send_batch(batch)).buffer_unordered(width).collect().await;
+        let mut settled = Vec::new();
+        for (batch, problem) in sent {
+            settled.extend(batch);
+            *refusal = refusal.take().or(problem);
+        }
+        settled
     }
 
-    /// One event a request; for OpenConnectors up to ten, but an object that failed before travels alone.
+    /// One event a request; for OpenConnectors up to ten, as far as their records fit one event's bound, but an object that
+    /// failed before travels alone.
     fn batch(&self, ready: Vec<Change>) -> Vec<Vec<Change>> {
         if self.callback.plan().format == EventFormat::CloudEvents {
             return ready.into_iter().map(|change| vec![change]).collect();
@@ -210,31 +214,51 @@ impl<'a> Dispatcher<'a> {
             })
         };
         let mut requests: Vec<_> = alone.into_iter().map(|change| vec![change]).collect();
-        let mut together = together.into_iter().peekable();
-        while together.peek().is_some() {
-            requests.push(together.by_ref().take(OPEN_CONNECTORS_BATCH).collect());
+        let mut room = 0;
+        for change in together {
+            let bytes = change.event.data_len();
+            match requests.last_mut() {
+                Some(batch) if room >= bytes && batch.len() < OPEN_CONNECTORS_BATCH => {
+                    room -= bytes;
+                    batch.push(change);
+                }
+                _ => {
+                    room = MAX_DATA.saturating_sub(bytes);
+                    requests.push(vec![change]);
+                }
+            }
         }
         requests
     }
 
-    async fn send_batch(&self, batch: Vec<Change>) -> Vec<(Change, Settled)> {
+    /// Sends one request. With a problem, what it carried is untouched: neither tried nor settled.
+    async fn send_batch(&self, batch: Vec<Change>) -> (Vec<(Change, Settled)>, Option<Problem>) {
         // The semaphore is never closed.
         let _permit = self.instance.in_flight.acquire().await;
         if self.admission().is_none() {
-            return batch.into_iter().map(|change| (change, Settled::Undelivered)).collect();
+            return (untouched(batch), None);
         }
         let events: Vec<_> = batch.iter().map(|change| change.event.clone()).collect();
-        let verdict = self.post(&events).await;
-        if verdict == Verdict::Refused && batch.len() > 1 {
-            // One of them is refused: find out which, so that it does not take the others with it.
-            let mut settled = Vec::with_capacity(batch.len());
-            for change in batch {
-                let verdict = self.post(std::slice::from_ref(&change.event)).await;
-                settled.push(self.settle(change, verdict));
-            }
-            return settled;
+        let verdict = match self.post(&events).await {
+            Ok(verdict) => verdict,
+            Err(problem) => return (untouched(batch), Some(problem)),
+        };
+        if verdict != Verdict::Refused || batch.len() == 1 {
+            return (batch.into_iter().map(|change| self.settle(change, verdict)).collect(), None);
         }
-        batch.into_iter().map(|change| self.settle(change, verdict)).collect()
+        // One of them is refused: find out which, so that it does not take the others with it.
+        let mut settled = Vec::with_capacity(batch.len());
+        let mut singles = batch.into_iter();
+        while let Some(change) = singles.next() {
+            match self.post(std::slice::from_ref(&change.event)).await {
+                Ok(verdict) => settled.push(self.settle(change, verdict)),
+                Err(problem) => {
+                    settled.extend(untouched(std::iter::once(change).chain(singles)));
+                    return (settled, Some(problem));
+                }
+            }
+        }
+        (settled, None)
     }
 
     fn settle(&self, change: Change, verdict: Verdict) -> (Change, Settled) {
@@ -242,18 +266,21 @@ impl<'a> Dispatcher<'a> {
         (change, settled)
     }
 
-    async fn post(&self, events: &[Event]) -> Verdict {
+    async fn post(&self, events: &[Event]) -> Result<Verdict, Problem> {
         let uid = self.instance.state().uid.clone();
         self.callback.post(&self.core.egress, &self.core.metrics, &self.instance.plan, &uid, events).await
     }
 
     fn note(&mut self, event: &Noted, settled: Settled) {
+        if settled == Settled::Untried {
+            return;
+        }
         self.sums.dirty = true;
         let outcome = match settled {
             Settled::Accepted => EventOutcome::Accepted,
             Settled::SetAside => EventOutcome::SetAside,
             Settled::Parked => EventOutcome::Parked,
-            Settled::Undelivered | Settled::LedgerFull => EventOutcome::Failed,
+            Settled::Undelivered | Settled::LedgerFull | Settled::Untried => EventOutcome::Failed,
         };
         self.core.metrics.events(event.kind.into(), outcome, 1);
         match settled {
@@ -270,8 +297,13 @@ impl<'a> Dispatcher<'a> {
                 self.sums.ledger_full = true;
             }
             Settled::SetAside | Settled::Parked | Settled::Undelivered => self.sums.failed += 1,
+            Settled::Untried => {}
         }
     }
+}
+
+fn untouched(changes: impl IntoIterator<Item = Change>) -> Vec<(Change, Settled)> {
+    changes.into_iter().map(|change| (change, Settled::Untried)).collect()
 }
 
 /// What the metrics count of an event.

@@ -13,37 +13,28 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cycle::{self, Facts, Job, Outcome, Report};
+use super::core::Core;
+use super::cycle;
 use super::instance::Instance;
+use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{Problem, Reaction, Reason};
-use crate::auth::Secrets;
-use crate::egress::Egress;
-use crate::fetch::walk::{Asker, Validators};
+use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::plan::{PollPlan, ResourcePlan};
+use crate::state::InstanceState;
 use crate::state::adopt::adopt;
-use crate::state::{InstanceState, StateStore};
 
-/// Jobs under way at once; more wait until one ends.
-const MAX_JOBS: usize = 256;
+/// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
+/// so many that these cannot keep the others from being polled.
+const MAX_JOBS: usize = 4_096;
+/// A wish to run at once is granted after this: a deadline that has passed must not make a loop.
+const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
+/// A difference between wall clock and monotonic clock from here on is a step, not drift.
+const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
-
-/// What every job needs, shared by all.
-pub struct Core {
-    /// Asks providers, within the budgets of their hosts.
-    pub asker: Asker,
-    /// The way to callbacks.
-    pub egress: Egress,
-    /// Secrets by namespace and name.
-    pub secrets: Arc<dyn Secrets>,
-    /// Where state is kept.
-    pub store: Arc<dyn StateStore>,
-    /// Counters.
-    pub metrics: Metrics,
-}
 
 /// A change of what is declared.
 #[derive(Clone, Debug)]
@@ -84,7 +75,8 @@ pub enum Run {
     Once,
 }
 
-type Key = (String, String);
+/// Namespace and name, as the plan has them.
+type Key = (Arc<str>, Arc<str>);
 
 /// The scheduler of all instances of this process.
 pub struct Engine {
@@ -95,6 +87,8 @@ pub struct Engine {
     jobs: JoinSet<Done>,
     reports: mpsc::UnboundedSender<InstanceStatus>,
     next_epoch: u64,
+    /// The two clocks, read together.
+    clocks: (DateTime<Utc>, std::time::Instant),
 }
 
 struct Slot {
@@ -114,8 +108,8 @@ struct Reported {
 }
 
 enum Kind {
-    Running(Running),
-    Refused { problem: Problem, reload: Option<Pending> },
+    Running(Box<Running>),
+    Refused { problem: Box<Problem>, reload: Option<Pending> },
 }
 
 struct Running {
@@ -184,6 +178,7 @@ impl Engine {
             jobs: JoinSet::new(),
             reports,
             next_epoch: 0,
+            clocks: (Utc::now(), std::time::Instant::now()),
         }
     }
 
@@ -191,6 +186,7 @@ impl Engine {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Vec<Command>>, shutdown: CancellationToken, grace: Duration) {
         let mut open = true;
         loop {
+            self.follow_clock(Utc::now());
             self.start_due_jobs(Utc::now());
             if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
                 return;
@@ -255,13 +251,13 @@ impl Engine {
         for command in batch {
             match command {
                 Command::Put { plan, annotations } => {
-                    let key = (plan.namespace.to_string(), plan.name.to_string());
+                    let key = (Arc::clone(&plan.namespace), Arc::clone(&plan.name));
                     self.change(&key, Next::Replace(Pending { plan, annotations }), puts, now);
                 }
                 Command::Refuse { namespace, name, problem } => {
-                    self.change(&(namespace, name), Next::Refuse(problem), puts, now);
+                    self.change(&(namespace.into(), name.into()), Next::Refuse(problem), puts, now);
                 }
-                Command::Remove { namespace, name } => self.change(&(namespace, name), Next::Remove, puts, now),
+                Command::Remove { namespace, name } => self.change(&(namespace.into(), name.into()), Next::Remove, puts, now),
                 Command::RetryFailed => self.retry_failed(now),
             }
         }
@@ -333,7 +329,7 @@ impl Engine {
         };
         let lanes: Vec<_> = plan.resources.iter().map(lane).collect();
         let epoch = self.next_epoch();
-        let running = Running { instance, lanes, jobs: 0, next: None };
+        let running = Box::new(Running { instance, lanes, jobs: 0, next: None });
         self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported });
         for lane in 0..plan.resources.len() {
             self.enqueue(key, lane);
@@ -342,7 +338,7 @@ impl Engine {
     }
 
     fn refuse(&mut self, key: &Key, problem: Problem, reload: Option<Pending>) {
-        let epoch = self.next_epoch();
+        let (epoch, problem) = (self.next_epoch(), Box::new(problem));
         if reload.is_some() && self.run == Run::Forever {
             self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
         }
@@ -382,6 +378,29 @@ impl Engine {
         let Some(Slot { epoch, kind: Kind::Running(running), .. }) = self.slots.get(key) else { return };
         if let Some((at, _)) = running.lanes[lane].due() {
             self.due.push(Reverse(Due { at, key: key.clone(), lane, epoch: *epoch }));
+        }
+    }
+
+    /// When the wall clock was set, the rhythm of polls moves with it: set back an hour, nothing waits for an hour.
+    fn follow_clock(&mut self, now: DateTime<Utc>) {
+        let (wall, monotonic) = self.clocks;
+        let elapsed = chrono::Duration::from_std(monotonic.elapsed()).unwrap_or_default();
+        self.clocks = (now, std::time::Instant::now());
+        let step = now - (wall + elapsed);
+        if step.abs() < CLOCK_STEP {
+            return;
+        }
+        tracing::warn!(seconds = step.num_seconds(), "the wall clock was set; due times move with it");
+        let mut keys = Vec::new();
+        for (key, slot) in &mut self.slots {
+            let Kind::Running(running) = &mut slot.kind else { continue };
+            for (index, lane) in running.lanes.iter_mut().enumerate() {
+                lane.tick = lane.tick.map(|tick| tick + step);
+                keys.push((key.clone(), index));
+            }
+        }
+        for (key, lane) in keys {
+            self.enqueue(&key, lane);
         }
     }
 
@@ -448,7 +467,12 @@ impl Engine {
         let before = lane.health.clone();
         lane.health.note(&report, now);
         lane.tick = next_tick(lane, &report, now);
-        lane.wake = report.wake.filter(|_| !running.instance.plan.suspended);
+        lane.wake = report.wake.filter(|_| !running.instance.plan.suspended).map(|(at, job)| {
+            // What failed keeps its back-off, whoever else would like to be served.
+            let earliest =
+                if matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_)) { lane.tick } else { None };
+            (at.max(now + SHORTEST_WAKE).max(earliest.unwrap_or(at)), job)
+        });
         log(&running.instance.plan, &lane.plan, &report, &before);
         let changed = lane.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled);
         if self.run == Run::Once {
@@ -510,7 +534,9 @@ fn next_tick(lane: &Lane, report: &Report, now: DateTime<Utc>) -> Option<DateTim
         // The reopening wakes it; until then nothing that is found could be sent.
         Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
         Outcome::CallbackGone => None,
-        Outcome::Failed(problem) => Some(schedule::after_failure(problem, lane.health.failures, interval, now)),
+        Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
+            Some(schedule::after_failure(problem, lane.health.failures, interval, now))
+        }
     }
 }
 
@@ -537,6 +563,7 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
             Reaction::Throttled => PollOutcome::Throttled,
             Reaction::Transient => PollOutcome::Failed,
         },
+        Outcome::CallbackUnusable(_) => PollOutcome::Blocked,
         Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
     };
     metrics.poll(outcome, took, report.facts.records);
@@ -545,7 +572,7 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
 fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {
     let (instance, resource) = (&*plan.name, &*resource.name);
     match &report.outcome {
-        Outcome::Failed(problem) if before.failures == 0 => {
+        Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) if before.failures == 0 => {
             tracing::warn!(instance, resource, reason = %problem.reason, "{}", problem.message);
         }
         Outcome::Polled if before.failures > 0 => tracing::info!(instance, resource, "polling works again"),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::cycle::{Facts, Outcome, Report};
+use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::plan::PollPlan;
 use crate::state::InstanceState;
@@ -24,6 +24,8 @@ pub struct Health {
     failing_since: Option<DateTime<Utc>>,
     /// Why the last one failed.
     problem: Option<Box<Problem>>,
+    /// It failed for the callback's sake, not for the provider's.
+    at_callback: bool,
     /// What a person should know, in a fixed order.
     notes: Vec<Note>,
     /// How further pages are asked for, if that was detected.
@@ -34,8 +36,9 @@ impl Health {
     /// Takes in how a job ended.
     pub fn note(&mut self, report: &Report, now: DateTime<Utc>) {
         match &report.outcome {
-            Outcome::Failed(problem) => {
+            Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
                 self.polled = true;
+                self.at_callback = matches!(report.outcome, Outcome::CallbackUnusable(_));
                 self.failures += 1;
                 self.failing_since.get_or_insert(now);
                 self.problem = Some(Box::new(problem.clone()));
@@ -54,6 +57,11 @@ impl Health {
             }
             Outcome::Stopped => {}
         }
+    }
+
+    /// The problem, if it is the provider's.
+    fn at_provider(&self) -> Option<&Problem> {
+        self.problem.as_deref().filter(|_| !self.at_callback)
     }
 
     fn recover(&mut self) {
@@ -214,7 +222,7 @@ pub fn refused(namespace: &str, name: &str, problem: &Problem) -> InstanceStatus
 
 /// The status of a running instance. `health` stands in the order of the plan's resources.
 pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: DateTime<Utc>) -> InstanceStatus {
-    let callback = callback_condition(plan, state);
+    let callback = callback_condition(plan, state, health);
     let resources: Vec<_> =
         plan.resources.iter().zip(health).map(|(r, health)| resource_status(&r.name, state, health)).collect();
     let lasting = plan.resources.iter().zip(health).find_map(|(r, health)| Some((&r.name, health.lasting_problem(now)?)));
@@ -269,13 +277,16 @@ fn progress(problem: &Problem) -> Condition {
     Condition::new(kind, "True", problem.reason, problem.message.clone())
 }
 
-fn callback_condition(plan: &PollPlan, state: &InstanceState) -> Condition {
+fn callback_condition(plan: &PollPlan, state: &InstanceState, health: &[&Health]) -> Condition {
+    if let Some(problem) = health.iter().filter(|health| health.at_callback).find_map(|health| health.problem.as_deref()) {
+        return Condition::new("CallbackReachable", "False", problem.reason, problem.message.clone());
+    }
     if state.callback.is_gone(plan.callback.fingerprint()) {
         return Condition::new(
             "CallbackReachable",
             "False",
             Reason::CallbackGone,
-            "spec.callback.url answered 410 Gone: nothing is sent until the callback in the spec changes",
+            "spec.callback.url answered 410 Gone: nothing is sent until the URL in the spec changes, or the annotation pollinator.dev/poll-now does",
         );
     }
     if !state.callback.is_down() {
@@ -300,7 +311,7 @@ fn callback_condition(plan: &PollPlan, state: &InstanceState) -> Condition {
 /// `ProviderReachable` and `Authenticated`, each worst of all resources.
 fn provider_conditions(plan: &PollPlan, health: &[&Health]) -> [Condition; 2] {
     let find = |wanted: fn(Reason) -> bool| {
-        let problems = plan.resources.iter().zip(health).filter_map(|(r, h)| Some((&r.name, h.problem.as_deref()?)));
+        let problems = plan.resources.iter().zip(health).filter_map(|(r, h)| Some((&r.name, h.at_provider()?)));
         problems.into_iter().find(|(_, problem)| wanted(problem.reason))
     };
     let condition = |kind, good, found: Option<(_, &Problem)>, fine: &str| match found {

@@ -44,7 +44,7 @@ pub fn adopt(
         match state.resources.get_mut(&*resource.name) {
             None => {
                 let fresh = ResourceState { meaning, ..ResourceState::default() };
-                state.resources.insert(resource.name.to_string(), fresh);
+                state.resources.insert(resource.name.to_string(), Box::new(fresh));
             }
             Some(own) if own.meaning != meaning => {
                 let reason = "connector, origin of baseUrl or idField changed";
@@ -78,6 +78,10 @@ pub fn adopt(
             }
             _ => adopted.poll_now = true,
         }
+    }
+    if adopted.poll_now {
+        // Whoever asks for a poll wants its events to be tried too, even where the callback had been given up.
+        state.callback.forget();
     }
     adopted.changed = *state != before;
     adopted

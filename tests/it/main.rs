@@ -11,6 +11,7 @@
 //! - [`edits`]: manifests change while it runs.
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
+//! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
@@ -24,6 +25,7 @@ mod rig;
 
 mod commands;
 mod edits;
+mod ends;
 mod examples;
 mod hostile;
 mod kill;
