@@ -252,14 +252,9 @@ fn a_poisonous_object_in_a_batch_takes_no_other_with_it() {
     let pollinator = scene.start();
     scene.provider.create_all(ids("r", 14).chain(["bad".to_owned()]).chain(ids("s", 14)));
     pollinator.wait_for("it", "the rest flows", |row| row.delivered == 28);
-    let mut objects = BTreeSet::new();
-    for post in scene.receiver.posts("it").iter().filter(|post| post.accepted()) {
-        let body: Value = serde_json::from_slice(&post.ask.body).unwrap();
-        for event in body["message"]["events"].as_array().unwrap() {
-            assert!(objects.insert(event["objectId"].to_string()), "each once");
-        }
-    }
-    assert_eq!(objects.len(), 28);
+    let delivered = scene.receiver.delivered("it");
+    let objects: BTreeSet<_> = delivered.iter().map(|event| &event.object).collect();
+    assert_eq!((delivered.len(), objects.len()), (28, 28), "each once");
     let troubled = pollinator.rows("it").into_iter().find(|row| row.ready == "False");
     assert!(troubled.is_none(), "one refused object is not the callback's trouble: {troubled:?}");
 }

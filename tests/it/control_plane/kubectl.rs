@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rig::control_plane::{CRDS, Namespace, shared};
+use crate::rig::control_plane::{CRDS, Namespace, manifests, shared};
 use crate::rig::manifest::Instance;
 
 /// An everyday manifest without a namespace, which kubectl is to fill in.
@@ -47,6 +47,18 @@ fn applying_twice_changes_nothing() {
     let after = ns.get_instance("shop");
     assert_eq!(after["metadata"]["generation"], 1);
     assert_eq!(after["status"]["delivered"], 7);
+}
+
+#[test]
+fn the_examples_apply_without_a_warning() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("examples");
+    for (file, yaml) in manifests("examples") {
+        let applied = ns.kubectl_with(&["apply", "--validate=strict", "-f", "-"], &yaml);
+        assert_eq!(applied.stderr, "", "{file}");
+        assert!(applied.ok().contains("connectorinstance.pollinator.dev/"), "{file}");
+        assert!(ns.kubectl_with(&["apply", "-f", "-"], &yaml).ok().lines().all(|line| line.ends_with("unchanged")), "{file}");
+    }
 }
 
 #[test]
