@@ -111,7 +111,7 @@ impl<'a> Dispatcher<'a> {
                 break;
             }
             let noted = Noted::of(&entry.event);
-            let verdict = match self.post(std::slice::from_ref(&entry.event)).await {
+            let verdict = match self.post(&[&entry.event]).await {
                 Ok(verdict) => verdict,
                 Err(problem) => return Err(self.refuse(problem)),
             };
@@ -238,7 +238,7 @@ impl<'a> Dispatcher<'a> {
         if self.admission().is_none() {
             return (untouched(batch), None);
         }
-        let events: Vec<_> = batch.iter().map(|change| change.event.clone()).collect();
+        let events: Vec<_> = batch.iter().map(|change| &change.event).collect();
         let verdict = match self.post(&events).await {
             Ok(verdict) => verdict,
             Err(problem) => return (untouched(batch), Some(problem)),
@@ -250,7 +250,7 @@ impl<'a> Dispatcher<'a> {
         let mut settled = Vec::with_capacity(batch.len());
         let mut singles = batch.into_iter();
         while let Some(change) = singles.next() {
-            match self.post(std::slice::from_ref(&change.event)).await {
+            match self.post(&[&change.event]).await {
                 Ok(verdict) => settled.push(self.settle(change, verdict)),
                 Err(problem) => {
                     settled.extend(untouched(std::iter::once(change).chain(singles)));
@@ -266,7 +266,7 @@ impl<'a> Dispatcher<'a> {
         (change, settled)
     }
 
-    async fn post(&self, events: &[Event]) -> Result<Verdict, Problem> {
+    async fn post(&self, events: &[&Event]) -> Result<Verdict, Problem> {
         let uid = self.instance.state().uid.clone();
         self.callback.post(&self.core.egress, &self.core.metrics, &self.instance.plan, &uid, events).await
     }
