@@ -15,7 +15,7 @@ const LONG: [(&str, &str); 3] = [
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "api/",
     "plan/",
     "detect/",
@@ -24,12 +24,19 @@ const PURE: [&str; 10] = [
     "poll/settle.rs",
     "poll/schedule.rs",
     "poll/status.rs",
+    "poll/report.rs",
     "state/",
     "receive/read.rs",
 ];
 
 /// The shells in those folders: what asks, sends or writes.
 const SHELLS: [&str; 3] = ["deliver/sender.rs", "fetch/walk.rs", "state/directory.rs"];
+
+/// The folders in an order in which each uses only those before it: no circles, and the core does not know its shells.
+const FLOW: [&str; 16] = [
+    "api", "catalog", "plan", "egress", "auth", "detect", "observe", "fetch", "deliver", "state", "poll", "local", "receive",
+    "demo", "cli", "main",
+];
 
 /// What a pure module may not say.
 const IMPURE: [&str; 11] = [
@@ -87,7 +94,9 @@ fn sources() -> Vec<Source> {
 
 fn is_test(name: &str) -> bool {
     let stem = name.trim_end_matches(".rs");
-    stem.ends_with("tests") || stem.ends_with("sample") || name.contains("/tests/")
+    // the demo with each poll in an engine of its own, for tests alone
+    let is_simulation = name == "demo/restarts.rs";
+    stem.ends_with("tests") || stem.ends_with("sample") || name.contains("/tests/") || is_simulation
 }
 
 /// Tests stand last in a file.
@@ -117,11 +126,28 @@ fn pure_modules_are_given_the_time_and_reach_nothing() {
 }
 
 #[test]
+fn folders_use_only_those_before_them_in_the_flow() {
+    let uses = regex::Regex::new(r"\bcrate::([a-z_]+)").unwrap();
+    let place = |name: &str| FLOW.iter().position(|folder| *folder == name);
+    for source in sources().iter().filter(|source| source.path != "lib.rs") {
+        let own = source.path.split(['/', '.']).next().unwrap_or_default();
+        let Some(here) = place(own) else { panic!("src/{own} has no place in the flow of tests/it/tidy.rs") };
+        for used in uses.captures_iter(&source.code) {
+            let there = place(&used[1]).unwrap_or_else(|| panic!("src/{} uses {}, which has no place", source.path, &used[1]));
+            assert!(there <= here, "src/{} uses {}, which comes after {own} in the flow", source.path, &used[1]);
+        }
+    }
+}
+
+#[test]
 fn the_lists_of_this_file_name_files_that_exist() {
     let paths: BTreeSet<_> = sources().into_iter().map(|source| source.path).collect();
     let listed = SHELLS.iter().chain(LONG.iter().map(|(path, _)| path)).chain(SECRETS.iter().map(|(path, _)| path));
     for path in listed {
         assert!(paths.contains(*path), "src/{path} does not exist");
+    }
+    for folder in FLOW {
+        assert!(paths.iter().any(|path| path.split(['/', '.']).next() == Some(folder)), "src/{folder} does not exist");
     }
     for pure in PURE {
         assert!(paths.iter().any(|path| path.starts_with(pure)), "src/{pure} does not exist");
