@@ -1,15 +1,19 @@
 //! How events are written: CloudEvents 1.0 in structured JSON, or the body that SAP Open Connectors sends. Pure.
 
+use std::borrow::Borrow;
+
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
-use super::event::{Event, EventId, Kind};
+use crate::detect::event::{Event, EventId, Kind};
 
 /// A record above this many bytes is announced without its data, and says so.
 pub const MAX_DATA: usize = 256 * 1024;
+/// Bytes that an event's attributes usually take beside the record.
+const METADATA: usize = 512;
 
 /// What is the same for all events of an instance.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +78,11 @@ pub fn encode_cloud_event(envelope: &Envelope<'_>, event: &Event) -> Payload {
         truncated,
         data: (!truncated).then_some(&*event.data),
     };
-    Payload { id: event.id.to_string(), content_type: "application/cloudevents+json; charset=utf-8", body: json(&body) }
+    Payload {
+        id: event.id.to_string(),
+        content_type: "application/cloudevents+json; charset=utf-8",
+        body: json(&body, event.data_len().min(MAX_DATA) + METADATA),
+    }
 }
 
 #[derive(Serialize)]
@@ -143,8 +151,9 @@ impl Serialize for Raw<'_> {
 }
 
 /// Writes events of one resource as Open Connectors does; `raw.<resource>` holds just their records, in the same order.
-pub fn encode_open_connectors(envelope: &Envelope<'_>, events: &[Event]) -> Payload {
-    let id = match events {
+pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events: &[E]) -> Payload {
+    let events: Vec<&Event> = events.iter().map(Borrow::borrow).collect();
+    let id = match &*events {
         [event] => event.id.clone(),
         events => EventId::of_batch(events.iter().map(|event| &event.id)),
     };
@@ -186,12 +195,15 @@ pub fn encode_open_connectors(envelope: &Envelope<'_>, events: &[Event]) -> Payl
             raw: Raw { instance_id: envelope.uid, resource, event_id: id.as_str(), events: &old, records },
         },
     };
-    Payload { body: json(&body), id: id.to_string(), content_type: "application/json" }
+    let size = events.iter().map(|event| event.data_len().min(MAX_DATA) + 2 * METADATA).sum();
+    Payload { body: json(&body, size), id: id.to_string(), content_type: "application/json" }
 }
 
 #[allow(clippy::expect_used)] // strings, numbers and checked JSON under string keys always serialise
-fn json(body: &impl Serialize) -> Bytes {
-    serde_json::to_vec(body).expect("an event is JSON").into()
+fn json(body: &impl Serialize, size: usize) -> Bytes {
+    let mut json = Vec::with_capacity(size);
+    serde_json::to_writer(&mut json, body).expect("an event is JSON");
+    json.into()
 }
 
 #[cfg(test)]

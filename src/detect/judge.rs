@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::known::{Known, KnownSet};
 use super::record::Sighting;
-use crate::deliver::event::Kind;
+use crate::detect::event::Kind;
 use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
 
 /// What the current read of the list means.
