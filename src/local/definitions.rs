@@ -157,7 +157,7 @@ fn text_of(file: &Path, errors: &mut Vec<String>) -> Option<String> {
 
 /// The manifest files under `paths`, in the order given, folders in the order of their names. A file named outright is read
 /// whatever its ending.
-fn files(paths: &[PathBuf], errors: &mut Vec<String>) -> Vec<PathBuf> {
+pub(crate) fn files(paths: &[PathBuf], errors: &mut Vec<String>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {

@@ -83,7 +83,7 @@ fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
     for (key, problems) in &new.refused {
         if old.refused.get(key) != Some(problems) {
             let (namespace, name) = key.clone();
-            batch.push(Command::Refuse { namespace, name, problem: all_in_one(problems) });
+            batch.push(Command::Refuse { namespace, name, generation: None, problem: Problem::all_in_one(problems) });
         }
     }
     for (namespace, name) in old.planned.keys().chain(old.refused.keys()) {
@@ -93,11 +93,4 @@ fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
         }
     }
     batch
-}
-
-/// One condition has one message: the first problem's reason, every problem's sentence.
-fn all_in_one(problems: &[Problem]) -> Problem {
-    let reason = problems.first().map_or(crate::api::conditions::Reason::InvalidSpec, |problem| problem.reason);
-    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-    Problem::human(reason, messages.join("; "))
 }
