@@ -369,8 +369,15 @@ impl Engine {
         let mut woken = Vec::new();
         for (key, slot) in &mut self.slots {
             let Kind::Running(running) = &mut slot.kind else { continue };
+            let mut state = running.instance.state();
+            let refused = state.callback.unauthorized;
+            if refused {
+                // New Secrets may be what a callback that answered 401 was waiting for.
+                state.callback.forget();
+            }
+            drop(state);
             for (index, lane) in running.lanes.iter_mut().enumerate() {
-                if lane.health.failures > 0 && lane.tick.is_some() {
+                if (refused || lane.health.failures > 0) && lane.tick.is_some() {
                     lane.tick = Some(now);
                     woken.push((key.clone(), index));
                 }
@@ -568,7 +575,7 @@ fn recount(metrics: &Metrics, old: Reported, new: Reported) {
 
 fn count(metrics: &Metrics, report: &Report, took: Duration) {
     let outcome = match &report.outcome {
-        Outcome::Polled if report.facts.sums.accepted > 0 => PollOutcome::Changed,
+        Outcome::Polled if report.facts.sums.accepted + report.facts.sums.failed > 0 => PollOutcome::Changed,
         Outcome::Polled => PollOutcome::Unchanged,
         Outcome::Failed(problem) => match problem.reaction {
             Reaction::Human => PollOutcome::Blocked,
