@@ -160,8 +160,8 @@ impl Reconciler {
     fn note_listed(&mut self, what: &'static str) {
         self.listed.insert(what, true);
         if self.listed.len() == 3 && !*self.ready.borrow() {
-            tracing::info!(instances = self.instances.len(), "everything is listed: ready");
             self.ready.send_replace(true);
+            tracing::info!(instances = self.instances.len(), "everything is listed: ready");
         }
     }
 
