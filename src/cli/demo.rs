@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::local::stop_on_signals;
+use super::stop_on_signals;
 use crate::demo::session::{Arrival, Outcome, Session};
 use crate::local::report::Output;
 use crate::receive::line;

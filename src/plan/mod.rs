@@ -38,6 +38,8 @@ pub struct PollPlan {
     pub namespace: Arc<str>,
     /// Name of the instance.
     pub name: Arc<str>,
+    /// Generation of the manifest that the plan was made from; only an API server counts them.
+    pub generation: Option<i64>,
     /// Catalogue key, if a connector was named.
     pub connector: Option<Arc<str>>,
     /// Copied into every OpenConnectors event.

@@ -144,6 +144,9 @@ pub struct InstanceStatus {
     pub namespace: String,
     /// Name.
     pub name: String,
+    /// Generation of the manifest that this status is about; only an API server counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
     /// `True`, `False` or `Unknown`.
     pub ready: &'static str,
     /// Reason of `Ready`.
@@ -205,12 +208,13 @@ impl Condition {
 }
 
 /// The status of an instance whose manifest or state cannot be used.
-pub fn refused(namespace: &str, name: &str, problem: &Problem) -> InstanceStatus {
+pub fn refused(namespace: &str, name: &str, generation: Option<i64>, problem: &Problem) -> InstanceStatus {
     let mut conditions = vec![Condition::new("Ready", "False", problem.reason, problem.message.clone())];
     conditions.push(progress(problem));
     InstanceStatus {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
+        generation,
         ready: "False",
         reason: problem.reason.to_string(),
         message: problem.message.clone(),
@@ -264,6 +268,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
     InstanceStatus {
         namespace: plan.namespace.to_string(),
         name: plan.name.to_string(),
+        generation: plan.generation,
         ready: ready.status,
         reason: ready.reason,
         message: ready.message,

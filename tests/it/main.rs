@@ -13,6 +13,7 @@
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
+//! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
@@ -31,6 +32,7 @@ mod ends;
 mod examples;
 mod hostile;
 mod kill;
+mod operator;
 mod pages;
 mod real_servers;
 mod receiver_contract;

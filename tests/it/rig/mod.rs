@@ -13,6 +13,7 @@ pub mod faults;
 pub mod http;
 pub mod log;
 pub mod manifest;
+pub mod operator;
 pub mod oracle;
 pub mod pollinator;
 pub mod provider;
