@@ -3,13 +3,16 @@
 #   run.sh install   installs the pinned packages into $REAL_SERVERS_DIR/cap, once
 #   run.sh           installs if needed and becomes the server on 127.0.0.1:$PORT
 set -euo pipefail
+for tool in node npm; do
+  command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
+done
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${REAL_SERVERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pollinator/real-servers}/cap
-if ! cmp -s "$here/package.json" "$dir/.installed"; then
+if ! cmp -s "$here/package-lock.json" "$dir/.installed"; then
   mkdir -p "$dir"
-  cp "$here/package.json" "$dir/"
-  (cd "$dir" && npm install --no-audit --no-fund --no-package-lock --loglevel=error >&2)
-  cp "$here/package.json" "$dir/.installed"
+  cp "$here/package.json" "$here/package-lock.json" "$dir/"
+  (cd "$dir" && npm ci --no-audit --no-fund --loglevel=error >&2)
+  cp "$here/package-lock.json" "$dir/.installed"
 fi
 [ "${1:-}" = install ] && exit 0
 cp -R "$here/loopback.cjs" "$here/srv" "$dir/"

@@ -3,6 +3,9 @@
 #   run.sh install   installs the pinned packages into $REAL_SERVERS_DIR/kinto, once
 #   run.sh           installs if needed and becomes the server on 127.0.0.1:$PORT
 set -euo pipefail
+for tool in python3; do
+  command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
+done
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${REAL_SERVERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pollinator/real-servers}/kinto
 if ! cmp -s "$here/requirements.txt" "$dir/.installed"; then
