@@ -78,7 +78,8 @@ impl Egress {
         loop {
             self.policy.judge_url(&url)?;
             let mut asked = reqwest::Request::new(method.clone(), url.clone());
-            asked.headers_mut().clone_from(&headers);
+            let only_once = !again && hops.is_none();
+            *asked.headers_mut() = if only_once { std::mem::take(&mut headers) } else { headers.clone() };
             *asked.body_mut() = body.clone().map(reqwest::Body::from);
             let outcome = timeout_at(head_deadline, self.client.execute(asked))
                 .await
