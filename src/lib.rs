@@ -11,7 +11,7 @@
 //! 5. [`deliver`] sends every change to the callback and says of each: accepted, try again at, or set aside.
 //! 6. Only then [`state`] commits the cursor. A crash before that repeats events with the same ids and loses none.
 //!
-//! [`local`] runs this from a folder of manifests; [`receive`] and [`demo`] are the other two ends of the wire, for trying it out.
+//! [`local`] runs this from a folder of manifests, [`operator`] from a cluster; [`receive`] and [`demo`] are the other two ends of the wire, for trying it out.
 
 pub mod api;
 pub mod catalog;
@@ -27,6 +27,7 @@ pub mod state;
 
 pub mod local;
 pub mod observe;
+pub mod operator;
 
 pub mod demo;
 pub mod receive;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use pollinator::api::conditions::Problem;
 use pollinator::api::instance::ConnectorInstance;
 use pollinator::auth::{Secret, SecretMap};
@@ -13,7 +14,8 @@ use pollinator::egress::{Egress, EgressPolicy};
 use pollinator::fetch::walk::Asker;
 use pollinator::observe::metrics::Metrics;
 use pollinator::plan::{PollPlan, resolve};
-use pollinator::poll::engine::{Command, Core, Engine, Run};
+use pollinator::poll::core::Core;
+use pollinator::poll::engine::{Command, Engine, Run};
 use pollinator::poll::status::InstanceStatus;
 use pollinator::state::{InstanceState, StateStore};
 use serde_json::json;
@@ -132,9 +134,12 @@ impl StateStore for Counting {
         self.kept.as_ref().map_or(Ok(None), |kept| kept.load(namespace, name))
     }
 
-    fn save(&self, namespace: &str, name: &str, state: &InstanceState) -> Result<(), Problem> {
+    fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
         self.saves.fetch_add(1, Ordering::Relaxed);
-        self.kept.as_ref().map_or(Ok(()), |kept| kept.save(namespace, name, state))
+        match &self.kept {
+            Some(kept) => kept.save(namespace, name, state),
+            None => Box::pin(async { Ok(()) }),
+        }
     }
 }
 

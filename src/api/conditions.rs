@@ -35,6 +35,8 @@ pub enum Reason {
     SecretKeyMissing,
     /// A Secret's value cannot be used.
     SecretInvalid,
+    /// The operator may not read a referenced Secret.
+    SecretUnreadable,
     /// The provider answered 401.
     Unauthorized,
     /// The provider answered 403.
@@ -97,6 +99,10 @@ pub enum Reason {
     // state
     /// State could not be read or written.
     StateUnavailable,
+    /// There is more to remember than the place for it takes.
+    StateTooLarge,
+    /// The installed CRD lacks fields that the operator stores.
+    CrdOutdated,
     /// A defect of Pollinator.
     InternalError,
 }
@@ -125,6 +131,13 @@ impl Problem {
     /// A problem that only a person can mend.
     pub fn human(reason: Reason, message: impl Into<String>) -> Self {
         Self { reaction: Reaction::Human, reason, message: message.into(), retry_after: None }
+    }
+
+    /// One condition has one message: the first problem's reason, every problem's sentence.
+    pub fn all_in_one(problems: &[Self]) -> Self {
+        let reason = problems.first().map_or(Reason::InvalidSpec, |problem| problem.reason);
+        let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        Self::human(reason, messages.join("; "))
     }
 
     /// A problem that may pass by itself.

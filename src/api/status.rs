@@ -25,9 +25,12 @@ pub struct ConnectorInstanceStatus {
     /// Events accepted by the callback, all resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<i64>,
-    /// Events set aside or parked, all resources.
+    /// Events parked until a person asks for them, all resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<i64>,
+    /// Events set aside until their next try, all resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<i64>,
     /// When a change was last delivered, any resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,
@@ -36,6 +39,10 @@ pub struct ConnectorInstanceStatus {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub resources: Vec<ResourceStatus>,
+    /// What must outlive the operator and tells a reader nothing: the form of the state, how the callback fares, the annotations acted on. JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub bookkeeping: Option<String>,
 }
 
 /// What is known of one resource.
@@ -60,18 +67,16 @@ pub struct ResourceStatus {
     /// When a change was last delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,
-    /// Failed polls in a row.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failures: Option<i32>,
-    /// No poll before this time: the back-off after failures.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<Time>,
     /// Events accepted by the callback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<i64>,
-    /// Events set aside or parked.
+    /// Events parked until a person asks for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<i64>,
+    /// Packed tries of the changes that failed once or twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub failing: Option<String>,
     /// What holds at the moment for this resource.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -85,6 +90,9 @@ pub struct Cursor {
     /// Hash of what gives the cursor its meaning (origin, connector, id field); another one voids it.
     #[schemars(length(max = 64))]
     pub meaning: String,
+    /// The first read is over. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<bool>,
     /// Lower bound of the next poll, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -95,9 +103,10 @@ pub struct Cursor {
     pub token: Option<String>,
     /// Packed hashes of the known records, while they are few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 65536))]
+    #[schemars(length(max = 4096))]
     pub known: Option<String>,
-    /// Generation of the blobs that hold the known records, once they are many.
+    /// Generations of the ConfigMaps that hold the known records once they are many, in the order of their partitions, such as 3,5,3,4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<i64>,
+    #[schemars(length(max = 4096))]
+    pub blobs: Option<String>,
 }

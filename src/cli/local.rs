@@ -6,19 +6,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{EgressArgs, ManifestArgs};
+use super::{EgressArgs, ManifestArgs, parse_duration, stop_on_signals};
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
 use crate::fetch::walk::Asker;
 use crate::local::definitions::Definitions;
 use crate::local::reload::{self, SharedSecrets};
-use crate::local::report::Reporter;
+use crate::local::report::{Output, Reporter};
 use crate::observe::metrics::Metrics;
-use crate::poll::engine::{Core, Engine, Run};
+use crate::poll::core::Core;
+use crate::poll::engine::{Engine, Run};
 use crate::state::directory::Directory;
 
 /// Runs manifests from files or folders, without a cluster.
@@ -45,20 +46,6 @@ pub struct LocalArgs {
     egress: EgressArgs,
 }
 
-/// How statuses are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// One line for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// A duration as in the manifests.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    crate::api::duration::parse(text).ok_or_else(|| "must be a duration such as 90s, 15m or 1h30m".to_owned())
-}
-
 /// Runs until SIGTERM or SIGINT, or once. 2 when it cannot start.
 pub async fn run(args: LocalArgs) -> ExitCode {
     match start(args).await {
@@ -72,6 +59,8 @@ pub async fn run(args: LocalArgs) -> ExitCode {
 
 async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let sources = args.manifests.sources();
+    // Taken before the files are read: what changes from here on is picked up.
+    let seen = sources.fingerprint();
     let definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
@@ -103,7 +92,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let _ = ready.send(true);
     let watching = match run {
         Run::Once => None,
-        Run::Forever => Some(tokio::spawn(reload::watch(sources, definitions, secrets, commands.clone()))),
+        Run::Forever => Some(tokio::spawn(reload::watch(sources, seen, definitions, secrets, commands.clone()))),
     };
     drop(commands);
     let mut reporter = Reporter::new(args.output);
@@ -121,20 +110,4 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         return Ok(if reporter.print_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Cancels on SIGTERM and SIGINT; a second one ends the process at once.
-pub(super) fn stop_on_signals(shutdown: CancellationToken) -> Result<(), String> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let no_signal = |error: std::io::Error| format!("signals cannot be handled: {error}");
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
-    tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::info!("stopping: requests under way may end, nothing new is begun");
-        shutdown.cancel();
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        std::process::exit(130);
-    });
-    Ok(())
 }

@@ -3,14 +3,18 @@
 pub mod crds;
 pub mod demo;
 pub mod local;
+pub mod operator;
 pub mod plan;
 pub mod receive;
+pub mod reference;
 pub mod try_out;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 use crate::egress::{AllowRule, EgressPolicy};
 use crate::local::definitions::Sources;
@@ -33,6 +37,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run every ConnectorInstance of a cluster.
+    Operator(operator::OperatorArgs),
     /// Run manifests from files or folders, without a cluster.
     Local(local::LocalArgs),
     /// Ask a provider once and show what would be delivered; saves and delivers nothing.
@@ -60,6 +66,7 @@ impl Cli {
             return ExitCode::from(2);
         }
         match self.command {
+            Command::Operator(args) => operator::run(args).await,
             Command::Local(args) => local::run(args).await,
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),
@@ -107,4 +114,25 @@ impl EgressArgs {
 
 fn parse_allow_rule(text: &str) -> Result<AllowRule, String> {
     AllowRule::parse(text).map_err(|error| error.to_string())
+}
+
+/// A duration as in the manifests.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    crate::api::duration::parse(text).ok_or_else(|| "must be a duration such as 90s, 15m or 1h30m".to_owned())
+}
+
+/// Cancels on SIGTERM and SIGINT; a second one ends the process at once.
+fn stop_on_signals(shutdown: CancellationToken) -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let no_signal = |error: std::io::Error| format!("signals cannot be handled: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping: requests under way may end, nothing new is begun");
+        shutdown.cancel();
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        std::process::exit(130);
+    });
+    Ok(())
 }

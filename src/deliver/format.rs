@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
-use super::event::{Event, EventId, Kind};
+use crate::detect::event::{Event, EventId, Kind};
 
 /// A record above this many bytes is announced without its data, and says so.
 pub const MAX_DATA: usize = 256 * 1024;
@@ -113,6 +113,8 @@ struct OldEvent<'a> {
     element_key: &'a str,
     date: String,
     poll_date: String,
+    /// Not in Open Connectors: without it, events repeated in another batch could not be recognised.
+    event_id: &'a str,
 }
 
 /// Written by hand, since one of its keys is the resource's name.
@@ -170,6 +172,7 @@ pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events:
             element_key,
             date: seconds(event.version_date.unwrap_or(event.detected_at)),
             poll_date: seconds(event.detected_at),
+            event_id: event.id.as_str(),
         })
         .collect();
     let records = events
@@ -315,17 +318,20 @@ mod tests {
         "eventType":"CREATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"igsofogm4w5duq7mjgcq6exgem6qsqsi"},{"objectType":"contacts",
         "objectId":"lead_BW9v",
         "eventType":"UPDATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"war2kzssijhreh7sg4iylzhyi7bkag54"},{"objectType":"contacts",
         "objectId":"44",
         "eventType":"DELETED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"}],
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
         "raw":{"instance_id":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
         "objectType":"contacts",
         "eventId":"h25qi65b7lwnj6t2hg56jdfdts2latt3",
@@ -334,17 +340,20 @@ mod tests {
         "eventType":"CREATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"igsofogm4w5duq7mjgcq6exgem6qsqsi"},{"objectType":"contacts",
         "objectId":"lead_BW9v",
         "eventType":"UPDATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"war2kzssijhreh7sg4iylzhyi7bkag54"},{"objectType":"contacts",
         "objectId":"44",
         "eventType":"DELETED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"}],
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
         "contacts":[{"id":42,
         "name":"Ada"},{"id":"lead_BW9v"},{"id":44}]}}}
         "#);

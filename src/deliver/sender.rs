@@ -7,12 +7,12 @@ use chrono::Utc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::event::Event;
 use super::format::{Envelope, Payload, encode_cloud_event, encode_open_connectors};
 use super::schedule::{self, Outcome, Verdict};
 use super::signature::sign;
 use crate::api::conditions::{Problem, Reaction};
 use crate::auth::{self, Secrets};
+use crate::detect::event::Event;
 use crate::egress::{Egress, Limits, Overflow, Peer, Redirects, Request};
 use crate::observe::metrics::Metrics;
 use crate::plan::{CallbackPlan, EventFormat, PollPlan};

@@ -92,17 +92,42 @@ impl KnownSet {
         BASE64.encode(bytes)
     }
 
-    /// Reads the packed form. `None` when it is not one.
-    pub fn unpack(text: &str) -> Option<Self> {
-        let bytes = BASE64.decode(text).ok()?;
+    /// The packed entries, parted by the leading bits of the id hash into `count` parts (a power of two), each in the order of
+    /// [`Self::pack`].
+    pub fn partitions(&self, count: usize) -> Vec<Vec<u8>> {
+        let mut parts = vec![Vec::new(); count.next_power_of_two()];
+        let bits = parts.len().trailing_zeros();
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_unstable_by_key(|(id, _)| **id);
+        for (id, entry) in entries {
+            // The leading bits: a shift by all 64 would overflow, and means the one part there is.
+            let part = id.checked_shr(u64::BITS - bits).and_then(|part| usize::try_from(part).ok()).unwrap_or(0);
+            if let Some(bytes) = parts.get_mut(part) {
+                bytes.extend_from_slice(&id.to_be_bytes());
+                bytes.extend_from_slice(&entry.version.to_be_bytes());
+                bytes.extend_from_slice(&entry.date_and_deleted.to_be_bytes());
+            }
+        }
+        parts
+    }
+
+    /// Adds the entries of one part. `None` when the bytes are not one; then nothing is added.
+    pub fn add_partition(&mut self, bytes: &[u8]) -> Option<()> {
         let (packed, []) = bytes.as_chunks::<PACKED>() else { return None };
-        let mut entries = HashMap::with_capacity_and_hasher(packed.len(), BuildHasherDefault::default());
+        self.entries.reserve(packed.len());
         for entry in packed {
             let ([id, version, date], []) = entry.as_chunks::<8>() else { return None };
             let value = Entry { version: u64::from_be_bytes(*version), date_and_deleted: i64::from_be_bytes(*date) };
-            entries.insert(u64::from_be_bytes(*id), value);
+            self.entries.insert(u64::from_be_bytes(*id), value);
         }
-        Some(Self { entries })
+        Some(())
+    }
+
+    /// Reads the packed form. `None` when it is not one.
+    pub fn unpack(text: &str) -> Option<Self> {
+        let mut set = Self::default();
+        set.add_partition(&BASE64.decode(text).ok()?)?;
+        Some(set)
     }
 }
 
@@ -172,6 +197,11 @@ mod tests {
             for (id, (version, date, deleted)) in &entries {
                 set.remember(*id, Known { version: *version, date: *date, deleted: *deleted });
             }
+            let mut parted = KnownSet::default();
+            for part in set.partitions(8) {
+                parted.add_partition(&part).unwrap();
+            }
+            prop_assert_eq!(&parted, &set);
             let back = KnownSet::unpack(&set.pack()).unwrap();
             prop_assert_eq!(back.len(), entries.len());
             for (id, (version, date, deleted)) in &entries {

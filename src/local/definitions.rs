@@ -28,9 +28,12 @@ pub struct Sources {
     pub catalog: Option<PathBuf>,
 }
 
+/// Name, size and time of change of every file.
+pub type Fingerprint = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
 impl Sources {
     /// Changes whenever a file does: name, size and time of change of each.
-    pub fn fingerprint(&self) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    pub fn fingerprint(&self) -> Fingerprint {
         let mut unread = Vec::new();
         let mut all = files(&self.paths, &mut unread);
         all.extend(files(self.catalog.as_slice(), &mut unread));
@@ -157,7 +160,7 @@ fn text_of(file: &Path, errors: &mut Vec<String>) -> Option<String> {
 
 /// The manifest files under `paths`, in the order given, folders in the order of their names. A file named outright is read
 /// whatever its ending.
-fn files(paths: &[PathBuf], errors: &mut Vec<String>) -> Vec<PathBuf> {
+pub(crate) fn files(paths: &[PathBuf], errors: &mut Vec<String>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {

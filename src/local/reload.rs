@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::definitions::{Definitions, Sources};
+use super::definitions::{Definitions, Fingerprint, Sources};
 use crate::api::conditions::Problem;
 use crate::auth::{Secret, SecretMap, Secrets};
 use crate::poll::engine::Command;
@@ -39,15 +39,15 @@ pub fn first(definitions: &Definitions) -> Vec<Command> {
     changes(&Definitions::default(), definitions)
 }
 
-/// Looks at the files for ever and sends what changed. A folder that cannot be read or judged changes nothing: what runs goes
+/// Looks at the files for ever and sends what changed since `seen`. A folder that cannot be read or judged changes nothing: what runs goes
 /// on, and the log says why.
 pub async fn watch(
     sources: Sources,
+    mut seen: Fingerprint,
     mut current: Definitions,
     secrets: Arc<SharedSecrets>,
     commands: mpsc::Sender<Vec<Command>>,
 ) {
-    let mut seen = sources.fingerprint();
     loop {
         tokio::time::sleep(LOOK).await;
         let now = sources.fingerprint();
@@ -83,7 +83,7 @@ fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
     for (key, problems) in &new.refused {
         if old.refused.get(key) != Some(problems) {
             let (namespace, name) = key.clone();
-            batch.push(Command::Refuse { namespace, name, problem: all_in_one(problems) });
+            batch.push(Command::Refuse { namespace, name, generation: None, problem: Problem::all_in_one(problems) });
         }
     }
     for (namespace, name) in old.planned.keys().chain(old.refused.keys()) {
@@ -93,11 +93,4 @@ fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
         }
     }
     batch
-}
-
-/// One condition has one message: the first problem's reason, every problem's sentence.
-fn all_in_one(problems: &[Problem]) -> Problem {
-    let reason = problems.first().map_or(crate::api::conditions::Reason::InvalidSpec, |problem| problem.reason);
-    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-    Problem::human(reason, messages.join("; "))
 }

@@ -74,8 +74,8 @@ impl FieldPath {
 
 fn walk<'a>(segments: &[Segment], json: &'a str) -> Option<&'a str> {
     segments.iter().try_fold(json, |value, step| match step {
-        Segment::Key(key) => crate::fetch::json::member(value, key),
-        Segment::Index(index) => crate::fetch::json::element(value, *index),
+        Segment::Key(key) => crate::plan::json::member(value, key),
+        Segment::Index(index) => crate::plan::json::element(value, *index),
     })
 }
 

@@ -8,6 +8,7 @@ mod extract;
 pub mod field_path;
 mod holes;
 mod hub_path;
+pub mod json;
 mod overlay;
 pub mod print;
 mod request;
@@ -37,6 +38,8 @@ pub struct PollPlan {
     pub namespace: Arc<str>,
     /// Name of the instance.
     pub name: Arc<str>,
+    /// Generation of the manifest that the plan was made from; only an API server counts them.
+    pub generation: Option<i64>,
     /// Catalogue key, if a connector was named.
     pub connector: Option<Arc<str>>,
     /// Copied into every OpenConnectors event.

@@ -74,6 +74,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
         (Some(callback), true) => Ok(PollPlan {
             namespace: namespace.into(),
             name: instance.metadata.name.as_deref().unwrap_or_default().into(),
+            generation: instance.metadata.generation,
             connector: spec.connector.as_deref().map(Into::into),
             tags: spec.tags.clone(),
             suspended: spec.suspend,

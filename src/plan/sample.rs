@@ -52,6 +52,7 @@ pub fn instance(resource: ResourcePlan) -> PollPlan {
     PollPlan {
         namespace: "crm".into(),
         name: "keap".into(),
+        generation: Some(3),
         connector: None,
         tags: Vec::new(),
         suspended: false,

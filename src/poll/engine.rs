@@ -8,23 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cycle::{self, Facts, Job, Outcome, Report};
+use super::core::Core;
+use super::cycle;
 use super::instance::Instance;
+use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{Problem, Reaction, Reason};
-use crate::auth::Secrets;
-use crate::egress::Egress;
-use crate::fetch::walk::{Asker, Validators};
+use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::plan::{PollPlan, ResourcePlan};
+use crate::state::InstanceState;
 use crate::state::adopt::adopt;
-use crate::state::{InstanceState, StateStore};
 
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
 /// so many that these cannot keep the others from being polled.
@@ -33,22 +33,10 @@ const MAX_JOBS: usize = 4_096;
 const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
 /// A difference between wall clock and monotonic clock from here on is a step, not drift.
 const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
+/// States saved at once when the process ends.
+const MAX_SAVES: usize = 16;
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
-
-/// What every job needs, shared by all.
-pub struct Core {
-    /// Asks providers, within the budgets of their hosts.
-    pub asker: Asker,
-    /// The way to callbacks.
-    pub egress: Egress,
-    /// Secrets by namespace and name.
-    pub secrets: Arc<dyn Secrets>,
-    /// Where state is kept.
-    pub store: Arc<dyn StateStore>,
-    /// Counters.
-    pub metrics: Metrics,
-}
 
 /// A change of what is declared.
 #[derive(Clone, Debug)]
@@ -66,6 +54,8 @@ pub enum Command {
         namespace: String,
         /// Name.
         name: String,
+        /// Generation of the manifest, if an API server counts them.
+        generation: Option<i64>,
         /// Why.
         problem: Problem,
     },
@@ -123,7 +113,7 @@ struct Reported {
 
 enum Kind {
     Running(Box<Running>),
-    Refused { problem: Box<Problem>, reload: Option<Pending> },
+    Refused { generation: Option<i64>, problem: Box<Problem>, reload: Option<Pending> },
 }
 
 struct Running {
@@ -136,7 +126,7 @@ struct Running {
 /// What follows once the jobs of an instance have ended.
 enum Next {
     Replace(Pending),
-    Refuse(Problem),
+    Refuse { generation: Option<i64>, problem: Problem },
     Remove,
 }
 
@@ -250,13 +240,17 @@ impl Engine {
         }
         self.jobs.shutdown().await;
         // An aborted job could not save what had been accepted before.
-        for slot in self.slots.values() {
-            if let Kind::Running(running) = &slot.kind
-                && running.jobs > 0
-                && let Err(problem) = running.instance.commit().await
-            {
-                tracing::error!(instance = %running.instance.plan.name, "{}", problem.message);
+        let unsaved = self.slots.values().filter_map(|slot| match &slot.kind {
+            Kind::Running(running) if running.jobs > 0 || running.instance.is_unsaved() => Some(&running.instance),
+            _ => None,
+        });
+        let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async {
+            if let Err(problem) = instance.commit().await {
+                tracing::error!(instance = %instance.plan.name, "{}", problem.message);
             }
+        });
+        if tokio::time::timeout(grace, saved).await.is_err() {
+            tracing::error!("the grace period is over before everything was saved: what is not will be repeated");
         }
     }
 
@@ -268,8 +262,8 @@ impl Engine {
                     let key = (Arc::clone(&plan.namespace), Arc::clone(&plan.name));
                     self.change(&key, Next::Replace(Pending { plan, annotations }), puts, now);
                 }
-                Command::Refuse { namespace, name, problem } => {
-                    self.change(&(namespace.into(), name.into()), Next::Refuse(problem), puts, now);
+                Command::Refuse { namespace, name, generation, problem } => {
+                    self.change(&(namespace.into(), name.into()), Next::Refuse { generation, problem }, puts, now);
                 }
                 Command::Remove { namespace, name } => self.change(&(namespace.into(), name.into()), Next::Remove, puts, now),
                 Command::RetryFailed => self.retry_failed(now),
@@ -288,7 +282,7 @@ impl Engine {
         }
         match next {
             Next::Replace(pending) => self.put(key, pending, starting, now),
-            Next::Refuse(problem) => self.refuse(key, problem, None),
+            Next::Refuse { generation, problem } => self.refuse(key, generation, problem, None),
             Next::Remove => self.remove(key),
         }
     }
@@ -305,7 +299,7 @@ impl Engine {
             None => match self.core.store.load(&plan.namespace, &plan.name) {
                 Ok(Some(state)) => state,
                 Ok(None) => InstanceState::new(uuid::Uuid::new_v4().to_string()),
-                Err(problem) => return self.refuse(key, problem, Some(pending)),
+                Err(problem) => return self.refuse(key, plan.generation, problem, Some(pending)),
             },
         };
         if old.as_ref().is_some_and(|old| old.plan.callback.fingerprint() != plan.callback.fingerprint()) {
@@ -347,19 +341,25 @@ impl Engine {
         self.report(key, now);
     }
 
-    fn refuse(&mut self, key: &Key, problem: Problem, reload: Option<Pending>) {
+    fn refuse(&mut self, key: &Key, generation: Option<i64>, problem: Problem, reload: Option<Pending>) {
         let (epoch, problem) = (self.next_epoch(), Box::new(problem));
         if reload.is_some() && self.run == Run::Forever {
             self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
         }
+        let kind = Kind::Refused { generation, problem, reload };
         let reported = self.slots.get(key).map(|slot| slot.reported).unwrap_or_default();
-        self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Refused { problem, reload }, reported });
+        if let Some(Slot { kind: Kind::Running(_), .. }) = self.slots.insert(key.clone(), Slot { epoch, kind, reported }) {
+            self.core.store.release(&key.0, &key.1);
+        }
         self.report(key, Utc::now());
     }
 
     fn remove(&mut self, key: &Key) {
         if let Some(slot) = self.slots.remove(key) {
             recount(&self.core.metrics, slot.reported, Reported::default());
+            if matches!(slot.kind, Kind::Running(_)) {
+                self.core.store.release(&key.0, &key.1);
+            }
         }
     }
 
@@ -367,8 +367,15 @@ impl Engine {
         let mut woken = Vec::new();
         for (key, slot) in &mut self.slots {
             let Kind::Running(running) = &mut slot.kind else { continue };
+            let mut state = running.instance.state();
+            let refused = state.callback.unauthorized;
+            if refused {
+                // New Secrets may be what a callback that answered 401 was waiting for.
+                state.callback.forget();
+            }
+            drop(state);
             for (index, lane) in running.lanes.iter_mut().enumerate() {
-                if lane.health.failures > 0 && lane.tick.is_some() {
+                if (refused || lane.health.failures > 0) && lane.tick.is_some() {
                     lane.tick = Some(now);
                     woken.push((key.clone(), index));
                 }
@@ -508,7 +515,7 @@ impl Engine {
                 let health: Vec<_> = running.lanes.iter().map(|lane| &lane.health).collect();
                 status::report(&running.instance.plan, &running.instance.state(), &health, now)
             }
-            Kind::Refused { problem, .. } => status::refused(&key.0, &key.1, problem),
+            Kind::Refused { generation, problem, .. } => status::refused(&key.0, &key.1, *generation, problem),
         };
         let mut hasher = DefaultHasher::new();
         status.hash(&mut hasher);
@@ -566,7 +573,7 @@ fn recount(metrics: &Metrics, old: Reported, new: Reported) {
 
 fn count(metrics: &Metrics, report: &Report, took: Duration) {
     let outcome = match &report.outcome {
-        Outcome::Polled if report.facts.sums.accepted > 0 => PollOutcome::Changed,
+        Outcome::Polled if report.facts.sums.accepted + report.facts.sums.failed > 0 => PollOutcome::Changed,
         Outcome::Polled => PollOutcome::Unchanged,
         Outcome::Failed(problem) => match problem.reaction {
             Reaction::Human => PollOutcome::Blocked,

@@ -60,25 +60,12 @@ impl Instance {
     ///
     /// # Errors
     /// The store's problem; the progress stays in memory and is saved by the next commit that succeeds.
-    pub async fn commit(self: &Arc<Self>) -> Result<(), Problem> {
+    pub async fn commit(&self) -> Result<(), Problem> {
         let _one = self.saving.lock().await;
         self.unsaved.store(true, Ordering::Release);
-        let own = Arc::clone(self);
-        let saved = tokio::task::spawn_blocking(move || {
-            let snapshot = own.state().clone();
-            own.store.save(&own.plan.namespace, &own.plan.name, &snapshot)
-        })
-        .await;
-        match saved {
-            Ok(Ok(())) => {
-                self.unsaved.store(false, Ordering::Release);
-                Ok(())
-            }
-            Ok(Err(problem)) => Err(problem),
-            Err(_) => Err(Problem::transient(
-                crate::api::conditions::Reason::InternalError,
-                "saving the state ended unexpectedly; please report this with the log",
-            )),
-        }
+        let snapshot = self.state().clone();
+        self.store.save(&self.plan.namespace, &self.plan.name, snapshot).await?;
+        self.unsaved.store(false, Ordering::Release);
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::cycle::{Facts, Outcome, Report};
+use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::plan::PollPlan;
 use crate::state::InstanceState;
@@ -18,6 +18,8 @@ const FAILING_UNTIL_NOT_READY: chrono::Duration = chrono::Duration::minutes(5);
 pub struct Health {
     /// A poll has ended, well or not.
     pub polled: bool,
+    /// The provider was asked.
+    asked: bool,
     /// Failed polls in a row.
     pub failures: u32,
     /// When the first of them failed.
@@ -39,12 +41,13 @@ impl Health {
             Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
                 self.polled = true;
                 self.at_callback = matches!(report.outcome, Outcome::CallbackUnusable(_));
+                self.asked |= !self.at_callback;
                 self.failures += 1;
                 self.failing_since.get_or_insert(now);
                 self.problem = Some(Box::new(problem.clone()));
             }
             Outcome::Polled => {
-                self.polled = true;
+                (self.polled, self.asked) = (true, true);
                 self.recover();
                 self.notes = Note::all_in(&report.facts);
                 if let Some(pagination) = &report.facts.pagination {
@@ -141,6 +144,9 @@ pub struct InstanceStatus {
     pub namespace: String,
     /// Name.
     pub name: String,
+    /// Generation of the manifest that this status is about; only an API server counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
     /// `True`, `False` or `Unknown`.
     pub ready: &'static str,
     /// Reason of `Ready`.
@@ -202,12 +208,13 @@ impl Condition {
 }
 
 /// The status of an instance whose manifest or state cannot be used.
-pub fn refused(namespace: &str, name: &str, problem: &Problem) -> InstanceStatus {
+pub fn refused(namespace: &str, name: &str, generation: Option<i64>, problem: &Problem) -> InstanceStatus {
     let mut conditions = vec![Condition::new("Ready", "False", problem.reason, problem.message.clone())];
     conditions.push(progress(problem));
     InstanceStatus {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
+        generation,
         ready: "False",
         reason: problem.reason.to_string(),
         message: problem.message.clone(),
@@ -252,13 +259,16 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
     if let Some((_, problem)) = lasting {
         conditions.push(progress(problem));
     } else if ready.status == "False" {
-        let human = [Reason::CallbackGone, Reason::ParkedFull].iter().any(|reason| reason.to_string() == ready.reason);
+        let human = [Reason::CallbackGone, Reason::CallbackUnauthorized, Reason::ParkedFull]
+            .iter()
+            .any(|reason| reason.to_string() == ready.reason);
         let kind = if human { "Stalled" } else { "Reconciling" };
         conditions.push(Condition { kind, status: "True", reason: ready.reason.clone(), message: ready.message.clone() });
     }
     InstanceStatus {
         namespace: plan.namespace.to_string(),
         name: plan.name.to_string(),
+        generation: plan.generation,
         ready: ready.status,
         reason: ready.reason,
         message: ready.message,
@@ -318,8 +328,8 @@ fn provider_conditions(plan: &PollPlan, health: &[&Health]) -> [Condition; 2] {
         Some((resource, problem)) => {
             Condition::new(kind, "False", problem.reason, format!("resource {resource}: {}", problem.message))
         }
-        None if health.iter().any(|h| h.polled) => Condition::new(kind, "True", good, fine),
-        None => Condition::new(kind, "Unknown", Reason::Starting, "the first poll has not ended yet"),
+        None if health.iter().any(|h| h.asked) => Condition::new(kind, "True", good, fine),
+        None => Condition::new(kind, "Unknown", Reason::Starting, "the provider has not been asked yet"),
     };
     [
         condition("ProviderReachable", Reason::Polling, find(is_asking), "the provider answers"),

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use futures::future::BoxFuture;
+
 use super::{FORMAT, InstanceState, StateStore};
 use crate::api::conditions::{Problem, Reason};
 
@@ -80,19 +82,26 @@ impl StateStore for Directory {
         Ok(Some(state))
     }
 
-    fn save(&self, namespace: &str, name: &str, state: &InstanceState) -> Result<(), Problem> {
+    fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
         let file = self.file(namespace, name);
-        replace(&file, state).map_err(|error| {
-            Problem::transient(
-                Reason::StateUnavailable,
-                format!(
-                    "the state file {} cannot be written: {}; make room or make the folder writable",
-                    file.display(),
-                    error.kind()
-                ),
-            )
+        Box::pin(async move {
+            let saved =
+                tokio::task::spawn_blocking(move || replace(&file, &state).map_err(|error| unwritable(&file, &error))).await;
+            saved.unwrap_or_else(|_| {
+                Err(Problem::transient(
+                    Reason::InternalError,
+                    "saving the state ended unexpectedly; please report this with the log",
+                ))
+            })
         })
     }
+}
+
+fn unwritable(file: &Path, error: &io::Error) -> Problem {
+    Problem::transient(
+        Reason::StateUnavailable,
+        format!("the state file {} cannot be written: {}; make room or make the folder writable", file.display(), error.kind()),
+    )
 }
 
 /// Writes beside the file, makes that durable, and renames: a crash leaves the old or the new state, never half of one.
@@ -123,13 +132,18 @@ fn replace(file: &Path, state: &InstanceState) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn save(store: &Directory, state: InstanceState) -> Result<(), Problem> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(store.save("crm", "keap", state))
+    }
+
     #[test]
     fn keeps_what_was_saved_and_nothing_half_written() {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
         assert_eq!(store.load("crm", "keap").unwrap(), None);
         let state = InstanceState::new("u-1".into());
-        store.save("crm", "keap", &state).unwrap();
+        save(&store, state.clone()).unwrap();
         assert_eq!(store.load("crm", "keap").unwrap(), Some(state));
     }
 
@@ -146,7 +160,7 @@ mod tests {
     fn a_damaged_file_is_never_a_fresh_start() {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
-        store.save("crm", "keap", &InstanceState::new("u-1".into())).unwrap();
+        save(&store, InstanceState::new("u-1".into())).unwrap();
         let file = folder.path().join("crm.keap.json");
         let whole = fs::read(&file).unwrap();
         for cut in 0..whole.len() {
@@ -161,7 +175,7 @@ mod tests {
     fn a_newer_form_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
-        store.save("crm", "keap", &InstanceState { format: FORMAT + 1, ..InstanceState::new("u-1".into()) }).unwrap();
+        save(&store, InstanceState { format: FORMAT + 1, ..InstanceState::new("u-1".into()) }).unwrap();
         assert!(store.load("crm", "keap").unwrap_err().message.contains("newer version"));
     }
 
@@ -170,10 +184,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
         let old = InstanceState::new("u-1".into());
-        store.save("crm", "keap", &old).unwrap();
+        save(&store, old.clone()).unwrap();
         // A folder in the place of the new file makes the write fail, for root too.
         fs::create_dir(folder.path().join("crm.keap.json.new")).unwrap();
-        let problem = store.save("crm", "keap", &InstanceState::new("u-2".into())).unwrap_err();
+        let problem = save(&store, InstanceState::new("u-2".into())).unwrap_err();
         assert_eq!(problem.reason, Reason::StateUnavailable);
         assert_eq!(store.load("crm", "keap").unwrap(), Some(old));
     }

@@ -8,6 +8,7 @@ pub mod directory;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::api::conditions::Problem;
@@ -120,5 +121,8 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// A full or read-only medium.
-    fn save(&self, namespace: &str, name: &str, state: &InstanceState) -> Result<(), Problem>;
+    fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>>;
+
+    /// The engine let go of an instance: no save follows unless it is loaded again.
+    fn release(&self, _namespace: &str, _name: &str) {}
 }

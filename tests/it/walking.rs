@@ -1,5 +1,7 @@
 //! Awkward data at an honest provider: rows that appear late, ties, pages that shift while they are read, odd clocks.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 
 use crate::rig::manifest::Instance;
@@ -77,10 +79,44 @@ fn rows_that_appear_late_are_found_within_the_lookback() {
     let scene = Scene::with(Provider::start(), |instance| instance.and_resource("lookback: 5m"));
     let pollinator = scene.start();
     scene.provider.create_hidden("late");
-    scene.provider.create_dated("prompt", TimeDelta::milliseconds(1));
-    scene.wait_posts(1, &pollinator);
+    // a poll later, so that the cursor goes well past the hidden one
     scene.provider.wait_polled(1);
+    scene.provider.create("prompt");
+    scene.wait_posts(1, &pollinator);
+    scene.provider.wait_polled(2);
     scene.provider.show("late");
+    scene.assert_stays_perfect(&pollinator);
+}
+
+#[test]
+fn what_was_there_before_stays_silent_within_the_lookback() {
+    let provider = Provider::start();
+    provider.baseline_dated(ids("recent", 20), TimeDelta::seconds(-60));
+    let scene = Scene::with(provider, |instance| instance.and_resource("lookback: 5m"));
+    let pollinator = scene.start();
+    scene.provider.wait_polled(1);
+    scene.provider.create("new");
+    scene.provider.update("recent-00003");
+    scene.assert_stays_perfect(&pollinator);
+}
+
+#[test]
+fn what_changes_while_the_baseline_is_read_is_sent() {
+    let provider = Provider::start().page_size(5).slow(Duration::from_millis(1500));
+    provider.baseline(ids("old", 20));
+    // at the third of four pages: seconds after the first answer, by the provider's own clock
+    provider.after_page(|offset| match offset {
+        10 => vec![Change::Create("new".to_owned()), Change::Update("old-00001".to_owned())],
+        _ => Vec::new(),
+    });
+    // without a created date the whole list must be read before anything can be told from it
+    let scene = Scene::with(provider, |instance| {
+        let dateless = |line: &&str| !line.trim_start().starts_with("createdDate");
+        let resource: Vec<_> = instance.resource.lines().filter(dateless).map(str::to_owned).collect();
+        instance.resource(&resource.join("\n"))
+    });
+    let pollinator = scene.start();
+    scene.provider.after_page(|_| Vec::new());
     scene.assert_stays_perfect(&pollinator);
 }
 

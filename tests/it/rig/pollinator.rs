@@ -216,11 +216,6 @@ impl Pollinator {
         self.wait_for(instance, reason, |row| row.tells(reason)).told(reason).expect("just seen")
     }
 
-    /// The last line about one instance.
-    pub fn row(&self, instance: &str) -> Option<Row> {
-        self.rows.all().into_iter().rev().find(|row| row.name == instance)
-    }
-
     /// All lines about one instance.
     pub fn rows(&self, instance: &str) -> Vec<Row> {
         self.rows.all().into_iter().filter(|row| row.name == instance).collect()

@@ -1,0 +1,144 @@
+//! Known sets that are too large for the status: partitions by id hash, so that a change rewrites one of them. Pure.
+
+use crate::api::conditions::{Problem, Reason};
+use crate::detect::known::KnownSet;
+
+/// Most records that one resource may remember in the API server.
+pub const MAX_RECORDS: usize = 50_000;
+/// Most bytes of one partition.
+pub const MAX_PARTITION: usize = 128 * 1024;
+/// Records of a partition, on average, when it is laid out anew.
+const RECORDS: usize = 1024;
+/// The generation stands in front of the entries.
+const HEADER: usize = 16;
+/// What a partition begins with, and the version of its form.
+const MAGIC: [u8; 8] = *b"PLLKNWN1";
+
+/// Where a resource's known set goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Into the status.
+    Status,
+    /// Into so many partitions.
+    Partitions(usize),
+}
+
+/// Decides where `records` go that are in `now`, when at most `max_inline` may stand in the status. What was laid out stays so
+/// until it is far too large or far too small.
+///
+/// # Errors
+/// `StateTooLarge`.
+pub fn place(resource: &str, records: usize, now: Place, max_inline: usize) -> Result<Place, Problem> {
+    if records > MAX_RECORDS {
+        return Err(Problem::human(
+            Reason::StateTooLarge,
+            format!(
+                "resource {resource} has more than {MAX_RECORDS} records to remember, which is what the API server can keep; filter the list with ${{since}} or add datesConfiguration"
+            ),
+        ));
+    }
+    let fresh = Place::Partitions(records.div_ceil(RECORDS).next_power_of_two());
+    Ok(match now {
+        Place::Status if records <= max_inline => Place::Status,
+        Place::Partitions(_) if records <= max_inline / 2 => Place::Status,
+        Place::Partitions(count) if records > 2 * RECORDS * count || (count > 1 && records < RECORDS / 4 * count) => fresh,
+        Place::Partitions(_) => now,
+        Place::Status => fresh,
+    })
+}
+
+/// Name of the `ConfigMap` of one partition. The count is part of it: another layout never overwrites the one that is in use.
+pub fn name(instance: &str, resource: &str, count: usize, partition: usize) -> String {
+    let resource = xxhash_rust::xxh3::xxh3_64(resource.as_bytes());
+    format!("{instance}-known-{resource:016x}-{count}-{partition}")
+}
+
+/// The bytes of one partition.
+pub fn encode(generation: u64, entries: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + entries.len());
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&generation.to_be_bytes());
+    bytes.extend_from_slice(entries);
+    bytes
+}
+
+/// Adds one partition to a set and tells its generation. `None` when the bytes are damaged.
+pub fn decode(bytes: &[u8], into: &mut KnownSet) -> Option<u64> {
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let (generation, entries) = rest.split_first_chunk::<8>()?;
+    if *magic != MAGIC {
+        return None;
+    }
+    into.add_partition(entries)?;
+    Some(u64::from_be_bytes(*generation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::known::Known;
+
+    fn known(count: u64) -> KnownSet {
+        let mut known = KnownSet::default();
+        for id in 0..count {
+            let hash = xxhash_rust::xxh3::xxh3_64(&id.to_be_bytes());
+            known.remember(hash, Known { version: id, date: Some(5), deleted: false });
+        }
+        known
+    }
+
+    #[test]
+    fn small_sets_stay_in_the_status_and_large_ones_never_flap() {
+        let at = |records, now| place("r", records, now, 80).unwrap();
+        assert_eq!(at(80, Place::Status), Place::Status);
+        assert_eq!(at(81, Place::Status), Place::Partitions(1));
+        assert_eq!(at(41, Place::Partitions(1)), Place::Partitions(1));
+        assert_eq!(at(40, Place::Partitions(1)), Place::Status);
+        assert_eq!(at(2048, Place::Partitions(1)), Place::Partitions(1));
+        assert_eq!(at(2049, Place::Partitions(1)), Place::Partitions(4));
+        assert_eq!(at(1024, Place::Partitions(4)), Place::Partitions(4));
+        assert_eq!(at(1023, Place::Partitions(4)), Place::Partitions(1));
+        assert_eq!(at(50_000, Place::Status), Place::Partitions(64));
+        let refused = place("r", 50_001, Place::Partitions(64), 80).unwrap_err();
+        assert!(refused.message.contains("resource r has more than 50000 records"), "{}", refused.message);
+    }
+
+    #[test]
+    fn every_partition_is_bounded() {
+        for count in [2_048, 50_000] {
+            let Place::Partitions(parts) = place("r", count, Place::Partitions(1), 80).unwrap() else { panic!() };
+            let largest = known(count as u64).partitions(parts).iter().map(|part| encode(1, part).len()).max();
+            assert!(largest.unwrap() <= MAX_PARTITION, "{largest:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_touches_one_partition() {
+        let mut set = known(5_000);
+        let before = set.partitions(8);
+        set.remember(xxhash_rust::xxh3::xxh3_64(&7u64.to_be_bytes()), Known { version: 99, date: None, deleted: true });
+        let changed = set.partitions(8).iter().zip(&before).filter(|(new, old)| new != old).count();
+        assert_eq!(changed, 1);
+    }
+
+    #[test]
+    fn what_was_encoded_is_read_back() {
+        let set = known(3_000);
+        let mut back = KnownSet::default();
+        for (generation, part) in set.partitions(4).iter().enumerate() {
+            assert_eq!(decode(&encode(generation as u64, part), &mut back), Some(generation as u64));
+        }
+        assert_eq!(back, set);
+        for damaged in [&b""[..], b"PLLKNWN1", b"PLLKNWN2\0\0\0\0\0\0\0\x01", b"PLLKNWN1\0\0\0\0\0\0\0\x01half an entry"] {
+            assert_eq!(decode(damaged, &mut back), None);
+        }
+    }
+
+    #[test]
+    fn names_are_dns_subdomains_and_tell_layouts_apart() {
+        let name = |count, partition| name(&"n".repeat(63), "CRM/contacts", count, partition);
+        assert!(name(64, 63).len() <= 253);
+        assert_ne!(name(4, 1), name(8, 1));
+        assert!(name(4, 1).bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+    }
+}

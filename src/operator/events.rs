@@ -1,0 +1,159 @@
+//! Kubernetes Events, on transitions alone.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::status::find;
+
+/// Deadline of publishing one Event; it is news, never state.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Events that wait; more are dropped, since the conditions tell the same.
+const MAX_WAITING: usize = 1024;
+/// `events.k8s.io/v1` allows a note of 1 kB.
+const MAX_NOTE: usize = 1000;
+
+/// Something that changed in a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Somebody may have to act.
+    pub warning: bool,
+    /// Reason, the condition's.
+    pub reason: String,
+    /// Message, the condition's.
+    pub note: String,
+}
+
+/// What changed between two statuses that deserves an Event: `Ready` and what it says, events that wait, cursors that were given
+/// up. A condition that is not known yet is no news.
+pub fn transitions(before: &Value, after: &Value) -> Vec<Transition> {
+    let mut found = Vec::new();
+    for kind in ["Ready", "EventsWaiting", super::status::CRD_OUTDATED] {
+        let Some(condition) = find(after.get("conditions"), kind).filter(|condition| condition["status"] != "Unknown") else {
+            continue;
+        };
+        let old = find(before.get("conditions"), kind);
+        if old.is_some_and(|old| old["status"] == condition["status"] && old["reason"] == condition["reason"]) {
+            continue;
+        }
+        let good = if kind == "Ready" { "True" } else { "False" };
+        found.push(Transition {
+            warning: condition["status"] != good,
+            reason: text(&condition["reason"]),
+            note: text(&condition["message"]),
+        });
+    }
+    for entry in after["resources"].as_array().into_iter().flatten() {
+        let old = before["resources"].as_array().into_iter().flatten().find(|old| old["name"] == entry["name"]);
+        // A reset starts the cursor's life anew; the reason alone may be that of the last reset.
+        let restarted = old.is_some_and(|old| old["cursor"]["started"] == true && entry["cursor"]["started"] != true);
+        let reason = &entry["resetReason"];
+        if reason.is_string() && (restarted || old.is_some_and(|old| old["resetReason"] != *reason)) {
+            found.push(Transition {
+                warning: true,
+                reason: "CursorReset".to_owned(),
+                note: format!(
+                    "the cursor of resource {} was given up: {}; spec.polling.startFrom decides what is sent",
+                    text(&entry["name"]),
+                    text(reason)
+                ),
+            });
+        }
+    }
+    found
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Takes news in and publishes them in its own time.
+#[derive(Clone)]
+pub struct Publisher {
+    queue: mpsc::Sender<(ObjectReference, Transition)>,
+}
+
+impl Publisher {
+    /// Starts publishing in the name of `pod`. The task ends when the last publisher is dropped and all is published.
+    pub fn start(client: Client, pod: Option<String>) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, mut waiting) = mpsc::channel(MAX_WAITING);
+        let recorder = Recorder::new(client, Reporter { controller: super::cluster::MANAGER.to_owned(), instance: pod });
+        let task = tokio::spawn(async move {
+            while let Some((about, transition)) = waiting.recv().await {
+                publish(&recorder, &about, transition).await;
+            }
+        });
+        (Self { queue }, task)
+    }
+
+    /// Tells what changed of an instance.
+    pub fn tell(&self, namespace: &str, name: &str, uid: &str, transitions: Vec<Transition>) {
+        for transition in transitions {
+            let about = ObjectReference {
+                api_version: Some(crate::api::API_VERSION.to_owned()),
+                kind: Some("ConnectorInstance".to_owned()),
+                namespace: Some(namespace.to_owned()),
+                name: Some(name.to_owned()),
+                uid: Some(uid.to_owned()),
+                ..ObjectReference::default()
+            };
+            if self.queue.try_send((about, transition)).is_err() {
+                tracing::debug!(namespace, name, "an Event is dropped: too many are waiting");
+            }
+        }
+    }
+}
+
+async fn publish(recorder: &Recorder, about: &ObjectReference, transition: Transition) {
+    let mut note = transition.note;
+    if note.len() > MAX_NOTE {
+        let end = (0..=MAX_NOTE).rev().find(|end| note.is_char_boundary(*end)).unwrap_or_default();
+        note.truncate(end);
+    }
+    let event = Event {
+        type_: if transition.warning { EventType::Warning } else { EventType::Normal },
+        reason: transition.reason,
+        note: Some(note),
+        action: "Poll".to_owned(),
+        secondary: None,
+    };
+    match tokio::time::timeout(DEADLINE, recorder.publish(&event, about)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(reason = event.reason, "an Event cannot be published: {error}"),
+        Err(_) => tracing::warn!(reason = event.reason, "an Event was not published in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn ready(status: &str, reason: &str) -> Value {
+        json!({"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": format!("{reason}!")}]})
+    }
+
+    #[test]
+    fn what_did_not_change_is_no_news() {
+        assert_eq!(transitions(&Value::Null, &ready("Unknown", "Starting")), []);
+        assert_eq!(transitions(&ready("True", "Polling"), &ready("True", "Polling")), []);
+        let told = transitions(&ready("True", "Polling"), &ready("False", "Unauthorized"));
+        assert_eq!(told, [Transition { warning: true, reason: "Unauthorized".to_owned(), note: "Unauthorized!".to_owned() }]);
+        assert!(!transitions(&ready("False", "Unauthorized"), &ready("True", "Polling"))[0].warning);
+        assert_eq!(transitions(&ready("True", "Polling"), &ready("True", "Suspended")).len(), 1);
+    }
+
+    #[test]
+    fn a_reset_is_told_each_time() {
+        let entry = |started: bool, reason: Option<&str>| json!({"resources": [{"name": "contacts", "resetReason": reason, "cursor": {"started": started}}]});
+        assert_eq!(transitions(&entry(true, None), &entry(false, Some("asked for"))).len(), 1);
+        assert_eq!(transitions(&entry(true, Some("asked for")), &entry(false, Some("asked for"))).len(), 1, "again");
+        assert_eq!(transitions(&entry(true, Some("asked for")), &entry(true, Some("asked for"))), []);
+        assert_eq!(transitions(&entry(false, Some("asked for")), &entry(true, Some("asked for"))), []);
+        assert_eq!(transitions(&Value::Null, &entry(false, None)), []);
+    }
+}

@@ -1,0 +1,23 @@
+//! The engine on a cluster. The flow: [`watch`] sees a change → [`reconcile`] queues it → [`publish`] reads the object, makes
+//! the plan and the engine runs it → [`store`] and [`writer`] put state and conditions into the status → [`events`] tell of
+//! transitions.
+//!
+//! A state is [`stored`] in the status and, where it is large, [`outside`] of it.
+
+pub mod blobs;
+pub mod cluster;
+pub mod connectors;
+pub mod events;
+pub mod outside;
+pub mod ownership;
+pub mod pace;
+pub mod probe;
+pub mod publish;
+pub mod reconcile;
+pub mod secrets;
+pub mod session;
+pub mod status;
+pub mod store;
+pub mod stored;
+pub mod watch;
+pub mod writer;

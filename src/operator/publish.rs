@@ -1,0 +1,281 @@
+//! One instance, from the object in the cluster to what the engine is told: deletion → ownership → plan → credentials → state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize as _;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::cluster::{CallError, Cluster, Kind};
+use super::connectors::Connectors;
+use super::outside::{Outside, OutsideError};
+use super::ownership::Ownership;
+use super::secrets::ClusterSecrets;
+use super::session::{Key, Session, Sessions};
+use super::{stored, watch, writer};
+use crate::api::conditions::{Problem, Reason};
+use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
+use crate::plan::{AuthPlan, PollPlan};
+use crate::poll::engine::Command;
+use crate::state::adopt::RESET;
+
+/// Most resources of an instance: what its status has room for.
+const MAX_RESOURCES: usize = 64;
+/// What cannot be read now is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
+/// What a person must mend where no watch looks is tried again after this.
+const RETRY_SLOWLY: Duration = Duration::from_mins(1);
+
+/// Everything that publishing needs.
+pub struct Publication {
+    /// Reads objects.
+    pub cluster: Cluster,
+    /// What the engine and the writer share.
+    pub sessions: Arc<Sessions>,
+    /// Credentials.
+    pub secrets: Arc<ClusterSecrets>,
+    /// Connectors.
+    pub connectors: Arc<Connectors>,
+    /// Which instances are ours.
+    pub ownership: Arc<dyn Ownership>,
+    /// To the engine.
+    pub commands: mpsc::Sender<Command>,
+}
+
+/// What the engine was last told of an instance.
+#[derive(Clone, Debug, Default)]
+pub enum Published {
+    /// Nothing, or that it is gone.
+    #[default]
+    Nothing,
+    /// To run it.
+    Running(Arc<PollPlan>, BTreeMap<String, String>),
+    /// That it cannot be run.
+    Refused(Option<i64>, Problem),
+}
+
+/// What came of publishing.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What the engine knows now.
+    pub published: Published,
+    /// The object is gone, for good or for us.
+    pub gone: bool,
+    /// `spec.connector`.
+    pub connector: Option<String>,
+    /// Secrets that the plan refers to.
+    pub secrets: Vec<String>,
+    /// Try again after this.
+    pub retry: Option<Duration>,
+}
+
+impl Publication {
+    /// Reads an instance and tells the engine what follows. `forced`: what it refers to changed, so the engine must begin anew
+    /// even with the same plan.
+    pub async fn publish(&self, key: &Key, published: Published, forced: bool) -> Outcome {
+        let mut outcome = Outcome { published, ..Outcome::default() };
+        if let Some(session) = self.sessions.get(key).filter(|session| session.is_running())
+            && (session.is_lost() || !matches!(outcome.published, Published::Running(..)))
+        {
+            // What it accepted is stored, or refused, before the state is read.
+            self.take_away(key, &mut outcome).await;
+            self.sessions.released(&session).await;
+        }
+        let object = match self.cluster.get(Kind::ConnectorInstance, &key.0, &key.1).await {
+            Ok(object) => object,
+            Err(CallError::NotFound) => return self.give_up(key, outcome).await,
+            Err(error) => {
+                tracing::warn!(namespace = key.0, instance = key.1, "cannot be read: {error}");
+                outcome.retry = Some(RETRY);
+                return outcome;
+            }
+        };
+        let metadata = &object["metadata"];
+        let uid = metadata["uid"].as_str().unwrap_or_default();
+        if metadata["deletionTimestamp"].is_string() || !self.ownership.owns(uid) {
+            return self.give_up(key, outcome).await;
+        }
+        if let Some(other) = self.sessions.get(key).filter(|session| session.uid != uid) {
+            self.take_away(key, &mut outcome).await;
+            self.sessions.released(&other).await;
+            self.sessions.end(&other);
+        }
+        let session = self.sessions.begin(key, uid);
+        let generation = metadata["generation"].as_i64();
+        match self.prepare(key, &object, &mut outcome).await {
+            Ok(plan) => self.run(&session, plan, &object, forced, outcome).await,
+            Err(problem) => self.refuse(key, generation, problem, outcome).await,
+        }
+    }
+
+    /// The plan, once the credentials that it refers to are held.
+    async fn prepare(&self, key: &Key, object: &Value, outcome: &mut Outcome) -> Result<PollPlan, Problem> {
+        let spec = ConnectorInstanceSpec::deserialize(&object["spec"]).map_err(|error| {
+            tracing::warn!(namespace = key.0, instance = key.1, "spec is not understood: {error}");
+            Problem::human(
+                Reason::InvalidSpec,
+                "spec is not understood by this version of the operator; correct it, or run the version whose CRD is installed",
+            )
+        })?;
+        outcome.connector.clone_from(&spec.connector);
+        let mut instance = ConnectorInstance::new(&key.1, spec);
+        instance.metadata.namespace = Some(key.0.clone());
+        instance.metadata.generation = object["metadata"]["generation"].as_i64();
+        let plan = self.connectors.plan(&instance)?;
+        if plan.resources.len() > MAX_RESOURCES {
+            return Err(Problem::human(
+                Reason::InvalidSpec,
+                format!(
+                    "the connector has more than {MAX_RESOURCES} resources; name those that are to be polled in spec.resources, at most {MAX_RESOURCES}"
+                ),
+            ));
+        }
+        outcome.secrets = secrets(&plan);
+        for name in &outcome.secrets {
+            let held = self.secrets.hold(&(key.0.clone(), name.clone())).await;
+            held.map_err(|error| {
+                outcome.retry = Some(if error == CallError::Forbidden { RETRY_SLOWLY } else { RETRY });
+                unreadable(name, &error)
+            })?;
+        }
+        Ok(plan)
+    }
+
+    async fn run(&self, session: &Session, plan: PollPlan, object: &Value, forced: bool, mut outcome: Outcome) -> Outcome {
+        let key = &session.key;
+        let annotations = object["metadata"]["annotations"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        let annotations = watch::acted_on(Some(&annotations.collect()));
+        if session.is_running() {
+            if !forced
+                && let Published::Running(old, asked) = &outcome.published
+                && **old == plan
+                && *asked == annotations
+            {
+                return outcome;
+            }
+        } else if let Err(error) = self.open(session, object, annotations.get(RESET).map(String::as_str)).await {
+            let problem = match error {
+                OutsideError::Problem(problem) => problem,
+                OutsideError::Call(error) => writer::problem(&error),
+            };
+            let human = problem.reaction == crate::api::conditions::Reaction::Human;
+            outcome.retry = Some(if human { RETRY_SLOWLY } else { RETRY });
+            return self.refuse(key, plan.generation, problem, outcome).await;
+        }
+        let plan = Arc::new(plan);
+        outcome.published = Published::Running(Arc::clone(&plan), annotations.clone());
+        self.tell(Command::Put { plan, annotations }).await;
+        outcome
+    }
+
+    /// Reads the state and hands it over.
+    async fn open(&self, session: &Session, object: &Value, reset: Option<&str>) -> Result<(), OutsideError> {
+        let status = &object["status"];
+        let found = stored::read(&session.uid, status).map_err(OutsideError::Problem)?;
+        let mut state = found.state;
+        let reset = reset.filter(|reset| state.handled.get(RESET).is_none_or(|handled| handled != reset)).map(str::to_owned);
+        let outside = Outside::load(&self.cluster, session.owner(), &found.places, reset.as_deref(), &mut state).await?;
+        session.open(state, stored::mark(status), outside).await;
+        Ok(())
+    }
+
+    async fn refuse(&self, key: &Key, generation: Option<i64>, problem: Problem, mut outcome: Outcome) -> Outcome {
+        if let Published::Refused(old, told) = &outcome.published
+            && *old == generation
+            && *told == problem
+        {
+            return outcome;
+        }
+        tracing::warn!(namespace = key.0, instance = key.1, reason = %problem.reason, "{}", problem.message);
+        let (namespace, name) = key.clone();
+        self.tell(Command::Refuse { namespace, name, generation, problem: problem.clone() }).await;
+        outcome.published = Published::Refused(generation, problem);
+        outcome
+    }
+
+    /// The instance is deleted, or somebody else's.
+    async fn give_up(&self, key: &Key, mut outcome: Outcome) -> Outcome {
+        self.take_away(key, &mut outcome).await;
+        if let Some(session) = self.sessions.get(key) {
+            self.sessions.end(&session);
+        }
+        outcome.gone = true;
+        outcome
+    }
+
+    async fn take_away(&self, key: &Key, outcome: &mut Outcome) {
+        if !matches!(outcome.published, Published::Nothing)
+            || self.sessions.get(key).is_some_and(|session| session.is_running())
+        {
+            let (namespace, name) = key.clone();
+            self.tell(Command::Remove { namespace, name }).await;
+        }
+        outcome.published = Published::Nothing;
+    }
+
+    async fn tell(&self, command: Command) {
+        // The engine ends before this only when the process does.
+        let _ = self.commands.send(command).await;
+    }
+}
+
+/// The Secrets that a plan refers to, each once.
+fn secrets(plan: &PollPlan) -> Vec<String> {
+    let mut names: Vec<_> = plan
+        .resources
+        .iter()
+        .filter_map(|resource| match &*resource.auth {
+            AuthPlan::None => None,
+            AuthPlan::ApiKeyHeader { secret, .. } | AuthPlan::ApiKeyQuery { secret, .. } | AuthPlan::Bearer { secret } => {
+                Some(secret.name.clone())
+            }
+            AuthPlan::Basic { secret } => Some(secret.clone()),
+        })
+        .chain(plan.callback.signature.iter().map(|signature| signature.name.clone()))
+        .chain(plan.callback.headers_secret.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn unreadable(name: &str, error: &CallError) -> Problem {
+    match error {
+        CallError::Forbidden | CallError::Refused(_) => Problem::human(
+            Reason::SecretUnreadable,
+            format!("the operator may not read Secret {name}; allow it get on secrets in this namespace"),
+        ),
+        CallError::NotFound | CallError::Conflict | CallError::Unavailable(_) => Problem::transient(
+            Reason::SecretUnreadable,
+            format!("the API server does not show Secret {name} at the moment; it is tried again"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{CallbackPlan, SecretKey, sample};
+
+    #[test]
+    fn each_referenced_secret_is_named_once() {
+        let key = |name: &str| SecretKey { name: name.to_owned(), key: "k".to_owned() };
+        let mut plan = sample::instance(sample::resource());
+        assert_eq!(secrets(&plan), Vec::<String>::new());
+        let mut resource = sample::resource();
+        resource.auth = Arc::new(AuthPlan::Bearer { secret: key("b") });
+        plan.resources = vec![Arc::new(resource.clone()), Arc::new(resource)];
+        plan.callback = Arc::new(CallbackPlan {
+            signature: Some(key("a")),
+            headers_secret: Some("b".to_owned()),
+            ..(*plan.callback).clone()
+        });
+        assert_eq!(secrets(&plan), ["a", "b"]);
+    }
+}

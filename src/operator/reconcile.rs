@@ -1,0 +1,303 @@
+//! Turns what the watches saw into work on single objects: one at a time for each, a bounded number at once.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch as channel};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::cluster::{CallError, Kind};
+use super::publish::{Outcome, Publication, Published};
+use super::session::Key;
+use super::watch::{Seen, Sight};
+
+/// Objects that are read at once.
+const MAX_WORK: usize = 64;
+/// What could not be read is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What a reconciler is told, beside what the watches see.
+#[derive(Debug)]
+pub enum Notice {
+    /// Somebody else wrote the state of an instance.
+    Lost(Key),
+    /// Instances came to us, or went away.
+    OwnershipChanged,
+}
+
+/// Keeps the engine in step with the cluster.
+pub struct Reconciler {
+    publication: Arc<Publication>,
+    instances: HashMap<Key, Entry>,
+    /// Which instances refer to a Secret.
+    users: HashMap<Key, HashSet<Key>>,
+    queue: VecDeque<Task>,
+    work: JoinSet<Done>,
+    retries: BinaryHeap<Reverse<(Instant, Task)>>,
+    /// Connectors of the first list that are not read yet, once that list is known.
+    unread_connectors: Option<HashSet<Key>>,
+    listed: BTreeMap<&'static str, bool>,
+    ready: channel::Sender<bool>,
+    told_missing: bool,
+}
+
+#[derive(Default)]
+struct Entry {
+    fingerprint: Option<u64>,
+    published: Published,
+    connector: Option<String>,
+    secrets: Vec<String>,
+    busy: bool,
+    dirty: bool,
+    forced: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Task {
+    Instance(Key),
+    Connector(Key),
+    Secret(Key),
+}
+
+enum Done {
+    Instance(Key, Box<Outcome>),
+    Connector(Key, Result<(), CallError>),
+    Secret(Key, Result<bool, CallError>),
+}
+
+impl Reconciler {
+    /// `ready` becomes true once everything was listed.
+    pub fn new(publication: Publication, ready: channel::Sender<bool>) -> Self {
+        Self {
+            publication: Arc::new(publication),
+            instances: HashMap::new(),
+            users: HashMap::new(),
+            queue: VecDeque::new(),
+            work: JoinSet::new(),
+            retries: BinaryHeap::new(),
+            unread_connectors: None,
+            listed: BTreeMap::new(),
+            ready,
+            told_missing: false,
+        }
+    }
+
+    /// Runs until both channels are closed.
+    pub async fn run(mut self, mut sights: mpsc::Receiver<(Kind, Sight)>, mut notices: mpsc::UnboundedReceiver<Notice>) {
+        loop {
+            self.start();
+            let retry = self.retries.peek().map(|Reverse((at, _))| *at);
+            tokio::select! {
+                sight = sights.recv() => match sight {
+                    Some((kind, sight)) => self.see(kind, sight),
+                    None => return,
+                },
+                Some(notice) = notices.recv() => self.heed(notice),
+                Some(done) = self.work.join_next(), if !self.work.is_empty() => match done {
+                    Ok(done) => self.take_in(done),
+                    Err(error) => tracing::error!("reading an object ended unexpectedly: {error}; please report this"),
+                },
+                () = tokio::time::sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
+                    if let Some(Reverse((_, task))) = self.retries.pop() {
+                        self.demand(task, false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, kind: Kind, sight: Sight) {
+        match (kind, sight) {
+            (Kind::ConnectorInstance, Sight::Seen(seen)) => {
+                let entry = self.instances.entry(seen.key.clone()).or_default();
+                if entry.fingerprint.replace(seen.fingerprint) != Some(seen.fingerprint) {
+                    self.demand(Task::Instance(seen.key), false);
+                }
+            }
+            (Kind::ConnectorInstance, Sight::Gone(key)) => {
+                if let Some(entry) = self.instances.get_mut(&key) {
+                    entry.fingerprint = None;
+                    self.demand(Task::Instance(key), false);
+                }
+            }
+            (Kind::ConnectorInstance, Sight::Listed(all)) => {
+                let gone: Vec<_> = self.instances.keys().filter(|key| !all.contains(*key)).cloned().collect();
+                self.demand_all(gone, Task::Instance, false);
+                self.note_listed("instances");
+            }
+            (Kind::Connector, Sight::Seen(Seen { key, .. }) | Sight::Gone(key)) => self.demand(Task::Connector(key), false),
+            (Kind::Connector, Sight::Listed(all)) => {
+                let gone: Vec<_> =
+                    self.publication.connectors.declared().into_iter().filter(|key| !all.contains(key)).collect();
+                self.demand_all(gone, Task::Connector, false);
+                let read: HashSet<_> = self.publication.connectors.declared().into_iter().collect();
+                self.unread_connectors.get_or_insert_with(|| all.difference(&read).cloned().collect());
+                self.note_listed("connectors");
+            }
+            (Kind::Secret, Sight::Seen(seen)) => {
+                if self.publication.secrets.is_stale(&seen.key, Some(&seen.version)) {
+                    self.demand(Task::Secret(seen.key), false);
+                }
+            }
+            (Kind::Secret, Sight::Gone(key)) => {
+                if self.publication.secrets.is_stale(&key, None) {
+                    self.demand(Task::Secret(key), false);
+                }
+            }
+            (Kind::Secret, Sight::Listed(all)) => {
+                let gone: Vec<_> = self.publication.secrets.existing().into_iter().filter(|key| !all.contains(key)).collect();
+                self.demand_all(gone, Task::Secret, false);
+                self.note_listed("secrets");
+            }
+            (_, Sight::Failing(unknown)) => self.note_failing(kind, unknown),
+            (Kind::ConfigMap, _) => {}
+        }
+    }
+
+    fn note_listed(&mut self, what: &'static str) {
+        self.listed.insert(what, true);
+        if self.listed.len() == 3 && !*self.ready.borrow() {
+            self.ready.send_replace(true);
+            tracing::info!(instances = self.instances.len(), "everything is listed: ready");
+        }
+    }
+
+    fn note_failing(&mut self, kind: Kind, unknown: bool) {
+        if unknown && !self.told_missing {
+            self.told_missing = true;
+            tracing::error!(
+                "the API server does not know {}: the CRDs are not installed; apply the folder crds, or what `pollinator crds` prints; waiting for them",
+                kind.names().1
+            );
+        } else if !unknown {
+            tracing::warn!(kind = kind.names().1, "cannot be watched at the moment, or the operator may not; trying again");
+        }
+    }
+
+    fn heed(&mut self, notice: Notice) {
+        match notice {
+            Notice::Lost(key) => self.demand(Task::Instance(key), false),
+            Notice::OwnershipChanged => {
+                let all: Vec<_> = self.instances.keys().cloned().collect();
+                self.demand_all(all, Task::Instance, false);
+            }
+        }
+    }
+
+    fn demand_all(&mut self, keys: impl IntoIterator<Item = Key>, task: fn(Key) -> Task, forced: bool) {
+        for key in keys {
+            self.demand(task(key), forced);
+        }
+    }
+
+    fn demand(&mut self, task: Task, forced: bool) {
+        if let Task::Instance(key) = &task {
+            let entry = self.instances.entry(key.clone()).or_default();
+            entry.forced |= forced;
+            if std::mem::replace(&mut entry.dirty, true) || entry.busy {
+                return;
+            }
+        } else if self.queue.contains(&task) {
+            return;
+        }
+        // Instances wait for connectors, and for new values of the Secrets that they refer to.
+        match task {
+            Task::Instance(_) => self.queue.push_back(task),
+            Task::Connector(_) | Task::Secret(_) => self.queue.push_front(task),
+        }
+    }
+
+    fn start(&mut self) {
+        let connectors_known = self.unread_connectors.as_ref().is_some_and(HashSet::is_empty);
+        while self.work.len() < MAX_WORK {
+            if !connectors_known && matches!(self.queue.front(), Some(Task::Instance(_)) | None) {
+                return;
+            }
+            let Some(task) = self.queue.pop_front() else { return };
+            let publication = Arc::clone(&self.publication);
+            match task {
+                Task::Instance(key) => {
+                    let Some(entry) = self.instances.get_mut(&key) else { continue };
+                    (entry.busy, entry.dirty) = (true, false);
+                    let (published, forced) = (std::mem::take(&mut entry.published), std::mem::take(&mut entry.forced));
+                    self.work.spawn(async move {
+                        let outcome = publication.publish(&key, published, forced).await;
+                        Done::Instance(key, Box::new(outcome))
+                    });
+                }
+                Task::Connector(key) => drop(self.work.spawn(async move {
+                    let read = publication.connectors.read(&key).await;
+                    Done::Connector(key, read)
+                })),
+                Task::Secret(key) => drop(self.work.spawn(async move {
+                    let read = publication.secrets.read(&key).await;
+                    Done::Secret(key, read)
+                })),
+            }
+        }
+    }
+
+    fn take_in(&mut self, done: Done) {
+        match done {
+            Done::Instance(key, outcome) => self.take_in_instance(key, *outcome),
+            Done::Connector(key, read) => {
+                if let Err(error) = read {
+                    tracing::warn!(namespace = key.0, connector = key.1, "cannot be read: {error}");
+                    self.retries.push(Reverse((Instant::now() + RETRY, Task::Connector(key))));
+                    return;
+                }
+                if let Some(unread) = &mut self.unread_connectors {
+                    unread.remove(&key);
+                }
+                let named = |(instance, entry): (&Key, &Entry)| {
+                    (instance.0 == key.0 && entry.connector.as_ref() == Some(&key.1)).then(|| instance.clone())
+                };
+                let users: Vec<_> = self.instances.iter().filter_map(named).collect();
+                self.demand_all(users, Task::Instance, false);
+            }
+            Done::Secret(key, Ok(changed)) => {
+                let users = self.users.get(&key).filter(|_| changed).cloned().unwrap_or_default();
+                self.demand_all(users, Task::Instance, true);
+            }
+            Done::Secret(key, Err(error)) => {
+                tracing::warn!(namespace = key.0, secret = key.1, "cannot be read: {error}");
+                self.retries.push(Reverse((Instant::now() + RETRY, Task::Secret(key))));
+            }
+        }
+    }
+
+    fn take_in_instance(&mut self, key: Key, outcome: Outcome) {
+        let Some(entry) = self.instances.get_mut(&key) else { return };
+        entry.busy = false;
+        entry.published = outcome.published;
+        entry.connector = outcome.connector;
+        let old = std::mem::replace(&mut entry.secrets, outcome.secrets);
+        let (again, unseen) = (std::mem::take(&mut entry.dirty), entry.fingerprint.is_none());
+        let secret = |name: &String| (key.0.clone(), name.clone());
+        for name in &entry.secrets {
+            self.users.entry(secret(name)).or_default().insert(key.clone());
+        }
+        // One that was let go of while this instance was being read.
+        let missed = entry.secrets.iter().any(|name| !self.publication.secrets.is_held(&secret(name)));
+        for name in old.iter().filter(|name| !entry.secrets.contains(name)) {
+            let secret = secret(name);
+            if let Some(users) = self.users.get_mut(&secret) {
+                users.remove(&key);
+                if users.is_empty() {
+                    self.users.remove(&secret);
+                    self.publication.secrets.let_go(&secret);
+                }
+            }
+        }
+        if again || missed && outcome.retry.is_none() {
+            self.demand(Task::Instance(key), missed);
+        } else if let Some(after) = outcome.retry {
+            self.retries.push(Reverse((Instant::now() + after, Task::Instance(key))));
+        } else if outcome.gone && unseen {
+            self.instances.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The Secrets that instances refer to, and no others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value;
+
+use super::cluster::{CallError, Cluster, Kind};
+use super::session::Key;
+use crate::auth::{Secret, Secrets};
+
+/// Referenced Secrets in memory.
+pub struct ClusterSecrets {
+    cluster: Cluster,
+    held: RwLock<HashMap<Key, Held>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    /// Its `resourceVersion`; `None` when it does not exist.
+    version: Option<String>,
+    secret: Option<Arc<Secret>>,
+}
+
+impl ClusterSecrets {
+    /// Holds none yet.
+    pub fn new(cluster: Cluster) -> Self {
+        Self { cluster, held: RwLock::default() }
+    }
+
+    /// Is it held, be it as one that does not exist?
+    pub fn is_held(&self, key: &Key) -> bool {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
+    /// Is it held in another version than this?
+    pub fn is_stale(&self, key: &Key, version: Option<&str>) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(key).is_some_and(|held| held.version.as_deref() != version)
+    }
+
+    /// All that are held and exist.
+    pub fn existing(&self) -> Vec<Key> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.iter().filter(|(_, held)| held.version.is_some()).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Reads a Secret unless it is held.
+    ///
+    /// # Errors
+    /// [`CallError`], never `NotFound`: that it does not exist is held, too.
+    pub async fn hold(&self, key: &Key) -> Result<(), CallError> {
+        if self.is_held(key) { Ok(()) } else { self.read(key).await.map(drop) }
+    }
+
+    /// Reads a Secret anew. Answers whether its values changed.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub async fn read(&self, key: &Key) -> Result<bool, CallError> {
+        let fresh = match self.cluster.get(Kind::Secret, &key.0, &key.1).await {
+            Ok(object) => Held {
+                version: object["metadata"]["resourceVersion"].as_str().map(str::to_owned),
+                secret: Some(Arc::new(values(&object))),
+            },
+            Err(CallError::NotFound) => Held { version: None, secret: None },
+            Err(error) => return Err(error),
+        };
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let old = held.insert(key.clone(), fresh.clone());
+        Ok(old.is_none_or(|old| old.secret != fresh.secret))
+    }
+
+    /// Lets go of a Secret that nobody refers to any more.
+    pub fn let_go(&self, key: &Key) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+impl Secrets for ClusterSecrets {
+    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(&(namespace.to_owned(), name.to_owned()))?.secret.clone()
+    }
+}
+
+fn values(object: &Value) -> Secret {
+    let data = object["data"].as_object().into_iter().flatten();
+    data.filter_map(|(key, value)| Some((key.clone(), BASE64.decode(value.as_str()?).ok()?))).collect()
+}

@@ -1,0 +1,256 @@
+//! What the operator holds of one instance that it is responsible for: between the engine, which changes the state, and the
+//! writer, which stores it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::outside::{Outside, Owner};
+use super::pace::Pace;
+use crate::poll::status::InstanceStatus;
+use crate::state::InstanceState;
+
+/// Writes without an answer that are remembered.
+const MAX_MARKS: usize = 16;
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// One instance, from its first sight to its end here.
+#[derive(Debug)]
+pub struct Session {
+    /// Namespace and name.
+    pub key: Key,
+    /// Uid: another one under the same name is another instance.
+    pub uid: String,
+    /// What is known of the stored form; held while it is being written.
+    pub(super) record: tokio::sync::Mutex<Record>,
+    /// A writer task is on its way with the pending status.
+    pub(super) flushing: AtomicBool,
+    /// Read for the engine, which takes it when it starts the instance.
+    state: Mutex<Option<Box<InstanceState>>>,
+    pending: Mutex<Option<Box<InstanceStatus>>>,
+    /// The engine runs it.
+    running: AtomicBool,
+    /// Somebody else wrote its state: nothing more may be stored.
+    lost: AtomicBool,
+    /// The operator is done with it.
+    ended: AtomicBool,
+}
+
+/// The stored form of an instance as it was last read or written.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// `None` while only conditions are written.
+    pub(super) stored: Option<Box<Stored>>,
+    /// Keeps the writes of one instance apart.
+    pub(super) pace: Pace,
+    /// The first polls after the start have ended.
+    pub(super) confirmed: bool,
+}
+
+/// The state in the API server.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Marks of what may be there: of what was last read or written, and of writes without an answer.
+    pub(super) marks: Vec<u64>,
+    /// What stands outside of the status.
+    pub(super) outside: Outside,
+}
+
+impl Stored {
+    /// A write whose answer may get lost is about to be sent.
+    pub(super) fn note_attempt(&mut self, mark: u64) {
+        if !self.marks.contains(&mark) {
+            // The first is what was read; of many attempts without an answer, the last ones count.
+            if self.marks.len() >= MAX_MARKS {
+                self.marks.remove(1);
+            }
+            self.marks.push(mark);
+        }
+    }
+}
+
+impl Session {
+    fn new(key: Key, uid: String) -> Self {
+        Self {
+            key,
+            uid,
+            record: tokio::sync::Mutex::default(),
+            flushing: AtomicBool::new(false),
+            state: Mutex::new(None),
+            pending: Mutex::new(None),
+            running: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whose state it is.
+    pub(super) fn owner(&self) -> Owner<'_> {
+        Owner { namespace: &self.key.0, name: &self.key.1, uid: &self.uid }
+    }
+
+    /// Hands over the state that was read; from now on the engine runs the instance.
+    pub(super) async fn open(&self, state: InstanceState, mark: u64, outside: Outside) {
+        let mut record = self.record.lock().await;
+        record.stored = Some(Box::new(Stored { marks: vec![mark], outside }));
+        record.confirmed = false;
+        *lock(&self.state) = Some(Box::new(state));
+        self.lost.store(false, Ordering::Release);
+        self.running.store(true, Ordering::Release);
+    }
+
+    /// The engine has the instance, or is about to take it.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Somebody else wrote its state.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    pub(super) fn lose(&self) -> bool {
+        !self.lost.swap(true, Ordering::AcqRel)
+    }
+
+    /// Nothing is written any more.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(super) fn put_pending(&self, status: Box<InstanceStatus>) {
+        *lock(&self.pending) = Some(status);
+    }
+
+    /// Puts a status back that could not be written, unless a newer one waits.
+    pub(super) fn return_pending(&self, status: Option<Box<InstanceStatus>>) {
+        let mut pending = lock(&self.pending);
+        if pending.is_none() {
+            *pending = status;
+        }
+    }
+
+    pub(super) fn take_pending(&self) -> Option<Box<InstanceStatus>> {
+        lock(&self.pending).take()
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        lock(&self.pending).is_some()
+    }
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    by_key: Mutex<HashMap<Key, Arc<Session>>>,
+    released: Notify,
+}
+
+impl Sessions {
+    /// The session of an instance.
+    pub fn get(&self, key: &Key) -> Option<Arc<Session>> {
+        lock(&self.by_key).get(key).cloned()
+    }
+
+    /// The session of an instance; a new one if there is none of this uid.
+    pub fn begin(&self, key: &Key, uid: &str) -> Arc<Session> {
+        let mut sessions = lock(&self.by_key);
+        match sessions.get(key) {
+            Some(session) if session.uid == uid && !session.is_ended() => Arc::clone(session),
+            _ => {
+                let session = Arc::new(Session::new(key.clone(), uid.to_owned()));
+                sessions.insert(key.clone(), Arc::clone(&session));
+                session
+            }
+        }
+    }
+
+    /// Ends the session as soon as the engine has let go of it.
+    pub fn end(&self, session: &Session) {
+        session.ended.store(true, Ordering::Release);
+        self.forget(session);
+    }
+
+    /// The state that was read for the engine.
+    pub(super) fn take_state(&self, key: &Key) -> Option<Box<InstanceState>> {
+        self.get(key).and_then(|session| lock(&session.state).take())
+    }
+
+    /// The engine has let go of an instance.
+    pub(super) fn release(&self, key: &Key) {
+        if let Some(session) = self.get(key) {
+            session.running.store(false, Ordering::Release);
+            *lock(&session.state) = None;
+            self.forget(&session);
+        }
+        self.released.notify_waiters();
+    }
+
+    /// Waits until the engine has let go of an instance: then all that it accepted was stored, or was refused.
+    pub async fn released(&self, session: &Session) {
+        loop {
+            let released = self.released.notified();
+            tokio::pin!(released);
+            released.as_mut().enable();
+            if !session.is_running() {
+                return;
+            }
+            released.await;
+        }
+    }
+
+    fn forget(&self, session: &Session) {
+        if session.is_ended() && !session.is_running() {
+            let mut sessions = lock(&self.by_key);
+            if sessions.get(&session.key).is_some_and(|own| std::ptr::eq(Arc::as_ptr(own), session)) {
+                sessions.remove(&session.key);
+            }
+        }
+    }
+}
+
+/// What a panicking task left is whole: each lock guards one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        ("crm".to_owned(), "keap".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_once_the_engine_has_let_go() {
+        let sessions = Arc::new(Sessions::default());
+        let session = sessions.begin(&key(), "u1");
+        session.open(InstanceState::new("u1".into()), 0, Outside::default()).await;
+        assert!(sessions.take_state(&key()).is_some() && sessions.take_state(&key()).is_none());
+        sessions.end(&session);
+        assert!(session.is_running() && sessions.get(&key()).is_some());
+        let waiting = tokio::spawn({
+            let (sessions, session) = (Arc::clone(&sessions), Arc::clone(&session));
+            async move { sessions.released(&session).await }
+        });
+        sessions.release(&key());
+        waiting.await.unwrap();
+        assert!(sessions.get(&key()).is_none());
+    }
+
+    #[test]
+    fn another_uid_is_another_session() {
+        let sessions = Sessions::default();
+        let first = sessions.begin(&key(), "u1");
+        assert!(Arc::ptr_eq(&first, &sessions.begin(&key(), "u1")));
+        let second = sessions.begin(&key(), "u2");
+        assert!(!Arc::ptr_eq(&first, &second));
+        sessions.end(&first);
+        assert!(sessions.get(&key()).is_some(), "the end of the first is not that of the second");
+    }
+}

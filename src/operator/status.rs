@@ -1,0 +1,274 @@
+//! A status report as it stands in the status: conditions with their times, and what goes with them. Pure.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::stored::{set, time};
+use crate::api::conditions::Reason;
+use crate::poll::status::{Condition, InstanceStatus};
+
+/// Most bytes of a status: what a server and every watcher takes without strain.
+pub const MAX_STATUS: usize = 64 * 1024;
+/// Most characters of one message.
+const MAX_MESSAGE: usize = 4096;
+/// The condition types that are ours; all others belong to somebody else and stay.
+const OWN: [&str; 8] = [
+    "Ready",
+    "ProviderReachable",
+    "Authenticated",
+    "CallbackReachable",
+    "EventsWaiting",
+    "Reconciling",
+    "Stalled",
+    CRD_OUTDATED,
+];
+/// Present while the installed CRD lacks fields.
+pub const CRD_OUTDATED: &str = "CrdOutdated";
+/// These sum up; they change together.
+const SUMMARY: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
+
+/// Lays a report over a status. Until the first polls after a start have ended, little is known, and what was known before
+/// stays; `confirmed` says that they have.
+pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: bool, now: DateTime<Utc>) {
+    let ready = find(status.get("conditions"), "Ready");
+    let same_generation = ready.is_some_and(|ready| ready["observedGeneration"].as_i64() == report.generation);
+    let starting = Reason::Starting.to_string();
+    if same_generation && report.reason == starting && ready.is_some_and(|ready| ready["reason"] != starting.as_str()) {
+        return;
+    }
+    let failing = report.resources.iter().flat_map(|own| &own.conditions).any(|c| c.kind == "Polled" && c.status == "False");
+    // One failed poll after a restart does not tell that what was wrong is mended.
+    let keep_summary = !confirmed
+        && same_generation
+        && failing
+        && report.ready == "True"
+        && report.reason == Reason::Polling.to_string()
+        && ready.is_some_and(|ready| ready["status"] == "False");
+    let fresh: Vec<_> =
+        report.conditions.iter().filter(|condition| !(keep_summary && SUMMARY.contains(&condition.kind))).collect();
+    let kept = |kind: &str| !OWN.contains(&kind) || kind == CRD_OUTDATED || (keep_summary && SUMMARY.contains(&kind));
+    let conditions = merge(status.get("conditions"), &fresh, kept, report.generation, now);
+    status.insert("conditions".to_owned(), conditions);
+    set(status, "observedGeneration", report.generation.map(|generation| json!(generation)));
+    let mut resources = match status.remove("resources") {
+        Some(Value::Array(resources)) => resources,
+        _ => Vec::new(),
+    };
+    for own in &report.resources {
+        let index = resources.iter().position(|entry| entry["name"] == own.name.as_str()).unwrap_or_else(|| {
+            resources.push(json!({"name": own.name}));
+            resources.len() - 1
+        });
+        let Value::Object(entry) = &mut resources[index] else { continue };
+        let fresh: Vec<_> = own.conditions.iter().collect();
+        let conditions = merge(entry.get("conditions"), &fresh, |_| false, report.generation, now);
+        set(entry, "conditions", Some(conditions).filter(|list| list.as_array().is_some_and(|list| !list.is_empty())));
+        if own.pagination.is_some() {
+            set(entry, "pagination", own.pagination.as_ref().map(|text| json!(text)));
+        }
+    }
+    set(status, "resources", Some(Value::Array(resources)).filter(|list| list.as_array().is_some_and(|list| !list.is_empty())));
+}
+
+/// Sets or removes the condition that says that the installed CRD lacks fields.
+pub fn lay_outdated(status: &mut Map<String, Value>, message: Option<&str>, now: DateTime<Utc>) {
+    let conditions = status.get("conditions");
+    if message.is_none() && find(conditions, CRD_OUTDATED).is_none() {
+        return;
+    }
+    let told = message.map(|message| Condition {
+        kind: CRD_OUTDATED,
+        status: "True",
+        reason: Reason::CrdOutdated.to_string(),
+        message: message.to_owned(),
+    });
+    let fresh: Vec<_> = told.iter().collect();
+    let conditions = merge(conditions, &fresh, |kind| kind != CRD_OUTDATED, None, now);
+    status.insert("conditions".to_owned(), conditions);
+}
+
+/// Leaves out what is least missed until the status is small enough: conditions of resources that hold, then all of resources.
+pub fn fit(status: &mut Map<String, Value>) {
+    for only_true in [true, false] {
+        if json_size(status) <= MAX_STATUS {
+            return;
+        }
+        for entry in status.get_mut("resources").and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(conditions) = entry["conditions"].as_array_mut() else { continue };
+            conditions.retain(|condition| only_true && condition["status"] != "True");
+            if conditions.is_empty()
+                && let Value::Object(entry) = entry
+            {
+                entry.remove("conditions");
+            }
+        }
+    }
+}
+
+fn json_size(status: &Map<String, Value>) -> usize {
+    serde_json::to_string(status).map_or(usize::MAX, |text| text.len())
+}
+
+/// The condition of that type in a list.
+pub fn find<'a>(conditions: Option<&'a Value>, kind: &str) -> Option<&'a Value> {
+    conditions?.as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+/// `fresh` conditions, then the old ones that are `kept`. The time of the last transition changes with the status alone.
+fn merge(
+    old: Option<&Value>,
+    fresh: &[&Condition],
+    kept: impl Fn(&str) -> bool,
+    generation: Option<i64>,
+    now: DateTime<Utc>,
+) -> Value {
+    let mut merged = Vec::new();
+    for condition in fresh {
+        let before = find(old, condition.kind).filter(|before| before["status"] == condition.status);
+        let since =
+            before.map(|before| before["lastTransitionTime"].clone()).filter(Value::is_string).or_else(|| time(Some(now)));
+        let mut message = condition.message.clone();
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.truncate(end);
+        }
+        let mut value = json!({
+            "type": condition.kind, "status": condition.status, "reason": condition.reason, "message": message,
+            "lastTransitionTime": since,
+        });
+        if let Some(generation) = generation {
+            value["observedGeneration"] = json!(generation);
+        }
+        merged.push(value);
+    }
+    let others = old.and_then(Value::as_array).into_iter().flatten();
+    merged.extend(others.filter(|condition| condition["type"].as_str().is_some_and(&kept)).cloned());
+    Value::Array(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::poll::status::ResourceStatus;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn condition(kind: &'static str, status: &'static str, reason: &str) -> Condition {
+        Condition { kind, status, reason: reason.to_owned(), message: format!("{reason} it is") }
+    }
+
+    fn report(ready: &'static str, reason: &str, polled: &'static str) -> InstanceStatus {
+        let mut conditions = vec![condition("Ready", ready, reason)];
+        if ready == "False" {
+            conditions.push(condition("Stalled", "True", reason));
+        }
+        InstanceStatus {
+            namespace: "crm".into(),
+            name: "keap".into(),
+            generation: Some(2),
+            ready,
+            reason: reason.to_owned(),
+            message: format!("{reason} it is"),
+            delivered: 0,
+            parked: 0,
+            set_aside: 0,
+            last_change_time: None,
+            conditions,
+            resources: vec![ResourceStatus {
+                name: "contacts".into(),
+                cursor: None,
+                delivered: 0,
+                pagination: Some("linkHeader".into()),
+                reset_reason: None,
+                conditions: vec![condition("Polled", polled, reason)],
+            }],
+        }
+    }
+
+    fn laid(over: &Value, report: &InstanceStatus, confirmed: bool, now: i64) -> Value {
+        let Value::Object(mut status) = over.clone() else { panic!() };
+        lay(&mut status, report, confirmed, at(now));
+        Value::Object(status)
+    }
+
+    fn types(status: &Value) -> Vec<&str> {
+        status["conditions"].as_array().unwrap().iter().map(|c| c["type"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn times_change_on_transitions_alone() {
+        let first = laid(&json!({}), &report("True", "Polling", "True"), true, 0);
+        assert_eq!(first["observedGeneration"], 2);
+        assert_eq!(first["resources"][0]["pagination"], "linkHeader");
+        assert_eq!(laid(&first, &report("True", "Polling", "True"), true, 60), first, "nothing to write");
+        let other = laid(&first, &report("True", "Suspended", "True"), true, 60);
+        assert_eq!(other["conditions"][0]["reason"], "Suspended");
+        assert_eq!(other["conditions"][0]["lastTransitionTime"], first["conditions"][0]["lastTransitionTime"]);
+        let failed = laid(&other, &report("False", "Unauthorized", "False"), true, 90);
+        assert_eq!(failed["conditions"][0]["lastTransitionTime"], "2027-01-15T08:01:30Z");
+        assert_eq!(types(&failed), ["Ready", "Stalled"]);
+        assert_eq!(types(&laid(&failed, &report("True", "Polling", "True"), true, 91)), ["Ready"], "Stalled only while true");
+    }
+
+    #[test]
+    fn what_belongs_to_others_stays() {
+        let status = json!({
+            "conditions": [{"type": "example.com/Audited", "status": "True"}],
+            "resources": [{"name": "contacts", "cursor": {"meaning": "1"}}, {"name": "other"}]
+        });
+        let status = laid(&status, &report("True", "Polling", "True"), true, 0);
+        assert_eq!(types(&status), ["Ready", "example.com/Audited"]);
+        assert_eq!(status["resources"][0]["cursor"]["meaning"], "1");
+        assert_eq!(status["resources"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_restart_does_not_forget_what_was_known() {
+        let starting = report("Unknown", "Starting", "True");
+        let good = laid(&json!({}), &report("True", "Polling", "True"), true, 0);
+        assert_eq!(laid(&good, &starting, false, 60), good);
+        let mut other = starting.clone();
+        other.generation = Some(3);
+        assert_eq!(laid(&good, &other, false, 60)["conditions"][0]["status"], "Unknown", "a new generation starts anew");
+        let bad = laid(&json!({}), &report("False", "ProviderError", "False"), true, 0);
+        let after = laid(&bad, &report("True", "Polling", "False"), false, 60);
+        assert_eq!(types(&after), ["Ready", "Stalled"]);
+        assert_eq!(after["conditions"], bad["conditions"], "one more failure mends nothing");
+        let mended = laid(&bad, &report("True", "Polling", "True"), false, 60);
+        assert_eq!(mended["conditions"][0]["status"], "True");
+        let between = laid(&bad, &report("True", "Polling", "False"), true, 60);
+        assert_eq!(between["conditions"][0]["status"], "True", "later the engine's own threshold decides");
+    }
+
+    #[test]
+    fn an_outdated_crd_is_told_beside_the_rest() {
+        let good = laid(&json!({}), &report("True", "Polling", "True"), true, 0);
+        let Value::Object(mut status) = good.clone() else { panic!() };
+        lay_outdated(&mut status, Some("apply the CRDs"), at(0));
+        let told = Value::Object(status.clone());
+        assert_eq!(types(&told), [CRD_OUTDATED, "Ready"]);
+        assert_eq!(types(&laid(&told, &report("True", "Polling", "True"), true, 0)), ["Ready", CRD_OUTDATED]);
+        lay_outdated(&mut status, None, at(0));
+        assert_eq!(Value::Object(status), good);
+    }
+
+    #[test]
+    fn a_status_that_is_too_large_loses_the_least_first() {
+        let mut huge = report("True", "Polling", "True");
+        let long = "x".repeat(MAX_MESSAGE + 100);
+        let resource = |index: usize, polled| ResourceStatus {
+            name: format!("r{index}"),
+            conditions: vec![Condition { message: long.clone(), ..condition("Polled", polled, "Polling") }],
+            ..huge.resources[0].clone()
+        };
+        huge.resources = (0..40).map(|index| resource(index, if index < 4 { "False" } else { "True" })).collect();
+        let Value::Object(mut status) = laid(&json!({}), &huge, true, 0) else { panic!() };
+        assert!(json_size(&status) > MAX_STATUS);
+        assert_eq!(status["resources"][0]["conditions"][0]["message"].as_str().unwrap().len(), MAX_MESSAGE);
+        fit(&mut status);
+        assert!(json_size(&status) <= MAX_STATUS);
+        assert!(status["resources"][0].get("conditions").is_some() && status["resources"][9].get("conditions").is_none());
+        assert_eq!(status["resources"].as_array().unwrap().len(), 40);
+    }
+}

@@ -1,0 +1,408 @@
+//! The state of an instance as it stands in its status. Pure.
+//!
+//! Small known sets stand in the status as one packed string; larger ones in blobs, of which the status names the generations.
+//! Bodies of set-aside events stand in a Secret.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::api::conditions::{Problem, Reason};
+use crate::deliver::callback::CallbackState;
+use crate::detect::known::KnownSet;
+use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
+use crate::state::{FORMAT, Failing, InstanceState, ResourceState};
+
+/// Most records whose packed form stands in the status of an instance with one resource: 2.5 KiB.
+const MAX_INLINE: usize = 80;
+/// Most records whose packed form stands in the status, all resources: 24 KiB.
+const MAX_INLINE_IN_ALL: usize = 768;
+/// Bytes of a packed [`Failing`].
+const PACKED_FAILING: usize = 24;
+/// Most failing changes whose tries are stored of one resource; one that is left out begins its schedule anew after a restart.
+const MAX_FAILING: usize = 32;
+/// The same, all resources.
+const MAX_FAILING_IN_ALL: usize = 256;
+
+/// What stands outside of the status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Generations of the partitions of known sets, by resource.
+    pub blobs: BTreeMap<String, Vec<u64>>,
+    /// Generation of the Secret with set-aside events; `None` when there are none.
+    pub ledger: Option<u64>,
+}
+
+/// What the status alone tells of an instance's state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The state, without what stands elsewhere.
+    pub state: InstanceState,
+    /// Where the rest stands.
+    pub places: Places,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StatusPart {
+    resources: Vec<ResourcePart>,
+    bookkeeping: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourcePart {
+    name: String,
+    #[serde(default)]
+    cursor: Option<CursorPart>,
+    #[serde(default)]
+    failing: Option<String>,
+    #[serde(default)]
+    delivered: u64,
+    #[serde(default)]
+    last_change_time: Option<DateTime<Utc>>,
+    #[serde(default)]
+    reset_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CursorPart {
+    meaning: String,
+    #[serde(default)]
+    started: bool,
+    #[serde(default)]
+    since: Option<DateTime<Utc>>,
+    #[serde(default)]
+    known: Option<String>,
+    #[serde(default)]
+    blobs: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bookkeeping {
+    format: u32,
+    #[serde(default, skip_serializing_if = "CallbackState::is_fresh")]
+    callback: CallbackState,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    handled: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ledger: Option<u64>,
+}
+
+/// Reads the state out of a status, which is null for an instance never seen before.
+///
+/// # Errors
+/// `StateUnavailable`: what is there but cannot be read is never taken for a fresh start.
+pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
+    let damaged = || {
+        Problem::human(
+            Reason::StateUnavailable,
+            "the state in status is damaged; put back a copy of the status, or delete and create the ConnectorInstance to start \
+             afresh (then spec.polling.startFrom decides what is sent)",
+        )
+    };
+    let mut state = InstanceState::new(uid.to_owned());
+    let mut places = Places::default();
+    if status.is_null() {
+        return Ok(Found { state, places });
+    }
+    let part = StatusPart::deserialize(status).map_err(|_| damaged())?;
+    if let Some(text) = part.bookkeeping {
+        let bookkeeping: Bookkeeping = serde_json::from_str(&text).map_err(|_| damaged())?;
+        if bookkeeping.format > FORMAT {
+            return Err(Problem::human(
+                Reason::StateUnavailable,
+                "the state in status was written by a newer version of Pollinator; run that version or a newer one",
+            ));
+        }
+        (state.callback, state.handled, places.ledger) = (bookkeeping.callback, bookkeeping.handled, bookkeeping.ledger);
+    }
+    for part in part.resources {
+        // Without a cursor there is only what a status report said.
+        let Some(cursor) = part.cursor else { continue };
+        let known = match cursor.known.as_deref() {
+            Some(text) => KnownSet::unpack(text).ok_or_else(damaged)?,
+            None => KnownSet::default(),
+        };
+        if let Some(text) = cursor.blobs {
+            let generations = text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>().map_err(|_| damaged())?;
+            places.blobs.insert(part.name.clone(), generations);
+        }
+        let own = ResourceState {
+            meaning: cursor.meaning,
+            started: cursor.started,
+            cursor: cursor.since,
+            known,
+            failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
+            delivered: part.delivered,
+            last_change_time: part.last_change_time,
+            reset_reason: part.reset_reason,
+        };
+        state.resources.insert(part.name, Box::new(own));
+    }
+    Ok(Found { state, places })
+}
+
+/// Lays the state over a status; what belongs to others stays.
+pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Places) {
+    let mut old: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for entry in
+        status.remove("resources").into_iter().flat_map(|list| if let Value::Array(list) = list { list } else { vec![] })
+    {
+        if let Value::Object(entry) = entry
+            && let Some(name) = entry.get("name").and_then(Value::as_str).map(str::to_owned)
+        {
+            old.insert(name, entry);
+        }
+    }
+    let mut resources = Vec::with_capacity(state.resources.len());
+    let max_failing = (MAX_FAILING_IN_ALL / state.resources.len().max(1)).min(MAX_FAILING);
+    for (name, own) in &state.resources {
+        let mut entry = old.remove(name).unwrap_or_default();
+        set(&mut entry, "name", Some(json!(name)));
+        let mut cursor = match entry.remove("cursor") {
+            Some(Value::Object(cursor)) => cursor,
+            _ => Map::new(),
+        };
+        let blobs =
+            places.blobs.get(name).map(|generations| generations.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+        let known = (blobs.is_none() && !own.known.is_empty()).then(|| own.known.pack());
+        set(&mut cursor, "meaning", Some(json!(own.meaning)));
+        set(&mut cursor, "started", own.started.then_some(Value::Bool(true)));
+        set(&mut cursor, "since", own.cursor.map(|at| json!(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))));
+        set(&mut cursor, "known", known.map(Value::String));
+        set(&mut cursor, "blobs", blobs.map(Value::String));
+        entry.insert("cursor".to_owned(), Value::Object(cursor));
+        set(&mut entry, "failing", pack_failing(&own.failing, max_failing).map(Value::String));
+        set(&mut entry, "resetReason", own.reset_reason.as_ref().map(|reason| json!(reason)));
+        set(&mut entry, "lastChangeTime", time(own.last_change_time));
+        set(&mut entry, "delivered", (own.delivered > 0).then(|| json!(own.delivered)));
+        let parked = state.ledger.parked_of(name);
+        set(&mut entry, "parked", (parked > 0).then(|| json!(parked)));
+        resources.push(Value::Object(entry));
+    }
+    status.insert("resources".to_owned(), Value::Array(resources));
+    set(status, "delivered", Some(json!(state.delivered())));
+    set(status, "parked", Some(json!(state.ledger.parked())));
+    set(status, "setAside", Some(json!(state.ledger.set_aside())));
+    set(status, "lastChangeTime", time(state.last_change_time()));
+    if let Some(value) = state.handled.get(REQUESTED_AT).or_else(|| state.handled.get(POLL_NOW)) {
+        status.insert("lastHandledReconcileAt".to_owned(), json!(value));
+    }
+    let bookkeeping = Bookkeeping {
+        format: state.format,
+        callback: state.callback.clone(),
+        handled: state.handled.clone(),
+        ledger: places.ledger,
+    };
+    set(status, "bookkeeping", serde_json::to_string(&bookkeeping).ok().map(Value::String));
+}
+
+/// Tells one stored state from another: a hash of what only the owner of an instance writes.
+pub fn mark(status: &Value) -> u64 {
+    let resources = status["resources"].as_array().into_iter().flatten();
+    let own: Vec<_> = resources
+        .filter(|entry| entry["cursor"].is_object())
+        .map(|entry| [&entry["name"], &entry["cursor"], &entry["failing"], &entry["delivered"]])
+        .collect();
+    xxh3_64(json!([own, status["bookkeeping"]]).to_string().as_bytes())
+}
+
+/// So many records of one resource may stand in the status, out of `resources`.
+pub fn max_inline(resources: usize) -> usize {
+    (MAX_INLINE_IN_ALL / resources.max(1)).min(MAX_INLINE)
+}
+
+pub(super) fn set(map: &mut Map<String, Value>, key: &str, value: Option<Value>) {
+    match value {
+        Some(value) => drop(map.insert(key.to_owned(), value)),
+        None => drop(map.remove(key)),
+    }
+}
+
+/// RFC 3339 with whole seconds, as the API conventions ask.
+pub(super) fn time(at: Option<DateTime<Utc>>) -> Option<Value> {
+    at.map(|at| json!(at.to_rfc3339_opts(SecondsFormat::Secs, true)))
+}
+
+/// The most tried ones, in their order: object, attempts, refusals, next try in milliseconds, big-endian, in Base64.
+fn pack_failing(failing: &[Failing], at_most: usize) -> Option<String> {
+    let mut most: Vec<_> = failing.iter().enumerate().collect();
+    most.sort_by_key(|(index, failing)| (std::cmp::Reverse(failing.attempts), *index));
+    most.truncate(at_most);
+    most.sort_by_key(|(index, _)| *index);
+    let mut bytes = Vec::with_capacity(most.len() * PACKED_FAILING);
+    for (_, failing) in most {
+        bytes.extend_from_slice(&failing.object.to_be_bytes());
+        bytes.extend_from_slice(&failing.attempts.to_be_bytes());
+        bytes.extend_from_slice(&failing.refusals.to_be_bytes());
+        bytes.extend_from_slice(&failing.next_try.timestamp_millis().to_be_bytes());
+    }
+    (!bytes.is_empty()).then(|| BASE64.encode(bytes))
+}
+
+fn unpack_failing(text: &str) -> Option<Vec<Failing>> {
+    let bytes = BASE64.decode(text).ok()?;
+    let (packed, []) = bytes.as_chunks::<PACKED_FAILING>() else { return None };
+    packed
+        .iter()
+        .map(|entry| {
+            let ([object, tries, next_try], []) = entry.as_chunks::<8>() else { return None };
+            let ([attempts, refusals], []) = tries.as_chunks::<4>() else { return None };
+            Some(Failing {
+                object: u64::from_be_bytes(*object),
+                attempts: u32::from_be_bytes(*attempts),
+                refusals: u32::from_be_bytes(*refusals),
+                next_try: DateTime::from_timestamp_millis(i64::from_be_bytes(*next_try))?,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::known::Known;
+
+    fn at(ms: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_800_000_000_000 + ms).unwrap()
+    }
+
+    fn known(count: u64) -> KnownSet {
+        let mut known = KnownSet::default();
+        (0..count).for_each(|id| known.remember(id << 50, Known { version: id, date: None, deleted: false }));
+        known
+    }
+
+    fn state() -> InstanceState {
+        let mut state = InstanceState::new("u".into());
+        let failing = |object| Failing { object, attempts: 2, refusals: 1, next_try: at(7) };
+        state.resources.insert(
+            "contacts".into(),
+            Box::new(ResourceState {
+                meaning: "00ff".into(),
+                started: true,
+                cursor: Some(DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap()),
+                known: known(3),
+                failing: vec![failing(5), failing(4)],
+                delivered: 12,
+                last_change_time: Some(at(0)),
+                reset_reason: Some("asked for by annotation".into()),
+            }),
+        );
+        state.resources.insert("orders".into(), Box::new(ResourceState { meaning: "1".into(), ..ResourceState::default() }));
+        state.handled.insert(REQUESTED_AT.into(), "now".into());
+        state.callback.unauthorized = true;
+        state
+    }
+
+    fn laid(over: Value, state: &InstanceState, places: &Places) -> Value {
+        let Value::Object(mut status) = over else { panic!() };
+        lay(&mut status, state, places);
+        Value::Object(status)
+    }
+
+    #[test]
+    fn what_was_laid_is_read_back() {
+        let state = state();
+        let status = laid(json!({}), &state, &Places::default());
+        assert_eq!(read("u", &status).unwrap(), Found { state, places: Places::default() });
+        assert_eq!(status["delivered"], 12);
+        assert_eq!(status["lastHandledReconcileAt"], "now");
+        assert_eq!(status["lastChangeTime"], "2027-01-15T08:00:00Z");
+        assert_eq!(read("u", &Value::Null).unwrap().state, InstanceState::new("u".into()));
+    }
+
+    #[test]
+    fn what_stands_elsewhere_is_named() {
+        let places = Places { blobs: BTreeMap::from([("contacts".to_owned(), vec![3, 0, 12])]), ledger: Some(4) };
+        let status = laid(json!({}), &state(), &places);
+        assert_eq!(status["resources"][0]["cursor"]["blobs"], "3,0,12");
+        assert!(status["resources"][0]["cursor"].get("known").is_none());
+        let found = read("u", &status).unwrap();
+        assert_eq!(found.places, places);
+        assert!(found.state.resources["contacts"].known.is_empty());
+    }
+
+    #[test]
+    fn what_belongs_to_others_stays_and_what_is_over_goes() {
+        let status = json!({
+            "conditions": [{"type": "Foreign"}], "future": 1,
+            "resources": [
+                {"name": "gone", "cursor": {"meaning": "1"}},
+                {"name": "contacts", "future": 2, "cursor": {"future": 3, "known": "AA"}, "conditions": []}
+            ]
+        });
+        let status = laid(status, &state(), &Places::default());
+        assert_eq!((&status["future"], &status["conditions"][0]["type"]), (&json!(1), &json!("Foreign")));
+        let names: Vec<_> = status["resources"].as_array().unwrap().iter().map(|entry| &entry["name"]).collect();
+        assert_eq!(names, ["contacts", "orders"]);
+        assert_eq!((&status["resources"][0]["future"], &status["resources"][0]["cursor"]["future"]), (&json!(2), &json!(3)));
+    }
+
+    #[test]
+    fn damage_is_never_a_fresh_start() {
+        for (path, value) in [
+            ("/resources/0/cursor/known", json!("%")),
+            ("/resources/0/cursor/since", json!("yesterday")),
+            ("/resources/0/failing", json!("AAAA")),
+            ("/bookkeeping", json!("{")),
+            ("/bookkeeping", json!("{\"format\": 99}")),
+        ] {
+            let mut status = laid(json!({}), &state(), &Places::default());
+            *status.pointer_mut(path).unwrap() = value;
+            let problem = read("u", &status).unwrap_err();
+            assert_eq!(problem.reason, Reason::StateUnavailable, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_mark_tells_states_apart_and_minds_nothing_else() {
+        let mut state = state();
+        let before = laid(json!({}), &state, &Places::default());
+        let told = laid(json!({"conditions": [{"type": "Ready"}], "observedGeneration": 3}), &state, &Places::default());
+        assert_eq!(mark(&before), mark(&told));
+        assert_eq!(mark(&Value::Null), mark(&json!({"conditions": [], "resources": [{"name": "a", "conditions": []}]})));
+        state.resources.get_mut("contacts").unwrap().cursor = Some(at(1));
+        assert_ne!(mark(&before), mark(&laid(json!({}), &state, &Places::default())));
+    }
+
+    #[test]
+    fn many_failing_changes_are_bounded_by_their_tries() {
+        let failing =
+            |object: u64| Failing { object, attempts: u32::from(object.is_multiple_of(2)) + 1, refusals: 0, next_try: at(0) };
+        let many: Vec<_> = (0..100).map(failing).collect();
+        let kept = unpack_failing(&pack_failing(&many, MAX_FAILING).unwrap()).unwrap();
+        assert_eq!(kept.len(), MAX_FAILING);
+        assert!(kept.iter().all(|failing| failing.attempts == 2));
+        assert_eq!(pack_failing(&[], MAX_FAILING), None);
+    }
+
+    #[test]
+    fn a_resource_stays_within_four_kibibytes() {
+        for resources in [1, 8, 64] {
+            let mut state = state();
+            state.resources.clear();
+            for index in 0..resources {
+                let failing = |object| Failing { object, attempts: 2, refusals: 1, next_try: at(7) };
+                let own = ResourceState {
+                    meaning: "0123456789abcdef".into(),
+                    known: known(max_inline(resources) as u64),
+                    cursor: Some(at(123)),
+                    failing: (0..40).map(failing).collect(),
+                    ..ResourceState::default()
+                };
+                state.resources.insert(format!("resource-{index}"), Box::new(own));
+            }
+            let status = laid(json!({}), &state, &Places::default());
+            let largest = status["resources"].as_array().unwrap().iter().map(|entry| entry.to_string().len()).max();
+            assert!(largest.unwrap() <= 4 * 1024 && status.to_string().len() <= 56 * 1024, "{resources}: {largest:?}");
+        }
+    }
+}

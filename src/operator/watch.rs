@@ -1,0 +1,207 @@
+//! What changed in the cluster, told by metadata alone: who reacts reads the object itself. So nothing that cannot be decoded
+//! stops a watch, status writes cost next to nothing here, and no object is kept.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::cluster::Kind;
+use super::session::Key;
+use crate::api::connector::Connector;
+use crate::api::instance::ConnectorInstance;
+use crate::state::adopt::{POLL_NOW, REDELIVER, REQUESTED_AT, RESET};
+
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
+/// Pauses after a failed list or watch, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// The annotations that are acted on.
+const ANNOTATIONS: [&str; 4] = [RESET, REDELIVER, POLL_NOW, REQUESTED_AT];
+/// Longer values are cut: they are compared and stored.
+const MAX_ANNOTATION: usize = 256;
+
+/// Something that a watch saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// An object is there, new or changed.
+    Seen(Seen),
+    /// An object is gone.
+    Gone(Key),
+    /// A complete list ended: these are all that there are.
+    Listed(HashSet<Key>),
+    /// A list or watch fails; `true`: the server does not know the kind.
+    Failing(bool),
+}
+
+/// An object by its metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Namespace and name.
+    pub key: Key,
+    /// Changes with every write.
+    pub version: String,
+    /// What decides whether anything is to be done: uid, generation, acted-on annotations, whether it is being deleted.
+    pub fingerprint: u64,
+}
+
+impl Seen {
+    fn of(metadata: &ObjectMeta) -> Self {
+        let annotations = acted_on(metadata.annotations.as_ref());
+        let parts =
+            format!("{:?} {:?} {annotations:?} {}", metadata.uid, metadata.generation, metadata.deletion_timestamp.is_some());
+        Self {
+            key: key(metadata),
+            version: metadata.resource_version.clone().unwrap_or_default(),
+            fingerprint: xxhash_rust::xxh3::xxh3_64(parts.as_bytes()),
+        }
+    }
+}
+
+/// The annotations that ask for something, their values cut to what is stored.
+pub fn acted_on(annotations: Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> {
+    let found = |key: &&str| {
+        let value = annotations?.get(*key)?;
+        Some(((*key).to_owned(), value.chars().take(MAX_ANNOTATION).collect()))
+    };
+    ANNOTATIONS.iter().filter_map(found).collect()
+}
+
+/// Where to look.
+#[derive(Clone)]
+pub struct Watches {
+    /// Must not have a read timeout: a watch is silent for minutes.
+    pub client: Client,
+    /// One namespace; `None`: all.
+    pub namespace: Option<String>,
+    /// Takes what is seen.
+    pub sights: mpsc::Sender<(Kind, Sight)>,
+}
+
+impl Watches {
+    /// Watches instances, connectors and Secrets until nobody listens.
+    pub async fn run(self) {
+        tokio::join!(
+            self.watch::<ConnectorInstance>(Kind::ConnectorInstance),
+            self.watch::<Connector>(Kind::Connector),
+            self.watch::<Secret>(Kind::Secret),
+        );
+    }
+
+    async fn watch<K>(&self, kind: Kind)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let api: Api<PartialObjectMeta<K>> = match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let stream = watcher(api, watcher::Config::default().page_size(PAGE));
+        let mut stream = std::pin::pin!(stream);
+        let mut listed = HashSet::new();
+        let mut pause = FIRST_PAUSE;
+        while let Some(event) = stream.next().await {
+            let sight = match event {
+                Ok(Event::Init) => {
+                    listed.clear();
+                    continue;
+                }
+                Ok(Event::InitApply(object)) => {
+                    listed.insert(key(&object.metadata));
+                    Sight::Seen(Seen::of(&object.metadata))
+                }
+                Ok(Event::InitDone) => {
+                    pause = FIRST_PAUSE;
+                    Sight::Listed(std::mem::take(&mut listed))
+                }
+                Ok(Event::Apply(object)) => {
+                    pause = FIRST_PAUSE;
+                    Sight::Seen(Seen::of(&object.metadata))
+                }
+                Ok(Event::Delete(object)) => Sight::Gone(key(&object.metadata)),
+                Err(error) => {
+                    tracing::debug!(?kind, "watch: {error}");
+                    let unknown = is_unknown(&error);
+                    if self.sights.send((kind, Sight::Failing(unknown))).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LAST_PAUSE);
+                    continue;
+                }
+            };
+            if self.sights.send((kind, sight)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn key(metadata: &ObjectMeta) -> Key {
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+/// The server answers 404 for a whole kind while its CRD is not there.
+fn is_unknown(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(annotations: &[(&str, &str)]) -> ObjectMeta {
+        ObjectMeta {
+            namespace: Some("crm".into()),
+            name: Some("keap".into()),
+            uid: Some("u".into()),
+            generation: Some(1),
+            resource_version: Some("7".into()),
+            annotations: Some(annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    #[test]
+    fn a_status_write_changes_nothing_that_counts() {
+        let before = Seen::of(&metadata(&[("example.com/other", "1")]));
+        let after = Seen::of(&ObjectMeta { resource_version: Some("8".into()), ..metadata(&[("example.com/other", "2")]) });
+        assert_eq!(before.fingerprint, after.fingerprint);
+        assert_ne!(before.version, after.version);
+    }
+
+    #[test]
+    fn what_asks_for_something_counts() {
+        let before = Seen::of(&metadata(&[])).fingerprint;
+        for changed in [
+            metadata(&[(POLL_NOW, "1")]),
+            metadata(&[(REQUESTED_AT, "1")]),
+            ObjectMeta { generation: Some(2), ..metadata(&[]) },
+            ObjectMeta { uid: Some("other".into()), ..metadata(&[]) },
+            ObjectMeta { deletion_timestamp: Some(serde_json::from_str("\"2026-01-01T00:00:00Z\"").unwrap()), ..metadata(&[]) },
+        ] {
+            assert_ne!(before, Seen::of(&changed).fingerprint, "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        let cut = acted_on(metadata(&[(RESET, &"ü".repeat(400)), ("other", "1")]).annotations.as_ref());
+        assert_eq!(cut.len(), 1);
+        assert_eq!(cut[RESET].chars().count(), MAX_ANNOTATION);
+    }
+}

@@ -1,0 +1,335 @@
+//! The one writer of status: state and conditions of an instance go into one `PUT` of the object as it was just read.
+//!
+//! The object's `resourceVersion` guards against everybody who writes at the same time; the mark of the stored state guards
+//! against an owner that does not know that it no longer is one.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+
+use super::cluster::{CallError, Cluster, Kind};
+use super::events::{self, Publisher};
+use super::outside::OutsideError;
+use super::pace::Pace;
+use super::probe::{self, OUTDATED};
+use super::reconcile::Notice;
+use super::session::{Record, Session, Sessions};
+use super::{status, stored};
+use crate::api::conditions::{Problem, Reason};
+use crate::poll::status::InstanceStatus;
+use crate::state::InstanceState;
+
+/// Writes under way at once.
+const MAX_WRITES: usize = 16;
+/// So often an object is read again that changed between reading and writing.
+const MAX_CONFLICTS: usize = 5;
+/// A status waits so long for a state that goes with it.
+const LINGER: Duration = Duration::from_millis(200);
+/// A status that could not be written is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
+/// Commits of a busy instance are so far apart.
+const APART: Duration = Duration::from_secs(1);
+/// Unless there were few lately.
+const BURST: Duration = Duration::from_secs(4);
+/// A byte written to the API server takes so long, all instances together: 1 MB a second is what its database can take between
+/// two compactions.
+const BYTE: Duration = Duration::from_micros(1);
+/// How often a CRD that lacks fields is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Writes statuses.
+pub struct Writer {
+    cluster: Cluster,
+    sessions: Arc<Sessions>,
+    publisher: Publisher,
+    notices: mpsc::UnboundedSender<Notice>,
+    writes: Semaphore,
+    bytes: Mutex<Pace>,
+    crd: tokio::sync::Mutex<Crd>,
+    flushes: TaskTracker,
+}
+
+/// What is known of the installed CRD.
+#[derive(Clone, Copy, Debug)]
+enum Crd {
+    Unknown,
+    Complete,
+    Outdated(Instant),
+}
+
+/// Why a commit failed.
+enum CommitError {
+    Problem(Problem),
+    /// Somebody else wrote the state.
+    Lost,
+}
+
+impl From<Problem> for CommitError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl Writer {
+    /// A writer that gives notice of instances whose state was written by somebody else.
+    pub fn new(cluster: Cluster, publisher: Publisher, notices: mpsc::UnboundedSender<Notice>) -> Arc<Self> {
+        Arc::new(Self {
+            cluster,
+            sessions: Arc::default(),
+            publisher,
+            notices,
+            writes: Semaphore::new(MAX_WRITES),
+            bytes: Mutex::default(),
+            crd: tokio::sync::Mutex::new(Crd::Unknown),
+            flushes: TaskTracker::new(),
+        })
+    }
+
+    /// All sessions.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Takes a status in; it is written soon, with the state if that changes, too.
+    pub fn report(self: &Arc<Self>, report: InstanceStatus) {
+        let Some(session) = self.sessions.get(&(report.namespace.clone(), report.name.clone())) else { return };
+        session.put_pending(Box::new(report));
+        if !session.flushing.swap(true, Ordering::AcqRel) {
+            let writer = Arc::clone(self);
+            self.flushes.spawn(async move { writer.flush(&session).await });
+        }
+    }
+
+    /// Writes what waits, and waits for it at most so long.
+    pub async fn finish(&self, at_most: Duration) {
+        self.flushes.close();
+        if tokio::time::timeout(at_most, self.flushes.wait()).await.is_err() {
+            tracing::warn!("not every status could be written before the end");
+        }
+    }
+
+    async fn flush(&self, session: &Session) {
+        tokio::time::sleep(LINGER).await;
+        loop {
+            if session.has_pending()
+                && !session.is_ended()
+                && let Err(problem) = self.commit(session, None).await
+            {
+                tracing::warn!(namespace = session.key.0, instance = session.key.1, "status: {}", problem.message);
+                if !session.is_lost() && !self.flushes.is_closed() {
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            }
+            session.flushing.store(false, Ordering::Release);
+            // A status that came in between found the flag still set.
+            let more = session.has_pending() && !session.is_lost() && !session.is_ended() && !self.flushes.is_closed();
+            if !more || session.flushing.swap(true, Ordering::AcqRel) {
+                return;
+            }
+        }
+    }
+
+    /// Stores a state, and the status that waits. After `Ok` both survive.
+    ///
+    /// # Errors
+    /// `StateUnavailable`, `StateTooLarge`, `CrdOutdated`; the old state is intact.
+    pub async fn commit(&self, session: &Session, state: Option<&InstanceState>) -> Result<(), Problem> {
+        let mut record = session.record.lock().await;
+        if state.is_none() && !session.has_pending() {
+            return Ok(());
+        }
+        if session.is_lost() {
+            return Err(taken_over());
+        }
+        let wait = record.pace.reserve(APART, BURST, Instant::now());
+        tokio::time::sleep(wait).await;
+        // The semaphore is never closed.
+        let _permit = self.writes.acquire().await;
+        let pending = session.take_pending();
+        let written = self.write(session, &mut record, state, pending.as_deref()).await;
+        if written.is_err() {
+            session.return_pending(pending);
+        }
+        match written {
+            Ok(()) => Ok(()),
+            Err(CommitError::Problem(problem)) => Err(problem),
+            Err(CommitError::Lost) => {
+                if session.lose() {
+                    // Nobody listens any more when the process ends.
+                    let _ = self.notices.send(Notice::Lost(session.key.clone()));
+                }
+                Err(taken_over())
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        session: &Session,
+        record: &mut Record,
+        state: Option<&InstanceState>,
+        report: Option<&InstanceStatus>,
+    ) -> Result<(), CommitError> {
+        let (namespace, name) = (&*session.key.0, &*session.key.1);
+        for _ in 0..MAX_CONFLICTS {
+            let mut object = match self.cluster.get(Kind::ConnectorInstance, namespace, name).await {
+                Ok(object) if object["metadata"]["uid"] == *session.uid => object,
+                Ok(_) | Err(CallError::NotFound) => return Err(deleted().into()),
+                Err(error) => return Err(problem(&error).into()),
+            };
+            let before = object["status"].take();
+            if record.stored.as_ref().is_some_and(|stored| !stored.marks.contains(&stored::mark(&before))) {
+                return Err(CommitError::Lost);
+            }
+            let complete = self.crd_is_complete(session, &object, state.is_some()).await?;
+            let mut status = before.as_object().cloned().unwrap_or_default();
+            let mut outside_bytes = 0;
+            if let Some(state) = state {
+                if !complete {
+                    return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
+                }
+                let Some(own) = record.stored.as_deref_mut() else { return Err(CommitError::Lost) };
+                let saved = own.outside.save(&self.cluster, session.owner(), state).await;
+                let (places, bytes) = saved.map_err(|error| match error {
+                    OutsideError::Problem(problem) => problem,
+                    OutsideError::Call(error) => problem(&error),
+                })?;
+                outside_bytes = bytes;
+                stored::lay(&mut status, state, &places);
+            }
+            if let Some(report) = report {
+                status::lay(&mut status, report, record.confirmed, Utc::now());
+            }
+            status::lay_outdated(&mut status, (!complete).then_some(OUTDATED), Utc::now());
+            status::fit(&mut status);
+            let status = Value::Object(status);
+            if status == before || (before.is_null() && status.as_object().is_some_and(serde_json::Map::is_empty)) {
+                return Ok(());
+            }
+            if let Some(own) = record.stored.as_deref_mut() {
+                own.note_attempt(stored::mark(&status));
+            }
+            object["status"] = status;
+            let body = object.to_string().into_bytes();
+            self.spend(body.len() + outside_bytes).await;
+            match self.cluster.replace_status(namespace, name, body, false).await {
+                Ok(mut answer) => {
+                    let after = answer["status"].take();
+                    let pruned = complete && after != object["status"];
+                    self.note_written(session, record, report, &before, &after).await;
+                    if pruned {
+                        *self.crd.lock().await = Crd::Outdated(Instant::now());
+                        return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
+                    }
+                    return Ok(());
+                }
+                Err(CallError::Conflict) => {}
+                Err(CallError::NotFound) => return Err(deleted().into()),
+                Err(error) => return Err(problem(&error).into()),
+            }
+        }
+        Err(problem(&CallError::Conflict).into())
+    }
+
+    async fn note_written(
+        &self,
+        session: &Session,
+        record: &mut Record,
+        report: Option<&InstanceStatus>,
+        before: &Value,
+        after: &Value,
+    ) {
+        if let Some(own) = record.stored.as_deref_mut() {
+            own.marks = vec![stored::mark(after)];
+            own.outside.clean(&self.cluster, &session.key.0).await;
+        }
+        if let Some(report) = report {
+            let all_well = report
+                .resources
+                .iter()
+                .all(|own| own.conditions.iter().any(|condition| condition.kind == "Polled" && condition.status == "True"));
+            record.confirmed |= report.ready == "False" || all_well;
+        }
+        let told = events::transitions(before, after);
+        self.publisher.tell(&session.key.0, &session.key.1, &session.uid, told);
+    }
+
+    /// Waits until so many bytes may be written.
+    async fn spend(&self, bytes: usize) {
+        let cost = BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let wait = {
+            let mut pace = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.reserve(cost, BURST, Instant::now())
+        };
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Does the server keep every field? Found out once by a dry run with all of them, and again while it does not.
+    async fn crd_is_complete(&self, session: &Session, object: &Value, storing: bool) -> Result<bool, Problem> {
+        let mut crd = self.crd.lock().await;
+        match *crd {
+            Crd::Complete => return Ok(true),
+            Crd::Outdated(since) if since.elapsed() < LOOK_AGAIN => return Ok(false),
+            // Conditions stood in every version.
+            Crd::Unknown if !storing => return Ok(true),
+            Crd::Unknown | Crd::Outdated(_) => {}
+        }
+        let full = probe::full_status();
+        let mut object = object.clone();
+        object["status"].clone_from(&full);
+        let body = object.to_string().into_bytes();
+        let complete = match self.cluster.replace_status(&session.key.0, &session.key.1, body, true).await {
+            Ok(answer) => answer["status"] == full,
+            Err(CallError::Refused(_)) => false,
+            // The write itself will meet the same conflict.
+            Err(CallError::Conflict) => return Ok(matches!(*crd, Crd::Unknown)),
+            Err(error) => return Err(problem(&error)),
+        };
+        if !complete && !matches!(*crd, Crd::Outdated(_)) {
+            tracing::error!("{OUTDATED}");
+        }
+        *crd = if complete { Crd::Complete } else { Crd::Outdated(Instant::now()) };
+        Ok(complete)
+    }
+}
+
+fn deleted() -> Problem {
+    Problem::transient(Reason::StateUnavailable, "this ConnectorInstance was deleted")
+}
+
+fn taken_over() -> Problem {
+    Problem::transient(
+        Reason::StateUnavailable,
+        "the state in status was changed by somebody else, so it is read again; only the operator may write the status",
+    )
+}
+
+/// What a failed call means for the state of an instance.
+pub(super) fn problem(error: &CallError) -> Problem {
+    match error {
+        CallError::Forbidden => Problem::human(
+            Reason::StateUnavailable,
+            "the operator may not store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",
+        ),
+        CallError::Refused(words) => {
+            tracing::error!("the API server refuses to store a state: {words}");
+            Problem::human(
+                Reason::StateUnavailable,
+                "the API server refuses to store the state of this instance; its words are in the log of the operator, please report them",
+            )
+        }
+        CallError::NotFound | CallError::Conflict | CallError::Unavailable(_) => {
+            tracing::debug!("the API server: {error}");
+            Problem::transient(
+                Reason::StateUnavailable,
+                "the API server does not store the state of this instance at the moment; the cursor waits and it is tried again",
+            )
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The operator on a real control plane.
+//!
+//! - [`everyday`]: what it delivers, what it writes for it, and what a restart repeats.
+//! - [`declared`]: instances, connectors and Secrets come, change and go.
+//! - [`kept`]: state that does not fit into the status, and state that somebody else touched.
+//! - [`faults`]: the API server misbehaves, is away, or answers too late.
+//! - [`crds`]: the CRDs are missing, older, or newer than the operator.
+
+mod crds;
+mod declared;
+mod everyday;
+mod faults;
+mod kept;

@@ -1,0 +1,140 @@
+//! The API server misbehaves, is away, or answers too late.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use crate::rig::api_proxy::{Fault, WatchFault};
+use crate::rig::control_plane::shared;
+use crate::rig::operator::Cluster;
+use crate::rig::scene::ids;
+
+#[test]
+fn conflicts_are_read_again_and_cost_nothing() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "conflicts");
+    let operator = cluster.begin();
+    // every other status write meets somebody who was faster
+    let mut turn = 0;
+    cluster.proxy.script(move |call| {
+        turn += usize::from(call.is("update", "connectorinstances/status"));
+        (call.is("update", "connectorinstances/status") && turn % 2 == 1).then_some(Fault::Answer(409))
+    });
+    cluster.provider.create_all(ids("r", 300));
+    cluster.assert_stays_perfect(&operator);
+    cluster.wait_status("/delivered", &json!(300));
+}
+
+#[test]
+fn an_answer_that_is_lost_is_no_foreign_write() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "lost");
+    cluster.provider.baseline(ids("old", 300));
+    let by_content = "url: /records\nrecordsPath: records\nidField: id\npagination: {nextLink: {field: next}}\n";
+    cluster.apply(&cluster.instance().resource(by_content));
+    let operator = cluster.start();
+    cluster.wait_ready("it");
+    // status and blobs alike: each first try of a write is done, and its answer is lost
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    cluster.proxy.script(move |call| {
+        if !call.is_write() || call.resource == "events" {
+            return None;
+        }
+        let tries = seen.entry(format!("{} {}", call.resource, call.name)).or_default();
+        *tries += 1;
+        (*tries % 2 == 1).then_some(Fault::LoseAnswer)
+    });
+    cluster.provider.create_all(ids("r", 40));
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict}\n{}", operator.report("it"));
+    cluster.wait_status("/delivered", &json!(40));
+    assert!(!operator.stderr().contains("somebody else"), "{}", operator.stderr());
+    cluster.proxy.behave();
+    cluster.provider.create("after");
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict}");
+}
+
+#[test]
+fn a_server_that_is_away_stops_nothing_but_what_must_be_stored() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "away");
+    let mut operator = cluster.begin();
+    cluster.proxy.script(|call| (call.resource != "events").then_some(Fault::Answer(503)));
+    cluster.proxy.cut();
+    cluster.provider.create_all(ids("r", 400));
+    // no more than a crash may repeat
+    cluster.wait_posts(1, &operator);
+    operator.wait_stderr("does not store the state");
+    let tries = cluster.proxy.calls().len();
+    cluster.proxy.wait("it tries again", |calls| {
+        (calls[tries..].iter().filter(|call| call.is("get", "connectorinstances")).count() >= 2).then_some(())
+    });
+    assert!(cluster.receiver.count() <= 256, "{} requests", cluster.receiver.count());
+    assert_eq!(crate::rig::operator::health(&operator, "/livez"), 200);
+    cluster.proxy.behave();
+    cluster.assert_perfect(&operator);
+    cluster.wait_status("/delivered", &json!(400));
+    assert!(operator.sigterm().success());
+}
+
+#[test]
+fn sigterm_while_the_server_is_away_ends_within_the_grace() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "term");
+    cluster.apply(&cluster.instance());
+    let mut operator = cluster.start_with(&["--grace", "3s"]);
+    cluster.wait_ready("it");
+    cluster.proxy.freeze();
+    cluster.provider.create_all(ids("r", 20));
+    cluster.wait_posts(20, &operator);
+    assert!(operator.sigterm().success());
+    cluster.proxy.thaw();
+    let operator = cluster.start();
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict}\n{}", operator.report("it"));
+}
+
+#[test]
+fn a_watch_that_is_cut_expires_or_forgets_catches_up() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "watch");
+    let operator = cluster.begin();
+    let suspend = |value: bool| {
+        let patch = format!(r#"{{"spec": {{"suspend": {value}}}}}"#);
+        cluster.ns.kubectl(&["patch", "coni", "it", "--type=merge", "-p", &patch]).ok();
+    };
+    for fault in [WatchFault::Cut, WatchFault::Expire] {
+        let mut once = true;
+        cluster.proxy.watch_script(move |call, event| {
+            (call.resource == "connectorinstances" && event.kind == "MODIFIED" && std::mem::take(&mut once)).then_some(fault)
+        });
+        suspend(true);
+        cluster.ns.wait_condition("it", "Ready", "True", "Suspended");
+        cluster.proxy.behave();
+        suspend(false);
+        cluster.wait_ready("it");
+    }
+    // deleted while nobody looks
+    let mut beside = cluster.instance();
+    beside.name = "beside".to_owned();
+    cluster.apply(&beside);
+    cluster.wait_ready("beside");
+    cluster.proxy.script(|call| (call.verb == "watch" || call.verb == "list").then_some(Fault::Answer(500)));
+    cluster.proxy.cut();
+    cluster.ns.kubectl(&["delete", "coni", "beside"]).ok();
+    cluster.proxy.behave();
+    cluster.provider.create("a");
+    cluster.assert_perfect(&operator);
+}
+
+#[test]
+fn a_forbidden_secret_names_the_permission() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "forbidden");
+    cluster.proxy.script(|call| call.is("get", "secrets").then_some(Fault::Answer(403)));
+    cluster.apply(&cluster.instance());
+    let _operator = cluster.start();
+    let message = cluster.ns.wait_condition("it", "Ready", "False", "SecretUnreadable");
+    assert!(message.contains("allow it get on secrets"), "{message}");
+}

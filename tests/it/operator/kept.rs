@@ -1,0 +1,185 @@
+//! State that does not fit into the status, and state that somebody else touched.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::rig::control_plane::{shared, shared_with_controllers};
+use crate::rig::http::Answer;
+use crate::rig::manifest::Instance;
+use crate::rig::operator::Cluster;
+use crate::rig::scene::ids;
+
+/// Without dates, every record must be remembered.
+const BY_CONTENT: &str = "\
+url: /records
+recordsPath: records
+idField: id
+pagination: {nextLink: {field: next}}
+deletes: {flag: {field: deleted}}
+";
+
+fn by_content(cluster: &Cluster<'_>) -> Instance {
+    cluster.instance().resource(BY_CONTENT)
+}
+
+#[test]
+fn many_known_records_are_kept_outside_and_one_change_rewrites_one_part() {
+    let Some(plane) = shared_with_controllers() else { return };
+    let cluster = Cluster::new(plane, "blobs");
+    cluster.provider.baseline(ids("old", 3000));
+    cluster.apply(&by_content(&cluster));
+    let mut operator = cluster.start();
+    let ready = cluster.wait_ready("it");
+    let status = ready["status"].to_string();
+    assert!(status.len() < 4096, "{status}");
+    let before = cluster.owned("configmaps");
+    assert!(before.len() > 1, "{before:?}");
+
+    cluster.provider.update("old-00007");
+    cluster.assert_perfect(&operator);
+    cluster.wait_status("/delivered", &json!(1));
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) =
+        (before.into_iter().collect(), cluster.owned("configmaps").into_iter().collect());
+    assert_eq!(before.difference(&after).count(), 1, "{before:?} {after:?}");
+
+    assert!(operator.sigterm().success());
+    cluster.provider.update("old-00008");
+    cluster.provider.create("new");
+    let operator = cluster.start();
+    cluster.assert_stays_perfect(&operator);
+
+    // and all of it goes with the instance
+    cluster.ns.kubectl(&["delete", "coni", "it"]).ok();
+    let (name, _) = after.first().unwrap();
+    cluster.ns.kubectl(&["wait", "--for=delete", &format!("configmap/{name}"), "--timeout=60s"]).ok();
+}
+
+#[test]
+fn a_part_that_is_missing_is_never_a_fresh_start() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "missing");
+    cluster.provider.baseline(ids("old", 300));
+    cluster.apply(&by_content(&cluster));
+    let mut operator = cluster.start();
+    cluster.wait_ready("it");
+    assert!(operator.sigterm().success());
+    let (name, _) = cluster.owned("configmaps").remove(0);
+    cluster.ns.kubectl(&["delete", "configmap", &name]).ok();
+
+    let asked = cluster.provider.asked();
+    let operator = cluster.start();
+    let message = cluster.ns.wait_condition("it", "Ready", "False", "StateUnavailable");
+    assert!(message.contains(&name) && message.contains("pollinator.dev/reset: records"), "{message}");
+    assert_eq!(cluster.provider.asked(), asked);
+    // the way out
+    cluster.ns.kubectl(&["annotate", "coni", "it", "pollinator.dev/reset=records"]).ok();
+    cluster.wait_ready("it");
+    cluster.provider.create("new");
+    cluster.assert_stays_perfect(&operator);
+}
+
+#[test]
+fn events_that_were_set_aside_survive_in_a_secret() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "aside");
+    let mut operator = cluster.begin();
+    assert!(operator.sigterm().success());
+    // as an operator before left it; to get there by failing takes hours
+    let instance = cluster.ns.get_instance("it");
+    let event = json!({
+        "id": "parked", "kind": "created", "resource": "records", "objectId": "x",
+        "detectedAt": "2026-01-31T00:00:00Z", "data": {"id": "x", "version": 1}
+    });
+    let ledger = json!([4, [{"object": 7, "event": event, "attempts": 5, "refusals": 5}]]);
+    let secret = json!({
+        "metadata": {"name": "it-set-aside-events", "ownerReferences": [{
+            "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance", "name": "it",
+            "uid": instance["metadata"]["uid"]
+        }]},
+        "stringData": {"events.json": ledger.to_string()}
+    });
+    cluster.ns.api().create(&cluster.ns.core("secrets"), &secret).ok();
+    let mut with = instance.clone();
+    let mut bookkeeping: Value = serde_json::from_str(with["status"]["bookkeeping"].as_str().unwrap()).unwrap();
+    bookkeeping["ledger"] = json!(4);
+    with["status"]["bookkeeping"] = json!(bookkeeping.to_string());
+    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("it")), &with).ok();
+
+    let operator = cluster.start();
+    cluster.ns.wait_condition("it", "EventsWaiting", "True", "EventsParked");
+    cluster.wait_event("EventsParked");
+    cluster.provider.create("a");
+    cluster.wait_status("/delivered", &json!(1));
+    let status = cluster.wait_status("/parked", &json!(1));
+    assert_eq!(status["resources"][0]["parked"], 1);
+    cluster.ns.kubectl(&["annotate", "coni", "it", "pollinator.dev/redeliver=records"]).ok();
+    cluster.wait_status("/delivered", &json!(2));
+    cluster.wait_status("/parked", &json!(0));
+    let posts = cluster.receiver.posts("it");
+    assert!(posts.iter().any(|post| post.events()[0].event_id == "parked"), "{}", operator.report("it"));
+    cluster.ns.kubectl(&["wait", "--for=delete", "secret/it-set-aside-events", "--timeout=30s"]).ok();
+}
+
+#[test]
+fn the_schedule_of_a_failing_callback_survives_a_restart() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "down");
+    let mut operator = cluster.begin();
+    cluster.receiver.answer(|_| Answer::status(500));
+    cluster.provider.create_all(ids("r", 8));
+    cluster.ns.wait_condition("it", "CallbackReachable", "False", "CallbackDown");
+    cluster.ns.wait_condition("it", "Ready", "False", "CallbackDown");
+    assert!(operator.sigterm().success());
+    let posts = cluster.receiver.count();
+    let operator = cluster.start();
+    // it asks nobody before the callback's time has come; a neighbour shows that it is at work
+    let neighbour = crate::rig::provider::Provider::start();
+    let mut beside = cluster.instance();
+    (beside.name, beside.base_url) = ("beside".to_owned(), neighbour.url());
+    cluster.apply(&beside);
+    cluster.wait_ready("beside");
+    assert!(cluster.receiver.count() <= posts + 1, "one probe at most\n{}", operator.report("it"));
+    cluster.ns.wait_condition("it", "Ready", "False", "CallbackDown");
+}
+
+#[test]
+fn conditions_of_others_stay() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "foreign");
+    let operator = cluster.begin();
+    let mut object = cluster.ns.get_instance("it");
+    object["status"]["conditions"].as_array_mut().unwrap().push(json!({
+        "type": "example.com/Audited", "status": "True", "reason": "ByHand", "message": "",
+        "lastTransitionTime": "2026-01-31T00:00:00Z"
+    }));
+    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("it")), &object).ok();
+    cluster.provider.create("a");
+    cluster.assert_perfect(&operator);
+    let status = cluster.wait_status("/delivered", &json!(1));
+    assert!(status.to_string().contains("example.com/Audited"), "{status}");
+    assert!(!operator.stderr().contains("somebody else"), "a condition is no state");
+}
+
+#[test]
+fn a_state_that_somebody_else_wrote_is_read_again_and_never_overwritten() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "zombie");
+    let operator = cluster.begin();
+    cluster.provider.create_all(ids("r", 5));
+    cluster.assert_perfect(&operator);
+    let status = cluster.wait_status("/delivered", &json!(5));
+
+    // an owner that came after us has delivered more
+    let mut object = cluster.ns.get_instance("it");
+    object["status"]["delivered"] = json!(105);
+    object["status"]["resources"][0]["delivered"] = json!(105);
+    object["status"]["resources"][0]["cursor"]["since"] = status["resources"][0]["cursor"]["since"].clone();
+    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("it")), &object).ok();
+    cluster.provider.create("next");
+    operator.wait_stderr("changed by somebody else");
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict}");
+    cluster.wait_status("/delivered", &json!(106));
+    cluster.wait_ready("it");
+}

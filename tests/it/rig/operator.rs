@@ -1,0 +1,175 @@
+//! The everyday scene on a cluster: one provider, one instance, one receiver, one namespace, and the operator that watches it.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::api_proxy::ApiProxy;
+use super::canary;
+use super::client;
+use super::control_plane::{ControlPlane, Namespace};
+use super::manifest::{self, Instance};
+use super::oracle::Verdict;
+use super::pollinator::{Pollinator, Site, binary};
+use super::provider::{self, Provider};
+use super::receiver::{Post, Receiver};
+use super::{PATIENCE, assert_perfect, settle};
+
+/// Its instance is called `it`.
+pub struct Cluster<'p> {
+    pub provider: Provider,
+    pub receiver: Receiver,
+    pub proxy: ApiProxy<'p>,
+    site: Site,
+    pub ns: Namespace<'p>,
+}
+
+impl<'p> Cluster<'p> {
+    /// With an everyday provider and the everyday Secret; the instance is applied by [`Self::apply`].
+    pub fn new(plane: &'p ControlPlane, test: &str) -> Self {
+        Self::with(plane, test, Provider::start())
+    }
+
+    /// With this provider.
+    pub fn with(plane: &'p ControlPlane, test: &str, provider: Provider) -> Self {
+        let (ns, proxy) = (plane.namespace(test), ApiProxy::start(plane));
+        let cluster = Self { provider, receiver: Receiver::start(), proxy, site: Site::new(&[]), ns };
+        cluster.apply_yaml(&manifest::login());
+        cluster
+    }
+
+    /// The everyday manifest, to be changed and applied.
+    pub fn instance(&self) -> Instance {
+        Instance::new("it", &self.provider.url(), &self.receiver.url("it")).basic_auth()
+    }
+
+    /// `kubectl apply` of an instance into the namespace.
+    pub fn apply(&self, instance: &Instance) {
+        self.apply_yaml(&instance.yaml());
+    }
+
+    /// The same of any manifest of the rig.
+    pub fn apply_yaml(&self, yaml: &str) {
+        self.ns.apply(&yaml.replace("namespace: it", &format!("namespace: {}", self.ns.name())));
+    }
+
+    /// Starts the operator, which goes through the proxy and watches the namespace alone.
+    pub fn start(&self) -> Pollinator {
+        self.start_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(&self, arguments: &[&str]) -> Pollinator {
+        let mut command = binary();
+        command.env("KUBECONFIG", self.kubeconfig()).env_remove("POD_NAME").arg("operator");
+        command.args(["--listen", "127.0.0.1:0", "--allow-egress", "127.0.0.0/8", "--watch-namespace", self.ns.name()]);
+        command.args(arguments);
+        self.site.spawn(command)
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.proxy.kubeconfig(&self.ns.plane().identity().admin_token, self.ns.name())
+    }
+
+    /// Applies the everyday instance, starts the operator and waits for the end of the first poll.
+    pub fn begin(&self) -> Pollinator {
+        self.apply(&self.instance());
+        let operator = self.start();
+        self.wait_ready("it");
+        operator
+    }
+
+    /// Waits until an instance is ready, and returns it.
+    pub fn wait_ready(&self, name: &str) -> Value {
+        self.ns.wait_condition(name, "Ready", "True", "Polling");
+        self.ns.get_instance(name)
+    }
+
+    /// Waits until all is delivered, and judges.
+    pub fn verdict(&self) -> Verdict {
+        settle(&self.receiver, "it", || self.provider.truth(), provider::version)
+    }
+
+    /// Waits until all is delivered; nothing may be wrong.
+    pub fn assert_perfect(&self, operator: &Pollinator) {
+        assert_perfect(&self.verdict(), operator, "it");
+    }
+
+    /// The same, and then two more polls bring nothing again.
+    pub fn assert_stays_perfect(&self, operator: &Pollinator) {
+        self.assert_perfect(operator);
+        self.provider.wait_polled(2);
+        self.assert_perfect(operator);
+    }
+
+    /// Waits for so many requests to the callback in all.
+    pub fn wait_posts(&self, count: usize, operator: &Pollinator) -> Vec<Post> {
+        let found = self.receiver.try_wait_count("it", PATIENCE, count);
+        found.unwrap_or_else(|| panic!("fewer than {count} requests\n{}", operator.report("it")))
+    }
+
+    /// Waits until a field of the instance's status, such as `/delivered`, has this value.
+    pub fn wait_status(&self, pointer: &str, value: &Value) -> Value {
+        self.ns.wait_instance("it", &format!("status{pointer} = {value}"), |instance| {
+            (instance.pointer(&format!("/status{pointer}")) == Some(value)).then(|| instance["status"].clone())
+        })
+    }
+
+    /// Names of the objects of a core kind here that belong to the instance.
+    pub fn owned(&self, kind: &str) -> Vec<(String, String)> {
+        let list = self.ns.api().get(&self.ns.core(kind)).ok();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        let owned = items.iter().filter(|item| item["metadata"]["ownerReferences"][0]["kind"] == "ConnectorInstance");
+        owned.map(|item| (text(&item["metadata"]["name"]), text(&item["metadata"]["resourceVersion"]))).collect()
+    }
+
+    /// Waits for an Event about the instance with this reason, and returns its note.
+    pub fn wait_event(&self, reason: &str) -> String {
+        let path = self.ns.group("events.k8s.io/v1", "events");
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let found = |events: &Value| {
+            let all = events["items"].as_array().cloned().unwrap_or_default();
+            all.iter()
+                .find(|event| event["reason"] == reason)
+                .map(|event| event["note"].as_str().unwrap_or_default().to_owned())
+        };
+        let listed = self.ns.api().get(&path).ok();
+        if let Some(note) = found(&listed) {
+            return note;
+        }
+        let version = listed["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        let watch = format!("{path}?watch=1&resourceVersion={version}");
+        let note = self.ns.api().watch(&watch, deadline, |_, event| {
+            (event["reason"] == reason).then(|| event["note"].as_str().unwrap_or_default().to_owned())
+        });
+        note.unwrap_or_else(|| panic!("no Event {reason} in time\n{listed:#}"))
+    }
+
+    /// Requests of the operator that changed something, Events aside.
+    pub fn writes(&self) -> usize {
+        self.proxy.calls().iter().filter(|call| call.is_write() && call.resource != "events").count()
+    }
+}
+
+impl Drop for Cluster<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let instances = self.ns.api().get(&self.ns.instances()).body.to_string();
+        let events = self.ns.api().get(&self.ns.group("events.k8s.io/v1", "events")).body.to_string();
+        let blobs = self.ns.api().get(&self.ns.core("configmaps")).body.to_string();
+        // what kubectl applied says what it applied, in the Secret alone
+        for text in [instances, events, blobs] {
+            assert_eq!(canary::find_in(&text), None, "a secret was written to the cluster: {text}");
+        }
+    }
+}
+
+/// What a health endpoint of a running operator answers.
+pub fn health(operator: &Pollinator, path: &str) -> u16 {
+    let line = operator.wait_stderr("serving /metrics");
+    let address = line.rsplit_once("address=").expect("the address is told").1.trim();
+    client::send("GET", &format!("http://{address}{path}"), None).expect("an answer").0
+}
