@@ -65,6 +65,11 @@ impl Egress {
     /// connection was closed before an answer is sent once more (RFC 9110 §9.2.2): servers close an unused connection at the very
     /// moment at which the next poll takes it.
     pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
+        // Boxed: thousands of jobs may wait for their turn to send, and none of them needs the room before.
+        Box::pin(self.exchange(request)).await
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, EgressError> {
         let started = Instant::now();
         let deadline = started + request.limits.total;
         let head_deadline = deadline.min(started + request.limits.first_byte);
