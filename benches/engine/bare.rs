@@ -31,12 +31,19 @@ pub fn gets(url: &str, count: u64, in_flight: usize) -> f64 {
     })
 }
 
-/// CPU of one POST of so many bytes, in microseconds, when so many are in flight.
-pub fn posts(url: &str, count: u64, bytes: usize, in_flight: usize) -> f64 {
-    measure(count, async move |client| {
-        let post = |_| client.post(url).body(vec![b'x'; bytes]).send();
-        let answers = futures::stream::iter(0..count).map(post).buffer_unordered(in_flight);
-        answers.for_each(async |answer| assert!(answer.expect("the server answers").status().is_success())).await;
+/// CPU of one POST of so many bytes, in microseconds, by so many tasks that have eight in flight each.
+pub fn posts(url: &str, tasks: u64, count_each: u64, bytes: usize) -> f64 {
+    measure(tasks * count_each, async move |client| {
+        let mut senders = tokio::task::JoinSet::new();
+        for _ in 0..tasks {
+            let (client, url) = (client.clone(), url.to_owned());
+            senders.spawn(async move {
+                let post = |_| client.post(&url).body(vec![b'x'; bytes]).send();
+                let answers = futures::stream::iter(0..count_each).map(post).buffer_unordered(8);
+                answers.for_each(async |answer| assert!(answer.expect("the server answers").status().is_success())).await;
+            });
+        }
+        senders.join_all().await;
     })
 }
 

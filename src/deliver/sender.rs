@@ -104,8 +104,8 @@ impl PreparedCallback {
     }
 
     fn request(&self, payload: Payload) -> Request {
-        let mut headers = self.headers.clone();
-        headers.extend(sign(&payload, self.plan.format, &self.keys, Utc::now()));
+        let mut headers = sign(&payload, self.plan.format, &self.keys, Utc::now());
+        headers.extend(self.headers.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(payload.content_type));
         Request {
             method: Method::POST,

@@ -23,7 +23,8 @@ pub const ELEMENTS_SIGNATURE: HeaderName = HeaderName::from_static("elements-web
 
 /// The identity and signature headers of one try. Without a key there is no signature and no timestamp to be believed.
 pub fn sign(payload: &Payload, format: EventFormat, keys: &[Vec<u8>], now: DateTime<Utc>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    // Room for what the client adds, too.
+    let mut headers = HeaderMap::with_capacity(12);
     set(&mut headers, WEBHOOK_ID, &payload.id);
     if format == EventFormat::OpenConnectors {
         set(&mut headers, ELEMENTS_ID, &payload.id);

@@ -62,7 +62,14 @@ impl Coding {
 ///
 /// Errors: [`EgressError::TooLarge`] above the bound, [`EgressError::BrokenAnswer`] if it ends early or cannot be inflated.
 pub(super) async fn read(response: reqwest::Response, coding: Option<Coding>, bound: usize) -> Result<Bytes, EgressError> {
-    let Some(coding) = coding else { return read_plain(response, bound).await };
+    match coding {
+        None => read_plain(response, bound).await,
+        // Decoders are large: unboxed, every request would carry the room for one.
+        Some(coding) => Box::pin(read_coded(response, coding, bound)).await,
+    }
+}
+
+async fn read_coded(response: reqwest::Response, coding: Coding, bound: usize) -> Result<Bytes, EgressError> {
     let mut reader = pin!(StreamReader::new(response.bytes_stream().map_err(io::Error::other)));
     let first = match reader.fill_buf().await.map_err(|error| broken(&error))? {
         // A 204 or 304 may name the coding of the body that it does not have.

@@ -65,6 +65,11 @@ impl Egress {
     /// connection was closed before an answer is sent once more (RFC 9110 §9.2.2): servers close an unused connection at the very
     /// moment at which the next poll takes it.
     pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
+        // Boxed: thousands of jobs may wait for their turn to send, and none of them needs the room before.
+        Box::pin(self.exchange(request)).await
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, EgressError> {
         let started = Instant::now();
         let deadline = started + request.limits.total;
         let head_deadline = deadline.min(started + request.limits.first_byte);
@@ -78,7 +83,8 @@ impl Egress {
         loop {
             self.policy.judge_url(&url)?;
             let mut asked = reqwest::Request::new(method.clone(), url.clone());
-            asked.headers_mut().clone_from(&headers);
+            let only_once = !again && hops.is_none();
+            *asked.headers_mut() = if only_once { std::mem::take(&mut headers) } else { headers.clone() };
             *asked.body_mut() = body.clone().map(reqwest::Body::from);
             let outcome = timeout_at(head_deadline, self.client.execute(asked))
                 .await
