@@ -126,7 +126,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         cluster,
         sessions: Arc::clone(writer.sessions()),
         secrets,
-        ownership: Arc::new(ownership::All),
+        ownership: Arc::new(ownership::Sole),
         commands,
     };
     let (sights, seen) = mpsc::channel(BATCH);

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
 use super::outside::{Outside, OutsideError};
-use super::ownership::Ownership;
+use super::ownership::{Claim, Ownership};
 use super::secrets::ClusterSecrets;
 use super::session::{Key, Session, Sessions};
 use super::{stored, watch, writer};
@@ -72,12 +72,15 @@ pub struct Outcome {
 }
 
 impl Publication {
-    /// Reads an instance and tells the engine what follows. `forced`: what it refers to changed, so the engine must begin anew
-    /// even with the same plan.
-    pub async fn publish(&self, key: &Key, published: Published, forced: bool) -> Outcome {
+    /// Reads an instance and tells the engine what follows. `uid` is the last one that was seen, or empty. `forced`: what it
+    /// refers to changed, so the engine must begin anew even with the same plan.
+    pub async fn publish(&self, key: &Key, uid: &str, published: Published, forced: bool) -> Outcome {
         let mut outcome = Outcome { published, ..Outcome::default() };
+        if !uid.is_empty() && self.ownership.claim(uid).is_none() {
+            return self.give_up(key, outcome).await;
+        }
         if let Some(session) = self.sessions.get(key).filter(|session| session.is_running())
-            && (session.is_lost() || !matches!(outcome.published, Published::Running(..)))
+            && (session.is_lost() || !session.is_owned() || !matches!(outcome.published, Published::Running(..)))
         {
             // What it accepted is stored, or refused, before the state is read.
             self.take_away(key, &mut outcome).await;
@@ -94,18 +97,18 @@ impl Publication {
         };
         let metadata = &object["metadata"];
         let uid = metadata["uid"].as_str().unwrap_or_default();
-        if metadata["deletionTimestamp"].is_string() || !self.ownership.owns(uid) {
-            return self.give_up(key, outcome).await;
-        }
+        let claim = self.ownership.claim(uid).filter(|_| !metadata["deletionTimestamp"].is_string());
+        let Some(claim) = claim else { return self.give_up(key, outcome).await };
         if let Some(other) = self.sessions.get(key).filter(|session| session.uid != uid) {
             self.take_away(key, &mut outcome).await;
             self.sessions.released(&other).await;
             self.sessions.end(&other);
         }
         let session = self.sessions.begin(key, uid);
+        session.renew(claim.clone());
         let generation = metadata["generation"].as_i64();
         match self.prepare(key, &object, &mut outcome).await {
-            Ok(plan) => self.run(&session, plan, &object, forced, outcome).await,
+            Ok(plan) => self.run(&session, plan, &object, claim, forced, outcome).await,
             Err(problem) => self.refuse(key, generation, problem, outcome).await,
         }
     }
@@ -143,7 +146,15 @@ impl Publication {
         Ok(plan)
     }
 
-    async fn run(&self, session: &Session, plan: PollPlan, object: &Value, forced: bool, mut outcome: Outcome) -> Outcome {
+    async fn run(
+        &self,
+        session: &Session,
+        plan: PollPlan,
+        object: &Value,
+        claim: Claim,
+        forced: bool,
+        mut outcome: Outcome,
+    ) -> Outcome {
         let key = &session.key;
         let annotations = object["metadata"]["annotations"]
             .as_object()
@@ -170,7 +181,7 @@ impl Publication {
         }
         let plan = Arc::new(plan);
         outcome.published = Published::Running(Arc::clone(&plan), annotations.clone());
-        self.tell(Command::Put { plan, annotations }).await;
+        self.tell(Command::Put { plan, annotations, owned: claim.lost().clone() }).await;
         outcome
     }
 

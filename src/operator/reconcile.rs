@@ -20,12 +20,21 @@ const MAX_WORK: usize = 64;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What a reconciler is told, beside what the watches see.
-#[derive(Debug)]
 pub enum Notice {
     /// Somebody else wrote the state of an instance.
     Lost(Key),
     /// Instances came to us, or went away.
     OwnershipChanged,
+    /// Nothing may be under way any more for the instances that [`Drained`] names.
+    Drain(Drained),
+}
+
+/// Instances that are about to be somebody else's. They are not claimed any more when this is told.
+pub struct Drained {
+    /// Is the instance of this uid among them?
+    pub concerns: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Told when the engine has let go of all, and all that it accepted is stored.
+    pub ended: Box<dyn FnOnce() + Send>,
 }
 
 /// Keeps the engine in step with the cluster.
@@ -42,11 +51,14 @@ pub struct Reconciler {
     listed: BTreeMap<&'static str, bool>,
     ready: channel::Sender<bool>,
     told_missing: bool,
+    /// What is being drained, with the instances that the engine was not yet told to let go of.
+    drains: Vec<(Drained, HashSet<Key>)>,
 }
 
 #[derive(Default)]
 struct Entry {
     fingerprint: Option<u64>,
+    uid: String,
     published: Published,
     connector: Option<String>,
     secrets: Vec<String>,
@@ -66,6 +78,14 @@ enum Done {
     Instance(Key, Box<Outcome>),
     Connector(Key, Result<(), CallError>),
     Secret(Key, Result<bool, CallError>),
+    Drained,
+}
+
+impl Entry {
+    /// The engine was told of it, or is about to be.
+    fn is_at_work(&self) -> bool {
+        self.busy || self.dirty || !matches!(self.published, Published::Nothing)
+    }
 }
 
 impl Reconciler {
@@ -82,6 +102,7 @@ impl Reconciler {
             listed: BTreeMap::new(),
             ready,
             told_missing: false,
+            drains: Vec::new(),
         }
     }
 
@@ -114,7 +135,8 @@ impl Reconciler {
             (Kind::ConnectorInstance, Sight::Seen(seen)) => {
                 let entry = self.instances.entry(seen.key.clone()).or_default();
                 if entry.fingerprint.replace(seen.fingerprint) != Some(seen.fingerprint) {
-                    self.demand(Task::Instance(seen.key), false);
+                    entry.uid = seen.uid;
+                    self.demand_if_ours(seen.key);
                 }
             }
             (Kind::ConnectorInstance, Sight::Gone(key)) => {
@@ -182,8 +204,49 @@ impl Reconciler {
             Notice::Lost(key) => self.demand(Task::Instance(key), false),
             Notice::OwnershipChanged => {
                 let all: Vec<_> = self.instances.keys().cloned().collect();
-                self.demand_all(all, Task::Instance, false);
+                for key in all {
+                    if self.is_out_of_step(&key) {
+                        self.demand(Task::Instance(key), false);
+                    }
+                }
             }
+            Notice::Drain(drained) => {
+                let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && (drained.concerns)(&entry.uid));
+                let keys: HashSet<_> = concerned.map(|(key, _)| key.clone()).collect();
+                self.demand_all(keys.clone(), Task::Instance, false);
+                self.drains.push((drained, keys));
+                self.end_drains();
+            }
+        }
+    }
+
+    /// An instance that is somebody else's and was never ours costs nothing.
+    fn demand_if_ours(&mut self, key: Key) {
+        let Some(entry) = self.instances.get(&key) else { return };
+        if entry.is_at_work() || self.publication.ownership.claim(&entry.uid).is_some() {
+            self.demand(Task::Instance(key), false);
+        }
+    }
+
+    /// Is it ours and not at work, or at work under no claim or an old one?
+    fn is_out_of_step(&self, key: &Key) -> bool {
+        let Some(entry) = self.instances.get(key) else { return false };
+        let ours = self.publication.ownership.claim(&entry.uid).is_some();
+        let session = self.publication.sessions.get(key);
+        ours != entry.is_at_work() || session.is_some_and(|session| session.is_running() && !session.is_owned())
+    }
+
+    /// Says of each drain whose instances were all told to stop when the engine has let go of them.
+    fn end_drains(&mut self) {
+        let (ended, waiting) = std::mem::take(&mut self.drains).into_iter().partition(|(_, keys)| keys.is_empty());
+        self.drains = waiting;
+        for (drained, _) in ended {
+            let sessions = Arc::clone(&self.publication.sessions);
+            self.work.spawn(async move {
+                sessions.all_released(&drained.concerns).await;
+                (drained.ended)();
+                Done::Drained
+            });
         }
     }
 
@@ -223,8 +286,9 @@ impl Reconciler {
                     let Some(entry) = self.instances.get_mut(&key) else { continue };
                     (entry.busy, entry.dirty) = (true, false);
                     let (published, forced) = (std::mem::take(&mut entry.published), std::mem::take(&mut entry.forced));
+                    let uid = entry.uid.clone();
                     self.work.spawn(async move {
-                        let outcome = publication.publish(&key, published, forced).await;
+                        let outcome = publication.publish(&key, &uid, published, forced).await;
                         Done::Instance(key, Box::new(outcome))
                     });
                 }
@@ -242,7 +306,17 @@ impl Reconciler {
 
     fn take_in(&mut self, done: Done) {
         match done {
-            Done::Instance(key, outcome) => self.take_in_instance(key, *outcome),
+            Done::Drained => {}
+            Done::Instance(key, outcome) => {
+                let gone = outcome.gone;
+                self.take_in_instance(key.clone(), *outcome);
+                if gone && !self.drains.is_empty() {
+                    for (_, keys) in &mut self.drains {
+                        keys.remove(&key);
+                    }
+                    self.end_drains();
+                }
+            }
             Done::Connector(key, read) => {
                 if let Err(error) = read {
                     tracing::warn!(namespace = key.0, connector = key.1, "cannot be read: {error}");

@@ -147,6 +147,9 @@ impl Writer {
         if session.is_lost() {
             return Err(taken_over());
         }
+        if !session.is_owned() {
+            return Err(handed_over());
+        }
         let wait = record.pace.reserve(APART, BURST, Instant::now());
         tokio::time::sleep(wait).await;
         // The semaphore is never closed.
@@ -218,6 +221,10 @@ impl Writer {
             object["status"] = status;
             let body = object.to_string().into_bytes();
             self.spend(body.len() + outside_bytes).await;
+            // Right before the write: a process that slept finds out here.
+            if !session.is_owned() {
+                return Err(handed_over().into());
+            }
             match self.cluster.replace_status(namespace, name, body, false).await {
                 Ok(mut answer) => {
                     let after = answer["status"].take();
@@ -301,6 +308,10 @@ impl Writer {
 
 fn deleted() -> Problem {
     Problem::transient(Reason::StateUnavailable, "this ConnectorInstance was deleted")
+}
+
+fn handed_over() -> Problem {
+    Problem::transient(Reason::StateUnavailable, "another replica is responsible for this instance now")
 }
 
 fn taken_over() -> Problem {
