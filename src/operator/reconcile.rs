@@ -76,7 +76,7 @@ enum Task {
 
 enum Done {
     Instance(Key, Box<Outcome>),
-    Connector(Key, Result<(), CallError>),
+    Connector(Key, Result<bool, CallError>),
     Secret(Key, Result<bool, CallError>),
     Drained,
 }
@@ -150,7 +150,12 @@ impl Reconciler {
                 self.demand_all(gone, Task::Instance, false);
                 self.note_listed("instances");
             }
-            (Kind::Connector, Sight::Seen(Seen { key, .. }) | Sight::Gone(key)) => self.demand(Task::Connector(key), false),
+            (Kind::Connector, Sight::Seen(Seen { key, version, .. })) => {
+                if !self.publication.connectors.is_current(&key, &version) {
+                    self.demand(Task::Connector(key), false);
+                }
+            }
+            (Kind::Connector, Sight::Gone(key)) => self.demand(Task::Connector(key), false),
             (Kind::Connector, Sight::Listed(all)) => {
                 let gone: Vec<_> =
                     self.publication.connectors.declared().into_iter().filter(|key| !all.contains(key)).collect();
@@ -317,20 +322,20 @@ impl Reconciler {
                     self.end_drains();
                 }
             }
-            Done::Connector(key, read) => {
-                if let Err(error) = read {
-                    tracing::warn!(namespace = key.0, connector = key.1, "cannot be read: {error}");
-                    self.retries.push(Reverse((Instant::now() + RETRY, Task::Connector(key))));
-                    return;
-                }
+            Done::Connector(key, Ok(changed)) => {
                 if let Some(unread) = &mut self.unread_connectors {
                     unread.remove(&key);
                 }
-                let named = |(instance, entry): (&Key, &Entry)| {
-                    (instance.0 == key.0 && entry.connector.as_ref() == Some(&key.1)).then(|| instance.clone())
-                };
-                let users: Vec<_> = self.instances.iter().filter_map(named).collect();
+                let users = self
+                    .instances
+                    .iter()
+                    .filter(|(instance, entry)| changed && instance.0 == key.0 && entry.connector.as_ref() == Some(&key.1));
+                let users: Vec<_> = users.map(|(instance, _)| instance.clone()).collect();
                 self.demand_all(users, Task::Instance, false);
+            }
+            Done::Connector(key, Err(error)) => {
+                tracing::warn!(namespace = key.0, connector = key.1, "cannot be read: {error}");
+                self.retries.push(Reverse((Instant::now() + RETRY, Task::Connector(key))));
             }
             Done::Secret(key, Ok(changed)) => {
                 let users = self.users.get(&key).filter(|_| changed).cloned().unwrap_or_default();

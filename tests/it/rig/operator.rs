@@ -1,7 +1,5 @@
 //! The everyday scene on a cluster: one provider, one instance, one receiver, one namespace, and the operator that watches it.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::api_proxy::ApiProxy;
@@ -60,15 +58,16 @@ impl<'p> Cluster<'p> {
 
     /// The same with further arguments.
     pub fn start_with(&self, arguments: &[&str]) -> Pollinator {
+        self.start_as(&self.ns.plane().identity().admin_token, arguments)
+    }
+
+    /// The same in the name of the one who has this token.
+    pub fn start_as(&self, token: &str, arguments: &[&str]) -> Pollinator {
         let mut command = binary();
-        command.env("KUBECONFIG", self.kubeconfig()).env_remove("POD_NAME").arg("operator");
+        command.env("KUBECONFIG", self.proxy.kubeconfig(token, self.ns.name())).env_remove("POD_NAME").arg("operator");
         command.args(["--listen", "127.0.0.1:0", "--allow-egress", "127.0.0.0/8", "--watch-namespace", self.ns.name()]);
         command.args(arguments);
         self.site.spawn(command)
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        self.proxy.kubeconfig(&self.ns.plane().identity().admin_token, self.ns.name())
     }
 
     /// Applies the everyday instance, starts the operator and waits for the end of the first poll.
