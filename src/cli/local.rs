@@ -59,6 +59,8 @@ pub async fn run(args: LocalArgs) -> ExitCode {
 
 async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let sources = args.manifests.sources();
+    // Taken before the files are read: what changes from here on is picked up.
+    let seen = sources.fingerprint();
     let definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
@@ -90,7 +92,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let _ = ready.send(true);
     let watching = match run {
         Run::Once => None,
-        Run::Forever => Some(tokio::spawn(reload::watch(sources, definitions, secrets, commands.clone()))),
+        Run::Forever => Some(tokio::spawn(reload::watch(sources, seen, definitions, secrets, commands.clone()))),
     };
     drop(commands);
     let mut reporter = Reporter::new(args.output);

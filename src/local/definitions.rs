@@ -28,9 +28,12 @@ pub struct Sources {
     pub catalog: Option<PathBuf>,
 }
 
+/// Name, size and time of change of every file.
+pub type Fingerprint = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
 impl Sources {
     /// Changes whenever a file does: name, size and time of change of each.
-    pub fn fingerprint(&self) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    pub fn fingerprint(&self) -> Fingerprint {
         let mut unread = Vec::new();
         let mut all = files(&self.paths, &mut unread);
         all.extend(files(self.catalog.as_slice(), &mut unread));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::definitions::{Definitions, Sources};
+use super::definitions::{Definitions, Fingerprint, Sources};
 use crate::api::conditions::Problem;
 use crate::auth::{Secret, SecretMap, Secrets};
 use crate::poll::engine::Command;
@@ -40,15 +40,15 @@ pub fn first(definitions: &Definitions) -> Vec<Command> {
     changes(&Definitions::default(), definitions)
 }
 
-/// Looks at the files for ever and sends what changed. A folder that cannot be read or judged changes nothing: what runs goes
+/// Looks at the files for ever and sends what changed since `seen`. A folder that cannot be read or judged changes nothing: what runs goes
 /// on, and the log says why.
 pub async fn watch(
     sources: Sources,
+    mut seen: Fingerprint,
     mut current: Definitions,
     secrets: Arc<SharedSecrets>,
     commands: mpsc::Sender<Vec<Command>>,
 ) {
-    let mut seen = sources.fingerprint();
     loop {
         tokio::time::sleep(LOOK).await;
         let now = sources.fingerprint();

@@ -312,13 +312,12 @@ impl Engine {
         for (resource, reason) in &adopted.resets {
             tracing::warn!(instance = %plan.name, resource, reason, "cursor reset: spec.polling.startFrom decides what is sent");
         }
-        let unsaved = old.as_ref().is_some_and(|old| old.is_unsaved());
+        // The first job saves it before anything else: a uid that is not kept would make other event ids after a restart. Saved
+        // here, thousands of new instances would wait for one disk write after the other.
+        let unsaved = adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
         let uid = state.uid.clone();
-        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, Arc::clone(&self.core.store), pending.owned));
-        if adopted.changed || unsaved {
-            // A uid that is not kept would make other event ids after a restart.
-            instance.mark_unsaved();
-        }
+        let store = Arc::clone(&self.core.store);
+        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.owned));
         let lane = |resource: &Arc<ResourcePlan>| {
             let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
             let delay = if immediately {

@@ -28,8 +28,14 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Wraps plan and state.
-    pub fn new(plan: Arc<PollPlan>, state: InstanceState, store: Arc<dyn StateStore>, owned: CancellationToken) -> Self {
+    /// Wraps plan and state; `unsaved` when the store does not have this state yet.
+    pub fn new(
+        plan: Arc<PollPlan>,
+        state: InstanceState,
+        unsaved: bool,
+        store: Arc<dyn StateStore>,
+        owned: CancellationToken,
+    ) -> Self {
         Self {
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
             plan,
@@ -37,7 +43,7 @@ impl Instance {
             owned,
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
-            unsaved: AtomicBool::new(false),
+            unsaved: AtomicBool::new(unsaved),
             store,
         }
     }
@@ -51,11 +57,6 @@ impl Instance {
     /// Does memory hold progress that the store does not?
     pub fn is_unsaved(&self) -> bool {
         self.unsaved.load(Ordering::Acquire)
-    }
-
-    /// The state was changed outside of a job: the next job makes that durable before it asks or sends anything.
-    pub fn mark_unsaved(&self) {
-        self.unsaved.store(true, Ordering::Release);
     }
 
     /// Makes the state durable.
