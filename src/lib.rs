@@ -27,6 +27,7 @@ pub mod state;
 
 pub mod local;
 pub mod observe;
+pub mod operator;
 
 pub mod demo;
 pub mod receive;

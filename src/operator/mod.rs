@@ -1,0 +1,3 @@
+//! The engine on a cluster: who owns which instances ([`shards`]).
+
+pub mod shards;
