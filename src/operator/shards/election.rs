@@ -5,7 +5,8 @@
 //! write is a compare-and-swap on what was seen, so of several candidates one wins.
 //!
 //! Beyond client-go: a Lease that vanished, or from which somebody took the holder's name, counts as held for a whole lease; and an
-//! answer that was lost is made up for by reading, since the write may have been applied.
+//! answer that was lost is made up for by reading, since the write may have been applied. A vanished Lease is made again without a
+//! holder and only then waited for: absence has no version, so nobody can tell one absence from the next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
 use super::clock::Moment;
-use super::record::{Claim, Record, Stored};
-use super::timing::{MAX_LEASE, Timing};
+use super::record::{Claim, Observation, RELEASED_SECONDS, Record, Stored};
+use super::timing::Timing;
 
 /// What is wanted of a Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub enum Step {
     Renew(Write),
     /// Give the Lease back.
     Release(Write),
-    /// Make a free Lease.
-    Seed(Write),
+    /// Make a Lease that nobody holds.
+    Make(Write),
     /// Ask what the Lease says, within this time.
     Read(Duration),
     /// Nothing until then, unless something is heard before.
@@ -111,23 +112,17 @@ pub struct Election {
     me: Arc<str>,
     timing: Timing,
     never_made: bool,
-    seen: Option<Seen>,
+    seen: Option<Observation>,
     standing: Standing,
     attempt: Option<Attempt>,
     call: Option<Call>,
-    answered: Moment,
+    /// When the last answer or event came: a list that was asked for before may be older.
+    heard: Moment,
     next_try: Moment,
     must_read: bool,
     /// The greatest number seen.
     number: i32,
     written: DateTime<Utc>,
-}
-
-#[derive(Debug)]
-struct Seen {
-    lease: Option<Stored>,
-    /// When this record, or its absence, was first seen.
-    since: Moment,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +159,10 @@ enum Purpose {
     Acquire,
     Renew,
     Release,
+    /// For anybody to take at once.
     Seed,
+    /// In place of one that vanished, to be waited for.
+    Mend,
     Read,
 }
 
@@ -179,7 +177,7 @@ impl Election {
             standing: Standing::Candidate,
             attempt: None,
             call: None,
-            answered: Moment::ORIGIN,
+            heard: Moment::ORIGIN,
             next_try: Moment::ORIGIN,
             must_read: false,
             number: 0,
@@ -187,9 +185,10 @@ impl Election {
         }
     }
 
-    /// Declares that nobody can ever have held this Lease, so that it need not be waited for if it is absent.
+    /// Declares that nobody can ever have held this Lease, so that it need not be waited for if it is absent. That is believed
+    /// for the time of one lease, and not if it was seen.
     pub fn assume_never_made(&mut self) {
-        self.never_made = true;
+        self.never_made = self.seen().is_none();
     }
 
     /// The claim in force, as far as it is known.
@@ -213,37 +212,32 @@ impl Election {
     }
 
     /// Is it known that there is no Lease and that there never was one?
-    pub fn is_unmade(&self) -> bool {
-        self.never_made && self.seen.as_ref().is_some_and(|seen| seen.lease.is_none())
+    pub fn is_unmade(&self, now: Moment) -> bool {
+        let absent = self.seen.as_ref().filter(|seen| seen.lease.is_none());
+        self.never_made && absent.is_some_and(|seen| now < seen.since + self.timing.lease())
     }
 
     /// From when on the Lease is free for me; `None` before anything was seen.
     pub fn free_from(&self) -> Option<Moment> {
         let seen = self.seen.as_ref()?;
-        let Some(lease) = &seen.lease else {
-            return Some(if self.never_made { Moment::ORIGIN } else { seen.since + self.timing.lease() });
-        };
-        if self.is_mine(&lease.record) {
-            return Some(Moment::ORIGIN);
-        }
-        Some(match lease.record.claim() {
-            Claim::Released => seen.since,
-            Claim::Cleared | Claim::Held(_) => seen.since + self.patience(&lease.record),
-        })
+        let mine = seen.lease.as_ref().is_some_and(|lease| self.is_mine(&lease.record));
+        Some(if mine { Moment::ORIGIN } else { seen.lapses(self.timing.lease()) })
     }
 
-    /// Others may be configured with a longer lease.
-    fn patience(&self, record: &Record) -> Duration {
-        let said = Duration::from_secs(u64::try_from(record.seconds).unwrap_or(0));
-        self.timing.lease().max(said.min(MAX_LEASE))
+    /// What was seen last, for those who do not run for it.
+    pub fn observation(&self) -> Option<&Observation> {
+        self.seen.as_ref()
     }
 
     /// Takes in what a list or watch showed. `asked` is when the list was asked for; `None` for an event of a watch, which may be
     /// older than what is known already.
     pub fn observe(&mut self, lease: Option<Stored>, asked: Option<Moment>, now: Moment) {
-        let outdated = self.call.is_some() || asked.is_some_and(|asked| asked < self.answered);
+        let outdated = self.call.is_some() || asked.is_some_and(|asked| asked < self.heard);
         let doubtful = asked.is_none() && self.is_involved();
         if !outdated && !doubtful {
+            if asked.is_none() {
+                self.heard = now;
+            }
             self.see(lease, now);
         }
     }
@@ -259,12 +253,7 @@ impl Election {
         if record.is_some() && self.attempt.as_ref().is_some_and(stray) && !self.is_involved() {
             self.attempt = None;
         }
-        let unchanged = self.seen.as_ref().is_some_and(|seen| {
-            seen.lease.as_ref().map(|seen| &seen.record) == record
-                && seen.lease.as_ref().map(|seen| &seen.uid) == lease.as_ref().map(|lease| &lease.uid)
-        });
-        let since = self.seen.as_ref().filter(|_| unchanged).map_or(now, |seen| seen.since);
-        self.seen = Some(Seen { lease, since });
+        self.seen = Some(Observation::update(self.seen.take(), lease, now));
     }
 
     fn is_mine(&self, record: &Record) -> bool {
@@ -318,21 +307,25 @@ impl Election {
         if now >= held.until {
             return Some(Loss::Expired);
         }
-        let other = self.seen().is_some_and(|lease| !self.is_mine(&lease.record));
+        let record = &self.seen()?.record;
+        // A name that somebody took away is put back by the next renewal, as a Lease that vanished is made again.
+        let other = !self.is_mine(record) && record.claim() != Claim::Cleared;
         other.then_some(Loss::Taken)
     }
 
     fn run_for_it(&mut self, wish: Wish, now: Moment, wall: DateTime<Utc>) -> Step {
         let (Wish::Take | Wish::Seed, Some(free)) = (wish, self.free_from()) else { return Step::Wait(Moment::NEVER) };
-        if wish == Wish::Seed && !self.is_unmade() {
+        let (absent, unmade) = (self.seen().is_none(), self.is_unmade(now));
+        if wish == Wish::Seed && !unmade {
             return Step::Wait(Moment::NEVER);
         }
-        let at = free.max(self.next_try);
+        let at = if absent { self.next_try } else { free.max(self.next_try) };
         if now < at {
             return Step::Wait(at);
         }
-        if wish == Wish::Seed {
-            return Step::Seed(self.write(Purpose::Seed, self.timing.call(), now, wall));
+        if absent && (wish == Wish::Seed || !unmade) {
+            let purpose = if unmade { Purpose::Seed } else { Purpose::Mend };
+            return Step::Make(self.write(purpose, self.timing.call(), now, wall));
         }
         let base = self.seen().map(|lease| lease.record.clone());
         if !base.as_ref().is_some_and(|record| self.is_mine(record)) {
@@ -359,12 +352,13 @@ impl Election {
         let stamp = self.stamp(wall);
         let (acquired, number) =
             self.attempt.as_ref().map_or((stamp, self.number), |attempt| (attempt.acquired, attempt.number));
-        let gone = matches!(purpose, Purpose::Release | Purpose::Seed);
+        let claims = matches!(purpose, Purpose::Acquire | Purpose::Renew);
+        let free = matches!(purpose, Purpose::Release | Purpose::Seed);
         let record = Record {
-            holder: (!gone).then(|| self.me.to_string()),
+            holder: claims.then(|| self.me.to_string()),
             acquired: Some(acquired),
             renewed: Some(stamp),
-            seconds: if gone { 1 } else { self.timing.lease_seconds() },
+            seconds: if free { RELEASED_SECONDS } else { self.timing.lease_seconds() },
             transitions: number,
         };
         Write { version: self.seen().map(|lease| lease.version.clone()), record, within }
@@ -382,7 +376,7 @@ impl Election {
     /// Takes in what came of the last call. `roll` is random in `0..1` and spreads the next try.
     pub fn reply(&mut self, reply: Reply, now: Moment, roll: f64) {
         let Some(call) = self.call.take() else { return };
-        self.answered = now;
+        self.heard = now;
         match reply {
             Reply::Stored(lease) => {
                 self.must_read = false;

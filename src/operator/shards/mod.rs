@@ -2,7 +2,10 @@
 
 pub mod clock;
 pub mod election;
+pub mod members;
+pub mod name;
 pub mod range;
 pub mod record;
 pub mod rendezvous;
+pub mod session;
 pub mod timing;

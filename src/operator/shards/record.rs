@@ -1,6 +1,14 @@
 //! What a Lease says, without Kubernetes around it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+
+use super::clock::Moment;
+use super::timing::MAX_LEASE;
+
+/// The duration that stands in a Lease that was given back, as in client-go.
+pub const RELEASED_SECONDS: i32 = 1;
 
 /// The fields of a Lease that elections read and write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,12 +37,11 @@ pub enum Claim<'a> {
 }
 
 impl Record {
-    /// Whose it is. As in client-go, a holder that gives a Lease back leaves a duration of one second; a missing name beside any
-    /// other duration was not written by the holder.
+    /// Whose it is. A missing name beside a duration of more than a second was not written by the holder.
     pub fn claim(&self) -> Claim<'_> {
         match self.holder.as_deref().filter(|holder| !holder.is_empty()) {
             Some(holder) => Claim::Held(holder),
-            None if self.seconds == 1 => Claim::Released,
+            None if self.seconds == RELEASED_SECONDS => Claim::Released,
             None => Claim::Cleared,
         }
     }
@@ -49,4 +56,46 @@ pub struct Stored {
     pub uid: String,
     /// What it says.
     pub record: Record,
+}
+
+/// What was seen of a Lease, and for how long it has not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// The Lease, or that there was none.
+    pub lease: Option<Stored>,
+    /// When this record, or its absence, was first seen, on this machine's clock.
+    pub since: Moment,
+}
+
+impl Observation {
+    /// Takes in what is seen now. A new version of the same record is no sign of life of its holder.
+    pub fn update(previous: Option<Self>, lease: Option<Stored>, now: Moment) -> Self {
+        let same = |old: &Self| match (&old.lease, &lease) {
+            (Some(old), Some(new)) => old.uid == new.uid && old.record == new.record,
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        let since = previous.filter(same).map_or(now, |old| old.since);
+        Self { lease, since }
+    }
+
+    /// Who holds it, if a name is on it.
+    pub fn holder(&self) -> Option<&str> {
+        match self.lease.as_ref().map(|lease| lease.record.claim()) {
+            Some(Claim::Held(holder)) => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// From when on no claim to it can be in force. A Lease that is gone, or lost its holder's name, may still have a holder.
+    /// `own` is the duration configured here; others may be configured with a longer one, which the record tells.
+    pub fn lapses(&self, own: Duration) -> Moment {
+        match self.lease.as_ref().map(|lease| (lease.record.claim(), lease.record.seconds)) {
+            Some((Claim::Released, _)) => self.since,
+            Some((Claim::Cleared | Claim::Held(_), seconds)) => {
+                let said = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+                self.since + own.max(said.min(MAX_LEASE))
+            }
+            None => self.since + own,
+        }
+    }
 }

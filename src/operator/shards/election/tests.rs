@@ -86,7 +86,10 @@ fn a_cleared_or_vanished_lease_may_still_have_a_holder() {
     election.observe(Some(stored("2", Record { holder: None, ..held_by("other", 1) })), None, at(5.0));
     assert_eq!(election.free_from(), Some(at(20.0)));
     election.observe(None, None, at(6.0));
-    assert_eq!(election.free_from(), Some(at(21.0)));
+    let Step::Make(write) = election.step(Wish::Take, at(6.1), wall()) else { panic!("not made") };
+    assert_eq!((write.version.as_deref(), write.record.claim(), write.record.transitions), (None, Claim::Cleared, 3));
+    election.reply(Reply::Stored(stored("3", write.record)), at(6.2), 0.0);
+    assert_eq!(election.step(Wish::Take, at(6.3), wall()), Step::Wait(at(21.2)));
     let mut first = candidate();
     first.assume_never_made();
     first.observe(None, None, at(0.0));
@@ -97,11 +100,19 @@ fn a_cleared_or_vanished_lease_may_still_have_a_holder() {
 fn a_fresh_lease_may_be_made_for_others_but_never_a_vanished_one() {
     let mut election = candidate();
     election.observe(None, None, at(0.0));
-    assert_eq!(election.step(Wish::Seed, at(100.0), wall()), Step::Wait(Moment::NEVER));
+    assert_eq!(election.step(Wish::Seed, at(1.0), wall()), Step::Wait(Moment::NEVER));
+    let mut late = candidate();
+    late.observe(None, None, at(0.0));
+    late.assume_never_made();
+    assert!(late.is_unmade(at(14.9)) && !late.is_unmade(at(15.0)));
+    late.observe(Some(stored("1", held_by("other", 1))), None, at(1.0));
+    late.assume_never_made();
+    late.observe(None, None, at(2.0));
+    assert!(!late.is_unmade(at(2.0)));
     let mut election = candidate();
     election.assume_never_made();
     election.observe(None, None, at(0.0));
-    let Step::Seed(write) = election.step(Wish::Seed, at(0.0), wall()) else { panic!("not made") };
+    let Step::Make(write) = election.step(Wish::Seed, at(0.0), wall()) else { panic!("not made") };
     assert_eq!((write.record.claim(), write.version), (Claim::Released, None));
     election.reply(Reply::Stored(stored("1", write.record)), at(0.1), 0.0);
     assert!(matches!(election.step(Wish::Take, at(0.2), wall()), Step::Acquire(_)));
@@ -152,6 +163,12 @@ fn a_holder_makes_its_deleted_lease_again() {
     election.reply(Reply::Missing, at(4.1), 0.0);
     let Step::Renew(write) = election.step(Wish::Keep, at(4.1), wall()) else { panic!("not made") };
     assert_eq!((write.version, write.record.transitions), (None, 4));
+    // Somebody who waits for it was faster: it still names nobody else.
+    election.reply(Reply::Conflict, at(4.2), 0.0);
+    assert!(matches!(election.step(Wish::Keep, at(4.2), wall()), Step::Read(_)));
+    election.reply(Reply::Found(Some(stored("9", Record { holder: None, ..held_by("", 1) }))), at(4.3), 0.0);
+    let Step::Renew(write) = election.step(Wish::Keep, at(4.3), wall()) else { panic!("not renewed") };
+    assert_eq!(write.version.as_deref(), Some("9"));
 }
 
 #[test]

@@ -270,7 +270,7 @@ impl World {
                 }
                 Step::StepDown(_) => continue,
                 Step::Read(within) => (Request::Read, within),
-                Step::Acquire(write) | Step::Renew(write) | Step::Release(write) | Step::Seed(write) => {
+                Step::Acquire(write) | Step::Renew(write) | Step::Release(write) | Step::Make(write) => {
                     let within = write.within;
                     (Request::Write(write), within)
                 }
@@ -340,7 +340,8 @@ impl World {
     fn meddle(&mut self, index: usize) {
         let record = self.lease.as_ref().map(|lease| lease.record.clone());
         match (self.scene.faults[index].1.clone(), record) {
-            (Fault::Delete, Some(_)) => self.put(None),
+            // In the first minute a member may still believe that there never was a Lease.
+            (Fault::Delete, Some(_)) if self.now > 60 * SECOND => self.put(None),
             (Fault::Touch, Some(record)) => self.put(Some(record)),
             (Fault::Clear, Some(record)) => self.put(Some(Record { holder: None, seconds: 20, ..record })),
             (Fault::Impose(holder), Some(record)) => self.put(Some(Record { holder: Some(holder), seconds: 20, ..record })),
