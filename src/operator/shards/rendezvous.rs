@@ -105,7 +105,9 @@ mod tests {
 
     fn counts<'a>(targets: &[&'a str]) -> BTreeMap<&'a str, usize> {
         let mut counts = BTreeMap::new();
-        targets.iter().for_each(|target| *counts.entry(*target).or_insert(0) += 1);
+        for target in targets {
+            *counts.entry(*target).or_insert(0) += 1;
+        }
         counts
     }
 
@@ -171,7 +173,8 @@ mod tests {
                 let Some(range) = offers.first() else {
                     let counts = counts(&held);
                     let of = |name: &&str| counts.get(*name).copied().unwrap_or(0);
-                    prop_assert!(members.iter().map(|m| of(m)).max().unwrap() - members.iter().map(|m| of(m)).min().unwrap() <= 1);
+                    let (low, high) = (members.iter().map(of).min(), members.iter().map(of).max());
+                    prop_assert!(high.unwrap() - low.unwrap() <= 1, "{counts:?}");
                     return Ok(());
                 };
                 prop_assert_eq!(offers.len(), 1);

@@ -73,12 +73,9 @@ pub struct Session {
     own: Election,
     own_name: Name,
     members: Members,
-    /// Whether the first list was taken in.
-    started: bool,
+    entry: Entry,
     /// Since when the own Lease stands.
     visible: Option<Moment>,
-    /// Whether a list was taken in that was asked for after the own Lease stood.
-    admitted: bool,
     listing: bool,
     next_list: Moment,
     /// The living, and since when they are these.
@@ -87,19 +84,30 @@ pub struct Session {
     leaving: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// Nothing is known yet.
+    Arrived,
+    /// A list was taken in.
+    Listed,
+    /// A list was taken in that was asked for after the own Lease stood: whoever came before was seen, whoever comes later sees.
+    Admitted,
+}
+
 #[derive(Debug)]
 struct Slot {
     range: Range,
     election: Election,
     drain: Option<Drain>,
-    /// Whether the shell was asked to drain.
-    asked: bool,
+    /// Whether the shell found the claim at its end.
+    abandoned: bool,
     /// What the shell believes.
     told: Option<Held>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Drain {
+    Due(Moment),
     Asked(Moment),
     Ended,
 }
@@ -108,8 +116,14 @@ impl Session {
     /// A member that has not joined yet. `me` must be unique to this process and fit into the name of a Lease.
     pub fn new(me: &str, ranges: u16, timing: Timing, drain_bound: Duration) -> Self {
         let me: Arc<str> = me.into();
-        let slot =
-            |range| Slot { range, election: Election::new(Arc::clone(&me), timing), drain: None, asked: false, told: None };
+        let slot = |range| Slot {
+            range,
+            election: Election::new(Arc::clone(&me), timing),
+            drain: None,
+            asked: false,
+            abandoned: false,
+            told: None,
+        };
         let own_name = Name::Member { of: ranges, process: me.to_string() };
         let mut own = Election::new(Arc::clone(&me), timing);
         // Its name is this process's alone.
@@ -121,9 +135,8 @@ impl Session {
             own_name,
             timing,
             drain_bound,
-            started: false,
+            entry: Entry::Arrived,
             visible: None,
-            admitted: false,
             listing: false,
             next_list: Moment::ORIGIN,
             live: (BTreeSet::new(), Moment::ORIGIN),
@@ -141,8 +154,7 @@ impl Session {
             return;
         };
         self.next_list = now + self.timing.look_every().mul_f64(0.9 + 0.2 * roll);
-        if !self.started {
-            self.started = true;
+        if self.entry == Entry::Arrived {
             // Nobody has ever owned anything here, as far as anybody can tell: no claim need be waited for.
             let deserted = leases.keys().all(|name| name.of() != self.own_name.of());
             if deserted {
@@ -157,9 +169,10 @@ impl Session {
         for (name, lease) in leases {
             self.members.observe(&name, Some(lease), now);
         }
-        self.admitted = self.visible.is_some_and(|since| asked >= since);
+        let admitted = self.visible.is_some_and(|since| asked >= since);
+        self.entry = if admitted { Entry::Admitted } else { Entry::Listed };
         // One member is enough to clean up.
-        if self.admitted && self.members.live(now).first().is_none_or(|first| *self.me < **first) {
+        if admitted && self.members.live(now).first().is_none_or(|first| *self.me < **first) {
             let dead = self.members.forgettable(now).take(FORGET_AT_ONCE);
             self.forgets.extend(dead.map(|(name, lease)| Action::Forget(name.clone(), lease.clone())));
         }
@@ -199,6 +212,13 @@ impl Session {
         }
     }
 
+    /// Takes in that the guard of a range has ended. The Lease is left to run out.
+    pub fn abandon(&mut self, range: Range) {
+        if let Some(slot) = self.slot_of(&Name::Range(range)) {
+            slot.abandoned = true;
+        }
+    }
+
     /// Begins to leave the group.
     pub fn leave(&mut self) {
         self.leaving = true;
@@ -219,7 +239,7 @@ impl Session {
     pub fn standing(&self, now: Moment) -> Standing {
         if self.leaving {
             Standing::Leaving
-        } else if !self.admitted {
+        } else if self.entry != Entry::Admitted {
             Standing::Joining
         } else if self.members.disagree(now) {
             Standing::Disagreement
@@ -273,7 +293,7 @@ impl Session {
                 self.visible = Some(now);
                 self.next_list = now;
             }
-            (None, Some(_)) => (self.visible, self.admitted) = (None, false),
+            (None, Some(_)) => (self.visible, self.entry) = (None, Entry::Listed),
             _ => {}
         }
     }
@@ -308,7 +328,7 @@ impl Session {
     fn start_drains(&mut self, view: &View, now: Moment) {
         if self.leaving {
             for slot in self.slots.iter_mut().filter(|slot| slot.election.held().is_some() && slot.drain.is_none()) {
-                slot.drain = Some(Drain::Asked(now));
+                slot.drain = Some(Drain::Due(now));
             }
             return;
         }
@@ -320,7 +340,7 @@ impl Session {
             && self.standing(now) == Standing::Member
             && let Some(slot) = self.slots.get_mut(usize::from(range.index()))
         {
-            slot.drain = Some(Drain::Asked(now));
+            slot.drain = Some(Drain::Due(now));
         }
     }
 
@@ -393,6 +413,10 @@ impl Slot {
     /// Takes all steps that can be taken now, and tells the shell what they mean for the range.
     fn advance(&mut self, wish: Wish, drain_bound: Duration, now: Moment, wall: DateTime<Utc>, todo: &mut Todo) {
         self.tell(todo);
+        if std::mem::take(&mut self.abandoned) {
+            self.election.abandon();
+            self.lose(Loss::Expired, todo);
+        }
         if let Some(Drain::Asked(since)) = self.drain {
             if now >= since + drain_bound {
                 // Work may still be under way that heeds nothing: the margin of the lease covers it, a release would not.
@@ -425,16 +449,14 @@ impl Slot {
             _ => {}
         }
         self.told = held.cloned();
-        if let (Some(Drain::Asked(_)), Some(held)) = (self.drain, held)
-            && !self.asked
-        {
-            self.asked = true;
+        if let (Some(Drain::Due(since)), Some(held)) = (self.drain, held) {
+            self.drain = Some(Drain::Asked(since));
             todo.actions.push(Action::Drain(self.range, held.clone()));
         }
     }
 
     fn lose(&mut self, loss: Loss, todo: &mut Todo) {
-        (self.drain, self.asked) = (None, false);
+        self.drain = None;
         if self.told.take().is_some() {
             todo.actions.push(Action::Lose(self.range, loss));
         }

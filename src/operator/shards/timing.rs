@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The longest lease, which is also the longest that a Lease written by someone else is believed to last.
-pub const MAX_LEASE: Duration = Duration::from_secs(120);
+pub const MAX_LEASE: Duration = Duration::from_mins(2);
 /// A Lease of one second is one that was given back.
 const MIN_LEASE: Duration = Duration::from_secs(2);
 /// The longest a single call to the API server may take.
