@@ -22,6 +22,15 @@ pub fn paced_gets(url: &str, count: u64) -> f64 {
     })
 }
 
+/// CPU of one GET, in microseconds, when so many are in flight.
+pub fn gets(url: &str, count: u64, in_flight: usize) -> f64 {
+    measure(count, async move |client| {
+        let get = async |_| client.get(url).header("accept", "application/json").send().await?.bytes().await;
+        let answers = futures::stream::iter(0..count).map(get).buffer_unordered(in_flight);
+        answers.for_each(async |body| assert!(!body.expect("the server answers").is_empty())).await;
+    })
+}
+
 /// CPU of one POST of so many bytes, in microseconds, when so many are in flight.
 pub fn posts(url: &str, count: u64, bytes: usize, in_flight: usize) -> f64 {
     measure(count, async move |client| {

@@ -168,5 +168,9 @@ fn collect_messages(schema: &Value, messages: &mut HashMap<String, String>) {
 }
 
 #[cfg(test)]
+#[path = "judge_cases.rs"]
+mod cases;
+
+#[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;

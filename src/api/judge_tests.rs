@@ -1,61 +1,10 @@
 //! The manifests that were tried against a real API server (1.36), with its verdicts; the words of its messages where they are
 //! worth having.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::cases::{ACCEPTED, REFUSED, base, cases, object};
 use super::*;
-
-/// What the server accepts, laid over the base.
-const ACCEPTED: &str = include_str!("judge_accepted.yaml");
-
-/// What the server refuses, laid over the base, each with the messages.
-const REFUSED: &str = include_str!("judge_refused.yaml");
-
-fn base() -> Value {
-    json!({
-        "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance", "metadata": {"name": "shop", "namespace": "crm"},
-        "spec": {
-            "baseUrl": "https://api.example.com/v2",
-            "auth": {"bearer": {"secretRef": {"name": "shop", "key": "token"}}},
-            "resources": [{"name": "contacts", "url": "/contacts"}],
-            "callback": {"url": "https://hooks.example.org/in"}
-        }
-    })
-}
-
-/// Lays one object over another: `DELETE` takes a member out, a list is taken as it is.
-fn lay(over: &Value, under: &mut Value) {
-    match (over, under) {
-        (Value::Object(over), Value::Object(under)) => {
-            for (key, value) in over {
-                if value == "DELETE" {
-                    under.remove(key);
-                } else {
-                    lay(value, under.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())));
-                }
-            }
-        }
-        (over, under) => *under = over.clone(),
-    }
-}
-
-/// A case's object: `spec` is laid over the base's, `resource` over the base's first resource, `object` over the whole.
-fn object(case: &Value) -> Value {
-    let mut object = base();
-    if case["without"] == "base" {
-        object["spec"] = json!({"callback": {"url": "https://hooks.example.org/in"}});
-    }
-    lay(&case["object"].as_object().cloned().unwrap_or_default().into(), &mut object);
-    lay(&case["spec"].as_object().cloned().unwrap_or_default().into(), &mut object["spec"]);
-    if case["resource"].is_object() {
-        lay(&case["resource"], &mut object["spec"]["resources"][0]);
-    }
-    object
-}
-
-fn cases(text: &str) -> Vec<Value> {
-    serde_saphyr::from_str(text).unwrap()
-}
 
 #[test]
 fn accepts_what_the_server_accepts() {

@@ -11,6 +11,9 @@
 //! - Unions are externally tagged enums; [`schema`] turns their `oneOf` into one CEL rule that names the members.
 //! - Every string, list and map is bounded, or the CEL cost estimate of the API server refuses the CRD.
 
+// These docs are the field descriptions of the custom resources, where angle brackets around a URL would be shown.
+#![allow(rustdoc::bare_urls)]
+
 pub mod auth;
 pub mod conditions;
 pub mod connector;

@@ -9,8 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::local::{Output, stop_on_signals};
+use super::local::stop_on_signals;
 use crate::demo::session::{Arrival, Outcome, Session};
+use crate::local::report::Output;
 use crate::receive::line;
 use crate::receive::read::Received;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,9 +16,10 @@ use crate::egress::hosts::HostBudget;
 use crate::fetch::walk::Asker;
 use crate::local::definitions::Definitions;
 use crate::local::reload::{self, SharedSecrets};
-use crate::local::report::Reporter;
+use crate::local::report::{Output, Reporter};
 use crate::observe::metrics::Metrics;
-use crate::poll::engine::{Core, Engine, Run};
+use crate::poll::core::Core;
+use crate::poll::engine::{Engine, Run};
 use crate::state::directory::Directory;
 
 /// Runs manifests from files or folders, without a cluster.
@@ -43,15 +44,6 @@ pub struct LocalArgs {
     grace: Duration,
     #[command(flatten)]
     egress: EgressArgs,
-}
-
-/// How statuses are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// One line for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// A duration as in the manifests.

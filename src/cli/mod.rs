@@ -5,6 +5,7 @@ pub mod demo;
 pub mod local;
 pub mod plan;
 pub mod receive;
+pub mod reference;
 pub mod try_out;
 
 use std::path::PathBuf;

@@ -9,7 +9,8 @@ use clap::Args;
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::local::{Output, parse_duration, stop_on_signals};
+use super::local::{parse_duration, stop_on_signals};
+use crate::local::report::Output;
 use crate::receive::line;
 use crate::receive::read::Received;
 use crate::receive::server::{Receiver, ReceiverOptions};

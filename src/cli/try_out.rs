@@ -13,11 +13,11 @@ use crate::detect::known::KnownSet;
 use crate::detect::record::Reader;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
-use crate::fetch::json::scalar_text;
 use crate::fetch::request::masked;
 use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
 use crate::observe::Metrics;
+use crate::plan::json::scalar_text;
 use crate::plan::{DateField, PollPlan, ResourcePlan};
 
 /// Records whose id and dates are shown.

@@ -1,15 +1,19 @@
 //! How events are written: CloudEvents 1.0 in structured JSON, or the body that SAP Open Connectors sends. Pure.
 
+use std::borrow::Borrow;
+
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
-use super::event::{Event, EventId, Kind};
+use crate::detect::event::{Event, EventId, Kind};
 
 /// A record above this many bytes is announced without its data, and says so.
 pub const MAX_DATA: usize = 256 * 1024;
+/// Bytes that an event's attributes usually take beside the record.
+const METADATA: usize = 512;
 
 /// What is the same for all events of an instance.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +78,11 @@ pub fn encode_cloud_event(envelope: &Envelope<'_>, event: &Event) -> Payload {
         truncated,
         data: (!truncated).then_some(&*event.data),
     };
-    Payload { id: event.id.to_string(), content_type: "application/cloudevents+json; charset=utf-8", body: json(&body) }
+    Payload {
+        id: event.id.to_string(),
+        content_type: "application/cloudevents+json; charset=utf-8",
+        body: json(&body, event.data_len().min(MAX_DATA) + METADATA),
+    }
 }
 
 #[derive(Serialize)]
@@ -105,6 +113,8 @@ struct OldEvent<'a> {
     element_key: &'a str,
     date: String,
     poll_date: String,
+    /// Not in Open Connectors: without it, events repeated in another batch could not be recognised.
+    event_id: &'a str,
 }
 
 /// Written by hand, since one of its keys is the resource's name.
@@ -125,19 +135,25 @@ enum OldRecord<'a> {
 
 impl Serialize for Raw<'_> {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut map = s.serialize_map(Some(5))?;
-        map.serialize_entry("instance_id", self.instance_id)?;
-        map.serialize_entry("objectType", self.resource)?;
-        map.serialize_entry("eventId", self.event_id)?;
-        map.serialize_entry("events", self.events)?;
+        let mut map = s.serialize_map(None)?;
+        for (name, text) in [("instance_id", self.instance_id), ("objectType", self.resource), ("eventId", self.event_id)] {
+            // A resource may have any name. Its records win: a name that came twice would be refused by strict parsers.
+            if name != self.resource {
+                map.serialize_entry(name, text)?;
+            }
+        }
+        if self.resource != "events" {
+            map.serialize_entry("events", self.events)?;
+        }
         map.serialize_entry(self.resource, &self.records)?;
         map.end()
     }
 }
 
 /// Writes events of one resource as Open Connectors does; `raw.<resource>` holds just their records, in the same order.
-pub fn encode_open_connectors(envelope: &Envelope<'_>, events: &[Event]) -> Payload {
-    let id = match events {
+pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events: &[E]) -> Payload {
+    let events: Vec<&Event> = events.iter().map(Borrow::borrow).collect();
+    let id = match &*events {
         [event] => event.id.clone(),
         events => EventId::of_batch(events.iter().map(|event| &event.id)),
     };
@@ -156,6 +172,7 @@ pub fn encode_open_connectors(envelope: &Envelope<'_>, events: &[Event]) -> Payl
             element_key,
             date: seconds(event.version_date.unwrap_or(event.detected_at)),
             poll_date: seconds(event.detected_at),
+            event_id: event.id.as_str(),
         })
         .collect();
     let records = events
@@ -178,12 +195,15 @@ pub fn encode_open_connectors(envelope: &Envelope<'_>, events: &[Event]) -> Payl
             raw: Raw { instance_id: envelope.uid, resource, event_id: id.as_str(), events: &old, records },
         },
     };
-    Payload { body: json(&body), id: id.to_string(), content_type: "application/json" }
+    let size = events.iter().map(|event| event.data_len().min(MAX_DATA) + 2 * METADATA).sum();
+    Payload { body: json(&body, size), id: id.to_string(), content_type: "application/json" }
 }
 
 #[allow(clippy::expect_used)] // strings, numbers and checked JSON under string keys always serialise
-fn json(body: &impl Serialize) -> Bytes {
-    serde_json::to_vec(body).expect("an event is JSON").into()
+fn json(body: &impl Serialize, size: usize) -> Bytes {
+    let mut json = Vec::with_capacity(size);
+    serde_json::to_writer(&mut json, body).expect("an event is JSON");
+    json.into()
 }
 
 #[cfg(test)]
@@ -298,17 +318,20 @@ mod tests {
         "eventType":"CREATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"igsofogm4w5duq7mjgcq6exgem6qsqsi"},{"objectType":"contacts",
         "objectId":"lead_BW9v",
         "eventType":"UPDATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"war2kzssijhreh7sg4iylzhyi7bkag54"},{"objectType":"contacts",
         "objectId":"44",
         "eventType":"DELETED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"}],
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
         "raw":{"instance_id":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
         "objectType":"contacts",
         "eventId":"h25qi65b7lwnj6t2hg56jdfdts2latt3",
@@ -317,22 +340,38 @@ mod tests {
         "eventType":"CREATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"igsofogm4w5duq7mjgcq6exgem6qsqsi"},{"objectType":"contacts",
         "objectId":"lead_BW9v",
         "eventType":"UPDATED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"},{"objectType":"contacts",
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"war2kzssijhreh7sg4iylzhyi7bkag54"},{"objectType":"contacts",
         "objectId":"44",
         "eventType":"DELETED",
         "elementKey":"infusionsoftrest",
         "date":"2026-11-24T10:22:45Z",
-        "pollDate":"2026-11-24T10:23:35Z"}],
+        "pollDate":"2026-11-24T10:23:35Z",
+        "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
         "contacts":[{"id":42,
         "name":"Ada"},{"id":"lead_BW9v"},{"id":44}]}}}
         "#);
         assert_eq!(payload.content_type, "application/json");
         assert_eq!(payload.id, EventId::of_batch(events.iter().map(|event| &event.id)).as_str());
+    }
+
+    #[test]
+    fn no_name_stands_twice_in_the_old_body() {
+        for name in ["events", "eventId", "objectType", "instance_id", "contacts"] {
+            let mut sent = event("1", Kind::Created, r#"{"n":1}"#);
+            sent.resource = name.into();
+            let payload = encode_open_connectors(&envelope(&[], None), &[sent]);
+            let read: serde_json::Value = serde_json::from_slice(&payload.body).unwrap();
+            assert_eq!(read["message"]["raw"][name], serde_json::json!([{"n": 1}]));
+            // A name that came twice would be lost on the way.
+            assert_eq!(read.to_string().len(), payload.body.len(), "{}", text(&payload));
+        }
     }
 
     #[test]

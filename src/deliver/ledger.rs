@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::event::Event;
+use crate::detect::event::Event;
 
 /// Most events an instance may have set aside and parked.
 pub const MAX_EVENTS: usize = 100;
@@ -148,8 +148,8 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::event::Kind;
     use crate::deliver::sample::{at, event};
+    use crate::detect::event::Kind;
 
     fn record(bytes: usize) -> String {
         format!(r#""{}""#, "x".repeat(bytes - 2))

@@ -1,10 +1,9 @@
 //! Changes → signed requests → accepted | try again | set aside.
 //!
-//! [`event`] is what happened, [`format`] how it is written, [`signature`] how it is signed, [`sender`] how it is sent;
+//! [`mod@format`] is how an event is written, [`signature`] how it is signed, [`sender`] how it is sent;
 //! [`schedule`] says when a failure is tried again, [`callback`] how the callback fares as a whole, [`ledger`] what waits.
 
 pub mod callback;
-pub mod event;
 pub mod format;
 pub mod ledger;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::event::{Event, EventId, Kind, VersionToken};
+use crate::detect::event::{Event, EventId, Kind, VersionToken};
 
 /// 2026-11-24T10:22:45.032Z and so many seconds.
 pub(crate) fn at(seconds: i64) -> DateTime<Utc> {

@@ -1,17 +1,18 @@
 //! One signed request to a callback.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use chrono::Utc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::event::Event;
 use super::format::{Envelope, Payload, encode_cloud_event, encode_open_connectors};
 use super::schedule::{self, Outcome, Verdict};
 use super::signature::sign;
 use crate::api::conditions::{Problem, Reaction};
 use crate::auth::{self, Secrets};
+use crate::detect::event::Event;
 use crate::egress::{Egress, Limits, Overflow, Peer, Redirects, Request};
 use crate::observe::metrics::Metrics;
 use crate::plan::{CallbackPlan, EventFormat, PollPlan};
@@ -58,13 +59,13 @@ impl PreparedCallback {
     /// # Errors
     /// The request could not be made at all, and a person must act: an address that is not allowed, a URL or a certificate that
     /// is no good. That says nothing about the events.
-    pub async fn post(
+    pub async fn post<E: Borrow<Event>>(
         &self,
         egress: &Egress,
         metrics: &Metrics,
         instance: &PollPlan,
         uid: &str,
-        events: &[Event],
+        events: &[E],
     ) -> Result<Verdict, Problem> {
         let started = std::time::Instant::now();
         let envelope = Envelope {
@@ -75,7 +76,7 @@ impl PreparedCallback {
             uid,
         };
         let payload = match (self.plan.format, events) {
-            (EventFormat::CloudEvents, [event]) => encode_cloud_event(&envelope, event),
+            (EventFormat::CloudEvents, [event]) => encode_cloud_event(&envelope, event.borrow()),
             (EventFormat::CloudEvents | EventFormat::OpenConnectors, events) => encode_open_connectors(&envelope, events),
         };
         let sent = egress.send(self.request(payload)).await;

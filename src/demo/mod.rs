@@ -3,3 +3,6 @@
 pub mod oracle;
 pub mod provider;
 pub mod session;
+
+#[cfg(test)]
+mod restarts;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Duration, Utc};
 
-use crate::deliver::event::Kind;
+use crate::detect::event::Kind;
 
 /// A record that is first seen in an updated version is announced as created up to this age (`createdTolerance`), and an
 /// object that lived no longer may come and go between two polls.

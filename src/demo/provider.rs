@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::oracle::TruthChange;
-use crate::deliver::event::Kind;
+use crate::detect::event::Kind;
 
 /// Contacts on a page.
 const PAGE: usize = 50;

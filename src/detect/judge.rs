@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::known::{Known, KnownSet};
 use super::record::Sighting;
-use crate::deliver::event::Kind;
+use crate::detect::event::Kind;
 use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
 
 /// What the current read of the list means.
@@ -38,10 +38,11 @@ pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
 }
 
 /// Must `startFrom: Now` read the whole list? Otherwise the provider's clock is baseline enough. A date pattern coarser than
-/// a second cannot tell what came before the first poll from what came after it on the same day or in the same minute.
+/// a second cannot tell what came before the first poll from what came after it on the same day or in the same minute; and a
+/// list that cannot be filtered is read whole anyway.
 pub fn needs_baseline_read(plan: &ResourcePlan) -> bool {
     let coarse = version_format(plan).is_some_and(|format| format.granule() > std::time::Duration::from_secs(1));
-    needs_full_known_set(plan) || coarse
+    needs_full_known_set(plan) || coarse || !plan.request.uses_since()
 }
 
 /// The format in which `${since}` is written and by which the cursor is rounded.

@@ -8,8 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::fetch::json::scalar_text;
 use crate::plan::field_path::{FieldPath, Segment};
+use crate::plan::json::scalar_text;
 use crate::plan::{DateField, ExtractPlan};
 
 /// What detection needs to know of a record.

@@ -18,8 +18,9 @@ use super::{EgressError, Limits, Overflow, Redirects, Request, Response};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_mins(1);
-/// Unused connections kept for one host.
-const IDLE_PER_HOST: usize = 8;
+/// Unused connections kept for one host: as many as jobs may run at once, for many instances may share a callback. Fewer would
+/// be closed between two events, only to be opened again.
+const IDLE_PER_HOST: usize = 256;
 /// Names and values of all response headers in sum.
 const HEADERS: usize = 64 * 1024;
 /// Above it an HTTP/2 stream is reset without a word; so much more than the bound that a head a little too large gets its name.

@@ -3,8 +3,9 @@
 use http::header::{HeaderName, LINK};
 use http::{HeaderMap, Method};
 
-use super::{json, link_header};
+use super::link_header;
 use crate::plan::field_path::FieldPath;
+use crate::plan::json;
 use crate::plan::{PaginationPlan, TokenPlace, ValueAt};
 
 /// What a first answer says about further pages.

@@ -5,7 +5,6 @@
 
 pub mod answer;
 pub mod detection;
-pub mod json;
 pub mod link_header;
 pub mod page;
 pub mod pagination;

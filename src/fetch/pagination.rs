@@ -9,9 +9,10 @@ use url::{Origin, Url};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::detection::{self, Detection};
-use super::{json, link_header};
+use super::link_header;
 use crate::api::conditions::{Problem, Reason};
 use crate::plan::field_path::FieldPath;
+use crate::plan::json;
 use crate::plan::{PaginationPlan, RequestPlan, TokenPlace, ValueAt};
 
 /// Pages that one walk may have.

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::json;
 use super::page::{Page, Span};
 use super::scan::{Scan, ScanError};
 use crate::plan::RecordsAs;
 use crate::plan::field_path::Segment;
+use crate::plan::json;
 
 /// Bytes of a body that are still read.
 pub const MAX_BODY: usize = 32 << 20;

@@ -3,8 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use crate::cli::local::Output;
 use crate::poll::status::InstanceStatus;
+
+/// How statuses are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Prints a line whenever an instance's status changes.
 #[derive(Debug)]

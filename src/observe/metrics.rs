@@ -15,7 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 
-use crate::deliver::event::Kind;
+use crate::detect::event::Kind;
 use crate::egress::Peer;
 
 /// A label whose values are known when the program is built.

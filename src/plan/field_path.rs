@@ -5,7 +5,7 @@ use std::fmt;
 /// A parsed path; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldPath {
-    segments: Vec<Segment>,
+    segments: Box<[Segment]>,
 }
 
 /// One step of a path.
@@ -52,7 +52,7 @@ impl FieldPath {
                 return Err(PathError("text follows a closed bracket"));
             }
         }
-        Ok(Self { segments })
+        Ok(Self { segments: segments.into() })
     }
 
     /// The steps from the root.
@@ -74,8 +74,8 @@ impl FieldPath {
 
 fn walk<'a>(segments: &[Segment], json: &'a str) -> Option<&'a str> {
     segments.iter().try_fold(json, |value, step| match step {
-        Segment::Key(key) => crate::fetch::json::member(value, key),
-        Segment::Index(index) => crate::fetch::json::element(value, *index),
+        Segment::Key(key) => crate::plan::json::member(value, key),
+        Segment::Index(index) => crate::plan::json::element(value, *index),
     })
 }
 

@@ -8,6 +8,7 @@ mod extract;
 pub mod field_path;
 mod holes;
 mod hub_path;
+pub mod json;
 mod overlay;
 pub mod print;
 mod request;

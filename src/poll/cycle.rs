@@ -6,17 +6,18 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::dispatch::{Dispatched, Dispatcher, Sums};
-use super::engine::Core;
+use super::core::Core;
+use super::dispatch::{Dispatched, Dispatcher};
 use super::instance::Instance;
+use super::report::{Facts, Job, Outcome, Report};
 use super::settle::Change;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::deliver::callback::Admission;
-use crate::deliver::event::{Event, EventId, VersionToken};
 use crate::deliver::sender::PreparedCallback;
+use crate::detect::event::{Event, EventId, VersionToken};
 use crate::detect::judge::{self, Judge, Mode, Undelivered, Verdict};
-use crate::detect::known::{KnownSet, MAX_KNOWN};
+use crate::detect::known::MAX_KNOWN;
 use crate::detect::record::Reader;
 use crate::fetch::page::{Page, Record};
 use crate::fetch::pagination::MAX_PAGES;
@@ -27,68 +28,6 @@ use crate::plan::{ChangeBy, Order, ResourcePlan, StartFrom};
 const MAX_WALKS: usize = 8;
 /// A descending list is read whole before its oldest record is sent first, up to so many bytes of pages.
 const MAX_REVERSED: usize = 64 * 1024 * 1024;
-
-/// What a job is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Job {
-    /// Send due set-aside events, then poll.
-    Poll,
-    /// Only send due set-aside events.
-    Entries,
-}
-
-/// What a job did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What it met.
-    pub facts: Facts,
-    /// An earlier time than the interval's at which the resource wants to run again, and for what.
-    pub wake: Option<(DateTime<Utc>, Job)>,
-}
-
-/// How a job ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The list was read to its end, or answered 304.
-    Polled,
-    /// Only set-aside events were sent.
-    EntriesSent,
-    /// Nothing may be sent to the callback for now, so nothing was asked either: the provider is the log.
-    CallbackClosed,
-    /// The callback answered 410.
-    CallbackGone,
-    /// The callback cannot be asked at all until a person acts: a Secret is missing, the address is not allowed.
-    CallbackUnusable(Problem),
-    /// The plan changed or the process ends.
-    Stopped,
-    /// It failed.
-    Failed(Problem),
-}
-
-/// What a job met.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Pages read.
-    pub pages: u64,
-    /// Records read, repeats included.
-    pub records: u64,
-    /// Records without an id.
-    pub missing_ids: u64,
-    /// Records with a date that could not be read.
-    pub bad_dates: u64,
-    /// The list broke its declared order.
-    pub disorder: bool,
-    /// The data did not hold still while being read, so the cursor waits.
-    pub unsettled: bool,
-    /// The provider's wish for patience on an answer that was fine (`Backoff`).
-    pub patience: Option<std::time::Duration>,
-    /// How further pages are asked for, if that was detected.
-    pub pagination: Option<String>,
-    /// What became of the changes.
-    pub sums: Sums,
-}
 
 /// Runs one job. `validators` are those of the last poll that was clean, and are replaced.
 pub async fn run(
@@ -273,6 +212,11 @@ impl<'a> Poll<'a> {
             let walked = walked?;
             facts.pages += walked.pages;
             end = walked.end;
+            if end == WalkEnd::ClockIsBaseline {
+                // The clock has whole seconds: what is dated in this very second and exists already is baseline, too.
+                self.set_cursor(self.provider_start, dispatcher);
+                continue;
+            }
             if end == WalkEnd::MovedOn {
                 if facts.pages >= u64::from(MAX_PAGES) {
                     break;
@@ -294,8 +238,7 @@ impl<'a> Poll<'a> {
                 return Ok(Outcome::Polled);
             }
             WalkEnd::Stopped => return Ok(Outcome::Stopped),
-            WalkEnd::Closed | WalkEnd::MovedOn => {}
-            WalkEnd::ClockIsBaseline => self.commit_baseline(dispatcher),
+            WalkEnd::Closed | WalkEnd::MovedOn | WalkEnd::ClockIsBaseline => {}
             WalkEnd::Complete => {
                 facts.unsettled = !settled;
                 *validators = fresh_validators;
@@ -349,7 +292,7 @@ impl<'a> Poll<'a> {
             if self.take_page(&page, false, dispatcher, &mut walked).await? {
                 return Ok(walked);
             }
-            if self.mode == Mode::Baseline && self.clock_is_baseline() {
+            if self.mode == Mode::Baseline && self.cursor.is_none() && self.clock_is_baseline() {
                 walked.end = WalkEnd::ClockIsBaseline;
                 return Ok(walked);
             }
@@ -504,16 +447,6 @@ impl<'a> Poll<'a> {
     /// date cannot be read: it can only be told from a new one by having been remembered.
     fn clock_is_baseline(&self) -> bool {
         !judge::needs_baseline_read(self.resource) && self.provider_start.is_some() && self.judge.seen().bad_dates == 0
-    }
-
-    fn commit_baseline(&self, dispatcher: &mut Dispatcher<'_>) {
-        let mut state = self.instance.state();
-        let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        own.cursor = self.provider_start;
-        own.started = true;
-        // Versions dated before the cursor cannot come up again.
-        own.known = KnownSet::default();
-        dispatcher.sums.dirty = true;
     }
 
     fn move_cursor(&mut self, settled: bool, pages: u64, dispatcher: &mut Dispatcher<'_>) {

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 
-use super::engine::Core;
+use super::core::Core;
 use super::instance::Instance;
+use super::report::Sums;
 use super::settle::{Change, Settled, settle_change, settle_entry};
 use crate::api::conditions::Problem;
 use crate::deliver::callback::Admission;
-use crate::deliver::event::{Event, Kind};
+use crate::deliver::format::MAX_DATA;
 use crate::deliver::schedule::Verdict;
 use crate::deliver::sender::PreparedCallback;
+use crate::detect::event::{Event, Kind};
 use crate::detect::judge::Undelivered;
 use crate::observe::metrics::{CommitOutcome, EventOutcome};
 use crate::plan::EventFormat;
@@ -39,19 +41,6 @@ pub struct Dispatcher<'a> {
     pub sums: Sums,
     /// Why the callback cannot be asked at all; a person must act.
     pub refusal: Option<Problem>,
-}
-
-/// What became of the changes of a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// Events the callback took.
-    pub accepted: u64,
-    /// Events that failed this time.
-    pub failed: u64,
-    /// The ledger was full when an event should have been set aside.
-    pub ledger_full: bool,
-    /// State changed in a way that must be saved.
-    pub dirty: bool,
 }
 
 /// What became of one batch of changes.
@@ -122,7 +111,7 @@ impl<'a> Dispatcher<'a> {
                 break;
             }
             let noted = Noted::of(&entry.event);
-            let verdict = match self.post(std::slice::from_ref(&entry.event)).await {
+            let verdict = match self.post(&[&entry.event]).await {
                 Ok(verdict) => verdict,
                 Err(problem) => return Err(self.refuse(problem)),
             };
@@ -211,7 +200,8 @@ impl<'a> Dispatcher<'a> {
         settled
     }
 
-    /// One event a request; for OpenConnectors up to ten, but an object that failed before travels alone.
+    /// One event a request; for OpenConnectors up to ten, as far as their records fit one event's bound, but an object that
+    /// failed before travels alone.
     fn batch(&self, ready: Vec<Change>) -> Vec<Vec<Change>> {
         if self.callback.plan().format == EventFormat::CloudEvents {
             return ready.into_iter().map(|change| vec![change]).collect();
@@ -224,9 +214,19 @@ impl<'a> Dispatcher<'a> {
             })
         };
         let mut requests: Vec<_> = alone.into_iter().map(|change| vec![change]).collect();
-        let mut together = together.into_iter().peekable();
-        while together.peek().is_some() {
-            requests.push(together.by_ref().take(OPEN_CONNECTORS_BATCH).collect());
+        let mut room = 0;
+        for change in together {
+            let bytes = change.event.data_len();
+            match requests.last_mut() {
+                Some(batch) if room >= bytes && batch.len() < OPEN_CONNECTORS_BATCH => {
+                    room -= bytes;
+                    batch.push(change);
+                }
+                _ => {
+                    room = MAX_DATA.saturating_sub(bytes);
+                    requests.push(vec![change]);
+                }
+            }
         }
         requests
     }
@@ -238,7 +238,7 @@ impl<'a> Dispatcher<'a> {
         if self.admission().is_none() {
             return (untouched(batch), None);
         }
-        let events: Vec<_> = batch.iter().map(|change| change.event.clone()).collect();
+        let events: Vec<_> = batch.iter().map(|change| &change.event).collect();
         let verdict = match self.post(&events).await {
             Ok(verdict) => verdict,
             Err(problem) => return (untouched(batch), Some(problem)),
@@ -250,7 +250,7 @@ impl<'a> Dispatcher<'a> {
         let mut settled = Vec::with_capacity(batch.len());
         let mut singles = batch.into_iter();
         while let Some(change) = singles.next() {
-            match self.post(std::slice::from_ref(&change.event)).await {
+            match self.post(&[&change.event]).await {
                 Ok(verdict) => settled.push(self.settle(change, verdict)),
                 Err(problem) => {
                     settled.extend(untouched(std::iter::once(change).chain(singles)));
@@ -266,7 +266,7 @@ impl<'a> Dispatcher<'a> {
         (change, settled)
     }
 
-    async fn post(&self, events: &[Event]) -> Result<Verdict, Problem> {
+    async fn post(&self, events: &[&Event]) -> Result<Verdict, Problem> {
         let uid = self.instance.state().uid.clone();
         self.callback.post(&self.core.egress, &self.core.metrics, &self.instance.plan, &uid, events).await
     }

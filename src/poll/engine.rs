@@ -13,18 +13,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cycle::{self, Facts, Job, Outcome, Report};
+use super::core::Core;
+use super::cycle;
 use super::instance::Instance;
+use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{Problem, Reaction, Reason};
-use crate::auth::Secrets;
-use crate::egress::Egress;
-use crate::fetch::walk::{Asker, Validators};
+use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::plan::{PollPlan, ResourcePlan};
+use crate::state::InstanceState;
 use crate::state::adopt::adopt;
-use crate::state::{InstanceState, StateStore};
 
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
 /// so many that these cannot keep the others from being polled.
@@ -35,20 +35,6 @@ const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
 const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
-
-/// What every job needs, shared by all.
-pub struct Core {
-    /// Asks providers, within the budgets of their hosts.
-    pub asker: Asker,
-    /// The way to callbacks.
-    pub egress: Egress,
-    /// Secrets by namespace and name.
-    pub secrets: Arc<dyn Secrets>,
-    /// Where state is kept.
-    pub store: Arc<dyn StateStore>,
-    /// Counters.
-    pub metrics: Metrics,
-}
 
 /// A change of what is declared.
 #[derive(Clone, Debug)]
@@ -89,7 +75,8 @@ pub enum Run {
     Once,
 }
 
-type Key = (String, String);
+/// Namespace and name, as the plan has them.
+type Key = (Arc<str>, Arc<str>);
 
 /// The scheduler of all instances of this process.
 pub struct Engine {
@@ -121,8 +108,8 @@ struct Reported {
 }
 
 enum Kind {
-    Running(Running),
-    Refused { problem: Problem, reload: Option<Pending> },
+    Running(Box<Running>),
+    Refused { problem: Box<Problem>, reload: Option<Pending> },
 }
 
 struct Running {
@@ -264,13 +251,13 @@ impl Engine {
         for command in batch {
             match command {
                 Command::Put { plan, annotations } => {
-                    let key = (plan.namespace.to_string(), plan.name.to_string());
+                    let key = (Arc::clone(&plan.namespace), Arc::clone(&plan.name));
                     self.change(&key, Next::Replace(Pending { plan, annotations }), puts, now);
                 }
                 Command::Refuse { namespace, name, problem } => {
-                    self.change(&(namespace, name), Next::Refuse(problem), puts, now);
+                    self.change(&(namespace.into(), name.into()), Next::Refuse(problem), puts, now);
                 }
-                Command::Remove { namespace, name } => self.change(&(namespace, name), Next::Remove, puts, now),
+                Command::Remove { namespace, name } => self.change(&(namespace.into(), name.into()), Next::Remove, puts, now),
                 Command::RetryFailed => self.retry_failed(now),
             }
         }
@@ -342,7 +329,7 @@ impl Engine {
         };
         let lanes: Vec<_> = plan.resources.iter().map(lane).collect();
         let epoch = self.next_epoch();
-        let running = Running { instance, lanes, jobs: 0, next: None };
+        let running = Box::new(Running { instance, lanes, jobs: 0, next: None });
         self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported });
         for lane in 0..plan.resources.len() {
             self.enqueue(key, lane);
@@ -351,7 +338,7 @@ impl Engine {
     }
 
     fn refuse(&mut self, key: &Key, problem: Problem, reload: Option<Pending>) {
-        let epoch = self.next_epoch();
+        let (epoch, problem) = (self.next_epoch(), Box::new(problem));
         if reload.is_some() && self.run == Run::Forever {
             self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
         }

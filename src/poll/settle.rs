@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::deliver::callback::Failure;
-use crate::deliver::event::Event;
 use crate::deliver::ledger::Entry;
 use crate::deliver::schedule::{self, Verdict};
+use crate::detect::event::Event;
 use crate::detect::known::Known;
 use crate::state::{Failing, InstanceState, ResourceState};
 
@@ -200,8 +200,8 @@ fn seed(event: &Event) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::event::{EventId, Kind, VersionToken};
     use crate::deliver::ledger::MAX_EVENTS;
+    use crate::detect::event::{EventId, Kind, VersionToken};
     use serde_json::value::RawValue;
 
     const CALLBACK: u64 = 9;

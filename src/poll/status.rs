@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::cycle::{Facts, Outcome, Report};
+use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::plan::PollPlan;
 use crate::state::InstanceState;

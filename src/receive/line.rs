@@ -38,7 +38,7 @@ fn beginning(record: &RawValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::event::Kind;
+    use crate::detect::event::Kind;
 
     fn received(object_id: &str, data: Option<&str>) -> Received {
         Received {

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::deliver::event::Kind;
 use crate::deliver::signature::{ELEMENTS_ID, WEBHOOK_ID};
+use crate::detect::event::Kind;
 
 /// The type of every event of Pollinator begins so.
 const TYPE_PREFIX: &str = "dev.pollinator.record.";
@@ -164,10 +164,10 @@ fn same_id(headers: &HeaderMap, name: &HeaderName, id: &str) -> Result<(), ReadE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::event::Event;
     use crate::deliver::format::{Envelope, MAX_DATA, Payload, encode_cloud_event, encode_open_connectors};
     use crate::deliver::sample::event;
     use crate::deliver::signature::sign;
+    use crate::detect::event::Event;
     use crate::plan::EventFormat;
     use http::HeaderValue;
 

@@ -44,7 +44,7 @@ pub fn adopt(
         match state.resources.get_mut(&*resource.name) {
             None => {
                 let fresh = ResourceState { meaning, ..ResourceState::default() };
-                state.resources.insert(resource.name.to_string(), fresh);
+                state.resources.insert(resource.name.to_string(), Box::new(fresh));
             }
             Some(own) if own.meaning != meaning => {
                 let reason = "connector, origin of baseUrl or idField changed";

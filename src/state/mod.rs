@@ -26,9 +26,9 @@ pub struct InstanceState {
     pub format: u32,
     /// Identity of the instance: part of every event id. Made once and kept.
     pub uid: String,
-    /// Per resource, by name.
+    /// Per resource, by name. Boxed, since a map makes room for eleven values with the first one.
     #[serde(default)]
-    pub resources: BTreeMap<String, ResourceState>,
+    pub resources: BTreeMap<String, Box<ResourceState>>,
     /// Events that wait for their next try or for a person.
     #[serde(default, skip_serializing_if = "Ledger::is_empty")]
     pub ledger: Ledger,

@@ -29,7 +29,10 @@ fn run_lane(kills: u64, seed: u64) {
     let provider = Provider::start().page_size(50);
     provider.baseline((0..10).map(|n| format!("base-{n}")));
     let receiver = Receiver::start();
-    let site = Site::new(&[Instance::new("killed", &provider.url(), &receiver.url("killed")).basic_auth().yaml()]);
+    // every other lane sends batches
+    let (format, batch) = if seed.is_multiple_of(2) { ("format: OpenConnectors", 10) } else { ("format: CloudEvents", 1) };
+    let instance = Instance::new("killed", &provider.url(), &receiver.url("killed")).basic_auth().callback(format);
+    let site = Site::new(&[instance.yaml()]);
     let mut dice = Dice::new(seed);
     let mut traffic = Traffic::new(seed);
     let mut records = &provider;
@@ -46,7 +49,7 @@ fn run_lane(kills: u64, seed: u64) {
         let limit = Duration::from_secs(10);
         match dice.below(4) {
             0..=1 => {
-                let more = usize::try_from(dice.below(changes)).unwrap();
+                let more = usize::try_from(dice.below(changes) / batch).unwrap();
                 receiver.try_wait("killed", limit, |seen| (seen.len() > posts + more).then_some(()));
             }
             2 => {

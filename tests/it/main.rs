@@ -13,6 +13,10 @@
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
+//! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
+//! - [`examples`]: every manifest in `examples/` is judged and planned.
+//! - [`pages`]: what the documentation says can be found, and lists are complete.
+//! - [`tidy`]: which module may do what, and how long a file may be.
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
 
@@ -21,13 +25,17 @@
 mod rig;
 
 mod commands;
+mod control_plane;
 mod edits;
 mod ends;
+mod examples;
 mod hostile;
 mod kill;
+mod pages;
 mod real_servers;
 mod receiver_contract;
 mod retries;
 mod secrets;
 mod state;
+mod tidy;
 mod walking;

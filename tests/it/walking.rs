@@ -77,10 +77,24 @@ fn rows_that_appear_late_are_found_within_the_lookback() {
     let scene = Scene::with(Provider::start(), |instance| instance.and_resource("lookback: 5m"));
     let pollinator = scene.start();
     scene.provider.create_hidden("late");
-    scene.provider.create_dated("prompt", TimeDelta::milliseconds(1));
-    scene.wait_posts(1, &pollinator);
+    // a poll later, so that the cursor goes well past the hidden one
     scene.provider.wait_polled(1);
+    scene.provider.create("prompt");
+    scene.wait_posts(1, &pollinator);
+    scene.provider.wait_polled(2);
     scene.provider.show("late");
+    scene.assert_stays_perfect(&pollinator);
+}
+
+#[test]
+fn what_was_there_before_stays_silent_within_the_lookback() {
+    let provider = Provider::start();
+    provider.baseline_dated(ids("recent", 20), TimeDelta::seconds(-60));
+    let scene = Scene::with(provider, |instance| instance.and_resource("lookback: 5m"));
+    let pollinator = scene.start();
+    scene.provider.wait_polled(1);
+    scene.provider.create("new");
+    scene.provider.update("recent-00003");
     scene.assert_stays_perfect(&pollinator);
 }
 

@@ -117,7 +117,7 @@ impl DateFormat {
             "" => Layout::Rfc3339,
             word if word.eq_ignore_ascii_case("milliseconds") => Layout::Epoch(EpochUnit::Milliseconds),
             word if word.eq_ignore_ascii_case("seconds") => Layout::Epoch(EpochUnit::Seconds),
-            letters => Layout::Pattern(Arc::new(Pattern::compile(letters)?)),
+            letters => Layout::Pattern(Pattern::shared(letters)?),
         };
         Ok(Self { layout, zone })
     }

@@ -1,5 +1,7 @@
 //! Pattern letters → items, checked once.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::DateFormatError;
@@ -104,8 +106,24 @@ pub(super) enum Parts {
 }
 
 impl Pattern {
+    /// Checks a pattern, or finds it among those in use: the instances of one connector share theirs.
+    pub(super) fn shared(text: &str) -> Result<Arc<Self>, DateFormatError> {
+        static IN_USE: Mutex<BTreeMap<Box<str>, Weak<Pattern>>> = Mutex::new(BTreeMap::new());
+        // A panic under the lock leaves whole entries.
+        let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = in_use.get(text).and_then(Weak::upgrade) {
+            return Ok(found);
+        }
+        let compiled = Arc::new(Self::compile(text)?);
+        if in_use.len().is_power_of_two() {
+            in_use.retain(|_, pattern| pattern.strong_count() > 0);
+        }
+        in_use.insert(text.into(), Arc::downgrade(&compiled));
+        Ok(compiled)
+    }
+
     /// Checks a pattern.
-    pub(super) fn compile(text: &str) -> Result<Self, DateFormatError> {
+    fn compile(text: &str) -> Result<Self, DateFormatError> {
         if text.chars().count() > MAX_LENGTH {
             return Err(DateFormatError::TooLong);
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::{Secret, SecretMap};
-use crate::deliver::event::{Event, Kind};
 use crate::deliver::sample::event;
 use crate::deliver::schedule::Verdict;
 use crate::deliver::sender::PreparedCallback;
+use crate::detect::event::{Event, Kind};
 use crate::egress::{Egress, EgressPolicy, Limits, Overflow, Redirects};
 use crate::observe::metrics::Metrics;
 use crate::plan::{EventFormat, PollPlan, SecretKey, sample};

@@ -5,8 +5,10 @@
 //! Doubles speak HTTP through [`http`], so that they can also speak it badly. Everything that happens is written to a [`log`],
 //! and waiting means waiting for the log.
 
+pub mod api_proxy;
 pub mod canary;
 pub mod client;
+pub mod control_plane;
 pub mod faults;
 pub mod http;
 pub mod log;
@@ -19,6 +21,9 @@ pub mod receiver;
 pub mod scene;
 pub mod traffic;
 
+use std::env;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 /// Long enough for several polls at the shortest interval on a busy machine; a test that meets it has failed.
@@ -27,6 +32,22 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 use oracle::{Delivered, Truth, Verdict};
 use pollinator::Pollinator;
 use receiver::Receiver;
+
+/// Says in one loud line that tests cannot run here; where `POLLINATOR_REQUIRE_CONTROL_PLANE` or CI ask for them, fails instead.
+pub fn skip(what: &str, why: &str) {
+    let line = format!("skipped: {what}: {why}");
+    let is_required = env::var("POLLINATOR_REQUIRE_CONTROL_PLANE").is_ok_and(|value| value == "1")
+        || env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!is_required, "{line}");
+    // not eprintln!, which the test runner would keep to itself
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A port that was free a moment ago; another process may take it, so whoever uses it tries again with another.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
 
 /// Waits until every object's last state has come, then judges all that came. A state that does not come in time is a missing
 /// one, not a panic: the caller shows the verdict. The truth is asked for each time, since it may go on changing.

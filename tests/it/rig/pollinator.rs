@@ -216,14 +216,15 @@ impl Pollinator {
         self.wait_for(instance, reason, |row| row.tells(reason)).told(reason).expect("just seen")
     }
 
-    /// The last line about one instance.
-    pub fn row(&self, instance: &str) -> Option<Row> {
-        self.rows.all().into_iter().rev().find(|row| row.name == instance)
-    }
-
     /// All lines about one instance.
     pub fn rows(&self, instance: &str) -> Vec<Row> {
         self.rows.all().into_iter().filter(|row| row.name == instance).collect()
+    }
+
+    /// Waits for a line on stdout.
+    pub fn wait_stdout(&self, part: &str) -> String {
+        let found = self.stdout.try_wait(PATIENCE, |lines| lines.iter().find(|line| line.contains(part)).cloned());
+        found.unwrap_or_else(|| panic!("not seen on stdout in time: {part}\n{}\n{}", self.stdout(), self.stderr()))
     }
 
     /// Waits for a line on stderr.

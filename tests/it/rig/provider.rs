@@ -154,8 +154,13 @@ impl Provider {
 
     /// Lists existing records from before the first poll, long ago.
     pub fn baseline(&self, ids: impl IntoIterator<Item = String>) {
+        self.baseline_dated(ids, TimeDelta::hours(-1));
+    }
+
+    /// Lists existing records from before the first poll, dated so far from now.
+    pub fn baseline_dated(&self, ids: impl IntoIterator<Item = String>, from_now: TimeDelta) {
         let mut store = lock(&self.store);
-        let stamp = store.now() - TimeDelta::hours(1);
+        let stamp = store.now() + from_now;
         for id in ids {
             store.truth.baseline(&id, 0);
             store.records.insert(id, Record { version: 0, created: stamp, modified: stamp, deleted: false, hidden: false });

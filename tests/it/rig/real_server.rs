@@ -1,9 +1,6 @@
 //! Real servers as child processes, installed once by `tests/real-servers/*/run.sh`.
 
-use std::env;
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::manifest::Instance;
 use super::traffic::Records;
-use super::{PATIENCE, canary, client};
+use super::{PATIENCE, canary, client, free_port, skip};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +31,7 @@ impl RealServer {
     /// `POLLINATOR_REQUIRE_CONTROL_PLANE` ask for it, that is a failure instead.
     pub fn start(kind: Kind) -> Option<Self> {
         if let Err(why) = install(kind) {
-            let line = format!("skipped: {kind:?} tests: {why}");
-            assert!(!is_required(), "{line}");
-            // not eprintln!, which the test runner would keep to itself
-            let _ = writeln!(io::stderr(), "{line}");
+            skip(&format!("{kind:?} tests"), &why);
             return None;
         }
         for _ in 0..3 {
@@ -179,12 +173,6 @@ deletes: {flag: {field: deleted}}
 pagination: {nextLink: {header: Next-Page}}
 ";
 
-/// Whether a test that cannot run is a failure.
-fn is_required() -> bool {
-    env::var("POLLINATOR_REQUIRE_CONTROL_PLANE").is_ok_and(|value| value == "1")
-        || env::var("CI").is_ok_and(|value| value == "true")
-}
-
 /// Under a lock, so that two test processes do not install at once.
 fn install(kind: Kind) -> Result<(), String> {
     let lock = File::create(log_path(kind).with_extension("lock")).map_err(|error| error.to_string())?;
@@ -211,9 +199,4 @@ fn log_path(kind: Kind) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(folder).expect("the target folder");
     folder.join(format!("real-server-{kind:?}.log"))
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }

@@ -1,5 +1,6 @@
 //! The callback: logs every request and answers as the test says.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,24 +24,86 @@ impl Post {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
-    /// The body as a structured event, as far as the oracle needs it.
+    /// The event in a body that carries one.
     pub fn event(&self) -> Delivered {
-        #[derive(Deserialize)]
-        struct Event<'a> {
-            id: String,
-            r#type: String,
-            subject: String,
-            #[serde(borrow)]
-            data: Option<&'a RawValue>,
+        let mut events = self.events();
+        assert_eq!(events.len(), 1, "one event in {}", String::from_utf8_lossy(&self.ask.body));
+        events.remove(0)
+    }
+
+    /// The events in the body, of either format, as far as the oracle needs them.
+    pub fn events(&self) -> Vec<Delivered> {
+        let body = &self.ask.body;
+        if self.ask.header("content-type").is_some_and(|media| media.starts_with("application/cloudevents+json")) {
+            vec![serde_json::from_slice::<CloudEvent>(body).expect("a structured event").into()]
+        } else {
+            serde_json::from_slice::<Notification>(body).expect("a body of Open Connectors").into()
         }
-        let event: Event<'_> = serde_json::from_slice(&self.ask.body).expect("a structured CloudEvent");
-        let kind = match event.r#type.as_str() {
-            "dev.pollinator.record.created" => Kind::Created,
-            "dev.pollinator.record.updated" => Kind::Updated,
-            "dev.pollinator.record.deleted" => Kind::Deleted,
-            other => panic!("unknown event type {other}"),
+    }
+}
+
+#[derive(Deserialize)]
+struct CloudEvent<'a> {
+    id: String,
+    r#type: String,
+    subject: String,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+impl From<CloudEvent<'_>> for Delivered {
+    fn from(event: CloudEvent<'_>) -> Self {
+        let kind = event.r#type.strip_prefix("dev.pollinator.record.").unwrap_or_default();
+        let data = event.data.map_or("", RawValue::get).to_owned();
+        Self { event_id: event.id, kind: kind_of(&kind.to_uppercase()), object: event.subject, data }
+    }
+}
+
+#[derive(Deserialize)]
+struct Notification<'a> {
+    #[serde(borrow)]
+    message: Message<'a>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    events: Vec<OldEvent>,
+    #[serde(borrow)]
+    raw: BTreeMap<String, &'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OldEvent {
+    event_id: String,
+    object_type: String,
+    object_id: String,
+    event_type: String,
+}
+
+impl From<Notification<'_>> for Vec<Delivered> {
+    fn from(notification: Notification<'_>) -> Self {
+        let Message { events, raw } = notification.message;
+        let records: Vec<&RawValue> =
+            events.first().map_or_else(Vec::new, |event| serde_json::from_str(raw[&event.object_type].get()).expect("records"));
+        assert_eq!(records.len(), events.len(), "just the records of these events");
+        let pairs = events.into_iter().zip(records);
+        let delivered = |(event, record): (OldEvent, &RawValue)| Delivered {
+            event_id: event.event_id,
+            kind: kind_of(&event.event_type),
+            object: event.object_id,
+            data: record.get().to_owned(),
         };
-        Delivered { event_id: event.id, kind, object: event.subject, data: event.data.map_or("", RawValue::get).to_owned() }
+        pairs.map(delivered).collect()
+    }
+}
+
+fn kind_of(word: &str) -> Kind {
+    match word {
+        "CREATED" => Kind::Created,
+        "UPDATED" => Kind::Updated,
+        "DELETED" => Kind::Deleted,
+        other => panic!("unknown kind of event {other}"),
     }
 }
 
@@ -95,7 +158,7 @@ impl Receiver {
 
     /// Events that were accepted for one instance, in the order of arrival.
     pub fn delivered(&self, instance: &str) -> Vec<Delivered> {
-        self.posts(instance).iter().filter(|post| post.accepted()).map(Post::event).collect()
+        self.posts(instance).iter().filter(|post| post.accepted()).flat_map(Post::events).collect()
     }
 
     /// Waits for so many requests for one instance, and returns all there are by then.

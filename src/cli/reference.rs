@@ -1,0 +1,73 @@
+//! The page of commands, made from what clap knows of them, so that it cannot say anything else than `--help`.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory as _;
+
+use super::Cli;
+
+/// Columns of the help texts.
+const WIDTH: usize = 110;
+
+const INTRODUCTION: &str = "\
+# Commands
+
+This page is what `--help` prints, made by a test (`UPDATE_GENERATED=1 cargo test --lib reference`). What the commands are for:
+[local.md](local.md). Each option that names an environment variable may also be given by it; the command line wins. `--log` and
+`--log-format` may stand behind every command.
+
+Exit statuses: 0 when all went well; 1 when an instance, a resource or the demo failed; 2 when the command could not start, for example
+because an argument or a manifest cannot be read; 130 when a second SIGINT or SIGTERM ended the process at once.
+";
+
+/// The text of `docs/cli.md`.
+pub fn page() -> String {
+    // The values that the variables have here would stand in the page; the width of this terminal must not matter.
+    let mut cli = Cli::command().term_width(WIDTH).max_term_width(WIDTH).mut_args(|arg| arg.hide_env_values(true));
+    cli = cli.mut_subcommands(|command| command.mut_args(|arg| arg.hide_env_values(true)));
+    cli.build();
+    let mut page = INTRODUCTION.to_owned();
+    section(&mut page, "pollinator", &cli.render_long_help().to_string());
+    for command in cli.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+        let name = format!("pollinator {}", command.get_name());
+        // What every command has is told once, above.
+        *command = std::mem::take(command).mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
+        section(&mut page, &name, &command.render_long_help().to_string());
+    }
+    page
+}
+
+fn section(page: &mut String, name: &str, help: &str) {
+    let lines: Vec<_> = help.lines().map(str::trim_end).collect();
+    // Writing to a String does not fail.
+    let _ = write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_page_of_commands_is_up_to_date() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+        let expected = page();
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(&path, &expected).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == expected, "docs/cli.md is stale: run UPDATE_GENERATED=1 cargo test --lib reference");
+    }
+
+    #[test]
+    fn every_command_and_option_tells_what_it_does() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+        }
+    }
+}

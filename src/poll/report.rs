@@ -1,0 +1,80 @@
+//! What a job is to do, and what it says when it has ended.
+
+use chrono::{DateTime, Utc};
+
+use crate::api::conditions::Problem;
+
+/// What a job is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    /// Send due set-aside events, then poll.
+    Poll,
+    /// Only send due set-aside events.
+    Entries,
+}
+
+/// What a job did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it met.
+    pub facts: Facts,
+    /// An earlier time than the interval's at which the resource wants to run again, and for what.
+    pub wake: Option<(DateTime<Utc>, Job)>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The list was read to its end, or answered 304.
+    Polled,
+    /// Only set-aside events were sent.
+    EntriesSent,
+    /// Nothing may be sent to the callback for now, so nothing was asked either: the provider is the log.
+    CallbackClosed,
+    /// The callback answered 410.
+    CallbackGone,
+    /// The callback cannot be asked at all until a person acts: a Secret is missing, the address is not allowed.
+    CallbackUnusable(Problem),
+    /// The plan changed or the process ends.
+    Stopped,
+    /// It failed.
+    Failed(Problem),
+}
+
+/// What a job met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Pages read.
+    pub pages: u64,
+    /// Records read, repeats included.
+    pub records: u64,
+    /// Records without an id.
+    pub missing_ids: u64,
+    /// Records with a date that could not be read.
+    pub bad_dates: u64,
+    /// The list broke its declared order.
+    pub disorder: bool,
+    /// The data did not hold still while being read, so the cursor waits.
+    pub unsettled: bool,
+    /// The provider's wish for patience on an answer that was fine (`Backoff`).
+    pub patience: Option<std::time::Duration>,
+    /// How further pages are asked for, if that was detected.
+    pub pagination: Option<String>,
+    /// What became of the changes.
+    pub sums: Sums,
+}
+
+/// What became of the changes of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Events the callback took.
+    pub accepted: u64,
+    /// Events that failed this time.
+    pub failed: u64,
+    /// The ledger was full when an event should have been set aside.
+    pub ledger_full: bool,
+    /// State changed in a way that must be saved.
+    pub dirty: bool,
+}
