@@ -11,14 +11,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::action::Action;
+use super::call::Reply;
 use super::clock::{self, Moment};
-use super::election::{Loss, Reply};
 use super::lease::{Leases, Trouble};
 use super::name::Name;
 use super::ownership::{OwnedRanges, OwnershipGuard};
 use super::range::Range;
 use super::record::Stored;
-use super::session::{Action, Session, Standing};
+use super::session::{Session, Standing};
+use super::tenure::Loss;
 use super::timing::Timing;
 use super::{Drain, Health};
 

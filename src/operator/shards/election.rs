@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
+use super::call::{Reply, Write};
 use super::clock::Moment;
 use super::record::{Claim, Observation, RELEASED_SECONDS, Record, Stored};
+use super::tenure::{Epoch, Held, Loss};
 use super::timing::Timing;
 
 /// What is wanted of a Lease.
@@ -49,63 +51,6 @@ pub enum Step {
     StepDown(Loss),
 }
 
-/// A compare-and-swap of a Lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
-    /// The version that must still be there; `None`: there must be no Lease.
-    pub version: Option<String>,
-    /// What it shall say.
-    pub record: Record,
-    /// The call is given up after this time.
-    pub within: Duration,
-}
-
-/// Why a claim ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// It was not renewed in time.
-    Expired,
-    /// The Lease names somebody else, or nobody.
-    Taken,
-    /// It was given back on purpose.
-    Released,
-    /// It was left to run out, because guarded work did not end in time.
-    Abandoned,
-}
-
-/// What came of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// Written; this is what is there now.
-    Stored(Stored),
-    /// Read.
-    Found(Option<Stored>),
-    /// Another version is there, or one where there should be none.
-    Conflict,
-    /// There is no Lease where one should be.
-    Missing,
-    /// No answer, or one that says nothing about the Lease. A write may have been applied, or be applied later.
-    Failed,
-}
-
-/// A claim in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Which of all claims to this Lease.
-    pub epoch: Epoch,
-    /// Nothing may be done under it from then on.
-    pub until: Moment,
-}
-
-/// Orders the claims to a Lease: a later holder has a greater number, for as long as the Lease is not deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Epoch {
-    /// `metadata.uid` of the Lease at the time.
-    pub lease: Arc<str>,
-    /// `spec.leaseTransitions`.
-    pub number: i32,
-}
-
 /// One candidate's view of one Lease.
 #[derive(Debug)]
 pub struct Election {
@@ -116,6 +61,8 @@ pub struct Election {
     standing: Standing,
     attempt: Option<Attempt>,
     call: Option<Call>,
+    /// A claiming write whose fate is unknown.
+    unanswered: Option<Call>,
     /// When the last answer or event came: a list that was asked for before may be older.
     heard: Moment,
     next_try: Moment,
@@ -152,6 +99,8 @@ struct Attempt {
 struct Call {
     purpose: Purpose,
     sent: Moment,
+    /// The mark of a write: `renewed` of the record.
+    stamp: DateTime<Utc>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +126,7 @@ impl Election {
             standing: Standing::Candidate,
             attempt: None,
             call: None,
+            unanswered: None,
             heard: Moment::ORIGIN,
             next_try: Moment::ORIGIN,
             must_read: false,
@@ -254,6 +204,17 @@ impl Election {
             self.attempt = None;
         }
         self.seen = Some(Observation::update(self.seen.take(), lease, now));
+        self.find_unanswered(now);
+    }
+
+    /// A record of mine with the mark of a write says as much as the answer to it would have.
+    fn find_unanswered(&mut self, now: Moment) {
+        let (Some(call), Some(lease)) = (self.unanswered, self.seen()) else { return };
+        let applied = self.is_mine(&lease.record) && lease.record.renewed == Some(call.stamp);
+        if applied && now < call.sent + self.timing.renew_deadline() {
+            let lease = lease.clone();
+            self.come_into_force(call, &lease);
+        }
     }
 
     fn is_mine(&self, record: &Record) -> bool {
@@ -348,8 +309,8 @@ impl Election {
     }
 
     fn write(&mut self, purpose: Purpose, within: Duration, now: Moment, wall: DateTime<Utc>) -> Write {
-        self.call = Some(Call { purpose, sent: now });
         let stamp = self.stamp(wall);
+        self.call = Some(Call { purpose, sent: now, stamp });
         let (acquired, number) =
             self.attempt.as_ref().map_or((stamp, self.number), |attempt| (attempt.acquired, attempt.number));
         let claims = matches!(purpose, Purpose::Acquire | Purpose::Renew);
@@ -365,7 +326,7 @@ impl Election {
     }
 
     fn read(&mut self, now: Moment) -> Step {
-        self.call = Some(Call { purpose: Purpose::Read, sent: now });
+        self.call = Some(Call { purpose: Purpose::Read, sent: now, stamp: self.written });
         Step::Read(self.timing.call())
     }
 
@@ -380,7 +341,8 @@ impl Election {
         match reply {
             Reply::Stored(lease) => {
                 self.must_read = false;
-                self.stored(call, lease, now);
+                self.come_into_force(call, &lease);
+                self.see(Some(lease), now);
             }
             Reply::Found(lease) => {
                 self.must_read = false;
@@ -393,13 +355,24 @@ impl Election {
                 self.next_try = now;
             }
             Reply::Failed => {
-                let holds = self.held().is_some();
-                self.next_try = now + if holds { self.timing.holder_pause(roll) } else { self.timing.candidate_pause(roll) };
+                self.next_try = if self.held().is_some() {
+                    let pause = self.timing.holder_pause(roll);
+                    // A call that took its whole time was pause enough.
+                    (call.sent + pause).max(now + pause / 4)
+                } else {
+                    now + self.timing.candidate_pause(roll)
+                };
+                self.must_read = true;
+                if matches!(call.purpose, Purpose::Acquire | Purpose::Renew) {
+                    self.unanswered = Some(call);
+                }
             }
         }
     }
 
-    fn stored(&mut self, call: Call, lease: Stored, now: Moment) {
+    /// What it means that a write was applied.
+    fn come_into_force(&mut self, call: Call, lease: &Stored) {
+        self.unanswered = None;
         let until = call.sent + self.timing.renew_deadline();
         match (call.purpose, &mut self.standing) {
             (Purpose::Acquire, Standing::Candidate) => {
@@ -415,7 +388,6 @@ impl Election {
             }
             _ => {}
         }
-        self.see(Some(lease), now);
     }
 
     /// Leaves the claim to run out instead of giving it back: guarded work may still be going on.

@@ -14,10 +14,9 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
-use super::election::{Reply, Write};
+use super::call::{Reply, Request, Write};
 use super::name::Name;
 use super::record::{Record, Stored};
-use super::session::Request;
 
 /// Who writes, in `managedFields`.
 const FIELD_MANAGER: &str = "pollinator";

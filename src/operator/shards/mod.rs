@@ -10,6 +10,8 @@
 //! deletes all Leases under a starting process. A process that is frozen in the middle of a request can still be overtaken: state is
 //! therefore committed by compare-and-swap, and events have ids by which a receiver knows duplicates.
 
+pub mod action;
+pub mod call;
 pub mod clock;
 mod coordinator;
 pub mod election;
@@ -21,6 +23,8 @@ pub mod range;
 pub mod record;
 pub mod rendezvous;
 pub mod session;
+mod slot;
+pub mod tenure;
 pub mod timing;
 
 use std::time::Duration;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::{self, Moment};
-use super::election::{Epoch, Held};
 use super::range::Range;
+use super::tenure::{Epoch, Held};
 
 /// The longest nap between two looks at the clock: sleeping tasks do not notice that the machine slept, too.
 const LOOK: Duration = Duration::from_secs(1);

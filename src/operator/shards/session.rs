@@ -10,45 +10,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::action::{Action, Todo};
+use super::call::Reply;
 use super::clock::Moment;
-use super::election::{Election, Held, Loss, Reply, Step, Wish, Write};
+use super::election::{Election, Step, Wish};
 use super::members::Members;
 use super::name::Name;
 use super::range::Range;
 use super::record::Stored;
 use super::rendezvous;
+use super::slot::{Drain, Slot};
 use super::timing::Timing;
 
 /// Dead members' Leases that are cleaned up after one list.
 const FORGET_AT_ONCE: usize = 8;
-
-/// What the shell has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// List the group's Leases, within this time; answered by [`Session::listed`].
-    List(Duration),
-    /// Make a call; answered by [`Session::replied`].
-    Call(Name, Request),
-    /// Delete the Lease if it is still this one. Not answered.
-    Forget(Name, Stored),
-    /// A range is owned from now on.
-    Own(Range, Held),
-    /// It stays owned.
-    Extend(Range, Held),
-    /// Start nothing new in it, and say [`Session::drained`] once what is under way has ended. It is still owned.
-    Drain(Range, Held),
-    /// It is not owned any more: stop at once whatever is still under way.
-    Lose(Range, Loss),
-}
-
-/// A call about one Lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// What does it say?
-    Read(Duration),
-    /// Compare and swap.
-    Write(Write),
-}
 
 /// How this member stands in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,36 +69,11 @@ enum Entry {
     Admitted,
 }
 
-#[derive(Debug)]
-struct Slot {
-    range: Range,
-    election: Election,
-    drain: Option<Drain>,
-    /// Whether the shell found the claim at its end.
-    abandoned: bool,
-    /// What the shell believes.
-    told: Option<Held>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Drain {
-    Due(Moment),
-    Asked(Moment),
-    Ended,
-}
-
 impl Session {
     /// A member that has not joined yet. `me` must be unique to this process and fit into the name of a Lease.
     pub fn new(me: &str, ranges: u16, timing: Timing, drain_bound: Duration) -> Self {
         let me: Arc<str> = me.into();
-        let slot = |range| Slot {
-            range,
-            election: Election::new(Arc::clone(&me), timing),
-            drain: None,
-            asked: false,
-            abandoned: false,
-            told: None,
-        };
+        let slot = |range| Slot::new(range, Election::new(Arc::clone(&me), timing));
         let own_name = Name::Member { of: ranges, process: me.to_string() };
         let mut own = Election::new(Arc::clone(&me), timing);
         // Its name is this process's alone.
@@ -374,93 +324,6 @@ struct View {
     mine: Vec<bool>,
     ranks: Vec<usize>,
     hand_over: Option<Range>,
-}
-
-struct Todo {
-    actions: Vec<Action>,
-    wake: Moment,
-}
-
-impl Todo {
-    fn wake_at(&mut self, at: Moment) {
-        self.wake = self.wake.min(at);
-    }
-
-    fn call(&mut self, name: &Name, step: Step) {
-        let request = match step {
-            Step::Acquire(write) | Step::Renew(write) | Step::Release(write) | Step::Make(write) => Request::Write(write),
-            Step::Read(within) => Request::Read(within),
-            Step::Wait(_) | Step::StepDown(_) => return,
-        };
-        self.actions.push(Action::Call(name.clone(), request));
-    }
-}
-
-impl Slot {
-    fn lapsed_holder(&self, now: Moment) -> Option<&str> {
-        let seen = self.election.observation().filter(|_| self.election.held().is_none())?;
-        seen.holder().filter(|_| self.election.free_from().is_some_and(|free| now >= free))
-    }
-
-    fn holder<'a>(&'a self, me: &'a str, now: Moment) -> Option<&'a str> {
-        if self.election.is_involved() {
-            return self.election.held().map(|_| me);
-        }
-        let seen = self.election.observation()?;
-        seen.holder().filter(|_| self.election.free_from().is_some_and(|free| now < free))
-    }
-
-    /// Takes all steps that can be taken now, and tells the shell what they mean for the range.
-    fn advance(&mut self, wish: Wish, drain_bound: Duration, now: Moment, wall: DateTime<Utc>, todo: &mut Todo) {
-        self.tell(todo);
-        if std::mem::take(&mut self.abandoned) {
-            self.election.abandon();
-            self.lose(Loss::Expired, todo);
-        }
-        if let Some(Drain::Asked(since)) = self.drain {
-            if now >= since + drain_bound {
-                // Work may still be under way that heeds nothing: the margin of the lease covers it, a release would not.
-                self.election.abandon();
-                self.lose(Loss::Abandoned, todo);
-                return;
-            }
-            todo.wake_at(since + drain_bound);
-        }
-        loop {
-            match self.election.step(wish, now, wall) {
-                Step::StepDown(loss) => self.lose(loss, todo),
-                Step::Wait(until) => {
-                    todo.wake_at(until);
-                    return;
-                }
-                step => {
-                    todo.call(&Name::Range(self.range), step);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn tell(&mut self, todo: &mut Todo) {
-        let held = self.election.held();
-        match (held, &self.told) {
-            (Some(held), None) => todo.actions.push(Action::Own(self.range, held.clone())),
-            (Some(held), Some(told)) if held != told => todo.actions.push(Action::Extend(self.range, held.clone())),
-            _ => {}
-        }
-        self.told = held.cloned();
-        if let (Some(Drain::Due(since)), Some(held)) = (self.drain, held) {
-            self.drain = Some(Drain::Asked(since));
-            todo.actions.push(Action::Drain(self.range, held.clone()));
-        }
-    }
-
-    fn lose(&mut self, loss: Loss, todo: &mut Todo) {
-        self.drain = None;
-        if self.told.take().is_some() {
-            todo.actions.push(Action::Lose(self.range, loss));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Timing {
         self.retry
     }
 
-    /// The pace of renewals that succeed: room for two whole failed calls before the deadline.
+    /// The pace of renewals that succeed: room for two calls that take their whole time before the deadline.
     pub fn renew_every(&self) -> Duration {
         self.renew_deadline / 3
     }

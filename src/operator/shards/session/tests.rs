@@ -6,7 +6,9 @@ use std::collections::BinaryHeap;
 
 use proptest::prelude::*;
 
+use super::super::call::Request;
 use super::super::record::Record;
+use super::super::tenure::{Held, Loss};
 use super::*;
 
 const RANGES: u16 = 16;
@@ -534,7 +536,7 @@ fn turn() -> impl Strategy<Value = (Time, Turn)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn comings_and_goings_end_in_balance(

@@ -437,7 +437,7 @@ fn scene(skew: f64) -> impl Strategy<Value = Scene> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn never_two_holders_and_soon_one(scene in scene(2.0)) {
