@@ -4,14 +4,13 @@
 mod acts;
 mod member;
 
-use std::time::Duration;
-
 use serde_json::json;
 
+use crate::rig::PATIENCE;
 use crate::rig::api_proxy::{ApiProxy, Fault};
 use crate::rig::control_plane::shared;
 use acts::RANGES;
-use member::{LEASE, Scene};
+use member::{LEASE, Scene, now};
 
 #[test]
 fn a_killed_process_is_made_up_for() {
@@ -24,10 +23,10 @@ fn a_killed_process_is_made_up_for() {
     acts.assert_one_owner_at_a_time();
     for range in acts.held_at(&b, kill) {
         let last = acts.last_of(&b, range);
-        let next = acts.first_after(range, last);
+        let (alone, late) = acts.gap_after(range, last, kill);
         // What the others saw last cannot have been older than the last renewal, three renewals a deadline.
-        assert!(next - last > LEASE / 2, "{range} was taken over {:?} after its owner's last act", next - last);
-        println!("{range}: taken over {:?} after the kill", next - kill);
+        assert!(alone > LEASE / 2, "{range} was taken over {alone:?} after its owner's last act");
+        println!("{range}: taken over {late:?} after the kill");
     }
 }
 
@@ -63,14 +62,14 @@ fn whoever_ends_in_order_hands_over_first() {
     let Some(mut scene) = Scene::start("shards-end") else { return };
     let [a, b, c] = ["a", "b", "c"].map(|name| scene.join(name));
     scene.wait_balance(&[&a, &b, &c]);
-    let end = scene.now();
+    let end = now();
     scene.end(&c);
     scene.wait_balance(&[&a, &b]);
     let acts = scene.acts();
     acts.assert_one_owner_at_a_time();
     for range in acts.held_at(&c, end) {
         let last = acts.last_of(&c, range);
-        let gap = acts.first_after(range, last) - last;
+        let (gap, _) = acts.gap_after(range, last, end);
         println!("{range}: handed over within {gap:?}");
         assert!(gap < LEASE, "{range} was left to run out: {gap:?}");
     }
@@ -136,7 +135,7 @@ fn without_rights_it_says_which_are_missing() {
         let (mut shards, _drains) = Shards::start(client, &config, shutdown.clone()).unwrap();
         let mut health = shards.health();
         let told = health.wait_for(|health| health.trouble.is_some());
-        let told = *tokio::time::timeout(Duration::from_secs(60), told).await.unwrap().unwrap();
+        let told = *tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap();
         assert_eq!(told.trouble, Some(Trouble::Forbidden("list")));
         shutdown.cancel();
         shards.ended().await.unwrap();

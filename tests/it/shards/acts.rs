@@ -81,8 +81,9 @@ impl Acts {
         self.0.iter().rfind(|act| act.member == member && act.range == range).unwrap().at
     }
 
-    /// The first act in a range after a moment.
-    pub fn first_after(&self, range: &str, after: Duration) -> Duration {
-        self.0.iter().find(|act| act.range == range && act.at > after).unwrap().at
+    /// How long after the `last` act of its owner, and after an event, the next act in a range came.
+    pub fn gap_after(&self, range: &str, last: Duration, event: Duration) -> (Duration, Duration) {
+        let next = self.0.iter().find(|act| act.range == range && act.at > last).unwrap().at;
+        (next.saturating_sub(last), next.saturating_sub(event))
     }
 }

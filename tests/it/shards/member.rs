@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use pollinator::operator::shards::clock::{self, Moment};
 use pollinator::operator::shards::timing::Timing;
-use pollinator::operator::shards::{OwnershipGuard, Shards, ShardsConfig, lease};
+use pollinator::operator::shards::{Drain, OwnedRanges, OwnershipGuard, Shards, ShardsConfig, lease};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::acts::{Act, Acts, RANGES};
@@ -56,15 +57,15 @@ impl Scene {
     /// Starts a member; returns its name.
     pub fn join(&mut self, name: &str) -> String {
         let kubeconfig = self.ns.kubeconfig().to_owned();
-        self.spawn(name, kubeconfig)
+        self.spawn(name, &kubeconfig)
     }
 
     pub fn join_through(&mut self, name: &str, proxy: &ApiProxy<'_>) -> String {
         let kubeconfig = proxy.kubeconfig(&self.plane().identity().admin_token, self.ns.name());
-        self.spawn(name, kubeconfig)
+        self.spawn(name, &kubeconfig)
     }
 
-    fn spawn(&mut self, name: &str, kubeconfig: PathBuf) -> String {
+    fn spawn(&mut self, name: &str, kubeconfig: &Path) -> String {
         let folder = self.folder.path().join(name);
         fs::create_dir(&folder).unwrap();
         let task = json!({"kubeconfig": kubeconfig, "namespace": self.ns.name(), "name": name, "log": self.log()});
@@ -89,7 +90,7 @@ impl Scene {
     /// `kill -9`; returns the time.
     pub fn kill(&mut self, member: &str) -> Duration {
         self.signal(member, "KILL");
-        let at = self.now();
+        let at = now();
         self.members.remove(member);
         at
     }
@@ -106,11 +107,6 @@ impl Scene {
         self.members.remove(member);
     }
 
-    /// On the clock of the acts.
-    pub fn now(&self) -> Duration {
-        clock::now().since(Moment::ORIGIN)
-    }
-
     pub fn acts(&self) -> Acts {
         Acts::read(&fs::read_to_string(self.log()).unwrap_or_default())
     }
@@ -119,7 +115,7 @@ impl Scene {
     pub fn wait_balance(&self, members: &[&str]) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let since = self.now();
+            let since = now();
             thread::park_timeout(Duration::from_millis(300));
             let acts = self.acts();
             let owners = acts.owners_since(since);
@@ -167,33 +163,53 @@ async fn run(task: &Value) {
     let config = ShardsConfig { timing, ranges: RANGES, ..ShardsConfig::new(text("namespace"), text("name")) };
     let (mut shards, mut drains) = Shards::start(client, &config, shutdown.clone()).unwrap();
 
-    let log = Arc::new(File::options().create(true).append(true).open(text("log")).unwrap());
-    let (owned, mut terminated) = (shards.owned(), signal(SignalKind::terminate()).unwrap());
-    let name = text("name");
-    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    let mut terminated = signal(SignalKind::terminate()).unwrap();
+    let (to_worker, for_worker) = mpsc::channel();
+    let log = File::options().create(true).append(true).open(text("log")).unwrap();
+    let (owned, name) = (shards.owned(), text("name"));
+    thread::spawn(move || work(&owned, &for_worker, &name, &log));
     loop {
         tokio::select! {
             _ = terminated.recv() => shutdown.cancel(),
-            // Acts are short and this loop does them: none is under way here.
-            Some(drain) = drains.recv() => drain.ended(),
-            _ = tick.tick() => {
-                let guards: Vec<_> = owned.borrow().iter().cloned().collect();
-                guards.iter().for_each(|guard| act(guard, &name, &log));
-            }
-            ended = shards.ended() => {
-                ended.unwrap();
-                return;
-            }
+            Some(drain) = drains.recv() => to_worker.send(drain).unwrap(),
+            ended = shards.ended() => return ended.unwrap(),
         }
     }
 }
 
+/// Acts in every range until its guard forbids it or its drain is asked for: like work that was begun long ago and looks at nothing
+/// else. A thread of its own goes on at once when the process does, before any timer.
+fn work(owned: &watch::Receiver<OwnedRanges>, drains: &mpsc::Receiver<Drain>, member: &str, log: &File) {
+    let mut guards: Vec<OwnershipGuard> = Vec::new();
+    loop {
+        let same = |one: &OwnershipGuard, other: &OwnershipGuard| (one.range(), one.epoch()) == (other.range(), other.epoch());
+        while let Ok(drain) = drains.try_recv() {
+            guards.retain(|guard| !same(guard, drain.guard()));
+            drain.ended();
+        }
+        for new in owned.borrow().iter() {
+            if !guards.iter().any(|guard| same(guard, new)) {
+                guards.push(new.clone());
+            }
+        }
+        guards.retain(|guard| act(guard, member, log));
+        thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
 /// The moment comes first: a process that is stopped in between must not have acted later than it was allowed to.
-fn act(guard: &OwnershipGuard, member: &str, mut log: &File) {
-    let at = clock::now().since(Moment::ORIGIN);
-    if guard.check().is_ok() {
+fn act(guard: &OwnershipGuard, member: &str, mut log: &File) -> bool {
+    let at = now();
+    let allowed = guard.check().is_ok();
+    if allowed {
         let epoch = (guard.epoch().lease.to_string(), guard.epoch().number);
         let act = Act { at, member: member.to_owned(), range: guard.range().to_string(), epoch };
         log.write_all(act.line().as_bytes()).unwrap();
     }
+    allowed
+}
+
+/// On the clock of the acts.
+pub fn now() -> Duration {
+    clock::now().since(Moment::ORIGIN)
 }
