@@ -18,7 +18,7 @@ use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
 use crate::observe::Metrics;
 use crate::plan::json::scalar_text;
-use crate::plan::{DateField, PollPlan, ResourcePlan};
+use crate::plan::{DateField, PaginationPlan, PollPlan, ResourcePlan};
 
 /// Records whose id and dates are shown.
 const SHOWN: usize = 3;
@@ -150,8 +150,13 @@ async fn ask(
     let records = judge.seen().records + missing_ids;
     if show {
         let more = if ended { "" } else { ", and there are more pages" };
-        println!("  pagination:   {}", walk.detected().unwrap_or_else(|| "as in the manifest".to_owned()));
-        println!("  seen:         {records} records on {pages} pages{more}");
+        let pagination = match (walk.detected(), &resource.pagination) {
+            (Some(found), _) => format!("{found} (detected)"),
+            (None, PaginationPlan::Detect) => "none detected: the answer names no further page".to_owned(),
+            (None, _) => "as in the manifest".to_owned(),
+        };
+        println!("  pagination:   {pagination}");
+        println!("  seen:         {} on {}{more}", count(records, "record"), count(pages, "page"));
         for line in shown.iter().flatten() {
             println!("  {line}");
         }
@@ -165,9 +170,16 @@ async fn ask(
             println!("  warning:      the list is not in the declared order");
         }
         let baseline = if judge::needs_baseline_read(resource) { "reads this list once" } else { "takes the provider's clock" };
-        println!("  would deliver: {changes} events from this lower bound; startFrom: Now {baseline} and sends none of them");
+        println!(
+            "  would deliver: {} from this lower bound; startFrom: Now {baseline} and sends none of them",
+            count(changes, "event")
+        );
     }
     Ok(Seen { records })
+}
+
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A filter that a server does not understand often answers 200 with no rows, or with all of them: a past date must show rows,

@@ -385,6 +385,16 @@ impl<'a> Poll<'a> {
         Ok(closed)
     }
 
+    /// Did a record change while the baseline was being read? Dated after the second of the first answer, and not in the future,
+    /// it is no part of the baseline. Not remembered, it is found by the next poll, whose lower bound is the first answer.
+    fn changed_meanwhile(&self, date: Option<DateTime<Utc>>) -> bool {
+        let (Mode::Baseline, Some(start), Some(date)) = (self.mode, self.provider_start, date) else { return false };
+        let second = chrono::Duration::seconds(1);
+        let next_second = start + second;
+        // What has passed since on our clock is a span, so that the two clocks need not agree.
+        date >= next_second && date <= next_second + (Utc::now() - self.polled_at) + second
+    }
+
     /// The changes of one page, at most one an object: the latest.
     fn detect<'r>(
         &mut self,
@@ -409,8 +419,11 @@ impl<'a> Poll<'a> {
                 return Err(too_many_records(&self.resource.name));
             }
             let Verdict::Change(kind) = verdict else {
-                own.known.remember(sighting.id_hash(), self.judge.known(&sighting));
-                dispatcher.sums.dirty = true;
+                let known = self.judge.known(&sighting);
+                if !self.changed_meanwhile(known.date.and_then(DateTime::from_timestamp_millis)) {
+                    own.known.remember(sighting.id_hash(), known);
+                    dispatcher.sums.dirty = true;
+                }
                 continue;
             };
             // The page was checked to be JSON, so each of its records is.

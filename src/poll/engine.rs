@@ -301,16 +301,12 @@ impl Engine {
         for (resource, reason) in &adopted.resets {
             tracing::warn!(instance = %plan.name, resource, reason, "cursor reset: spec.polling.startFrom decides what is sent");
         }
-        let unsaved = old.as_ref().is_some_and(|old| old.is_unsaved());
-        if (adopted.changed || unsaved)
-            && let Err(problem) = self.core.store.save(&plan.namespace, &plan.name, &state)
-        {
-            // A uid that is not kept would make other event ids after a restart.
-            return self.refuse(key, problem, Some(pending));
-        }
+        // The first job saves it before anything else: a uid that is not kept would make other event ids after a restart. Saved
+        // here, thousands of new instances would wait for one disk write after the other.
+        let unsaved = adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
         let uid = state.uid.clone();
-        let instance =
-            Arc::new(Instance::new(Arc::clone(&plan), state, Arc::clone(&self.core.store), CancellationToken::new()));
+        let store = Arc::clone(&self.core.store);
+        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, CancellationToken::new()));
         let lane = |resource: &Arc<ResourcePlan>| {
             let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
             let delay = if immediately {
@@ -357,8 +353,15 @@ impl Engine {
         let mut woken = Vec::new();
         for (key, slot) in &mut self.slots {
             let Kind::Running(running) = &mut slot.kind else { continue };
+            let mut state = running.instance.state();
+            let refused = state.callback.unauthorized;
+            if refused {
+                // New Secrets may be what a callback that answered 401 was waiting for.
+                state.callback.forget();
+            }
+            drop(state);
             for (index, lane) in running.lanes.iter_mut().enumerate() {
-                if lane.health.failures > 0 && lane.tick.is_some() {
+                if (refused || lane.health.failures > 0) && lane.tick.is_some() {
                     lane.tick = Some(now);
                     woken.push((key.clone(), index));
                 }
@@ -556,7 +559,7 @@ fn recount(metrics: &Metrics, old: Reported, new: Reported) {
 
 fn count(metrics: &Metrics, report: &Report, took: Duration) {
     let outcome = match &report.outcome {
-        Outcome::Polled if report.facts.sums.accepted > 0 => PollOutcome::Changed,
+        Outcome::Polled if report.facts.sums.accepted + report.facts.sums.failed > 0 => PollOutcome::Changed,
         Outcome::Polled => PollOutcome::Unchanged,
         Outcome::Failed(problem) => match problem.reaction {
             Reaction::Human => PollOutcome::Blocked,

@@ -26,15 +26,21 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Wraps plan and state.
-    pub fn new(plan: Arc<PollPlan>, state: InstanceState, store: Arc<dyn StateStore>, stop: CancellationToken) -> Self {
+    /// Wraps plan and state; `unsaved` when the store does not have this state yet.
+    pub fn new(
+        plan: Arc<PollPlan>,
+        state: InstanceState,
+        unsaved: bool,
+        store: Arc<dyn StateStore>,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
             plan,
             stop,
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
-            unsaved: AtomicBool::new(false),
+            unsaved: AtomicBool::new(unsaved),
             store,
         }
     }

@@ -18,6 +18,8 @@ const FAILING_UNTIL_NOT_READY: chrono::Duration = chrono::Duration::minutes(5);
 pub struct Health {
     /// A poll has ended, well or not.
     pub polled: bool,
+    /// The provider was asked.
+    asked: bool,
     /// Failed polls in a row.
     pub failures: u32,
     /// When the first of them failed.
@@ -39,12 +41,13 @@ impl Health {
             Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
                 self.polled = true;
                 self.at_callback = matches!(report.outcome, Outcome::CallbackUnusable(_));
+                self.asked |= !self.at_callback;
                 self.failures += 1;
                 self.failing_since.get_or_insert(now);
                 self.problem = Some(Box::new(problem.clone()));
             }
             Outcome::Polled => {
-                self.polled = true;
+                (self.polled, self.asked) = (true, true);
                 self.recover();
                 self.notes = Note::all_in(&report.facts);
                 if let Some(pagination) = &report.facts.pagination {
@@ -252,7 +255,9 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
     if let Some((_, problem)) = lasting {
         conditions.push(progress(problem));
     } else if ready.status == "False" {
-        let human = [Reason::CallbackGone, Reason::ParkedFull].iter().any(|reason| reason.to_string() == ready.reason);
+        let human = [Reason::CallbackGone, Reason::CallbackUnauthorized, Reason::ParkedFull]
+            .iter()
+            .any(|reason| reason.to_string() == ready.reason);
         let kind = if human { "Stalled" } else { "Reconciling" };
         conditions.push(Condition { kind, status: "True", reason: ready.reason.clone(), message: ready.message.clone() });
     }
@@ -318,8 +323,8 @@ fn provider_conditions(plan: &PollPlan, health: &[&Health]) -> [Condition; 2] {
         Some((resource, problem)) => {
             Condition::new(kind, "False", problem.reason, format!("resource {resource}: {}", problem.message))
         }
-        None if health.iter().any(|h| h.polled) => Condition::new(kind, "True", good, fine),
-        None => Condition::new(kind, "Unknown", Reason::Starting, "the first poll has not ended yet"),
+        None if health.iter().any(|h| h.asked) => Condition::new(kind, "True", good, fine),
+        None => Condition::new(kind, "Unknown", Reason::Starting, "the provider has not been asked yet"),
     };
     [
         condition("ProviderReachable", Reason::Polling, find(is_asking), "the provider answers"),

@@ -1,12 +1,10 @@
 //! The other commands, as a person calls them.
 
-use std::fs;
-
-use crate::rig::manifest::{self, Instance};
+use crate::rig::client;
+use crate::rig::manifest::Instance;
 use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
-use crate::rig::{canary, client};
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {
     let mut command = binary();
@@ -125,44 +123,4 @@ fn metrics_count_what_the_receiver_got() {
     };
     assert_eq!(delivered("created").as_deref(), Some("40"), "{metrics}");
     assert_eq!(receiver.count(), 40);
-}
-
-#[test]
-fn receive_verifies_and_prints_what_local_delivers() {
-    let provider = Provider::start();
-    let site = Site::new(&[]);
-    let secret = site.path().join("secret");
-    fs::write(&secret, canary::SIGNING_KEY).unwrap();
-    let mut command = binary();
-    command.args(["receive", "--port", "0", "--output", "json", "--secret-file"]).arg(&secret);
-    let mut receiving = site.spawn(command);
-    let line = receiving.wait_stderr("listening on http://");
-    let (_, url) = line.split_once("listening on ").unwrap();
-    let signed = Instance::new("signed", &provider.url(), url.trim()).basic_auth();
-    let signed = signed.callback("signature: {secretRef: {name: signing, key: signing-key}}");
-    let unsigned = Instance::new("unsigned", &provider.url(), url.trim()).basic_auth();
-    manifest::write(&site.manifests(), "instances.yaml", &[signed.yaml(), unsigned.yaml()]);
-    manifest::write(&site.manifests(), "signing.yaml", &[manifest::secret("signing", &[("signing-key", canary::SIGNING_KEY)])]);
-    let pollinator = site.start();
-    for name in ["signed", "unsigned"] {
-        pollinator.wait_ready(name);
-    }
-    provider.create_all((0..12).map(|n| format!("r-{n}")));
-    pollinator.wait_for("signed", "all delivered", |row| row.delivered == 12);
-    pollinator.wait_reason("unsigned", "CallbackUnauthorized");
-    for n in 0..12 {
-        receiving.wait_stdout(&format!("\"r-{n}\""));
-    }
-    assert!(receiving.sigterm().success());
-    assert_eq!(receiving.stdout().lines().count(), 12, "what is not signed is not printed");
-}
-
-#[test]
-fn demo_compares_what_happened_with_what_arrived() {
-    let site = Site::new(&[]);
-    let mut shown = run(&site, &["demo", "--events", "60", "--output", "json"]);
-    assert_eq!(code(&mut shown), Some(0), "{}\n{}", shown.stdout(), shown.stderr());
-    let text = shown.stdout();
-    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    assert_eq!(last["summary"]["changes"], 60, "{last}");
 }

@@ -88,9 +88,10 @@ fn another_origin_starts_afresh_and_says_why() {
     let other = Provider::start();
     other.baseline(ids("r", 10));
     rewrite(&scene, &Instance { base_url: other.url(), ..scene.instance() });
-    pollinator.wait_for("it", "the reason", |row| row.resources.iter().any(|resource| resource.reset_reason.is_some()));
-    // the first answer gives the clock, the second what is dated in that very second: the baseline is both
-    other.wait_polled(2);
+    // the first poll of the other origin has ended: what it saw is the baseline
+    pollinator.wait_for("it", "the reason and the first poll", |row| {
+        row.ready == "True" && row.resources.iter().any(|resource| resource.reset_reason.is_some())
+    });
     let old = scene.receiver.posts("it").len();
     other.create("new-here");
     let posts = scene.wait_posts(old + 1, &pollinator);

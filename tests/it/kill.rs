@@ -31,7 +31,10 @@ fn run_lane(kills: u64, seed: u64) {
     let receiver = Receiver::start();
     // every other lane sends batches
     let (format, batch) = if seed.is_multiple_of(2) { ("format: OpenConnectors", 10) } else { ("format: CloudEvents", 1) };
-    let instance = Instance::new("killed", &provider.url(), &receiver.url("killed")).basic_auth().callback(format);
+    // and every other pair of lanes trusts the order, so that the cursor moves page by page
+    let order = if (seed / 2).is_multiple_of(2) { "order: Ascending" } else { "order: Unordered" };
+    let instance =
+        Instance::new("killed", &provider.url(), &receiver.url("killed")).basic_auth().callback(format).and_resource(order);
     let site = Site::new(&[instance.yaml()]);
     let mut dice = Dice::new(seed);
     let mut traffic = Traffic::new(seed);

@@ -24,6 +24,7 @@ const PURE: [&str; 11] = [
     "poll/settle.rs",
     "poll/schedule.rs",
     "poll/status.rs",
+    "poll/report.rs",
     "state/",
     "receive/read.rs",
     "operator/shards/",
@@ -39,6 +40,12 @@ const SHELLS: [&str; 8] = [
     "operator/shards/lease.rs",
     "operator/shards/mod.rs",
     "operator/shards/ownership.rs",
+];
+
+/// The folders in an order in which each uses only those before it: no circles, and the core does not know its shells.
+const FLOW: [&str; 16] = [
+    "api", "catalog", "plan", "egress", "auth", "detect", "observe", "fetch", "deliver", "state", "poll", "local", "receive",
+    "demo", "cli", "main",
 ];
 
 /// What a pure module may not say.
@@ -97,7 +104,9 @@ fn sources() -> Vec<Source> {
 
 fn is_test(name: &str) -> bool {
     let stem = name.trim_end_matches(".rs");
-    stem.ends_with("tests") || stem.ends_with("sample") || name.contains("/tests/")
+    // the demo with each poll in an engine of its own, for tests alone
+    let is_simulation = name == "demo/restarts.rs";
+    stem.ends_with("tests") || stem.ends_with("sample") || name.contains("/tests/") || is_simulation
 }
 
 /// Tests stand last in a file.
@@ -127,11 +136,28 @@ fn pure_modules_are_given_the_time_and_reach_nothing() {
 }
 
 #[test]
+fn folders_use_only_those_before_them_in_the_flow() {
+    let uses = regex::Regex::new(r"\bcrate::([a-z_]+)").unwrap();
+    let place = |name: &str| FLOW.iter().position(|folder| *folder == name);
+    for source in sources().iter().filter(|source| source.path != "lib.rs") {
+        let own = source.path.split(['/', '.']).next().unwrap_or_default();
+        let Some(here) = place(own) else { panic!("src/{own} has no place in the flow of tests/it/tidy.rs") };
+        for used in uses.captures_iter(&source.code) {
+            let there = place(&used[1]).unwrap_or_else(|| panic!("src/{} uses {}, which has no place", source.path, &used[1]));
+            assert!(there <= here, "src/{} uses {}, which comes after {own} in the flow", source.path, &used[1]);
+        }
+    }
+}
+
+#[test]
 fn the_lists_of_this_file_name_files_that_exist() {
     let paths: BTreeSet<_> = sources().into_iter().map(|source| source.path).collect();
     let listed = SHELLS.iter().chain(LONG.iter().map(|(path, _)| path)).chain(SECRETS.iter().map(|(path, _)| path));
     for path in listed {
         assert!(paths.contains(*path), "src/{path} does not exist");
+    }
+    for folder in FLOW {
+        assert!(paths.iter().any(|path| path.split(['/', '.']).next() == Some(folder)), "src/{folder} does not exist");
     }
     for pure in PURE {
         assert!(paths.iter().any(|path| path.starts_with(pure)), "src/{pure} does not exist");

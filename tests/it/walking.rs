@@ -1,5 +1,7 @@
 //! Awkward data at an honest provider: rows that appear late, ties, pages that shift while they are read, odd clocks.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 
 use crate::rig::manifest::Instance;
@@ -95,6 +97,26 @@ fn what_was_there_before_stays_silent_within_the_lookback() {
     scene.provider.wait_polled(1);
     scene.provider.create("new");
     scene.provider.update("recent-00003");
+    scene.assert_stays_perfect(&pollinator);
+}
+
+#[test]
+fn what_changes_while_the_baseline_is_read_is_sent() {
+    let provider = Provider::start().page_size(5).slow(Duration::from_millis(1500));
+    provider.baseline(ids("old", 20));
+    // at the third of four pages: seconds after the first answer, by the provider's own clock
+    provider.after_page(|offset| match offset {
+        10 => vec![Change::Create("new".to_owned()), Change::Update("old-00001".to_owned())],
+        _ => Vec::new(),
+    });
+    // without a created date the whole list must be read before anything can be told from it
+    let scene = Scene::with(provider, |instance| {
+        let dateless = |line: &&str| !line.trim_start().starts_with("createdDate");
+        let resource: Vec<_> = instance.resource.lines().filter(dateless).map(str::to_owned).collect();
+        instance.resource(&resource.join("\n"))
+    });
+    let pollinator = scene.start();
+    scene.provider.after_page(|_| Vec::new());
     scene.assert_stays_perfect(&pollinator);
 }
 

@@ -49,18 +49,23 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
-/// Waits until every object's last state has come, then judges all that came. A state that does not come in time is a missing
-/// one, not a panic: the caller shows the verdict. The truth is asked for each time, since it may go on changing.
+/// Waits until every object's last state has come, then judges all that came. Patience begins anew with each arrival. A state
+/// that does not come in time is a missing one, not a panic: the caller shows the verdict. The truth is asked for each time, since it may go on changing.
 pub fn settle(
     receiver: &Receiver,
     instance: &str,
     truth: impl Fn() -> Truth,
     version: impl Fn(&str) -> Option<i64> + Copy,
 ) -> Verdict {
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
+    let mut arrived = 0;
     loop {
         let truth = truth();
         let delivered: Vec<Delivered> = receiver.delivered(instance);
+        if delivered.len() > arrived {
+            arrived = delivered.len();
+            deadline = Instant::now() + PATIENCE;
+        }
         let verdict = oracle::judge(&truth, &delivered, version);
         let left = deadline.saturating_duration_since(Instant::now());
         if verdict.missing.is_empty() || left.is_zero() {

@@ -49,6 +49,7 @@ struct Store {
     page_size: usize,
     extra: String,
     skew: TimeDelta,
+    delay: Duration,
     script: Box<Script>,
     after_page: Option<Box<dyn FnMut(usize) -> Vec<Change> + Send>>,
 }
@@ -78,6 +79,7 @@ impl Provider {
             page_size: 100,
             extra: String::new(),
             skew: TimeDelta::zero(),
+            delay: Duration::ZERO,
             script: Box::new(|_| None),
             after_page: None,
         }));
@@ -102,6 +104,12 @@ impl Provider {
     /// Its clock differs from this machine's.
     pub fn skew(self, skew: TimeDelta) -> Self {
         lock(&self.store).skew = skew;
+        self
+    }
+
+    /// Every answer takes so long.
+    pub fn slow(self, delay: Duration) -> Self {
+        lock(&self.store).delay = delay;
         self
     }
 
@@ -256,7 +264,7 @@ impl Store {
             return Answer::status(401).header("WWW-Authenticate", "Basic realm=\"records\"").header("Date", date);
         }
         match self.list(ask) {
-            Ok(body) => Answer::json(body).header("Date", date),
+            Ok(body) => Answer::json(body).header("Date", date).after(self.delay),
             Err(status) => Answer::status(status).header("Date", date),
         }
     }
