@@ -15,7 +15,7 @@ const LONG: [(&str, &str); 3] = [
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "api/",
     "plan/",
     "detect/",
@@ -43,9 +43,9 @@ const SHELLS: [&str; 8] = [
 ];
 
 /// The folders in an order in which each uses only those before it: no circles, and the core does not know its shells.
-const FLOW: [&str; 16] = [
-    "api", "catalog", "plan", "egress", "auth", "detect", "observe", "fetch", "deliver", "state", "poll", "local", "receive",
-    "demo", "cli", "main",
+const FLOW: [&str; 17] = [
+    "api", "catalog", "plan", "egress", "auth", "detect", "observe", "fetch", "deliver", "state", "poll", "local", "operator",
+    "receive", "demo", "cli", "main",
 ];
 
 /// What a pure module may not say.

@@ -65,10 +65,10 @@ impl OwnershipGuard {
         if self.check().is_ok() { self.until().since(clock::now()) } else { Duration::ZERO }
     }
 
-    /// Cancelled when the range is lost or given back, or when its deadline passes without a renewal. What is under way must be
-    /// aborted then. Parent of the tokens of jobs.
-    pub fn cancel(&self) -> &CancellationToken {
-        &self.0.cancel
+    /// A token of the caller's own, cancelled when the range is lost or given back, or when its deadline passes without a renewal.
+    /// What is under way must be aborted then. Cancelling it ends nothing but what the caller hung on it.
+    pub fn cancel(&self) -> CancellationToken {
+        self.0.cancel.child_token()
     }
 
     fn until(&self) -> Moment {
@@ -159,7 +159,10 @@ mod tests {
         let guard = OwnershipGuard::new(range, &held(Duration::from_millis(50)));
         assert_eq!(guard.check(), Ok(()));
         tokio::spawn(guard.clone().expire());
-        guard.cancel().cancelled().await;
+        let own = guard.cancel();
+        guard.cancel().cancel();
+        assert_eq!(guard.check(), Ok(()), "one job's end is not the range's");
+        own.cancelled().await;
         assert_eq!(guard.check(), Err(OwnershipLost));
         assert!(!guard.extend(&held(Duration::from_mins(1))), "the dead stay dead");
         assert_eq!((guard.check(), guard.remaining()), (Err(OwnershipLost), Duration::ZERO));
