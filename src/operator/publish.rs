@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde::Deserialize as _;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
 use super::outside::{Outside, OutsideError};
-use super::ownership::{Claim, Ownership};
 use super::secrets::ClusterSecrets;
 use super::session::{Key, Session, Sessions};
+use super::shards::{OwnedRanges, OwnershipGuard};
 use super::{stored, watch, writer};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
@@ -39,7 +39,7 @@ pub struct Publication {
     /// Connectors.
     pub connectors: Arc<Connectors>,
     /// Which instances are ours.
-    pub ownership: Arc<dyn Ownership>,
+    pub owned: channel::Receiver<OwnedRanges>,
     /// To the engine.
     pub commands: mpsc::Sender<Command>,
 }
@@ -72,11 +72,16 @@ pub struct Outcome {
 }
 
 impl Publication {
+    /// The claim to an instance, unless it is somebody else's.
+    pub fn guard_of(&self, uid: &str) -> Option<OwnershipGuard> {
+        self.owned.borrow().guard_of(uid)
+    }
+
     /// Reads an instance and tells the engine what follows. `uid` is the last one that was seen, or empty. `forced`: what it
     /// refers to changed, so the engine must begin anew even with the same plan.
     pub async fn publish(&self, key: &Key, uid: &str, published: Published, forced: bool) -> Outcome {
         let mut outcome = Outcome { published, ..Outcome::default() };
-        if !uid.is_empty() && self.ownership.claim(uid).is_none() {
+        if !uid.is_empty() && self.guard_of(uid).is_none() {
             return self.give_up(key, outcome).await;
         }
         if let Some(session) = self.sessions.get(key).filter(|session| session.is_running())
@@ -97,18 +102,18 @@ impl Publication {
         };
         let metadata = &object["metadata"];
         let uid = metadata["uid"].as_str().unwrap_or_default();
-        let claim = self.ownership.claim(uid).filter(|_| !metadata["deletionTimestamp"].is_string());
-        let Some(claim) = claim else { return self.give_up(key, outcome).await };
+        let guard = self.guard_of(uid).filter(|_| !metadata["deletionTimestamp"].is_string());
+        let Some(guard) = guard else { return self.give_up(key, outcome).await };
         if let Some(other) = self.sessions.get(key).filter(|session| session.uid != uid) {
             self.take_away(key, &mut outcome).await;
             self.sessions.released(&other).await;
             self.sessions.end(&other);
         }
         let session = self.sessions.begin(key, uid);
-        session.renew(claim.clone());
+        session.renew(guard.clone());
         let generation = metadata["generation"].as_i64();
         match self.prepare(key, &object, &mut outcome).await {
-            Ok(plan) => self.run(&session, plan, &object, claim, forced, outcome).await,
+            Ok(plan) => self.run(&session, plan, &object, &guard, forced, outcome).await,
             Err(problem) => self.refuse(key, generation, problem, outcome).await,
         }
     }
@@ -151,7 +156,7 @@ impl Publication {
         session: &Session,
         plan: PollPlan,
         object: &Value,
-        claim: Claim,
+        guard: &OwnershipGuard,
         forced: bool,
         mut outcome: Outcome,
     ) -> Outcome {
@@ -181,7 +186,7 @@ impl Publication {
         }
         let plan = Arc::new(plan);
         outcome.published = Published::Running(Arc::clone(&plan), annotations.clone());
-        self.tell(Command::Put { plan, annotations, owned: claim.lost().clone() }).await;
+        self.tell(Command::Put { plan, annotations, owned: guard.cancel() }).await;
         outcome
     }
 

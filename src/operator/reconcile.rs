@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::cluster::{CallError, Kind};
 use super::publish::{Outcome, Publication, Published};
 use super::session::Key;
+use super::shards::Drain;
+use super::shards::range::Range;
 use super::watch::{Seen, Sight};
 
 /// Objects that are read at once.
@@ -20,21 +22,14 @@ const MAX_WORK: usize = 64;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What a reconciler is told, beside what the watches see.
+#[derive(Debug)]
 pub enum Notice {
     /// Somebody else wrote the state of an instance.
     Lost(Key),
     /// Instances came to us, or went away.
     OwnershipChanged,
-    /// Nothing may be under way any more for the instances that [`Drained`] names.
-    Drain(Drained),
-}
-
-/// Instances that are about to be somebody else's. They are not claimed any more when this is told.
-pub struct Drained {
-    /// Is the instance of this uid among them?
-    pub concerns: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    /// Told when the engine has let go of all, and all that it accepted is stored.
-    pub ended: Box<dyn FnOnce() + Send>,
+    /// Nothing may be under way any more in a range.
+    Drain(Drain),
 }
 
 /// Keeps the engine in step with the cluster.
@@ -52,7 +47,7 @@ pub struct Reconciler {
     ready: channel::Sender<bool>,
     told_missing: bool,
     /// What is being drained, with the instances that the engine was not yet told to let go of.
-    drains: Vec<(Drained, HashSet<Key>)>,
+    drains: Vec<(Drain, HashSet<Key>)>,
 }
 
 #[derive(Default)]
@@ -215,11 +210,12 @@ impl Reconciler {
                     }
                 }
             }
-            Notice::Drain(drained) => {
-                let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && (drained.concerns)(&entry.uid));
+            Notice::Drain(drain) => {
+                let range = drain.range();
+                let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(&entry.uid, range));
                 let keys: HashSet<_> = concerned.map(|(key, _)| key.clone()).collect();
                 self.demand_all(keys.clone(), Task::Instance, false);
-                self.drains.push((drained, keys));
+                self.drains.push((drain, keys));
                 self.end_drains();
             }
         }
@@ -228,7 +224,7 @@ impl Reconciler {
     /// An instance that is somebody else's and was never ours costs nothing.
     fn demand_if_ours(&mut self, key: Key) {
         let Some(entry) = self.instances.get(&key) else { return };
-        if entry.is_at_work() || self.publication.ownership.claim(&entry.uid).is_some() {
+        if entry.is_at_work() || self.publication.guard_of(&entry.uid).is_some() {
             self.demand(Task::Instance(key), false);
         }
     }
@@ -236,7 +232,7 @@ impl Reconciler {
     /// Is it ours and not at work, or at work under no claim or an old one?
     fn is_out_of_step(&self, key: &Key) -> bool {
         let Some(entry) = self.instances.get(key) else { return false };
-        let ours = self.publication.ownership.claim(&entry.uid).is_some();
+        let ours = self.publication.guard_of(&entry.uid).is_some();
         let session = self.publication.sessions.get(key);
         ours != entry.is_at_work() || session.is_some_and(|session| session.is_running() && !session.is_owned())
     }
@@ -245,11 +241,12 @@ impl Reconciler {
     fn end_drains(&mut self) {
         let (ended, waiting) = std::mem::take(&mut self.drains).into_iter().partition(|(_, keys)| keys.is_empty());
         self.drains = waiting;
-        for (drained, _) in ended {
+        for (drain, _) in ended {
             let sessions = Arc::clone(&self.publication.sessions);
             self.work.spawn(async move {
-                sessions.all_released(&drained.concerns).await;
-                (drained.ended)();
+                let range = drain.range();
+                sessions.all_released(|uid| is_in(uid, range)).await;
+                drain.ended();
                 Done::Drained
             });
         }
@@ -379,4 +376,8 @@ impl Reconciler {
             self.instances.remove(&key);
         }
     }
+}
+
+fn is_in(uid: &str, range: Range) -> bool {
+    Range::of_uid(uid, range.of()) == range
 }

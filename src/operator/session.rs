@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::outside::{Outside, Owner};
-use super::ownership::Claim;
 use super::pace::Pace;
+use super::shards::OwnershipGuard;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
 
@@ -32,8 +32,8 @@ pub struct Session {
     pub(super) flushing: AtomicBool,
     /// Read for the engine, which takes it when it starts the instance.
     state: Mutex<Option<Box<InstanceState>>>,
-    /// The latest claim to it.
-    claim: Mutex<Option<Claim>>,
+    /// The latest claim to its range.
+    guard: Mutex<Option<OwnershipGuard>>,
     pending: Mutex<Option<Box<InstanceStatus>>>,
     /// The engine runs it.
     running: AtomicBool,
@@ -84,7 +84,7 @@ impl Session {
             record: tokio::sync::Mutex::default(),
             flushing: AtomicBool::new(false),
             state: Mutex::new(None),
-            claim: Mutex::new(None),
+            guard: Mutex::new(None),
             pending: Mutex::new(None),
             running: AtomicBool::new(false),
             lost: AtomicBool::new(false),
@@ -98,15 +98,13 @@ impl Session {
     }
 
     /// Renews the claim under which anything is written.
-    pub(super) fn renew(&self, claim: Claim) {
-        *lock(&self.claim) = Some(claim);
+    pub(super) fn renew(&self, guard: OwnershipGuard) {
+        *lock(&self.guard) = Some(guard);
     }
 
     /// May anything be written at this moment?
     pub(super) fn is_owned(&self) -> bool {
-        // Asking may take the clock's word; not under the lock.
-        let claim = lock(&self.claim).clone();
-        claim.is_some_and(|claim| claim.holds())
+        lock(&self.guard).as_ref().is_some_and(|guard| guard.check().is_ok())
     }
 
     /// Hands over the state that was read; from now on the engine runs the instance.
@@ -217,6 +215,14 @@ impl Sessions {
             }
             released.await;
         }
+    }
+
+    /// The engine has ended, and with it all that it ran.
+    pub fn release_all(&self) {
+        for session in lock(&self.by_key).values() {
+            session.running.store(false, Ordering::Release);
+        }
+        self.released.notify_waiters();
     }
 
     /// Waits until the engine has let go of all instances with such a uid.

@@ -203,7 +203,7 @@ fn the_permissions_that_are_documented_are_enough() {
         })
     });
     let rules: Vec<_> = rows.collect();
-    assert_eq!(rules.len(), 5, "{rules:?}");
+    assert_eq!(rules.len(), 6, "{rules:?}");
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "operator"}, "rules": rules
     });
@@ -225,7 +225,7 @@ fn the_permissions_that_are_documented_are_enough() {
     cluster.wait_posts(1, &operator);
     cluster.receiver.answer(|_| Answer::status(204));
     cluster.provider.create("taken");
-    cluster.wait_status("/resources/0/delivered", &json!(1));
+    cluster.ns.wait_instance("it", "a stored change", |instance| instance["status"]["delivered"].as_u64().filter(|n| *n > 0));
     cluster.wait_event("Polling");
     let calls = cluster.proxy.calls();
     let refused: Vec<_> = calls.iter().filter(|call| call.status == Some(403)).collect();
