@@ -56,6 +56,15 @@ pub enum Published {
     Refused(Option<i64>, Problem),
 }
 
+/// What a spec refers to, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References {
+    /// `spec.connector`.
+    pub connector: Option<String>,
+    /// Secrets.
+    pub secrets: Vec<String>,
+}
+
 /// What came of publishing.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -63,10 +72,8 @@ pub struct Outcome {
     pub published: Published,
     /// The object is gone, for good or for us.
     pub gone: bool,
-    /// `spec.connector`.
-    pub connector: Option<String>,
-    /// Secrets that the plan refers to.
-    pub secrets: Vec<String>,
+    /// What the spec refers to; `None`: as before.
+    pub references: Option<References>,
     /// Try again after this.
     pub retry: Option<Duration>,
 }
@@ -127,7 +134,7 @@ impl Publication {
                 "spec is not understood by this version of the operator; correct it, or run the version whose CRD is installed",
             )
         })?;
-        outcome.connector.clone_from(&spec.connector);
+        outcome.references = Some(References { connector: spec.connector.clone(), secrets: Vec::new() });
         let mut instance = ConnectorInstance::new(&key.1, spec);
         instance.metadata.namespace = Some(key.0.clone());
         instance.metadata.generation = object["metadata"]["generation"].as_i64();
@@ -140,8 +147,9 @@ impl Publication {
                 ),
             ));
         }
-        outcome.secrets = secrets(&plan);
-        for name in &outcome.secrets {
+        let secrets = secrets(&plan);
+        outcome.references = Some(References { connector: instance.spec.connector, secrets: secrets.clone() });
+        for name in &secrets {
             let held = self.secrets.hold(&(key.0.clone(), name.clone())).await;
             held.map_err(|error| {
                 outcome.retry = Some(if error == CallError::Forbidden { RETRY_SLOWLY } else { RETRY });
@@ -222,6 +230,7 @@ impl Publication {
             self.sessions.end(&session);
         }
         outcome.gone = true;
+        outcome.references = Some(References::default());
         outcome
     }
 

@@ -1,31 +1,38 @@
 //! Turns what the watches saw into work on single objects: one at a time for each, a bounded number at once.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::cluster::{CallError, Kind};
-use super::publish::{Outcome, Publication, Published};
+use super::drains::{self, Drains, is_in};
+use super::publish::{Outcome, Publication, Published, References};
 use super::session::Key;
 use super::shards::Drain;
-use super::shards::range::Range;
 use super::watch::{Seen, Sight};
+use crate::poll::engine::Command;
 
 /// Objects that are read at once.
 const MAX_WORK: usize = 64;
 /// What could not be read is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
+/// What ended in a panic is tried again after this.
+const RETRY_AFTER_DEFECT: Duration = Duration::from_mins(1);
 
 /// What a reconciler is told, beside what the watches see.
 #[derive(Debug)]
 pub enum Notice {
     /// Somebody else wrote the state of an instance.
     Lost(Key),
+    /// What kept states from being stored is over: what waits for it need not wait longer.
+    Recovered,
     /// Instances came to us, or went away.
     OwnershipChanged,
     /// Nothing may be under way any more in a range.
@@ -43,11 +50,10 @@ pub struct Reconciler {
     retries: BinaryHeap<Reverse<(Instant, Task)>>,
     /// Connectors of the first list that are not read yet, once that list is known.
     unread_connectors: Option<HashSet<Key>>,
-    listed: BTreeMap<&'static str, bool>,
+    listed: HashSet<&'static str>,
     ready: channel::Sender<bool>,
     told_missing: bool,
-    /// What is being drained, with the instances that the engine was not yet told to let go of.
-    drains: Vec<(Drain, HashSet<Key>)>,
+    drains: Drains,
 }
 
 #[derive(Default)]
@@ -55,8 +61,7 @@ struct Entry {
     fingerprint: Option<u64>,
     uid: String,
     published: Published,
-    connector: Option<String>,
-    secrets: Vec<String>,
+    references: References,
     busy: bool,
     dirty: bool,
     forced: bool,
@@ -73,7 +78,7 @@ enum Done {
     Instance(Key, Box<Outcome>),
     Connector(Key, Result<bool, CallError>),
     Secret(Key, Result<bool, CallError>),
-    Drained,
+    Told,
 }
 
 impl Entry {
@@ -94,10 +99,10 @@ impl Reconciler {
             work: JoinSet::new(),
             retries: BinaryHeap::new(),
             unread_connectors: None,
-            listed: BTreeMap::new(),
+            listed: HashSet::new(),
             ready,
             told_missing: false,
-            drains: Vec::new(),
+            drains: Drains::default(),
         }
     }
 
@@ -180,7 +185,7 @@ impl Reconciler {
     }
 
     fn note_listed(&mut self, what: &'static str) {
-        self.listed.insert(what, true);
+        self.listed.insert(what);
         if self.listed.len() == 3 && !*self.ready.borrow() {
             self.ready.send_replace(true);
             tracing::info!(instances = self.instances.len(), "everything is listed: ready");
@@ -202,6 +207,14 @@ impl Reconciler {
     fn heed(&mut self, notice: Notice) {
         match notice {
             Notice::Lost(key) => self.demand(Task::Instance(key), false),
+            Notice::Recovered => {
+                let commands = self.publication.commands.clone();
+                self.work.spawn(async move {
+                    // The engine ends before this only when the process does.
+                    let _ = commands.send(Command::RetryFailed).await;
+                    Done::Told
+                });
+            }
             Notice::OwnershipChanged => {
                 let all: Vec<_> = self.instances.keys().cloned().collect();
                 for key in all {
@@ -215,7 +228,7 @@ impl Reconciler {
                 let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(&entry.uid, range));
                 let keys: HashSet<_> = concerned.map(|(key, _)| key.clone()).collect();
                 self.demand_all(keys.clone(), Task::Instance, false);
-                self.drains.push((drain, keys));
+                self.drains.begin(drain, keys);
                 self.end_drains();
             }
         }
@@ -237,17 +250,12 @@ impl Reconciler {
         ours != entry.is_at_work() || session.is_some_and(|session| session.is_running() && !session.is_owned())
     }
 
-    /// Says of each drain whose instances were all told to stop when the engine has let go of them.
     fn end_drains(&mut self) {
-        let (ended, waiting) = std::mem::take(&mut self.drains).into_iter().partition(|(_, keys)| keys.is_empty());
-        self.drains = waiting;
-        for (drain, _) in ended {
+        for drain in self.drains.take_told() {
             let sessions = Arc::clone(&self.publication.sessions);
             self.work.spawn(async move {
-                let range = drain.range();
-                sessions.all_released(|uid| is_in(uid, range)).await;
-                drain.ended();
-                Done::Drained
+                drains::end(drain, &sessions).await;
+                Done::Told
             });
         }
     }
@@ -290,7 +298,11 @@ impl Reconciler {
                     let (published, forced) = (std::mem::take(&mut entry.published), std::mem::take(&mut entry.forced));
                     let uid = entry.uid.clone();
                     self.work.spawn(async move {
-                        let outcome = publication.publish(&key, &uid, published, forced).await;
+                        let publishing = AssertUnwindSafe(publication.publish(&key, &uid, published, forced));
+                        let outcome = publishing.catch_unwind().await.unwrap_or_else(|_| {
+                            // What the engine knows is not known: the next time it is taken away first.
+                            Outcome { retry: Some(RETRY_AFTER_DEFECT), ..Outcome::default() }
+                        });
                         Done::Instance(key, Box::new(outcome))
                     });
                 }
@@ -308,14 +320,12 @@ impl Reconciler {
 
     fn take_in(&mut self, done: Done) {
         match done {
-            Done::Drained => {}
+            Done::Told => {}
             Done::Instance(key, outcome) => {
                 let gone = outcome.gone;
                 self.take_in_instance(key.clone(), *outcome);
-                if gone && !self.drains.is_empty() {
-                    for (_, keys) in &mut self.drains {
-                        keys.remove(&key);
-                    }
+                if gone {
+                    self.drains.told(&key);
                     self.end_drains();
                 }
             }
@@ -323,10 +333,9 @@ impl Reconciler {
                 if let Some(unread) = &mut self.unread_connectors {
                     unread.remove(&key);
                 }
-                let users = self
-                    .instances
-                    .iter()
-                    .filter(|(instance, entry)| changed && instance.0 == key.0 && entry.connector.as_ref() == Some(&key.1));
+                let users = self.instances.iter().filter(|(instance, entry)| {
+                    changed && instance.0 == key.0 && entry.references.connector.as_ref() == Some(&key.1)
+                });
                 let users: Vec<_> = users.map(|(instance, _)| instance.clone()).collect();
                 self.demand_all(users, Task::Instance, false);
             }
@@ -349,16 +358,17 @@ impl Reconciler {
         let Some(entry) = self.instances.get_mut(&key) else { return };
         entry.busy = false;
         entry.published = outcome.published;
-        entry.connector = outcome.connector;
-        let old = std::mem::replace(&mut entry.secrets, outcome.secrets);
+        let new = outcome.references.unwrap_or_else(|| entry.references.clone());
+        let old = std::mem::replace(&mut entry.references, new).secrets;
+        let secrets = &entry.references.secrets;
         let (again, unseen) = (std::mem::take(&mut entry.dirty), entry.fingerprint.is_none());
         let secret = |name: &String| (key.0.clone(), name.clone());
-        for name in &entry.secrets {
+        for name in secrets {
             self.users.entry(secret(name)).or_default().insert(key.clone());
         }
         // One that was let go of while this instance was being read.
-        let missed = entry.secrets.iter().any(|name| !self.publication.secrets.is_held(&secret(name)));
-        for name in old.iter().filter(|name| !entry.secrets.contains(name)) {
+        let missed = secrets.iter().any(|name| !self.publication.secrets.is_held(&secret(name)));
+        for name in old.iter().filter(|name| !secrets.contains(name)) {
             let secret = secret(name);
             if let Some(users) = self.users.get_mut(&secret) {
                 users.remove(&key);
@@ -376,8 +386,4 @@ impl Reconciler {
             self.instances.remove(&key);
         }
     }
-}
-
-fn is_in(uid: &str, range: Range) -> bool {
-    Range::of_uid(uid, range.of()) == range
 }

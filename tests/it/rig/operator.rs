@@ -78,7 +78,7 @@ impl<'p> Cluster<'p> {
 
     /// Starts another replica, which does not go through the proxy.
     pub fn start_beside(&self) -> Pollinator {
-        self.spawn(&self.ns.kubeconfig().to_owned(), &[])
+        self.spawn(self.ns.kubeconfig(), &[])
     }
 
     /// Applies the everyday instance, starts the operator and waits for the end of the first poll.
