@@ -177,7 +177,11 @@ impl Running {
 
     /// Declares instances.
     pub fn put(&self, plans: impl IntoIterator<Item = PollPlan>) {
-        let put = |plan| Command::Put { plan: Arc::new(plan), annotations: std::collections::BTreeMap::new() };
+        let put = |plan| Command::Put {
+            plan: Arc::new(plan),
+            annotations: std::collections::BTreeMap::new(),
+            owned: CancellationToken::new(),
+        };
         self.commands.blocking_send(plans.into_iter().map(put).collect()).expect("the engine runs");
     }
 

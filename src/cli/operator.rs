@@ -22,15 +22,19 @@ use crate::observe::metrics::Metrics;
 use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
 use crate::operator::events::Publisher;
-use crate::operator::ownership;
 use crate::operator::publish::Publication;
 use crate::operator::reconcile::{Notice, Reconciler};
 use crate::operator::secrets::ClusterSecrets;
+use crate::operator::shards::lease;
+use crate::operator::shards::range::DEFAULT_RANGES;
+use crate::operator::shards::session::Standing;
+use crate::operator::shards::timing::Timing;
+use crate::operator::shards::{Drain, Health, OwnedRanges, Shards, ShardsConfig};
 use crate::operator::store::ClusterStore;
 use crate::operator::watch::Watches;
 use crate::operator::writer::Writer;
 use crate::poll::core::Core;
-use crate::poll::engine::{Engine, Run};
+use crate::poll::engine::{Command, Engine, Run};
 
 /// Commands that go to the engine together.
 const BATCH: usize = 500;
@@ -58,9 +62,21 @@ pub struct OperatorArgs {
     /// How long requests under way may take to end after SIGTERM, for example 20s.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_duration, env = "POLLINATOR_GRACE")]
     grace: Duration,
-    /// Name under which Events are reported. Default: the host name.
+    /// Name under which Events are reported and Leases are held. Default: the host name.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pod_name: Option<String>,
+    /// Namespace of the Leases by which replicas share the work. Default: the namespace of the kubeconfig or of the pod.
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Name of the installation, prefix of the names of its Leases: replicas of one installation share the work.
+    #[arg(long, value_name = "NAME", default_value = "pollinator", env = "POLLINATOR_LEASE_GROUP")]
+    lease_group: String,
+    /// How long a replica that died keeps its share, 2s to 2m in whole seconds.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration, env = "POLLINATOR_LEASE_DURATION")]
+    lease_duration: Duration,
+    /// Into how many shares the work is cut, the same for all replicas; 1 lets one replica do all. Change it only while none runs.
+    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_RANGES, env = "POLLINATOR_SHARDS")]
+    shards: u16,
 }
 
 /// Runs until SIGTERM or SIGINT. 2 when it cannot start.
@@ -76,7 +92,7 @@ pub async fn run(args: OperatorArgs) -> ExitCode {
 
 async fn start(args: OperatorArgs) -> Result<(), String> {
     let mounted = args.catalog.as_deref().map(mounted).transpose()?.unwrap_or_default();
-    let policy = EgressPolicy { allow: args.allow_egress, allow_loopback: false };
+    let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let mut config = Config::infer().await.map_err(|error| {
         format!("no cluster is configured: {error}; set KUBECONFIG, or run it in a pod with a service account")
@@ -84,10 +100,15 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     config.connect_timeout = config.connect_timeout.or(Some(CONNECT));
     // A repeated write would hide its conflict, and a watch repeats by itself.
     config.default_retry = false;
-    let client = Client::try_from(config).map_err(|error| format!("the client of the cluster cannot be made: {error}"))?;
+    let unusable = |error| format!("the client of the cluster cannot be made: {error}");
+    let sharing = sharing(&args, &config.default_namespace)?;
+    // Claims must not wait behind statuses.
+    let lease_client = lease::client(config.clone()).map_err(unusable)?;
+    let client = Client::try_from(config).map_err(unusable)?;
     let metrics = Metrics::new();
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
+    let (listed, is_listed) = watch::channel(false);
     let (ready, is_ready) = watch::channel(false);
     let listener =
         tokio::net::TcpListener::bind(args.listen).await.map_err(|error| format!("--listen {}: {error}", args.listen))?;
@@ -111,47 +132,131 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (batches, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, shutdown.clone(), args.grace));
+    let (commands, commanded) = mpsc::channel(BATCH);
+    let batching = tokio::spawn(batch(commanded, batches));
 
-    let (commands, mut commanded) = mpsc::channel(BATCH);
-    let batching = tokio::spawn(async move {
-        let mut batch = Vec::with_capacity(BATCH);
-        while commanded.recv_many(&mut batch, BATCH).await > 0 {
-            if batches.send(std::mem::take(&mut batch)).await.is_err() {
-                return;
-            }
-        }
-    });
+    let give_back = CancellationToken::new();
+    let (mut shards, drains) =
+        Shards::start(lease_client, &sharing, give_back.clone()).map_err(|error| format!("sharing the work: {error}"))?;
     let publication = Publication {
         connectors: Arc::new(Connectors::new(cluster.clone(), mounted)),
         cluster,
         sessions: Arc::clone(writer.sessions()),
         secrets,
-        ownership: Arc::new(ownership::All),
+        owned: shards.owned(),
         commands,
     };
     let (sights, seen) = mpsc::channel(BATCH);
-    let watching = tokio::spawn(Watches { client, namespace: args.watch_namespace, sights }.run());
-    let reconciling = tokio::spawn(Reconciler::new(publication, ready.clone()).run(seen, heard));
+    let watching = tokio::spawn(Watches { client, namespace: args.watch_namespace, sights: sights.clone() }.run());
+    let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
+    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices));
+    let telling = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));
 
-    let unready = tokio::spawn(async move {
-        shutdown.cancelled().await;
-        ready.send_replace(false);
-    });
-    while let Some(status) = statuses.recv().await {
-        writer.report(status);
+    let mut left_alone = None;
+    loop {
+        tokio::select! {
+            status = statuses.recv() => match status {
+                Some(status) => writer.report(status),
+                None => break,
+            },
+            ended = shards.ended(), if left_alone.is_none() => {
+                // Nothing is owned any more, so nothing may be done.
+                left_alone = Some(ended);
+                shutdown.cancel();
+            }
+        }
     }
     let ended = engine.await;
-    for task in [watching, reconciling, batching, unready] {
+    watching.abort();
+    writer.sessions().release_all();
+    writer.finish(LAST_WRITES).await;
+    // Last of all: whoever comes next finds everything stored.
+    give_back.cancel();
+    if left_alone.is_none() && tokio::time::timeout(LAST_WRITES, shards.ended()).await.is_err() {
+        tracing::warn!("the Leases could not be given back: others wait until they run out");
+    }
+    for task in [reconciling, batching, following, telling] {
         task.abort();
     }
-    writer.finish(LAST_WRITES).await;
-    drop(writer);
+    drop((sights, writer));
     if tokio::time::timeout(LAST_WRITES, publishing).await.is_err() {
         tracing::debug!("not every Event was published before the end");
     }
     serving.abort();
-    drop::<mpsc::UnboundedSender<Notice>>(notices);
-    ended.map_err(|_| "the engine ended unexpectedly; please report this with the log".to_owned())
+    match (ended, left_alone) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()), Some(_)) => {
+            Err("the part that shares the work ended unexpectedly; please report this with the log".to_owned())
+        }
+        (Err(_), _) => Err("the engine ended unexpectedly; please report this with the log".to_owned()),
+    }
+}
+
+/// How the work is shared.
+fn sharing(args: &OperatorArgs, own_namespace: &str) -> Result<ShardsConfig, String> {
+    let seconds = u32::try_from(args.lease_duration.as_secs()).unwrap_or(u32::MAX);
+    let timing = Timing::of_lease(seconds).map_err(|error| format!("--lease-duration: {error}"))?;
+    let host = || std::env::var("HOSTNAME").unwrap_or_default();
+    let name = args.pod_name.clone().unwrap_or_else(host).to_ascii_lowercase();
+    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let identity = if name.is_empty() { "operator" } else { name };
+    Ok(ShardsConfig {
+        group: args.lease_group.clone(),
+        ranges: args.shards,
+        timing,
+        drain_bound: args.grace,
+        ..ShardsConfig::new(args.lease_namespace.as_deref().unwrap_or(own_namespace), identity)
+    })
+}
+
+/// Hands single commands on in batches: what comes together is spread together.
+async fn batch(mut commanded: mpsc::Receiver<Command>, batches: mpsc::Sender<Vec<Command>>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while commanded.recv_many(&mut batch, BATCH).await > 0 {
+        if batches.send(std::mem::take(&mut batch)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the reconciler what is ours, and what is about to be somebody else's.
+async fn follow_ownership(
+    mut owned: watch::Receiver<OwnedRanges>,
+    mut drains: mpsc::Receiver<Drain>,
+    notices: mpsc::UnboundedSender<Notice>,
+) {
+    loop {
+        let notice = tokio::select! {
+            changed = owned.changed() => match changed {
+                Ok(()) => Notice::OwnershipChanged,
+                Err(_) => return,
+            },
+            Some(drain) = drains.recv() => Notice::Drain(drain),
+        };
+        if notices.send(notice).is_err() {
+            return;
+        }
+    }
+}
+
+/// Ready: everything was listed, and this process takes part in sharing the work, be its share empty.
+async fn tell_readiness(
+    ready: watch::Sender<bool>,
+    mut listed: watch::Receiver<bool>,
+    mut health: watch::Receiver<Health>,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let is_ready = *listed.borrow_and_update() && health.borrow_and_update().standing == Standing::Member;
+        ready.send_if_modified(|ready| std::mem::replace(ready, is_ready) != is_ready);
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Ok(()) = listed.changed() => {}
+            Ok(()) = health.changed() => {}
+            else => break,
+        }
+    }
+    ready.send_replace(false);
 }
 
 /// The entries of a catalogue folder, by name.

@@ -214,7 +214,7 @@ fn put(planned: &crate::local::definitions::Planned, interval: Duration) -> Comm
     for resource in &mut plan.resources {
         Arc::make_mut(resource).interval = interval;
     }
-    Command::Put { plan: Arc::new(plan), annotations: planned.annotations.clone() }
+    Command::Put { plan: Arc::new(plan), annotations: planned.annotations.clone(), owned: CancellationToken::new() }
 }
 
 fn manifest(provider: &str, callback: &str, secret: &str) -> String {

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::definitions::{Definitions, Fingerprint, Sources};
 use crate::api::conditions::Problem;
@@ -77,7 +78,11 @@ fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
     let mut batch = Vec::new();
     for (key, planned) in &new.planned {
         if old.planned.get(key) != Some(planned) {
-            batch.push(Command::Put { plan: Arc::clone(&planned.plan), annotations: planned.annotations.clone() });
+            batch.push(Command::Put {
+                plan: Arc::clone(&planned.plan),
+                annotations: planned.annotations.clone(),
+                owned: CancellationToken::new(),
+            });
         }
     }
     for (key, problems) in &new.refused {

@@ -1,6 +1,6 @@
 //! The `Connector` objects of the cluster, and the mounted catalogue.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
 use serde::Deserialize as _;
@@ -25,6 +25,8 @@ struct Declared {
     usable: BTreeMap<Key, ConnectorSpec>,
     /// Those that this version does not understand.
     unusable: HashSet<Key>,
+    /// The `resourceVersion` of each.
+    versions: HashMap<Key, String>,
 }
 
 impl Connectors {
@@ -36,31 +38,47 @@ impl Connectors {
     /// All that were read from the cluster.
     pub fn declared(&self) -> Vec<Key> {
         let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
-        declared.usable.keys().chain(&declared.unusable).cloned().collect()
+        declared.versions.keys().cloned().collect()
     }
 
-    /// Reads one anew; one that is gone is forgotten.
+    /// Was it read in this version?
+    pub fn is_current(&self, key: &Key, version: &str) -> bool {
+        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+        declared.versions.get(key).is_some_and(|read| read == version)
+    }
+
+    /// Reads one anew; one that is gone is forgotten. Answers whether it means something else now.
     ///
     /// # Errors
     /// [`CallError`], never `NotFound`.
-    pub async fn read(&self, key: &Key) -> Result<(), CallError> {
+    pub async fn read(&self, key: &Key) -> Result<bool, CallError> {
         let found = match self.cluster.get(Kind::Connector, &key.0, &key.1).await {
-            Ok(object) => Some(ConnectorSpec::deserialize(&object["spec"])),
+            Ok(object) => Some(object),
             Err(CallError::NotFound) => None,
             Err(error) => return Err(error),
         };
+        let version = found.as_ref().and_then(|object| object["metadata"]["resourceVersion"].as_str()).map(str::to_owned);
+        let spec = found.map(|object| ConnectorSpec::deserialize(&object["spec"]));
         let mut declared = self.declared.write().unwrap_or_else(PoisonError::into_inner);
-        declared.usable.remove(key);
-        declared.unusable.remove(key);
-        match found {
-            Some(Ok(spec)) => drop(declared.usable.insert(key.clone(), spec)),
+        match version {
+            Some(version) => drop(declared.versions.insert(key.clone(), version)),
+            None => drop(declared.versions.remove(key)),
+        }
+        let was_unusable = declared.unusable.remove(key);
+        let old = declared.usable.remove(key);
+        Ok(match spec {
+            Some(Ok(spec)) => {
+                let changed = old.as_ref() != Some(&spec);
+                declared.usable.insert(key.clone(), spec);
+                changed
+            }
             Some(Err(error)) => {
                 tracing::warn!(namespace = key.0, connector = key.1, "is not understood: {error}");
                 declared.unusable.insert(key.clone());
+                !was_unusable
             }
-            None => {}
-        }
-        Ok(())
+            None => old.is_some() || was_unusable,
+        })
     }
 
     /// The plan of an instance.

@@ -2,20 +2,21 @@
 //! the plan and the engine runs it → [`store`] and [`writer`] put state and conditions into the status → [`events`] tell of
 //! transitions.
 //!
-//! A state is [`stored`] in the status and, where it is large, [`outside`] of it.
+//! Who owns which instances is decided in [`shards`]. A state is [`stored`] in the status and, where it is large, [`outside`] of it.
 
 pub mod blobs;
 pub mod cluster;
 pub mod connectors;
+pub mod drains;
 pub mod events;
 pub mod outside;
-pub mod ownership;
 pub mod pace;
 pub mod probe;
 pub mod publish;
 pub mod reconcile;
 pub mod secrets;
 pub mod session;
+pub mod shards;
 pub mod status;
 pub mod store;
 pub mod stored;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde::Deserialize as _;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
 use super::outside::{Outside, OutsideError};
-use super::ownership::Ownership;
 use super::secrets::ClusterSecrets;
 use super::session::{Key, Session, Sessions};
+use super::shards::{OwnedRanges, OwnershipGuard};
 use super::{stored, watch, writer};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
@@ -39,7 +39,7 @@ pub struct Publication {
     /// Connectors.
     pub connectors: Arc<Connectors>,
     /// Which instances are ours.
-    pub ownership: Arc<dyn Ownership>,
+    pub owned: channel::Receiver<OwnedRanges>,
     /// To the engine.
     pub commands: mpsc::Sender<Command>,
 }
@@ -56,6 +56,15 @@ pub enum Published {
     Refused(Option<i64>, Problem),
 }
 
+/// What a spec refers to, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References {
+    /// `spec.connector`.
+    pub connector: Option<String>,
+    /// Secrets.
+    pub secrets: Vec<String>,
+}
+
 /// What came of publishing.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -63,21 +72,27 @@ pub struct Outcome {
     pub published: Published,
     /// The object is gone, for good or for us.
     pub gone: bool,
-    /// `spec.connector`.
-    pub connector: Option<String>,
-    /// Secrets that the plan refers to.
-    pub secrets: Vec<String>,
+    /// What the spec refers to; `None`: as before.
+    pub references: Option<References>,
     /// Try again after this.
     pub retry: Option<Duration>,
 }
 
 impl Publication {
-    /// Reads an instance and tells the engine what follows. `forced`: what it refers to changed, so the engine must begin anew
-    /// even with the same plan.
-    pub async fn publish(&self, key: &Key, published: Published, forced: bool) -> Outcome {
+    /// The claim to an instance, unless it is somebody else's.
+    pub fn guard_of(&self, uid: &str) -> Option<OwnershipGuard> {
+        self.owned.borrow().guard_of(uid)
+    }
+
+    /// Reads an instance and tells the engine what follows. `uid` is the last one that was seen, or empty. `forced`: what it
+    /// refers to changed, so the engine must begin anew even with the same plan.
+    pub async fn publish(&self, key: &Key, uid: &str, published: Published, forced: bool) -> Outcome {
         let mut outcome = Outcome { published, ..Outcome::default() };
+        if !uid.is_empty() && self.guard_of(uid).is_none() {
+            return self.give_up(key, outcome).await;
+        }
         if let Some(session) = self.sessions.get(key).filter(|session| session.is_running())
-            && (session.is_lost() || !matches!(outcome.published, Published::Running(..)))
+            && (session.is_lost() || !session.is_owned() || !matches!(outcome.published, Published::Running(..)))
         {
             // What it accepted is stored, or refused, before the state is read.
             self.take_away(key, &mut outcome).await;
@@ -94,18 +109,18 @@ impl Publication {
         };
         let metadata = &object["metadata"];
         let uid = metadata["uid"].as_str().unwrap_or_default();
-        if metadata["deletionTimestamp"].is_string() || !self.ownership.owns(uid) {
-            return self.give_up(key, outcome).await;
-        }
+        let guard = self.guard_of(uid).filter(|_| !metadata["deletionTimestamp"].is_string());
+        let Some(guard) = guard else { return self.give_up(key, outcome).await };
         if let Some(other) = self.sessions.get(key).filter(|session| session.uid != uid) {
             self.take_away(key, &mut outcome).await;
             self.sessions.released(&other).await;
             self.sessions.end(&other);
         }
         let session = self.sessions.begin(key, uid);
+        session.renew(guard.clone());
         let generation = metadata["generation"].as_i64();
         match self.prepare(key, &object, &mut outcome).await {
-            Ok(plan) => self.run(&session, plan, &object, forced, outcome).await,
+            Ok(plan) => self.run(&session, plan, &object, &guard, forced, outcome).await,
             Err(problem) => self.refuse(key, generation, problem, outcome).await,
         }
     }
@@ -119,7 +134,7 @@ impl Publication {
                 "spec is not understood by this version of the operator; correct it, or run the version whose CRD is installed",
             )
         })?;
-        outcome.connector.clone_from(&spec.connector);
+        outcome.references = Some(References { connector: spec.connector.clone(), secrets: Vec::new() });
         let mut instance = ConnectorInstance::new(&key.1, spec);
         instance.metadata.namespace = Some(key.0.clone());
         instance.metadata.generation = object["metadata"]["generation"].as_i64();
@@ -132,8 +147,9 @@ impl Publication {
                 ),
             ));
         }
-        outcome.secrets = secrets(&plan);
-        for name in &outcome.secrets {
+        let secrets = secrets(&plan);
+        outcome.references = Some(References { connector: instance.spec.connector, secrets: secrets.clone() });
+        for name in &secrets {
             let held = self.secrets.hold(&(key.0.clone(), name.clone())).await;
             held.map_err(|error| {
                 outcome.retry = Some(if error == CallError::Forbidden { RETRY_SLOWLY } else { RETRY });
@@ -143,7 +159,15 @@ impl Publication {
         Ok(plan)
     }
 
-    async fn run(&self, session: &Session, plan: PollPlan, object: &Value, forced: bool, mut outcome: Outcome) -> Outcome {
+    async fn run(
+        &self,
+        session: &Session,
+        plan: PollPlan,
+        object: &Value,
+        guard: &OwnershipGuard,
+        forced: bool,
+        mut outcome: Outcome,
+    ) -> Outcome {
         let key = &session.key;
         let annotations = object["metadata"]["annotations"]
             .as_object()
@@ -170,7 +194,7 @@ impl Publication {
         }
         let plan = Arc::new(plan);
         outcome.published = Published::Running(Arc::clone(&plan), annotations.clone());
-        self.tell(Command::Put { plan, annotations }).await;
+        self.tell(Command::Put { plan, annotations, owned: guard.cancel() }).await;
         outcome
     }
 
@@ -206,6 +230,7 @@ impl Publication {
             self.sessions.end(&session);
         }
         outcome.gone = true;
+        outcome.references = Some(References::default());
         outcome
     }
 

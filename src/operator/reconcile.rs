@@ -1,31 +1,42 @@
 //! Turns what the watches saw into work on single objects: one at a time for each, a bounded number at once.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::cluster::{CallError, Kind};
-use super::publish::{Outcome, Publication, Published};
+use super::drains::{self, Drains, is_in};
+use super::publish::{Outcome, Publication, Published, References};
 use super::session::Key;
+use super::shards::Drain;
 use super::watch::{Seen, Sight};
+use crate::poll::engine::Command;
 
 /// Objects that are read at once.
 const MAX_WORK: usize = 64;
 /// What could not be read is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
+/// What ended in a panic is tried again after this.
+const RETRY_AFTER_DEFECT: Duration = Duration::from_mins(1);
 
 /// What a reconciler is told, beside what the watches see.
 #[derive(Debug)]
 pub enum Notice {
     /// Somebody else wrote the state of an instance.
     Lost(Key),
+    /// What kept states from being stored is over: what waits for it need not wait longer.
+    Recovered,
     /// Instances came to us, or went away.
     OwnershipChanged,
+    /// Nothing may be under way any more in a range.
+    Drain(Drain),
 }
 
 /// Keeps the engine in step with the cluster.
@@ -39,17 +50,18 @@ pub struct Reconciler {
     retries: BinaryHeap<Reverse<(Instant, Task)>>,
     /// Connectors of the first list that are not read yet, once that list is known.
     unread_connectors: Option<HashSet<Key>>,
-    listed: BTreeMap<&'static str, bool>,
+    listed: HashSet<&'static str>,
     ready: channel::Sender<bool>,
     told_missing: bool,
+    drains: Drains,
 }
 
 #[derive(Default)]
 struct Entry {
     fingerprint: Option<u64>,
+    uid: String,
     published: Published,
-    connector: Option<String>,
-    secrets: Vec<String>,
+    references: References,
     busy: bool,
     dirty: bool,
     forced: bool,
@@ -64,8 +76,16 @@ enum Task {
 
 enum Done {
     Instance(Key, Box<Outcome>),
-    Connector(Key, Result<(), CallError>),
+    Connector(Key, Result<bool, CallError>),
     Secret(Key, Result<bool, CallError>),
+    Told,
+}
+
+impl Entry {
+    /// The engine was told of it, or is about to be.
+    fn is_at_work(&self) -> bool {
+        self.busy || self.dirty || !matches!(self.published, Published::Nothing)
+    }
 }
 
 impl Reconciler {
@@ -79,9 +99,10 @@ impl Reconciler {
             work: JoinSet::new(),
             retries: BinaryHeap::new(),
             unread_connectors: None,
-            listed: BTreeMap::new(),
+            listed: HashSet::new(),
             ready,
             told_missing: false,
+            drains: Drains::default(),
         }
     }
 
@@ -114,7 +135,8 @@ impl Reconciler {
             (Kind::ConnectorInstance, Sight::Seen(seen)) => {
                 let entry = self.instances.entry(seen.key.clone()).or_default();
                 if entry.fingerprint.replace(seen.fingerprint) != Some(seen.fingerprint) {
-                    self.demand(Task::Instance(seen.key), false);
+                    entry.uid = seen.uid;
+                    self.demand_if_ours(seen.key);
                 }
             }
             (Kind::ConnectorInstance, Sight::Gone(key)) => {
@@ -128,7 +150,12 @@ impl Reconciler {
                 self.demand_all(gone, Task::Instance, false);
                 self.note_listed("instances");
             }
-            (Kind::Connector, Sight::Seen(Seen { key, .. }) | Sight::Gone(key)) => self.demand(Task::Connector(key), false),
+            (Kind::Connector, Sight::Seen(Seen { key, version, .. })) => {
+                if !self.publication.connectors.is_current(&key, &version) {
+                    self.demand(Task::Connector(key), false);
+                }
+            }
+            (Kind::Connector, Sight::Gone(key)) => self.demand(Task::Connector(key), false),
             (Kind::Connector, Sight::Listed(all)) => {
                 let gone: Vec<_> =
                     self.publication.connectors.declared().into_iter().filter(|key| !all.contains(key)).collect();
@@ -158,7 +185,7 @@ impl Reconciler {
     }
 
     fn note_listed(&mut self, what: &'static str) {
-        self.listed.insert(what, true);
+        self.listed.insert(what);
         if self.listed.len() == 3 && !*self.ready.borrow() {
             self.ready.send_replace(true);
             tracing::info!(instances = self.instances.len(), "everything is listed: ready");
@@ -180,10 +207,56 @@ impl Reconciler {
     fn heed(&mut self, notice: Notice) {
         match notice {
             Notice::Lost(key) => self.demand(Task::Instance(key), false),
+            Notice::Recovered => {
+                let commands = self.publication.commands.clone();
+                self.work.spawn(async move {
+                    // The engine ends before this only when the process does.
+                    let _ = commands.send(Command::RetryFailed).await;
+                    Done::Told
+                });
+            }
             Notice::OwnershipChanged => {
                 let all: Vec<_> = self.instances.keys().cloned().collect();
-                self.demand_all(all, Task::Instance, false);
+                for key in all {
+                    if self.is_out_of_step(&key) {
+                        self.demand(Task::Instance(key), false);
+                    }
+                }
             }
+            Notice::Drain(drain) => {
+                let range = drain.range();
+                let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(&entry.uid, range));
+                let keys: HashSet<_> = concerned.map(|(key, _)| key.clone()).collect();
+                self.demand_all(keys.clone(), Task::Instance, false);
+                self.drains.begin(drain, keys);
+                self.end_drains();
+            }
+        }
+    }
+
+    /// An instance that is somebody else's and was never ours costs nothing.
+    fn demand_if_ours(&mut self, key: Key) {
+        let Some(entry) = self.instances.get(&key) else { return };
+        if entry.is_at_work() || self.publication.guard_of(&entry.uid).is_some() {
+            self.demand(Task::Instance(key), false);
+        }
+    }
+
+    /// Is it ours and not at work, or at work under no claim or an old one?
+    fn is_out_of_step(&self, key: &Key) -> bool {
+        let Some(entry) = self.instances.get(key) else { return false };
+        let ours = self.publication.guard_of(&entry.uid).is_some();
+        let session = self.publication.sessions.get(key);
+        ours != entry.is_at_work() || session.is_some_and(|session| session.is_running() && !session.is_owned())
+    }
+
+    fn end_drains(&mut self) {
+        for drain in self.drains.take_told() {
+            let sessions = Arc::clone(&self.publication.sessions);
+            self.work.spawn(async move {
+                drains::end(drain, &sessions).await;
+                Done::Told
+            });
         }
     }
 
@@ -223,8 +296,13 @@ impl Reconciler {
                     let Some(entry) = self.instances.get_mut(&key) else { continue };
                     (entry.busy, entry.dirty) = (true, false);
                     let (published, forced) = (std::mem::take(&mut entry.published), std::mem::take(&mut entry.forced));
+                    let uid = entry.uid.clone();
                     self.work.spawn(async move {
-                        let outcome = publication.publish(&key, published, forced).await;
+                        let publishing = AssertUnwindSafe(publication.publish(&key, &uid, published, forced));
+                        let outcome = publishing.catch_unwind().await.unwrap_or_else(|_| {
+                            // What the engine knows is not known: the next time it is taken away first.
+                            Outcome { retry: Some(RETRY_AFTER_DEFECT), ..Outcome::default() }
+                        });
                         Done::Instance(key, Box::new(outcome))
                     });
                 }
@@ -242,21 +320,28 @@ impl Reconciler {
 
     fn take_in(&mut self, done: Done) {
         match done {
-            Done::Instance(key, outcome) => self.take_in_instance(key, *outcome),
-            Done::Connector(key, read) => {
-                if let Err(error) = read {
-                    tracing::warn!(namespace = key.0, connector = key.1, "cannot be read: {error}");
-                    self.retries.push(Reverse((Instant::now() + RETRY, Task::Connector(key))));
-                    return;
+            Done::Told => {}
+            Done::Instance(key, outcome) => {
+                let gone = outcome.gone;
+                self.take_in_instance(key.clone(), *outcome);
+                if gone {
+                    self.drains.told(&key);
+                    self.end_drains();
                 }
+            }
+            Done::Connector(key, Ok(changed)) => {
                 if let Some(unread) = &mut self.unread_connectors {
                     unread.remove(&key);
                 }
-                let named = |(instance, entry): (&Key, &Entry)| {
-                    (instance.0 == key.0 && entry.connector.as_ref() == Some(&key.1)).then(|| instance.clone())
-                };
-                let users: Vec<_> = self.instances.iter().filter_map(named).collect();
+                let users = self.instances.iter().filter(|(instance, entry)| {
+                    changed && instance.0 == key.0 && entry.references.connector.as_ref() == Some(&key.1)
+                });
+                let users: Vec<_> = users.map(|(instance, _)| instance.clone()).collect();
                 self.demand_all(users, Task::Instance, false);
+            }
+            Done::Connector(key, Err(error)) => {
+                tracing::warn!(namespace = key.0, connector = key.1, "cannot be read: {error}");
+                self.retries.push(Reverse((Instant::now() + RETRY, Task::Connector(key))));
             }
             Done::Secret(key, Ok(changed)) => {
                 let users = self.users.get(&key).filter(|_| changed).cloned().unwrap_or_default();
@@ -273,16 +358,17 @@ impl Reconciler {
         let Some(entry) = self.instances.get_mut(&key) else { return };
         entry.busy = false;
         entry.published = outcome.published;
-        entry.connector = outcome.connector;
-        let old = std::mem::replace(&mut entry.secrets, outcome.secrets);
+        let new = outcome.references.unwrap_or_else(|| entry.references.clone());
+        let old = std::mem::replace(&mut entry.references, new).secrets;
+        let secrets = &entry.references.secrets;
         let (again, unseen) = (std::mem::take(&mut entry.dirty), entry.fingerprint.is_none());
         let secret = |name: &String| (key.0.clone(), name.clone());
-        for name in &entry.secrets {
+        for name in secrets {
             self.users.entry(secret(name)).or_default().insert(key.clone());
         }
         // One that was let go of while this instance was being read.
-        let missed = entry.secrets.iter().any(|name| !self.publication.secrets.is_held(&secret(name)));
-        for name in old.iter().filter(|name| !entry.secrets.contains(name)) {
+        let missed = secrets.iter().any(|name| !self.publication.secrets.is_held(&secret(name)));
+        for name in old.iter().filter(|name| !secrets.contains(name)) {
             let secret = secret(name);
             if let Some(users) = self.users.get_mut(&secret) {
                 users.remove(&key);

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::outside::{Outside, Owner};
 use super::pace::Pace;
+use super::shards::OwnershipGuard;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
 
@@ -31,6 +32,8 @@ pub struct Session {
     pub(super) flushing: AtomicBool,
     /// Read for the engine, which takes it when it starts the instance.
     state: Mutex<Option<Box<InstanceState>>>,
+    /// The latest claim to its range.
+    guard: Mutex<Option<OwnershipGuard>>,
     pending: Mutex<Option<Box<InstanceStatus>>>,
     /// The engine runs it.
     running: AtomicBool,
@@ -81,6 +84,7 @@ impl Session {
             record: tokio::sync::Mutex::default(),
             flushing: AtomicBool::new(false),
             state: Mutex::new(None),
+            guard: Mutex::new(None),
             pending: Mutex::new(None),
             running: AtomicBool::new(false),
             lost: AtomicBool::new(false),
@@ -91,6 +95,16 @@ impl Session {
     /// Whose state it is.
     pub(super) fn owner(&self) -> Owner<'_> {
         Owner { namespace: &self.key.0, name: &self.key.1, uid: &self.uid }
+    }
+
+    /// Renews the claim under which anything is written.
+    pub(super) fn renew(&self, guard: OwnershipGuard) {
+        *lock(&self.guard) = Some(guard);
+    }
+
+    /// May anything be written at this moment?
+    pub(super) fn is_owned(&self) -> bool {
+        lock(&self.guard).as_ref().is_some_and(|guard| guard.check().is_ok())
     }
 
     /// Hands over the state that was read; from now on the engine runs the instance.
@@ -200,6 +214,25 @@ impl Sessions {
                 return;
             }
             released.await;
+        }
+    }
+
+    /// The engine has ended, and with it all that it ran.
+    pub fn release_all(&self) {
+        for session in lock(&self.by_key).values() {
+            session.running.store(false, Ordering::Release);
+        }
+        self.released.notify_waiters();
+    }
+
+    /// Waits until the engine has let go of all instances with such a uid.
+    pub async fn all_released(&self, wanted: impl Fn(&str) -> bool) {
+        let running: Vec<_> = {
+            let sessions = lock(&self.by_key);
+            sessions.values().filter(|session| session.is_running() && wanted(&session.uid)).cloned().collect()
+        };
+        for session in running {
+            self.released(&session).await;
         }
     }
 

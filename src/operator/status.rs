@@ -11,6 +11,8 @@ use crate::poll::status::{Condition, InstanceStatus};
 pub const MAX_STATUS: usize = 64 * 1024;
 /// Most characters of one message.
 const MAX_MESSAGE: usize = 4096;
+/// Most characters of a detected pagination.
+const MAX_PAGINATION: usize = 512;
 /// The condition types that are ours; all others belong to somebody else and stay.
 const OWN: [&str; 8] = [
     "Ready",
@@ -64,7 +66,8 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
         let conditions = merge(entry.get("conditions"), &fresh, |_| false, report.generation, now);
         set(entry, "conditions", Some(conditions).filter(|list| list.as_array().is_some_and(|list| !list.is_empty())));
         if own.pagination.is_some() {
-            set(entry, "pagination", own.pagination.as_ref().map(|text| json!(text)));
+            let text = own.pagination.as_ref().map(|text| text.chars().take(MAX_PAGINATION).collect::<String>());
+            set(entry, "pagination", text.map(Value::String));
         }
     }
     set(status, "resources", Some(Value::Array(resources)).filter(|list| list.as_array().is_some_and(|list| !list.is_empty())));

@@ -49,6 +49,8 @@ pub enum Sight {
 pub struct Seen {
     /// Namespace and name.
     pub key: Key,
+    /// Uid.
+    pub uid: String,
     /// Changes with every write.
     pub version: String,
     /// What decides whether anything is to be done: uid, generation, acted-on annotations, whether it is being deleted.
@@ -62,6 +64,7 @@ impl Seen {
             format!("{:?} {:?} {annotations:?} {}", metadata.uid, metadata.generation, metadata.deletion_timestamp.is_some());
         Self {
             key: key(metadata),
+            uid: metadata.uid.clone().unwrap_or_default(),
             version: metadata.resource_version.clone().unwrap_or_default(),
             fingerprint: xxhash_rust::xxh3::xxh3_64(parts.as_bytes()),
         }

@@ -39,6 +39,8 @@ const BURST: Duration = Duration::from_secs(4);
 /// A byte written to the API server takes so long, all instances together: 1 MB a second is what its database can take between
 /// two compactions.
 const BYTE: Duration = Duration::from_micros(1);
+/// From so long a trouble on, everything that failed is tried again once it is over.
+const OUTAGE: Duration = Duration::from_secs(10);
 /// How often a CRD that lacks fields is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -51,6 +53,8 @@ pub struct Writer {
     writes: Semaphore,
     bytes: Mutex<Pace>,
     crd: tokio::sync::Mutex<Crd>,
+    /// Since when states cannot be stored, for a reason that is not one instance's.
+    troubled: Mutex<Option<Instant>>,
     flushes: TaskTracker,
 }
 
@@ -86,6 +90,7 @@ impl Writer {
             writes: Semaphore::new(MAX_WRITES),
             bytes: Mutex::default(),
             crd: tokio::sync::Mutex::new(Crd::Unknown),
+            troubled: Mutex::default(),
             flushes: TaskTracker::new(),
         })
     }
@@ -147,6 +152,9 @@ impl Writer {
         if session.is_lost() {
             return Err(taken_over());
         }
+        if !session.is_owned() {
+            return Err(handed_over());
+        }
         let wait = record.pace.reserve(APART, BURST, Instant::now());
         tokio::time::sleep(wait).await;
         // The semaphore is never closed.
@@ -157,7 +165,12 @@ impl Writer {
             session.return_pending(pending);
         }
         match written {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if state.is_some() {
+                    self.note_stored();
+                }
+                Ok(())
+            }
             Err(CommitError::Problem(problem)) => Err(problem),
             Err(CommitError::Lost) => {
                 if session.lose() {
@@ -181,7 +194,7 @@ impl Writer {
             let mut object = match self.cluster.get(Kind::ConnectorInstance, namespace, name).await {
                 Ok(object) if object["metadata"]["uid"] == *session.uid => object,
                 Ok(_) | Err(CallError::NotFound) => return Err(deleted().into()),
-                Err(error) => return Err(problem(&error).into()),
+                Err(error) => return Err(self.trouble(&error).into()),
             };
             let before = object["status"].take();
             if record.stored.as_ref().is_some_and(|stored| !stored.marks.contains(&stored::mark(&before))) {
@@ -192,13 +205,14 @@ impl Writer {
             let mut outside_bytes = 0;
             if let Some(state) = state {
                 if !complete {
+                    self.note_trouble();
                     return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
                 }
                 let Some(own) = record.stored.as_deref_mut() else { return Err(CommitError::Lost) };
                 let saved = own.outside.save(&self.cluster, session.owner(), state).await;
                 let (places, bytes) = saved.map_err(|error| match error {
                     OutsideError::Problem(problem) => problem,
-                    OutsideError::Call(error) => problem(&error),
+                    OutsideError::Call(error) => self.trouble(&error),
                 })?;
                 outside_bytes = bytes;
                 stored::lay(&mut status, state, &places);
@@ -218,6 +232,10 @@ impl Writer {
             object["status"] = status;
             let body = object.to_string().into_bytes();
             self.spend(body.len() + outside_bytes).await;
+            // Right before the write: a process that slept finds out here.
+            if !session.is_owned() {
+                return Err(handed_over().into());
+            }
             match self.cluster.replace_status(namespace, name, body, false).await {
                 Ok(mut answer) => {
                     let after = answer["status"].take();
@@ -231,7 +249,7 @@ impl Writer {
                 }
                 Err(CallError::Conflict) => {}
                 Err(CallError::NotFound) => return Err(deleted().into()),
-                Err(error) => return Err(problem(&error).into()),
+                Err(error) => return Err(self.trouble(&error).into()),
             }
         }
         Err(problem(&CallError::Conflict).into())
@@ -258,6 +276,27 @@ impl Writer {
         }
         let told = events::transitions(before, after);
         self.publisher.tell(&session.key.0, &session.key.1, &session.uid, told);
+    }
+
+    fn note_trouble(&self) {
+        self.troubled.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+    }
+
+    /// A state was stored again. What failed meanwhile may be waiting for up to an hour.
+    fn note_stored(&self) {
+        let since = self.troubled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if since.is_some_and(|since| since.elapsed() >= OUTAGE) {
+            // Nobody listens any more when the process ends.
+            let _ = self.notices.send(Notice::Recovered);
+        }
+    }
+
+    /// What a failed call means, and that it may be everybody's trouble.
+    fn trouble(&self, error: &CallError) -> Problem {
+        if matches!(error, CallError::Unavailable(_)) {
+            self.note_trouble();
+        }
+        problem(error)
     }
 
     /// Waits until so many bytes may be written.
@@ -301,6 +340,10 @@ impl Writer {
 
 fn deleted() -> Problem {
     Problem::transient(Reason::StateUnavailable, "this ConnectorInstance was deleted")
+}
+
+fn handed_over() -> Problem {
+    Problem::transient(Reason::StateUnavailable, "another replica is responsible for this instance now")
 }
 
 fn taken_over() -> Problem {

@@ -47,6 +47,8 @@ pub enum Command {
         plan: Arc<PollPlan>,
         /// Requests by annotation.
         annotations: BTreeMap<String, String>,
+        /// Cancelled when the instance is not this process's any more: what is under way is broken off.
+        owned: CancellationToken,
     },
     /// An instance is declared but cannot be planned.
     Refuse {
@@ -134,6 +136,7 @@ enum Next {
 struct Pending {
     plan: Arc<PollPlan>,
     annotations: BTreeMap<String, String>,
+    owned: CancellationToken,
 }
 
 /// One resource of a running instance.
@@ -258,9 +261,9 @@ impl Engine {
         let puts = batch.iter().map(|c| if let Command::Put { plan, .. } = c { plan.resources.len() } else { 0 }).sum();
         for command in batch {
             match command {
-                Command::Put { plan, annotations } => {
+                Command::Put { plan, annotations, owned } => {
                     let key = (Arc::clone(&plan.namespace), Arc::clone(&plan.name));
-                    self.change(&key, Next::Replace(Pending { plan, annotations }), puts, now);
+                    self.change(&key, Next::Replace(Pending { plan, annotations, owned }), puts, now);
                 }
                 Command::Refuse { namespace, name, generation, problem } => {
                     self.change(&(namespace.into(), name.into()), Next::Refuse { generation, problem }, puts, now);
@@ -314,7 +317,7 @@ impl Engine {
         let unsaved = adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
         let uid = state.uid.clone();
         let store = Arc::clone(&self.core.store);
-        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, CancellationToken::new()));
+        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.owned));
         let lane = |resource: &Arc<ResourcePlan>| {
             let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
             let delay = if immediately {
@@ -439,7 +442,7 @@ impl Engine {
                 return;
             }
         };
-        if running.next.is_some() {
+        if running.next.is_some() || running.instance.stop.is_cancelled() {
             return;
         }
         let lane = &mut running.lanes[due.lane];
@@ -455,7 +458,16 @@ impl Engine {
         let mut validators = lane.validators.take().map(|boxed| *boxed);
         self.jobs.spawn(async move {
             let started = std::time::Instant::now();
-            let job = AssertUnwindSafe(cycle::run(&core, &instance, &resource, job, &mut validators)).catch_unwind().await;
+            let job = async {
+                tokio::select! {
+                    biased;
+                    () = instance.owned.cancelled() => {
+                        Report { outcome: Outcome::Stopped, facts: Facts::default(), wake: None }
+                    }
+                    report = cycle::run(&core, &instance, &resource, job, &mut validators) => report,
+                }
+            };
+            let job = AssertUnwindSafe(job).catch_unwind().await;
             let report = job.unwrap_or_else(|_| {
                 core.metrics.panic();
                 Report {

@@ -16,6 +16,8 @@ pub struct Instance {
     pub plan: Arc<PollPlan>,
     /// Bounds the requests to the callback that are under way.
     pub in_flight: Semaphore,
+    /// Cancelled when the instance is not this process's any more.
+    pub owned: CancellationToken,
     /// Cancelled when no new request may be begun for this plan.
     pub stop: CancellationToken,
     state: Mutex<InstanceState>,
@@ -32,12 +34,13 @@ impl Instance {
         state: InstanceState,
         unsaved: bool,
         store: Arc<dyn StateStore>,
-        stop: CancellationToken,
+        owned: CancellationToken,
     ) -> Self {
         Self {
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
             plan,
-            stop,
+            stop: owned.child_token(),
+            owned,
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
             unsaved: AtomicBool::new(unsaved),

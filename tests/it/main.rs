@@ -15,6 +15,7 @@
 //! - [`commands`]: the other commands, as a person calls them.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
+//! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
@@ -38,6 +39,7 @@ mod real_servers;
 mod receiver_contract;
 mod retries;
 mod secrets;
+mod shards;
 mod state;
 mod tidy;
 mod walking;

@@ -81,7 +81,7 @@ fn an_operator_waits_for_its_crds_and_trusts_no_other_version_of_them() {
     cluster.wait_event("CrdOutdated");
     assert_eq!(cluster.provider.asked(), 0, "what cannot be stored is not begun");
 
-    // this version
+    // this version; what failed does not wait for its own time to come round
     install(&plane, &read(instances));
     let ready = cluster.wait_ready("it");
     assert!(!ready["status"].to_string().contains("CrdOutdated"), "{ready}");

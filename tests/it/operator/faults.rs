@@ -60,7 +60,7 @@ fn a_server_that_is_away_stops_nothing_but_what_must_be_stored() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "away");
     let mut operator = cluster.begin();
-    cluster.proxy.script(|call| (call.resource != "events").then_some(Fault::Answer(503)));
+    cluster.proxy.script(|call| (!matches!(&*call.resource, "events" | "leases")).then_some(Fault::Answer(503)));
     cluster.proxy.cut();
     cluster.provider.create_all(ids("r", 400));
     // no more than a crash may repeat
@@ -76,6 +76,25 @@ fn a_server_that_is_away_stops_nothing_but_what_must_be_stored() {
     cluster.assert_perfect(&operator);
     cluster.wait_status("/delivered", &json!(400));
     assert!(operator.sigterm().success());
+}
+
+#[test]
+fn whoever_cannot_renew_its_claims_stops_and_begins_anew() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "claims");
+    let operator = cluster.begin();
+    cluster.proxy.freeze();
+    operator.wait_stderr("range lost");
+    let (asked, posts) = (cluster.provider.asked(), cluster.receiver.count());
+    cluster.provider.create_all(ids("r", 10));
+    // another process takes over meanwhile, and nobody else does anything
+    let other = cluster.start_beside();
+    cluster.wait_posts(posts + 10, &other);
+    assert!(cluster.provider.asked() > asked);
+    cluster.proxy.thaw();
+    cluster.provider.create("after");
+    let verdict = cluster.verdict();
+    assert!(verdict.is_perfect(), "{verdict}\n{}", other.report("it"));
 }
 
 #[test]

@@ -183,3 +183,52 @@ fn a_state_that_somebody_else_wrote_is_read_again_and_never_overwritten() {
     cluster.wait_status("/delivered", &json!(106));
     cluster.wait_ready("it");
 }
+
+/// What docs/operator.md lists, and nothing more.
+#[test]
+fn the_permissions_that_are_documented_are_enough() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "rbac");
+    let page = include_str!("../../../docs/operator.md");
+    let rows = page.lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [_, group, resources, verbs, _] = cells[..] else { return None };
+        let verbs = verbs
+            .split_once(" (")
+            .map_or(verbs.to_owned(), |(some, rest)| format!("{some}{}", rest.split_once(')').map_or("", |(_, more)| more)));
+        let words = |text: &str| text.split(',').map(|word| word.trim().trim_matches('`').to_owned()).collect::<Vec<_>>();
+        resources.starts_with('`').then(|| {
+            let group = if group == "core" { "" } else { group.trim_matches('`') };
+            json!({"apiGroups": [group], "resources": words(resources), "verbs": words(&verbs)})
+        })
+    });
+    let rules: Vec<_> = rows.collect();
+    assert_eq!(rules.len(), 6, "{rules:?}");
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "operator"}, "rules": rules
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "operator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
+        "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": cluster.ns.name()}]
+    });
+    let group = "rbac.authorization.k8s.io/v1";
+    cluster.ns.api().create(&cluster.ns.group(group, "roles"), &role).ok();
+    cluster.ns.api().create(&cluster.ns.group(group, "rolebindings"), &binding).ok();
+
+    cluster.provider.baseline(ids("old", 200));
+    cluster.apply(&by_content(&cluster));
+    let operator = cluster.start_as(&cluster.ns.token("operator"), &[]);
+    cluster.wait_ready("it");
+    cluster.receiver.answer(|_| Answer::status(400));
+    cluster.provider.create("refused");
+    cluster.wait_posts(1, &operator);
+    cluster.receiver.answer(|_| Answer::status(204));
+    cluster.provider.create("taken");
+    cluster.ns.wait_instance("it", "a stored change", |instance| instance["status"]["delivered"].as_u64().filter(|n| *n > 0));
+    cluster.wait_event("Polling");
+    let calls = cluster.proxy.calls();
+    let refused: Vec<_> = calls.iter().filter(|call| call.status == Some(403)).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    assert!(calls.iter().any(|call| call.is("create", "configmaps")), "{calls:?}");
+}

@@ -1,10 +1,10 @@
 //! The everyday scene on a cluster: one provider, one instance, one receiver, one namespace, and the operator that watches it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::api_proxy::ApiProxy;
+use super::api_proxy::{ApiProxy, Call};
 use super::canary;
 use super::client;
 use super::control_plane::{ControlPlane, Namespace};
@@ -60,15 +60,25 @@ impl<'p> Cluster<'p> {
 
     /// The same with further arguments.
     pub fn start_with(&self, arguments: &[&str]) -> Pollinator {
+        self.start_as(&self.ns.plane().identity().admin_token, arguments)
+    }
+
+    /// The same in the name of the one who has this token.
+    pub fn start_as(&self, token: &str, arguments: &[&str]) -> Pollinator {
+        self.spawn(&self.proxy.kubeconfig(token, self.ns.name()), arguments)
+    }
+
+    fn spawn(&self, kubeconfig: &Path, arguments: &[&str]) -> Pollinator {
         let mut command = binary();
-        command.env("KUBECONFIG", self.kubeconfig()).env_remove("POD_NAME").arg("operator");
+        command.env("KUBECONFIG", kubeconfig).env_remove("POD_NAME").arg("operator");
         command.args(["--listen", "127.0.0.1:0", "--allow-egress", "127.0.0.0/8", "--watch-namespace", self.ns.name()]);
         command.args(arguments);
         self.site.spawn(command)
     }
 
-    fn kubeconfig(&self) -> PathBuf {
-        self.proxy.kubeconfig(&self.ns.plane().identity().admin_token, self.ns.name())
+    /// Starts another replica, which does not go through the proxy.
+    pub fn start_beside(&self) -> Pollinator {
+        self.spawn(self.ns.kubeconfig(), &[])
     }
 
     /// Applies the everyday instance, starts the operator and waits for the end of the first poll.
@@ -146,9 +156,10 @@ impl<'p> Cluster<'p> {
         note.unwrap_or_else(|| panic!("no Event {reason} in time\n{listed:#}"))
     }
 
-    /// Requests of the operator that changed something, Events aside.
+    /// Requests of the operator that changed something, Events and Leases aside.
     pub fn writes(&self) -> usize {
-        self.proxy.calls().iter().filter(|call| call.is_write() && call.resource != "events").count()
+        let counts = |call: &&Call| call.is_write() && !matches!(call.resource.as_str(), "events" | "leases");
+        self.proxy.calls().iter().filter(counts).count()
     }
 }
 

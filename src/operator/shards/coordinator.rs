@@ -1,0 +1,190 @@
+//! Does what the session decides: calls, guards, drains. The loop never waits for a call.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use futures::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::action::Action;
+use super::call::Reply;
+use super::clock::{self, Moment};
+use super::lease::{Leases, Trouble};
+use super::name::Name;
+use super::ownership::{OwnedRanges, OwnershipGuard};
+use super::range::Range;
+use super::record::Stored;
+use super::session::{Session, Standing};
+use super::tenure::Loss;
+use super::timing::Timing;
+use super::{Drain, Health};
+
+/// How long the last call of a process may take, which only tidies up.
+const TIDY_UP: Duration = Duration::from_secs(2);
+
+pub(super) struct Coordinator {
+    pub session: Session,
+    pub leases: Leases,
+    pub timing: Timing,
+    pub owned: watch::Sender<OwnedRanges>,
+    pub health: watch::Sender<Health>,
+    /// What the last call told, if not an answer.
+    pub trouble: Option<Trouble>,
+    pub drains: mpsc::Sender<Drain>,
+}
+
+enum Heard {
+    Listed(Moment, Result<BTreeMap<Name, Stored>, Trouble>),
+    Replied(Name, Reply, Option<Trouble>),
+    Forgotten,
+}
+
+impl Coordinator {
+    /// Runs until everything is given back after `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut calls = JoinSet::new();
+        let mut guards: BTreeMap<Range, OwnershipGuard> = BTreeMap::new();
+        let (ended, mut endings) = mpsc::unbounded_channel();
+        let mut watch = pin!(self.leases.watch());
+        let mut leaving = false;
+        loop {
+            let (actions, wake) = self.session.step(clock::now(), Utc::now());
+            for action in actions {
+                self.perform(action, &mut calls, &mut guards, &ended);
+            }
+            self.report();
+            if self.session.is_over() {
+                break;
+            }
+            // A machine that slept must notice soon after it woke.
+            let nap = wake.since(clock::now()).min(self.timing.retry());
+            tokio::select! {
+                () = shutdown.cancelled(), if !leaving => {
+                    leaving = true;
+                    self.session.leave();
+                }
+                Some(heard) = calls.join_next() => match heard {
+                    Ok(heard) => self.hear(heard),
+                    // The session would wait for ever for an answer: let the whole claim of this process run out.
+                    Err(error) => return tracing::error!("a call about Leases ended unexpectedly: {error}"),
+                },
+                Some((name, lease)) = watch.next() => self.session.noticed(&name, lease, clock::now()),
+                Some((range, epoch)) = endings.recv() => self.session.drained(range, epoch),
+                () = tokio::time::sleep(nap) => {}
+            }
+        }
+        if let Some((name, lease)) = self.session.own_lease() {
+            self.leases.forget(name, lease, TIDY_UP).await;
+        }
+    }
+
+    fn perform(
+        &mut self,
+        action: Action,
+        calls: &mut JoinSet<Heard>,
+        guards: &mut BTreeMap<Range, OwnershipGuard>,
+        ended: &mpsc::UnboundedSender<(Range, i32)>,
+    ) {
+        let leases = self.leases.clone();
+        match action {
+            Action::List(within) => {
+                let asked = clock::now();
+                calls.spawn(async move { Heard::Listed(asked, leases.list(within).await) });
+            }
+            Action::Call(name, request) => {
+                calls.spawn(async move {
+                    let (reply, trouble) = leases.call(&name, request).await;
+                    Heard::Replied(name, reply, trouble)
+                });
+            }
+            Action::Forget(name, lease) => {
+                let within = self.timing.call();
+                calls.spawn(async move {
+                    leases.forget(&name, &lease, within).await;
+                    Heard::Forgotten
+                });
+            }
+            Action::Own(range, held) => {
+                let guard = OwnershipGuard::new(range, &held);
+                tracing::info!(%range, epoch = held.epoch.number, "range owned");
+                // Detached on purpose: it outlives this loop, should that end badly.
+                tokio::spawn(guard.clone().expire());
+                guards.insert(range, guard.clone());
+                self.owned.send_modify(|owned| owned.set(range, Some(guard)));
+            }
+            Action::Extend(range, held) => {
+                if !guards.get(&range).is_some_and(|guard| guard.extend(&held)) {
+                    // The answer came at the very moment of the deadline, and others may have been told of the end already.
+                    self.session.abandon(range);
+                }
+            }
+            Action::Drain(range, held) => {
+                tracing::info!(%range, epoch = held.epoch.number, "range to be handed over");
+                self.owned.send_modify(|owned| owned.set(range, None));
+                if let Some(guard) = guards.get(&range).cloned() {
+                    let drain = Drain { guard, ended: ended.clone() };
+                    // One place a range: it is full only if drains of claims that ended are not taken out. Then, as without a
+                    // receiver, the drain runs into its bound.
+                    let _ = self.drains.try_send(drain);
+                }
+            }
+            Action::Lose(range, loss) => {
+                if let Some(guard) = guards.remove(&range) {
+                    guard.end();
+                }
+                self.owned.send_modify(|owned| owned.set(range, None));
+                match loss {
+                    Loss::Released => tracing::info!(%range, "range given back"),
+                    Loss::Expired => tracing::warn!(%range, "range lost: its Lease was not renewed in time"),
+                    Loss::Taken => tracing::warn!(%range, "range lost: its Lease names another holder"),
+                    Loss::Abandoned => tracing::warn!(%range, "range left to run out: work under way did not end in time"),
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        let (now, roll) = (clock::now(), rand::random::<f64>());
+        match heard {
+            Heard::Listed(asked, result) => {
+                self.trouble = result.as_ref().err().copied();
+                self.session.listed(result.ok(), asked, now, roll);
+            }
+            Heard::Replied(name, reply, trouble) => {
+                self.trouble = trouble;
+                self.session.replied(&name, reply, now, roll);
+            }
+            Heard::Forgotten => {}
+        }
+    }
+
+    /// Tells how things stand, if that changed.
+    fn report(&self) {
+        let next = Health { standing: self.session.standing(clock::now()), trouble: self.trouble };
+        self.health.send_if_modified(|health| {
+            let previous = std::mem::replace(health, next);
+            if let Some(trouble) = next.trouble.filter(|_| previous.trouble != next.trouble) {
+                tracing::warn!("{trouble}");
+            }
+            if previous.standing != next.standing && next.standing == Standing::Disagreement {
+                tracing::error!(
+                    "another process shares the work by another number of ranges; nothing is taken over until it is gone: \
+                     stop all processes before changing the number of ranges"
+                );
+            }
+            previous != next
+        });
+    }
+}
+
+/// The name of this process among all that there ever were.
+pub(super) fn process_name(identity: &str) -> Arc<str> {
+    // A restarted container has the name of the one before, but none of its claims.
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    format!("{identity}-{}", &unique[..8]).into()
+}

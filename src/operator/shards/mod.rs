@@ -1,0 +1,220 @@
+//! Who owns which instances, so that each is polled by one process and by no two.
+//!
+//! The hashes of all uids are cut into S fixed [`range`]s. Each range has a Lease, each process (member) has one more as its sign of
+//! life. Everybody computes from the living and the holders who should hold what ([`rendezvous`]), runs for the Leases of its own
+//! share ([`election`]) and hands over what is too much, one range at a time ([`session`]). All of that is pure; [`coordinator`]
+//! makes the calls ([`lease`]) and hands out [`ownership`]: a guard a range, cancelled when the range is lost or when its deadline
+//! on the local clock passes.
+//!
+//! At most one process owns a range as long as clocks run at rates that differ by less than lease / renew deadline (1.5) and nobody
+//! deletes all Leases under a starting process. A process that is frozen in the middle of a request can still be overtaken: state is
+//! therefore committed by compare-and-swap, and events have ids by which a receiver knows duplicates.
+
+pub mod action;
+pub mod call;
+pub mod clock;
+mod coordinator;
+pub mod election;
+pub mod lease;
+pub mod members;
+pub mod name;
+pub mod ownership;
+pub mod range;
+pub mod record;
+pub mod rendezvous;
+pub mod session;
+mod slot;
+pub mod tenure;
+pub mod timing;
+
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use self::coordinator::Coordinator;
+use self::lease::{Leases, Trouble};
+pub use self::ownership::{OwnedRanges, OwnershipGuard, OwnershipLost};
+use self::range::{DEFAULT_RANGES, MAX_RANGES, Range};
+use self::session::{Session, Standing};
+use self::timing::Timing;
+
+/// How ownership is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardsConfig {
+    /// Where the Leases are: the operator's own namespace.
+    pub namespace: String,
+    /// Name of this process for readers of Leases: the pod's. Something unique is appended.
+    pub identity: String,
+    /// Which processes share: the name of the installation, prefix of the names of all Leases.
+    pub group: String,
+    /// Number of ranges; the same for all members, and changed only while none runs. 1 is plain leader election.
+    pub ranges: u16,
+    /// How long claims last.
+    pub timing: Timing,
+    /// How long work under way may take to end before a range is handed over.
+    pub drain_bound: Duration,
+}
+
+impl ShardsConfig {
+    /// The defaults: group `pollinator`, 16 ranges, client-go's timing, 20 s to drain.
+    pub fn new(namespace: impl Into<String>, identity: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            identity: identity.into(),
+            group: "pollinator".to_owned(),
+            ranges: DEFAULT_RANGES,
+            timing: Timing::default(),
+            drain_bound: Duration::from_secs(20),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigProblem> {
+        if !(1..=MAX_RANGES).contains(&self.ranges) {
+            return Err(ConfigProblem::Ranges);
+        }
+        if !is_name(&self.group, 63) {
+            return Err(ConfigProblem::Group);
+        }
+        if is_name(&self.identity, 150) { Ok(()) } else { Err(ConfigProblem::Identity) }
+    }
+}
+
+/// Part of a name in Kubernetes (RFC 1123 subdomain).
+fn is_name(text: &str, longest: usize) -> bool {
+    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = [text.as_bytes().first(), text.as_bytes().last()];
+    text.len() <= longest
+        && ends.iter().all(|end| end.is_some_and(inner))
+        && text.bytes().all(|byte| inner(&byte) || byte == b'-' || byte == b'.')
+}
+
+/// A configuration that cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigProblem {
+    /// See [`ShardsConfig::ranges`].
+    #[error("the number of ranges must be from 1 to {MAX_RANGES}")]
+    Ranges,
+    /// See [`ShardsConfig::group`].
+    #[error("the group's name must have at most 63 lower-case letters, digits, dots and dashes")]
+    Group,
+    /// See [`ShardsConfig::identity`].
+    #[error("the identity must have at most 150 lower-case letters, digits, dots and dashes")]
+    Identity,
+}
+
+/// How this process stands in its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Its part; ready means [`Standing::Member`].
+    pub standing: Standing,
+    /// What the last call about Leases told, if that was not an answer.
+    pub trouble: Option<Trouble>,
+}
+
+/// The request to let all work in a range end, before it is handed over. The range is still owned, and its guard good for what is
+/// under way, until [`Drain::ended`] or until the guard is cancelled.
+#[derive(Debug)]
+pub struct Drain {
+    guard: OwnershipGuard,
+    ended: mpsc::UnboundedSender<(Range, i32)>,
+}
+
+impl Drain {
+    /// The range.
+    pub fn range(&self) -> Range {
+        self.guard.range()
+    }
+
+    /// The claim that is about to end. Work under another one in the same range is not meant.
+    pub fn guard(&self) -> &OwnershipGuard {
+        &self.guard
+    }
+
+    /// Says that nothing is under way any more and all state is committed. Without this word, also when this is
+    /// dropped, the range is not given back but left to run out after [`ShardsConfig::drain_bound`]: nobody else gets it for the time
+    /// of a lease.
+    pub fn ended(self) {
+        // Nobody listens only if the coordinator is gone, and with it the claim.
+        let _ = self.ended.send((self.guard.range(), self.guard.epoch().number));
+    }
+}
+
+/// This process's part in the group.
+#[derive(Debug)]
+pub struct Shards {
+    owned: watch::Receiver<OwnedRanges>,
+    health: watch::Receiver<Health>,
+    task: JoinHandle<()>,
+}
+
+impl Shards {
+    /// Joins the group and goes on until `shutdown`; then drains and gives back all ranges. `client` should come from
+    /// [`lease::client`]. Every range that is to be handed over arrives at the receiver first: see [`Drain`].
+    ///
+    /// A range that appears among the owned ones may have had another owner a moment ago: read state from the API server, not from
+    /// a cache, before anything is done for an instance in it.
+    ///
+    /// # Errors
+    /// See [`ConfigProblem`].
+    pub fn start(
+        client: Client,
+        config: &ShardsConfig,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, mpsc::Receiver<Drain>), ConfigProblem> {
+        config.check()?;
+        let process = coordinator::process_name(&config.identity);
+        let (owned, owned_receiver) = watch::channel(OwnedRanges::none(config.ranges));
+        let (health, health_receiver) = watch::channel(Health { standing: Standing::Joining, trouble: None });
+        let (drains, drains_receiver) = mpsc::channel(usize::from(config.ranges));
+        let coordinator = Coordinator {
+            session: Session::new(&process, config.ranges, config.timing, config.drain_bound),
+            leases: Leases::new(client, &config.namespace, &config.group),
+            timing: config.timing,
+            owned,
+            health,
+            trouble: None,
+            drains,
+        };
+        let task = tokio::spawn(coordinator.run(shutdown));
+        Ok((Self { owned: owned_receiver, health: health_receiver, task }, drains_receiver))
+    }
+
+    /// The owned ranges, as they change.
+    pub fn owned(&self) -> watch::Receiver<OwnedRanges> {
+        self.owned.clone()
+    }
+
+    /// How this process stands, as it changes.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
+    /// Waits until everything is given back. To be watched all the time: if this ends before `shutdown`, nothing is owned any more
+    /// and the process should end.
+    ///
+    /// # Errors
+    /// It ended by a defect.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        (&mut self.task).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_are_judged() {
+        let good = ShardsConfig::new("pollinator-system", "pollinator-6d5f-x2x");
+        assert_eq!(good.check(), Ok(()));
+        assert_eq!(ShardsConfig { ranges: 0, ..good.clone() }.check(), Err(ConfigProblem::Ranges));
+        assert_eq!(ShardsConfig { ranges: 257, ..good.clone() }.check(), Err(ConfigProblem::Ranges));
+        for bad in ["", "Laptop", "-a", "a_b", &"a".repeat(151)] {
+            assert_eq!(ShardsConfig { identity: bad.to_owned(), ..good.clone() }.check(), Err(ConfigProblem::Identity));
+        }
+        assert_eq!(ShardsConfig { group: "a".repeat(64), ..good }.check(), Err(ConfigProblem::Group));
+    }
+}
