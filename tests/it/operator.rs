@@ -4,6 +4,7 @@
 //! - [`declared`]: instances, connectors and Secrets come, change and go.
 //! - [`kept`]: state that does not fit into the status, and state that somebody else touched.
 //! - [`faults`]: the API server misbehaves, is away, or answers too late.
+//! - [`permissions`]: with any rule less something breaks, and the operator says so.
 //! - [`replicas`]: several share the work, and take it over from one another.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
@@ -12,4 +13,5 @@ mod declared;
 mod everyday;
 mod faults;
 mod kept;
+mod permissions;
 mod replicas;
