@@ -4,6 +4,7 @@
 //! - [`declared`]: instances, connectors and Secrets come, change and go.
 //! - [`kept`]: state that does not fit into the status, and state that somebody else touched.
 //! - [`faults`]: the API server misbehaves, is away, or answers too late.
+//! - [`fleet`]: three replicas with accounts of their own and two hundred instances; replicas come, go, die and sleep.
 //! - [`replicas`]: several share the work, and take it over from one another.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
@@ -11,5 +12,6 @@ mod crds;
 mod declared;
 mod everyday;
 mod faults;
+mod fleet;
 mod kept;
 mod replicas;
