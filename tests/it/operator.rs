@@ -5,6 +5,7 @@
 //! - [`kept`]: state that does not fit into the status, and state that somebody else touched.
 //! - [`faults`]: the API server misbehaves, is away, or answers too late.
 //! - [`permissions`]: with any rule less something breaks, and the operator says so.
+//! - [`fleet`]: three replicas with accounts of their own and two hundred instances; replicas come, go, die and sleep.
 //! - [`replicas`]: several share the work, and take it over from one another.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
@@ -12,6 +13,7 @@ mod crds;
 mod declared;
 mod everyday;
 mod faults;
+mod fleet;
 mod kept;
 mod permissions;
 mod replicas;
