@@ -56,6 +56,9 @@ async fn attempt(
     if instance.is_unsaved() {
         instance.commit().await?;
     }
+    if job == Job::Save {
+        return Ok(Outcome::Stopped);
+    }
     let plan = &instance.plan;
     let callback = match PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.namespace, &*core.secrets) {
         Ok(callback) => callback,
