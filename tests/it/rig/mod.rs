@@ -11,6 +11,7 @@ pub mod client;
 pub mod control_plane;
 pub mod faults;
 pub mod http;
+pub mod kubelet;
 pub mod log;
 pub mod manifest;
 pub mod operator;
