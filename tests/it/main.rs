@@ -15,6 +15,7 @@
 //! - [`commands`]: the other commands, as a person calls them.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
+//! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
@@ -35,6 +36,7 @@ mod ends;
 mod examples;
 mod hostile;
 mod kill;
+mod kubelet;
 mod operator;
 mod pages;
 mod real_servers;

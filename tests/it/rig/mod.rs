@@ -13,6 +13,7 @@ pub mod control_plane;
 pub mod faults;
 pub mod fleet;
 pub mod http;
+pub mod kubelet;
 pub mod log;
 pub mod manifest;
 pub mod operator;
