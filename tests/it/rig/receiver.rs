@@ -168,6 +168,8 @@ impl Receiver {
     /// Waits for so many requests in all, at most so long.
     pub fn try_wait_total(&self, count: usize, limit: Duration) -> bool {
         self.posts.try_wait(limit, |posts| (posts.len() >= count).then_some(())).is_some()
+    }
+
     /// All requests, in the order of their arrival.
     pub fn all(&self) -> Vec<Post> {
         self.posts.all()
