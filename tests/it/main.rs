@@ -17,6 +17,7 @@
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
 //! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
+//! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
@@ -27,6 +28,7 @@
 
 mod rig;
 
+mod chart;
 mod commands;
 mod control_plane;
 mod edits;

@@ -7,9 +7,11 @@
 
 pub mod api_proxy;
 pub mod canary;
+pub mod claims;
 pub mod client;
 pub mod control_plane;
 pub mod faults;
+pub mod fleet;
 pub mod http;
 pub mod kubelet;
 pub mod log;
@@ -20,7 +22,9 @@ pub mod pollinator;
 pub mod provider;
 pub mod real_server;
 pub mod receiver;
+pub mod rights;
 pub mod scene;
+pub mod strain;
 pub mod traffic;
 
 use std::env;
