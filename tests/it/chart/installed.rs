@@ -42,18 +42,18 @@ fn rolled_out(ns: &Namespace<'_>, kubelet: &Kubelet) {
     assert_eq!(told.code, Some(0), "{told:?}\n{}", kubelet.report());
 }
 
-/// Waits until so many pods run, and share all that is to be done.
+/// Waits until so many pods run, and share all that is to be done: those that are on their way out are gone.
 fn shared_out(fleet: &Fleet<'_>, kubelet: &Kubelet, replicas: usize) {
     let deadline = Instant::now() + crate::rig::PATIENCE;
-    let running = loop {
+    loop {
         let running = kubelet.running();
-        if running.len() == replicas {
-            break running;
+        let names: Vec<_> = running.iter().map(String::as_str).collect();
+        if names.len() == replicas && fleet.claims.try_balance(SHARES, &names, Duration::from_secs(1)) {
+            break;
         }
         assert!(Instant::now() < deadline, "{running:?}\n{}", kubelet.report());
         std::thread::park_timeout(Duration::from_millis(100));
-    };
-    fleet.claims.wait_balance(SHARES, &running.iter().map(String::as_str).collect::<Vec<_>>());
+    }
     fleet.wait_polled_since(Instant::now());
 }
 
@@ -89,8 +89,9 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         return;
     }
     shared_out(&fleet, &kubelet, 3);
-    let tested = helm(ns, &kubelet, &["test", "pollinator", "--namespace", name, "--logs"]).unwrap();
-    assert!(tested.contains("no permission is missing"), "{tested}");
+    let tested = helm(ns, &kubelet, &["test", "pollinator", "--namespace", name]).unwrap();
+    let said = kubelet.logs("pollinator-check");
+    assert!(tested.contains("Succeeded") && said.contains("no permission is missing"), "{tested}{said}");
 
     let (begun, strain) = (Instant::now(), Strain::measure(plane.api()));
     let gap = fleet.while_records_change(EVERY, || {
@@ -237,7 +238,7 @@ fn a_whole_cluster_by_kubectl_then_by_helm() {
     assert_eq!((diff.code, diff.stdout.as_str()), (Some(0), ""), "{}", diff.stderr);
     Overlay::of("high-availability", "pollinator-system").kubectl(ns, &["apply", "--server-side"]).ok();
     rolled_out();
-    assert_eq!(system(&["get", "pods", "-o", "name"]).ok().lines().count(), 3);
+    assert_eq!(system(&["get", "deployment/pollinator", "-o", "jsonpath={.status.readyReplicas}"]).ok(), "3");
     assert_works(&cluster, &kubelet, "b");
 
     // by Helm instead, the definitions with it

@@ -424,7 +424,10 @@ impl Worker {
             Ok(_) => self.written = status,
             // gone, or another of the same name: the watch tells
             Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 409) => self.written = status,
-            Err(_) => return false,
+            Err(error) => {
+                eprintln!("the status of pod {} is refused, and is tried again: {error}", self.name());
+                return false;
+            }
         }
         true
     }
