@@ -20,6 +20,7 @@ pub mod provider;
 pub mod real_server;
 pub mod receiver;
 pub mod scene;
+pub mod status_lint;
 pub mod traffic;
 
 use std::env;
