@@ -16,7 +16,9 @@
 //! - [`commands`]: the other commands, as a person calls them.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
+//! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
+//! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
@@ -28,6 +30,7 @@
 mod rig;
 
 mod at_scale;
+mod chart;
 mod commands;
 mod control_plane;
 mod edits;
@@ -35,6 +38,7 @@ mod ends;
 mod examples;
 mod hostile;
 mod kill;
+mod kubelet;
 mod operator;
 mod pages;
 mod real_servers;

@@ -8,6 +8,7 @@ use crate::rig::control_plane::{shared, shared_with_controllers};
 use crate::rig::http::Answer;
 use crate::rig::manifest::Instance;
 use crate::rig::operator::Cluster;
+use crate::rig::rights;
 use crate::rig::scene::ids;
 
 /// Without dates, every record must be remembered.
@@ -19,7 +20,7 @@ pagination: {nextLink: {field: next}}
 deletes: {flag: {field: deleted}}
 ";
 
-fn by_content(cluster: &Cluster<'_>) -> Instance {
+pub fn by_content(cluster: &Cluster<'_>) -> Instance {
     cluster.instance().resource(BY_CONTENT)
 }
 
@@ -189,33 +190,7 @@ fn a_state_that_somebody_else_wrote_is_read_again_and_never_overwritten() {
 fn the_permissions_that_are_documented_are_enough() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "rbac");
-    let page = include_str!("../../../docs/operator.md");
-    let rows = page.lines().filter_map(|line| {
-        let cells: Vec<_> = line.split('|').map(str::trim).collect();
-        let [_, group, resources, verbs, _] = cells[..] else { return None };
-        let verbs = verbs
-            .split_once(" (")
-            .map_or(verbs.to_owned(), |(some, rest)| format!("{some}{}", rest.split_once(')').map_or("", |(_, more)| more)));
-        let words = |text: &str| text.split(',').map(|word| word.trim().trim_matches('`').to_owned()).collect::<Vec<_>>();
-        resources.starts_with('`').then(|| {
-            let group = if group == "core" { "" } else { group.trim_matches('`') };
-            json!({"apiGroups": [group], "resources": words(resources), "verbs": words(&verbs)})
-        })
-    });
-    let rules: Vec<_> = rows.collect();
-    assert_eq!(rules.len(), 6, "{rules:?}");
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "operator"}, "rules": rules
-    });
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "operator"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-        "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": cluster.ns.name()}]
-    });
-    let group = "rbac.authorization.k8s.io/v1";
-    cluster.ns.api().create(&cluster.ns.group(group, "roles"), &role).ok();
-    cluster.ns.api().create(&cluster.ns.group(group, "rolebindings"), &binding).ok();
-
+    rights::grant(&cluster.ns, &["operator"]);
     cluster.provider.baseline(ids("old", 200));
     cluster.apply(&by_content(&cluster));
     let operator = cluster.start_as(&cluster.ns.token("operator"), &[]);

@@ -8,13 +8,15 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Ask {
+    /// When all of it was there.
+    pub at: Instant,
     pub method: String,
     /// Path and query as sent.
     pub target: String,
@@ -235,13 +237,14 @@ fn hear(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Ask>> {
         let (name, value) = line.split_once(':').ok_or_else(|| bad("header"))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut ask = Ask { method, target, headers, body: Vec::new() };
+    let mut ask = Ask { at: Instant::now(), method, target, headers, body: Vec::new() };
     if ask.header("transfer-encoding").is_some() {
         return Err(bad("only Content-Length is understood"));
     }
     let length = ask.header("content-length").map_or(Ok(0), str::parse).map_err(|_| bad("content-length"))?;
     ask.body = vec![0; length];
     reader.read_exact(&mut ask.body)?;
+    ask.at = Instant::now();
     Ok(Some(ask))
 }
 

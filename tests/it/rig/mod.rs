@@ -7,10 +7,13 @@
 
 pub mod api_proxy;
 pub mod canary;
+pub mod claims;
 pub mod client;
 pub mod control_plane;
 pub mod faults;
+pub mod fleet;
 pub mod http;
+pub mod kubelet;
 pub mod log;
 pub mod manifest;
 pub mod operator;
@@ -19,8 +22,10 @@ pub mod pollinator;
 pub mod provider;
 pub mod real_server;
 pub mod receiver;
+pub mod rights;
 pub mod scene;
 pub mod status_lint;
+pub mod strain;
 pub mod traffic;
 
 use std::env;

@@ -77,6 +77,16 @@ impl<'p> Cluster<'p> {
         self.site.spawn(command)
     }
 
+    /// Starts a replica that goes through a proxy of its own, in the name of the one who has this token.
+    pub fn start_through(&self, proxy: &ApiProxy<'_>, token: &str, arguments: &[&str]) -> Pollinator {
+        self.spawn(&proxy.kubeconfig(token, self.ns.name()), arguments)
+    }
+
+    /// A folder of the test's own.
+    pub fn folder(&self) -> &Path {
+        self.site.path()
+    }
+
     /// Starts another replica, which does not go through the proxy.
     pub fn start_beside(&self) -> Pollinator {
         self.spawn(self.ns.kubeconfig(), &[])

@@ -127,6 +127,11 @@ impl Provider {
         self.server.connections()
     }
 
+    /// All requests up to now.
+    pub fn asks(&self) -> Vec<Ask> {
+        self.asks.all()
+    }
+
     /// Requests up to now.
     pub fn asked(&self) -> usize {
         self.asks.len()

@@ -156,6 +156,20 @@ impl Receiver {
         self.server = Some(Server::start_at(self.address, handler(&self.posts, &self.script)));
     }
 
+    /// All requests up to now, by instance.
+    pub fn by_instance(&self) -> BTreeMap<String, Vec<Post>> {
+        let mut instances: BTreeMap<String, Vec<Post>> = BTreeMap::new();
+        for post in self.posts.all() {
+            instances.entry(post.ask.path().trim_start_matches('/').to_owned()).or_default().push(post);
+        }
+        instances
+    }
+
+    /// Waits for so many requests in all, at most so long.
+    pub fn try_wait_total(&self, count: usize, limit: Duration) -> bool {
+        self.posts.try_wait(limit, |posts| (posts.len() >= count).then_some(())).is_some()
+    }
+
     /// All requests, in the order of their arrival.
     pub fn all(&self) -> Vec<Post> {
         self.posts.all()

@@ -1,0 +1,111 @@
+{{- define "pollinator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "pollinator.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains (include "pollinator.name" .) .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "pollinator.name" .) | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "pollinator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "pollinator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "pollinator.labels" -}}
+{{ include "pollinator.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: pollinator
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "pollinator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "pollinator.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "pollinator.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- /* Arguments and environment that `operator` and its check have in common. */}}
+{{- define "pollinator.arguments" -}}
+- operator
+- --listen=0.0.0.0:{{ .Values.operator.port }}
+- --grace={{ .Values.operator.graceSeconds }}s
+- --lease-duration={{ .Values.operator.leaseDurationSeconds }}s
+- --shards={{ .Values.operator.shards }}
+- --lease-group={{ include "pollinator.fullname" . }}
+{{- range .Values.operator.allowEgress }}
+- --allow-egress={{ . }}
+{{- end }}
+{{- if .Values.catalog }}
+- --catalog=/etc/pollinator/catalog
+{{- end }}
+{{- with .Values.operator.extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "pollinator.environment" -}}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: POLLINATOR_LOG
+  value: {{ .Values.operator.log.level | quote }}
+- name: POLLINATOR_LOG_FORMAT
+  value: {{ .Values.operator.log.format | quote }}
+{{- if eq .Values.watchNamespace .Release.Namespace }}
+- name: POLLINATOR_WATCH_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{- else if .Values.watchNamespace }}
+- name: POLLINATOR_WATCH_NAMESPACE
+  value: {{ .Values.watchNamespace | quote }}
+{{- end }}
+{{- with .Values.operator.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* Values that contradict each other are refused by name; types and unknown keys by the schema. */}}
+{{- define "pollinator.check" -}}
+{{- if and .Values.image.tag .Values.image.digest }}
+{{- fail "image.tag and image.digest are both set: set one of them" }}
+{{- end }}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
+{{- fail "serviceAccount.create is false and serviceAccount.name is empty: name the account that is there" }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
+{{- fail "serviceMonitor.enabled needs service.enabled: there is nothing to scrape" }}
+{{- end }}
+{{- if gt (int .Values.podDisruptionBudget.maxUnavailable) (sub (int .Values.replicas) 1 | max 1 | int) }}
+{{- fail "podDisruptionBudget.maxUnavailable is not below replicas: all pods could be drained together" }}
+{{- end }}
+{{- if and .Values.watchNamespace .Values.crds.enabled (not .Values.crds.keep) }}
+{{- fail "crds.keep is false while watchNamespace is set: an uninstall would delete the instances of all namespaces; set crds.keep, or crds.enabled to false" }}
+{{- end }}
+{{- end }}

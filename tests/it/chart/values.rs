@@ -1,0 +1,366 @@
+//! What the chart can be told. `values.schema.json` and the table in its README are made from these types; the defaults and the
+//! comments of `values.yaml` must be theirs.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use k8s_openapi::api::core::v1::{
+    Affinity, EnvVar, PodSecurityContext, ResourceRequirements, SecurityContext, Toleration, TopologySpreadConstraint,
+};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{CHART, chart_file};
+
+/// Labels or annotations.
+type Words = BTreeMap<String, String>;
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Values {
+    /// How many replicas share the work. One is enough for thousands of instances; three survive a drain without a pause.
+    #[schemars(range(min = 0, max = 100))]
+    replicas: i32,
+    image: Image,
+    /// Names of Secrets with credentials for the image's registry.
+    image_pull_secrets: Vec<String>,
+    /// Name of the application in labels and, with the release's name, of all objects. Empty: the chart's name.
+    #[schemars(length(max = 63))]
+    name_override: String,
+    /// Name of all objects. Empty: the release's name and the chart's.
+    #[schemars(length(max = 52))]
+    fullname_override: String,
+    /// Labels that every object gets.
+    common_labels: Words,
+    crds: Crds,
+    /// The one namespace whose instances are run. Empty: those of all namespaces. With a namespace, a Role there is enough.
+    #[schemars(length(max = 63))]
+    watch_namespace: String,
+    operator: Operator,
+    /// Catalogue entries of your own by name of the connector: the text of a Connector. They win over the built-in ones.
+    catalog: Words,
+    service_account: ServiceAccount,
+    rbac: Rbac,
+    /// Annotations of the pods.
+    pod_annotations: Words,
+    /// Labels of the pods.
+    pod_labels: Words,
+    /// Security context of the pods; it fits the restricted pod security standard.
+    pod_security_context: PodSecurityContext,
+    /// Security context of the container; it fits the restricted pod security standard.
+    security_context: SecurityContext,
+    /// What the container asks for, and may use at most.
+    resources: ResourceRequirements,
+    /// Labels of the nodes that pods may run on.
+    node_selector: Words,
+    /// Taints of nodes that pods tolerate.
+    tolerations: Vec<Toleration>,
+    /// Affinity of the pods.
+    affinity: Affinity,
+    /// How pods spread, in place of over hosts as well as possible. Only with more than one replica.
+    topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Priority class of the pods.
+    priority_class_name: String,
+    pod_disruption_budget: PodDisruptionBudget,
+    network_policy: NetworkPolicy,
+    service: Service,
+    service_monitor: ServiceMonitor,
+    prometheus_rule: PrometheusRule,
+    dashboard: Dashboard,
+    tests: Tests,
+    /// Set by charts that have this one as a part; ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    global: Option<Value>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Image {
+    /// Repository of the image.
+    #[schemars(length(min = 1))]
+    repository: String,
+    /// Tag of the image. Empty: the version of the chart's application.
+    #[schemars(regex(pattern = "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"))]
+    tag: String,
+    /// Digest of the image, such as sha256:…, instead of a tag.
+    #[schemars(regex(pattern = "^(sha256:[0-9a-f]{64})?$"))]
+    digest: String,
+    /// When the image is pulled.
+    pull_policy: PullPolicy,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+enum PullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Crds {
+    /// Install and upgrade the custom resource definitions. Set it to false where an administrator installs them.
+    enabled: bool,
+    /// Keep them, and so all instances, when the release is uninstalled.
+    keep: bool,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Operator {
+    /// Seconds that requests under way may take to end after SIGTERM.
+    #[schemars(range(min = 1, max = 3600))]
+    grace_seconds: i32,
+    /// Seconds that a replica that died keeps its share.
+    #[schemars(range(min = 2, max = 120))]
+    lease_duration_seconds: i32,
+    /// Into how many shares the work is cut. Change it only while no replica runs.
+    #[schemars(range(min = 1, max = 256))]
+    shards: i32,
+    /// Networks and hosts inside that providers and callbacks may have, such as 10.0.0.0/8 or intranet.example. Empty: public
+    /// addresses only.
+    allow_egress: Vec<String>,
+    /// Port of metrics and probes.
+    #[schemars(range(min = 1024, max = 65535))]
+    port: i32,
+    log: Log,
+    /// Further arguments of `pollinator operator`.
+    extra_args: Vec<String>,
+    /// Further environment variables of the container.
+    extra_env: Vec<EnvVar>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Log {
+    /// What is logged: a level, or directives such as pollinator=debug.
+    #[schemars(length(min = 1))]
+    level: String,
+    /// How logs are written, text for people or json for machines.
+    format: LogFormat,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ServiceAccount {
+    /// Create the service account.
+    create: bool,
+    /// Name of the service account. Empty: that of all objects.
+    name: String,
+    /// Annotations of the service account.
+    annotations: Words,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Rbac {
+    /// Create roles and bindings. Set it to false where an administrator does.
+    create: bool,
+    /// Let people who may view or edit a namespace do so with instances and connectors.
+    aggregate: bool,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PodDisruptionBudget {
+    /// Never let more than so many pods be drained together. Only with more than one replica.
+    enabled: bool,
+    /// How many pods may be away.
+    #[schemars(range(min = 1, max = 99))]
+    max_unavailable: i32,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NetworkPolicy {
+    /// Restrict connections: in to metrics and probes, out to names, the API server, providers and callbacks.
+    enabled: bool,
+    /// TCP ports of the API server, of providers and of callbacks.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 65535)))]
+    ports: Vec<i32>,
+    /// Networks that pods may reach at these ports.
+    #[schemars(length(min = 1))]
+    cidrs: Vec<String>,
+    /// Networks that they may not reach: link-local addresses, where clouds keep credentials.
+    except_cidrs: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Service {
+    /// Create a Service for whoever scrapes metrics.
+    enabled: bool,
+    /// Annotations of the Service.
+    annotations: Words,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ServiceMonitor {
+    /// Create a ServiceMonitor. The Prometheus operator must be there.
+    enabled: bool,
+    /// Labels by which your Prometheus finds it.
+    labels: Words,
+    /// Time between scrapes.
+    #[schemars(regex(pattern = "^[1-9][0-9]*(s|m)$"))]
+    interval: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PrometheusRule {
+    /// Create a PrometheusRule with alerts. The Prometheus operator must be there.
+    enabled: bool,
+    /// Labels by which your Prometheus finds it.
+    labels: Words,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Dashboard {
+    /// Create a ConfigMap with a dashboard for Grafana.
+    enabled: bool,
+    /// Labels by which your Grafana finds it.
+    labels: Words,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Tests {
+    /// Create the pod of `helm test`, which checks permissions, definitions and the API server.
+    enabled: bool,
+}
+
+/// One value that can be set by itself.
+pub struct Leaf {
+    /// Such as `operator.log.level`.
+    pub path: String,
+    pub meaning: String,
+    pub default: Value,
+}
+
+/// The schema, as Helm reads it.
+fn schema() -> Value {
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<Values>().to_value();
+    // nothing must be given: what is not, comes from values.yaml
+    forget_required(&mut schema, 0);
+    schema
+}
+
+/// Kubernetes' own types keep what they require.
+fn forget_required(schema: &mut Value, depth: u8) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    if depth == 0 || fields.get("additionalProperties") == Some(&Value::Bool(false)) {
+        fields.remove("required");
+    }
+    if depth == 0 {
+        for definition in
+            fields.get_mut("definitions").and_then(Value::as_object_mut).into_iter().flat_map(|all| all.values_mut())
+        {
+            forget_required(definition, 1);
+        }
+    }
+}
+
+/// The defaults, checked to be of the types here.
+pub fn defaults() -> Value {
+    let text = chart_file("values.yaml");
+    let typed: Values = serde_saphyr::from_str(&text).expect("values.yaml is of these types");
+    drop(typed);
+    serde_saphyr::from_str(&text).expect("YAML")
+}
+
+/// All values, sorted.
+pub fn leaves() -> Vec<Leaf> {
+    let schema = schema();
+    let mut found = Vec::new();
+    collect(&schema, &schema, &defaults(), "", &mut found);
+    found
+}
+
+fn collect(root: &Value, schema: &Value, defaults: &Value, prefix: &str, found: &mut Vec<Leaf>) {
+    for (key, property) in schema["properties"].as_object().expect("properties") {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let reference = property.pointer("/$ref").or_else(|| property.pointer("/allOf/0/$ref")).and_then(Value::as_str);
+        let ours = reference
+            .and_then(|reference| root.pointer(&reference[1..]))
+            .filter(|target| target["additionalProperties"] == Value::Bool(false));
+        match ours {
+            Some(inner) => collect(root, inner, &defaults[key], &path, found),
+            None if key == "global" => {}
+            None => {
+                let meaning = property["description"].as_str().unwrap_or_default();
+                let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
+                found.push(Leaf { path, meaning, default: defaults[key].clone() });
+            }
+        }
+    }
+}
+
+fn expect_file(name: &str, expected: &str) {
+    let path = format!("{CHART}/{name}");
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, expected).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{name} is stale: run UPDATE_GENERATED=1 cargo test --test it -- chart");
+}
+
+#[test]
+fn the_schema_and_the_table_are_made_from_the_types() {
+    expect_file("values.schema.json", &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"));
+    let readme = chart_file("README.md");
+    let (head, _) = readme.split_once("| Value |").expect("the table is the end of the page");
+    let mut page = head.to_owned() + "| Value | Default | Meaning |\n|---|---|---|\n";
+    for Leaf { path, meaning, default } in leaves() {
+        page += &format!("| `{path}` | `{default}` | {meaning} |\n");
+    }
+    expect_file("README.md", &page);
+}
+
+#[test]
+fn the_definitions_in_the_chart_are_those_of_the_program() {
+    for name in ["connectorinstances.yaml", "connectors.yaml"] {
+        let made = fs::read_to_string(format!("{}/crds/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        expect_file(&format!("files/crds/{name}"), &made);
+    }
+}
+
+#[test]
+fn each_value_is_explained_where_its_default_stands() {
+    let text = chart_file("values.yaml");
+    let mut keys: Vec<(usize, String)> = Vec::new();
+    let (mut comment, mut explained) = (String::new(), BTreeMap::new());
+    for line in text.lines() {
+        let trimmed = line.trim_start();
+        let depth = line.len() - trimmed.len();
+        if let Some(words) = trimmed.strip_prefix("# ") {
+            comment = if comment.is_empty() { words.to_owned() } else { format!("{comment} {words}") };
+            continue;
+        }
+        if let Some((key, _)) = trimmed.split_once(':').filter(|_| !trimmed.starts_with('-')) {
+            keys.retain(|(indent, _)| *indent < depth);
+            keys.push((depth, key.to_owned()));
+            let path: Vec<_> = keys.iter().map(|(_, key)| key.as_str()).collect();
+            explained.insert(path.join("."), std::mem::take(&mut comment));
+        }
+        comment.clear();
+    }
+    let leaves = leaves();
+    assert!(leaves.len() > 45, "{}", leaves.len());
+    for Leaf { path, meaning, .. } in leaves {
+        assert!(!meaning.is_empty(), "{path} has no meaning");
+        assert_eq!(explained.get(&path), Some(&meaning), "the comment above {path} in values.yaml");
+    }
+}

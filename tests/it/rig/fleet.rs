@@ -1,0 +1,216 @@
+//! Many instances and several replicas: who polled what, and when.
+//!
+//! Every instance marks its requests to the provider, and so does every replica, by a connector of the same name in a catalogue of
+//! its own. Each replica has its own `ServiceAccount` with the documented rights, and its own proxy to the API server.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::api_proxy::ApiProxy;
+use super::claims::Claims;
+use super::control_plane::ControlPlane;
+use super::operator::Cluster;
+use super::oracle::{self, Delivered, Verdict};
+use super::pollinator::Pollinator;
+use super::provider::{self, Provider};
+use super::receiver::Post;
+use super::traffic::Traffic;
+use super::{PATIENCE, rights};
+
+/// Into how many shares the work is cut, as by default.
+pub const SHARES: usize = 16;
+/// The shortest interval there is, which all instances have.
+pub const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Instances, spread over providers: instance `i` belongs to provider `i` modulo their number.
+pub struct Fleet<'p> {
+    pub cluster: Cluster<'p>,
+    pub claims: Claims,
+    pub providers: Vec<Provider>,
+    instances: Vec<String>,
+}
+
+/// One process of the operator.
+pub struct Replica<'p> {
+    pub name: String,
+    pub proxy: ApiProxy<'p>,
+    pub process: Pollinator,
+}
+
+/// One poll: when, and by which replica.
+#[derive(Clone, Debug)]
+pub struct Polled {
+    pub at: Instant,
+    pub by: String,
+}
+
+impl<'p> Fleet<'p> {
+    /// Applies so many instances; `accounts` are the names of replicas that may be started.
+    pub fn new(plane: &'p ControlPlane, test: &str, instances: usize, providers: usize, accounts: &[&str]) -> Self {
+        let cluster = Cluster::new(plane, test);
+        for name in accounts {
+            cluster.ns.token(name);
+        }
+        rights::grant(&cluster.ns, accounts);
+        let claims = Claims::watch(&cluster.ns);
+        let fleet = Self {
+            claims,
+            providers: (0..providers).map(|_| Provider::start()).collect(),
+            instances: (0..instances).map(|index| format!("it-{index:03}")).collect(),
+            cluster,
+        };
+        for (index, name) in fleet.instances.iter().enumerate() {
+            let mut instance = fleet.cluster.instance().spec("connector: fleet");
+            instance = instance.and_resource(&format!("headers: {{X-Instance: {name}}}"));
+            (instance.base_url, instance.callback_url) = (fleet.provider(index).url(), fleet.cluster.receiver.url(name));
+            instance.name.clone_from(name);
+            let yaml = instance.yaml().replace("namespace: it", &format!("namespace: {}", fleet.cluster.ns.name()));
+            fleet.cluster.ns.api().apply(&fleet.cluster.ns.instance(name), "it", &yaml).ok();
+        }
+        fleet
+    }
+
+    fn provider(&self, instance: usize) -> &Provider {
+        &self.providers[instance % self.providers.len()]
+    }
+
+    /// Starts a replica.
+    pub fn start(&self, name: &str, arguments: &[&str]) -> Replica<'p> {
+        let catalogue = self.cluster.folder().join(format!("catalog-{name}"));
+        let entry = format!(
+            "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: fleet}}\nspec: {{headers: {{X-Replica: {name}}}}}\n"
+        );
+        fs::create_dir_all(&catalogue).expect("the test's own folder");
+        fs::write(catalogue.join("fleet.yaml"), entry).expect("the test's own folder");
+        let plane = self.cluster.ns.plane();
+        let proxy = ApiProxy::start(plane);
+        let token = self.cluster.ns.token(name);
+        let catalogue = catalogue.to_string_lossy();
+        let own = ["--pod-name", name, "--catalog", &catalogue];
+        let process = self.cluster.start_through(&proxy, &token, &[&own, arguments].concat());
+        Replica { name: name.to_owned(), proxy, process }
+    }
+
+    /// Every poll of every instance, in the order of time.
+    pub fn polls(&self) -> BTreeMap<String, Vec<Polled>> {
+        let mut polls: BTreeMap<String, Vec<Polled>> = BTreeMap::new();
+        for ask in self.providers.iter().flat_map(Provider::asks) {
+            let header = |name: &str| ask.header(name).unwrap_or_default().to_owned();
+            polls.entry(header("x-instance")).or_default().push(Polled { at: ask.at, by: header("x-replica") });
+        }
+        for polls in polls.values_mut() {
+            polls.sort_by_key(|poll| poll.at);
+        }
+        polls
+    }
+
+    /// Waits until every instance was polled after a moment.
+    pub fn wait_polled_since(&self, since: Instant) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let polls = self.polls();
+            let waiting = |name: &&String| polls.get(*name).and_then(|polls| polls.last()).is_none_or(|last| last.at < since);
+            let waiting: Vec<_> = self.instances.iter().filter(waiting).collect();
+            if waiting.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not polled in time: {waiting:?}");
+            thread::park_timeout(Duration::from_millis(200));
+        }
+    }
+
+    /// The longest time between two polls of one instance since a moment, the one that has just begun included.
+    pub fn longest_gap(&self, since: Instant) -> Gap {
+        let now = Instant::now();
+        let gaps = self.polls().into_iter().flat_map(|(instance, polls)| {
+            let mut polls: Vec<_> = polls.into_iter().filter(|poll| poll.at >= since).collect();
+            polls.push(Polled { at: now, by: "nobody".to_owned() });
+            let gap = move |pair: &[Polled]| Gap {
+                lasted: pair[1].at - pair[0].at,
+                after: pair[0].at - since,
+                between: format!("{instance} by {} and {}", pair[0].by, pair[1].by),
+            };
+            polls.windows(2).map(gap).collect::<Vec<_>>()
+        });
+        gaps.max().expect("polls since then")
+    }
+
+    /// Changes records of all providers in turn, one at a time, until `during` has returned.
+    pub fn while_records_change<R>(&self, every: Duration, during: impl FnOnce() -> R) -> R {
+        let over = AtomicBool::new(false);
+        thread::scope(|threads| {
+            let changing = threads.spawn(|| {
+                let mut traffic: Vec<_> = (0..).map(Traffic::new).take(self.providers.len()).collect();
+                for turn in (0..self.providers.len()).cycle() {
+                    if over.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    traffic[turn].run(&mut &self.providers[turn], 1);
+                    thread::park_timeout(every);
+                }
+            });
+            // also when it panics
+            let stop = Stop(&over);
+            let result = during();
+            drop(stop);
+            changing.thread().unpark();
+            result
+        })
+    }
+
+    /// Waits until all is delivered to all, and judges what came to each.
+    pub fn verdicts(&self) -> BTreeMap<String, Verdict> {
+        let (mut deadline, mut arrived) = (Instant::now() + PATIENCE, 0);
+        loop {
+            let posts = self.cluster.receiver.by_instance();
+            let count = posts.values().map(Vec::len).sum();
+            if count > arrived {
+                (arrived, deadline) = (count, Instant::now() + PATIENCE);
+            }
+            let verdicts: BTreeMap<_, _> = self
+                .instances
+                .iter()
+                .enumerate()
+                .map(|(index, name)| {
+                    let accepted = posts.get(name).into_iter().flatten().filter(|post| post.accepted());
+                    let delivered: Vec<Delivered> = accepted.flat_map(Post::events).collect();
+                    (name.clone(), oracle::judge(&self.provider(index).truth(), &delivered, provider::version))
+                })
+                .collect();
+            if Instant::now() > deadline || verdicts.values().all(|verdict| verdict.missing.is_empty()) {
+                return verdicts;
+            }
+            self.cluster.receiver.try_wait_total(count + 200, Duration::from_secs(1));
+        }
+    }
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A time in which an instance was not polled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gap {
+    pub lasted: Duration,
+    /// When it began, from where the search began.
+    pub after: Duration,
+    pub between: String,
+}
+
+impl Replica<'_> {
+    /// Nothing that it asked of the API server was forbidden.
+    pub fn assert_allowed(&self) {
+        let calls = self.proxy.calls();
+        let refused: Vec<_> = calls.iter().filter(|call| matches!(call.status, Some(401 | 403))).collect();
+        assert!(refused.is_empty(), "{}: {refused:?}", self.name);
+        assert!(calls.iter().any(|call| call.is("patch", "leases") || call.is("update", "leases")), "{}", self.name);
+    }
+}
