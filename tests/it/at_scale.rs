@@ -40,10 +40,7 @@ impl Crowd<'_> {
         if number < APART {
             instance.base_url = self.other.url();
         }
-        let ns = &self.cluster.ns;
-        let object: Value =
-            serde_saphyr::from_str(&instance.yaml().replace("namespace: it", &format!("namespace: {}", ns.name()))).unwrap();
-        ns.api().create(&ns.instances(), &object).ok();
+        self.cluster.create(&instance);
     }
 
     fn wait_ready(&self) {

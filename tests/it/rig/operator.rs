@@ -49,6 +49,13 @@ impl<'p> Cluster<'p> {
         self.apply_yaml(&instance.yaml());
     }
 
+    /// The same by one request, for many that are created at once.
+    pub fn create(&self, instance: &Instance) {
+        let yaml = instance.yaml().replace("namespace: it", &format!("namespace: {}", self.ns.name()));
+        let object: Value = serde_saphyr::from_str(&yaml).expect("a manifest");
+        self.ns.api().create(&self.ns.instances(), &object).ok();
+    }
+
     /// The same of any manifest of the rig.
     pub fn apply_yaml(&self, yaml: &str) {
         self.ns.apply(&yaml.replace("namespace: it", &format!("namespace: {}", self.ns.name())));
