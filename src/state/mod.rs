@@ -74,6 +74,7 @@ pub struct ResourceState {
     pub reset_reason: Option<String>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
 fn is_zero(seconds: &u64) -> bool {
     *seconds == 0
 }

@@ -2,6 +2,7 @@
 //!
 //! Where a test goes:
 //!
+//! - [`at_scale`]: a thousand instances, and what they cost the API server.
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
@@ -28,6 +29,7 @@
 
 mod rig;
 
+mod at_scale;
 mod chart;
 mod commands;
 mod control_plane;

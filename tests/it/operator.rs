@@ -1,5 +1,6 @@
 //! The operator on a real control plane.
 //!
+//! - [`beside`]: what people and other tools see of its writes, and write themselves.
 //! - [`everyday`]: what it delivers, what it writes for it, and what a restart repeats.
 //! - [`declared`]: instances, connectors and Secrets come, change and go.
 //! - [`edits`]: specs, Secrets and whole namespaces change while records do.
@@ -11,6 +12,7 @@
 //! - [`replicas`]: several share the work, and take it over from one another.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
+mod beside;
 mod crds;
 mod declared;
 mod edits;

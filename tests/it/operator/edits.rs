@@ -297,7 +297,9 @@ fn a_namespace_that_ends_stops_its_instances_and_starts_afresh_when_it_returns()
     // claims are kept elsewhere, as in an installation that serves many namespaces
     let leases = plane.namespace("ends-leases");
     let mut operator = cluster.start_with(&["--lease-namespace", leases.name()]);
-    ["it", "refused"].iter().for_each(|name| drop(cluster.wait_ready(name)));
+    for name in ["it", "refused"] {
+        cluster.wait_ready(name);
+    }
     let name = format!("/api/v1/namespaces/{}", cluster.ns.name());
     meanwhile(&cluster.provider, 16, || {
         cluster.wait_posts(5, &operator);

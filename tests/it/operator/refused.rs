@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::control_plane::judged::cases;
 use crate::rig::canary;
 use crate::rig::control_plane::shared;
-use crate::rig::manifest;
+use crate::rig::manifest::secret;
 use crate::rig::operator::Cluster;
 
 /// The issue asks for five seconds; a loaded machine gets more, the log of a quiet one shows tenths.
@@ -73,10 +73,10 @@ fn a_bad_manifest_is_refused_at_apply_or_told_at_once() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "refused");
     let entries = [("token", canary::TOKEN), ("empty", ""), ("left", "null"), ("bad", "whsec_no base64")];
-    cluster.apply_yaml(&manifest::secret("shop", &entries));
+    cluster.apply_yaml(&secret("shop", &entries));
     let operator = cluster.start();
     operator.wait_stderr("everything is listed");
-    let place = |case: &Value, name: &str| {
+    let manifest = |case: &Value, name: &str| {
         let mut object = cases::object(case);
         if object["metadata"]["namespace"] == "crm" {
             object["metadata"]["namespace"] = json!(cluster.ns.name());
@@ -93,7 +93,7 @@ fn a_bad_manifest_is_refused_at_apply_or_told_at_once() {
     // at apply; that the words are the right ones is `control_plane::judged`'s matter
     let refused = cases::cases(cases::REFUSED);
     for case in &refused {
-        let reply = create(&place(case, ""));
+        let reply = create(&manifest(case, ""));
         let says = case["says"][0].as_str().unwrap();
         let told = says.split_once("unknown field \"").map_or(says, |(_, unknown)| unknown);
         let field = told.split([':', '"']).next().unwrap().rsplit(['.', ' ']).next().unwrap();
@@ -108,7 +108,7 @@ fn a_bad_manifest_is_refused_at_apply_or_told_at_once() {
     let later = cases::cases(KNOWN_LATER);
     assert!(refused.len() + later.len() >= 100 && later.len() >= 40, "{} and {}", refused.len(), later.len());
     for (index, case) in later.iter().enumerate() {
-        let reply = create(&place(case, &format!("bad-{index}")));
+        let reply = create(&manifest(case, &format!("bad-{index}")));
         if reply.status != 201 {
             wrong.push(format!("{}: {} {}", case["name"], reply.status, reply.message()));
         }
@@ -117,7 +117,7 @@ fn a_bad_manifest_is_refused_at_apply_or_told_at_once() {
     for (index, case) in later.iter().enumerate() {
         let path = cluster.ns.instance(&format!("bad-{index}"));
         let begun = Instant::now();
-        let seen = cluster.ns.api().try_wait(&path, Duration::from_secs(60), |instance| {
+        let seen = cluster.ns.api().try_wait(&path, Duration::from_mins(1), |instance| {
             let conditions = instance["status"]["conditions"].as_array()?;
             let find = |kind: &str| conditions.iter().find(|one| one["type"] == kind).cloned();
             let ready = find("Ready").filter(|ready| ready["status"] == "False")?;

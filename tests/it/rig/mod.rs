@@ -24,6 +24,7 @@ pub mod real_server;
 pub mod receiver;
 pub mod rights;
 pub mod scene;
+pub mod status_lint;
 pub mod strain;
 pub mod traffic;
 
