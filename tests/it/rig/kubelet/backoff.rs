@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 const FIRST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// A kubelet's `CrashLoopBackOff`: the first restart at once, then 10 s, 20 s and so on to 5 min, counted from the end; forgotten
 /// after twice the longest without an end.

@@ -83,14 +83,13 @@ impl Run {
 
     /// What a status says of it.
     pub fn facts(&self) -> ContainerFacts {
-        let succeeded = self.succeeded();
         ContainerFacts {
             name: self.spec.name.clone(),
             image: self.spec.image.clone().unwrap_or_default(),
             state: self.state.clone(),
             last: self.last.clone(),
             restarts: self.number.saturating_sub(1),
-            ready: self.is_running() && self.ready || succeeded && self.ready,
+            ready: self.is_running() && self.ready,
             started: self.is_running() && self.started,
             id: if self.number == 0 { String::new() } else { format!("process://{}/{}", self.spec.name, self.number) },
         }

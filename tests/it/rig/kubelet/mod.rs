@@ -6,7 +6,7 @@
 //! SIGKILL ([`pod`]). Images are names for programs of this machine ([`image`]).
 //!
 //! A pod's address is one of loopback's 16 million, so that two pods may listen at one port. What listens at all addresses is
-//! told to listen at the pod's alone. Services have no virtual address: nobody plays kube-proxy, nor DNS.
+//! told to listen at the pod's alone. Services lead nowhere: endpoints may not be of loopback, and nobody plays kube-proxy or DNS.
 
 mod backoff;
 mod container;
@@ -70,6 +70,7 @@ impl Kubelet {
 
     /// The same, where containers find the API server at another address, such as a proxy's.
     pub fn start_with(plane: &ControlPlane, namespace: &str, images: &[Image], server: &str) -> Option<Self> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
         static TOLD: LazyLock<()> = LazyLock::new(|| {
             if let Err(why) = sandbox::power() {
                 skip("tests that run pods", &why);
@@ -77,7 +78,6 @@ impl Kubelet {
         });
         LazyLock::force(&TOLD);
         sandbox::power().ok()?;
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
         let node = format!("{namespace}-node-{}", COUNT.fetch_add(1, Ordering::SeqCst));
         let folder = tempfile::Builder::new().prefix("pods-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");

@@ -23,6 +23,8 @@ use super::volumes;
 
 /// How soon a start that failed for want of something is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long a hook may take where its pod's grace is longer.
+const HOOK: Duration = Duration::from_mins(10);
 /// How often volumes are brought up to date.
 const REFRESH: TimeDelta = TimeDelta::seconds(5);
 /// A pod's grace where nothing is said.
@@ -141,6 +143,8 @@ impl Worker {
                 Err(_) => {}
             }
         }
+        // whoever took the object away did not wait
+        self.running().for_each(|process| process.signal("KILL"));
         self.runs.iter_mut().for_each(Run::stop_probes);
         self.house.residents().iter_mut().filter(|one| one.pod == self.name()).for_each(|one| one.process = None);
     }
@@ -216,18 +220,17 @@ impl Worker {
         }
         let grace = self.pod.metadata.deletion_grace_period_seconds.unwrap_or(GRACE).max(0);
         let deadline = now + TimeDelta::seconds(grace);
-        // it may be told again to be faster
-        self.deadline = match self.deadline {
-            Some(before) => Some(before.min(deadline)),
-            None => {
-                for container in 0..self.runs.len() {
-                    // a probe that restarts has nothing to do any more
-                    self.runs[container].ending = true;
-                    self.end(container, grace, false);
-                }
-                Some(deadline)
-            }
-        };
+        if let Some(before) = self.deadline {
+            // it may be told again to be faster
+            self.deadline = Some(before.min(deadline));
+            return;
+        }
+        self.deadline = Some(deadline);
+        for container in 0..self.runs.len() {
+            // a probe that restarts has nothing to do any more
+            self.runs[container].ending = true;
+            self.end(container, grace, false);
+        }
     }
 
     /// Runs the hook of a container, signals it, and kills it if it must be `killed` here.
@@ -253,16 +256,12 @@ impl Worker {
 
     async fn start_containers(&mut self, now: DateTime<Utc>) {
         let due = self.due(now);
-        if due.is_empty() && (now < self.refresh_at || !self.has_volumes) {
-            return;
-        }
-        if now >= self.refresh_at || !self.has_volumes {
-            if let Err(why) = self.refresh_volumes(now).await {
-                for container in due {
-                    self.runs[container].state = waiting("ContainerCreating", &why);
-                }
-                return;
+        let is_stale = now >= self.refresh_at || !self.has_volumes;
+        if is_stale && let Err(why) = self.refresh_volumes(now).await {
+            for container in due {
+                self.runs[container].state = waiting("ContainerCreating", &why);
             }
+            return;
         }
         for container in due {
             self.start(container).await;
@@ -280,13 +279,14 @@ impl Worker {
 
     async fn refresh_volumes(&mut self, now: DateTime<Utc>) -> Result<(), String> {
         let client = self.house.client.clone();
+        self.refresh_at = now + REFRESH;
         self.sources.read(&client, &self.pod, now).await.map_err(|error| error.to_string())?;
         for volume in self.spec.volumes.iter().flatten() {
             let files = volumes::files(&self.pod, volume, &self.sources, &self.place)
                 .map_err(|why| format!("MountVolume.SetUp failed for volume \"{}\" : {why}", volume.name))?;
             volumes::write(&self.volume(&volume.name), &files).map_err(|error| error.to_string())?;
         }
-        (self.has_volumes, self.refresh_at) = (true, now + REFRESH);
+        self.has_volumes = true;
         Ok(())
     }
 
@@ -349,16 +349,16 @@ impl Worker {
         } else {
             vec![(Kind::Startup, &spec.startup_probe)]
         };
-        let mut probes = Vec::new();
+        let mut tasks = Vec::new();
         for (kind, probe) in kinds {
             let Some(probe) = probe.clone() else { continue };
             let check = Check::of(&probe, spec, self.place.ip);
             let (sender, run, grace) = (self.sender.clone(), run.number, probe.termination_grace_period_seconds);
             let tell = move |success| sender.send(News::Probed { container, run, kind, success, grace }).is_ok();
             let (prober, process) = (self.house.prober.clone(), Arc::clone(&process));
-            probes.push(tokio::spawn(async move { prober.run(&probe, check, &process, tell).await }));
+            tasks.push(tokio::spawn(async move { prober.run(&probe, check, &process, tell).await }));
         }
-        self.runs[container].probes.extend(probes);
+        self.runs[container].probes.extend(tasks);
     }
 
     fn launch(&self, spec: &Container, image: &Image, number: u32) -> Result<Launch, String> {
@@ -424,7 +424,10 @@ impl Worker {
             Ok(_) => self.written = status,
             // gone, or another of the same name: the watch tells
             Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 409) => self.written = status,
-            Err(_) => return false,
+            Err(error) => {
+                eprintln!("the status of pod {} is refused, and is tried again: {error}", self.name());
+                return false;
+            }
         }
         true
     }
@@ -476,7 +479,7 @@ async fn run_hook(
         _ => Err("this kubelet knows sleep, httpGet and exec alone".to_owned()),
     };
     match check {
-        Ok(check) => prober::check(prober, &check, process, Duration::from_secs(600)).await,
+        Ok(check) => prober::check(prober, &check, process, HOOK).await,
         Err(_) => false,
     }
 }

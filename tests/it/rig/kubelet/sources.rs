@@ -124,3 +124,65 @@ fn references(pod: &Pod) -> BTreeSet<(&'static str, String)> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::super::control_plane::shared_with_controllers;
+    use super::*;
+
+    #[test]
+    fn what_a_pod_refers_to() {
+        let from = json!({"configMapKeyRef": {"name": "a", "key": "k"}});
+        let pod = json!({"spec": {
+            "initContainers": [{"name": "i", "envFrom": [{"secretRef": {"name": "b"}}]}],
+            "containers": [{"name": "c", "env": [{"name": "X", "valueFrom": from}, {"name": "Y", "value": "z"}]}],
+            "volumes": [
+                {"name": "v", "secret": {"secretName": "c"}},
+                {"name": "w", "projected": {"sources": [{"configMap": {"name": "d"}}, {"secret": {"name": "e"}}]}},
+                {"name": "x", "emptyDir": {}}
+            ]
+        }});
+        let found = references(&serde_json::from_value(pod).unwrap());
+        let found: Vec<_> = found.iter().map(|(kind, name)| format!("{kind}/{name}")).collect();
+        assert_eq!(found, ["configmap/a", "configmap/d", "secret/b", "secret/c", "secret/e"]);
+    }
+
+    #[test]
+    fn a_token_is_bound_to_its_pod_and_renewed_in_time() {
+        let Some(plane) = shared_with_controllers() else { return };
+        let ns = plane.namespace("tokens");
+        ns.api().wait_for(&ns.core("serviceaccounts/default"), "its account", |found| found.is_object().then_some(()));
+        let source = json!({"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}});
+        let pod = json!({"metadata": {"name": "it"}, "spec": {
+            "containers": [{"name": "c", "image": "none"}],
+            "volumes": [{"name": "mine", "projected": {"sources": [source]}}]
+        }});
+        let pod: Pod = serde_json::from_value(ns.api().create(&ns.core("pods"), &pod).ok()).unwrap();
+        let projection = projections(&pod).find(|one| one.audience.as_deref() == Some("vault")).unwrap();
+        let now = Utc::now();
+        let mut sources = Sources::default();
+        let kubeconfig = kube::config::Kubeconfig::read_from(ns.kubeconfig()).unwrap();
+        let tokens = plane.runtime().block_on(async {
+            let options = kube::config::KubeConfigOptions::default();
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+            let client = Client::try_from(config).unwrap();
+            let mut tokens = Vec::new();
+            for seconds in [0, 479, 481] {
+                sources.read(&client, &pod, now + TimeDelta::seconds(seconds)).await.unwrap();
+                tokens.push(sources.token(projection).unwrap().to_owned());
+            }
+            tokens
+        });
+        assert_eq!(tokens[0], tokens[1]);
+        assert_ne!(tokens[1], tokens[2]);
+        let review = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+            "spec": {"token": tokens[2], "audiences": ["vault"]}
+        });
+        let told = ns.api().create("/apis/authentication.k8s.io/v1/tokenreviews", &review).ok();
+        assert_eq!(told["status"]["authenticated"], true, "{told}");
+        assert_eq!(told["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"], json!(["it"]));
+    }
+}

@@ -135,7 +135,7 @@ impl PodFacts {
         ]
     }
 
-    /// `status` for a strategic merge patch, which leaves the conditions of others alone. A condition that says what it said
+    /// `status` for a strategic merge patch, which leaves the conditions of others alone, and the class that the server gave. A condition that says what it said
     /// `before` keeps its time.
     pub fn status(&self, before: &Value, now: DateTime<Utc>) -> Value {
         let conditions = self.conditions().into_iter().map(|(kind, is_true, reason, message)| {
@@ -159,7 +159,6 @@ impl PodFacts {
             "podIP": ip,
             "podIPs": ip.iter().map(|ip| json!({"ip": ip})).collect::<Vec<_>>(),
             "startTime": time(self.started),
-            "qosClass": "BestEffort",
             "initContainerStatuses": self.init.iter().map(container).collect::<Vec<_>>(),
             "containerStatuses": self.containers.iter().map(container).collect::<Vec<_>>(),
         })
