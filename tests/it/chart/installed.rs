@@ -51,7 +51,7 @@ fn shared_out(fleet: &Fleet<'_>, kubelet: &Kubelet, replicas: usize) {
         if names.len() == replicas && fleet.claims.try_balance(SHARES, &names, Duration::from_secs(1)) {
             break;
         }
-        assert!(Instant::now() < deadline, "{running:?}\n{}", kubelet.report());
+        assert!(Instant::now() < deadline, "{running:?}, but {}\n{}", fleet.claims.holders(), kubelet.report());
         std::thread::park_timeout(Duration::from_millis(100));
     }
     fleet.wait_polled_since(Instant::now());
