@@ -207,7 +207,9 @@ async fn check(args: &OperatorArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
+            for line in &lines {
+                println!("{line}");
+            }
             ExitCode::from(1)
         }
         Err(message) => {
