@@ -188,7 +188,7 @@ impl Launch {
         lines.extend(mounts.iter().filter(|mount| mount.read_only).map(|mount| format!("seal {}", inside(&mount.target))));
         lines.push(format!("mkdir -p {}", inside(&self.working_folder)));
         if self.rights.read_only_root {
-            lines.push("mount -o remount,ro \"$root\"".to_owned());
+            lines.push("seal \"$root\"".to_owned());
         }
         lines.push("echo \"$pid\" >&4\nexec 4>&-".to_owned());
         let line: Vec<_> = self.entry().iter().chain(&self.line).map(|word| quoted(word)).collect();
