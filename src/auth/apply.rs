@@ -81,17 +81,17 @@ pub fn prepare(plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Resul
     match plan {
         AuthPlan::None => Ok(RequestAuth::sealed(HeaderMap::new(), Vec::new())),
         AuthPlan::ApiKeyHeader { name, prefix, secret } => {
-            let value = header_value("auth.apiKey", prefix, secret, namespace, secrets)?;
+            let value = header_value("spec.auth.apiKey", prefix, secret, namespace, secrets)?;
             Ok(RequestAuth::header(name.clone(), value))
         }
         AuthPlan::ApiKeyQuery { name, prefix, secret } => {
-            let found = Referenced::find("auth.apiKey.secretRef", namespace, &secret.name, secrets)?;
+            let found = Referenced::find("spec.auth.apiKey.secretRef", namespace, &secret.name, secrets)?;
             let key = found.text(&secret.key, found.required(&secret.key)?)?;
             Ok(RequestAuth::sealed(HeaderMap::new(), vec![(name.clone(), format!("{prefix}{key}"))]))
         }
         AuthPlan::Basic { secret } => basic(secret, namespace, secrets),
         AuthPlan::Bearer { secret } => {
-            let value = header_value("auth.bearer", "Bearer ", secret, namespace, secrets)?;
+            let value = header_value("spec.auth.bearer", "Bearer ", secret, namespace, secrets)?;
             Ok(RequestAuth::header(header::AUTHORIZATION, value))
         }
     }
@@ -119,7 +119,7 @@ fn not_a_header(found: &Referenced<'_>, key: &str) -> Problem {
 fn basic(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {
     const USERNAME: &str = "username";
     const PASSWORD: &str = "password";
-    let found = Referenced::find("auth.basic.secretRef", namespace, secret, secrets)?;
+    let found = Referenced::find("spec.auth.basic.secretRef", namespace, secret, secrets)?;
     let username = found.text(USERNAME, found.required(USERNAME)?)?;
     if username.contains(':') {
         return Err(found.invalid(USERNAME, "contains a colon, which Basic authentication cannot carry", "correct it"));
@@ -148,7 +148,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 ///
 /// Errors: `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`.
 pub fn signing_keys(plan: &SecretKey, namespace: &str, secrets: &dyn Secrets) -> Result<Vec<Vec<u8>>, Problem> {
-    let found = Referenced::find("callback.signature.secretRef", namespace, &plan.name, secrets)?;
+    let found = Referenced::find("spec.callback.signature.secretRef", namespace, &plan.name, secrets)?;
     let mut keys = vec![signing_key(&found, &plan.key, found.required(&plan.key)?)?];
     let previous = format!("{}-previous", plan.key);
     if let Some(value) = found.optional(&previous)? {
@@ -170,7 +170,7 @@ fn signing_key(found: &Referenced<'_>, key: &str, value: &[u8]) -> Result<Vec<u8
 /// Errors: `SecretNotFound`; `SecretInvalid` for a name or value that no header may have, and for names that Pollinator or the
 /// protocol sets itself.
 pub fn extra_headers(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Result<HeaderMap, Problem> {
-    let found = Referenced::find("callback.headersSecretRef", namespace, secret, secrets)?;
+    let found = Referenced::find("spec.callback.headersSecretRef", namespace, secret, secrets)?;
     let mut headers = HeaderMap::new();
     for key in found.secret.data.keys() {
         let name = HeaderName::try_from(key.as_str())

@@ -22,6 +22,7 @@ use crate::observe::metrics::Metrics;
 use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
 use crate::operator::events::Publisher;
+use crate::operator::permissions;
 use crate::operator::publish::Publication;
 use crate::operator::reconcile::{Notice, Reconciler};
 use crate::operator::secrets::ClusterSecrets;
@@ -77,10 +78,17 @@ pub struct OperatorArgs {
     /// Into how many shares the work is cut, the same for all replicas; 1 lets one replica do all. Change it only while none runs.
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_RANGES, env = "POLLINATOR_SHARDS")]
     shards: u16,
+    /// Only check what it needs of the cluster: an API server that answers, the custom resource definitions and permissions. Ends with
+    /// 0, or with 1 and what is missing.
+    #[arg(long)]
+    check: bool,
 }
 
 /// Runs until SIGTERM or SIGINT. 2 when it cannot start.
 pub async fn run(args: OperatorArgs) -> ExitCode {
+    if args.check {
+        return check(&args).await;
+    }
     match start(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -94,12 +102,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let mounted = args.catalog.as_deref().map(mounted).transpose()?.unwrap_or_default();
     let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
-    let mut config = Config::infer().await.map_err(|error| {
-        format!("no cluster is configured: {error}; set KUBECONFIG, or run it in a pod with a service account")
-    })?;
-    config.connect_timeout = config.connect_timeout.or(Some(CONNECT));
-    // A repeated write would hide its conflict, and a watch repeats by itself.
-    config.default_retry = false;
+    let config = cluster_config().await?;
     let unusable = |error| format!("the client of the cluster cannot be made: {error}");
     let sharing = sharing(&args, &config.default_namespace)?;
     // Claims must not wait behind statuses.
@@ -147,6 +150,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         commands,
     };
     let (sights, seen) = mpsc::channel(BATCH);
+    let asking =
+        tokio::spawn(tell_missing_permissions(client.clone(), args.watch_namespace.clone(), sharing.namespace.clone()));
     let watching = tokio::spawn(Watches { client, namespace: args.watch_namespace, sights: sights.clone() }.run());
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
     let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices));
@@ -175,7 +180,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     if left_alone.is_none() && tokio::time::timeout(LAST_WRITES, shards.ended()).await.is_err() {
         tracing::warn!("the Leases could not be given back: others wait until they run out");
     }
-    for task in [reconciling, batching, following, telling] {
+    for task in [reconciling, batching, following, telling, asking] {
         task.abort();
     }
     drop((sights, writer));
@@ -189,6 +194,56 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             Err("the part that shares the work ended unexpectedly; please report this with the log".to_owned())
         }
         (Err(_), _) => Err("the engine ended unexpectedly; please report this with the log".to_owned()),
+    }
+}
+
+/// Says what is missing, on standard output.
+async fn check(args: &OperatorArgs) -> ExitCode {
+    match check_cluster(args).await {
+        Ok(lines) if lines.is_empty() => {
+            println!("the API server answers, the definitions are there, no permission is missing");
+            ExitCode::SUCCESS
+        }
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            ExitCode::from(1)
+        }
+        Err(message) => {
+            eprintln!("pollinator: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn check_cluster(args: &OperatorArgs) -> Result<Vec<String>, String> {
+    args.catalog.as_deref().map(mounted).transpose()?;
+    let config = cluster_config().await?;
+    let leases = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).map_err(|error| format!("the client of the cluster cannot be made: {error}"))?;
+    let unanswered = |error| format!("the API server does not answer: {error}");
+    let kinds = permissions::unserved(&client).await.map_err(unanswered)?;
+    let definitions = kinds.into_iter().map(|kind| {
+        format!("the definition of {kind} is missing: apply what `pollinator crds` prints, or set crds.enabled of the chart")
+    });
+    let missing = permissions::missing(&client, args.watch_namespace.as_deref(), &leases).await.map_err(unanswered)?;
+    Ok(definitions.chain(missing.iter().map(ToString::to_string)).collect())
+}
+
+async fn cluster_config() -> Result<Config, String> {
+    let mut config = Config::infer().await.map_err(|error| {
+        format!("no cluster is configured: {error}; set KUBECONFIG, or run it in a pod with a service account")
+    })?;
+    config.connect_timeout = config.connect_timeout.or(Some(CONNECT));
+    // A repeated write would hide its conflict, and a watch repeats by itself.
+    config.default_retry = false;
+    Ok(config)
+}
+
+/// Tells once what is not permitted; what needs it fails later, with its own condition.
+async fn tell_missing_permissions(client: Client, watched: Option<String>, leases: String) {
+    match permissions::missing(&client, watched.as_deref(), &leases).await {
+        Ok(missing) => missing.iter().for_each(|missing| tracing::warn!("{missing}")),
+        Err(error) => tracing::debug!(%error, "the API server was not asked for permissions"),
     }
 }
 

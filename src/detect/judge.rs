@@ -1,5 +1,7 @@
 //! Decides what a sighting is: nothing new, something to remember, or a change.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::known::{Known, KnownSet};
@@ -41,7 +43,7 @@ pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
 /// a second cannot tell what came before the first poll from what came after it on the same day or in the same minute; and a
 /// list that cannot be filtered is read whole anyway.
 pub fn needs_baseline_read(plan: &ResourcePlan) -> bool {
-    let coarse = version_format(plan).is_some_and(|format| format.granule() > std::time::Duration::from_secs(1));
+    let coarse = version_format(plan).is_some_and(|format| format.granule() > Duration::from_secs(1));
     needs_full_known_set(plan) || coarse || !plan.request.uses_since()
 }
 
@@ -59,7 +61,10 @@ pub fn version_format(plan: &ResourcePlan) -> Option<&crate::plan::date_format::
 pub struct Judge<'p> {
     plan: &'p ResourcePlan,
     mode: Mode,
+    reach: Option<Duration>,
     lower: Option<DateTime<Utc>>,
+    /// Records dated before it were forgotten.
+    forgotten: Option<DateTime<Utc>>,
     order: Order,
     seen: Seen,
 }
@@ -83,7 +88,16 @@ pub struct Seen {
 impl<'p> Judge<'p> {
     /// Starts a poll of `plan` whose lower bound is `cursor` − look-back.
     pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>) -> Self {
-        Self { plan, mode, lower: age_limit(plan, cursor), order: plan.order, seen: Seen::default() }
+        let lower = age_limit(plan, cursor);
+        Self { plan, mode, reach: None, lower, forgotten: None, order: plan.order, seen: Seen::default() }
+    }
+
+    /// The known records reach no farther behind the cursor than this: what lies before cannot be told from news.
+    #[must_use]
+    pub fn reaching(mut self, reach: Duration, cursor: Option<DateTime<Utc>>) -> Self {
+        self.reach = Some(reach);
+        self.set_cursor(cursor);
+        self
     }
 
     /// What the poll has seen so far.
@@ -93,7 +107,8 @@ impl<'p> Judge<'p> {
 
     /// The cursor moved while the list is being read.
     pub fn set_cursor(&mut self, cursor: Option<DateTime<Utc>>) {
-        self.lower = age_limit(self.plan, cursor);
+        self.forgotten = self.reach.zip(cursor).map(|(reach, cursor)| earliest_reading(self.plan, before(cursor, reach)));
+        self.lower = age_limit(self.plan, cursor).map(|lower| self.forgotten.map_or(lower, |forgotten| lower.max(forgotten)));
     }
 
     /// A descending list will be shown from its end.
@@ -175,7 +190,9 @@ impl<'p> Judge<'p> {
         match (sighting.version_date, sighting.created_date) {
             (Some(version), Some(created)) if self.plan.change_by != ChangeBy::Created => {
                 let tolerance = chrono::Duration::from_std(self.plan.created_tolerance).unwrap_or(chrono::Duration::MAX);
-                if version - created <= tolerance { Kind::Created } else { Kind::Updated }
+                // Had it been created before, it was announced then.
+                let is_new = self.forgotten.is_none_or(|forgotten| created >= forgotten);
+                if is_new && version - created <= tolerance { Kind::Created } else { Kind::Updated }
             }
             _ => Kind::Created,
         }
@@ -207,7 +224,7 @@ fn earliest_reading(plan: &ResourcePlan, at: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// `at` − `by`, as far as the calendar goes.
-pub fn before(at: DateTime<Utc>, by: std::time::Duration) -> DateTime<Utc> {
+pub fn before(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     chrono::Duration::from_std(by).ok().and_then(|by| at.checked_sub_signed(by)).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
@@ -227,6 +244,16 @@ pub fn next_cursor(
     };
     let candidate = greatest.map(|greatest| greatest.min(provider_start.unwrap_or(greatest)).min(bound));
     old.max(candidate)
+}
+
+/// How far the known records reach behind the cursor once it has moved from `old` to `next`: as far as before and as it moved,
+/// but no farther than they must, since what lies before is forgotten. Without `old` everything seen is known.
+pub fn next_reach(plan: &ResourcePlan, reach: Duration, old: Option<DateTime<Utc>>, next: Option<DateTime<Utc>>) -> Duration {
+    let whole = plan.lookback.saturating_add(plan.created_tolerance);
+    match (old, next) {
+        (Some(old), Some(next)) => whole.min(reach.saturating_add((next - old).to_std().unwrap_or_default())),
+        _ => whole,
+    }
 }
 
 /// What a poll could not deliver.
@@ -257,7 +284,7 @@ pub fn horizon(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<Dat
     if needs_full_known_set(plan) {
         return None;
     }
-    let granule = version_format(plan).map_or(std::time::Duration::from_secs(1), crate::plan::date_format::DateFormat::granule);
+    let granule = version_format(plan).map_or(Duration::from_secs(1), crate::plan::date_format::DateFormat::granule);
     Some(before(lower_bound(plan, cursor?), plan.created_tolerance + granule))
 }
 
@@ -268,7 +295,6 @@ mod tests {
     use crate::plan::sample;
     use Verdict::{Change, Older, Remember, Same};
     use proptest::prelude::*;
-    use std::time::Duration;
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-11-24T{text}Z").parse().unwrap()
@@ -314,6 +340,32 @@ mod tests {
         ];
         let verdicts = judge_all(&plan, Mode::Usual, Some(at("10:00:00")), &mut known, &records);
         assert_eq!(verdicts, [Change(Kind::Created), Change(Kind::Created), Same, Change(Kind::Updated), Older]);
+    }
+
+    #[test]
+    fn a_widened_look_back_waits_until_the_known_records_reach_as_far() {
+        let minute = Duration::from_mins(1);
+        let plan = ResourcePlan { lookback: minute, created_tolerance: minute, ..sample::resource() };
+        let records = [
+            record("forgotten", "09:59:49", "09:00:00", ""),
+            record("late", "09:59:50", "09:00:00", ""),
+            record("announced", "10:00:05", "09:59:49", ""),
+            record("new", "10:00:05", "09:59:50", ""),
+        ];
+        let mut judge = Judge::new(&plan, Mode::Usual, None).reaching(Duration::from_secs(10), Some(at("10:00:00")));
+        let reader = Reader::new(&plan.extract);
+        let verdicts = records.map(|json| judge.judge(&reader.read(&json, None).unwrap(), &KnownSet::default()));
+        let [created, updated] = [Kind::Created, Kind::Updated].map(Change);
+        assert_eq!(verdicts, [Older, updated, updated, created]);
+        let reach = |lookback: u64, reach, old| {
+            let span = Duration::from_secs;
+            let plan = ResourcePlan { lookback: span(lookback - 10), created_tolerance: span(10), ..sample::resource() };
+            next_reach(&plan, span(reach), old, Some(at("10:00:30"))).as_secs()
+        };
+        assert_eq!(reach(60, 10, Some(at("10:00:00"))), 40, "it grows as the cursor goes on");
+        assert_eq!(reach(60, 50, Some(at("10:00:00"))), 60, "as far as it must");
+        assert_eq!(reach(20, 60, Some(at("10:00:00"))), 20, "a narrower one forgets at once");
+        assert_eq!(reach(60, 0, None), 60, "the first read knows all that it saw");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod drains;
 pub mod events;
 pub mod outside;
 pub mod pace;
+pub mod permissions;
 pub mod probe;
 pub mod publish;
 pub mod reconcile;

@@ -35,6 +35,7 @@ pub fn full_status() -> Value {
                 meaning: "1".to_owned(),
                 started: Some(true),
                 since: text(),
+                reach_seconds: Some(1),
                 token: text(),
                 known: text(),
                 blobs: text(),

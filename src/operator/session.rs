@@ -35,6 +35,9 @@ pub struct Session {
     /// The latest claim to its range.
     guard: Mutex<Option<OwnershipGuard>>,
     pending: Mutex<Option<Box<InstanceStatus>>>,
+    /// A status came, be it written or not.
+    reported: AtomicBool,
+    report_came: Notify,
     /// The engine runs it.
     running: AtomicBool,
     /// Somebody else wrote its state: nothing more may be stored.
@@ -86,6 +89,8 @@ impl Session {
             state: Mutex::new(None),
             guard: Mutex::new(None),
             pending: Mutex::new(None),
+            reported: AtomicBool::new(false),
+            report_came: Notify::new(),
             running: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -138,6 +143,19 @@ impl Session {
 
     pub(super) fn put_pending(&self, status: Box<InstanceStatus>) {
         *lock(&self.pending) = Some(status);
+        if !self.reported.swap(true, Ordering::AcqRel) {
+            self.report_came.notify_waiters();
+        }
+    }
+
+    /// Waits for the first status of the instance.
+    pub(super) async fn first_report(&self) {
+        let came = self.report_came.notified();
+        tokio::pin!(came);
+        came.as_mut().enable();
+        if !self.reported.load(Ordering::Acquire) {
+            came.await;
+        }
     }
 
     /// Puts a status back that could not be written, unless a newer one waits.

@@ -13,7 +13,7 @@ pub const MAX_STATUS: usize = 64 * 1024;
 const MAX_MESSAGE: usize = 4096;
 /// Most characters of a detected pagination.
 const MAX_PAGINATION: usize = 512;
-/// The condition types that are ours; all others belong to somebody else and stay.
+/// The condition types that are ours, in the order in which they stand; all others belong to somebody else and stay behind them.
 const OWN: [&str; 8] = [
     "Ready",
     "ProviderReachable",
@@ -145,6 +145,8 @@ fn merge(
     }
     let others = old.and_then(Value::as_array).into_iter().flatten();
     merged.extend(others.filter(|condition| condition["type"].as_str().is_some_and(&kept)).cloned());
+    // Whatever was kept or came: the same conditions always stand in the same order, so that a diff shows what changed.
+    merged.sort_by_key(|condition| OWN.iter().position(|own| condition["type"] == *own).unwrap_or(OWN.len()));
     Value::Array(merged)
 }
 
@@ -250,7 +252,7 @@ mod tests {
         let Value::Object(mut status) = good.clone() else { panic!() };
         lay_outdated(&mut status, Some("apply the CRDs"), at(0));
         let told = Value::Object(status.clone());
-        assert_eq!(types(&told), [CRD_OUTDATED, "Ready"]);
+        assert_eq!(types(&told), ["Ready", CRD_OUTDATED]);
         assert_eq!(types(&laid(&told, &report("True", "Polling", "True"), true, 0)), ["Ready", CRD_OUTDATED]);
         lay_outdated(&mut status, None, at(0));
         assert_eq!(Value::Object(status), good);

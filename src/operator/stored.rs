@@ -71,12 +71,15 @@ struct ResourcePart {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct CursorPart {
     meaning: String,
     #[serde(default)]
     started: bool,
     #[serde(default)]
     since: Option<DateTime<Utc>>,
+    #[serde(default)]
+    reach_seconds: u64,
     #[serde(default)]
     known: Option<String>,
     #[serde(default)]
@@ -139,6 +142,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             started: cursor.started,
             cursor: cursor.since,
             known,
+            reach: cursor.reach_seconds,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
             delivered: part.delivered,
             last_change_time: part.last_change_time,
@@ -176,6 +180,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "meaning", Some(json!(own.meaning)));
         set(&mut cursor, "started", own.started.then_some(Value::Bool(true)));
         set(&mut cursor, "since", own.cursor.map(|at| json!(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))));
+        set(&mut cursor, "reachSeconds", (own.reach > 0).then(|| json!(own.reach)));
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
@@ -290,6 +295,7 @@ mod tests {
                 started: true,
                 cursor: Some(DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap()),
                 known: known(3),
+                reach: 60,
                 failing: vec![failing(5), failing(4)],
                 delivered: 12,
                 last_change_time: Some(at(0)),

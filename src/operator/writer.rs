@@ -30,6 +30,8 @@ const MAX_WRITES: usize = 16;
 const MAX_CONFLICTS: usize = 5;
 /// A status waits so long for a state that goes with it.
 const LINGER: Duration = Duration::from_millis(200);
+/// A first state waits so long for a first status: without a condition `Ready`, tools take an instance for ready.
+const FIRST_REPORT: Duration = Duration::from_secs(2);
 /// A status that could not be written is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 /// Commits of a busy instance are so far apart.
@@ -155,6 +157,8 @@ impl Writer {
         if !session.is_owned() {
             return Err(handed_over());
         }
+        // It is on its way, unless the process ends.
+        let _ = tokio::time::timeout(FIRST_REPORT, session.first_report()).await;
         let wait = record.pace.reserve(APART, BURST, Instant::now());
         tokio::time::sleep(wait).await;
         // The semaphore is never closed.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -55,6 +56,9 @@ async fn attempt(
 ) -> Result<Outcome, Problem> {
     if instance.is_unsaved() {
         instance.commit().await?;
+    }
+    if job == Job::Save {
+        return Ok(Outcome::Stopped);
     }
     let plan = &instance.plan;
     let callback = match PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.namespace, &*core.secrets) {
@@ -151,22 +155,26 @@ enum WalkEnd {
 
 impl<'a> Poll<'a> {
     fn new(core: &'a Core, instance: &'a Arc<Instance>, resource: &'a ResourcePlan, auth: &'a RequestAuth) -> Self {
-        let (started, cursor) = {
+        let (started, cursor, reach) = {
             let state = instance.state();
-            state.resources.get(&*resource.name).map_or((false, None), |own| (own.started, own.cursor))
+            state.resources.get(&*resource.name).map_or((false, None, 0), |own| (own.started, own.cursor, own.reach))
         };
+
         let mode = match (started, resource.start_from) {
             (true, _) | (false, StartFrom::Time(_)) => Mode::Usual,
             (false, StartFrom::Now) => Mode::Baseline,
             (false, StartFrom::Earliest) => Mode::FirstRead,
         };
+        // The first read knows all that it saw.
+        let judge = Judge::new(resource, mode, cursor);
+        let judge = if mode == Mode::Usual { judge.reaching(Duration::from_secs(reach), cursor) } else { judge };
         Self {
             core,
             instance,
             resource,
             auth,
             reader: Reader::new(&resource.extract),
-            judge: Judge::new(resource, mode, cursor),
+            judge,
             mode,
             cursor,
             start_cursor: cursor,
@@ -465,6 +473,7 @@ impl<'a> Poll<'a> {
     fn move_cursor(&mut self, settled: bool, pages: u64, dispatcher: &mut Dispatcher<'_>) {
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();
+        let was_started = own.started;
         // While a record of the first read is not taken, it must come up as created again, not as its dates would have it.
         if !own.started && (self.mode == Mode::Baseline || (settled && self.undelivered == Undelivered::None)) {
             own.started = true;
@@ -487,6 +496,12 @@ impl<'a> Poll<'a> {
         let next = judge::next_cursor(own.cursor, greatest, self.provider_start, self.undelivered);
         if next != own.cursor || next != self.start_cursor {
             // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event.
+            let from = match self.resource.start_from {
+                _ if was_started => own.cursor,
+                StartFrom::Time(from) => own.cursor.or(Some(from)),
+                StartFrom::Now | StartFrom::Earliest => None,
+            };
+            own.reach = judge::next_reach(self.resource, Duration::from_secs(own.reach), from, next).as_secs();
             own.cursor = next;
             if let Some(horizon) = judge::horizon(self.resource, next) {
                 own.known.forget_before(horizon);

@@ -38,6 +38,8 @@ const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
 const MAX_SAVES: usize = 16;
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
+/// How long a suspended instance waits whose state could not be stored.
+const SAVE_AGAIN: chrono::Duration = chrono::Duration::seconds(10);
 
 /// A change of what is declared.
 #[derive(Clone, Debug)]
@@ -319,7 +321,9 @@ impl Engine {
         let uid = state.uid.clone();
         let store = Arc::clone(&self.core.store);
         let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.claim));
-        let lane = |resource: &Arc<ResourcePlan>| {
+        // Nobody polls a suspended one, and yet what was asked for by annotation is acted on, and told.
+        let save = plan.suspended && unsaved;
+        let lane = |(index, resource): (usize, &Arc<ResourcePlan>)| {
             let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
             let delay = if immediately {
                 Duration::ZERO
@@ -331,11 +335,11 @@ impl Engine {
                 health: Health::default(),
                 validators: None,
                 tick: (!plan.suspended).then(|| now + chrono::Duration::from_std(delay).unwrap_or_default()),
-                wake: None,
+                wake: (save && index == 0).then_some((now, Job::Save)),
                 running: false,
             }
         };
-        let lanes: Vec<_> = plan.resources.iter().map(lane).collect();
+        let lanes: Vec<_> = plan.resources.iter().enumerate().map(lane).collect();
         let epoch = self.next_epoch();
         let running = Box::new(Running { instance, lanes, jobs: 0, next: None });
         self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported });
@@ -497,12 +501,16 @@ impl Engine {
         let before = lane.health.clone();
         lane.health.note(&report, now);
         lane.tick = next_tick(lane, &report, now);
-        lane.wake = report.wake.filter(|_| !running.instance.plan.suspended).map(|(at, job)| {
-            // What failed keeps its back-off, whoever else would like to be served.
-            let earliest =
-                if matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_)) { lane.tick } else { None };
-            (at.max(now + SHORTEST_WAKE).max(earliest.unwrap_or(at)), job)
-        });
+        lane.wake = if running.instance.plan.suspended {
+            matches!(report.outcome, Outcome::Failed(_)).then_some((now + SAVE_AGAIN, Job::Save))
+        } else {
+            report.wake.map(|(at, job)| {
+                // What failed keeps its back-off, whoever else would like to be served.
+                let earliest =
+                    if matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_)) { lane.tick } else { None };
+                (at.max(now + SHORTEST_WAKE).max(earliest.unwrap_or(at)), job)
+            })
+        };
         log(&running.instance.plan, &lane.plan, &report, &before);
         let changed = lane.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled);
         if self.run == Run::Once {

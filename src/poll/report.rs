@@ -11,6 +11,8 @@ pub enum Job {
     Poll,
     /// Only send due set-aside events.
     Entries,
+    /// Only store what changed: the instance is suspended.
+    Save,
 }
 
 /// What a job did.
@@ -37,7 +39,7 @@ pub enum Outcome {
     CallbackGone,
     /// The callback cannot be asked at all until a person acts: a Secret is missing, the address is not allowed.
     CallbackUnusable(Problem),
-    /// The plan changed or the process ends.
+    /// The plan changed, the process ends, or nothing was to be polled.
     Stopped,
     /// It failed.
     Failed(Problem),

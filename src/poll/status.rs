@@ -257,7 +257,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
     conditions.push(callback);
     conditions.extend(waiting_condition(state));
     if let Some((_, problem)) = lasting {
-        conditions.push(progress(problem));
+        conditions.push(Condition { message: ready.message.clone(), ..progress(problem) });
     } else if ready.status == "False" {
         let human = [Reason::CallbackGone, Reason::CallbackUnauthorized, Reason::ParkedFull]
             .iter()

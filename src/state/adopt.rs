@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::{InstanceState, ResourceState};
-use crate::plan::PollPlan;
+use crate::plan::{ChangeBy, PollPlan};
 
 /// Annotation: rebaselines the resource that it names.
 pub const RESET: &str = "pollinator.dev/reset";
@@ -48,6 +48,12 @@ pub fn adopt(
             }
             Some(own) if own.meaning != meaning => {
                 let reason = "connector, origin of baseUrl or idField changed";
+                reset(own, meaning, reason);
+                adopted.resets.push((resource.name.to_string(), reason));
+            }
+            // By content every record counts that is not known, and by date most were forgotten.
+            Some(own) if resource.change_by == ChangeBy::Content && own.cursor.is_some() => {
+                let reason = "changes are found by content now: changeBy or datesConfiguration changed";
                 reset(own, meaning, reason);
                 adopted.resets.push((resource.name.to_string(), reason));
             }
@@ -130,6 +136,16 @@ mod tests {
         let own = &state.resources["contacts"];
         assert_eq!((own.started, own.cursor, own.delivered), (false, None, 3));
         assert!(own.reset_reason.is_some());
+    }
+
+    #[test]
+    fn without_dates_a_cursor_means_nothing() {
+        let (mut state, mut plan) = started();
+        let by_content = crate::plan::ResourcePlan { change_by: ChangeBy::Content, ..sample::resource() };
+        plan.resources = vec![by_content.into()];
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)).resets.len(), 1);
+        assert!(!state.resources["contacts"].started);
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)), Adopted::default());
     }
 
     #[test]

@@ -56,6 +56,10 @@ pub struct ResourceState {
     /// Which version of which record was delivered.
     #[serde(default, skip_serializing_if = "KnownSet::is_empty")]
     pub known: KnownSet,
+    /// So far behind the cursor the known records reach, in whole seconds: what lies before was forgotten. A look-back or a
+    /// tolerance that is widened has to wait until they reach as far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reach: u64,
     /// Changes that failed once or twice and will be asked for again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<Failing>,
@@ -68,6 +72,11 @@ pub struct ResourceState {
     /// Why the cursor was last given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset_reason: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_zero(seconds: &u64) -> bool {
+    *seconds == 0
 }
 
 /// An object whose change was not accepted. Its body is not kept: the provider shows it again.

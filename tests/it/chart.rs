@@ -1,12 +1,60 @@
 //! The chart and the kustomization: what can be set, what comes of it, and that both install the same.
 
+use std::collections::BTreeMap;
 use std::fs;
 
+use serde_json::Value;
+
+use crate::rig::control_plane::Namespace;
+
+mod installed;
+mod kustomized;
+mod monitored;
+mod rendered;
 mod values;
 
 /// The chart's folder.
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/pollinator");
 
+/// Objects by `Kind/name`.
+type Objects = BTreeMap<String, Value>;
+
+/// What came of `helm template`: objects, or why there are none.
+struct Rendered {
+    objects: Objects,
+    error: String,
+}
+
 fn chart_file(name: &str) -> String {
     fs::read_to_string(format!("{CHART}/{name}")).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The chart as release `pollinator` in `pollinator-system`. `None`: Helm cannot be had here, which one loud line said.
+fn rendered(ns: &Namespace<'_>, sets: &[String], values: &[(&str, &Value)]) -> Option<Rendered> {
+    let mut arguments: Vec<String> =
+        ["template", "pollinator", CHART, "--namespace", "pollinator-system"].map(str::to_owned).into();
+    for set in sets {
+        arguments.extend(["--set".to_owned(), set.clone()]);
+    }
+    for (path, value) in values {
+        arguments.extend(["--set-json".to_owned(), format!("{path}={value}")]);
+    }
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let run = ns.helm(&arguments)?;
+    Some(match run.code {
+        Some(0) => Rendered { objects: objects(&run.stdout), error: String::new() },
+        _ => Rendered { objects: Objects::new(), error: run.stderr },
+    })
+}
+
+/// The objects of a stream of documents.
+fn objects(yaml: &str) -> Objects {
+    let mut found = Objects::new();
+    for document in yaml.split("\n---\n") {
+        let object: Option<Value> = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}"));
+        let Some(object) = object.filter(Value::is_object) else { continue };
+        let name = format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+        assert!(found.insert(name.clone(), object).is_none(), "{name} is there twice");
+    }
+    found
 }

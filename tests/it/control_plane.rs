@@ -2,7 +2,7 @@
 //! operator stand on.
 
 mod harness;
-mod judged;
+pub mod judged;
 mod kubectl;
 mod proxy;
 mod status_writes;

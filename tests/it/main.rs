@@ -2,6 +2,7 @@
 //!
 //! Where a test goes:
 //!
+//! - [`at_scale`]: a thousand instances, and what they cost the API server.
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
@@ -15,6 +16,7 @@
 //! - [`commands`]: the other commands, as a person calls them.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
+//! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
@@ -27,6 +29,7 @@
 
 mod rig;
 
+mod at_scale;
 mod chart;
 mod commands;
 mod control_plane;
@@ -35,6 +38,7 @@ mod ends;
 mod examples;
 mod hostile;
 mod kill;
+mod kubelet;
 mod operator;
 mod pages;
 mod real_servers;

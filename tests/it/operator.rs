@@ -1,17 +1,25 @@
 //! The operator on a real control plane.
 //!
+//! - [`beside`]: what people and other tools see of its writes, and write themselves.
 //! - [`everyday`]: what it delivers, what it writes for it, and what a restart repeats.
 //! - [`declared`]: instances, connectors and Secrets come, change and go.
+//! - [`edits`]: specs, Secrets and whole namespaces change while records do.
 //! - [`kept`]: state that does not fit into the status, and state that somebody else touched.
 //! - [`faults`]: the API server misbehaves, is away, or answers too late.
+//! - [`permissions`]: with any rule less something breaks, and the operator says so.
 //! - [`fleet`]: three replicas with accounts of their own and two hundred instances; replicas come, go, die and sleep.
+//! - [`refused`]: what is wrong in a manifest is said at apply, or at once afterwards.
 //! - [`replicas`]: several share the work, and take it over from one another.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
+mod beside;
 mod crds;
 mod declared;
+mod edits;
 mod everyday;
 mod faults;
 mod fleet;
 mod kept;
+mod permissions;
+mod refused;
 mod replicas;

@@ -265,7 +265,9 @@ fn forget_required(schema: &mut Value, depth: u8) {
         fields.remove("required");
     }
     if depth == 0 {
-        for definition in fields.get_mut("definitions").and_then(Value::as_object_mut).into_iter().flat_map(|all| all.values_mut()) {
+        for definition in
+            fields.get_mut("definitions").and_then(Value::as_object_mut).into_iter().flat_map(|all| all.values_mut())
+        {
             forget_required(definition, 1);
         }
     }

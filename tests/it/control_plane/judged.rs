@@ -6,7 +6,7 @@ use crate::rig::control_plane::api::Reply;
 use crate::rig::control_plane::{Namespace, manifests, shared};
 
 #[path = "../../../src/api/judge_cases.rs"]
-mod cases;
+pub mod cases;
 
 #[test]
 fn the_crds_are_established_without_a_warning() {

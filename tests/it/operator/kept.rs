@@ -20,7 +20,7 @@ pagination: {nextLink: {field: next}}
 deletes: {flag: {field: deleted}}
 ";
 
-fn by_content(cluster: &Cluster<'_>) -> Instance {
+pub fn by_content(cluster: &Cluster<'_>) -> Instance {
     cluster.instance().resource(BY_CONTENT)
 }
 

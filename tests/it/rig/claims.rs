@@ -31,6 +31,12 @@ impl Claims {
 
     /// Waits until these replicas, and nobody else, hold all shares, by numbers that differ by one at most.
     pub fn wait_balance(&self, shares: usize, replicas: &[&str]) {
+        let balanced = self.try_balance(shares, replicas, PATIENCE);
+        assert!(balanced, "no balance in time, but {:?}", holders(&self.0.log.all()));
+    }
+
+    /// The same for at most so long. Answers whether it came.
+    pub fn try_balance(&self, shares: usize, replicas: &[&str], limit: Duration) -> bool {
         let balanced = |versions: &[Value]| {
             let holders = holders(versions);
             let mut counts: BTreeMap<&str, usize> = replicas.iter().map(|replica| (*replica, 0)).collect();
@@ -40,8 +46,7 @@ impl Claims {
             let (most, least) = (counts.values().max()?, counts.values().min()?);
             (counts.values().sum::<usize>() == shares && most - least <= 1).then_some(())
         };
-        let seen = self.0.log.try_wait(PATIENCE, balanced);
-        assert!(seen.is_some(), "no balance in time, but {:?}", holders(&self.0.log.all()));
+        self.0.log.try_wait(limit, balanced).is_some()
     }
 
     /// The longest time for which a share was given back and not claimed again, and which that was.

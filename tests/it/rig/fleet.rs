@@ -269,6 +269,12 @@ pub struct Gaps {
     pub by_two: (Duration, String),
 }
 
+impl Gaps {
+    pub fn longest(self) -> (Duration, String) {
+        self.by_one.max(self.by_two)
+    }
+}
+
 impl Replica<'_> {
     /// Nothing that it asked of the API server was forbidden.
     pub fn assert_allowed(&self) {

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod fleet;
 pub mod history;
 pub mod http;
+pub mod kubelet;
 pub mod log;
 pub mod manifest;
 pub mod operator;
@@ -24,6 +25,7 @@ pub mod real_server;
 pub mod receiver;
 pub mod rights;
 pub mod scene;
+pub mod status_lint;
 pub mod strain;
 pub mod traffic;
 

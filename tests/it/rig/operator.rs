@@ -13,6 +13,7 @@ use super::oracle::Verdict;
 use super::pollinator::{Pollinator, Site, binary};
 use super::provider::{self, Provider};
 use super::receiver::{Post, Receiver};
+use super::status_lint;
 use super::{PATIENCE, assert_perfect, settle};
 
 /// Its instance is called `it`.
@@ -46,6 +47,13 @@ impl<'p> Cluster<'p> {
     /// `kubectl apply` of an instance into the namespace.
     pub fn apply(&self, instance: &Instance) {
         self.apply_yaml(&instance.yaml());
+    }
+
+    /// The same by one request, for many that are created at once.
+    pub fn create(&self, instance: &Instance) {
+        let yaml = instance.yaml().replace("namespace: it", &format!("namespace: {}", self.ns.name()));
+        let object: Value = serde_saphyr::from_str(&yaml).expect("a manifest");
+        self.ns.api().create(&self.ns.instances(), &object).ok();
     }
 
     /// The same of any manifest of the rig.
@@ -178,6 +186,8 @@ impl Drop for Cluster<'_> {
         if std::thread::panicking() {
             return;
         }
+        let wrong = status_lint::lint_calls(&self.proxy.calls());
+        assert!(wrong.is_empty(), "{} faults in what was written to statuses:\n{}", wrong.len(), wrong.join("\n"));
         let instances = self.ns.api().get(&self.ns.instances()).body.to_string();
         let events = self.ns.api().get(&self.ns.group("events.k8s.io/v1", "events")).body.to_string();
         let blobs = self.ns.api().get(&self.ns.core("configmaps")).body.to_string();

@@ -275,9 +275,14 @@ impl Pollinator {
 
     /// Peak resident memory in MiB, where the kernel tells it.
     pub fn peak_memory(&self) -> Option<u64> {
+        self.memory("VmHWM").map(|kib| kib / 1024)
+    }
+
+    /// A field of the kernel's status of the process, such as `VmRSS`, in KiB.
+    pub fn memory(&self, field: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse().ok()
     }
 
     /// Ended by a panic or a signal other than SIGKILL, which only tests send.

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use standardwebhooks::Webhook;
 
 use super::http::{Answer, Ask, Server};
 use super::log::Log;
@@ -22,6 +24,14 @@ pub struct Post {
 impl Post {
     pub fn accepted(&self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// Whether the official library finds a signature by this key on it.
+    pub fn verifies(&self, key: &str) -> bool {
+        let pair =
+            |(name, value): &(String, String)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?));
+        let headers: HeaderMap = self.ask.headers.iter().filter_map(pair).collect();
+        Webhook::new(key).is_ok_and(|webhook| webhook.verify(&self.ask.body, &headers).is_ok())
     }
 
     /// The event in a body that carries one.
@@ -158,6 +168,11 @@ impl Receiver {
     /// Waits for so many requests in all, at most so long.
     pub fn try_wait_total(&self, count: usize, limit: Duration) -> bool {
         self.posts.try_wait(limit, |posts| (posts.len() >= count).then_some(())).is_some()
+    }
+
+    /// All requests, in the order of their arrival.
+    pub fn all(&self) -> Vec<Post> {
+        self.posts.all()
     }
 
     /// All requests for one instance.

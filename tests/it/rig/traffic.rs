@@ -1,7 +1,14 @@
 //! Scripted creates, updates and deletes, the same for every provider and every run with the same seed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use super::oracle::Truth;
 use super::provider::Provider;
+
+/// A few changes come so often while something else happens.
+const RHYTHM: Duration = Duration::from_millis(200);
 
 /// Pseudo-random numbers (`SplitMix64`, Steele et al. 2014): a seed repeats a run.
 #[derive(Clone, Debug)]
@@ -41,6 +48,30 @@ impl Records for &Provider {
     fn delete(&mut self, id: &str) {
         Provider::delete(self, id);
     }
+}
+
+/// Changes records at a provider, without a pause, for as long as `scene` takes. The provider keeps the history.
+pub fn meanwhile<R>(provider: &Provider, seed: u64, scene: impl FnOnce() -> R) -> R {
+    /// A scene that panics must not wait for its own traffic.
+    struct Over<'a>(&'a AtomicBool, thread::Thread);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+            self.1.unpark();
+        }
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            let mut traffic = Traffic::new(seed);
+            while !over.load(Ordering::SeqCst) {
+                traffic.run(&mut { provider }, 2);
+                thread::park_timeout(RHYTHM);
+            }
+        });
+        let _over = Over(&over, changing.thread().clone());
+        scene()
+    })
 }
 
 /// Makes changes and keeps their history.

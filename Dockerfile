@@ -1,0 +1,17 @@
+# A static binary, alone in an empty image.
+FROM rust:1.95-alpine AS build
+# The TLS library's C and assembly parts need a compiler and the headers of the C library.
+RUN apk add --no-cache ca-certificates gcc musl-dev
+WORKDIR /build
+COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
+COPY src src
+COPY catalog catalog
+COPY benches benches
+RUN cargo build --release --locked --bin pollinator
+
+FROM scratch
+# Whom providers and callbacks are trusted by; mount others over it.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /build/target/release/pollinator /pollinator
+USER 65532:65532
+ENTRYPOINT ["/pollinator"]

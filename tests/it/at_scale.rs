@@ -1,0 +1,129 @@
+//! A thousand instances and what they cost the API server. This one takes minutes, so it comes first and runs beside all others.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::rig::api_proxy::Call;
+use crate::rig::control_plane::shared;
+use crate::rig::operator::Cluster;
+use crate::rig::provider::Provider;
+
+const INSTANCES: usize = 1_000;
+/// Of these, so many poll a provider of their own: one in a hundred.
+const APART: usize = INSTANCES / 100;
+/// At an interval of 15 s, five minutes.
+const IDLE_ROUNDS: usize = 20;
+/// Far more than a round of polls takes.
+const ROUND: Duration = Duration::from_mins(3);
+
+struct Crowd<'p> {
+    cluster: Cluster<'p>,
+    /// What the few poll.
+    other: Provider,
+}
+
+impl Crowd<'_> {
+    fn create(&self) {
+        let numbers: Vec<_> = (0..INSTANCES).collect();
+        thread::scope(|scope| {
+            for part in numbers.chunks(INSTANCES / 8) {
+                scope.spawn(move || part.iter().for_each(|number| self.create_one(*number)));
+            }
+        });
+    }
+
+    fn create_one(&self, number: usize) {
+        let mut instance = self.cluster.instance().and_resource("interval: 15s");
+        (instance.name, instance.callback_url) = (format!("it-{number}"), self.cluster.receiver.url("it"));
+        if number < APART {
+            instance.base_url = self.other.url();
+        }
+        self.cluster.create(&instance);
+    }
+
+    fn wait_ready(&self) {
+        let deadline = Instant::now() + ROUND;
+        loop {
+            let list = self.cluster.ns.api().get(&self.cluster.ns.instances()).ok();
+            let is_ready = |item: &&Value| {
+                let conditions = item["status"]["conditions"].as_array();
+                conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+            };
+            let ready = list["items"].as_array().unwrap().iter().filter(is_ready).count();
+            if ready == INSTANCES {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{ready} are ready");
+            thread::park_timeout(Duration::from_secs(1));
+        }
+    }
+
+    fn polls(&self) -> usize {
+        self.cluster.provider.asked() + self.other.asked()
+    }
+
+    /// Waits until every instance was polled so many times more, and returns how many polls there were and what was written,
+    /// renewals of Leases aside.
+    fn watch(&self, rounds: usize, mut change: impl FnMut(usize)) -> (usize, Vec<Call>) {
+        let (polls, calls) = (self.polls(), self.cluster.proxy.calls().len());
+        for round in 0..rounds {
+            change(round);
+            let (many, few) = (self.cluster.provider.asked(), self.other.asked());
+            assert!(self.cluster.provider.try_wait_asked(many + INSTANCES - APART, ROUND), "the many are not polled in time");
+            assert!(self.other.try_wait_asked(few + APART, ROUND), "the few are not polled in time");
+        }
+        let written = self.cluster.proxy.calls().split_off(calls);
+        (self.polls() - polls, written.into_iter().filter(|call| call.is_write() && call.resource != "leases").collect())
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // small numbers, for people
+fn per_thousand(writes: usize, polls: usize) -> f64 {
+    writes as f64 * 1000.0 / polls as f64
+}
+
+#[test]
+fn a_thousand_idle_instances_cost_no_write_and_changes_one_each() {
+    let Some(plane) = shared() else { return };
+    let crowd = Crowd { cluster: Cluster::new(plane, "crowd"), other: Provider::start() };
+    crowd.create();
+    let operator = crowd.cluster.start();
+    crowd.wait_ready();
+    // the last ones that became ready are still being written
+    crowd.watch(1, |_| {});
+
+    let (idle, writes) = crowd.watch(IDLE_ROUNDS, |_| {});
+    assert!(writes.is_empty(), "{} writes in {idle} idle polls: {writes:?}", writes.len());
+    let renewals = crowd.cluster.proxy.calls().iter().filter(|call| call.is_write() && call.resource == "leases").count();
+    assert!(renewals > 0, "claims are renewed");
+    println!("writes per 1,000 polls: 0 while nothing changes ({idle} polls of {INSTANCES} instances)");
+
+    for (share, changing, rounds) in [("1 %", APART, 3), ("100 %", INSTANCES, 2)] {
+        let posts = crowd.cluster.receiver.count();
+        let (polls, mut writes) = crowd.watch(rounds, |round| {
+            crowd.other.create(&format!("{changing}-few-{round}"));
+            if changing == INSTANCES {
+                crowd.cluster.provider.create(&format!("{changing}-many-{round}"));
+            }
+        });
+        // what the last round found is still being delivered and written
+        let (_, rest) = crowd.watch(1, |_| {});
+        writes.extend(rest);
+        let delivered = crowd.cluster.receiver.count() - posts;
+        assert_eq!(
+            delivered,
+            rounds * changing,
+            "each change, once for each instance that polls it\n{}",
+            operator.report("it")
+        );
+        let statuses = writes.iter().filter(|call| call.is("update", "connectorinstances/status")).count();
+        println!(
+            "writes per 1,000 polls: {:.1} while {share} of the polls change ({statuses} in {polls} polls, {delivered} events)",
+            per_thousand(statuses, polls)
+        );
+        assert!(statuses <= delivered, "{statuses} writes of status for {delivered} events");
+        assert_eq!(writes.len(), statuses, "{writes:?}");
+    }
+}

@@ -1,0 +1,57 @@
+//! Alerts and dashboard ask for metrics that there are.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::chart_file;
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn assert_known(expressions: &str) {
+    let metrics = page("metrics.md");
+    let used: BTreeSet<_> =
+        Regex::new(r"pollinator_[a-z_]+").unwrap().find_iter(expressions).map(|found| found.as_str().to_owned()).collect();
+    assert!(used.len() > 4, "{used:?}");
+    for name in used {
+        let family = name.strip_suffix("_bucket").unwrap_or(&name);
+        assert!(metrics.contains(&format!("| `{family}` |")), "{name} is no metric");
+    }
+    for label in Regex::new(r#"(outcome|state|peer|kind)="([a-z_]+)""#).unwrap().captures_iter(expressions) {
+        let values = Regex::new(&format!(r"`{}`: [a-z_, ]*\b{}\b", &label[1], &label[2])).unwrap();
+        assert!(values.is_match(&metrics), "{} is never {}", &label[1], &label[2]);
+    }
+}
+
+#[test]
+fn every_alert_asks_for_metrics_that_there_are_and_has_its_section() {
+    let text = chart_file("files/alerts.yaml");
+    let groups: Value = serde_saphyr::from_str(&text).unwrap();
+    let rules = groups[0]["rules"].as_array().unwrap();
+    assert!(rules.len() > 5);
+    let operations = page("operations.md");
+    for rule in rules {
+        let name = rule["alert"].as_str().unwrap();
+        assert!(operations.contains(&format!("\n### {name}\n")), "docs/operations.md has no section {name}");
+        let runbook = rule["annotations"]["runbook"].as_str().unwrap();
+        assert_eq!(runbook, format!("docs/operations.md#{}", name.to_lowercase()));
+    }
+    assert_known(&text);
+}
+
+#[test]
+fn every_panel_asks_for_metrics_that_there_are() {
+    let text = chart_file("files/dashboard.json");
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let expressions: Vec<_> = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+        .map(|target| target["expr"].as_str().unwrap())
+        .collect();
+    assert!(expressions.len() >= panels.len());
+    assert_known(&expressions.join("\n"));
+}

@@ -1,0 +1,207 @@
+//! What each value changes, and which values are refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::values::leaves;
+use super::{Rendered, rendered};
+use crate::rig::control_plane::shared;
+
+/// A value, what it is set to, the object that it changes, where, and what stands there then. `null`: nothing, or no such object.
+type Effect = (&'static str, Value, &'static str, &'static str, Value);
+
+/// The one container of the Deployment.
+const CONTAINER: &str = "/spec/template/spec/containers/0";
+
+fn effects() -> Vec<Effect> {
+    let deployment = "Deployment/pollinator";
+    let toleration = json!({"key": "edge", "operator": "Exists"});
+    let spread = json!({"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"});
+    let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}});
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    vec![
+        ("replicas", json!(3), deployment, "/spec/replicas", json!(3)),
+        ("image.repository", json!("mirror.example/p"), deployment, "{c}/image", json!("mirror.example/p:0.1.0")),
+        ("image.tag", json!("1.2.3"), deployment, "{c}/image", json!("ghcr.io/pollinator-dev/pollinator:1.2.3")),
+        ("image.digest", json!(digest), deployment, "{c}/image", json!(format!("ghcr.io/pollinator-dev/pollinator@{digest}"))),
+        ("image.pullPolicy", json!("Always"), deployment, "{c}/imagePullPolicy", json!("Always")),
+        ("imagePullSecrets", json!(["login"]), deployment, "/spec/template/spec/imagePullSecrets", json!([{"name": "login"}])),
+        (
+            "nameOverride",
+            json!("bee"),
+            "Deployment/pollinator-bee",
+            "/spec/template/metadata/labels/app.kubernetes.io~1name",
+            json!("bee"),
+        ),
+        ("fullnameOverride", json!("bee"), "Deployment/bee", "/metadata/name", json!("bee")),
+        ("commonLabels", json!({"team": "crm"}), "ClusterRole/pollinator", "/metadata/labels/team", json!("crm")),
+        ("crds.enabled", json!(false), "CustomResourceDefinition/connectors.pollinator.dev", "/kind", Value::Null),
+        (
+            "crds.keep",
+            json!(false),
+            "CustomResourceDefinition/connectors.pollinator.dev",
+            "/metadata/annotations/helm.sh~1resource-policy",
+            Value::Null,
+        ),
+        ("watchNamespace", json!("crm"), "Role/pollinator", "/metadata/namespace", json!("crm")),
+        ("operator.graceSeconds", json!(7), deployment, "/spec/template/spec/terminationGracePeriodSeconds", json!(29)),
+        ("operator.leaseDurationSeconds", json!(30), deployment, "{c}/args/3", json!("--lease-duration=30s")),
+        ("operator.shards", json!(1), deployment, "{c}/args/4", json!("--shards=1")),
+        ("operator.allowEgress", json!(["10.0.0.0/8"]), deployment, "{c}/args/6", json!("--allow-egress=10.0.0.0/8")),
+        ("operator.port", json!(9090), deployment, "{c}/ports/0/containerPort", json!(9090)),
+        ("operator.log.level", json!("debug"), deployment, "{c}/env/2/value", json!("debug")),
+        ("operator.log.format", json!("text"), deployment, "{c}/env/3/value", json!("text")),
+        ("operator.extraArgs", json!(["--log=warn"]), deployment, "{c}/args/6", json!("--log=warn")),
+        (
+            "operator.extraEnv",
+            json!([{"name": "A", "value": "b"}]),
+            deployment,
+            "{c}/env/4",
+            json!({"name": "A", "value": "b"}),
+        ),
+        (
+            "catalog",
+            json!({"crm": "kind: Connector"}),
+            "ConfigMap/pollinator-catalog",
+            "/data/crm.yaml",
+            json!("kind: Connector\n"),
+        ),
+        ("serviceAccount.create", json!(false), "ServiceAccount/bee", "/kind", Value::Null),
+        ("serviceAccount.name", json!("bee"), deployment, "/spec/template/spec/serviceAccountName", json!("bee")),
+        ("serviceAccount.annotations", json!({"a": "b"}), "ServiceAccount/pollinator", "/metadata/annotations/a", json!("b")),
+        ("rbac.create", json!(false), "ClusterRole/pollinator", "/kind", Value::Null),
+        ("rbac.aggregate", json!(false), "ClusterRole/pollinator-edit", "/kind", Value::Null),
+        ("podAnnotations", json!({"a": "b"}), deployment, "/spec/template/metadata/annotations/a", json!("b")),
+        ("podLabels", json!({"a": "b"}), deployment, "/spec/template/metadata/labels/a", json!("b")),
+        ("podSecurityContext", json!({"runAsUser": 1}), deployment, "/spec/template/spec/securityContext/runAsUser", json!(1)),
+        ("securityContext", json!({"runAsUser": 2}), deployment, "{c}/securityContext/runAsUser", json!(2)),
+        ("resources", json!({"limits": {"memory": "1Gi"}}), deployment, "{c}/resources/limits/memory", json!("1Gi")),
+        ("nodeSelector", json!({"pool": "small"}), deployment, "/spec/template/spec/nodeSelector/pool", json!("small")),
+        ("tolerations", json!([toleration]), deployment, "/spec/template/spec/tolerations/0", toleration),
+        ("affinity", affinity.clone(), deployment, "/spec/template/spec/affinity", affinity),
+        ("topologySpreadConstraints", json!([spread]), deployment, "/spec/template/spec/topologySpreadConstraints/0", spread),
+        ("priorityClassName", json!("high"), deployment, "/spec/template/spec/priorityClassName", json!("high")),
+        ("podDisruptionBudget.enabled", json!(false), "PodDisruptionBudget/pollinator", "/kind", Value::Null),
+        ("podDisruptionBudget.maxUnavailable", json!(2), "PodDisruptionBudget/pollinator", "/spec/maxUnavailable", json!(2)),
+        ("networkPolicy.enabled", json!(false), "NetworkPolicy/pollinator", "/kind", Value::Null),
+        ("networkPolicy.ports", json!([8443]), "NetworkPolicy/pollinator", "/spec/egress/1/ports/0/port", json!(8443)),
+        (
+            "networkPolicy.cidrs",
+            json!(["10.0.0.0/8"]),
+            "NetworkPolicy/pollinator",
+            "/spec/egress/1/to/0/ipBlock",
+            json!({"cidr": "10.0.0.0/8"}),
+        ),
+        (
+            "networkPolicy.exceptCidrs",
+            json!(["192.168.0.0/16"]),
+            "NetworkPolicy/pollinator",
+            "/spec/egress/1/to/0/ipBlock/except",
+            json!(["192.168.0.0/16"]),
+        ),
+        ("service.enabled", json!(false), "Service/pollinator", "/kind", Value::Null),
+        ("service.annotations", json!({"a": "b"}), "Service/pollinator", "/metadata/annotations/a", json!("b")),
+        ("serviceMonitor.enabled", json!(true), "ServiceMonitor/pollinator", "/spec/endpoints/0/path", json!("/metrics")),
+        ("serviceMonitor.labels", json!({"a": "b"}), "ServiceMonitor/pollinator", "/metadata/labels/a", json!("b")),
+        ("serviceMonitor.interval", json!("1m"), "ServiceMonitor/pollinator", "/spec/endpoints/0/interval", json!("1m")),
+        ("prometheusRule.enabled", json!(true), "PrometheusRule/pollinator", "/spec/groups/0/name", json!("pollinator")),
+        ("prometheusRule.labels", json!({"a": "b"}), "PrometheusRule/pollinator", "/metadata/labels/a", json!("b")),
+        ("dashboard.enabled", json!(true), "ConfigMap/pollinator-dashboard", "/kind", json!("ConfigMap")),
+        ("dashboard.labels", json!({"a": "b"}), "ConfigMap/pollinator-dashboard", "/metadata/labels/a", json!("b")),
+        ("tests.enabled", json!(false), "Pod/pollinator-check", "/kind", Value::Null),
+    ]
+}
+
+/// What must be set so that a value can have its effect.
+fn ground(path: &str) -> Vec<String> {
+    let needed: &[&str] = match path.split('.').next().unwrap_or_default() {
+        "podDisruptionBudget" | "topologySpreadConstraints" => &["replicas=3"],
+        "serviceMonitor" => &["serviceMonitor.enabled=true"],
+        "prometheusRule" => &["prometheusRule.enabled=true"],
+        "dashboard" => &["dashboard.enabled=true"],
+        _ if path == "serviceAccount.create" => &["serviceAccount.name=bee"],
+        _ => &[],
+    };
+    needed.iter().filter(|set| !set.starts_with(&format!("{path}="))).map(|set| (*set).to_owned()).collect()
+}
+
+#[test]
+fn every_value_changes_what_it_says() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("values");
+    let effects = effects();
+    let named: BTreeSet<_> = effects.iter().map(|(path, ..)| (*path).to_owned()).collect();
+    let there: BTreeSet<_> = leaves().into_iter().map(|leaf| leaf.path).collect();
+    assert_eq!(named, there, "each value of the chart has an effect in this table");
+    let mut grounds = BTreeMap::new();
+    for (path, value, object, pointer, expected) in effects {
+        let pointer = pointer.replace("{c}", CONTAINER);
+        let before = ground(path);
+        if !grounds.contains_key(&before) {
+            let Some(Rendered { objects, .. }) = rendered(&ns, &before, &[]) else { return };
+            grounds.insert(before.clone(), objects);
+        }
+        let without = &grounds[&before];
+        let Some(Rendered { objects, error }) = rendered(&ns, &before, &[(path, &value)]) else { return };
+        assert_eq!(error, "", "{path}");
+        let found = objects.get(object).and_then(|object| object.pointer(&pointer)).cloned().unwrap_or_default();
+        assert_eq!(found, expected, "{path} at {object}{pointer}");
+        let unset = without.get(object).and_then(|object| object.pointer(&pointer)).cloned().unwrap_or_default();
+        assert_ne!(unset, expected, "{object}{pointer} is the same without {path}");
+    }
+}
+
+#[test]
+fn wrong_values_are_refused_by_name() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("refused");
+    let digest = json!(format!("sha256:{}", "0a".repeat(32)));
+    let (text, number, truth, list) = (json!("many"), json!(3), json!(true), json!(["a"]));
+    let cases: &[(&[(&str, &Value)], &str)] = &[
+        (&[("replicas", &text)], "/replicas"),
+        (&[("replicas", &json!(-1))], "/replicas"),
+        (&[("replica", &number)], "'replica' not allowed"),
+        (&[("operator.shard", &number)], "'shard' not allowed"),
+        (&[("operator.shards", &json!(0))], "/operator/shards"),
+        (&[("operator.graceSeconds", &json!("20s"))], "/operator/graceSeconds"),
+        (&[("operator.leaseDurationSeconds", &json!(600))], "/operator/leaseDurationSeconds"),
+        (&[("operator.allowEgress", &text)], "/operator/allowEgress"),
+        (&[("operator.extraEnv", &list)], "/operator/extraEnv/0"),
+        (&[("operator.port", &json!(80))], "/operator/port"),
+        (&[("operator.log.format", &text)], "/operator/log/format"),
+        (&[("image", &text)], "/image"),
+        (&[("image.pullPolicy", &text)], "/image/pullPolicy"),
+        (&[("image.digest", &text)], "/image/digest"),
+        (&[("commonLabels", &json!({"a": 1}))], "/commonLabels/a"),
+        (&[("crds.enabled", &text)], "/crds/enabled"),
+        (&[("resources", &json!({"limits": "1Gi"}))], "/resources"),
+        (&[("podSecurityContext", &json!({"runAsUser": "me"}))], "/podSecurityContext"),
+        (&[("tolerations", &truth)], "/tolerations"),
+        (&[("networkPolicy.ports", &json!([0]))], "/networkPolicy/ports/0"),
+        (&[("serviceMonitor.interval", &json!("soon"))], "/serviceMonitor/interval"),
+        (&[("image.tag", &json!("a")), ("image.digest", &digest)], "image.tag and image.digest are both set"),
+        (&[("serviceAccount.create", &json!(false))], "serviceAccount.name is empty"),
+        (
+            &[("serviceMonitor.enabled", &truth), ("service.enabled", &json!(false))],
+            "serviceMonitor.enabled needs service.enabled",
+        ),
+        (
+            &[("replicas", &number), ("podDisruptionBudget.maxUnavailable", &number)],
+            "podDisruptionBudget.maxUnavailable is not below",
+        ),
+        (&[("watchNamespace", &json!("crm")), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
+    ];
+    for (sets, expected) in cases {
+        let Some(Rendered { objects, error }) = rendered(&ns, &[], sets) else { return };
+        assert!(objects.is_empty() && error.contains(expected), "{sets:?}: {error}");
+    }
+}
+
+#[test]
+fn the_chart_passes_the_strict_linter() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("lint");
+    let Some(run) = ns.helm(&["lint", "--strict", super::CHART]) else { return };
+    assert!(run.ok().contains("0 chart(s) failed"));
+}

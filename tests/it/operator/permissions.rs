@@ -1,0 +1,155 @@
+//! What is permitted is what is needed: with any rule less, something breaks and the operator says so.
+
+use serde_json::{Value, json};
+
+use super::kept::by_content;
+use crate::rig::control_plane::shared;
+use crate::rig::operator::{Cluster, health};
+use crate::rig::pollinator::binary;
+use crate::rig::scene::ids;
+
+/// The rules of the role that `deploy/` has for one namespace, and those for its Leases.
+fn rules() -> Vec<Value> {
+    let texts = [include_str!("../../../deploy/namespaced/role.yaml"), include_str!("../../../deploy/base/leases.yaml")];
+    let roles = texts.iter().map(|text| serde_saphyr::from_str::<Value>(text.split("\n---\n").next().unwrap()).unwrap());
+    let rules = roles.flat_map(|role| role["rules"].as_array().unwrap().clone());
+    // a rule for each kind of object, so that each can be taken away
+    rules
+        .flat_map(|rule| {
+            let resources = rule["resources"].as_array().unwrap().clone();
+            resources.into_iter().map(move |resource| {
+                let mut one = rule.clone();
+                one["resources"] = json!([resource]);
+                one
+            })
+        })
+        .collect()
+}
+
+/// A service account with these rules in the namespace.
+fn account(cluster: &Cluster<'_>, name: &str, rules: &[Value]) -> String {
+    let group = "rbac.authorization.k8s.io/v1";
+    let role = json!({
+        "apiVersion": group, "kind": "Role", "metadata": {"name": name}, "rules": rules
+    });
+    let binding = json!({
+        "apiVersion": group, "kind": "RoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.ns.name()}]
+    });
+    cluster.ns.api().create(&cluster.ns.group(group, "roles"), &role).ok();
+    cluster.ns.api().create(&cluster.ns.group(group, "rolebindings"), &binding).ok();
+    cluster.ns.token(name)
+}
+
+/// What `operator --check` says, once the API server has learnt of the role.
+fn checked(cluster: &Cluster<'_>, token: &str, expected: &str) -> (Option<i32>, String) {
+    let kubeconfig = cluster.ns.plane().kubeconfig(cluster.ns.plane().url(), token, cluster.ns.name());
+    let deadline = std::time::Instant::now() + crate::rig::PATIENCE;
+    loop {
+        let mut command = binary();
+        command.env("KUBECONFIG", &kubeconfig).args(["operator", "--check", "--watch-namespace", cluster.ns.name()]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        if said == expected || std::time::Instant::now() > deadline {
+            return (output.status.code(), said);
+        }
+    }
+}
+
+#[test]
+fn the_check_names_each_permission_that_is_missing() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "check");
+    let all = rules();
+    assert_eq!(all.len(), 7, "{all:#?}");
+    let fine = "the API server answers, the definitions are there, no permission is missing\n";
+    let token = account(&cluster, "all", &all);
+    assert_eq!(checked(&cluster, &token, fine), (Some(0), fine.to_owned()));
+
+    for (index, rule) in all.iter().enumerate() {
+        let verbs = rule["verbs"].as_array().unwrap();
+        // the last verb of each rule by itself, then the whole rule
+        for kept in [verbs.len() - 1, 0] {
+            let mut rules = all.clone();
+            rules[index]["verbs"] = json!(verbs[..kept]);
+            if kept == 0 {
+                rules.remove(index);
+            }
+            let token = account(&cluster, &format!("less-{index}-{kept}"), &rules);
+            let (kind, purpose) = (kind(rule), purpose(rule["resources"][0].as_str().unwrap()));
+            let expected: String = verbs[kept..]
+                .iter()
+                .map(|verb| {
+                    format!(
+                        "permission to {} {kind} is missing in namespace {}: {purpose}; add it to the Role of the operator's \
+                         service account\n",
+                        verb.as_str().unwrap(),
+                        cluster.ns.name()
+                    )
+                })
+                .collect();
+            assert_eq!(checked(&cluster, &token, &expected), (Some(1), expected.clone()), "without {rule}");
+            if kept == 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// As it is named in messages.
+fn kind(rule: &Value) -> String {
+    let (group, resource) = (rule["apiGroups"][0].as_str().unwrap(), rule["resources"][0].as_str().unwrap());
+    if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
+}
+
+fn purpose(resource: &str) -> &'static str {
+    match resource {
+        "connectorinstances" => "instances are not seen",
+        "connectors" => "connectors of a namespace are not used",
+        "connectorinstances/status" => "state and conditions are not stored",
+        "secrets" => "credentials are not read, their changes not noticed, and events cannot be set aside",
+        "configmaps" => "large sets of known records are not stored",
+        "events" => "transitions are not told as Events",
+        "leases" => "replicas cannot share the work, and none does any",
+        other => panic!("{other} is needed for nothing"),
+    }
+}
+
+#[test]
+fn without_any_rule_something_breaks_and_the_operator_says_so() {
+    let Some(plane) = shared() else { return };
+    for (index, rule) in rules().iter().enumerate() {
+        let resource = rule["resources"][0].as_str().unwrap();
+        let cluster = Cluster::new(plane, &format!("without-{index}"));
+        let mut rest = rules();
+        rest.remove(index);
+        let token = account(&cluster, "operator", &rest);
+        cluster.provider.baseline(ids("old", 200));
+        cluster.apply(&if resource == "configmaps" { by_content(&cluster) } else { cluster.instance() });
+        let operator = cluster.start_as(&token, &[]);
+        let line = operator.wait_stderr(&format!(" {} is missing in namespace ", kind(rule)));
+        assert!(line.contains(purpose(resource)), "{line}");
+        match resource {
+            "connectorinstances" | "leases" => {
+                assert_eq!((health(&operator, "/livez"), health(&operator, "/readyz")), (200, 503), "{resource}");
+                assert_eq!(cluster.provider.asked(), 0, "{resource}");
+            }
+            "connectors" => assert_eq!(health(&operator, "/readyz"), 503),
+            "connectorinstances/status" => {
+                assert_eq!(cluster.ns.get_instance("it").get("status"), None);
+            }
+            "secrets" | "configmaps" => {
+                let reason = if resource == "secrets" { "SecretUnreadable" } else { "StateUnavailable" };
+                let message = cluster.ns.wait_condition("it", "Ready", "False", reason);
+                assert!(message.contains(resource), "{message}");
+            }
+            "events" => {
+                cluster.wait_ready("it");
+                let events = cluster.ns.api().get(&cluster.ns.group("events.k8s.io/v1", "events")).ok();
+                assert_eq!(events["items"], json!([]));
+            }
+            other => panic!("{other} is needed for nothing"),
+        }
+    }
+}
