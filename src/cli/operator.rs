@@ -159,7 +159,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, sights: sights.clone() }.run(),
     );
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
-    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices));
+    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone()));
     let telling = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));
 
     let mut left_alone = None;
@@ -179,6 +179,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let ended = engine.await;
     watching.abort();
     writer.sessions().release_all();
+    // The reconciler lives until it is told to end.
+    let _ = notices.send(Notice::EngineEnded);
     writer.finish(LAST_WRITES).await;
     // Last of all: whoever comes next finds everything stored.
     give_back.cancel();
@@ -210,7 +212,9 @@ async fn check(args: &OperatorArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
+            for line in &lines {
+                println!("{line}");
+            }
             ExitCode::from(1)
         }
         Err(message) => {

@@ -150,3 +150,23 @@ spec:
     scene.ns.kubectl(&["rollout", "status", "deployment/sleeper", "--timeout=90s"]).ok();
     assert_eq!(other.running().len(), 3);
 }
+
+#[test]
+fn its_output_is_served_while_it_runs_and_of_the_run_before() {
+    let Some(scene) = Scene::new("logs") else { return };
+    scene.pod("echo one; echo two; while [ ! -e /tmp/end ]; do sleep 0.1; done; echo three", "", "");
+    scene.wait_main("/ready", &json!(true));
+    let logs = |more: &[&str]| scene.ns.kubectl(&[&["logs", "it"], more].concat()).ok();
+    let deadline = std::time::Instant::now() + crate::rig::PATIENCE;
+    while logs(&[]) != "one\ntwo\n" {
+        assert!(std::time::Instant::now() < deadline, "{}", scene.kubelet.report());
+    }
+    assert_eq!(logs(&["--tail=1"]), "two\n");
+    std::thread::scope(|threads| {
+        let followed = threads.spawn(|| logs(&["--follow"]));
+        scene.shell("touch /tmp/end");
+        assert_eq!(followed.join().unwrap(), "one\ntwo\nthree\n");
+    });
+    scene.wait_main("/restartCount", &json!(1));
+    assert_eq!(logs(&["--previous"]), "one\ntwo\nthree\n");
+}

@@ -32,7 +32,7 @@ impl Claims {
     /// Waits until these replicas, and nobody else, hold all shares, by numbers that differ by one at most.
     pub fn wait_balance(&self, shares: usize, replicas: &[&str]) {
         let balanced = self.try_balance(shares, replicas, PATIENCE);
-        assert!(balanced, "no balance in time, but {:?}", holders(&self.0.log.all()));
+        assert!(balanced, "no balance in time, but {}", self.holders());
     }
 
     /// The same for at most so long. Answers whether it came.
@@ -47,6 +47,11 @@ impl Claims {
             (counts.values().sum::<usize>() == shares && most - least <= 1).then_some(())
         };
         self.0.log.try_wait(limit, balanced).is_some()
+    }
+
+    /// Who holds which share.
+    pub fn holders(&self) -> String {
+        format!("{:?}", holders(&self.0.log.all()))
     }
 
     /// The longest time for which a share was given back and not claimed again, and which that was.

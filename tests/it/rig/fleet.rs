@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,11 @@ pub struct Fleet<'p> {
     pub versions: History,
     pub providers: Vec<Provider>,
     instances: Vec<String>,
+    /// One fleet at a time: two of them measure the machine.
+    _alone: MutexGuard<'static, ()>,
 }
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// One process of the operator.
 pub struct Replica<'p> {
@@ -69,6 +74,7 @@ impl<'p> Fleet<'p> {
         accounts: &[&str],
         adjust: impl Fn(usize, Instance) -> Instance,
     ) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = Cluster::new(plane, test);
         for name in accounts {
             cluster.ns.token(name);
@@ -81,6 +87,7 @@ impl<'p> Fleet<'p> {
             providers: (0..providers).map(|_| Provider::start()).collect(),
             instances: (0..instances).map(|index| format!("it-{index:03}")).collect(),
             cluster,
+            _alone: alone,
         };
         for (index, name) in fleet.instances.iter().enumerate() {
             let mut instance = adjust(index % providers, fleet.cluster.instance()).spec("connector: fleet");
@@ -311,12 +318,6 @@ impl Drop for Stop<'_> {
 pub struct Gaps {
     pub by_one: (Duration, String),
     pub by_two: (Duration, String),
-}
-
-impl Gaps {
-    pub fn longest(self) -> (Duration, String) {
-        self.by_one.max(self.by_two)
-    }
 }
 
 impl Replica<'_> {

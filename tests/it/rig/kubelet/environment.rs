@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod};
 
 use super::expand::{expand, own_address};
+use super::node::CAPACITY;
 use super::sources::Sources;
 
 /// What is known of a pod beside its object.
@@ -127,7 +128,7 @@ pub fn field(pod: &Pod, path: &str, place: &Place) -> Result<String, String> {
     known.ok_or_else(|| format!("unsupported fieldPath: {path}"))
 }
 
-/// A limit or request in units of the divisor, rounded up.
+/// A limit or request in units of the divisor, rounded up. What has no limit may take all that the node has.
 fn limit(container: &Container, path: &str, divisor: &str) -> Result<String, String> {
     let resources = container.resources.as_ref();
     let (list, name) = match path.split_once('.') {
@@ -139,9 +140,10 @@ fn limit(container: &Container, path: &str, divisor: &str) -> Result<String, Str
         "" | "0" => "1",
         other => other,
     };
-    // a real one falls back to what the node has
-    let quantity = list.and_then(|list| list.get(name)).ok_or_else(|| format!("{path} is not set, and there is no machine"))?;
-    let (have, unit) = (thousandths(&quantity.0)?, thousandths(divisor)?);
+    let said = list.and_then(|list| list.get(name)).map(|quantity| quantity.0.as_str());
+    let whole = CAPACITY.iter().find(|(of, _)| *of == name && path.starts_with("limits.")).map(|(_, quantity)| *quantity);
+    let quantity = said.or(whole).unwrap_or("0");
+    let (have, unit) = (thousandths(quantity)?, thousandths(divisor)?);
     Ok(have.div_ceil(unit).to_string())
 }
 
@@ -235,7 +237,9 @@ mod tests {
                 {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "login", "key": "password"}}},
                 {"name": "ABSENT", "valueFrom": {"configMapKeyRef": {"name": "map", "key": "no", "optional": true}}},
                 {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
-                {"name": "MEMORY", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}}
+                {"name": "MEMORY", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+                {"name": "DISK", "valueFrom": {"resourceFieldRef": {"resource": "limits.ephemeral-storage", "divisor": "1Gi"}}},
+                {"name": "ASKED", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu"}}}
             ]
         }))
         .unwrap();
@@ -247,6 +251,8 @@ mod tests {
             ("PASSWORD", "s3"),
             ("CPU", "2"),
             ("MEMORY", "64"),
+            ("DISK", "100"),
+            ("ASKED", "0"),
             ("POLLINATOR_LISTEN", "127.1.2.3:8080"),
             ("KUBERNETES_SERVICE_PORT", "6443"),
         ] {
@@ -261,7 +267,7 @@ mod tests {
             (json!({"secretKeyRef": {"name": "gone", "key": "k"}}), "secret \"gone\" not found"),
             (json!({"configMapKeyRef": {"name": "map", "key": "k"}}), "couldn't find key k in configmap map"),
             (json!({"fieldRef": {"fieldPath": "spec.tolerations"}}), "unsupported fieldPath: spec.tolerations"),
-            (json!({"resourceFieldRef": {"resource": "limits.cpu"}}), "limits.cpu is not set"),
+            (json!({"resourceFieldRef": {"resource": "cpu"}}), "unsupported resource: cpu"),
         ] {
             let refused = env(json!({"name": "c", "env": [{"name": "X", "valueFrom": from}]})).unwrap_err();
             assert!(refused.contains(says), "{refused}");

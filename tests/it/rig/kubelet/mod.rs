@@ -3,7 +3,7 @@
 //! It registers a node of its own, binds pods to it (there is no scheduler), makes each container a process ([`sandbox`]) with the
 //! arguments and variables ([`environment`], [`expand`]) and volumes ([`volumes`], [`sources`]) of its spec, probes it ([`probe`],
 //! [`prober`]), starts it again ([`backoff`]), writes the pod's status ([`status`]), and ends it with SIGTERM, its grace, and
-//! SIGKILL ([`pod`]). Images are names for programs of this machine ([`image`]).
+//! SIGKILL ([`pod`]). It serves logs ([`server`]). Images are names for programs of this machine ([`image`]).
 //!
 //! A pod's address is one of loopback's 16 million, so that two pods may listen at one port. What listens at all addresses is
 //! told to listen at the pod's alone. Services lead nowhere: endpoints may not be of loopback, and nobody plays kube-proxy or DNS.
@@ -18,6 +18,7 @@ mod pod;
 mod probe;
 mod prober;
 mod sandbox;
+mod server;
 mod sources;
 mod status;
 mod volumes;
@@ -37,8 +38,10 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 use super::control_plane::{ControlPlane, Run};
 use super::{canary, skip};
@@ -82,13 +85,14 @@ impl Kubelet {
         let folder = tempfile::Builder::new().prefix("pods-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let kubeconfig = plane.kubeconfig(plane.url(), &plane.identity().admin_token, namespace);
-        let client = runtime.block_on(async {
+        let (client, listener) = runtime.block_on(async {
             let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("just written");
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
             let client = Client::try_from(config.expect("a kubeconfig")).expect("a client");
-            node::register(&client, &node).await.expect("a node");
-            client
+            (client, TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free loopback port"))
         });
+        let own_port = listener.local_addr().expect("bound").port();
+        runtime.block_on(node::register(&client, &node, own_port)).expect("a node");
         let server = server.trim_start_matches("https://");
         let (host, port) = server.rsplit_once(':').expect("an address with a port");
         let house = Arc::new(House {
@@ -100,7 +104,9 @@ impl Kubelet {
             prober: Prober::new(),
             residents: Mutex::default(),
         });
-        runtime.spawn(node::keep(client, node));
+        let acceptor = TlsAcceptor::from(plane.identity().leaf().server_config());
+        runtime.spawn(node::keep(client, node, own_port));
+        runtime.spawn(server::serve(listener, acceptor, Arc::clone(&house)));
         runtime.spawn(follow(Arc::clone(&house), namespace.to_owned()));
         Some(Self { runtime: Some(runtime), house, namespace: namespace.to_owned(), folder })
     }
@@ -123,6 +129,11 @@ impl Kubelet {
     pub fn logs(&self, pod: &str) -> String {
         let residents = self.house.residents().clone();
         residents.iter().filter(|one| one.pod == pod).map(log).collect()
+    }
+
+    /// All output of all pods.
+    pub fn logs_of_all(&self) -> String {
+        self.house.residents().clone().iter().map(log).collect()
     }
 
     /// The end of all logs, for a failure's message.

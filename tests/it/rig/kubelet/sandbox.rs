@@ -16,13 +16,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 
-/// Runs its arguments and ends as they end; kills them when stdin ends, which is when the test process does. Their stdout is the
+/// Runs its arguments and ends as they end; kills them and itself, its group, when stdin ends, which is when the test process does. Their stdout is the
 /// log, their descriptor 4 the pipe to the test.
 const GUARD: &str = r#"
 exec 4>&1 1>&2 5<&0
 "$@" </dev/null 5<&- & child=$!
 exec 4>&-
-(read -r _; kill -KILL "$child") <&5 2>/dev/null & reader=$!
+(read -r _; kill -KILL "$child"; kill -KILL 0) <&5 2>/dev/null & reader=$!
 exec 5<&-
 wait "$child"
 code=$?
@@ -188,7 +188,7 @@ impl Launch {
         lines.extend(mounts.iter().filter(|mount| mount.read_only).map(|mount| format!("seal {}", inside(&mount.target))));
         lines.push(format!("mkdir -p {}", inside(&self.working_folder)));
         if self.rights.read_only_root {
-            lines.push("mount -o remount,ro \"$root\"".to_owned());
+            lines.push("seal \"$root\"".to_owned());
         }
         lines.push("echo \"$pid\" >&4\nexec 4>&-".to_owned());
         let line: Vec<_> = self.entry().iter().chain(&self.line).map(|word| quoted(word)).collect();
@@ -346,6 +346,14 @@ mod tests {
         }
     }
 
+    fn wait_until_up(launch: &Launch) {
+        let deadline = Instant::now() + PATIENCE;
+        while fs::read_to_string(&launch.log).unwrap() != "up\n" {
+            assert!(Instant::now() < deadline, "it does not come up");
+            thread::park_timeout(std::time::Duration::from_millis(5));
+        }
+    }
+
     #[test]
     fn a_container_has_a_root_a_user_and_a_first_process_of_its_own() {
         if power().is_err() {
@@ -389,12 +397,13 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let launch = shell(folder.path(), "setsid sleep 1000 & trap '' TERM; while :; do sleep 1; done");
+        let launch = shell(folder.path(), "setsid sleep 1000 & trap '' TERM; echo up; while :; do sleep 1; done");
         let (sender, ended) = mpsc::channel();
         let process = Process::start(&launch, move |code| sender.send(code).unwrap()).unwrap();
         let pid = process.pid.unwrap();
-        let mut listing = process.exec(&["/image/sh", "-c", "ps -eo comm | grep -c sleep"].map(str::to_owned)).unwrap();
-        assert!(String::from_utf8(listing.output().unwrap().stdout).unwrap().trim() >= "1");
+        wait_until_up(&launch);
+        let mut listing = process.exec(&["/image/sh", "-c", "ps -eo args"].map(str::to_owned)).unwrap();
+        assert!(String::from_utf8(listing.output().unwrap().stdout).unwrap().contains("sleep 1000"));
         process.signal("TERM");
         assert!(is_alive(pid));
         drop(process);
@@ -414,11 +423,7 @@ mod tests {
             let mut launch = shell(folder.path(), &format!("{text}; echo up; while :; do sleep 0.1; done"));
             (launch.folder, launch.log) = (folder.path().join(signal), folder.path().join(format!("{signal}.log")));
             let process = Process::start(&launch, move |code| sender.send(code).unwrap()).unwrap();
-            let deadline = Instant::now() + PATIENCE;
-            while fs::read_to_string(&launch.log).unwrap() != "up\n" {
-                assert!(Instant::now() < deadline);
-                thread::park_timeout(std::time::Duration::from_millis(5));
-            }
+            wait_until_up(&launch);
             process.signal(signal);
             assert_eq!(ended.recv_timeout(PATIENCE), Ok(code));
             // its id may be another's
