@@ -14,6 +14,7 @@ use pollinator::egress::{Egress, EgressPolicy};
 use pollinator::fetch::walk::Asker;
 use pollinator::observe::metrics::Metrics;
 use pollinator::plan::{PollPlan, resolve};
+use pollinator::poll::claim::Claim;
 use pollinator::poll::core::Core;
 use pollinator::poll::engine::{Command, Engine, Run};
 use pollinator::poll::status::InstanceStatus;
@@ -180,7 +181,7 @@ impl Running {
         let put = |plan| Command::Put {
             plan: Arc::new(plan),
             annotations: std::collections::BTreeMap::new(),
-            owned: CancellationToken::new(),
+            claim: Claim::for_ever(),
         };
         self.commands.blocking_send(plans.into_iter().map(put).collect()).expect("the engine runs");
     }

@@ -29,7 +29,12 @@ fn crd_yaml(crd: &CustomResourceDefinition) -> String {
 fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut crd = serde_json::to_value(crd).expect("a CRD is JSON");
     for version in crd["spec"]["versions"].as_array_mut().expect("a CRD has versions") {
-        clean(&mut version["schema"]["openAPIV3Schema"]);
+        let schema = &mut version["schema"]["openAPIV3Schema"];
+        clean(schema);
+        // kstatus takes an object without conditions for finished; a generation that was never seen makes it one in progress.
+        if let Some(status) = schema["properties"].get_mut("status") {
+            status["default"] = json!({"observedGeneration": -1});
+        }
     }
     serde_json::from_value(crd).expect("the cleaned CRD still is one")
 }

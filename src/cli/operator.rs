@@ -154,7 +154,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         tokio::spawn(tell_missing_permissions(client.clone(), args.watch_namespace.clone(), sharing.namespace.clone()));
     let watching = tokio::spawn(Watches { client, namespace: args.watch_namespace, sights: sights.clone() }.run());
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
-    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices));
+    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone()));
     let telling = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));
 
     let mut left_alone = None;
@@ -174,6 +174,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let ended = engine.await;
     watching.abort();
     writer.sessions().release_all();
+    // The reconciler lives until it is told to end.
+    let _ = notices.send(Notice::EngineEnded);
     writer.finish(LAST_WRITES).await;
     // Last of all: whoever comes next finds everything stored.
     give_back.cancel();
@@ -205,7 +207,9 @@ async fn check(args: &OperatorArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
+            for line in &lines {
+                println!("{line}");
+            }
             ExitCode::from(1)
         }
         Err(message) => {

@@ -23,6 +23,7 @@ use crate::egress::{Egress, EgressPolicy};
 use crate::fetch::walk::Asker;
 use crate::local::definitions::{Definitions, Sources};
 use crate::observe::metrics::Metrics;
+use crate::poll::claim::Claim;
 use crate::poll::core::Core;
 use crate::poll::engine::{Command, Engine, Run};
 use crate::poll::status::InstanceStatus;
@@ -214,7 +215,7 @@ fn put(planned: &crate::local::definitions::Planned, interval: Duration) -> Comm
     for resource in &mut plan.resources {
         Arc::make_mut(resource).interval = interval;
     }
-    Command::Put { plan: Arc::new(plan), annotations: planned.annotations.clone(), owned: CancellationToken::new() }
+    Command::Put { plan: Arc::new(plan), annotations: planned.annotations.clone(), claim: Claim::for_ever() }
 }
 
 fn manifest(provider: &str, callback: &str, secret: &str) -> String {

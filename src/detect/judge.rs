@@ -436,7 +436,8 @@ mod tests {
     #[test]
     fn without_dates_content_decides() {
         let mut plan = ResourcePlan { change_by: ChangeBy::Content, ..sample::resource() };
-        (plan.extract.updated, plan.extract.created) = (None, None);
+        let extract = std::sync::Arc::make_mut(&mut plan.extract);
+        (extract.updated, extract.created) = (None, None);
         assert!(needs_full_known_set(&plan) && needs_baseline_read(&plan));
         let mut known = KnownSet::default();
         let one = |x: u32| format!(r#"{{"id":9007199254740993,"x":{x}}}"#);

@@ -4,11 +4,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::definitions::{Definitions, Fingerprint, Sources};
 use crate::api::conditions::Problem;
 use crate::auth::{Secret, SecretMap, Secrets};
+use crate::poll::claim::Claim;
 use crate::poll::engine::Command;
 
 /// How often the files are looked at. A look is a `stat` a file, so it works on every file system, mounted `ConfigMaps` included.
@@ -81,7 +81,7 @@ fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
             batch.push(Command::Put {
                 plan: Arc::clone(&planned.plan),
                 annotations: planned.annotations.clone(),
-                owned: CancellationToken::new(),
+                claim: Claim::for_ever(),
             });
         }
     }

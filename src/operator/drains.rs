@@ -23,6 +23,11 @@ impl Drains {
         }
     }
 
+    /// Takes out all drains: there is no engine any more to be told.
+    pub fn take_all(&mut self) -> Vec<Drain> {
+        std::mem::take(&mut self.0).into_iter().map(|(drain, _)| drain).collect()
+    }
+
     /// Takes out the drains whose instances were all told.
     pub fn take_told(&mut self) -> Vec<Drain> {
         let (told, waiting) = std::mem::take(&mut self.0).into_iter().partition(|(_, instances)| instances.is_empty());

@@ -60,6 +60,8 @@ pub enum OutsideError {
     Problem(Problem),
     /// A call failed.
     Call(CallError),
+    /// The instance is another replica's: nothing more was written.
+    NotOurs,
 }
 
 impl From<CallError> for OutsideError {
@@ -141,12 +143,15 @@ impl Outside {
     /// Writes what changed and does not belong into the status; says what the status must name. Answers, too, how many bytes
     /// were written.
     ///
+    /// `is_ours` is asked before every single write: a process that slept finds out here.
+    ///
     /// # Errors
     /// Nothing that the old status names is harmed.
     pub async fn save(
         &mut self,
         cluster: &Cluster,
         owner: Owner<'_>,
+        is_ours: &(dyn Fn() -> bool + Sync),
         state: &InstanceState,
     ) -> Result<(Places, usize), OutsideError> {
         let mut places = Places::default();
@@ -177,7 +182,7 @@ impl Outside {
                 let mut object = owned(Kind::ConfigMap, owner, &name);
                 object["binaryData"] = json!({KNOWN: packed});
                 self.generation = generation;
-                let version = write(cluster, Kind::ConfigMap, owner, &name, object, part.version.take()).await?;
+                let version = write(cluster, Kind::ConfigMap, owner, is_ours, &name, object, part.version.take()).await?;
                 *part = Written { generation, version, digest };
             }
             places.blobs.insert(resource.clone(), written.iter().map(|part| part.generation).collect());
@@ -199,7 +204,7 @@ impl Outside {
             bytes += text.len();
             self.generation = generation;
             let version = self.ledger.take().and_then(|ledger| ledger.version);
-            let version = write(cluster, Kind::Secret, owner, &name, object, version).await?;
+            let version = write(cluster, Kind::Secret, owner, is_ours, &name, object, version).await?;
             self.ledger = Some(Written { generation, version, digest });
         }
         places.ledger = self.ledger.as_ref().map(|ledger| ledger.generation);
@@ -230,11 +235,15 @@ async fn write(
     cluster: &Cluster,
     kind: Kind,
     owner: Owner<'_>,
+    is_ours: &(dyn Fn() -> bool + Sync),
     name: &str,
     mut object: Value,
     mut known: Option<String>,
-) -> Result<Option<String>, CallError> {
+) -> Result<Option<String>, OutsideError> {
     for _ in 0..MAX_CONFLICTS {
+        if !is_ours() {
+            return Err(OutsideError::NotOurs);
+        }
         let written = if let Some(version) = &known {
             object["metadata"]["resourceVersion"] = json!(version);
             cluster.replace(kind, owner.namespace, name, &object).await
@@ -255,12 +264,12 @@ async fn write(
                     known = None;
                 }
                 Err(CallError::NotFound) => known = None,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             },
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(CallError::Conflict)
+    Err(CallError::Conflict.into())
 }
 
 fn owned(kind: Kind, owner: Owner<'_>, name: &str) -> Value {

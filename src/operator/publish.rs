@@ -18,6 +18,7 @@ use super::{stored, watch, writer};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::plan::{AuthPlan, PollPlan};
+use crate::poll::claim::Claim;
 use crate::poll::engine::Command;
 use crate::state::adopt::RESET;
 
@@ -187,6 +188,7 @@ impl Publication {
             let problem = match error {
                 OutsideError::Problem(problem) => problem,
                 OutsideError::Call(error) => writer::problem(&error),
+                OutsideError::NotOurs => writer::handed_over(),
             };
             let human = problem.reaction == crate::api::conditions::Reaction::Human;
             outcome.retry = Some(if human { RETRY_SLOWLY } else { RETRY });
@@ -194,7 +196,11 @@ impl Publication {
         }
         let plan = Arc::new(plan);
         outcome.published = Published::Running(Arc::clone(&plan), annotations.clone());
-        self.tell(Command::Put { plan, annotations, owned: guard.cancel() }).await;
+        let claim = Claim::new(guard.cancel(), {
+            let guard = guard.clone();
+            move || guard.check().is_ok()
+        });
+        self.tell(Command::Put { plan, annotations, claim }).await;
         outcome
     }
 

@@ -37,6 +37,8 @@ pub enum Notice {
     OwnershipChanged,
     /// Nothing may be under way any more in a range.
     Drain(Drain),
+    /// The engine has ended: nothing is under way anywhere.
+    EngineEnded,
 }
 
 /// Keeps the engine in step with the cluster.
@@ -54,6 +56,8 @@ pub struct Reconciler {
     ready: channel::Sender<bool>,
     told_missing: bool,
     drains: Drains,
+    /// The engine has ended, and nothing more is begun.
+    engine_ended: bool,
 }
 
 #[derive(Default)]
@@ -103,6 +107,7 @@ impl Reconciler {
             ready,
             told_missing: false,
             drains: Drains::default(),
+            engine_ended: false,
         }
     }
 
@@ -223,6 +228,10 @@ impl Reconciler {
                     }
                 }
             }
+            Notice::EngineEnded => {
+                self.engine_ended = true;
+                self.end_drains();
+            }
             Notice::Drain(drain) => {
                 let range = drain.range();
                 let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(&entry.uid, range));
@@ -251,7 +260,8 @@ impl Reconciler {
     }
 
     fn end_drains(&mut self) {
-        for drain in self.drains.take_told() {
+        let ended = if self.engine_ended { self.drains.take_all() } else { self.drains.take_told() };
+        for drain in ended {
             let sessions = Arc::clone(&self.publication.sessions);
             self.work.spawn(async move {
                 drains::end(drain, &sessions).await;
@@ -284,6 +294,9 @@ impl Reconciler {
     }
 
     fn start(&mut self) {
+        if self.engine_ended {
+            return;
+        }
         let connectors_known = self.unread_connectors.as_ref().is_some_and(HashSet::is_empty);
         while self.work.len() < MAX_WORK {
             if !connectors_known && matches!(self.queue.front(), Some(Task::Instance(_)) | None) {

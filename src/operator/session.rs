@@ -180,6 +180,8 @@ impl Session {
 pub struct Sessions {
     by_key: Mutex<HashMap<Key, Arc<Session>>>,
     released: Notify,
+    /// The engine has ended: what is opened now is run by nobody.
+    closed: AtomicBool,
 }
 
 impl Sessions {
@@ -228,15 +230,16 @@ impl Sessions {
             let released = self.released.notified();
             tokio::pin!(released);
             released.as_mut().enable();
-            if !session.is_running() {
+            if !session.is_running() || self.closed.load(Ordering::Acquire) {
                 return;
             }
             released.await;
         }
     }
 
-    /// The engine has ended, and with it all that it ran.
+    /// The engine has ended, and with it all that it ran or was about to run.
     pub fn release_all(&self) {
+        self.closed.store(true, Ordering::Release);
         for session in lock(&self.by_key).values() {
             session.running.store(false, Ordering::Release);
         }
@@ -275,6 +278,18 @@ mod tests {
 
     fn key() -> Key {
         ("crm".to_owned(), "keap".to_owned())
+    }
+
+    #[tokio::test]
+    async fn nothing_is_waited_for_once_the_engine_has_ended() {
+        let sessions = Sessions::default();
+        sessions.release_all();
+        // read for an engine that will not take it any more
+        let late = sessions.begin(&key(), "u1");
+        late.open(InstanceState::new("u1".into()), 0, Outside::default()).await;
+        assert!(late.is_running());
+        sessions.released(&late).await;
+        sessions.all_released(|_| true).await;
     }
 
     #[tokio::test]

@@ -213,10 +213,11 @@ impl Writer {
                     return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
                 }
                 let Some(own) = record.stored.as_deref_mut() else { return Err(CommitError::Lost) };
-                let saved = own.outside.save(&self.cluster, session.owner(), state).await;
+                let saved = own.outside.save(&self.cluster, session.owner(), &|| session.is_owned(), state).await;
                 let (places, bytes) = saved.map_err(|error| match error {
                     OutsideError::Problem(problem) => problem,
                     OutsideError::Call(error) => self.trouble(&error),
+                    OutsideError::NotOurs => handed_over(),
                 })?;
                 outside_bytes = bytes;
                 stored::lay(&mut status, state, &places);
@@ -269,7 +270,9 @@ impl Writer {
     ) {
         if let Some(own) = record.stored.as_deref_mut() {
             own.marks = vec![stored::mark(after)];
-            own.outside.clean(&self.cluster, &session.key.0).await;
+            if session.is_owned() {
+                own.outside.clean(&self.cluster, &session.key.0).await;
+            }
         }
         if let Some(report) = report {
             let all_well = report
@@ -346,7 +349,7 @@ fn deleted() -> Problem {
     Problem::transient(Reason::StateUnavailable, "this ConnectorInstance was deleted")
 }
 
-fn handed_over() -> Problem {
+pub(super) fn handed_over() -> Problem {
     Problem::transient(Reason::StateUnavailable, "another replica is responsible for this instance now")
 }
 

@@ -1,6 +1,10 @@
 //! How an answer is read and walked: resource → [`ExtractPlan`], pagination, change rule.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
 use http::HeaderName;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::date_format::DateFormat;
 use super::field_path::FieldPath;
@@ -53,6 +57,23 @@ pub(super) fn plan(resource: &Resource, holes: &mut Holes) -> Result<ExtractPlan
     } else {
         Err(problems.0)
     }
+}
+
+/// The same plan among those in use: the instances of one connector share theirs.
+pub(super) fn shared(plan: ExtractPlan) -> Arc<ExtractPlan> {
+    static IN_USE: Mutex<BTreeMap<u64, Weak<ExtractPlan>>> = Mutex::new(BTreeMap::new());
+    let key = xxh3_64(format!("{plan:?}").as_bytes());
+    // A panic under the lock leaves whole entries.
+    let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = in_use.get(&key).and_then(Weak::upgrade).filter(|found| **found == plan) {
+        return found;
+    }
+    let plan = Arc::new(plan);
+    if in_use.len().is_power_of_two() {
+        in_use.retain(|_, plan| plan.strong_count() > 0);
+    }
+    in_use.insert(key, Arc::downgrade(&plan));
+    plan
 }
 
 /// One of the two dates as it is declared.

@@ -61,8 +61,8 @@ pub struct ResourcePlan {
     pub request: RequestPlan,
     /// How the request is authenticated.
     pub auth: Arc<AuthPlan>,
-    /// How an answer is read.
-    pub extract: ExtractPlan,
+    /// How an answer is read; shared with all that read theirs in the same way.
+    pub extract: Arc<ExtractPlan>,
     /// What makes a record a changed one.
     pub change_by: ChangeBy,
     /// updated − created within it ⇒ created.

@@ -118,7 +118,7 @@ impl Parts<'_> {
                 meaning: meaning(self.connector, &request.origin, extract.id.as_ref()),
                 request,
                 auth: self.auth?.clone(),
-                extract,
+                extract: extract::shared(extract),
                 change_by: change_by?,
                 created_tolerance: created_tolerance?,
                 lookback: lookback?,

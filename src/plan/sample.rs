@@ -27,14 +27,14 @@ pub fn resource() -> ResourcePlan {
             body: None,
         },
         auth: Arc::new(AuthPlan::None),
-        extract: ExtractPlan {
+        extract: Arc::new(ExtractPlan {
             records_path: None,
             records_as: RecordsAs::List,
             id: Some(FieldPath::parse("id").unwrap()),
             updated: date("updated"),
             created: date("created"),
             deleted: Some(DeletedFlag { path: FieldPath::parse("deleted").unwrap(), value: "true".into() }),
-        },
+        }),
         change_by: ChangeBy::Updated,
         created_tolerance: Duration::from_secs(10),
         lookback: Duration::ZERO,

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::claim::Claim;
 use super::core::Core;
 use super::cycle;
 use super::instance::Instance;
@@ -49,8 +50,8 @@ pub enum Command {
         plan: Arc<PollPlan>,
         /// Requests by annotation.
         annotations: BTreeMap<String, String>,
-        /// Cancelled when the instance is not this process's any more: what is under way is broken off.
-        owned: CancellationToken,
+        /// Ends when the instance is not this process's any more: what is under way is broken off.
+        claim: Claim,
     },
     /// An instance is declared but cannot be planned.
     Refuse {
@@ -138,7 +139,7 @@ enum Next {
 struct Pending {
     plan: Arc<PollPlan>,
     annotations: BTreeMap<String, String>,
-    owned: CancellationToken,
+    claim: Claim,
 }
 
 /// One resource of a running instance.
@@ -263,9 +264,9 @@ impl Engine {
         let puts = batch.iter().map(|c| if let Command::Put { plan, .. } = c { plan.resources.len() } else { 0 }).sum();
         for command in batch {
             match command {
-                Command::Put { plan, annotations, owned } => {
+                Command::Put { plan, annotations, claim } => {
                     let key = (Arc::clone(&plan.namespace), Arc::clone(&plan.name));
-                    self.change(&key, Next::Replace(Pending { plan, annotations, owned }), puts, now);
+                    self.change(&key, Next::Replace(Pending { plan, annotations, claim }), puts, now);
                 }
                 Command::Refuse { namespace, name, generation, problem } => {
                     self.change(&(namespace.into(), name.into()), Next::Refuse { generation, problem }, puts, now);
@@ -319,7 +320,7 @@ impl Engine {
         let unsaved = adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
         let uid = state.uid.clone();
         let store = Arc::clone(&self.core.store);
-        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.owned));
+        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.claim));
         // Nobody polls a suspended one, and yet what was asked for by annotation is acted on, and told.
         let save = plan.suspended && unsaved;
         let lane = |(index, resource): (usize, &Arc<ResourcePlan>)| {
@@ -465,7 +466,7 @@ impl Engine {
             let job = async {
                 tokio::select! {
                     biased;
-                    () = instance.owned.cancelled() => {
+                    () = instance.claim.ended() => {
                         Report { outcome: Outcome::Stopped, facts: Facts::default(), wake: None }
                     }
                     report = cycle::run(&core, &instance, &resource, job, &mut validators) => report,

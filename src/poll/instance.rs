@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::claim::Claim;
 use crate::api::conditions::Problem;
 use crate::plan::PollPlan;
 use crate::state::{InstanceState, StateStore};
@@ -16,8 +17,8 @@ pub struct Instance {
     pub plan: Arc<PollPlan>,
     /// Bounds the requests to the callback that are under way.
     pub in_flight: Semaphore,
-    /// Cancelled when the instance is not this process's any more.
-    pub owned: CancellationToken,
+    /// Ends when the instance is not this process's any more.
+    pub claim: Claim,
     /// Cancelled when no new request may be begun for this plan.
     pub stop: CancellationToken,
     state: Mutex<InstanceState>,
@@ -29,18 +30,12 @@ pub struct Instance {
 
 impl Instance {
     /// Wraps plan and state; `unsaved` when the store does not have this state yet.
-    pub fn new(
-        plan: Arc<PollPlan>,
-        state: InstanceState,
-        unsaved: bool,
-        store: Arc<dyn StateStore>,
-        owned: CancellationToken,
-    ) -> Self {
+    pub fn new(plan: Arc<PollPlan>, state: InstanceState, unsaved: bool, store: Arc<dyn StateStore>, claim: Claim) -> Self {
         Self {
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
             plan,
-            stop: owned.child_token(),
-            owned,
+            stop: claim.child_token(),
+            claim,
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
             unsaved: AtomicBool::new(unsaved),

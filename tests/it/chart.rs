@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::rig::control_plane::Namespace;
 
+mod healthy;
 mod installed;
 mod kustomized;
 mod monitored;

@@ -73,14 +73,14 @@ impl Provider {
                 body: None,
             },
             auth: Arc::new(AuthPlan::None),
-            extract: ExtractPlan {
+            extract: Arc::new(ExtractPlan {
                 records_path: None,
                 records_as: RecordsAs::List,
                 id: FieldPath::parse("id").ok(),
                 updated: None,
                 created: None,
                 deleted: None,
-            },
+            }),
             change_by: ChangeBy::Content,
             created_tolerance: Duration::ZERO,
             lookback: Duration::ZERO,

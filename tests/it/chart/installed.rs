@@ -12,13 +12,14 @@ use crate::rig::control_plane::{ControlPlane, Namespace, Run, shared_with_contro
 use crate::rig::fleet::{Fleet, INTERVAL, SHARES};
 use crate::rig::kubelet::Kubelet;
 use crate::rig::kubelet::image::Image;
+use crate::rig::manifest::Instance;
 use crate::rig::operator::Cluster;
 use crate::rig::strain::Strain;
 
 /// Nobody may be without an owner for longer.
 const UNOWNED: Duration = Duration::from_secs(5);
 /// For changes of the provider during an installation.
-const EVERY: Duration = Duration::from_millis(150);
+const EVERY: Duration = Duration::from_millis(600);
 /// The entry that the instances of a fleet name.
 const CATALOG: &str = r#"catalog={"fleet": "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {name: fleet}\nspec: {title: Fleet}\n"}"#;
 
@@ -51,7 +52,7 @@ fn shared_out(fleet: &Fleet<'_>, kubelet: &Kubelet, replicas: usize) {
         if names.len() == replicas && fleet.claims.try_balance(SHARES, &names, Duration::from_secs(1)) {
             break;
         }
-        assert!(Instant::now() < deadline, "{running:?}\n{}", kubelet.report());
+        assert!(Instant::now() < deadline, "{running:?}, but {}\n{}", fleet.claims.holders(), kubelet.report());
         std::thread::park_timeout(Duration::from_millis(100));
     }
     fleet.wait_polled_since(Instant::now());
@@ -60,7 +61,9 @@ fn shared_out(fleet: &Fleet<'_>, kubelet: &Kubelet, replicas: usize) {
 #[test]
 fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_again_without_loss_or_repeat() {
     let Some(plane) = shared_with_controllers() else { return };
-    let fleet = Fleet::new(plane, "release", 200, 8, &[]);
+    // what is created and updated while nobody polls is created, however long that takes
+    let patient = |_, instance: Instance| instance.and_resource("createdTolerance: 10m");
+    let fleet = Fleet::with(plane, "release", 200, 8, &[], patient);
     let ns = &fleet.cluster.ns;
     enforce_restricted_pods(ns);
     let Some(kubelet) = kubelet(plane, ns.name()) else { return };
@@ -81,6 +84,9 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         "crds.enabled=false",
         "--set",
         "operator.allowEgress={127.0.0.0/8}",
+        // on a machine so busy that a Lease of 15 s runs out, events would come twice, and rightly so
+        "--set",
+        "operator.leaseDurationSeconds=60",
         "--set-json",
         CATALOG,
     ];
@@ -94,7 +100,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
     assert!(tested.contains("Succeeded") && said.contains("no permission is missing"), "{tested}{said}");
 
     let (begun, strain) = (Instant::now(), Strain::measure(plane.api()));
-    let gap = fleet.while_records_change(EVERY, || {
+    let (gaps, vacancy) = fleet.while_records_change(EVERY, || {
         let first = kubelet.running();
         release(&["upgrade"], &["--set", "replicas=3", "--set", "podAnnotations.template=new"]).unwrap();
         shared_out(&fleet, &kubelet, 3);
@@ -118,20 +124,30 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         }
         helm(ns, &kubelet, &["rollback", "pollinator", "2", "--namespace", name, "--wait", "--timeout", "180s"]).unwrap();
         shared_out(&fleet, &kubelet, 3);
-        let gap = fleet.longest_gap(begun);
+        let unowned = (fleet.longest_gaps(begun), fleet.claims.longest_vacancy());
 
+        // Helm takes the permissions away while pods are still storing; so they end first, as docs/install.md says
+        release(&["upgrade"], &["--set", "replicas=0"]).unwrap();
+        ns.kubectl(&["--namespace", name, "wait", "--for=delete", "pod", "--all", "--timeout=60s"]).ok();
         helm(ns, &kubelet, &["uninstall", "pollinator", "--namespace", name, "--wait"]).unwrap();
         assert_eq!(ns.get_instance("it-000")["status"]["conditions"][0]["status"], "True");
         release(&["install"], &["--set", "replicas=3"]).unwrap();
         shared_out(&fleet, &kubelet, 3);
-        gap
+        unowned
     });
     let verdicts = fleet.verdicts();
-    println!("{} delivered, longest {gap:?}, {:?} allowed", fleet.cluster.receiver.count(), strain.allowance());
+    println!(
+        "{} delivered, {gaps:?}, longest vacancy {vacancy:?}, {:?} allowed",
+        fleet.cluster.receiver.count(),
+        strain.allowance()
+    );
     for (name, verdict) in &verdicts {
         assert!(verdict.is_perfect(), "{name}: {verdict}\n{}", kubelet.report());
     }
-    assert!(gap.lasted < INTERVAL + UNOWNED + strain.allowance(), "{gap:?}");
+    assert!(vacancy.0 < UNOWNED + strain.allowance(), "{vacancy:?}");
+    // the last poll by one, and the first by another, may each be an interval away from the hand-over
+    assert!(gaps.by_one.0 < 2 * INTERVAL + UNOWNED + strain.allowance(), "{gaps:?}");
+    assert_eq!(kubelet.logs_of_all().matches("could not be given back").count(), 0, "{}", kubelet.report());
 }
 
 /// A copy of `deploy/` and `crds/`, and an overlay of the test's own over one of `deploy/`'s.

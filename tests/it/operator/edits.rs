@@ -41,6 +41,16 @@ fn wait_object(cluster: &Cluster<'_>, path: &str, object: &str, operator: &Polli
     assert!(seen.is_some(), "{object} does not come to {path}\n{}", operator.report("it"));
 }
 
+/// The old callback takes so long that an edit falls into the middle of a delivery.
+fn slow(cluster: &Cluster<'_>) {
+    let delay = |path: &str| Duration::from_millis(if path == "/it" { 300 } else { 0 });
+    cluster.receiver.answer(move |ask| Answer::status(204).after(delay(ask.path())));
+}
+
+fn is_of_burst(event: &Delivered) -> bool {
+    event.object.starts_with("burst-")
+}
+
 fn carries_old(post: &Post) -> bool {
     post.ask.path() == "/it"
 }
@@ -92,12 +102,11 @@ fn edits_that_keep_the_meaning_lose_and_repeat_nothing() {
 fn no_event_of_the_old_spec_goes_to_the_new_callback() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "callback");
-    // slow enough that each edit falls into the middle of a delivery
-    cluster.receiver.answer(|_| Answer::status(204).after(Duration::from_millis(100)));
+    slow(&cluster);
     let operator = cluster.begin();
     let new = Instance { callback_url: cluster.receiver.url("new"), ..cluster.instance() };
     meanwhile(&cluster.provider, 12, || {
-        cluster.provider.create_all((0..100).map(|n| format!("burst-{n}")));
+        cluster.provider.create_all((0..200).map(|n| format!("burst-{n}")));
         cluster.wait_posts(10, &operator);
         cluster.apply(&new.callback("format: OpenConnectors"));
         cluster.provider.create("marker");
@@ -109,6 +118,7 @@ fn no_event_of_the_old_spec_goes_to_the_new_callback() {
         judge(&cluster.provider.truth(), &old.iter().cloned().chain(new).collect::<Vec<_>>(), provider::version)
     };
     cluster.receiver.try_wait("new", PATIENCE, |posts| both(posts).missing.is_empty().then_some(()));
+    assert!(cluster.receiver.delivered("new").iter().any(is_of_burst), "the edit came too late to mean anything");
     assert_perfect(&both(&cluster.receiver.posts("new").iter().collect::<Vec<_>>()), &operator, "it");
 
     let posts = cluster.receiver.all();
@@ -258,11 +268,11 @@ fn a_signing_key_that_rotates_breaks_or_goes_lets_nothing_out_unsigned() {
 fn an_instance_that_is_replaced_under_its_name_shares_nothing_with_the_old_one() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "replaced");
-    cluster.receiver.answer(|_| Answer::status(204).after(Duration::from_millis(100)));
+    slow(&cluster);
     let operator = cluster.begin();
     let new = Instance { callback_url: cluster.receiver.url("new"), ..cluster.instance() };
     meanwhile(&cluster.provider, 15, || {
-        cluster.provider.create_all((0..100).map(|n| format!("burst-{n}")));
+        cluster.provider.create_all((0..200).map(|n| format!("burst-{n}")));
         cluster.wait_posts(10, &operator);
         // in the middle of a delivery, and without a moment between
         cluster.ns.kubectl(&["delete", "coni", "it"]).ok();
@@ -282,7 +292,8 @@ fn an_instance_that_is_replaced_under_its_name_shares_nothing_with_the_old_one()
     let verdict = judge(&cluster.provider.truth(), &after, provider::version);
     let wrong = [&verdict.conflicts, &verdict.order_breaks, &verdict.invented, &verdict.duplicates];
     assert!(wrong.iter().all(|list| list.is_empty()), "{verdict}");
-    assert!(!after.iter().any(|event| event.object.starts_with("burst-")), "its baseline is silent");
+    assert!(before.iter().filter(|event| is_of_burst(event)).count() < 200, "it was replaced too late to mean anything");
+    assert!(!after.iter().any(is_of_burst), "its baseline is silent");
 }
 
 #[test]

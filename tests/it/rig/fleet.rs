@@ -3,15 +3,19 @@
 //! Every instance marks its requests to the provider, and so does every replica, by a connector of the same name in a catalogue of
 //! its own. Each replica has its own `ServiceAccount` with the documented rights, and its own proxy to the API server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::api_proxy::ApiProxy;
 use super::claims::Claims;
 use super::control_plane::ControlPlane;
+use super::manifest::Instance;
 use super::operator::Cluster;
 use super::oracle::{self, Delivered, Verdict};
 use super::pollinator::Pollinator;
@@ -31,7 +35,11 @@ pub struct Fleet<'p> {
     pub claims: Claims,
     pub providers: Vec<Provider>,
     instances: Vec<String>,
+    /// One fleet at a time: two of them measure the machine.
+    _alone: MutexGuard<'static, ()>,
 }
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// One process of the operator.
 pub struct Replica<'p> {
@@ -50,6 +58,19 @@ pub struct Polled {
 impl<'p> Fleet<'p> {
     /// Applies so many instances; `accounts` are the names of replicas that may be started.
     pub fn new(plane: &'p ControlPlane, test: &str, instances: usize, providers: usize, accounts: &[&str]) -> Self {
+        Self::with(plane, test, instances, providers, accounts, |_, instance| instance)
+    }
+
+    /// The same with instances that differ from the everyday one; `adjust` is told the number of each one's provider.
+    pub fn with(
+        plane: &'p ControlPlane,
+        test: &str,
+        instances: usize,
+        providers: usize,
+        accounts: &[&str],
+        adjust: impl Fn(usize, Instance) -> Instance,
+    ) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = Cluster::new(plane, test);
         for name in accounts {
             cluster.ns.token(name);
@@ -61,10 +82,11 @@ impl<'p> Fleet<'p> {
             providers: (0..providers).map(|_| Provider::start()).collect(),
             instances: (0..instances).map(|index| format!("it-{index:03}")).collect(),
             cluster,
+            _alone: alone,
         };
         for (index, name) in fleet.instances.iter().enumerate() {
-            let mut instance = fleet.cluster.instance().spec("connector: fleet");
-            instance = instance.and_resource(&format!("headers: {{X-Instance: {name}}}"));
+            let mut instance = adjust(index % providers, fleet.cluster.instance()).spec("connector: fleet");
+            instance = instance.and_resource(&format!("headers: {{X-Instance: {name}}}")).callback("timeout: 30s");
             (instance.base_url, instance.callback_url) = (fleet.provider(index).url(), fleet.cluster.receiver.url(name));
             instance.name.clone_from(name);
             let yaml = instance.yaml().replace("namespace: it", &format!("namespace: {}", fleet.cluster.ns.name()));
@@ -94,6 +116,25 @@ impl<'p> Fleet<'p> {
         Replica { name: name.to_owned(), proxy, process }
     }
 
+    /// Waits until the first state of every instance is stored: what changes from then on must be delivered, whoever dies.
+    pub fn wait_ready(&self) {
+        let ns = &self.cluster.ns;
+        let deadline = Instant::now() + PATIENCE;
+        let is_ready = |instance: &Value| {
+            let conditions = instance["status"]["conditions"].as_array().into_iter().flatten();
+            conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True" && one["reason"] == "Polling")
+        };
+        loop {
+            let list = ns.api().get(&ns.instances()).ok();
+            let ready = list["items"].as_array().into_iter().flatten().filter(|one| is_ready(one)).count();
+            if ready == self.instances.len() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "only {ready} are ready in time");
+            thread::park_timeout(Duration::from_millis(200));
+        }
+    }
+
     /// Every poll of every instance, in the order of time.
     pub fn polls(&self) -> BTreeMap<String, Vec<Polled>> {
         let mut polls: BTreeMap<String, Vec<Polled>> = BTreeMap::new();
@@ -107,35 +148,67 @@ impl<'p> Fleet<'p> {
         polls
     }
 
-    /// Waits until every instance was polled after a moment.
-    pub fn wait_polled_since(&self, since: Instant) {
+    /// Waits until the requests to the providers satisfy `look`.
+    pub fn wait_polls(&self, what: &str, mut look: impl FnMut(&BTreeMap<String, Vec<Polled>>) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let polls = self.polls();
-            let waiting = |name: &&String| polls.get(*name).and_then(|polls| polls.last()).is_none_or(|last| last.at < since);
-            let waiting: Vec<_> = self.instances.iter().filter(waiting).collect();
-            if waiting.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not polled in time: {waiting:?}");
-            thread::park_timeout(Duration::from_millis(200));
+        while !look(&self.polls()) {
+            assert!(Instant::now() < deadline, "not seen in time: {what}");
+            thread::park_timeout(Duration::from_millis(100));
         }
     }
 
-    /// The longest time between two polls of one instance since a moment, the one that has just begun included.
-    pub fn longest_gap(&self, since: Instant) -> Gap {
-        let now = Instant::now();
-        let gaps = self.polls().into_iter().flat_map(|(instance, polls)| {
-            let mut polls: Vec<_> = polls.into_iter().filter(|poll| poll.at >= since).collect();
-            polls.push(Polled { at: now, by: "nobody".to_owned() });
-            let gap = move |pair: &[Polled]| Gap {
-                lasted: pair[1].at - pair[0].at,
-                after: pair[0].at - since,
-                between: format!("{instance} by {} and {}", pair[0].by, pair[1].by),
-            };
-            polls.windows(2).map(gap).collect::<Vec<_>>()
+    /// Waits until every instance was polled after a moment.
+    pub fn wait_polled_since(&self, since: Instant) {
+        self.wait_polls("a poll of every instance", |polls| {
+            polls.len() == self.instances.len() && polls.values().all(|polls| polls.last().is_some_and(|last| last.at >= since))
         });
-        gaps.max().expect("polls since then")
+    }
+
+    /// The longest times between two polls of one instance since a moment: by one replica, and by one after another. Now counts as
+    /// a poll by nobody.
+    pub fn longest_gaps(&self, since: Instant) -> Gaps {
+        let mut gaps = Gaps::default();
+        let now = Polled { at: Instant::now(), by: "nobody".to_owned() };
+        for (instance, polls) in self.polls() {
+            let polls: Vec<_> = polls.iter().filter(|poll| poll.at >= since).chain([&now]).collect();
+            for pair in polls.windows(2) {
+                let longest = if pair[0].by == pair[1].by { &mut gaps.by_one } else { &mut gaps.by_two };
+                let gap = (pair[1].at - pair[0].at, format!("{instance}, by {} and {}", pair[0].by, pair[1].by));
+                *longest = gap.max(std::mem::take(longest));
+            }
+        }
+        gaps
+    }
+
+    /// Waits until the status of every instance counts every event that the receiver accepted.
+    pub fn wait_stored(&self) {
+        let ns = &self.cluster.ns;
+        let posts = self.cluster.receiver.by_instance();
+        let accepted = |name: &str| {
+            let accepted = posts.get(name).into_iter().flatten().filter(|post| post.accepted());
+            accepted.flat_map(Post::events).map(|event| event.event_id).collect::<BTreeSet<_>>().len()
+        };
+        let expected: BTreeMap<_, _> = self.instances.iter().map(|name| (name, accepted(name))).collect();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let list = ns.api().get(&ns.instances()).ok();
+            let stored = |instance: &Value| instance["status"]["delivered"].as_u64().unwrap_or_default();
+            let short: Vec<_> = list["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|instance| {
+                    let name = instance["metadata"]["name"].as_str()?.to_owned();
+                    let expected = *expected.get(&name)? as u64;
+                    (stored(instance) != expected).then(|| format!("{name}: {} of {expected}", stored(instance)))
+                })
+                .collect();
+            if short.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not stored in time: {short:?}");
+            thread::park_timeout(Duration::from_millis(200));
+        }
     }
 
     /// Changes records of all providers in turn, one at a time, until `during` has returned.
@@ -196,13 +269,11 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// A time in which an instance was not polled.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Gap {
-    pub lasted: Duration,
-    /// When it began, from where the search began.
-    pub after: Duration,
-    pub between: String,
+/// Times in which an instance was not polled, and which instance that was.
+#[derive(Clone, Debug, Default)]
+pub struct Gaps {
+    pub by_one: (Duration, String),
+    pub by_two: (Duration, String),
 }
 
 impl Replica<'_> {

@@ -12,6 +12,7 @@ pub mod client;
 pub mod control_plane;
 pub mod faults;
 pub mod fleet;
+pub mod history;
 pub mod http;
 pub mod kubelet;
 pub mod log;

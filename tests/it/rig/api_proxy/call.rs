@@ -39,9 +39,10 @@ impl Call {
         (verb == "*" || self.verb == verb) && self.resource == resource
     }
 
-    /// Whether it may change what the server stores.
+    /// Whether it may change what the server stores; whoever asks for its own rights "creates" the question.
     pub fn is_write(&self) -> bool {
-        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+        let asks = self.resource.starts_with("selfsubject");
+        !asks && matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
     }
 
     /// The body as JSON.

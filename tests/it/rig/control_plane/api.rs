@@ -139,7 +139,7 @@ impl Api {
 
     /// Looks at the events of a watch until `look` finds what it wants, the server ends the watch, or time is up.
     pub fn watch<R>(&self, path: &str, until: Instant, mut look: impl FnMut(&str, Value) -> Option<R>) -> Option<R> {
-        let request = self.request("GET", path);
+        let request = self.request("GET", path).timeout(until.saturating_duration_since(Instant::now()));
         self.runtime.block_on(async {
             let reading = async {
                 let mut chunks = request.send().await.ok()?.bytes_stream();

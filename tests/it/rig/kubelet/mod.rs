@@ -135,6 +135,11 @@ impl Kubelet {
         residents.iter().filter(|one| one.pod == pod).map(log).collect()
     }
 
+    /// All output of all pods.
+    pub fn logs_of_all(&self) -> String {
+        self.house.residents().clone().iter().map(log).collect()
+    }
+
     /// The end of all logs, for a failure's message.
     pub fn report(&self) -> String {
         let last = |one: &Resident| {

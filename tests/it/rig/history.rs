@@ -1,0 +1,77 @@
+//! Every version of every object of a collection, as a watch saw it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::control_plane::api::Api;
+use super::log::Log;
+
+/// After a watch that could not be begun.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long one watch may last; the next goes on where it ended.
+const WATCH: Duration = Duration::from_mins(1);
+
+/// Looks on until it is dropped. Versions are left out only where the server has forgotten them, or was away and had to begin anew.
+pub struct History {
+    pub log: Log<Value>,
+    over: Arc<AtomicBool>,
+}
+
+impl History {
+    pub fn watch(api: &Api, collection: &str) -> Self {
+        let history = Self { log: Log::default(), over: Arc::default() };
+        let watcher = Watcher { log: history.log.clone(), over: Arc::clone(&history.over), collection: collection.to_owned() };
+        let version = watcher.list(api).expect("a list");
+        let api = api.clone();
+        thread::spawn(move || watcher.run(&api, version));
+        history
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+struct Watcher {
+    log: Log<Value>,
+    over: Arc<AtomicBool>,
+    collection: String,
+}
+
+impl Watcher {
+    /// Notes what is there; answers with the version of the list.
+    fn list(&self, api: &Api) -> Option<String> {
+        let list = api.try_send("GET", &self.collection, None).ok().filter(|reply| reply.status == 200)?.body;
+        for object in list["items"].as_array().cloned().unwrap_or_default() {
+            self.log.push(object);
+        }
+        Some(version_of(&list))
+    }
+
+    fn run(&self, api: &Api, mut version: String) {
+        while !self.over.load(Ordering::SeqCst) {
+            let (begun, before) = (Instant::now(), version.clone());
+            let path = format!("{}?watch=1&resourceVersion={version}&timeoutSeconds={}", self.collection, WATCH.as_secs());
+            api.watch(&path, begun + WATCH, |_, object| {
+                version = version_of(&object);
+                self.log.push(object);
+                self.over.load(Ordering::SeqCst).then_some(())
+            });
+            if version == before && begun.elapsed() < WATCH / 2 {
+                // refused or cut: the server may be away, or have forgotten this version
+                thread::park_timeout(PAUSE);
+                version = self.list(api).unwrap_or(before);
+            }
+        }
+    }
+}
+
+fn version_of(object: &Value) -> String {
+    object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
+}
