@@ -332,10 +332,16 @@ fn the_schema_and_the_table_are_made_from_the_types() {
 
 #[test]
 fn the_definitions_in_the_chart_are_those_of_the_program() {
-    for name in ["connectorinstances.yaml", "connectors.yaml"] {
+    let names = ["connectorinstances.yaml", "connectors.yaml"];
+    for name in names {
         let made = fs::read_to_string(format!("{}/crds/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         expect_file(&format!("files/crds/{name}"), &made);
     }
+    // the chart installs whatever is in there
+    let folder = fs::read_dir(format!("{CHART}/files/crds")).unwrap();
+    let mut found: Vec<_> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    assert_eq!(found, names);
 }
 
 #[test]
