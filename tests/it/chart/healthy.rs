@@ -71,7 +71,10 @@ fn each_situation_is_what_the_page_says() {
     cluster.ns.wait_condition("it", "Ready", "True", "Suspended");
     note("suspended", cluster.ns.get_instance("it"));
 
-    cluster.ns.kubectl(&["patch", "coni", "it", "--type=merge", "-p", r#"{"metadata":{"finalizers":["it.example/hold"]}}"#]).ok();
+    cluster
+        .ns
+        .kubectl(&["patch", "coni", "it", "--type=merge", "-p", r#"{"metadata":{"finalizers":["it.example/hold"]}}"#])
+        .ok();
     cluster.ns.kubectl(&["delete", "coni", "it", "--wait=false"]).ok();
     note("being deleted", cluster.ns.get_instance("it"));
     cluster.ns.kubectl(&["patch", "coni", "it", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).ok();
