@@ -53,6 +53,9 @@ pub struct OperatorArgs {
     /// Serve /metrics, /livez and /readyz at this address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080", env = "POLLINATOR_LISTEN")]
     listen: SocketAddr,
+    /// How often everything is listed anew, in case a watch lost something; 10s or more.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration, env = "POLLINATOR_RELIST_INTERVAL")]
+    relist_interval: Duration,
     /// Folder with catalogue entries of your own, one Connector a file; they win over the built-in ones. Default: none.
     #[arg(long, value_name = "DIR", env = "POLLINATOR_CATALOG")]
     catalog: Option<PathBuf>,
@@ -152,7 +155,9 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let (sights, seen) = mpsc::channel(BATCH);
     let asking =
         tokio::spawn(tell_missing_permissions(client.clone(), args.watch_namespace.clone(), sharing.namespace.clone()));
-    let watching = tokio::spawn(Watches { client, namespace: args.watch_namespace, sights: sights.clone() }.run());
+    let watching = tokio::spawn(
+        Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, sights: sights.clone() }.run(),
+    );
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
     let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone()));
     let telling = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));

@@ -8,30 +8,40 @@ use super::shards::range::Range;
 
 /// What is being drained.
 #[derive(Debug, Default)]
-pub struct Drains(Vec<(Drain, HashSet<Key>)>);
+pub struct Drains {
+    waiting: Vec<(Drain, HashSet<Key>)>,
+    /// The engine has ended, and needs to be told nothing.
+    over: bool,
+}
 
 impl Drains {
     /// Begins a drain of these instances.
     pub fn begin(&mut self, drain: Drain, instances: HashSet<Key>) {
-        self.0.push((drain, instances));
+        self.waiting.push((drain, instances));
     }
 
     /// The engine was told to let go of an instance.
     pub fn told(&mut self, key: &Key) {
-        for (_, instances) in &mut self.0 {
+        for (_, instances) in &mut self.waiting {
             instances.remove(key);
         }
     }
 
-    /// Takes out all drains: there is no engine any more to be told.
-    pub fn take_all(&mut self) -> Vec<Drain> {
-        std::mem::take(&mut self.0).into_iter().map(|(drain, _)| drain).collect()
+    /// The engine has ended: there is nobody any more to be told.
+    pub fn end_all(&mut self) {
+        self.over = true;
+    }
+
+    /// Has the engine ended?
+    pub fn are_over(&self) -> bool {
+        self.over
     }
 
     /// Takes out the drains whose instances were all told.
     pub fn take_told(&mut self) -> Vec<Drain> {
-        let (told, waiting) = std::mem::take(&mut self.0).into_iter().partition(|(_, instances)| instances.is_empty());
-        self.0 = waiting;
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (told, waiting): (Vec<_>, _) = waiting.partition(|(_, instances)| self.over || instances.is_empty());
+        self.waiting = waiting;
         told.into_iter().map(|(drain, _)| drain).collect()
     }
 }

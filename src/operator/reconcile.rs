@@ -56,8 +56,6 @@ pub struct Reconciler {
     ready: channel::Sender<bool>,
     told_missing: bool,
     drains: Drains,
-    /// The engine has ended, and nothing more is begun.
-    engine_ended: bool,
 }
 
 #[derive(Default)]
@@ -107,7 +105,6 @@ impl Reconciler {
             ready,
             told_missing: false,
             drains: Drains::default(),
-            engine_ended: false,
         }
     }
 
@@ -225,7 +222,7 @@ impl Reconciler {
                 self.demand_all(moved, Task::Instance, false);
             }
             Notice::EngineEnded => {
-                self.engine_ended = true;
+                self.drains.end_all();
                 self.end_drains();
             }
             Notice::Drain(drain) => {
@@ -256,8 +253,7 @@ impl Reconciler {
     }
 
     fn end_drains(&mut self) {
-        let ended = if self.engine_ended { self.drains.take_all() } else { self.drains.take_told() };
-        for drain in ended {
+        for drain in self.drains.take_told() {
             let sessions = Arc::clone(&self.publication.sessions);
             self.work.spawn(async move {
                 drains::end(drain, &sessions).await;
@@ -290,7 +286,7 @@ impl Reconciler {
     }
 
     fn start(&mut self) {
-        if self.engine_ended {
+        if self.drains.are_over() {
             return;
         }
         let connectors_known = self.unread_connectors.as_ref().is_some_and(HashSet::is_empty);

@@ -14,6 +14,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::cluster::Kind;
 use super::session::Key;
@@ -26,6 +27,8 @@ const PAGE: u32 = 500;
 /// Pauses after a failed list or watch, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// Lists are not free.
+const SHORTEST_RELIST: Duration = Duration::from_secs(10);
 /// The annotations that are acted on.
 const ANNOTATIONS: [&str; 4] = [RESET, REDELIVER, POLL_NOW, REQUESTED_AT];
 /// Longer values are cut: they are compared and stored.
@@ -87,6 +90,8 @@ pub struct Watches {
     pub client: Client,
     /// One namespace; `None`: all.
     pub namespace: Option<String>,
+    /// Everything is listed anew about so long after the last list: what a watch lost is found again.
+    pub relist: Duration,
     /// Takes what is seen.
     pub sights: mpsc::Sender<(Kind, Sight)>,
 }
@@ -109,42 +114,59 @@ impl Watches {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
+        let mut pause = FIRST_PAUSE;
+        while self.follow(kind, api.clone(), &mut pause).await {}
+    }
+
+    /// Follows one list and its watch until it is time to list anew; `false`: nobody listens any more.
+    async fn follow<K>(&self, kind: Kind, api: Api<PartialObjectMeta<K>>, pause: &mut Duration) -> bool
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
         let stream = watcher(api, watcher::Config::default().page_size(PAGE));
         let mut stream = std::pin::pin!(stream);
         let mut listed = HashSet::new();
-        let mut pause = FIRST_PAUSE;
-        while let Some(event) = stream.next().await {
+        let mut relist: Option<Instant> = None;
+        loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                () = tokio::time::sleep_until(relist.unwrap_or_else(Instant::now)), if relist.is_some() => return true,
+            };
             let sight = match event {
-                Ok(Event::Init) => {
+                None => return true,
+                Some(Ok(Event::Init)) => {
                     listed.clear();
+                    relist = None;
                     continue;
                 }
-                Ok(Event::InitApply(object)) => {
+                Some(Ok(Event::InitApply(object))) => {
                     listed.insert(key(&object.metadata));
                     Sight::Seen(Seen::of(&object.metadata))
                 }
-                Ok(Event::InitDone) => {
-                    pause = FIRST_PAUSE;
+                Some(Ok(Event::InitDone)) => {
+                    *pause = FIRST_PAUSE;
+                    // Not all kinds and replicas at once.
+                    relist = Some(Instant::now() + self.relist.max(SHORTEST_RELIST).mul_f64(0.9 + 0.2 * rand::random::<f64>()));
                     Sight::Listed(std::mem::take(&mut listed))
                 }
-                Ok(Event::Apply(object)) => {
-                    pause = FIRST_PAUSE;
+                Some(Ok(Event::Apply(object))) => {
+                    *pause = FIRST_PAUSE;
                     Sight::Seen(Seen::of(&object.metadata))
                 }
-                Ok(Event::Delete(object)) => Sight::Gone(key(&object.metadata)),
-                Err(error) => {
+                Some(Ok(Event::Delete(object))) => Sight::Gone(key(&object.metadata)),
+                Some(Err(error)) => {
                     tracing::debug!(?kind, "watch: {error}");
                     let unknown = is_unknown(&error);
                     if self.sights.send((kind, Sight::Failing(unknown))).await.is_err() {
-                        return;
+                        return false;
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LAST_PAUSE);
+                    tokio::time::sleep(*pause).await;
+                    *pause = (*pause * 2).min(LAST_PAUSE);
                     continue;
                 }
             };
             if self.sights.send((kind, sight)).await.is_err() {
-                return;
+                return false;
             }
         }
     }

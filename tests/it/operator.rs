@@ -9,6 +9,7 @@
 //! - [`permissions`]: with any rule less something breaks, and the operator says so.
 //! - [`fleet`]: three replicas with accounts of their own and two hundred instances; replicas come, go, die and sleep.
 //! - [`refused`]: what is wrong in a manifest is said at apply, or at once afterwards.
+//! - [`outages`]: the API server is restarted, frozen, or answers and tells wrongly, while many instances are polled.
 //! - [`replicas`]: several share the work, and take it over from one another.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
@@ -20,6 +21,7 @@ mod everyday;
 mod faults;
 mod fleet;
 mod kept;
+mod outages;
 mod permissions;
 mod refused;
 mod replicas;

@@ -1,4 +1,4 @@
-//! What GitOps tools make of an instance in each situation: as the table in docs/install.md says.
+//! What tools of `GitOps` make of an instance in each situation: as the table in docs/install.md says.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ fn each_situation_is_what_the_page_says() {
     let before = cluster.provider.asked();
     cluster.provider.try_wait_asked(before + 1, crate::rig::PATIENCE);
     note("one poll failed", cluster.ns.get_instance("it"));
-    cluster.ns.wait_condition("it", "Ready", "False", "ProviderUnavailable");
+    cluster.ns.wait_condition("it", "Ready", "False", "ProviderError");
     note("provider down for long", cluster.ns.get_instance("it"));
     cluster.provider.misbehave(|_| None);
 

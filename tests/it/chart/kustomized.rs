@@ -45,7 +45,7 @@ fn strip(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(strip),
         // schemars writes bounds as floats, kustomize writes them anew
         Value::Number(number) => {
-            *number = number.as_f64().and_then(serde_json::Number::from_f64).unwrap_or_else(|| number.clone())
+            *number = number.as_f64().and_then(serde_json::Number::from_f64).unwrap_or_else(|| number.clone());
         }
         _ => {}
     }

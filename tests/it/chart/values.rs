@@ -2,6 +2,7 @@
 //! comments of `values.yaml` must be theirs.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 
 use k8s_openapi::api::core::v1::{
@@ -208,7 +209,7 @@ struct Service {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ServiceMonitor {
-    /// Create a ServiceMonitor. The Prometheus operator must be there.
+    /// Create a `ServiceMonitor`. The Prometheus operator must be there.
     enabled: bool,
     /// Labels by which your Prometheus finds it.
     labels: Words,
@@ -220,7 +221,7 @@ struct ServiceMonitor {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PrometheusRule {
-    /// Create a PrometheusRule with alerts. The Prometheus operator must be there.
+    /// Create a `PrometheusRule` with alerts. The Prometheus operator must be there.
     enabled: bool,
     /// Labels by which your Prometheus finds it.
     labels: Words,
@@ -229,7 +230,7 @@ struct PrometheusRule {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Dashboard {
-    /// Create a ConfigMap with a dashboard for Grafana.
+    /// Create a `ConfigMap` with a dashboard for Grafana.
     enabled: bool,
     /// Labels by which your Grafana finds it.
     labels: Words,
@@ -324,7 +325,7 @@ fn the_schema_and_the_table_are_made_from_the_types() {
     let (head, _) = readme.split_once("| Value |").expect("the table is the end of the page");
     let mut page = head.to_owned() + "| Value | Default | Meaning |\n|---|---|---|\n";
     for Leaf { path, meaning, default } in leaves() {
-        page += &format!("| `{path}` | `{default}` | {meaning} |\n");
+        writeln!(page, "| `{path}` | `{default}` | {meaning} |").unwrap();
     }
     expect_file("README.md", &page);
 }

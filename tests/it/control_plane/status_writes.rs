@@ -166,5 +166,5 @@ fn an_instance_that_is_gone_is_not_found() {
     let yaml = Instance::new("shop", "https://api.example.com", "https://hooks.example.org/in").yaml();
     written.ns.apply(&yaml.replace("namespace: it, ", ""));
     assert_eq!(written.put(&object).status, 409);
-    assert!(written.read().get("status").is_none());
+    assert_eq!(written.read()["status"], json!({"observedGeneration": -1}));
 }

@@ -10,11 +10,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::api_proxy::ApiProxy;
 use super::claims::Claims;
 use super::control_plane::ControlPlane;
+use super::history::History;
 use super::manifest::Instance;
 use super::operator::Cluster;
 use super::oracle::{self, Delivered, Verdict};
@@ -33,6 +35,8 @@ pub const INTERVAL: Duration = Duration::from_secs(5);
 pub struct Fleet<'p> {
     pub cluster: Cluster<'p>,
     pub claims: Claims,
+    /// Every version of every instance.
+    pub versions: History,
     pub providers: Vec<Provider>,
     instances: Vec<String>,
     /// One fleet at a time: two of them measure the machine.
@@ -79,6 +83,7 @@ impl<'p> Fleet<'p> {
         let claims = Claims::watch(&cluster.ns);
         let fleet = Self {
             claims,
+            versions: History::watch(cluster.ns.api(), &cluster.ns.instances()),
             providers: (0..providers).map(|_| Provider::start()).collect(),
             instances: (0..instances).map(|index| format!("it-{index:03}")).collect(),
             cluster,
@@ -148,6 +153,19 @@ impl<'p> Fleet<'p> {
         polls
     }
 
+    /// Waits until every quiet instance was polled after a moment: those of all but the first providers.
+    pub fn wait_quiet_polled_since(&self, changing: usize, since: Instant) {
+        let quiet = |name: &&String| self.number(name) % self.providers.len() >= changing;
+        self.wait_polls("a poll of every quiet instance", |polls| {
+            let last = |name: &String| polls.get(name).and_then(|polls| polls.last()).is_some_and(|last| last.at > since);
+            self.instances.iter().filter(quiet).all(last)
+        });
+    }
+
+    fn number(&self, instance: &str) -> usize {
+        self.instances.iter().position(|name| name == instance).expect("an instance of the fleet")
+    }
+
     /// Waits until the requests to the providers satisfy `look`.
     pub fn wait_polls(&self, what: &str, mut look: impl FnMut(&BTreeMap<String, Vec<Polled>>) -> bool) {
         let deadline = Instant::now() + PATIENCE;
@@ -211,13 +229,39 @@ impl<'p> Fleet<'p> {
         }
     }
 
+    /// Over all versions of all instances: no cursor ever moved backwards, nor did a count of what was delivered. Answers how many
+    /// versions there were.
+    pub fn assert_cursors_rise(&self) -> usize {
+        let mut last: BTreeMap<String, (DateTime<Utc>, u64)> = BTreeMap::new();
+        let versions = self.versions.log.all();
+        for version in &versions {
+            let (name, resource) =
+                (version["metadata"]["name"].as_str().unwrap_or_default(), &version["status"]["resources"][0]);
+            let Some(since) = resource["cursor"]["since"].as_str() else {
+                assert!(!last.contains_key(name), "{name} lost its cursor: {version}");
+                continue;
+            };
+            let now = (since.parse().expect("RFC 3339"), version["status"]["delivered"].as_u64().unwrap_or_default());
+            if let Some(before) = last.insert(name.to_owned(), now) {
+                assert!(now.0 >= before.0 && now.1 >= before.1, "{name} went back from {before:?} to {now:?}: {version}");
+            }
+        }
+        assert_eq!(last.len(), self.instances.len(), "a cursor of every instance was seen");
+        versions.len()
+    }
+
     /// Changes records of all providers in turn, one at a time, until `during` has returned.
     pub fn while_records_change<R>(&self, every: Duration, during: impl FnOnce() -> R) -> R {
+        self.while_some_change(self.providers.len(), every, during)
+    }
+
+    /// The same of the first providers alone; the others' instances are quiet.
+    pub fn while_some_change<R>(&self, providers: usize, every: Duration, during: impl FnOnce() -> R) -> R {
         let over = AtomicBool::new(false);
         thread::scope(|threads| {
             let changing = threads.spawn(|| {
-                let mut traffic: Vec<_> = (0..).map(Traffic::new).take(self.providers.len()).collect();
-                for turn in (0..self.providers.len()).cycle() {
+                let mut traffic: Vec<_> = (0..).map(Traffic::new).take(providers).collect();
+                for turn in (0..providers).cycle() {
                     if over.load(Ordering::SeqCst) {
                         break;
                     }

@@ -13,8 +13,8 @@ mod tools;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -39,8 +39,8 @@ const CRD_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 pub struct ControlPlane {
     // order matters: an API server whose etcd is gone no longer ends on SIGTERM, and the folder goes last
     controllers: Option<Guarded>,
-    _server: Guarded,
-    _etcd: Guarded,
+    server: Mutex<Restartable>,
+    etcd: Mutex<Restartable>,
     identity: Identity,
     url: String,
     kubectl: PathBuf,
@@ -51,6 +51,33 @@ pub struct ControlPlane {
     folder: TempDir,
     /// Removes the folder of a plane that is never dropped.
     _sweeper: Sweeper,
+}
+
+/// A server and how it is started.
+struct Restartable {
+    process: Guarded,
+    program: PathBuf,
+    arguments: Vec<String>,
+    folder: PathBuf,
+}
+
+impl Restartable {
+    fn start(program: &Path, arguments: Vec<String>, folder: &Path) -> Self {
+        let process = Guarded::spawn(program, &arguments, folder);
+        Self { process, program: program.to_owned(), arguments, folder: folder.to_owned() }
+    }
+
+    /// Kills it, and starts it again with the same arguments after something else was done.
+    fn restart(&mut self, meanwhile: impl FnOnce()) {
+        self.process.signal("KILL");
+        let deadline = Instant::now() + PATIENCE;
+        while !self.process.has_ended() {
+            assert!(Instant::now() < deadline, "it does not end\n{}", self.process.last_words());
+            std::thread::park_timeout(Duration::from_millis(25));
+        }
+        meanwhile();
+        self.process = Guarded::spawn(&self.program, &self.arguments, &self.folder);
+    }
 }
 
 struct Binaries {
@@ -133,7 +160,7 @@ impl ControlPlane {
         identity.write(path);
 
         let store = format!("http://127.0.0.1:{}", free_port());
-        let arguments = [
+        let arguments = vec![
             "--data-dir=etcd".to_owned(),
             format!("--listen-client-urls={store}"),
             format!("--advertise-client-urls={store}"),
@@ -141,12 +168,12 @@ impl ControlPlane {
             // what a crash of the machine may lose is of no interest here
             "--unsafe-no-fsync".to_owned(),
         ];
-        let mut etcd = Guarded::spawn(&binaries.etcd, &arguments, path);
-        etcd.wait(|etcd| etcd.log().contains("ready to serve client requests"))?;
+        let mut etcd = Restartable::start(&binaries.etcd, arguments, path);
+        etcd.process.wait(|etcd| etcd.log().contains("ready to serve client requests"))?;
 
         let port = free_port();
         let url = format!("https://127.0.0.1:{port}");
-        let arguments = [
+        let arguments = vec![
             format!("--etcd-servers={store}"),
             format!("--secure-port={port}"),
             "--bind-address=127.0.0.1".to_owned(),
@@ -162,12 +189,12 @@ impl ControlPlane {
             // ends with its clients' watches open, without the grace that a load balancer needs
             "--shutdown-delay-duration=0s".to_owned(),
         ];
-        let mut server = Guarded::spawn(&binaries.server, &arguments, path);
+        let mut server = Restartable::start(&binaries.server, arguments, path);
 
         let runtime = Runtime::new().expect("a runtime");
         let client = client(&identity);
         let api = Api::new(&url, &identity.admin_token, client, runtime.handle().clone());
-        server.wait(|_| api.try_send("GET", "/readyz", None).is_ok_and(|reply| reply.status == 200))?;
+        server.process.wait(|_| api.try_send("GET", "/readyz", None).is_ok_and(|reply| reply.status == 200))?;
 
         let kubeconfig = identity.write_kubeconfig(path.join("kubeconfig"), &url, &identity.admin_token, "default");
         let controllers = binaries.controllers.as_ref().map(|program| {
@@ -184,8 +211,8 @@ impl ControlPlane {
         });
         let mut plane = Self {
             controllers,
-            _server: server,
-            _etcd: etcd,
+            server: Mutex::new(server),
+            etcd: Mutex::new(etcd),
             identity,
             url,
             kubectl: binaries.kubectl.clone(),
@@ -225,6 +252,27 @@ impl ControlPlane {
                 assert!(Instant::now() < deadline, "{plural} are not served in time");
                 std::thread::park_timeout(Duration::from_millis(25));
             }
+        }
+    }
+
+    /// Kills kube-apiserver, starts it again after something else was done, and waits until it answers. Not for the plane that all
+    /// share.
+    pub fn restart_server(&self, meanwhile: impl FnOnce()) {
+        self.server.lock().expect("no test panics in here").restart(meanwhile);
+        self.wait_answers();
+    }
+
+    /// The same with etcd.
+    pub fn restart_etcd(&self, meanwhile: impl FnOnce()) {
+        self.etcd.lock().expect("no test panics in here").restart(meanwhile);
+        self.wait_answers();
+    }
+
+    fn wait_answers(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.api.try_send("GET", "/readyz", None).is_ok_and(|reply| reply.status == 200) {
+            assert!(Instant::now() < deadline, "the server does not come back");
+            std::thread::park_timeout(Duration::from_millis(100));
         }
     }
 

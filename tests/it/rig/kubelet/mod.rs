@@ -1,7 +1,7 @@
 //! The process kubelet: runs the pods of a test's namespace as local processes, and tells the API server what becomes of them.
 //!
 //! It registers a node of its own, binds pods to it (there is no scheduler), makes each container a process ([`sandbox`]) with the
-//! arguments and variables ([`environment`], [`expand`]) and volumes ([`volumes`], [`sources`]) of its spec, probes it ([`probe`],
+//! arguments and variables ([`launching`], [`environment`], [`expand`]) and volumes ([`volumes`], [`sources`]) of its spec, probes it ([`probe`],
 //! [`prober`]), starts it again ([`backoff`]), writes the pod's status ([`status`]), and ends it with SIGTERM, its grace, and
 //! SIGKILL ([`pod`]). It serves logs ([`server`]). Images are names for programs of this machine ([`image`]).
 //!
@@ -12,7 +12,10 @@ mod backoff;
 mod container;
 mod environment;
 mod expand;
+mod hook;
+mod house;
 pub mod image;
+mod launching;
 mod node;
 mod pod;
 mod probe;
@@ -46,8 +49,9 @@ use tokio_rustls::TlsAcceptor;
 use super::control_plane::{ControlPlane, Run};
 use super::{canary, skip};
 use environment::Place;
+use house::{House, Resident};
 use image::Image;
-use pod::{House, News, Resident, Worker};
+use pod::{News, Worker};
 use prober::Prober;
 
 /// How long the last words to the API server may take.

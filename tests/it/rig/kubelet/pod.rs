@@ -1,30 +1,27 @@
 //! One pod: starts its containers, listens to what becomes of them, writes its status, and ends it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::container::{Run, rights, waiting};
-use super::environment::{Place, command_line, variables};
-use super::image::Image;
+use super::container::{Run, waiting};
+use super::environment::Place;
+use super::house::{House, Resident};
 use super::probe::{Check, Kind};
-use super::prober::{self, Prober};
-use super::sandbox::{Launch, Mount, Process};
+use super::sandbox::Process;
 use super::sources::Sources;
 use super::status::{PodFacts, RestartPolicy, State};
-use super::volumes;
+use super::{hook, launching, volumes};
 
 /// How soon a start that failed for want of something is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a hook may take where its pod's grace is longer.
-const HOOK: Duration = Duration::from_mins(10);
 /// How often volumes are brought up to date.
 const REFRESH: TimeDelta = TimeDelta::seconds(5);
 /// A pod's grace where nothing is said.
@@ -40,35 +37,6 @@ pub enum News {
     Ended { container: usize, run: u32, code: i32 },
     /// A probe has an opinion.
     Probed { container: usize, run: u32, kind: Kind, success: bool, grace: Option<i64> },
-}
-
-/// What all pods of a kubelet share.
-pub struct House {
-    pub client: Client,
-    pub images: Vec<Image>,
-    /// Each pod has a folder in it.
-    pub folder: PathBuf,
-    pub node: String,
-    pub api_server: (String, String),
-    pub prober: Prober,
-    /// Running containers and all logs, for the test.
-    pub residents: Mutex<Vec<Resident>>,
-}
-
-/// A container as the test sees it.
-#[derive(Clone)]
-pub struct Resident {
-    pub pod: String,
-    pub container: String,
-    pub run: u32,
-    pub log: PathBuf,
-    pub process: Option<Arc<Process>>,
-}
-
-impl House {
-    pub fn residents(&self) -> std::sync::MutexGuard<'_, Vec<Resident>> {
-        self.residents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The life of a pod.
@@ -243,8 +211,7 @@ impl Worker {
             let grace = Duration::from_secs(grace.try_into().unwrap_or(0));
             let deadline = tokio::time::Instant::now() + grace;
             if let Some(hook) = hook {
-                // what a hook answers is of no interest
-                let _ = tokio::time::timeout_at(deadline, run_hook(&house.prober, &hook, &spec, ip, &process)).await;
+                let _ = tokio::time::timeout_at(deadline, hook::run(&house.prober, &hook, &spec, ip, &process)).await;
             }
             process.signal("TERM");
             if killed {
@@ -284,7 +251,7 @@ impl Worker {
         for volume in self.spec.volumes.iter().flatten() {
             let files = volumes::files(&self.pod, volume, &self.sources, &self.place)
                 .map_err(|why| format!("MountVolume.SetUp failed for volume \"{}\" : {why}", volume.name))?;
-            volumes::write(&self.volume(&volume.name), &files).map_err(|error| error.to_string())?;
+            volumes::write(&launching::volume(&self.folder(), &volume.name), &files).map_err(|error| error.to_string())?;
         }
         self.has_volumes = true;
         Ok(())
@@ -292,10 +259,6 @@ impl Worker {
 
     fn folder(&self) -> PathBuf {
         self.house.folder.join(self.name())
-    }
-
-    fn volume(&self, name: &str) -> PathBuf {
-        self.folder().join("volumes").join(name)
     }
 
     async fn start(&mut self, container: usize) {
@@ -306,7 +269,10 @@ impl Worker {
             return;
         };
         let number = self.runs[container].number + 1;
-        let launch = match self.launch(&spec, &image, number) {
+        let folder = self.folder();
+        let pod =
+            launching::OfPod { pod: &self.pod, spec: &self.spec, place: &self.place, sources: &self.sources, folder: &folder };
+        let launch = match pod.launch(&spec, &image, number) {
             Ok(launch) => launch,
             Err(why) => {
                 self.runs[container].state = waiting("CreateContainerConfigError", &why);
@@ -359,43 +325,6 @@ impl Worker {
             tasks.push(tokio::spawn(async move { prober.run(&probe, check, &process, tell).await }));
         }
         self.runs[container].probes.extend(tasks);
-    }
-
-    fn launch(&self, spec: &Container, image: &Image, number: u32) -> Result<Launch, String> {
-        let rights = rights(&self.spec, spec, image)?;
-        let variables = variables(&self.pod, spec, &image.variables, &self.sources, &self.place)?;
-        let entry = super::sandbox::entry_point(&image.program);
-        let mut line = command_line(spec, &entry, &variables, self.place.ip);
-        // the image's own program, by whatever path the manifest calls it
-        if line[0].rsplit('/').next() == entry.rsplit('/').next() {
-            line[0] = entry;
-        }
-        let mut mounts = Vec::new();
-        for mount in spec.volume_mounts.iter().flatten() {
-            let volume = self.spec.volumes.iter().flatten().find(|volume| volume.name == mount.name);
-            let is_own = volume.is_some_and(|volume| volume.empty_dir.is_some());
-            let source = self.volume(&mount.name).join(mount.sub_path.as_deref().unwrap_or_default());
-            let read_only = !is_own || mount.read_only == Some(true);
-            mounts.push(Mount { source, target: mount.mount_path.clone(), read_only });
-        }
-        let folder = self.folder().join(format!("{}-{number}", spec.name));
-        let hosts = format!(
-            "127.0.0.1 localhost\n{} {}\n{} kubernetes.default.svc\n",
-            self.place.ip,
-            self.name(),
-            self.place.api_server.0
-        );
-        Ok(Launch {
-            log: folder.with_extension("log"),
-            folder,
-            program: image.program.clone(),
-            line,
-            variables: variables.into_iter().collect(),
-            working_folder: spec.working_dir.clone().filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".to_owned()),
-            mounts,
-            rights,
-            hosts,
-        })
     }
 
     fn facts(&self) -> PodFacts {
@@ -459,27 +388,5 @@ impl Worker {
         }
         let next = at.into_iter().min().unwrap_or(now) - now;
         next.to_std().unwrap_or_default().max(Duration::from_millis(20))
-    }
-}
-
-async fn run_hook(
-    prober: &Prober,
-    hook: &LifecycleHandler,
-    spec: &Container,
-    ip: std::net::Ipv4Addr,
-    process: &Arc<Process>,
-) -> bool {
-    if let Some(sleep) = &hook.sleep {
-        tokio::time::sleep(Duration::from_secs(sleep.seconds.try_into().unwrap_or(0))).await;
-        return true;
-    }
-    let check = match (&hook.http_get, &hook.exec) {
-        (Some(get), _) => Check::http(get, spec, ip),
-        (_, Some(exec)) => Ok(Check::Exec(exec.command.clone().unwrap_or_default())),
-        _ => Err("this kubelet knows sleep, httpGet and exec alone".to_owned()),
-    };
-    match check {
-        Ok(check) => prober::check(prober, &check, process, HOOK).await,
-        Err(_) => false,
     }
 }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::pod::{House, Resident};
+use super::house::{House, Resident};
 
 /// How soon a log that is followed is looked at again.
 const LOOK: Duration = Duration::from_millis(100);
