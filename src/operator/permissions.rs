@@ -54,7 +54,7 @@ pub const NEEDED: [Needed; 7] = [
     needed(
         "coordination.k8s.io",
         "leases",
-        &["get", "list", "watch", "create", "update", "patch", "delete"],
+        &["get", "list", "watch", "create", "patch", "delete"],
         Place::Leases,
         "replicas cannot share the work, and none does any",
     ),

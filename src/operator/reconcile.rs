@@ -218,12 +218,8 @@ impl Reconciler {
                 });
             }
             Notice::OwnershipChanged => {
-                let all: Vec<_> = self.instances.keys().cloned().collect();
-                for key in all {
-                    if self.is_out_of_step(&key) {
-                        self.demand(Task::Instance(key), false);
-                    }
-                }
+                let moved: Vec<_> = self.instances.keys().filter(|key| self.is_out_of_step(key)).cloned().collect();
+                self.demand_all(moved, Task::Instance, false);
             }
             Notice::EngineEnded => {
                 self.drains.end_all();

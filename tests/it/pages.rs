@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pollinator::operator::shards::ShardsConfig;
+use pollinator::operator::shards::range::DEFAULT_RANGES;
+use pollinator::operator::shards::timing::Timing;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -122,6 +126,23 @@ fn links_lead_somewhere() {
             }
         }
     }
+}
+
+#[test]
+fn the_page_of_sharding_tells_the_default_spans() {
+    let (timing, page) = (Timing::default(), text("docs/sharding.md"));
+    let renewals = format!("{:.1}", timing.renew_every().as_secs_f64());
+    for (span, default) in [
+        ("lease duration, `--lease-duration`", timing.lease().as_secs().to_string()),
+        ("renew deadline, two thirds of it", timing.renew_deadline().as_secs().to_string()),
+        ("pace of renewals, a third of the deadline", renewals),
+        ("pause after a failed try", timing.retry().as_secs().to_string()),
+        ("deadline of one call", timing.call().as_secs().to_string()),
+        ("grace, `--grace`", ShardsConfig::new("a", "b").drain_bound.as_secs().to_string()),
+    ] {
+        assert!(page.contains(&format!("| {span} | {default} s |")), "{span} is {default} s");
+    }
+    assert!(page.contains(&format!("({DEFAULT_RANGES} unless")), "{DEFAULT_RANGES} shares");
 }
 
 /// Tests named as guards exist.

@@ -326,6 +326,6 @@ impl Replica<'_> {
         let calls = self.proxy.calls();
         let refused: Vec<_> = calls.iter().filter(|call| matches!(call.status, Some(401 | 403))).collect();
         assert!(refused.is_empty(), "{}: {refused:?}", self.name);
-        assert!(calls.iter().any(|call| call.is("patch", "leases") || call.is("update", "leases")), "{}", self.name);
+        assert!(calls.iter().any(|call| call.is("patch", "leases")), "{}", self.name);
     }
 }
