@@ -13,9 +13,9 @@ use super::tenure::{Held, Loss};
 /// What the shell has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// List the group's Leases, within this time; answered by [`Session::listed`].
+    /// List the group's Leases, within this time; answered by [`Session::listed`](super::session::Session::listed).
     List(Duration),
-    /// Make a call; answered by [`Session::replied`].
+    /// Make a call; answered by [`Session::replied`](super::session::Session::replied).
     Call(Name, Request),
     /// Delete the Lease if it is still this one. Not answered.
     Forget(Name, Stored),
@@ -23,7 +23,7 @@ pub enum Action {
     Own(Range, Held),
     /// It stays owned.
     Extend(Range, Held),
-    /// Start nothing new in it, and say [`Session::drained`] once what is under way has ended. It is still owned.
+    /// Start nothing new in it, and say [`Session::drained`](super::session::Session::drained) once what is under way has ended. It is still owned.
     Drain(Range, Held),
     /// It is not owned any more: stop at once whatever is still under way.
     Lose(Range, Loss),

@@ -2,7 +2,7 @@
 //!
 //! The hashes of all uids are cut into S fixed [`range`]s. Each range has a Lease, each process (member) has one more as its sign of
 //! life. Everybody computes from the living and the holders who should hold what ([`rendezvous`]), runs for the Leases of its own
-//! share ([`election`]) and hands over what is too much, one range at a time ([`session`]). All of that is pure; [`coordinator`]
+//! share ([`election`]) and hands over what is too much, one range at a time ([`session`]). All of that is pure; `coordinator`
 //! makes the calls ([`lease`]) and hands out [`ownership`]: a guard a range, cancelled when the range is lost or when its deadline
 //! on the local clock passes.
 //!
