@@ -1,5 +1,8 @@
 //! How pods end.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
 use serde_json::json;
 
 use super::{DEAF, OBEY, Scene};
@@ -162,11 +165,16 @@ fn its_output_is_served_while_it_runs_and_of_the_run_before() {
         assert!(std::time::Instant::now() < deadline, "{}", scene.kubelet.report());
     }
     assert_eq!(logs(&["--tail=1"]), "two\n");
-    std::thread::scope(|threads| {
-        let followed = threads.spawn(|| logs(&["--follow"]));
-        scene.shell("touch /tmp/end");
-        assert_eq!(followed.join().unwrap(), "one\ntwo\nthree\n");
-    });
+    let mut follower = scene.ns.plane().kubectl(scene.ns.kubeconfig());
+    let mut follower = follower.args(["logs", "it", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut followed = BufReader::new(follower.stdout.take().unwrap());
+    let mut text = String::new();
+    // only now it is sure to follow this run
+    followed.read_line(&mut text).unwrap();
+    scene.shell("touch /tmp/end");
+    followed.read_to_string(&mut text).unwrap();
+    assert!(follower.wait().unwrap().success());
+    assert_eq!(text, "one\ntwo\nthree\n");
     scene.wait_main("/restartCount", &json!(1));
     assert_eq!(logs(&["--previous"]), "one\ntwo\nthree\n");
 }
