@@ -167,12 +167,12 @@ fn its_output_is_served_while_it_runs_and_of_the_run_before() {
     assert_eq!(logs(&["--tail=1"]), "two\n");
     let mut follower = scene.ns.plane().kubectl(scene.ns.kubeconfig());
     let mut follower = follower.args(["logs", "it", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut followed = BufReader::new(follower.stdout.take().unwrap());
+    let mut output = BufReader::new(follower.stdout.take().unwrap());
     let mut text = String::new();
     // only now it is sure to follow this run
-    followed.read_line(&mut text).unwrap();
+    output.read_line(&mut text).unwrap();
     scene.shell("touch /tmp/end");
-    followed.read_to_string(&mut text).unwrap();
+    output.read_to_string(&mut text).unwrap();
     assert!(follower.wait().unwrap().success());
     assert_eq!(text, "one\ntwo\nthree\n");
     scene.wait_main("/restartCount", &json!(1));
