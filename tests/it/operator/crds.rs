@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::rig::PATIENCE;
 use crate::rig::control_plane::{CRDS, ControlPlane};
 use crate::rig::manifest::Instance;
-use crate::rig::operator::{Cluster, health};
+use crate::rig::operator::{Cluster, health, wait_ready_to_serve};
 
 const PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -74,7 +74,7 @@ fn an_operator_waits_for_its_crds_and_trusts_no_other_version_of_them() {
     install(&plane, &read(connectors));
     install(&plane, &older);
     operator.wait_stderr("everything is listed");
-    assert_eq!(health(&operator, "/readyz"), 200);
+    wait_ready_to_serve(&operator);
     apply(&cluster, &cluster.instance());
     let message = cluster.ns.wait_condition("it", "CrdOutdated", "True", "CrdOutdated");
     assert!(message.contains(name) && message.contains("apply the CRDs"), "{message}");

@@ -198,6 +198,15 @@ impl Drop for Cluster<'_> {
     }
 }
 
+/// Waits until a running operator says that it is ready, which follows what it logs.
+pub fn wait_ready_to_serve(operator: &Pollinator) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while health(operator, "/readyz") != 200 {
+        assert!(std::time::Instant::now() < deadline, "{}", operator.stderr());
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+}
+
 /// What a health endpoint of a running operator answers.
 pub fn health(operator: &Pollinator, path: &str) -> u16 {
     let line = operator.wait_stderr("serving /metrics");
