@@ -8,40 +8,32 @@ use super::shards::range::Range;
 
 /// What is being drained.
 #[derive(Debug, Default)]
-pub struct Drains {
-    waiting: Vec<(Drain, HashSet<Key>)>,
-    /// The engine has ended, and needs to be told nothing.
-    over: bool,
-}
+pub struct Drains(Vec<(Drain, HashSet<Key>)>);
 
 impl Drains {
     /// Begins a drain of these instances.
     pub fn begin(&mut self, drain: Drain, instances: HashSet<Key>) {
-        self.waiting.push((drain, instances));
+        self.0.push((drain, instances));
     }
 
     /// The engine was told to let go of an instance.
     pub fn told(&mut self, key: &Key) {
-        for (_, instances) in &mut self.waiting {
+        for (_, instances) in &mut self.0 {
             instances.remove(key);
         }
     }
 
     /// The engine has ended: there is nobody any more to be told.
-    pub fn end_all(&mut self) {
-        self.over = true;
-    }
-
-    /// Has the engine ended?
-    pub fn are_over(&self) -> bool {
-        self.over
+    pub fn all_told(&mut self) {
+        for (_, instances) in &mut self.0 {
+            instances.clear();
+        }
     }
 
     /// Takes out the drains whose instances were all told.
     pub fn take_told(&mut self) -> Vec<Drain> {
-        let waiting = std::mem::take(&mut self.waiting).into_iter();
-        let (told, waiting): (Vec<_>, _) = waiting.partition(|(_, instances)| self.over || instances.is_empty());
-        self.waiting = waiting;
+        let (told, waiting) = std::mem::take(&mut self.0).into_iter().partition(|(_, instances)| instances.is_empty());
+        self.0 = waiting;
         told.into_iter().map(|(drain, _)| drain).collect()
     }
 }

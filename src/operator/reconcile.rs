@@ -221,10 +221,7 @@ impl Reconciler {
                 let moved: Vec<_> = self.instances.keys().filter(|key| self.is_out_of_step(key)).cloned().collect();
                 self.demand_all(moved, Task::Instance, false);
             }
-            Notice::EngineEnded => {
-                self.drains.end_all();
-                self.end_drains();
-            }
+            Notice::EngineEnded => self.end_drains(),
             Notice::Drain(drain) => {
                 let range = drain.range();
                 let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(&entry.uid, range));
@@ -253,6 +250,9 @@ impl Reconciler {
     }
 
     fn end_drains(&mut self) {
+        if self.publication.sessions.are_closed() {
+            self.drains.all_told();
+        }
         for drain in self.drains.take_told() {
             let sessions = Arc::clone(&self.publication.sessions);
             self.work.spawn(async move {
@@ -286,7 +286,8 @@ impl Reconciler {
     }
 
     fn start(&mut self) {
-        if self.drains.are_over() {
+        // nobody would run it
+        if self.publication.sessions.are_closed() {
             return;
         }
         let connectors_known = self.unread_connectors.as_ref().is_some_and(HashSet::is_empty);

@@ -230,7 +230,7 @@ impl Sessions {
             let released = self.released.notified();
             tokio::pin!(released);
             released.as_mut().enable();
-            if !session.is_running() || self.closed.load(Ordering::Acquire) {
+            if !session.is_running() || self.are_closed() {
                 return;
             }
             released.await;
@@ -244,6 +244,11 @@ impl Sessions {
             session.running.store(false, Ordering::Release);
         }
         self.released.notify_waiters();
+    }
+
+    /// Has the engine ended?
+    pub fn are_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Waits until the engine has let go of all instances with such a uid.
