@@ -204,6 +204,8 @@ impl Shards {
 
 #[cfg(test)]
 mod tests {
+    pub(super) mod dice;
+
     use super::*;
 
     #[test]

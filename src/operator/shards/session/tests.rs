@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::super::call::Request;
 use super::super::record::Record;
 use super::super::tenure::{Held, Loss};
+use super::super::tests::dice::Dice;
 use super::*;
 
 const RANGES: u16 = 16;
@@ -44,7 +45,7 @@ struct Member {
 
 struct World {
     now: Time,
-    random: u64,
+    dice: Dice,
     order: u64,
     events: BinaryHeap<Reverse<(Time, u64, Event)>>,
     leases: BTreeMap<Name, Stored>,
@@ -71,7 +72,7 @@ impl World {
     fn new(seed: u64) -> Self {
         Self {
             now: 100_000,
-            random: seed,
+            dice: Dice::new(seed),
             order: 0,
             events: BinaryHeap::new(),
             leases: BTreeMap::new(),
@@ -93,20 +94,12 @@ impl World {
         }
     }
 
-    fn roll(&mut self, below: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below.max(1)
-    }
-
     fn delay(&mut self) -> Time {
-        self.now + 1 + self.roll(30)
+        self.now + 1 + self.dice.roll(30)
     }
 
     fn is_lost(&mut self) -> bool {
-        self.roll(100) < self.loss
+        self.dice.roll(100) < self.loss
     }
 
     fn schedule(&mut self, at: Time, event: Event) {
@@ -175,7 +168,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         let now = Self::local(self.now);
-        let roll = f64::from(u32::try_from(self.roll(1000)).unwrap()) / 1000.0;
+        let roll = f64::from(u32::try_from(self.dice.roll(1000)).unwrap()) / 1000.0;
         let index = match event {
             Event::ListArrives(index, asked) => {
                 let leases = self.leases.clone();
@@ -274,7 +267,7 @@ impl World {
                     self.moving.insert(range);
                 }
                 if self.drains_end {
-                    let at = self.now + self.roll(LONGEST_DRAIN);
+                    let at = self.now + self.dice.roll(LONGEST_DRAIN);
                     self.schedule(at, Event::Drained(index, range, held.epoch.number));
                 }
             }

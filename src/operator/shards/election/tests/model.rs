@@ -11,6 +11,7 @@ use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::super::*;
+use crate::operator::shards::tests::dice::Dice;
 
 /// Microseconds of true time.
 type Time = u64;
@@ -80,7 +81,7 @@ struct World {
     now: Time,
     events: BinaryHeap<Reverse<(Time, u64, Event)>>,
     order: u64,
-    random: u64,
+    dice: Dice,
     lease: Option<Stored>,
     versions: u64,
     uids: u64,
@@ -122,7 +123,7 @@ impl World {
             now: 0,
             events: BinaryHeap::new(),
             order: 0,
-            random: scene.seed,
+            dice: Dice::new(scene.seed),
             lease: None,
             versions: 0,
             uids: 0,
@@ -136,7 +137,7 @@ impl World {
             scene,
         };
         for member in 0..world.members.len() {
-            let start = world.roll(SECOND);
+            let start = world.dice.roll(SECOND);
             world.schedule(start, Event::List { member });
         }
         for (index, (at, fault)) in world.scene.faults.clone().into_iter().enumerate() {
@@ -147,22 +148,14 @@ impl World {
         world
     }
 
-    fn roll(&mut self, below: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below.max(1)
-    }
-
     fn is_lost(&mut self) -> bool {
-        let lost = self.roll(100) < self.scene.loss;
+        let lost = self.dice.roll(100) < self.scene.loss;
         self.now < self.faults_over && (lost || self.now < self.deaf_until)
     }
 
     fn delay(&mut self) -> Time {
         let longest = if self.now < self.faults_over { self.scene.delay } else { SECOND / 20 };
-        1_000 + self.roll(longest)
+        1_000 + self.dice.roll(longest)
     }
 
     fn schedule(&mut self, at: Time, event: Event) {
@@ -221,7 +214,7 @@ impl World {
             self.members[member].paused = None;
         }
         let now = self.local(member);
-        let roll = f64::from(u32::try_from(self.roll(1000)).unwrap()) / 1000.0;
+        let roll = f64::from(u32::try_from(self.dice.roll(1000)).unwrap()) / 1000.0;
         let own = &mut self.members[member];
         match event {
             Event::Answer { call, .. } | Event::TimeOut { call, .. } if own.waits && own.call == call => {
@@ -256,7 +249,7 @@ impl World {
         loop {
             let now = self.local(member);
             // Nobody's time of day is to be trusted.
-            let wall = DateTime::from_timestamp(i64::try_from(self.roll(100_000)).unwrap(), 0).unwrap();
+            let wall = DateTime::from_timestamp(i64::try_from(self.dice.roll(100_000)).unwrap(), 0).unwrap();
             let own = &mut self.members[member];
             let (request, within) = match own.election.step(own.wish, now, wall) {
                 Step::Wait(Moment::NEVER) => return,
