@@ -1,9 +1,9 @@
 //! The harness itself: who may do what, what ends when.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::rig::api_proxy::ApiProxy;
 use crate::rig::control_plane::guard::Guarded;
 use crate::rig::control_plane::{Run, build_tools, shared, shared_with_controllers};
-use crate::rig::{PATIENCE, skip};
+use crate::rig::{PATIENCE, run_again, skip};
 
 #[test]
 fn a_service_account_may_do_what_its_role_allows_and_no_more() {
@@ -138,15 +138,7 @@ fn what_is_guarded_ends_with_a_killed_test_process() {
         return;
     }
     let name = "control_plane::harness::what_is_guarded_ends_with_a_killed_test_process";
-    let mut inner = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", name])
-        .env(INNER, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(inner.stdout.take().unwrap()).lines();
-    let pid = lines.map_while(Result::ok).find_map(|line| line.split_once("guards ").map(|(_, pid)| pid.to_owned())).unwrap();
+    let (mut inner, pid) = run_again(name, INNER, "guards ");
     assert!(is_alive(&pid));
     inner.kill().unwrap();
     inner.wait().unwrap();

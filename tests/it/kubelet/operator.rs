@@ -26,14 +26,9 @@ fn installed(plane: &'static ControlPlane, test: &str) -> Option<(Cluster<'stati
         (instance.callback_url, instance.name) = (cluster.receiver.url(&name), name);
         cluster.apply(&instance);
     }
-    rolled_out(&cluster, &kubelet);
+    kubelet.wait_rolled_out(&cluster.ns);
     names().for_each(|name| drop(cluster.wait_ready(&name)));
     Some((cluster, kubelet))
-}
-
-fn rolled_out(cluster: &Cluster<'_>, kubelet: &Kubelet) {
-    let told = cluster.ns.kubectl(&["rollout", "status", "deployment/pollinator", "--timeout=120s"]);
-    assert_eq!(told.code, Some(0), "{told:?}\n{}", kubelet.report());
 }
 
 fn assert_perfect(cluster: &Cluster<'_>, kubelet: &Kubelet) {
@@ -52,7 +47,7 @@ fn a_rollout_restart_during_traffic_loses_and_repeats_nothing() {
     cluster.provider.create_all(ids("before", 5));
     cluster.ns.kubectl(&["rollout", "restart", "deployment/pollinator"]).ok();
     std::thread::scope(|threads| {
-        let rolling = threads.spawn(|| rolled_out(&cluster, &kubelet));
+        let rolling = threads.spawn(|| kubelet.wait_rolled_out(&cluster.ns));
         let mut round = 0;
         while !rolling.is_finished() {
             round += 1;

@@ -6,6 +6,7 @@ use super::kept::by_content;
 use crate::rig::control_plane::shared;
 use crate::rig::operator::{Cluster, health};
 use crate::rig::pollinator::binary;
+use crate::rig::rights;
 use crate::rig::scene::ids;
 
 /// The rules of the role that `deploy/` has for one namespace, and those for its Leases.
@@ -28,17 +29,7 @@ fn rules() -> Vec<Value> {
 
 /// A service account with these rules in the namespace.
 fn account(cluster: &Cluster<'_>, name: &str, rules: &[Value]) -> String {
-    let group = "rbac.authorization.k8s.io/v1";
-    let role = json!({
-        "apiVersion": group, "kind": "Role", "metadata": {"name": name}, "rules": rules
-    });
-    let binding = json!({
-        "apiVersion": group, "kind": "RoleBinding", "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.ns.name()}]
-    });
-    cluster.ns.api().create(&cluster.ns.group(group, "roles"), &role).ok();
-    cluster.ns.api().create(&cluster.ns.group(group, "rolebindings"), &binding).ok();
+    rights::grant_rules(&cluster.ns, name, rules, &[name]);
     cluster.ns.token(name)
 }
 

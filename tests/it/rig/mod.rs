@@ -30,14 +30,30 @@ pub mod strain;
 pub mod traffic;
 
 use std::env;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Long enough for several polls at the shortest interval on a busy machine; a test that meets it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 use oracle::{Delivered, Truth, Verdict};
+
+/// Runs a test of this binary again as a process that can be killed. `inner` is set there; what it prints behind `word` on a line is
+/// returned.
+pub fn run_again(test: &str, inner: &str, word: &str) -> (Child, String) {
+    let mut again = Command::new(env::current_exe().expect("this binary"))
+        .args(["--exact", "--nocapture", test])
+        .env(inner, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this binary runs");
+    let lines = BufReader::new(again.stdout.take().expect("piped")).lines();
+    let found = lines.map_while(Result::ok).find_map(|line| line.split_once(word).map(|(_, rest)| rest.to_owned()));
+    (again, found.expect("it says so"))
+}
 use pollinator::Pollinator;
 use receiver::Receiver;
 

@@ -8,14 +8,18 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Grants it in this namespace to these `ServiceAccount`s.
 pub fn grant(ns: &Namespace<'_>, accounts: &[&str]) {
-    let role = json!({
-        "apiVersion": format!("{GROUP}/v1"), "kind": "Role", "metadata": {"name": "operator"}, "rules": documented()
-    });
+    grant_rules(ns, "operator", &documented(), accounts);
+}
+
+/// Grants these rules by a role of this name.
+pub fn grant_rules(ns: &Namespace<'_>, role: &str, rules: &[Value], accounts: &[&str]) {
+    let reference = json!({"apiGroup": GROUP, "kind": "Role", "name": role});
+    let metadata = json!({"name": role});
+    let role = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Role", "metadata": metadata, "rules": rules});
     let subjects: Vec<_> =
         accounts.iter().map(|name| json!({"kind": "ServiceAccount", "name": name, "namespace": ns.name()})).collect();
     let binding = json!({
-        "apiVersion": format!("{GROUP}/v1"), "kind": "RoleBinding", "metadata": {"name": "operator"},
-        "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "operator"}, "subjects": subjects
+        "apiVersion": format!("{GROUP}/v1"), "kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": subjects
     });
     ns.api().create(&ns.group(&format!("{GROUP}/v1"), "roles"), &role).ok();
     ns.api().create(&ns.group(&format!("{GROUP}/v1"), "rolebindings"), &binding).ok();

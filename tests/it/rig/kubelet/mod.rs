@@ -46,7 +46,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use super::control_plane::{ControlPlane, Run};
+use super::control_plane::{ControlPlane, Namespace, Run};
 use super::{canary, skip};
 use environment::Place;
 use house::{House, Resident};
@@ -148,6 +148,13 @@ impl Kubelet {
             format!("{} {} #{}:\n{}\n", one.pod, one.container, one.run, lines[lines.len().saturating_sub(40)..].join("\n"))
         };
         self.house.residents().clone().iter().map(last).collect()
+    }
+
+    /// Waits until the Deployment `pollinator` of the kubelet's namespace is rolled out.
+    pub fn wait_rolled_out(&self, ns: &Namespace<'_>) {
+        let line = ["--namespace", &self.namespace, "rollout", "status", "deployment/pollinator", "--timeout=180s"];
+        let told = ns.kubectl(&line);
+        assert_eq!(told.code, Some(0), "{told:?}\n{}", self.report());
     }
 
     /// Runs a command in the first running container of a pod, as `kubectl exec` does.

@@ -298,6 +298,7 @@ mod tests {
 
     use super::super::super::PATIENCE;
     use super::*;
+    use crate::rig::run_again;
 
     /// Tells a process that it is the inner one.
     const INNER: &str = "POLLINATOR_TEST_CONTAINED";
@@ -445,16 +446,8 @@ mod tests {
             return;
         }
         let name = "rig::kubelet::sandbox::tests::a_container_ends_with_a_killed_test_process";
-        let mut inner = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", name])
-            .env(INNER, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(inner.stdout.take().unwrap()).lines();
-        let found = lines.map_while(Result::ok).find_map(|line| line.split_once("holds ").map(|(_, pid)| pid.to_owned()));
-        let pid = found.unwrap().parse().unwrap();
+        let (mut inner, pid) = run_again(name, INNER, "holds ");
+        let pid = pid.parse().unwrap();
         assert!(is_alive(pid));
         inner.kill().unwrap();
         inner.wait().unwrap();
