@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -36,11 +37,6 @@ fn helm(ns: &Namespace<'_>, kubelet: &Kubelet, arguments: &[&str]) -> Option<Str
     let Run { code, stdout, stderr } = ns.helm(arguments)?;
     assert_eq!(code, Some(0), "{arguments:?}: {stdout}{stderr}\n{}", kubelet.report());
     Some(stdout + &stderr)
-}
-
-fn rolled_out(ns: &Namespace<'_>, kubelet: &Kubelet) {
-    let told = ns.kubectl(&["--namespace", ns.name(), "rollout", "status", "deployment/pollinator", "--timeout=180s"]);
-    assert_eq!(told.code, Some(0), "{told:?}\n{}", kubelet.report());
 }
 
 /// Waits until so many pods run, and share all that is to be done: those that are on their way out are gone.
@@ -99,7 +95,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
     let said = kubelet.logs("pollinator-check");
     assert!(tested.contains("Succeeded") && said.contains("no permission is missing"), "{tested}{said}");
 
-    let (begun, strain) = (Instant::now(), Strain::measure(plane.api()));
+    let (begun, installed, strain) = (Instant::now(), Utc::now(), Strain::measure(plane.api()));
     let (gaps, vacancy) = fleet.while_records_change(EVERY, || {
         let first = kubelet.running();
         release(&["upgrade"], &["--set", "replicas=3", "--set", "podAnnotations.template=new"]).unwrap();
@@ -107,13 +103,13 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         assert!(first.iter().all(|pod| !kubelet.running().contains(pod)), "an upgrade replaces every pod");
 
         ns.kubectl(&["--namespace", name, "rollout", "restart", "deployment/pollinator"]).ok();
-        rolled_out(ns, &kubelet);
+        kubelet.wait_rolled_out(ns);
         shared_out(&fleet, &kubelet, 3);
 
         let pod = kubelet.running().remove(0);
         let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": name}});
         ns.api().create(&ns.core(&format!("pods/{pod}/eviction")), &eviction).ok();
-        rolled_out(ns, &kubelet);
+        kubelet.wait_rolled_out(ns);
         shared_out(&fleet, &kubelet, 3);
         assert!(!kubelet.running().contains(&pod));
 
@@ -124,7 +120,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         }
         helm(ns, &kubelet, &["rollback", "pollinator", "2", "--namespace", name, "--wait", "--timeout", "180s"]).unwrap();
         shared_out(&fleet, &kubelet, 3);
-        let unowned = (fleet.longest_gaps(begun), fleet.claims.longest_vacancy());
+        let unowned = (fleet.longest_gaps(begun), fleet.claims.longest_vacancy(installed));
 
         // Helm takes the permissions away while pods are still storing; so they end first, as docs/install.md says
         release(&["upgrade"], &["--set", "replicas=0"]).unwrap();
@@ -223,7 +219,7 @@ fn the_namespaced_overlay_needs_nothing_outside_its_namespace() {
     cluster.apply(&cluster.instance());
     let applied = overlay.kubectl(&cluster.ns, &["apply"]).ok();
     assert!(!applied.contains("clusterrole") && !applied.contains("customresourcedefinition"), "{applied}");
-    rolled_out(&cluster.ns, &kubelet);
+    kubelet.wait_rolled_out(&cluster.ns);
     assert_works(&cluster, &kubelet, "a");
     let diff = overlay.kubectl(&cluster.ns, &["diff"]);
     assert_eq!((diff.code, diff.stdout.as_str()), (Some(0), ""), "{}", diff.stderr);
@@ -243,17 +239,13 @@ fn a_whole_cluster_by_kubectl_then_by_helm() {
     whole.kubectl(ns, &["apply", "--server-side", "--force-conflicts"]).ok();
     let Some(kubelet) = kubelet(&plane, "pollinator-system") else { return };
     let system = |arguments: &[&str]| ns.kubectl(&[&["--namespace", "pollinator-system"], arguments].concat());
-    let rolled_out = || {
-        let told = system(&["rollout", "status", "deployment/pollinator", "--timeout=180s"]);
-        assert_eq!(told.code, Some(0), "{told:?}\n{}", kubelet.report());
-    };
-    rolled_out();
+    kubelet.wait_rolled_out(ns);
     cluster.apply(&cluster.instance());
     assert_works(&cluster, &kubelet, "a");
     let diff = whole.kubectl(ns, &["diff", "--server-side"]);
     assert_eq!((diff.code, diff.stdout.as_str()), (Some(0), ""), "{}", diff.stderr);
     Overlay::of("high-availability", "pollinator-system").kubectl(ns, &["apply", "--server-side"]).ok();
-    rolled_out();
+    kubelet.wait_rolled_out(ns);
     assert_eq!(system(&["get", "deployment/pollinator", "-o", "jsonpath={.status.readyReplicas}"]).ok(), "3");
     assert_works(&cluster, &kubelet, "b");
 

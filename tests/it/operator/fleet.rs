@@ -17,8 +17,6 @@ use crate::rig::strain::Strain;
 const LEASE: Duration = Duration::from_secs(6);
 const SHORT_LEASE: [&str; 2] = ["--lease-duration", "6s"];
 
-/// Seen once on a busy machine, and not understood yet: a share that was given back stood vacant for a whole lease.
-const RUN_OUT: Duration = Duration::from_secs(15);
 /// Nobody may be without an owner for longer.
 const UNOWNED: Duration = Duration::from_secs(5);
 
@@ -30,7 +28,7 @@ fn replicas_that_come_and_go_lose_and_repeat_nothing_of_two_hundred_instances() 
     let mut leave = ["b", "c"].map(|name| fleet.start(name, &[]));
     fleet.claims.wait_balance(SHARES, &["a", "b", "c"]);
     fleet.wait_ready();
-    let (begun, strain) = (Instant::now(), Strain::measure(plane.api()));
+    let (begun, shared_out, strain) = (Instant::now(), Utc::now(), Strain::measure(plane.api()));
     let joined = fleet.while_records_change(Duration::from_millis(150), || {
         for replica in &mut leave {
             assert!(replica.process.sigterm().success(), "{}", replica.process.stderr());
@@ -44,7 +42,7 @@ fn replicas_that_come_and_go_lose_and_repeat_nothing_of_two_hundred_instances() 
     });
     let verdicts = fleet.verdicts();
     fleet.wait_polled_since(Instant::now());
-    let (gaps, vacancy) = (fleet.longest_gaps(begun), fleet.claims.longest_vacancy());
+    let (gaps, vacancy) = (fleet.longest_gaps(begun), fleet.claims.longest_vacancy(shared_out));
     let delivered = fleet.cluster.receiver.count();
     println!(
         "{delivered} delivered, {} moves, {gaps:?}, longest vacancy {vacancy:?}, {:?} allowed",
@@ -56,8 +54,8 @@ fn replicas_that_come_and_go_lose_and_repeat_nothing_of_two_hundred_instances() 
     }
     // no longer than an instance that stays waits for its next poll on this machine
     let stayed = gaps.by_one.0.max(INTERVAL);
-    assert!(gaps.by_two.0 < stayed + RUN_OUT + UNOWNED + strain.allowance(), "{gaps:?}");
-    assert!(vacancy.0 < RUN_OUT + UNOWNED + strain.allowance(), "{vacancy:?}");
+    assert!(gaps.by_two.0 < stayed + UNOWNED + strain.allowance(), "{gaps:?}");
+    assert!(vacancy.0 < UNOWNED + strain.allowance(), "{vacancy:?}");
     for replica in leave.iter().chain(&joined).chain([&stays]) {
         replica.assert_allowed();
     }

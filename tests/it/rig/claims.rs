@@ -54,21 +54,22 @@ impl Claims {
         format!("{:?}", holders(&self.0.log.all()))
     }
 
-    /// The longest time for which a share was given back and not claimed again, and which that was.
-    pub fn longest_vacancy(&self) -> (Duration, String) {
+    /// The longest time since a moment for which a share was given back and not claimed again, and which that was. The moment is
+    /// to come after the group's first Leases were made: one that nobody saw being made is waited for, for a whole lease.
+    pub fn longest_vacancy(&self, begun: DateTime<Utc>) -> (Duration, String) {
         let mut vacant: BTreeMap<String, DateTime<Utc>> = BTreeMap::new();
         let mut longest = (Duration::ZERO, String::new());
         for claim in self.0.log.all().iter().filter_map(claim) {
             if claim.holder.is_none() {
                 vacant.entry(claim.share).or_insert(claim.at);
             } else if let Some(since) = vacant.remove(&claim.share) {
-                longest = longest.max(((claim.at - since).to_std().unwrap_or_default(), claim.share));
+                longest = longest.max(((claim.at - since.max(begun)).to_std().unwrap_or_default(), claim.share));
             }
         }
         let now = Utc::now();
-        vacant
-            .into_iter()
-            .fold(longest, |longest, (share, since)| longest.max(((now - since).to_std().unwrap_or_default(), share)))
+        vacant.into_iter().fold(longest, |longest, (share, since)| {
+            longest.max(((now - since.max(begun)).to_std().unwrap_or_default(), share))
+        })
     }
 
     /// How often a share went from one process to another.
