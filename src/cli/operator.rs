@@ -32,7 +32,7 @@ use crate::operator::shards::session::Standing;
 use crate::operator::shards::timing::Timing;
 use crate::operator::shards::{Drain, Health, OwnedRanges, Shards, ShardsConfig};
 use crate::operator::store::ClusterStore;
-use crate::operator::watch::Watches;
+use crate::operator::watch::{SHORTEST_RELIST, Watches};
 use crate::operator::writer::Writer;
 use crate::poll::core::Core;
 use crate::poll::engine::{Command, Engine, Run};
@@ -54,7 +54,7 @@ pub struct OperatorArgs {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080", env = "POLLINATOR_LISTEN")]
     listen: SocketAddr,
     /// How often everything is listed anew, in case a watch lost something; 10s or more.
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration, env = "POLLINATOR_RELIST_INTERVAL")]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_relist_interval, env = "POLLINATOR_RELIST_INTERVAL")]
     relist_interval: Duration,
     /// Folder with catalogue entries of your own, one Connector a file; they win over the built-in ones. Default: none.
     #[arg(long, value_name = "DIR", env = "POLLINATOR_CATALOG")]
@@ -228,14 +228,45 @@ async fn check_cluster(args: &OperatorArgs) -> Result<Vec<String>, String> {
     args.catalog.as_deref().map(mounted).transpose()?;
     let config = cluster_config().await?;
     let leases = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let server = config.cluster_url.clone();
     let client = Client::try_from(config).map_err(|error| format!("the client of the cluster cannot be made: {error}"))?;
-    let unanswered = |error| format!("the API server does not answer: {error}");
+    let unanswered = |error| unanswered(&server, &error);
     let kinds = permissions::unserved(&client).await.map_err(unanswered)?;
     let definitions = kinds.into_iter().map(|kind| {
         format!("the definition of {kind} is missing: apply what `pollinator crds` prints, or set crds.enabled of the chart")
     });
     let missing = permissions::missing(&client, args.watch_namespace.as_deref(), &leases).await.map_err(unanswered)?;
     Ok(definitions.chain(missing.iter().map(ToString::to_string)).collect())
+}
+
+/// Why the API server did not answer, with what is to be mended.
+fn unanswered(server: &http::Uri, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 401 => format!(
+            "the API server {server} refuses the credentials: renew those of KUBECONFIG, or see whether the pod's service account is \
+             still there"
+        ),
+        kube::Error::Api(status) => format!("the API server {server} answered {}: {}", status.code, status.message),
+        error => {
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            format!(
+                "the API server {server} cannot be reached: {cause}; correct the address in KUBECONFIG, or open the way to it, such as \
+                 networkPolicy.ports of the chart"
+            )
+        }
+    }
+}
+
+/// A duration that leaves the API server in peace.
+fn parse_relist_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < SHORTEST_RELIST {
+        return Err(format!("must be {}s or more", SHORTEST_RELIST.as_secs()));
+    }
+    Ok(interval)
 }
 
 async fn cluster_config() -> Result<Config, String> {

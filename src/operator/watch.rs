@@ -27,8 +27,8 @@ const PAGE: u32 = 500;
 /// Pauses after a failed list or watch, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
-/// Lists are not free.
-const SHORTEST_RELIST: Duration = Duration::from_secs(10);
+/// The shortest time between two lists, which are not free.
+pub const SHORTEST_RELIST: Duration = Duration::from_secs(10);
 /// The annotations that are acted on.
 const ANNOTATIONS: [&str; 4] = [RESET, REDELIVER, POLL_NOW, REQUESTED_AT];
 /// Longer values are cut: they are compared and stored.
@@ -146,7 +146,7 @@ impl Watches {
                 Some(Ok(Event::InitDone)) => {
                     *pause = FIRST_PAUSE;
                     // Not all kinds and replicas at once.
-                    relist = Some(Instant::now() + self.relist.max(SHORTEST_RELIST).mul_f64(0.9 + 0.2 * rand::random::<f64>()));
+                    relist = Some(Instant::now() + self.relist.mul_f64(0.9 + 0.2 * rand::random::<f64>()));
                     Sight::Listed(std::mem::take(&mut listed))
                 }
                 Some(Ok(Event::Apply(object))) => {

@@ -95,6 +95,26 @@ fn kind(rule: &Value) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }
 
+#[test]
+fn a_server_that_is_away_or_refuses_is_named_with_the_fix() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("unanswered");
+    let refused = |server: &str, more: &[&str]| {
+        let kubeconfig = plane.kubeconfig(server, "not-a-token", ns.name());
+        let output =
+            binary().env("KUBECONFIG", kubeconfig).args(["operator", "--check", "--log=off"]).args(more).output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = refused(plane.url(), &[]);
+    assert!(told.contains(plane.url()) && told.contains("refuses the credentials: renew those of KUBECONFIG"), "{told}");
+    let dead = format!("https://127.0.0.1:{}", crate::rig::free_port());
+    let told = refused(&dead, &[]);
+    assert!(told.contains(&dead) && told.contains("Connection refused") && told.contains("correct the address"), "{told}");
+    let told = refused(&dead, &["--relist-interval=1s"]);
+    assert!(told.contains("'--relist-interval <DURATION>': must be 10s or more"), "{told}");
+}
+
 fn purpose(resource: &str) -> &'static str {
     match resource {
         "connectorinstances" => "instances are not seen",
