@@ -164,25 +164,25 @@ mod tests {
     /// Both schemas, ready to judge.
     struct Editor {
         schemas: Schemas,
-        compiled: Vec<(String, boon::SchemaIndex)>,
+        kinds: Vec<(String, boon::SchemaIndex)>,
     }
 
     impl Editor {
         fn new() -> Self {
-            let (mut schemas, mut compiler, mut compiled) = (Schemas::new(), Compiler::new(), Vec::new());
+            let (mut schemas, mut compiler, mut kinds) = (Schemas::new(), Compiler::new(), Vec::new());
             for made in editor_schemas() {
                 // Adding it checks it against the meta-schema of its draft.
                 compiler.add_resource(&made.file, serde_json::from_str(&made.text).unwrap()).unwrap();
                 let index = compiler.compile(&made.file, &mut schemas).unwrap_or_else(|error| panic!("{error:#}"));
-                compiled.push((made.kind, index));
+                kinds.push((made.kind, index));
             }
-            Self { schemas, compiled }
+            Self { schemas, kinds }
         }
 
         /// What it marks, if anything.
         fn mark(&self, object: &Value) -> Option<String> {
             let kind = object["kind"].as_str().unwrap_or_default();
-            let (_, index) = self.compiled.iter().find(|(known, _)| known == kind).unwrap();
+            let (_, index) = self.kinds.iter().find(|(known, _)| known == kind).unwrap();
             self.schemas.validate(object, *index).err().map(|error| format!("{error:#}"))
         }
     }
@@ -203,7 +203,7 @@ mod tests {
             // of a list of texts; that of objects is found by their keys, which JSON Schema cannot
             "Duplicate value: \"",
         ];
-        let value = object.pointer(&format!("/{}", finding.path.replace('.', "/").replace('[', "/").replace(']', "")));
+        let value = object.pointer(&format!("/{}", finding.path.replace(['.', '['], "/").replace(']', "")));
         let malformed = message.starts_with("must be a duration")
             && value.and_then(Value::as_str).is_some_and(|text| duration::parse(text).is_none());
         malformed || words.iter().any(|word| message.starts_with(word))

@@ -73,7 +73,7 @@ pub fn page() -> String {
             chapter.part(&format!("{kind}.{part}"), &schema, order);
             page += &chapter.page;
             if is_spec && let Some((_, text)) = WORKING.iter().find(|(of, _)| *of == kind) {
-                page += &format!("\n### Working with {kind}s\n\n{text}");
+                page = page + "\n### Working with " + &kind + "s\n\n" + text;
             }
         }
     }
@@ -104,13 +104,13 @@ fn heading(crd: &CustomResourceDefinition) -> String {
     row("Category", names.categories.iter().flatten().map(code).collect::<Vec<_>>().join(", "));
     row("Scope", spec.scope.clone());
     let columns: Vec<_> = version.into_iter().flat_map(|version| version.additional_printer_columns.iter().flatten()).collect();
-    let named = |wide: bool| {
+    let titles = |wide: bool| {
         let wanted = columns.iter().filter(|column| (column.priority.unwrap_or_default() > 0) == wide);
         wanted.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    row("Columns of `kubectl get`", named(false));
-    if !named(true).is_empty() {
-        row("Further ones with `-o wide`", named(true));
+    row("Columns of `kubectl get`", titles(false));
+    if !titles(true).is_empty() {
+        row("Further ones with `-o wide`", titles(true));
     }
     let selectable: Vec<_> = version
         .into_iter()
@@ -161,7 +161,7 @@ impl Chapter {
         if !refusals.is_empty() {
             self.page += "Refused with:\n\n";
             for refusal in refusals {
-                self.page += &format!("- {refusal}\n");
+                self.page.extend(["- ", &refusal, "\n"]);
             }
             self.page.push('\n');
         }
@@ -213,13 +213,13 @@ impl Chapter {
         // Those of an object with a chapter stand there.
         if !has_chapter {
             for refusal in refusals(field) {
-                meaning += &format!("<br>Refused with: {refusal}");
+                meaning.extend(["<br>Refused with: ", &refusal]);
             }
         }
         let mut cells = vec![format!("<a id=\"{at}\"></a>`{name}`"), kind];
         cells.extend(self.is_spec.then(|| default.to_owned()));
         cells.push(meaning);
-        self.page += &format!("| {} |\n", cells.join(" | "));
+        self.page.extend(["| ", &cells.join(" | "), " |\n"]);
         told
     }
 }

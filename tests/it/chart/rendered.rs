@@ -17,8 +17,11 @@ const CONTAINER: &str = "/spec/template/spec/containers/0";
 fn effects() -> Vec<Effect> {
     let deployment = "Deployment/pollinator";
     let toleration = json!({"key": "edge", "operator": "Exists"});
-    let spread = json!({"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"});
-    let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}});
+    let ours = json!({"matchLabels": {"app.kubernetes.io/name": "pollinator"}});
+    let zone = "topology.kubernetes.io/zone";
+    let spread = json!({"topologyKey": zone, "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": ours});
+    let apart = json!([{"topologyKey": "rack", "labelSelector": ours}]);
+    let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}});
     let digest = format!("sha256:{}", "0a".repeat(32));
     vec![
         ("replicas", json!(3), deployment, "/spec/replicas", json!(3)),
@@ -125,6 +128,11 @@ fn ground(path: &str) -> Vec<String> {
         _ => &[],
     };
     needed.iter().filter(|set| !set.starts_with(&format!("{path}="))).map(|set| (*set).to_owned()).collect()
+}
+
+/// Every value with what it is set to here, and what must be set so that it has its effect.
+pub fn each_value() -> Vec<(&'static str, Value, Vec<String>)> {
+    effects().into_iter().map(|(path, value, ..)| (path, value, ground(path))).collect()
 }
 
 #[test]
