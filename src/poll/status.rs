@@ -386,3 +386,6 @@ fn resource_status(name: &str, state: &InstanceState, health: &Health) -> Resour
         conditions,
     }
 }
+
+#[cfg(test)]
+mod tests;
