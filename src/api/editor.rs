@@ -157,6 +157,7 @@ pub(super) fn union_members<'a>(rule: &'a str) -> Option<Vec<&'a str>> {
 mod tests {
     use super::super::cases::{ACCEPTED, REFUSED, base, cases, object};
     use super::*;
+    use crate::api::finding::Finding;
     use crate::api::judge::{self, Kind};
     use boon::{Compiler, Schemas};
     use std::path::Path;
@@ -188,7 +189,7 @@ mod tests {
     }
 
     /// Whether a finding of the judge is about the form of one field, which an editor can see.
-    fn is_form(finding: &judge::Finding, object: &Value) -> bool {
+    fn is_form(finding: &Finding, object: &Value) -> bool {
         let message = finding.message.as_str();
         let words = [
             "must be of type",

@@ -20,6 +20,7 @@ pub mod connector;
 pub mod duration;
 pub mod editor;
 pub mod fields;
+pub mod finding;
 pub mod instance;
 pub mod judge;
 pub mod manifest;
