@@ -23,6 +23,7 @@ use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
+use crate::observe::pulse;
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 use crate::state::adopt::adopt;
@@ -196,6 +197,7 @@ impl Engine {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Vec<Command>>, shutdown: CancellationToken, grace: Duration) {
         let mut open = true;
         loop {
+            self.core.metrics.pulse().beat(std::time::Instant::now());
             self.follow_clock(Utc::now());
             self.start_due_jobs(Utc::now());
             if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
@@ -211,8 +213,10 @@ impl Engine {
                 },
                 Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.take_in(done, Utc::now()),
                 () = sleep_until(next), if next.is_some() && !full => {}
+                () = tokio::time::sleep(pulse::BEAT) => {}
             }
         }
+        self.core.metrics.pulse().rest();
         self.stop(grace).await;
     }
 
