@@ -106,7 +106,7 @@ fn a_node_is_drained_during_traffic_and_the_last_worker_is_not_evicted() {
     // which does all the work
     cluster.provider.create_all(ids("alone", 5));
     assert_perfect(&cluster, &to);
-    assert_eq!([from.running(), to.running()].concat(), [last.clone()]);
+    assert_eq!([from.running(), to.running()].concat(), std::slice::from_ref(last));
     ns.kubectl(&["uncordon", from.node(), to.node()]).ok();
     to.wait_ready_replicas(ns, 2);
     cluster.provider.create_all(ids("together", 5));

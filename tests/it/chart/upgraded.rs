@@ -64,7 +64,9 @@ fn the_chart_before_and_this_one_hand_state_over_in_both_directions() {
         (instance.name, instance.callback_url) = (name.to_owned(), cluster.receiver.url(name));
         cluster.apply(&instance);
     }
-    INSTANCES.iter().for_each(|(name, _)| drop(cluster.wait_ready(name)));
+    for (name, _) in INSTANCES {
+        cluster.wait_ready(name);
+    }
     // somebody else's condition has to stay through all of it
     let audit = "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\nmetadata: {name: plain}\nstatus: {conditions: [{type: \
                  example.com/Audited, status: \"True\", reason: ByHand, message: seen, lastTransitionTime: \"2026-01-31T00:00:00Z\"}]}\n";

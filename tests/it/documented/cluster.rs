@@ -1,4 +1,7 @@
-//! Pages that need a cluster: a control plane for this alone, since they define kinds for all and take them away.
+//! Pages that need a cluster: a control plane for these alone, one page after the other, since they define kinds for all and take
+//! them away.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -13,10 +16,19 @@ use crate::rig::operator::Cluster;
 use crate::rig::reader::Reader;
 use crate::rig::skip;
 
-/// A control plane of one's own, with controllers. `None`: it cannot be had here, which one loud line said.
-fn plane() -> Option<ControlPlane> {
+static PLANE: LazyLock<Option<ControlPlane>> = LazyLock::new(ControlPlane::start);
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The control plane, for one page until the guard is dropped. `None`: it cannot be had here, which one loud line said.
+fn plane() -> Option<(MutexGuard<'static, ()>, &'static ControlPlane)> {
     shared_with_controllers()?;
-    ControlPlane::start()
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let plane = PLANE.as_ref()?;
+    // as it is before anybody did anything
+    let reader = reader(plane, "default")?;
+    undo(&reader);
+    reader.run("kubectl delete namespace pollinator-system --ignore-not-found --wait").ok();
+    Some((alone, plane))
 }
 
 /// A reader in a namespace of the admin's.
@@ -27,13 +39,9 @@ fn reader(plane: &ControlPlane, namespace: &str) -> Option<Reader> {
 
 #[test]
 fn a_first_instance_from_nothing() {
-    let Some(plane) = plane() else { return };
-    let Some(reader) = reader(&plane, "default") else { return };
+    let Some((_alone, plane)) = plane() else { return };
+    let Some(reader) = reader(plane, "default") else { return };
     let Some(reader) = tourist(reader) else { return };
-    // nobody has defined anything
-    for kind in ["connectorinstances", "connectors"] {
-        reader.run(&format!("kubectl delete crd {kind}.pollinator.dev")).ok();
-    }
     let receive = "pollinator receive --port 9000 --secret-file signing-key";
     let mut page = Page::open("docs/first.md", reader);
     page.play_through("kubectl wait --for=condition=Ready coni/tour");
@@ -52,6 +60,7 @@ fn a_first_instance_from_nothing() {
 
 /// `keap`, as the pages call it, ready to be polled by whoever reads them, in a namespace.
 fn keap<'p>(plane: &'p ControlPlane, test: &str) -> (Cluster<'p>, Option<Reader>) {
+    plane.install_crds();
     let cluster = Cluster::new(plane, test);
     let mut instance = cluster.instance();
     (instance.name, instance.callback_url) = ("keap".to_owned(), cluster.receiver.url("keap"));
@@ -67,8 +76,8 @@ fn keap<'p>(plane: &'p ControlPlane, test: &str) -> (Cluster<'p>, Option<Reader>
 
 #[test]
 fn running_it_from_outside() {
-    let Some(plane) = plane() else { return };
-    let (cluster, Some(reader)) = keap(&plane, "outside") else { return };
+    let Some((_alone, plane)) = plane() else { return };
+    let (cluster, Some(reader)) = keap(plane, "outside") else { return };
     let mut page = Page::open("docs/operator.md", reader);
     page.play_through("pollinator operator --watch-namespace crm");
     cluster.ns.wait_condition("keap", "Ready", "True", "Polling");
@@ -78,12 +87,12 @@ fn running_it_from_outside() {
 /// The page's commands are for `pollinator-system`, where the operator of the release runs.
 #[test]
 fn operating_backing_up_and_restoring() {
-    let Some(plane) = plane() else { return };
+    let Some((_alone, plane)) = plane() else { return };
     if std::process::Command::new("jq").arg("--version").output().is_err() {
         return skip("backup and restore by docs/operations.md", "it needs jq");
     }
-    let (cluster, Some(reader)) = keap(&plane, "backup") else { return };
-    let Some(kubelet) = released(&reader, &plane) else { return };
+    let (cluster, Some(reader)) = keap(plane, "backup") else { return };
+    let Some(kubelet) = released(&reader, plane) else { return };
     let (ns, provider) = (&cluster.ns, &cluster.provider);
     // and one that remembers more than fits into its status
     let mut many =
@@ -177,7 +186,8 @@ fn undo(reader: &Reader) {
         reader.run(&format!("kubectl --namespace pollinator-system delete {kinds} {ours}")).ok();
     }
     reader.run("kubectl delete crd connectorinstances.pollinator.dev connectors.pollinator.dev --ignore-not-found").ok();
-    reader.run("kubectl --namespace pollinator-system wait --for=delete pod --all --timeout=90s").ok();
+    let pods = reader.run("kubectl --namespace pollinator-system wait --for=delete pod --all --timeout=90s");
+    assert!(pods.code == Some(0) || pods.stderr.contains("no matching resources"), "{pods:?}");
 }
 
 fn assert_runs(ns: &Namespace<'_>, kubelet: &Kubelet, image: &str) {
@@ -190,12 +200,11 @@ fn assert_runs(ns: &Namespace<'_>, kubelet: &Kubelet, image: &str) {
 
 #[test]
 fn installing_upgrading_and_uninstalling() {
-    let Some(plane) = plane() else { return };
-    let Some(reader) = reader(&plane, "default") else { return };
+    let Some((_alone, plane)) = plane() else { return };
+    let Some(reader) = reader(plane, "default") else { return };
     let ns = plane.namespace("installing");
-    reader.run("kubectl delete crd connectorinstances.pollinator.dev connectors.pollinator.dev").ok();
     let mut page = Page::open("docs/install.md", reader);
-    let Some(kubelet) = kubelet(&plane) else { return };
+    let Some(kubelet) = kubelet(plane) else { return };
     page.play_to_section("kubectl");
     assert_runs(&ns, &kubelet, "ghcr.io/");
     undo(&page.reader);

@@ -94,7 +94,9 @@ fn judge(ns: &Namespace<'_>, reader: &Reader, place: &str, fence: &Fence) {
     }
     let whole = if kinds.iter().all(|kind| kind.is_empty()) {
         let mut object: Value = serde_saphyr::from_str(BASE).unwrap();
-        documents.iter().for_each(|part| merge(&mut object, part));
+        for part in &documents {
+            merge(&mut object, part);
+        }
         object.to_string()
     } else {
         fence.text.clone()

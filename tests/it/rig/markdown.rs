@@ -33,7 +33,7 @@ impl Fence {
 
     /// What the first command of a block of text shows.
     pub fn shown(&self) -> String {
-        self.text.lines().filter(|line| !line.starts_with("$ ")).map(|line| format!("{line}\n")).collect()
+        self.text.split_inclusive('\n').filter(|line| !line.starts_with("$ ")).collect()
     }
 }
 
@@ -42,12 +42,11 @@ pub fn fences(page: &str) -> Vec<Fence> {
     let (mut found, mut open, mut section): (Vec<Fence>, Option<Fence>, String) = (Vec::new(), None, String::new());
     for (index, line) in page.lines().enumerate() {
         if let Some(language) = line.strip_prefix("```") {
-            match open.take() {
-                Some(fence) => found.push(fence),
-                None => {
-                    let (language, section) = (language.trim().to_owned(), section.clone());
-                    open = Some(Fence { language, text: String::new(), line: index + 2, section });
-                }
+            if let Some(fence) = open.take() {
+                found.push(fence);
+            } else {
+                let (language, section) = (language.trim().to_owned(), section.clone());
+                open = Some(Fence { language, text: String::new(), line: index + 2, section });
             }
         } else if let Some(fence) = &mut open {
             fence.text.push_str(line);

@@ -163,7 +163,9 @@ impl Reader {
 
     /// Ends all servers.
     pub fn end_servers(&mut self) {
-        std::mem::take(&mut self.servers).into_iter().for_each(|(command, server)| end(&command, server));
+        for (command, server) in std::mem::take(&mut self.servers) {
+            end(&command, server);
+        }
     }
 }
 
