@@ -23,6 +23,7 @@ use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
 use crate::operator::events::Publisher;
 use crate::operator::permissions;
+use crate::operator::probe::Probe;
 use crate::operator::publish::Publication;
 use crate::operator::reconcile::{Notice, Reconciler};
 use crate::operator::secrets::ClusterSecrets;
@@ -126,7 +127,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let cluster = Cluster::new(client.clone());
     let (publisher, publishing) = Publisher::start(client.clone(), args.pod_name);
     let (notices, heard) = mpsc::unbounded_channel();
-    let writer = Writer::new(cluster.clone(), publisher, notices.clone());
+    let probe = Arc::new(Probe::new(cluster.clone()));
+    let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone());
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
     let core = Core {
         asker: Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: metrics.clone() },
@@ -147,6 +149,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let publication = Publication {
         connectors: Arc::new(Connectors::new(cluster.clone(), mounted)),
         cluster,
+        probe,
         sessions: Arc::clone(writer.sessions()),
         secrets,
         owned: shards.owned(),
