@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::secrets::{Referenced, Secrets, trimmed};
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Reason};
 use crate::egress::Request;
 use crate::plan::{AuthPlan, SecretKey};
 
@@ -94,6 +94,10 @@ pub fn prepare(plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Resul
             let value = header_value("spec.auth.bearer", "Bearer ", secret, namespace, secrets)?;
             Ok(RequestAuth::header(header::AUTHORIZATION, value))
         }
+        AuthPlan::Oauth2(_) => Err(Problem::human(
+            Reason::InternalError,
+            "spec.auth.oauth2: no token was asked for; please report this with the log",
+        )),
     }
 }
 
@@ -210,7 +214,6 @@ fn is_reserved(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::conditions::Reason;
     use crate::auth::{Secret, SecretMap};
     use crate::egress::{Limits, Overflow, Redirects};
     use std::time::Duration;
