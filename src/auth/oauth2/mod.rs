@@ -8,6 +8,10 @@
 //! else's marker does not send the token again: the provider would take that for theft and revoke all of them (RFC 9700 §4.14.2).
 
 pub mod answer;
+pub mod credential;
+pub mod material;
+pub mod problem;
 pub mod request;
+pub mod step;
 pub mod store;
 pub mod stored;

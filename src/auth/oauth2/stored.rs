@@ -176,9 +176,14 @@ impl StoredTokens {
 }
 
 impl AccessToken {
-    /// Is it too early to renew it? 10 % of its life before its end, but at most five minutes.
+    /// When it is to be renewed: 10 % of its life before its end, but at most five minutes.
+    pub fn renew_at(&self) -> Option<DateTime<Utc>> {
+        self.expires_at.map(|end| end - ((end - self.obtained_at) / EARLY_SHARE).min(EARLY_MOST))
+    }
+
+    /// Is it too early to renew it?
     pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
-        self.expires_at.is_none_or(|end| now < end - ((end - self.obtained_at) / EARLY_SHARE).min(EARLY_MOST))
+        self.renew_at().is_none_or(|at| now < at)
     }
 
     /// May it still be used?
