@@ -24,6 +24,7 @@ use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::deliver::schedule::Cause;
 use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
+use crate::observe::pulse;
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 use crate::state::adopt::adopt;
@@ -197,6 +198,7 @@ impl Engine {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Vec<Command>>, shutdown: CancellationToken, grace: Duration) {
         let mut open = true;
         loop {
+            self.core.metrics.pulse().beat(std::time::Instant::now());
             self.follow_clock(Utc::now());
             self.start_due_jobs(Utc::now());
             if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
@@ -212,8 +214,10 @@ impl Engine {
                 },
                 Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.take_in(done, Utc::now()),
                 () = sleep_until(next), if next.is_some() && !full => {}
+                () = tokio::time::sleep(pulse::BEAT) => {}
             }
         }
+        self.core.metrics.pulse().rest();
         self.stop(grace).await;
     }
 
@@ -248,15 +252,18 @@ impl Engine {
         self.jobs.shutdown().await;
         // An aborted job could not save what had been accepted before.
         let unsaved = self.slots.values().filter_map(|slot| match &slot.kind {
-            Kind::Running(running) if running.jobs > 0 || running.instance.is_unsaved() => Some(&running.instance),
+            Kind::Running(running) if running.jobs > 0 || running.instance.is_unsaved() => Some(Arc::clone(&running.instance)),
             _ => None,
         });
-        let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async {
+        let unsaved: Vec<_> = unsaved.collect();
+        let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async move {
             if let Err(problem) = instance.commit().await {
                 tracing::error!(instance = %instance.plan.name, "{}", problem.message);
             }
         });
-        if tokio::time::timeout(grace, saved).await.is_err() {
+        // Tokens that came are kept by nobody else.
+        let kept = async { tokio::join!(saved, self.core.credentials.finish()) };
+        if tokio::time::timeout(grace, kept).await.is_err() {
             tracing::error!("the grace period is over before everything was saved: what is not will be repeated");
         }
     }
@@ -358,7 +365,7 @@ impl Engine {
         let kind = Kind::Refused { generation, problem, reload };
         let reported = self.slots.get(key).map(|slot| slot.reported).unwrap_or_default();
         if let Some(Slot { kind: Kind::Running(_), .. }) = self.slots.insert(key.clone(), Slot { epoch, kind, reported }) {
-            self.core.store.release(&key.0, &key.1);
+            self.let_go(key);
         }
         self.report(key, Utc::now());
     }
@@ -367,9 +374,14 @@ impl Engine {
         if let Some(slot) = self.slots.remove(key) {
             recount(&self.core.metrics, slot.reported, Reported::default());
             if matches!(slot.kind, Kind::Running(_)) {
-                self.core.store.release(&key.0, &key.1);
+                self.let_go(key);
             }
         }
+    }
+
+    fn let_go(&self, key: &Key) {
+        self.core.store.release(&key.0, &key.1);
+        self.core.credentials.release(&key.0, &key.1);
     }
 
     fn retry_failed(&mut self, now: DateTime<Utc>) {

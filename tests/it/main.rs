@@ -9,6 +9,7 @@
 //! - [`walking`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
 //! - [`retries`]: what each answer of a receiver leads to.
+//! - [`credentials`]: OAuth 2.0: every grant, every refusal, and kills between answer, write and use.
 //! - [`edits`]: manifests change while it runs.
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
@@ -21,6 +22,7 @@
 //! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`release`]: what a release consists of, made step by step, and the workflows that make one.
+//! - [`documented`]: every command and manifest of the documentation is done, and what it names exists.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
 //!
@@ -34,6 +36,8 @@ mod at_scale;
 mod chart;
 mod commands;
 mod control_plane;
+mod credentials;
+mod documented;
 mod edits;
 mod ends;
 mod examples;

@@ -8,6 +8,8 @@ use pollinator::operator::shards::ShardsConfig;
 use pollinator::operator::shards::range::DEFAULT_RANGES;
 use pollinator::operator::shards::timing::Timing;
 
+use crate::rig::markdown;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -99,6 +101,23 @@ fn every_page_is_on_the_map_in_the_readme() {
     for page in pages() {
         let path = page.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
         assert!(path == "README.md" || readme.contains(&format!("({path})")), "{path}");
+    }
+}
+
+#[test]
+fn every_page_can_be_reached_from_the_readme() {
+    let link = regex::Regex::new(r"\]\(([^)\s#]+\.md)[^)]*\)").unwrap();
+    let (mut reached, mut next) = (BTreeSet::new(), vec![root().join("README.md")]);
+    while let Some(page) = next.pop() {
+        let page = page.canonicalize().unwrap();
+        if reached.insert(page.clone()) {
+            let text = fs::read_to_string(&page).unwrap();
+            let targets = link.captures_iter(&text).map(|found| found[1].to_owned()).filter(|target| !target.contains("://"));
+            next.extend(targets.map(|target| page.parent().unwrap().join(target)));
+        }
+    }
+    for (page, _) in markdown::pages() {
+        assert!(reached.contains(&root().join(&page).canonicalize().unwrap()), "no link leads to {page}");
     }
 }
 

@@ -229,7 +229,7 @@ impl ControlPlane {
             folder,
             _sweeper: sweeper,
         };
-        plane.install_crds();
+        plane.crd_warnings = plane.install_crds();
         if plane.controllers.is_some() {
             // until they have made this, they are not at work
             plane.api.wait_for("/api/v1/namespaces/default/serviceaccounts/default", "the default ServiceAccount", |account| {
@@ -239,10 +239,12 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    fn install_crds(&mut self) {
+    /// Puts the project's CRDs in place, if they are not, and waits until they are served. Answers the server's warnings.
+    pub fn install_crds(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         for (name, yaml) in CRDS {
             let reply = self.api.apply(&format!("{CRD_PATH}/{name}"), "it", yaml);
-            self.crd_warnings.extend(reply.warnings.clone());
+            warnings.extend(reply.warnings.clone());
             reply.ok();
         }
         for (name, _) in CRDS {
@@ -259,6 +261,7 @@ impl ControlPlane {
                 std::thread::park_timeout(Duration::from_millis(25));
             }
         }
+        warnings
     }
 
     /// Kills kube-apiserver, starts it again after something else was done, and waits until it answers. Not for the plane that all
