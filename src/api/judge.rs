@@ -3,13 +3,13 @@
 //! `Strict`), so that what runs here runs there.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::LazyLock;
 
 use kube::core::cel::{CompiledSchema, ErrorKind, Validator, apply_defaults, compile_schema};
 use serde_json::{Value, json};
 
-use super::schema::crds;
+use super::finding::{Finding, Findings};
+use super::schema::{crds, object_meta};
 use super::{structure, unknown};
 
 /// A kind that can be judged.
@@ -21,21 +21,6 @@ pub enum Kind {
     Connector,
     /// `v1`, kind `Secret`. Findings never show a value of one.
     Secret,
-}
-
-/// Why a manifest is refused.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// Where, as in `spec.resources[0].url`; empty for the whole object.
-    pub path: String,
-    /// What is wrong, and where it helps, how to mend it.
-    pub message: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
-    }
 }
 
 /// The object as the server would store it: without nulls, with defaults. `status` is dropped, as it is on creation.
@@ -57,7 +42,7 @@ pub fn judge(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
         members.remove("status");
     }
     let mut object = apply_defaults(&rules.schema, &object);
-    let mut structural = structure::Findings::default();
+    let mut structural = Findings::default();
     structure::check(&rules.schema, &mut object, "", &mut structural);
     check_names(kind, &object, &mut structural);
     let blocked = structural.blocking;
@@ -73,7 +58,7 @@ pub fn judge(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
 }
 
 /// The rules for names that the server has in code: RFC 1123 subdomain and label.
-fn check_names(kind: Kind, object: &Value, findings: &mut structure::Findings) {
+fn check_names(kind: Kind, object: &Value, findings: &mut Findings) {
     let label = |text: &str| {
         !text.is_empty()
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -131,20 +116,11 @@ fn of_crd(index: usize) -> Rules {
     rules(schema)
 }
 
-/// Adds what every object has; the fields of `ObjectMeta` that a manifest may carry, since exported ones come along.
+/// Adds what every object has.
 fn rules(mut schema: Value) -> Rules {
-    let text = json!({"type": "string"});
-    let texts = json!({"type": "object", "additionalProperties": text});
-    let free = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    schema["properties"]["apiVersion"] = text.clone();
-    schema["properties"]["kind"] = text.clone();
-    schema["properties"]["metadata"] = json!({"type": "object", "required": ["name"], "properties": {
-        "name": text, "namespace": text, "generateName": text, "labels": texts, "annotations": texts,
-        "uid": text, "resourceVersion": text, "selfLink": text, "creationTimestamp": text, "deletionTimestamp": text,
-        "generation": {"type": "integer"}, "deletionGracePeriodSeconds": {"type": "integer"},
-        "finalizers": {"type": "array", "items": text},
-        "ownerReferences": {"type": "array", "items": free}, "managedFields": {"type": "array", "items": free}
-    }});
+    schema["properties"]["apiVersion"] = json!({"type": "string"});
+    schema["properties"]["kind"] = json!({"type": "string"});
+    schema["properties"]["metadata"] = object_meta();
     let mut required = schema["required"].as_array().cloned().unwrap_or_default();
     if !required.contains(&json!("metadata")) {
         required.push(json!("metadata"));
@@ -166,10 +142,6 @@ fn collect_messages(schema: &Value, messages: &mut HashMap<String, String>) {
     let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|inner| inner.is_object());
     members.chain(inner).for_each(|inner| collect_messages(inner, messages));
 }
-
-#[cfg(test)]
-#[path = "judge_cases.rs"]
-mod cases;
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]

@@ -1,7 +1,9 @@
 //! Secret material → request authentication. The only place that sees secret values; none of its types shows one.
 
 mod apply;
+pub mod oauth2;
 mod secrets;
 
+use apply::identity;
 pub use apply::{RequestAuth, extra_headers, prepare, signing_keys};
 pub use secrets::{Secret, SecretMap, Secrets};

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::rig::control_plane::Namespace;
 
+mod conforming;
 mod endured;
 mod healthy;
 mod installed;

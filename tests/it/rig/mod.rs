@@ -19,6 +19,7 @@ pub mod kubelet;
 pub mod log;
 pub mod manifest;
 pub mod markdown;
+pub mod oauth_server;
 pub mod operator;
 pub mod oracle;
 pub mod pollinator;

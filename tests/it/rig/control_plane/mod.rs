@@ -5,6 +5,7 @@
 //! the test runs them.
 
 pub mod api;
+pub mod conform;
 pub mod guard;
 pub mod identity;
 mod namespace;
@@ -105,12 +106,12 @@ static HELM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     found.map_err(|why| skip("tests with Helm", &why)).ok()
 });
 
-/// Builds every tool that is not there, Helm included; an error says what is missing.
+/// Builds every tool that is not there, Helm included, and fetches what tests read; an error says what is missing.
 pub fn build_tools() -> Result<(), String> {
-    for module in [tools::KUBERNETES, tools::ETCD, tools::HELM] {
+    for module in [tools::KUBERNETES, tools::ETCD, tools::HELM, tools::KUBECONFORM] {
         module.provide()?;
     }
-    Ok(())
+    tools::definitions().map(drop)
 }
 
 /// The control plane that all tests of this process share, started by the first of them and ended with the process. `None`: it
