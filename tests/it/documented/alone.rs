@@ -162,3 +162,8 @@ fn running_without_a_cluster() {
     fs::write(&state, whole).unwrap();
     page.play_to_end();
 }
+
+#[test]
+fn making_a_release() {
+    Page::open("docs/release.md", Reader::new()).play_to_end();
+}
