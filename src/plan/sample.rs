@@ -7,9 +7,10 @@ use super::date_format::DateFormat;
 use super::field_path::FieldPath;
 use super::template::Template;
 use super::{
-    AuthPlan, CallbackPlan, ChangeBy, DateField, DeletedFlag, EventFormat, ExtractPlan, Order, PaginationPlan, PollPlan,
-    RecordsAs, RequestPlan, ResourcePlan, StartFrom,
+    AuthPlan, CallbackPlan, ChangeBy, DateField, DeletedFlag, EventFormat, ExtractPlan, Oauth2Plan, Order, PaginationPlan,
+    PollPlan, RecordsAs, RefreshPlan, RequestPlan, ResourcePlan, StartFrom, TokenResponsePlan,
 };
+use crate::api::auth::{ClientPlace, ExpiresUnit, Grant};
 
 /// A list of contacts with updated and created dates and tombstones.
 pub fn resource() -> ResourcePlan {
@@ -65,5 +66,29 @@ pub fn instance(resource: ResourcePlan) -> PollPlan {
             timeout: Duration::from_secs(15),
         }),
         resources: vec![Arc::new(resource)],
+    }
+}
+
+/// OAuth 2.0 with a refresh token, everything else as by default.
+pub fn oauth2() -> Oauth2Plan {
+    let path = |text: &str| FieldPath::parse(text).unwrap();
+    Oauth2Plan {
+        field: "spec.auth.oauth2",
+        grant: Grant::RefreshToken,
+        token_url: url::Url::parse("https://login.example.com/token").unwrap(),
+        authorization_url: None,
+        scopes: Vec::new(),
+        audience: None,
+        extra_parameters: std::collections::BTreeMap::new(),
+        client_for_code: ClientPlace::Basic,
+        client_for_refresh: ClientPlace::Basic,
+        secret: "oauth".to_owned(),
+        response: TokenResponsePlan {
+            access_token: path("access_token"),
+            refresh_token: path("refresh_token"),
+            expires_in: path("expires_in"),
+            expires_unit: ExpiresUnit::Seconds,
+        },
+        refresh: RefreshPlan { rotates: None, grace: Duration::ZERO, idle_ttl: None },
     }
 }

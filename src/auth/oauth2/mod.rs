@@ -10,6 +10,8 @@
 pub mod answer;
 pub mod credential;
 pub mod material;
+#[cfg(test)]
+mod model_tests;
 pub mod problem;
 pub mod request;
 pub mod step;
