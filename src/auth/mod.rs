@@ -1,6 +1,7 @@
 //! Secret material → request authentication. The only place that sees secret values; none of its types shows one.
 
 mod apply;
+pub mod jwt;
 mod secrets;
 
 pub use apply::{RequestAuth, extra_headers, prepare, signing_keys};

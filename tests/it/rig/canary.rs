@@ -22,6 +22,9 @@ pub const ODD_PASSWORD: &str = "canary-pässword/+=%\"<&>7Qz";
 /// API key and bearer token.
 pub const TOKEN: &str = "canary-token-4fXw9LrT";
 
+/// Secret of the clients of the OAuth server.
+pub const CLIENT_SECRET: &str = "canary-client-secret-Zq7+/w3M";
+
 /// Value of a secret header.
 pub const HEADER: &str = "canary-header-pK2vNs8e";
 
@@ -31,7 +34,7 @@ pub const SIGNING_KEY: &str = "whsec_Y2FuYXJ5LXNpZ25pbmcta2V5LW5ldy0x";
 /// The key before a rotation.
 pub const SIGNING_KEY_PREVIOUS: &str = "whsec_Y2FuYXJ5LXNpZ25pbmcta2V5LW9sZC0w";
 
-const ALL: [&str; 6] = [PASSWORD, ODD_PASSWORD, TOKEN, HEADER, SIGNING_KEY, SIGNING_KEY_PREVIOUS];
+const ALL: [&str; 7] = [PASSWORD, ODD_PASSWORD, TOKEN, CLIENT_SECRET, HEADER, SIGNING_KEY, SIGNING_KEY_PREVIOUS];
 
 /// Every text in which a leak could show.
 fn forms() -> Vec<String> {
