@@ -8,10 +8,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use pollinator::api::conditions::Problem;
 use pollinator::api::instance::ConnectorInstance;
+use pollinator::auth::oauth2::store::MemoryTokens;
 use pollinator::auth::{Secret, SecretMap};
-use pollinator::egress::hosts::HostBudget;
 use pollinator::egress::{Egress, EgressPolicy};
-use pollinator::fetch::walk::Asker;
 use pollinator::observe::metrics::Metrics;
 use pollinator::plan::{PollPlan, resolve};
 use pollinator::poll::claim::Claim;
@@ -162,13 +161,7 @@ impl Running {
         let keys = [("key", "0123456789abcdef"), ("signing-key", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")];
         secrets.insert(NAMESPACE, "account", Secret::from_iter(keys));
         let metrics = Metrics::new();
-        let core = Core {
-            asker: Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: metrics.clone() },
-            egress,
-            secrets: Arc::new(secrets),
-            store,
-            metrics: metrics.clone(),
-        };
+        let core = Core::new(egress, metrics.clone(), Arc::new(secrets), store, Arc::new(MemoryTokens::default()));
         let (reports, statuses) = mpsc::unbounded_channel();
         let (commands, received) = mpsc::channel(16);
         let shutdown = CancellationToken::new();

@@ -8,6 +8,7 @@ use kube::core::Rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::duration;
 use super::schema::short_map;
 
 /// Exactly one member.
@@ -95,7 +96,13 @@ pub struct Oauth2 {
     /// How client id and secret are sent to the token endpoint. Default: the connector's, else Basic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication: Option<ClientAuthentication>,
-    /// The Secret with the keys `client_id`, `client_secret`, and `refresh_token` or `code`.
+    /// Where the token endpoint's answer has what. Default: the connector's, else as in RFC 6749.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_response: Option<TokenResponse>,
+    /// How refresh tokens behave at this provider. Default: the connector's, else it is observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
+    /// The Secret with the keys `client_id`, `client_secret`, and `refresh_token` or `code`; beside a code perhaps `redirect_uri` and `code_verifier`.
     pub secret_ref: SecretRef,
 }
 
@@ -109,6 +116,68 @@ pub struct ClientAuthentication {
     /// When a token is refreshed: Basic, BasicRaw, Body or None. Default: the same as code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<ClientPlace>,
+}
+
+/// Where the token endpoint's answer has what.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenResponse {
+    /// Path to the access token. Default: access_token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub access_token: Option<String>,
+    /// Path to the refresh token. Default: refresh_token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub refresh_token: Option<String>,
+    /// Path to the life time of the access token. Default: expires_in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub expires_in: Option<String>,
+    /// What the life time counts: Seconds or Milliseconds from now, or UnixSeconds for a point in time. Default: Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_unit: Option<ExpiresUnit>,
+}
+
+/// How refresh tokens behave at a provider.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Refresh {
+    /// Whether a refresh spends the refresh token: Never or Always. Default: it is observed; until one refresh brought no new token, it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotates: Option<Rotates>,
+    /// How long a spent refresh token is still accepted, for example 10m at Atlassian. Default: 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("0s", "24h"))]
+    pub grace: Option<String>,
+    /// How long the provider keeps a refresh token that nobody uses; it is used in time. Default: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("1m", "99999h"))]
+    pub idle_ttl: Option<String>,
+}
+
+/// What a life time counts.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum ExpiresUnit {
+    /// Seconds from now, as in RFC 6749.
+    Seconds,
+    /// Milliseconds from now.
+    Milliseconds,
+    /// A point in time, in seconds since 1970.
+    UnixSeconds,
+}
+
+/// Whether a refresh spends the refresh token.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum Rotates {
+    /// The old one stays valid.
+    Never,
+    /// Each is used once.
+    Always,
 }
 
 /// Where an API key goes.

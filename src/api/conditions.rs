@@ -41,6 +41,16 @@ pub enum Reason {
     Unauthorized,
     /// The provider answered 403.
     Forbidden,
+    /// The token endpoint does not accept the client.
+    InvalidClient,
+    /// A person must give consent anew, or supply a refresh token or code.
+    ReauthorizationRequired,
+    /// No answer from the token endpoint, or one that says it has trouble.
+    TokenEndpointUnreachable,
+    /// The token endpoint's answer brought no token.
+    TokenResponseInvalid,
+    /// The token was not granted a scope that is needed.
+    InsufficientScope,
     // asking
     /// The address is not allowed by the egress policy.
     EgressDenied,

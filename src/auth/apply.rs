@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::secrets::{Referenced, Secrets, trimmed};
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Reason};
 use crate::egress::Request;
 use crate::plan::{AuthPlan, SecretKey};
 
@@ -62,10 +62,24 @@ impl RequestAuth {
     }
 
     fn sealed(headers: HeaderMap, query: Vec<(String, String)>) -> Self {
-        static SALT: OnceLock<RandomState> = OnceLock::new();
         let parts: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let fingerprint = SALT.get_or_init(RandomState::new).hash_one((parts, &query));
+        let fingerprint = salt().hash_one((parts, &query));
         Self { headers, query, fingerprint }
+    }
+
+    /// An access token in the header (RFC 6750 §2.1). `identity` tells credentials apart: it stays while tokens come and go.
+    ///
+    /// Errors: the token has a character that no header may carry.
+    pub(super) fn bearer(token: &str, identity: &[&str]) -> Option<Self> {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        value.set_sensitive(true);
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
+        Some(Self { headers, query: Vec::new(), fingerprint: self::identity(identity) })
+    }
+
+    /// The access token, if it was made from one.
+    pub(super) fn bearer_token(&self) -> Option<&str> {
+        self.headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
     }
 
     fn header(name: HeaderName, mut value: HeaderValue) -> Self {
@@ -74,7 +88,20 @@ impl RequestAuth {
     }
 }
 
+/// Tells credentials apart in this process, see [`RequestAuth::fingerprint`].
+pub(super) fn identity(parts: &[&str]) -> u64 {
+    salt().hash_one(parts)
+}
+
+/// One for the process.
+fn salt() -> &'static RandomState {
+    static SALT: OnceLock<RandomState> = OnceLock::new();
+    SALT.get_or_init(RandomState::new)
+}
+
 /// Makes a request's authentication from the Secrets that the plan names.
+///
+/// OAuth 2.0 needs more than a Secret: see [`super::oauth2::credential::Credentials`].
 ///
 /// Errors: `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`.
 pub fn prepare(plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {
@@ -94,6 +121,10 @@ pub fn prepare(plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Resul
             let value = header_value("spec.auth.bearer", "Bearer ", secret, namespace, secrets)?;
             Ok(RequestAuth::header(header::AUTHORIZATION, value))
         }
+        AuthPlan::Oauth2(_) => Err(Problem::human(
+            Reason::InternalError,
+            "spec.auth.oauth2: no token was asked for; please report this with the log",
+        )),
     }
 }
 
@@ -210,7 +241,6 @@ fn is_reserved(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::conditions::Reason;
     use crate::auth::{Secret, SecretMap};
     use crate::egress::{Limits, Overflow, Redirects};
     use std::time::Duration;

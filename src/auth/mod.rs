@@ -2,7 +2,9 @@
 
 mod apply;
 pub mod jwt;
+pub mod oauth2;
 mod secrets;
 
+use apply::identity;
 pub use apply::{RequestAuth, extra_headers, prepare, signing_keys};
 pub use secrets::{Secret, SecretMap, Secrets};

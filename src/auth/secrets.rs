@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use crate::api::conditions::{Problem, Reason};
 
 /// One Secret. Its `Debug` shows keys, never values.
@@ -29,6 +31,14 @@ impl<K: Into<String>, V: Into<Vec<u8>>> FromIterator<(K, V)> for Secret {
 pub trait Secrets: Send + Sync {
     /// The Secret of that name in that namespace, or `None` if it does not exist.
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Secret>>;
+
+    /// The same, asked where it is kept instead of from memory.
+    ///
+    /// # Errors
+    /// It cannot be read at the moment, which says nothing about it.
+    fn get_anew<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<Secret>>, Problem>> {
+        Box::pin(async move { Ok(self.get(namespace, name)) })
+    }
 }
 
 /// Secrets in a map, for the command line and tests.
@@ -60,7 +70,12 @@ pub(super) struct Referenced<'a> {
 impl<'a> Referenced<'a> {
     /// Errors: `SecretNotFound`.
     pub(super) fn find(field: &'a str, namespace: &str, name: &'a str, secrets: &dyn Secrets) -> Result<Self, Problem> {
-        match secrets.get(namespace, name) {
+        Self::given(field, namespace, name, secrets.get(namespace, name))
+    }
+
+    /// Errors: `SecretNotFound`.
+    pub(super) fn given(field: &'a str, namespace: &str, name: &'a str, found: Option<Arc<Secret>>) -> Result<Self, Problem> {
+        match found {
             Some(secret) => Ok(Self { field, name, secret }),
             None => Err(Problem::human(
                 Reason::SecretNotFound,

@@ -12,8 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EgressArgs, ManifestArgs, parse_duration, stop_on_signals};
 use crate::egress::Egress;
-use crate::egress::hosts::HostBudget;
-use crate::fetch::walk::Asker;
 use crate::local::definitions::Definitions;
 use crate::local::reload::{self, SharedSecrets};
 use crate::local::report::{Output, Reporter};
@@ -66,13 +64,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
     let metrics = Metrics::new();
-    let core = Core {
-        asker: Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: metrics.clone() },
-        egress,
-        secrets: Arc::clone(&secrets) as _,
-        store,
-        metrics: metrics.clone(),
-    };
+    let core = Core::new(egress, metrics.clone(), Arc::clone(&secrets) as _, Arc::clone(&store) as _, store);
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
     let (ready, is_ready) = watch::channel(false);

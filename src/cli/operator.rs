@@ -15,9 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{parse_allow_rule, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
 use crate::catalog;
-use crate::egress::hosts::HostBudget;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
-use crate::fetch::walk::Asker;
 use crate::observe::metrics::Metrics;
 use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
@@ -32,6 +30,7 @@ use crate::operator::shards::session::Standing;
 use crate::operator::shards::timing::Timing;
 use crate::operator::shards::{Drain, Health, OwnedRanges, Shards, ShardsConfig};
 use crate::operator::store::ClusterStore;
+use crate::operator::tokens::ClusterTokens;
 use crate::operator::watch::{SHORTEST_RELIST, Watches};
 use crate::operator::writer::Writer;
 use crate::poll::core::Core;
@@ -128,13 +127,9 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let (notices, heard) = mpsc::unbounded_channel();
     let writer = Writer::new(cluster.clone(), publisher, notices.clone());
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
-    let core = Core {
-        asker: Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: metrics.clone() },
-        egress,
-        secrets: Arc::clone(&secrets) as _,
-        store: Arc::new(ClusterStore::new(Arc::clone(&writer))),
-        metrics,
-    };
+    let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
+    let tokens = Arc::new(ClusterTokens::new(cluster.clone()));
+    let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, tokens);
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (batches, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, shutdown.clone(), args.grace));

@@ -15,9 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::oracle::{Delivery, compare};
 use super::provider::SampleProvider;
-use crate::egress::hosts::HostBudget;
 use crate::egress::{Egress, EgressPolicy};
-use crate::fetch::walk::Asker;
 use crate::local::definitions::{Definitions, Sources};
 use crate::local::reload;
 use crate::observe::metrics::Metrics;
@@ -91,13 +89,8 @@ async fn poll_once(folder: &Path) {
     let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
     let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).unwrap();
     let metrics = Metrics::new();
-    let core = Core {
-        asker: Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: metrics.clone() },
-        egress,
-        secrets: Arc::new(definitions.secrets.clone()),
-        store: Arc::new(Directory::open(&folder.join("state")).unwrap()),
-        metrics,
-    };
+    let store = Arc::new(Directory::open(&folder.join("state")).unwrap());
+    let core = Core::new(egress, metrics, Arc::new(definitions.secrets.clone()), Arc::clone(&store) as _, store);
     let (reports, _) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(1);
     commands.send(reload::first(&definitions)).await.unwrap();

@@ -18,9 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::oracle::{Delivery, Report, compare};
 use super::provider::SampleProvider;
-use crate::egress::hosts::HostBudget;
 use crate::egress::{Egress, EgressPolicy};
-use crate::fetch::walk::Asker;
 use crate::local::definitions::{Definitions, Sources};
 use crate::observe::metrics::Metrics;
 use crate::poll::claim::Claim;
@@ -89,13 +87,8 @@ impl Session {
         let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true })
             .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
         let metrics = Metrics::new();
-        let core = Core {
-            asker: Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: metrics.clone() },
-            egress,
-            secrets: Arc::new(definitions.secrets),
-            store: Arc::new(Directory::open(&folder.0.join("state")).map_err(|error| error.to_string())?),
-            metrics,
-        };
+        let store = Arc::new(Directory::open(&folder.0.join("state")).map_err(|error| error.to_string())?);
+        let core = Core::new(egress, metrics, Arc::new(definitions.secrets), Arc::clone(&store) as _, store);
         let (reports, statuses) = mpsc::unbounded_channel();
         let (commands_to, commands_of) = mpsc::channel(1);
         let stop = CancellationToken::new();

@@ -157,6 +157,8 @@ pub enum Unreachable {
     Refused,
     /// The connection was closed before an answer.
     Closed,
+    /// No connection could be made, for any other reason: nothing was sent.
+    Unconnected,
     /// Any other failure of the network.
     Network,
 }
@@ -167,6 +169,7 @@ impl fmt::Display for Unreachable {
             Self::Dns => "the host name could not be resolved",
             Self::Refused => "the connection was refused",
             Self::Closed => "the connection was closed before an answer",
+            Self::Unconnected => "no connection could be made",
             Self::Network => "the network failed",
         })
     }
@@ -224,6 +227,8 @@ pub enum Peer {
     Provider,
     /// The receiver of events.
     Callback,
+    /// Where access tokens come from.
+    TokenEndpoint,
 }
 
 impl Peer {
@@ -231,6 +236,7 @@ impl Peer {
         match self {
             Self::Provider => "baseUrl",
             Self::Callback => "callback.url",
+            Self::TokenEndpoint => "oauth2.tokenUrl",
         }
     }
 
@@ -238,11 +244,21 @@ impl Peer {
         match self {
             Self::Provider => "the provider",
             Self::Callback => "the callback",
+            Self::TokenEndpoint => "the token endpoint",
         }
     }
 }
 
 impl EgressError {
+    /// Is it certain that the other side has not seen the request?
+    pub fn is_unsent(&self) -> bool {
+        match self {
+            Self::InvalidUrl(_) | Self::Denied(_) | Self::Tls(_) | Self::Setup | Self::Timeout(Phase::Connect) => true,
+            Self::Unreachable(kind) => matches!(kind, Unreachable::Dns | Unreachable::Refused | Unreachable::Unconnected),
+            Self::RedirectRefused(_) | Self::TooLarge(_) | Self::Timeout(_) | Self::BrokenAnswer(_) => false,
+        }
+    }
+
     /// The failure as a user sees it.
     pub fn into_problem(self, who: Peer) -> Problem {
         let field = who.field();
@@ -289,6 +305,10 @@ impl EgressError {
                         "resources[].pageSize: the response body exceeds its bound; ask for fewer records a page".to_owned()
                     }
                     Peer::Callback => "callback.url: the response body exceeds its bound; answer with an empty body".to_owned(),
+                    Peer::TokenEndpoint => {
+                        "oauth2.tokenUrl: the response body exceeds its bound; check that the URL is the token endpoint"
+                            .to_owned()
+                    }
                 },
             ),
             Self::Setup => Problem::human(
@@ -299,11 +319,14 @@ impl EgressError {
                 let fix = match kind {
                     Unreachable::Dns => "check the host name",
                     Unreachable::Refused => "check host and port, and that the server runs",
-                    Unreachable::Closed | Unreachable::Network => "check the server and the network in between",
+                    Unreachable::Closed | Unreachable::Unconnected | Unreachable::Network => {
+                        "check the server and the network in between"
+                    }
                 };
                 let reason = match who {
                     Peer::Provider => Reason::ProviderUnreachable,
                     Peer::Callback => Reason::CallbackUnreachable,
+                    Peer::TokenEndpoint => Reason::TokenEndpointUnreachable,
                 };
                 Problem::transient(reason, format!("{field}: {kind}; {fix}, it is tried again with back-off"))
             }
@@ -311,6 +334,7 @@ impl EgressError {
                 let reason = match who {
                     Peer::Provider => Reason::ProviderTimeout,
                     Peer::Callback => Reason::CallbackUnreachable,
+                    Peer::TokenEndpoint => Reason::TokenEndpointUnreachable,
                 };
                 Problem::transient(
                     reason,
@@ -321,6 +345,7 @@ impl EgressError {
                 match who {
                     Peer::Provider => Reason::InvalidResponse,
                     Peer::Callback => Reason::CallbackUnreachable,
+                    Peer::TokenEndpoint => Reason::TokenEndpointUnreachable,
                 },
                 format!("{field}: {fault}; check {noun} and any proxy in between, it is tried again with back-off"),
             ),
@@ -348,6 +373,9 @@ impl EgressError {
         }
         if seen.not_http {
             return Self::BrokenAnswer(BrokenAnswer::Head);
+        }
+        if error.is_connect() && seen.io != Some(io::ErrorKind::ConnectionRefused) {
+            return Self::Unreachable(Unreachable::Unconnected);
         }
         Self::Unreachable(seen.io.map_or(Unreachable::Closed, |kind| match kind {
             io::ErrorKind::ConnectionRefused => Unreachable::Refused,
@@ -427,7 +455,8 @@ mod tests {
         all.extend([TlsFault::Untrusted, TlsFault::Expired, TlsFault::WrongName].map(E::Tls));
         all.extend([TlsFault::BadCertificate, TlsFault::NoTrustRoots, TlsFault::Handshake].map(E::Tls));
         all.extend([Part::Headers, Part::Body].map(E::TooLarge));
-        all.extend([Unreachable::Dns, Unreachable::Refused, Unreachable::Closed, Unreachable::Network].map(E::Unreachable));
+        all.extend([Unreachable::Dns, Unreachable::Refused, Unreachable::Closed].map(E::Unreachable));
+        all.extend([Unreachable::Unconnected, Unreachable::Network].map(E::Unreachable));
         all.extend([Phase::Connect, Phase::FirstByte, Phase::Body].map(E::Timeout));
         all.extend([BrokenAnswer::Head, BrokenAnswer::Truncated].map(E::BrokenAnswer));
         all.extend([BrokenAnswer::Encoding, BrokenAnswer::UnknownEncoding].map(E::BrokenAnswer));
@@ -437,7 +466,7 @@ mod tests {
     #[test]
     fn every_message_names_field_cause_and_fix_in_one_line() {
         for error in all() {
-            for who in [Peer::Provider, Peer::Callback] {
+            for who in [Peer::Provider, Peer::Callback, Peer::TokenEndpoint] {
                 let problem = error.clone().into_problem(who);
                 let message = &problem.message;
                 assert!(!message.contains('\n') && message.len() < 300, "{message}");
@@ -446,6 +475,7 @@ mod tests {
                     let names_field = match who {
                         Peer::Provider => message.starts_with("baseUrl: ") || message.starts_with("resources[]."),
                         Peer::Callback => message.starts_with("callback.url: "),
+                        Peer::TokenEndpoint => message.starts_with("oauth2.tokenUrl: "),
                     };
                     assert!(names_field, "{message}");
                 }
@@ -465,11 +495,13 @@ mod tests {
     }
 
     #[test]
-    fn a_callback_is_never_blamed_on_the_provider() {
+    fn nobody_else_is_blamed_on_the_provider() {
         for error in all() {
-            let problem = error.into_problem(Peer::Callback);
-            assert!(!problem.reason.to_string().starts_with("Provider"), "{problem}");
-            assert!(!problem.message.contains("provider"), "{problem}");
+            for who in [Peer::Callback, Peer::TokenEndpoint] {
+                let problem = error.clone().into_problem(who);
+                assert!(!problem.reason.to_string().starts_with("Provider"), "{problem}");
+                assert!(!problem.message.contains("provider"), "{problem}");
+            }
         }
     }
 

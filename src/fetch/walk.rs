@@ -1,5 +1,6 @@
 //! The walk through the pages of one list: asks, judges, splits, goes on.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -69,7 +70,7 @@ pub enum Step {
 pub struct Walk<'a> {
     asker: &'a Asker,
     resource: &'a ResourcePlan,
-    auth: &'a RequestAuth,
+    auth: Cow<'a, RequestAuth>,
     since: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
     token: Option<&'a str>,
@@ -101,7 +102,7 @@ impl<'a> Walk<'a> {
         Self {
             asker,
             resource,
-            auth,
+            auth: Cow::Borrowed(auth),
             since,
             now,
             token: None,
@@ -125,8 +126,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Changes the authentication, as after a 401 whose credential was renewed.
-    pub fn set_auth(&mut self, auth: &'a RequestAuth) {
-        self.auth = auth;
+    pub fn set_auth(&mut self, auth: RequestAuth) {
+        self.auth = Cow::Owned(auth);
     }
 
     /// Asks for the next page. After a problem the same page may be asked for again.
@@ -136,10 +137,10 @@ impl<'a> Walk<'a> {
     pub async fn next_page(&mut self) -> Result<Step, Problem> {
         let Some(position) = self.position.as_ref() else { return Ok(Step::End) };
         let mut request = self.build(position)?;
-        let digest = request_digest(&request, self.auth);
+        let digest = request_digest(&request, &self.auth);
         let is_first = self.pages == 0;
         let conditional = is_first && self.add_conditions(&mut request, digest);
-        request::authenticate(&mut request, self.auth);
+        request::authenticate(&mut request, &self.auth);
         let response = self.send(request).await?;
         let verdict = self.judge(&response)?;
         if let Some(wait) = retry_after::backoff(&response.headers) {
@@ -210,7 +211,7 @@ impl<'a> Walk<'a> {
     pub fn next_request(&self) -> Result<Option<Request>, Problem> {
         let Some(position) = &self.position else { return Ok(None) };
         let mut request = self.build(position)?;
-        request::authenticate(&mut request, self.auth);
+        request::authenticate(&mut request, &self.auth);
         Ok(Some(request))
     }
 

@@ -124,6 +124,22 @@ label! {
 }
 
 label! {
+    /// What a request for an access token came to.
+    TokenOutcome as "outcome" {
+        /// A token came.
+        Granted = "granted",
+        /// The endpoint refused: a person must act.
+        Refused = "refused",
+        /// The endpoint has trouble or asked for patience; it is tried again.
+        Failed = "failed",
+        /// Nobody knows whether the endpoint acted on it.
+        Lost = "lost",
+        /// Nothing was sent: no connection, or an address that is not allowed.
+        Unsent = "unsent",
+    }
+}
+
+label! {
     /// How an instance is.
     InstanceState as "state" {
         /// All its resources are polled and delivered.
@@ -137,12 +153,13 @@ label! {
 
 impl Label for Peer {
     const NAME: &'static str = "peer";
-    const ALL: &'static [Self] = &[Self::Provider, Self::Callback];
+    const ALL: &'static [Self] = &[Self::Provider, Self::Callback, Self::TokenEndpoint];
 
     fn value(self) -> &'static str {
         match self {
             Self::Provider => "provider",
             Self::Callback => "callback",
+            Self::TokenEndpoint => "token_endpoint",
         }
     }
 
@@ -230,6 +247,7 @@ struct All {
     set_aside: Gauge,
     requests: ByTwo<Peer, StatusClass>,
     commits: ByOne<CommitOutcome, Counter>,
+    token_requests: ByOne<TokenOutcome, Counter>,
     instances: ByOne<InstanceState, Gauge>,
     panics: Counter,
 }
@@ -274,6 +292,7 @@ impl Metrics {
             set_aside: gauge(r, "set_aside_events", "Events stored with their body that are tried again by the schedule"),
             requests: ByTwo::new(&counters(r, "requests", "Requests sent by peer and class of the answer's status")),
             commits: ByOne::new(&counters(r, "commits", "Commits of a resource's state by what they came to")),
+            token_requests: ByOne::new(&counters(r, "token_requests", "Requests for an access token by what they came to")),
             instances: ByOne::new(&instances(r)),
             panics: counter(r, "panics", "Defects that ended one task and no other"),
             registry,
@@ -321,6 +340,11 @@ impl Metrics {
     /// A request was answered, or not (`None`).
     pub fn request(&self, peer: Peer, status: Option<StatusCode>) {
         self.all.requests.get(peer, status.into()).inc();
+    }
+
+    /// A request for an access token ended.
+    pub fn token_request(&self, outcome: TokenOutcome) {
+        self.all.token_requests.get(outcome).inc();
     }
 
     /// A commit ended.

@@ -21,5 +21,6 @@ pub mod shards;
 pub mod status;
 pub mod store;
 pub mod stored;
+pub mod tokens;
 pub mod watch;
 pub mod writer;

@@ -272,7 +272,7 @@ async fn write(
     Err(CallError::Conflict.into())
 }
 
-fn owned(kind: Kind, owner: Owner<'_>, name: &str) -> Value {
+pub(super) fn owned(kind: Kind, owner: Owner<'_>, name: &str) -> Value {
     let (api_version, kind) = kind.names();
     let (owner_version, owner_kind) = Kind::ConnectorInstance.names();
     json!({
@@ -289,11 +289,11 @@ fn owned(kind: Kind, owner: Owner<'_>, name: &str) -> Value {
     })
 }
 
-fn is_owned(object: &Value, owner: Owner<'_>) -> bool {
+pub(super) fn is_owned(object: &Value, owner: Owner<'_>) -> bool {
     object["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|reference| reference["uid"] == owner.uid)
 }
 
-fn version(object: &Value) -> Option<String> {
+pub(super) fn version(object: &Value) -> Option<String> {
     object["metadata"]["resourceVersion"].as_str().map(str::to_owned)
 }
 

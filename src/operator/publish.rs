@@ -267,6 +267,7 @@ fn secrets(plan: &PollPlan) -> Vec<String> {
                 Some(secret.name.clone())
             }
             AuthPlan::Basic { secret } => Some(secret.clone()),
+            AuthPlan::Oauth2(plan) => Some(plan.secret.clone()),
         })
         .chain(plan.callback.signature.iter().map(|signature| signature.name.clone()))
         .chain(plan.callback.headers_secret.clone())

@@ -5,10 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::session::Key;
+use super::writer;
+use crate::api::conditions::Problem;
 use crate::auth::{Secret, Secrets};
 
 /// Referenced Secrets in memory.
@@ -83,6 +86,17 @@ impl Secrets for ClusterSecrets {
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.get(&(namespace.to_owned(), name.to_owned()))?.secret.clone()
+    }
+
+    /// What is held stays as it is: that it changed is for the watch to tell, and for all who use it to hear.
+    fn get_anew<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<Secret>>, Problem>> {
+        Box::pin(async move {
+            match self.cluster.get(Kind::Secret, namespace, name).await {
+                Ok(object) => Ok(Some(Arc::new(values(&object)))),
+                Err(CallError::NotFound) => Ok(None),
+                Err(error) => Err(writer::problem(&error)),
+            }
+        })
     }
 }
 

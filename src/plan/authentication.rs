@@ -1,9 +1,12 @@
 //! The instance's auth laid over the connector's.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
-use super::AuthPlan;
+use super::holes::Holes;
 use super::resolve::{invalid, secret_key};
+use super::{AuthPlan, oauth2};
 use crate::api::auth::{Auth, Place};
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorAuth;
@@ -13,8 +16,12 @@ const API_KEY_HEADER: &str = "X-API-Key";
 /// The same member of the union is completed from the connector; another one replaces it.
 ///
 /// # Errors
-/// A missing Secret, a header name that is none, or a member that is not supported yet.
-pub(super) fn plan(instance: Option<&Auth>, connector: Option<&ConnectorAuth>) -> Result<AuthPlan, Vec<Problem>> {
+/// A missing Secret, a header name that is none, an endpoint that cannot be asked.
+pub(super) fn plan(
+    instance: Option<&Auth>,
+    connector: Option<&ConnectorAuth>,
+    holes: &mut Holes,
+) -> Result<AuthPlan, Vec<Problem>> {
     let one = |problem: String| Err(vec![invalid(problem)]);
     match (instance, connector) {
         (None, None) => Ok(AuthPlan::None),
@@ -48,9 +55,12 @@ pub(super) fn plan(instance: Option<&Auth>, connector: Option<&ConnectorAuth>) -
         }
         (Some(Auth::Basic(basic)), _) => Ok(AuthPlan::Basic { secret: basic.secret_ref.name.clone() }),
         (Some(Auth::Bearer(bearer)), _) => Ok(AuthPlan::Bearer { secret: secret_key(&bearer.secret_ref) }),
-        (Some(Auth::Oauth2(_)), _) => {
-            one("spec.auth.oauth2 is not supported yet; use spec.auth.bearer with a token that the provider issued for you"
-                .to_owned())
+        (Some(Auth::Oauth2(over)), under) => {
+            let under = match under {
+                Some(ConnectorAuth::Oauth2(under)) => Some(under),
+                _ => None,
+            };
+            oauth2::plan("spec.auth.oauth2", over, under, holes).map(|plan| AuthPlan::Oauth2(Arc::new(plan)))
         }
     }
 }

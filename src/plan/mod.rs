@@ -9,6 +9,7 @@ pub mod field_path;
 mod holes;
 mod hub_path;
 pub mod json;
+mod oauth2;
 mod overlay;
 pub mod print;
 mod request;
@@ -17,6 +18,7 @@ pub mod resolve;
 pub(crate) mod sample;
 pub mod template;
 
+pub use oauth2::{Oauth2Plan, RefreshPlan, TokenResponsePlan};
 pub use print::print;
 pub use resolve::resolve;
 
@@ -302,6 +304,8 @@ pub enum AuthPlan {
         /// Where the token is.
         secret: SecretKey,
     },
+    /// RFC 6749: access tokens as bearer tokens.
+    Oauth2(Arc<Oauth2Plan>),
 }
 
 /// One key of a Secret in the instance's namespace.

@@ -1,12 +1,13 @@
 //! A plan as YAML, for `pollinator plan FILE`. Secrets appear by name alone: a plan holds no more.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{AuthPlan, BodyPlan, CallbackPlan, ChangeBy, DateField, EventFormat, Order, PaginationPlan};
+use super::{AuthPlan, BodyPlan, CallbackPlan, ChangeBy, DateField, EventFormat, Oauth2Plan, Order, PaginationPlan};
 use super::{PollPlan, RecordsAs, ResourcePlan, SecretKey, StartFrom, TokenPlace, ValueAt};
 use crate::api::duration;
 
@@ -191,7 +192,35 @@ fn auth(plan: &AuthPlan) -> String {
         AuthPlan::ApiKeyQuery { name, prefix, secret: key } => format!("query parameter {name}={prefix}<{}>", secret(key)),
         AuthPlan::Basic { secret } => format!("HTTP Basic, keys username and password of Secret {secret}"),
         AuthPlan::Bearer { secret: key } => format!("bearer token, {}", secret(key)),
+        AuthPlan::Oauth2(plan) => oauth2(plan),
     }
+}
+
+fn oauth2(plan: &Oauth2Plan) -> String {
+    let mut text = format!("OAuth 2.0 {:?} at {}, client of Secret {}", plan.grant, plan.token_url, plan.secret);
+    let _ = match (plan.client_for_code, plan.client_for_refresh) {
+        (code, refresh) if code == refresh => write!(text, ", sent as {code:?}"),
+        (code, refresh) => write!(text, ", sent as {code:?} and for a refresh as {refresh:?}"),
+    };
+    if !plan.scopes.is_empty() {
+        let _ = write!(text, ", scopes {}", plan.scopes.join(" "));
+    }
+    if let Some(audience) = &plan.audience {
+        let _ = write!(text, ", audience {audience}");
+    }
+    for (name, value) in &plan.extra_parameters {
+        let _ = write!(text, ", {name}={value}");
+    }
+    if let Some(rotates) = plan.refresh.rotates {
+        let _ = write!(text, ", rotates {rotates:?}");
+    }
+    if !plan.refresh.grace.is_zero() {
+        let _ = write!(text, ", grace {}", duration::print(plan.refresh.grace));
+    }
+    if let Some(idle) = plan.refresh.idle_ttl {
+        let _ = write!(text, ", idle at most {}", duration::print(idle));
+    }
+    text
 }
 
 fn secret(secret: &SecretKey) -> String {

@@ -55,7 +55,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
     let mut problems = Problems::default();
 
     let base = problems.keep(request::base_url(spec, connector, &mut holes));
-    let auth = problems.keep_all(authentication::plan(spec.auth.as_ref(), connector.auth.as_ref())).map(Arc::new);
+    let auth = problems.keep_all(authentication::plan(spec.auth.as_ref(), connector.auth.as_ref(), &mut holes)).map(Arc::new);
     let start_from = problems.keep(start_from(spec, connector));
     let callback = problems.keep_all(callback(&spec.callback)).map(Arc::new);
     let merged = problems.keep_all(overlay::resources(spec, connector)).unwrap_or_default();
@@ -198,7 +198,7 @@ fn interval(resource: &str, text: Option<&str>) -> Result<Duration, Problem> {
     Ok(interval)
 }
 
-fn span(field: &str, text: Option<&str>, default: Duration) -> Result<Duration, Problem> {
+pub(super) fn span(field: &str, text: Option<&str>, default: Duration) -> Result<Duration, Problem> {
     let Some(text) = text else { return Ok(default) };
     duration::parse(text).ok_or_else(|| invalid(format!("{field} must be a duration such as 90s, 15m or 1h30m")))
 }

@@ -275,7 +275,8 @@ resources:
 ";
     let found = messages(spec, Some(ORDERS));
     let begins = [
-        "spec.auth.oauth2 is not supported yet; ",
+        "spec.auth.oauth2.grant is required: ",
+        "spec.auth.oauth2.tokenUrl is required: ",
         "spec.callback.url must be https; ",
         "spec.callback.timeout must be a duration such as ",
         "spec.callback.maxInFlight must be between 1 and 64",

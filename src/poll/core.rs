@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::auth::Secrets;
+use crate::auth::oauth2::credential::{Credentials, Parts};
+use crate::auth::oauth2::store::TokenStore;
 use crate::egress::Egress;
+use crate::egress::hosts::HostBudget;
 use crate::fetch::walk::Asker;
 use crate::observe::Metrics;
 use crate::state::StateStore;
@@ -16,8 +19,32 @@ pub struct Core {
     pub egress: Egress,
     /// Secrets by namespace and name.
     pub secrets: Arc<dyn Secrets>,
+    /// Access tokens.
+    pub credentials: Credentials,
     /// Where state is kept.
     pub store: Arc<dyn StateStore>,
     /// Counters.
     pub metrics: Metrics,
+}
+
+impl Core {
+    /// With fresh budgets for hosts; `tokens` is where access tokens are kept.
+    pub fn new(
+        egress: Egress,
+        metrics: Metrics,
+        secrets: Arc<dyn Secrets>,
+        store: Arc<dyn StateStore>,
+        tokens: Arc<dyn TokenStore>,
+    ) -> Self {
+        let hosts = HostBudget::default();
+        let credentials = Credentials::new(Parts {
+            egress: egress.clone(),
+            hosts: hosts.clone(),
+            secrets: Arc::clone(&secrets),
+            store: tokens,
+            metrics: metrics.clone(),
+        });
+        let asker = Asker { egress: egress.clone(), hosts, metrics: metrics.clone() };
+        Self { asker, egress, secrets, credentials, store, metrics }
+    }
 }

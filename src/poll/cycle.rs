@@ -7,13 +7,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
+use super::access::Access;
 use super::core::Core;
 use super::dispatch::{Dispatched, Dispatcher};
 use super::instance::Instance;
 use super::report::{Facts, Job, Outcome, Report};
 use super::settle::Change;
 use crate::api::conditions::{Problem, Reason};
-use crate::auth::RequestAuth;
 use crate::deliver::callback::Admission;
 use crate::deliver::sender::PreparedCallback;
 use crate::detect::event::{Event, EventId, VersionToken};
@@ -70,14 +70,14 @@ async fn attempt(
         Admission::ClosedUntil(_) => return Ok(Outcome::CallbackClosed),
         Admission::Open | Admission::Probe => {}
     }
-    let auth = crate::auth::prepare(&resource.auth, &instance.plan.namespace, &*core.secrets)?;
+    let access = Access::prepare(core, instance, &resource.auth).await?;
     let mut dispatcher = Dispatcher::new(core, instance, callback);
     let polled = async {
         dispatcher.send_due_entries(&resource.name).await?;
         if job == Job::Entries {
             return Ok(Outcome::EntriesSent);
         }
-        let mut poll = Poll::new(core, instance, resource, &auth);
+        let mut poll = Poll::new(core, instance, resource, access);
         poll.run(&mut dispatcher, validators, facts).await
     }
     .await;
@@ -106,6 +106,22 @@ pub fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTi
     }
 }
 
+/// The next page, with credentials that are renewed in time, and once more when they were refused.
+async fn next_page(access: &mut Access<'_>, walk: &mut Walk<'_>) -> Result<Step, Problem> {
+    if let Some(auth) = access.renew_in_time().await? {
+        walk.set_auth(auth);
+    }
+    let step = match walk.next_page().await {
+        Err(problem) if problem.reason == Reason::Unauthorized => {
+            walk.set_auth(access.renew_refused(problem).await?);
+            walk.next_page().await
+        }
+        step => step,
+    }?;
+    access.note_accepted();
+    Ok(step)
+}
+
 fn too_many_records(resource: &str) -> Problem {
     Problem::human(
         Reason::ResponseTooLarge,
@@ -120,7 +136,7 @@ struct Poll<'a> {
     core: &'a Core,
     instance: &'a Arc<Instance>,
     resource: &'a ResourcePlan,
-    auth: &'a RequestAuth,
+    access: Access<'a>,
     reader: Reader<'a>,
     judge: Judge<'a>,
     mode: Mode,
@@ -154,7 +170,7 @@ enum WalkEnd {
 }
 
 impl<'a> Poll<'a> {
-    fn new(core: &'a Core, instance: &'a Arc<Instance>, resource: &'a ResourcePlan, auth: &'a RequestAuth) -> Self {
+    fn new(core: &'a Core, instance: &'a Arc<Instance>, resource: &'a ResourcePlan, access: Access<'a>) -> Self {
         let (started, cursor, reach) = {
             let state = instance.state();
             state.resources.get(&*resource.name).map_or((false, None, 0), |own| (own.started, own.cursor, own.reach))
@@ -172,7 +188,7 @@ impl<'a> Poll<'a> {
             core,
             instance,
             resource,
-            auth,
+            access,
             reader: Reader::new(&resource.extract),
             judge,
             mode,
@@ -203,10 +219,11 @@ impl<'a> Poll<'a> {
             self.missing_ids = 0;
             // Held and failed changes turn up again in each walk: the last one counts.
             self.undelivered = Undelivered::None;
+            let auth = self.access.auth();
             let mut walk = Walk::new(
                 &self.core.asker,
                 self.resource,
-                self.auth,
+                &auth,
                 self.since(),
                 self.polled_at,
                 known_validators.as_ref().filter(|_| facts.pages == 0),
@@ -276,7 +293,7 @@ impl<'a> Poll<'a> {
             let step = tokio::select! {
                 biased;
                 () = self.instance.stop.cancelled() => { walked.end = WalkEnd::Stopped; return Ok(walked); }
-                step = walk.next_page() => step?,
+                step = next_page(&mut self.access, walk) => step?,
             };
             let page = match step {
                 Step::Page(page) => page,

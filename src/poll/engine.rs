@@ -247,15 +247,18 @@ impl Engine {
         self.jobs.shutdown().await;
         // An aborted job could not save what had been accepted before.
         let unsaved = self.slots.values().filter_map(|slot| match &slot.kind {
-            Kind::Running(running) if running.jobs > 0 || running.instance.is_unsaved() => Some(&running.instance),
+            Kind::Running(running) if running.jobs > 0 || running.instance.is_unsaved() => Some(Arc::clone(&running.instance)),
             _ => None,
         });
-        let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async {
+        let unsaved: Vec<_> = unsaved.collect();
+        let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async move {
             if let Err(problem) = instance.commit().await {
                 tracing::error!(instance = %instance.plan.name, "{}", problem.message);
             }
         });
-        if tokio::time::timeout(grace, saved).await.is_err() {
+        // Tokens that came are kept by nobody else.
+        let kept = async { tokio::join!(saved, self.core.credentials.finish()) };
+        if tokio::time::timeout(grace, kept).await.is_err() {
             tracing::error!("the grace period is over before everything was saved: what is not will be repeated");
         }
     }
@@ -357,7 +360,7 @@ impl Engine {
         let kind = Kind::Refused { generation, problem, reload };
         let reported = self.slots.get(key).map(|slot| slot.reported).unwrap_or_default();
         if let Some(Slot { kind: Kind::Running(_), .. }) = self.slots.insert(key.clone(), Slot { epoch, kind, reported }) {
-            self.core.store.release(&key.0, &key.1);
+            self.let_go(key);
         }
         self.report(key, Utc::now());
     }
@@ -366,9 +369,14 @@ impl Engine {
         if let Some(slot) = self.slots.remove(key) {
             recount(&self.core.metrics, slot.reported, Reported::default());
             if matches!(slot.kind, Kind::Running(_)) {
-                self.core.store.release(&key.0, &key.1);
+                self.let_go(key);
             }
         }
+    }
+
+    fn let_go(&self, key: &Key) {
+        self.core.store.release(&key.0, &key.1);
+        self.core.credentials.release(&key.0, &key.1);
     }
 
     fn retry_failed(&mut self, now: DateTime<Utc>) {

@@ -3,6 +3,7 @@
 //! [`engine`] owns the running instances and their due times, [`cycle`] runs one poll, [`dispatch`] sends its changes,
 //! [`settle`] books each answer into the state, [`status`] says what a user reads. A poll never reads a spec, it gets a plan.
 
+pub mod access;
 pub mod claim;
 pub mod core;
 pub mod cycle;

@@ -338,8 +338,21 @@ fn provider_conditions(plan: &PollPlan, health: &[&Health]) -> [Condition; 2] {
 }
 
 fn is_credentials(reason: Reason) -> bool {
-    use Reason::{Forbidden, SecretInvalid, SecretKeyMissing, SecretNotFound, Unauthorized};
-    matches!(reason, Unauthorized | Forbidden | SecretNotFound | SecretKeyMissing | SecretInvalid)
+    use Reason::{Forbidden, InsufficientScope, InvalidClient, ReauthorizationRequired, TokenEndpointUnreachable};
+    use Reason::{SecretInvalid, SecretKeyMissing, SecretNotFound, TokenResponseInvalid, Unauthorized};
+    matches!(
+        reason,
+        Unauthorized
+            | Forbidden
+            | InsufficientScope
+            | InvalidClient
+            | ReauthorizationRequired
+            | TokenEndpointUnreachable
+            | TokenResponseInvalid
+            | SecretNotFound
+            | SecretKeyMissing
+            | SecretInvalid
+    )
 }
 
 fn is_asking(reason: Reason) -> bool {

@@ -45,9 +45,13 @@ impl Directory {
         }
     }
 
-    /// Namespace and name are DNS labels, so a dot between them is unambiguous.
     fn file(&self, namespace: &str, name: &str) -> PathBuf {
-        self.path.join(format!("{namespace}.{name}.json"))
+        self.file_of(namespace, name, "json")
+    }
+
+    /// A namespace is a DNS label, so the first dot is unambiguous, and so is the last.
+    pub(super) fn file_of(&self, namespace: &str, name: &str, ending: &str) -> PathBuf {
+        self.path.join(format!("{namespace}.{name}.{ending}"))
     }
 }
 
@@ -85,8 +89,11 @@ impl StateStore for Directory {
     fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
         let file = self.file(namespace, name);
         Box::pin(async move {
-            let saved =
-                tokio::task::spawn_blocking(move || replace(&file, &state).map_err(|error| unwritable(&file, &error))).await;
+            let saved = tokio::task::spawn_blocking(move || {
+                let written = serde_json::to_vec(&state).map_err(io::Error::from).and_then(|json| replace(&file, &json));
+                written.map_err(|error| unwritable(&file, &error))
+            })
+            .await;
             saved.unwrap_or_else(|_| {
                 Err(Problem::transient(
                     Reason::InternalError,
@@ -105,15 +112,17 @@ fn unwritable(file: &Path, error: &io::Error) -> Problem {
 }
 
 /// Writes beside the file, makes that durable, and renames: a crash leaves the old or the new state, never half of one.
-fn replace(file: &Path, state: &InstanceState) -> io::Result<()> {
-    let beside = file.with_extension("json.new");
+pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
     let written = (|| {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut out = options.open(&beside)?;
-        out.write_all(&serde_json::to_vec(state)?)?;
+        out.write_all(content)?;
         out.sync_all()?;
         fs::rename(&beside, file)?;
         match file.parent() {

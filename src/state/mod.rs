@@ -1,9 +1,10 @@
 //! What outlives a process: positions, never a queue of events. The provider is the log.
 //!
-//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder.
+//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder, and the tokens of OAuth 2.0 beside it.
 
 pub mod adopt;
 pub mod directory;
+mod token_file;
 
 use std::collections::BTreeMap;
 

@@ -52,7 +52,7 @@ const KNOWN_LATER: &str = r#"
 - {name: next link at no path, resource: {pagination: {nextLink: {field: a..b}}}, says: ["pagination.nextLink.field", "is not a path such as"]}
 # not there yet
 - {name: snapshots, spec: {polling: {interval: 1m}}, resource: {deletes: {snapshot: {interval: 1h}}}, says: ["deletes.snapshot is not supported yet", use deletes.flag]}
-- {name: oauth2, spec: {auth: {bearer: DELETE, oauth2: {grant: ClientCredentials, tokenUrl: "https://a.example/t", secretRef: {name: s}}}}, says: [spec.auth.oauth2 is not supported yet]}
+- {name: oauth2 with a parameter of its own, spec: {auth: {bearer: DELETE, oauth2: {grant: ClientCredentials, tokenUrl: "https://a.example/t", extraParameters: {client_secret: x}, secretRef: {name: s}}}}, says: [spec.auth.oauth2.extraParameters.client_secret cannot be set here]}
 - {name: callback auth, spec: {callback: {auth: {basic: {secretRef: {name: s}}}}}, says: [spec.callback.auth is not supported yet]}
 # credentials
 - {name: no such Secret, spec: {auth: {bearer: {secretRef: {name: absent}}}}, reason: SecretNotFound, says: [spec.auth.bearer, Secret absent does not exist, create it]}

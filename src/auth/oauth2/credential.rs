@@ -1,0 +1,464 @@
+//! Access tokens for instances: each is asked for once at a time, kept before it is used, and kept in memory while it is fresh.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio_util::task::TaskTracker;
+
+use super::answer;
+use super::material::{Material, Source};
+use super::problem;
+use super::request::{self, Client, Proof, TokenRequest};
+use super::step::{self, Ask, Decision, Memory, Outcome, Sends, Situation};
+use super::store::{Owner, SaveFailure, TokenStore, Version};
+use super::stored::{AccessToken, StoredTokens};
+use crate::api::conditions::{Problem, Reason};
+use crate::auth::{RequestAuth, Secret, Secrets, prepare};
+use crate::egress::hosts::HostBudget;
+use crate::egress::{Egress, Peer};
+use crate::observe::metrics::{Metrics, TokenOutcome};
+use crate::plan::{AuthPlan, Oauth2Plan};
+
+/// Decisions for one access token: each change that somebody else makes meanwhile costs one more.
+const MAX_ROUNDS: usize = 6;
+/// Writes that are tried at once, and the pause between them.
+const QUICK_SAVES: u32 = 3;
+const QUICK_PAUSE: Duration = Duration::from_millis(300);
+/// Pauses between later ones.
+const FIRST_SAVE_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(15);
+
+/// Does the right to act for the instance hold at this moment?
+pub type Holds = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What asking for tokens needs.
+pub struct Parts {
+    /// The one client.
+    pub egress: Egress,
+    /// How much each host is asked.
+    pub hosts: HostBudget,
+    /// Users' Secrets.
+    pub secrets: Arc<dyn Secrets>,
+    /// Where tokens are kept.
+    pub store: Arc<dyn TokenStore>,
+    /// Counts requests.
+    pub metrics: Metrics,
+}
+
+/// The credentials of all instances of this process.
+pub struct Credentials {
+    parts: Arc<Parts>,
+    /// Told apart from every other process by markers.
+    process: Arc<str>,
+    by_key: Mutex<HashMap<Key, Arc<Credential>>>,
+    /// Requests and writes that must not be broken off.
+    running: TaskTracker,
+}
+
+/// Owner, and the field of the plan: an instance may have one credential for the provider and one for the callback.
+type Key = (Owner, &'static str);
+
+/// One credential.
+struct Credential {
+    owner: Owner,
+    parts: Arc<Parts>,
+    process: Arc<str>,
+    salt: String,
+    running: TaskTracker,
+    current: Mutex<Option<Current>>,
+    /// The API took a token.
+    accepted: AtomicBool,
+    inner: tokio::sync::Mutex<Inner>,
+}
+
+/// The access token in use.
+struct Current {
+    plan: u64,
+    secret: Option<Arc<Secret>>,
+    token: AccessToken,
+    fresh_until: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Inner {
+    memory: Memory,
+    /// Tokens that are kept nowhere else.
+    held: Option<StoredTokens>,
+    /// When an access token that this process was given ends, on a clock that nobody sets.
+    ends: Option<(String, Instant)>,
+    /// Tokens that came and are not stored yet.
+    unsaved: Option<Unsaved>,
+}
+
+#[derive(Clone)]
+struct Unsaved {
+    next: StoredTokens,
+    /// What is stored as far as this process knows, marker included.
+    before: StoredTokens,
+    seen: Version,
+}
+
+/// What a write came to.
+enum Saved {
+    Stored,
+    /// Somebody else went on from there: what came is of no use.
+    Overtaken,
+    Failed(Problem),
+}
+
+impl Credentials {
+    /// None yet.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            process: uuid::Uuid::new_v4().to_string().into(),
+            by_key: Mutex::default(),
+            running: TaskTracker::new(),
+        }
+    }
+
+    /// Makes a request's authentication. `refused` is one that was just answered 401: then it is renewed, at most once for each
+    /// access token. A request to the token endpoint goes on even when the caller is dropped, and its answer is kept.
+    ///
+    /// # Errors
+    /// Why there is none, or none that is better than the refused one (`Unauthorized`).
+    pub async fn authorize(
+        &self,
+        plan: &AuthPlan,
+        owner: &Owner,
+        holds: Holds,
+        refused: Option<&RequestAuth>,
+    ) -> Result<RequestAuth, Problem> {
+        let AuthPlan::Oauth2(plan) = plan else {
+            return prepare(plan, &owner.namespace, &*self.parts.secrets);
+        };
+        let refused = refused.and_then(RequestAuth::bearer_token);
+        let credential = self.credential(owner, plan.field);
+        if let Some(token) = credential.current(plan, refused) {
+            return bearer(plan, owner, &token);
+        }
+        let (refused, asked) = (refused.map(str::to_owned), Arc::clone(plan));
+        let obtaining = self.running.spawn(async move { credential.obtain(&asked, refused.as_deref(), &holds).await });
+        let token = obtaining.await.unwrap_or_else(|_| {
+            Err(Problem::transient(
+                Reason::InternalError,
+                "asking for an access token ended unexpectedly; please report this with the log",
+            ))
+        })?;
+        bearer(plan, owner, &token.token)
+    }
+
+    /// Is the authentication still the one that would be made now? If not, it is to be made anew before it is refused.
+    pub fn is_current(&self, plan: &AuthPlan, owner: &Owner, auth: &RequestAuth) -> bool {
+        let AuthPlan::Oauth2(plan) = plan else { return true };
+        let current = self.credential(owner, plan.field).current(plan, None);
+        current.is_some() && current.as_deref() == auth.bearer_token()
+    }
+
+    /// The provider took the authentication.
+    pub fn note_accepted(&self, plan: &AuthPlan, owner: &Owner) {
+        if let AuthPlan::Oauth2(plan) = plan {
+            self.credential(owner, plan.field).accepted.store(true, Ordering::Release);
+        }
+    }
+
+    /// The instance is no longer this process's: what is remembered of it is forgotten, unless a request or a write is under way.
+    pub fn release(&self, namespace: &str, name: &str) {
+        lock(&self.by_key).retain(|(owner, _), credential| {
+            owner.namespace != namespace || owner.name != name || Arc::strong_count(credential) > 1
+        });
+    }
+
+    /// Waits until every request has its answer and every answer is kept.
+    pub async fn finish(&self) {
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    fn credential(&self, owner: &Owner, field: &'static str) -> Arc<Credential> {
+        let mut by_key = lock(&self.by_key);
+        let credential = by_key.entry((owner.clone(), field)).or_insert_with(|| {
+            Arc::new(Credential {
+                owner: owner.clone(),
+                parts: Arc::clone(&self.parts),
+                process: Arc::clone(&self.process),
+                salt: data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>()),
+                running: self.running.clone(),
+                current: Mutex::new(None),
+                accepted: AtomicBool::new(false),
+                inner: tokio::sync::Mutex::default(),
+            })
+        });
+        Arc::clone(credential)
+    }
+}
+
+fn bearer(plan: &Oauth2Plan, owner: &Owner, token: &str) -> Result<RequestAuth, Problem> {
+    RequestAuth::bearer(token, &[&owner.namespace, &owner.name, &owner.uid, plan.field]).ok_or_else(|| problem::unusable(plan))
+}
+
+impl Credential {
+    /// The access token in memory, while it is fresh and was not refused.
+    fn current(&self, plan: &Oauth2Plan, refused: Option<&str>) -> Option<String> {
+        let secret = self.parts.secrets.get(&self.owner.namespace, &plan.secret);
+        let current = lock(&self.current);
+        let current = current.as_ref().filter(|current| current.plan == plan.fingerprint() && current.secret == secret)?;
+        let is_fresh = current.fresh_until.is_none_or(|end| Instant::now() < end);
+        (is_fresh && refused != Some(current.token.token.as_str())).then(|| current.token.token.clone())
+    }
+
+    async fn obtain(self: &Arc<Self>, plan: &Oauth2Plan, refused: Option<&str>, holds: &Holds) -> Result<AccessToken, Problem> {
+        let mut inner = self.inner.lock().await;
+        if self.accepted.swap(false, Ordering::AcqRel) {
+            inner.memory.note_accepted();
+        }
+        let mut secret = self.parts.secrets.get(&self.owner.namespace, &plan.secret);
+        for _ in 0..MAX_ROUNDS {
+            self.save_unsaved(&mut inner).await?;
+            let material = Material::read(plan, &self.owner.namespace, secret.clone())?;
+            let (stored, version) = if plan.keeps_tokens() {
+                self.parts.store.load(&self.owner).await?
+            } else {
+                (inner.held.clone(), Version::default())
+            };
+            let now = Utc::now();
+            let timed = stored.clone().map(|stored| on_own_clock(inner.ends.as_ref(), stored, now));
+            let decision = step::decide(&Situation {
+                plan,
+                material: &material,
+                stored: timed.as_ref(),
+                memory: &inner.memory,
+                refused,
+                now,
+                process: &self.process,
+                is_shared: self.parts.store.is_shared(),
+                salt: &self.salt,
+            });
+            let ask = match decision {
+                Decision::Use(token) => {
+                    self.keep_current(plan, secret, &token, now);
+                    return Ok(token);
+                }
+                Decision::Wait(problem) | Decision::Stop(problem) => return Err(problem),
+                Decision::Refused => return Err(problem::still_refused(plan)),
+                Decision::Ask(ask) => ask,
+            };
+            if let Some(again) =
+                self.ask(&mut inner, plan, &material, *ask, (stored, version), refused.is_some(), holds).await?
+            {
+                secret = again;
+            }
+        }
+        Err(Problem::transient(
+            Reason::StateUnavailable,
+            format!("{}: the tokens in {} keep changing; it is tried again", plan.field, self.parts.store.place(&self.owner)),
+        ))
+    }
+
+    /// Asks once and books what came of it; the next decision says what that means. Answers the Secret if it was read anew.
+    async fn ask(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        plan: &Oauth2Plan,
+        material: &Material,
+        ask: Ask,
+        (stored, mut seen): (Option<StoredTokens>, Version),
+        forced: bool,
+        holds: &Holds,
+    ) -> Result<Option<Option<Arc<Secret>>>, Problem> {
+        let origin = plan.token_url.origin();
+        let identity = crate::auth::identity(&[&self.owner.namespace, &self.owner.name, &self.owner.uid, plan.field]);
+        let permit = self.parts.hosts.acquire(&origin, identity).await.map_err(|wait| problem::patience(plan, wait))?;
+        if !holds() {
+            return Err(problem::not_ours(plan));
+        }
+        let mut before = stored.unwrap_or_else(|| StoredTokens { in_flight: None, ..ask.chain.clone() });
+        if ask.stores_first {
+            match self.parts.store.save(&self.owner, &ask.chain, &seen).await {
+                Ok(version) => (seen, before) = (version, ask.chain.clone()),
+                Err(SaveFailure::Conflict) => return Ok(None),
+                Err(SaveFailure::Failed(problem)) => return Err(problem),
+            }
+        }
+        let outcome = if holds() {
+            inner.memory.note_sending(&ask);
+            self.send(plan, material, &ask).await
+        } else {
+            Outcome::Unsent(problem::not_ours(plan))
+        };
+        drop(permit);
+        self.count(plan, &outcome);
+        let is_refused = matches!(outcome, Outcome::Failed(answer::Failure::InvalidGrant));
+        let now = Utc::now();
+        let next = step::settle(&mut inner.memory, plan, &ask, outcome, forced, now);
+        if let Some(access) = next.access.as_ref().filter(|access| access.obtained_at == now)
+            && let Some(life) = access.expires_at.and_then(|end| (end - now).to_std().ok())
+        {
+            inner.ends = Some((access.token.clone(), Instant::now() + life));
+        }
+        if !plan.keeps_tokens() {
+            inner.held = Some(next);
+            return Ok(None);
+        }
+        if next != before {
+            inner.unsaved = Some(Unsaved { next, before, seen });
+            self.save_or_go_on(inner).await?;
+        }
+        if !is_refused {
+            return Ok(None);
+        }
+        // Somebody may have renewed it in the meantime, and memory need not know yet.
+        self.parts.secrets.get_anew(&self.owner.namespace, &plan.secret).await.map(Some)
+    }
+
+    async fn send(&self, plan: &Oauth2Plan, material: &Material, ask: &Ask) -> Outcome {
+        let proof = material.client_secret.as_deref().map_or(Proof::None, Proof::Secret);
+        let client = Client { id: &material.client_id, proof };
+        let asked = match &ask.sends {
+            Sends::ClientCredentials => TokenRequest::ClientCredentials,
+            Sends::RefreshToken(token) | Sends::Code(Source::RefreshToken(token)) => TokenRequest::RefreshToken(token),
+            Sends::Code(Source::Code { code, redirect_uri, code_verifier }) => TokenRequest::AuthorizationCode {
+                code,
+                redirect_uri: redirect_uri.as_deref(),
+                code_verifier: code_verifier.as_deref(),
+            },
+        };
+        let sent = self.parts.egress.send(request::build(plan, client, asked)).await;
+        self.parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
+        match sent {
+            Ok(response) => {
+                match answer::read(&plan.response, response.status, &response.headers, &response.body, Utc::now()) {
+                    Ok(granted) => Outcome::Granted(granted),
+                    Err(failure) => Outcome::Failed(failure),
+                }
+            }
+            Err(error) if error.is_unsent() => Outcome::Unsent(error.into_problem(Peer::TokenEndpoint)),
+            Err(error) => Outcome::Lost(error.into_problem(Peer::TokenEndpoint)),
+        }
+    }
+
+    fn count(&self, plan: &Oauth2Plan, outcome: &Outcome) {
+        use answer::Failure;
+        let counted = match outcome {
+            Outcome::Granted(_) => TokenOutcome::Granted,
+            Outcome::Unsent(_) => TokenOutcome::Unsent,
+            Outcome::Lost(_) | Outcome::Failed(Failure::Lost(_)) => TokenOutcome::Lost,
+            Outcome::Failed(Failure::NotJson { .. } | Failure::Throttled(_) | Failure::Trouble(_)) => TokenOutcome::Failed,
+            Outcome::Failed(_) => TokenOutcome::Refused,
+        };
+        self.parts.metrics.token_request(counted);
+        let (instance, grant) = (&*self.owner.name, plan.grant);
+        match outcome {
+            Outcome::Granted(granted) => tracing::debug!(instance, ?grant, ?granted, "an access token came"),
+            Outcome::Failed(failure) => tracing::warn!(instance, ?grant, ?failure, "no access token came"),
+            Outcome::Unsent(problem) | Outcome::Lost(problem) => {
+                tracing::warn!(instance, ?grant, ?counted, "no access token came: {}", problem.message);
+            }
+        }
+    }
+
+    /// Stores what came. What cannot be stored now is stored later; without it nothing more is asked.
+    async fn save_or_go_on(self: &Arc<Self>, inner: &mut Inner) -> Result<(), Problem> {
+        let mut last = None;
+        for attempt in 0..QUICK_SAVES {
+            if attempt > 0 {
+                tokio::time::sleep(QUICK_PAUSE).await;
+            }
+            match self.save_once(inner).await {
+                Saved::Stored | Saved::Overtaken => return Ok(()),
+                Saved::Failed(problem) => last = Some(problem),
+            }
+        }
+        let credential = Arc::clone(self);
+        self.running.spawn(async move { credential.save_later().await });
+        last.map_or(Ok(()), Err)
+    }
+
+    async fn save_unsaved(&self, inner: &mut Inner) -> Result<(), Problem> {
+        if inner.unsaved.is_none() {
+            return Ok(());
+        }
+        match self.save_once(inner).await {
+            Saved::Stored | Saved::Overtaken => Ok(()),
+            Saved::Failed(problem) => Err(problem),
+        }
+    }
+
+    /// The tokens that came exist nowhere else: their write is repeated until it succeeds or somebody else went on.
+    async fn save_later(&self) {
+        let mut pause = FIRST_SAVE_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_SAVE_PAUSE);
+            let mut inner = self.inner.lock().await;
+            if inner.unsaved.is_none() {
+                return;
+            }
+            match self.save_once(&mut inner).await {
+                Saved::Stored | Saved::Overtaken => return,
+                Saved::Failed(problem) => {
+                    tracing::warn!(instance = %self.owner.name, "tokens are not stored yet: {}", problem.message);
+                }
+            }
+        }
+    }
+
+    async fn save_once(&self, inner: &mut Inner) -> Saved {
+        let Some(unsaved) = &mut inner.unsaved else { return Saved::Stored };
+        let store = &self.parts.store;
+        // The second write is for an object that was touched by somebody who left its tokens alone.
+        for _ in 0..2 {
+            match store.save(&self.owner, &unsaved.next, &unsaved.seen).await {
+                Ok(_) => {
+                    inner.unsaved = None;
+                    return Saved::Stored;
+                }
+                Err(SaveFailure::Failed(problem)) => return Saved::Failed(problem),
+                Err(SaveFailure::Conflict) => match store.load(&self.owner).await {
+                    Err(problem) => return Saved::Failed(problem),
+                    // An earlier write whose answer was lost.
+                    Ok((Some(found), _)) if found == unsaved.next => {
+                        inner.unsaved = None;
+                        return Saved::Stored;
+                    }
+                    Ok((Some(found), _)) if found != unsaved.before => {
+                        tracing::warn!(instance = %self.owner.name, "somebody else stored tokens meanwhile; theirs are used");
+                        inner.unsaved = None;
+                        return Saved::Overtaken;
+                    }
+                    Ok((_, version)) => unsaved.seen = version,
+                },
+            }
+        }
+        Saved::Failed(Problem::transient(
+            Reason::StateUnavailable,
+            format!("the tokens in {} keep changing; it is tried again", store.place(&self.owner)),
+        ))
+    }
+
+    fn keep_current(&self, plan: &Oauth2Plan, secret: Option<Arc<Secret>>, token: &AccessToken, now: DateTime<Utc>) {
+        let fresh_until = token.renew_at().map(|end| Instant::now() + (end - now).to_std().unwrap_or_default());
+        *lock(&self.current) = Some(Current { plan: plan.fingerprint(), secret, token: token.clone(), fresh_until });
+    }
+}
+
+/// The wall clock may have been set since a token came; how long it lives does not change by that.
+fn on_own_clock(ends: Option<&(String, Instant)>, mut stored: StoredTokens, now: DateTime<Utc>) -> StoredTokens {
+    if let Some(access) = &mut stored.access
+        && let Some((_, end)) = ends.filter(|(token, _)| *token == access.token)
+        && let Some(expires_at) = access.expires_at
+    {
+        let left = chrono::Duration::from_std(end.saturating_duration_since(Instant::now())).unwrap_or_default();
+        access.obtained_at += now + left - expires_at;
+        access.expires_at = Some(now + left);
+    }
+    stored
+}
+
+/// Every critical section leaves its value whole, so a panic elsewhere is no reason to stop.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,151 @@
+//! How a user reads that there is no access token. Pure.
+
+use chrono::Duration;
+
+use super::answer::Failure;
+use super::step::Sends;
+use crate::api::conditions::{Problem, Reason};
+use crate::plan::Oauth2Plan;
+
+/// What to do about a consent that is gone.
+fn anew(plan: &Oauth2Plan) -> String {
+    format!("give consent anew and store the new refresh_token or code in Secret {}", plan.secret)
+}
+
+/// The provider refused the refresh token or code.
+pub fn refused(plan: &Oauth2Plan, sends: &Sends) -> Problem {
+    let what = match sends {
+        Sends::Code(_) => "the code was refused: it is invalid, expired or used before",
+        Sends::RefreshToken(_) => "the refresh token was refused: it is invalid, expired, revoked or used before",
+        Sends::ClientCredentials => "the grant was refused",
+    };
+    Problem::human(Reason::ReauthorizationRequired, format!("{}: {what}; {}", plan.field, anew(plan)))
+}
+
+/// It may have been used, and the answer is lost.
+pub fn ambiguous(plan: &Oauth2Plan, sends: &Sends) -> Problem {
+    let what = match sends {
+        Sends::Code(_) => "the exchange of the code was cut off, and a second one is not tried: a new code is needed",
+        Sends::RefreshToken(_) | Sends::ClientCredentials => {
+            "a refresh was cut off, so that the refresh token may be spent, and a second use would make the provider revoke it"
+        }
+    };
+    Problem::human(Reason::ReauthorizationRequired, format!("{}: {what}; {}", plan.field, anew(plan)))
+}
+
+/// The consent brought no refresh token.
+pub fn no_refresh_token(plan: &Oauth2Plan) -> Problem {
+    Problem::human(
+        Reason::ReauthorizationRequired,
+        format!(
+            "{}: the access token has ended and the provider gave no refresh token with it; ask for one with scopes (such as \
+             offline_access) or extraParameters, then {}",
+            plan.field,
+            anew(plan)
+        ),
+    )
+}
+
+/// A token that no header may carry was kept.
+pub fn unusable(plan: &Oauth2Plan) -> Problem {
+    failed(plan, &Failure::Unusable)
+}
+
+/// The API answers 401 to a token that was just renewed.
+pub fn still_refused(plan: &Oauth2Plan) -> Problem {
+    Problem::human(
+        Reason::Unauthorized,
+        format!(
+            "{}: the provider answered 401 Unauthorized to a new access token; check scopes, audience and the rights of the account",
+            plan.field
+        ),
+    )
+}
+
+/// The host asked for patience, and the wait is not over.
+pub fn patience(plan: &Oauth2Plan, wait: std::time::Duration) -> Problem {
+    failed(plan, &Failure::Throttled(Some(wait)))
+}
+
+/// The instance is somebody else's by now.
+pub fn not_ours(plan: &Oauth2Plan) -> Problem {
+    Problem::transient(Reason::StateUnavailable, format!("{}: another replica takes this instance over", plan.field))
+}
+
+/// Another process is using the refresh token.
+pub fn in_flight(plan: &Oauth2Plan, left: Duration) -> Problem {
+    Problem {
+        retry_after: left.to_std().ok(),
+        ..Problem::transient(
+            Reason::TokenEndpointUnreachable,
+            format!("{}: another process began to renew the token; its answer is waited for", plan.field),
+        )
+    }
+}
+
+/// An answer of the token endpoint that brought no token.
+pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
+    let (field, secret) = (plan.field, &plan.secret);
+    let invalid = |text: String| Problem::human(Reason::TokenResponseInvalid, text);
+    match failure {
+        Failure::InvalidGrant => Problem::human(
+            Reason::ReauthorizationRequired,
+            format!("{field}: the token endpoint refused the grant; {}", anew(plan)),
+        ),
+        Failure::InvalidClient => Problem::human(
+            Reason::InvalidClient,
+            format!(
+                "{field}: the token endpoint refused the client; correct client_id and client_secret in Secret {secret}, or \
+                 clientAuthentication"
+            ),
+        ),
+        Failure::InvalidScope => Problem::human(
+            Reason::InsufficientScope,
+            format!("{field}.scopes: the token endpoint refused a scope; correct the list"),
+        ),
+        Failure::Refused(404 | 405 | 410, _) => {
+            invalid(format!("{field}.tokenUrl: there is no token endpoint at this URL; correct it"))
+        }
+        Failure::Refused(_, Some("unsupported_grant_type")) => {
+            invalid(format!("{field}.grant: the token endpoint does not support it (unsupported_grant_type); use another one"))
+        }
+        Failure::Refused(status, Some(code)) => invalid(format!(
+            "{field}: the token endpoint answered {status} {code}; check extraParameters, audience, and redirect_uri in Secret \
+             {secret} against its documentation"
+        )),
+        Failure::Refused(status, None) => invalid(format!(
+            "{field}: the token endpoint answered {status}; check tokenUrl, clientAuthentication and extraParameters against its \
+             documentation"
+        )),
+        Failure::Redirect(status) => Problem::human(
+            Reason::RedirectRefused,
+            format!(
+                "{field}.tokenUrl: the token endpoint answered {status}, a redirect that is not followed; use the URL it leads to"
+            ),
+        ),
+        Failure::NoAccessToken { .. } => invalid(format!(
+            "{field}.tokenResponse.accessToken: the token endpoint's answer has no access token there; correct the path"
+        )),
+        Failure::Unusable => invalid(format!(
+            "{field}: the token endpoint's answer has a token that no header may carry; check tokenResponse and tokenUrl"
+        )),
+        Failure::NotJson { html } => Problem::transient(
+            Reason::TokenResponseInvalid,
+            format!(
+                "{field}.tokenUrl: the token endpoint answered {}, not JSON; check the URL, it is asked again",
+                if *html { "an HTML page" } else { "something else" }
+            ),
+        ),
+        Failure::Throttled(wait) => Problem::throttled(
+            Reason::RateLimited,
+            format!("{field}: the token endpoint asked for patience; it is asked again later"),
+            *wait,
+        ),
+        Failure::Trouble(status) | Failure::Lost(status) => Problem::transient(
+            Reason::TokenEndpointUnreachable,
+            format!(
+                "{field}.tokenUrl: the token endpoint answered {status}; it is asked again, and if this stays, its operator should know"
+            ),
+        ),
+    }
+}

@@ -1,0 +1,210 @@
+//! What is kept of an instance's tokens. Pure.
+
+use std::fmt;
+
+use chrono::{DateTime, Duration, Utc};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::answer::Granted;
+
+/// Version of the form; a greater one is refused.
+pub const FORMAT: u32 = 1;
+/// Beginnings of earlier chains that are remembered.
+const MAX_SPENT: usize = 16;
+/// Least of early, most of early: a token is renewed this much before its end.
+const EARLY_SHARE: i32 = 10;
+const EARLY_MOST: Duration = Duration::minutes(5);
+
+/// The tokens of one instance: one chain, from what a person supplied to the newest answer. Its `Debug` shows no token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredTokens {
+    /// Form of this.
+    pub format: u32,
+    /// Salt of all fingerprints here, so that they tell nothing about a token.
+    pub salt: String,
+    /// The refresh token or code in the user's Secret from which the chain began, or which was there when consent was given. The
+    /// Secret may go on holding it, which changes nothing; another one begins a new chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Fingerprint>,
+    /// Beginnings of earlier chains: none of them begins another one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<Fingerprint>,
+    /// The newest access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessToken>,
+    /// The newest refresh token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// What refreshes of this chain did to the refresh token.
+    #[serde(default)]
+    pub rotation: Rotation,
+    /// A refresh token or code that may have been sent and whose answer is not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<InFlight>,
+    /// What the provider refused for good: not to be asked again as long as plan and Secret stay what they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Fingerprint>,
+    /// When the token endpoint last answered with a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<DateTime<Utc>>,
+}
+
+/// An access token. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessToken {
+    /// The token.
+    pub token: String,
+    /// When it came.
+    pub obtained_at: DateTime<Utc>,
+    /// When it ends; `None`: the provider did not say, so an answer 401 will.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What refreshes did to the refresh token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rotation {
+    /// There was no refresh yet.
+    #[default]
+    Unknown,
+    /// No new refresh token came: the old one stays valid.
+    Kept,
+    /// A new one came: the old one may be spent.
+    Rotated,
+}
+
+/// A marker: this token or code may have been sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InFlight {
+    /// Which.
+    pub token: Fingerprint,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By which process: a name made at its start.
+    pub owner: String,
+}
+
+/// Tells tokens apart without showing one: HMAC-SHA256 under the chain's salt, shortened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// The fingerprint of some parts, in their order.
+    #[allow(clippy::expect_used, clippy::missing_panics_doc)] // HMAC takes keys of any length (RFC 2104 §2)
+    pub fn of(salt: &str, parts: &[&[u8]]) -> Self {
+        let mut mac = Hmac::<Sha256>::new_from_slice(salt.as_bytes()).expect("a key of any length");
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        Self(data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()[..16]))
+    }
+}
+
+impl StoredTokens {
+    /// A chain that has not begun. `salt`: random, at least 16 bytes as text.
+    pub fn new(salt: impl Into<String>) -> Self {
+        Self {
+            format: FORMAT,
+            salt: salt.into(),
+            source: None,
+            spent: Vec::new(),
+            access: None,
+            refresh_token: None,
+            rotation: Rotation::Unknown,
+            in_flight: None,
+            refused: None,
+            answered_at: None,
+        }
+    }
+
+    /// The chain that begins after this one, from another refresh token or code, or from a person's consent (`None`: the Secret
+    /// held neither).
+    #[must_use]
+    pub fn succeeded_by(&self, source: Option<Fingerprint>) -> Self {
+        let mut spent = self.spent.clone();
+        spent.extend(self.source.clone().filter(|old| Some(old) != source.as_ref() && !self.spent.contains(old)));
+        let surplus = spent.len().saturating_sub(MAX_SPENT);
+        spent.drain(..surplus);
+        Self { source, spent, ..Self::new(self.salt.clone()) }
+    }
+
+    /// The chain with an answer's tokens. `sent`: the refresh token that was used, which stays the newest unless another came.
+    #[must_use]
+    pub fn granted(&self, granted: &Granted, sent: Option<&str>, now: DateTime<Utc>) -> Self {
+        let mut next = self.clone();
+        next.access = Some(AccessToken {
+            token: granted.access_token.clone(),
+            obtained_at: now,
+            expires_at: granted
+                .expires_in
+                .and_then(|life| Duration::from_std(life).ok())
+                .and_then(|life| now.checked_add_signed(life)),
+        });
+        next.take_refresh_token(granted.refresh_token.as_deref(), sent);
+        (next.in_flight, next.refused, next.answered_at) = (None, None, Some(now));
+        next
+    }
+
+    /// Takes the refresh token of an answer, if there was one.
+    pub(super) fn take_refresh_token(&mut self, came: Option<&str>, sent: Option<&str>) {
+        let is_new = came.is_some() && came != sent;
+        if sent.is_some() {
+            self.rotation = if is_new {
+                Rotation::Rotated
+            } else if self.rotation == Rotation::Rotated {
+                Rotation::Rotated
+            } else {
+                Rotation::Kept
+            };
+        }
+        if let Some(newest) = came.or(sent) {
+            self.refresh_token = Some(newest.to_owned());
+        }
+    }
+
+    /// The fingerprint of a refresh token or code under this chain's salt.
+    pub fn fingerprint(&self, token: &str) -> Fingerprint {
+        Fingerprint::of(&self.salt, &[token.as_bytes()])
+    }
+}
+
+impl AccessToken {
+    /// When it is to be renewed: 10 % of its life before its end, but at most five minutes.
+    pub fn renew_at(&self) -> Option<DateTime<Utc>> {
+        self.expires_at.map(|end| end - ((end - self.obtained_at) / EARLY_SHARE).min(EARLY_MOST))
+    }
+
+    /// Is it too early to renew it?
+    pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        self.renew_at().is_none_or(|at| now < at)
+    }
+
+    /// May it still be used?
+    pub fn is_valid(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl fmt::Debug for StoredTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredTokens")
+            .field("access", &self.access)
+            .field("has_refresh_token", &self.refresh_token.is_some())
+            .field("rotation", &self.rotation)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! A job's access to the provider: the authentication of its requests, and its renewal while the job goes on.
+
+use std::sync::Arc;
+
+use super::core::Core;
+use super::instance::Instance;
+use crate::api::conditions::{Problem, Reason};
+use crate::auth::RequestAuth;
+use crate::auth::oauth2::credential::Holds;
+use crate::auth::oauth2::store::Owner;
+use crate::plan::AuthPlan;
+
+/// The access of one job.
+pub struct Access<'a> {
+    core: &'a Core,
+    instance: &'a Arc<Instance>,
+    plan: Arc<AuthPlan>,
+    /// Of credentials that are renewed.
+    owner: Option<Owner>,
+    auth: Arc<RequestAuth>,
+    accepted: bool,
+}
+
+impl<'a> Access<'a> {
+    /// Prepares it, which may ask for a token.
+    ///
+    /// # Errors
+    /// Why there are no credentials.
+    pub async fn prepare(core: &'a Core, instance: &'a Arc<Instance>, plan: &Arc<AuthPlan>) -> Result<Self, Problem> {
+        let plan = Arc::clone(plan);
+        let AuthPlan::Oauth2(_) = &*plan else {
+            let auth = crate::auth::prepare(&plan, &instance.plan.namespace, &*core.secrets)?;
+            return Ok(Self { core, instance, plan, owner: None, auth: Arc::new(auth), accepted: false });
+        };
+        let owner = Owner {
+            namespace: instance.plan.namespace.to_string(),
+            name: instance.plan.name.to_string(),
+            uid: instance.state().uid.clone(),
+        };
+        let auth = core.credentials.authorize(&plan, &owner, holds(instance), None).await?;
+        Ok(Self { core, instance, plan, owner: Some(owner), auth: Arc::new(auth), accepted: false })
+    }
+
+    /// The authentication as it is now.
+    pub fn auth(&self) -> Arc<RequestAuth> {
+        Arc::clone(&self.auth)
+    }
+
+    /// The provider took it.
+    pub fn note_accepted(&mut self) {
+        if let Some(owner) = self.owner.as_ref().filter(|_| !self.accepted) {
+            self.accepted = true;
+            self.core.credentials.note_accepted(&self.plan, owner);
+        }
+    }
+
+    /// Another authentication when this one is about to end; a long list takes longer than many a token lives.
+    ///
+    /// # Errors
+    /// There is no other one, and this one has ended.
+    pub async fn renew_in_time(&mut self) -> Result<Option<RequestAuth>, Problem> {
+        let Some(owner) = &self.owner else { return Ok(None) };
+        if self.core.credentials.is_current(&self.plan, owner, &self.auth) {
+            return Ok(None);
+        }
+        self.renew(false).await
+    }
+
+    /// Another authentication after this one was answered 401; `problem` is returned when it cannot be renewed at all.
+    ///
+    /// # Errors
+    /// There is no other one.
+    pub async fn renew_refused(&mut self, problem: Problem) -> Result<RequestAuth, Problem> {
+        if self.owner.is_none() || problem.reason != Reason::Unauthorized {
+            return Err(problem);
+        }
+        self.renew(true).await?.ok_or(problem)
+    }
+
+    async fn renew(&mut self, refused: bool) -> Result<Option<RequestAuth>, Problem> {
+        let Some(owner) = &self.owner else { return Ok(None) };
+        let refused = refused.then_some(&*self.auth);
+        let auth = self.core.credentials.authorize(&self.plan, owner, holds(self.instance), refused).await?;
+        (self.auth, self.accepted) = (Arc::new(auth.clone()), false);
+        Ok(Some(auth))
+    }
+}
+
+fn holds(instance: &Arc<Instance>) -> Holds {
+    let claim = instance.claim.clone();
+    Arc::new(move || claim.holds())
+}
