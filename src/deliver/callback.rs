@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::schedule;
+use super::schedule::{self, Cause};
 
 /// So many distinct objects in a row must fail before the callback counts as down.
 pub const DISTINCT_FAILURES: usize = 5;
@@ -29,9 +29,9 @@ pub struct CallbackState {
     /// The callback answered 410; holds for the callback with this fingerprint only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gone: Option<u64>,
-    /// The last failure was a 401 or 403.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unauthorized: bool,
+    /// How it failed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl CallbackState {
 
     /// A try of an object failed.
     pub fn note_failed(&mut self, object: u64, failure: Failure, now: DateTime<Utc>, seed: u64) {
-        self.unauthorized = failure.unauthorized;
+        self.cause = Some(failure.cause);
         if let Some(wait) = failure.hold {
             let until = chrono::Duration::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait));
             self.hold_until = self.hold_until.max(until);
@@ -124,17 +124,19 @@ impl CallbackState {
 }
 
 /// How a try failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// `Retry-After` of a 429 or 503, which speaks for the whole callback.
     pub hold: Option<Duration>,
-    /// 401 or 403.
-    pub unauthorized: bool,
+    /// What failed.
+    pub cause: Cause,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FAILED: Failure = Failure { hold: None, cause: Cause::Status(500) };
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -144,10 +146,10 @@ mod tests {
     fn five_distinct_objects_close_it_and_one_acceptance_opens_it() {
         let mut state = CallbackState::default();
         for object in [1, 2, 3, 4, 4, 4] {
-            state.note_failed(object, Failure::default(), at(0), 0);
+            state.note_failed(object, FAILED, at(0), 0);
             assert_eq!(state.admission(9, at(0)), Admission::Open, "object {object}");
         }
-        state.note_failed(5, Failure::default(), at(0), 0);
+        state.note_failed(5, FAILED, at(0), 0);
         assert!(matches!(state.admission(9, at(0)), Admission::ClosedUntil(_)));
         assert_eq!(state.admission(9, at(7)), Admission::Probe);
         state.note_accepted();
@@ -158,7 +160,7 @@ mod tests {
     fn a_success_in_between_starts_the_count_again() {
         let mut state = CallbackState::default();
         for object in 0..20 {
-            state.note_failed(object, Failure::default(), at(0), 0);
+            state.note_failed(object, FAILED, at(0), 0);
             if object % 4 == 3 {
                 state.note_accepted();
             }
@@ -170,12 +172,12 @@ mod tests {
     fn each_failed_probe_is_one_step_even_when_many_were_under_way() {
         let mut state = CallbackState::default();
         for object in 0..8 {
-            state.note_failed(object, Failure::default(), at(0), 0);
+            state.note_failed(object, FAILED, at(0), 0);
         }
         // 5 s ± 20 %, then 5 m ± 20 %
         assert_eq!(state.admission(9, at(3)), state.admission(9, at(0)));
         assert_eq!(state.admission(9, at(6)), Admission::Probe);
-        state.note_failed(1, Failure::default(), at(6), 0);
+        state.note_failed(1, FAILED, at(6), 0);
         let Admission::ClosedUntil(until) = state.admission(9, at(6)) else { panic!("open") };
         assert!((at(6 + 240)..=at(6 + 360)).contains(&until), "{until}");
     }
@@ -183,7 +185,7 @@ mod tests {
     #[test]
     fn patience_is_kept_for_all_objects() {
         let mut state = CallbackState::default();
-        state.note_failed(1, Failure { hold: Some(Duration::from_secs(100)), unauthorized: false }, at(0), 0);
+        state.note_failed(1, Failure { hold: Some(Duration::from_secs(100)), ..FAILED }, at(0), 0);
         assert_eq!(state.admission(9, at(99)), Admission::ClosedUntil(at(100)));
         assert_eq!(state.admission(9, at(100)), Admission::Open);
     }

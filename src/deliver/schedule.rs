@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use crate::egress::EgressError;
+use crate::egress::error::{BrokenAnswer, Phase, Unreachable};
 
 /// Waits between tries, as Standard Webhooks recommends them: more than three days in all.
 const WAITS: [Duration; 9] = [
@@ -30,8 +34,52 @@ pub enum Outcome {
         /// Its `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Without one: network, TLS, timeout, or refused by the egress guard.
-    NoAnswer,
+    /// Without one.
+    NoAnswer(Silence),
+}
+
+/// Why there was no answer, where that may pass by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Silence {
+    /// No connection.
+    Unreachable(Unreachable),
+    /// A deadline passed.
+    Timeout(Phase),
+    /// What came is no answer.
+    Broken(BrokenAnswer),
+}
+
+impl Silence {
+    /// Nothing where a person must act: an address that is not allowed, a URL or a certificate that is no good.
+    pub fn of(error: &EgressError) -> Option<Self> {
+        match *error {
+            EgressError::Unreachable(kind) => Some(Self::Unreachable(kind)),
+            EgressError::Timeout(phase) => Some(Self::Timeout(phase)),
+            EgressError::BrokenAnswer(fault) => Some(Self::Broken(fault)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Silence> for EgressError {
+    fn from(silence: Silence) -> Self {
+        match silence {
+            Silence::Unreachable(kind) => Self::Unreachable(kind),
+            Silence::Timeout(phase) => Self::Timeout(phase),
+            Silence::Broken(fault) => Self::BrokenAnswer(fault),
+        }
+    }
+}
+
+/// How a callback failed, as far as a person who is to mend it must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Cause {
+    /// It did not answer.
+    Silent(Silence),
+    /// It answered 401 or 403.
+    Unauthorized,
+    /// It answered with another status outside 2xx.
+    Status(u16),
 }
 
 /// What happens to the event.
@@ -43,25 +91,33 @@ pub enum Verdict {
     Retry {
         /// The receiver's wish.
         retry_after: Option<Duration>,
+        /// What failed.
+        cause: Cause,
     },
     /// 401 and 403: it is tried again, slowly; a person must act.
     SlowRetry,
     /// 400, 413, 415, 422: this event is refused; it is parked after five tries.
-    Refused,
+    Refused {
+        /// Which of them.
+        status: u16,
+    },
     /// 410: nothing is sent until the callback changes.
     Gone,
 }
 
 /// What an answer means. Redirects are failures and never followed: an event must not go to a place that nobody configured.
 pub fn classify(outcome: Outcome) -> Verdict {
-    let Outcome::Answered { status, retry_after } = outcome else { return Verdict::Retry { retry_after: None } };
-    match status.as_u16() {
+    let (status, retry_after) = match outcome {
+        Outcome::Answered { status, retry_after } => (status.as_u16(), retry_after),
+        Outcome::NoAnswer(silence) => return Verdict::Retry { retry_after: None, cause: Cause::Silent(silence) },
+    };
+    match status {
         200..=299 => Verdict::Accepted,
         401 | 403 => Verdict::SlowRetry,
-        400 | 413 | 415 | 422 => Verdict::Refused,
+        400 | 413 | 415 | 422 => Verdict::Refused { status },
         410 => Verdict::Gone,
-        429 | 503 => Verdict::Retry { retry_after },
-        _ => Verdict::Retry { retry_after: None },
+        429 | 503 => Verdict::Retry { retry_after, cause: Cause::Status(status) },
+        _ => Verdict::Retry { retry_after: None, cause: Cause::Status(status) },
     }
 }
 
@@ -110,18 +166,20 @@ mod tests {
 
     #[test]
     fn each_class_of_answers_has_its_verdict() {
-        let retry = Verdict::Retry { retry_after: None };
-        assert_eq!(classify(Outcome::NoAnswer), retry);
+        let silence = Silence::Timeout(Phase::FirstByte);
+        let retry = Verdict::Retry { retry_after: None, cause: Cause::Silent(silence) };
+        assert_eq!(classify(Outcome::NoAnswer(silence)), retry);
+        let retry = |status| Verdict::Retry { retry_after: None, cause: Cause::Status(status) };
         for (statuses, verdict) in [
-            (&[200, 201, 202, 204, 299][..], Verdict::Accepted),
+            (&[200, 201, 202, 204, 299][..], (|_| Verdict::Accepted) as fn(u16) -> Verdict),
             (&[100, 101, 300, 301, 302, 303, 304, 307, 308], retry),
-            (&[401, 403], Verdict::SlowRetry),
-            (&[400, 413, 415, 422], Verdict::Refused),
-            (&[410], Verdict::Gone),
+            (&[401, 403], |_| Verdict::SlowRetry),
+            (&[400, 413, 415, 422], |status| Verdict::Refused { status }),
+            (&[410], |_| Verdict::Gone),
             (&[402, 404, 405, 406, 408, 409, 411, 418, 425, 429, 431, 499, 500, 501, 502, 503, 504, 599, 600, 999], retry),
         ] {
             for status in statuses {
-                assert_eq!(answered(*status, None), verdict, "{status}");
+                assert_eq!(answered(*status, None), verdict(*status), "{status}");
             }
         }
     }
@@ -130,10 +188,10 @@ mod tests {
     fn patience_is_heard_from_429_and_503_only() {
         let ten = Some(Duration::from_secs(10));
         for status in [429, 503] {
-            assert_eq!(answered(status, ten), Verdict::Retry { retry_after: ten }, "{status}");
+            assert_eq!(answered(status, ten), Verdict::Retry { retry_after: ten, cause: Cause::Status(status) }, "{status}");
         }
         for status in [301, 404, 500, 502] {
-            assert_eq!(answered(status, ten), Verdict::Retry { retry_after: None }, "{status}");
+            assert_eq!(answered(status, ten), Verdict::Retry { retry_after: None, cause: Cause::Status(status) }, "{status}");
         }
     }
 

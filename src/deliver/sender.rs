@@ -8,9 +8,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::format::{Envelope, Payload, encode_cloud_event, encode_open_connectors};
-use super::schedule::{self, Outcome, Verdict};
+use super::schedule::{self, Outcome, Silence, Verdict};
 use super::signature::sign;
-use crate::api::conditions::{Problem, Reaction};
+use crate::api::conditions::Problem;
 use crate::auth::{self, Secrets};
 use crate::detect::event::Event;
 use crate::egress::{Egress, Limits, Overflow, Peer, Redirects, Request};
@@ -80,27 +80,24 @@ impl PreparedCallback {
             (EventFormat::CloudEvents | EventFormat::OpenConnectors, events) => encode_open_connectors(&envelope, events),
         };
         let sent = egress.send(self.request(payload)).await;
+        metrics.delivery(started.elapsed());
+        metrics.request(Peer::Callback, sent.as_ref().ok().map(|response| response.status));
         let outcome = match &sent {
-            Ok(response) => Outcome::Answered {
+            Ok(response) => Ok(Outcome::Answered {
                 status: response.status,
                 retry_after: crate::egress::retry_after::retry_after(&response.headers, Utc::now()),
-            },
-            Err(_) => Outcome::NoAnswer,
+            }),
+            Err(error) => Silence::of(error).map(Outcome::NoAnswer).ok_or(error),
         };
-        let verdict = schedule::classify(outcome);
-        if verdict != Verdict::Accepted {
+        let verdict = outcome.map(schedule::classify);
+        if verdict != Ok(Verdict::Accepted) {
             let why = match &sent {
                 Ok(response) => response.status.to_string(),
                 Err(error) => error.to_string(),
             };
             tracing::debug!(instance = %instance.name, events = events.len(), why, "the callback did not accept");
         }
-        metrics.delivery(started.elapsed());
-        metrics.request(Peer::Callback, sent.as_ref().ok().map(|response| response.status));
-        match sent.map_err(|error| error.into_problem(Peer::Callback)) {
-            Err(problem) if problem.reaction == Reaction::Human => Err(problem),
-            _ => Ok(verdict),
-        }
+        verdict.map_err(|error| error.clone().into_problem(Peer::Callback))
     }
 
     fn request(&self, payload: Payload) -> Request {

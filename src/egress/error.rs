@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 use super::guard::AddressClass;
 use crate::api::conditions::{Problem, Reason};
 
@@ -149,7 +151,7 @@ impl fmt::Display for Part {
 }
 
 /// Why there was no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Unreachable {
     /// The host name could not be resolved.
     Dns,
@@ -176,7 +178,7 @@ impl fmt::Display for Unreachable {
 }
 
 /// What was waited for when a deadline passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// DNS, TCP and TLS.
     Connect,
@@ -197,7 +199,7 @@ impl fmt::Display for Phase {
 }
 
 /// What is broken in an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BrokenAnswer {
     /// The head is not HTTP.
     Head,

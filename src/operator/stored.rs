@@ -273,7 +273,9 @@ fn unpack_failing(text: &str) -> Option<Vec<Failing>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::schedule::{Cause, Silence};
     use crate::detect::known::Known;
+    use crate::egress::error::Unreachable;
 
     fn at(ms: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(1_800_000_000_000 + ms).unwrap()
@@ -304,7 +306,7 @@ mod tests {
         );
         state.resources.insert("orders".into(), Box::new(ResourceState { meaning: "1".into(), ..ResourceState::default() }));
         state.handled.insert(REQUESTED_AT.into(), "now".into());
-        state.callback.unauthorized = true;
+        state.callback.cause = Some(Cause::Silent(Silence::Unreachable(Unreachable::Refused)));
         state
     }
 

@@ -243,7 +243,7 @@ impl<'a> Dispatcher<'a> {
             Ok(verdict) => verdict,
             Err(problem) => return (untouched(batch), Some(problem)),
         };
-        if verdict != Verdict::Refused || batch.len() == 1 {
+        if !matches!(verdict, Verdict::Refused { .. }) || batch.len() == 1 {
             return (batch.into_iter().map(|change| self.settle(change, verdict)).collect(), None);
         }
         // One of them is refused: find out which, so that it does not take the others with it.

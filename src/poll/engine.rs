@@ -21,6 +21,7 @@ use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::deliver::schedule::Cause;
 use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::plan::{PollPlan, ResourcePlan};
@@ -384,7 +385,7 @@ impl Engine {
         for (key, slot) in &mut self.slots {
             let Kind::Running(running) = &mut slot.kind else { continue };
             let mut state = running.instance.state();
-            let refused = state.callback.unauthorized;
+            let refused = state.callback.cause == Some(Cause::Unauthorized);
             if refused {
                 // New Secrets may be what a callback that answered 401 was waiting for.
                 state.callback.forget();

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::deliver::callback::Failure;
 use crate::deliver::ledger::Entry;
-use crate::deliver::schedule::{self, Verdict};
+use crate::deliver::schedule::{self, Cause, Verdict};
 use crate::detect::event::Event;
 use crate::detect::known::Known;
 use crate::state::{Failing, InstanceState, ResourceState};
@@ -151,7 +151,7 @@ struct Tries {
 
 impl Tries {
     fn after((attempts, refusals): (u32, u32), verdict: Verdict) -> Self {
-        Self { attempts: attempts + 1, refusals: refusals + u32::from(verdict == Verdict::Refused), verdict }
+        Self { attempts: attempts + 1, refusals: refusals + u32::from(matches!(verdict, Verdict::Refused { .. })), verdict }
     }
 
     /// When it is tried next; `None` when it is to be parked.
@@ -160,7 +160,7 @@ impl Tries {
             return None;
         }
         let retry_after = match self.verdict {
-            Verdict::Retry { retry_after } => retry_after,
+            Verdict::Retry { retry_after, .. } => retry_after,
             _ => None,
         };
         // 401 and 403 need a person: start where the schedule is slow.
@@ -170,12 +170,13 @@ impl Tries {
 }
 
 fn failure_of(verdict: Verdict) -> Option<Failure> {
-    match verdict {
-        Verdict::Accepted | Verdict::Gone => None,
-        Verdict::Retry { retry_after } => Some(Failure { hold: retry_after, unauthorized: false }),
-        Verdict::SlowRetry => Some(Failure { hold: None, unauthorized: true }),
-        Verdict::Refused => Some(Failure::default()),
-    }
+    let (hold, cause) = match verdict {
+        Verdict::Accepted | Verdict::Gone => return None,
+        Verdict::Retry { retry_after, cause } => (retry_after, cause),
+        Verdict::SlowRetry => (None, Cause::Unauthorized),
+        Verdict::Refused { status } => (None, Cause::Status(status)),
+    };
+    Some(Failure { hold, cause })
 }
 
 fn note_failing(own: &mut ResourceState, object: u64, tries: Tries, next_try: DateTime<Utc>) {
@@ -205,7 +206,8 @@ mod tests {
     use serde_json::value::RawValue;
 
     const CALLBACK: u64 = 9;
-    const RETRY: Verdict = Verdict::Retry { retry_after: None };
+    const RETRY: Verdict = Verdict::Retry { retry_after: None, cause: Cause::Status(500) };
+    const REFUSED: Verdict = Verdict::Refused { status: 422 };
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_refused_event_is_parked_after_five_tries_and_any_other_at_the_end_of_the_schedule() {
-        for (verdict, tries) in [(Verdict::Refused, 5), (RETRY, 10)] {
+        for (verdict, tries) in [(REFUSED, 5), (RETRY, 10)] {
             let mut state = state();
             let mut now = at(0);
             let mut count = 0;

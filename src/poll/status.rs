@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::deliver::schedule::Cause;
+use crate::egress::{EgressError, Peer};
 use crate::plan::PollPlan;
 use crate::state::InstanceState;
 
@@ -302,20 +304,21 @@ fn callback_condition(plan: &PollPlan, state: &InstanceState, health: &[&Health]
     if !state.callback.is_down() {
         return Condition::new("CallbackReachable", "True", Reason::Delivering, "spec.callback.url accepts events");
     }
-    if state.callback.unauthorized {
-        return Condition::new(
-            "CallbackReachable",
-            "False",
+    let (reason, what) = match state.callback.cause {
+        Some(Cause::Unauthorized) => (
             Reason::CallbackUnauthorized,
-            "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef; the cursor waits and a probe is sent by the retry schedule",
-        );
-    }
-    Condition::new(
-        "CallbackReachable",
-        "False",
-        Reason::CallbackDown,
-        "the last five distinct objects all failed at spec.callback.url: the cursor waits and a probe is sent by the retry schedule; make the receiver answer 2xx",
-    )
+            "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef".to_owned(),
+        ),
+        Some(Cause::Silent(silence)) => {
+            (Reason::CallbackUnreachable, format!("spec.{}", EgressError::from(silence).into_problem(Peer::Callback).message))
+        }
+        Some(Cause::Status(status)) => {
+            (Reason::CallbackDown, format!("spec.callback.url answered {status}: make the receiver answer 2xx"))
+        }
+        None => (Reason::CallbackDown, "spec.callback.url refused events: make the receiver answer 2xx".to_owned()),
+    };
+    let wait = "the last five distinct objects all failed, so the cursor waits and a probe is sent by the retry schedule";
+    Condition::new("CallbackReachable", "False", reason, format!("{what}; {wait}"))
 }
 
 /// `ProviderReachable` and `Authenticated`, each worst of all resources.
@@ -396,3 +399,6 @@ fn resource_status(name: &str, state: &InstanceState, health: &Health) -> Resour
         conditions,
     }
 }
+
+#[cfg(test)]
+mod tests;

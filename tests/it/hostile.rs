@@ -217,8 +217,9 @@ fn denied_addresses_are_never_connected_to() {
     for (name, _) in &addresses {
         pollinator.wait_reason(name, "EgressDenied");
     }
-    pollinator
-        .wait_for("callback", "the callback counts as down", |row| row.tells("CallbackDown") || row.tells("EgressDenied"));
+    pollinator.wait_for("callback", "the callback counts as down", |row| {
+        row.tells("CallbackUnreachable") || row.tells("EgressDenied")
+    });
     assert_eq!(trap.connections(), 0);
 }
 

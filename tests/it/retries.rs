@@ -152,7 +152,9 @@ fn a_callback_that_is_down_and_comes_back_gets_everything_once() {
     for (n, id) in (0..).zip(ids("r", 300)) {
         scene.provider.create_dated(&id, TimeDelta::milliseconds(n * 5));
     }
-    let row = pollinator.wait_for("it", "CallbackDown", |row| row.tells("CallbackDown"));
+    let row = pollinator.wait_for("it", "CallbackUnreachable", |row| row.tells("CallbackUnreachable"));
+    let message = row.told("CallbackUnreachable").unwrap();
+    assert!(message.starts_with("spec.callback.url: the connection was refused; "), "{message}");
     assert_eq!((row.parked, row.set_aside), (0, 0), "the provider is the log");
     scene.receiver.come_back();
     scene.assert_perfect(&pollinator);
@@ -165,7 +167,8 @@ fn a_callback_that_is_down_gets_one_probe_a_step() {
     scene.receiver.answer(|_| Answer::status(503));
     let mut pollinator = scene.start();
     scene.provider.create_all(ids("r", 50));
-    pollinator.wait_reason("it", "CallbackDown");
+    let message = pollinator.wait_reason("it", "CallbackDown");
+    assert!(message.starts_with("spec.callback.url answered 503: "), "{message}");
     for _ in 0..4 {
         assert!(pollinator.sigterm().success());
         let before = scene.receiver.count();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::auth::{Secret, SecretMap};
 use crate::deliver::sample::event;
-use crate::deliver::schedule::Verdict;
+use crate::deliver::schedule::{Cause, Verdict};
 use crate::deliver::sender::PreparedCallback;
 use crate::detect::event::{Event, Kind};
 use crate::egress::{Egress, EgressPolicy, Limits, Overflow, Redirects};
@@ -115,9 +115,12 @@ async fn a_batch_is_taken_whole_and_in_order() {
 
 #[tokio::test]
 async fn the_answer_can_be_fixed() {
-    for (status, verdict) in
-        [(202, Verdict::Accepted), (410, Verdict::Gone), (422, Verdict::Refused), (302, Verdict::Retry { retry_after: None })]
-    {
+    for (status, verdict) in [
+        (202, Verdict::Accepted),
+        (410, Verdict::Gone),
+        (422, Verdict::Refused { status: 422 }),
+        (302, Verdict::Retry { retry_after: None, cause: Cause::Status(302) }),
+    ] {
         let status = StatusCode::from_u16(status).unwrap();
         let mut receiver = start(ReceiverOptions { status, ..Default::default() }).await;
         let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
