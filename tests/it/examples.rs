@@ -82,6 +82,7 @@ fn needed(plan: &PollPlan) -> BTreeMap<String, Vec<String>> {
                 needed.entry(secret.name.clone()).or_default().push(secret.key.clone());
             }
             AuthPlan::Basic { secret } => needed.entry(secret.clone()).or_default().push("username".to_owned()),
+            AuthPlan::Oauth2(plan) => needed.entry(plan.secret.clone()).or_default().push("client_id".to_owned()),
         }
     }
     if let Some(key) = &plan.callback.signature {

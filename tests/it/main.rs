@@ -9,6 +9,7 @@
 //! - [`walking`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
 //! - [`retries`]: what each answer of a receiver leads to.
+//! - [`credentials`]: OAuth 2.0: every grant, every refusal, and kills between answer, write and use.
 //! - [`edits`]: manifests change while it runs.
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
@@ -33,6 +34,7 @@ mod at_scale;
 mod chart;
 mod commands;
 mod control_plane;
+mod credentials;
 mod edits;
 mod ends;
 mod examples;

@@ -4,6 +4,7 @@
 //! purpose: found anywhere, in any of the forms below, it is a leak and not a coincidence.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -22,9 +23,6 @@ pub const ODD_PASSWORD: &str = "canary-pässword/+=%\"<&>7Qz";
 /// API key and bearer token.
 pub const TOKEN: &str = "canary-token-4fXw9LrT";
 
-/// Secret of the clients of the OAuth server.
-pub const CLIENT_SECRET: &str = "canary-client-secret-Zq7+/w3M";
-
 /// Value of a secret header.
 pub const HEADER: &str = "canary-header-pK2vNs8e";
 
@@ -34,7 +32,14 @@ pub const SIGNING_KEY: &str = "whsec_Y2FuYXJ5LXNpZ25pbmcta2V5LW5ldy0x";
 /// The key before a rotation.
 pub const SIGNING_KEY_PREVIOUS: &str = "whsec_Y2FuYXJ5LXNpZ25pbmcta2V5LW9sZC0w";
 
-const ALL: [&str; 7] = [PASSWORD, ODD_PASSWORD, TOKEN, CLIENT_SECRET, HEADER, SIGNING_KEY, SIGNING_KEY_PREVIOUS];
+/// Secret of the OAuth 2.0 client, with characters that encoders change.
+pub const CLIENT_SECRET: &str = "canary-client-s:cr%t/+=&7Wq";
+
+/// What every access token, refresh token and code of [`super::oauth_server`] begins with: a number of bytes that Base64 encodes by
+/// themselves, so that the rest does not hide it.
+pub const OAUTH: &str = "canary-oauth-Jt7R9";
+
+const ALL: [&str; 8] = [PASSWORD, ODD_PASSWORD, TOKEN, HEADER, SIGNING_KEY, SIGNING_KEY_PREVIOUS, CLIENT_SECRET, OAUTH];
 
 /// Every text in which a leak could show.
 fn forms() -> Vec<String> {
@@ -59,12 +64,15 @@ pub fn find_in(text: &str) -> Option<String> {
     forms().into_iter().find(|form| text.contains(form.as_str()))
 }
 
-/// The first file under a folder that shows a secret.
+/// The first file under a folder that shows a secret. Files of tokens hold secrets by their purpose; they may be read by nobody else.
 pub fn find_under(folder: &Path) -> Option<String> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let found = if path.is_dir() {
             find_under(&path)
+        } else if path.extension().is_some_and(|ending| ending == "oauth-token") {
+            let mode = entry.metadata().expect("a file").permissions().mode() & 0o777;
+            (mode != 0o600).then(|| format!("mode {mode:o} of {}", path.display()))
         } else {
             let bytes = fs::read(&path).unwrap_or_default();
             find_in(&String::from_utf8_lossy(&bytes)).map(|form| format!("{form} in {}", path.display()))

@@ -17,6 +17,7 @@ pub mod http;
 pub mod kubelet;
 pub mod log;
 pub mod manifest;
+pub mod oauth_server;
 pub mod oidc;
 pub mod operator;
 pub mod oracle;

@@ -1,6 +1,6 @@
 //! The provider double: one list at `/records`, strict about what it is asked, under the test's control.
 //!
-//! It refuses unknown query parameters, other methods and missing credentials (Basic, or what a test says), filters by `since` (inclusive), lists tombstones,
+//! It refuses unknown query parameters, other methods and missing credentials, filters by `since` (inclusive), lists tombstones,
 //! pages by an offset into the current order (so pages shift when data change, as with many real servers) and sends a `Date`.
 
 use std::collections::BTreeMap;
@@ -40,8 +40,8 @@ struct Record {
     hidden: bool,
 }
 
+type Takes = dyn Fn(&Ask) -> bool + Send;
 type Script = dyn FnMut(&Ask) -> Option<Answer> + Send;
-type Guard = dyn Fn(&Ask) -> bool + Send + Sync;
 
 struct Store {
     records: BTreeMap<String, Record>,
@@ -52,7 +52,7 @@ struct Store {
     skew: TimeDelta,
     delay: Duration,
     script: Box<Script>,
-    guard: Arc<Guard>,
+    takes: Box<Takes>,
     after_page: Option<Box<dyn FnMut(usize) -> Vec<Change> + Send>>,
 }
 
@@ -83,16 +83,13 @@ impl Provider {
             skew: TimeDelta::zero(),
             delay: Duration::ZERO,
             script: Box::new(|_| None),
-            guard: Arc::new(has_login),
+            takes: Box::new(has_basic_auth),
             after_page: None,
         }));
         let (log, shared) = (asks.clone(), Arc::clone(&store));
         let server = Server::start(move |ask| {
             log.push(ask.clone());
-            // not under the lock: it may ask somebody else
-            let guard = Arc::clone(&lock(&shared).guard);
-            let admitted = guard(ask);
-            lock(&shared).answer(ask, admitted)
+            lock(&shared).answer(ask)
         });
         Self { server, asks, store }
     }
@@ -107,6 +104,12 @@ impl Provider {
         self
     }
 
+    /// Its credentials are these instead of everyday basic authentication.
+    pub fn taking(self, takes: impl Fn(&Ask) -> bool + Send + 'static) -> Self {
+        lock(&self.store).takes = Box::new(takes);
+        self
+    }
+
     /// Its clock differs from this machine's.
     pub fn skew(self, skew: TimeDelta) -> Self {
         lock(&self.store).skew = skew;
@@ -116,12 +119,6 @@ impl Provider {
     /// Every answer takes so long.
     pub fn slow(self, delay: Duration) -> Self {
         lock(&self.store).delay = delay;
-        self
-    }
-
-    /// Lets those requests through that this says, instead of those with the login of the doubles.
-    pub fn guarded(self, guard: impl Fn(&Ask) -> bool + Send + Sync + 'static) -> Self {
-        lock(&self.store).guard = Arc::new(guard);
         self
     }
 
@@ -233,14 +230,14 @@ impl Provider {
     }
 }
 
+fn has_basic_auth(ask: &Ask) -> bool {
+    let login = STANDARD.encode(format!("{}:{}", canary::USER, canary::ODD_PASSWORD));
+    ask.header("authorization") == Some(&format!("Basic {login}"))
+}
+
 /// The version in an event's data.
 pub fn version(data: &str) -> Option<i64> {
     serde_json::from_str::<serde_json::Value>(data).ok()?.get("version")?.as_i64()
-}
-
-fn has_login(ask: &Ask) -> bool {
-    let login = STANDARD.encode(format!("{}:{}", canary::USER, canary::ODD_PASSWORD));
-    ask.header("authorization") == Some(&format!("Basic {login}"))
 }
 
 fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
@@ -276,12 +273,12 @@ impl Store {
         }
     }
 
-    fn answer(&mut self, ask: &Ask, admitted: bool) -> Answer {
+    fn answer(&mut self, ask: &Ask) -> Answer {
         let date = httpdate::fmt_http_date(SystemTime::from(self.now()));
         if let Some(answer) = (self.script)(ask) {
             return answer.header("Date", date);
         }
-        if !admitted {
+        if !(self.takes)(ask) {
             return Answer::status(401).header("WWW-Authenticate", "Basic realm=\"records\"").header("Date", date);
         }
         match self.list(ask) {

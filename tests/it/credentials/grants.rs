@@ -1,0 +1,158 @@
+//! Every grant, and access tokens that end all the time.
+
+use std::time::Duration;
+
+use super::Scene;
+use crate::rig::manifest::{self, Instance};
+use crate::rig::oauth_server::{CLIENT_ID, CLIENT_SECRET, OauthServer, Proof};
+use crate::rig::pollinator::Site;
+use crate::rig::provider::{self, Provider};
+use crate::rig::receiver::Receiver;
+use crate::rig::scene::ids;
+use crate::rig::{assert_perfect, settle};
+
+const SHORT: Duration = Duration::from_secs(5);
+
+#[test]
+fn client_credentials_are_asked_for_again_and_kept_nowhere() {
+    let oauth = OauthServer::start().life(SHORT).audience("https://api.example.com");
+    let members = "grant: ClientCredentials, scopes: [read, write], audience: \"https://api.example.com\"";
+    let scene = Scene::new(oauth, members, &[]);
+    let mut pollinator = scene.start();
+    scene.provider.create_all(ids("a", 5));
+    scene.oauth.wait_granted(3);
+    scene.provider.create_all(ids("b", 5));
+    scene.assert_perfect(&pollinator);
+    assert!(pollinator.sigterm().success());
+    let files: Vec<_> = std::fs::read_dir(scene.site.state()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(files.len(), 2, "the lock and the state: {files:?}");
+    let last = scene.oauth.uses().pop().unwrap();
+    assert!(last.form.contains(&("scope".to_owned(), "read write".to_owned())), "{last:?}");
+}
+
+#[test]
+fn a_rotating_refresh_token_survives_restarts() {
+    let oauth = OauthServer::start().life(SHORT).proofs(Proof::Body, Proof::Basic);
+    let token = oauth.consent();
+    let scene = Scene::new(
+        oauth,
+        "grant: RefreshToken, clientAuthentication: {code: Body, refresh: Basic}",
+        &[("refresh_token", &token)],
+    );
+    for round in 0..3 {
+        let mut pollinator = scene.start();
+        scene.provider.create_all(ids(&format!("r{round}"), 3));
+        scene.oauth.wait_granted(2 * (round + 1));
+        scene.assert_perfect(&pollinator);
+        assert!(pollinator.sigterm().success());
+    }
+    assert_eq!(scene.oauth.used_twice(), Vec::<String>::new());
+    assert!(scene.oauth.uses().iter().all(|one| one.error.is_empty()), "{:#?}", scene.oauth.uses());
+}
+
+#[test]
+fn an_access_token_that_holds_is_used_after_a_restart() {
+    let oauth = OauthServer::start();
+    let token = oauth.consent();
+    let scene = Scene::new(oauth, "grant: RefreshToken", &[("refresh_token", &token)]);
+    for _ in 0..2 {
+        let mut pollinator = scene.start();
+        assert!(pollinator.sigterm().success());
+    }
+    assert_eq!(scene.oauth.asked(), 1);
+}
+
+#[test]
+fn a_code_is_exchanged_once_and_not_needed_afterwards() {
+    let oauth = OauthServer::start().life(SHORT).proofs(Proof::Body, Proof::Basic);
+    let (redirect, verifier) = ("https://example.com/back?x=1", "a-verifier-of-at-least-forty-three-characters-1");
+    let code = oauth.code(Some(redirect), Some(verifier));
+    let members = "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\", \
+                   clientAuthentication: {code: Body, refresh: Basic}";
+    let scene = Scene::new(oauth, members, &[("code", &code), ("redirect_uri", redirect), ("code_verifier", verifier)]);
+    let mut pollinator = scene.start();
+    scene.provider.create("a");
+    scene.oauth.wait_granted(3);
+    scene.assert_perfect(&pollinator);
+    // the code goes, or another client id would be asked for again: neither matters to the tokens
+    scene.secret(&[("code", "")]);
+    scene.oauth.wait_granted(4);
+    scene.provider.create("b");
+    scene.assert_perfect(&pollinator);
+    assert!(pollinator.sigterm().success());
+    let pollinator = scene.start();
+    scene.oauth.wait_granted(5);
+    scene.assert_perfect(&pollinator);
+    let grants: Vec<_> = scene.oauth.uses().iter().map(|one| one.grant.clone()).collect();
+    assert_eq!(grants[0], "authorization_code");
+    assert!(grants[1..].iter().all(|grant| grant == "refresh_token"), "{grants:?}");
+    assert_eq!(scene.oauth.used_twice(), Vec::<String>::new());
+}
+
+#[test]
+fn every_way_to_prove_who_one_is() {
+    for (proof, name) in [(Proof::Basic, "Basic"), (Proof::BasicRaw, "BasicRaw"), (Proof::Body, "Body"), (Proof::None, "None")]
+    {
+        let oauth = OauthServer::start().proofs(proof, proof);
+        let token = oauth.consent();
+        let scene = Scene::new(
+            oauth,
+            &format!("grant: RefreshToken, clientAuthentication: {{code: {name}}}"),
+            &[("refresh_token", &token)],
+        );
+        if proof == Proof::None {
+            scene.raw_secret(&[("client_id", CLIENT_ID), ("refresh_token", &token)]);
+        }
+        let _pollinator = scene.start();
+        assert_eq!(scene.oauth.uses().len(), 1, "{name}");
+    }
+}
+
+/// Nothing is lost, nothing comes twice, and no refresh token is used twice.
+#[test]
+fn two_hundred_refreshes_during_traffic_lose_nothing_and_reuse_nothing() {
+    const INSTANCES: usize = 20;
+    let oauth = OauthServer::start().life(SHORT);
+    let receiver = Receiver::start();
+    let mut documents = Vec::new();
+    let providers: Vec<_> = (0..INSTANCES).map(|_| Provider::start().taking(oauth.takes()).page_size(3)).collect();
+    for (index, provider) in providers.iter().enumerate() {
+        let name = format!("it-{index:02}");
+        let auth = format!("oauth2: {{grant: RefreshToken, tokenUrl: \"{}\", secretRef: {{name: {name}}}}}", oauth.token_url());
+        documents.push(Instance { auth, ..Instance::new(&name, &provider.url(), &receiver.url(&name)) }.yaml());
+        let entries = [("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET), ("refresh_token", &oauth.consent())];
+        documents.push(manifest::secret(&name, &entries));
+    }
+    let site = Site::new(&documents);
+    let pollinator = site.start();
+    for index in 0..INSTANCES {
+        pollinator.wait_ready(&format!("it-{index:02}"));
+    }
+    for round in 1..=9 {
+        providers.iter().for_each(|provider| provider.create_all(ids(&format!("n{round}"), 4)));
+        oauth.wait_granted(round * 22 + 2);
+    }
+    assert!(oauth.uses().len() >= 200);
+    for (index, provider) in providers.iter().enumerate() {
+        let name = format!("it-{index:02}");
+        assert_perfect(&settle(&receiver, &name, || provider.truth(), provider::version), &pollinator, &name);
+    }
+    assert_eq!(oauth.used_twice(), Vec::<String>::new());
+    assert!(oauth.uses().iter().all(|one| one.error.is_empty()));
+}
+
+/// Without a life time in the answer only a 401 tells that a token has ended, in the middle of a list as well.
+#[test]
+fn a_token_that_ends_in_the_middle_of_a_list_costs_nothing() {
+    for saying in [None, Some("\"soon\""), Some("0"), Some("-5"), Some("1e300"), Some("null")] {
+        let oauth = OauthServer::start().saying(saying);
+        let token = oauth.consent();
+        let scene = Scene::new(oauth, "grant: RefreshToken", &[("refresh_token", &token)]);
+        let pollinator = scene.start();
+        scene.provider.create_all(ids("a", 250));
+        scene.oauth.end_access_tokens();
+        scene.assert_perfect(&pollinator);
+        assert_eq!(scene.oauth.uses().len(), 2, "{saying:?}: {:#?}", scene.oauth.uses());
+        assert_eq!(scene.oauth.used_twice(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,1 @@
+//! The process dies between marker, answer, write and use.
