@@ -3,12 +3,12 @@
 //! `Strict`), so that what runs here runs there.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::LazyLock;
 
 use kube::core::cel::{CompiledSchema, ErrorKind, Validator, apply_defaults, compile_schema};
 use serde_json::{Value, json};
 
+use super::finding::{Finding, Findings};
 use super::schema::crds;
 use super::{structure, unknown};
 
@@ -21,21 +21,6 @@ pub enum Kind {
     Connector,
     /// `v1`, kind `Secret`. Findings never show a value of one.
     Secret,
-}
-
-/// Why a manifest is refused.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// Where, as in `spec.resources[0].url`; empty for the whole object.
-    pub path: String,
-    /// What is wrong, and where it helps, how to mend it.
-    pub message: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
-    }
 }
 
 /// The object as the server would store it: without nulls, with defaults. `status` is dropped, as it is on creation.
@@ -57,7 +42,7 @@ pub fn judge(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
         members.remove("status");
     }
     let mut object = apply_defaults(&rules.schema, &object);
-    let mut structural = structure::Findings::default();
+    let mut structural = Findings::default();
     structure::check(&rules.schema, &mut object, "", &mut structural);
     check_names(kind, &object, &mut structural);
     let blocked = structural.blocking;
@@ -73,7 +58,7 @@ pub fn judge(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
 }
 
 /// The rules for names that the server has in code: RFC 1123 subdomain and label.
-fn check_names(kind: Kind, object: &Value, findings: &mut structure::Findings) {
+fn check_names(kind: Kind, object: &Value, findings: &mut Findings) {
     let label = |text: &str| {
         !text.is_empty()
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::connector::Connector;
+use super::finding::Finding;
 use super::instance::ConnectorInstance;
-use super::judge::{Finding, Kind, judge};
+use super::judge::{Kind, judge};
 use super::nearest::nearest;
 use super::{API_VERSION, yaml};
 

@@ -18,6 +18,7 @@ pub mod auth;
 pub mod conditions;
 pub mod connector;
 pub mod duration;
+pub mod finding;
 pub mod instance;
 pub mod judge;
 pub mod manifest;

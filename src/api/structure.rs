@@ -5,29 +5,8 @@ use std::collections::HashSet;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::judge::Finding;
+use super::finding::Findings;
 use super::unknown::join;
-
-/// What was found so far.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    /// In the order of the walk.
-    pub(super) found: Vec<Finding>,
-    /// Whether the server would skip the CEL rules: a type, a required field, an enum or an upper bound is violated.
-    pub(super) blocking: bool,
-}
-
-impl Findings {
-    /// A violation that leaves the CEL rules meaningful.
-    pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
-        self.found.push(Finding { path: path.to_owned(), message: message.into() });
-    }
-
-    fn block(&mut self, path: &str, message: impl Into<String>) {
-        self.blocking = true;
-        self.add(path, message);
-    }
-}
 
 /// Drops explicit nulls of members, which the server does for fields that are not nullable (none of ours is). A null in a list
 /// stays and is refused by its type.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::judge::Finding;
+use super::finding::Finding;
 use super::nearest::nearest;
 
 /// Names that Open Connectors or older habits use, and ours.

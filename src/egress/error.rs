@@ -6,7 +6,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::guard::AddressClass;
+use super::address::AddressClass;
 use crate::api::conditions::{Problem, Reason};
 
 /// Why a request brought no answer. Holds nothing that a peer sent and no address that a name resolved to.

@@ -4,6 +4,7 @@
 //! [`Egress::send`] is all that the rest needs. [`guard`] judges addresses, `resolve` applies it to names, `body` reads within
 //! bounds, [`error`] says what a failure means for the user, [`hosts`] and [`retry_after`] keep a host from being asked too much.
 
+pub mod address;
 mod body;
 mod client;
 pub mod error;

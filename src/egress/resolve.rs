@@ -45,7 +45,7 @@ fn permitted(policy: &EgressPolicy, host: &str, found: Vec<SocketAddr>) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::super::guard::AddressClass;
+    use super::super::address::AddressClass;
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
