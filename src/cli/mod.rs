@@ -1,5 +1,6 @@
 //! One file a command; wiring only.
 
+pub mod connect;
 pub mod crds;
 pub mod demo;
 pub mod local;

@@ -67,3 +67,28 @@ pub fn instance(resource: ResourcePlan) -> PollPlan {
         resources: vec![Arc::new(resource)],
     }
 }
+
+/// OAuth 2.0 with consent at this address.
+pub fn oauth2(authorization_url: &str) -> super::Oauth2Plan {
+    let path = |text: &str| FieldPath::parse(text).unwrap();
+    super::Oauth2Plan {
+        field: "spec.auth.oauth2",
+        grant: crate::api::auth::Grant::AuthorizationCode,
+        token_url: url::Url::parse("https://login.example/token").unwrap(),
+        authorization_url: Some(url::Url::parse(authorization_url).unwrap()),
+        issuer: None,
+        scopes: Vec::new(),
+        audience: None,
+        extra_parameters: std::collections::BTreeMap::new(),
+        client_for_code: crate::api::auth::ClientPlace::Basic,
+        client_for_refresh: crate::api::auth::ClientPlace::Basic,
+        secret: "oauth".to_owned(),
+        response: super::TokenResponsePlan {
+            access_token: path("access_token"),
+            refresh_token: path("refresh_token"),
+            expires_in: path("expires_in"),
+            expires_unit: crate::api::auth::ExpiresUnit::Seconds,
+        },
+        refresh: super::RefreshPlan { rotates: None, grace: Duration::ZERO, idle_ttl: None },
+    }
+}

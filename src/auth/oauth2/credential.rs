@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
 
 use super::answer;
+use super::exchange::new_salt;
 use super::material::{Material, Source};
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
@@ -185,7 +186,7 @@ impl Credentials {
                 owner: owner.clone(),
                 parts: Arc::clone(&self.parts),
                 process: Arc::clone(&self.process),
-                salt: data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>()),
+                salt: new_salt(),
                 running: self.running.clone(),
                 current: Mutex::new(None),
                 accepted: AtomicBool::new(false),
@@ -252,10 +253,7 @@ impl Credential {
                 secret = again;
             }
         }
-        Err(Problem::transient(
-            Reason::StateUnavailable,
-            format!("{}: the tokens in {} keep changing; it is tried again", plan.field, self.parts.store.place(&self.owner)),
-        ))
+        Err(problem::contended(plan, &self.parts.store.place(&self.owner)))
     }
 
     /// Asks once and books what came of it; the next decision says what that means. Answers the Secret if it was read anew.

@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod credential;
+pub mod exchange;
 pub mod material;
 pub mod problem;
 pub mod request;

@@ -50,6 +50,29 @@ pub struct StoredTokens {
     /// When the token endpoint last answered with a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<DateTime<Utc>>,
+    /// A consent that a person has begun at the connect page. It goes with its first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<PendingConsent>,
+}
+
+/// A consent that a person has begun: what its answer is judged by. Its `Debug` does not show the verifier.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingConsent {
+    /// Of the `state` (RFC 6749 §4.1.1), together with the uid of the instance.
+    pub state: Fingerprint,
+    /// Of the cookie of the browser that began it.
+    pub browser: Fingerprint,
+    /// The secret behind the challenge (RFC 7636 §4.1).
+    pub verifier: String,
+    /// Until when an answer is taken.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for PendingConsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingConsent").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
 }
 
 /// An access token. Its `Debug` does not show it.
@@ -121,6 +144,7 @@ impl StoredTokens {
             in_flight: None,
             refused: None,
             answered_at: None,
+            consent: None,
         }
     }
 
@@ -132,7 +156,7 @@ impl StoredTokens {
         spent.extend(self.source.clone().filter(|old| Some(old) != source.as_ref() && !self.spent.contains(old)));
         let surplus = spent.len().saturating_sub(MAX_SPENT);
         spent.drain(..surplus);
-        Self { source, spent, ..Self::new(self.salt.clone()) }
+        Self { source, spent, consent: self.consent.clone(), ..Self::new(self.salt.clone()) }
     }
 
     /// The chain with an answer's tokens. `sent`: the refresh token that was used, which stays the newest unless another came.

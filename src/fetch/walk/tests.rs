@@ -228,7 +228,7 @@ async fn goes_on_where_it_stood_after_a_problem() {
     let mut walk = Walk::new(&asker, &resource, &old, None, now(), None);
     assert!(matches!(walk.next_page().await, Ok(Step::Page(_))));
     assert_eq!(walk.next_page().await.unwrap_err().reason, Reason::Unauthorized);
-    walk.set_auth(&new);
+    walk.set_auth(new);
     assert_eq!(all(&mut walk).await.unwrap(), [vec![r#"{"id":2}"#.to_owned()]]);
     assert_eq!(provider.targets()[1..], ["/v1/items?page=2&k=old", "/v1/items?page=2&k=new"]);
 }

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod fleet;
 pub mod history;
 pub mod http;
+pub mod ingress;
 pub mod kubelet;
 pub mod log;
 pub mod manifest;

@@ -111,14 +111,13 @@ impl OAuthServer {
         format!("{}{path}", self.base)
     }
 
-    /// Members of `spec.auth.oauth2` for one of its clients, in flow style; the Secret is [`OAuthServer::secret`]'s.
-    pub fn auth(&self, grant: &str) -> String {
-        let authorization =
-            if grant == "AuthorizationCode" { format!("authorizationUrl: \"{}\", ", self.url("/auth")) } else { String::new() };
-        let parameters = if grant == "AuthorizationCode" { "extraParameters: {prompt: consent}, " } else { "" };
+    /// `spec.auth` with consent for one of its clients, in flow style; the Secret is [`OAuthServer::secret`]'s. `more`: further members.
+    pub fn auth(&self, more: &str) -> String {
         format!(
-            "oauth2: {{grant: {grant}, tokenUrl: \"{}\", {authorization}{parameters}scopes: [openid, offline_access, read], secretRef: {{name: oauth}}}}",
-            self.url("/token")
+            "oauth2: {{grant: AuthorizationCode, tokenUrl: \"{}\", authorizationUrl: \"{}?prompt=consent\", \
+             scopes: [openid, offline_access, read], secretRef: {{name: oauth}}, {more}}}",
+            self.url("/token"),
+            self.url("/auth")
         )
     }
 
@@ -162,8 +161,13 @@ impl OAuthServer {
         self.told().into_iter().flat_map(|told| [told.access, told.refresh]).flatten().collect()
     }
 
+    /// The refresh token that it issued last.
+    pub fn newest_refresh_token(&self) -> String {
+        self.told().into_iter().rev().find_map(|told| told.refresh).expect("it issued one")
+    }
+
     /// Lets requests through whose access token is live at this moment, by introspection (RFC 7662).
-    pub fn guard(&self) -> impl Fn(&Ask) -> bool + Send + Sync + 'static {
+    pub fn takes(&self) -> impl Fn(&Ask) -> bool + Send + Sync + 'static {
         let url = self.url("/token/introspection");
         move |ask| {
             let token = ask.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
@@ -290,7 +294,7 @@ mod tests {
     #[test]
     fn nobody_gets_in_without_a_live_token() {
         let Some(server) = OAuthServer::start() else { return };
-        let guard = server.guard();
+        let takes = server.takes();
         let ask = |headers: Vec<(String, String)>| Ask {
             at: std::time::Instant::now(),
             method: "GET".to_owned(),
@@ -298,8 +302,8 @@ mod tests {
             headers,
             body: Vec::new(),
         };
-        assert!(!guard(&ask(Vec::new())));
-        assert!(!guard(&ask(vec![("Authorization".to_owned(), "Bearer guessed".to_owned())])));
+        assert!(!takes(&ask(Vec::new())));
+        assert!(!takes(&ask(vec![("Authorization".to_owned(), "Bearer guessed".to_owned())])));
         let body = form(&[("grant_type", "client_credentials"), ("scope", "read")]);
         let login = base64::Engine::encode(
             &base64::engine::general_purpose::STANDARD,
@@ -310,9 +314,9 @@ mod tests {
         let token: serde_json::Value = serde_json::from_str(&reply.body).expect("JSON");
         let bearer = format!("Bearer {}", token["access_token"].as_str().expect(&reply.body));
         let ask = ask(vec![("Authorization".to_owned(), bearer)]);
-        assert!(guard(&ask));
+        assert!(takes(&ask));
         let deadline = std::time::Instant::now() + PATIENCE;
-        while guard(&ask) {
+        while takes(&ask) {
             assert!(std::time::Instant::now() < deadline, "a five-second token lives for ever");
             thread::park_timeout(Duration::from_millis(100));
         }
