@@ -80,7 +80,7 @@ pub struct Oauth2 {
     #[schemars(length(max = 2048))]
     #[x_kube(validation = endpoint())]
     pub authorization_url: Option<String>,
-    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: the connector's, else any with the host of authorizationUrl.
+    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: the connector's, else any of the origin of authorizationUrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,

@@ -217,14 +217,11 @@ impl Answer {
     }
 }
 
-/// Is this the issuer that the instance asks? Without one in the plan, it is an https URL of the host that asked the person.
+/// Is this the issuer that the instance asks? Without one in the plan, it is a URL of the origin that asked the person.
 fn is_issuer(answered: &str, planned: Option<&str>, authorization: &Url) -> bool {
     match planned {
         Some(planned) => answered == planned,
-        None => Url::parse(answered).is_ok_and(|answered| {
-            answered.host_str() == authorization.host_str()
-                && answered.port_or_known_default() == authorization.port_or_known_default()
-        }),
+        None => Url::parse(answered).is_ok_and(|answered| answered.origin() == authorization.origin()),
     }
 }
 
@@ -480,6 +477,7 @@ mod tests {
         for other in [
             "https%3A%2F%2Fother.example",
             "https%3A%2F%2Flogin.example%3A444",
+            "http%3A%2F%2Flogin.example",
             "login.example",
             "",
             "https%3A%2F%2Fa.login.example",

@@ -38,7 +38,7 @@ pub struct Oauth2Plan {
     pub token_url: Url,
     /// Where a person gives consent (RFC 6749 §3.1).
     pub authorization_url: Option<Url>,
-    /// The issuer that an answer to a consent must name, if it names one (RFC 9207 §2.4); `None`: it must have the host of
+    /// The issuer that an answer to a consent must name, if it names one (RFC 9207 §2.4); `None`: it must have the origin of
     /// `authorization_url`.
     pub issuer: Option<String>,
     /// Scopes to ask for, sent with one space between them (RFC 6749 §3.3).

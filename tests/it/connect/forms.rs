@@ -155,7 +155,7 @@ fn an_answer_of_another_issuer_is_refused() {
 #[test]
 fn what_the_provider_refuses_is_said() {
     let Some(scene) = Scene::new() else { return };
-    let auth = scene.oauth.auth("").replace("scopes: [openid, offline_access, read]", "scopes: [openid, nonsense]");
+    let auth = scene.oauth.auth("").replace("prompt=consent", "prompt=none");
     scene.declare(&[scene.instance(&auth)]);
     let pollinator = scene.start();
     let page = Scene::wait_asking(&pollinator, "it");
@@ -163,7 +163,7 @@ fn what_the_provider_refuses_is_said() {
     let offered = person.visit(&page);
     let refused = person.submit(&offered, &[]);
     assert_eq!((refused.status(), heading(&refused).as_str()), (502, "The provider refused"), "{}", refused.body());
-    assert!(refused.body().contains("invalid_scope") && refused.body().contains("spec.auth.oauth2.scopes"));
+    assert!(refused.body().contains("The provider answered login_required."), "{}", refused.body());
 }
 
 #[test]
