@@ -26,6 +26,7 @@ use crate::operator::connectors::Connectors;
 use crate::operator::consents::ClusterCandidates;
 use crate::operator::events::Publisher;
 use crate::operator::permissions;
+use crate::operator::probe::Probe;
 use crate::operator::publish::Publication;
 use crate::operator::reconcile::{Notice, Reconciler};
 use crate::operator::secrets::ClusterSecrets;
@@ -135,7 +136,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let cluster = Cluster::new(client.clone());
     let (publisher, publishing) = Publisher::start(client.clone(), args.pod_name);
     let (notices, heard) = mpsc::unbounded_channel();
-    let writer = Writer::new(cluster.clone(), publisher, notices.clone());
+    let probe = Arc::new(Probe::new(cluster.clone()));
+    let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone());
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let tokens = Arc::new(ClusterTokens::new(cluster.clone()));
@@ -172,8 +174,15 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             Some(tokio::spawn(ConnectServer::new(flow).serve(listener, shutdown.clone())))
         }
     };
-    let publication =
-        Publication { connectors, cluster, sessions: Arc::clone(writer.sessions()), secrets, owned: shards.owned(), commands };
+    let publication = Publication {
+        connectors,
+        cluster,
+        probe,
+        sessions: Arc::clone(writer.sessions()),
+        secrets,
+        owned: shards.owned(),
+        commands,
+    };
     let (sights, seen) = mpsc::channel(BATCH);
     let asking =
         tokio::spawn(tell_missing_permissions(client.clone(), args.watch_namespace.clone(), sharing.namespace.clone()));

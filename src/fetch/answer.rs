@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::header::{CONTENT_TYPE, DATE};
+use http::header::{CONTENT_TYPE, DATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
 use super::split::{Kind, SplitError};
@@ -42,6 +42,11 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Res
             "auth: the provider answered 401 Unauthorized; check the credentials in the Secret",
         )),
         403 if wait.is_some() || is_used_up(headers) => Err(rate_limited(code, wait.or_else(|| reset(headers, now)))),
+        403 if lacks_scope(headers) => Err(Problem::human(
+            Reason::InsufficientScope,
+            "auth: the provider answered 403 and says that the token lacks a scope; add it to auth.oauth2.scopes, and give consent \
+             anew if a person gave it",
+        )),
         403 => Err(Problem::human(
             Reason::Forbidden,
             "auth: the provider answered 403 Forbidden; let the credentials read this list",
@@ -72,6 +77,12 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Res
             ),
         )),
     }
+}
+
+/// RFC 6750 §3.1.
+fn lacks_scope(headers: &HeaderMap) -> bool {
+    let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    challenges.into_iter().any(|challenge| challenge.contains("insufficient_scope"))
 }
 
 fn rate_limited(code: u16, wait: Option<Duration>) -> Problem {

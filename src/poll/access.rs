@@ -7,6 +7,7 @@ use super::instance::Instance;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::auth::oauth2::credential::Holds;
+use crate::auth::oauth2::problem::still_refused;
 use crate::auth::oauth2::store::Owner;
 use crate::plan::AuthPlan;
 
@@ -75,6 +76,14 @@ impl<'a> Access<'a> {
             return Err(problem);
         }
         self.renew(true).await?.ok_or(problem)
+    }
+
+    /// What to say when the renewed one was refused, too: the same as later, when it is not renewed any more.
+    pub fn refused_again(&self, problem: Problem) -> Problem {
+        match &*self.plan {
+            AuthPlan::Oauth2(plan) if problem.reason == Reason::Unauthorized => still_refused(plan),
+            _ => problem,
+        }
     }
 
     async fn renew(&mut self, refused: bool) -> Result<Option<RequestAuth>, Problem> {

@@ -114,7 +114,7 @@ async fn next_page(access: &mut Access<'_>, walk: &mut Walk<'_>) -> Result<Step,
     let step = match walk.next_page().await {
         Err(problem) if problem.reason == Reason::Unauthorized => {
             walk.set_auth(access.renew_refused(problem).await?);
-            walk.next_page().await
+            walk.next_page().await.map_err(|problem| access.refused_again(problem))
         }
         step => step,
     }?;

@@ -24,6 +24,7 @@ use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::deliver::schedule::Cause;
 use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
+use crate::observe::pulse;
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 use crate::state::adopt::adopt;
@@ -206,6 +207,7 @@ impl Engine {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Vec<Command>>, shutdown: CancellationToken, grace: Duration) {
         let mut open = true;
         loop {
+            self.core.metrics.pulse().beat(std::time::Instant::now());
             self.follow_clock(Utc::now());
             self.start_due_jobs(Utc::now());
             if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
@@ -221,8 +223,10 @@ impl Engine {
                 },
                 Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.take_in(done, Utc::now()),
                 () = sleep_until(next), if next.is_some() && !full => {}
+                () = tokio::time::sleep(pulse::BEAT) => {}
             }
         }
+        self.core.metrics.pulse().rest();
         self.stop(grace).await;
     }
 

@@ -22,6 +22,7 @@
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
+//! - [`documented`]: every command and manifest of the documentation is done, and what it names exists.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
 //!
@@ -37,6 +38,7 @@ mod commands;
 mod connect;
 mod control_plane;
 mod credentials;
+mod documented;
 mod edits;
 mod ends;
 mod examples;

@@ -35,7 +35,6 @@ pub enum Proof {
 /// A request that reached the server and was understood.
 #[derive(Clone, Debug)]
 pub struct Use {
-    pub at: Instant,
     /// `grant_type`.
     pub grant: String,
     /// The refresh token or code; empty for client credentials.
@@ -209,15 +208,6 @@ impl OauthServer {
         self
     }
 
-    /// The secret that the client must have from now on.
-    pub fn set_secret(&self, secret: &str) {
-        secret.clone_into(&mut self.book().rules.secret);
-    }
-
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
-
     pub fn token_url(&self) -> String {
         format!("{}/token", self.server.url())
     }
@@ -305,11 +295,6 @@ impl OauthServer {
         self.asks.len()
     }
 
-    /// All requests.
-    pub fn asks(&self) -> Vec<Ask> {
-        self.asks.all()
-    }
-
     /// Waits for so many requests in all.
     pub fn wait_asked(&self, total: usize) {
         let seen = self.asks.try_wait(PATIENCE, |asks| (asks.len() >= total).then_some(()));
@@ -359,7 +344,7 @@ impl Shared {
         let text = |name: &str| value(&form, name).unwrap_or_default().to_owned();
         let token = if text("refresh_token").is_empty() { text("code") } else { text("refresh_token") };
         let error = answered.as_ref().err().map_or("", |refused| refused.1).to_owned();
-        self.uses.push(Use { at: Instant::now(), grant: text("grant_type"), token, error, form });
+        self.uses.push(Use { grant: text("grant_type"), token, error, form });
         let fate = if book.fates.is_empty() { Fate::Answer } else { book.fates.remove(0) };
         if fate == Fate::Hold {
             book.held += 1;
