@@ -43,6 +43,11 @@ pub fn print(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// Whether a CEL rule is one of [`between`].
+pub(super) fn is_rule(rule: &str) -> bool {
+    rule.strip_prefix("self.matches('").and_then(|rest| rest.strip_prefix(PATTERN)).is_some_and(|rest| rest.starts_with('\''))
+}
+
 /// One rule with one message for every kind of bad duration.
 pub(super) fn between(min: &str, max: &str) -> Rule {
     Rule::new(format!(

@@ -94,7 +94,7 @@ pub struct ConnectorInstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polling: Option<Polling>,
 
-    /// The list endpoints to poll. With a connector, resources of the same name are overridden field by field; without any here, all of the connector's are polled.
+    /// The list endpoints to poll. With a connector, resources of the same name are overridden field by field. Default: all of the connector's; required without one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -9,7 +9,7 @@ use kube::core::cel::{CompiledSchema, ErrorKind, Validator, apply_defaults, comp
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Findings};
-use super::schema::crds;
+use super::schema::{crds, object_meta};
 use super::{structure, unknown};
 
 /// A kind that can be judged.
@@ -116,20 +116,11 @@ fn of_crd(index: usize) -> Rules {
     rules(schema)
 }
 
-/// Adds what every object has; the fields of `ObjectMeta` that a manifest may carry, since exported ones come along.
+/// Adds what every object has.
 fn rules(mut schema: Value) -> Rules {
-    let text = json!({"type": "string"});
-    let texts = json!({"type": "object", "additionalProperties": text});
-    let free = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    schema["properties"]["apiVersion"] = text.clone();
-    schema["properties"]["kind"] = text.clone();
-    schema["properties"]["metadata"] = json!({"type": "object", "required": ["name"], "properties": {
-        "name": text, "namespace": text, "generateName": text, "labels": texts, "annotations": texts,
-        "uid": text, "resourceVersion": text, "selfLink": text, "creationTimestamp": text, "deletionTimestamp": text,
-        "generation": {"type": "integer"}, "deletionGracePeriodSeconds": {"type": "integer"},
-        "finalizers": {"type": "array", "items": text},
-        "ownerReferences": {"type": "array", "items": free}, "managedFields": {"type": "array", "items": free}
-    }});
+    schema["properties"]["apiVersion"] = json!({"type": "string"});
+    schema["properties"]["kind"] = json!({"type": "string"});
+    schema["properties"]["metadata"] = object_meta();
     let mut required = schema["required"].as_array().cloned().unwrap_or_default();
     if !required.contains(&json!("metadata")) {
         required.push(json!("metadata"));
@@ -151,10 +142,6 @@ fn collect_messages(schema: &Value, messages: &mut HashMap<String, String>) {
     let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|inner| inner.is_object());
     members.chain(inner).for_each(|inner| collect_messages(inner, messages));
 }
-
-#[cfg(test)]
-#[path = "judge_cases.rs"]
-mod cases;
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::cases::{ACCEPTED, REFUSED, base, cases, object};
+use super::super::cases::{ACCEPTED, REFUSED, base, cases, object};
 use super::*;
 
 #[test]

@@ -18,6 +18,8 @@ pub mod auth;
 pub mod conditions;
 pub mod connector;
 pub mod duration;
+pub mod editor;
+pub mod fields;
 pub mod finding;
 pub mod instance;
 pub mod judge;
@@ -29,6 +31,10 @@ pub mod status;
 mod structure;
 mod unknown;
 mod yaml;
+
+#[cfg(test)]
+#[path = "judge_cases.rs"]
+mod cases;
 
 pub use schema::{crds, crds_yaml};
 

@@ -71,6 +71,20 @@ fn clean(schema: &mut Value) {
     }
 }
 
+/// The fields of `ObjectMeta` that a manifest may carry, since exported ones come along.
+pub(super) fn object_meta() -> Value {
+    let text = json!({"type": "string"});
+    let texts = json!({"type": "object", "additionalProperties": text});
+    let free = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({"type": "object", "required": ["name"], "properties": {
+        "name": text, "namespace": text, "generateName": text, "labels": texts, "annotations": texts,
+        "uid": text, "resourceVersion": text, "selfLink": text, "creationTimestamp": text, "deletionTimestamp": text,
+        "generation": {"type": "integer"}, "deletionGracePeriodSeconds": {"type": "integer"},
+        "finalizers": {"type": "array", "items": text},
+        "ownerReferences": {"type": "array", "items": free}, "managedFields": {"type": "array", "items": free}
+    }})
+}
+
 /// At most 32 short texts by name.
 pub(super) fn short_map(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 256}})

@@ -1,19 +1,24 @@
 //! One file a command; wiring only.
 
+pub mod completions;
+pub mod connect;
 pub mod crds;
 pub mod demo;
 pub mod local;
+pub mod man;
 pub mod operator;
 pub mod plan;
 pub mod receive;
 pub mod reference;
+pub mod schema;
 pub mod try_out;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::egress::{AllowRule, EgressPolicy};
@@ -51,6 +56,12 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print the custom resource definitions.
     Crds,
+    /// Print the JSON Schema of a kind, for editors.
+    Schema(schema::SchemaArgs),
+    /// Print completions for a shell.
+    Completions(completions::CompletionsArgs),
+    /// Print or write manual pages.
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -73,7 +84,24 @@ impl Cli {
             Command::Receive(args) => receive::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Crds => crds::run(),
+            Command::Schema(args) => schema::run(&args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
         }
+    }
+}
+
+/// All commands and options as data, the same wherever it is made: values of variables and the width of this terminal are left out.
+fn command() -> clap::Command {
+    let hidden = |command: clap::Command| command.mut_args(|arg| arg.hide_env_values(true));
+    hidden(Cli::command()).mut_subcommands(hidden)
+}
+
+/// Writes to standard output; 1 when it is closed.
+fn print(bytes: &[u8]) -> ExitCode {
+    match std::io::stdout().write_all(bytes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

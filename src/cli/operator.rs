@@ -12,15 +12,21 @@ use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::connect::{self, ConnectArgs};
 use super::{parse_allow_rule, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
+use crate::auth::oauth2::credential::Parts;
 use crate::catalog;
+use crate::connect::flow::Flow;
+use crate::connect::server::ConnectServer;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
 use crate::observe::metrics::Metrics;
 use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
+use crate::operator::consents::ClusterCandidates;
 use crate::operator::events::Publisher;
 use crate::operator::permissions;
+use crate::operator::probe::Probe;
 use crate::operator::publish::Publication;
 use crate::operator::reconcile::{Notice, Reconciler};
 use crate::operator::secrets::ClusterSecrets;
@@ -52,6 +58,11 @@ pub struct OperatorArgs {
     /// Serve /metrics, /livez and /readyz at this address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080", env = "POLLINATOR_LISTEN")]
     listen: SocketAddr,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Serve the connect page at this address; only with --connect-url.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8081", env = "POLLINATOR_CONNECT_LISTEN")]
+    connect_listen: SocketAddr,
     /// How often everything is listed anew, in case a watch lost something; 10s or more.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_relist_interval, env = "POLLINATOR_RELIST_INTERVAL")]
     relist_interval: Duration,
@@ -125,11 +136,20 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let cluster = Cluster::new(client.clone());
     let (publisher, publishing) = Publisher::start(client.clone(), args.pod_name);
     let (notices, heard) = mpsc::unbounded_channel();
-    let writer = Writer::new(cluster.clone(), publisher, notices.clone());
+    let probe = Arc::new(Probe::new(cluster.clone()));
+    let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone());
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let tokens = Arc::new(ClusterTokens::new(cluster.clone()));
-    let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, tokens);
+    let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
+    let core = Core { connect: args.connect.connect_url.clone(), ..core };
+    let parts = Parts {
+        egress: core.egress.clone(),
+        hosts: core.asker.hosts.clone(),
+        secrets: Arc::clone(&core.secrets),
+        store: tokens,
+        metrics: core.metrics.clone(),
+    };
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (batches, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, shutdown.clone(), args.grace));
@@ -139,9 +159,25 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let give_back = CancellationToken::new();
     let (mut shards, drains) =
         Shards::start(lease_client, &sharing, give_back.clone()).map_err(|error| format!("sharing the work: {error}"))?;
+    let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
+    let candidates = ClusterCandidates {
+        cluster: cluster.clone(),
+        connectors: Arc::clone(&connectors),
+        watched: args.watch_namespace.clone(),
+        commands: commands.clone(),
+    };
+    let connecting = match args.connect.connect_url {
+        None => None,
+        Some(address) => {
+            let flow = Flow { address, candidates: Arc::new(candidates), parts };
+            let listener = connect::listen(args.connect_listen).await?;
+            Some(tokio::spawn(ConnectServer::new(flow).serve(listener, shutdown.clone())))
+        }
+    };
     let publication = Publication {
-        connectors: Arc::new(Connectors::new(cluster.clone(), mounted)),
+        connectors,
         cluster,
+        probe,
         sessions: Arc::clone(writer.sessions()),
         secrets,
         owned: shards.owned(),
@@ -170,6 +206,10 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
                 shutdown.cancel();
             }
         }
+    }
+    if let Some(connecting) = connecting {
+        // A code that was sent has its answer stored.
+        let _ = tokio::time::timeout(args.grace, connecting).await;
     }
     let ended = engine.await;
     watching.abort();

@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::CommandFactory as _;
-
-use super::Cli;
+use super::command;
 
 /// Columns of the help texts.
 const WIDTH: usize = 110;
@@ -22,9 +20,7 @@ because an argument or a manifest cannot be read; 130 when a second SIGINT or SI
 
 /// The text of `docs/cli.md`.
 pub fn page() -> String {
-    // The values that the variables have here would stand in the page; the width of this terminal must not matter.
-    let mut cli = Cli::command().term_width(WIDTH).max_term_width(WIDTH).mut_args(|arg| arg.hide_env_values(true));
-    cli = cli.mut_subcommands(|command| command.mut_args(|arg| arg.hide_env_values(true)));
+    let mut cli = command().term_width(WIDTH).max_term_width(WIDTH);
     cli.build();
     let mut page = INTRODUCTION.to_owned();
     section(&mut page, "pollinator", &cli.render_long_help().to_string());
@@ -61,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_command_and_option_tells_what_it_does() {
-        let mut cli = Cli::command();
+        let mut cli = command();
         cli.build();
         for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
             assert!(command.get_about().is_some(), "{}", command.get_name());

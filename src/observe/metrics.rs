@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use prometheus_client::encoding::text;
@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 
+use super::pulse::Pulse;
 use crate::detect::event::Kind;
 use crate::egress::Peer;
 
@@ -228,10 +229,11 @@ impl<A: Label, B: Label> ByTwo<A, B> {
     }
 }
 
-/// All metrics of the process. A clone counts into the same ones.
+/// All metrics of the process, and its sign of life. A clone counts into the same ones.
 #[derive(Clone)]
 pub struct Metrics {
     all: Arc<All>,
+    pulse: Pulse,
 }
 
 struct All {
@@ -297,7 +299,12 @@ impl Metrics {
             panics: counter(r, "panics", "Defects that ended one task and no other"),
             registry,
         };
-        Self { all: Arc::new(all) }
+        Self { all: Arc::new(all), pulse: Pulse::new(Instant::now()) }
+    }
+
+    /// The scheduler's sign of life.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// A poll ended.

@@ -1,8 +1,10 @@
 //! What can be seen from outside: log lines, metrics, and the endpoints of health.
 
 pub mod metrics;
+pub mod pulse;
 pub mod server;
 pub mod telemetry;
 
 pub use metrics::Metrics;
+pub use pulse::Pulse;
 pub use telemetry::LogFormat;

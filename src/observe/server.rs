@@ -1,5 +1,7 @@
 //! `/metrics`, `/livez`, `/readyz`.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -19,14 +21,15 @@ struct Seen {
     ready: watch::Receiver<bool>,
 }
 
-/// Serves metrics and health until the future is dropped. `/livez` answers as long as the run time makes progress and depends on
-/// nothing outside; `/readyz` answers 200 while `ready` is true, else 503.
+/// Serves metrics and health until the future is dropped. `/livez` answers 200 as long as the run time makes progress and the
+/// scheduler comes round, else 503 or not at all, and depends on nothing outside; `/readyz` answers 200 while `ready` is true, else
+/// 503.
 ///
 /// Errors: the listener failed.
 pub async fn serve(listener: TcpListener, metrics: Metrics, ready: watch::Receiver<bool>) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(exposition))
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(liveness))
         .route("/readyz", get(readiness))
         .with_state(Seen { metrics, ready });
     axum::serve(listener, router).await
@@ -34,6 +37,14 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, ready: watch::Receiv
 
 async fn exposition(State(seen): State<Seen>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, OPEN_METRICS)], seen.metrics.encode())
+}
+
+async fn liveness(State(seen): State<Seen>) -> impl IntoResponse {
+    if seen.metrics.pulse().has_stopped(Instant::now()) {
+        (StatusCode::SERVICE_UNAVAILABLE, "the scheduler stands still\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    }
 }
 
 async fn readiness(State(seen): State<Seen>) -> impl IntoResponse {

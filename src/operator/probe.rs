@@ -1,13 +1,77 @@
 //! Does the installed CRD keep every field that is stored? A server prunes unknown fields with a 200, so a cursor could get lost.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use crate::api::status::{ConnectorInstanceStatus, Cursor, ResourceStatus};
+use super::cluster::{CallError, Cluster};
+use super::session::Key;
+use crate::api::status::{Connect, ConnectorInstanceStatus, Cursor, ResourceStatus};
 
 /// What a person is to do.
 pub const OUTDATED: &str = "the installed CRD connectorinstances.pollinator.dev lacks fields that this version stores, so nothing is stored and polling waits; apply the CRDs of this version";
+
+/// How often a CRD that lacks fields is looked at again.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What is known of the installed CRD.
+#[derive(Clone, Copy, Debug)]
+enum Crd {
+    Unknown,
+    Complete,
+    Outdated(Instant),
+}
+
+/// Finds out about the installed CRD, once for all instances.
+pub struct Probe {
+    cluster: Cluster,
+    crd: tokio::sync::Mutex<Crd>,
+}
+
+impl Probe {
+    /// Nothing is known yet.
+    pub fn new(cluster: Cluster) -> Self {
+        Self { cluster, crd: tokio::sync::Mutex::new(Crd::Unknown) }
+    }
+
+    /// Does the server keep every field? Found out by a dry run with all of them on an instance as it was just read, and again while
+    /// it does not. What is not `storing` asks nothing: conditions stood in every version.
+    ///
+    /// # Errors
+    /// The dry run met something else.
+    pub async fn crd_is_complete(&self, key: &Key, object: &Value, storing: bool) -> Result<bool, CallError> {
+        let mut crd = self.crd.lock().await;
+        match *crd {
+            Crd::Complete => return Ok(true),
+            Crd::Outdated(since) if since.elapsed() < LOOK_AGAIN => return Ok(false),
+            Crd::Unknown if !storing => return Ok(true),
+            Crd::Unknown | Crd::Outdated(_) => {}
+        }
+        let full = full_status();
+        let mut object = object.clone();
+        object["status"].clone_from(&full);
+        let body = object.to_string().into_bytes();
+        let complete = match self.cluster.replace_status(&key.0, &key.1, body, true).await {
+            Ok(answer) => answer["status"] == full,
+            Err(CallError::Refused(_)) => false,
+            // The write itself will meet the same conflict.
+            Err(CallError::Conflict) => return Ok(matches!(*crd, Crd::Unknown)),
+            Err(error) => return Err(error),
+        };
+        if !complete && !matches!(*crd, Crd::Outdated(_)) {
+            tracing::error!("{OUTDATED}");
+        }
+        *crd = if complete { Crd::Complete } else { Crd::Outdated(Instant::now()) };
+        Ok(complete)
+    }
+
+    /// A write was answered without a field that it had.
+    pub async fn note_pruned(&self) {
+        *self.crd.lock().await = Crd::Outdated(Instant::now());
+    }
+}
 
 /// A status with every field set. Without a pattern that lets one be left out, a new field breaks the build here.
 pub fn full_status() -> Value {
@@ -29,6 +93,7 @@ pub fn full_status() -> Value {
         parked: Some(1),
         set_aside: Some(1),
         last_change_time: Some(time.clone()),
+        connect: Some(Connect { url: "1".to_owned() }),
         resources: vec![ResourceStatus {
             name: "probe".to_owned(),
             cursor: Some(Cursor {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch as channel};
 use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
 use super::outside::{Outside, OutsideError};
+use super::probe::{LOOK_AGAIN, OUTDATED, Probe};
 use super::secrets::ClusterSecrets;
 use super::session::{Key, Session, Sessions};
 use super::shards::{OwnedRanges, OwnershipGuard};
@@ -33,6 +34,8 @@ const RETRY_SLOWLY: Duration = Duration::from_mins(1);
 pub struct Publication {
     /// Reads objects.
     pub cluster: Cluster,
+    /// Knows the installed CRD.
+    pub probe: Arc<Probe>,
     /// What the engine and the writer share.
     pub sessions: Arc<Sessions>,
     /// Credentials.
@@ -191,7 +194,11 @@ impl Publication {
                 OutsideError::NotOurs => writer::handed_over(),
             };
             let human = problem.reaction == crate::api::conditions::Reaction::Human;
-            outcome.retry = Some(if human { RETRY_SLOWLY } else { RETRY });
+            outcome.retry = Some(match problem.reason {
+                Reason::CrdOutdated => LOOK_AGAIN,
+                _ if human => RETRY_SLOWLY,
+                _ => RETRY,
+            });
             return self.refuse(key, plan.generation, problem, outcome).await;
         }
         let plan = Arc::new(plan);
@@ -204,8 +211,11 @@ impl Publication {
         outcome
     }
 
-    /// Reads the state and hands it over.
+    /// Reads the state and hands it over. What could not be stored is not begun: what was delivered would come again.
     async fn open(&self, session: &Session, object: &Value, reset: Option<&str>) -> Result<(), OutsideError> {
+        if !self.probe.crd_is_complete(&session.key, object, true).await? {
+            return Err(OutsideError::Problem(Problem::human(Reason::CrdOutdated, OUTDATED)));
+        }
         let status = &object["status"];
         let found = stored::read(&session.uid, status).map_err(OutsideError::Problem)?;
         let mut state = found.state;

@@ -16,7 +16,7 @@ use super::cluster::{CallError, Cluster, Kind};
 use super::events::{self, Publisher};
 use super::outside::OutsideError;
 use super::pace::Pace;
-use super::probe::{self, OUTDATED};
+use super::probe::{OUTDATED, Probe};
 use super::reconcile::Notice;
 use super::session::{Record, Session, Sessions};
 use super::{status, stored};
@@ -43,8 +43,6 @@ const BURST: Duration = Duration::from_secs(4);
 const BYTE: Duration = Duration::from_micros(1);
 /// From so long a trouble on, everything that failed is tried again once it is over.
 const OUTAGE: Duration = Duration::from_secs(10);
-/// How often a CRD that lacks fields is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Writes statuses.
 pub struct Writer {
@@ -54,18 +52,10 @@ pub struct Writer {
     notices: mpsc::UnboundedSender<Notice>,
     writes: Semaphore,
     bytes: Mutex<Pace>,
-    crd: tokio::sync::Mutex<Crd>,
+    probe: Arc<Probe>,
     /// Since when states cannot be stored, for a reason that is not one instance's.
     troubled: Mutex<Option<Instant>>,
     flushes: TaskTracker,
-}
-
-/// What is known of the installed CRD.
-#[derive(Clone, Copy, Debug)]
-enum Crd {
-    Unknown,
-    Complete,
-    Outdated(Instant),
 }
 
 /// Why a commit failed.
@@ -83,7 +73,7 @@ impl From<Problem> for CommitError {
 
 impl Writer {
     /// A writer that gives notice of instances whose state was written by somebody else.
-    pub fn new(cluster: Cluster, publisher: Publisher, notices: mpsc::UnboundedSender<Notice>) -> Arc<Self> {
+    pub fn new(cluster: Cluster, probe: Arc<Probe>, publisher: Publisher, notices: mpsc::UnboundedSender<Notice>) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             sessions: Arc::default(),
@@ -91,7 +81,7 @@ impl Writer {
             notices,
             writes: Semaphore::new(MAX_WRITES),
             bytes: Mutex::default(),
-            crd: tokio::sync::Mutex::new(Crd::Unknown),
+            probe,
             troubled: Mutex::default(),
             flushes: TaskTracker::new(),
         })
@@ -204,7 +194,8 @@ impl Writer {
             if record.stored.as_ref().is_some_and(|stored| !stored.marks.contains(&stored::mark(&before))) {
                 return Err(CommitError::Lost);
             }
-            let complete = self.crd_is_complete(session, &object, state.is_some()).await?;
+            let complete =
+                self.probe.crd_is_complete(&session.key, &object, state.is_some()).await.map_err(|error| problem(&error))?;
             let mut status = before.as_object().cloned().unwrap_or_default();
             let mut outside_bytes = 0;
             if let Some(state) = state {
@@ -247,7 +238,7 @@ impl Writer {
                     let pruned = complete && after != object["status"];
                     self.note_written(session, record, report, &before, &after).await;
                     if pruned {
-                        *self.crd.lock().await = Crd::Outdated(Instant::now());
+                        self.probe.note_pruned().await;
                         return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
                     }
                     return Ok(());
@@ -314,34 +305,6 @@ impl Writer {
             pace.reserve(cost, BURST, Instant::now())
         };
         tokio::time::sleep(wait).await;
-    }
-
-    /// Does the server keep every field? Found out once by a dry run with all of them, and again while it does not.
-    async fn crd_is_complete(&self, session: &Session, object: &Value, storing: bool) -> Result<bool, Problem> {
-        let mut crd = self.crd.lock().await;
-        match *crd {
-            Crd::Complete => return Ok(true),
-            Crd::Outdated(since) if since.elapsed() < LOOK_AGAIN => return Ok(false),
-            // Conditions stood in every version.
-            Crd::Unknown if !storing => return Ok(true),
-            Crd::Unknown | Crd::Outdated(_) => {}
-        }
-        let full = probe::full_status();
-        let mut object = object.clone();
-        object["status"].clone_from(&full);
-        let body = object.to_string().into_bytes();
-        let complete = match self.cluster.replace_status(&session.key.0, &session.key.1, body, true).await {
-            Ok(answer) => answer["status"] == full,
-            Err(CallError::Refused(_)) => false,
-            // The write itself will meet the same conflict.
-            Err(CallError::Conflict) => return Ok(matches!(*crd, Crd::Unknown)),
-            Err(error) => return Err(problem(&error)),
-        };
-        if !complete && !matches!(*crd, Crd::Outdated(_)) {
-            tracing::error!("{OUTDATED}");
-        }
-        *crd = if complete { Crd::Complete } else { Crd::Outdated(Instant::now()) };
-        Ok(complete)
     }
 }
 

@@ -77,6 +77,7 @@ pub fn oauth2() -> Oauth2Plan {
         grant: Grant::RefreshToken,
         token_url: url::Url::parse("https://login.example.com/token").unwrap(),
         authorization_url: None,
+        issuer: None,
         scopes: Vec::new(),
         audience: None,
         extra_parameters: std::collections::BTreeMap::new(),
@@ -90,5 +91,15 @@ pub fn oauth2() -> Oauth2Plan {
             expires_unit: ExpiresUnit::Seconds,
         },
         refresh: RefreshPlan { rotates: None, grace: Duration::ZERO, idle_ttl: None },
+    }
+}
+
+/// OAuth 2.0 with consent at this address.
+pub fn oauth2_with_consent(authorization_url: &str) -> Oauth2Plan {
+    Oauth2Plan {
+        grant: Grant::AuthorizationCode,
+        token_url: url::Url::parse("https://login.example/token").unwrap(),
+        authorization_url: Some(url::Url::parse(authorization_url).unwrap()),
+        ..oauth2()
     }
 }

@@ -7,11 +7,14 @@ use serde_json::Value;
 
 use crate::rig::control_plane::Namespace;
 
+mod conforming;
+mod endured;
 mod healthy;
 mod installed;
 mod kustomized;
 mod monitored;
 mod rendered;
+mod upgraded;
 mod values;
 
 /// The chart's folder.

@@ -1,10 +1,15 @@
 //! The other commands, as a person calls them.
 
+use std::fs;
+use std::process::{Command, Stdio};
+
 use crate::rig::client;
+use crate::rig::control_plane::Run;
 use crate::rig::manifest::Instance;
 use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
+use crate::rig::skip;
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {
     let mut command = binary();
@@ -26,6 +31,104 @@ fn crds_prints_both_definitions() {
     let text = printed.stdout();
     for name in ["connectorinstances.pollinator.dev", "connectors.pollinator.dev"] {
         assert!(text.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn schema_prints_what_is_committed() {
+    let site = Site::new(&[]);
+    for kind in ["connectorinstance", "connector", "Connector"] {
+        let mut printed = run(&site, &["schema", kind]);
+        assert_eq!(code(&mut printed), Some(0), "{}", printed.stderr());
+        let file = format!("{}/schemas/{}_v1alpha1.json", env!("CARGO_MANIFEST_DIR"), kind.to_lowercase());
+        assert_eq!(printed.stdout(), fs::read_to_string(file).unwrap().trim_end(), "{kind}");
+    }
+}
+
+/// Asks a script in a shell, as the shell does when a person presses the tab key.
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let site = Site::new(&[]);
+    let script = run(&site, &["completions", "bash"]).stdout();
+    let complete = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let (word, before) = (words[words.len() - 1], words[words.len().saturating_sub(2)]);
+        // no binary of this name has to be there
+        let ask = format!(
+            "{script}\nCOMP_WORDS=({line_words}) COMP_CWORD={at} COMP_LINE='{line}' COMP_POINT={point}\n\
+             _pollinator pollinator '{word}' '{before}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            line_words = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            at = words.len() - 1,
+            point = line.len(),
+        );
+        let run = Run::of(Command::new("bash").args(["--norc", "--noprofile"]), &ask);
+        run.ok().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("pollinator op"), ["operator"]);
+    assert_eq!(complete("pollinator schema con"), ["connectorinstance", "connector"]);
+    assert_eq!(complete("pollinator operator --relist"), ["--relist-interval"]);
+    assert_eq!(complete("pollinator local --log-format "), ["text", "json"]);
+    assert!(complete("pollinator ").len() > 8);
+}
+
+#[test]
+fn each_shell_gets_a_script_that_it_can_read() {
+    let site = Site::new(&[]);
+    for (shell, check) in [
+        ("bash", Some(["bash", "-n"])),
+        ("zsh", Some(["zsh", "-n"])),
+        ("fish", Some(["fish", "--no-execute"])),
+        ("elvish", None),
+        ("powershell", None),
+    ] {
+        let mut printed = run(&site, &["completions", shell]);
+        assert_eq!(code(&mut printed), Some(0), "{}", printed.stderr());
+        let script = printed.stdout();
+        for word in ["operator", "relist-interval", "receive"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        let Some([program, option]) = check else { continue };
+        if !is_there(program) {
+            skip(&format!("reading the completions of {program}"), "it is not installed");
+            continue;
+        }
+        let file = site.path().join(shell);
+        fs::write(&file, &script).unwrap();
+        let read = Run::of(Command::new(program).arg(option).arg(&file), "");
+        assert_eq!((read.code, read.stderr.as_str()), (Some(0), ""), "{shell}");
+    }
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+#[test]
+fn manual_pages_tell_every_command_and_option_and_have_no_fault() {
+    let site = Site::new(&[]);
+    let folder = site.path().join("made/man");
+    let mut written = run(&site, &["man", folder.to_str().unwrap()]);
+    assert_eq!(code(&mut written), Some(0), "{}", written.stderr());
+    let mut names: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let commands = ["completions", "crds", "demo", "local", "man", "operator", "plan", "receive", "schema", "try"];
+    for command in commands {
+        assert!(names.contains(&format!("pollinator-{command}.1")), "{names:?}");
+    }
+    let operator = fs::read_to_string(folder.join("pollinator-operator.1")).unwrap();
+    assert!(operator.contains("relist") && operator.contains("POLLINATOR_RELIST_INTERVAL"), "{operator}");
+    let mut printed = run(&site, &["man"]);
+    assert_eq!(code(&mut printed), Some(0));
+    assert_eq!(printed.stdout(), fs::read_to_string(folder.join("pollinator.1")).unwrap().trim_end());
+    if !is_there("groff") {
+        skip("setting manual pages", "groff is not installed");
+        return;
+    }
+    for name in names {
+        let page = folder.join(&name);
+        let set = Run::of(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(&page), "");
+        assert_eq!((set.code, set.stderr.as_str()), (Some(0), ""), "{name}");
     }
 }
 

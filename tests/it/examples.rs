@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use boon::{Compiler, Schemas};
 use pollinator::api::instance::ConnectorInstance;
 use pollinator::api::manifest::{self, Manifest};
 use pollinator::catalog;
 use pollinator::plan::{AuthPlan, ChangeBy, EventFormat, PaginationPlan, PollPlan, TokenPlace, resolve};
+use serde_json::Value;
 
 /// The poller entry of the Open Connectors page for Infusionsoft: what people have and paste.
 const POLLER_ENTRY: &str = r#"{
@@ -112,6 +114,36 @@ fn every_example_is_accepted_planned_and_complete() {
     }
 }
 
+/// Whether an editor marks an object by a schema; if so, where.
+fn marked(schema: &Path, object: &Value) -> Option<String> {
+    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+    let text = fs::read_to_string(schema).unwrap_or_else(|error| panic!("{}: {error}", schema.display()));
+    compiler.add_resource("schema", serde_json::from_str(&text).unwrap()).unwrap();
+    let index = compiler.compile("schema", &mut schemas).unwrap();
+    schemas.validate(object, index).err().map(|error| format!("{error:#}"))
+}
+
+/// An editor reads the comment for the document in which it stands, and the path from the folder of the file.
+#[test]
+fn editors_find_the_schema_of_every_example_and_of_the_catalogue() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let catalogue = fs::read_dir(root.join("catalog")).unwrap().map(|entry| entry.unwrap().path());
+    let examples = files().into_iter().map(|file| folder().join(file));
+    for path in examples.chain(catalogue) {
+        let shown = path.display();
+        let text = fs::read_to_string(&path).unwrap();
+        let document = text.split("\n---").next().unwrap();
+        let comment = document.lines().next().unwrap();
+        let named = comment.strip_prefix("# yaml-language-server: $schema=").unwrap_or_else(|| panic!("{shown}: {comment}"));
+        let schema = path.parent().unwrap().join(named);
+        let object: Value = serde_saphyr::from_str(document).unwrap();
+        assert_eq!(marked(&schema, &object), None, "{shown}");
+        let mut misspelt = object;
+        misspelt["spec"]["resource"] = Value::Null;
+        assert!(marked(&schema, &misspelt).is_some_and(|why| why.contains("resource")), "{shown}");
+    }
+}
+
 #[test]
 fn each_example_shows_what_it_is_there_for() {
     let only = |file: &str| read(file).plan.resources[0].clone();
@@ -138,7 +170,7 @@ fn the_poller_entry_of_the_open_connectors_page_stands_in_its_example_unchanged(
     let [resource] = &*instance.spec.resources else { panic!("one resource") };
     let mut pasted = serde_json::to_value(resource).unwrap();
     assert_eq!(pasted.as_object_mut().unwrap().remove("name").unwrap(), "appointments");
-    assert_eq!(pasted, serde_json::from_str::<serde_json::Value>(POLLER_ENTRY).unwrap());
+    assert_eq!(pasted, serde_json::from_str::<Value>(POLLER_ENTRY).unwrap());
     assert_eq!(plan.callback.format, EventFormat::OpenConnectors);
     assert_eq!(plan.resources[0].request.url.as_str(), "https://api.infusionsoft.com/crm/rest/v1/appointments");
 }

@@ -3,16 +3,18 @@
 //! - [`given`]: what a container is given: variables, files, its identity.
 //! - [`probed`]: probes, restarts, and what the status tells of them.
 //! - [`ended`]: how pods end, by themselves and when told to.
+//! - [`stuck`]: a scheduler that stands still is noticed.
 //! - [`operator`]: the operator with three replicas as a Deployment.
 
 mod ended;
 mod given;
 mod operator;
 mod probed;
+mod stuck;
 
 use serde_json::Value;
 
-use crate::rig::control_plane::{Namespace, shared_with_controllers};
+use crate::rig::control_plane::{ControlPlane, Namespace, shared_with_controllers};
 use crate::rig::kubelet::Kubelet;
 use crate::rig::kubelet::image::Image;
 
@@ -24,9 +26,13 @@ struct Scene {
 
 impl Scene {
     fn new(test: &str) -> Option<Self> {
-        let plane = shared_with_controllers()?;
+        Self::with(shared_with_controllers()?, test, &[Image::shell("shell")])
+    }
+
+    /// With these images.
+    fn with(plane: &'static ControlPlane, test: &str, images: &[Image]) -> Option<Self> {
         let ns = plane.namespace(test);
-        let kubelet = Kubelet::start(plane, ns.name(), &[Image::shell("shell")])?;
+        let kubelet = Kubelet::start(plane, ns.name(), images)?;
         // pods are refused before it is there
         ns.api().wait_for(&ns.core("serviceaccounts/default"), "the default account", |found| found.is_object().then_some(()));
         Some(Self { kubelet, ns })

@@ -15,12 +15,14 @@
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
+//! - [`connect`]: the page at which people give consent, against a real OAuth 2.0 server, by forms and in a browser.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
 //! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
+//! - [`documented`]: every command and manifest of the documentation is done, and what it names exists.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
 //!
@@ -33,8 +35,10 @@ mod rig;
 mod at_scale;
 mod chart;
 mod commands;
+mod connect;
 mod control_plane;
 mod credentials;
+mod documented;
 mod edits;
 mod ends;
 mod examples;

@@ -53,6 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --lease-duration={{ .Values.operator.leaseDurationSeconds }}s
 - --shards={{ .Values.operator.shards }}
 - --lease-group={{ include "pollinator.fullname" . }}
+- --relist-interval={{ .Values.operator.relistIntervalSeconds }}s
 {{- range .Values.operator.allowEgress }}
 - --allow-egress={{ . }}
 {{- end }}

@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod credential;
+pub mod exchange;
 pub mod material;
 #[cfg(test)]
 mod model_tests;

@@ -80,6 +80,14 @@ pub fn not_ours(plan: &Oauth2Plan) -> Problem {
     Problem::transient(Reason::StateUnavailable, format!("{}: another replica takes this instance over", plan.field))
 }
 
+/// Others change the kept tokens all the time.
+pub fn contended(plan: &Oauth2Plan, place: &str) -> Problem {
+    Problem::transient(
+        Reason::StateUnavailable,
+        format!("{}: the tokens in {place} keep changing; it is tried again", plan.field),
+    )
+}
+
 /// Another process is using the refresh token.
 pub fn in_flight(plan: &Oauth2Plan, left: Duration) -> Problem {
     Problem {

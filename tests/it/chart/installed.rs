@@ -24,16 +24,16 @@ const EVERY: Duration = Duration::from_millis(600);
 /// The entry that the instances of a fleet name.
 const CATALOG: &str = r#"catalog={"fleet": "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {name: fleet}\nspec: {title: Fleet}\n"}"#;
 
-fn kubelet(plane: &ControlPlane, namespace: &str) -> Option<Kubelet> {
+pub fn kubelet(plane: &ControlPlane, namespace: &str) -> Option<Kubelet> {
     Kubelet::start(plane, namespace, &[Image::pollinator("ghcr.io/pollinator-dev/pollinator")])
 }
 
-fn enforce_restricted_pods(ns: &Namespace<'_>) {
+pub fn enforce_restricted_pods(ns: &Namespace<'_>) {
     ns.kubectl(&["label", "--overwrite", "namespace", ns.name(), "pod-security.kubernetes.io/enforce=restricted"]).ok();
 }
 
 /// Helm for the release `pollinator`, to its end.
-fn helm(ns: &Namespace<'_>, kubelet: &Kubelet, arguments: &[&str]) -> Option<String> {
+pub fn helm(ns: &Namespace<'_>, kubelet: &Kubelet, arguments: &[&str]) -> Option<String> {
     let Run { code, stdout, stderr } = ns.helm(arguments)?;
     assert_eq!(code, Some(0), "{arguments:?}: {stdout}{stderr}\n{}", kubelet.report());
     Some(stdout + &stderr)

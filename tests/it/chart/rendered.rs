@@ -17,8 +17,11 @@ const CONTAINER: &str = "/spec/template/spec/containers/0";
 fn effects() -> Vec<Effect> {
     let deployment = "Deployment/pollinator";
     let toleration = json!({"key": "edge", "operator": "Exists"});
-    let spread = json!({"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"});
-    let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}});
+    let ours = json!({"matchLabels": {"app.kubernetes.io/name": "pollinator"}});
+    let zone = "topology.kubernetes.io/zone";
+    let spread = json!({"topologyKey": zone, "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": ours});
+    let apart = json!([{"topologyKey": "rack", "labelSelector": ours}]);
+    let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}});
     let digest = format!("sha256:{}", "0a".repeat(32));
     vec![
         ("replicas", json!(3), deployment, "/spec/replicas", json!(3)),
@@ -48,11 +51,12 @@ fn effects() -> Vec<Effect> {
         ("operator.graceSeconds", json!(7), deployment, "/spec/template/spec/terminationGracePeriodSeconds", json!(29)),
         ("operator.leaseDurationSeconds", json!(30), deployment, "{c}/args/3", json!("--lease-duration=30s")),
         ("operator.shards", json!(1), deployment, "{c}/args/4", json!("--shards=1")),
-        ("operator.allowEgress", json!(["10.0.0.0/8"]), deployment, "{c}/args/6", json!("--allow-egress=10.0.0.0/8")),
+        ("operator.relistIntervalSeconds", json!(60), deployment, "{c}/args/6", json!("--relist-interval=60s")),
+        ("operator.allowEgress", json!(["10.0.0.0/8"]), deployment, "{c}/args/7", json!("--allow-egress=10.0.0.0/8")),
         ("operator.port", json!(9090), deployment, "{c}/ports/0/containerPort", json!(9090)),
         ("operator.log.level", json!("debug"), deployment, "{c}/env/2/value", json!("debug")),
         ("operator.log.format", json!("text"), deployment, "{c}/env/3/value", json!("text")),
-        ("operator.extraArgs", json!(["--log=warn"]), deployment, "{c}/args/6", json!("--log=warn")),
+        ("operator.extraArgs", json!(["--log=warn"]), deployment, "{c}/args/7", json!("--log=warn")),
         (
             "operator.extraEnv",
             json!([{"name": "A", "value": "b"}]),
@@ -126,6 +130,11 @@ fn ground(path: &str) -> Vec<String> {
     needed.iter().filter(|set| !set.starts_with(&format!("{path}="))).map(|set| (*set).to_owned()).collect()
 }
 
+/// Every value with what it is set to here, and what must be set so that it has its effect.
+pub fn each_value() -> Vec<(&'static str, Value, Vec<String>)> {
+    effects().into_iter().map(|(path, value, ..)| (path, value, ground(path))).collect()
+}
+
 #[test]
 fn every_value_changes_what_it_says() {
     let Some(plane) = shared() else { return };
@@ -166,6 +175,8 @@ fn wrong_values_are_refused_by_name() {
         (&[("operator.shards", &json!(0))], "/operator/shards"),
         (&[("operator.graceSeconds", &json!("20s"))], "/operator/graceSeconds"),
         (&[("operator.leaseDurationSeconds", &json!(600))], "/operator/leaseDurationSeconds"),
+        (&[("operator.relistIntervalSeconds", &json!(9))], "/operator/relistIntervalSeconds"),
+        (&[("operator.relistIntervalSeconds", &json!("10m"))], "/operator/relistIntervalSeconds"),
         (&[("operator.allowEgress", &text)], "/operator/allowEgress"),
         (&[("operator.extraEnv", &list)], "/operator/extraEnv/0"),
         (&[("operator.port", &json!(80))], "/operator/port"),

@@ -121,6 +121,9 @@ struct Operator {
     /// Into how many shares the work is cut. Change it only while no replica runs.
     #[schemars(range(min = 1, max = 256))]
     shards: i32,
+    /// Seconds between two lists of everything, in case a watch lost something.
+    #[schemars(range(min = 10, max = 86400))]
+    relist_interval_seconds: i32,
     /// Networks and hosts inside that providers and callbacks may have, such as 10.0.0.0/8 or intranet.example. Empty: public
     /// addresses only.
     allow_egress: Vec<String>,

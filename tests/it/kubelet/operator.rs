@@ -5,7 +5,7 @@ use crate::rig::kubelet::Kubelet;
 use crate::rig::kubelet::image::Image;
 use crate::rig::operator::Cluster;
 use crate::rig::scene::ids;
-use crate::rig::{PATIENCE, provider, settle};
+use crate::rig::{provider, settle};
 
 const INSTANCES: usize = 20;
 
@@ -61,22 +61,6 @@ fn a_rollout_restart_during_traffic_loses_and_repeats_nothing() {
     assert!(kubelet.running().iter().filter(|name| before.contains(name)).count() < 3, "no pod was replaced");
 }
 
-/// Restarts of the containers of all pods.
-fn restarts(cluster: &Cluster<'_>) -> i64 {
-    let pods = cluster.ns.api().get(&cluster.ns.core("pods")).ok();
-    let pods = pods["items"].as_array().cloned().unwrap_or_default();
-    pods.iter().map(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_i64().unwrap_or(0)).sum()
-}
-
-/// Waits until so many replicas are ready.
-fn wait_ready_replicas(cluster: &Cluster<'_>, kubelet: &Kubelet, count: i64) {
-    let deployment = cluster.ns.group("apps/v1", "deployments/pollinator");
-    let seen = cluster.ns.api().try_wait(&deployment, PATIENCE, |deployment| {
-        (deployment["status"]["readyReplicas"].as_i64().unwrap_or(0) == count).then_some(())
-    });
-    seen.unwrap_or_else(|last| panic!("not {count} ready\n{last:#}\n{}", kubelet.report()));
-}
-
 #[test]
 fn scaled_down_and_up_and_evicted_it_loses_and_repeats_nothing() {
     let Some(plane) = shared_with_controllers() else { return };
@@ -89,16 +73,16 @@ fn scaled_down_and_up_and_evicted_it_loses_and_repeats_nothing() {
     ns.api().wait_for(&budget, "a disruption", |budget| (budget["status"]["disruptionsAllowed"] == 1).then_some(()));
     ns.api().create(&ns.core(&format!("pods/{pod}/eviction")), &eviction).ok();
     ns.api().wait_for(&ns.core(&format!("pods/{pod}")), "its end", |pod| pod.is_null().then_some(()));
-    wait_ready_replicas(&cluster, &kubelet, 3);
+    kubelet.wait_ready_replicas(&cluster.ns, 3);
     for replicas in [1, 3] {
         cluster.provider.create_all(ids(&format!("before{replicas}"), 5));
         ns.kubectl(&["scale", "deployment/pollinator", &format!("--replicas={replicas}")]).ok();
         cluster.provider.create_all(ids(&format!("during{replicas}"), 5));
-        wait_ready_replicas(&cluster, &kubelet, replicas);
+        kubelet.wait_ready_replicas(&cluster.ns, replicas);
     }
     cluster.provider.create_all(ids("after", 5));
     assert_perfect(&cluster, &kubelet);
-    assert_eq!(restarts(&cluster), 0);
+    assert_eq!(kubelet.restarts(&cluster.ns), 0);
 }
 
 #[test]
@@ -107,13 +91,13 @@ fn an_api_server_that_is_away_restarts_no_pod() {
     let Some((cluster, kubelet)) = installed(plane, "away") else { return };
     cluster.proxy.freeze();
     // their claims have run out by then, which takes longer than the liveness probes would bear
-    wait_ready_replicas(&cluster, &kubelet, 0);
-    assert_eq!(restarts(&cluster), 0);
+    kubelet.wait_ready_replicas(&cluster.ns, 0);
+    assert_eq!(kubelet.restarts(&cluster.ns), 0);
     cluster.provider.create_all(ids("away", 5));
     cluster.proxy.thaw();
-    wait_ready_replicas(&cluster, &kubelet, 3);
+    kubelet.wait_ready_replicas(&cluster.ns, 3);
     assert_perfect(&cluster, &kubelet);
-    assert_eq!(restarts(&cluster), 0, "{}", kubelet.report());
+    assert_eq!(kubelet.restarts(&cluster.ns), 0, "{}", kubelet.report());
 }
 
 #[test]
@@ -127,7 +111,7 @@ fn a_replica_that_hangs_is_restarted() {
         let main = &pod["status"]["containerStatuses"][0];
         (main["restartCount"] == 1 && main["lastState"]["terminated"]["exitCode"] == 137).then_some(())
     });
-    wait_ready_replicas(&cluster, &kubelet, 3);
+    kubelet.wait_ready_replicas(&cluster.ns, 3);
     cluster.provider.create_all(ids("after", 5));
     for name in names() {
         let verdict = settle(&cluster.receiver, &name, || cluster.provider.truth(), provider::version);

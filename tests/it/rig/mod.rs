@@ -3,7 +3,8 @@
 //! A test writes manifests ([`manifest`]), starts the binary on them ([`pollinator`]), changes records at a provider
 //! ([`provider`], [`real_server`]), and asks the [`oracle`] to compare the provider's history with what the [`receiver`] got.
 //! Doubles speak HTTP through [`http`], so that they can also speak it badly. Everything that happens is written to a [`log`],
-//! and waiting means waiting for the log.
+//! and waiting means waiting for the log. Pages of the documentation are read by [`markdown`], and what they say is typed by a
+//! [`reader`].
 
 pub mod api_proxy;
 pub mod canary;
@@ -14,14 +15,19 @@ pub mod faults;
 pub mod fleet;
 pub mod history;
 pub mod http;
+pub mod ingress;
 pub mod kubelet;
 pub mod log;
 pub mod manifest;
+pub mod markdown;
 pub mod oauth_server;
+pub mod oidc;
 pub mod operator;
 pub mod oracle;
+pub mod person;
 pub mod pollinator;
 pub mod provider;
+pub mod reader;
 pub mod real_server;
 pub mod receiver;
 pub mod rights;

@@ -5,6 +5,7 @@
 //! the test runs them.
 
 pub mod api;
+pub mod conform;
 pub mod guard;
 pub mod identity;
 mod namespace;
@@ -105,12 +106,12 @@ static HELM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     found.map_err(|why| skip("tests with Helm", &why)).ok()
 });
 
-/// Builds every tool that is not there, Helm included; an error says what is missing.
+/// Builds every tool that is not there, Helm included, and fetches what tests read; an error says what is missing.
 pub fn build_tools() -> Result<(), String> {
-    for module in [tools::KUBERNETES, tools::ETCD, tools::HELM] {
+    for module in [tools::KUBERNETES, tools::ETCD, tools::HELM, tools::KUBECONFORM] {
         module.provide()?;
     }
-    Ok(())
+    tools::definitions().map(drop)
 }
 
 /// The control plane that all tests of this process share, started by the first of them and ended with the process. `None`: it
@@ -223,7 +224,7 @@ impl ControlPlane {
             folder,
             _sweeper: sweeper,
         };
-        plane.install_crds();
+        plane.crd_warnings = plane.install_crds();
         if plane.controllers.is_some() {
             // until they have made this, they are not at work
             plane.api.wait_for("/api/v1/namespaces/default/serviceaccounts/default", "the default ServiceAccount", |account| {
@@ -233,10 +234,12 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    fn install_crds(&mut self) {
+    /// Puts the project's CRDs in place, if they are not, and waits until they are served. Answers the server's warnings.
+    pub fn install_crds(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         for (name, yaml) in CRDS {
             let reply = self.api.apply(&format!("{CRD_PATH}/{name}"), "it", yaml);
-            self.crd_warnings.extend(reply.warnings.clone());
+            warnings.extend(reply.warnings.clone());
             reply.ok();
         }
         for (name, _) in CRDS {
@@ -253,6 +256,7 @@ impl ControlPlane {
                 std::thread::park_timeout(Duration::from_millis(25));
             }
         }
+        warnings
     }
 
     /// Kills kube-apiserver, starts it again after something else was done, and waits until it answers. Not for the plane that all

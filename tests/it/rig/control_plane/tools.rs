@@ -7,6 +7,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 /// A Go module under `tests/control-plane` and what is built from it. Modules are apart since each pins its own `k8s.io/*`.
 pub struct Module {
     name: &'static str,
@@ -33,6 +35,37 @@ pub const ETCD: Module =
 
 /// The installer of charts.
 pub const HELM: Module = Module { name: "helm", pins: "helm.sh/helm/v4", tools: &[("helm", "helm.sh/helm/v4/cmd/helm")] };
+
+/// The checker of manifests by schemas.
+pub const KUBECONFORM: Module = Module {
+    name: "kubeconform",
+    pins: "github.com/yannh/kubeconform",
+    tools: &[("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")],
+};
+
+/// Modules that hold definitions of others, and their folders, fetched first if they are not there. An error says what is missing.
+pub fn definitions() -> Result<Vec<(String, PathBuf)>, String> {
+    let source: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "control-plane", "definitions"].iter().collect();
+    let output = Command::new("go")
+        .args(["mod", "download", "-json"])
+        .current_dir(source)
+        .env("GOWORK", "off")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("they need Go 1.26 ({error})"))?;
+    if !output.status.success() {
+        let told = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("go mod download: {}", told.lines().last().unwrap_or_default()));
+    }
+    // one object after the other
+    let modules = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+    let text = |module: &Value, field: &str| module[field].as_str().map(str::to_owned);
+    let found = modules.filter_map(|module| {
+        let module = module.ok()?;
+        Some((text(&module, "Path")?, PathBuf::from(text(&module, "Dir")?)))
+    });
+    Ok(found.collect())
+}
 
 impl Module {
     /// The folder with this module's tools, which are built first if they are not there. An error says what is missing.

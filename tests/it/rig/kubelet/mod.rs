@@ -47,7 +47,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::control_plane::{ControlPlane, Namespace, Run};
-use super::{canary, skip};
+use super::{PATIENCE, canary, skip};
 use environment::Place;
 use house::{House, Resident};
 use image::Image;
@@ -155,6 +155,22 @@ impl Kubelet {
         let line = ["--namespace", &self.namespace, "rollout", "status", "deployment/pollinator", "--timeout=180s"];
         let told = ns.kubectl(&line);
         assert_eq!(told.code, Some(0), "{told:?}\n{}", self.report());
+    }
+
+    /// Waits until so many replicas of that Deployment are ready.
+    pub fn wait_ready_replicas(&self, ns: &Namespace<'_>, count: i64) {
+        let deployment = format!("/apis/apps/v1/namespaces/{}/deployments/pollinator", self.namespace);
+        let seen = ns.api().try_wait(&deployment, PATIENCE, |deployment| {
+            (deployment["status"]["readyReplicas"].as_i64().unwrap_or(0) == count).then_some(())
+        });
+        seen.unwrap_or_else(|last| panic!("not {count} ready\n{last:#}\n{}", self.report()));
+    }
+
+    /// Restarts of the containers of all pods of the namespace.
+    pub fn restarts(&self, ns: &Namespace<'_>) -> i64 {
+        let pods = ns.api().get(&format!("/api/v1/namespaces/{}/pods", self.namespace)).ok();
+        let pods = pods["items"].as_array().cloned().unwrap_or_default();
+        pods.iter().map(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_i64().unwrap_or(0)).sum()
     }
 
     /// Runs a command in the first running container of a pod, as `kubectl exec` does.

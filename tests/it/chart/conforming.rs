@@ -1,0 +1,256 @@
+//! Whatever the chart and the overlays render is of the schemas that the API server publishes, and the server accepts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::rendered::each_value;
+use super::values::leaves;
+use super::{CHART, chart_file};
+use crate::rig::control_plane::conform::Schemas;
+use crate::rig::control_plane::{ControlPlane, Namespace};
+
+/// Where releases go in these tests.
+const PLACES: [&str; 2] = ["pollinator-system", "crm"];
+
+/// One choice: the first part of its values' names, and what can be set for it; first nothing.
+struct Switch {
+    name: String,
+    choices: Vec<Vec<String>>,
+}
+
+/// Every value that is true or false, and those that decide by something else what is rendered.
+fn switches() -> Vec<Switch> {
+    let sets = |choices: &[&[&str]]| {
+        let chosen = choices.iter().map(|sets| sets.iter().map(|set| (*set).to_owned()).collect());
+        std::iter::once(Vec::new()).chain(chosen).collect::<Vec<_>>()
+    };
+    let mut switches = Vec::new();
+    for leaf in leaves() {
+        let name = leaf.path.split('.').next().unwrap_or_default().to_owned();
+        let choices = match (leaf.path.as_str(), &leaf.default) {
+            ("serviceAccount.create", _) => sets(&[&["serviceAccount.create=false", "serviceAccount.name=bee"]]),
+            ("serviceMonitor.enabled", _) => {
+                sets(&[&["serviceMonitor.enabled=true"], &["serviceMonitor.enabled=true", "serviceMonitor.interval=1m"]])
+            }
+            ("watchNamespace", _) => sets(&[&["watchNamespace=pollinator-system"], &["watchNamespace=crm"]]),
+            ("replicas", _) => sets(&[&["replicas=3"]]),
+            ("catalog", _) => sets(&[&["catalog.crm=kind: Connector"]]),
+            (path, Value::Bool(on)) => sets(&[&[&format!("{path}={}", !on)]]),
+            _ => continue,
+        };
+        switches.push(Switch { name, choices });
+    }
+    switches
+}
+
+/// The first parts of the names of all values that a template reads, with those of what it includes. What only refuses does not count.
+fn reads(text: &str, helpers: &BTreeMap<String, String>, found: &mut BTreeSet<String>) {
+    let value = Regex::new(r"\.Values\.([A-Za-z]+)").unwrap();
+    found.extend(value.captures_iter(text).map(|name| name[1].to_owned()));
+    let include = Regex::new(r#"(?:include|template) "([^"]+)""#).unwrap();
+    for name in include.captures_iter(text).map(|name| name[1].to_owned()).filter(|name| name != "pollinator.check") {
+        reads(&helpers[&name], helpers, found);
+    }
+}
+
+/// Templates by their path in the chart, and what `_helpers.tpl` defines.
+fn templates() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let mut found = BTreeMap::new();
+    for folder in ["templates", "templates/tests"] {
+        for entry in fs::read_dir(format!("{CHART}/{folder}")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.extension().is_some_and(|ending| ending == "yaml") {
+                found.insert(format!("{folder}/{name}"), chart_file(&format!("{folder}/{name}")));
+            }
+        }
+    }
+    let helpers = chart_file("templates/_helpers.tpl");
+    let define = Regex::new(r#"\{\{-? define "([^"]+)""#).unwrap();
+    let starts: Vec<_> =
+        define.captures_iter(&helpers).map(|name| (name.get(0).unwrap().start(), name[1].to_owned())).collect();
+    let ends = starts.iter().skip(1).map(|(start, _)| *start).chain([helpers.len()]);
+    let bodies = starts.iter().zip(ends).map(|((start, name), end)| (name.clone(), helpers[*start..end].to_owned()));
+    (found, bodies.collect())
+}
+
+/// All ways to choose one of each.
+fn product(switches: &[&Switch]) -> Vec<Vec<String>> {
+    switches.iter().fold(vec![Vec::new()], |made, switch| {
+        let each = made.iter().flat_map(|sets| switch.choices.iter().map(|choice| [sets.clone(), choice.clone()].concat()));
+        each.collect()
+    })
+}
+
+/// What to set, so that every template is rendered with every combination of the switches that it reads. A template is a function of
+/// the values that it reads, so nothing else can come of the product of all switches, which would be ten thousands.
+fn combinations() -> BTreeSet<Vec<String>> {
+    let (switches, (templates, helpers)) = (switches(), templates());
+    assert!(switches.len() > 12 && templates.len() > 10, "{} {}", switches.len(), templates.len());
+    let mut made = BTreeSet::new();
+    let mut used = BTreeSet::new();
+    for text in templates.values() {
+        let mut read = BTreeSet::new();
+        reads(text, &helpers, &mut read);
+        let relevant: Vec<_> = switches.iter().filter(|switch| read.contains(&switch.name)).collect();
+        used.extend(relevant.iter().map(|switch| switch.name.clone()));
+        made.extend(product(&relevant));
+    }
+    let all: BTreeSet<_> = switches.iter().map(|switch| switch.name.clone()).collect();
+    assert_eq!(used, all, "each switch is read by a template");
+    made.insert(switches.iter().flat_map(|switch| switch.choices.last().cloned().unwrap_or_default()).collect());
+    made
+}
+
+/// Distinct documents, as they were rendered, with what rendered them first.
+#[derive(Default)]
+struct Documents(BTreeMap<String, String>);
+
+impl Documents {
+    fn add(&mut self, stream: &str, from: &str) {
+        for document in stream.split("\n---\n").map(|document| document.trim_start_matches("---\n")) {
+            let has_content = document.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#'));
+            if has_content {
+                self.0.entry(document.trim().to_owned()).or_insert_with(|| from.to_owned());
+            }
+        }
+    }
+
+    /// Writes each into a file of its own.
+    fn write(&self, folder: &Path) -> Vec<PathBuf> {
+        fs::create_dir_all(folder).unwrap();
+        let each = self.0.iter().enumerate().map(|(index, (document, from))| {
+            let file = folder.join(format!("{index}.yaml"));
+            fs::write(&file, format!("# {from}\n{document}\n")).unwrap();
+            file
+        });
+        each.collect()
+    }
+}
+
+/// Everything that is rendered, each distinct document once. `None`: Helm cannot be had here.
+fn documents(ns: &Namespace<'_>) -> Option<Documents> {
+    let mut documents = Documents::default();
+    let mut accepted = BTreeSet::new();
+    let run = |arguments: &[String]| {
+        let mut all = vec!["template", "pollinator", CHART, "--namespace", PLACES[0]];
+        all.extend(arguments.iter().map(String::as_str));
+        ns.helm(&all)
+    };
+    for sets in combinations() {
+        let arguments: Vec<_> = sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]).collect();
+        let run = run(&arguments)?;
+        if run.code == Some(0) {
+            accepted.extend(sets.iter().cloned());
+            documents.add(&run.stdout, &format!("helm template {}", arguments.join(" ")));
+        } else {
+            // contradictory values are refused by their names, which another test judges
+            assert!(run.stderr.contains("execution error"), "{sets:?}: {}", run.stderr);
+        }
+    }
+    let all: BTreeSet<_> = switches().into_iter().flat_map(|switch| switch.choices).flatten().collect();
+    assert_eq!(accepted, all, "each choice was rendered in some combination");
+    for (path, value, ground) in each_value() {
+        let grounds = ground.into_iter().flat_map(|set| ["--set".to_owned(), set]);
+        let arguments: Vec<_> = grounds.chain(["--set-json".to_owned(), format!("{path}={value}")]).collect();
+        documents.add(&run(&arguments)?.ok(), &format!("helm template {}", arguments.join(" ")));
+    }
+    for overlay in ["deploy", "deploy/cluster", "deploy/namespaced", "deploy/high-availability", "crds"] {
+        let folder = format!("{}/{overlay}", env!("CARGO_MANIFEST_DIR"));
+        documents.add(&ns.kubectl(&["kustomize", &folder]).ok(), &format!("kubectl kustomize {overlay}"));
+    }
+    Some(documents)
+}
+
+/// A document with one thing changed.
+fn changed(documents: &Documents, kind: &str, from: &str, to: &str) -> String {
+    let kind = format!("kind: {kind}\n");
+    let found = documents.0.keys().find(|document| document.contains(&kind) && document.contains(from));
+    found.unwrap_or_else(|| panic!("no {kind} has {from}")).replacen(from, to, 1)
+}
+
+/// kubeconform must be able to fail: each of these is wrong, and is found to be.
+fn assert_faults_are_found(schemas: &Schemas, documents: &Documents, folder: &Path) {
+    for (index, (kind, from, to)) in [
+        ("Deployment", "replicas:", "replica:"),
+        ("Deployment", "containerPort: 8080", "containerPort: http"),
+        ("Deployment", "  replicas: 1\n", "  replicas: 1\n  replicas: 1\n"),
+        ("ServiceMonitor", "path: /metrics", "paths: /metrics"),
+        ("PrometheusRule", "expr:", "expression:"),
+        ("NetworkPolicy", "podSelector:", "podselector:"),
+        ("CustomResourceDefinition", "scope: Namespaced", "scopes: Namespaced"),
+        ("ClusterRole", "kind: ClusterRole\n", "kind: ClusterRule\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = folder.join(format!("wrong-{index}.yaml"));
+        fs::write(&file, changed(documents, kind, from, to)).unwrap();
+        let Some((valid, findings)) = schemas.check(None, &[file]) else { return };
+        assert_eq!((valid, findings.len()), (0, 1), "{kind}: {to}: {findings:?}");
+    }
+}
+
+#[test]
+fn all_that_is_rendered_conforms_and_the_server_accepts_it() {
+    let Some(plane) = ControlPlane::start() else { return };
+    if plane.install_foreign_crds().is_none() {
+        return;
+    }
+    let ns = plane.namespace("conforming");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let schemas = plane.schemas(&folder.path().join("schemas"));
+    assert!(schemas.kinds() > 100, "{}", schemas.kinds());
+    let Some(documents) = documents(&ns) else { return };
+    assert!(documents.0.len() > 100, "{}", documents.0.len());
+    let files = documents.write(&folder.path().join("rendered"));
+    let Some((valid, findings)) = schemas.check(None, &files) else { return };
+    let findings: Vec<_> = findings
+        .iter()
+        .map(|finding| format!("{}: {}: {}", first_line(&finding.file), finding.object, finding.message))
+        .collect();
+    assert_eq!(findings, Vec::<String>::new());
+    assert_eq!(usize::try_from(valid).unwrap(), files.len());
+    assert_faults_are_found(&schemas, &documents, folder.path());
+
+    // the schemas for editors have the names by which kubeconform finds them
+    let ours = format!("{}/schemas/{{{{.ResourceKind}}}}_{{{{.ResourceAPIVersion}}}}.json", env!("CARGO_MANIFEST_DIR"));
+    let examples: Vec<_> = ["examples", "examples/tour", "catalog"].into_iter().flat_map(manifests_in).collect();
+    let Some((valid, findings)) = schemas.check(Some(&ours), &examples) else { return };
+    assert!(valid > 15 && findings.is_empty(), "{valid} {findings:?}");
+
+    // the server knows more than its schema: rules, names, references, pod security
+    for place in PLACES {
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place, "labels": labels}});
+        plane.api().create("/api/v1/namespaces", &namespace).ok();
+        for account in ["pollinator", "pollinator-bee", "bee"] {
+            let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}});
+            plane.api().create(&format!("/api/v1/namespaces/{place}/serviceaccounts"), &account).ok();
+        }
+    }
+    let stream = documents.0.keys().map(String::as_str).collect::<Vec<_>>().join("\n---\n");
+    let arguments = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename=-"];
+    let run = ns.kubectl_with(&arguments, &stream);
+    let accepted = run.stdout.lines().filter(|line| line.ends_with("(server dry run)")).count();
+    assert_eq!((run.code, run.stderr.as_str(), accepted), (Some(0), "", files.len()), "{}", run.stdout);
+    let wrong = changed(&documents, "ServiceMonitor", "interval: 30s", "interval: often");
+    let refused = ns.kubectl_with(&arguments, &wrong);
+    assert!(refused.code != Some(0) && refused.stderr.contains("interval"), "{} {}", refused.stdout, refused.stderr);
+}
+
+/// The manifests of a folder of the project.
+fn manifests_in(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect()
+}
+
+/// What rendered a document, from its file.
+fn first_line(file: &str) -> String {
+    fs::read_to_string(file).ok().and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_else(|| file.to_owned())
+}
