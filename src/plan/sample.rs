@@ -62,6 +62,7 @@ pub fn instance(resource: ResourcePlan) -> PollPlan {
             format: EventFormat::CloudEvents,
             signature: None,
             headers_secret: None,
+            auth: Arc::new(AuthPlan::None),
             max_in_flight: 8,
             timeout: Duration::from_secs(15),
         }),

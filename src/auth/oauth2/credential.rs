@@ -134,7 +134,7 @@ impl Credentials {
         refused: Option<&RequestAuth>,
     ) -> Result<RequestAuth, Problem> {
         let AuthPlan::Oauth2(plan) = plan else {
-            return prepare(plan, &owner.namespace, &*self.parts.secrets);
+            return prepare("spec.auth", plan, &owner.namespace, &*self.parts.secrets);
         };
         let refused = refused.and_then(RequestAuth::bearer_token);
         let credential = self.credential(owner, plan.field);
