@@ -1,8 +1,10 @@
 //! The connect page: a person gives consent, and the instance is polled.
 //!
+//! - [`browser`]: in headless Chromium.
 //! - [`forms`]: with `local` and a person who fills in forms; all that can go wrong on the way.
 //! - [`served`]: what the page looks like from outside: headers, methods, bounds.
 
+mod browser;
 mod forms;
 mod served;
 
