@@ -12,9 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, ConnectArgs};
 use super::{EgressArgs, ManifestArgs, parse_duration, stop_on_signals};
-use crate::auth::oauth2::credential::Parts;
 use crate::connect::flow::Flow;
-use crate::connect::server::ConnectServer;
 use crate::egress::Egress;
 use crate::local::consents::LocalCandidates;
 use crate::local::definitions::Definitions;
@@ -86,13 +84,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         }
         tokio::spawn(crate::observe::server::serve(listener, metrics, is_ready));
     }
-    let parts = Parts {
-        egress: core.egress.clone(),
-        hosts: core.asker.hosts.clone(),
-        secrets: Arc::clone(&core.secrets),
-        store: Arc::clone(&store) as _,
-        metrics: core.metrics.clone(),
-    };
+    let parts = core.parts(Arc::clone(&store) as _);
     let run = if args.once { Run::Once } else { Run::Forever };
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(16);
@@ -102,8 +94,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         Some(address) => {
             let candidates = Arc::new(LocalCandidates::new(&definitions, store, commands.clone()));
             let flow = Flow { address, candidates: Arc::clone(&candidates) as _, parts };
-            let listener = connect::listen(args.connect_listen).await?;
-            (Some(candidates), Some(tokio::spawn(ConnectServer::new(flow).serve(listener, shutdown.clone()))))
+            (Some(candidates), Some(connect::serve(flow, args.connect_listen, shutdown.clone()).await?))
         }
     };
     // The receiver lives as long as the engine's task, which has just begun.
@@ -123,10 +114,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         }
         reporter.take(status);
     }
-    if let Some(connecting) = connecting {
-        // A code that was sent has its answer stored.
-        let _ = tokio::time::timeout(args.grace, connecting).await;
-    }
+    connect::finish(connecting, args.grace).await;
     let ended = engine.await;
     if let Some(watching) = watching {
         watching.abort();

@@ -15,10 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{self, ConnectArgs};
 use super::{parse_allow_rule, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
-use crate::auth::oauth2::credential::Parts;
 use crate::catalog;
 use crate::connect::flow::Flow;
-use crate::connect::server::ConnectServer;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
 use crate::observe::metrics::Metrics;
 use crate::operator::cluster::Cluster;
@@ -143,13 +141,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let tokens = Arc::new(ClusterTokens::new(cluster.clone()));
     let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
     let core = Core { connect: args.connect.connect_url.clone(), ..core };
-    let parts = Parts {
-        egress: core.egress.clone(),
-        hosts: core.asker.hosts.clone(),
-        secrets: Arc::clone(&core.secrets),
-        store: tokens,
-        metrics: core.metrics.clone(),
-    };
+    let parts = core.parts(tokens);
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (batches, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, shutdown.clone(), args.grace));
@@ -170,8 +162,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         None => None,
         Some(address) => {
             let flow = Flow { address, candidates: Arc::new(candidates), parts };
-            let listener = connect::listen(args.connect_listen).await?;
-            Some(tokio::spawn(ConnectServer::new(flow).serve(listener, shutdown.clone())))
+            Some(connect::serve(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
     let publication = Publication {
@@ -207,10 +198,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             }
         }
     }
-    if let Some(connecting) = connecting {
-        // A code that was sent has its answer stored.
-        let _ = tokio::time::timeout(args.grace, connecting).await;
-    }
+    connect::finish(connecting, args.grace).await;
     let ended = engine.await;
     watching.abort();
     writer.sessions().release_all();

@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -110,7 +111,10 @@ impl ConnectServer {
         self.running.wait().await;
     }
 
-    async fn converse(self: Arc<Self>, stream: TcpStream, stop: CancellationToken) {
+    async fn converse<S>(self: Arc<Self>, stream: S, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let server = Arc::clone(&self);
             async move {

@@ -260,7 +260,7 @@ impl Publication {
         outcome.published = Published::Nothing;
     }
 
-    async fn tell(&self, command: Command) {
+    pub(super) async fn tell(&self, command: Command) {
         // The engine ends before this only when the process does.
         let _ = self.commands.send(command).await;
     }

@@ -234,12 +234,8 @@ impl Reconciler {
     }
 
     fn tell(&mut self, command: Command) {
-        let commands = self.publication.commands.clone();
-        self.work.spawn(async move {
-            // The engine ends before this only when the process does.
-            let _ = commands.send(command).await;
-            Done::Told
-        });
+        let publication = Arc::clone(&self.publication);
+        self.work.spawn(async move { publication.tell(command).map(|()| Done::Told).await });
     }
 
     /// An instance that is somebody else's and was never ours costs nothing.

@@ -50,4 +50,15 @@ impl Core {
         let asker = Asker { egress: egress.clone(), hosts, metrics: metrics.clone() };
         Self { asker, egress, secrets, credentials, store, metrics, connect: None }
     }
+
+    /// What asking for tokens needs, for who does it beside the engine: with the same client and the same budgets.
+    pub fn parts(&self, tokens: Arc<dyn TokenStore>) -> Parts {
+        Parts {
+            egress: self.egress.clone(),
+            hosts: self.asker.hosts.clone(),
+            secrets: Arc::clone(&self.secrets),
+            store: tokens,
+            metrics: self.metrics.clone(),
+        }
+    }
 }

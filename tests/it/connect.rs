@@ -1,9 +1,13 @@
 //! The connect page: a person gives consent, and the instance is polled.
 //!
+//! - [`browser`]: in headless Chromium.
 //! - [`forms`]: with `local` and a person who fills in forms; all that can go wrong on the way.
+//! - [`replicas`]: on a cluster, with three replicas.
 //! - [`served`]: what the page looks like from outside: headers, methods, bounds.
 
+mod browser;
 mod forms;
+mod replicas;
 mod served;
 
 use crate::rig::ingress::Ingress;

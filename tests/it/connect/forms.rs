@@ -254,4 +254,15 @@ fn a_consent_that_was_withdrawn_is_asked_for_anew_and_polling_goes_on_from_the_c
     let verdict = crate::rig::settle(&scene.receiver, "it", || scene.provider.truth(), crate::rig::provider::version);
     crate::rig::assert_perfect(&verdict, &pollinator, "it");
     assert_eq!(scene.oauth.reuses().len(), 0, "{:#?}", scene.oauth.told());
+
+    // to connect another account, what was kept of this one is removed
+    let connected = person.visit(&page);
+    assert!(connected.body().contains("it.it.oauth-token"), "{}", connected.body());
+    fs::remove_file(scene.site.state().join("it.it.oauth-token")).unwrap();
+    Scene::wait_asking(&pollinator, "it");
+    let back = Scene::agree(&mut Person::new(), &page);
+    assert_eq!(heading(&person.visit(&back)), "Another browser began this");
+    let back = Scene::agree(&mut person, &page);
+    assert_eq!(heading(&person.visit(&back)), "it is connected now");
+    pollinator.wait_ready("it");
 }
