@@ -317,7 +317,7 @@ mod tests {
     const UID: &str = "u1";
 
     fn plan() -> Oauth2Plan {
-        sample::oauth2("https://login.example/authorize?prompt=consent&state=x")
+        sample::oauth2_with_consent("https://login.example/authorize?prompt=consent&state=x")
     }
 
     fn begun(plan: &Oauth2Plan, tokens: &StoredTokens) -> Begun {

@@ -134,7 +134,7 @@ impl Credentials {
         refused: Option<&RequestAuth>,
     ) -> Result<RequestAuth, Problem> {
         let AuthPlan::Oauth2(plan) = plan else {
-            return prepare(plan, &owner.namespace, &*self.parts.secrets);
+            return prepare("spec.auth", plan, &owner.namespace, &*self.parts.secrets);
         };
         let refused = refused.and_then(RequestAuth::bearer_token);
         let credential = self.credential(owner, plan.field);
@@ -422,12 +422,16 @@ impl Credential {
                         inner.unsaved = None;
                         return Saved::Stored;
                     }
-                    Ok((Some(found), _)) if found != unsaved.before => {
+                    Ok((Some(found), version)) => {
+                        if let Some(next) = unsaved.next.over(&found, &unsaved.before) {
+                            (unsaved.next, unsaved.before, unsaved.seen) = (next, found, version);
+                            continue;
+                        }
                         tracing::warn!(instance = %self.owner.name, "somebody else stored tokens meanwhile; theirs are used");
                         inner.unsaved = None;
                         return Saved::Overtaken;
                     }
-                    Ok((_, version)) => unsaved.seen = version,
+                    Ok((None, version)) => unsaved.seen = version,
                 },
             }
         }

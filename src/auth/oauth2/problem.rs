@@ -33,6 +33,14 @@ pub fn ambiguous(plan: &Oauth2Plan, sends: &Sends) -> Problem {
     Problem::human(Reason::ReauthorizationRequired, format!("{}: {what}; {}", plan.field, anew(plan)))
 }
 
+/// What the Secret holds began an earlier chain of tokens.
+pub fn used_before(plan: &Oauth2Plan) -> Problem {
+    Problem::human(
+        Reason::ReauthorizationRequired,
+        format!("{}: Secret {} holds a refresh token or code that was used before; {}", plan.field, plan.secret, anew(plan)),
+    )
+}
+
 /// The consent brought no refresh token.
 pub fn no_refresh_token(plan: &Oauth2Plan) -> Problem {
     Problem::human(
