@@ -22,6 +22,7 @@
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
+//! - [`release`]: what a release consists of, made step by step, and the workflows that make one.
 //! - [`documented`]: every command and manifest of the documentation is done, and what it names exists.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
@@ -49,6 +50,7 @@ mod operator;
 mod pages;
 mod real_servers;
 mod receiver_contract;
+mod release;
 mod retries;
 mod secrets;
 mod shards;

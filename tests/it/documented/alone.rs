@@ -140,3 +140,8 @@ fn running_without_a_cluster() {
     page.reader.end_servers();
     page.play_to_end();
 }
+
+#[test]
+fn making_a_release() {
+    Page::open("docs/release.md", Reader::new()).play_to_end();
+}
