@@ -52,6 +52,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
             "parked",
             "setAside",
             "lastChangeTime",
+            "connect",
             "resources",
             "bookkeeping",
         ],
