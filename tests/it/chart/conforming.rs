@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::rendered::each_value;
+use super::rendered::{each_value, ground};
 use super::values::leaves;
 use super::{CHART, chart_file};
 use crate::rig::control_plane::conform::Schemas;
@@ -24,33 +24,23 @@ struct Switch {
 
 /// Every value that is true or false, and those that decide by something else what is rendered.
 fn switches() -> Vec<Switch> {
-    let sets = |choices: &[&[&str]]| {
-        let chosen = choices.iter().map(|sets| sets.iter().map(|set| (*set).to_owned()).collect());
-        std::iter::once(Vec::new()).chain(chosen).collect::<Vec<_>>()
-    };
     let mut switches = Vec::new();
     for leaf in leaves() {
-        let name = leaf.path.split('.').next().unwrap_or_default().to_owned();
-        let choices = match (leaf.path.as_str(), &leaf.default) {
-            ("serviceAccount.create", _) => sets(&[&["serviceAccount.create=false", "serviceAccount.name=bee"]]),
-            ("serviceMonitor.enabled", _) => {
-                sets(&[&["serviceMonitor.enabled=true"], &["serviceMonitor.enabled=true", "serviceMonitor.interval=1m"]])
-            }
-            ("connect.enabled", _) => {
-                let on = ["connect.enabled=true", "connect.url=https://a.example"];
-                let ingress = ["connect.ingress.enabled=true", "connect.ingress.tlsSecretName=cert"];
-                let route = ["connect.httpRoute.enabled=true", "connect.httpRoute.gateway=g1"];
-                sets(&[&on, &[on, ingress].concat(), &[on, route].concat(), &[on, ingress, route].concat()])
-            }
-            // only with the page, as above
-            ("connect.ingress.enabled" | "connect.httpRoute.enabled", _) => continue,
-            ("watchNamespace", _) => sets(&[&["watchNamespace=pollinator-system"], &["watchNamespace=crm"]]),
-            ("replicas", _) => sets(&[&["replicas=3"]]),
-            ("catalog", _) => sets(&[&["catalog.crm=kind: Connector"]]),
-            (path, Value::Bool(on)) => sets(&[&[&format!("{path}={}", !on)]]),
+        let path = leaf.path.as_str();
+        let other: &[&str] = match (path, &leaf.default) {
+            ("watchNamespace", _) => &["watchNamespace=pollinator-system", "watchNamespace=crm"],
+            ("replicas", _) => &["replicas=3"],
+            ("catalog", _) => &["catalog.crm=kind: Connector"],
+            (_, Value::Bool(true)) => &["false"],
+            (_, Value::Bool(false)) => &["true"],
             _ => continue,
         };
-        switches.push(Switch { name, choices });
+        let with_ground = |set: &&str| {
+            let set = if set.contains('=') { (*set).to_owned() } else { format!("{path}={set}") };
+            [ground(path), vec![set]].concat()
+        };
+        let choices = std::iter::once(Vec::new()).chain(other.iter().map(with_ground)).collect();
+        switches.push(Switch { name: path.split('.').next().unwrap_or_default().to_owned(), choices });
     }
     switches
 }

@@ -6,6 +6,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::chart_file;
+use crate::rig::control_plane::conform::unreadable;
 
 fn page(name: &str) -> String {
     std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -54,4 +55,21 @@ fn every_panel_asks_for_metrics_that_there_are() {
         .collect();
     assert!(expressions.len() >= panels.len());
     assert_known(&expressions.join("\n"));
+}
+
+#[test]
+fn prometheus_can_read_every_expression() {
+    let groups: Value = serde_saphyr::from_str(&chart_file("files/alerts.yaml")).unwrap();
+    let dashboard: Value = serde_json::from_str(&chart_file("files/dashboard.json")).unwrap();
+    let alerts = groups[0]["rules"].as_array().unwrap().iter().map(|rule| &rule["expr"]);
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let shown = panels.flat_map(|panel| panel["targets"].as_array().unwrap()).map(|target| &target["expr"]);
+    // what Grafana puts in before it asks
+    let line = |expr: &Value| expr.as_str().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let expressions: Vec<_> = alerts.chain(shown).map(|expr| line(expr).replace("$__rate_interval", "5m")).collect();
+    assert!(expressions.len() > 15, "{expressions:?}");
+    let Some(told) = unreadable(&expressions) else { return };
+    assert_eq!(told, "");
+    let broken = unreadable(&[expressions[0].clone(), "sum(rate(pollinator_polls_total[5m))".to_owned()]).unwrap();
+    assert!(broken.starts_with("sum(rate") && broken.contains("parse error"), "{broken}");
 }

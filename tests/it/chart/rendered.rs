@@ -131,7 +131,7 @@ fn effects() -> Vec<Effect> {
 }
 
 /// What must be set so that a value can have its effect.
-fn ground(path: &str) -> Vec<String> {
+pub fn ground(path: &str) -> Vec<String> {
     let needed: &[&str] = match path.split('.').next().unwrap_or_default() {
         "connect" if path.contains("ingress") => {
             &["connect.enabled=true", "connect.url=https://a.example", "connect.ingress.enabled=true"]

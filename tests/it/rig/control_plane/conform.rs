@@ -35,6 +35,18 @@ static KUBECONFORM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     found.map_err(|why| skip("tests with kubeconform", &why)).ok()
 });
 
+static PROMQL: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let found = tools::PROMQL.provide().and_then(|folder| tools::tool(&folder, "promql"));
+    found.map_err(|why| skip("tests with Prometheus' parser", &why)).ok()
+});
+
+/// What Prometheus' parser says of those expressions that it cannot read, each of which is a line. `None`: it cannot be had here.
+pub fn unreadable(expressions: &[String]) -> Option<String> {
+    let run = Run::of(&mut Command::new(PROMQL.as_ref()?), &expressions.join("\n"));
+    assert_eq!(run.code == Some(0), run.stdout.is_empty(), "{run:?}");
+    Some(run.stdout)
+}
+
 /// What was found about one document.
 #[derive(Clone, Debug)]
 pub struct Finding {

@@ -113,7 +113,7 @@ pub fn helm() -> Option<&'static Path> {
 
 /// Builds every tool that is not there, Helm included, and fetches what tests read; an error says what is missing.
 pub fn build_tools() -> Result<(), String> {
-    for module in [tools::KUBERNETES, tools::ETCD, tools::HELM, tools::KUBECONFORM] {
+    for module in [tools::KUBERNETES, tools::ETCD, tools::HELM, tools::KUBECONFORM, tools::PROMQL] {
         module.provide()?;
     }
     tools::definitions().map(drop)

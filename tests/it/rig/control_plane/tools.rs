@@ -43,6 +43,13 @@ pub const KUBECONFORM: Module = Module {
     tools: &[("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")],
 };
 
+/// The parser of Prometheus' expressions, which `main.go` there feeds.
+pub const PROMQL: Module = Module {
+    name: "promql",
+    pins: "github.com/prometheus/prometheus",
+    tools: &[("promql", "pollinator.dev/control-plane/promql")],
+};
+
 /// Modules that hold definitions of others, and their folders, fetched first if they are not there. An error says what is missing.
 pub fn definitions() -> Result<Vec<(String, PathBuf)>, String> {
     let source: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "control-plane", "definitions"].iter().collect();
@@ -133,7 +140,8 @@ impl Module {
 
     /// Everything that the build depends on.
     fn definition(&self) -> String {
-        format!("{}{}{}{:?}", self.read("go.mod"), self.read("go.sum"), self.linker_flags(), self.tools)
+        let own = fs::read_to_string(self.source().join("main.go")).unwrap_or_default();
+        format!("{}{}{own}{}{:?}", self.read("go.mod"), self.read("go.sum"), self.linker_flags(), self.tools)
     }
 
     /// With its `v`, as `go.mod` has it.
