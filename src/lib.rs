@@ -11,6 +11,8 @@
 //! 5. [`deliver`] sends every change to the callback and says of each: accepted, try again at, or set aside.
 //! 6. Only then [`state`] commits the cursor. A crash before that repeats events with the same ids and loses none.
 //!
+//! Where a provider wants a person's consent, [`connect`] is the page at which it is given.
+//!
 //! [`local`] runs this from a folder of manifests, [`operator`] from a cluster; [`receive`] and [`demo`] are the other two ends of the wire, for trying it out.
 
 pub mod api;
@@ -18,6 +20,7 @@ pub mod catalog;
 pub mod plan;
 
 pub mod auth;
+pub mod connect;
 pub mod deliver;
 pub mod detect;
 pub mod egress;

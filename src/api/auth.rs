@@ -75,11 +75,15 @@ pub struct Oauth2 {
     #[schemars(length(max = 2048))]
     #[x_kube(validation = endpoint())]
     pub token_url: Option<String>,
-    /// Where a person gives consent; only for grant AuthorizationCode, which needs it. Default: the connector's.
+    /// Where a person gives consent, which grant AuthorizationCode needs; with the connect page also a way to renew it for grant RefreshToken. Parameters in it are kept, such as ?access_type=offline&prompt=consent. Default: the connector's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = endpoint())]
     pub authorization_url: Option<String>,
+    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: the connector's, else any of the origin of authorizationUrl.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub issuer: Option<String>,
     /// Scopes to ask for. Default: the connector's, else none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]

@@ -138,6 +138,10 @@ pub struct ConnectorOauth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
     pub authorization_url: Option<String>,
+    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: any of the origin of authorizationUrl.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub issuer: Option<String>,
     /// Scopes to ask for when the instance names none. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]

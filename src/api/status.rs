@@ -34,6 +34,9 @@ pub struct ConnectorInstanceStatus {
     /// When a change was last delivered, any resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,
+    /// Where a person can give consent; only while that is what is missing and the connect page is switched on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Connect>,
     /// One entry for each resource; names are unique.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -43,6 +46,15 @@ pub struct ConnectorInstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub bookkeeping: Option<String>,
+}
+
+/// Where a person can give consent.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Connect {
+    /// The page at which to do it.
+    #[schemars(length(max = 2048))]
+    pub url: String,
 }
 
 /// What is known of one resource.

@@ -99,44 +99,46 @@ fn salt() -> &'static RandomState {
     SALT.get_or_init(RandomState::new)
 }
 
-/// Makes a request's authentication from the Secrets that the plan names.
+/// Makes a request's authentication from the Secrets that the plan names. `root` begins the name of the field in a message:
+/// `spec.auth` or `spec.callback.auth`.
 ///
 /// OAuth 2.0 needs more than a Secret: see [`super::oauth2::credential::Credentials`].
 ///
 /// Errors: `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`.
-pub fn prepare(plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {
+pub fn prepare(root: &str, plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {
+    let field = |member: &str| format!("{root}.{member}.secretRef");
     match plan {
         AuthPlan::None => Ok(RequestAuth::sealed(HeaderMap::new(), Vec::new())),
         AuthPlan::ApiKeyHeader { name, prefix, secret } => {
-            let value = header_value("spec.auth.apiKey", prefix, secret, namespace, secrets)?;
+            let value = header_value(&field("apiKey"), prefix, secret, namespace, secrets)?;
             Ok(RequestAuth::header(name.clone(), value))
         }
         AuthPlan::ApiKeyQuery { name, prefix, secret } => {
-            let found = Referenced::find("spec.auth.apiKey.secretRef", namespace, &secret.name, secrets)?;
+            let field = field("apiKey");
+            let found = Referenced::find(&field, namespace, &secret.name, secrets)?;
             let key = found.text(&secret.key, found.required(&secret.key)?)?;
             Ok(RequestAuth::sealed(HeaderMap::new(), vec![(name.clone(), format!("{prefix}{key}"))]))
         }
-        AuthPlan::Basic { secret } => basic(secret, namespace, secrets),
+        AuthPlan::Basic { secret } => basic(&field("basic"), secret, namespace, secrets),
         AuthPlan::Bearer { secret } => {
-            let value = header_value("spec.auth.bearer", "Bearer ", secret, namespace, secrets)?;
+            let value = header_value(&field("bearer"), "Bearer ", secret, namespace, secrets)?;
             Ok(RequestAuth::header(header::AUTHORIZATION, value))
         }
         AuthPlan::Oauth2(_) => Err(Problem::human(
             Reason::InternalError,
-            "spec.auth.oauth2: no token was asked for; please report this with the log",
+            format!("{root}.oauth2: no token was asked for; please report this with the log"),
         )),
     }
 }
 
 fn header_value(
-    member: &str,
+    field: &str,
     prefix: &str,
     secret: &SecretKey,
     namespace: &str,
     secrets: &dyn Secrets,
 ) -> Result<HeaderValue, Problem> {
-    let field = format!("{member}.secretRef");
-    let found = Referenced::find(&field, namespace, &secret.name, secrets)?;
+    let found = Referenced::find(field, namespace, &secret.name, secrets)?;
     let mut bytes = prefix.as_bytes().to_vec();
     bytes.extend_from_slice(found.required(&secret.key)?);
     HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).map_err(|_| not_a_header(&found, &secret.key))
@@ -147,10 +149,10 @@ fn not_a_header(found: &Referenced<'_>, key: &str) -> Problem {
 }
 
 /// RFC 7617: UTF-8, and no colon in the user name.
-fn basic(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {
+fn basic(field: &str, secret: &str, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {
     const USERNAME: &str = "username";
     const PASSWORD: &str = "password";
-    let found = Referenced::find("spec.auth.basic.secretRef", namespace, secret, secrets)?;
+    let found = Referenced::find(field, namespace, secret, secrets)?;
     let username = found.text(USERNAME, found.required(USERNAME)?)?;
     if username.contains(':') {
         return Err(found.invalid(USERNAME, "contains a colon, which Basic authentication cannot carry", "correct it"));
@@ -246,6 +248,7 @@ mod tests {
     use std::time::Duration;
 
     const NS: &str = "crm";
+    const ROOT: &str = "spec.auth";
 
     fn secrets(entries: &[(&str, &[u8])]) -> SecretMap {
         let mut map = SecretMap::default();
@@ -286,7 +289,7 @@ mod tests {
         let map = secrets(&[("token", b"t0k\n"), ("username", "jürgen".as_bytes()), ("password", b"p:w\r\n")]);
         let header = |plan: &AuthPlan, name: &str| {
             let mut request = request("https://api.example/");
-            prepare(plan, NS, &map).expect("auth").apply(&mut request);
+            prepare(ROOT, plan, NS, &map).expect("auth").apply(&mut request);
             assert!(request.headers[name].is_sensitive());
             String::from_utf8(request.headers[name].as_bytes().to_vec()).expect("text")
         };
@@ -305,7 +308,7 @@ mod tests {
     #[test]
     fn the_example_of_rfc_7617() {
         let map = secrets(&[("username", b"Aladdin"), ("password", b"open sesame")]);
-        let auth = prepare(&AuthPlan::Basic { secret: "s".to_owned() }, NS, &map).expect("auth");
+        let auth = prepare(ROOT, &AuthPlan::Basic { secret: "s".to_owned() }, NS, &map).expect("auth");
         assert_eq!(auth.headers["authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
     }
 
@@ -313,7 +316,7 @@ mod tests {
     fn a_query_key_is_appended_and_encoded() {
         let map = secrets(&[("token", b"a b&c=d/\xc3\xa4+%\n")]);
         let plan = AuthPlan::ApiKeyQuery { name: "api key".to_owned(), prefix: String::new(), secret: key("token") };
-        let auth = prepare(&plan, NS, &map).expect("auth");
+        let auth = prepare(ROOT, &plan, NS, &map).expect("auth");
         for (before, after) in [
             ("https://x.example/l", "https://x.example/l?api%20key=a%20b%26c%3Dd%2F%C3%A4%2B%25"),
             ("https://x.example/l?q=1%20%2B", "https://x.example/l?q=1%20%2B&api%20key=a%20b%26c%3Dd%2F%C3%A4%2B%25"),
@@ -331,7 +334,7 @@ mod tests {
             &[("username", b"u"), ("password", b"")],
             &[("username", b"u"), ("password", b"\n")],
         ] {
-            let auth = prepare(&AuthPlan::Basic { secret: "s".to_owned() }, NS, &secrets(entries)).expect("auth");
+            let auth = prepare(ROOT, &AuthPlan::Basic { secret: "s".to_owned() }, NS, &secrets(entries)).expect("auth");
             assert_eq!(auth.headers["authorization"], format!("Basic {}", STANDARD.encode("u:")));
         }
     }
@@ -339,11 +342,11 @@ mod tests {
     #[test]
     fn what_cannot_be_used_has_its_reason() {
         let plan = bearer();
-        assert_eq!(reason(prepare(&plan, NS, &SecretMap::default())), Reason::SecretNotFound);
-        assert_eq!(reason(prepare(&plan, "default", &secrets(&[("token", b"x")]))), Reason::SecretNotFound);
-        assert_eq!(reason(prepare(&plan, NS, &secrets(&[("other", b"x")]))), Reason::SecretKeyMissing);
+        assert_eq!(reason(prepare(ROOT, &plan, NS, &SecretMap::default())), Reason::SecretNotFound);
+        assert_eq!(reason(prepare(ROOT, &plan, "default", &secrets(&[("token", b"x")]))), Reason::SecretNotFound);
+        assert_eq!(reason(prepare(ROOT, &plan, NS, &secrets(&[("other", b"x")]))), Reason::SecretKeyMissing);
         for value in [&b""[..], b"\n", b"\r\n", b"null", b"null\n", b"a\nb", b"a\n\n", b"\0", b"a\rb"] {
-            assert_eq!(reason(prepare(&plan, NS, &secrets(&[("token", value)]))), Reason::SecretInvalid, "{value:?}");
+            assert_eq!(reason(prepare(ROOT, &plan, NS, &secrets(&[("token", value)]))), Reason::SecretInvalid, "{value:?}");
         }
         let basic = AuthPlan::Basic { secret: "s".to_owned() };
         for entries in [
@@ -353,9 +356,9 @@ mod tests {
             &[("username", b"u"), ("password", b"null")],
             &[("username", b"u"), ("password", b"\xff")],
         ] {
-            assert_eq!(reason(prepare(&basic, NS, &secrets(entries))), Reason::SecretInvalid, "{entries:?}");
+            assert_eq!(reason(prepare(ROOT, &basic, NS, &secrets(entries))), Reason::SecretInvalid, "{entries:?}");
         }
-        assert_eq!(reason(prepare(&basic, NS, &secrets(&[("password", b"p")]))), Reason::SecretKeyMissing);
+        assert_eq!(reason(prepare(ROOT, &basic, NS, &secrets(&[("password", b"p")]))), Reason::SecretKeyMissing);
     }
 
     #[test]
@@ -365,7 +368,7 @@ mod tests {
             secrets(&[("token", canary.as_bytes()), ("good", b"c4n4ry"), ("username", b"c4n4ry:x"), ("k", b"whsec_c4n4ry!")]);
         let mut shown = Vec::new();
         for plan in [bearer(), AuthPlan::Basic { secret: "s".to_owned() }] {
-            shown.push(format!("{:?}", prepare(&plan, NS, &map).expect_err("a bad secret")));
+            shown.push(format!("{:?}", prepare(ROOT, &plan, NS, &map).expect_err("a bad secret")));
         }
         shown.push(format!("{:?}", signing_keys(&key("k"), NS, &map).expect_err("a bad secret")));
         shown.push(format!("{:?}", extra_headers("s", NS, &map).expect_err("a bad secret")));
@@ -373,7 +376,7 @@ mod tests {
             AuthPlan::Bearer { secret: key("good") },
             AuthPlan::ApiKeyQuery { name: "key".to_owned(), prefix: String::new(), secret: key("good") },
         ] {
-            let auth = prepare(&plan, NS, &map).expect("auth");
+            let auth = prepare(ROOT, &plan, NS, &map).expect("auth");
             let mut request = request("https://api.example/list");
             auth.apply(&mut request);
             shown.push(format!("{auth:?} {request:?} {:?}", auth.headers));
@@ -385,10 +388,10 @@ mod tests {
 
     #[test]
     fn a_fingerprint_tells_credentials_apart() {
-        let print = |value: &[u8]| prepare(&bearer(), NS, &secrets(&[("token", value)])).expect("auth").fingerprint;
+        let print = |value: &[u8]| prepare(ROOT, &bearer(), NS, &secrets(&[("token", value)])).expect("auth").fingerprint;
         assert_eq!(print(b"a"), print(b"a\n"));
         assert_ne!(print(b"a"), print(b"b"));
-        assert_ne!(print(b"a"), prepare(&AuthPlan::None, NS, &SecretMap::default()).expect("none").fingerprint);
+        assert_ne!(print(b"a"), prepare(ROOT, &AuthPlan::None, NS, &SecretMap::default()).expect("none").fingerprint);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Secret material → request authentication. The only place that sees secret values; none of its types shows one.
 
 mod apply;
+pub mod jwt;
 pub mod oauth2;
 mod secrets;
 

@@ -10,8 +10,11 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::connect::{self, ConnectArgs};
 use super::{EgressArgs, ManifestArgs, parse_duration, stop_on_signals};
+use crate::connect::flow::Flow;
 use crate::egress::Egress;
+use crate::local::consents::LocalCandidates;
 use crate::local::definitions::Definitions;
 use crate::local::reload::{self, SharedSecrets};
 use crate::local::report::{Output, Reporter};
@@ -29,7 +32,7 @@ pub struct LocalArgs {
     #[arg(long, env = "POLLINATOR_STATE")]
     state: PathBuf,
     /// Poll every resource once, then exit: 0, or 1 when one failed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "connect_url")]
     once: bool,
     /// How statuses are printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -40,6 +43,11 @@ pub struct LocalArgs {
     /// How long requests under way may take to end after SIGTERM, for example 20s.
     #[arg(long, default_value = "20s", value_parser = parse_duration, env = "POLLINATOR_GRACE")]
     grace: Duration,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Serve the connect page at this address; only with --connect-url.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081", env = "POLLINATOR_CONNECT_LISTEN")]
+    connect_listen: SocketAddr,
     #[command(flatten)]
     egress: EgressArgs,
 }
@@ -64,7 +72,8 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
     let metrics = Metrics::new();
-    let core = Core::new(egress, metrics.clone(), Arc::clone(&secrets) as _, Arc::clone(&store) as _, store);
+    let core = Core::new(egress, metrics.clone(), Arc::clone(&secrets) as _, Arc::clone(&store) as _, Arc::clone(&store) as _);
+    let core = Core { connect: args.connect.connect_url.clone(), ..core };
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
     let (ready, is_ready) = watch::channel(false);
@@ -75,22 +84,37 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         }
         tokio::spawn(crate::observe::server::serve(listener, metrics, is_ready));
     }
+    let parts = core.parts(Arc::clone(&store) as _);
     let run = if args.once { Run::Once } else { Run::Forever };
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
+    let (candidates, connecting) = match args.connect.connect_url {
+        None => (None, None),
+        Some(address) => {
+            let candidates = Arc::new(LocalCandidates::new(&definitions, store, commands.clone()));
+            let flow = Flow { address, candidates: Arc::clone(&candidates) as _, parts };
+            (Some(candidates), Some(connect::serve(flow, args.connect_listen, shutdown.clone()).await?))
+        }
+    };
     // The receiver lives as long as the engine's task, which has just begun.
     let _ = commands.send(reload::first(&definitions)).await;
     let _ = ready.send(true);
     let watching = match run {
         Run::Once => None,
-        Run::Forever => Some(tokio::spawn(reload::watch(sources, seen, definitions, secrets, commands.clone()))),
+        Run::Forever => {
+            Some(tokio::spawn(reload::watch(sources, seen, definitions, secrets, candidates.clone(), commands.clone())))
+        }
     };
     drop(commands);
     let mut reporter = Reporter::new(args.output);
     while let Some(status) = statuses.recv().await {
+        if let Some(candidates) = &candidates {
+            candidates.note(&status);
+        }
         reporter.take(status);
     }
+    connect::finish(connecting, args.grace).await;
     let ended = engine.await;
     if let Some(watching) = watching {
         watching.abort();

@@ -1,6 +1,7 @@
 //! One file a command; wiring only.
 
 pub mod completions;
+pub mod connect;
 pub mod crds;
 pub mod demo;
 pub mod local;

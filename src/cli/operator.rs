@@ -12,13 +12,16 @@ use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::connect::{self, ConnectArgs};
 use super::{parse_allow_rule, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
 use crate::catalog;
+use crate::connect::flow::Flow;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
 use crate::observe::metrics::Metrics;
 use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
+use crate::operator::consents::ClusterCandidates;
 use crate::operator::events::Publisher;
 use crate::operator::permissions;
 use crate::operator::probe::Probe;
@@ -53,6 +56,11 @@ pub struct OperatorArgs {
     /// Serve /metrics, /livez and /readyz at this address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080", env = "POLLINATOR_LISTEN")]
     listen: SocketAddr,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Serve the connect page at this address; only with --connect-url.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8081", env = "POLLINATOR_CONNECT_LISTEN")]
+    connect_listen: SocketAddr,
     /// How often everything is listed anew, in case a watch lost something; 10s or more.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_relist_interval, env = "POLLINATOR_RELIST_INTERVAL")]
     relist_interval: Duration,
@@ -131,7 +139,9 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let tokens = Arc::new(ClusterTokens::new(cluster.clone()));
-    let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, tokens);
+    let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
+    let core = Core { connect: args.connect.connect_url.clone(), ..core };
+    let parts = core.parts(tokens);
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (batches, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, shutdown.clone(), args.grace));
@@ -141,8 +151,22 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let give_back = CancellationToken::new();
     let (mut shards, drains) =
         Shards::start(lease_client, &sharing, give_back.clone()).map_err(|error| format!("sharing the work: {error}"))?;
+    let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
+    let candidates = ClusterCandidates {
+        cluster: cluster.clone(),
+        connectors: Arc::clone(&connectors),
+        watched: args.watch_namespace.clone(),
+        commands: commands.clone(),
+    };
+    let connecting = match args.connect.connect_url {
+        None => None,
+        Some(address) => {
+            let flow = Flow { address, candidates: Arc::new(candidates), parts };
+            Some(connect::serve(flow, args.connect_listen, shutdown.clone()).await?)
+        }
+    };
     let publication = Publication {
-        connectors: Arc::new(Connectors::new(cluster.clone(), mounted)),
+        connectors,
         cluster,
         probe,
         sessions: Arc::clone(writer.sessions()),
@@ -174,6 +198,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             }
         }
     }
+    connect::finish(connecting, args.grace).await;
     let ended = engine.await;
     watching.abort();
     writer.sessions().release_all();

@@ -1,13 +1,18 @@
 //! `pollinator try FILE`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 
 use super::{EgressArgs, ManifestArgs};
+use crate::api::auth::Rotates;
 use crate::api::conditions::Problem;
-use crate::auth::{RequestAuth, Secrets};
+use crate::auth::RequestAuth;
+use crate::auth::oauth2::credential::{Credentials, Parts};
+use crate::auth::oauth2::store::{MemoryTokens, Owner, TokenStore};
 use crate::detect::judge::{self, Judge, Mode, Verdict};
 use crate::detect::known::KnownSet;
 use crate::detect::record::Reader;
@@ -18,7 +23,8 @@ use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
 use crate::observe::Metrics;
 use crate::plan::json::scalar_text;
-use crate::plan::{DateField, PaginationPlan, PollPlan, ResourcePlan};
+use crate::plan::{AuthPlan, DateField, PaginationPlan, PollPlan, ResourcePlan};
+use crate::state::directory::Directory;
 
 /// Records whose id and dates are shown.
 const SHOWN: usize = 3;
@@ -36,6 +42,10 @@ pub struct TryArgs {
     /// Also ask with POST, which creates records on some servers.
     #[arg(long)]
     yes: bool,
+    /// State folder of `pollinator local`, which must not run: OAuth 2.0 tokens are taken from there, and kept there when they are
+    /// renewed. Default: none, and a refresh token or code that a trial could spend is not used.
+    #[arg(long, env = "POLLINATOR_STATE")]
+    state: Option<PathBuf>,
     #[command(flatten)]
     egress: EgressArgs,
 }
@@ -56,7 +66,18 @@ pub async fn run(args: TryArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let asker = Asker { egress, hosts: HostBudget::default(), metrics: Metrics::new() };
+    let tokens: Arc<dyn TokenStore> = match args.state.as_deref().map(Directory::open).transpose() {
+        Ok(Some(folder)) => Arc::new(folder),
+        Ok(None) => Arc::new(MemoryTokens::default()),
+        Err(error) => {
+            eprintln!("pollinator: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let asker = Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: Metrics::new() };
+    let secrets = Arc::new(definitions.secrets.clone());
+    let (hosts, metrics) = (asker.hosts.clone(), asker.metrics.clone());
+    let credentials = Credentials::new(Parts { egress, hosts, secrets, store: tokens, metrics });
     let mut failed = false;
     for ((namespace, name), problems) in &definitions.refused {
         failed = true;
@@ -72,23 +93,39 @@ pub async fn run(args: TryArgs) -> ExitCode {
                 println!("  not asked:    the request is a POST, which creates records on some servers; say --yes to send it");
                 continue;
             }
-            if let Err(problem) = try_resource(&asker, &definitions.secrets, &planned.plan, resource, args.since).await {
+            if args.state.is_none() && spends(&resource.auth) {
+                failed = true;
+                println!(
+                    "  not asked:    a token request may spend the refresh token or code in the Secret, and a trial keeps nothing; say \
+                     --state DIR to keep what comes where `pollinator local` finds it"
+                );
+                continue;
+            }
+            if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, resource, args.since).await {
                 failed = true;
                 println!("  failed:       {problem}");
             }
         }
     }
+    credentials.finish().await;
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Would a token request take something from the user that cannot be given back?
+fn spends(plan: &AuthPlan) -> bool {
+    matches!(plan, AuthPlan::Oauth2(plan) if plan.keeps_tokens() && plan.refresh.rotates != Some(Rotates::Never))
 }
 
 async fn try_resource(
     asker: &Asker,
-    secrets: &dyn Secrets,
+    credentials: &Credentials,
     plan: &PollPlan,
     resource: &ResourcePlan,
     since: Option<DateTime<Utc>>,
 ) -> Result<(), Problem> {
-    let auth = crate::auth::prepare(&resource.auth, &plan.namespace, secrets)?;
+    // A folder knows an instance by its name alone.
+    let owner = Owner { namespace: plan.namespace.to_string(), name: plan.name.to_string(), uid: String::new() };
+    let auth = credentials.authorize(&resource.auth, &owner, Arc::new(|| true), None).await?;
     let seen = ask(asker, resource, &auth, since, true).await?;
     if seen.records == 0 {
         println!("  note:         no record came; if there should be some, check recordsPath and the filter in query");

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::format::{Envelope, Payload, encode_cloud_event, encode_open_connectors};
 use super::schedule::{self, Outcome, Silence, Verdict};
 use super::signature::sign;
 use crate::api::conditions::Problem;
-use crate::auth::{self, Secrets};
+use crate::auth::{self, RequestAuth, Secrets};
 use crate::detect::event::Event;
 use crate::egress::{Egress, Limits, Overflow, Peer, Redirects, Request};
 use crate::observe::metrics::Metrics;
@@ -25,6 +25,15 @@ pub struct PreparedCallback {
     plan: Arc<CallbackPlan>,
     keys: Vec<Vec<u8>>,
     headers: HeaderMap,
+}
+
+/// What became of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// What the answer means.
+    pub verdict: Verdict,
+    /// It was 401: another access token may help.
+    pub is_unauthorized: bool,
 }
 
 impl PreparedCallback {
@@ -65,8 +74,9 @@ impl PreparedCallback {
         metrics: &Metrics,
         instance: &PollPlan,
         uid: &str,
+        auth: &RequestAuth,
         events: &[E],
-    ) -> Result<Verdict, Problem> {
+    ) -> Result<Posted, Problem> {
         let started = std::time::Instant::now();
         let envelope = Envelope {
             namespace: &instance.namespace,
@@ -79,7 +89,9 @@ impl PreparedCallback {
             (EventFormat::CloudEvents, [event]) => encode_cloud_event(&envelope, event.borrow()),
             (EventFormat::CloudEvents | EventFormat::OpenConnectors, events) => encode_open_connectors(&envelope, events),
         };
-        let sent = egress.send(self.request(payload)).await;
+        let mut request = self.request(payload);
+        auth.apply(&mut request);
+        let sent = egress.send(request).await;
         metrics.delivery(started.elapsed());
         metrics.request(Peer::Callback, sent.as_ref().ok().map(|response| response.status));
         let outcome = match &sent {
@@ -97,7 +109,9 @@ impl PreparedCallback {
             };
             tracing::debug!(instance = %instance.name, events = events.len(), why, "the callback did not accept");
         }
-        verdict.map_err(|error| error.clone().into_problem(Peer::Callback))
+        let verdict = verdict.map_err(|error| error.clone().into_problem(Peer::Callback))?;
+        let is_unauthorized = sent.is_ok_and(|response| response.status == StatusCode::UNAUTHORIZED);
+        Ok(Posted { verdict, is_unauthorized })
     }
 
     fn request(&self, payload: Payload) -> Request {

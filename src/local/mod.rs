@@ -1,5 +1,6 @@
 //! The engine without a cluster: definitions from a folder, state in a folder, statuses as lines.
 
+pub mod consents;
 pub mod definitions;
 pub mod reload;
 pub mod report;

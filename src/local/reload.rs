@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::consents::LocalCandidates;
 use super::definitions::{Definitions, Fingerprint, Sources};
 use crate::api::conditions::Problem;
 use crate::auth::{Secret, SecretMap, Secrets};
@@ -47,6 +48,7 @@ pub async fn watch(
     mut seen: Fingerprint,
     mut current: Definitions,
     secrets: Arc<SharedSecrets>,
+    candidates: Option<Arc<LocalCandidates>>,
     commands: mpsc::Sender<Vec<Command>>,
 ) {
     loop {
@@ -62,6 +64,9 @@ pub async fn watch(
                 if read.secrets != current.secrets {
                     secrets.replace(read.secrets.clone());
                     batch.push(Command::RetryFailed);
+                }
+                if let Some(candidates) = &candidates {
+                    candidates.replace(&read);
                 }
                 current = read;
                 if !batch.is_empty() && commands.send(batch).await.is_err() {

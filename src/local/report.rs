@@ -47,6 +47,12 @@ impl Reporter {
                 print(&format!("  {}", status.message));
             }
         }
+        if let (Output::Text, Some(connect)) = (self.output, &status.connect) {
+            let before = self.last.get(&(status.namespace.clone(), status.name.clone()));
+            if before.is_none_or(|before| before.connect.as_ref() != Some(connect)) {
+                print(&format!("  give consent at {}", connect.url));
+            }
+        }
         self.last.insert((status.namespace.clone(), status.name.clone()), status);
     }
 

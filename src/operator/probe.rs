@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cluster::{CallError, Cluster};
 use super::session::Key;
-use crate::api::status::{ConnectorInstanceStatus, Cursor, ResourceStatus};
+use crate::api::status::{Connect, ConnectorInstanceStatus, Cursor, ResourceStatus};
 
 /// What a person is to do.
 pub const OUTDATED: &str = "the installed CRD connectorinstances.pollinator.dev lacks fields that this version stores, so nothing is stored and polling waits; apply the CRDs of this version";
@@ -93,6 +93,7 @@ pub fn full_status() -> Value {
         parked: Some(1),
         set_aside: Some(1),
         last_change_time: Some(time.clone()),
+        connect: Some(Connect { url: "1".to_owned() }),
         resources: vec![ResourceStatus {
             name: "probe".to_owned(),
             cursor: Some(Cursor {

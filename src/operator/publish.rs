@@ -260,7 +260,7 @@ impl Publication {
         outcome.published = Published::Nothing;
     }
 
-    async fn tell(&self, command: Command) {
+    pub(super) async fn tell(&self, command: Command) {
         // The engine ends before this only when the process does.
         let _ = self.commands.send(command).await;
     }
@@ -268,10 +268,9 @@ impl Publication {
 
 /// The Secrets that a plan refers to, each once.
 fn secrets(plan: &PollPlan) -> Vec<String> {
-    let mut names: Vec<_> = plan
-        .resources
-        .iter()
-        .filter_map(|resource| match &*resource.auth {
+    let auths = plan.resources.iter().map(|resource| &resource.auth).chain([&plan.callback.auth]);
+    let mut names: Vec<_> = auths
+        .filter_map(|auth| match &**auth {
             AuthPlan::None => None,
             AuthPlan::ApiKeyHeader { secret, .. } | AuthPlan::ApiKeyQuery { secret, .. } | AuthPlan::Bearer { secret } => {
                 Some(secret.name.clone())
@@ -316,8 +315,9 @@ mod tests {
         plan.callback = Arc::new(CallbackPlan {
             signature: Some(key("a")),
             headers_secret: Some("b".to_owned()),
+            auth: Arc::new(AuthPlan::Basic { secret: "c".to_owned() }),
             ..(*plan.callback).clone()
         });
-        assert_eq!(secrets(&plan), ["a", "b"]);
+        assert_eq!(secrets(&plan), ["a", "b", "c"]);
     }
 }

@@ -16,6 +16,7 @@ use super::drains::{self, Drains, is_in};
 use super::publish::{Outcome, Publication, Published, References};
 use super::session::Key;
 use super::shards::Drain;
+use super::tokens::TokenSights;
 use super::watch::{Seen, Sight};
 use crate::poll::engine::Command;
 
@@ -56,6 +57,7 @@ pub struct Reconciler {
     ready: channel::Sender<bool>,
     told_missing: bool,
     drains: Drains,
+    tokens: TokenSights,
 }
 
 #[derive(Default)]
@@ -105,6 +107,7 @@ impl Reconciler {
             ready,
             told_missing: false,
             drains: Drains::default(),
+            tokens: TokenSights::default(),
         }
     }
 
@@ -167,11 +170,15 @@ impl Reconciler {
                 self.note_listed("connectors");
             }
             (Kind::Secret, Sight::Seen(seen)) => {
+                if let Some((namespace, name)) = self.tokens.changed(&seen, self.listed.contains("secrets")) {
+                    self.tell(Command::Consented { namespace, name });
+                }
                 if self.publication.secrets.is_stale(&seen.key, Some(&seen.version)) {
                     self.demand(Task::Secret(seen.key), false);
                 }
             }
             (Kind::Secret, Sight::Gone(key)) => {
+                self.tokens.forget(&key);
                 if self.publication.secrets.is_stale(&key, None) {
                     self.demand(Task::Secret(key), false);
                 }
@@ -209,14 +216,7 @@ impl Reconciler {
     fn heed(&mut self, notice: Notice) {
         match notice {
             Notice::Lost(key) => self.demand(Task::Instance(key), false),
-            Notice::Recovered => {
-                let commands = self.publication.commands.clone();
-                self.work.spawn(async move {
-                    // The engine ends before this only when the process does.
-                    let _ = commands.send(Command::RetryFailed).await;
-                    Done::Told
-                });
-            }
+            Notice::Recovered => self.tell(Command::RetryFailed),
             Notice::OwnershipChanged => {
                 let moved: Vec<_> = self.instances.keys().filter(|key| self.is_out_of_step(key)).cloned().collect();
                 self.demand_all(moved, Task::Instance, false);
@@ -231,6 +231,11 @@ impl Reconciler {
                 self.end_drains();
             }
         }
+    }
+
+    fn tell(&mut self, command: Command) {
+        let publication = Arc::clone(&self.publication);
+        self.work.spawn(async move { publication.tell(command).map(|()| Done::Told).await });
     }
 
     /// An instance that is somebody else's and was never ours costs nothing.

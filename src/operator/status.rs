@@ -51,6 +51,7 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
     let kept = |kind: &str| !OWN.contains(&kind) || kind == CRD_OUTDATED || (keep_summary && SUMMARY.contains(&kind));
     let conditions = merge(status.get("conditions"), &fresh, kept, report.generation, now);
     status.insert("conditions".to_owned(), conditions);
+    set(status, "connect", report.connect.as_ref().map(|connect| json!({"url": connect.url})));
     set(status, "observedGeneration", report.generation.map(|generation| json!(generation)));
     let mut resources = match status.remove("resources") {
         Some(Value::Array(resources)) => resources,
@@ -179,6 +180,7 @@ mod tests {
             parked: 0,
             set_aside: 0,
             last_change_time: None,
+            connect: None,
             conditions,
             resources: vec![ResourceStatus {
                 name: "contacts".into(),

@@ -1,6 +1,8 @@
 //! Tokens in the cluster: one Secret an instance, beside the user's and never the same, so that no tool that owns the user's
 //! Secret undoes a rotation.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::future::BoxFuture;
@@ -8,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::cluster::{CallError, Cluster, Kind, MANAGER};
 use super::outside::{self, is_owned, owned, version};
+use super::session::Key;
+use super::watch::Seen;
 use super::writer;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::oauth2::store::{Owner, SaveFailure, TokenStore, Version};
@@ -107,8 +111,31 @@ impl TokenStore for ClusterTokens {
     }
 }
 
+/// Ending of the names of these Secrets.
+const ENDING: &str = "-oauth-token";
+
 fn name(owner: &Owner) -> String {
-    format!("{}-oauth-token", owner.name)
+    format!("{}{ENDING}", owner.name)
+}
+
+/// Sees tokens change: somebody, perhaps at the connect page of another replica, wrote them.
+#[derive(Debug, Default)]
+pub struct TokenSights(HashMap<Key, String>);
+
+impl TokenSights {
+    /// The instance whose tokens are not those that were last seen. The first sight of any counts only when `listed`: before, all
+    /// are new.
+    pub fn changed(&mut self, seen: &Seen, listed: bool) -> Option<Key> {
+        let instance = seen.key.1.strip_suffix(ENDING)?;
+        let old = self.0.insert(seen.key.clone(), seen.version.clone());
+        let is_new = old.map_or(listed, |old| old != seen.version);
+        is_new.then(|| (seen.key.0.clone(), instance.to_owned()))
+    }
+
+    /// They are gone.
+    pub fn forget(&mut self, secret: &Key) {
+        self.0.remove(secret);
+    }
 }
 
 fn reference(owner: &Owner) -> outside::Owner<'_> {
@@ -124,5 +151,28 @@ fn problem(name: &str, error: &CallError) -> Problem {
             ),
         ),
         error => writer::problem(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_that_somebody_wrote_are_noticed_once() {
+        let seen = |name: &str, version: &str| Seen {
+            key: ("crm".into(), name.into()),
+            uid: "u".into(),
+            version: version.into(),
+            fingerprint: 0,
+        };
+        let mut sights = TokenSights::default();
+        let keap = Some(("crm".to_owned(), "keap".to_owned()));
+        assert_eq!(sights.changed(&seen("keap-oauth-token", "1"), false), None, "part of the first list");
+        assert_eq!(sights.changed(&seen("keap-oauth-token", "1"), true), None, "listed again");
+        assert_eq!(sights.changed(&seen("keap-oauth-token", "2"), true), keap);
+        assert_eq!(sights.changed(&seen("keap", "1"), true), None, "a Secret of somebody else");
+        sights.forget(&("crm".into(), "keap-oauth-token".into()));
+        assert_eq!(sights.changed(&seen("keap-oauth-token", "2"), true), keap, "made again");
     }
 }

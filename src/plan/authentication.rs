@@ -1,5 +1,6 @@
 //! The instance's auth laid over the connector's.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -13,11 +14,39 @@ use crate::api::connector::ConnectorAuth;
 
 const API_KEY_HEADER: &str = "X-API-Key";
 
+/// Whose requests are authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    /// Those to the provider.
+    Provider,
+    /// Those to the callback.
+    Callback,
+}
+
+impl Root {
+    fn oauth2(self) -> &'static str {
+        match self {
+            Self::Provider => "spec.auth.oauth2",
+            Self::Callback => "spec.callback.auth.oauth2",
+        }
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Provider => "spec.auth",
+            Self::Callback => "spec.callback.auth",
+        })
+    }
+}
+
 /// The same member of the union is completed from the connector; another one replaces it.
 ///
 /// # Errors
 /// A missing Secret, a header name that is none, an endpoint that cannot be asked.
 pub(super) fn plan(
+    root: Root,
     instance: Option<&Auth>,
     connector: Option<&ConnectorAuth>,
     holes: &mut Holes,
@@ -33,7 +62,7 @@ pub(super) fn plan(
                 ConnectorAuth::Oauth2(_) => "oauth2",
             };
             one(format!(
-                "spec.auth.{member}.secretRef is required: the connector asks for {member}; name the Secret that holds it"
+                "{root}.{member}.secretRef is required: the connector asks for {member}; name the Secret that holds it"
             ))
         }
         (Some(Auth::ApiKey(key)), under) => {
@@ -49,7 +78,7 @@ pub(super) fn plan(
                 Place::Query => Ok(AuthPlan::ApiKeyQuery { name: name.to_owned(), prefix, secret }),
                 Place::Header => match HeaderName::try_from(name) {
                     Ok(name) => Ok(AuthPlan::ApiKeyHeader { name, prefix, secret }),
-                    Err(_) => one("spec.auth.apiKey.name is not a valid header name".to_owned()),
+                    Err(_) => one(format!("{root}.apiKey.name is not a valid header name")),
                 },
             }
         }
@@ -60,7 +89,13 @@ pub(super) fn plan(
                 Some(ConnectorAuth::Oauth2(under)) => Some(under),
                 _ => None,
             };
-            oauth2::plan("spec.auth.oauth2", over, under, holes).map(|plan| AuthPlan::Oauth2(Arc::new(plan)))
+            let plan = oauth2::plan(root.oauth2(), over, under, holes)?;
+            if root == Root::Callback && plan.keeps_tokens() {
+                return one(format!(
+                    "{root}.oauth2.grant must be ClientCredentials: nobody gives consent for a callback, and no token is kept for it"
+                ));
+            }
+            Ok(AuthPlan::Oauth2(Arc::new(plan)))
         }
     }
 }

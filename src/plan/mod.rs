@@ -328,6 +328,8 @@ pub struct CallbackPlan {
     pub signature: Option<SecretKey>,
     /// Secret whose every key is sent as a header.
     pub headers_secret: Option<String>,
+    /// How requests are authenticated.
+    pub auth: Arc<AuthPlan>,
     /// Requests under way at once, for all resources of the instance.
     pub max_in_flight: u32,
     /// Deadline of one request.

@@ -38,6 +38,9 @@ pub struct Oauth2Plan {
     pub token_url: Url,
     /// Where a person gives consent (RFC 6749 §3.1).
     pub authorization_url: Option<Url>,
+    /// The issuer that an answer to a consent must name, if it names one (RFC 9207 §2.4); `None`: it must have the origin of
+    /// `authorization_url`.
+    pub issuer: Option<String>,
     /// Scopes to ask for, sent with one space between them (RFC 6749 §3.3).
     pub scopes: Vec<String>,
     /// Audience to ask for.
@@ -101,6 +104,11 @@ impl Oauth2Plan {
         hasher.digest()
     }
 
+    /// Can a person give consent for it at the connect page?
+    pub fn takes_consent(&self) -> bool {
+        self.keeps_tokens() && self.authorization_url.is_some()
+    }
+
     /// Does a person's consent, a code or a refresh token stand at its beginning? Then tokens are kept.
     pub fn keeps_tokens(&self) -> bool {
         match self.grant {
@@ -140,6 +148,11 @@ pub(super) fn plan(
         (None, Some(url)) => url_of(field, "authorizationUrl", url, Some(holes)).map(Some),
         (None, None) => Ok(None),
     };
+    let issuer = match (&over.issuer, under.and_then(|under| under.issuer.as_ref())) {
+        (Some(issuer), _) => Ok(Some(issuer.clone())),
+        (None, Some(issuer)) => holes.fill_all(&format!("{field}.issuer"), issuer).map(Some),
+        (None, None) => Ok(None),
+    };
     let audience = match (&over.audience, under.and_then(|under| under.audience.as_ref())) {
         (Some(audience), _) => Ok(Some(audience.clone())),
         (None, Some(audience)) => holes.fill_all(&format!("{field}.audience"), audience).map(Some),
@@ -171,13 +184,16 @@ pub(super) fn plan(
     };
     let client_for_code = place(|client| client.code).unwrap_or(ClientPlace::Basic);
     let client_for_refresh = place(|client| client.refresh).unwrap_or(client_for_code);
-    match (grant, token_url, authorization_url, audience, response, refresh) {
-        (Some(grant), Ok(token_url), Ok(authorization_url), Ok(audience), Ok(response), Ok(refresh)) if problems.is_empty() => {
+    match (grant, token_url, authorization_url, issuer, audience, response, refresh) {
+        (Some(grant), Ok(token_url), Ok(authorization_url), Ok(issuer), Ok(audience), Ok(response), Ok(refresh))
+            if problems.is_empty() =>
+        {
             Ok(Oauth2Plan {
                 field,
                 grant,
                 token_url,
                 authorization_url,
+                issuer,
                 scopes,
                 audience,
                 extra_parameters,
@@ -188,8 +204,8 @@ pub(super) fn plan(
                 refresh,
             })
         }
-        (_, token_url, authorization_url, audience, response, refresh) => {
-            problems.extend([token_url.err(), authorization_url.err(), audience.err()].into_iter().flatten());
+        (_, token_url, authorization_url, issuer, audience, response, refresh) => {
+            problems.extend([token_url.err(), authorization_url.err(), issuer.err(), audience.err()].into_iter().flatten());
             problems.extend(response.err().into_iter().chain(refresh.err()).flatten());
             Err(problems)
         }

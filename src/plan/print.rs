@@ -47,6 +47,8 @@ struct PrintedCallback<'a> {
     signature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<String>,
     max_in_flight: u32,
     timeout: String,
 }
@@ -117,6 +119,7 @@ impl<'a> From<&'a CallbackPlan> for PrintedCallback<'a> {
             },
             signature: callback.signature.as_ref().map(secret),
             headers: callback.headers_secret.as_ref().map(|name| format!("every key of Secret {name}")),
+            auth: (*callback.auth != AuthPlan::None).then(|| auth(&callback.auth)),
             max_in_flight: callback.max_in_flight,
             timeout: duration::print(callback.timeout),
         }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use url::Url;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::authentication::Root;
 use super::holes::Holes;
 use super::{CallbackPlan, EventFormat, PollPlan, ResourcePlan, SecretKey, StartFrom};
 use super::{authentication, extract, overlay, request};
@@ -55,9 +56,11 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
     let mut problems = Problems::default();
 
     let base = problems.keep(request::base_url(spec, connector, &mut holes));
-    let auth = problems.keep_all(authentication::plan(spec.auth.as_ref(), connector.auth.as_ref(), &mut holes)).map(Arc::new);
+    let auth = problems
+        .keep_all(authentication::plan(Root::Provider, spec.auth.as_ref(), connector.auth.as_ref(), &mut holes))
+        .map(Arc::new);
     let start_from = problems.keep(start_from(spec, connector));
-    let callback = problems.keep_all(callback(&spec.callback)).map(Arc::new);
+    let callback = problems.keep_all(callback(&spec.callback, &mut holes)).map(Arc::new);
     let merged = problems.keep_all(overlay::resources(spec, connector)).unwrap_or_default();
 
     let mut resources = Vec::with_capacity(merged.len());
@@ -203,7 +206,7 @@ pub(super) fn span(field: &str, text: Option<&str>, default: Duration) -> Result
     duration::parse(text).ok_or_else(|| invalid(format!("{field} must be a duration such as 90s, 15m or 1h30m")))
 }
 
-fn callback(callback: &Callback) -> Result<CallbackPlan, Vec<Problem>> {
+fn callback(callback: &Callback, holes: &mut Holes) -> Result<CallbackPlan, Vec<Problem>> {
     let mut problems = Problems::default();
     let url = problems.keep(callback_url(callback));
     let timeout = problems.keep(span("spec.callback.timeout", callback.timeout.as_deref(), CALLBACK_TIMEOUT));
@@ -211,14 +214,9 @@ fn callback(callback: &Callback) -> Result<CallbackPlan, Vec<Problem>> {
         allowed @ 1..=64 => Ok(allowed.unsigned_abs()),
         _ => Err(invalid("spec.callback.maxInFlight must be between 1 and 64")),
     });
-    if callback.auth.is_some() {
-        problems.0.push(invalid(
-            "spec.callback.auth is not supported yet; put the credentials of the callback into a Secret and name it in \
-             spec.callback.headersSecretRef",
-        ));
-    }
-    match (url, timeout, max_in_flight, problems.0.is_empty()) {
-        (Some(url), Some(timeout), Some(max_in_flight), true) => Ok(CallbackPlan {
+    let auth = problems.keep_all(authentication::plan(Root::Callback, callback.auth.as_ref(), None, holes));
+    match (url, timeout, max_in_flight, auth, problems.0.is_empty()) {
+        (Some(url), Some(timeout), Some(max_in_flight), Some(auth), true) => Ok(CallbackPlan {
             url,
             format: match callback.format {
                 Format::CloudEvents => EventFormat::CloudEvents,
@@ -226,6 +224,7 @@ fn callback(callback: &Callback) -> Result<CallbackPlan, Vec<Problem>> {
             },
             signature: callback.signature.as_ref().map(|signature| secret_key(&signature.secret_ref)),
             headers_secret: callback.headers_secret_ref.as_ref().map(|secret| secret.name.clone()),
+            auth: Arc::new(auth),
             max_in_flight,
             timeout,
         }),

@@ -262,7 +262,7 @@ fn all_problems_are_told_at_once() {
 connector: shop
 parameters: {sub: a, sbu: b}
 auth: {oauth2: {secretRef: {name: s}}}
-callback: {url: 'http://h.example/in', auth: {basic: {secretRef: {name: s}}}, maxInFlight: 0, timeout: 1d}
+callback: {url: 'http://h.example/in', auth: {oauth2: {grant: RefreshToken, tokenUrl: 'https://l.example/t', secretRef: {name: s}}}, maxInFlight: 0, timeout: 1d}
 resources:
 - name: orders
   idField: a..b
@@ -280,7 +280,7 @@ resources:
         "spec.callback.url must be https; ",
         "spec.callback.timeout must be a duration such as ",
         "spec.callback.maxInFlight must be between 1 and 64",
-        "spec.callback.auth is not supported yet; ",
+        "spec.callback.auth.oauth2.grant must be ClientCredentials: ",
         "spec.resources[orders].headers.Authorization cannot be set here; ",
         "spec.resources[orders].idField is not a path ",
         "spec.resources[orders].deletes.snapshot is not supported yet; ",

@@ -7,9 +7,10 @@ use super::date_format::DateFormat;
 use super::field_path::FieldPath;
 use super::template::Template;
 use super::{
-    AuthPlan, CallbackPlan, ChangeBy, DateField, DeletedFlag, EventFormat, ExtractPlan, Order, PaginationPlan, PollPlan,
-    RecordsAs, RequestPlan, ResourcePlan, StartFrom,
+    AuthPlan, CallbackPlan, ChangeBy, DateField, DeletedFlag, EventFormat, ExtractPlan, Oauth2Plan, Order, PaginationPlan,
+    PollPlan, RecordsAs, RefreshPlan, RequestPlan, ResourcePlan, StartFrom, TokenResponsePlan,
 };
+use crate::api::auth::{ClientPlace, ExpiresUnit, Grant};
 
 /// A list of contacts with updated and created dates and tombstones.
 pub fn resource() -> ResourcePlan {
@@ -61,9 +62,45 @@ pub fn instance(resource: ResourcePlan) -> PollPlan {
             format: EventFormat::CloudEvents,
             signature: None,
             headers_secret: None,
+            auth: Arc::new(AuthPlan::None),
             max_in_flight: 8,
             timeout: Duration::from_secs(15),
         }),
         resources: vec![Arc::new(resource)],
+    }
+}
+
+/// OAuth 2.0 with a refresh token, everything else as by default.
+pub fn oauth2() -> Oauth2Plan {
+    let path = |text: &str| FieldPath::parse(text).unwrap();
+    Oauth2Plan {
+        field: "spec.auth.oauth2",
+        grant: Grant::RefreshToken,
+        token_url: url::Url::parse("https://login.example.com/token").unwrap(),
+        authorization_url: None,
+        issuer: None,
+        scopes: Vec::new(),
+        audience: None,
+        extra_parameters: std::collections::BTreeMap::new(),
+        client_for_code: ClientPlace::Basic,
+        client_for_refresh: ClientPlace::Basic,
+        secret: "oauth".to_owned(),
+        response: TokenResponsePlan {
+            access_token: path("access_token"),
+            refresh_token: path("refresh_token"),
+            expires_in: path("expires_in"),
+            expires_unit: ExpiresUnit::Seconds,
+        },
+        refresh: RefreshPlan { rotates: None, grace: Duration::ZERO, idle_ttl: None },
+    }
+}
+
+/// OAuth 2.0 with consent at this address.
+pub fn oauth2_with_consent(authorization_url: &str) -> Oauth2Plan {
+    Oauth2Plan {
+        grant: Grant::AuthorizationCode,
+        token_url: url::Url::parse("https://login.example/token").unwrap(),
+        authorization_url: Some(url::Url::parse(authorization_url).unwrap()),
+        ..oauth2()
     }
 }

@@ -1,4 +1,4 @@
-//! A job's access to the provider: the authentication of its requests, and its renewal while the job goes on.
+//! A job's access to the provider or the callback: the authentication of its requests, and its renewal while the job goes on.
 
 use std::sync::Arc;
 
@@ -23,14 +23,19 @@ pub struct Access<'a> {
 }
 
 impl<'a> Access<'a> {
-    /// Prepares it, which may ask for a token.
+    /// Prepares it, which may ask for a token. `root`: `spec.auth` or `spec.callback.auth`.
     ///
     /// # Errors
     /// Why there are no credentials.
-    pub async fn prepare(core: &'a Core, instance: &'a Arc<Instance>, plan: &Arc<AuthPlan>) -> Result<Self, Problem> {
+    pub async fn prepare(
+        core: &'a Core,
+        instance: &'a Arc<Instance>,
+        root: &str,
+        plan: &Arc<AuthPlan>,
+    ) -> Result<Self, Problem> {
         let plan = Arc::clone(plan);
         let AuthPlan::Oauth2(_) = &*plan else {
-            let auth = crate::auth::prepare(&plan, &instance.plan.namespace, &*core.secrets)?;
+            let auth = crate::auth::prepare(root, &plan, &instance.plan.namespace, &*core.secrets)?;
             return Ok(Self { core, instance, plan, owner: None, auth: Arc::new(auth), accepted: false });
         };
         let owner = Owner {
@@ -47,7 +52,12 @@ impl<'a> Access<'a> {
         Arc::clone(&self.auth)
     }
 
-    /// The provider took it.
+    /// Can it be renewed?
+    pub fn is_renewable(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// The other side took it.
     pub fn note_accepted(&mut self) {
         if let Some(owner) = self.owner.as_ref().filter(|_| !self.accepted) {
             self.accepted = true;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::auth::Secrets;
 use crate::auth::oauth2::credential::{Credentials, Parts};
 use crate::auth::oauth2::store::TokenStore;
+use crate::connect::ConnectUrl;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
 use crate::fetch::walk::Asker;
@@ -25,10 +26,12 @@ pub struct Core {
     pub store: Arc<dyn StateStore>,
     /// Counters.
     pub metrics: Metrics,
+    /// Where people reach the connect page; `None`: there is none.
+    pub connect: Option<ConnectUrl>,
 }
 
 impl Core {
-    /// With fresh budgets for hosts; `tokens` is where access tokens are kept.
+    /// With fresh budgets for hosts and without a connect page; `tokens` is where access tokens are kept.
     pub fn new(
         egress: Egress,
         metrics: Metrics,
@@ -45,6 +48,17 @@ impl Core {
             metrics: metrics.clone(),
         });
         let asker = Asker { egress: egress.clone(), hosts, metrics: metrics.clone() };
-        Self { asker, egress, secrets, credentials, store, metrics }
+        Self { asker, egress, secrets, credentials, store, metrics, connect: None }
+    }
+
+    /// What asking for tokens needs, for who does it beside the engine: with the same client and the same budgets.
+    pub fn parts(&self, tokens: Arc<dyn TokenStore>) -> Parts {
+        Parts {
+            egress: self.egress.clone(),
+            hosts: self.asker.hosts.clone(),
+            secrets: Arc::clone(&self.secrets),
+            store: tokens,
+            metrics: self.metrics.clone(),
+        }
     }
 }

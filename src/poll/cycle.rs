@@ -70,8 +70,12 @@ async fn attempt(
         Admission::ClosedUntil(_) => return Ok(Outcome::CallbackClosed),
         Admission::Open | Admission::Probe => {}
     }
-    let access = Access::prepare(core, instance, &resource.auth).await?;
-    let mut dispatcher = Dispatcher::new(core, instance, callback);
+    let callback_access = match Access::prepare(core, instance, "spec.callback.auth", &plan.callback.auth).await {
+        Ok(access) => access,
+        Err(problem) => return Ok(Outcome::CallbackUnusable(problem)),
+    };
+    let access = Access::prepare(core, instance, "spec.auth", &resource.auth).await?;
+    let mut dispatcher = Dispatcher::new(core, instance, callback, callback_access);
     let polled = async {
         dispatcher.send_due_entries(&resource.name).await?;
         if job == Job::Entries {

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
+use tokio::sync::Mutex;
 
+use super::access::Access;
 use super::core::Core;
 use super::instance::Instance;
 use super::report::Sums;
 use super::settle::{Change, Settled, settle_change, settle_entry};
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Reason};
 use crate::deliver::callback::Admission;
 use crate::deliver::format::MAX_DATA;
 use crate::deliver::schedule::Verdict;
@@ -35,6 +37,8 @@ pub struct Dispatcher<'a> {
     core: &'a Core,
     instance: &'a Arc<Instance>,
     callback: PreparedCallback,
+    /// One renewal at a time.
+    access: Mutex<Access<'a>>,
     uncommitted: usize,
     uncommitted_since: Option<Instant>,
     /// Sums over the whole job.
@@ -56,8 +60,17 @@ pub struct Dispatched {
 
 impl<'a> Dispatcher<'a> {
     /// Prepares sending.
-    pub fn new(core: &'a Core, instance: &'a Arc<Instance>, callback: PreparedCallback) -> Self {
-        Self { core, instance, callback, uncommitted: 0, uncommitted_since: None, sums: Sums::default(), refusal: None }
+    pub fn new(core: &'a Core, instance: &'a Arc<Instance>, callback: PreparedCallback, access: Access<'a>) -> Self {
+        Self {
+            core,
+            instance,
+            callback,
+            access: Mutex::new(access),
+            uncommitted: 0,
+            uncommitted_since: None,
+            sums: Sums::default(),
+            refusal: None,
+        }
     }
 
     /// Sends changes of distinct objects.
@@ -268,7 +281,31 @@ impl<'a> Dispatcher<'a> {
 
     async fn post(&self, events: &[&Event]) -> Result<Verdict, Problem> {
         let uid = self.instance.state().uid.clone();
-        self.callback.post(&self.core.egress, &self.core.metrics, &self.instance.plan, &uid, events).await
+        let core = self.core;
+        let auth = {
+            let mut access = self.access.lock().await;
+            access.renew_in_time().await?;
+            access.auth()
+        };
+        let posted = self.callback.post(&core.egress, &core.metrics, &self.instance.plan, &uid, &auth, events).await?;
+        let auth = {
+            let mut access = self.access.lock().await;
+            if !posted.is_unauthorized || !access.is_renewable() {
+                access.note_accepted();
+                return Ok(posted.verdict);
+            }
+            // Another request may have renewed it already.
+            if Arc::ptr_eq(&auth, &access.auth()) {
+                let refused =
+                    Problem::human(Reason::Unauthorized, "spec.callback.auth: the callback answered 401 Unauthorized");
+                if access.renew_refused(refused).await.is_err() {
+                    return Ok(posted.verdict);
+                }
+            }
+            access.auth()
+        };
+        let posted = self.callback.post(&core.egress, &core.metrics, &self.instance.plan, &uid, &auth, events).await?;
+        Ok(posted.verdict)
     }
 
     fn note(&mut self, event: &Noted, settled: Settled) {

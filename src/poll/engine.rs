@@ -75,6 +75,13 @@ pub enum Command {
     },
     /// Secrets changed: what failed is tried at once.
     RetryFailed,
+    /// A person may have given consent for an instance: if that is what it waits for, it is tried at once.
+    Consented {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
 }
 
 /// How long the engine runs.
@@ -154,6 +161,8 @@ struct Lane {
     /// An earlier wish.
     wake: Option<(DateTime<Utc>, Job)>,
     running: bool,
+    /// A consent may have come while it was running.
+    consented: bool,
 }
 
 impl Lane {
@@ -281,6 +290,7 @@ impl Engine {
                 }
                 Command::Remove { namespace, name } => self.change(&(namespace.into(), name.into()), Next::Remove, puts, now),
                 Command::RetryFailed => self.retry_failed(now),
+                Command::Consented { namespace, name } => self.retry_consented(&(namespace.into(), name.into()), now),
             }
         }
     }
@@ -345,6 +355,7 @@ impl Engine {
                 tick: (!plan.suspended).then(|| now + chrono::Duration::from_std(delay).unwrap_or_default()),
                 wake: (save && index == 0).then_some((now, Job::Save)),
                 running: false,
+                consented: false,
             }
         };
         let lanes: Vec<_> = plan.resources.iter().enumerate().map(lane).collect();
@@ -404,6 +415,21 @@ impl Engine {
         }
         for (key, lane) in woken {
             self.enqueue(&key, lane);
+        }
+    }
+
+    fn retry_consented(&mut self, key: &Key, now: DateTime<Utc>) {
+        let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(key) else { return };
+        let mut woken = Vec::new();
+        for (index, lane) in running.lanes.iter_mut().enumerate() {
+            lane.consented = lane.running;
+            if lane.health.waits_for_consent() && lane.tick.is_some() {
+                lane.tick = Some(now);
+                woken.push(index);
+            }
+        }
+        for lane in woken {
+            self.enqueue(key, lane);
         }
     }
 
@@ -514,6 +540,9 @@ impl Engine {
         let before = lane.health.clone();
         lane.health.note(&report, now);
         lane.tick = next_tick(lane, &report, now);
+        if std::mem::take(&mut lane.consented) && lane.health.waits_for_consent() {
+            lane.tick = lane.tick.map(|tick| tick.min(now));
+        }
         lane.wake = if running.instance.plan.suspended {
             matches!(report.outcome, Outcome::Failed(_)).then_some((now + SAVE_AGAIN, Job::Save))
         } else {
@@ -547,7 +576,11 @@ impl Engine {
         let status = match &slot.kind {
             Kind::Running(running) => {
                 let health: Vec<_> = running.lanes.iter().map(|lane| &lane.health).collect();
-                status::report(&running.instance.plan, &running.instance.state(), &health, now)
+                let mut status = status::report(&running.instance.plan, &running.instance.state(), &health, now);
+                if let Some(connect) = &self.core.connect {
+                    status::offer_consent(&mut status, &running.instance.plan, connect);
+                }
+                status
             }
             Kind::Refused { generation, problem, .. } => status::refused(&key.0, &key.1, *generation, problem),
         };

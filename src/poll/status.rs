@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::connect::ConnectUrl;
+use crate::connect::candidate::consent_plan;
 use crate::deliver::schedule::Cause;
 use crate::egress::{EgressError, Peer};
 use crate::plan::PollPlan;
@@ -62,6 +64,11 @@ impl Health {
             }
             Outcome::Stopped => {}
         }
+    }
+
+    /// It failed for want of a person's consent.
+    pub fn waits_for_consent(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.reason == Reason::ReauthorizationRequired)
     }
 
     /// The problem, if it is the provider's.
@@ -163,10 +170,20 @@ pub struct InstanceStatus {
     pub set_aside: usize,
     /// When a change was last accepted; RFC 3339, UTC, whole seconds.
     pub last_change_time: Option<String>,
+    /// Where a person can give consent, while that is what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Connect>,
     /// What holds; `Ready` sums it up.
     pub conditions: Vec<Condition>,
     /// One entry a resource.
     pub resources: Vec<ResourceStatus>,
+}
+
+/// Where a person can give consent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Connect {
+    /// The page.
+    pub url: String,
 }
 
 /// Status of a resource.
@@ -224,6 +241,7 @@ pub fn refused(namespace: &str, name: &str, generation: Option<i64>, problem: &P
         parked: 0,
         set_aside: 0,
         last_change_time: None,
+        connect: None,
         conditions,
         resources: Vec::new(),
     }
@@ -278,8 +296,18 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
         parked: state.ledger.parked(),
         set_aside: state.ledger.set_aside(),
         last_change_time: state.last_change_time().map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        connect: None,
         conditions,
         resources,
+    }
+}
+
+/// Says where a person can give consent, exactly while that is what is missing.
+pub fn offer_consent(status: &mut InstanceStatus, plan: &PollPlan, connect: &ConnectUrl) {
+    let missing = Reason::ReauthorizationRequired.to_string();
+    let is_missing = status.conditions.iter().any(|condition| condition.kind == "Authenticated" && condition.reason == missing);
+    if is_missing && !plan.suspended && consent_plan(plan).is_some() {
+        status.connect = Some(Connect { url: connect.page(&plan.namespace, &plan.name) });
     }
 }
 

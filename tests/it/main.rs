@@ -15,6 +15,7 @@
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
+//! - [`connect`]: the page at which people give consent, against a real OAuth 2.0 server, by forms and in a browser.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
 //! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
@@ -35,6 +36,7 @@ mod rig;
 mod at_scale;
 mod chart;
 mod commands;
+mod connect;
 mod control_plane;
 mod credentials;
 mod documented;

@@ -60,6 +60,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.catalog }}
 - --catalog=/etc/pollinator/catalog
 {{- end }}
+{{- if .Values.connect.enabled }}
+- --connect-url={{ .Values.connect.url }}
+- --connect-listen=0.0.0.0:{{ .Values.connect.port }}
+{{- end }}
 {{- with .Values.operator.extraArgs }}
 {{ toYaml . }}
 {{- end }}
@@ -99,6 +103,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 {{- fail "serviceAccount.create is false and serviceAccount.name is empty: name the account that is there" }}
+{{- end }}
+{{- if and .Values.connect.enabled (not .Values.connect.url) }}
+{{- fail "connect.enabled needs connect.url: the origin under which people reach the page, such as https://pollinator.example.com" }}
+{{- end }}
+{{- if and .Values.connect.enabled (eq (int .Values.connect.port) (int .Values.operator.port)) }}
+{{- fail "connect.port is operator.port: the page needs a port of its own, since metrics must not be public" }}
+{{- end }}
+{{- if and (or .Values.connect.ingress.enabled .Values.connect.httpRoute.enabled) (not .Values.connect.enabled) }}
+{{- fail "connect.ingress and connect.httpRoute need connect.enabled: there is nothing to lead to" }}
+{{- end }}
+{{- if and .Values.connect.httpRoute.enabled (not .Values.connect.httpRoute.gateway) }}
+{{- fail "connect.httpRoute.enabled needs connect.httpRoute.gateway: name the Gateway that the route belongs to" }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
 {{- fail "serviceMonitor.enabled needs service.enabled: there is nothing to scrape" }}

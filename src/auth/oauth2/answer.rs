@@ -234,3 +234,147 @@ fn life(text: &str, unit: ExpiresUnit, now: DateTime<Utc>) -> Option<Duration> {
     };
     (seconds > 0.0 && seconds <= LONGEST).then(|| Duration::from_secs_f64(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::field_path::FieldPath;
+    use crate::plan::sample::oauth2;
+    use proptest::prelude::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn read_as(status: u16, body: &str) -> Result<Granted, Failure> {
+        read(&oauth2().response, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), now())
+    }
+
+    #[test]
+    fn the_example_of_rfc_6749() {
+        let body = r#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"example","expires_in":3600,
+            "refresh_token":"tGzv3JOkF0XG5Qx2TlKWIA","example_parameter":"example_value"}"#;
+        let granted = read_as(200, body).unwrap();
+        assert_eq!(granted.access_token, "2YotnFZFEjr1zCsicMWpAA");
+        assert_eq!(granted.refresh_token.as_deref(), Some("tGzv3JOkF0XG5Qx2TlKWIA"));
+        assert_eq!((granted.expires_in, granted.token_type.as_deref()), (Some(Duration::from_secs(3600)), Some("example")));
+    }
+
+    #[test]
+    fn a_life_time_counts_when_it_can_be_meant() {
+        for (said, seconds) in [
+            ("3600", Some(3600.0)),
+            ("\"3600\"", Some(3600.0)),
+            ("\" 60 \"", Some(60.0)),
+            ("1.5", Some(1.5)),
+            ("1e3", Some(1000.0)),
+            ("315360000", Some(315_360_000.0)),
+            ("0", None),
+            ("-1", None),
+            ("\"soon\"", None),
+            ("\"NaN\"", None),
+            ("\"inf\"", None),
+            ("null", None),
+            ("true", None),
+            ("[3600]", None),
+            ("99999999999999999999", None),
+            ("1e999", None),
+        ] {
+            let granted = read_as(200, &format!("{{\"access_token\":\"t\",\"expires_in\":{said}}}"));
+            let life = granted.unwrap_or_else(|failure| panic!("{said}: {failure:?}")).expires_in;
+            assert_eq!(life, seconds.map(Duration::from_secs_f64), "{said}");
+        }
+        assert_eq!(read_as(200, r#"{"access_token":"t"}"#).unwrap().expires_in, None);
+    }
+
+    #[test]
+    fn paths_and_units_are_the_plans() {
+        let path = |text: &str| FieldPath::parse(text).unwrap();
+        let plan = TokenResponsePlan {
+            access_token: path("authed_user.access_token"),
+            refresh_token: path("authed_user['refresh token']"),
+            expires_in: path("until"),
+            expires_unit: ExpiresUnit::UnixSeconds,
+        };
+        let body = br#"{"authed_user":{"access_token":"a","refresh token":"r"},"until":1800000090,"access_token":"wrong"}"#;
+        let granted = read(&plan, StatusCode::OK, &HeaderMap::new(), body, now()).unwrap();
+        assert_eq!((granted.access_token.as_str(), granted.refresh_token.as_deref()), ("a", Some("r")));
+        assert_eq!(granted.expires_in, Some(Duration::from_secs(90)));
+        let plan = TokenResponsePlan { expires_unit: ExpiresUnit::Milliseconds, ..oauth2().response };
+        let granted = read(&plan, StatusCode::OK, &HeaderMap::new(), br#"{"access_token":"a","expires_in":1500}"#, now());
+        assert_eq!(granted.unwrap().expires_in, Some(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn failures_are_sorted_by_what_happens_next() {
+        let error = |code: &str| format!("{{\"error\":\"{code}\",\"error_description\":\"x\"}}");
+        for (status, body, expected) in [
+            (400, error("invalid_grant"), Failure::InvalidGrant),
+            (200, error("invalid_grant"), Failure::InvalidGrant),
+            (200, error("bad_verification_code"), Failure::InvalidGrant),
+            (200, r#"{"ok":false,"error":"invalid_refresh_token"}"#.to_owned(), Failure::InvalidGrant),
+            (500, error("invalid_grant"), Failure::InvalidGrant),
+            (401, error("invalid_client"), Failure::InvalidClient),
+            (400, error("unauthorized_client"), Failure::InvalidClient),
+            (401, String::new(), Failure::InvalidClient),
+            (401, error("whatever"), Failure::InvalidClient),
+            (400, error("invalid_scope"), Failure::InvalidScope),
+            (400, error("unsupported_grant_type"), Failure::Refused(400, Some("unsupported_grant_type"))),
+            (400, error("secret words"), Failure::Refused(400, None)),
+            (400, r#"{"error":{"code":"invalid_grant"}}"#.to_owned(), Failure::InvalidGrant),
+            (400, r#"{"error":{"code":7}}"#.to_owned(), Failure::Refused(400, None)),
+            (404, "<html>".to_owned(), Failure::Refused(404, None)),
+            (302, String::new(), Failure::Redirect(302)),
+            (200, "<html>".to_owned(), Failure::NotJson { html: true }),
+            (200, "access_token=x".to_owned(), Failure::NotJson { html: false }),
+            (200, String::new(), Failure::NotJson { html: false }),
+            (200, "{".to_owned(), Failure::NotJson { html: false }),
+            (200, "[]".to_owned(), Failure::NotJson { html: false }),
+            (200, r#"{"access_token":""}"#.to_owned(), Failure::NoAccessToken { refresh_token: None }),
+            (
+                200,
+                r#"{"access_token":null,"refresh_token":"r"}"#.to_owned(),
+                Failure::NoAccessToken { refresh_token: Some("r".into()) },
+            ),
+            (200, r#"{"access_token":"a\nb"}"#.to_owned(), Failure::Unusable),
+            (200, r#"{"access_token":"ä"}"#.to_owned(), Failure::Unusable),
+            (429, String::new(), Failure::Throttled(None)),
+            (500, String::new(), Failure::Trouble(500)),
+            (503, error("temporarily_unavailable"), Failure::Trouble(503)),
+            (400, error("server_error"), Failure::Trouble(400)),
+            (408, String::new(), Failure::Trouble(408)),
+            (502, String::new(), Failure::Lost(502)),
+            (504, "<html>".to_owned(), Failure::Lost(504)),
+            (524, String::new(), Failure::Lost(524)),
+        ] {
+            assert_eq!(read_as(status, &body), Err(expected), "{status} {body}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", http::HeaderValue::from_static("7"));
+        for status in [429, 503] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let failure = read(&oauth2().response, status, &headers, b"", now()).unwrap_err();
+            assert_eq!(failure, Failure::Throttled(Some(Duration::from_secs(7))));
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let shown = format!("{:?}", read_as(200, r#"{"access_token":"c4n4ry","refresh_token":"c4n4ry"}"#));
+        let failed = format!("{:?}", read_as(200, r#"{"refresh_token":"c4n4ry"}"#));
+        assert!(!shown.contains("c4n4ry") && !failed.contains("c4n4ry"), "{shown} {failed}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_is_a_panic(status in 100u16..1000, body in ".{0,200}") {
+            let _ = read_as(status, &body);
+        }
+
+        #[test]
+        fn no_json_is_a_panic(token in ".*", life in any::<f64>(), error in ".*") {
+            let body = serde_json::json!({"access_token": token, "expires_in": life, "error": error}).to_string();
+            let _ = read_as(200, &body);
+        }
+    }
+}

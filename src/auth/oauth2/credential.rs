@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
 
 use super::answer;
+use super::exchange::new_salt;
 use super::material::{Material, Source};
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
@@ -133,7 +134,7 @@ impl Credentials {
         refused: Option<&RequestAuth>,
     ) -> Result<RequestAuth, Problem> {
         let AuthPlan::Oauth2(plan) = plan else {
-            return prepare(plan, &owner.namespace, &*self.parts.secrets);
+            return prepare("spec.auth", plan, &owner.namespace, &*self.parts.secrets);
         };
         let refused = refused.and_then(RequestAuth::bearer_token);
         let credential = self.credential(owner, plan.field);
@@ -185,7 +186,7 @@ impl Credentials {
                 owner: owner.clone(),
                 parts: Arc::clone(&self.parts),
                 process: Arc::clone(&self.process),
-                salt: data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>()),
+                salt: new_salt(),
                 running: self.running.clone(),
                 current: Mutex::new(None),
                 accepted: AtomicBool::new(false),
@@ -252,10 +253,7 @@ impl Credential {
                 secret = again;
             }
         }
-        Err(Problem::transient(
-            Reason::StateUnavailable,
-            format!("{}: the tokens in {} keep changing; it is tried again", plan.field, self.parts.store.place(&self.owner)),
-        ))
+        Err(problem::contended(plan, &self.parts.store.place(&self.owner)))
     }
 
     /// Asks once and books what came of it; the next decision says what that means. Answers the Secret if it was read anew.
@@ -424,12 +422,16 @@ impl Credential {
                         inner.unsaved = None;
                         return Saved::Stored;
                     }
-                    Ok((Some(found), _)) if found != unsaved.before => {
+                    Ok((Some(found), version)) => {
+                        if let Some(next) = unsaved.next.over(&found, &unsaved.before) {
+                            (unsaved.next, unsaved.before, unsaved.seen) = (next, found, version);
+                            continue;
+                        }
                         tracing::warn!(instance = %self.owner.name, "somebody else stored tokens meanwhile; theirs are used");
                         inner.unsaved = None;
                         return Saved::Overtaken;
                     }
-                    Ok((_, version)) => unsaved.seen = version,
+                    Ok((None, version)) => unsaved.seen = version,
                 },
             }
         }

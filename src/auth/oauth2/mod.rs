@@ -9,7 +9,10 @@
 
 pub mod answer;
 pub mod credential;
+pub mod exchange;
 pub mod material;
+#[cfg(test)]
+mod model_tests;
 pub mod problem;
 pub mod request;
 pub mod step;

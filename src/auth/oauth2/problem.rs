@@ -33,6 +33,14 @@ pub fn ambiguous(plan: &Oauth2Plan, sends: &Sends) -> Problem {
     Problem::human(Reason::ReauthorizationRequired, format!("{}: {what}; {}", plan.field, anew(plan)))
 }
 
+/// What the Secret holds began an earlier chain of tokens.
+pub fn used_before(plan: &Oauth2Plan) -> Problem {
+    Problem::human(
+        Reason::ReauthorizationRequired,
+        format!("{}: Secret {} holds a refresh token or code that was used before; {}", plan.field, plan.secret, anew(plan)),
+    )
+}
+
 /// The consent brought no refresh token.
 pub fn no_refresh_token(plan: &Oauth2Plan) -> Problem {
     Problem::human(
@@ -70,6 +78,14 @@ pub fn patience(plan: &Oauth2Plan, wait: std::time::Duration) -> Problem {
 /// The instance is somebody else's by now.
 pub fn not_ours(plan: &Oauth2Plan) -> Problem {
     Problem::transient(Reason::StateUnavailable, format!("{}: another replica takes this instance over", plan.field))
+}
+
+/// Others change the kept tokens all the time.
+pub fn contended(plan: &Oauth2Plan, place: &str) -> Problem {
+    Problem::transient(
+        Reason::StateUnavailable,
+        format!("{}: the tokens in {place} keep changing; it is tried again", plan.field),
+    )
 }
 
 /// Another process is using the refresh token.

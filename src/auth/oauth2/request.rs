@@ -135,3 +135,92 @@ fn basic(id: &str, secret: &str, encoded: bool) -> HeaderValue {
     value.set_sensitive(true);
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample::oauth2;
+
+    const CLIENT: Client<'_> = Client { id: "id:1", proof: Proof::Secret("s %&ä") };
+
+    fn body(request: &Request) -> String {
+        String::from_utf8(request.body.clone().expect("a body").to_vec()).expect("text")
+    }
+
+    fn authorization(request: &Request) -> Option<String> {
+        let value = request.headers.get(AUTHORIZATION)?;
+        assert!(value.is_sensitive());
+        let encoded = value.to_str().ok()?.strip_prefix("Basic ")?;
+        String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
+    }
+
+    #[test]
+    fn each_grant_has_its_parameters() {
+        let plan = Oauth2Plan {
+            scopes: vec!["read".into(), "write".into()],
+            audience: Some("https://api.example.com/".into()),
+            extra_parameters: [("resource".to_owned(), "a b".to_owned())].into(),
+            ..oauth2()
+        };
+        let rest = "&audience=https%3A%2F%2Fapi.example.com%2F&resource=a+b";
+        for (asked, expected) in [
+            (TokenRequest::ClientCredentials, "grant_type=client_credentials&scope=read+write"),
+            (TokenRequest::RefreshToken("r+/="), "grant_type=refresh_token&refresh_token=r%2B%2F%3D"),
+            (
+                TokenRequest::AuthorizationCode { code: "c/4", redirect_uri: None, code_verifier: None },
+                "grant_type=authorization_code&code=c%2F4",
+            ),
+            (
+                TokenRequest::AuthorizationCode { code: "c", redirect_uri: Some("https://x/cb"), code_verifier: Some("v~") },
+                "grant_type=authorization_code&code=c&redirect_uri=https%3A%2F%2Fx%2Fcb&code_verifier=v%7E",
+            ),
+            (
+                TokenRequest::JwtBearer { assertion: "a.b.c" },
+                "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=a.b.c&scope=read+write",
+            ),
+        ] {
+            let request = build(&plan, CLIENT, asked);
+            assert_eq!(body(&request), format!("{expected}{rest}"));
+            assert_eq!((request.method.as_str(), request.redirects), ("POST", Redirects::Never));
+            assert_eq!(request.headers[CONTENT_TYPE], "application/x-www-form-urlencoded");
+            assert_eq!(request.headers[ACCEPT], "application/json");
+        }
+    }
+
+    /// RFC 6749 §2.3.1, and what servers made of it.
+    #[test]
+    fn the_client_proves_itself_once_and_where_the_plan_says() {
+        let place = |place| Oauth2Plan { client_for_code: place, client_for_refresh: ClientPlace::Body, ..oauth2() };
+        let asked = TokenRequest::ClientCredentials;
+        for (place_of, header, form) in [
+            (ClientPlace::Basic, Some("id%3A1:s+%25%26%C3%A4"), ""),
+            (ClientPlace::BasicRaw, Some("id:1:s %&ä"), ""),
+            (ClientPlace::Body, None, "&client_id=id%3A1&client_secret=s+%25%26%C3%A4"),
+            (ClientPlace::None, None, "&client_id=id%3A1"),
+        ] {
+            let request = build(&place(place_of), CLIENT, asked);
+            assert_eq!(authorization(&request).as_deref(), header, "{place_of:?}");
+            assert_eq!(body(&request), format!("grant_type=client_credentials{form}"));
+            let request = build(&place(place_of), CLIENT, TokenRequest::RefreshToken("r"));
+            assert!(authorization(&request).is_none() && body(&request).contains("client_secret"));
+            let public = Client { proof: Proof::None, ..CLIENT };
+            assert_eq!(body(&build(&place(place_of), public, asked)), "grant_type=client_credentials&client_id=id%3A1");
+            let asserted = Client { proof: Proof::Assertion("j.w.t"), ..CLIENT };
+            let request = build(&place(place_of), asserted, asked);
+            assert!(authorization(&request).is_none());
+            assert_eq!(
+                body(&request),
+                "grant_type=client_credentials&client_id=id%3A1&client_assertion_type=\
+                 urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=j.w.t"
+            );
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing_secret() {
+        let plan = Oauth2Plan { client_for_refresh: ClientPlace::Body, ..oauth2() };
+        let client = Client { id: "id", proof: Proof::Secret("c4n4ry") };
+        let shown = format!("{:?}", build(&plan, client, TokenRequest::RefreshToken("c4n4ry")));
+        assert!(!shown.contains("c4n4ry"), "{shown}");
+    }
+}

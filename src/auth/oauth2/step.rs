@@ -220,7 +220,7 @@ fn chain(s: &Situation<'_>) -> Result<StoredTokens, Problem> {
     let stored = s.stored.cloned();
     if !s.plan.keeps_tokens() {
         let begun = stored.unwrap_or_else(|| StoredTokens::new(s.salt));
-        let source = Some(setting(s, &begun));
+        let source = Some(begun.fingerprint(&client(s, &begun.salt)));
         return Ok(if begun.source == source { begun } else { StoredTokens { source, ..StoredTokens::new(s.salt) } });
     }
     let source = s.material.source.as_ref();
@@ -298,7 +298,12 @@ fn sends(s: &Situation<'_>, chain: &StoredTokens) -> Result<Sends, Problem> {
     if chain.answered_at.is_some() {
         return Err(problem::no_refresh_token(s.plan));
     }
-    match s.material.source.as_ref().map_err(Clone::clone)? {
+    let source = s.material.source.as_ref().map_err(Clone::clone)?;
+    if chain.source.as_ref() != Some(&chain.fingerprint(source.token())) {
+        // The chain has begun with another one, and this one was used before it.
+        return Err(problem::used_before(s.plan));
+    }
+    match source {
         Source::RefreshToken(token) => Ok(Sends::RefreshToken(token.clone())),
         code @ Source::Code { .. } => Ok(Sends::Code(code.clone())),
     }
@@ -320,12 +325,18 @@ fn is_idle_long(s: &Situation<'_>, chain: &StoredTokens) -> bool {
     s.now >= last + ttl * 4 / 5
 }
 
+/// Plan, client and the beginning of the chain. What else the Secret holds does not matter: who puts an old token back has changed
+/// nothing.
 fn setting(s: &Situation<'_>, chain: &StoredTokens) -> Fingerprint {
+    let source = chain.source.as_ref().map(|source| format!("{source:?}")).unwrap_or_default();
+    Fingerprint::of(&chain.salt, &[client(s, &chain.salt).as_bytes(), source.as_bytes()])
+}
+
+fn client(s: &Situation<'_>, salt: &str) -> String {
     let material = s.material;
-    let source = material.source.as_ref().map(Source::token).unwrap_or_default();
     let secret = material.client_secret.as_deref().unwrap_or_default();
     let plan = s.plan.fingerprint().to_be_bytes();
-    Fingerprint::of(&chain.salt, &[&plan, material.client_id.as_bytes(), secret.as_bytes(), source.as_bytes()])
+    format!("{:?}", Fingerprint::of(salt, &[&plan, material.client_id.as_bytes(), secret.as_bytes()]))
 }
 
 /// What came of a request to the token endpoint.

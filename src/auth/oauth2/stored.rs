@@ -50,6 +50,29 @@ pub struct StoredTokens {
     /// When the token endpoint last answered with a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<DateTime<Utc>>,
+    /// A consent that a person has begun at the connect page. It goes with its first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<PendingConsent>,
+}
+
+/// A consent that a person has begun: what its answer is judged by. Its `Debug` does not show the verifier.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingConsent {
+    /// Of the `state` (RFC 6749 §4.1.1), together with the uid of the instance.
+    pub state: Fingerprint,
+    /// Of the cookie of the browser that began it.
+    pub browser: Fingerprint,
+    /// The secret behind the challenge (RFC 7636 §4.1).
+    pub verifier: String,
+    /// Until when an answer is taken.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for PendingConsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingConsent").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
 }
 
 /// An access token. Its `Debug` does not show it.
@@ -121,6 +144,7 @@ impl StoredTokens {
             in_flight: None,
             refused: None,
             answered_at: None,
+            consent: None,
         }
     }
 
@@ -132,7 +156,7 @@ impl StoredTokens {
         spent.extend(self.source.clone().filter(|old| Some(old) != source.as_ref() && !self.spent.contains(old)));
         let surplus = spent.len().saturating_sub(MAX_SPENT);
         spent.drain(..surplus);
-        Self { source, spent, ..Self::new(self.salt.clone()) }
+        Self { source, spent, consent: self.consent.clone(), ..Self::new(self.salt.clone()) }
     }
 
     /// The chain with an answer's tokens. `sent`: the refresh token that was used, which stays the newest unless another came.
@@ -150,6 +174,14 @@ impl StoredTokens {
         next.take_refresh_token(granted.refresh_token.as_deref(), sent);
         (next.in_flight, next.refused, next.answered_at) = (None, None, Some(now));
         next
+    }
+
+    /// This chain as it is to be written over `found`, when it was to be written over `before`. A consent that a person has begun
+    /// meanwhile stands beside the tokens and goes on standing there. `None`: somebody else went on with the tokens.
+    #[must_use]
+    pub fn over(&self, found: &Self, before: &Self) -> Option<Self> {
+        let consent = found.consent.clone();
+        (*found == Self { consent: consent.clone(), ..before.clone() }).then(|| Self { consent, ..self.clone() })
     }
 
     /// Takes the refresh token of an answer, if there was one.
@@ -206,5 +238,96 @@ impl fmt::Debug for StoredTokens {
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn granted(refresh_token: Option<&str>, life: Option<u64>) -> Granted {
+        Granted {
+            access_token: "a".into(),
+            refresh_token: refresh_token.map(str::to_owned),
+            expires_in: life.map(std::time::Duration::from_secs),
+            scope: None,
+            token_type: None,
+        }
+    }
+
+    #[test]
+    fn a_token_is_renewed_a_tenth_of_its_life_or_five_minutes_before_its_end() {
+        for (life, fresh_for) in [(5, 4), (100, 89), (3_000, 2_699), (3_600, 3_299), (86_400, 86_099)] {
+            let tokens = StoredTokens::new("s").granted(&granted(None, Some(life)), None, at(0));
+            let access = tokens.access.unwrap();
+            assert!(access.is_fresh(at(fresh_for)) && !access.is_fresh(at(fresh_for + 1)), "{life}");
+            let end = i64::try_from(life).unwrap();
+            assert!(access.is_valid(at(end - 1)) && !access.is_valid(at(end)), "{life}");
+        }
+        let lasting = StoredTokens::new("s").granted(&granted(None, None), None, at(0)).access.unwrap();
+        assert!(lasting.is_fresh(at(1_000_000_000)) && lasting.is_valid(at(1_000_000_000)));
+    }
+
+    #[test]
+    fn what_refreshes_do_to_the_refresh_token_is_observed() {
+        let tokens = StoredTokens::new("s").granted(&granted(Some("r1"), None), None, at(0));
+        assert_eq!((tokens.rotation, tokens.refresh_token.as_deref()), (Rotation::Unknown, Some("r1")));
+        let kept = tokens.granted(&granted(None, None), Some("r1"), at(1));
+        assert_eq!((kept.rotation, kept.refresh_token.as_deref()), (Rotation::Kept, Some("r1")));
+        assert_eq!(tokens.granted(&granted(Some("r1"), None), Some("r1"), at(1)).rotation, Rotation::Kept);
+        let rotated = kept.granted(&granted(Some("r2"), None), Some("r1"), at(2));
+        assert_eq!((rotated.rotation, rotated.refresh_token.as_deref()), (Rotation::Rotated, Some("r2")));
+        assert_eq!(rotated.granted(&granted(None, None), Some("r2"), at(3)).rotation, Rotation::Rotated, "it may again");
+    }
+
+    #[test]
+    fn the_form_is_kept_and_fingerprints_are_salted() {
+        let mut tokens = StoredTokens::new("s").succeeded_by(Some(Fingerprint::of("s", &[b"r0"])));
+        tokens.in_flight = Some(InFlight { token: tokens.fingerprint("r1"), at: at(0), owner: "p".into() });
+        let tokens = StoredTokens {
+            refused: Some(tokens.fingerprint("x")),
+            ..tokens.granted(&granted(Some("r1"), Some(60)), None, at(0))
+        };
+        let text = serde_json::to_string(&tokens).unwrap();
+        assert_eq!(serde_json::from_str::<StoredTokens>(&text).unwrap(), tokens);
+        assert_ne!(Fingerprint::of("s", &[b"r0"]), Fingerprint::of("t", &[b"r0"]));
+        assert_ne!(Fingerprint::of("s", &[b"a", b"b"]), Fingerprint::of("s", &[b"ab"]));
+        let shown = format!("{tokens:?}");
+        assert!(!shown.contains("r1") && !shown.contains("\"a\""), "{shown}");
+    }
+
+    #[test]
+    fn earlier_beginnings_are_remembered_within_a_bound() {
+        let print = |n: usize| Some(Fingerprint::of("s", &[&n.to_be_bytes()]));
+        let mut tokens = StoredTokens::new("s");
+        for n in 0..40 {
+            tokens = tokens.succeeded_by(print(n));
+        }
+        assert_eq!(tokens.spent.len(), MAX_SPENT);
+        assert!(tokens.spent.contains(&print(38).unwrap()) && !tokens.spent.contains(&print(39).unwrap()));
+        assert_eq!(tokens.succeeded_by(print(39)).spent, tokens.spent, "the same again is no earlier one");
+    }
+
+    /// A person opens the connect page while a refresh is under way: what came of the refresh is not lost for it.
+    #[test]
+    fn a_consent_that_begins_beside_a_refresh_overtakes_nobody() {
+        let before = StoredTokens::new("s").granted(&granted(Some("r1"), None), None, at(0));
+        let next = before.granted(&granted(Some("r2"), None), Some("r1"), at(1));
+        let consent = Some(PendingConsent {
+            state: Fingerprint::of("s", &[b"state"]),
+            browser: Fingerprint::of("s", &[b"browser"]),
+            verifier: "v".into(),
+            expires_at: at(600),
+        });
+        let found = StoredTokens { consent: consent.clone(), ..before.clone() };
+        assert_eq!(next.over(&found, &before), Some(StoredTokens { consent, ..next.clone() }));
+        assert_eq!(next.over(&before, &before), Some(next.clone()));
+        assert_eq!(before.over(&before, &found), Some(before.clone()), "and one that ended meanwhile");
+        let other = before.granted(&granted(Some("r9"), None), Some("r1"), at(1));
+        assert_eq!(next.over(&other, &before), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::auth::{Secret, SecretMap};
+use crate::auth::{RequestAuth, Secret, SecretMap};
 use crate::deliver::sample::event;
 use crate::deliver::schedule::{Cause, Verdict};
 use crate::deliver::sender::PreparedCallback;
@@ -34,7 +34,11 @@ impl Sender {
     }
 
     async fn post(&self, events: &[Event]) -> Verdict {
-        self.callback.post(&self.egress, &Metrics::new(), &self.plan, "uid", events).await.unwrap()
+        self.callback
+            .post(&self.egress, &Metrics::new(), &self.plan, "uid", &RequestAuth::default(), events)
+            .await
+            .unwrap()
+            .verdict
     }
 }
 

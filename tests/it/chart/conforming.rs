@@ -36,6 +36,14 @@ fn switches() -> Vec<Switch> {
             ("serviceMonitor.enabled", _) => {
                 sets(&[&["serviceMonitor.enabled=true"], &["serviceMonitor.enabled=true", "serviceMonitor.interval=1m"]])
             }
+            ("connect.enabled", _) => {
+                let on = ["connect.enabled=true", "connect.url=https://a.example"];
+                let ingress = ["connect.ingress.enabled=true", "connect.ingress.tlsSecretName=cert"];
+                let route = ["connect.httpRoute.enabled=true", "connect.httpRoute.gateway=g1"];
+                sets(&[&on, &[on, ingress].concat(), &[on, route].concat(), &[on, ingress, route].concat()])
+            }
+            // only with the page, as above
+            ("connect.ingress.enabled" | "connect.httpRoute.enabled", _) => continue,
             ("watchNamespace", _) => sets(&[&["watchNamespace=pollinator-system"], &["watchNamespace=crm"]]),
             ("replicas", _) => sets(&[&["replicas=3"]]),
             ("catalog", _) => sets(&[&["catalog.crm=kind: Connector"]]),
@@ -181,6 +189,8 @@ fn assert_faults_are_found(schemas: &Schemas, documents: &Documents, folder: &Pa
         ("Deployment", "  replicas: 1\n", "  replicas: 1\n  replicas: 1\n"),
         ("ServiceMonitor", "path: /metrics", "paths: /metrics"),
         ("PrometheusRule", "expr:", "expression:"),
+        ("HTTPRoute", "backendRefs:", "backendRef:"),
+        ("Ingress", "pathType:", "pathtype:"),
         ("NetworkPolicy", "podSelector:", "podselector:"),
         ("CustomResourceDefinition", "scope: Namespaced", "scopes: Namespaced"),
         ("ClusterRole", "kind: ClusterRole\n", "kind: ClusterRule\n"),

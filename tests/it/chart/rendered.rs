@@ -16,6 +16,7 @@ const CONTAINER: &str = "/spec/template/spec/containers/0";
 
 fn effects() -> Vec<Effect> {
     let deployment = "Deployment/pollinator";
+    let (ingress, route) = ("Ingress/pollinator-connect", "HTTPRoute/pollinator-connect");
     let toleration = json!({"key": "edge", "operator": "Exists"});
     let ours = json!({"matchLabels": {"app.kubernetes.io/name": "pollinator"}});
     let zone = "topology.kubernetes.io/zone";
@@ -64,6 +65,18 @@ fn effects() -> Vec<Effect> {
             "{c}/env/4",
             json!({"name": "A", "value": "b"}),
         ),
+        ("connect.enabled", json!(true), deployment, "{c}/ports/1/name", json!("connect")),
+        ("connect.url", json!("https://b.example"), deployment, "{c}/args/7", json!("--connect-url=https://b.example")),
+        ("connect.port", json!(9091), deployment, "{c}/args/8", json!("--connect-listen=0.0.0.0:9091")),
+        ("connect.ingress.enabled", json!(true), ingress, "/spec/rules/0/http/paths/0/path", json!("/connect")),
+        ("connect.ingress.className", json!("nginx"), ingress, "/spec/ingressClassName", json!("nginx")),
+        ("connect.ingress.annotations", json!({"a": "b"}), ingress, "/metadata/annotations/a", json!("b")),
+        ("connect.ingress.tlsSecretName", json!("cert"), ingress, "/spec/tls/0/secretName", json!("cert")),
+        ("connect.httpRoute.enabled", json!(true), route, "/spec/rules/0/matches/0/path/value", json!("/connect")),
+        ("connect.httpRoute.annotations", json!({"a": "b"}), route, "/metadata/annotations/a", json!("b")),
+        ("connect.httpRoute.gateway", json!("g2"), route, "/spec/parentRefs/0/name", json!("g2")),
+        ("connect.httpRoute.gatewayNamespace", json!("edge"), route, "/spec/parentRefs/0/namespace", json!("edge")),
+        ("connect.httpRoute.sectionName", json!("https"), route, "/spec/parentRefs/0/sectionName", json!("https")),
         (
             "catalog",
             json!({"crm": "kind: Connector"}),
@@ -120,6 +133,16 @@ fn effects() -> Vec<Effect> {
 /// What must be set so that a value can have its effect.
 fn ground(path: &str) -> Vec<String> {
     let needed: &[&str] = match path.split('.').next().unwrap_or_default() {
+        "connect" if path.contains("ingress") => {
+            &["connect.enabled=true", "connect.url=https://a.example", "connect.ingress.enabled=true"]
+        }
+        "connect" if path.contains("httpRoute") => &[
+            "connect.enabled=true",
+            "connect.url=https://a.example",
+            "connect.httpRoute.enabled=true",
+            "connect.httpRoute.gateway=g1",
+        ],
+        "connect" => &["connect.enabled=true", "connect.url=https://a.example"],
         "podDisruptionBudget" | "topologySpreadConstraints" => &["replicas=3"],
         "serviceMonitor" => &["serviceMonitor.enabled=true"],
         "prometheusRule" => &["prometheusRule.enabled=true"],
@@ -200,6 +223,18 @@ fn wrong_values_are_refused_by_name() {
         (
             &[("replicas", &number), ("podDisruptionBudget.maxUnavailable", &number)],
             "podDisruptionBudget.maxUnavailable is not below",
+        ),
+        (&[("connect.enabled", &truth)], "connect.enabled needs connect.url"),
+        (&[("connect.url", &json!("http://a.example"))], "/connect/url"),
+        (&[("connect.url", &json!("https://a.example/path"))], "/connect/url"),
+        (&[("connect.ingress.enabled", &truth)], "connect.ingress and connect.httpRoute need connect.enabled"),
+        (
+            &[("connect.enabled", &truth), ("connect.url", &json!("https://a.example")), ("connect.port", &json!(8080))],
+            "connect.port is operator.port",
+        ),
+        (
+            &[("connect.enabled", &truth), ("connect.url", &json!("https://a.example")), ("connect.httpRoute.enabled", &truth)],
+            "connect.httpRoute.enabled needs connect.httpRoute.gateway",
         ),
         (&[("watchNamespace", &json!("crm")), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
     ];

@@ -40,6 +40,7 @@ pub struct Values {
     #[schemars(length(max = 63))]
     watch_namespace: String,
     operator: Operator,
+    connect: Connect,
     /// Catalogue entries of your own by name of the connector: the text of a Connector. They win over the built-in ones.
     catalog: Words,
     service_account: ServiceAccount,
@@ -135,6 +136,49 @@ struct Operator {
     extra_args: Vec<String>,
     /// Further environment variables of the container.
     extra_env: Vec<EnvVar>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Connect {
+    /// Serve the page at which people give consent to OAuth 2.0 providers. Read its page on security first.
+    enabled: bool,
+    /// Origin under which people reach it, such as <https://pollinator.example.com>. Needed when it is enabled.
+    #[schemars(regex(pattern = "^(https://[^/?#@]+|http://(localhost|127[.]0[.]0[.]1)(:[0-9]+)?)?$"))]
+    url: String,
+    /// Port of the page, which is not that of metrics.
+    #[schemars(range(min = 1024, max = 65535))]
+    port: i32,
+    ingress: ConnectIngress,
+    http_route: ConnectRoute,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ConnectIngress {
+    /// Create an Ingress that leads to the path /connect at the host of the URL, and to nothing else.
+    enabled: bool,
+    /// Class of the Ingress. Empty: the cluster's default.
+    class_name: String,
+    /// Annotations of the Ingress, such as those that make your ingress controller ask for a login.
+    annotations: Words,
+    /// Name of the Secret with the certificate of the host. Empty: TLS ends elsewhere.
+    tls_secret_name: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ConnectRoute {
+    /// Create an `HTTPRoute` of the Gateway API that leads to the path /connect at the host of the URL, and to nothing else.
+    enabled: bool,
+    /// Annotations of the `HTTPRoute`.
+    annotations: Words,
+    /// Name of the Gateway. Needed when it is enabled.
+    gateway: String,
+    /// Namespace of the Gateway. Empty: that of the release.
+    gateway_namespace: String,
+    /// Listener of the Gateway. Empty: all that fit.
+    section_name: String,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+
 use super::Scene;
+use crate::rig::canary;
+use crate::rig::http::Answer;
 use crate::rig::manifest::{self, Instance};
 use crate::rig::oauth_server::{CLIENT_ID, CLIENT_SECRET, OauthServer, Proof};
 use crate::rig::pollinator::Site;
@@ -155,4 +159,92 @@ fn a_token_that_ends_in_the_middle_of_a_list_costs_nothing() {
         assert_eq!(scene.oauth.uses().len(), 2, "{saying:?}: {:#?}", scene.oauth.uses());
         assert_eq!(scene.oauth.used_twice(), Vec::<String>::new());
     }
+}
+
+/// A trial spends no token that it cannot keep, and says so; with the state folder it keeps what came.
+#[test]
+fn a_trial_destroys_nobodys_token() {
+    let oauth = OauthServer::start();
+    let token = oauth.consent();
+    let scene = Scene::new(oauth, "grant: RefreshToken", &[("refresh_token", &token)]);
+    scene.provider.baseline(["one".to_owned()]);
+    let trial = |keeps: bool| {
+        let mut command = crate::rig::pollinator::binary();
+        command.arg("try").arg(scene.site.manifests());
+        if keeps {
+            command.arg("--state").arg(scene.site.state());
+        }
+        let mut run = scene.site.spawn(command);
+        (run.wait().success(), run.stdout())
+    };
+    let (succeeded, said) = trial(false);
+    assert!(!succeeded && said.contains("may spend the refresh token") && said.contains("--state DIR"), "{said}");
+    assert_eq!(scene.oauth.asked(), 0);
+    let (succeeded, said) = trial(true);
+    assert!(succeeded && said.contains("1 record"), "{said}");
+    scene.oauth.end_access_tokens();
+    let pollinator = scene.start();
+    scene.provider.create("a");
+    scene.assert_perfect(&pollinator);
+    assert_eq!(scene.oauth.uses().len(), 2);
+    assert_eq!(scene.oauth.used_twice(), Vec::<String>::new());
+    drop(pollinator);
+    // where nothing is spent, nothing need be kept
+    scene.declare("grant: RefreshToken, refresh: {rotates: Never}");
+    scene.secret(&[("refresh_token", &scene.oauth.consent())]);
+    let (succeeded, said) = trial(false);
+    assert!(succeeded, "{said}");
+    scene.declare("grant: ClientCredentials");
+    assert!(trial(false).0);
+}
+
+/// The callback has credentials of its own: fixed ones, or access tokens that end at any time.
+#[test]
+fn a_callback_with_credentials_of_its_own() {
+    let (provider, receiver, oauth) = (Provider::start(), Receiver::start(), OauthServer::start());
+    let takes = oauth.takes();
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", canary::USER, canary::ODD_PASSWORD));
+    receiver.answer(move |ask| {
+        let header = |name: &str| ask.header(name).unwrap_or_default().to_owned();
+        let good = match ask.path().rsplit('/').next().unwrap_or_default() {
+            "basic" => header("authorization") == format!("Basic {login}"),
+            "bearer" => header("authorization") == format!("Bearer {}", canary::TOKEN),
+            "header" => header("x-key") == canary::TOKEN,
+            "query" => ask.query() == [("key".to_owned(), canary::TOKEN.to_owned())],
+            _ => takes(ask),
+        };
+        Answer::status(if good { 204 } else { 401 })
+    });
+    let oauth2 =
+        format!("oauth2: {{grant: ClientCredentials, tokenUrl: \"{}\", secretRef: {{name: oauth}}}}", oauth.token_url());
+    let kinds = [
+        ("basic", "basic: {secretRef: {name: login}}"),
+        ("bearer", "bearer: {secretRef: {name: token, key: token}}"),
+        ("header", "apiKey: {in: Header, name: X-Key, secretRef: {name: token, key: token}}"),
+        ("query", "apiKey: {in: Query, name: key, secretRef: {name: token, key: token}}"),
+        ("oauth", oauth2.as_str()),
+    ];
+    let mut documents: Vec<_> = kinds
+        .iter()
+        .map(|(name, auth)| {
+            let instance = Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth();
+            instance.callback(&format!("auth: {{{auth}}}")).yaml()
+        })
+        .collect();
+    documents.push(manifest::secret("token", &[("token", canary::TOKEN)]));
+    documents.push(manifest::secret("oauth", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]));
+    let site = Site::new(&documents);
+    let pollinator = site.start();
+    kinds.iter().for_each(|(name, _)| drop(pollinator.wait_ready(name)));
+    for round in 0..3 {
+        provider.create_all(ids(&format!("r{round}"), 20));
+        for (name, _) in kinds {
+            let verdict = settle(&receiver, name, || provider.truth(), provider::version);
+            assert!(verdict.missing.is_empty() && verdict.is_sound(), "{name}: {verdict}\n{}", pollinator.report(name));
+        }
+        oauth.end_access_tokens();
+    }
+    let rows = pollinator.rows("oauth");
+    assert!(rows.iter().all(|row| !row.tells("CallbackUnauthorized") && row.set_aside == 0), "{rows:?}");
+    assert_eq!(oauth.uses().len(), 3, "{:#?}", oauth.uses());
 }

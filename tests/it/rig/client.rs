@@ -1,7 +1,8 @@
-//! A blocking HTTP client for driving real servers.
+//! Blocking HTTP clients for driving real servers.
 
 use std::sync::LazyLock;
 
+use http::HeaderMap;
 use tokio::runtime::Runtime;
 
 use super::canary;
@@ -33,4 +34,32 @@ pub fn must(method: &str, url: &str, json: Option<String>) -> String {
     let (status, _, body) = send(method, url, json).unwrap_or_else(|error| panic!("{method} {url}: {error}"));
     assert!((200..300).contains(&status), "{method} {url}: {status} {body}");
     body
+}
+
+static PLAIN: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    LazyLock::force(&CLIENT);
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client")
+});
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+/// Sends just this, follows no redirect and keeps no cookie.
+pub fn exchange(method: &str, url: &str, headers: &[(&str, &str)], body: Option<String>) -> Result<Reply, reqwest::Error> {
+    CLIENT.0.block_on(async {
+        let mut request = PLAIN.request(method.parse().expect("a method"), url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let answer = request.send().await?;
+        Ok(Reply { status: answer.status().as_u16(), headers: answer.headers().clone(), body: answer.text().await? })
+    })
 }

@@ -7,6 +7,7 @@
 //! [`reader`].
 
 pub mod api_proxy;
+pub mod browser;
 pub mod canary;
 pub mod claims;
 pub mod client;
@@ -15,13 +16,16 @@ pub mod faults;
 pub mod fleet;
 pub mod history;
 pub mod http;
+pub mod ingress;
 pub mod kubelet;
 pub mod log;
 pub mod manifest;
 pub mod markdown;
 pub mod oauth_server;
+pub mod oidc;
 pub mod operator;
 pub mod oracle;
+pub mod person;
 pub mod pollinator;
 pub mod provider;
 pub mod reader;

@@ -28,8 +28,16 @@ pub struct Row {
     pub delivered: u64,
     pub parked: u64,
     pub set_aside: u64,
+    #[serde(default)]
+    pub connect: Option<Connect>,
     pub conditions: Vec<Condition>,
     pub resources: Vec<ResourceRow>,
+}
+
+/// Where a person can give consent.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Connect {
+    pub url: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

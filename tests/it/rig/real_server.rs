@@ -13,10 +13,27 @@ use super::{PATIENCE, canary, client, free_port, skip};
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// SAP CAP: OData V4, needs Node.
+    /// SAP CAP: OData V4.
     Cap,
-    /// Kinto: needs Python.
+    /// Kinto.
     Kinto,
+}
+
+impl Kind {
+    fn package(self) -> &'static Package {
+        match self {
+            Self::Cap => &Package { folder: "cap", need: "Node 20 and npm" },
+            Self::Kinto => &Package { folder: "kinto", need: "Python 3.11 with venv" },
+        }
+    }
+}
+
+/// A folder of `tests/real-servers`.
+#[derive(Debug)]
+pub struct Package {
+    pub folder: &'static str,
+    /// What must be on the machine to install it.
+    pub need: &'static str,
 }
 
 /// A running server on a free loopback port. Dropped, it is ended.
@@ -30,8 +47,7 @@ impl RealServer {
     /// Starts it, installing it first if needed. `None`: it cannot be had here, which one loud line says; where CI or
     /// `POLLINATOR_REQUIRE_CONTROL_PLANE` ask for it, that is a failure instead.
     pub fn start(kind: Kind) -> Option<Self> {
-        if let Err(why) = install(kind) {
-            skip(&format!("{kind:?} tests"), &why);
+        if !kind.package().install() {
             return None;
         }
         for _ in 0..3 {
@@ -39,13 +55,15 @@ impl RealServer {
                 return Some(server);
             }
         }
-        panic!("{kind:?} is installed and does not start: see {}", log_path(kind).display());
+        panic!("{kind:?} is installed and does not start: see {}", kind.package().log_path().display());
     }
 
     fn try_start(kind: Kind) -> Option<Self> {
         let port = free_port();
-        let log = File::options().create(true).append(true).open(log_path(kind)).expect("the target folder");
-        let child = script(kind)
+        let log = kind.package().log();
+        let child = kind
+            .package()
+            .script()
             .env("PORT", port.to_string())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file"))
@@ -173,30 +191,45 @@ deletes: {flag: {field: deleted}}
 pagination: {nextLink: {header: Next-Page}}
 ";
 
-/// Under a lock, so that two test processes do not install at once.
-fn install(kind: Kind) -> Result<(), String> {
-    let lock = File::create(log_path(kind).with_extension("lock")).map_err(|error| error.to_string())?;
-    lock.lock().map_err(|error| error.to_string())?;
-    let output = script(kind).arg("install").stdin(Stdio::null()).output().map_err(|error| format!("bash: {error}"))?;
-    if output.status.success() {
-        return Ok(());
+impl Package {
+    /// Installs it, once. Where it cannot be had, one loud line says so, or the test fails as [`skip`] tells.
+    pub fn install(&self) -> bool {
+        let installed = self.try_install();
+        if let Err(why) = &installed {
+            skip(&format!("tests with the server in tests/real-servers/{}", self.folder), why);
+        }
+        installed.is_ok()
     }
-    let told = String::from_utf8_lossy(&output.stderr);
-    let told = told.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output");
-    let need = if kind == Kind::Cap { "Node 20 and npm" } else { "Python 3.11 with venv" };
-    Err(format!("they need {need} and a package registry on first use ({told})"))
-}
 
-fn script(kind: Kind) -> Command {
-    let name = if kind == Kind::Cap { "cap" } else { "kinto" };
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "real-servers", name, "run.sh"].iter().collect();
-    let mut command = Command::new("bash");
-    command.arg(path);
-    command
-}
+    /// Under a lock, so that two test processes do not install at once.
+    fn try_install(&self) -> Result<(), String> {
+        let lock = File::create(self.log_path().with_extension("lock")).map_err(|error| error.to_string())?;
+        lock.lock().map_err(|error| error.to_string())?;
+        let output = self.script().arg("install").stdin(Stdio::null()).output().map_err(|error| format!("bash: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let told = String::from_utf8_lossy(&output.stderr);
+        let told = told.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output");
+        Err(format!("they need {} and a package registry on first use ({told})", self.need))
+    }
 
-fn log_path(kind: Kind) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(folder).expect("the target folder");
-    folder.join(format!("real-server-{kind:?}.log"))
+    /// Starts it, where it is installed.
+    pub fn script(&self) -> Command {
+        let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "real-servers", self.folder, "run.sh"].iter().collect();
+        let mut command = Command::new("bash");
+        command.arg(path);
+        command
+    }
+
+    /// What it prints is appended there.
+    pub fn log(&self) -> File {
+        File::options().create(true).append(true).open(self.log_path()).expect("the target folder")
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        fs::create_dir_all(folder).expect("the target folder");
+        folder.join(format!("real-server-{}.log", self.folder))
+    }
 }

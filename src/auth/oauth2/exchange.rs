@@ -1,0 +1,139 @@
+//! The code of a consent that was given at the connect page → tokens that are kept.
+
+use std::time::Duration;
+
+use chrono::Utc;
+
+use super::answer::{self, Failure, Granted};
+use super::credential::Parts;
+use super::material::Material;
+use super::problem;
+use super::request::{self, Client, Proof, TokenRequest};
+use super::store::{Owner, SaveFailure, Version};
+use super::stored::StoredTokens;
+use crate::api::conditions::Problem;
+use crate::egress::Peer;
+use crate::observe::metrics::TokenOutcome;
+use crate::plan::Oauth2Plan;
+
+/// How often tokens are tried to be stored, and the pause between: nobody else has them.
+const SAVES: u32 = 30;
+const PAUSE: Duration = Duration::from_secs(1);
+/// Changes by others that are waited out without a pause.
+const MAX_CONFLICTS: u32 = 20;
+
+/// Why a consent brought no tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoTokens {
+    /// Somebody must mend something, or it may pass by itself.
+    Failed(Problem),
+    /// The code was sent and no answer came. It is never sent again.
+    Lost,
+}
+
+/// What is asked for with the code.
+#[derive(Clone, Copy)]
+pub struct Consent<'a> {
+    /// The code.
+    pub code: &'a str,
+    /// Where it was sent (RFC 6749 §4.1.3).
+    pub redirect_uri: &'a str,
+    /// The secret behind the challenge (RFC 7636 §4.5).
+    pub verifier: &'a str,
+}
+
+/// The id of the client, as the authorization request names it.
+///
+/// # Errors
+/// The user's Secret cannot be used.
+pub async fn client_id(parts: &Parts, plan: &Oauth2Plan, owner: &Owner) -> Result<String, Problem> {
+    material(parts, plan, owner).await.map(|material| material.client_id)
+}
+
+/// Exchanges the code, once, and stores the tokens: they begin a new chain. Whoever calls this has taken the pending consent away
+/// before, so that nobody else sends the code.
+///
+/// # Errors
+/// [`NoTokens`].
+pub async fn exchange(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, consent: Consent<'_>) -> Result<(), NoTokens> {
+    let material = material(parts, plan, owner).await.map_err(NoTokens::Failed)?;
+    let granted = send(parts, plan, owner, &material, consent).await?;
+    keep(parts, plan, owner, &granted).await.map_err(NoTokens::Failed)
+}
+
+/// Read where it is kept: this process need not be the one that polls the instance and holds its Secret.
+async fn material(parts: &Parts, plan: &Oauth2Plan, owner: &Owner) -> Result<Material, Problem> {
+    let secret = parts.secrets.get_anew(&owner.namespace, &plan.secret).await?;
+    Material::read(plan, &owner.namespace, secret)
+}
+
+async fn send(
+    parts: &Parts,
+    plan: &Oauth2Plan,
+    owner: &Owner,
+    material: &Material,
+    consent: Consent<'_>,
+) -> Result<Granted, NoTokens> {
+    let identity = crate::auth::identity(&[&owner.namespace, &owner.name, &owner.uid, plan.field]);
+    let permit = parts.hosts.acquire(&plan.token_url.origin(), identity).await;
+    let _permit = permit.map_err(|wait| NoTokens::Failed(problem::patience(plan, wait)))?;
+    let client =
+        Client { id: &material.client_id, proof: material.client_secret.as_deref().map_or(Proof::None, Proof::Secret) };
+    let asked = TokenRequest::AuthorizationCode {
+        code: consent.code,
+        redirect_uri: Some(consent.redirect_uri),
+        code_verifier: Some(consent.verifier),
+    };
+    let sent = parts.egress.send(request::build(plan, client, asked)).await;
+    parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
+    let read =
+        match sent {
+            Ok(response) => answer::read(&plan.response, response.status, &response.headers, &response.body, Utc::now())
+                .map_err(|failure| match failure {
+                    Failure::Lost(_) => (TokenOutcome::Lost, NoTokens::Lost),
+                    failure => (TokenOutcome::Refused, NoTokens::Failed(problem::failed(plan, &failure))),
+                }),
+            Err(error) if error.is_unsent() => {
+                Err((TokenOutcome::Unsent, NoTokens::Failed(error.into_problem(Peer::TokenEndpoint))))
+            }
+            Err(_) => Err((TokenOutcome::Lost, NoTokens::Lost)),
+        };
+    parts.metrics.token_request(read.as_ref().map_or_else(|(outcome, _)| *outcome, |_| TokenOutcome::Granted));
+    read.map_err(|(_, none)| none)
+}
+
+/// Whatever chain there is by now, this consent is newer.
+async fn keep(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, granted: &Granted) -> Result<(), Problem> {
+    let (mut tries, mut conflicts) = (0, 0);
+    loop {
+        let failed = match keep_once(parts, plan, owner, granted).await {
+            Ok(()) => return Ok(()),
+            Err(SaveFailure::Conflict) if conflicts < MAX_CONFLICTS => {
+                conflicts += 1;
+                continue;
+            }
+            Err(SaveFailure::Conflict) => problem::contended(plan, &parts.store.place(owner)),
+            Err(SaveFailure::Failed(problem)) => problem,
+        };
+        tries += 1;
+        if tries >= SAVES {
+            return Err(failed);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn keep_once(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, granted: &Granted) -> Result<(), SaveFailure> {
+    let (stored, seen): (_, Version) = parts.store.load(owner).await.map_err(SaveFailure::Failed)?;
+    let stored = stored.unwrap_or_else(|| StoredTokens::new(new_salt()));
+    // The Secret may still hold what the old chain began with: that begins no other one.
+    let material = material(parts, plan, owner).await.map_err(SaveFailure::Failed)?;
+    let source = material.source.ok().map(|source| stored.fingerprint(source.token()));
+    let next = StoredTokens { consent: None, ..stored.succeeded_by(source) }.granted(granted, None, Utc::now());
+    parts.store.save(owner, &next, &seen).await.map(drop)
+}
+
+/// Salt of a chain that begins.
+pub fn new_salt() -> String {
+    data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>())
+}

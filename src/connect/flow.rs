@@ -1,0 +1,148 @@
+//! Begins and ends consents: reads and writes what is kept, and asks the token endpoint.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use super::ConnectUrl;
+use super::candidate::{Candidate, Candidates};
+use super::consent::{self, Answer, Beginning, Begun, Randomness, Refusal, StateParameter};
+use crate::api::conditions::Problem;
+use crate::auth::oauth2::credential::Parts;
+use crate::auth::oauth2::exchange::{self, Consent, NoTokens};
+use crate::auth::oauth2::store::{Owner, SaveFailure};
+use crate::auth::oauth2::stored::{PendingConsent, StoredTokens};
+
+/// Changes by others that are waited out.
+const MAX_ROUNDS: usize = 10;
+
+/// Everything that a consent needs.
+pub struct Flow {
+    /// Where people reach the connect page.
+    pub address: ConnectUrl,
+    /// Where instances are found.
+    pub candidates: Arc<dyn Candidates>,
+    /// The way to the token endpoint, and where Secrets and tokens are.
+    pub parts: Parts,
+}
+
+impl Flow {
+    /// The instance of that name, if a person can give consent for it.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownInstance`], [`Refusal::Failed`].
+    pub async fn candidate(&self, namespace: &str, name: &str) -> Result<Candidate, Refusal> {
+        if !consent::is_name(namespace) || !consent::is_name(name) {
+            return Err(Refusal::UnknownInstance);
+        }
+        let found = self.candidates.find(namespace, name).await.map_err(Refusal::Failed)?;
+        found.ok_or(Refusal::UnknownInstance)
+    }
+
+    /// What a person removes to be able to connect anew.
+    pub fn place(&self, namespace: &str, name: &str, candidate: &Candidate) -> String {
+        self.parts.store.place(&owner(namespace, name, &candidate.uid))
+    }
+
+    /// Begins a consent: keeps what its answer will be judged by.
+    ///
+    /// # Errors
+    /// Why it cannot be begun.
+    pub async fn begin(&self, namespace: &str, name: &str) -> Result<Begun, Refusal> {
+        let candidate = self.candidate(namespace, name).await?;
+        if !candidate.waits {
+            return Err(Refusal::Connected);
+        }
+        let Some(authorization_url) = &candidate.plan.authorization_url else { return Err(Refusal::UnknownInstance) };
+        let owner = owner(namespace, name, &candidate.uid);
+        let client_id = exchange::client_id(&self.parts, &candidate.plan, &owner).await.map_err(Refusal::Failed)?;
+        let random = Randomness { state: rand::random(), browser: rand::random(), verifier: rand::random() };
+        let redirect_uri = self.address.callback();
+        self.change(&owner, |kept| {
+            let begun = consent::begin(
+                Beginning {
+                    authorization_url,
+                    plan: &candidate.plan,
+                    instance: (namespace, name, &candidate.uid),
+                    client_id: &client_id,
+                    redirect_uri: &redirect_uri,
+                    salt: &kept.salt,
+                },
+                &random,
+                Utc::now(),
+            );
+            kept.consent = Some(begun.pending.clone());
+            Ok(begun)
+        })
+        .await
+    }
+
+    /// Ends a consent: judges the answer, exchanges its code and keeps the tokens.
+    ///
+    /// # Errors
+    /// Why nobody was connected.
+    pub async fn finish(&self, state: &StateParameter, answer: &Answer, cookie: Option<&str>) -> Result<(), Refusal> {
+        let (namespace, name) = (state.namespace.as_str(), state.name.as_str());
+        // Whether there is such an instance is nobody's business who has no state that was made for it.
+        let candidate = self.candidate(namespace, name).await.map_err(|refusal| match refusal {
+            Refusal::UnknownInstance => Refusal::UnknownState,
+            other => other,
+        })?;
+        let owner = owner(namespace, name, &candidate.uid);
+        let pending = self.take(&owner, state, cookie).await?;
+        let code = answer.code(&candidate.plan)?;
+        let redirect_uri = self.address.callback();
+        let consent = Consent { code, redirect_uri: &redirect_uri, verifier: &pending.verifier };
+        exchange::exchange(&self.parts, &candidate.plan, &owner, consent).await.map_err(|none| match none {
+            NoTokens::Lost => Refusal::Ambiguous,
+            NoTokens::Failed(problem) => Refusal::Failed(problem),
+        })?;
+        self.candidates.note_consent(namespace, name).await;
+        Ok(())
+    }
+
+    /// Takes a pending consent away, so that no answer is taken twice, whichever replica gets it.
+    async fn take(&self, owner: &Owner, state: &StateParameter, cookie: Option<&str>) -> Result<PendingConsent, Refusal> {
+        let judged = self.change(owner, |kept| {
+            let judged = consent::judge(Some(kept), state, &owner.uid, cookie, Utc::now());
+            if judged == Err(Refusal::UnknownState) {
+                return Err(Refusal::UnknownState);
+            }
+            // Whoever came with the right state has used it up.
+            kept.consent = None;
+            Ok(judged)
+        });
+        judged.await?
+    }
+
+    /// Changes what is kept by compare-and-swap.
+    async fn change<T>(
+        &self,
+        owner: &Owner,
+        mut change: impl FnMut(&mut StoredTokens) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let store = &self.parts.store;
+        for _ in 0..MAX_ROUNDS {
+            let (kept, seen) = store.load(owner).await.map_err(Refusal::Failed)?;
+            let mut kept = kept.unwrap_or_else(|| StoredTokens::new(exchange::new_salt()));
+            let result = change(&mut kept)?;
+            match store.save(owner, &kept, &seen).await {
+                Ok(_) => return Ok(result),
+                Err(SaveFailure::Conflict) => {}
+                Err(SaveFailure::Failed(problem)) => return Err(Refusal::Failed(problem)),
+            }
+        }
+        Err(Refusal::Failed(contended(&store.place(owner))))
+    }
+}
+
+fn contended(place: &str) -> Problem {
+    Problem::transient(
+        crate::api::conditions::Reason::StateUnavailable,
+        format!("the tokens in {place} keep changing; try again"),
+    )
+}
+
+fn owner(namespace: &str, name: &str, uid: &str) -> Owner {
+    Owner { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() }
+}

@@ -1,0 +1,278 @@
+//! The pages, as text. Pure. They need no script and load nothing.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use super::consent::Refusal;
+
+/// The one style sheet. Colours keep a contrast of 7 to 1 in both schemes (WCAG 2.2, 1.4.6).
+const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:1.125rem/1.5 system-ui,sans-serif;margin:0;background:#fff;color:#1a1a1a}\
+main{max-width:36rem;margin:0 auto;padding:2rem 1rem}\
+button{font:inherit;padding:.6rem 1.2rem;border:2px solid #0b3d91;border-radius:.4rem;background:#0b3d91;color:#fff;cursor:pointer}\
+button:focus-visible,a:focus-visible{outline:3px solid #b35900;outline-offset:3px}\
+a{color:#0b3d91}\
+code{overflow-wrap:anywhere}\
+@media(prefers-color-scheme:dark){body{background:#141414;color:#f0f0f0}a{color:#a9c7ff}\
+button{background:#a9c7ff;border-color:#a9c7ff;color:#0a0a0a}}";
+
+/// The policy under which the pages are shown: nothing is loaded, nothing is run, nobody frames them.
+///
+/// It leaves form-action out: browsers apply that to the redirects that follow a form, too, and nobody knows to which hosts a
+/// provider's sign-in leads.
+pub fn content_security_policy() -> String {
+    let hash = STANDARD.encode(Sha256::digest(STYLE));
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
+}
+
+/// A page that is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// HTTP status.
+    pub status: u16,
+    /// The whole document.
+    pub html: String,
+}
+
+/// Asks whether to go to the provider. `host`: the host that will ask for consent.
+pub fn offer(namespace: &str, name: &str, host: &str) -> Page {
+    let (namespace, name, host) = (escape(namespace), escape(name), escape(host));
+    page(
+        200,
+        &format!("Connect {name}"),
+        &format!(
+            "<p>The instance <strong>{name}</strong> in namespace <strong>{namespace}</strong> needs your consent to read from \
+             <strong>{host}</strong>.</p>\
+             <p>The button takes you to <strong>{host}</strong>, where you sign in and agree. Go on only if you expected this and the \
+             account is the one to be read. You have ten minutes, in this browser.</p>\
+             <form method=\"post\"><button type=\"submit\">Continue to {host}</button></form>"
+        ),
+    )
+}
+
+/// It is connected. `place`: what is removed to connect anew.
+pub fn connected(namespace: &str, name: &str, place: &str) -> Page {
+    let (namespace, name, place) = (escape(namespace), escape(name), escape(place));
+    page(
+        200,
+        &format!("{name} is connected"),
+        &format!(
+            "<p>The instance <strong>{name}</strong> in namespace <strong>{namespace}</strong> does not wait for a consent. There is \
+             nothing to do.</p>\
+             <p>To connect another account, remove what was kept of this one (<code>{place}</code>) and open this page again once the \
+             instance asks for consent.</p>"
+        ),
+    )
+}
+
+/// It worked.
+pub fn success(namespace: &str, name: &str) -> Page {
+    let (namespace, name) = (escape(namespace), escape(name));
+    page(
+        200,
+        &format!("{name} is connected now"),
+        &format!(
+            "<p>The consent was given, and the instance <strong>{name}</strong> in namespace <strong>{namespace}</strong> is polled \
+             from now on.</p><p>You can close this page.</p>"
+        ),
+    )
+}
+
+/// It did not. `back`: path of the page at which to begin anew.
+pub fn refused(refusal: &Refusal, back: Option<&str>) -> Page {
+    let (status, title, what) = told(refusal);
+    let mut text = format!("<p>{}</p>", escape(&what));
+    if let Some(back) = back {
+        let _ = write!(text, "<p><a href=\"{}\">Begin anew</a></p>", escape(back));
+    }
+    page(status, title, &text)
+}
+
+/// Status, title, and what happened and what to do.
+fn told(refusal: &Refusal) -> (u16, &'static str, String) {
+    let fixed = |status, title, text: &str| (status, title, text.to_owned());
+    match refusal {
+        Refusal::Malformed => fixed(
+            400,
+            "This link is not complete",
+            "The address lacks something, or has it twice. Nobody was connected. Open the page of the instance and begin anew.",
+        ),
+        Refusal::UnknownInstance => fixed(
+            404,
+            "There is nothing to connect here",
+            "There is no instance of this name, or it needs no consent. Check the address: status.connect.url of the instance has it.",
+        ),
+        Refusal::Connected => fixed(409, "It is connected", "The instance does not wait for a consent. There is nothing to do."),
+        Refusal::UnknownState => fixed(
+            400,
+            "This link is used up",
+            "The consent was taken before, replaced by a newer one, or belongs to an instance that is gone. If the instance still asks \
+             for consent, begin anew.",
+        ),
+        Refusal::Expired => fixed(
+            400,
+            "It took too long",
+            "More than ten minutes passed between the button and the answer. Nobody was connected. Begin anew.",
+        ),
+        Refusal::OtherBrowser => fixed(
+            403,
+            "Another browser began this",
+            "The answer must come back to the browser in which the button was pressed, with cookies allowed. Nobody was connected. If \
+             you did not press it, somebody may be trying to connect your account: do not go on. Otherwise begin anew.",
+        ),
+        Refusal::OtherSite => fixed(
+            403,
+            "Another site sent you here",
+            "The button can only be pressed on this page itself. Open the page and press it there.",
+        ),
+        Refusal::Denied => fixed(
+            200,
+            "Consent was not given",
+            "The provider says that you declined. Nobody was connected, and nothing changed.",
+        ),
+        Refusal::Provider(code) => (
+            502,
+            "The provider refused",
+            match code {
+                Some("invalid_scope") => "The provider answered invalid_scope. Nobody was connected. Correct spec.auth.oauth2.scopes of the \
+                                          instance, then begin anew."
+                    .to_owned(),
+                Some(code @ ("server_error" | "temporarily_unavailable")) => {
+                    format!("The provider answered {code}. Nobody was connected. Try again later.")
+                }
+                Some(code) => format!(
+                    "The provider answered {code}. Nobody was connected. Check client_id in the Secret, and that the provider knows the \
+                     redirect URI of this page."
+                ),
+                None => "The provider answered with an error of its own. Nobody was connected. Try again, and ask its operator if this \
+                         stays."
+                    .to_owned(),
+            },
+        ),
+        Refusal::OtherIssuer => fixed(
+            403,
+            "Another provider answered",
+            "The answer names another issuer than the one that was asked. Nobody was connected. If the provider's issuer has another \
+             host than its sign-in page, set spec.auth.oauth2.issuer of the instance.",
+        ),
+        Refusal::NoCode => fixed(
+            502,
+            "The provider's answer is not complete",
+            "It has neither a code nor an error. Nobody was connected. Check authorizationUrl of the instance, then begin anew.",
+        ),
+        Refusal::Ambiguous => fixed(
+            502,
+            "The provider did not answer in time",
+            "The code was sent, and no answer came. A code is never sent twice, so nobody was connected. Begin anew.",
+        ),
+        Refusal::Failed(problem) => (502, "It could not be connected", format!("{}.", problem.message)),
+        Refusal::Busy => fixed(503, "Too many people are here", "Wait a moment, then try again."),
+    }
+}
+
+fn page(status: u16, title: &str, body: &str) -> Page {
+    let html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title} - Pollinator</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+    );
+    Page { status, html }
+}
+
+/// Text as it stands in an element or in an attribute between double quotes.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::conditions::{Problem, Reason};
+
+    fn refusals() -> Vec<Refusal> {
+        vec![
+            Refusal::Malformed,
+            Refusal::UnknownInstance,
+            Refusal::Connected,
+            Refusal::UnknownState,
+            Refusal::Expired,
+            Refusal::OtherBrowser,
+            Refusal::OtherSite,
+            Refusal::Denied,
+            Refusal::Provider(None),
+            Refusal::Provider(Some("invalid_scope")),
+            Refusal::Provider(Some("server_error")),
+            Refusal::Provider(Some("unauthorized_client")),
+            Refusal::OtherIssuer,
+            Refusal::NoCode,
+            Refusal::Ambiguous,
+            Refusal::Failed(Problem::human(Reason::InvalidClient, "spec: <script>alert(1)</script>")),
+            Refusal::Busy,
+        ]
+    }
+
+    fn all() -> Vec<Page> {
+        let mut pages = vec![
+            offer("crm", "keap", "login.example"),
+            connected("crm", "keap", "Secret keap-oauth-token"),
+            success("crm", "keap"),
+        ];
+        pages.extend(refusals().iter().map(|refusal| refused(refusal, Some("/connect/crm/keap"))));
+        pages
+    }
+
+    #[test]
+    fn every_page_has_what_a_reader_needs_and_loads_nothing() {
+        let mut titles = std::collections::BTreeSet::new();
+        for page in all() {
+            let html = &page.html;
+            assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "{html}");
+            for once in ["<title>", "<h1>", "<main>", "</html>"] {
+                assert_eq!(html.matches(once).count(), 1, "{once} in {html}");
+            }
+            for never in ["<script", "src=", "http:", "https:", "//", "onclick", "javascript", "style=", "@import", "url("] {
+                assert!(!html.contains(never), "{never} in {html}");
+            }
+            let title = html.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).unwrap();
+            let heading = html.split("<h1>").nth(1).and_then(|rest| rest.split("</h1>").next()).unwrap();
+            assert_eq!(title, format!("{heading} - Pollinator"));
+            titles.insert(title.to_owned());
+            assert!(html.matches("<p>").count() >= 1 && (200..600).contains(&page.status));
+        }
+        assert!(titles.len() >= 14, "{titles:?}");
+    }
+
+    #[test]
+    fn what_others_wrote_is_text() {
+        let hostile = "<b onclick=\"x\">'&";
+        let escaped = "&lt;b onclick=&quot;x&quot;&gt;&#39;&amp;";
+        for page in [offer(hostile, hostile, hostile), connected(hostile, hostile, hostile), success(hostile, hostile)] {
+            assert!(!page.html.contains("<b ") && page.html.contains(escaped), "{}", page.html);
+        }
+        let page = refused(&Refusal::Failed(Problem::human(Reason::InvalidSpec, hostile)), Some(hostile));
+        assert!(!page.html.contains("<b ") && page.html.matches(escaped).count() == 2, "{}", page.html);
+    }
+
+    #[test]
+    fn the_policy_lets_in_the_one_style_and_nothing_else() {
+        let policy = content_security_policy();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"));
+        assert!(!policy.contains("unsafe") && !policy.contains("form-action"));
+    }
+}

@@ -1,0 +1,74 @@
+//! Declared instances as the connect page sees them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use super::definitions::{Definitions, Key};
+use crate::api::conditions::Problem;
+use crate::connect::candidate::{Candidate, Candidates, consent_plan};
+use crate::plan::Oauth2Plan;
+use crate::poll::engine::Command;
+use crate::poll::status::InstanceStatus;
+use crate::state::StateStore;
+use crate::state::directory::Directory;
+
+/// Finds instances among what is declared in files.
+pub struct LocalCandidates {
+    plans: RwLock<BTreeMap<Key, Arc<Oauth2Plan>>>,
+    waiting: RwLock<BTreeSet<Key>>,
+    store: Arc<Directory>,
+    commands: mpsc::Sender<Vec<Command>>,
+}
+
+impl LocalCandidates {
+    /// With these definitions, and with nothing that waits.
+    pub fn new(definitions: &Definitions, store: Arc<Directory>, commands: mpsc::Sender<Vec<Command>>) -> Self {
+        let (plans, waiting) = (RwLock::new(plans(definitions)), RwLock::default());
+        Self { plans, waiting, store, commands }
+    }
+
+    /// The definitions changed.
+    pub fn replace(&self, definitions: &Definitions) {
+        *self.plans.write().unwrap_or_else(PoisonError::into_inner) = plans(definitions);
+    }
+
+    /// A status changed.
+    pub fn note(&self, status: &InstanceStatus) {
+        let key = (status.namespace.clone(), status.name.clone());
+        let mut waiting = self.waiting.write().unwrap_or_else(PoisonError::into_inner);
+        if status.connect.is_some() {
+            waiting.insert(key)
+        } else {
+            waiting.remove(&key)
+        };
+    }
+}
+
+fn plans(definitions: &Definitions) -> BTreeMap<Key, Arc<Oauth2Plan>> {
+    let planned = definitions.planned.iter();
+    planned.filter_map(|(key, planned)| Some((key.clone(), Arc::clone(consent_plan(&planned.plan)?)))).collect()
+}
+
+impl Candidates for LocalCandidates {
+    fn find<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Candidate>, Problem>> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let plan = self.plans.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let waits = self.waiting.read().unwrap_or_else(PoisonError::into_inner).contains(&key);
+        Box::pin(async move {
+            let Some(plan) = plan else { return Ok(None) };
+            let state = StateStore::load(&*self.store, namespace, name)?;
+            Ok(state.map(|state| Candidate { uid: state.uid, plan, waits }))
+        })
+    }
+
+    fn note_consent<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, ()> {
+        let consented = Command::Consented { namespace: namespace.to_owned(), name: name.to_owned() };
+        Box::pin(async move {
+            // The engine ends before this only when the process does.
+            let _ = self.commands.send(vec![consented]).await;
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! A real browser without a window: Chromium, driven through chromedriver by the W3C WebDriver protocol.
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::log::Log;
+use super::{PATIENCE, client};
+
+/// How WebDriver names a reference to an element (W3C WebDriver §12.1).
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// Everywhere else than on this machine is nowhere: what a page would load from outside fails at once.
+const NOWHERE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost";
+
+/// A browser with a fresh profile. Dropped, it is ended.
+pub struct Browser {
+    driver: Child,
+    /// URL of the session; empty before there is one.
+    session: String,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one. `None`: there is none here, which one loud line says; with `POLLINATOR_REQUIRE_BROWSER=1` that fails the test.
+    /// `scripts`: whether pages may run any.
+    pub fn start(scripts: bool) -> Option<Self> {
+        let found = (program("chromium"), program("chromedriver"));
+        let (Some(chromium), Some(chromedriver)) = found else {
+            let line = "skipped: browser tests: they need chromium and chromedriver on the path";
+            assert!(!env::var("POLLINATOR_REQUIRE_BROWSER").is_ok_and(|value| value == "1"), "{line}");
+            let _ = writeln!(io::stderr(), "{line}");
+            return None;
+        };
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        fs::create_dir_all(folder).expect("the target folder");
+        let profile = tempfile::Builder::new().prefix("browser-").tempdir_in(folder).expect("a temporary folder");
+        let mut driver = Command::new(chromedriver)
+            .arg("--port=0")
+            // a home of its own: nothing of the user's is read or changed
+            .env("HOME", profile.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver was there a moment ago");
+        let lines = Log::default();
+        let (copy, out) = (lines.clone(), driver.stdout.take().expect("piped"));
+        thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(copy.push(line))));
+        let port = lines.try_wait(PATIENCE, |lines: &[String]| {
+            let line = lines.iter().find(|line| line.contains("started successfully on port"))?;
+            line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let mut browser = Self { driver, session: String::new(), _profile: profile };
+        let port = port.unwrap_or_else(|| panic!("chromedriver does not start: {}", lines.all().join("\n")));
+        let base = format!("http://127.0.0.1:{port}/session");
+        let profile = format!("--user-data-dir={}", browser._profile.path().join("profile").display());
+        let mut arguments = vec![
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            NOWHERE,
+            &profile,
+        ];
+        if !scripts {
+            arguments.push("--blink-settings=scriptEnabled=false");
+        }
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"binary": chromium, "args": arguments},
+            "pageLoadStrategy": "normal",
+        }}});
+        let session = browser.send("POST", &base, Some(&wanted));
+        browser.session = format!("{base}/{}", session["sessionId"].as_str().expect("a session has an id"));
+        Some(browser)
+    }
+
+    /// Goes to an address and waits until it is loaded.
+    pub fn visit(&self, url: &str) {
+        self.command("POST", "/url", &json!({"url": url}));
+    }
+
+    /// The address that is shown.
+    pub fn url(&self) -> String {
+        self.get("/url")
+    }
+
+    pub fn title(&self) -> String {
+        self.get("/title")
+    }
+
+    pub fn source(&self) -> String {
+        self.get("/source")
+    }
+
+    /// Waits until the one heading of the first level begins so.
+    pub fn wait_heading(&self, beginning: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let start = format!("<h1>{beginning}");
+        while !self.source().contains(&start) {
+            assert!(Instant::now() < deadline, "{beginning} is not shown in time at {}: {}", self.url(), self.source());
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    /// Whether there is one.
+    pub fn has(&self, selector: &str) -> bool {
+        !self.all(selector).is_empty()
+    }
+
+    /// All elements that a CSS selector finds.
+    pub fn all(&self, selector: &str) -> Vec<Element<'_>> {
+        let found = self.command("POST", "/elements", &json!({"using": "css selector", "value": selector}));
+        let reference = |value: &Value| value[ELEMENT].as_str().expect("a reference to an element").to_owned();
+        found.as_array().into_iter().flatten().map(|value| Element { browser: self, id: reference(value) }).collect()
+    }
+
+    /// The one element that a CSS selector finds.
+    pub fn one(&self, selector: &str) -> Element<'_> {
+        let mut all = self.all(selector);
+        assert_eq!(all.len(), 1, "{selector} at {}: {}", self.url(), self.source());
+        all.remove(0)
+    }
+
+    fn get(&self, path: &str) -> String {
+        let value = self.send("GET", &format!("{}{path}", self.session), None);
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.send(method, &format!("{}{path}", self.session), Some(body))
+    }
+
+    fn send(&self, method: &str, url: &str, body: Option<&Value>) -> Value {
+        let headers = [("Content-Type", "application/json")];
+        let reply = client::exchange(method, url, &headers, body.map(Value::to_string));
+        let reply = reply.unwrap_or_else(|error| panic!("chromedriver {method} {url}: {error}"));
+        let mut answer: Value = serde_json::from_str(&reply.body).expect("WebDriver answers JSON");
+        assert_eq!(reply.status, 200, "{method} {url} {body:?}: {answer:#}");
+        answer["value"].take()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if !self.session.is_empty() {
+            // ends the browser, too
+            let _ = client::exchange("DELETE", &self.session, &[], None);
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// Something on a page.
+pub struct Element<'b> {
+    browser: &'b Browser,
+    id: String,
+}
+
+impl Element<'_> {
+    pub fn click(&self) {
+        self.browser.command("POST", &format!("/element/{}/click", self.id), &json!({}));
+    }
+
+    pub fn type_in(&self, text: &str) {
+        self.browser.command("POST", &format!("/element/{}/value", self.id), &json!({"text": text}));
+    }
+
+    pub fn text(&self) -> String {
+        self.browser.get(&format!("/element/{}/text", self.id))
+    }
+
+    /// Its name as assistive technology reads it (accname 1.2).
+    pub fn label(&self) -> String {
+        self.browser.get(&format!("/element/{}/computedlabel", self.id))
+    }
+
+    /// Its role as assistive technology knows it.
+    pub fn role(&self) -> String {
+        self.browser.get(&format!("/element/{}/computedrole", self.id))
+    }
+
+    pub fn attribute(&self, name: &str) -> String {
+        self.browser.get(&format!("/element/{}/attribute/{name}", self.id))
+    }
+
+    /// A value of its style as it is shown.
+    pub fn style(&self, property: &str) -> String {
+        self.browser.get(&format!("/element/{}/css/{property}", self.id))
+    }
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    let paths = env::var_os("PATH")?;
+    env::split_paths(&paths).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
