@@ -40,7 +40,7 @@ fn walk(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
 }
 
 /// The fields of both kinds.
-fn fields() -> BTreeSet<String> {
+pub fn fields() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (_, yaml) in CRDS {
         let crd: Value = serde_saphyr::from_str(yaml).unwrap();
