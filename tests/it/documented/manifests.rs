@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use super::names;
 use crate::rig::control_plane::{Namespace, shared};
 use crate::rig::markdown::{self, Fence};
 use crate::rig::reader::Reader;
@@ -37,6 +38,18 @@ fn merge(target: &mut Value, patch: &Value) {
     for (name, change) in changes {
         merge(fields.entry(name).or_insert(Value::Null), change);
     }
+}
+
+/// A part of a manifest where it belongs: members of the whole, or of its spec.
+fn placed(part: &Value, place: &str) -> Value {
+    let fields = names::fields();
+    let is_of =
+        |prefix: &str| part.as_object().is_some_and(|part| part.keys().all(|key| fields.contains(&format!("{prefix}{key}"))));
+    let is_whole = part.as_object().is_some_and(|part| {
+        part.keys().all(|key| ["apiVersion", "kind", "metadata", "spec", "status"].contains(&key.as_str()))
+    });
+    assert!(is_whole || is_of("spec."), "{place}: neither a manifest nor a part of a spec: {part}");
+    if is_whole { part.clone() } else { serde_json::json!({"spec": part}) }
 }
 
 /// The API server takes them, without keeping them.
@@ -96,7 +109,7 @@ fn judge(ns: &Namespace<'_>, reader: &Reader, place: &str, fence: &Fence) {
     let whole = if documents.iter().all(is_part) {
         let mut object: Value = serde_saphyr::from_str(BASE).unwrap();
         for part in &documents {
-            merge(&mut object, part);
+            merge(&mut object, &placed(part, place));
         }
         object.to_string()
     } else {

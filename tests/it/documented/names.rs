@@ -40,7 +40,7 @@ fn walk(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
 }
 
 /// The fields of both kinds.
-fn fields() -> BTreeSet<String> {
+pub fn fields() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (_, yaml) in CRDS {
         let crd: Value = serde_saphyr::from_str(yaml).unwrap();
@@ -80,7 +80,7 @@ fn names(paths: &BTreeSet<String>, path: &str) -> bool {
 #[test]
 fn fields_and_values_that_the_text_names_exist() {
     let path = Regex::new(r"^[a-z][A-Za-z]*(?:\[\])?(?:\.[a-z][A-Za-z]*(?:\[\])?)+$").unwrap();
-    let file = Regex::new(r"\.(?:json|yaml|yml|md|lua|rs|toml|go|tgz|dev|com|svc|fyi)$").unwrap();
+    let file = Regex::new(r"\.(?:json|yaml|yml|md|lua|rs|toml|go|tgz|dev|com|io|svc|fyi)$").unwrap();
     let (fields, values) = (fields(), values());
     let (mut checked, mut elsewhere) = (0, BTreeSet::new());
     let mut wrong = Vec::new();

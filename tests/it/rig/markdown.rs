@@ -37,19 +37,21 @@ impl Fence {
     }
 }
 
-/// All fenced blocks of a page.
+/// All fenced blocks of a page, those in lists too.
 pub fn fences(page: &str) -> Vec<Fence> {
-    let (mut found, mut open, mut section): (Vec<Fence>, Option<Fence>, String) = (Vec::new(), None, String::new());
+    let (mut found, mut open, mut section): (Vec<Fence>, Option<(usize, Fence)>, String) = (Vec::new(), None, String::new());
     for (index, line) in page.lines().enumerate() {
-        if let Some(language) = line.strip_prefix("```") {
-            if let Some(fence) = open.take() {
+        let text = line.trim_start();
+        let indent = line.len() - text.len();
+        if let Some(language) = text.strip_prefix("```") {
+            if let Some((_, fence)) = open.take() {
                 found.push(fence);
             } else {
                 let (language, section) = (language.trim().to_owned(), section.clone());
-                open = Some(Fence { language, text: String::new(), line: index + 2, section });
+                open = Some((indent, Fence { language, text: String::new(), line: index + 2, section }));
             }
-        } else if let Some(fence) = &mut open {
-            fence.text.push_str(line);
+        } else if let Some((outer, fence)) = &mut open {
+            fence.text.push_str(line.get(indent.min(*outer)..).unwrap_or_default());
             fence.text.push('\n');
         } else if line.starts_with('#') {
             line.trim_start_matches('#').trim().clone_into(&mut section);
@@ -65,7 +67,7 @@ pub fn spans(page: &str) -> Vec<(usize, String)> {
     let mut fenced = false;
     let mut found = Vec::new();
     for (index, line) in page.lines().enumerate() {
-        fenced ^= line.starts_with("```");
+        fenced ^= line.trim_start().starts_with("```");
         let spans = span.captures_iter(line).filter(|_| !fenced);
         found.extend(spans.map(|captures| (index + 1, captures[1].to_owned())));
     }
@@ -129,6 +131,12 @@ Text with `code`, `more`.
 $ three
 shown `not code`
 ```
+1. In a list
+
+   ```yaml
+   a:
+     b: c
+   ```
 ";
 
     #[test]
@@ -138,6 +146,7 @@ shown `not code`
         assert_eq!((fences[0].line, fences[0].section.as_str()), (3, "Title"));
         assert_eq!((fences[1].commands(), fences[1].section.as_str()), (vec!["three".to_owned()], "Part"));
         assert_eq!(fences[1].shown(), "shown `not code`\n");
+        assert_eq!((fences[2].language.as_str(), fences[2].text.as_str()), ("yaml", "a:\n  b: c\n"));
     }
 
     #[test]
