@@ -6,7 +6,7 @@ use super::core::Core;
 use super::instance::Instance;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
-use crate::auth::oauth2::credential::Holds;
+use crate::auth::oauth2::credentials::Holds;
 use crate::auth::oauth2::problem::still_refused;
 use crate::auth::oauth2::store::Owner;
 use crate::plan::AuthPlan;
