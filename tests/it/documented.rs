@@ -150,6 +150,13 @@ impl Page {
     }
 }
 
+/// The block of a page that shows this.
+fn shown(page: &str, part: &str) -> String {
+    let text = std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let found = markdown::fences(&text).into_iter().find(|fence| fence.text.contains(part));
+    found.unwrap_or_else(|| panic!("{page} shows no {part:?}")).text
+}
+
 /// Without what differs each time: times, and the spaces that follow from their length.
 fn masked(line: &str) -> String {
     let time = Regex::new(r"\d{4}-\d\d-\d\dT[\d:.]+Z").unwrap();
