@@ -113,7 +113,7 @@ fn salt() -> &'static RandomState {
 /// Makes a request's authentication from the Secrets that the plan names. `root` begins the name of the field in a message:
 /// `spec.auth` or `spec.callback.auth`.
 ///
-/// OAuth 2.0 needs more than a Secret: see [`super::oauth2::credential::Credentials`].
+/// OAuth 2.0 needs more than a Secret: see [`super::oauth2::credentials::Credentials`].
 ///
 /// Errors: `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`.
 pub fn prepare(root: &str, plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {

@@ -57,8 +57,12 @@ async fn attempt(
     if instance.is_unsaved() {
         instance.commit().await?;
     }
-    if job == Job::Save {
-        return Ok(Outcome::Stopped);
+    match job {
+        Job::Save => return Ok(Outcome::Stopped),
+        Job::KeepAlive => {
+            return Access::prepare(core, instance, "spec.auth", &resource.auth).await.map(|_| Outcome::Stopped);
+        }
+        Job::Poll | Job::Entries => {}
     }
     let plan = &instance.plan;
     let callback = match PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.namespace, &*core.secrets) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::answer::{self, Failure, Granted};
-use super::credential::Parts;
+use super::credentials::Parts;
 use super::material::Material;
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
