@@ -220,6 +220,14 @@ pub enum ClientPlace {
     None,
 }
 
+/// TLS towards the provider.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// The Secret of type kubernetes.io/tls with the client certificate: the keys `tls.crt` and `tls.key`, and perhaps `ca.crt` with authorities that are trusted in addition.
+    pub client_certificate_ref: SecretRef,
+}
+
 /// A Secret in the same namespace.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 pub struct SecretRef {

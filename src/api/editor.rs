@@ -108,9 +108,12 @@ fn convert(schema: &Value, part: Part) -> Value {
     if schema["x-kubernetes-list-type"] == "set" {
         made.insert("uniqueItems".into(), json!(true));
     }
-    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten().filter_map(|rule| rule["rule"].as_str()) {
+    for validation in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        let rule = validation["rule"].as_str().unwrap_or_default();
         if duration::is_rule(rule) {
             made.insert("pattern".into(), json!(duration::PATTERN));
+            // what the YAML language server says in place of the pattern; others pass it over
+            made.insert("patternErrorMessage".into(), validation["message"].clone());
         }
         if let Some(members) = union_members(rule) {
             let alternatives: Vec<_> = members.iter().map(|member| json!({"required": [member]})).collect();

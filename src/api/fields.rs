@@ -39,7 +39,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
     (
         "ConnectorInstance",
         "spec",
-        &["connector", "parameters", "baseUrl", "auth", "polling", "resources", "callback", "tags", "suspend"],
+        &["connector", "parameters", "baseUrl", "auth", "tls", "polling", "resources", "callback", "tags", "suspend"],
     ),
     (
         "ConnectorInstance",
@@ -109,9 +109,9 @@ fn heading(crd: &CustomResourceDefinition) -> String {
         let wanted = columns.iter().filter(|column| (column.priority.unwrap_or_default() > 0) == wide);
         wanted.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    row("Columns of `kubectl get`", titles(false));
+    row("Columns", titles(false));
     if !titles(true).is_empty() {
-        row("Further ones with `-o wide`", titles(true));
+        row("Wide columns", titles(true));
     }
     let selectable: Vec<_> = version
         .into_iter()

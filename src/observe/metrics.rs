@@ -272,8 +272,13 @@ const WORK_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 const WAIT_SECONDS: [f64; 12] = [0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 604_800.0];
 
 impl Metrics {
-    /// All metrics at zero.
+    /// All metrics at zero, of a process that begins now.
     pub fn new() -> Self {
+        Self::begun(Instant::now())
+    }
+
+    /// The same of one that began at some time.
+    pub(super) fn begun(at: Instant) -> Self {
         let mut registry = Registry::with_prefix("pollinator");
         let r = &mut registry;
         r.register("build", "Version of the running program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
@@ -299,7 +304,7 @@ impl Metrics {
             panics: counter(r, "panics", "Defects that ended one task and no other"),
             registry,
         };
-        Self { all: Arc::new(all), pulse: Pulse::new(Instant::now()) }
+        Self { all: Arc::new(all), pulse: Pulse::new(at) }
     }
 
     /// The scheduler's sign of life.

@@ -55,6 +55,7 @@ async fn readiness(State(seen): State<Seen>) -> impl IntoResponse {
 mod tests {
     use super::*;
     use crate::egress::{Egress, EgressPolicy, Limits, Overflow, Redirects, Request, Response};
+    use crate::observe::pulse::STOPPED;
     use std::time::Duration;
 
     async fn ask(base: &str, path: &str) -> Response {
@@ -73,6 +74,19 @@ mod tests {
             },
         };
         egress.send(request).await.expect("answer")
+    }
+
+    #[tokio::test]
+    async fn a_scheduler_that_stands_still_is_not_alive() {
+        let Some(begun) = Instant::now().checked_sub(STOPPED * 2) else { return };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let base = format!("http://{}", listener.local_addr().expect("address"));
+        let metrics = Metrics::begun(begun);
+        let server = tokio::spawn(serve(listener, metrics.clone(), watch::channel(true).1));
+        assert_eq!(ask(&base, "/livez").await.status, StatusCode::SERVICE_UNAVAILABLE);
+        metrics.pulse().beat(Instant::now());
+        assert_eq!(ask(&base, "/livez").await.status, StatusCode::OK);
+        server.abort();
     }
 
     #[tokio::test]

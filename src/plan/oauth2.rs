@@ -1,6 +1,7 @@
 //! OAuth 2.0 as it is planned: where tokens come from, and what is known of the provider's habits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -53,6 +54,8 @@ pub struct Oauth2Plan {
     pub client_for_refresh: ClientPlace,
     /// Name of the Secret with `client_id`, `client_secret`, and `refresh_token` or `code`.
     pub secret: String,
+    /// Name of the Secret with the client certificate (RFC 8705).
+    pub client_certificate: Option<Arc<str>>,
     /// How an answer of the token endpoint is read.
     pub response: TokenResponsePlan,
     /// How refresh tokens behave at this provider.
@@ -96,6 +99,7 @@ impl Oauth2Plan {
         part(self.token_url.as_str());
         part(&self.scopes.join(" "));
         part(self.audience.as_deref().unwrap_or_default());
+        part(self.client_certificate.as_deref().unwrap_or_default());
         for (name, value) in &self.extra_parameters {
             part(name);
             part(value);
@@ -200,6 +204,7 @@ pub(super) fn plan(
                 client_for_code,
                 client_for_refresh,
                 secret: over.secret_ref.name.clone(),
+                client_certificate: None,
                 response,
                 refresh,
             })

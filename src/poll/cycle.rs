@@ -78,7 +78,8 @@ async fn attempt(
         Ok(access) => access,
         Err(problem) => return Ok(Outcome::CallbackUnusable(problem)),
     };
-    let access = Access::prepare(core, instance, "spec.auth", &resource.auth).await?;
+    let certificate = resource.client_certificate.as_deref();
+    let access = Access::prepare(core, instance, "spec.auth", &resource.auth).await?.with_certificate(certificate)?;
     let mut dispatcher = Dispatcher::new(core, instance, callback, callback_access);
     let polled = async {
         dispatcher.send_due_entries(&resource.name).await?;

@@ -1,7 +1,7 @@
 //! The other commands, as a person calls them.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::rig::client;
 use crate::rig::control_plane::Run;
@@ -9,7 +9,7 @@ use crate::rig::manifest::Instance;
 use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
-use crate::rig::skip;
+use crate::rig::{is_installed, leave_out};
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {
     let mut command = binary();
@@ -88,8 +88,8 @@ fn each_shell_gets_a_script_that_it_can_read() {
             assert!(script.contains(word), "{shell}: {word}");
         }
         let Some([program, option]) = check else { continue };
-        if !is_there(program) {
-            skip(&format!("reading the completions of {program}"), "it is not installed");
+        if !is_installed(program) {
+            leave_out(&format!("reading the completions of {program}"), "it is not installed");
             continue;
         }
         let file = site.path().join(shell);
@@ -97,10 +97,6 @@ fn each_shell_gets_a_script_that_it_can_read() {
         let read = Run::of(Command::new(program).arg(option).arg(&file), "");
         assert_eq!((read.code, read.stderr.as_str()), (Some(0), ""), "{shell}");
     }
-}
-
-fn is_there(program: &str) -> bool {
-    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 #[test]
@@ -121,8 +117,8 @@ fn manual_pages_tell_every_command_and_option_and_have_no_fault() {
     let mut printed = run(&site, &["man"]);
     assert_eq!(code(&mut printed), Some(0));
     assert_eq!(printed.stdout(), fs::read_to_string(folder.join("pollinator.1")).unwrap().trim_end());
-    if !is_there("groff") {
-        skip("setting manual pages", "groff is not installed");
+    if !is_installed("groff") {
+        leave_out("setting manual pages", "groff is not installed");
         return;
     }
     for name in names {

@@ -21,7 +21,7 @@ use crate::rig::markdown::{self, Fence};
 use crate::rig::reader::Reader;
 
 /// The pages with commands, and the test that types them.
-const PLAYED: [(&str, &str); 7] = [
+const PLAYED: [(&str, &str); 8] = [
     ("README.md", "alone::the_readme_leads_to_a_first_instance"),
     ("charts/pollinator/README.md", "cluster::the_page_of_the_chart_says_what_the_page_of_installing_does"),
     ("docs/first.md", "cluster::a_first_instance_from_nothing"),
@@ -29,10 +29,11 @@ const PLAYED: [(&str, &str); 7] = [
     ("docs/local.md", "alone::running_without_a_cluster"),
     ("docs/operations.md", "cluster::operating_backing_up_and_restoring"),
     ("docs/operator.md", "cluster::running_it_from_outside"),
+    ("docs/release.md", "alone::making_a_release"),
 ];
 
 /// Page, command, and why it is not typed.
-const NOT_HERE: [(&str, &str, &str); 3] = [
+const NOT_HERE: [(&str, &str, &str); 4] = [
     ("README.md", "cargo test", "it is what runs this"),
     (
         "docs/install.md",
@@ -43,6 +44,11 @@ const NOT_HERE: [(&str, &str, &str); 3] = [
         "docs/install.md",
         "kubectl wait --for=condition=Ready coni/github-issues --timeout=2m",
         "the provider is on the Internet; the same is waited for in docs/operator.md and docs/first.md",
+    ),
+    (
+        "docs/release.md",
+        "release/build",
+        "it takes minutes; release::a_release_is_made_the_same_twice does its steps one by one",
     ),
 ];
 
@@ -142,6 +148,13 @@ impl Page {
             assert_eq!(run.code, Some(0), "{place}\n{said}");
         }
     }
+}
+
+/// The block of a page that shows this.
+fn shown(page: &str, part: &str) -> String {
+    let text = std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let found = markdown::fences(&text).into_iter().find(|fence| fence.text.contains(part));
+    found.unwrap_or_else(|| panic!("{page} shows no {part:?}")).text
 }
 
 /// Without what differs each time: times, and the spaces that follow from their length.

@@ -15,6 +15,7 @@
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
+//! - [`mutual_tls`]: servers that demand a client certificate.
 //! - [`connect`]: the page at which people give consent, against a real OAuth 2.0 server, by forms and in a browser.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
@@ -22,6 +23,7 @@
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
+//! - [`release`]: what a release consists of, made step by step, and the workflows that make one.
 //! - [`documented`]: every command and manifest of the documentation is done, and what it names exists.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
@@ -45,10 +47,12 @@ mod examples;
 mod hostile;
 mod kill;
 mod kubelet;
+mod mutual_tls;
 mod operator;
 mod pages;
 mod real_servers;
 mod receiver_contract;
+mod release;
 mod retries;
 mod secrets;
 mod shards;

@@ -109,8 +109,10 @@ fn every_page_can_be_reached_from_the_readme() {
     let link = regex::Regex::new(r"\]\(([^)\s#]+\.md)[^)]*\)").unwrap();
     let (mut reached, mut next) = (BTreeSet::new(), vec![root().join("README.md")]);
     while let Some(page) = next.pop() {
-        let page = page.canonicalize().unwrap();
-        if reached.insert(page.clone()) {
+        // where a link leads nowhere, another test says so
+        if let Ok(page) = page.canonicalize()
+            && reached.insert(page.clone())
+        {
             let text = fs::read_to_string(&page).unwrap();
             let targets = link.captures_iter(&text).map(|found| found[1].to_owned()).filter(|target| !target.contains("://"));
             next.extend(targets.map(|target| page.parent().unwrap().join(target)));

@@ -112,7 +112,12 @@ impl Credential {
         let mut secret = self.parts.secrets.get(&self.owner.namespace, &plan.secret);
         for _ in 0..MAX_ROUNDS {
             self.save_unsaved(&mut inner).await?;
-            let material = Material::read(plan, &self.owner.namespace, secret.clone())?;
+            let material = Material::read(plan, &self.owner.namespace, secret.clone())?.with_certificate(
+                plan,
+                &self.owner.namespace,
+                &*self.parts.secrets,
+                Utc::now(),
+            )?;
             let (stored, version) = if plan.keeps_tokens() {
                 self.parts.store.load(&self.owner).await?
             } else {
@@ -214,7 +219,7 @@ impl Credential {
                 code_verifier: code_verifier.as_deref(),
             },
         };
-        let sent = self.parts.egress.send(request::build(plan, client, asked)).await;
+        let sent = self.parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
         self.parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
         match sent {
             Ok(response) => {

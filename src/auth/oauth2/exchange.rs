@@ -12,6 +12,7 @@ use super::request::{self, Client, Proof, TokenRequest};
 use super::store::{Owner, SaveFailure, Version};
 use super::stored::StoredTokens;
 use crate::api::conditions::Problem;
+use crate::auth::certificate::identity_in;
 use crate::egress::Peer;
 use crate::observe::metrics::TokenOutcome;
 use crate::plan::Oauth2Plan;
@@ -64,7 +65,12 @@ pub async fn exchange(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, consent: 
 /// Read where it is kept: this process need not be the one that polls the instance and holds its Secret.
 async fn material(parts: &Parts, plan: &Oauth2Plan, owner: &Owner) -> Result<Material, Problem> {
     let secret = parts.secrets.get_anew(&owner.namespace, &plan.secret).await?;
-    Material::read(plan, &owner.namespace, secret)
+    let mut material = Material::read(plan, &owner.namespace, secret)?;
+    if let Some(name) = plan.client_certificate.as_deref() {
+        let secret = parts.secrets.get_anew(&owner.namespace, name).await?;
+        material.identity = Some(identity_in(&owner.namespace, name, secret, Utc::now())?);
+    }
+    Ok(material)
 }
 
 async fn send(
@@ -84,7 +90,7 @@ async fn send(
         redirect_uri: Some(consent.redirect_uri),
         code_verifier: Some(consent.verifier),
     };
-    let sent = parts.egress.send(request::build(plan, client, asked)).await;
+    let sent = parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
     parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
     let read =
         match sent {

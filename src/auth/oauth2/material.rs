@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::secrets::{Referenced, Secret};
+use chrono::{DateTime, Utc};
+
+use super::super::client_identity;
+use super::super::secrets::{Referenced, Secret, Secrets};
 use crate::api::auth::{ClientPlace, Grant};
 use crate::api::conditions::{Problem, Reason};
+use crate::egress::identity::Identity;
 use crate::plan::Oauth2Plan;
 
 /// The client, and what its chain of tokens begins with. Has no `Debug`, since it is secret.
@@ -16,6 +20,8 @@ pub struct Material {
     pub client_secret: Option<String>,
     /// A refresh token or a code. That it is missing or unusable does not matter once there are tokens.
     pub source: Result<Source, Problem>,
+    /// The client certificate (RFC 8705).
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// What a person supplied.
@@ -45,6 +51,22 @@ impl Source {
 }
 
 impl Material {
+    /// The same with the client certificate that the plan names.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn with_certificate(
+        self,
+        plan: &Oauth2Plan,
+        namespace: &str,
+        secrets: &dyn Secrets,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Problem> {
+        let name = plan.client_certificate.as_deref();
+        let identity = name.map(|name| client_identity(namespace, name, secrets, now)).transpose()?;
+        Ok(Self { identity, ..self })
+    }
+
     /// Reads the Secret of a plan. With both a refresh token and a code, the grant says which of them counts.
     ///
     /// # Errors
@@ -61,7 +83,7 @@ impl Material {
         } else {
             Err(Problem::human(Reason::InternalError, "client credentials begin with nothing; please report this"))
         };
-        Ok(Self { client_id, client_secret, source })
+        Ok(Self { client_id, client_secret, source, identity: None })
     }
 }
 

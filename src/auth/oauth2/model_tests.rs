@@ -183,6 +183,7 @@ impl World {
             client_id: "id".into(),
             client_secret: Some("secret".into()),
             source: Ok(Source::RefreshToken(self.source.clone())),
+            identity: None,
         };
         let decision = decide(&Situation {
             plan: &self.plan,
@@ -281,6 +282,7 @@ proptest! {
             client_id: "id".into(),
             client_secret: Some("secret".into()),
             source: Ok(Source::RefreshToken("r".into())),
+            identity: None,
         };
         let (mut stored, mut memory): (Option<StoredTokens>, _) = (None, Memory::default());
         for event in events {

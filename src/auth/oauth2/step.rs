@@ -336,7 +336,8 @@ fn client(s: &Situation<'_>, salt: &str) -> String {
     let material = s.material;
     let secret = material.client_secret.as_deref().unwrap_or_default();
     let plan = s.plan.fingerprint().to_be_bytes();
-    format!("{:?}", Fingerprint::of(salt, &[&plan, material.client_id.as_bytes(), secret.as_bytes()]))
+    let certificate = material.identity.as_ref().map_or(0, |identity| identity.number()).to_be_bytes();
+    format!("{:?}", Fingerprint::of(salt, &[&plan, material.client_id.as_bytes(), secret.as_bytes(), &certificate]))
 }
 
 /// What came of a request to the token endpoint.

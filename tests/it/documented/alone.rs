@@ -110,6 +110,18 @@ fn running_without_a_cluster() {
     page.play_through("pollinator local manifests/ --state state/");
     provider.create("b");
     assert!(receiver.try_wait_count("orders", crate::rig::PATIENCE, 1).is_some());
+    // what a folder says that cannot be read
+    let local = "pollinator local manifests/ --state state/";
+    let shown = super::shown("docs/local.md", "the changed manifests are not used");
+    let (before, after) = shown.split_once("contacts.yaml").unwrap();
+    let (_, fault) = before.split_once("ERROR ").unwrap();
+    let (_, advice) = after.rsplit_once(": it ").unwrap();
+    let orders = page.reader.home().join("manifests/orders.yaml");
+    let declared = fs::read_to_string(&orders).unwrap();
+    fs::write(&orders, format!("[{declared}")).unwrap();
+    let said = page.reader.wait_said(local, fault);
+    assert!(said.contains(advice.trim()), "{advice:?} is shown, but what is said is\n{said}");
+    fs::write(&orders, declared).unwrap();
     page.reader.end_servers();
 
     // before and after an older copy was put back
@@ -119,7 +131,6 @@ fn running_without_a_cluster() {
     let lines: Vec<_> = shown.text.lines().skip(1).collect();
     assert_eq!(lines[..2], lines[2..], "the same ids");
     page.reader.run("cp -r state copy").ok();
-    let local = "pollinator local manifests/ --state state/";
     page.reader.serve(local, " Polling ");
     provider.create_all(["c".to_owned(), "d".to_owned()]);
     let ids = |count: usize| {
@@ -138,5 +149,21 @@ fn running_without_a_cluster() {
     };
     assert_eq!(sorted(&ids[1..3]), sorted(&ids[3..5]), "with the same ids");
     page.reader.end_servers();
+
+    // a file that is damaged
+    let state = page.reader.home().join("state/it.orders.json");
+    let whole = fs::read(&state).unwrap();
+    fs::write(&state, &whole[..whole.len() / 2]).unwrap();
+    page.reader.serve(local, "StateUnavailable");
+    let damaged = super::shown("docs/local.md", "is damaged");
+    let damaged = damaged.replace("default.tour", "it.orders").replace("tour ", "it/orders ");
+    assert_shows("docs/local.md, damaged", &damaged, &page.reader.wait_said(local, "is damaged"));
+    page.reader.end_servers();
+    fs::write(&state, whole).unwrap();
     page.play_to_end();
+}
+
+#[test]
+fn making_a_release() {
+    Page::open("docs/release.md", Reader::new()).play_to_end();
 }

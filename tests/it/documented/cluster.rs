@@ -142,7 +142,7 @@ fn operating_backing_up_and_restoring() {
 }
 
 /// Commands in the text that are names of commands alone.
-const NAMED: [&str; 2] = ["kubectl apply", "kubectl rollout restart"];
+const NAMED: [&str; 3] = ["kubectl apply", "kubectl get", "kubectl rollout restart"];
 
 /// Whole commands in the text of the pages, with their places.
 fn mentioned() -> Vec<(String, String)> {

@@ -92,7 +92,8 @@ fn judge(ns: &Namespace<'_>, reader: &Reader, place: &str, fence: &Fence) {
         assert_eq!(*kind, "Kustomization");
         return judge_overlay(ns, reader, place, &documents[0]);
     }
-    let whole = if kinds.iter().all(|kind| kind.is_empty()) {
+    let is_part = |one: &Value| one["kind"].is_null() || (one["kind"] == "ConnectorInstance" && one["spec"].is_null());
+    let whole = if documents.iter().all(is_part) {
         let mut object: Value = serde_saphyr::from_str(BASE).unwrap();
         for part in &documents {
             merge(&mut object, part);

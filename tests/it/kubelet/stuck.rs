@@ -1,6 +1,8 @@
-//! A scheduler that stands still while its process and its endpoints do not: the liveness probe finds it out.
+//! A scheduler that stands still while its process does not end: the liveness probe finds it out.
 //!
 //! The engine of `local` reads a state file when an instance comes. A named pipe that nobody writes is a disk that does not answer.
+//! Tokio may leave the sockets to the thread that waits, so that the probe gets no answer; that a scheduler which stands still alone is
+//! answered with 503 is shown in `src/observe/server.rs`.
 
 use serde_json::json;
 

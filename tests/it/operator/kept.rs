@@ -185,6 +185,37 @@ fn a_state_that_somebody_else_wrote_is_read_again_and_never_overwritten() {
     cluster.wait_ready("it");
 }
 
+#[test]
+fn an_older_state_that_is_put_back_repeats_with_the_same_ids() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "older");
+    let mut operator = cluster.begin();
+    cluster.provider.create("a");
+    cluster.assert_perfect(&operator);
+    cluster.wait_status("/delivered", &json!(1));
+    let backup = cluster.ns.get_instance("it")["status"].clone();
+    cluster.provider.create_all(ids("since", 3));
+    cluster.assert_perfect(&operator);
+    cluster.wait_status("/delivered", &json!(4));
+    assert!(operator.sigterm().success());
+
+    // as a restore of etcd does, which keeps the uid
+    let mut object = cluster.ns.get_instance("it");
+    object["status"] = backup;
+    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("it")), &object).ok();
+    let operator = cluster.start();
+    cluster.wait_status("/delivered", &json!(4));
+    cluster.provider.create("next");
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict}\n{}", operator.report("it"));
+    cluster.wait_status("/delivered", &json!(5));
+    let mut delivered: Vec<_> = cluster.receiver.delivered("it").into_iter().map(|event| event.event_id).collect();
+    assert_eq!(delivered.len(), 1 + 3 + 3 + 1);
+    delivered.sort();
+    delivered.dedup();
+    assert_eq!(delivered.len(), 1 + 3 + 1, "what comes again has the same id");
+}
+
 /// What docs/operator.md lists, and nothing more.
 #[test]
 fn the_permissions_that_are_documented_are_enough() {

@@ -52,7 +52,11 @@ impl Browser {
             .expect("chromedriver was there a moment ago");
         let lines = Log::default();
         let (copy, out) = (lines.clone(), driver.stdout.take().expect("piped"));
-        thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(copy.push(line))));
+        thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).for_each(|line| {
+                copy.push(line);
+            })
+        });
         let port = lines.try_wait(PATIENCE, |lines: &[String]| {
             let line = lines.iter().find(|line| line.contains("started successfully on port"))?;
             line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok()

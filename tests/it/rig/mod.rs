@@ -35,6 +35,7 @@ pub mod rights;
 pub mod scene;
 pub mod status_lint;
 pub mod strain;
+pub mod tls;
 pub mod traffic;
 
 use std::env;
@@ -73,6 +74,23 @@ pub fn skip(what: &str, why: &str) {
     assert!(!is_required, "{line}");
     // not eprintln!, which the test runner would keep to itself
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Says in one loud line that a part of a test needs a program that nobody must have, such as another shell.
+pub fn leave_out(what: &str, why: &str) {
+    let _ = writeln!(io::stderr(), "left out: {what}: {why}");
+}
+
+/// Whether a program, or a part of one such as `cargo cyclonedx`, can be run here.
+pub fn is_installed(program: &str) -> bool {
+    let mut words = program.split(' ');
+    Command::new(words.next().unwrap_or_default())
+        .args(words)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// A port that was free a moment ago; another process may take it, so whoever uses it tries again with another.

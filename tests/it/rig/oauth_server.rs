@@ -208,6 +208,10 @@ impl OauthServer {
         self
     }
 
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.address()
+    }
+
     pub fn token_url(&self) -> String {
         format!("{}/token", self.server.url())
     }

@@ -106,6 +106,11 @@ static HELM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     found.map_err(|why| skip("tests with Helm", &why)).ok()
 });
 
+/// Where Helm is. `None`: it cannot be had here, which one loud line said.
+pub fn helm() -> Option<&'static Path> {
+    HELM.as_deref()
+}
+
 /// Builds every tool that is not there, Helm included, and fetches what tests read; an error says what is missing.
 pub fn build_tools() -> Result<(), String> {
     for module in [tools::KUBERNETES, tools::ETCD, tools::HELM, tools::KUBECONFORM] {
