@@ -1,4 +1,4 @@
-//! A real browser without a window: Chromium, driven through chromedriver by the W3C WebDriver protocol.
+//! A real browser without a window: Chromium, driven through chromedriver by the W3C `WebDriver` protocol.
 
 use std::env;
 use std::fs;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::log::Log;
 use super::{PATIENCE, client};
 
-/// How WebDriver names a reference to an element (W3C WebDriver §12.1).
+/// How `WebDriver` names a reference to an element (W3C WebDriver §12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Everywhere else than on this machine is nowhere: what a page would load from outside fails at once.
 const NOWHERE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost";
