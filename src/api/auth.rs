@@ -22,7 +22,7 @@ pub enum Auth {
     /// `Authorization: Bearer` (RFC 6750) with a token from a Secret.
     Bearer(Bearer),
     /// OAuth 2.0 (RFC 6749) with the Secret's keys `client_id`, `client_secret`, and `refresh_token` or `code`.
-    Oauth2(Oauth2),
+    Oauth2(Box<Oauth2>),
 }
 
 /// A key in a header or a query parameter.

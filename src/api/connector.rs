@@ -105,7 +105,7 @@ pub enum ConnectorAuth {
     /// A fixed bearer token (RFC 6750).
     Bearer(Empty),
     /// OAuth 2.0 (RFC 6749).
-    Oauth2(ConnectorOauth2),
+    Oauth2(Box<ConnectorOauth2>),
 }
 
 /// An API key without its secret.

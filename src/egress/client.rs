@@ -29,6 +29,9 @@ const HEADERS: usize = 64 * 1024;
 /// Above it an HTTP/2 stream is reset without a word; so much more than the bound that a head a little too large gets its name.
 const HTTP2_HEADERS: u32 = 256 * 1024;
 
+/// Clients by the digest of the certificate that they show.
+type ByIdentity = Vec<([u8; 32], reqwest::Client)>;
+
 /// The one HTTP client. A clone shares its connections.
 #[derive(Clone)]
 pub struct Egress {
@@ -36,7 +39,7 @@ pub struct Egress {
     policy: Arc<EgressPolicy>,
     roots: bool,
     /// Clients with a certificate, the one that was used last at the end.
-    with_identity: Arc<Mutex<Vec<([u8; 32], reqwest::Client)>>>,
+    with_identity: Arc<Mutex<ByIdentity>>,
 }
 
 impl std::fmt::Debug for Egress {

@@ -48,6 +48,15 @@ pub(super) struct Credential {
     inner: tokio::sync::Mutex<Inner>,
 }
 
+/// Why a token is asked for, and by what right.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    /// The access token that was answered 401.
+    pub(super) refused: Option<&'a str>,
+    /// Does the right hold?
+    pub(super) holds: &'a Holds,
+}
+
 /// The access token in use.
 struct Current {
     plan: u64,
@@ -95,12 +104,7 @@ impl Credential {
         (is_fresh && refused != Some(current.token.token.as_str())).then(|| current.token.token.clone())
     }
 
-    pub(super) async fn obtain(
-        self: &Arc<Self>,
-        plan: &Oauth2Plan,
-        refused: Option<&str>,
-        holds: &Holds,
-    ) -> Result<AccessToken, Problem> {
+    pub(super) async fn obtain(self: &Arc<Self>, plan: &Oauth2Plan, wish: Wish<'_>) -> Result<AccessToken, Problem> {
         let mut inner = self.inner.lock().await;
         if self.accepted.swap(false, Ordering::AcqRel) {
             inner.memory.note_accepted();
@@ -126,7 +130,7 @@ impl Credential {
                 material: &material,
                 stored: timed.as_ref(),
                 memory: &inner.memory,
-                refused,
+                refused: wish.refused,
                 now,
                 process: &self.process,
                 is_shared: self.parts.store.is_shared(),
@@ -141,9 +145,7 @@ impl Credential {
                 Decision::Refused => return Err(problem::still_refused(plan)),
                 Decision::Ask(ask) => ask,
             };
-            if let Some(again) =
-                self.ask(&mut inner, plan, &material, *ask, (stored, version), refused.is_some(), holds).await?
-            {
+            if let Some(again) = self.ask(&mut inner, plan, &material, *ask, (stored, version), wish).await? {
                 secret = again;
             }
         }
@@ -158,13 +160,12 @@ impl Credential {
         material: &Material,
         ask: Ask,
         (stored, mut seen): (Option<StoredTokens>, Version),
-        forced: bool,
-        holds: &Holds,
+        wish: Wish<'_>,
     ) -> Result<Option<Option<Arc<Secret>>>, Problem> {
         let origin = plan.token_url.origin();
         let identity = crate::auth::identity(&[&self.owner.namespace, &self.owner.name, &self.owner.uid, plan.field]);
         let permit = self.parts.hosts.acquire(&origin, identity).await.map_err(|wait| problem::patience(plan, wait))?;
-        if !holds() {
+        if !(wish.holds)() {
             return Err(problem::not_ours(plan));
         }
         let mut before = stored.unwrap_or_else(|| StoredTokens { in_flight: None, ..ask.chain.clone() });
@@ -175,7 +176,7 @@ impl Credential {
                 Err(SaveFailure::Failed(problem)) => return Err(problem),
             }
         }
-        let outcome = if holds() {
+        let outcome = if (wish.holds)() {
             inner.memory.note_sending(&ask);
             self.send(plan, material, &ask).await
         } else {
@@ -185,7 +186,7 @@ impl Credential {
         self.count(plan, &outcome);
         let is_refused = matches!(outcome, Outcome::Failed(answer::Failure::InvalidGrant));
         let now = Utc::now();
-        let next = step::settle(&mut inner.memory, plan, &ask, outcome, forced, now);
+        let next = step::settle(&mut inner.memory, plan, &ask, outcome, wish.refused.is_some(), now);
         if let Some(access) = next.access.as_ref().filter(|access| access.obtained_at == now)
             && let Some(life) = access.expires_at.and_then(|end| (end - now).to_std().ok())
         {

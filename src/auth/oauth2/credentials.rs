@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio_util::task::TaskTracker;
 
-use super::credential::{Credential, lock};
+use super::credential::{Credential, Wish, lock};
 use super::problem;
 use super::store::{Owner, TokenStore};
 use crate::api::conditions::{Problem, Reason};
@@ -77,7 +77,9 @@ impl Credentials {
             return bearer(plan, owner, &token);
         }
         let (refused, asked) = (refused.map(str::to_owned), Arc::clone(plan));
-        let obtaining = self.running.spawn(async move { credential.obtain(&asked, refused.as_deref(), &holds).await });
+        let obtaining = self
+            .running
+            .spawn(async move { credential.obtain(&asked, Wish { refused: refused.as_deref(), holds: &holds }).await });
         let token = obtaining.await.unwrap_or_else(|_| {
             Err(Problem::transient(
                 Reason::InternalError,

@@ -39,13 +39,13 @@ impl Unsaved {
                     Err(problem) => return Saved::Failed(problem),
                     // An earlier write whose answer was lost.
                     Ok((Some(found), _)) if found == self.next => return Saved::Stored,
-                    Ok((Some(found), version)) => match self.next.over(&found, &self.before) {
-                        Some(next) => (self.next, self.before, self.seen) = (next, found, version),
-                        None => {
+                    Ok((Some(found), version)) => {
+                        let Some(next) = self.next.over(&found, &self.before) else {
                             tracing::warn!(instance = %owner.name, "somebody else stored tokens meanwhile; theirs are used");
                             return Saved::Overtaken;
-                        }
-                    },
+                        };
+                        (self.next, self.before, self.seen) = (next, found, version);
+                    }
                     Ok((None, version)) => self.seen = version,
                 },
             }

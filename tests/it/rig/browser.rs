@@ -1,4 +1,4 @@
-//! A real browser without a window: Chromium, driven through chromedriver by the W3C WebDriver protocol.
+//! A real browser without a window: Chromium, driven through chromedriver by the W3C `WebDriver` protocol.
 
 use std::env;
 use std::fs;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::log::Log;
 use super::{PATIENCE, client};
 
-/// How WebDriver names a reference to an element (W3C WebDriver §12.1).
+/// How `WebDriver` names a reference to an element (W3C WebDriver §12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Everywhere else than on this machine is nowhere: what a page would load from outside fails at once.
 const NOWHERE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost";
@@ -52,7 +52,11 @@ impl Browser {
             .expect("chromedriver was there a moment ago");
         let lines = Log::default();
         let (copy, out) = (lines.clone(), driver.stdout.take().expect("piped"));
-        thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).for_each(|line| drop(copy.push(line))));
+        thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).for_each(|line| {
+                copy.push(line);
+            })
+        });
         let port = lines.try_wait(PATIENCE, |lines: &[String]| {
             let line = lines.iter().find(|line| line.contains("started successfully on port"))?;
             line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok()
