@@ -18,7 +18,7 @@ pub mod resolve;
 pub(crate) mod sample;
 pub mod template;
 
-pub use oauth2::{Oauth2Plan, RefreshPlan, TokenResponsePlan};
+pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
 pub use print::print;
 pub use resolve::resolve;
 

@@ -87,6 +87,7 @@ pub fn oauth2() -> Oauth2Plan {
         client_for_refresh: ClientPlace::Basic,
         secret: "oauth".to_owned(),
         client_certificate: None,
+        jwt: super::JwtPlan { issuer: None, subject: None, audience: None, lifetime: Duration::from_mins(1) },
         response: TokenResponsePlan {
             access_token: path("access_token"),
             refresh_token: path("refresh_token"),

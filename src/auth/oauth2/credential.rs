@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
 
-use super::answer;
 use super::credentials::{Holds, Parts};
 use super::exchange::new_salt;
 use super::material::{Material, Source};
@@ -17,6 +16,7 @@ use super::step::{self, Ask, Decision, Memory, Outcome, Sends, Situation};
 use super::store::{Owner, SaveFailure, Version};
 use super::stored::{AccessToken, StoredTokens};
 use super::unsaved::{Saved, Unsaved};
+use super::{answer, assertion};
 use crate::api::conditions::Problem;
 use crate::auth::Secret;
 use crate::egress::Peer;
@@ -208,10 +208,20 @@ impl Credential {
     }
 
     async fn send(&self, plan: &Oauth2Plan, material: &Material, ask: &Ask) -> Outcome {
-        let proof = material.client_secret.as_deref().map_or(Proof::None, Proof::Secret);
-        let client = Client { id: &material.client_id, proof };
+        let is_refresh = !matches!(ask.sends, Sends::ClientCredentials | Sends::Code(Source::Code { .. }));
+        let ids = [(); 2].map(|()| uuid::Uuid::new_v4().to_string());
+        let place = request::place(plan, is_refresh);
+        let signed = match assertion::sign(plan, material, place, [&ids[0], &ids[1]], Utc::now()) {
+            Ok(signed) => signed,
+            Err(problem) => return Outcome::Unsent(problem),
+        };
+        let client =
+            Client { id: &material.client_id, proof: Proof::of(signed.client.as_deref(), material.client_secret.as_deref()) };
         let asked = match &ask.sends {
-            Sends::ClientCredentials => TokenRequest::ClientCredentials,
+            Sends::ClientCredentials => match &signed.grant {
+                Some(assertion) => TokenRequest::JwtBearer { assertion },
+                None => TokenRequest::ClientCredentials,
+            },
             Sends::RefreshToken(token) | Sends::Code(Source::RefreshToken(token)) => TokenRequest::RefreshToken(token),
             Sends::Code(Source::Code { code, redirect_uri, code_verifier }) => TokenRequest::AuthorizationCode {
                 code,

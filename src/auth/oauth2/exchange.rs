@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::answer::{self, Failure, Granted};
+use super::assertion;
 use super::credentials::Parts;
 use super::material::Material;
 use super::problem;
@@ -83,8 +84,11 @@ async fn send(
     let identity = crate::auth::identity(&[&owner.namespace, &owner.name, &owner.uid, plan.field]);
     let permit = parts.hosts.acquire(&plan.token_url.origin(), identity).await;
     let _permit = permit.map_err(|wait| NoTokens::Failed(problem::patience(plan, wait)))?;
+    let id = uuid::Uuid::new_v4().to_string();
+    let signed = assertion::sign(plan, material, request::place(plan, false), [&id, &id], Utc::now());
+    let signed = signed.map_err(NoTokens::Failed)?;
     let client =
-        Client { id: &material.client_id, proof: material.client_secret.as_deref().map_or(Proof::None, Proof::Secret) };
+        Client { id: &material.client_id, proof: Proof::of(signed.client.as_deref(), material.client_secret.as_deref()) };
     let asked = TokenRequest::AuthorizationCode {
         code: consent.code,
         redirect_uri: Some(consent.redirect_uri),

@@ -8,6 +8,7 @@
 //! else's marker does not send the token again: the provider would take that for theft and revoke all of them (RFC 9700 §4.14.2).
 
 pub mod answer;
+pub mod assertion;
 mod credential;
 pub mod credentials;
 pub mod exchange;

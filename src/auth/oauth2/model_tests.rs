@@ -182,6 +182,8 @@ impl World {
         let material = Material {
             client_id: "id".into(),
             client_secret: Some("secret".into()),
+            private_key: None,
+            key_id: None,
             source: Ok(Source::RefreshToken(self.source.clone())),
             identity: None,
         };
@@ -281,6 +283,8 @@ proptest! {
         let material = Material {
             client_id: "id".into(),
             client_secret: Some("secret".into()),
+            private_key: None,
+            key_id: None,
             source: Ok(Source::RefreshToken("r".into())),
             identity: None,
         };
