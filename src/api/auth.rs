@@ -22,7 +22,7 @@ pub enum Auth {
     /// `Authorization: Bearer` (RFC 6750) with a token from a Secret.
     Bearer(Bearer),
     /// OAuth 2.0 (RFC 6749) with the Secret's keys `client_id`, `client_secret`, and `refresh_token` or `code`.
-    Oauth2(Oauth2),
+    Oauth2(Box<Oauth2>),
 }
 
 /// A key in a header or a query parameter.
@@ -67,7 +67,7 @@ pub struct Bearer {
 #[x_kube(validation = Rule::new("!has(self.grant) || self.grant != 'AuthorizationCode' || has(self.authorizationUrl)")
     .message("grant AuthorizationCode needs authorizationUrl").reason(Reason::FieldValueRequired).field_path(".authorizationUrl"))]
 pub struct Oauth2 {
-    /// How tokens are obtained: ClientCredentials, RefreshToken or AuthorizationCode. Default: the connector's; required without one.
+    /// How tokens are obtained: ClientCredentials, RefreshToken, AuthorizationCode or JwtBearer (RFC 7523). Default: the connector's; required without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,
     /// Token endpoint. Default: the connector's; required without one.
@@ -100,13 +100,16 @@ pub struct Oauth2 {
     /// How client id and secret are sent to the token endpoint. Default: the connector's, else Basic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication: Option<ClientAuthentication>,
+    /// What signed assertions say, for grant JwtBearer and clientAuthentication PrivateKeyJwt. Default: the connector's, else the client is issuer and subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<Jwt>,
     /// Where the token endpoint's answer has what. Default: the connector's, else as in RFC 6749.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_response: Option<TokenResponse>,
     /// How refresh tokens behave at this provider. Default: the connector's, else it is observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<Refresh>,
-    /// The Secret with the keys `client_id`, `client_secret`, and `refresh_token` or `code`; beside a code perhaps `redirect_uri` and `code_verifier`.
+    /// The Secret with the keys `client_id`, `client_secret`, and `refresh_token` or `code`; beside a code perhaps `redirect_uri` and `code_verifier`. For signed assertions `private_key` in PEM (PKCS#8, PKCS#1 or SEC1), and perhaps `key_id`.
     pub secret_ref: SecretRef,
 }
 
@@ -114,12 +117,35 @@ pub struct Oauth2 {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientAuthentication {
-    /// When a code or client credentials are exchanged: Basic (form-encoded first, RFC 6749 §2.3.1), BasicRaw (as they are), Body or None. Default: Basic.
+    /// When a code or client credentials are exchanged: Basic (form-encoded first, RFC 6749 §2.3.1), BasicRaw (as they are), Body, None, or PrivateKeyJwt (a signed assertion, RFC 7523). Default: Basic; None for grant JwtBearer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ClientPlace>,
-    /// When a token is refreshed: Basic, BasicRaw, Body or None. Default: the same as code.
+    /// When a token is refreshed: Basic, BasicRaw, Body, None or PrivateKeyJwt. Default: the same as code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<ClientPlace>,
+}
+
+/// What signed assertions say.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Jwt {
+    /// Who signs an assertion of grant JwtBearer (iss). Default: the client_id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub issuer: Option<String>,
+    /// For whom tokens of grant JwtBearer are asked (sub), such as a user's name. Default: the client_id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub subject: Option<String>,
+    /// Who is to believe assertions (aud). Default: tokenUrl.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub audience: Option<String>,
+    /// How long an assertion holds, 1s to 5m. Default: 1m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("1s", "5m"))]
+    pub lifetime: Option<String>,
 }
 
 /// Where the token endpoint's answer has what.
@@ -204,6 +230,8 @@ pub enum Grant {
     RefreshToken,
     /// RFC 6749 §4.1, from a code that a person obtained.
     AuthorizationCode,
+    /// RFC 7523 §2.1, from an assertion that is signed with a key of the Secret.
+    JwtBearer,
 }
 
 /// Where client id and secret go.
@@ -218,6 +246,16 @@ pub enum ClientPlace {
     Body,
     /// The client id alone in the body: a public client.
     None,
+    /// An assertion that is signed with a key of the Secret (RFC 7523 §2.2).
+    PrivateKeyJwt,
+}
+
+/// TLS towards the provider.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// The Secret of type kubernetes.io/tls with the client certificate: the keys `tls.crt` and `tls.key`, and perhaps `ca.crt` with authorities that are trusted in addition.
+    pub client_certificate_ref: SecretRef,
 }
 
 /// A Secret in the same namespace.

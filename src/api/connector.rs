@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::auth::{ClientAuthentication, Grant, Place, Refresh, TokenResponse, header_name};
+use super::auth::{ClientAuthentication, Grant, Jwt, Place, Refresh, TokenResponse, header_name};
 use super::instance::Polling;
 use super::resource::{Empty, Pagination, Resource, no_credentials};
 use super::schema::{short_map, template_map};
@@ -105,7 +105,7 @@ pub enum ConnectorAuth {
     /// A fixed bearer token (RFC 6750).
     Bearer(Empty),
     /// OAuth 2.0 (RFC 6749).
-    Oauth2(ConnectorOauth2),
+    Oauth2(Box<ConnectorOauth2>),
 }
 
 /// An API key without its secret.
@@ -158,6 +158,9 @@ pub struct ConnectorOauth2 {
     /// How client id and secret are sent to the token endpoint. Default: Basic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication: Option<ClientAuthentication>,
+    /// What signed assertions say. Default: the client is issuer and subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<Jwt>,
     /// Where the token endpoint's answer has what. Default: as in RFC 6749.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_response: Option<TokenResponse>,

@@ -39,7 +39,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
     (
         "ConnectorInstance",
         "spec",
-        &["connector", "parameters", "baseUrl", "auth", "polling", "resources", "callback", "tags", "suspend"],
+        &["connector", "parameters", "baseUrl", "auth", "tls", "polling", "resources", "callback", "tags", "suspend"],
     ),
     (
         "ConnectorInstance",

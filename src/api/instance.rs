@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::auth::{Auth, SecretKeyRef, SecretRef};
+use super::auth::{Auth, SecretKeyRef, SecretRef, Tls};
 use super::duration;
 use super::resource::Resource;
 use super::schema::short_map;
@@ -89,6 +89,10 @@ pub struct ConnectorInstanceSpec {
     /// How requests to the provider are authenticated: exactly one of apiKey, basic, bearer, oauth2. Default: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+
+    /// Client certificate for the provider and its token endpoint (mutual TLS, RFC 8705), beside any auth. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 
     /// When polling happens, for all resources. Default: the connector's.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -14,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::secrets::{Referenced, Secrets, trimmed};
 use crate::api::conditions::{Problem, Reason};
 use crate::egress::Request;
+use crate::egress::identity::Identity;
 use crate::plan::{AuthPlan, SecretKey};
 
 /// Authentication ready to be put on a request. Its `Debug` shows names, never values.
@@ -26,6 +27,8 @@ pub struct RequestAuth {
     /// The same for the same credential, another for another one. Only means something in this process: it is salted, so that a
     /// value seen in a log tells nothing about the credential.
     pub fingerprint: u64,
+    /// The client certificate, beside any other authentication (RFC 8705).
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl fmt::Debug for RequestAuth {
@@ -64,7 +67,15 @@ impl RequestAuth {
     fn sealed(headers: HeaderMap, query: Vec<(String, String)>) -> Self {
         let parts: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let fingerprint = salt().hash_one((parts, &query));
-        Self { headers, query, fingerprint }
+        Self { headers, query, fingerprint, identity: None }
+    }
+
+    /// The same with a client certificate: another credential.
+    #[must_use]
+    pub fn with_identity(self, identity: Option<Arc<Identity>>) -> Self {
+        let number = identity.as_ref().map(|identity| identity.number());
+        let fingerprint = number.map_or(self.fingerprint, |number| salt().hash_one((self.fingerprint, number)));
+        Self { fingerprint, identity, ..self }
     }
 
     /// An access token in the header (RFC 6750 §2.1). `identity` tells credentials apart: it stays while tokens come and go.
@@ -74,7 +85,7 @@ impl RequestAuth {
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
         value.set_sensitive(true);
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
-        Some(Self { headers, query: Vec::new(), fingerprint: self::identity(identity) })
+        Some(Self { headers, query: Vec::new(), fingerprint: self::identity(identity), identity: None })
     }
 
     /// The access token, if it was made from one.
@@ -102,7 +113,7 @@ fn salt() -> &'static RandomState {
 /// Makes a request's authentication from the Secrets that the plan names. `root` begins the name of the field in a message:
 /// `spec.auth` or `spec.callback.auth`.
 ///
-/// OAuth 2.0 needs more than a Secret: see [`super::oauth2::credential::Credentials`].
+/// OAuth 2.0 needs more than a Secret: see [`super::oauth2::credentials::Credentials`].
 ///
 /// Errors: `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`.
 pub fn prepare(root: &str, plan: &AuthPlan, namespace: &str, secrets: &dyn Secrets) -> Result<RequestAuth, Problem> {

@@ -13,6 +13,12 @@ use crate::connect::flow::Flow;
 use crate::connect::server::ConnectServer;
 
 /// Whether there is a page at which people give consent to OAuth 2.0 providers.
+#[allow(
+    clippy::doc_markdown,
+    rustdoc::bare_urls,
+    rustdoc::invalid_html_tags,
+    reason = "the text is read as help, where marks are noise"
+)]
 #[derive(Clone, Debug, Args)]
 pub struct ConnectArgs {
     /// Serve the page at which people give consent (OAuth 2.0), reached from outside under this origin, for example

@@ -11,7 +11,7 @@ use super::{EgressArgs, ManifestArgs};
 use crate::api::auth::Rotates;
 use crate::api::conditions::Problem;
 use crate::auth::RequestAuth;
-use crate::auth::oauth2::credential::{Credentials, Parts};
+use crate::auth::oauth2::credentials::{Credentials, Parts};
 use crate::auth::oauth2::store::{MemoryTokens, Owner, TokenStore};
 use crate::detect::judge::{self, Judge, Mode, Verdict};
 use crate::detect::known::KnownSet;

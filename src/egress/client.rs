@@ -1,6 +1,6 @@
 //! Sending one request: guard, redirects, deadlines, bounds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -11,6 +11,7 @@ use url::Url;
 use super::body::{self, Coding};
 use super::error::{Part, Phase, RedirectFault, Unreachable};
 use super::guard::EgressPolicy;
+use super::identity::Identity;
 use super::resolve::GuardedResolver;
 use super::{EgressError, Limits, Overflow, Redirects, Request, Response};
 
@@ -21,10 +22,15 @@ const IDLE: Duration = Duration::from_mins(1);
 /// Unused connections kept for one host: as many as jobs may run at once, for many instances may share a callback. Fewer would
 /// be closed between two events, only to be opened again.
 const IDLE_PER_HOST: usize = 256;
+/// Client certificates for which a client with its connections is kept; more are taken up again when they are needed.
+const MAX_IDENTITIES: usize = 64;
 /// Names and values of all response headers in sum.
 const HEADERS: usize = 64 * 1024;
 /// Above it an HTTP/2 stream is reset without a word; so much more than the bound that a head a little too large gets its name.
 const HTTP2_HEADERS: u32 = 256 * 1024;
+
+/// Clients by the digest of the certificate that they show.
+type ByIdentity = Vec<([u8; 32], reqwest::Client)>;
 
 /// The one HTTP client. A clone shares its connections.
 #[derive(Clone)]
@@ -32,6 +38,8 @@ pub struct Egress {
     client: reqwest::Client,
     policy: Arc<EgressPolicy>,
     roots: bool,
+    /// Clients with a certificate, the one that was used last at the end.
+    with_identity: Arc<Mutex<ByIdentity>>,
 }
 
 impl std::fmt::Debug for Egress {
@@ -56,7 +64,7 @@ impl Egress {
             let client = builder(&policy).tls_certs_only([]).build().map_err(|_| EgressError::Setup)?;
             (client, false)
         };
-        Ok(Self { client, policy, roots })
+        Ok(Self { client, policy, roots, with_identity: Arc::default() })
     }
 
     /// Sends one request and reads its answer within the request's limits. Any status is an answer.
@@ -65,11 +73,52 @@ impl Egress {
     /// connection was closed before an answer is sent once more (RFC 9110 §9.2.2): servers close an unused connection at the very
     /// moment at which the next poll takes it.
     pub async fn send(&self, request: Request) -> Result<Response, EgressError> {
-        // Boxed: thousands of jobs may wait for their turn to send, and none of them needs the room before.
-        Box::pin(self.exchange(request)).await
+        self.send_as(request, None).await
     }
 
-    async fn exchange(&self, request: Request) -> Result<Response, EgressError> {
+    /// The same with a client certificate, which is shown to a server that asks for one.
+    pub async fn send_as(&self, request: Request, identity: Option<&Identity>) -> Result<Response, EgressError> {
+        let client = match identity {
+            Some(identity) => self.client_of(identity)?,
+            None => self.client.clone(),
+        };
+        // Boxed: thousands of jobs may wait for their turn to send, and none of them needs the room before.
+        Box::pin(self.exchange(request, client)).await
+    }
+
+    /// Connections are shared by those alone who have the same certificate.
+    fn client_of(&self, identity: &Identity) -> Result<reqwest::Client, EgressError> {
+        let mut clients = self.with_identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = clients.iter().position(|(fingerprint, _)| *fingerprint == identity.fingerprint);
+        let entry = match found {
+            Some(index) => clients.remove(index),
+            None => (identity.fingerprint, self.build_with(identity)?),
+        };
+        let client = entry.1.clone();
+        if clients.len() >= MAX_IDENTITIES {
+            clients.remove(0);
+        }
+        clients.push(entry);
+        Ok(client)
+    }
+
+    /// How many client certificates are held.
+    #[cfg(test)]
+    pub(super) fn identities(&self) -> usize {
+        self.with_identity.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn build_with(&self, identity: &Identity) -> Result<reqwest::Client, EgressError> {
+        let failed = |_| EgressError::Setup;
+        let own = reqwest::Identity::from_pem(&identity.pem).map_err(failed)?;
+        let authorities = identity.authorities.iter().map(|der| reqwest::Certificate::from_der(der));
+        let authorities = authorities.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let with_own = builder(&self.policy).identity(own);
+        let client = if self.roots { with_own.tls_certs_merge(authorities) } else { with_own.tls_certs_only(authorities) };
+        client.build().map_err(failed)
+    }
+
+    async fn exchange(&self, request: Request, client: reqwest::Client) -> Result<Response, EgressError> {
         let started = Instant::now();
         let deadline = started + request.limits.total;
         let head_deadline = deadline.min(started + request.limits.first_byte);
@@ -86,7 +135,7 @@ impl Egress {
             let only_once = !again && hops.is_none();
             *asked.headers_mut() = if only_once { std::mem::take(&mut headers) } else { headers.clone() };
             *asked.body_mut() = body.clone().map(reqwest::Body::from);
-            let outcome = timeout_at(head_deadline, self.client.execute(asked))
+            let outcome = timeout_at(head_deadline, client.execute(asked))
                 .await
                 .map_err(|_| EgressError::Timeout(Phase::FirstByte))?
                 .map_err(|error| EgressError::before_head(&error, self.roots));

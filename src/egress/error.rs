@@ -115,6 +115,8 @@ pub enum TlsFault {
     BadCertificate,
     /// This machine has no certification authorities to trust.
     NoTrustRoots,
+    /// The server wants a client certificate, or does not accept the one that it was shown.
+    ClientCertificate,
     /// No common version or cipher, a handshake alert, no TLS at all.
     Handshake,
 }
@@ -127,6 +129,7 @@ impl fmt::Display for TlsFault {
             Self::WrongName => "the certificate is for another host name",
             Self::BadCertificate => "the certificate is malformed, revoked or not meant for a server",
             Self::NoTrustRoots => "no trusted certificate authorities are installed where Pollinator runs",
+            Self::ClientCertificate => "the server wants a client certificate, or does not accept this one",
             Self::Handshake => "the handshake failed",
         })
     }
@@ -290,6 +293,7 @@ impl EgressError {
                     TlsFault::NoTrustRoots => "install CA certificates there, or name a bundle in SSL_CERT_FILE",
                     TlsFault::WrongName => "use a host name that the certificate covers",
                     TlsFault::Expired | TlsFault::BadCertificate => "renew the certificate of the server",
+                    TlsFault::ClientCertificate => "name one that it accepts in tls.clientCertificateRef",
                     TlsFault::Handshake => "check that the port speaks TLS 1.2 or 1.3",
                 };
                 Problem::human(Reason::TlsError, format!("{field}: {fault}; {fix}"))
@@ -431,7 +435,22 @@ impl Seen {
 }
 
 fn tls_fault(error: &rustls::Error) -> TlsFault {
+    use rustls::AlertDescription as A;
     use rustls::CertificateError as C;
+    // What a server says of a certificate (RFC 8446 §6.2) is about that of the client.
+    if let rustls::Error::AlertReceived(
+        A::CertificateRequired
+        | A::BadCertificate
+        | A::UnsupportedCertificate
+        | A::CertificateRevoked
+        | A::CertificateExpired
+        | A::CertificateUnknown
+        | A::UnknownCA
+        | A::AccessDenied,
+    ) = error
+    {
+        return TlsFault::ClientCertificate;
+    }
     let rustls::Error::InvalidCertificate(certificate) = error else { return TlsFault::Handshake };
     match certificate {
         C::UnknownIssuer => TlsFault::Untrusted,
@@ -456,6 +475,7 @@ mod tests {
         );
         all.extend([TlsFault::Untrusted, TlsFault::Expired, TlsFault::WrongName].map(E::Tls));
         all.extend([TlsFault::BadCertificate, TlsFault::NoTrustRoots, TlsFault::Handshake].map(E::Tls));
+        all.push(E::Tls(TlsFault::ClientCertificate));
         all.extend([Part::Headers, Part::Body].map(E::TooLarge));
         all.extend([Unreachable::Dns, Unreachable::Refused, Unreachable::Closed].map(E::Unreachable));
         all.extend([Unreachable::Unconnected, Unreachable::Network].map(E::Unreachable));

@@ -10,6 +10,7 @@ mod client;
 pub mod error;
 pub mod guard;
 pub mod hosts;
+pub mod identity;
 mod resolve;
 pub mod retry_after;
 #[cfg(test)]

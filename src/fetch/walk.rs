@@ -282,7 +282,7 @@ impl<'a> Walk<'a> {
                 "polling.interval: the provider asked for patience, and the wait is not over; if this stays, poll less often";
             Problem::throttled(Reason::RateLimited, text, Some(wait))
         })?;
-        let sent = self.asker.egress.send(request).await;
+        let sent = self.asker.egress.send_as(request, self.auth.identity.as_deref()).await;
         self.asker.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
         sent.map_err(|error| error.into_problem(Peer::Provider))
     }

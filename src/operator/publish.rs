@@ -280,6 +280,7 @@ fn secrets(plan: &PollPlan) -> Vec<String> {
         })
         .chain(plan.callback.signature.iter().map(|signature| signature.name.clone()))
         .chain(plan.callback.headers_secret.clone())
+        .chain(plan.resources.iter().filter_map(|resource| resource.client_certificate.as_deref().map(str::to_owned)))
         .collect();
     names.sort();
     names.dedup();

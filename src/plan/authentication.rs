@@ -86,7 +86,7 @@ pub(super) fn plan(
         (Some(Auth::Bearer(bearer)), _) => Ok(AuthPlan::Bearer { secret: secret_key(&bearer.secret_ref) }),
         (Some(Auth::Oauth2(over)), under) => {
             let under = match under {
-                Some(ConnectorAuth::Oauth2(under)) => Some(under),
+                Some(ConnectorAuth::Oauth2(under)) => Some(&**under),
                 _ => None,
             };
             let plan = oauth2::plan(root.oauth2(), over, under, holes)?;

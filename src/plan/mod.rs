@@ -18,7 +18,7 @@ pub mod resolve;
 pub(crate) mod sample;
 pub mod template;
 
-pub use oauth2::{Oauth2Plan, RefreshPlan, TokenResponsePlan};
+pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
 pub use print::print;
 pub use resolve::resolve;
 
@@ -63,6 +63,8 @@ pub struct ResourcePlan {
     pub request: RequestPlan,
     /// How the request is authenticated.
     pub auth: Arc<AuthPlan>,
+    /// Name of the Secret with the client certificate (RFC 8705), also for the token endpoint.
+    pub client_certificate: Option<Arc<str>>,
     /// How an answer is read; shared with all that read theirs in the same way.
     pub extract: Arc<ExtractPlan>,
     /// What makes a record a changed one.
@@ -306,6 +308,19 @@ pub enum AuthPlan {
     },
     /// RFC 6749: access tokens as bearer tokens.
     Oauth2(Arc<Oauth2Plan>),
+}
+
+impl AuthPlan {
+    /// The same, with this client certificate shown to the token endpoint, too.
+    #[must_use]
+    pub(crate) fn with_client_certificate(self, secret: Option<&Arc<str>>) -> Self {
+        match self {
+            Self::Oauth2(plan) => {
+                Self::Oauth2(Arc::new(Oauth2Plan { client_certificate: secret.cloned(), ..Arc::unwrap_or_clone(plan) }))
+            }
+            other => other,
+        }
+    }
 }
 
 /// One key of a Secret in the instance's namespace.

@@ -1,6 +1,7 @@
 //! OAuth 2.0 as it is planned: where tokens come from, and what is known of the provider's habits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -9,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::field_path::FieldPath;
 use super::holes::Holes;
 use super::resolve::{invalid, span};
-use crate::api::auth::{ClientPlace, ExpiresUnit, Grant, Oauth2, Refresh, Rotates, TokenResponse};
+use crate::api::auth::{ClientPlace, ExpiresUnit, Grant, Jwt, Oauth2, Refresh, Rotates, TokenResponse};
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorOauth2;
 
@@ -53,10 +54,27 @@ pub struct Oauth2Plan {
     pub client_for_refresh: ClientPlace,
     /// Name of the Secret with `client_id`, `client_secret`, and `refresh_token` or `code`.
     pub secret: String,
+    /// Name of the Secret with the client certificate (RFC 8705).
+    pub client_certificate: Option<Arc<str>>,
+    /// What signed assertions say.
+    pub jwt: JwtPlan,
     /// How an answer of the token endpoint is read.
     pub response: TokenResponsePlan,
     /// How refresh tokens behave at this provider.
     pub refresh: RefreshPlan,
+}
+
+/// What signed assertions say (RFC 7523 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtPlan {
+    /// `iss` of a grant; `None`: the client's id.
+    pub issuer: Option<String>,
+    /// `sub` of a grant; `None`: the client's id.
+    pub subject: Option<String>,
+    /// `aud`; `None`: the token endpoint.
+    pub audience: Option<String>,
+    /// From `iat` to `exp`.
+    pub lifetime: Duration,
 }
 
 /// Where an answer of the token endpoint has what.
@@ -93,9 +111,11 @@ impl Oauth2Plan {
             hasher.update(b"\0");
         };
         part(&format!("{:?} {:?} {:?}", self.grant, self.client_for_code, self.client_for_refresh));
+        part(&format!("{:?}", self.jwt));
         part(self.token_url.as_str());
         part(&self.scopes.join(" "));
         part(self.audience.as_deref().unwrap_or_default());
+        part(self.client_certificate.as_deref().unwrap_or_default());
         for (name, value) in &self.extra_parameters {
             part(name);
             part(value);
@@ -113,7 +133,7 @@ impl Oauth2Plan {
     pub fn keeps_tokens(&self) -> bool {
         match self.grant {
             Grant::RefreshToken | Grant::AuthorizationCode => true,
-            Grant::ClientCredentials => false,
+            Grant::ClientCredentials | Grant::JwtBearer => false,
         }
     }
 }
@@ -133,7 +153,7 @@ pub(super) fn plan(
     let grant = over.grant.or(under.map(|under| under.grant));
     if grant.is_none() {
         keep(invalid(format!(
-            "{field}.grant is required: no connector supplies it; write ClientCredentials, RefreshToken or AuthorizationCode"
+            "{field}.grant is required: no connector supplies it; write ClientCredentials, RefreshToken, AuthorizationCode or JwtBearer"
         )));
     }
     let token_url = match (&over.token_url, under) {
@@ -182,10 +202,13 @@ pub(super) fn plan(
             .and_then(pick)
             .or(under.and_then(|u| u.client_authentication.as_ref()).and_then(pick))
     };
-    let client_for_code = place(|client| client.code).unwrap_or(ClientPlace::Basic);
+    let jwt = jwt(field, over.jwt.as_ref(), under.and_then(|under| under.jwt.as_ref()));
+    // An assertion speaks for itself: whoever has the key need not say more.
+    let usual = if grant == Some(Grant::JwtBearer) { ClientPlace::None } else { ClientPlace::Basic };
+    let client_for_code = place(|client| client.code).unwrap_or(usual);
     let client_for_refresh = place(|client| client.refresh).unwrap_or(client_for_code);
-    match (grant, token_url, authorization_url, issuer, audience, response, refresh) {
-        (Some(grant), Ok(token_url), Ok(authorization_url), Ok(issuer), Ok(audience), Ok(response), Ok(refresh))
+    match (grant, token_url, authorization_url, issuer, audience, jwt, response, refresh) {
+        (Some(grant), Ok(token_url), Ok(authorization_url), Ok(issuer), Ok(audience), Ok(jwt), Ok(response), Ok(refresh))
             if problems.is_empty() =>
         {
             Ok(Oauth2Plan {
@@ -200,16 +223,30 @@ pub(super) fn plan(
                 client_for_code,
                 client_for_refresh,
                 secret: over.secret_ref.name.clone(),
+                client_certificate: None,
+                jwt,
                 response,
                 refresh,
             })
         }
-        (_, token_url, authorization_url, issuer, audience, response, refresh) => {
+        (_, token_url, authorization_url, issuer, audience, jwt, response, refresh) => {
+            problems.extend(jwt.err());
             problems.extend([token_url.err(), authorization_url.err(), issuer.err(), audience.err()].into_iter().flatten());
             problems.extend(response.err().into_iter().chain(refresh.err()).flatten());
             Err(problems)
         }
     }
+}
+
+fn jwt(field: &str, over: Option<&Jwt>, under: Option<&Jwt>) -> Result<JwtPlan, Problem> {
+    let pick = |pick: fn(&Jwt) -> Option<&String>| over.and_then(pick).or(under.and_then(pick));
+    let lifetime = pick(|jwt| jwt.lifetime.as_ref()).map(String::as_str);
+    Ok(JwtPlan {
+        issuer: pick(|jwt| jwt.issuer.as_ref()).cloned(),
+        subject: pick(|jwt| jwt.subject.as_ref()).cloned(),
+        audience: pick(|jwt| jwt.audience.as_ref()).cloned(),
+        lifetime: span(&format!("{field}.jwt.lifetime"), lifetime, Duration::from_mins(1))?,
+    })
 }
 
 /// An endpoint; holes are the connector's alone.

@@ -67,6 +67,8 @@ struct PrintedResource<'a> {
     body: Option<Value>,
     auth: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     records_path: Option<String>,
     records_as: &'static str,
     id_field: String,
@@ -138,6 +140,10 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             headers: request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             body: request.body.as_ref().map(body),
             auth: auth(&resource.auth),
+            client_certificate: resource
+                .client_certificate
+                .as_ref()
+                .map(|name| format!("tls.crt and tls.key of Secret {name}")),
             records_path: extract.records_path.as_ref().map(ToString::to_string),
             records_as: match extract.records_as {
                 RecordsAs::List => "List",

@@ -56,16 +56,23 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
     let mut problems = Problems::default();
 
     let base = problems.keep(request::base_url(spec, connector, &mut holes));
+    let client_certificate = spec.tls.as_ref().map(|tls| Arc::from(tls.client_certificate_ref.name.as_str()));
     let auth = problems
         .keep_all(authentication::plan(Root::Provider, spec.auth.as_ref(), connector.auth.as_ref(), &mut holes))
-        .map(Arc::new);
+        .map(|auth| Arc::new(auth.with_client_certificate(client_certificate.as_ref())));
     let start_from = problems.keep(start_from(spec, connector));
     let callback = problems.keep_all(callback(&spec.callback, &mut holes)).map(Arc::new);
     let merged = problems.keep_all(overlay::resources(spec, connector)).unwrap_or_default();
 
     let mut resources = Vec::with_capacity(merged.len());
     for resource in &merged {
-        let parts = Parts { base: base.as_ref(), auth: auth.as_ref(), start_from, connector: spec.connector.as_deref() };
+        let parts = Parts {
+            base: base.as_ref(),
+            auth: auth.as_ref(),
+            client_certificate: client_certificate.as_ref(),
+            start_from,
+            connector: spec.connector.as_deref(),
+        };
         if let Some(plan) = problems.keep_all(parts.resource(resource, &mut holes)).flatten() {
             resources.push(Arc::new(plan));
         }
@@ -92,6 +99,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
 struct Parts<'a> {
     base: Option<&'a Url>,
     auth: Option<&'a Arc<super::AuthPlan>>,
+    client_certificate: Option<&'a Arc<str>>,
     start_from: Option<StartFrom>,
     connector: Option<&'a str>,
 }
@@ -121,6 +129,7 @@ impl Parts<'_> {
                 meaning: meaning(self.connector, &request.origin, extract.id.as_ref()),
                 request,
                 auth: self.auth?.clone(),
+                client_certificate: self.client_certificate.cloned(),
                 extract: extract::shared(extract),
                 change_by: change_by?,
                 created_tolerance: created_tolerance?,

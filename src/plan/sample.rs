@@ -28,6 +28,7 @@ pub fn resource() -> ResourcePlan {
             body: None,
         },
         auth: Arc::new(AuthPlan::None),
+        client_certificate: None,
         extract: Arc::new(ExtractPlan {
             records_path: None,
             records_as: RecordsAs::List,
@@ -85,6 +86,8 @@ pub fn oauth2() -> Oauth2Plan {
         client_for_code: ClientPlace::Basic,
         client_for_refresh: ClientPlace::Basic,
         secret: "oauth".to_owned(),
+        client_certificate: None,
+        jwt: super::JwtPlan { issuer: None, subject: None, audience: None, lifetime: Duration::from_mins(1) },
         response: TokenResponsePlan {
             access_token: path("access_token"),
             refresh_token: path("refresh_token"),

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
+
 use super::core::Core;
 use super::instance::Instance;
 use crate::api::conditions::{Problem, Reason};
-use crate::auth::RequestAuth;
-use crate::auth::oauth2::credential::Holds;
+use crate::auth::oauth2::credentials::Holds;
 use crate::auth::oauth2::problem::still_refused;
 use crate::auth::oauth2::store::Owner;
+use crate::auth::{RequestAuth, client_identity};
+use crate::egress::identity::Identity;
 use crate::plan::AuthPlan;
 
 /// The access of one job.
@@ -20,6 +23,7 @@ pub struct Access<'a> {
     owner: Option<Owner>,
     auth: Arc<RequestAuth>,
     accepted: bool,
+    identity: Option<Arc<Identity>>,
 }
 
 impl<'a> Access<'a> {
@@ -36,7 +40,7 @@ impl<'a> Access<'a> {
         let plan = Arc::clone(plan);
         let AuthPlan::Oauth2(_) = &*plan else {
             let auth = crate::auth::prepare(root, &plan, &instance.plan.namespace, &*core.secrets)?;
-            return Ok(Self { core, instance, plan, owner: None, auth: Arc::new(auth), accepted: false });
+            return Ok(Self { core, instance, plan, owner: None, auth: Arc::new(auth), accepted: false, identity: None });
         };
         let owner = Owner {
             namespace: instance.plan.namespace.to_string(),
@@ -44,7 +48,19 @@ impl<'a> Access<'a> {
             uid: instance.state().uid.clone(),
         };
         let auth = core.credentials.authorize(&plan, &owner, holds(instance), None).await?;
-        Ok(Self { core, instance, plan, owner: Some(owner), auth: Arc::new(auth), accepted: false })
+        Ok(Self { core, instance, plan, owner: Some(owner), auth: Arc::new(auth), accepted: false, identity: None })
+    }
+
+    /// The same with the client certificate in the Secret of that name.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn with_certificate(self, secret: Option<&str>) -> Result<Self, Problem> {
+        let Some(secret) = secret else { return Ok(self) };
+        let namespace = &*self.instance.plan.namespace;
+        let identity = Some(client_identity(namespace, secret, &*self.core.secrets, Utc::now())?);
+        let auth = Arc::new((*self.auth).clone().with_identity(identity.clone()));
+        Ok(Self { auth, identity, ..self })
     }
 
     /// The authentication as it is now.
@@ -100,6 +116,7 @@ impl<'a> Access<'a> {
         let Some(owner) = &self.owner else { return Ok(None) };
         let refused = refused.then_some(&*self.auth);
         let auth = self.core.credentials.authorize(&self.plan, owner, holds(self.instance), refused).await?;
+        let auth = auth.with_identity(self.identity.clone());
         (self.auth, self.accepted) = (Arc::new(auth.clone()), false);
         Ok(Some(auth))
     }

@@ -57,8 +57,12 @@ async fn attempt(
     if instance.is_unsaved() {
         instance.commit().await?;
     }
-    if job == Job::Save {
-        return Ok(Outcome::Stopped);
+    match job {
+        Job::Save => return Ok(Outcome::Stopped),
+        Job::KeepAlive => {
+            return Access::prepare(core, instance, "spec.auth", &resource.auth).await.map(|_| Outcome::Stopped);
+        }
+        Job::Poll | Job::Entries => {}
     }
     let plan = &instance.plan;
     let callback = match PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.namespace, &*core.secrets) {
@@ -74,7 +78,8 @@ async fn attempt(
         Ok(access) => access,
         Err(problem) => return Ok(Outcome::CallbackUnusable(problem)),
     };
-    let access = Access::prepare(core, instance, "spec.auth", &resource.auth).await?;
+    let certificate = resource.client_certificate.as_deref();
+    let access = Access::prepare(core, instance, "spec.auth", &resource.auth).await?.with_certificate(certificate)?;
     let mut dispatcher = Dispatcher::new(core, instance, callback, callback_access);
     let polled = async {
         dispatcher.send_due_entries(&resource.name).await?;

@@ -353,7 +353,7 @@ impl Engine {
                 health: Health::default(),
                 validators: None,
                 tick: (!plan.suspended).then(|| now + chrono::Duration::from_std(delay).unwrap_or_default()),
-                wake: (save && index == 0).then_some((now, Job::Save)),
+                wake: if save && index == 0 { Some((now, Job::Save)) } else { schedule::keep_alive(&plan, resource, now) },
                 running: false,
                 consented: false,
             }
@@ -544,7 +544,8 @@ impl Engine {
             lane.tick = lane.tick.map(|tick| tick.min(now));
         }
         lane.wake = if running.instance.plan.suspended {
-            matches!(report.outcome, Outcome::Failed(_)).then_some((now + SAVE_AGAIN, Job::Save))
+            let save = (report.outcome.is_failed() && running.instance.is_unsaved()).then_some((now + SAVE_AGAIN, Job::Save));
+            save.or_else(|| schedule::keep_alive(&running.instance.plan, &lane.plan, now))
         } else {
             report.wake.map(|(at, job)| {
                 // What failed keeps its back-off, whoever else would like to be served.

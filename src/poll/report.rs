@@ -13,6 +13,8 @@ pub enum Job {
     Entries,
     /// Only store what changed: the instance is suspended.
     Save,
+    /// Only see to it that the provider does not forget the refresh token: the instance is suspended.
+    KeepAlive,
 }
 
 /// What a job did.
@@ -43,6 +45,13 @@ pub enum Outcome {
     Stopped,
     /// It failed.
     Failed(Problem),
+}
+
+impl Outcome {
+    /// Did it fail for the provider's or the state's sake?
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
 }
 
 /// What a job met.

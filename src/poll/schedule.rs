@@ -5,7 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::report::Job;
 use crate::api::conditions::{Problem, Reaction};
+use crate::plan::{AuthPlan, PollPlan, ResourcePlan};
 
 /// First step of the provider's back-off.
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
@@ -44,6 +46,16 @@ pub fn after_failure(problem: &Problem, failures: u32, interval: Duration, now: 
         Reaction::Throttled => doubled.min(interval.max(MAX_BACKOFF)).max(problem.retry_after.unwrap_or(interval)),
     };
     now + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::hours(24))
+}
+
+/// When a suspended instance sees to its refresh token, if the provider forgets those that nobody uses: five times in the time that
+/// it keeps them, so that some may fail.
+pub fn keep_alive(plan: &PollPlan, resource: &ResourcePlan, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Job)> {
+    // All resources have one credential: the first one does it.
+    let is_first = plan.resources.first().is_some_and(|first| first.name == resource.name);
+    let AuthPlan::Oauth2(oauth2) = &*resource.auth else { return None };
+    let ttl = chrono::Duration::from_std(oauth2.refresh.idle_ttl?).ok()?;
+    (plan.suspended && is_first).then(|| (now + ttl / 5, Job::KeepAlive))
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //!
 //! - [`grants`]: every grant and every way to prove that one is the client; access tokens that end all the time.
 //! - [`kills`]: the process dies between marker, answer, write and use.
+//! - [`real`]: the same against a server that this project did not write.
 //! - [`refusals`]: what the token endpoint, the API and the Secret can have wrong, each with its condition.
 
 mod grants;
 mod kills;
+mod real;
 mod refusals;
 
 use crate::rig::manifest::{self, Instance};

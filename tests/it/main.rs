@@ -15,6 +15,8 @@
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`ends`]: the provider and the receiver that come with the binary.
 //! - [`commands`]: the other commands, as a person calls them.
+//! - [`assertions`]: JSON Web Tokens that are signed for a token endpoint.
+//! - [`mutual_tls`]: servers that demand a client certificate.
 //! - [`connect`]: the page at which people give consent, against a real OAuth 2.0 server, by forms and in a browser.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
@@ -33,6 +35,7 @@
 
 mod rig;
 
+mod assertions;
 mod at_scale;
 mod chart;
 mod commands;
@@ -46,6 +49,7 @@ mod examples;
 mod hostile;
 mod kill;
 mod kubelet;
+mod mutual_tls;
 mod operator;
 mod pages;
 mod real_servers;

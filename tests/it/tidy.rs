@@ -5,21 +5,24 @@ use std::fs;
 use std::path::Path;
 
 /// Files that are longer than the rule, and why. A file that became short again must leave the list.
-const LONG: [(&str, &str); 3] = [
+const LONG: [(&str, &str); 5] = [
     ("egress/error.rs", "one closed set of failures with the sentence for each; half of it is text"),
+    ("observe/metrics.rs", "every metric with the closed sets of its labels, told once"),
     ("poll/cycle.rs", "one poll told in one piece, in the order in which it happens"),
     ("poll/engine.rs", "one state machine: its queue, its slots and its jobs change together"),
+    ("poll/status.rs", "every condition with its sentence, in the order in which they are judged"),
 ];
 
 /// Lines of a file without its tests.
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 25] = [
+const PURE: [&str; 26] = [
     "api/",
     "plan/",
     "auth/jwt.rs",
     "auth/oauth2/answer.rs",
+    "auth/oauth2/assertion.rs",
     "auth/oauth2/request.rs",
     "auth/oauth2/step.rs",
     "auth/oauth2/stored.rs",

@@ -257,7 +257,7 @@ mod tests {
         let granted = read_as(200, body).unwrap();
         assert_eq!(granted.access_token, "2YotnFZFEjr1zCsicMWpAA");
         assert_eq!(granted.refresh_token.as_deref(), Some("tGzv3JOkF0XG5Qx2TlKWIA"));
-        assert_eq!((granted.expires_in, granted.token_type.as_deref()), (Some(Duration::from_secs(3600)), Some("example")));
+        assert_eq!((granted.expires_in, granted.token_type.as_deref()), (Some(Duration::from_hours(1)), Some("example")));
     }
 
     #[test]

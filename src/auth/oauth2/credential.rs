@@ -1,6 +1,5 @@
-//! Access tokens for instances: each is asked for once at a time, kept before it is used, and kept in memory while it is fresh.
+//! One credential: its access token is asked for once at a time, kept before it is used, and kept in memory while it is fresh.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,20 +7,21 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
 
-use super::answer;
+use super::credentials::{Holds, Parts};
 use super::exchange::new_salt;
 use super::material::{Material, Source};
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
 use super::step::{self, Ask, Decision, Memory, Outcome, Sends, Situation};
-use super::store::{Owner, SaveFailure, TokenStore, Version};
+use super::store::{Owner, SaveFailure, Version};
 use super::stored::{AccessToken, StoredTokens};
-use crate::api::conditions::{Problem, Reason};
-use crate::auth::{RequestAuth, Secret, Secrets, prepare};
-use crate::egress::hosts::HostBudget;
-use crate::egress::{Egress, Peer};
-use crate::observe::metrics::{Metrics, TokenOutcome};
-use crate::plan::{AuthPlan, Oauth2Plan};
+use super::unsaved::{Saved, Unsaved};
+use super::{answer, assertion};
+use crate::api::conditions::Problem;
+use crate::auth::Secret;
+use crate::egress::Peer;
+use crate::observe::metrics::TokenOutcome;
+use crate::plan::Oauth2Plan;
 
 /// Decisions for one access token: each change that somebody else makes meanwhile costs one more.
 const MAX_ROUNDS: usize = 6;
@@ -32,38 +32,11 @@ const QUICK_PAUSE: Duration = Duration::from_millis(300);
 const FIRST_SAVE_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(15);
 
-/// Does the right to act for the instance hold at this moment?
-pub type Holds = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// What asking for tokens needs.
-pub struct Parts {
-    /// The one client.
-    pub egress: Egress,
-    /// How much each host is asked.
-    pub hosts: HostBudget,
-    /// Users' Secrets.
-    pub secrets: Arc<dyn Secrets>,
-    /// Where tokens are kept.
-    pub store: Arc<dyn TokenStore>,
-    /// Counts requests.
-    pub metrics: Metrics,
-}
-
-/// The credentials of all instances of this process.
-pub struct Credentials {
-    parts: Arc<Parts>,
-    /// Told apart from every other process by markers.
-    process: Arc<str>,
-    by_key: Mutex<HashMap<Key, Arc<Credential>>>,
-    /// Requests and writes that must not be broken off.
-    running: TaskTracker,
-}
-
-/// Owner, and the field of the plan: an instance may have one credential for the provider and one for the callback.
-type Key = (Owner, &'static str);
+/// So often within its idle time it is seen whether a refresh token must be used.
+const LOOKS_AT_IDLE: u32 = 20;
 
 /// One credential.
-struct Credential {
+pub(super) struct Credential {
     owner: Owner,
     parts: Arc<Parts>,
     process: Arc<str>,
@@ -73,6 +46,15 @@ struct Credential {
     /// The API took a token.
     accepted: AtomicBool,
     inner: tokio::sync::Mutex<Inner>,
+}
+
+/// Why a token is asked for, and by what right.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    /// The access token that was answered 401.
+    pub(super) refused: Option<&'a str>,
+    /// Does the right hold?
+    pub(super) holds: &'a Holds,
 }
 
 /// The access token in use.
@@ -94,116 +76,27 @@ struct Inner {
     unsaved: Option<Unsaved>,
 }
 
-#[derive(Clone)]
-struct Unsaved {
-    next: StoredTokens,
-    /// What is stored as far as this process knows, marker included.
-    before: StoredTokens,
-    seen: Version,
-}
-
-/// What a write came to.
-enum Saved {
-    Stored,
-    /// Somebody else went on from there: what came is of no use.
-    Overtaken,
-    Failed(Problem),
-}
-
-impl Credentials {
-    /// None yet.
-    pub fn new(parts: Parts) -> Self {
-        Self {
-            parts: Arc::new(parts),
-            process: uuid::Uuid::new_v4().to_string().into(),
-            by_key: Mutex::default(),
-            running: TaskTracker::new(),
-        }
-    }
-
-    /// Makes a request's authentication. `refused` is one that was just answered 401: then it is renewed, at most once for each
-    /// access token. A request to the token endpoint goes on even when the caller is dropped, and its answer is kept.
-    ///
-    /// # Errors
-    /// Why there is none, or none that is better than the refused one (`Unauthorized`).
-    pub async fn authorize(
-        &self,
-        plan: &AuthPlan,
-        owner: &Owner,
-        holds: Holds,
-        refused: Option<&RequestAuth>,
-    ) -> Result<RequestAuth, Problem> {
-        let AuthPlan::Oauth2(plan) = plan else {
-            return prepare("spec.auth", plan, &owner.namespace, &*self.parts.secrets);
-        };
-        let refused = refused.and_then(RequestAuth::bearer_token);
-        let credential = self.credential(owner, plan.field);
-        if let Some(token) = credential.current(plan, refused) {
-            return bearer(plan, owner, &token);
-        }
-        let (refused, asked) = (refused.map(str::to_owned), Arc::clone(plan));
-        let obtaining = self.running.spawn(async move { credential.obtain(&asked, refused.as_deref(), &holds).await });
-        let token = obtaining.await.unwrap_or_else(|_| {
-            Err(Problem::transient(
-                Reason::InternalError,
-                "asking for an access token ended unexpectedly; please report this with the log",
-            ))
-        })?;
-        bearer(plan, owner, &token.token)
-    }
-
-    /// Is the authentication still the one that would be made now? If not, it is to be made anew before it is refused.
-    pub fn is_current(&self, plan: &AuthPlan, owner: &Owner, auth: &RequestAuth) -> bool {
-        let AuthPlan::Oauth2(plan) = plan else { return true };
-        let current = self.credential(owner, plan.field).current(plan, None);
-        current.is_some() && current.as_deref() == auth.bearer_token()
-    }
-
-    /// The provider took the authentication.
-    pub fn note_accepted(&self, plan: &AuthPlan, owner: &Owner) {
-        if let AuthPlan::Oauth2(plan) = plan {
-            self.credential(owner, plan.field).accepted.store(true, Ordering::Release);
-        }
-    }
-
-    /// The instance is no longer this process's: what is remembered of it is forgotten, unless a request or a write is under way.
-    pub fn release(&self, namespace: &str, name: &str) {
-        lock(&self.by_key).retain(|(owner, _), credential| {
-            owner.namespace != namespace || owner.name != name || Arc::strong_count(credential) > 1
-        });
-    }
-
-    /// Waits until every request has its answer and every answer is kept.
-    pub async fn finish(&self) {
-        self.running.close();
-        self.running.wait().await;
-    }
-
-    fn credential(&self, owner: &Owner, field: &'static str) -> Arc<Credential> {
-        let mut by_key = lock(&self.by_key);
-        let credential = by_key.entry((owner.clone(), field)).or_insert_with(|| {
-            Arc::new(Credential {
-                owner: owner.clone(),
-                parts: Arc::clone(&self.parts),
-                process: Arc::clone(&self.process),
-                salt: new_salt(),
-                running: self.running.clone(),
-                current: Mutex::new(None),
-                accepted: AtomicBool::new(false),
-                inner: tokio::sync::Mutex::default(),
-            })
-        });
-        Arc::clone(credential)
-    }
-}
-
-fn bearer(plan: &Oauth2Plan, owner: &Owner, token: &str) -> Result<RequestAuth, Problem> {
-    RequestAuth::bearer(token, &[&owner.namespace, &owner.name, &owner.uid, plan.field]).ok_or_else(|| problem::unusable(plan))
-}
-
 impl Credential {
+    pub(super) fn new(owner: Owner, parts: Arc<Parts>, process: Arc<str>, running: TaskTracker) -> Self {
+        Self {
+            owner,
+            parts,
+            process,
+            salt: new_salt(),
+            running,
+            current: Mutex::new(None),
+            accepted: AtomicBool::new(false),
+            inner: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The API took a token.
+    pub(super) fn note_accepted(&self) {
+        self.accepted.store(true, Ordering::Release);
+    }
+
     /// The access token in memory, while it is fresh and was not refused.
-    fn current(&self, plan: &Oauth2Plan, refused: Option<&str>) -> Option<String> {
+    pub(super) fn current(&self, plan: &Oauth2Plan, refused: Option<&str>) -> Option<String> {
         let secret = self.parts.secrets.get(&self.owner.namespace, &plan.secret);
         let current = lock(&self.current);
         let current = current.as_ref().filter(|current| current.plan == plan.fingerprint() && current.secret == secret)?;
@@ -211,7 +104,7 @@ impl Credential {
         (is_fresh && refused != Some(current.token.token.as_str())).then(|| current.token.token.clone())
     }
 
-    async fn obtain(self: &Arc<Self>, plan: &Oauth2Plan, refused: Option<&str>, holds: &Holds) -> Result<AccessToken, Problem> {
+    pub(super) async fn obtain(self: &Arc<Self>, plan: &Oauth2Plan, wish: Wish<'_>) -> Result<AccessToken, Problem> {
         let mut inner = self.inner.lock().await;
         if self.accepted.swap(false, Ordering::AcqRel) {
             inner.memory.note_accepted();
@@ -219,7 +112,12 @@ impl Credential {
         let mut secret = self.parts.secrets.get(&self.owner.namespace, &plan.secret);
         for _ in 0..MAX_ROUNDS {
             self.save_unsaved(&mut inner).await?;
-            let material = Material::read(plan, &self.owner.namespace, secret.clone())?;
+            let material = Material::read(plan, &self.owner.namespace, secret.clone())?.with_certificate(
+                plan,
+                &self.owner.namespace,
+                &*self.parts.secrets,
+                Utc::now(),
+            )?;
             let (stored, version) = if plan.keeps_tokens() {
                 self.parts.store.load(&self.owner).await?
             } else {
@@ -232,7 +130,7 @@ impl Credential {
                 material: &material,
                 stored: timed.as_ref(),
                 memory: &inner.memory,
-                refused,
+                refused: wish.refused,
                 now,
                 process: &self.process,
                 is_shared: self.parts.store.is_shared(),
@@ -247,9 +145,7 @@ impl Credential {
                 Decision::Refused => return Err(problem::still_refused(plan)),
                 Decision::Ask(ask) => ask,
             };
-            if let Some(again) =
-                self.ask(&mut inner, plan, &material, *ask, (stored, version), refused.is_some(), holds).await?
-            {
+            if let Some(again) = self.ask(&mut inner, plan, &material, *ask, (stored, version), wish).await? {
                 secret = again;
             }
         }
@@ -264,13 +160,12 @@ impl Credential {
         material: &Material,
         ask: Ask,
         (stored, mut seen): (Option<StoredTokens>, Version),
-        forced: bool,
-        holds: &Holds,
+        wish: Wish<'_>,
     ) -> Result<Option<Option<Arc<Secret>>>, Problem> {
         let origin = plan.token_url.origin();
         let identity = crate::auth::identity(&[&self.owner.namespace, &self.owner.name, &self.owner.uid, plan.field]);
         let permit = self.parts.hosts.acquire(&origin, identity).await.map_err(|wait| problem::patience(plan, wait))?;
-        if !holds() {
+        if !(wish.holds)() {
             return Err(problem::not_ours(plan));
         }
         let mut before = stored.unwrap_or_else(|| StoredTokens { in_flight: None, ..ask.chain.clone() });
@@ -281,7 +176,7 @@ impl Credential {
                 Err(SaveFailure::Failed(problem)) => return Err(problem),
             }
         }
-        let outcome = if holds() {
+        let outcome = if (wish.holds)() {
             inner.memory.note_sending(&ask);
             self.send(plan, material, &ask).await
         } else {
@@ -291,7 +186,7 @@ impl Credential {
         self.count(plan, &outcome);
         let is_refused = matches!(outcome, Outcome::Failed(answer::Failure::InvalidGrant));
         let now = Utc::now();
-        let next = step::settle(&mut inner.memory, plan, &ask, outcome, forced, now);
+        let next = step::settle(&mut inner.memory, plan, &ask, outcome, wish.refused.is_some(), now);
         if let Some(access) = next.access.as_ref().filter(|access| access.obtained_at == now)
             && let Some(life) = access.expires_at.and_then(|end| (end - now).to_std().ok())
         {
@@ -313,10 +208,20 @@ impl Credential {
     }
 
     async fn send(&self, plan: &Oauth2Plan, material: &Material, ask: &Ask) -> Outcome {
-        let proof = material.client_secret.as_deref().map_or(Proof::None, Proof::Secret);
-        let client = Client { id: &material.client_id, proof };
+        let is_refresh = !matches!(ask.sends, Sends::ClientCredentials | Sends::Code(Source::Code { .. }));
+        let ids = [(); 2].map(|()| uuid::Uuid::new_v4().to_string());
+        let place = request::place(plan, is_refresh);
+        let signed = match assertion::sign(plan, material, place, [&ids[0], &ids[1]], Utc::now()) {
+            Ok(signed) => signed,
+            Err(problem) => return Outcome::Unsent(problem),
+        };
+        let client =
+            Client { id: &material.client_id, proof: Proof::of(signed.client.as_deref(), material.client_secret.as_deref()) };
         let asked = match &ask.sends {
-            Sends::ClientCredentials => TokenRequest::ClientCredentials,
+            Sends::ClientCredentials => match &signed.grant {
+                Some(assertion) => TokenRequest::JwtBearer { assertion },
+                None => TokenRequest::ClientCredentials,
+            },
             Sends::RefreshToken(token) | Sends::Code(Source::RefreshToken(token)) => TokenRequest::RefreshToken(token),
             Sends::Code(Source::Code { code, redirect_uri, code_verifier }) => TokenRequest::AuthorizationCode {
                 code,
@@ -324,7 +229,7 @@ impl Credential {
                 code_verifier: code_verifier.as_deref(),
             },
         };
-        let sent = self.parts.egress.send(request::build(plan, client, asked)).await;
+        let sent = self.parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
         self.parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
         match sent {
             Ok(response) => {
@@ -406,43 +311,18 @@ impl Credential {
 
     async fn save_once(&self, inner: &mut Inner) -> Saved {
         let Some(unsaved) = &mut inner.unsaved else { return Saved::Stored };
-        let store = &self.parts.store;
-        // The second write is for an object that was touched by somebody who left its tokens alone.
-        for _ in 0..2 {
-            match store.save(&self.owner, &unsaved.next, &unsaved.seen).await {
-                Ok(_) => {
-                    inner.unsaved = None;
-                    return Saved::Stored;
-                }
-                Err(SaveFailure::Failed(problem)) => return Saved::Failed(problem),
-                Err(SaveFailure::Conflict) => match store.load(&self.owner).await {
-                    Err(problem) => return Saved::Failed(problem),
-                    // An earlier write whose answer was lost.
-                    Ok((Some(found), _)) if found == unsaved.next => {
-                        inner.unsaved = None;
-                        return Saved::Stored;
-                    }
-                    Ok((Some(found), version)) => {
-                        if let Some(next) = unsaved.next.over(&found, &unsaved.before) {
-                            (unsaved.next, unsaved.before, unsaved.seen) = (next, found, version);
-                            continue;
-                        }
-                        tracing::warn!(instance = %self.owner.name, "somebody else stored tokens meanwhile; theirs are used");
-                        inner.unsaved = None;
-                        return Saved::Overtaken;
-                    }
-                    Ok((None, version)) => unsaved.seen = version,
-                },
-            }
+        let saved = unsaved.write(&*self.parts.store, &self.owner).await;
+        if !matches!(saved, Saved::Failed(_)) {
+            inner.unsaved = None;
         }
-        Saved::Failed(Problem::transient(
-            Reason::StateUnavailable,
-            format!("the tokens in {} keep changing; it is tried again", store.place(&self.owner)),
-        ))
+        saved
     }
 
     fn keep_current(&self, plan: &Oauth2Plan, secret: Option<Arc<Secret>>, token: &AccessToken, now: DateTime<Utc>) {
-        let fresh_until = token.renew_at().map(|end| Instant::now() + (end - now).to_std().unwrap_or_default());
+        let fresh = token.renew_at().map(|end| (end - now).to_std().unwrap_or_default());
+        // A refresh token that nobody uses is looked at now and then, however long the access token lives.
+        let look = plan.refresh.idle_ttl.map(|ttl| ttl / LOOKS_AT_IDLE);
+        let fresh_until = fresh.into_iter().chain(look).min().map(|wait| Instant::now() + wait);
         *lock(&self.current) = Some(Current { plan: plan.fingerprint(), secret, token: token.clone(), fresh_until });
     }
 }
@@ -461,6 +341,6 @@ fn on_own_clock(ends: Option<&(String, Instant)>, mut stored: StoredTokens, now:
 }
 
 /// Every critical section leaves its value whole, so a panic elsewhere is no reason to stop.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::answer::{self, Failure, Granted};
-use super::credential::Parts;
+use super::assertion;
+use super::credentials::Parts;
 use super::material::Material;
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
 use super::store::{Owner, SaveFailure, Version};
 use super::stored::StoredTokens;
 use crate::api::conditions::Problem;
+use crate::auth::certificate::identity_in;
 use crate::egress::Peer;
 use crate::observe::metrics::TokenOutcome;
 use crate::plan::Oauth2Plan;
@@ -64,7 +66,12 @@ pub async fn exchange(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, consent: 
 /// Read where it is kept: this process need not be the one that polls the instance and holds its Secret.
 async fn material(parts: &Parts, plan: &Oauth2Plan, owner: &Owner) -> Result<Material, Problem> {
     let secret = parts.secrets.get_anew(&owner.namespace, &plan.secret).await?;
-    Material::read(plan, &owner.namespace, secret)
+    let mut material = Material::read(plan, &owner.namespace, secret)?;
+    if let Some(name) = plan.client_certificate.as_deref() {
+        let secret = parts.secrets.get_anew(&owner.namespace, name).await?;
+        material.identity = Some(identity_in(&owner.namespace, name, secret, Utc::now())?);
+    }
+    Ok(material)
 }
 
 async fn send(
@@ -77,14 +84,17 @@ async fn send(
     let identity = crate::auth::identity(&[&owner.namespace, &owner.name, &owner.uid, plan.field]);
     let permit = parts.hosts.acquire(&plan.token_url.origin(), identity).await;
     let _permit = permit.map_err(|wait| NoTokens::Failed(problem::patience(plan, wait)))?;
+    let id = uuid::Uuid::new_v4().to_string();
+    let signed = assertion::sign(plan, material, request::place(plan, false), [&id, &id], Utc::now());
+    let signed = signed.map_err(NoTokens::Failed)?;
     let client =
-        Client { id: &material.client_id, proof: material.client_secret.as_deref().map_or(Proof::None, Proof::Secret) };
+        Client { id: &material.client_id, proof: Proof::of(signed.client.as_deref(), material.client_secret.as_deref()) };
     let asked = TokenRequest::AuthorizationCode {
         code: consent.code,
         redirect_uri: Some(consent.redirect_uri),
         code_verifier: Some(consent.verifier),
     };
-    let sent = parts.egress.send(request::build(plan, client, asked)).await;
+    let sent = parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
     parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
     let read =
         match sent {

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::secrets::{Referenced, Secret};
+use chrono::{DateTime, Utc};
+
+use super::super::client_identity;
+use super::super::secrets::{Referenced, Secret, Secrets};
+use super::stored::Fingerprint;
 use crate::api::auth::{ClientPlace, Grant};
 use crate::api::conditions::{Problem, Reason};
+use crate::egress::identity::Identity;
 use crate::plan::Oauth2Plan;
 
 /// The client, and what its chain of tokens begins with. Has no `Debug`, since it is secret.
@@ -14,8 +19,14 @@ pub struct Material {
     pub client_id: String,
     /// `client_secret`; a public client has none.
     pub client_secret: Option<String>,
+    /// `private_key` in PEM, for signed assertions.
+    pub private_key: Option<String>,
+    /// `key_id`, which tells the provider which of the known keys it is.
+    pub key_id: Option<String>,
     /// A refresh token or a code. That it is missing or unusable does not matter once there are tokens.
     pub source: Result<Source, Problem>,
+    /// The client certificate (RFC 8705).
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// What a person supplied.
@@ -45,6 +56,33 @@ impl Source {
 }
 
 impl Material {
+    /// Tells clients apart, and the ways in which they prove themselves under a plan of that fingerprint.
+    pub fn client_print(&self, salt: &str, plan: u64) -> Fingerprint {
+        let secrets = [&self.client_secret, &self.private_key, &self.key_id].map(|one| one.as_deref().unwrap_or_default());
+        let certificate = self.identity.as_ref().map_or(0, |identity| identity.number());
+        let mut parts = vec![self.client_id.as_bytes()];
+        parts.extend(secrets.iter().map(|secret| secret.as_bytes()));
+        let numbers = [plan.to_be_bytes(), certificate.to_be_bytes()];
+        parts.extend(numbers.iter().map(<[u8; 8]>::as_slice));
+        Fingerprint::of(salt, &parts)
+    }
+
+    /// The same with the client certificate that the plan names.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn with_certificate(
+        self,
+        plan: &Oauth2Plan,
+        namespace: &str,
+        secrets: &dyn Secrets,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Problem> {
+        let name = plan.client_certificate.as_deref();
+        let identity = name.map(|name| client_identity(namespace, name, secrets, now)).transpose()?;
+        Ok(Self { identity, ..self })
+    }
+
     /// Reads the Secret of a plan. With both a refresh token and a code, the grant says which of them counts.
     ///
     /// # Errors
@@ -53,15 +91,22 @@ impl Material {
         let field = format!("{}.secretRef", plan.field);
         let found = Referenced::given(&field, namespace, &plan.secret, secret)?;
         let required = |key: &str| found.text(key, found.required(key)?).map(str::to_owned);
-        let is_public = plan.client_for_code == ClientPlace::None && plan.client_for_refresh == ClientPlace::None;
+        let places = [plan.client_for_code, plan.client_for_refresh];
+        let is_public = places.iter().all(|place| matches!(place, ClientPlace::None | ClientPlace::PrivateKeyJwt));
+        let signs = plan.grant == Grant::JwtBearer || places.contains(&ClientPlace::PrivateKeyJwt);
         let client_id = required("client_id")?;
         let client_secret = if is_public { None } else { Some(required("client_secret")?) };
+        let private_key = if signs { Some(required("private_key")?) } else { None };
+        let key_id = match found.optional("key_id")? {
+            Some(value) if signs => Some(found.text("key_id", value)?.to_owned()),
+            _ => None,
+        };
         let source = if plan.keeps_tokens() {
             source(&found, plan.grant)
         } else {
             Err(Problem::human(Reason::InternalError, "client credentials begin with nothing; please report this"))
         };
-        Ok(Self { client_id, client_secret, source })
+        Ok(Self { client_id, client_secret, private_key, key_id, source, identity: None })
     }
 }
 

@@ -1,14 +1,16 @@
 //! OAuth 2.0 (RFC 6749): tokens asked for, kept across crashes, and never spent twice.
 //!
 //! [`request`] says how a token request looks, [`answer`] what its answer means, [`stored`] what is kept, [`step`] what is to be
-//! done next: all pure. [`credential`] does it, one request at a time for each instance, and [`store`] is where tokens are kept.
+//! done next: all pure. [`credentials`] does it, one request at a time for each instance, and [`store`] is where tokens are kept.
 //!
 //! A refresh token that rotates is spent by its use, and the answer is the only copy of the next one. So before it is sent, a
 //! marker is stored by compare-and-swap; the answer replaces the marker before the access token is used. Whoever finds somebody
 //! else's marker does not send the token again: the provider would take that for theft and revoke all of them (RFC 9700 §4.14.2).
 
 pub mod answer;
-pub mod credential;
+pub mod assertion;
+mod credential;
+pub mod credentials;
 pub mod exchange;
 pub mod material;
 #[cfg(test)]
@@ -18,3 +20,4 @@ pub mod request;
 pub mod step;
 pub mod store;
 pub mod stored;
+mod unsaved;

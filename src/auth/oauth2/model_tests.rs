@@ -72,7 +72,7 @@ impl Server {
         Some(Granted {
             access_token: format!("a{}", self.serial),
             refresh_token,
-            expires_in: Some(std::time::Duration::from_secs(60)),
+            expires_in: Some(std::time::Duration::from_mins(1)),
             scope: None,
             token_type: None,
         })
@@ -85,7 +85,7 @@ enum At {
     /// The marker is stored, the request is not sent.
     Marked(Box<Ask>, u64),
     /// The answer is there, and not stored.
-    Answered(StoredTokens, u64, Option<String>),
+    Answered(Box<StoredTokens>, u64, Option<String>),
 }
 
 struct Process {
@@ -182,7 +182,10 @@ impl World {
         let material = Material {
             client_id: "id".into(),
             client_secret: Some("secret".into()),
+            private_key: None,
+            key_id: None,
             source: Ok(Source::RefreshToken(self.source.clone())),
+            identity: None,
         };
         let decision = decide(&Situation {
             plan: &self.plan,
@@ -215,7 +218,7 @@ impl World {
             None => Outcome::Failed(super::answer::Failure::InvalidGrant),
         };
         let next = settle(memory, &self.plan, ask, outcome, false, self.now);
-        if next == ask.chain { At::Idle } else { At::Answered(next, seen, newest.filter(|_| !lost)) }
+        if next == ask.chain { At::Idle } else { At::Answered(Box::new(next), seen, newest.filter(|_| !lost)) }
     }
 
     /// No refresh token was used by two processes, and none by one process more often than its one second chance.
@@ -243,7 +246,9 @@ proptest! {
     #[test]
     fn a_new_consent_heals_whatever_happened(events in prop::collection::vec(event(), 1..120)) {
         let mut world = World::new();
-        events.into_iter().for_each(|event| world.happen(event));
+        for event in events {
+            world.happen(event);
+        }
         world.lose = false;
         world.happen(Event::Rewrite(true, 0));
         // one owner at last, as it is with ownership
@@ -278,7 +283,10 @@ proptest! {
         let material = Material {
             client_id: "id".into(),
             client_secret: Some("secret".into()),
+            private_key: None,
+            key_id: None,
             source: Ok(Source::RefreshToken("r".into())),
+            identity: None,
         };
         let (mut stored, mut memory): (Option<StoredTokens>, _) = (None, Memory::default());
         for event in events {
@@ -299,7 +307,7 @@ proptest! {
                             } else {
                                 Outcome::Granted(Granted {
                                     access_token: "a".into(), refresh_token: None,
-                                    expires_in: Some(std::time::Duration::from_secs(60)), scope: None, token_type: None,
+                                    expires_in: Some(std::time::Duration::from_mins(1)), scope: None, token_type: None,
                                 })
                             };
                             stored = Some(settle(&mut memory, &world.plan, &ask, outcome, false, world.now));

@@ -40,6 +40,17 @@ pub enum Proof<'a> {
     Assertion(&'a str),
 }
 
+impl<'a> Proof<'a> {
+    /// The best that there is.
+    pub fn of(assertion: Option<&'a str>, secret: Option<&'a str>) -> Self {
+        match (assertion, secret) {
+            (Some(assertion), _) => Self::Assertion(assertion),
+            (None, Some(secret)) => Self::Secret(secret),
+            (None, None) => Self::None,
+        }
+    }
+}
+
 /// What is asked for. Has no `Debug`, since it holds tokens and codes.
 #[derive(Clone, Copy)]
 pub enum TokenRequest<'a> {
@@ -61,6 +72,11 @@ pub enum TokenRequest<'a> {
         /// The assertion.
         assertion: &'a str,
     },
+}
+
+/// How the client proves itself in such a request.
+pub fn place(plan: &Oauth2Plan, is_refresh: bool) -> ClientPlace {
+    if is_refresh { plan.client_for_refresh } else { plan.client_for_code }
 }
 
 /// Makes the request to the token endpoint. No redirect is followed: it would carry what is secret to somebody else.
@@ -99,13 +115,13 @@ pub fn build(plan: &Oauth2Plan, client: Client<'_>, asked: TokenRequest<'_>) -> 
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    let place = if matches!(asked, TokenRequest::RefreshToken(_)) { plan.client_for_refresh } else { plan.client_for_code };
+    let place = place(plan, matches!(asked, TokenRequest::RefreshToken(_)));
     match (client.proof, place) {
         (Proof::Assertion(assertion), _) => {
             form.append_pair("client_id", client.id);
             form.append_pair("client_assertion_type", ASSERTION_TYPE).append_pair("client_assertion", assertion);
         }
-        (Proof::None, _) | (Proof::Secret(_), ClientPlace::None) => {
+        (Proof::None, _) | (Proof::Secret(_), ClientPlace::None | ClientPlace::PrivateKeyJwt) => {
             form.append_pair("client_id", client.id);
         }
         (Proof::Secret(secret), ClientPlace::Body) => {

@@ -6,7 +6,7 @@ use super::answer::Failure;
 use super::material::{Material, Source};
 use super::problem;
 use super::stored::{AccessToken, Fingerprint, InFlight, Rotation, StoredTokens};
-use crate::api::auth::{Grant, Rotates};
+use crate::api::auth::Rotates;
 use crate::api::conditions::Problem;
 use crate::plan::Oauth2Plan;
 
@@ -289,7 +289,7 @@ fn ask(s: &Situation<'_>, mut chain: StoredTokens) -> Decision {
 }
 
 fn sends(s: &Situation<'_>, chain: &StoredTokens) -> Result<Sends, Problem> {
-    if s.plan.grant == Grant::ClientCredentials {
+    if !s.plan.keeps_tokens() {
         return Ok(Sends::ClientCredentials);
     }
     if let Some(token) = &chain.refresh_token {
@@ -333,10 +333,7 @@ fn setting(s: &Situation<'_>, chain: &StoredTokens) -> Fingerprint {
 }
 
 fn client(s: &Situation<'_>, salt: &str) -> String {
-    let material = s.material;
-    let secret = material.client_secret.as_deref().unwrap_or_default();
-    let plan = s.plan.fingerprint().to_be_bytes();
-    format!("{:?}", Fingerprint::of(salt, &[&plan, material.client_id.as_bytes(), secret.as_bytes()]))
+    format!("{:?}", s.material.client_print(salt, s.plan.fingerprint()))
 }
 
 /// What came of a request to the token endpoint.

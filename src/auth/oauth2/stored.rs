@@ -188,13 +188,8 @@ impl StoredTokens {
     pub(super) fn take_refresh_token(&mut self, came: Option<&str>, sent: Option<&str>) {
         let is_new = came.is_some() && came != sent;
         if sent.is_some() {
-            self.rotation = if is_new {
-                Rotation::Rotated
-            } else if self.rotation == Rotation::Rotated {
-                Rotation::Rotated
-            } else {
-                Rotation::Kept
-            };
+            let rotates = is_new || self.rotation == Rotation::Rotated;
+            self.rotation = if rotates { Rotation::Rotated } else { Rotation::Kept };
         }
         if let Some(newest) = came.or(sent) {
             self.refresh_token = Some(newest.to_owned());

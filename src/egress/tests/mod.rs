@@ -2,6 +2,7 @@
 
 mod bodies;
 mod guard;
+mod mutual;
 mod redirects;
 mod silence;
 mod tls;

@@ -73,6 +73,7 @@ impl Provider {
                 body: None,
             },
             auth: Arc::new(AuthPlan::None),
+            client_certificate: None,
             extract: Arc::new(ExtractPlan {
                 records_path: None,
                 records_as: RecordsAs::List,
@@ -108,6 +109,7 @@ fn auth(query: &[(&str, &str)]) -> RequestAuth {
         headers: HeaderMap::new(),
         query: query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         fingerprint: 7,
+        identity: None,
     }
 }
 
@@ -182,7 +184,7 @@ async fn makes_the_very_same_request_conditional() {
     assert!(provider.heads()[1].contains("if-none-match: \"v1\"\r\n"), "{:?}", provider.heads());
 
     for (since, fingerprint) in [(Some(now()), 7), (None, 8)] {
-        let other = RequestAuth { fingerprint, ..auth.clone() };
+        let other = RequestAuth { fingerprint, identity: None, ..auth.clone() };
         let mut walk = Walk::new(&asker, &resource, &other, since, now(), Some(&validators));
         assert!(matches!(walk.next_page().await, Ok(Step::Page(_))));
         assert!(!provider.heads().last().unwrap().contains("if-none-match"), "another URL or credential");
@@ -281,7 +283,7 @@ async fn a_wait_is_kept_for_the_host_and_credential() {
         assert!(problem.retry_after.unwrap() <= Duration::from_mins(10));
     }
     assert_eq!(provider.targets().len(), 1, "the second was not sent");
-    let others = RequestAuth { fingerprint: 8, ..mine.clone() };
+    let others = RequestAuth { fingerprint: 8, identity: None, ..mine.clone() };
     assert!(Walk::new(&asker, &resource, &others, None, now(), None).next_page().await.is_ok());
 }
 

@@ -133,7 +133,9 @@ fn two_hundred_refreshes_during_traffic_lose_nothing_and_reuse_nothing() {
         pollinator.wait_ready(&format!("it-{index:02}"));
     }
     for round in 1..=9 {
-        providers.iter().for_each(|provider| provider.create_all(ids(&format!("n{round}"), 4)));
+        for provider in &providers {
+            provider.create_all(ids(&format!("n{round}"), 4));
+        }
         oauth.wait_granted(round * 22 + 2);
     }
     assert!(oauth.uses().len() >= 200);
@@ -235,7 +237,9 @@ fn a_callback_with_credentials_of_its_own() {
     documents.push(manifest::secret("oauth", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]));
     let site = Site::new(&documents);
     let pollinator = site.start();
-    kinds.iter().for_each(|(name, _)| drop(pollinator.wait_ready(name)));
+    for (name, _) in kinds {
+        pollinator.wait_ready(name);
+    }
     for round in 0..3 {
         provider.create_all(ids(&format!("r{round}"), 20));
         for (name, _) in kinds {
@@ -247,4 +251,39 @@ fn a_callback_with_credentials_of_its_own() {
     let rows = pollinator.rows("oauth");
     assert!(rows.iter().all(|row| !row.tells("CallbackUnauthorized") && row.set_aside == 0), "{rows:?}");
     assert_eq!(oauth.uses().len(), 3, "{:#?}", oauth.uses());
+}
+
+/// Nothing is polled while an instance is suspended, and yet the provider must not forget the consent.
+#[test]
+fn a_suspended_instance_keeps_its_consent_alive() {
+    let oauth = OauthServer::start().life(SHORT);
+    let token = oauth.consent();
+    let scene = Scene::new(oauth, "", &[("refresh_token", &token)]);
+    let instance = scene.instance("grant: RefreshToken, refresh: {idleTtl: 1m}").spec("suspend: true");
+    manifest::write(&scene.site.manifests(), "instances.yaml", &[instance.yaml()]);
+    let pollinator = scene.site.start();
+    pollinator.wait_reason("it", "Suspended");
+    scene.oauth.wait_granted(2);
+    assert_eq!(scene.provider.asked(), 0);
+    assert_eq!(scene.oauth.used_twice(), Vec::<String>::new());
+    assert!(pollinator.rows("it").iter().all(|row| row.reason == "Suspended"));
+}
+
+/// A code that brings no refresh token is good for one access token, as with providers whose tokens never end.
+#[test]
+fn a_code_without_a_refresh_token_is_used_until_it_is_refused() {
+    let oauth = OauthServer::start().saying(None).without_refresh_tokens();
+    let code = oauth.code(None, None);
+    let members = "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\"";
+    let scene = Scene::new(oauth, members, &[("code", &code)]);
+    let mut pollinator = scene.start();
+    assert!(pollinator.sigterm().success());
+    let pollinator = scene.start();
+    scene.provider.create("a");
+    scene.assert_perfect(&pollinator);
+    assert_eq!(scene.oauth.asked(), 1);
+    scene.oauth.end_access_tokens();
+    let message = pollinator.wait_reason("it", "ReauthorizationRequired");
+    assert!(message.contains("no refresh token"), "{message}");
+    assert_eq!(scene.oauth.asked(), 1);
 }

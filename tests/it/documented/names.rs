@@ -11,7 +11,8 @@ use crate::rig::control_plane::CRDS;
 use crate::rig::markdown;
 
 /// What looks like a path of a field and is none of ours, and whose it is.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 13] = [
+    ("ca.crt", "a Secret of type kubernetes.io/tls"),
     ("dev.pollinator.record.created", "a type of events"),
     ("element.key", "SAP Open Connectors"),
     ("event.notification.callback.url", "SAP Open Connectors"),
@@ -21,6 +22,9 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("message.events[].eventId", "the body of an event"),
     ("metadata.name", "Kubernetes"),
     ("metadata.uid", "Kubernetes"),
+    ("providerData.code", "SAP Open Connectors"),
+    ("tls.crt", "a Secret of type kubernetes.io/tls"),
+    ("tls.key", "a Secret of type kubernetes.io/tls"),
 ];
 
 /// All paths of a schema, `[]` behind lists; below a map, anything.

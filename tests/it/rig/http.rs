@@ -154,6 +154,13 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// Closes all connections and goes on listening.
+    pub fn close_connections(&self) {
+        for stream in self.shared.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Connections accepted up to now.
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)

@@ -35,6 +35,7 @@ pub mod rights;
 pub mod scene;
 pub mod status_lint;
 pub mod strain;
+pub mod tls;
 pub mod traffic;
 
 use std::env;

@@ -126,7 +126,7 @@ impl OauthServer {
             secret: CLIENT_SECRET.to_owned(),
             rotates: true,
             grace: Duration::ZERO,
-            life: Duration::from_secs(3600),
+            life: Duration::from_hours(1),
             expires_in: Some("3600".to_owned()),
             scopes: ["read", "write"].map(str::to_owned).into(),
             audience: None,
@@ -206,6 +206,10 @@ impl OauthServer {
     pub fn without_refresh_tokens(self) -> Self {
         self.book().rules.gives_refresh_token = false;
         self
+    }
+
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.address()
     }
 
     pub fn token_url(&self) -> String {

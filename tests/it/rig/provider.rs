@@ -4,6 +4,7 @@
 //! pages by an offset into the current order (so pages shift when data change, as with many real servers) and sends a `Date`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -130,6 +131,15 @@ impl Provider {
 
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Closes all connections, so that the next request needs a new one.
+    pub fn close_connections(&self) {
+        self.server.close_connections();
     }
 
     pub fn connections(&self) -> usize {

@@ -1,0 +1,58 @@
+//! Tokens that came and are not stored yet: they exist nowhere else.
+
+use super::store::{Owner, SaveFailure, TokenStore, Version};
+use super::stored::StoredTokens;
+use crate::api::conditions::{Problem, Reason};
+
+/// So often an object is written again that was touched by somebody who left its tokens alone.
+const MAX_TOUCHES: usize = 3;
+
+/// Tokens on their way to the store.
+#[derive(Clone)]
+pub(super) struct Unsaved {
+    /// What is to be stored.
+    pub(super) next: StoredTokens,
+    /// What is stored as far as this process knows, marker included.
+    pub(super) before: StoredTokens,
+    /// The version of that.
+    pub(super) seen: Version,
+}
+
+/// What a write came to.
+pub(super) enum Saved {
+    /// They are stored.
+    Stored,
+    /// Somebody else went on from there: what came is of no use.
+    Overtaken,
+    /// Not yet.
+    Failed(Problem),
+}
+
+impl Unsaved {
+    /// Writes them once. What somebody else stored meanwhile is never overwritten.
+    pub(super) async fn write(&mut self, store: &dyn TokenStore, owner: &Owner) -> Saved {
+        for _ in 0..MAX_TOUCHES {
+            match store.save(owner, &self.next, &self.seen).await {
+                Ok(_) => return Saved::Stored,
+                Err(SaveFailure::Failed(problem)) => return Saved::Failed(problem),
+                Err(SaveFailure::Conflict) => match store.load(owner).await {
+                    Err(problem) => return Saved::Failed(problem),
+                    // An earlier write whose answer was lost.
+                    Ok((Some(found), _)) if found == self.next => return Saved::Stored,
+                    Ok((Some(found), version)) => {
+                        let Some(next) = self.next.over(&found, &self.before) else {
+                            tracing::warn!(instance = %owner.name, "somebody else stored tokens meanwhile; theirs are used");
+                            return Saved::Overtaken;
+                        };
+                        (self.next, self.before, self.seen) = (next, found, version);
+                    }
+                    Ok((None, version)) => self.seen = version,
+                },
+            }
+        }
+        Saved::Failed(Problem::transient(
+            Reason::StateUnavailable,
+            format!("the tokens in {} keep changing; it is tried again", store.place(owner)),
+        ))
+    }
+}

@@ -1,0 +1,116 @@
+//! Client certificates: a provider, and a token endpoint, that demand one.
+
+use std::sync::Arc;
+
+use crate::rig::manifest::{self, Instance};
+use crate::rig::oauth_server::{CLIENT_ID, CLIENT_SECRET, OauthServer};
+use crate::rig::pollinator::Site;
+use crate::rig::provider::Provider;
+use crate::rig::receiver::Receiver;
+use crate::rig::tls::{Authority, TlsFront};
+use crate::rig::{self, provider};
+
+const TLS: &str = "tls: {clientCertificateRef: {name: client}}";
+
+/// The Secret of the client certificate.
+fn client(certificate: &str, key: &str, servers: &Authority) -> String {
+    manifest::secret("client", &[("tls.crt", certificate), ("tls.key", key), ("ca.crt", &servers.pem)])
+}
+
+struct Scene {
+    provider: Provider,
+    receiver: Receiver,
+    servers: Arc<Authority>,
+    clients: Authority,
+    front: TlsFront,
+    site: Site,
+}
+
+impl Scene {
+    fn new(provider: Provider) -> Self {
+        let (servers, clients) = (Arc::new(Authority::new("servers")), Authority::new("clients"));
+        let front = TlsFront::start(provider.address(), Arc::clone(&servers), &clients);
+        let scene = Self { provider, receiver: Receiver::start(), servers, clients, front, site: Site::new(&[]) };
+        scene.declare(&scene.instance());
+        scene
+    }
+
+    fn instance(&self) -> Instance {
+        Instance::new("it", &self.front.url(), &self.receiver.url("it")).basic_auth().spec(TLS)
+    }
+
+    fn declare(&self, instance: &Instance) {
+        manifest::write(&self.site.manifests(), "instances.yaml", &[instance.yaml()]);
+    }
+
+    fn secret(&self, (certificate, key): (&str, &str)) {
+        manifest::write(&self.site.manifests(), "client.yaml", &[client(certificate, key, &self.servers)]);
+    }
+
+    fn assert_delivered(&self, pollinator: &crate::rig::pollinator::Pollinator) {
+        let verdict = rig::settle(&self.receiver, "it", || self.provider.truth(), provider::version);
+        rig::assert_perfect(&verdict, pollinator, "it");
+    }
+}
+
+#[test]
+fn a_provider_that_demands_a_certificate_is_polled_and_the_certificate_may_rotate() {
+    let scene = Scene::new(Provider::start());
+    let (certificate, key) = scene.clients.client(2999);
+    scene.secret((&certificate, &key));
+    let pollinator = scene.site.start();
+    pollinator.wait_ready("it");
+    scene.provider.create("one");
+    scene.assert_delivered(&pollinator);
+
+    // the provider takes certificates of another authority from now on, then ours is renewed
+    let others = Authority::new("others");
+    scene.front.demand(&others);
+    scene.provider.close_connections();
+    let told = pollinator.wait_reason("it", "TlsError");
+    assert!(told.contains("client certificate") && told.contains("tls.clientCertificateRef"), "{told}");
+    let (certificate, key) = others.client(2999);
+    scene.secret((&certificate, &key));
+    pollinator.wait_ready("it");
+    scene.provider.create("two");
+    scene.assert_delivered(&pollinator);
+    let secret = key.lines().nth(1).unwrap();
+    assert!(!pollinator.stderr().contains(secret) && !pollinator.stdout().contains(secret));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_named_and_nothing_is_asked() {
+    let scene = Scene::new(Provider::start());
+    let pollinator = scene.site.start();
+    assert!(pollinator.wait_reason("it", "SecretNotFound").contains("client"));
+    let ((certificate, key), (_, other)) = (scene.clients.client(2999), scene.clients.client(2999));
+    scene.secret((&certificate, &other));
+    let told = pollinator.wait_reason("it", "SecretInvalid");
+    assert!(told.contains("spec.tls.clientCertificateRef") && told.contains("belongs to another certificate"), "{told}");
+    let (old, old_key) = scene.clients.client(2020);
+    scene.secret((&old, &old_key));
+    pollinator.wait_for("it", "expired", |row| row.told("SecretInvalid").is_some_and(|told| told.contains("has expired")));
+    manifest::write(&scene.site.manifests(), "client.yaml", &[manifest::secret("client", &[("tls.crt", &certificate)])]);
+    assert!(pollinator.wait_reason("it", "SecretKeyMissing").contains("tls.key"));
+    assert_eq!(scene.provider.asked(), 0);
+    scene.secret((&certificate, &key));
+    pollinator.wait_ready("it");
+}
+
+#[test]
+fn the_token_endpoint_is_shown_it_too() {
+    let oauth = OauthServer::start();
+    let scene = Scene::new(Provider::start().taking(oauth.takes()));
+    let endpoint = TlsFront::start(oauth.address(), Arc::clone(&scene.servers), &scene.clients);
+    let auth =
+        format!("oauth2: {{grant: ClientCredentials, tokenUrl: \"{}/token\", secretRef: {{name: oauth}}}}", endpoint.url());
+    scene.declare(&Instance { auth, ..scene.instance() });
+    let secret = manifest::secret("oauth", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]);
+    manifest::write(&scene.site.manifests(), "oauth.yaml", &[secret]);
+    let (certificate, key) = scene.clients.client(2999);
+    scene.secret((&certificate, &key));
+    let pollinator = scene.site.start();
+    pollinator.wait_ready("it");
+    scene.provider.create("one");
+    scene.assert_delivered(&pollinator);
+}
