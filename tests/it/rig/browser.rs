@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::log::Log;
 use super::{PATIENCE, client};
 
-/// How `WebDriver` names a reference to an element (W3C WebDriver §12.1).
+/// How `WebDriver` names a reference to an element (W3C `WebDriver` §12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Everywhere else than on this machine is nowhere: what a page would load from outside fails at once.
 const NOWHERE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost";
@@ -24,7 +24,7 @@ pub struct Browser {
     driver: Child,
     /// URL of the session; empty before there is one.
     session: String,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -53,18 +53,18 @@ impl Browser {
         let lines = Log::default();
         let (copy, out) = (lines.clone(), driver.stdout.take().expect("piped"));
         thread::spawn(move || {
-            BufReader::new(out).lines().map_while(Result::ok).for_each(|line| {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
                 copy.push(line);
-            })
+            }
         });
         let port = lines.try_wait(PATIENCE, |lines: &[String]| {
             let line = lines.iter().find(|line| line.contains("started successfully on port"))?;
             line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok()
         });
-        let mut browser = Self { driver, session: String::new(), _profile: profile };
+        let mut browser = Self { driver, session: String::new(), profile };
         let port = port.unwrap_or_else(|| panic!("chromedriver does not start: {}", lines.all().join("\n")));
         let base = format!("http://127.0.0.1:{port}/session");
-        let profile = format!("--user-data-dir={}", browser._profile.path().join("profile").display());
+        let own = format!("--user-data-dir={}", browser.profile.path().join("profile").display());
         let mut arguments = vec![
             "--headless",
             "--no-sandbox",
@@ -76,7 +76,7 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             NOWHERE,
-            &profile,
+            &own,
         ];
         if !scripts {
             arguments.push("--blink-settings=scriptEnabled=false");
@@ -86,7 +86,7 @@ impl Browser {
             "goog:chromeOptions": {"binary": chromium, "args": arguments},
             "pageLoadStrategy": "normal",
         }}});
-        let session = browser.send("POST", &base, Some(&wanted));
+        let session = Self::send("POST", &base, Some(&wanted));
         browser.session = format!("{base}/{}", session["sessionId"].as_str().expect("a session has an id"));
         Some(browser)
     }
@@ -139,15 +139,15 @@ impl Browser {
     }
 
     fn get(&self, path: &str) -> String {
-        let value = self.send("GET", &format!("{}{path}", self.session), None);
+        let value = Self::send("GET", &format!("{}{path}", self.session), None);
         value.as_str().unwrap_or_default().to_owned()
     }
 
     fn command(&self, method: &str, path: &str, body: &Value) -> Value {
-        self.send(method, &format!("{}{path}", self.session), Some(body))
+        Self::send(method, &format!("{}{path}", self.session), Some(body))
     }
 
-    fn send(&self, method: &str, url: &str, body: Option<&Value>) -> Value {
+    fn send(method: &str, url: &str, body: Option<&Value>) -> Value {
         let headers = [("Content-Type", "application/json")];
         let reply = client::exchange(method, url, &headers, body.map(Value::to_string));
         let reply = reply.unwrap_or_else(|error| panic!("chromedriver {method} {url}: {error}"));
