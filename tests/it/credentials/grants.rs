@@ -133,7 +133,9 @@ fn two_hundred_refreshes_during_traffic_lose_nothing_and_reuse_nothing() {
         pollinator.wait_ready(&format!("it-{index:02}"));
     }
     for round in 1..=9 {
-        providers.iter().for_each(|provider| provider.create_all(ids(&format!("n{round}"), 4)));
+        for provider in &providers {
+            provider.create_all(ids(&format!("n{round}"), 4));
+        }
         oauth.wait_granted(round * 22 + 2);
     }
     assert!(oauth.uses().len() >= 200);
@@ -235,7 +237,9 @@ fn a_callback_with_credentials_of_its_own() {
     documents.push(manifest::secret("oauth", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]));
     let site = Site::new(&documents);
     let pollinator = site.start();
-    kinds.iter().for_each(|(name, _)| drop(pollinator.wait_ready(name)));
+    for (name, _) in kinds {
+        pollinator.wait_ready(name);
+    }
     for round in 0..3 {
         provider.create_all(ids(&format!("r{round}"), 20));
         for (name, _) in kinds {

@@ -111,7 +111,7 @@ fn a_kill_before_the_first_use_costs_nothing() {
     let token = oauth.consent();
     let scene = Scene::new(oauth, "grant: RefreshToken", &[("refresh_token", &token)]);
     // the API hears the new token first, and the process dies of it
-    scene.provider.misbehave(|_| Some(Answer::status(503).after(Duration::from_secs(60))));
+    scene.provider.misbehave(|_| Some(Answer::status(503).after(Duration::from_mins(1))));
     let mut pollinator = scene.site.start();
     scene.provider.wait_polled(1);
     pollinator.kill9();
@@ -179,7 +179,7 @@ fn where_refresh_tokens_last_a_kill_costs_nothing() {
 
 #[test]
 fn within_the_grace_of_the_provider_a_kill_costs_nothing() {
-    let oauth = OauthServer::start().grace(Duration::from_secs(600));
+    let oauth = OauthServer::start().grace(Duration::from_mins(10));
     let (scene, mut pollinator) = held(oauth, "grant: RefreshToken, refresh: {grace: 10m}");
     pollinator.kill9();
     scene.oauth.release();

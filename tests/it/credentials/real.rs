@@ -72,7 +72,9 @@ fn client_credentials_in_both_ways() {
     }
     let site = Site::new(&documents);
     let pollinator = site.start();
-    ["machine-basic", "machine-body"].iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    for name in ["machine-basic", "machine-body"] {
+        pollinator.wait_ready(name);
+    }
     provider.create_all(ids("a", 5));
     server.wait_issued("client_credentials", 6);
     for name in ["machine-basic", "machine-body"] {
@@ -97,12 +99,18 @@ fn two_hundred_refreshes_and_restarts_reuse_nothing() {
         documents.push(secret_with_code(&server, name, client));
     }
     let site = Site::new(&documents);
-    let ready = |pollinator: &Pollinator| names.iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    let ready = |pollinator: &Pollinator| {
+        for name in &names {
+            pollinator.wait_ready(name);
+        }
+    };
     let mut pollinator = site.start();
     ready(&pollinator);
     assert_eq!(server.issued("authorization_code"), INSTANCES);
     for round in 1..=6 {
-        providers.iter().for_each(|provider| provider.create_all(ids(&format!("n{round}"), 4)));
+        for provider in &providers {
+            provider.create_all(ids(&format!("n{round}"), 4));
+        }
         server.wait_issued("refresh_token", round * 34);
         if round == 3 {
             assert!(pollinator.sigterm().success());

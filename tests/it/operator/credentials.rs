@@ -40,14 +40,14 @@ impl<'p> Scene<'p> {
         Instance { auth, ..self.cluster.instance() }
     }
 
-    fn secret(&self, refresh_token: &str) -> String {
+    fn secret(refresh_token: &str) -> String {
         let entries = [("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET), ("refresh_token", refresh_token)];
         manifest::secret("oauth", &entries)
     }
 
     /// A person gives consent, and stores what came.
     fn consent(&self) {
-        self.cluster.apply_yaml(&self.secret(&self.oauth.consent()));
+        self.cluster.apply_yaml(&Self::secret(&self.oauth.consent()));
     }
 
     fn begin(&self) -> Pollinator {
@@ -117,7 +117,7 @@ fn tokens_live_in_a_secret_that_the_instance_owns_and_nobody_elses() {
     assert_eq!(secret["metadata"]["labels"]["app.kubernetes.io/managed-by"], "pollinator");
     assert_eq!(tokens["rotation"], "Rotated");
     // two others fight over the user's Secret, and one of them writes what it always wrote
-    let original = scene.secret(&scene.oauth.uses()[0].token);
+    let original = Scene::secret(&scene.oauth.uses()[0].token);
     for round in 0..10 {
         let granted = scene.granted();
         scene.cluster.ns.kubectl(&["annotate", "--overwrite", "secret", "oauth", &format!("by=other-{round}")]).ok();

@@ -126,7 +126,7 @@ impl OauthServer {
             secret: CLIENT_SECRET.to_owned(),
             rotates: true,
             grace: Duration::ZERO,
-            life: Duration::from_secs(3600),
+            life: Duration::from_hours(1),
             expires_in: Some("3600".to_owned()),
             scopes: ["read", "write"].map(str::to_owned).into(),
             audience: None,
