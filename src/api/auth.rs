@@ -14,6 +14,7 @@ use super::schema::short_map;
 /// Exactly one member.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "one a manifest, which lives while it is planned")]
 pub enum Auth {
     /// A key in a header or a query parameter.
     ApiKey(ApiKey),

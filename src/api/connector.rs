@@ -97,6 +97,7 @@ pub struct ConnectorResource {
 /// Exactly one member.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "one a manifest, which lives while it is planned")]
 pub enum ConnectorAuth {
     /// A key in a header or a query parameter.
     ApiKey(ConnectorApiKey),

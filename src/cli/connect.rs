@@ -21,8 +21,8 @@ use crate::connect::server::ConnectServer;
 )]
 #[derive(Clone, Debug, Args)]
 pub struct ConnectArgs {
-    /// Serve the page at which people give consent (OAuth 2.0), reached from outside under this origin, for example
-    /// https://pollinator.example.com. Providers must know <URL>/connect/callback as redirect URI. Default: no such page.
+    /// Serve the page at which people give consent (OAuth 2.0), reached from outside under this origin, an https URL without a path.
+    /// Providers must know its path /connect/callback as redirect URI. Default: no such page.
     #[arg(long, value_name = "URL", value_parser = ConnectUrl::parse, env = "POLLINATOR_CONNECT_URL")]
     pub connect_url: Option<ConnectUrl>,
 }

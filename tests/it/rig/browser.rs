@@ -24,7 +24,7 @@ pub struct Browser {
     driver: Child,
     /// URL of the session; empty before there is one.
     session: String,
-    profile_folder: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -53,18 +53,18 @@ impl Browser {
         let lines = Log::default();
         let (copy, out) = (lines.clone(), driver.stdout.take().expect("piped"));
         thread::spawn(move || {
-            BufReader::new(out).lines().map_while(Result::ok).for_each(|line| {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
                 copy.push(line);
-            });
+            }
         });
         let port = lines.try_wait(PATIENCE, |lines: &[String]| {
             let line = lines.iter().find(|line| line.contains("started successfully on port"))?;
             line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok()
         });
-        let mut browser = Self { driver, session: String::new(), profile_folder: profile };
+        let mut browser = Self { driver, session: String::new(), profile };
         let port = port.unwrap_or_else(|| panic!("chromedriver does not start: {}", lines.all().join("\n")));
         let base = format!("http://127.0.0.1:{port}/session");
-        let profile = format!("--user-data-dir={}", browser.profile_folder.path().join("profile").display());
+        let own = format!("--user-data-dir={}", browser.profile.path().join("profile").display());
         let mut arguments = vec![
             "--headless",
             "--no-sandbox",
@@ -76,7 +76,7 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             NOWHERE,
-            &profile,
+            &own,
         ];
         if !scripts {
             arguments.push("--blink-settings=scriptEnabled=false");
