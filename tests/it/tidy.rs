@@ -11,7 +11,6 @@ const LONG: [(&str, &str); 5] = [
     ("poll/cycle.rs", "one poll told in one piece, in the order in which it happens"),
     ("poll/engine.rs", "one state machine: its queue, its slots and its jobs change together"),
     ("poll/status.rs", "every condition of an instance with its sentence, judged together; half of it is text"),
-    ("poll/status.rs", "every condition with its sentence, in the order in which they are judged"),
 ];
 
 /// Lines of a file without its tests.
