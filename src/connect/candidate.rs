@@ -14,8 +14,30 @@ pub struct Candidate {
     pub uid: String,
     /// Where consent is given, and where tokens come from.
     pub plan: Arc<Oauth2Plan>,
-    /// It waits for a consent at this moment: its status says so.
-    pub waits: bool,
+    /// Whether it needs one now.
+    pub need: Need,
+}
+
+/// Whether an instance needs a consent at this moment, as its status says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It waits for one: `status.connect` is there.
+    Waits,
+    /// The provider accepts its credentials.
+    Connected,
+    /// Nobody knows yet: it has not been polled since it was made or changed, or something else keeps it from being polled.
+    Unsettled,
+}
+
+impl Need {
+    /// From a status: whether it has `connect`, and the status of its condition `Authenticated`.
+    pub fn told_by(has_connect: bool, authenticated: Option<&str>) -> Self {
+        match authenticated {
+            _ if has_connect => Self::Waits,
+            Some("True") => Self::Connected,
+            _ => Self::Unsettled,
+        }
+    }
 }
 
 /// Where the connect page finds instances.

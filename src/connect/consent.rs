@@ -280,6 +280,8 @@ pub enum Refusal {
     UnknownInstance,
     /// The instance does not wait for a consent.
     Connected,
+    /// Whether the instance needs a consent is not known yet.
+    Unsettled,
     /// The consent is over, was never begun, or belonged to an instance that was deleted.
     UnknownState,
     /// It took longer than [`LIFETIME`].

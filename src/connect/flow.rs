@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::ConnectUrl;
-use super::candidate::{Candidate, Candidates};
+use super::candidate::{Candidate, Candidates, Need};
 use super::consent::{self, Answer, Beginning, Begun, Randomness, Refusal, StateParameter};
 use crate::api::conditions::Problem;
 use crate::auth::oauth2::credentials::Parts;
@@ -50,8 +50,10 @@ impl Flow {
     /// Why it cannot be begun.
     pub async fn begin(&self, namespace: &str, name: &str) -> Result<Begun, Refusal> {
         let candidate = self.candidate(namespace, name).await?;
-        if !candidate.waits {
-            return Err(Refusal::Connected);
+        match candidate.need {
+            Need::Waits => {}
+            Need::Connected => return Err(Refusal::Connected),
+            Need::Unsettled => return Err(Refusal::Unsettled),
         }
         let Some(authorization_url) = &candidate.plan.authorization_url else { return Err(Refusal::UnknownInstance) };
         let owner = owner(namespace, name, &candidate.uid);

@@ -69,6 +69,19 @@ pub fn connected(namespace: &str, name: &str, place: &str) -> Page {
     )
 }
 
+/// Nobody knows yet whether a consent is needed.
+pub fn unsettled(namespace: &str, name: &str) -> Page {
+    let (namespace, name) = (escape(namespace), escape(name));
+    page(
+        200,
+        &format!("It is not known yet whether {name} needs a consent"),
+        &format!("<p>Instance <strong>{name}</strong>, namespace <strong>{namespace}</strong>: {UNSETTLED}</p>"),
+    )
+}
+
+const UNSETTLED: &str = "that shows when it is polled, and it has not been polled since it was made or changed, or something else keeps \
+     it from being polled, which its conditions name. Open this page again in a moment.";
+
 /// It worked.
 pub fn success(namespace: &str, name: &str) -> Page {
     let (namespace, name) = (escape(namespace), escape(name));
@@ -107,6 +120,7 @@ fn told(refusal: &Refusal) -> (u16, &'static str, String) {
             "There is no instance of this name, or it needs no consent. Check the address: status.connect.url of the instance has it.",
         ),
         Refusal::Connected => fixed(409, "It is connected", "The instance does not wait for a consent. There is nothing to do."),
+        Refusal::Unsettled => (409, "It is not known yet whether a consent is needed", format!("As to the instance, {UNSETTLED}")),
         Refusal::UnknownState => fixed(
             400,
             "This link is used up",
@@ -209,6 +223,7 @@ mod tests {
             Refusal::Malformed,
             Refusal::UnknownInstance,
             Refusal::Connected,
+            Refusal::Unsettled,
             Refusal::UnknownState,
             Refusal::Expired,
             Refusal::OtherBrowser,
@@ -230,6 +245,7 @@ mod tests {
         let mut pages = vec![
             offer("crm", "keap", "login.example"),
             connected("crm", "keap", "Secret keap-oauth-token"),
+            unsettled("crm", "keap"),
             success("crm", "keap"),
         ];
         pages.extend(refusals().iter().map(|refusal| refused(refusal, Some("/connect/crm/keap"))));
@@ -261,7 +277,13 @@ mod tests {
     fn what_others_wrote_is_text() {
         let hostile = "<b onclick=\"x\">'&";
         let escaped = "&lt;b onclick=&quot;x&quot;&gt;&#39;&amp;";
-        for page in [offer(hostile, hostile, hostile), connected(hostile, hostile, hostile), success(hostile, hostile)] {
+        let pages = [
+            offer(hostile, hostile, hostile),
+            connected(hostile, hostile, hostile),
+            unsettled(hostile, hostile),
+            success(hostile, hostile),
+        ];
+        for page in pages {
             assert!(!page.html.contains("<b ") && page.html.contains(escaped), "{}", page.html);
         }
         let page = refused(&Refusal::Failed(Problem::human(Reason::InvalidSpec, hostile)), Some(hostile));

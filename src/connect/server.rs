@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address::{CALLBACK, path};
+use super::candidate::Need;
 use super::consent::{Answer, LIFETIME, LONGEST_QUERY, Refusal};
 use super::flow::Flow;
 use super::page::{self, Page, content_security_policy};
@@ -164,11 +165,14 @@ impl ConnectServer {
 
     async fn look(&self, namespace: &str, name: &str) -> Response<Body> {
         self.shown(match self.flow.candidate(namespace, name).await {
-            Ok(candidate) if candidate.waits => {
-                let host = candidate.plan.authorization_url.as_ref().and_then(url::Url::host_str);
-                page::offer(namespace, name, host.unwrap_or_default())
-            }
-            Ok(candidate) => page::connected(namespace, name, &self.flow.place(namespace, name, &candidate)),
+            Ok(candidate) => match candidate.need {
+                Need::Waits => {
+                    let host = candidate.plan.authorization_url.as_ref().and_then(url::Url::host_str);
+                    page::offer(namespace, name, host.unwrap_or_default())
+                }
+                Need::Connected => page::connected(namespace, name, &self.flow.place(namespace, name, &candidate)),
+                Need::Unsettled => page::unsettled(namespace, name),
+            },
             Err(refusal) => page::refused(&refusal, None),
         })
     }
@@ -282,7 +286,7 @@ impl ConnectServer {
 /// Codes and states are in no refusal.
 fn tell(namespace: &str, name: &str, refusal: &Refusal) {
     match refusal {
-        Refusal::UnknownState | Refusal::Malformed | Refusal::UnknownInstance | Refusal::Connected => {
+        Refusal::UnknownState | Refusal::Malformed | Refusal::UnknownInstance | Refusal::Connected | Refusal::Unsettled => {
             tracing::debug!(namespace, instance = name, ?refusal, "the connect page was asked for what it does not have");
         }
         Refusal::Failed(problem) => {

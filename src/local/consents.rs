@@ -1,6 +1,6 @@
 //! Declared instances as the connect page sees them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::future::BoxFuture;
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::definitions::{Definitions, Key};
 use crate::api::conditions::Problem;
-use crate::connect::candidate::{Candidate, Candidates, consent_plan};
+use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::plan::Oauth2Plan;
 use crate::poll::engine::Command;
 use crate::poll::status::InstanceStatus;
@@ -18,16 +18,16 @@ use crate::state::directory::Directory;
 /// Finds instances among what is declared in files.
 pub struct LocalCandidates {
     plans: RwLock<BTreeMap<Key, Arc<Oauth2Plan>>>,
-    waiting: RwLock<BTreeSet<Key>>,
+    needs: RwLock<BTreeMap<Key, Need>>,
     store: Arc<Directory>,
     commands: mpsc::Sender<Vec<Command>>,
 }
 
 impl LocalCandidates {
-    /// With these definitions, and with nothing that waits.
+    /// With these definitions, of which nothing is known yet.
     pub fn new(definitions: &Definitions, store: Arc<Directory>, commands: mpsc::Sender<Vec<Command>>) -> Self {
-        let (plans, waiting) = (RwLock::new(plans(definitions)), RwLock::default());
-        Self { plans, waiting, store, commands }
+        let (plans, needs) = (RwLock::new(plans(definitions)), RwLock::default());
+        Self { plans, needs, store, commands }
     }
 
     /// The definitions changed.
@@ -38,12 +38,9 @@ impl LocalCandidates {
     /// A status changed.
     pub fn note(&self, status: &InstanceStatus) {
         let key = (status.namespace.clone(), status.name.clone());
-        let mut waiting = self.waiting.write().unwrap_or_else(PoisonError::into_inner);
-        if status.connect.is_some() {
-            waiting.insert(key)
-        } else {
-            waiting.remove(&key)
-        };
+        let authenticated = status.conditions.iter().find(|condition| condition.kind == "Authenticated");
+        let need = Need::told_by(status.connect.is_some(), authenticated.map(|condition| condition.status));
+        self.needs.write().unwrap_or_else(PoisonError::into_inner).insert(key, need);
     }
 }
 
@@ -56,11 +53,11 @@ impl Candidates for LocalCandidates {
     fn find<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Candidate>, Problem>> {
         let key = (namespace.to_owned(), name.to_owned());
         let plan = self.plans.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let waits = self.waiting.read().unwrap_or_else(PoisonError::into_inner).contains(&key);
+        let need = self.needs.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied().unwrap_or(Need::Unsettled);
         Box::pin(async move {
             let Some(plan) = plan else { return Ok(None) };
             let state = StateStore::load(&*self.store, namespace, name)?;
-            Ok(state.map(|state| Candidate { uid: state.uid, plan, waits }))
+            Ok(state.map(|state| Candidate { uid: state.uid, plan, need }))
         })
     }
 

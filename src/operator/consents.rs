@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde::Deserialize as _;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::cluster::{CallError, Cluster, Kind};
@@ -12,7 +13,7 @@ use super::connectors::Connectors;
 use super::writer;
 use crate::api::conditions::Problem;
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
-use crate::connect::candidate::{Candidate, Candidates, consent_plan};
+use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::poll::engine::Command;
 
 /// Finds instances in the cluster.
@@ -49,9 +50,18 @@ impl ClusterCandidates {
         Ok(consent_plan(&plan).map(|plan| Candidate {
             uid: metadata["uid"].as_str().unwrap_or_default().to_owned(),
             plan: Arc::clone(plan),
-            waits: object["status"]["connect"]["url"].is_string(),
+            need: need(&object),
         }))
     }
+}
+
+/// A status of an older generation says nothing but that a consent was waited for.
+fn need(object: &Value) -> Need {
+    let status = &object["status"];
+    let is_current = status["observedGeneration"] == object["metadata"]["generation"];
+    let conditions = status["conditions"].as_array().filter(|_| is_current);
+    let authenticated = conditions.and_then(|all| all.iter().find(|one| one["type"] == "Authenticated"));
+    Need::told_by(status["connect"]["url"].is_string(), authenticated.and_then(|one| one["status"].as_str()))
 }
 
 impl Candidates for ClusterCandidates {
@@ -66,5 +76,32 @@ impl Candidates for ClusterCandidates {
             // The engine ends before this only when the process does.
             let _ = self.commands.send(Command::Consented { namespace, name }).await;
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_of_an_older_generation_tells_nobody_that_it_is_connected() {
+        let object = |observed: i64, connect: Value, authenticated: &str| {
+            json!({
+                "metadata": {"generation": 2},
+                "status": {
+                    "observedGeneration": observed, "connect": connect,
+                    "conditions": [{"type": "Authenticated", "status": authenticated}],
+                },
+            })
+        };
+        let url = json!({"url": "https://connect.example/connect/crm/keap"});
+        assert_eq!(need(&object(2, Value::Null, "True")), Need::Connected);
+        assert_eq!(need(&object(1, Value::Null, "True")), Need::Unsettled);
+        assert_eq!(need(&object(2, Value::Null, "Unknown")), Need::Unsettled);
+        assert_eq!(need(&object(1, url.clone(), "False")), Need::Waits);
+        assert_eq!(need(&object(2, url, "False")), Need::Waits);
+        assert_eq!(need(&json!({"metadata": {"generation": 1}})), Need::Unsettled);
     }
 }

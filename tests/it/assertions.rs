@@ -58,7 +58,7 @@ fn a_real_server_takes_the_signature_of_every_kind_of_key_and_no_other() {
         documents.push(secret(name, client, key, key_id));
     }
     let site = Site::new(&documents);
-    let mut pollinator = site.start();
+    let mut pollinator = site.start_tracing();
     for (name, ..) in &clients[..3] {
         pollinator.wait_ready(name);
     }
@@ -117,7 +117,7 @@ fn an_assertion_is_a_grant() {
     );
     let instance = Instance { auth, ..Instance::new("it", &provider.url(), &receiver.url("it")) };
     let site = Site::new(&[instance.yaml(), secret("key", "service@example.com", EC, "k1")]);
-    let pollinator = site.start();
+    let pollinator = site.start_tracing();
     pollinator.wait_ready("it");
     provider.create("one");
     let verdict = crate::rig::settle(&receiver, "it", || provider.truth(), crate::rig::provider::version);

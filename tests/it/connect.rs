@@ -10,6 +10,10 @@ mod forms;
 mod replicas;
 mod served;
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::rig::PATIENCE;
 use crate::rig::ingress::Ingress;
 use crate::rig::manifest::{self, Instance};
 use crate::rig::oidc::OAuthServer;
@@ -60,7 +64,7 @@ impl Scene {
     /// Starts `local`, and waits until the instance asks for consent.
     pub fn start(&self) -> Pollinator {
         let mut command = self.site.command();
-        command.args(["--connect-url", &self.ingress.url(), "--connect-listen", "127.0.0.1:0", "--log", "debug"]);
+        command.args(["--connect-url", &self.ingress.url(), "--connect-listen", "127.0.0.1:0", "--log", "trace"]);
         let pollinator = self.site.spawn(command);
         self.ingress.route(&[&pollinator]);
         pollinator
@@ -74,10 +78,19 @@ impl Scene {
 
     /// The address to which the provider sends a person back who agreed.
     pub fn agree(person: &mut Person, page: &str) -> String {
-        let offered = person.visit(page);
-        assert_eq!(offered.status(), 200, "{}", offered.body());
-        let asked = person.submit(&offered, &[]);
-        person.agree_from(asked, false).url.to_string()
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut seen = person.visit(page);
+            assert_eq!(seen.status(), 200, "{}", seen.body());
+            if heading(&seen).starts_with("Connect ") {
+                seen = person.submit(&seen, &[]);
+                if !is_unsettled(&seen) {
+                    return person.agree_from(seen, false).url.to_string();
+                }
+            }
+            assert!(is_unsettled(&seen) && Instant::now() < deadline, "{}", seen.body());
+            thread::park_timeout(Duration::from_millis(50));
+        }
     }
 
     /// Neither tokens nor codes stand anywhere where people read.
@@ -88,6 +101,11 @@ impl Scene {
             assert!(!pollinator.stdout().contains(secret) && !pollinator.stderr().contains(secret), "{}", pollinator.stderr());
         }
     }
+}
+
+/// The instance was just changed, say.
+fn is_unsettled(page: &Page) -> bool {
+    page.body().contains("<h1>It is not known yet whether")
 }
 
 /// What a page says in its heading.

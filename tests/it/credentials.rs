@@ -61,7 +61,7 @@ impl Scene {
     }
 
     pub fn start(&self) -> Pollinator {
-        let pollinator = self.site.start();
+        let pollinator = self.site.start_tracing();
         pollinator.wait_ready("it");
         pollinator
     }

@@ -1,6 +1,7 @@
 //! Consent by forms.
 
-use std::fs;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 
@@ -38,6 +39,28 @@ fn after_consent_the_instance_is_polled_and_nothing_is_left_to_ask() {
     let pollinator = scene.start();
     pollinator.wait_ready("it");
     assert_eq!(scene.oauth.issued("authorization_code"), 1);
+}
+
+#[test]
+fn nothing_is_claimed_before_the_instance_was_polled() {
+    let Some(scene) = Scene::new() else { return };
+    let polled = scene.instance(&scene.oauth.auth(""));
+    scene.declare(&[polled.clone().spec("suspend: true")]);
+    let pollinator = scene.start();
+    pollinator.wait_ready("it");
+    // until its first state is stored, it has no uid that a consent could be bound to
+    let (page, deadline) = (format!("{}/connect/it/it", scene.ingress.url()), Instant::now() + PATIENCE);
+    let mut seen = Person::new().visit(&page);
+    while seen.status() == 404 && Instant::now() < deadline {
+        thread::park_timeout(Duration::from_millis(50));
+        seen = Person::new().visit(&page);
+    }
+    assert_eq!((seen.status(), heading(&seen).as_str()), (200, "It is not known yet whether it needs a consent"));
+    assert!(!seen.body().contains("<form"), "{}", seen.body());
+
+    scene.declare(&[polled]);
+    let page = Scene::wait_asking(&pollinator, "it");
+    assert_eq!(heading(&Person::new().visit(&page)), "Connect it");
 }
 
 #[test]
@@ -207,11 +230,12 @@ fn a_token_endpoint_that_fails_is_said_and_the_code_is_sent_once() {
 
     scene.declare(&[scene.instance(&real)]);
     pollinator.wait_stderr("no consent");
-    let mut last = person.visit(&page);
-    while heading(&last) != "it is connected now" {
+    loop {
         // until the manifest was read again, the old endpoint is asked
         let back = Scene::agree(&mut person, &page);
-        last = person.visit(&back);
+        if heading(&person.visit(&back)) == "it is connected now" {
+            break;
+        }
     }
     pollinator.wait_ready("it");
     scene.assert_nothing_secret(&pollinator, &codes);

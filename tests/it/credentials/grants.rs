@@ -128,7 +128,7 @@ fn two_hundred_refreshes_during_traffic_lose_nothing_and_reuse_nothing() {
         documents.push(manifest::secret(&name, &entries));
     }
     let site = Site::new(&documents);
-    let pollinator = site.start();
+    let pollinator = site.start_tracing();
     for index in 0..INSTANCES {
         pollinator.wait_ready(&format!("it-{index:02}"));
     }
@@ -236,7 +236,7 @@ fn a_callback_with_credentials_of_its_own() {
     documents.push(manifest::secret("token", &[("token", canary::TOKEN)]));
     documents.push(manifest::secret("oauth", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]));
     let site = Site::new(&documents);
-    let pollinator = site.start();
+    let pollinator = site.start_tracing();
     for (name, _) in kinds {
         pollinator.wait_ready(name);
     }
@@ -261,7 +261,7 @@ fn a_suspended_instance_keeps_its_consent_alive() {
     let scene = Scene::new(oauth, "", &[("refresh_token", &token)]);
     let instance = scene.instance("grant: RefreshToken, refresh: {idleTtl: 1m}").spec("suspend: true");
     manifest::write(&scene.site.manifests(), "instances.yaml", &[instance.yaml()]);
-    let pollinator = scene.site.start();
+    let pollinator = scene.site.start_tracing();
     pollinator.wait_reason("it", "Suspended");
     scene.oauth.wait_granted(2);
     assert_eq!(scene.provider.asked(), 0);

@@ -71,7 +71,7 @@ fn client_credentials_in_both_ways() {
         documents.push(manifest::secret(name, &[("client_id", name), ("client_secret", canary::CLIENT_SECRET)]));
     }
     let site = Site::new(&documents);
-    let pollinator = site.start();
+    let pollinator = site.start_tracing();
     for name in ["machine-basic", "machine-body"] {
         pollinator.wait_ready(name);
     }
@@ -104,7 +104,7 @@ fn two_hundred_refreshes_and_restarts_reuse_nothing() {
             pollinator.wait_ready(name);
         }
     };
-    let mut pollinator = site.start();
+    let mut pollinator = site.start_tracing();
     ready(&pollinator);
     assert_eq!(server.issued("authorization_code"), INSTANCES);
     for round in 1..=6 {
@@ -114,7 +114,7 @@ fn two_hundred_refreshes_and_restarts_reuse_nothing() {
         server.wait_issued("refresh_token", round * 34);
         if round == 3 {
             assert!(pollinator.sigterm().success());
-            pollinator = site.start();
+            pollinator = site.start_tracing();
             ready(&pollinator);
         }
     }
@@ -138,7 +138,7 @@ fn kills_never_make_a_spent_token_come_again() {
     let site = Site::new(&[instance(&server, "it", &provider, &receiver, "user-basic")]);
     let consent = || manifest::write(&site.manifests(), "oauth.yaml", &[secret_with_code(&server, "it", "user-basic")]);
     consent();
-    let mut pollinator = site.start();
+    let mut pollinator = site.start_tracing();
     pollinator.wait_ready("it");
     for kill in 0..8 {
         provider.create_all(ids(&format!("k{kill}"), 2));
@@ -146,7 +146,7 @@ fn kills_never_make_a_spent_token_come_again() {
         // from the very moment of the answer to some milliseconds later
         thread::park_timeout(Duration::from_millis(kill));
         pollinator.kill9();
-        pollinator = site.start();
+        pollinator = site.start_tracing();
         let row = pollinator.wait_for("it", "an end of the first poll", |row| row.ready != "Unknown");
         if row.reason == "ReauthorizationRequired" {
             consent();

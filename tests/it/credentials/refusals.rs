@@ -72,7 +72,7 @@ fn each_refusal_has_its_condition_and_costs_one_request() {
         servers.push((server, asked));
     }
     let site = Site::new(&documents);
-    let pollinator = site.start();
+    let pollinator = site.start_tracing();
     for (name, _, reason, says) in CASES {
         let message = pollinator.wait_reason(name, reason);
         for part in says {
@@ -98,7 +98,7 @@ fn a_redirect_of_the_token_endpoint_is_not_followed() {
     let scene = Scene::new(oauth, "grant: ClientCredentials", &[]);
     let target = elsewhere.url();
     scene.oauth.misbehave(move |_| Some(Answer::status(307).header("Location", target.clone())));
-    let pollinator = scene.site.start();
+    let pollinator = scene.site.start_tracing();
     let message = pollinator.wait_reason("it", "RedirectRefused");
     assert!(message.contains("spec.auth.oauth2.tokenUrl"), "{message}");
     assert_eq!(asked.load(Ordering::SeqCst), 0);
@@ -114,7 +114,7 @@ fn a_token_endpoint_that_the_policy_denies_or_nobody_serves() {
     };
     let secret = manifest::secret("oauth", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]);
     let site = Site::new(&[instance("denied", "http://169.254.169.254/token"), instance("nobody", &nobody), secret]);
-    let pollinator = site.start();
+    let pollinator = site.start_tracing();
     assert!(pollinator.wait_reason("denied", "EgressDenied").contains("oauth2.tokenUrl"));
     assert!(pollinator.wait_reason("nobody", "TokenEndpointUnreachable").contains("oauth2.tokenUrl"));
     assert_eq!(provider.asked(), 0);
@@ -126,7 +126,7 @@ fn what_the_secret_can_have_wrong() {
     let good = oauth.consent();
     let scene = Scene::new(oauth, "grant: RefreshToken", &[("refresh_token", &good)]);
     scene.raw_secret(&[]);
-    let pollinator = scene.site.start();
+    let pollinator = scene.site.start_tracing();
     let id = ("client_id", CLIENT_ID);
     let secret = ("client_secret", CLIENT_SECRET);
     for (entries, reason, says) in [
@@ -153,7 +153,7 @@ fn a_new_secret_heals_at_once() {
     let oauth = OauthServer::start();
     let token = oauth.consent();
     let scene = Scene::new(oauth, "grant: RefreshToken", &[("refresh_token", &token), ("client_secret", canary::TOKEN)]);
-    let pollinator = scene.site.start();
+    let pollinator = scene.site.start_tracing();
     pollinator.wait_reason("it", "InvalidClient");
     scene.secret(&[("refresh_token", &token)]);
     pollinator.wait_ready("it");
@@ -204,7 +204,7 @@ fn a_scope_that_is_missing_is_named() {
         let challenge = "Bearer realm=\"records\", error=\"insufficient_scope\", scope=\"records.read\"";
         Some(Answer::status(403).header("WWW-Authenticate", challenge))
     });
-    let pollinator = scene.site.start();
+    let pollinator = scene.site.start_tracing();
     let message = pollinator.wait_reason("it", "InsufficientScope");
     assert!(message.contains("scope"), "{message}");
 }

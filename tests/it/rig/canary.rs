@@ -64,6 +64,18 @@ pub fn find_in(text: &str) -> Option<String> {
     forms().into_iter().find(|form| text.contains(form.as_str()))
 }
 
+/// The first secret in what a process wrote. Assertions, identity tokens and tokens of pods are no canaries: each is a JWT
+/// (RFC 7519), which begins with two JSON objects in Base64.
+pub fn find_in_output(text: &str) -> Option<String> {
+    let is_jwt = |from: &&str| from.split_once('.').is_some_and(|(head, rest)| is_base64(head) && rest.starts_with("eyJ"));
+    let jwt = || text.match_indices("eyJ").map(|(at, _)| &text[at..]).find(is_jwt);
+    find_in(text).or_else(|| jwt().map(|from| from.chars().take(40).collect()))
+}
+
+fn is_base64(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
 /// The first file under a folder that shows a secret. Files of tokens hold secrets by their purpose; they may be read by nobody else.
 pub fn find_under(folder: &Path) -> Option<String> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -94,5 +106,7 @@ mod tests {
             assert!(find_in(&format!("level=info header=\"{form}\" next")).is_some(), "{form}");
         }
         assert!(find_in("level=info alice polls Appointments").is_none());
+        assert!(find_in_output("assertion=eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJpdCJ9.c2ln").is_some());
+        assert!(find_in_output("keyJar eyJournal. eyJhbGci").is_none());
     }
 }

@@ -125,6 +125,13 @@ impl Site {
         self.spawn(self.command())
     }
 
+    /// Starts `pollinator local`, which tells everything that it can tell: its output is scanned for secrets when it ends.
+    pub fn start_tracing(&self) -> Pollinator {
+        let mut command = self.command();
+        command.args(["--log", "trace"]);
+        self.spawn(command)
+    }
+
     /// Starts any command with its output captured here.
     pub fn spawn(&self, command: Command) -> Pollinator {
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
@@ -309,7 +316,7 @@ impl Drop for Pollinator {
         }
         self.wait();
         assert!(!self.crashed(), "a panic or signal ended a task or the process:\n{}", self.stderr());
-        let leak = canary::find_in(&self.stdout()).or_else(|| canary::find_in(&self.stderr()));
+        let leak = canary::find_in_output(&self.stdout()).or_else(|| canary::find_in_output(&self.stderr()));
         let leak = leak.or_else(|| canary::find_under(&self.state));
         assert_eq!(leak, None, "a secret was written to output or state");
     }
