@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
-use super::schema::short_map;
+use super::shape::short_map;
 
 /// Exactly one member.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]

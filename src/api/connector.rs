@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::{ClientAuthentication, Grant, Jwt, Place, Refresh, TokenResponse, header_name};
 use super::instance::Polling;
 use super::resource::{Empty, Pagination, Resource, no_credentials};
-use super::schema::{short_map, template_map};
+use super::shape::{short_map, template_map};
 
 /// What is the same for every account at one provider.
 #[allow(clippy::duplicated_attributes)] // printcolumn(..) repeats keys by design

@@ -7,7 +7,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Map, Value, json};
 
 use super::duration;
-use super::schema::{crds, object_meta};
+use super::schema::crds;
+use super::shape::object_meta;
 
 /// Keywords that mean the same in a CRD and in JSON Schema.
 const SHARED: [&str; 13] = [

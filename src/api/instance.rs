@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::{Auth, SecretKeyRef, SecretRef, Tls};
 use super::duration;
 use super::resource::Resource;
-use super::schema::short_map;
+use super::shape::short_map;
 use super::status::ConnectorInstanceStatus;
 
 /// Polls the list endpoints of one account at one provider and delivers every change to a callback URL.

@@ -9,7 +9,8 @@ use kube::core::cel::{CompiledSchema, ErrorKind, Validator, apply_defaults, comp
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Findings};
-use super::schema::{crds, object_meta};
+use super::schema::crds;
+use super::shape::object_meta;
 use super::{structure, unknown};
 
 /// A kind that can be judged.

@@ -27,6 +27,7 @@ pub mod manifest;
 pub mod nearest;
 pub mod resource;
 pub mod schema;
+mod shape;
 pub mod status;
 mod structure;
 mod unknown;

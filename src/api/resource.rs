@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duration;
-use super::schema::{json_object, template_map};
+use super::shape::{json_object, template_map};
 
 /// One list endpoint.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]

@@ -8,8 +8,8 @@ use super::ConnectUrl;
 use super::candidate::{Candidate, Candidates, Need};
 use super::consent::{self, Answer, Beginning, Begun, Randomness, Refusal, StateParameter};
 use crate::api::conditions::Problem;
-use crate::auth::oauth2::credentials::Parts;
 use crate::auth::oauth2::exchange::{self, Consent, NoTokens};
+use crate::auth::oauth2::parts::Parts;
 use crate::auth::oauth2::store::{Owner, SaveFailure};
 use crate::auth::oauth2::stored::{PendingConsent, StoredTokens};
 

@@ -10,6 +10,7 @@ pub mod connectors;
 pub mod consents;
 pub mod drains;
 pub mod events;
+pub mod notice;
 pub mod outside;
 pub mod pace;
 pub mod permissions;

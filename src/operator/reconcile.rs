@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::cluster::{CallError, Kind};
 use super::drains::{self, Drains, is_in};
+use super::notice::Notice;
 use super::publish::{Outcome, Publication, Published, References};
 use super::session::Key;
-use super::shards::Drain;
 use super::tokens::TokenSights;
 use super::watch::{Seen, Sight};
 use crate::poll::engine::Command;
@@ -26,21 +26,6 @@ const MAX_WORK: usize = 64;
 const RETRY: Duration = Duration::from_secs(5);
 /// What ended in a panic is tried again after this.
 const RETRY_AFTER_DEFECT: Duration = Duration::from_mins(1);
-
-/// What a reconciler is told, beside what the watches see.
-#[derive(Debug)]
-pub enum Notice {
-    /// Somebody else wrote the state of an instance.
-    Lost(Key),
-    /// What kept states from being stored is over: what waits for it need not wait longer.
-    Recovered,
-    /// Instances came to us, or went away.
-    OwnershipChanged,
-    /// Nothing may be under way any more in a range.
-    Drain(Drain),
-    /// The engine has ended: nothing is under way anywhere.
-    EngineEnded,
-}
 
 /// Keeps the engine in step with the cluster.
 pub struct Reconciler {

@@ -14,10 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::events::{self, Publisher};
+use super::notice::Notice;
 use super::outside::OutsideError;
 use super::pace::Pace;
 use super::probe::{OUTDATED, Probe};
-use super::reconcile::Notice;
 use super::session::{Record, Session, Sessions};
 use super::{status, stored};
 use crate::api::conditions::{Problem, Reason};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::holes::Holes;
-use super::resolve::{invalid, secret_key};
+use super::problems::invalid;
 use super::{AuthPlan, oauth2};
 use crate::api::auth::{Auth, Place};
 use crate::api::conditions::Problem;
@@ -73,7 +73,7 @@ pub(super) fn plan(
             let place = key.place.or(under.and_then(|u| u.place)).unwrap_or(Place::Header);
             let name = key.name.as_deref().or(under.map(|u| u.name.as_str())).unwrap_or(API_KEY_HEADER);
             let prefix = key.prefix.clone().or(under.and_then(|u| u.prefix.clone())).unwrap_or_default();
-            let secret = secret_key(&key.secret_ref);
+            let secret = (&key.secret_ref).into();
             match place {
                 Place::Query => Ok(AuthPlan::ApiKeyQuery { name: name.to_owned(), prefix, secret }),
                 Place::Header => match HeaderName::try_from(name) {
@@ -83,7 +83,7 @@ pub(super) fn plan(
             }
         }
         (Some(Auth::Basic(basic)), _) => Ok(AuthPlan::Basic { secret: basic.secret_ref.name.clone() }),
-        (Some(Auth::Bearer(bearer)), _) => Ok(AuthPlan::Bearer { secret: secret_key(&bearer.secret_ref) }),
+        (Some(Auth::Bearer(bearer)), _) => Ok(AuthPlan::Bearer { secret: (&bearer.secret_ref).into() }),
         (Some(Auth::Oauth2(over)), under) => {
             let under = match under {
                 Some(ConnectorAuth::Oauth2(under)) => Some(&**under),

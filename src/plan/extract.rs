@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::date_format::DateFormat;
 use super::field_path::FieldPath;
 use super::holes::Holes;
-use super::resolve::{Problems, at, field, invalid};
+use super::problems::{Problems, at, field, invalid};
 use super::{ChangeBy, DateField, DeletedFlag, ExtractPlan, Order, PaginationPlan, RecordsAs, TokenPlace, ValueAt};
 use crate::api::conditions::Problem;
 use crate::api::resource::{self, Deletes, Method, Pagination, Resource};

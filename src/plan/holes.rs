@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::resolve::invalid;
+use super::problems::invalid;
 use crate::api::conditions::Problem;
 use crate::api::connector::Parameter;
 use crate::api::nearest::nearest;

@@ -12,6 +12,7 @@ pub mod json;
 mod oauth2;
 mod overlay;
 pub mod print;
+mod problems;
 mod request;
 pub mod resolve;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use chrono::{DateTime, Utc};
 use http::HeaderName;
 use url::Url;
 
+use crate::api::auth::SecretKeyRef;
 use date_format::DateFormat;
 use field_path::FieldPath;
 use template::Template;
@@ -330,6 +332,12 @@ pub struct SecretKey {
     pub name: String,
     /// Key in its data.
     pub key: String,
+}
+
+impl From<&SecretKeyRef> for SecretKey {
+    fn from(reference: &SecretKeyRef) -> Self {
+        Self { name: reference.name.clone(), key: reference.key.clone() }
+    }
 }
 
 /// Where and how events are delivered.

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::field_path::FieldPath;
 use super::holes::Holes;
-use super::resolve::{invalid, span};
+use super::problems::{invalid, span};
 use crate::api::auth::{ClientPlace, ExpiresUnit, Grant, Jwt, Oauth2, Refresh, Rotates, TokenResponse};
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorOauth2;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::hub_path::{beyond_time, is_hub_path, stands_for};
-use super::resolve::{field, invalid};
+use super::problems::{field, invalid};
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorSpec;
 use crate::api::instance::ConnectorInstanceSpec;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::holes::Holes;
-use super::resolve::{Problems, at, field, invalid};
+use super::problems::{Problems, at, field, invalid};
 use super::template::Template;
 use super::{BodyPlan, RequestPlan};
 use crate::api::conditions::Problem;

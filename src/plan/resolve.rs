@@ -1,6 +1,5 @@
 //! Instance + connector → [`PollPlan`], or all the reasons why not.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +9,11 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::authentication::Root;
 use super::holes::Holes;
-use super::{CallbackPlan, EventFormat, PollPlan, ResourcePlan, SecretKey, StartFrom};
+use super::problems::{Problems, field, invalid, span};
+use super::{CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
 use super::{authentication, extract, overlay, request};
-use crate::api::auth::SecretKeyRef;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::ConnectorSpec;
-use crate::api::duration;
 use crate::api::instance::{Callback, ConnectorInstance, ConnectorInstanceSpec, Format};
 use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
@@ -145,37 +143,6 @@ impl Parts<'_> {
     }
 }
 
-/// A problem with the manifest, mended by a person.
-pub(super) fn invalid(message: impl Into<String>) -> Problem {
-    Problem::human(Reason::InvalidSpec, message)
-}
-
-/// The name of a resource's field as problems tell it.
-pub(super) fn field(resource: &str, field: &str) -> String {
-    format!("spec.resources[{resource}].{field}")
-}
-
-/// Makes a problem of an error that reads on from the name of a field.
-pub(super) fn at<E: Display>(field: &str) -> impl FnOnce(E) -> Problem {
-    move |error| invalid(format!("{field} {error}"))
-}
-
-/// Problems found so far: resolving goes on, so that all are told at once.
-#[derive(Debug, Default)]
-pub(super) struct Problems(pub(super) Vec<Problem>);
-
-impl Problems {
-    /// The value, or its problem noted.
-    pub(super) fn keep<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
-        result.map_err(|problem| self.0.push(problem)).ok()
-    }
-
-    /// The value, or its problems noted.
-    pub(super) fn keep_all<T>(&mut self, result: Result<T, Vec<Problem>>) -> Option<T> {
-        result.map_err(|problems| self.0.extend(problems)).ok()
-    }
-}
-
 /// A cursor means something only for this connector, origin and id field. Zero bytes keep the parts apart.
 fn meaning(connector: Option<&str>, origin: &url::Origin, id: Option<&super::field_path::FieldPath>) -> u64 {
     let mut hash = Xxh3::new();
@@ -210,11 +177,6 @@ fn interval(resource: &str, text: Option<&str>) -> Result<Duration, Problem> {
     Ok(interval)
 }
 
-pub(super) fn span(field: &str, text: Option<&str>, default: Duration) -> Result<Duration, Problem> {
-    let Some(text) = text else { return Ok(default) };
-    duration::parse(text).ok_or_else(|| invalid(format!("{field} must be a duration such as 90s, 15m or 1h30m")))
-}
-
 fn callback(callback: &Callback, holes: &mut Holes) -> Result<CallbackPlan, Vec<Problem>> {
     let mut problems = Problems::default();
     let url = problems.keep(callback_url(callback));
@@ -231,7 +193,7 @@ fn callback(callback: &Callback, holes: &mut Holes) -> Result<CallbackPlan, Vec<
                 Format::CloudEvents => EventFormat::CloudEvents,
                 Format::OpenConnectors => EventFormat::OpenConnectors,
             },
-            signature: callback.signature.as_ref().map(|signature| secret_key(&signature.secret_ref)),
+            signature: callback.signature.as_ref().map(|signature| (&signature.secret_ref).into()),
             headers_secret: callback.headers_secret_ref.as_ref().map(|secret| secret.name.clone()),
             auth: Arc::new(auth),
             max_in_flight,
@@ -257,11 +219,6 @@ fn callback_url(callback: &Callback) -> Result<Url, Problem> {
         ));
     }
     Ok(url)
-}
-
-/// The plan's word for a reference.
-pub(super) fn secret_key(reference: &SecretKeyRef) -> SecretKey {
-    SecretKey { name: reference.name.clone(), key: reference.key.clone() }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::core::Core;
 use super::instance::Instance;
 use crate::api::conditions::{Problem, Reason};
-use crate::auth::oauth2::credentials::Holds;
+use crate::auth::oauth2::parts::Holds;
 use crate::auth::oauth2::problem::still_refused;
 use crate::auth::oauth2::store::Owner;
 use crate::auth::{RequestAuth, client_identity};

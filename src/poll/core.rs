@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::auth::Secrets;
-use crate::auth::oauth2::credentials::{Credentials, Parts};
+use crate::auth::oauth2::credentials::Credentials;
+use crate::auth::oauth2::parts::Parts;
 use crate::auth::oauth2::store::TokenStore;
 use crate::connect::ConnectUrl;
 use crate::egress::Egress;

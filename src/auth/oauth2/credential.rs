@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
 
-use super::credentials::{Holds, Parts};
 use super::exchange::new_salt;
-use super::material::{Material, Source};
+use super::material::{Material, Sends, Source};
+use super::parts::{Holds, Parts};
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
-use super::step::{self, Ask, Decision, Memory, Outcome, Sends, Situation};
+use super::step::{self, Ask, Decision, Memory, Outcome, Situation};
 use super::store::{Owner, SaveFailure, Version};
 use super::stored::{AccessToken, StoredTokens};
 use super::unsaved::{Saved, Unsaved};

@@ -6,31 +6,12 @@ use std::sync::{Arc, Mutex};
 use tokio_util::task::TaskTracker;
 
 use super::credential::{Credential, Wish, lock};
+use super::parts::{Holds, Parts};
 use super::problem;
-use super::store::{Owner, TokenStore};
+use super::store::Owner;
 use crate::api::conditions::{Problem, Reason};
-use crate::auth::{RequestAuth, Secrets, prepare};
-use crate::egress::Egress;
-use crate::egress::hosts::HostBudget;
-use crate::observe::metrics::Metrics;
+use crate::auth::{RequestAuth, prepare};
 use crate::plan::{AuthPlan, Oauth2Plan};
-
-/// Does the right to act for the instance hold at this moment?
-pub type Holds = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// What asking for tokens needs.
-pub struct Parts {
-    /// The one client.
-    pub egress: Egress,
-    /// How much each host is asked.
-    pub hosts: HostBudget,
-    /// Users' Secrets.
-    pub secrets: Arc<dyn Secrets>,
-    /// Where tokens are kept.
-    pub store: Arc<dyn TokenStore>,
-    /// Counts requests.
-    pub metrics: Metrics,
-}
 
 /// The credentials of all instances of this process.
 pub struct Credentials {

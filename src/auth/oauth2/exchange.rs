@@ -6,8 +6,8 @@ use chrono::Utc;
 
 use super::answer::{self, Failure, Granted};
 use super::assertion;
-use super::credentials::Parts;
 use super::material::Material;
+use super::parts::Parts;
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
 use super::store::{Owner, SaveFailure, Version};

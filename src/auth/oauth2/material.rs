@@ -150,3 +150,33 @@ fn source(found: &Referenced<'_>, grant: Grant) -> Result<Source, Problem> {
         }
     })
 }
+
+/// What a token request carries.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Sends {
+    /// Nothing but the client.
+    ClientCredentials,
+    /// A refresh token.
+    RefreshToken(String),
+    /// A code: always a [`Source::Code`].
+    Code(Source),
+}
+
+impl Sends {
+    /// The refresh token or code; empty if it is none.
+    pub(super) fn token(&self) -> &str {
+        match self {
+            Self::ClientCredentials => "",
+            Self::RefreshToken(token) => token,
+            Self::Code(source) => source.token(),
+        }
+    }
+
+    /// The refresh token, if it is one.
+    pub fn refresh_token(&self) -> Option<&str> {
+        match self {
+            Self::RefreshToken(token) => Some(token),
+            Self::ClientCredentials | Self::Code(_) => None,
+        }
+    }
+}

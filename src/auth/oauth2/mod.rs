@@ -15,6 +15,7 @@ pub mod exchange;
 pub mod material;
 #[cfg(test)]
 mod model_tests;
+pub mod parts;
 pub mod problem;
 pub mod request;
 pub mod step;

@@ -3,7 +3,7 @@
 use chrono::Duration;
 
 use super::answer::Failure;
-use super::step::Sends;
+use super::material::Sends;
 use crate::api::conditions::{Problem, Reason};
 use crate::plan::Oauth2Plan;
 

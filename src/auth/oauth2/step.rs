@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::answer::Failure;
-use super::material::{Material, Source};
+use super::material::{Material, Sends, Source};
 use super::problem;
 use super::stored::{AccessToken, Fingerprint, InFlight, Rotation, StoredTokens};
 use crate::api::auth::Rotates;
@@ -73,35 +73,6 @@ pub struct Ask {
     pub setting: Fingerprint,
     /// Identifies the setting and what is sent under it.
     pub attempt: Fingerprint,
-}
-
-/// What a token request carries.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Sends {
-    /// Nothing but the client.
-    ClientCredentials,
-    /// A refresh token.
-    RefreshToken(String),
-    /// A code: always a [`Source::Code`].
-    Code(Source),
-}
-
-impl Sends {
-    fn token(&self) -> &str {
-        match self {
-            Self::ClientCredentials => "",
-            Self::RefreshToken(token) => token,
-            Self::Code(source) => source.token(),
-        }
-    }
-
-    /// The refresh token, if it is one.
-    pub fn refresh_token(&self) -> Option<&str> {
-        match self {
-            Self::RefreshToken(token) => Some(token),
-            Self::ClientCredentials | Self::Code(_) => None,
-        }
-    }
 }
 
 /// What a process remembers of its own token calls.

@@ -45,6 +45,11 @@ pub struct Fleet<'p> {
 
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// Lets nobody else create hundreds of instances, or measure what hundreds cost, while the guard lives.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One process of the operator.
 pub struct Replica<'p> {
     pub name: String,
@@ -74,7 +79,7 @@ impl<'p> Fleet<'p> {
         accounts: &[&str],
         adjust: impl Fn(usize, Instance) -> Instance,
     ) -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let cluster = Cluster::new(plane, test);
         for name in accounts {
             cluster.ns.token(name);

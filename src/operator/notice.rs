@@ -1,0 +1,19 @@
+//! What a reconciler is told beside what the watches see.
+
+use super::session::Key;
+use super::shards::Drain;
+
+/// News from other parts of the operator.
+#[derive(Debug)]
+pub enum Notice {
+    /// Somebody else wrote the state of an instance.
+    Lost(Key),
+    /// What kept states from being stored is over: what waits for it need not wait longer.
+    Recovered,
+    /// Instances came to us, or went away.
+    OwnershipChanged,
+    /// Nothing may be under way any more in a range.
+    Drain(Drain),
+    /// The engine has ended: nothing is under way anywhere.
+    EngineEnded,
+}
