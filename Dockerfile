@@ -1,7 +1,7 @@
 # A static binary, alone in an empty image.
 FROM rust:1.95-alpine AS build
-# The C and assembly parts of the TLS library and of the allocator need a compiler, and the headers of the C library and of Linux.
-RUN apk add --no-cache ca-certificates gcc linux-headers musl-dev
+# The C and assembly parts of the TLS library and of the allocator need a compiler and the headers of the C library.
+RUN apk add --no-cache ca-certificates gcc musl-dev
 WORKDIR /build
 COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
 COPY src src
