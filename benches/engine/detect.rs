@@ -1,4 +1,4 @@
-//! Body → page → sightings → verdicts, on one core.
+//! Body → page → record views → changes, on one core.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use criterion::{BatchSize, Criterion, Throughput};
-use pollinator::detect::judge::{Judge, Mode, Verdict};
+use pollinator::detect::classify::Mode;
+use pollinator::detect::detector::{Detector, Moment, View};
+use pollinator::detect::event::Change;
 use pollinator::detect::known::KnownSet;
-use pollinator::detect::record::Reader;
+use pollinator::detect::window::UNBOUNDED;
 use pollinator::fetch::split;
 use pollinator::plan::ResourcePlan;
 use pollinator::plan::field_path::FieldPath;
@@ -44,9 +46,9 @@ pub fn run() {
         if is_known {
             remember(&body, plan, &mut known);
         }
-        assert_eq!(changes(body.clone(), plan, &known), if is_known { 0 } else { RECORDS });
+        assert_eq!(changes(body.clone(), plan, &mut known), if is_known { 0 } else { RECORDS });
         group.bench_function(case, |bencher| {
-            let run = |body| black_box(changes(body, plan, &known));
+            let run = |body| black_box(changes(body, plan, &mut known));
             bencher.iter_batched(|| body.clone(), run, BatchSize::LargeInput);
         });
     }
@@ -58,22 +60,23 @@ fn cursor() -> DateTime<Utc> {
     "2026-11-24T09:00:00Z".parse().expect("it is a time")
 }
 
-fn changes(body: Vec<u8>, plan: &ResourcePlan, known: &KnownSet) -> usize {
+fn changes(body: Vec<u8>, plan: &ResourcePlan, known: &mut KnownSet) -> usize {
+    let mut changes = detect(body, plan, known);
+    changes.drain(..).len()
+}
+
+fn detect(body: Vec<u8>, plan: &ResourcePlan, known: &mut KnownSet) -> Vec<Change> {
     let path = plan.extract.records_path.as_ref().map(FieldPath::segments);
     let page = split(Bytes::from(body), path, plan.extract.records_as).expect("the page is one");
-    let reader = Reader::new(&plan.extract);
-    let mut judge = Judge::new(plan, Mode::Usual, Some(cursor()));
-    let sightings = page.records().map(|record| reader.read(record.json, record.key).expect("it has an id"));
-    sightings.filter(|sighting| matches!(judge.judge(sighting, known), Verdict::Change(_))).count()
+    let view = View { mode: Mode::Usual, cursor: Some(cursor()), window: UNBOUNDED, rehash: false };
+    let now = cursor() + chrono::Duration::days(1);
+    let mut detector = Detector::new(plan, "bench", view, now);
+    detector.begin_listing(Some(cursor()), false);
+    detector.page(page.records(), known, Moment { date: Some(now), now }).expect("they are few").changes
 }
 
 fn remember(body: &[u8], plan: &ResourcePlan, known: &mut KnownSet) {
-    let path = plan.extract.records_path.as_ref().map(FieldPath::segments);
-    let page = split(Bytes::copy_from_slice(body), path, plan.extract.records_as).expect("the page is one");
-    let reader = Reader::new(&plan.extract);
-    let judge = Judge::new(plan, Mode::Usual, None);
-    for record in page.records() {
-        let sighting = reader.read(record.json, record.key).expect("it has an id");
-        known.remember(sighting.id_hash(), judge.known(&sighting));
+    for change in detect(body.to_vec(), plan, known) {
+        known.remember(change.object, change.known);
     }
 }

@@ -85,8 +85,14 @@ pub enum Reason {
     // records
     /// Records without the id field.
     MissingId,
+    /// Several records of one answer have one id.
+    RepeatedId,
     /// Records whose date could not be read.
     InvalidDate,
+    /// The dates of new records are a whole time zone away from the provider's clock.
+    SuspectedTimeZone,
+    /// The mark of deleted records is set to something else than `deletes.flag.value`.
+    DeletedFlagUnmatched,
     /// The list is not in the declared order.
     UnorderedResource,
     // delivering

@@ -62,12 +62,17 @@ pub struct Resource {
     /// What makes a record a changed one: Updated (its date of change), Created (its date of creation: updates are not seen) or Content (it differs from what was seen). Default: the connector's, else Updated with an updatedDateField, Created with only a createdDateField, Content without dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_by: Option<ChangeBy>,
+    /// Paths of members that say nothing about a change, such as view counts or signed links: content is compared without them. A path that leads into an array applies to each of its elements. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub ignore_fields: Vec<String>,
     /// A record whose updated and created dates differ by no more than this counts as created, 0s to 24h. Default: the connector's, else 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "24h"))]
     pub created_tolerance: Option<String>,
-    /// How far each poll reaches back behind the cursor, for records that appear late, 0s to 168h. Default: the connector's, else 0s.
+    /// How far each poll reaches back behind the cursor, for records that appear late, 0s to 168h. Every poll reaches back at least one minute, since the clocks of servers differ. Default: the connector's, else 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]
@@ -286,7 +291,7 @@ pub struct Flag {
     /// Path to the mark in a record.
     #[schemars(length(min = 1, max = 256))]
     pub field: String,
-    /// Text that marks a deleted record. Default: true.
+    /// Text that marks a deleted record. Default: a record is deleted when the field is true or set, such as a deletion time; absent, null, false, 0 and empty mean that it lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub value: Option<String>,

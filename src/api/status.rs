@@ -113,6 +113,14 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub reach_seconds: Option<i64>,
+    /// Digest of the ignoreFields under which content was hashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub hashed_without: Option<String>,
+    /// How many minutes the dates of new records were behind the provider's clock, and in how many polls in a row, such as 300/2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub zone_evidence: Option<String>,
     /// Opaque position in a feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]

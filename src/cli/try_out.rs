@@ -9,14 +9,15 @@ use clap::Args;
 
 use super::{EgressArgs, ManifestArgs};
 use crate::api::auth::Rotates;
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
 use crate::auth::oauth2::parts::Parts;
 use crate::auth::oauth2::store::{MemoryTokens, Owner, TokenStore};
-use crate::detect::judge::{self, Judge, Mode, Verdict};
-use crate::detect::known::KnownSet;
-use crate::detect::record::Reader;
+use crate::detect::classify::Mode;
+use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
+use crate::detect::known::{KnownSet, MAX_KNOWN};
+use crate::detect::window;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
 use crate::fetch::request::masked;
@@ -159,11 +160,11 @@ async fn ask(
             println!("  {line}");
         }
     }
-    let reader = Reader::new(&resource.extract);
     // As the second poll would see it, were nothing known: every record is a change.
-    let mut judge = Judge::new(resource, Mode::Usual, since);
-    let known = KnownSet::default();
-    let (mut pages, mut changes, mut missing_ids, mut shown, mut ended) = (0, 0u64, 0u64, Vec::new(), false);
+    let view = View { mode: Mode::Usual, cursor: since, window: window::UNBOUNDED, rehash: false };
+    let mut detector = Detector::new(resource, "", view, Utc::now());
+    detector.begin_listing(since, false);
+    let (mut pages, mut changes, mut shown, mut ended) = (0, 0u64, Vec::new(), false);
     while pages < PAGES {
         let page = match walk.next_page().await? {
             Step::Page(page) => page,
@@ -173,19 +174,20 @@ async fn ask(
             }
         };
         pages += 1;
-        for record in page.records() {
-            match reader.read(record.json, record.key) {
-                Err(_) => missing_ids += 1,
-                Ok(sighting) => {
-                    if shown.len() < SHOWN {
-                        shown.push(describe_record(resource, record.json, &sighting.id));
-                    }
-                    changes += u64::from(matches!(judge.judge(&sighting, &known), Verdict::Change(_)));
-                }
-            }
+        let at = Moment { date: walk.server_date(), now: Utc::now() };
+        let found = detector.page(page.records(), &mut KnownSet::default(), at).map_err(|TooManyRecords| {
+            let text = format!("resource {} has more than {MAX_KNOWN} records on one page; lower pageSize", resource.name);
+            Problem::human(Reason::ResponseTooLarge, text)
+        })?;
+        for change in found.changes.iter().take(SHOWN - shown.len().min(SHOWN)) {
+            shown.push(describe_record(resource, change.event.data.get(), &change.event.object_id));
         }
+        // All records are shown; those before the bound would not be delivered.
+        let asked = |date: Option<DateTime<Utc>>| since.zip(date).is_none_or(|(since, date)| date >= since);
+        changes += found.changes.iter().filter(|change| asked(change.date)).count() as u64;
     }
-    let records = judge.seen().records + missing_ids;
+    let seen = detector.seen();
+    let records = seen.records + seen.missing_ids;
     if show {
         let more = if ended { "" } else { ", and there are more pages" };
         let pagination = match (walk.detected(), &resource.pagination) {
@@ -198,16 +200,23 @@ async fn ask(
         for line in shown.iter().flatten() {
             println!("  {line}");
         }
-        if missing_ids > 0 {
-            println!("  warning:      {missing_ids} records have no id at idField and could not be delivered");
+        if seen.missing_ids > 0 {
+            println!("  warning:      {} records have no id at idField and could not be delivered", seen.missing_ids);
         }
-        if judge.seen().bad_dates > 0 {
-            println!("  warning:      {} records have a date that does not match datesConfiguration", judge.seen().bad_dates);
+        if seen.bad_dates > 0 {
+            println!("  warning:      {} records have a date that does not match datesConfiguration", seen.bad_dates);
         }
-        if judge.seen().disorder {
+        if seen.repeated_ids > 0 {
+            println!("  warning:      {} records have an id that another record of the same page has", seen.repeated_ids);
+        }
+        if seen.unread_marks > 0 && seen.tombstones == 0 {
+            println!("  warning:      {} records have a mark that is not deletes.flag.value", seen.unread_marks);
+        }
+        if seen.disorder {
             println!("  warning:      the list is not in the declared order");
         }
-        let baseline = if judge::needs_baseline_read(resource) { "reads this list once" } else { "takes the provider's clock" };
+        let baseline =
+            if window::needs_whole_baseline(resource) { "reads this list once" } else { "reads its last hours once" };
         println!(
             "  would deliver: {} from this lower bound; startFrom: Now {baseline} and sends none of them",
             count(changes, "event")

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::known::Known;
+
 /// What happened to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,6 +66,19 @@ impl Event {
     pub fn data_len(&self) -> usize {
         self.data.get().len()
     }
+}
+
+/// A change that is on its way, with what to remember once it was taken.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The event to send.
+    pub event: Event,
+    /// Hash of the object's id.
+    pub object: u64,
+    /// What the known set will say of it.
+    pub known: Known,
+    /// The date that the cursor must not pass while the change is not taken; `None` when it has none.
+    pub date: Option<DateTime<Utc>>,
 }
 
 /// Identity of an event: 32 letters and digits, without a dot, so that it can stand in a Standard Webhooks signature.

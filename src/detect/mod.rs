@@ -1,9 +1,22 @@
 //! Records + state → changes + next state. Pure: `now` and the cursor come in as data, nothing here waits or asks.
 //!
-//! [`record`] reads identity and dates out of one record, [`known`] remembers what was delivered, [`judge`] decides, [`event`] is what
-//! happened.
+//! [`detector`] is the unit that polls, trials, tests and benches call: a page and the known set in, changes out, and at the end of a
+//! listing the next cursor. It reads each record once ([`record`]: id, dates, mark, hash) and classifies it against the known set
+//! ([`classify`], [`known`]). Three rules carry it:
+//!
+//! - **The version of a record is its id with its date.** Bytes count only where there is no date, or while the unit of the date is not
+//!   over on the provider's clock ([`clock`]), since until then a second change may have the same date.
+//! - **What was seen decides, not what a clock says.** Behind the cursor lies the dedup window ([`window`]), within which all records
+//!   are known; an unknown id there is new, however late it was listed. Only before the window an unknown id says nothing.
+//! - **A date beyond the provider's clock orders nothing**: it moves no cursor and silences no later version.
+//!
+//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone.
 
+pub mod classify;
+pub mod clock;
+pub mod detector;
 pub mod event;
-pub mod judge;
 pub mod known;
 pub mod record;
+pub mod window;
+pub mod zone;

@@ -6,15 +6,25 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
+use crate::plan::date_format::{DateFormat, DateReading};
 use crate::plan::field_path::{FieldPath, Segment};
-use crate::plan::json::scalar_text;
-use crate::plan::{DateField, ExtractPlan};
+use crate::plan::json::{for_each_element, for_each_member, scalar_text};
+use crate::plan::{DateField, DeletedFlag, ExtractPlan};
+
+/// One record of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Byte for byte as sent. Mostly an object; anything else is a record without id.
+    pub json: &'a str,
+    /// Its name in a map of records; `None` in a list.
+    pub key: Option<&'a str>,
+}
 
 /// What detection needs to know of a record.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sighting<'a> {
+pub struct RecordView<'a> {
     /// Id as the text that was sent: `1` and `"1"` are the same id, big integers keep every digit.
     pub id: Cow<'a, str>,
     /// The updated date as it was sent; part of the event's identity.
@@ -24,15 +34,26 @@ pub struct Sighting<'a> {
     pub version_date: Option<DateTime<Utc>>,
     /// When it was created.
     pub created_date: Option<DateTime<Utc>>,
-    /// It is a tombstone.
-    pub deleted: bool,
-    /// Hash of the bytes that were sent.
+    /// What the mark of deleted records says.
+    pub mark: Mark,
+    /// Hash of the bytes that were sent, without the ignored fields.
     pub content: u128,
     /// A date is there but cannot be read.
     pub bad_date: bool,
 }
 
-impl Sighting<'_> {
+/// What the mark of deleted records says of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The record lives: the mark is absent, or says so.
+    Living,
+    /// The record is a tombstone.
+    Deleted,
+    /// The mark is set, but to something that `deletes.flag.value` does not name and seems to mean.
+    Unread,
+}
+
+impl RecordView<'_> {
     /// Hash of the id, as the known set keeps it.
     pub fn id_hash(&self) -> u64 {
         id_hash(&self.id)
@@ -42,6 +63,11 @@ impl Sighting<'_> {
     #[allow(clippy::cast_possible_truncation)] // the low half of a 128-bit hash is a 64-bit hash
     pub fn version_hash(&self) -> u64 {
         self.content as u64
+    }
+
+    /// It is a tombstone.
+    pub fn is_deleted(&self) -> bool {
+        self.mark == Mark::Deleted
     }
 }
 
@@ -57,14 +83,14 @@ pub struct MissingId;
 /// Number of fields that are read: id, updated, created, deleted.
 const FIELDS: usize = 4;
 
-/// Reads sightings after an [`ExtractPlan`].
+/// Reads record views after an [`ExtractPlan`].
 #[derive(Debug)]
-pub struct Reader<'p> {
+pub struct RecordReader<'p> {
     plan: &'p ExtractPlan,
     paths: [Option<&'p FieldPath>; FIELDS],
 }
 
-impl<'p> Reader<'p> {
+impl<'p> RecordReader<'p> {
     /// Prepares reading.
     pub fn new(plan: &'p ExtractPlan) -> Self {
         let date = |field: &'p Option<DateField>| field.as_ref().map(|f| &f.path);
@@ -76,7 +102,7 @@ impl<'p> Reader<'p> {
     ///
     /// # Errors
     /// [`MissingId`].
-    pub fn read<'a>(&self, json: &'a str, key: Option<&'a str>) -> Result<Sighting<'a>, MissingId> {
+    pub fn read<'a>(&self, json: &'a str, key: Option<&'a str>) -> Result<RecordView<'a>, MissingId> {
         let [id, updated, created, deleted] = capture(json, &self.paths);
         let id = match (id.and_then(scalar_text), key) {
             (Some(id), _) if !id.is_empty() => id,
@@ -91,23 +117,109 @@ impl<'p> Reader<'p> {
                     return (None, None);
                 }
                 let text = scalar_text(sent);
-                let at = text.as_deref().and_then(|text| field.format.parse(text));
-                bad_date |= at.is_none();
-                (text, at)
+                match text.as_deref().map_or(DateReading::Unreadable, |text| field.format.read(text)) {
+                    DateReading::At(at) => (text, Some(at)),
+                    DateReading::Never => (text, None),
+                    DateReading::Unreadable => {
+                        bad_date = true;
+                        (text, None)
+                    }
+                }
             };
         let (updated_text, updated_date) = read_date(&self.plan.updated, updated);
         let (_, created_date) = read_date(&self.plan.created, created);
-        let deleted =
-            self.plan.deleted.as_ref().is_some_and(|flag| deleted.and_then(scalar_text).is_some_and(|text| text == flag.value));
-        Ok(Sighting {
+        Ok(RecordView {
             id,
             updated_text,
             version_date: updated_date.max(created_date),
             created_date,
-            deleted,
-            content: xxh3_128(json.as_bytes()),
+            mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Living, |(flag, sent)| read_mark(flag, sent)),
+            content: content_hash(json, &self.plan.ignored),
             bad_date,
         })
+    }
+}
+
+/// What a mark means that was sent as this JSON text.
+fn read_mark(flag: &DeletedFlag, sent: &str) -> Mark {
+    let text = scalar_text(sent);
+    let text = text.as_deref().unwrap_or(sent).trim();
+    match flag.value.as_deref() {
+        Some(value) if text == value => Mark::Deleted,
+        None if is_set(text) => Mark::Deleted,
+        // `True` where `true` is meant, or a time where a boolean is
+        Some(value) if text.eq_ignore_ascii_case(value) || (is_boolean(value) && is_set(text) && !is_boolean(text)) => {
+            Mark::Unread
+        }
+        Some(_) | None => Mark::Living,
+    }
+}
+
+/// Is a mark true or set? Zero, and dates that stand for none, are not.
+fn is_set(text: &str) -> bool {
+    let unset = ["", "null", "false", "no", "n", "f", "0", "[]", "{}", "none", "0.0"];
+    !unset.iter().any(|word| text.eq_ignore_ascii_case(word)) && DateFormat::default().read(text) != DateReading::Never
+}
+
+fn is_boolean(text: &str) -> bool {
+    ["true", "false", "yes", "no", "1", "0", "t", "f", "y", "n"].iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Hash of a record's bytes without what lies at the ignored paths.
+fn content_hash(json: &str, ignored: &[FieldPath]) -> u128 {
+    if ignored.is_empty() {
+        return xxh3_128(json.as_bytes());
+    }
+    let mut hash = Xxh3::new();
+    hash_without(json, &ignored.iter().map(FieldPath::segments).collect::<Vec<_>>(), &mut hash);
+    hash.digest128()
+}
+
+fn hash_without(json: &str, ignored: &[&[Segment]], hash: &mut Xxh3) {
+    match json.as_bytes().first() {
+        Some(b'{') => {
+            hash.update(b"{");
+            for_each_member(json, |key, value| {
+                let below: Vec<_> = ignored
+                    .iter()
+                    .filter_map(|path| path.split_first())
+                    .filter(|(first, _)| matches!(first, Segment::Key(name) if name == key))
+                    .map(|(_, rest)| rest)
+                    .collect();
+                if below.iter().any(|rest| rest.is_empty()) {
+                    return;
+                }
+                // The length keeps a name and its value apart.
+                hash.update(&(key.len() as u64).to_le_bytes());
+                hash.update(key.as_bytes());
+                hash_without(value, &below, hash);
+            });
+            hash.update(b"}");
+        }
+        Some(b'[') if !ignored.is_empty() => {
+            hash.update(b"[");
+            let mut index = 0;
+            for_each_element(json, |value| {
+                // A key goes through an array to each of its elements.
+                let below: Vec<_> = ignored
+                    .iter()
+                    .filter_map(|path| match path.split_first()? {
+                        (Segment::Index(at), rest) => (*at == index).then_some(rest),
+                        (Segment::Key(_), _) => Some(*path),
+                    })
+                    .collect();
+                index += 1;
+                if !below.iter().any(|rest| rest.is_empty()) {
+                    hash_without(value, &below, hash);
+                    hash.update(b",");
+                }
+            });
+            hash.update(b"]");
+        }
+        _ => {
+            hash.update(&(json.len() as u64).to_le_bytes());
+            hash.update(json.as_bytes());
+        }
     }
 }
 
@@ -162,5 +274,93 @@ impl Visitor<'_> for Wanted<'_> {
     fn visit_str<E>(self, key: &str) -> Result<u8, E> {
         let starts = |path: &FieldPath| matches!(path.segments().first(), Some(Segment::Key(first)) if first == key);
         Ok(self.0.iter().enumerate().fold(0, |bits, (i, path)| if path.is_some_and(starts) { bits | 1 << i } else { bits }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample;
+
+    #[test]
+    fn a_missing_id_is_a_fault_of_the_record() {
+        let plan = sample::resource();
+        let reader = RecordReader::new(&plan.extract);
+        for json in ["{}", r#"{"id":null}"#, r#"{"id":""}"#, r#"{"id":[1]}"#, r#"{"id":{}}"#, "1", "null", "[]", r#""x""#] {
+            assert!(reader.read(json, None).is_err(), "{json}");
+        }
+        assert_eq!(reader.read(r#"{"id":1}"#, None).unwrap().id, reader.read(r#"{"id":"1"}"#, None).unwrap().id);
+    }
+
+    #[test]
+    fn a_mark_is_true_or_set_or_the_value_that_is_named() {
+        use Mark::{Deleted, Living, Unread};
+        let mark = |value: Option<&str>, sent: &str| {
+            let flag = DeletedFlag { path: FieldPath::parse("d").unwrap(), value: value.map(str::to_owned) };
+            read_mark(&flag, sent)
+        };
+        for (sent, expected) in [
+            ("true", Deleted),
+            ("1", Deleted),
+            (r#""2026-11-24T10:00:00Z""#, Deleted),
+            ("1780000000000", Deleted),
+            (r#""Y""#, Deleted),
+            (r#""deleted""#, Deleted),
+            (r#"{"by":"ann"}"#, Deleted),
+            ("false", Living),
+            ("null", Living),
+            ("0", Living),
+            (r#""""#, Living),
+            (r#"" ""#, Living),
+            (r#""False""#, Living),
+            (r#""0""#, Living),
+            ("[]", Living),
+            ("{}", Living),
+            (r#""0001-01-01T00:00:00Z""#, Living),
+            (r#""1970-01-01T00:00:00Z""#, Living),
+            (r#""0000-00-00 00:00:00""#, Living),
+        ] {
+            assert_eq!(mark(None, sent), expected, "{sent}");
+        }
+        for (value, sent, expected) in [
+            ("true", "true", Deleted),
+            ("true", r#""true""#, Deleted),
+            ("true", "false", Living),
+            ("true", "null", Living),
+            ("true", r#""2026-11-24T10:00:00Z""#, Unread),
+            ("true", "1780000000", Unread),
+            ("true", r#""True""#, Unread),
+            ("1", "true", Living),
+            ("deleted", r#""deleted""#, Deleted),
+            ("deleted", r#""active""#, Living),
+            ("deleted", r#""Deleted""#, Unread),
+            ("D", r#""A""#, Living),
+        ] {
+            assert_eq!(mark(Some(value), sent), expected, "{value} {sent}");
+        }
+    }
+
+    #[test]
+    fn content_is_compared_without_ignored_fields() {
+        let paths = ["views", "cover.url", "files.link", "tags[0]"].map(|path| FieldPath::parse(path).unwrap());
+        let hash = |json: &str| content_hash(json, &paths);
+        let base = hash(
+            r#"{"id":1,"views":1,"cover":{"url":"a","name":"n"},"files":[{"link":"x","n":1},{"link":"y","n":2}],"tags":["t","u"]}"#,
+        );
+        for same in [
+            r#"{"id":1,"views":2,"cover":{"url":"b","name":"n"},"files":[{"link":"p","n":1},{"n":2}],"tags":["s","u"]}"#,
+            r#"{"id":1,"cover":{"name":"n"},"files":[{"n":1},{"n":2}],"tags":["","u"],"views":null}"#,
+        ] {
+            assert_eq!(hash(same), base, "{same}");
+        }
+        for other in [
+            r#"{"id":1,"cover":{"name":"m"},"files":[{"n":1},{"n":2}],"tags":["","u"]}"#,
+            r#"{"id":1,"cover":{"name":"n"},"files":[{"n":1},{"n":3}],"tags":["","u"]}"#,
+            r#"{"id":1,"cover":{"name":"n"},"files":[{"n":1}],"tags":["","u"]}"#,
+            r#"{"id":1,"cover":{"name":"n"},"files":[{"n":1},{"n":2}],"tags":["","v"]}"#,
+            r#"{"id":1,"cover":"url","files":[{"n":1},{"n":2}],"tags":["","u"]}"#,
+        ] {
+            assert_ne!(hash(other), base, "{other}");
+        }
     }
 }

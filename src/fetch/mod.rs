@@ -13,7 +13,7 @@ mod scan;
 pub mod split;
 pub mod walk;
 
-pub use page::{Page, Record};
+pub use page::Page;
 pub use scan::{Fault, MAX_DEPTH, ScanError};
 pub use split::{Kind, SplitError, split};
 pub use walk::{Asker, Step, Validators, Walk};

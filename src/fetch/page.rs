@@ -2,16 +2,8 @@
 
 use std::ops::Range;
 
+use crate::detect::record::Record;
 use crate::plan::field_path::Segment;
-
-/// One record of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// Byte for byte as sent. Mostly an object; anything else is a record without id.
-    pub json: &'a str,
-    /// The name under which it stands in a map of records; `None` in a list.
-    pub key: Option<&'a str>,
-}
 
 /// Where a record stands in the body of its page. Positions fit 32 bits: a body is at most 32 MiB.
 #[derive(Clone, Copy, Debug)]

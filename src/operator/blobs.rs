@@ -1,7 +1,7 @@
 //! Known sets that are too large for the status: partitions by id hash, so that a change rewrites one of them. Pure.
 
 use crate::api::conditions::{Problem, Reason};
-use crate::detect::known::KnownSet;
+use crate::detect::known::{Form, KnownSet};
 
 /// Most records that one resource may remember in the API server.
 pub const MAX_RECORDS: usize = 50_000;
@@ -12,7 +12,9 @@ const RECORDS: usize = 1024;
 /// The generation stands in front of the entries.
 const HEADER: usize = 16;
 /// What a partition begins with, and the version of its form.
-const MAGIC: [u8; 8] = *b"PLLKNWN1";
+const MAGIC: [u8; 8] = *b"PLLKNWN2";
+/// The same, as 0.1.0 wrote it.
+const FIRST_MAGIC: [u8; 8] = *b"PLLKNWN1";
 
 /// Where a resource's known set goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,23 +68,25 @@ pub fn encode(generation: u64, entries: &[u8]) -> Vec<u8> {
 pub fn decode(bytes: &[u8], into: &mut KnownSet) -> Option<u64> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (generation, entries) = rest.split_first_chunk::<8>()?;
-    if *magic != MAGIC {
-        return None;
-    }
-    into.add_partition(entries)?;
+    let form = match *magic {
+        MAGIC => Form::Second,
+        FIRST_MAGIC => Form::First,
+        _ => return None,
+    };
+    into.add_partition(entries, form)?;
     Some(u64::from_be_bytes(*generation))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::known::Known;
+    use crate::detect::known::{Age, Known};
 
     fn known(count: u64) -> KnownSet {
         let mut known = KnownSet::default();
         for id in 0..count {
             let hash = xxhash_rust::xxh3::xxh3_64(&id.to_be_bytes());
-            known.remember(hash, Known { version: id, date: Some(5), deleted: false });
+            known.remember(hash, Known { version: id, date: Some(5), age: Age::Settled, deleted: false });
         }
         known
     }
@@ -116,7 +120,10 @@ mod tests {
     fn a_change_touches_one_partition() {
         let mut set = known(5_000);
         let before = set.partitions(8);
-        set.remember(xxhash_rust::xxh3::xxh3_64(&7u64.to_be_bytes()), Known { version: 99, date: None, deleted: true });
+        set.remember(
+            xxhash_rust::xxh3::xxh3_64(&7u64.to_be_bytes()),
+            Known { version: 99, date: None, age: Age::Open, deleted: true },
+        );
         let changed = set.partitions(8).iter().zip(&before).filter(|(new, old)| new != old).count();
         assert_eq!(changed, 1);
     }
@@ -129,7 +136,7 @@ mod tests {
             assert_eq!(decode(&encode(generation as u64, part), &mut back), Some(generation as u64));
         }
         assert_eq!(back, set);
-        for damaged in [&b""[..], b"PLLKNWN1", b"PLLKNWN2\0\0\0\0\0\0\0\x01", b"PLLKNWN1\0\0\0\0\0\0\0\x01half an entry"] {
+        for damaged in [&b""[..], b"PLLKNWN1", b"PLLKNWN3\0\0\0\0\0\0\0\x01", b"PLLKNWN1\0\0\0\0\0\0\0\x01half an entry"] {
             assert_eq!(decode(damaged, &mut back), None);
         }
     }

@@ -101,6 +101,8 @@ pub fn full_status() -> Value {
                 started: Some(true),
                 since: text(),
                 reach_seconds: Some(1),
+                hashed_without: text(),
+                zone_evidence: text(),
                 token: text(),
                 known: text(),
                 blobs: text(),

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::api::conditions::{Problem, Reason};
 use crate::deliver::callback::CallbackState;
 use crate::detect::known::KnownSet;
+use crate::detect::zone::ZoneEvidence;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
 use crate::state::{FORMAT, Failing, InstanceState, ResourceState};
 
@@ -81,6 +82,10 @@ struct CursorPart {
     #[serde(default)]
     reach_seconds: u64,
     #[serde(default)]
+    hashed_without: Option<String>,
+    #[serde(default)]
+    zone_evidence: Option<String>,
+    #[serde(default)]
     known: Option<String>,
     #[serde(default)]
     blobs: Option<String>,
@@ -124,6 +129,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
                 "the state in status was written by a newer version of Pollinator; run that version or a newer one",
             ));
         }
+        state.format = bookkeeping.format;
         (state.callback, state.handled, places.ledger) = (bookkeeping.callback, bookkeeping.handled, bookkeeping.ledger);
     }
     for part in part.resources {
@@ -143,6 +149,8 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             cursor: cursor.since,
             known,
             reach: cursor.reach_seconds,
+            hashed_without: cursor.hashed_without.unwrap_or_default(),
+            zone: cursor.zone_evidence.as_deref().map(|text| unpack_zone(text).ok_or_else(damaged)).transpose()?,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
             delivered: part.delivered,
             last_change_time: part.last_change_time,
@@ -181,6 +189,8 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "started", own.started.then_some(Value::Bool(true)));
         set(&mut cursor, "since", own.cursor.map(|at| json!(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))));
         set(&mut cursor, "reachSeconds", (own.reach > 0).then(|| json!(own.reach)));
+        set(&mut cursor, "hashedWithout", (!own.hashed_without.is_empty()).then(|| json!(own.hashed_without)));
+        set(&mut cursor, "zoneEvidence", own.zone.map(|zone| json!(format!("{}/{}", zone.behind, zone.polls))));
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
@@ -236,6 +246,11 @@ pub(super) fn time(at: Option<DateTime<Utc>>) -> Option<Value> {
     at.map(|at| json!(at.to_rfc3339_opts(SecondsFormat::Secs, true)))
 }
 
+fn unpack_zone(text: &str) -> Option<ZoneEvidence> {
+    let (behind, polls) = text.split_once('/')?;
+    Some(ZoneEvidence { behind: behind.parse().ok()?, polls: polls.parse().ok()? })
+}
+
 /// The most tried ones, in their order: object, attempts, refusals, next try in milliseconds, big-endian, in Base64.
 fn pack_failing(failing: &[Failing], at_most: usize) -> Option<String> {
     let mut most: Vec<_> = failing.iter().enumerate().collect();
@@ -274,7 +289,7 @@ fn unpack_failing(text: &str) -> Option<Vec<Failing>> {
 mod tests {
     use super::*;
     use crate::deliver::schedule::{Cause, Silence};
-    use crate::detect::known::Known;
+    use crate::detect::known::{Age, Known};
     use crate::egress::error::Unreachable;
 
     fn at(ms: i64) -> DateTime<Utc> {
@@ -283,7 +298,7 @@ mod tests {
 
     fn known(count: u64) -> KnownSet {
         let mut known = KnownSet::default();
-        (0..count).for_each(|id| known.remember(id << 50, Known { version: id, date: None, deleted: false }));
+        (0..count).for_each(|id| known.remember(id << 50, Known { version: id, date: None, age: Age::Open, deleted: false }));
         known
     }
 
@@ -298,6 +313,8 @@ mod tests {
                 cursor: Some(DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap()),
                 known: known(3),
                 reach: 60,
+                hashed_without: "0a".into(),
+                zone: Some(ZoneEvidence { behind: -330, polls: 2 }),
                 failing: vec![failing(5), failing(4)],
                 delivered: 12,
                 last_change_time: Some(at(0)),

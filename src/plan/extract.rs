@@ -42,7 +42,7 @@ pub(super) fn plan(resource: &Resource, holes: &mut Holes) -> Result<ExtractPlan
     let deleted = match &resource.deletes {
         Some(Deletes::Flag(flag)) => problems
             .keep(path(name, "deletes.flag.field", &flag.field))
-            .map(|path| DeletedFlag { path, value: flag.value.clone().unwrap_or_else(|| "true".to_owned()) }),
+            .map(|path| DeletedFlag { path, value: flag.value.clone() }),
         Some(Deletes::Snapshot(_)) => {
             problems.0.push(invalid(format!(
                 "{} is not supported yet; use deletes.flag if the provider marks deleted records, else leave deletes out",
@@ -52,8 +52,9 @@ pub(super) fn plan(resource: &Resource, holes: &mut Holes) -> Result<ExtractPlan
         }
         None => None,
     };
+    let ignored = resource.ignore_fields.iter().filter_map(|text| problems.keep(path(name, "ignoreFields", text))).collect();
     if problems.0.is_empty() {
-        Ok(ExtractPlan { records_path, records_as, id, updated, created, deleted })
+        Ok(ExtractPlan { records_path, records_as, id, updated, created, deleted, ignored })
     } else {
         Err(problems.0)
     }

@@ -90,6 +90,25 @@ pub fn for_each_member<'a>(json: &'a str, show: impl FnMut(&str, &'a str)) {
     let _ = serde_json::Deserializer::from_str(json).deserialize_map(Each(show));
 }
 
+/// Shows every element of the array `json` in its order, as sent. Stops silently where `json` is no array or malformed.
+pub fn for_each_element<'a>(json: &'a str, show: impl FnMut(&'a str)) {
+    struct Each<F>(F);
+    impl<'de, F: FnMut(&'de str)> Visitor<'de> for Each<F> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(value) = seq.next_element::<&RawValue>()? {
+                (self.0)(value.get());
+            }
+            Ok(())
+        }
+    }
+    // Not an array: nothing to show.
+    let _ = serde_json::Deserializer::from_str(json).deserialize_seq(Each(show));
+}
+
 /// A member's name, borrowed where it has no escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);

@@ -89,6 +89,24 @@ pub struct ResourcePlan {
     pub meaning: u64,
 }
 
+impl ResourcePlan {
+    /// The format of the date that moves the cursor, in which `${since}` is written. `None` without dates.
+    pub fn cursor_format(&self) -> Option<&DateFormat> {
+        let ExtractPlan { updated, created, .. } = &*self.extract;
+        let field = match self.change_by {
+            ChangeBy::Created => created.as_ref().or(updated.as_ref()),
+            ChangeBy::Updated | ChangeBy::Content => updated.as_ref().or(created.as_ref()),
+        };
+        field.map(|field| &field.format)
+    }
+
+    /// The zone of dates that carry none, moved east by so many minutes: minutes east of Greenwich at that instant. `None` when dates
+    /// name their zone.
+    pub fn cursor_zone_east_of(&self, at: DateTime<Utc>, minutes: i32) -> Option<i32> {
+        Some(self.cursor_format()?.zone_minutes(at)? + minutes)
+    }
+}
+
 /// One list request before its macros are filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestPlan {
@@ -155,6 +173,19 @@ pub struct ExtractPlan {
     pub created: Option<DateField>,
     /// Where a record says that it was deleted.
     pub deleted: Option<DeletedFlag>,
+    /// Paths of members that content is compared without; a key that meets an array applies to each of its elements.
+    pub ignored: Vec<FieldPath>,
+}
+
+impl ExtractPlan {
+    /// Tells sets of ignored fields apart, as hexadecimal; empty when there are none. Content hashes hold under one of them.
+    pub fn ignored_digest(&self) -> String {
+        if self.ignored.is_empty() {
+            return String::new();
+        }
+        let paths: Vec<_> = self.ignored.iter().map(ToString::to_string).collect();
+        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(paths.join("\n").as_bytes()))
+    }
 }
 
 /// Form of the record list.
@@ -175,13 +206,13 @@ pub struct DateField {
     pub format: DateFormat,
 }
 
-/// A tombstone in the list: the record is deleted when the field's text is the value.
+/// A mark on deleted records in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeletedFlag {
     /// Path in the record.
     pub path: FieldPath,
-    /// Text that marks a deleted record, `true` unless said otherwise.
-    pub value: String,
+    /// Text that marks a deleted record; `None`: any value that is true or set, such as the time of the deletion.
+    pub value: Option<String>,
 }
 
 /// What makes a record a changed one.

@@ -78,6 +78,8 @@ struct PrintedResource<'a> {
     created: Option<PrintedDate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignore_fields: Vec<String>,
     change_by: &'static str,
     created_tolerance: String,
     lookback: String,
@@ -152,7 +154,11 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             id_field: extract.id.as_ref().map_or_else(|| "the key of the map".to_owned(), ToString::to_string),
             updated: extract.updated.as_ref().map(PrintedDate::from),
             created: extract.created.as_ref().map(PrintedDate::from),
-            deleted: extract.deleted.as_ref().map(|flag| format!("when {} is {}", flag.path, flag.value)),
+            deleted: extract.deleted.as_ref().map(|flag| match &flag.value {
+                Some(value) => format!("when {} is {value}", flag.path),
+                None => format!("when {} is true or set", flag.path),
+            }),
+            ignore_fields: extract.ignored.iter().map(ToString::to_string).collect(),
             change_by: match resource.change_by {
                 ChangeBy::Updated => "Updated",
                 ChangeBy::Created => "Created",
@@ -299,7 +305,7 @@ resources:
             ("url", "https://api.example.com/v2/search"),
             ("auth", "header x-api-key: Token <key token of Secret shop>"),
             ("idField", "id"),
-            ("deleted", "when deleted is true"),
+            ("deleted", "when deleted is true or set"),
             ("changeBy", "Updated"),
             ("createdTolerance", "10s"),
             ("pagination", "token in field next, sent as query parameter page_token"),

@@ -12,14 +12,14 @@ use super::access::Access;
 use super::core::Core;
 use super::instance::Instance;
 use super::report::Sums;
-use super::settle::{Change, Settled, settle_change, settle_entry};
+use super::settle::{Settled, settle_change, settle_entry};
 use crate::api::conditions::{Problem, Reason};
 use crate::deliver::callback::Admission;
 use crate::deliver::format::MAX_DATA;
 use crate::deliver::schedule::Verdict;
 use crate::deliver::sender::PreparedCallback;
-use crate::detect::event::{Event, Kind};
-use crate::detect::judge::Undelivered;
+use crate::detect::event::{Change, Event, Kind};
+use crate::detect::window::Undelivered;
 use crate::observe::metrics::{CommitOutcome, EventOutcome};
 use crate::plan::EventFormat;
 

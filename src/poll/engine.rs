@@ -651,7 +651,7 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
         Outcome::CallbackUnusable(_) => PollOutcome::Blocked,
         Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
     };
-    metrics.poll(outcome, took, report.facts.records);
+    metrics.poll(outcome, took, report.facts.seen.records);
 }
 
 fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {

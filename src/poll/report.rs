@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::conditions::Problem;
+use crate::detect::detector::Seen;
 
 /// What a job is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,14 +60,8 @@ impl Outcome {
 pub struct Facts {
     /// Pages read.
     pub pages: u64,
-    /// Records read, repeats included.
-    pub records: u64,
-    /// Records without an id.
-    pub missing_ids: u64,
-    /// Records with a date that could not be read.
-    pub bad_dates: u64,
-    /// The list broke its declared order.
-    pub disorder: bool,
+    /// What detection saw.
+    pub seen: Seen,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
     /// The provider's wish for patience on an answer that was fine (`Backoff`).

@@ -6,8 +6,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::deliver::callback::Failure;
 use crate::deliver::ledger::Entry;
 use crate::deliver::schedule::{self, Cause, Verdict};
-use crate::detect::event::Event;
-use crate::detect::known::Known;
+use crate::detect::event::{Change, Event};
 use crate::state::{Failing, InstanceState, ResourceState};
 
 /// Tries after which a failing event is set aside with its body, so that the cursor goes on.
@@ -16,19 +15,6 @@ pub const TRIES_BEFORE_ASIDE: u32 = 3;
 pub const REFUSALS_BEFORE_PARKED: u32 = 5;
 /// Objects of one resource that may be failing at once; further failures are simply met again at the next poll.
 pub const MAX_FAILING: usize = 1_000;
-
-/// A change that is on its way, with what to remember once it was taken.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// The event to send.
-    pub event: Event,
-    /// Hash of the object's id.
-    pub object: u64,
-    /// What the known set will say of it.
-    pub known: Known,
-    /// The date that the cursor must not pass while the change is not taken; `None` when it has none.
-    pub date: Option<DateTime<Utc>>,
-}
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +189,7 @@ mod tests {
     use super::*;
     use crate::deliver::ledger::MAX_EVENTS;
     use crate::detect::event::{EventId, Kind, VersionToken};
+    use crate::detect::known::{Age, Known};
     use serde_json::value::RawValue;
 
     const CALLBACK: u64 = 9;
@@ -217,7 +204,7 @@ mod tests {
         let token = VersionToken { updated_text: None, content: version.into() };
         Change {
             object,
-            known: Known { version, date: Some(1), deleted: false },
+            known: Known { version, date: Some(1), age: Age::Settled, deleted: false },
             date: Some(at(0)),
             event: Event {
                 id: EventId::new("u", "contacts", &object.to_string(), Kind::Updated, &token),

@@ -8,8 +8,9 @@ use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::connect::ConnectUrl;
 use crate::connect::candidate::consent_plan;
 use crate::deliver::schedule::Cause;
+use crate::detect::zone::written;
 use crate::egress::{EgressError, Peer};
-use crate::plan::PollPlan;
+use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 
 /// So many failed polls in a row make `Ready` false.
@@ -97,7 +98,9 @@ impl Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Note {
     MissingIds,
+    RepeatedIds,
     BadDates,
+    UnreadMarks,
     Disorder,
     Unsettled,
     LedgerFull,
@@ -106,9 +109,11 @@ enum Note {
 impl Note {
     fn all_in(facts: &Facts) -> Vec<Self> {
         let met = [
-            (facts.missing_ids > 0, Self::MissingIds),
-            (facts.bad_dates > 0, Self::BadDates),
-            (facts.disorder, Self::Disorder),
+            (facts.seen.missing_ids > 0, Self::MissingIds),
+            (facts.seen.repeated_ids > 0, Self::RepeatedIds),
+            (facts.seen.bad_dates > 0, Self::BadDates),
+            (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
+            (facts.seen.disorder, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
             (facts.sums.ledger_full, Self::LedgerFull),
         ];
@@ -121,6 +126,16 @@ impl Note {
                 "RecordsIdentified",
                 Reason::MissingId,
                 "some records have no value at idField and cannot be delivered: set idField to the path of the id",
+            ),
+            Self::RepeatedIds => (
+                "IdsUnique",
+                Reason::RepeatedId,
+                "idField: several records of one answer have the same id; the latest of them is delivered; set idField to a path that is unique in the list",
+            ),
+            Self::UnreadMarks => (
+                "DeletionsReadable",
+                Reason::DeletedFlagUnmatched,
+                "deletes.flag.value: records have a mark that differs from value, so no deletion is recognized; leave value out to take every mark that is true or set, such as a deletion time",
             ),
             Self::BadDates => (
                 "DatesReadable",
@@ -251,7 +266,7 @@ pub fn refused(namespace: &str, name: &str, generation: Option<i64>, problem: &P
 pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: DateTime<Utc>) -> InstanceStatus {
     let callback = callback_condition(plan, state, health);
     let resources: Vec<_> =
-        plan.resources.iter().zip(health).map(|(r, health)| resource_status(&r.name, state, health)).collect();
+        plan.resources.iter().zip(health).map(|(r, health)| resource_status(r, state, health, now)).collect();
     let lasting = plan.resources.iter().zip(health).find_map(|(r, health)| Some((&r.name, health.lasting_problem(now)?)));
     let full = health.iter().any(|health| health.notes.contains(&Note::LedgerFull));
     let ready = if plan.suspended {
@@ -409,8 +424,8 @@ fn waiting_condition(state: &InstanceState) -> Option<Condition> {
     })
 }
 
-fn resource_status(name: &str, state: &InstanceState, health: &Health) -> ResourceStatus {
-    let own = state.resources.get(name);
+fn resource_status(resource: &ResourcePlan, state: &InstanceState, health: &Health, now: DateTime<Utc>) -> ResourceStatus {
+    let own = state.resources.get(&*resource.name);
     let mut conditions = Vec::new();
     match &health.problem {
         Some(problem) => conditions.push(Condition::new("Polled", "False", problem.reason, problem.message.clone())),
@@ -418,14 +433,29 @@ fn resource_status(name: &str, state: &InstanceState, health: &Health) -> Resour
         None => {}
     }
     conditions.extend(health.notes.iter().map(|note| note.condition()));
+    conditions.extend(own.and_then(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
     ResourceStatus {
-        name: name.to_owned(),
+        name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         delivered: own.map_or(0, |own| own.delivered),
         pagination: health.pagination.as_deref().map(Into::into),
         reset_reason: own.and_then(|own| own.reset_reason.clone()),
         conditions,
     }
+}
+
+fn suspected_zone(resource: &ResourcePlan, behind: i32, now: DateTime<Utc>) -> Condition {
+    let (hours, side) = (written(behind.abs()), if behind > 0 { "behind" } else { "ahead of" });
+    let fix = match resource.cursor_zone_east_of(now, -behind) {
+        Some(fits) => format!("set the timezone in datesConfiguration to {}", written(fits)),
+        None => "the dates name their own zone, so the provider must correct them".to_owned(),
+    };
+    Condition::new(
+        "ZoneFits",
+        "False",
+        Reason::SuspectedTimeZone,
+        format!("datesConfiguration: the dates of new records are {} {side} the provider's clock; {fix}", &hours[1..]),
+    )
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{InstanceState, ResourceState};
-use crate::plan::{ChangeBy, PollPlan};
+use super::{FORMAT, InstanceState, ResourceState};
+use crate::detect::window;
+use crate::plan::{ChangeBy, PollPlan, StartFrom};
 
 /// Annotation: rebaselines the resource that it names.
 pub const RESET: &str = "pollinator.dev/reset";
@@ -39,6 +40,9 @@ pub fn adopt(
     let declared = |name: &str| plan.resources.iter().any(|resource| &*resource.name == name);
     state.resources.retain(|name, _| declared(name));
     state.ledger.retain_resources(declared);
+    if state.format < FORMAT {
+        convert(state, plan);
+    }
     for resource in &plan.resources {
         let meaning = format!("{:016x}", resource.meaning);
         match state.resources.get_mut(&*resource.name) {
@@ -93,6 +97,19 @@ pub fn adopt(
     adopted
 }
 
+/// Fits what 0.1.0 stored. It did not tell where the known records of a list begin of which every record is remembered.
+fn convert(state: &mut InstanceState, plan: &PollPlan) {
+    for resource in plan.resources.iter().filter(|resource| window::needs_full_known_set(resource)) {
+        if let Some(own) = state.resources.get_mut(&*resource.name) {
+            own.reach = match (resource.start_from, own.cursor) {
+                (StartFrom::Time(from), Some(cursor)) => u64::try_from((cursor - from).num_seconds()).unwrap_or_default(),
+                _ => window::UNBOUNDED.as_secs(),
+            };
+        }
+    }
+    state.format = FORMAT;
+}
+
 fn reset(own: &mut ResourceState, meaning: String, reason: &str) {
     *own = ResourceState {
         meaning,
@@ -136,6 +153,22 @@ mod tests {
         let own = &state.resources["contacts"];
         assert_eq!((own.started, own.cursor, own.delivered), (false, None, 3));
         assert!(own.reset_reason.is_some());
+    }
+
+    #[test]
+    fn the_state_of_the_first_release_is_converted() {
+        let (mut state, mut plan) = started();
+        state.format = 1;
+        let mut resource = sample::resource();
+        std::sync::Arc::make_mut(&mut resource.extract).created = None;
+        plan.resources = vec![resource.clone().into()];
+        assert!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)).changed);
+        assert_eq!((state.format, state.resources["contacts"].reach), (FORMAT, window::UNBOUNDED.as_secs()));
+        state.format = 1;
+        resource.start_from = StartFrom::Time(at(-60));
+        plan.resources = vec![resource.into()];
+        adopt(&mut state, &plan, &BTreeMap::new(), at(0));
+        assert_eq!(state.resources["contacts"].reach, 65, "only what came after that time is known");
     }
 
     #[test]

@@ -16,9 +16,10 @@ use crate::api::conditions::Problem;
 use crate::deliver::callback::CallbackState;
 use crate::deliver::ledger::Ledger;
 use crate::detect::known::KnownSet;
+use crate::detect::zone::ZoneEvidence;
 
 /// Version of the state's form; a greater one is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything that is kept of one instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,12 @@ pub struct ResourceState {
     /// tolerance that is widened has to wait until they reach as far.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reach: u64,
+    /// Digest of the `ignoreFields` under which content was hashed; empty without any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hashed_without: String,
+    /// How far the dates of new records were from the provider's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneEvidence>,
     /// Changes that failed once or twice and will be asked for again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<Failing>,

@@ -81,6 +81,7 @@ impl Provider {
                 updated: None,
                 created: None,
                 deleted: None,
+                ignored: Vec::new(),
             }),
             change_by: ChangeBy::Content,
             created_tolerance: Duration::ZERO,

@@ -29,6 +29,17 @@ pub struct DateFormat {
     zone: Zone,
 }
 
+/// What a text says about a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateReading {
+    /// This instant.
+    At(DateTime<Utc>),
+    /// The provider's way to say that there is no date.
+    Never,
+    /// No date of the format.
+    Unreadable,
+}
+
 /// What a date looks like.
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Layout {
@@ -136,6 +147,11 @@ impl DateFormat {
         }
     }
 
+    /// What a text says.
+    pub fn read(&self, text: &str) -> DateReading {
+        self.parse(text).map_or(DateReading::Unreadable, DateReading::At)
+    }
+
     /// The text of an instant in the zone, cut off at the [granule](Self::granule).
     #[must_use]
     pub fn format(&self, at: DateTime<Utc>) -> String {
@@ -182,6 +198,11 @@ impl DateFormat {
     #[must_use]
     pub fn contradicts_itself(&self) -> bool {
         matches!(&self.layout, Layout::Pattern(pattern) if pattern.literal_z) && !self.zone.is_gmt()
+    }
+
+    /// Minutes east of Greenwich of dates that carry no zone, at an instant; `None` when dates name their zone.
+    pub(super) fn zone_minutes(&self, at: DateTime<Utc>) -> Option<i32> {
+        (!self.carries_zone()).then(|| self.zone.offset_at(at) / 60)
     }
 
     /// Whether a formatted date says its own zone.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::deliver::callback::{DISTINCT_FAILURES, Failure};
 use crate::deliver::schedule::Silence;
+use crate::detect::detector::Seen;
 use crate::egress::error::{Phase, Unreachable};
 use crate::plan::sample;
 use crate::poll::report::Sums;
@@ -185,7 +186,11 @@ fn what_a_callback_lacks_is_not_blamed_on_the_provider() {
 
 #[test]
 fn what_does_not_stop_a_poll_is_told_beside_it() {
-    let facts = Facts { missing_ids: 1, bad_dates: 1, disorder: true, unsettled: true, ..Facts::default() };
+    let facts = Facts {
+        seen: Seen { missing_ids: 1, bad_dates: 1, disorder: true, ..Seen::default() },
+        unsettled: true,
+        ..Facts::default()
+    };
     let status = read(&after(&[ended(Outcome::Polled, facts)]), at(0));
     assert_eq!(status.ready, "True");
     let kinds: Vec<_> = status.resources[0].conditions.iter().map(|condition| (condition.kind, condition.status)).collect();
@@ -207,9 +212,7 @@ fn what_cannot_be_planned_is_stalled() {
 
 fn any_report() -> impl Strategy<Value = Report> {
     let facts = (any::<[bool; 5]>()).prop_map(|[ids, dates, disorder, unsettled, ledger_full]| Facts {
-        missing_ids: ids.into(),
-        bad_dates: dates.into(),
-        disorder,
+        seen: Seen { missing_ids: ids.into(), bad_dates: dates.into(), disorder, ..Seen::default() },
         unsettled,
         sums: Sums { ledger_full, ..Sums::default() },
         ..Facts::default()

@@ -1,0 +1,134 @@
+//! Classifies one record against what is known: nothing new, something to remember, or a change.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::clock::{ProviderClock, unit};
+use super::event::Kind;
+use super::known::{Age, Known};
+use super::record::RecordView;
+use super::window;
+use crate::plan::{ChangeBy, ResourcePlan};
+
+/// What the current read of the list is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The first read of `startFrom: Now`: what exists is remembered and not sent.
+    Baseline,
+    /// The first read of `startFrom: Earliest`: everything is sent as created.
+    FirstRead,
+    /// Every other read.
+    Usual,
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// This version was delivered before, or the list shows an older one than was delivered.
+    Same,
+    /// It is not known, and lies before the dedup window: it may have been delivered and forgotten.
+    Older,
+    /// It is not sent, but must be known from now on.
+    Remember,
+    /// It is to be delivered.
+    Change(Kind),
+}
+
+/// Classifies the records of one resource. The version of a record is its id with its date; bytes decide only where there is no date,
+/// or while the unit of the date is not over.
+#[derive(Debug)]
+pub struct ChangeClassifier<'p> {
+    plan: &'p ResourcePlan,
+    mode: Mode,
+    granule: Duration,
+    known_since: Option<DateTime<Utc>>,
+}
+
+impl<'p> ChangeClassifier<'p> {
+    /// For a poll whose dedup window reaches `window` behind `cursor`.
+    pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>, window: Duration) -> Self {
+        let known_since = match mode {
+            // The first read knows all that it saw.
+            Mode::Baseline | Mode::FirstRead => None,
+            Mode::Usual => window::known_since(plan, cursor, window),
+        };
+        Self { plan, mode, granule: window::granule(plan), known_since }
+    }
+
+    /// The date that counts; `None` leaves a record to its content.
+    pub fn date(&self, view: &RecordView<'_>) -> Option<DateTime<Utc>> {
+        match self.plan.change_by {
+            ChangeBy::Content => None,
+            ChangeBy::Created => view.created_date,
+            ChangeBy::Updated => view.version_date.filter(|_| !view.bad_date),
+        }
+    }
+
+    /// Classifies one record whose id is known as `before`.
+    pub fn classify(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Class {
+        let date = self.date(view);
+        match before {
+            Some(known) if is_same(&known, view, date, clock) => return Class::Same,
+            None if self.known_since.zip(date).is_some_and(|(since, date)| date < since) => return Class::Older,
+            Some(_) | None => {}
+        }
+        match (self.mode, view.is_deleted(), before) {
+            (Mode::Baseline, _, _) | (Mode::FirstRead, true, None) | (_, true, Some(Known { deleted: true, .. })) => {
+                Class::Remember
+            }
+            (_, true, _) => Class::Change(Kind::Deleted),
+            (_, false, Some(Known { deleted: false, .. })) if self.plan.change_by == ChangeBy::Created => Class::Remember,
+            (_, false, Some(Known { deleted: false, .. })) => Class::Change(Kind::Updated),
+            (Mode::FirstRead, false, None) | (_, false, Some(Known { deleted: true, .. })) => Class::Change(Kind::Created),
+            (Mode::Usual, false, None) => Class::Change(self.kind_by_dates(view)),
+        }
+    }
+
+    /// What to remember of a record whose id is known as `before`, once it was delivered.
+    pub fn known(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Known {
+        let date = self.date(view);
+        Known {
+            version: view.version_hash(),
+            date: date.map(|date| date.timestamp_micros()),
+            age: date.map_or(Age::Open, |date| self.age(date, before, clock)),
+            deleted: view.is_deleted(),
+        }
+    }
+
+    /// Where a date is on the provider's clock. One that is ahead was written by a fast clock, at the latest when the poll before saw it:
+    /// on that clock its unit is over once it has been shown for longer than that.
+    pub fn age(&self, date: DateTime<Utc>, before: Option<Known>, clock: &ProviderClock) -> Age {
+        let age = clock.age(date, self.granule);
+        let was_shown = before.is_some_and(|known| known.date == Some(date.timestamp_micros()) && known.age.is_ahead())
+            && self.plan.interval >= unit(date, self.granule);
+        if age == Age::Ahead && was_shown { Age::AheadSettled } else { age }
+    }
+
+    fn kind_by_dates(&self, view: &RecordView<'_>) -> Kind {
+        match (view.version_date, view.created_date) {
+            (Some(version), Some(created)) if self.plan.change_by != ChangeBy::Created => {
+                let tolerance = chrono::Duration::from_std(self.plan.created_tolerance).unwrap_or(chrono::Duration::MAX);
+                // Had it been created before, it was announced then.
+                let is_new = self.known_since.is_none_or(|since| created >= since);
+                if is_new && version - created <= tolerance { Kind::Created } else { Kind::Updated }
+            }
+            _ => Kind::Created,
+        }
+    }
+}
+
+fn is_same(known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {
+    if known.version == view.version_hash() {
+        return true;
+    }
+    let (Some(before), Some(now)) = (known.date, date.map(|date| date.timestamp_micros())) else { return false };
+    match now.cmp(&before) {
+        std::cmp::Ordering::Greater => false,
+        std::cmp::Ordering::Equal => known.age.is_settled() && known.deleted == view.is_deleted(),
+        // A page that was read late may show an older version; but a date beyond the provider's clock says nothing about order.
+        std::cmp::Ordering::Less => {
+            !known.age.is_ahead() && !DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before))
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Detection as a unit: pages in, changes out, and at the end of a listing what becomes of the cursor.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
+
+use super::classify::{ChangeClassifier, Class, Mode};
+use super::clock::ProviderClock;
+use super::event::{Change, Event, EventId, Kind, VersionToken};
+use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
+use super::record::{Mark, Record, RecordReader, RecordView};
+use super::window::{self, Undelivered};
+use crate::plan::{ChangeBy, Order, ResourcePlan};
+
+/// Detects the changes of one poll of one resource. A poll may read the list several times; each time is a listing.
+#[derive(Debug)]
+pub struct Detector<'p> {
+    plan: &'p ResourcePlan,
+    /// Identity of the instance: part of every event's id.
+    identity: &'p str,
+    reader: RecordReader<'p>,
+    classifier: ChangeClassifier<'p>,
+    view: View,
+    order: Order,
+    polled_at: DateTime<Utc>,
+    /// The clock at the first answer of the poll: beyond it no cursor goes.
+    poll_clock: Option<ProviderClock>,
+    /// The clock at the first answer of the listing: by it versions are told apart.
+    clock: Option<ProviderClock>,
+    lower: Option<DateTime<Utc>>,
+    last: Option<DateTime<Utc>>,
+    seen: Seen,
+    /// Ids of the page that is being read.
+    rows: HashMap<u64, Row, BuildHasherDefault<AlreadyHashed>>,
+    /// Ids of earlier pages of the listing whose date does not tell versions apart.
+    listed: HashMap<u64, Option<DateTime<Utc>>, BuildHasherDefault<AlreadyHashed>>,
+}
+
+/// What the state says when a poll begins.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Why the list is read.
+    pub mode: Mode,
+    /// Where the last poll came to.
+    pub cursor: Option<DateTime<Utc>>,
+    /// How far behind the cursor all records are known.
+    pub window: Duration,
+    /// The known set was made under other `ignoreFields`: what is known by content is remembered again, not sent.
+    pub rehash: bool,
+}
+
+/// What a poll saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Records looked at, in all listings.
+    pub records: u64,
+    /// Records without an id.
+    pub missing_ids: u64,
+    /// Records whose date could not be read, in this listing.
+    pub bad_dates: u64,
+    /// Records whose id another record of the same page has, in this listing.
+    pub repeated_ids: u64,
+    /// Records whose mark is set to something that the plan does not name, while none has what it names; in this listing.
+    pub unread_marks: u64,
+    /// Tombstones in this listing.
+    pub tombstones: u64,
+    /// Greatest date that is not ahead of the provider's clock.
+    pub greatest: Option<DateTime<Utc>>,
+    /// Greatest date of a created or updated record that was detected.
+    pub newest_change: Option<DateTime<Utc>>,
+    /// A record broke the declared order.
+    pub disorder: bool,
+    /// A record of this listing lay before what was asked for: in a descending list nothing new follows.
+    pub reached_lower: bool,
+    /// A record of this listing lay at or after what was asked for.
+    pub reached_news: bool,
+}
+
+/// What one page brought.
+#[derive(Debug, Default)]
+pub struct PageChanges {
+    /// At most one change an object: the latest.
+    pub changes: Vec<Change>,
+    /// Records were remembered that are not sent.
+    pub remembered: bool,
+    /// Earliest date on the page.
+    pub least: Option<DateTime<Utc>>,
+}
+
+/// More records than can be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyRecords;
+
+/// When a page was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The `Date` of the listing's first answer.
+    pub date: Option<DateTime<Utc>>,
+    /// Our clock now.
+    pub now: DateTime<Utc>,
+}
+
+/// How a listing ended, for [`Detector::finish`].
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// The list held still: nothing new turned up when it was read again, or it had one page.
+    pub settled: bool,
+    /// What was not delivered.
+    pub undelivered: Undelivered,
+    /// The baseline was read from here on, not from the beginning of the list.
+    pub baseline_from: Option<DateTime<Utc>>,
+}
+
+/// What the end of a poll makes of the cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CursorUpdate {
+    /// The next cursor.
+    pub cursor: Option<DateTime<Utc>>,
+    /// The next dedup window.
+    pub window: Duration,
+    /// Records dated before it need not be remembered.
+    pub horizon: Option<DateTime<Utc>>,
+}
+
+/// A row of the page that is being read.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    date: Option<DateTime<Utc>>,
+    /// It is the version that is known.
+    is_known: bool,
+    /// Index of its change.
+    change: Option<usize>,
+}
+
+/// Which of two rows with one id is the later version?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Later {
+    First,
+    Second,
+    /// They are one version.
+    Neither,
+}
+
+impl<'p> Detector<'p> {
+    /// Begins a poll at `polled_at` on our clock.
+    pub fn new(plan: &'p ResourcePlan, identity: &'p str, view: View, polled_at: DateTime<Utc>) -> Self {
+        Self {
+            plan,
+            identity,
+            reader: RecordReader::new(&plan.extract),
+            classifier: ChangeClassifier::new(plan, view.mode, view.cursor, view.window),
+            view,
+            order: plan.order,
+            polled_at,
+            poll_clock: None,
+            clock: None,
+            lower: None,
+            last: None,
+            seen: Seen::default(),
+            rows: HashMap::default(),
+            listed: HashMap::default(),
+        }
+    }
+
+    /// A listing begins, asked from `since`. `reversed`: a descending list whose records will be shown from its end.
+    pub fn begin_listing(&mut self, since: Option<DateTime<Utc>>, reversed: bool) {
+        self.order = if reversed { Order::Ascending } else { self.plan.order };
+        self.lower = since.map(|since| window::earliest_reading(self.plan, since));
+        (self.clock, self.last) = (None, None);
+        self.listed.clear();
+        let Seen { records, missing_ids, greatest, newest_change, disorder, .. } = self.seen;
+        self.seen = Seen { records, missing_ids, greatest, newest_change, disorder, ..Seen::default() };
+    }
+
+    /// What the poll has seen so far.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// The provider's clock at the first answer of the poll.
+    pub fn provider_date(&self) -> Option<DateTime<Utc>> {
+        self.poll_clock.and_then(|clock| clock.date())
+    }
+
+    /// Detects the changes of one page. What is not sent but must be known goes into `known`; a change is remembered by whoever
+    /// delivers it.
+    ///
+    /// # Errors
+    /// [`TooManyRecords`]: nothing of the page may be taken as seen.
+    pub fn page<'r>(
+        &mut self,
+        records: impl Iterator<Item = Record<'r>>,
+        known: &mut KnownSet,
+        at: Moment,
+    ) -> Result<PageChanges, TooManyRecords> {
+        let clock = *self.clock.get_or_insert(ProviderClock::new(at.date, self.polled_at));
+        self.poll_clock.get_or_insert(clock);
+        self.rows.clear();
+        let mut found = PageChanges::default();
+        let mut changes: Vec<Option<Change>> = Vec::new();
+        for record in records {
+            let Ok(view) = self.reader.read(record.json, record.key) else {
+                self.seen.missing_ids += 1;
+                continue;
+            };
+            let id = view.id_hash();
+            let date = self.classifier.date(&view);
+            self.note(&view, date, &clock);
+            found.least = if found.least.is_none() { date } else { found.least.min(date.or(found.least)) };
+            let twin = self.rows.get(&id).copied();
+            self.seen.repeated_ids += u64::from(twin.is_some());
+            let later = match (twin, self.listed.get(&id)) {
+                (Some(twin), _) => self.later(twin.date, date, &clock),
+                // A row of an earlier page counts for this listing unless a later version follows: what changed in between is seen
+                // by the next listing.
+                (None, Some(listed)) => match self.later(*listed, date, &clock) {
+                    Later::Second => Later::Second,
+                    Later::First | Later::Neither => Later::First,
+                },
+                (None, None) => Later::Second,
+            };
+            if later == Later::First || (later == Later::Neither && twin.is_some_and(|twin| twin.is_known)) {
+                continue;
+            }
+            let before = known.get(id);
+            let class = self.classify(&view, before, &clock);
+            let is_known = class == Class::Same;
+            if later == Later::Neither && !is_known && self.order == Order::Descending {
+                continue;
+            }
+            if let Some(index) = twin.and_then(|twin| twin.change) {
+                changes[index] = None;
+            }
+            if known.len() + changes.len() >= MAX_KNOWN && !matches!(class, Class::Same | Class::Older) {
+                return Err(TooManyRecords);
+            }
+            let mut row = Row { date, is_known, change: None };
+            match class {
+                Class::Same => {
+                    if let (Some(date), Some(before)) = (date, before)
+                        && !before.age.is_settled()
+                        && before.version == view.version_hash()
+                    {
+                        known.set_age(id, self.classifier.age(date, Some(before), &clock));
+                    }
+                }
+                Class::Older => {}
+                Class::Remember => {
+                    if !self.changed_meanwhile(date, &clock, at.now) {
+                        known.remember(id, self.classifier.known(&view, before, &clock));
+                        found.remembered = true;
+                    }
+                }
+                Class::Change(kind) => {
+                    self.seen.newest_change = self.seen.newest_change.max(view.version_date);
+                    row.change = Some(changes.len());
+                    changes.push(Some(self.change(&view, kind, record.json, self.classifier.known(&view, before, &clock))));
+                }
+            }
+            self.rows.insert(id, row);
+        }
+        for (id, row) in &self.rows {
+            let ambiguous = row.date.is_none_or(|date| !self.classifier.age(date, None, &clock).is_settled());
+            if ambiguous {
+                self.listed.insert(*id, row.date);
+            }
+        }
+        found.changes = changes.into_iter().flatten().collect();
+        Ok(found)
+    }
+
+    /// What the end of a listing makes of the cursor.
+    pub fn finish(&self, ending: Ending) -> CursorUpdate {
+        let View { mode, cursor, window, .. } = self.view;
+        let greatest = self.seen.greatest.max(ending.baseline_from);
+        let next = window::next_cursor(cursor, greatest, ending.undelivered);
+        let from = match (mode, self.plan.start_from) {
+            (Mode::Usual, crate::plan::StartFrom::Time(from)) => cursor.or(Some(from)),
+            (Mode::Usual, _) => cursor,
+            (Mode::Baseline, _) => ending.baseline_from,
+            (Mode::FirstRead, _) => None,
+        };
+        let window = if mode == Mode::Usual { window } else { Duration::ZERO };
+        CursorUpdate {
+            cursor: next,
+            window: window::next_window(self.plan, window, from, next),
+            horizon: window::horizon(self.plan, next),
+        }
+    }
+
+    fn classify(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Class {
+        let class = self.classifier.classify(view, before, clock);
+        let by_content = before.is_some_and(|known| known.date.is_none() && known.deleted == view.is_deleted());
+        if self.view.rehash && by_content && matches!(class, Class::Change(_)) { Class::Remember } else { class }
+    }
+
+    fn note(&mut self, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) {
+        self.seen.records += 1;
+        match view.mark {
+            Mark::Living => {}
+            Mark::Deleted => self.seen.tombstones += 1,
+            Mark::Unread => self.seen.unread_marks += 1,
+        }
+        if self.plan.change_by == ChangeBy::Content {
+            return;
+        }
+        self.seen.bad_dates += u64::from(view.bad_date);
+        let Some(date) = date else { return };
+        self.seen.disorder |= match (self.order, self.last) {
+            (Order::Ascending, Some(last)) => date < last,
+            (Order::Descending, Some(last)) => date > last,
+            _ => false,
+        };
+        self.last = Some(date);
+        if !self.poll_clock.as_ref().unwrap_or(clock).is_ahead(date) {
+            self.seen.greatest = self.seen.greatest.max(Some(date));
+        }
+        if self.lower.is_some_and(|lower| date < lower) {
+            self.seen.reached_lower = true;
+        } else {
+            self.seen.reached_news = true;
+        }
+    }
+
+    /// Orders two rows of one listing that have one id: by date, and by position where dates say nothing.
+    fn later(&self, first: Option<DateTime<Utc>>, second: Option<DateTime<Utc>>, clock: &ProviderClock) -> Later {
+        let by_position = if self.order == Order::Descending { Later::First } else { Later::Second };
+        match (first, second) {
+            (Some(first), Some(second)) if first == second => Later::Neither,
+            (Some(first), Some(second)) if clock.is_ahead(first) == clock.is_ahead(second) => {
+                if second > first {
+                    Later::Second
+                } else {
+                    Later::First
+                }
+            }
+            (None, None) => Later::Neither,
+            _ => by_position,
+        }
+    }
+
+    /// Did a record change while the baseline was being read? Dated after the second of the first answer, and not in the future,
+    /// it is no part of the baseline. Not remembered, it is found by the next poll, whose cursor is not beyond the first answer.
+    fn changed_meanwhile(&self, date: Option<DateTime<Utc>>, clock: &ProviderClock, now: DateTime<Utc>) -> bool {
+        let start = self.poll_clock.as_ref().unwrap_or(clock).date();
+        let (Mode::Baseline, Some(start), Some(date)) = (self.view.mode, start, date) else { return false };
+        let second = TimeDelta::seconds(1);
+        // What has passed since on our clock is a span, so that the two clocks need not agree.
+        date >= start + second && date <= start + second + (now - self.polled_at) + second
+    }
+
+    fn change(&self, view: &RecordView<'_>, kind: Kind, json: &str, known: Known) -> Change {
+        let version = VersionToken { updated_text: view.updated_text.as_deref(), content: view.content };
+        Change {
+            object: view.id_hash(),
+            date: self.classifier.date(view),
+            known,
+            event: Event {
+                id: EventId::new(self.identity, &self.plan.name, &view.id, kind, &version),
+                kind,
+                resource: Arc::clone(&self.plan.name),
+                object_id: view.id.clone().into_owned(),
+                version_date: view.version_date,
+                detected_at: self.polled_at,
+                // The page was checked to be JSON, so each of its records is.
+                data: RawValue::from_string(json.to_owned()).unwrap_or_default(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,401 @@
+use super::*;
+use crate::detect::window::UNBOUNDED;
+use crate::plan::{StartFrom, sample};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn at(text: &str) -> DateTime<Utc> {
+    format!("2026-11-24T{text}Z").parse().unwrap()
+}
+
+fn record(id: &str, updated: &str, created: &str, more: &str) -> String {
+    format!(r#"{{"id":"{id}","updated":"2026-11-24T{updated}Z","created":"2026-11-24T{created}Z"{more}}}"#)
+}
+
+fn by_content() -> ResourcePlan {
+    let mut plan = ResourcePlan { change_by: ChangeBy::Content, ..sample::resource() };
+    let extract = Arc::make_mut(&mut plan.extract);
+    (extract.updated, extract.created) = (None, None);
+    plan
+}
+
+/// One resource, its known set and a clock; each call of `listing` is a listing of pages whose changes are all accepted.
+struct Bench {
+    plan: ResourcePlan,
+    view: View,
+    known: KnownSet,
+    /// The provider's `Date`.
+    date: &'static str,
+}
+
+impl Bench {
+    fn new(plan: ResourcePlan, cursor: &str) -> Self {
+        let window = window::next_window(&plan, Duration::ZERO, None, None);
+        let cursor = (plan.change_by != ChangeBy::Content).then(|| at(cursor));
+        let view = View { mode: Mode::Usual, cursor, window, rehash: false };
+        Self { plan, view, known: KnownSet::default(), date: "12:00:00" }
+    }
+
+    fn at(mut self, date: &'static str) -> Self {
+        self.date = date;
+        self
+    }
+
+    fn listing(&mut self, pages: &[&[String]]) -> (Vec<(Kind, String)>, Seen) {
+        let mut detector = Detector::new(&self.plan, "uid", self.view, at("12:00:00"));
+        detector.begin_listing(window::asked_from(&self.plan, self.view.cursor), false);
+        let mut told = Vec::new();
+        for page in pages {
+            let records = page.iter().map(|json| Record { json, key: None });
+            let moment = Moment { date: Some(at(self.date)), now: at("12:00:00") };
+            for change in detector.page(records, &mut self.known, moment).unwrap().changes {
+                self.known.remember(change.object, change.known);
+                told.push((change.event.kind, change.event.object_id));
+            }
+        }
+        (told, detector.seen())
+    }
+
+    fn told(&mut self, records: &[String]) -> Vec<(Kind, String)> {
+        self.listing(&[records]).0
+    }
+}
+
+fn created(id: &str) -> (Kind, String) {
+    (Kind::Created, id.to_owned())
+}
+
+fn updated(id: &str) -> (Kind, String) {
+    (Kind::Updated, id.to_owned())
+}
+
+fn deleted(id: &str) -> (Kind, String) {
+    (Kind::Deleted, id.to_owned())
+}
+
+#[test]
+fn the_version_is_the_date_once_its_unit_is_over() {
+    let mut bench = Bench::new(sample::resource(), "09:59:00");
+    let signed = |n: u32| record("1", "10:00:01", "10:00:01", &format!(r#","link":"?signature={n}""#));
+    assert_eq!(bench.told(&[signed(1)]), [created("1")]);
+    assert_eq!(bench.told(&[signed(2)]), [], "bytes alone are no change");
+    assert_eq!(bench.told(&[signed(3), signed(4)]), []);
+    assert_eq!(bench.told(&[record("1", "10:00:02", "10:00:01", "")]), [updated("1")]);
+}
+
+#[test]
+fn within_the_unit_of_its_date_bytes_tell_versions_apart() {
+    let mut bench = Bench::new(sample::resource(), "09:59:00").at("10:00:01");
+    let version = |n: u32| [record("1", "10:00:01", "10:00:01", &format!(r#","n":{n}"#))];
+    assert_eq!(bench.told(&version(1)), [created("1")]);
+    assert_eq!(bench.told(&version(1)), []);
+    assert_eq!(bench.told(&version(2)), [updated("1")], "a second change in the same second");
+    bench.date = "10:00:09";
+    assert_eq!(bench.told(&version(3)), [updated("1")], "it may have come after the last look, in the same second");
+    assert_eq!(bench.told(&version(4)), [], "but nothing after that can have");
+}
+
+#[test]
+fn a_date_on_a_whole_minute_may_stand_for_the_minute() {
+    let mut bench = Bench::new(sample::resource(), "09:59:00").at("10:07:20");
+    let version = |n: u32| [record("1", "10:07:00", "09:00:00", &format!(r#","n":{n}"#))];
+    assert_eq!(bench.told(&version(1)), [updated("1")]);
+    bench.date = "10:07:50";
+    assert_eq!(bench.told(&version(2)), [updated("1")]);
+}
+
+#[test]
+fn an_unknown_record_in_the_dedup_window_is_new_however_late_it_is_listed() {
+    let mut bench = Bench::new(sample::resource(), "10:00:00");
+    let records = [
+        record("late", "09:59:10", "09:59:10", ""),
+        record("older", "09:58:49", "09:58:49", ""),
+        record("new", "10:00:00", "09:00:00", ""),
+    ];
+    assert_eq!(bench.told(&records), [created("late"), updated("new")]);
+    assert_eq!(bench.told(&records), []);
+}
+
+#[test]
+fn a_known_record_is_compared_whatever_its_date() {
+    let mut bench = Bench::new(sample::resource(), "09:00:00");
+    assert_eq!(bench.told(&[record("1", "09:00:00", "08:00:00", "")]), [updated("1")]);
+    bench.view.cursor = Some(at("11:00:00"));
+    assert_eq!(bench.told(&[record("1", "09:30:00", "08:00:00", "")]), [updated("1")]);
+    assert_eq!(bench.told(&[record("1", "09:00:00", "08:00:00", "")]), [], "a page that was read late");
+}
+
+#[test]
+fn where_every_id_is_known_an_unknown_one_is_new_whatever_its_date() {
+    let mut plan = sample::resource();
+    Arc::make_mut(&mut plan.extract).created = None;
+    let mut bench = Bench::new(plan, "10:00:00");
+    assert_eq!(bench.view.window, UNBOUNDED);
+    let old = |updated: &str| [format!(r#"{{"id":"n","updated":{updated}}}"#)];
+    assert_eq!(bench.told(&old(r#""2019-01-01T00:00:01Z""#)), [created("n")]);
+    assert_eq!(bench.told(&old("null")), [updated("n")], "a record without a date is left to its content");
+}
+
+#[test]
+fn a_date_from_the_future_silences_nothing() {
+    let mut bench = Bench::new(sample::resource(), "10:00:00").at("10:00:05");
+    let version = |updated: &str| [record("1", updated, "09:00:00", "")];
+    assert_eq!(bench.told(&version("11:00:05")), [updated("1")]);
+    assert_eq!(bench.told(&version("11:00:05")), []);
+    bench.date = "11:30:00";
+    assert_eq!(bench.told(&version("10:00:06")), [updated("1")], "corrected, and seen when the wrong date is past");
+    assert_eq!(bench.told(&version("10:00:07")), [updated("1")]);
+    assert_eq!(bench.told(&version("10:00:06")), []);
+}
+
+#[test]
+fn a_date_from_the_future_is_delivered_and_moves_no_cursor() {
+    let plan = sample::resource();
+    let view = View { mode: Mode::Usual, cursor: Some(at("10:00:00")), window: Duration::ZERO, rehash: false };
+    let mut detector = Detector::new(&plan, "uid", view, at("10:05:00"));
+    detector.begin_listing(None, false);
+    let rows = [record("1", "10:04:00", "09:00:00", ""), record("2", "23:00:00", "09:00:00", "")];
+    let records = rows.iter().map(|json| Record { json, key: None });
+    let moment = Moment { date: Some(at("10:05:00")), now: at("10:05:00") };
+    assert_eq!(detector.page(records, &mut KnownSet::default(), moment).unwrap().changes.len(), 2);
+    let ending = Ending { settled: true, undelivered: Undelivered::None, baseline_from: None };
+    let update = detector.finish(ending);
+    assert_eq!(update.cursor, Some(at("10:04:00")));
+    assert_eq!(update.window, Duration::from_secs(70));
+}
+
+#[test]
+fn of_one_id_in_an_answer_the_latest_version_counts() {
+    let mut bench = Bench::new(sample::resource(), "09:00:00");
+    let (old, new) = (record("1", "10:00:01", "09:30:00", ""), record("1", "10:00:02", "09:30:00", ""));
+    let (told, seen) = bench.listing(&[&[old.clone(), new.clone()]]);
+    assert_eq!((told, seen.repeated_ids), (vec![updated("1")], 1));
+    for rows in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
+        assert_eq!(bench.told(&rows), []);
+        let pages: Vec<_> = rows.iter().map(std::slice::from_ref).collect();
+        assert_eq!(bench.listing(&pages).0, [], "on two pages");
+    }
+}
+
+#[test]
+fn rows_of_one_id_are_silent_after_the_first_event() {
+    for (name, plan) in [("dates", sample::resource()), ("content", by_content())] {
+        let row = |n: u32| record("1", "10:00:01", "10:00:01", &format!(r#","n":{n}"#));
+        // joined rows: one id, other bytes; they come in any order, on one page or on several
+        let mut bench = Bench::new(plan.clone(), "09:00:00");
+        assert_eq!(bench.told(&[row(1), row(2), row(3)]).len(), 1, "{name}");
+        for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
+            assert_eq!(bench.told(&order.map(row)), [], "{name} {order:?}");
+        }
+        let mut bench = Bench::new(plan, "09:00:00");
+        assert_eq!(bench.listing(&[&[row(1)], &[row(2)]]).0.len(), 1, "{name}: two pages");
+        for _ in 0..2 {
+            assert_eq!(bench.listing(&[&[row(1)], &[row(2)]]).0, [], "{name}: two pages");
+        }
+    }
+}
+
+#[test]
+fn rows_of_one_id_with_a_future_date_order_by_position() {
+    let mut bench = Bench::new(sample::resource(), "09:00:00").at("10:00:05");
+    let rows = [record("1", "15:00:00", "09:30:00", ""), record("1", "10:00:02", "09:30:00", "")];
+    assert_eq!(bench.told(&rows), [updated("1")]);
+    assert_eq!(bench.known.get(crate::detect::record::id_hash("1")).unwrap().date, Some(at("10:00:02").timestamp_micros()));
+    assert_eq!(bench.told(&rows), []);
+}
+
+#[test]
+fn what_changes_between_two_pages_is_found_by_the_next_listing() {
+    let mut bench = Bench::new(by_content(), "09:00:00");
+    let row = |n: u32| [format!(r#"{{"id":"1","n":{n}}}"#)];
+    assert_eq!(bench.told(&row(1)), [created("1")]);
+    assert_eq!(bench.listing(&[&row(1), &row(2)]).0, []);
+    assert_eq!(bench.told(&row(2)), [updated("1")]);
+}
+
+#[test]
+fn dates_tell_created_from_updated_within_the_tolerance() {
+    let mut bench = Bench::new(sample::resource(), "10:00:00");
+    let records = [record("1", "10:00:10", "10:00:00", ""), record("2", "10:00:10.001", "10:00:00", "")];
+    assert_eq!(bench.told(&records), [created("1"), updated("2")]);
+    let forgotten = [record("3", "10:00:05", "09:58:49", ""), record("4", "10:00:05", "10:00:00", "")];
+    assert_eq!(bench.told(&forgotten), [updated("3"), created("4")], "created before the window, it was announced then");
+}
+
+#[test]
+fn a_null_updated_date_counts_as_its_created_date() {
+    let json = [r#"{"id":1,"updated":null,"created":"2026-11-24T10:00:00Z"}"#.to_owned()];
+    assert_eq!(Bench::new(sample::resource(), "10:00:00").told(&json), [created("1")]);
+    assert_eq!(Bench::new(sample::resource(), "10:05:00").told(&json), []);
+}
+
+#[test]
+fn tombstones_are_delivered_once_and_a_return_is_a_creation() {
+    let mut bench = Bench::new(sample::resource(), "09:59:30");
+    let gone = r#","deleted":true"#;
+    let steps = [
+        (record("1", "10:00:00", "09:00:00", ""), vec![updated("1")]),
+        (record("1", "10:00:01", "09:00:00", gone), vec![deleted("1")]),
+        (record("1", "10:00:01", "09:00:00", gone), vec![]),
+        (record("1", "10:00:02", "09:00:00", gone), vec![]),
+        (record("1", "10:00:03", "09:00:00", ""), vec![created("1")]),
+        (record("1", "10:00:03", "09:00:00", gone), vec![deleted("1")]),
+        (record("2", "10:00:03", "09:00:00", gone), vec![deleted("2")]),
+        (record("3", "10:00:04", "09:00:00", r#","deleted":"2026-11-24T10:00:04Z""#), vec![deleted("3")]),
+    ];
+    for (json, expected) in steps {
+        assert_eq!(bench.told(std::slice::from_ref(&json)), expected, "{json}");
+    }
+}
+
+#[test]
+fn a_mark_that_never_matches_is_counted() {
+    let mut plan = sample::resource();
+    if let Some(flag) = Arc::make_mut(&mut plan.extract).deleted.as_mut() {
+        flag.value = Some("true".to_owned());
+    }
+    let marked = [record("1", "10:00:00", "09:00:00", r#","deleted":"2026-11-24T10:00:04Z""#)];
+    let (told, seen) = Bench::new(plan, "09:59:30").listing(&[&marked]);
+    assert_eq!((told, seen.unread_marks, seen.tombstones), (vec![updated("1")], 1, 0));
+}
+
+#[test]
+fn the_first_read_of_earliest_creates_all_but_what_was_never_announced() {
+    let mut bench = Bench::new(ResourcePlan { start_from: StartFrom::Earliest, ..sample::resource() }, "00:00:00");
+    bench.view = View { mode: Mode::FirstRead, cursor: None, ..bench.view };
+    let records = [record("1", "10:00:00", "01:00:00", ""), record("2", "10:00:00", "01:00:00", r#","deleted":true"#)];
+    assert_eq!(bench.told(&records), [created("1")]);
+}
+
+#[test]
+fn without_dates_content_decides() {
+    let mut bench = Bench::new(by_content(), "00:00:00");
+    let one = |x: u32| [format!(r#"{{"id":9007199254740993,"x":{x}}}"#)];
+    bench.view.mode = Mode::Baseline;
+    assert_eq!(bench.told(&one(1)), []);
+    bench.view.mode = Mode::Usual;
+    assert_eq!(bench.told(&one(1)), []);
+    assert_eq!(bench.told(&one(2)), [updated("9007199254740993")]);
+    assert_eq!(bench.told(&[r#"{"id":9007199254740992}"#.to_owned()]), [created("9007199254740992")]);
+}
+
+#[test]
+fn other_ignored_fields_send_nothing_again() {
+    let mut bench = Bench::new(by_content(), "00:00:00");
+    let row = |id: u32, x: u32| format!(r#"{{"id":{id},"x":{x}}}"#);
+    assert_eq!(bench.told(&[row(1, 1)]), [created("1")]);
+    Arc::make_mut(&mut bench.plan.extract).ignored.push(crate::plan::field_path::FieldPath::parse("x").unwrap());
+    bench.view.rehash = true;
+    assert_eq!(bench.told(&[row(1, 2), row(2, 1)]), [created("2")]);
+    bench.view.rehash = false;
+    assert_eq!(bench.told(&[row(1, 3), row(2, 4)]), []);
+}
+
+#[test]
+fn a_bad_date_falls_back_to_content_and_is_counted() {
+    let mut bench = Bench::new(sample::resource(), "10:00:00");
+    let json = [r#"{"id":1,"updated":"yesterday","created":"2026-11-24T09:00:00Z"}"#.to_owned()];
+    let (told, seen) = bench.listing(&[&json]);
+    assert_eq!((told.len(), seen.bad_dates, seen.greatest), (1, 1, None));
+    bench.known.forget_before(at("23:00:00"));
+    assert_eq!(bench.told(&json), [], "a record without a date is never forgotten");
+}
+
+#[test]
+fn the_baseline_is_what_was_seen() {
+    let plan = sample::resource();
+    let finish = |rows: &[String], from: Option<&str>| {
+        let view = View { mode: Mode::Baseline, cursor: None, window: Duration::ZERO, rehash: false };
+        let mut detector = Detector::new(&plan, "uid", view, at("12:00:00"));
+        detector.begin_listing(from.map(at), false);
+        let records = rows.iter().map(|json| Record { json, key: None });
+        let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+        let mut known = KnownSet::default();
+        assert!(detector.page(records, &mut known, moment).unwrap().changes.is_empty());
+        let ending = Ending { settled: true, undelivered: Undelivered::None, baseline_from: from.map(at) };
+        (detector.finish(ending).cursor, detector.finish(ending).window.as_secs(), known.len())
+    };
+    // a shop five hours behind, one row in the future
+    let rows = [record("1", "06:59:00", "01:00:00", ""), record("2", "18:00:00", "01:00:00", "")];
+    assert_eq!(finish(&rows, None), (Some(at("06:59:00")), 70, 2));
+    assert_eq!(finish(&rows, Some("06:58:20")), (Some(at("06:59:00")), 40, 2), "the window begins where reading began");
+    assert_eq!(finish(&[], Some("06:58:20")), (Some(at("06:58:20")), 0, 0));
+    assert_eq!(finish(&[], None), (None, 70, 0));
+    // dated after the second of the first answer, it changed while the baseline was read: the next poll finds it
+    assert_eq!(finish(&[record("1", "12:00:01", "01:00:00", "")], None), (None, 70, 0));
+}
+
+/// What a provider may do between two polls.
+#[derive(Clone, Debug)]
+enum Step {
+    Write { id: u8, ahead: i64 },
+    Poll,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let write = (0u8..4, prop_oneof![8 => Just(0i64), 1 => -4i64..0, 1 => 3_600i64..7_200])
+        .prop_map(|(id, ahead)| Step::Write { id, ahead });
+    prop::collection::vec(prop_oneof![3 => write, 2 => Just(Step::Poll)], 1..60)
+}
+
+proptest! {
+    /// Versions come with dates of a second or a minute, from clocks that are seconds slow or hours fast, in rows whose bytes differ at
+    /// each look or not. Every version that a poll showed as the latest is told exactly once.
+    #[test]
+    fn each_latest_visible_version_is_told_once(steps in steps(), minutes in any::<bool>(), pace in 1i64..40, volatile in any::<bool>()) {
+        let mut bench = Bench::new(sample::resource(), "00:00:01");
+        let mut rows: BTreeMap<u8, (u32, DateTime<Utc>)> = BTreeMap::new();
+        let (mut clock, mut version, mut look) = (at("01:00:07"), 0, 0);
+        let mut told: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut fast = BTreeSet::new();
+        bench.plan.interval = Duration::from_hours(24);
+        let mut shown = BTreeSet::new();
+        for step in steps {
+            match step {
+                Step::Write { id, ahead } => {
+                    // within one unit volatile bytes cannot be told from a change
+                    clock += TimeDelta::seconds(if volatile { 130 } else { pace });
+                    version += 1;
+                    let stamp = clock + TimeDelta::seconds(ahead);
+                    fast.extend((ahead > 0).then_some(version));
+                    let stamp = if minutes { stamp - TimeDelta::seconds(stamp.timestamp() % 60) } else { stamp };
+                    rows.insert(id, (version, stamp));
+                }
+                Step::Poll => {
+                    if volatile {
+                        clock += TimeDelta::seconds(7_300);
+                    }
+                    look += 1;
+                    let json: Vec<_> = rows
+                        .iter()
+                        .map(|(id, (version, stamp))| {
+                            let link = if volatile { look } else { 0 };
+                            format!(r#"{{"id":{id},"updated":"{}","created":"2026-11-23T00:00:01Z","version":{version},"link":{link}}}"#, stamp.format("%Y-%m-%dT%H:%M:%SZ"))
+                        })
+                        .collect();
+                    shown.extend(rows.values().map(|(version, _)| *version));
+                    let mut detector = Detector::new(&bench.plan, "uid", bench.view, clock);
+                    detector.begin_listing(window::asked_from(&bench.plan, bench.view.cursor), false);
+                    let moment = Moment { date: Some(clock), now: clock };
+                    let found = detector.page(json.iter().map(|json| Record { json, key: None }), &mut bench.known, moment).unwrap();
+                    for change in found.changes {
+                        bench.known.remember(change.object, change.known);
+                        let data: serde_json::Value = serde_json::from_str(change.event.data.get()).unwrap();
+                        *told.entry(u32::try_from(data["version"].as_u64().unwrap()).unwrap()).or_default() += 1;
+                    }
+                    let ending = Ending { settled: true, undelivered: Undelivered::None, baseline_from: None };
+                    let update = detector.finish(ending);
+                    (bench.view.cursor, bench.view.window) = (update.cursor, update.window);
+                    if let Some(horizon) = update.horizon {
+                        bench.known.forget_before(horizon);
+                    }
+                }
+            }
+        }
+        for version in &shown {
+            // A fast clock may have written twice within the unit of one date: bytes count once more.
+            let most = if volatile && fast.contains(version) { 2 } else { 1 };
+            prop_assert!(told.get(version).is_some_and(|times| (1..=most).contains(times)), "version {} of {:?}", version, told);
+        }
+    }
+}

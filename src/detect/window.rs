@@ -1,0 +1,185 @@
+//! The cursor, the dedup window behind it, and what lies before both.
+//!
+//! ```text
+//!       forgotten | dedup window: every record dated here is known |  new
+//!   ──────────────┼──────────────┬──────────────────────────────────┼──────────> date
+//!              horizon      lower bound                          cursor
+//! ```
+//!
+//! A poll asks from the lower bound. What the list shows is compared with the known set; an id that is not known is new if its date
+//! lies within the window, since all that was shown there before is known. Only before the window an unknown id says nothing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::plan::date_format::DateFormat;
+use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
+
+/// How far each poll reads back at least. The clocks of a provider's servers differ by seconds, and a record may be listed some seconds
+/// after the moment that its date names.
+pub const MARGIN: Duration = Duration::from_mins(1);
+
+/// A dedup window without end: every record that was ever shown is known.
+pub const UNBOUNDED: Duration = Duration::from_hours(24 * 366 * 10_000);
+
+/// How far a record's date may be from the provider's clock for want of a time zone (UTC−12 to UTC+14) and a margin.
+pub const ZONES: chrono::TimeDelta = chrono::TimeDelta::hours(15);
+
+/// Does telling created from updated, or changed from unchanged, need every id of the list to be remembered?
+/// By content it does; and without a created date an id never seen is `created`.
+pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
+    plan.change_by == ChangeBy::Content || (plan.change_by == ChangeBy::Updated && plan.extract.created.is_none())
+}
+
+/// Must `startFrom: Now` read the whole list? Otherwise it reads what a clock in any time zone may have stamped lately.
+pub fn needs_whole_baseline(plan: &ResourcePlan) -> bool {
+    needs_full_known_set(plan) || !plan.request.uses_since()
+}
+
+/// The smallest unit that the dates of a resource carry.
+pub fn granule(plan: &ResourcePlan) -> Duration {
+    plan.cursor_format().map_or(Duration::from_secs(1), DateFormat::granule)
+}
+
+/// `at` − `by`, as far as the calendar goes.
+pub fn before(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    chrono::Duration::from_std(by).ok().and_then(|by| at.checked_sub_signed(by)).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+/// How far behind the cursor a poll asks: the look-back, but at least the margin.
+pub fn lookback(plan: &ResourcePlan) -> Duration {
+    plan.lookback.max(MARGIN)
+}
+
+/// What `${since}` stands for in a poll that starts at `cursor`; `None`: from the beginning.
+pub fn asked_from(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    match (cursor, plan.start_from) {
+        (Some(cursor), _) => Some(before(cursor, lookback(plan))),
+        (None, StartFrom::Time(from)) => Some(from),
+        (None, StartFrom::Now | StartFrom::Earliest) => None,
+    }
+}
+
+/// The earliest date that a record changed at `at` may read as: days or minutes are cut off, and a local time may be read an hour early.
+pub fn earliest_reading(plan: &ResourcePlan, at: DateTime<Utc>) -> DateTime<Utc> {
+    plan.cursor_format().map_or(at, |format| format.earliest_reading(at))
+}
+
+/// All records dated at or after this were seen: an id that is not known is new. `None`: so were all others.
+pub fn known_since(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>, window: Duration) -> Option<DateTime<Utc>> {
+    match (cursor, plan.start_from) {
+        _ if plan.change_by == ChangeBy::Content || (cursor.is_some() && window >= UNBOUNDED) => None,
+        (Some(cursor), _) => Some(earliest_reading(plan, before(cursor, window))),
+        (None, StartFrom::Time(from)) => Some(earliest_reading(plan, from)),
+        (None, StartFrom::Now | StartFrom::Earliest) => None,
+    }
+}
+
+/// The next cursor: not behind the old one, not beyond the greatest date seen that is not ahead of the provider's clock (a record dated
+/// in the future is delivered but must not hide what comes before its date), and not beyond a change that is still to be delivered.
+pub fn next_cursor(
+    old: Option<DateTime<Utc>>,
+    greatest: Option<DateTime<Utc>>,
+    undelivered: Undelivered,
+) -> Option<DateTime<Utc>> {
+    let bound = match undelivered {
+        Undelivered::None => DateTime::<Utc>::MAX_UTC,
+        Undelivered::Since(date) => date,
+        Undelivered::Undated => return old,
+    };
+    old.max(greatest.map(|greatest| greatest.min(bound)))
+}
+
+/// The dedup window once the cursor has moved from `old` to `next`: as far as before and as it moved, but no farther than it must, since
+/// what lies before is forgotten. `old` is where the records seen begin; without it all were seen.
+pub fn next_window(plan: &ResourcePlan, window: Duration, old: Option<DateTime<Utc>>, next: Option<DateTime<Utc>>) -> Duration {
+    let whole = if needs_full_known_set(plan) { UNBOUNDED } else { lookback(plan).saturating_add(plan.created_tolerance) };
+    match (old, next) {
+        (Some(old), Some(next)) => whole.min(window.saturating_add((next - old).to_std().unwrap_or_default())),
+        _ => whole,
+    }
+}
+
+/// The date before which nothing can come up again: records dated earlier need not be remembered. `None`: all must be.
+pub fn horizon(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    if needs_full_known_set(plan) {
+        return None;
+    }
+    let lower = earliest_reading(plan, before(cursor?, lookback(plan)));
+    Some(before(lower, plan.created_tolerance + granule(plan)))
+}
+
+/// What a poll could not deliver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Undelivered {
+    /// Nothing.
+    #[default]
+    None,
+    /// Changes, the earliest of which has this date.
+    Since(DateTime<Utc>),
+    /// A change without a date: the cursor must stay where it is.
+    Undated,
+}
+
+impl Undelivered {
+    /// Adds one undelivered change.
+    #[must_use]
+    pub fn and(self, date: Option<DateTime<Utc>>) -> Self {
+        match (self, date) {
+            (Self::Undated, _) | (_, None) => Self::Undated,
+            (Self::None, Some(date)) => Self::Since(date),
+            (Self::Since(earliest), Some(date)) => Self::Since(earliest.min(date)),
+        }
+    }
+
+    /// Adds what another batch could not deliver.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match other {
+            Self::None => self,
+            Self::Since(date) => self.and(Some(date)),
+            Self::Undated => Self::Undated,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-11-24T{text}Z").parse().unwrap()
+    }
+
+    #[test]
+    fn the_cursor_never_goes_back_nor_past_what_was_not_taken() {
+        let (old, greatest) = (at("10:00:00"), at("12:00:00"));
+        let next = |greatest, undelivered| next_cursor(Some(old), greatest, undelivered);
+        assert_eq!(next(Some(greatest), Undelivered::None), Some(greatest));
+        assert_eq!(next(None, Undelivered::None), Some(old));
+        assert_eq!(next(Some(at("09:00:00")), Undelivered::None), Some(old));
+        assert_eq!(next(Some(greatest), Undelivered::Since(at("10:30:00"))), Some(at("10:30:00")));
+        assert_eq!(next(Some(greatest), Undelivered::Since(at("09:30:00"))), Some(old));
+        assert_eq!(next(Some(greatest), Undelivered::None.and(Some(greatest)).and(None)), Some(old));
+    }
+
+    #[test]
+    fn the_window_grows_with_the_cursor_up_to_what_is_needed() {
+        let span = Duration::from_secs;
+        let window = |lookback: u64, window, old| {
+            let plan = ResourcePlan { lookback: span(lookback), created_tolerance: span(10), ..sample::resource() };
+            next_window(&plan, span(window), old, Some(at("10:00:30"))).as_secs()
+        };
+        assert_eq!(window(300, 10, Some(at("10:00:00"))), 40, "it grows as the cursor goes on");
+        assert_eq!(window(60, 50, Some(at("10:00:00"))), 70, "as far as it must");
+        assert_eq!(window(60, 300, Some(at("10:00:00"))), 70, "a narrower one forgets at once");
+        assert_eq!(window(0, 0, None), 70, "the first read knows all that it saw, and the margin is always read");
+        let mut plan = sample::resource();
+        std::sync::Arc::make_mut(&mut plan.extract).created = None;
+        assert_eq!(next_window(&plan, span(5), None, Some(at("10:00:00"))), UNBOUNDED);
+        assert_eq!(known_since(&plan, Some(at("10:00:00")), UNBOUNDED), None);
+        assert_eq!(horizon(&plan, Some(at("10:00:00"))), None);
+    }
+}

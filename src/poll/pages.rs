@@ -1,0 +1,73 @@
+//! The pages of one listing as they come, with credentials that are renewed in time.
+
+use super::access::Access;
+use crate::api::conditions::{Problem, Reason};
+use crate::fetch::page::Page;
+use crate::fetch::walk::{Step, Walk};
+
+/// A descending list is read whole before its oldest record is sent first, up to this many bytes of pages.
+const MAX_REVERSED: usize = 64 * 1024 * 1024;
+
+/// In which order pages and their records are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// As they come.
+    Forward,
+    /// From the last record of the last page on; a list of more than 64 MiB in pieces.
+    Reversed,
+}
+
+/// The pages of one listing.
+pub struct Pages<'l> {
+    /// The listing.
+    pub listing: Walk<'l>,
+    direction: Direction,
+    gathered: Vec<Page>,
+}
+
+impl<'l> Pages<'l> {
+    /// Reads `listing` in a direction.
+    pub fn new(listing: Walk<'l>, direction: Direction) -> Self {
+        Self { listing, direction, gathered: Vec::new() }
+    }
+
+    /// The next page, its end, or 304.
+    ///
+    /// # Errors
+    /// As [`Walk::next_page`]; a 401 that a renewed credential does not cure.
+    pub async fn next(&mut self, access: &mut Access<'_>) -> Result<Step, Problem> {
+        if self.direction == Direction::Forward {
+            return ask(&mut self.listing, access).await;
+        }
+        if self.gathered.is_empty() {
+            let mut bytes = 0;
+            while bytes <= MAX_REVERSED && self.listing.has_next() {
+                match ask(&mut self.listing, access).await? {
+                    Step::Page(page) => {
+                        bytes += page.body_len();
+                        self.gathered.push(page);
+                    }
+                    Step::NotModified => return Ok(Step::NotModified),
+                    Step::End => break,
+                }
+            }
+        }
+        Ok(self.gathered.pop().map_or(Step::End, Step::Page))
+    }
+}
+
+/// The next page, with credentials that are renewed in time, and once more when they were refused.
+async fn ask(listing: &mut Walk<'_>, access: &mut Access<'_>) -> Result<Step, Problem> {
+    if let Some(auth) = access.renew_in_time().await? {
+        listing.set_auth(auth);
+    }
+    let step = match listing.next_page().await {
+        Err(problem) if problem.reason == Reason::Unauthorized => {
+            listing.set_auth(access.renew_refused(problem).await?);
+            listing.next_page().await.map_err(|problem| access.refused_again(problem))
+        }
+        step => step,
+    }?;
+    access.note_accepted();
+    Ok(step)
+}

@@ -1,0 +1,250 @@
+//! Polling as a declared machine: in which way a list is read, and after each page what to do next. Pure.
+//!
+//! A poll reads one or several **listings**: passes over the provider's list, page by page. Rows move while a list is read, so one pass
+//! over several pages proves nothing about what it did not show. Each [`Strategy`] says how that is made up for; [`PollMachine::next`] is
+//! the one function that moves between them. The cursor of a poll that is under way lives here and nowhere else.
+
+use chrono::{DateTime, Utc};
+
+use crate::detect::classify::Mode;
+use crate::detect::detector::{Ending, Seen};
+use crate::detect::window::{self, Undelivered};
+use crate::fetch::pagination::MAX_PAGES;
+use crate::plan::{ChangeBy, Order, ResourcePlan};
+
+/// A list that spans pages is read again after changes, since rows that move while it is read hide others; at most this often.
+const MAX_LISTINGS: u32 = 8;
+
+/// The way in which a list is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Entered by the first poll of `startFrom: Now` where the list is filtered and records have a created date. Left after one page, which
+    /// tells the provider's clock, for [`Strategy::Baseline`] from a little before it; without a `Date`, for the baseline of everything.
+    Clock,
+    /// Entered by the first poll of `startFrom: Now`. What is shown is remembered, not sent. Left at the end of the list, which ends the poll.
+    Baseline {
+        /// The list is asked from here on; `None`: all of it is read.
+        from: Option<DateTime<Utc>>,
+    },
+    /// Entered by every poll that no other strategy fits, and by those that lost their footing. The list is read to its end, again and
+    /// again from the same bound, until a pass brings nothing new. Left when it does, or after [`MAX_LISTINGS`] passes.
+    UntilQuiet,
+    /// Entered for `order: Descending`. As until quiet, but a pass ends where the records are older than what was asked for.
+    NewestFirst,
+    /// Entered by the first read of `startFrom: Earliest` with `order: Descending`: pages are gathered and taken from the last one on. As until quiet.
+    OldestFirst,
+    /// Entered for `order: Ascending` where the request is filtered. After each page whose greatest date passes the cursor the list is asked
+    /// for again from there, always for its first page, which nothing can shift; inside one date it is paged on. That commits page by
+    /// page, needs no second pass, and never comes near a result cap. Left for until quiet when the order or the filter does not hold.
+    AdvancePerPage,
+}
+
+/// What came of the last request.
+#[derive(Clone, Copy, Debug)]
+pub enum Input {
+    /// A page, whose changes were handed to the receiver.
+    Page(PageFacts),
+    /// The listing has no more pages.
+    End,
+    /// The first page is the same as at the last poll (304).
+    NotModified,
+}
+
+/// One page, after its changes were delivered or not.
+#[derive(Clone, Copy, Debug)]
+pub struct PageFacts {
+    /// Changes that were tried.
+    pub tried: usize,
+    /// What was not delivered.
+    pub undelivered: Undelivered,
+    /// Another page follows.
+    pub has_next: bool,
+    /// The provider's clock at the first answer of the poll.
+    pub provider_date: Option<DateTime<Utc>>,
+    /// What the poll has seen up to this page.
+    pub seen: Seen,
+    /// Earliest date on the page.
+    pub least: Option<DateTime<Utc>>,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask for the next page of this listing.
+    Page,
+    /// Begin another listing, asked from [`PollMachine::since`].
+    Listing,
+    /// The poll is over.
+    Done(PollEnd),
+}
+
+/// How a poll ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollEnd {
+    /// The list was read to its end.
+    Complete {
+        /// It held still, so that the cursor may move.
+        settled: bool,
+    },
+    /// Nothing was shown, since nothing changed.
+    NotModified,
+    /// So many pages were read that the rest is left to the next poll; the cursor is where they ended.
+    OutOfPages,
+}
+
+/// One poll under way.
+#[derive(Clone, Debug)]
+pub struct PollMachine<'p> {
+    plan: &'p ResourcePlan,
+    strategy: Strategy,
+    /// Where the poll began.
+    start: Option<DateTime<Utc>>,
+    cursor: Option<DateTime<Utc>>,
+    /// The list was asked for again from the cursor.
+    moved_on: bool,
+    listings: u32,
+    pages: u32,
+    listing: Listing,
+}
+
+/// The listing under way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Listing {
+    pages: u32,
+    tried: usize,
+    /// Held and failed changes turn up again in each listing: the last one counts.
+    undelivered: Undelivered,
+}
+
+impl<'p> PollMachine<'p> {
+    /// A poll begins at `cursor`.
+    pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>) -> Self {
+        let by_content = plan.change_by == ChangeBy::Content;
+        let strategy = match (mode, plan.order) {
+            (Mode::Baseline, _) if window::needs_whole_baseline(plan) => Strategy::Baseline { from: None },
+            (Mode::Baseline, _) => Strategy::Clock,
+            (Mode::FirstRead, Order::Descending) => Strategy::OldestFirst,
+            (_, Order::Ascending) if plan.request.uses_since() && !by_content => Strategy::AdvancePerPage,
+            (Mode::Usual, Order::Descending) => Strategy::NewestFirst,
+            _ => Strategy::UntilQuiet,
+        };
+        Self { plan, strategy, start: cursor, cursor, moved_on: false, listings: 0, pages: 0, listing: Listing::default() }
+    }
+
+    /// The way in which the list is read now.
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// Where the poll has come to.
+    pub fn cursor(&self) -> Option<DateTime<Utc>> {
+        self.cursor
+    }
+
+    /// Pages of the listing under way.
+    pub fn listing_pages(&self) -> u32 {
+        self.listing.pages
+    }
+
+    /// Nothing was sent or held back in the listing under way.
+    pub fn is_clean(&self) -> bool {
+        self.listing.tried == 0 && self.listing.undelivered == Undelivered::None
+    }
+
+    /// What `${since}` stands for in the listing that begins now; `None`: from the beginning.
+    pub fn since(&self) -> Option<DateTime<Utc>> {
+        match self.strategy {
+            Strategy::Clock => None,
+            Strategy::Baseline { from } => from,
+            Strategy::AdvancePerPage if self.moved_on => self.cursor,
+            _ => window::asked_from(self.plan, self.start),
+        }
+    }
+
+    /// How the poll ended, for the detector.
+    pub fn ending(&self, settled: bool) -> Ending {
+        let baseline_from = if let Strategy::Baseline { from } = self.strategy { from } else { None };
+        Ending { settled, undelivered: self.listing.undelivered, baseline_from }
+    }
+
+    /// What is to be done after what just came.
+    pub fn next(&mut self, input: Input) -> Next {
+        match input {
+            Input::NotModified => Next::Done(PollEnd::NotModified),
+            Input::End => self.end(),
+            Input::Page(facts) => {
+                self.pages += 1;
+                self.listing.pages += 1;
+                self.listing.tried += facts.tried;
+                self.listing.undelivered = self.listing.undelivered.with(facts.undelivered);
+                match self.strategy {
+                    Strategy::Clock => self.clock(&facts),
+                    Strategy::NewestFirst => self.newest_first(&facts),
+                    Strategy::AdvancePerPage => self.advance(&facts),
+                    Strategy::Baseline { .. } | Strategy::UntilQuiet | Strategy::OldestFirst => Next::Page,
+                }
+            }
+        }
+    }
+
+    fn clock(&mut self, facts: &PageFacts) -> Next {
+        // A record whose date cannot be read can only be told from a new one by having been remembered.
+        let date = facts.provider_date.filter(|_| facts.seen.bad_dates == 0);
+        self.strategy = Strategy::Baseline { from: date.and_then(|date| date.checked_sub_signed(window::ZONES)) };
+        if date.is_some() { self.list_again() } else { Next::Page }
+    }
+
+    fn newest_first(&mut self, facts: &PageFacts) -> Next {
+        let Seen { reached_lower, reached_news, disorder, .. } = facts.seen;
+        // Pinned rows may stand before the newest: a first page of old rows alone is not believed.
+        let believed = reached_news || self.listing.pages > 1;
+        if reached_lower && believed && !disorder { self.end() } else { Next::Page }
+    }
+
+    fn advance(&mut self, facts: &PageFacts) -> Next {
+        if facts.seen.disorder {
+            // The order was trusted too early: all of it is read from where this poll began. What was delivered is known.
+            self.strategy = Strategy::UntilQuiet;
+            let went = self.cursor != self.start;
+            (self.cursor, self.moved_on) = (self.start, false);
+            return if went { self.list_again() } else { Next::Page };
+        }
+        if self.listing.pages == 1 && self.ignores_filter(facts.least) {
+            // Asking again from a later date is in vain: the rest is paged through.
+            self.strategy = Strategy::UntilQuiet;
+            return Next::Page;
+        }
+        let passes = facts.seen.greatest > self.cursor;
+        if !passes || !facts.has_next || self.listing.undelivered != Undelivered::None {
+            return Next::Page;
+        }
+        (self.cursor, self.moved_on) = (facts.seen.greatest, true);
+        if self.pages >= MAX_PAGES { Next::Done(PollEnd::OutOfPages) } else { self.list_again() }
+    }
+
+    /// Does a page that was asked from the cursor show what lies clearly before it?
+    fn ignores_filter(&self, least: Option<DateTime<Utc>>) -> bool {
+        let Some((cursor, least)) = self.cursor.filter(|_| self.moved_on).zip(least) else { return false };
+        // `${since}` is written one granule early.
+        let early = window::earliest_reading(self.plan, window::before(cursor, window::granule(self.plan)));
+        least < window::before(early, window::granule(self.plan))
+    }
+
+    fn end(&mut self) -> Next {
+        self.listings += 1;
+        let Listing { pages, tried, .. } = self.listing;
+        let settled = pages <= 1 || tried == 0 || self.plan.change_by == ChangeBy::Content;
+        if settled || self.listings >= MAX_LISTINGS {
+            return Next::Done(PollEnd::Complete { settled });
+        }
+        self.list_again()
+    }
+
+    fn list_again(&mut self) -> Next {
+        self.listing = Listing::default();
+        Next::Listing
+    }
+}
+
+#[cfg(test)]
+mod tests;
