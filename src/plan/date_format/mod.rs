@@ -243,12 +243,17 @@ impl DateFormat {
             }
             Layout::Rfc3339 => DateTime::from_timestamp(self.earliest_reading(since).timestamp(), 0),
         };
-        let granule = TimeDelta::from_std(self.granule()).unwrap_or_default();
-        let earlier = match unit {
-            Some(unit) => unit.checked_sub_signed(TimeDelta::nanoseconds(1)),
-            None => since.checked_sub_signed(granule),
+        let back = |from: DateTime<Utc>| {
+            let granule = TimeDelta::from_std(self.granule()).ok()?;
+            from.checked_sub_signed(granule)
         };
-        self.format_in_range(earlier.unwrap_or(since))
+        let Some(unit) = unit else { return self.format_in_range(back(since).unwrap_or(since)) };
+        let mut earlier = unit.checked_sub_signed(TimeDelta::nanoseconds(1)).unwrap_or(unit);
+        // the unit before may begin in a stretch that the zone skips, and be read as the end of it: as the unit itself
+        if self.parse(&self.format(earlier)).is_some_and(|read| read >= unit) {
+            earlier = back(earlier).unwrap_or(earlier);
+        }
+        self.format_in_range(earlier)
     }
 
     /// Like [`DateFormat::format`]; what lies before the first year that two digits can say is the start of that year.

@@ -430,6 +430,8 @@ fn a_bound_is_the_unit_before() {
         ("yyyy-MM-dd HH:mm:ss", "PST", "2024-11-03T10:00:00Z", "2024-11-03 01:59:59"),
         ("yyyy-MM-dd HH:mm VV", "PST", "2024-11-03T09:10:00Z", "2024-11-03 00:59 America/Los_Angeles"),
         ("yyyy-MM-dd HH:mm z", "PST", "2024-11-03T09:10:00Z", "2024-11-03 01:09 PST"),
+        // 01:00 was skipped, from 00:01 on, and is read as 02:00
+        ("yyyy-MM-dd HH", "America/St_Johns", "2006-04-02T04:30:00Z", "2006-04-01 23"),
         // behind the hour that is skipped
         ("yyyy-MM-dd HH:mm:ss", "PST", "2024-03-10T10:00:00Z", "2024-03-10 01:59:59"),
     ] {
