@@ -161,7 +161,7 @@ impl DateFormat {
 
     /// What a text in the place of a date says. A JSON number is given by its digits.
     ///
-    /// "No date" ([`DateReading::Never`]) are an empty text, words such as `null`, MySQL's `0000-00-00`, and what other systems have
+    /// "No date" ([`DateReading::Never`]) are an empty text, words such as `null`, `MySQL`'s `0000-00-00`, and what other systems have
     /// as their first or last date, in any form and zone: year 1, 1970-01-01T00:00:00, 1900-01-01, 9999-12-31 and the like. 5 seconds
     /// behind the start of 1970 is a date.
     #[must_use]

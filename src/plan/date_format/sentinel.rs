@@ -11,7 +11,7 @@ use super::epoch::{self, EpochUnit};
 use super::iso;
 use super::zone::Zone;
 
-/// Midnights, in seconds since 1970: 1000-01-01 (MySQL), 1582-10-15 (UUID), 1601-01-01 (FILETIME, LDAP), 1753-01-01 (SQL Server),
+/// Midnights, in seconds since 1970: 1000-01-01 (`MySQL`), 1582-10-15 (UUID), 1601-01-01 (FILETIME, LDAP), 1753-01-01 (SQL Server),
 /// 1858-11-17 (VMS), 1899-12-30 (OLE), 1899-12-31 and 1900-01-01 (Excel, SQL Server), 1904-01-01 (Macintosh), 1970-01-01 (Unix).
 const ZEROS: [i64; 10] = [
     -30_610_224_000,
@@ -56,7 +56,7 @@ const NUMBERS: [i64; 18] = [
     i64::MIN,
 ];
 
-/// Words for null in the languages that servers are written in, and `infinity` as PostgreSQL has it. `false` is Odoo's and PHP's.
+/// Words for null in the languages that servers are written in, and `infinity` as `PostgreSQL` has it. `false` is Odoo's and PHP's.
 const WORDS: [&str; 14] = [
     "null",
     "(null)",
@@ -126,7 +126,7 @@ fn is_midnight(zero: i64, stamp: &Stamp) -> bool {
 }
 
 /// Whether the date in a text is nothing but zeros or nines (`0000-00-00 00:00:00`, `00/00/0000`, `99999999`), has the year 0001
-/// or -0001 (which PHP makes of MySQL's zeros), or a year of more digits with its sign (`+275760-09-13`, ISO 8601).
+/// or -0001 (which PHP makes of `MySQL`'s zeros), or a year of more digits with its sign (`+275760-09-13`, ISO 8601).
 fn has_no_year(text: &str) -> bool {
     let mut groups = text.split(|character: char| !character.is_ascii_digit()).filter(|group| !group.is_empty());
     let Some(first) = groups.next() else { return false };
