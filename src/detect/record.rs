@@ -113,13 +113,14 @@ impl<'p> RecordReader<'p> {
         let mut read_date =
             |field: &Option<DateField>, sent: Option<&'a str>| -> (Option<Cow<'a, str>>, Option<DateTime<Utc>>) {
                 let Some((field, sent)) = field.as_ref().zip(sent) else { return (None, None) };
-                if sent == "null" || sent == "\"\"" {
+                // Servers that write XML as JSON, and PHP, have an empty list or object for null.
+                if sent == "null" || sent.bytes().all(|byte| b"[]{} \t\r\n".contains(&byte)) {
                     return (None, None);
                 }
                 let text = scalar_text(sent);
                 match text.as_deref().map_or(DateReading::Unreadable, |text| field.format.read(text)) {
                     DateReading::At(at) => (text, Some(at)),
-                    DateReading::Never => (text, None),
+                    DateReading::Never => (None, None),
                     DateReading::Unreadable => {
                         bad_date = true;
                         (text, None)
@@ -276,6 +277,10 @@ impl Visitor<'_> for Wanted<'_> {
         Ok(self.0.iter().enumerate().fold(0, |bits, (i, path)| if path.is_some_and(starts) { bits | 1 << i } else { bits }))
     }
 }
+
+#[cfg(test)]
+#[path = "record_dates_tests.rs"]
+mod dates_tests;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 //! A plan is all that the later steps need; nothing behind this point reads a manifest.
 
 mod authentication;
+mod cursor;
 pub mod date_format;
 mod extract;
 pub mod field_path;
@@ -89,24 +90,6 @@ pub struct ResourcePlan {
     pub meaning: u64,
 }
 
-impl ResourcePlan {
-    /// The format of the date that moves the cursor, in which `${since}` is written. `None` without dates.
-    pub fn cursor_format(&self) -> Option<&DateFormat> {
-        let ExtractPlan { updated, created, .. } = &*self.extract;
-        let field = match self.change_by {
-            ChangeBy::Created => created.as_ref().or(updated.as_ref()),
-            ChangeBy::Updated | ChangeBy::Content => updated.as_ref().or(created.as_ref()),
-        };
-        field.map(|field| &field.format)
-    }
-
-    /// The zone of dates that carry none, moved east by so many minutes: minutes east of Greenwich at that instant. `None` when dates
-    /// name their zone.
-    pub fn cursor_zone_east_of(&self, at: DateTime<Utc>, minutes: i32) -> Option<i32> {
-        Some(self.cursor_format()?.zone_minutes(at)? + minutes)
-    }
-}
-
 /// One list request before its macros are filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestPlan {
@@ -125,7 +108,7 @@ pub struct RequestPlan {
 }
 
 impl RequestPlan {
-    /// Does the request ask only for what changed since the cursor?
+    /// Does the request ask only for what changed since the cursor? What it asks for begins one unit of the macro's pattern early.
     pub fn uses_since(&self) -> bool {
         let values = self.query.iter().map(|(_, value)| value).chain(self.headers.iter().map(|(_, value)| value));
         self.url.uses_since()

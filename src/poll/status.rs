@@ -446,9 +446,12 @@ fn resource_status(resource: &ResourcePlan, state: &InstanceState, health: &Heal
 
 fn suspected_zone(resource: &ResourcePlan, behind: i32, now: DateTime<Utc>) -> Condition {
     let (hours, side) = (written(behind.abs()), if behind > 0 { "behind" } else { "ahead of" });
-    let fix = match resource.cursor_zone_east_of(now, -behind) {
-        Some(fits) => format!("set the timezone in datesConfiguration to {}", written(fits)),
-        None => "the dates name their own zone, so the provider must correct them".to_owned(),
+    let fix = match resource.zone_moved_east(now, -behind) {
+        Some(fits) => format!("set the time zone in datesConfiguration to {}", written(fits)),
+        None => format!(
+            "set a format that reads the date without its zone, such as yyyy-MM-dd'T'HH:mm:ss'Z', and the time zone {}",
+            written(-behind)
+        ),
     };
     Condition::new(
         "ZoneFits",
