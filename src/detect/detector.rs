@@ -89,6 +89,8 @@ pub struct PageChanges {
     pub remembered: bool,
     /// Earliest date on the page.
     pub least: Option<DateTime<Utc>>,
+    /// Greatest date on the page that is not ahead of the provider's clock.
+    pub greatest: Option<DateTime<Utc>>,
 }
 
 /// More records than can be remembered.
@@ -210,7 +212,10 @@ impl<'p> Detector<'p> {
             let id = view.id_hash();
             let date = self.classifier.date(&view);
             self.note(&view, date, &clock);
-            found.least = if found.least.is_none() { date } else { found.least.min(date.or(found.least)) };
+            if let Some(date) = date {
+                found.least = Some(found.least.map_or(date, |least| least.min(date)));
+                found.greatest = found.greatest.max((!clock.is_ahead(date)).then_some(date));
+            }
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
             let later = match (twin, self.listed.get(&id)) {

@@ -46,15 +46,15 @@ fn no_date_is_as_null() {
         for pattern in ["", "milliseconds", "yyyy-MM-dd'T'HH:mm:ssXXX"] {
             let plan = plan(pattern);
             let json = format!(r#"{{"id":1,"updated":{never},"created":"{CREATED}"}}"#);
-            let sighting = Reader::new(&plan).read(&json, None).unwrap();
-            assert_eq!(sighting.updated_text, None, "{json} {pattern}");
-            assert_eq!((sighting.version_date, sighting.created_date), (Some(created), Some(created)), "{json} {pattern}");
-            assert!(!sighting.bad_date, "{json} {pattern}");
+            let view = RecordReader::new(&plan).read(&json, None).unwrap();
+            assert_eq!(view.updated_text, None, "{json} {pattern}");
+            assert_eq!((view.version_date, view.created_date), (Some(created), Some(created)), "{json} {pattern}");
+            assert!(!view.bad_date, "{json} {pattern}");
             let json = format!(r#"{{"id":1,"updated":"{CREATED}","created":{never}}}"#);
-            let sighting = Reader::new(&plan).read(&json, None).unwrap();
-            assert_eq!((sighting.version_date, sighting.created_date), (Some(created), None), "{json} {pattern}");
-            assert_eq!(sighting.updated_text.as_deref(), Some(CREATED));
-            assert!(!sighting.bad_date, "{json} {pattern}");
+            let view = RecordReader::new(&plan).read(&json, None).unwrap();
+            assert_eq!((view.version_date, view.created_date), (Some(created), None), "{json} {pattern}");
+            assert_eq!(view.updated_text.as_deref(), Some(CREATED));
+            assert!(!view.bad_date, "{json} {pattern}");
         }
     }
 }
@@ -66,7 +66,7 @@ fn what_is_neither_a_date_nor_none_is_reported() {
         [r#""yesterday""#, "true", "5", r#"["2026"]"#, r#"{"value":"2026-11-24T10:00:00Z"}"#, r#""2026-13-01T00:00:00Z""#]
     {
         let json = format!(r#"{{"id":1,"updated":{bad}}}"#);
-        let sighting = Reader::new(&plan).read(&json, None).unwrap();
-        assert!(sighting.bad_date && sighting.version_date.is_none(), "{json}");
+        let view = RecordReader::new(&plan).read(&json, None).unwrap();
+        assert!(view.bad_date && view.version_date.is_none(), "{json}");
     }
 }

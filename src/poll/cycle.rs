@@ -222,7 +222,8 @@ impl<'a> Poll<'a> {
                     // 2. Detect.
                     let found = self.detect(&page, pages.listing.server_date(), dispatcher)?;
                     // 3. Deliver.
-                    let Dispatched { tried, undelivered, closed } = dispatcher.send_changes(found.changes).await?;
+                    let PageChanges { changes, remembered, least, greatest } = found;
+                    let Dispatched { tried, undelivered, closed } = dispatcher.send_changes(changes).await?;
                     if closed {
                         return Ok(Some(Reading::Closed));
                     }
@@ -232,7 +233,9 @@ impl<'a> Poll<'a> {
                         has_next: pages.listing.has_next(),
                         provider_date: self.detector.provider_date(),
                         seen: self.detector.seen(),
-                        least: found.least,
+                        remembered,
+                        least,
+                        greatest,
                     })
                 }
             };

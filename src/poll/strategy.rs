@@ -21,7 +21,8 @@ pub enum Strategy {
     /// Entered by the first poll of `startFrom: Now` where the list is filtered and records have a created date. Left after one page, which
     /// tells the provider's clock, for [`Strategy::Baseline`] from a little before it; without a `Date`, for the baseline of everything.
     Clock,
-    /// Entered by the first poll of `startFrom: Now`. What is shown is remembered, not sent. Left at the end of the list, which ends the poll.
+    /// Entered by the first poll of `startFrom: Now`. What is shown is remembered, not sent; a list of several pages is read again until a
+    /// pass shows nothing new, or a row that moved would come up as created. Left at the end of the list, which ends the poll.
     Baseline {
         /// The list is asked from here on; `None`: all of it is read.
         from: Option<DateTime<Utc>>,
@@ -63,8 +64,12 @@ pub struct PageFacts {
     pub provider_date: Option<DateTime<Utc>>,
     /// What the poll has seen up to this page.
     pub seen: Seen,
+    /// Records were remembered that were not known.
+    pub remembered: bool,
     /// Earliest date on the page.
     pub least: Option<DateTime<Utc>>,
+    /// Greatest date on the page that is not ahead of the provider's clock.
+    pub greatest: Option<DateTime<Utc>>,
 }
 
 /// What to do next.
@@ -100,8 +105,8 @@ pub struct PollMachine<'p> {
     /// Where the poll began.
     start: Option<DateTime<Utc>>,
     cursor: Option<DateTime<Utc>>,
-    /// The list was asked for again from the cursor.
-    moved_on: bool,
+    /// Where the list was asked for again from, in the middle of it.
+    moved_on: Option<DateTime<Utc>>,
     listings: u32,
     pages: u32,
     listing: Listing,
@@ -112,6 +117,7 @@ pub struct PollMachine<'p> {
 struct Listing {
     pages: u32,
     tried: usize,
+    remembered: bool,
     /// Held and failed changes turn up again in each listing: the last one counts.
     undelivered: Undelivered,
 }
@@ -128,7 +134,7 @@ impl<'p> PollMachine<'p> {
             (Mode::Usual, Order::Descending) => Strategy::NewestFirst,
             _ => Strategy::UntilQuiet,
         };
-        Self { plan, strategy, start: cursor, cursor, moved_on: false, listings: 0, pages: 0, listing: Listing::default() }
+        Self { plan, strategy, start: cursor, cursor, moved_on: None, listings: 0, pages: 0, listing: Listing::default() }
     }
 
     /// The way in which the list is read now.
@@ -156,8 +162,7 @@ impl<'p> PollMachine<'p> {
         match self.strategy {
             Strategy::Clock => None,
             Strategy::Baseline { from } => from,
-            Strategy::AdvancePerPage if self.moved_on => self.cursor,
-            _ => window::asked_from(self.plan, self.start),
+            _ => self.moved_on.or_else(|| window::asked_from(self.plan, self.start)),
         }
     }
 
@@ -176,6 +181,7 @@ impl<'p> PollMachine<'p> {
                 self.pages += 1;
                 self.listing.pages += 1;
                 self.listing.tried += facts.tried;
+                self.listing.remembered |= facts.remembered;
                 self.listing.undelivered = self.listing.undelivered.with(facts.undelivered);
                 match self.strategy {
                     Strategy::Clock => self.clock(&facts),
@@ -205,35 +211,37 @@ impl<'p> PollMachine<'p> {
         if facts.seen.disorder {
             // The order was trusted too early: all of it is read from where this poll began. What was delivered is known.
             self.strategy = Strategy::UntilQuiet;
-            let went = self.cursor != self.start;
-            (self.cursor, self.moved_on) = (self.start, false);
+            let went = self.moved_on.take().is_some();
+            self.cursor = self.start;
             return if went { self.list_again() } else { Next::Page };
         }
         if self.listing.pages == 1 && self.ignores_filter(facts.least) {
             // Asking again from a later date is in vain: the rest is paged through.
-            self.strategy = Strategy::UntilQuiet;
+            (self.strategy, self.moved_on) = (Strategy::UntilQuiet, None);
             return Next::Page;
         }
-        let passes = facts.seen.greatest > self.cursor;
+        let passes = facts.greatest > self.since();
         if !passes || !facts.has_next || self.listing.undelivered != Undelivered::None {
             return Next::Page;
         }
-        (self.cursor, self.moved_on) = (facts.seen.greatest, true);
+        self.moved_on = facts.greatest;
+        self.cursor = self.cursor.max(facts.greatest);
         if self.pages >= MAX_PAGES { Next::Done(PollEnd::OutOfPages) } else { self.list_again() }
     }
 
-    /// Does a page that was asked from the cursor show what lies clearly before it?
+    /// Does a page that was asked for again show what lies clearly before it?
     fn ignores_filter(&self, least: Option<DateTime<Utc>>) -> bool {
-        let Some((cursor, least)) = self.cursor.filter(|_| self.moved_on).zip(least) else { return false };
+        let Some((asked, least)) = self.moved_on.zip(least) else { return false };
         // `${since}` is written one granule early.
-        let early = window::earliest_reading(self.plan, window::before(cursor, window::granule(self.plan)));
+        let early = window::earliest_reading(self.plan, window::before(asked, window::granule(self.plan)));
         least < window::before(early, window::granule(self.plan))
     }
 
     fn end(&mut self) -> Next {
         self.listings += 1;
-        let Listing { pages, tried, .. } = self.listing;
-        let settled = pages <= 1 || tried == 0 || self.plan.change_by == ChangeBy::Content;
+        let Listing { pages, tried, remembered, .. } = self.listing;
+        let brought = tried > 0 || (remembered && matches!(self.strategy, Strategy::Baseline { .. }));
+        let settled = pages <= 1 || !brought || self.plan.change_by == ChangeBy::Content;
         if settled || self.listings >= MAX_LISTINGS {
             return Next::Done(PollEnd::Complete { settled });
         }

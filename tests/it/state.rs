@@ -124,7 +124,7 @@ fn state_of_a_newer_version_is_left_alone() {
     let scene = Scene::new();
     let mut pollinator = scene.start();
     assert!(pollinator.sigterm().success());
-    let newer = fs::read_to_string(scene.state_file()).unwrap().replacen("\"format\":1", "\"format\":99", 1);
+    let newer = fs::read_to_string(scene.state_file()).unwrap().replacen("\"format\":2", "\"format\":99", 1);
     assert!(newer.contains("99"), "{newer}");
     fs::write(scene.state_file(), &newer).unwrap();
     let pollinator = scene.site.start();

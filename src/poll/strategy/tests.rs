@@ -13,7 +13,16 @@ fn plan(order: Order) -> ResourcePlan {
 }
 
 fn page(seen: Seen) -> PageFacts {
-    PageFacts { tried: 0, undelivered: Undelivered::None, has_next: true, provider_date: Some(at(0)), seen, least: None }
+    PageFacts {
+        tried: 0,
+        undelivered: Undelivered::None,
+        has_next: true,
+        provider_date: Some(at(0)),
+        seen,
+        remembered: false,
+        least: None,
+        greatest: seen.greatest,
+    }
 }
 
 #[test]
@@ -91,8 +100,9 @@ fn ascending_pages_are_left_behind_one_by_one() {
     let mut poll = PollMachine::new(&plan, Mode::Usual, Some(at(0)));
     assert_eq!(poll.since(), Some(at(-60)));
     let seen = |greatest| Seen { greatest: Some(at(greatest)), ..Seen::default() };
-    // pages that only repeat the margin are paged through
-    assert_eq!(poll.next(Input::Page(page(seen(0)))), Next::Page);
+    // the margin behind the cursor is left behind in the same way, and the cursor stays
+    assert_eq!(poll.next(Input::Page(page(seen(-20)))), Next::Listing);
+    assert_eq!((poll.cursor(), poll.since()), (Some(at(0)), Some(at(-20))));
     assert_eq!(poll.next(Input::Page(page(seen(30)))), Next::Listing);
     assert_eq!((poll.cursor(), poll.since()), (Some(at(30)), Some(at(30))));
     // inside one date it is paged on
@@ -146,7 +156,8 @@ fn facts() -> impl Generator<Value = Input> {
             let seen = Seen { greatest: Some(at(greatest)), disorder, reached_lower, reached_news, ..Seen::default() };
             let undelivered = if failed { Undelivered::Since(at(greatest)) } else { Undelivered::None };
             let provider_date = Some(at(2_000));
-            Input::Page(PageFacts { tried, undelivered, has_next, provider_date, seen, least: Some(at(least)) })
+            let (least, greatest) = (Some(at(least)), seen.greatest);
+            Input::Page(PageFacts { tried, undelivered, has_next, provider_date, seen, remembered: failed, least, greatest })
         },
     );
     prop_oneof![5 => page, 1 => Just(Input::End)]
