@@ -1,4 +1,4 @@
-//! Manifests: one text of several YAML or JSON documents → what they declare.
+//! Manifests: one text of several YAML or JSON documents, or of lists as kubectl writes them → what they declare.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::connector::Connector;
 use super::finding::Finding;
@@ -85,11 +85,14 @@ pub struct Place {
     pub file: Arc<str>,
     /// Number of the document in the file, from 1; empty documents do not count.
     pub document: usize,
+    /// Path in the document, such as `items[2]`; empty unless it is a list.
+    pub item: String,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, document {}", self.file, self.document)
+        write!(f, "{}, document {}", self.file, self.document)?;
+        if self.item.is_empty() { Ok(()) } else { write!(f, ", {}", self.item) }
     }
 }
 
@@ -110,6 +113,8 @@ pub struct Declared {
     pub manifests: Vec<(Place, Manifest)>,
     /// Everything that must be mended; several for one document.
     pub errors: Vec<ManifestError>,
+    /// Objects of other kinds, which are left alone: a sentence for each.
+    pub others: Vec<String>,
 }
 
 /// Reads one text. `file` is named in errors.
@@ -117,25 +122,58 @@ pub fn read(file: &str, text: &str) -> Declared {
     let file: Arc<str> = file.into();
     let mut declared = Declared::default();
     for (index, document) in yaml::documents(text).into_iter().enumerate() {
-        let place = Place { file: file.clone(), document: index + 1 };
-        match document.map_err(|message| vec![finding("", message)]).and_then(|object| manifest(&object)) {
-            Ok(manifest) => declared.manifests.push((place, manifest)),
-            Err(findings) => {
-                let errors = findings.into_iter().map(|finding| ManifestError { place: place.clone(), finding });
-                declared.errors.extend(errors);
-            }
+        let place = Place { file: file.clone(), document: index + 1, item: String::new() };
+        match document {
+            Ok(object) => declared.take(place, object),
+            Err(message) => declared.refuse(&place, vec![finding("", message)]),
         }
     }
     declared
+}
+
+impl Declared {
+    fn refuse(&mut self, place: &Place, findings: Vec<Finding>) {
+        self.errors.extend(findings.into_iter().map(|finding| ManifestError { place: place.clone(), finding }));
+    }
+
+    fn take(&mut self, place: Place, object: Value) {
+        match what(&object) {
+            Ok(What::Ours(kind)) => match manifest(kind, object) {
+                Ok(manifest) => self.manifests.push((place, manifest)),
+                Err(findings) => self.refuse(&place, findings),
+            },
+            Ok(What::List) => {
+                for (index, item) in items(object).into_iter().enumerate() {
+                    let dot = if place.item.is_empty() { "" } else { "." };
+                    self.take(Place { item: format!("{}{dot}items[{index}]", place.item), ..place.clone() }, item);
+                }
+            }
+            Ok(What::Other { version, kind }) => {
+                self.others
+                    .push(format!("{place}: is a {kind} of {version}, which Pollinator does not read; it is left alone"));
+            }
+            Err(findings) => self.refuse(&place, findings),
+        }
+    }
 }
 
 fn finding(path: &str, message: impl Into<String>) -> Finding {
     Finding { path: path.to_owned(), message: message.into() }
 }
 
-fn manifest(object: &Value) -> Result<Manifest, Vec<Finding>> {
-    let kind = kind(object)?;
-    let mut object = judge(kind, object)?;
+fn manifest(kind: Kind, mut object: Value) -> Result<Manifest, Vec<Finding>> {
+    if kind == Kind::Secret {
+        // The server keeps the key of a value that is null, with nothing in it.
+        for map in ["data", "stringData"] {
+            let values = object.get_mut(map).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+            values.filter(|value| value.is_null()).for_each(|value| *value = "".into());
+        }
+    }
+    // An empty namespace is none.
+    if object["metadata"]["namespace"] == "" {
+        object["metadata"]["namespace"] = Value::Null;
+    }
+    let mut object = judge(kind, &object)?;
     let namespace = &mut object["metadata"]["namespace"];
     if !namespace.is_string() {
         *namespace = NAMESPACE.into();
@@ -147,27 +185,71 @@ fn manifest(object: &Value) -> Result<Manifest, Vec<Finding>> {
     }
 }
 
-fn kind(object: &Value) -> Result<Kind, Vec<Finding>> {
+/// What an object is, by its apiVersion and kind.
+enum What {
+    Ours(Kind),
+    /// `List`, `SecretList` and the like: what `kubectl get -o yaml` prints.
+    List,
+    /// Of somebody else, among ours in one file.
+    Other {
+        version: String,
+        kind: String,
+    },
+}
+
+fn what(object: &Value) -> Result<What, Vec<Finding>> {
     if !object.is_object() {
         return Err(vec![finding("", "is not a manifest: a map with apiVersion, kind, metadata and spec is expected")]);
     }
     let Some(kind) = object["kind"].as_str() else {
         return Err(vec![finding("kind", "Required value: one of ConnectorInstance, Connector, Secret")]);
     };
-    let Some((_, version, found)) = KINDS.iter().find(|(name, ..)| *name == kind) else {
+    let version = object["apiVersion"].as_str();
+    let known = KINDS.iter().find(|(name, ..)| *name == kind);
+    if known.is_none() && object.get("items").is_some_and(|items| items.is_array() || items.is_null()) {
+        return Ok(What::List);
+    }
+    if let Some(version) = version.filter(|version| is_foreign(version, kind)) {
+        return Ok(What::Other { version: version.to_owned(), kind: kind.to_owned() });
+    }
+    let Some((_, expected, found)) = known else {
         let meant = match nearest(kind, KINDS.iter().map(|(name, ..)| *name)) {
             Some(near) => format!("did you mean {near}?"),
             None => "known are ConnectorInstance, Connector and Secret".to_owned(),
         };
         return Err(vec![finding("kind", format!("unknown kind {kind:?}, {meant}"))]);
     };
-    match object["apiVersion"].as_str() {
-        Some(given) if given == *version => Ok(*found),
+    match version {
+        Some(given) if given == *expected => Ok(What::Ours(*found)),
         Some(given) => {
-            Err(vec![finding("apiVersion", format!("unknown apiVersion {given:?} for kind {kind}, did you mean {version}?"))])
+            Err(vec![finding("apiVersion", format!("unknown apiVersion {given:?} for kind {kind}, did you mean {expected}?"))])
         }
-        None => Err(vec![finding("apiVersion", format!("Required value: {version} for kind {kind}"))]),
+        None => Err(vec![finding("apiVersion", format!("Required value: {expected} for kind {kind}"))]),
     }
+}
+
+/// Is it somebody else's kind, rather than one of ours that is misspelt? A group with a dot that is not ours or nearly ours is foreign;
+/// among the groups of Kubernetes itself the kind decides.
+fn is_foreign(version: &str, kind: &str) -> bool {
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let ours = API_VERSION.split('/').next().unwrap_or_default();
+    if group.contains('.') {
+        return group != ours && nearest(group, [ours]).is_none();
+    }
+    !version.is_empty() && nearest(kind, KINDS.iter().map(|(name, ..)| *name)).is_none()
+}
+
+/// The objects in a list. Those of a typed one may leave out what the list's own kind says.
+fn items(mut list: Value) -> Vec<Value> {
+    let Value::Array(mut items) = list["items"].take() else { return Vec::new() };
+    let kind = list["kind"].as_str().and_then(|kind| kind.strip_suffix("List")).unwrap_or_default();
+    for item in items.iter_mut().filter_map(Value::as_object_mut) {
+        if !kind.is_empty() && item.get("kind").and_then(Value::as_str).unwrap_or_default().is_empty() {
+            item.insert("kind".to_owned(), kind.into());
+            item.insert("apiVersion".to_owned(), list["apiVersion"].clone());
+        }
+    }
+    items
 }
 
 /// The schema is made from the types, so that what it accepts parses; a failure here is a gap between the two.

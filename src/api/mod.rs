@@ -19,6 +19,7 @@ pub mod conditions;
 pub mod connector;
 pub mod duration;
 pub mod editor;
+pub mod encoding;
 pub mod fields;
 pub mod finding;
 pub mod instance;

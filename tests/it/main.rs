@@ -31,7 +31,7 @@
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed, which is what these are for
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)] // a test that panics has failed, which is what these are for
 
 mod rig;
 

@@ -1,0 +1,134 @@
+//! Manifests as text → JSON values, document by document, read as kubectl reads them.
+//!
+//! kubectl takes a text that begins with `{` for JSON as long as it is, and everything else for YAML in the dialect of go-yaml v2:
+//! libyaml's grammar, and scalars by YAML 1.1 (`yes` is a boolean, `010` is eight). A reader of YAML 1.2 would accept other files and
+//! see other values. Narrower than kubectl on purpose: a key that stands twice and a number that loses digits are refused.
+//!
+//! Messages never show a scalar of the text, since it may be a Secret's value.
+
+mod compose;
+mod json;
+mod scalar;
+
+use serde_json::{Number, Value};
+
+/// Largest whole number that a float keeps exactly.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+const DIGITS: &str = "a number has more digits than can be kept; put it in quotes";
+const DEEP: &str = "it is larger or deeper than any manifest";
+
+/// The documents of a text that hold anything, in order; each with its value or why it has none. A bad document does not keep those
+/// behind the next `---` from being read.
+pub(super) fn documents(text: &str) -> Vec<Result<Value, String>> {
+    let text = as_lines(text);
+    let (mut found, rest) = json::documents(&text);
+    found.extend(compose::documents(&text, rest));
+    found
+}
+
+/// The text as kubectl hands it to its parser: lines that end with a line feed, the last one too. `---#` separates, although YAML wants
+/// a blank between; and the byte order mark of a file that was joined to another is dropped where libyaml would not, before `---`.
+fn as_lines(text: &str) -> String {
+    let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    for (given, meant) in [("\n\u{feff}---", "\n---"), ("\n---#", "\n--- #")] {
+        if lines.contains(given) {
+            lines = lines.replace(given, meant);
+        }
+    }
+    if !lines.ends_with('\n') {
+        lines.push('\n');
+    }
+    lines
+}
+
+/// A number as the API server keeps it: whole ones are integers, however they were written.
+fn number(value: f64) -> Result<Value, &'static str> {
+    match Number::from_f64(value) {
+        None => Err("a number that is infinite or none cannot be kept; put it in quotes"),
+        Some(number) if value.fract() != 0.0 => Ok(number.into()),
+        #[allow(clippy::cast_possible_truncation, reason = "whole, and far from the bounds")]
+        Some(_) if value.abs() <= EXACT => Ok((value as i64).into()),
+        Some(_) => Err(DIGITS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keeps_types_and_digits() {
+        let text = "
+a: 100
+b: '100'
+c: 18446744073709551615
+d: -9223372036854775808
+e: 2026-01-31T00:00:00Z
+f: 1.5
+g: ~
+h: [true, no]
+1: x
+---
+{\"json\": 9007199254740993}
+";
+        let read: Vec<_> = documents(text).into_iter().map(Result::unwrap).collect();
+        assert_eq!(
+            read,
+            [
+                json!({"a": 100, "b": "100", "c": u64::MAX, "d": i64::MIN, "e": "2026-01-31T00:00:00Z", "f": 1.5, "g": null, "h": [true, false], "1": "x"}),
+                json!({"json": 9_007_199_254_740_993_u64}),
+            ]
+        );
+    }
+
+    #[test]
+    fn refuses_what_json_cannot_hold() {
+        for (text, message) in [
+            ("a: 1\na: 2", "line 2, column 1: the key a stands twice in one map"),
+            ("{\"a\": {\"b\": 1, \"b\": 2}}", "line 1, column 16: the key b stands twice in one map"),
+            ("a: 18446744073709551616", "line 1, column 4: a number has more digits than can be kept; put it in quotes"),
+            ("a: [\n", "line 1, column 4: it is not well-formed YAML: look for indentation, quotes, brackets and colons"),
+        ] {
+            assert_eq!(documents(text), [Err(message.to_owned())], "{text}");
+        }
+    }
+
+    #[test]
+    fn goes_on_behind_a_bad_document() {
+        let read = documents("a: 1\n---\nb: 1\nb: 2\n---\n# nothing\n---\nc: 3\n");
+        assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    /// A password may start with any of the signs that YAML gives a meaning.
+    #[test]
+    fn messages_hold_nothing_of_the_text() {
+        for bad in [
+            "*hunter2",
+            "&hunter2",
+            "!hunter2 [",
+            "%hunter2",
+            "@hunter2",
+            "`hunter2",
+            "\"hunter2",
+            "'hunter2",
+            "{hunter2",
+            "[hunter2",
+            "hunter2: hunter2",
+            "|hunter2",
+            ">hunter2",
+            "!!binary hunter2*",
+            "!!int hunter2",
+            "${hunter2}",
+            "\thunter2",
+            "- hunter2: - a",
+        ] {
+            for error in
+                documents(&format!("kind: Secret\nstringData:\n  password: {bad}\n")).into_iter().filter_map(Result::err)
+            {
+                assert!(!error.contains("hunter2"), "{bad}: {error}");
+            }
+        }
+    }
+}
