@@ -283,6 +283,7 @@ fn secret(object: &Value) -> Result<DeclaredSecret, Vec<Finding>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{encoding, file_cases};
     use super::*;
 
     fn errors(text: &str) -> Vec<String> {
@@ -324,6 +325,139 @@ stringData: {other: plain}
         assert_eq!(connector.spec.resources[0].hub_paths, ["/hubs/crm/a"]);
         let Manifest::Secret(secret) = secret else { panic!() };
         assert_eq!((secret.data["token"].as_slice(), secret.data["other"].as_slice()), (&b"hunter2"[..], &b"plain"[..]));
+    }
+
+    /// The objects of a text, out of their lists.
+    fn objects(text: &str) -> Vec<Value> {
+        fn flat(object: Value) -> Vec<Value> {
+            match what(&object) {
+                Ok(What::List) => items(object).into_iter().flat_map(flat).collect(),
+                Ok(What::Ours(Kind::ConnectorInstance)) => vec![object],
+                _ => panic!("{object}"),
+            }
+        }
+        yaml::documents(text).into_iter().flat_map(|document| flat(document.unwrap())).collect()
+    }
+
+    /// kubectl says the same (`tests/it/control_plane/kubectl.rs`).
+    #[test]
+    fn files_are_read_as_kubectl_reads_them() {
+        for case in file_cases::cases() {
+            let text = encoding::decode(&case.bytes).unwrap();
+            let specs: Vec<_> = objects(&text).into_iter().map(|mut object| object["spec"].take()).collect();
+            assert_eq!(specs, case.specs, "{}\n{text}", case.what);
+        }
+    }
+
+    /// `kubectl get -o yaml` of an instance and a Secret, with all that the server adds.
+    #[test]
+    fn what_kubectl_prints_reads_back() {
+        let metadata = "
+    annotations:
+      kubectl.kubernetes.io/last-applied-configuration: |
+        {\"apiVersion\":\"v1\",\"kind\":\"Secret\"}
+    creationTimestamp: \"2026-11-24T12:44:14Z\"
+    generation: 3
+    managedFields:
+    - apiVersion: v1
+      fieldsType: FieldsV1
+      fieldsV1: {\"f:data\": {\".\": {}, \"f:token\": {}}}
+      manager: kubectl
+      operation: Update
+      time: \"2026-11-24T12:44:14Z\"
+    finalizers: [a.example/b]
+    labels: {a: b}
+    ownerReferences: [{apiVersion: v1, kind: X, name: y, uid: z}]
+    name: shop
+    namespace: crm
+    resourceVersion: \"4711\"
+    selfLink: /x
+    uid: 0b2c8c6e-0000-4000-8000-000000000000
+";
+        let text = format!(
+            "apiVersion: v1
+items:
+- apiVersion: pollinator.dev/v1alpha1
+  kind: ConnectorInstance
+  metadata:{metadata}  spec:
+    baseUrl: https://api.example.com
+    callback: {{url: https://h.example/in}}
+    resources: [{{name: orders, url: /orders}}]
+  status:
+    observedGeneration: 3
+    delivered: 7
+    conditions: []
+- apiVersion: v1
+  data: {{token: aHVudGVyMg==, empty: \"\", none: null}}
+  immutable: true
+  kind: Secret
+  metadata:{metadata}  type: Opaque
+- apiVersion: v1
+  kind: Namespace
+  metadata: {{creationTimestamp: null, name: crm}}
+kind: List
+metadata: {{resourceVersion: \"\"}}
+"
+        );
+        let declared = read("shop.yaml", &text);
+        assert_eq!(declared.errors, []);
+        let [(first, Manifest::ConnectorInstance(instance)), (second, Manifest::Secret(secret))] = &declared.manifests[..]
+        else {
+            panic!("{declared:?}")
+        };
+        assert_eq!(first.to_string(), "shop.yaml, document 1, items[0]");
+        assert_eq!((second.item.as_str(), instance.spec.resources[0].name.as_str()), ("items[1]", "orders"));
+        assert_eq!(
+            (secret.data["token"].as_slice(), secret.data["empty"].len(), secret.data["none"].len()),
+            (&b"hunter2"[..], 0, 0)
+        );
+        assert_eq!(
+            declared.others,
+            ["shop.yaml, document 1, items[2]: is a Namespace of v1, which Pollinator does not read; it is left alone"]
+        );
+    }
+
+    #[test]
+    fn other_kinds_are_left_alone_and_misspelt_ones_are_not() {
+        for (version, kind) in [
+            ("v1", "ConfigMap"),
+            ("apps/v1", "Deployment"),
+            ("kustomize.config.k8s.io/v1beta1", "Kustomization"),
+            ("external-secrets.io/v1", "SecretStore"),
+            ("camel.apache.org/v1", "Connector"),
+        ] {
+            let declared =
+                read("a.yaml", &format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: a}}, spec: {{}}}}"));
+            assert_eq!((declared.errors.len(), declared.others.len()), (0, 1), "{version} {kind}");
+        }
+        for (version, kind) in [
+            ("v1", "Secrets"),
+            ("v1alpha1", "ConnectorInstances"),
+            ("polinator.dev/v1alpha1", "Connector"),
+            ("pollinator.dev/v1alpha1", "Webhook"),
+            ("v1beta1", "Secret"),
+        ] {
+            let declared = read("a.yaml", &format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: a}}}}"));
+            assert_eq!((declared.errors.len(), declared.others.len()), (1, 0), "{version} {kind}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_named_by_its_place_in_the_list() {
+        let list = "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: [{kind: Secret}]}, 7]}";
+        assert_eq!(
+            errors(list),
+            [
+                "shop.yaml, document 1, items[0].items[0]: apiVersion: Required value: v1 for kind Secret",
+                "shop.yaml, document 1, items[1]: is not a manifest: a map with apiVersion, kind, metadata and spec is expected",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_namespace_is_none() {
+        let declared = read("a.yaml", "{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: ''}}");
+        assert_eq!(declared.manifests[0].1.key(), ("default", "a"));
     }
 
     #[test]

@@ -37,6 +37,8 @@ mod yaml;
 #[cfg(test)]
 #[path = "judge_cases.rs"]
 mod cases;
+#[cfg(test)]
+mod file_cases;
 
 pub use schema::{crds, crds_yaml};
 

@@ -96,6 +96,68 @@ h: [true, no]
     }
 
     #[test]
+    fn reading_goes_on_at_the_document_behind_a_fault() {
+        let told = |text: &str| {
+            let found = documents(text).into_iter().map(|document| match document {
+                Ok(value) => value.to_string(),
+                Err(error) => error.split(": ").next().unwrap().to_owned(),
+            });
+            found.collect::<Vec<_>>()
+        };
+        assert_eq!(told("a: [\n---\nb: 1\n"), ["line 2, column 1", "{\"b\":1}"]);
+        assert_eq!(
+            told("a: 1\n---\nb: 'x\n---\nc: 3\n---\nd: {e\n"),
+            ["{\"a\":1}", "line 4, column 1", "{\"c\":3}", "line 7, column 4"]
+        );
+        assert_eq!(told("--- @\n--- @\n--- a\n"), ["line 1, column 5", "line 2, column 5", "\"a\""]);
+        assert_eq!(told("{\"a\": 1}\n{\"b\": 1, \"b\": 2}\n---\nc: 3\n"), ["{\"a\":1}", "line 2, column 10", "{\"c\":3}"]);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, message) in [
+            ("a:\n\tb: 1", "line 2, column 1: a tab stands where YAML allows only blanks; replace it by blanks"),
+            ("a: *b", "line 1, column 4: an alias (*…) has no anchor; put the text in quotes"),
+            ("a: &b {c: *b}", "line 1, column 11: an alias (*…) has no anchor; put the text in quotes"),
+            ("? [a]\n: b", "line 1, column 3: a key is empty, a list or a map; it must be a text"),
+            ("~: b", "line 1, column 1: a key is empty, a list or a map; it must be a text"),
+            ("a: !!int x", "line 1, column 4: a value is not of the type that its tag (!!…) says"),
+            ("a: !!binary '!'", "line 1, column 4: a value with the tag !!binary is not Base64"),
+            ("a: .inf", "line 1, column 4: a number that is infinite or none cannot be kept; put it in quotes"),
+            ("a: 1e30", "line 1, column 4: a number has more digits than can be kept; put it in quotes"),
+            ("a: {<<: 1}", "line 1, column 9: << takes in a map, or a list of maps"),
+            ("a: 1\n1: b\n'1': c", "line 3, column 1: the key 1 stands twice in one map"),
+            // the port of libyaml panics here
+            ("a: [!b, c]", "line 1, column 5: it is not well-formed YAML: look for indentation, quotes, brackets and colons"),
+        ] {
+            assert_eq!(documents(text), [Err(message.to_owned())], "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_grows_without_bound() {
+        let deep = |depth: usize| format!("a: {}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(documents(&deep(200))[0].is_ok());
+        for depth in [300, 9_000] {
+            assert!(documents(&deep(depth))[0].as_ref().unwrap_err().ends_with(DEEP));
+        }
+        let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..12 {
+            let alias = format!("*a{}, ", n - 1).repeat(9);
+            laughs += &format!("a{n}: &a{n} [{alias}]\n");
+        }
+        assert!(documents(&laughs)[0].as_ref().unwrap_err().ends_with(DEEP));
+    }
+
+    proptest::proptest! {
+        /// Nor does any text end the process: signs of YAML in any order.
+        #[test]
+        fn no_text_is_a_panic(text in "([-:?,#&*!|>'\"%@`{}\\[\\] \t\r\na1<~.]|\\n---|\\n  |: |- |\u{feff}|é){0,60}") {
+            let _ = documents(&text);
+        }
+    }
+
+    #[test]
     fn goes_on_behind_a_bad_document() {
         let read = documents("a: 1\n---\nb: 1\nb: 2\n---\n# nothing\n---\nc: 3\n");
         assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
