@@ -367,7 +367,7 @@ stringData: {other: plain}
       time: \"2026-11-24T12:44:14Z\"
     finalizers: [a.example/b]
     labels: {a: b}
-    ownerReferences: [{apiVersion: v1, kind: X, name: y, uid: z}]
+    ownerReferences: [{apiVersion: v1, kind: X, name: owner, uid: u}]
     name: shop
     namespace: crm
     resourceVersion: \"4711\"

@@ -44,7 +44,7 @@ fn age(path: impl AsRef<Path>) {
 }
 
 fn turn(link: PathBuf, to: impl AsRef<Path>) {
-    let new = link.with_extension("new");
+    let new = link.with_file_name("turning");
     symlink(to, &new).unwrap();
     fs::rename(new, link).unwrap();
 }

@@ -1,10 +1,11 @@
 //! YAML: libyaml's events → nodes → values.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
-use libyaml_safer::{Encoding, Error, Event, EventData, Mark, Parser};
+use libyaml_safer::{Encoding, Error, Event, EventData, Mark, Parser, Scanner, TokenData};
 use serde_json::{Map, Value};
 
 use super::{DEEP, scalar};
@@ -13,20 +14,45 @@ use super::{DEEP, scalar};
 const DEPTH: usize = 256;
 /// Nodes that aliases may repeat in one document; go-yaml draws its line nearby.
 const REPEATED: usize = 400_000;
+const TAB: &str = "a tab stands where YAML allows only blanks; replace it by blanks";
 const MALFORMED: &str = "it is not well-formed YAML: look for indentation, quotes, brackets and colons";
+
+/// Lines whose tabs may be taken for blanks, each of which costs another pass.
+const RETABBED: usize = 1_000;
 
 /// The documents that begin at `start`. After a syntax error reading goes on at the next `---`.
 pub(super) fn documents(text: &str, start: usize) -> Vec<Result<Value, String>> {
+    let mut text = Cow::Borrowed(text);
     let mut found = Vec::new();
-    let mut next = Some(start);
-    while let Some(start) = next {
-        next = read(text, start, &mut found);
+    let (mut start, mut retabbed) = (start, 0);
+    loop {
+        let before = found.len();
+        let Some(stop) = read(&text, start, &mut found) else { return found };
+        if let Some(tab) = stop.tab.filter(|tab| retabbed < RETABBED && is_in_brackets(&text[start..*tab])) {
+            // Inside brackets tabs are white space to YAML 1.2, but not to libyaml behind a text without quotes.
+            let tabs = text[tab..].len() - text[tab..].trim_start_matches('\t').len();
+            text.to_mut().replace_range(tab..tab + tabs, &" ".repeat(tabs));
+            found.truncate(before);
+            retabbed += 1;
+            continue;
+        }
+        match separator(&text, stop.line) {
+            Some(next) => start = next,
+            None => return found,
+        }
     }
-    found
 }
 
-/// Reads from `start` to the end or the first syntax error; answers where to go on.
-fn read(text: &str, start: usize, found: &mut Vec<Result<Value, String>>) -> Option<usize> {
+/// A syntax error.
+struct Stop {
+    /// The first line at which the next document may begin.
+    line: usize,
+    /// The tab that is wrong.
+    tab: Option<usize>,
+}
+
+/// Reads from `start` to the end or the first syntax error.
+fn read(text: &str, start: usize, found: &mut Vec<Result<Value, String>>) -> Option<Stop> {
     let before = &text[..start];
     let line = before.matches('\n').count();
     let column = before.chars().rev().take_while(|c| *c != '\n').count();
@@ -47,10 +73,29 @@ fn read(text: &str, start: usize, found: &mut Vec<Result<Value, String>>) -> Opt
             Err(fault) => {
                 found.push(Err(tell(&fault)));
                 let reached = line + usize::try_from(source.last.line.max(fault.at.line)).unwrap_or_default();
-                return separator(text, reached.max(line + 1));
+                let tab = source.offset(fault.at).filter(|_| fault.cause == TAB).map(|at| start + at);
+                return Some(Stop { line: reached.max(line + 1), tab });
             }
         }
     }
+}
+
+/// Does the text end within brackets or braces?
+fn is_in_brackets(text: &str) -> bool {
+    let mut scanner = Scanner::new();
+    scanner.set_input(text.as_bytes());
+    scanner.set_encoding(Encoding::Utf8);
+    let mut open = 0_usize;
+    // It panics where the parser does.
+    while let Ok(Some(Ok(token))) = std::panic::catch_unwind(AssertUnwindSafe(|| scanner.next())) {
+        match token.data {
+            TokenData::FlowSequenceStart | TokenData::FlowMappingStart => open += 1,
+            TokenData::FlowSequenceEnd | TokenData::FlowMappingEnd => open = open.saturating_sub(1),
+            TokenData::StreamEnd => break,
+            _ => {}
+        }
+    }
+    open > 0
 }
 
 /// Where the first line from this one on begins a document.
@@ -206,7 +251,7 @@ impl<'a> Source<'a> {
     fn fault(&self, error: &Error) -> Fault {
         let mark = error.problem_mark().or(error.context_mark()).unwrap_or_default();
         if self.at(mark) == Some('\t') {
-            return Fault::new(mark, "a tab stands where YAML allows only blanks; replace it by blanks");
+            return Fault::new(mark, TAB);
         }
         let is_end = self.text.lines().count() as u64 <= mark.line;
         let open = self.open.last().copied().filter(|open| matches!(self.at(*open), Some('[' | '{')));
@@ -214,8 +259,16 @@ impl<'a> Source<'a> {
     }
 
     fn at(&self, mark: Mark) -> Option<char> {
-        let line = self.text.split('\n').nth(usize::try_from(mark.line).ok()?)?;
-        line.chars().nth(usize::try_from(mark.column).ok()?)
+        self.text[self.offset(mark)?..].chars().next()
+    }
+
+    fn offset(&self, mark: Mark) -> Option<usize> {
+        let begin = match usize::try_from(mark.line).ok()?.checked_sub(1) {
+            Some(before) => self.text.match_indices('\n').nth(before)?.0 + 1,
+            None => 0,
+        };
+        let (column, _) = self.text[begin..].char_indices().nth(usize::try_from(mark.column).ok()?)?;
+        Some(begin + column)
     }
 }
 

@@ -27,10 +27,11 @@ pub(super) fn documents(text: &str) -> Vec<Result<Value, String>> {
 }
 
 /// The text as kubectl hands it to its parser: lines that end with a line feed, the last one too. `---#` separates, although YAML wants
-/// a blank between; and the byte order mark of a file that was joined to another is dropped where libyaml would not, before `---`.
+/// a blank between. The byte order mark of a file that was joined to another is dropped at the start of any line; for libyaml it would
+/// be a column.
 fn as_lines(text: &str) -> String {
     let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-    for (given, meant) in [("\n\u{feff}---", "\n---"), ("\n---#", "\n--- #")] {
+    for (given, meant) in [("\n\u{feff}", "\n"), ("\n---#", "\n--- #")] {
         if lines.contains(given) {
             lines = lines.replace(given, meant);
         }
@@ -111,6 +112,27 @@ h: [true, no]
         );
         assert_eq!(told("--- @\n--- @\n--- a\n"), ["line 1, column 5", "line 2, column 5", "\"a\""]);
         assert_eq!(told("{\"a\": 1}\n{\"b\": 1, \"b\": 2}\n---\nc: 3\n"), ["{\"a\":1}", "line 2, column 10", "{\"c\":3}"]);
+    }
+
+    /// libyaml, and with it kubectl, refuses these; JSON that is pasted in has them (a number as last member).
+    #[test]
+    fn tabs_are_white_space_inside_brackets() {
+        for (text, value) in [
+            ("a: [1\n\t]", json!({"a": [1]})),
+            ("a:\n  b: [1,\n  \t2,\t3\n  \t\t]\n  c: x", json!({"a": {"b": [1, 2, 3], "c": "x"}})),
+            (
+                "r:\n- {\n\t\"a\": true,\n\t\"b\": {\n\t\t\"c\": 1\n\t},\n\t\"d\": null\n\t}\n- {\"e\": 1}",
+                json!({"r": [{"a": true, "b": {"c": 1}, "d": null}, {"e": 1}]}),
+            ),
+            ("a: {b: one\n\ttwo}", json!({"a": {"b": "one two"}})),
+        ] {
+            assert_eq!(documents(text), [Ok(value)], "{text}");
+        }
+        for text in ["a: b\n\tc", "a: [b]\nc: d\n\te", "a: '['\nb: c\n\td", "a:\n\tb: [c\n\t]", "a: b # [\n\tc"] {
+            assert!(documents(text)[0].as_ref().unwrap_err().contains("a tab stands where"), "{text:?}");
+        }
+        let many = format!("x: 1\n---\na: [{}1\n\t]\n---\nb: 2\n", "{\"b\": 1\n\t\t},\n".repeat(300));
+        assert_eq!(documents(&many).iter().filter(|document| document.is_ok()).count(), 3);
     }
 
     #[test]
