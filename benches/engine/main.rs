@@ -6,6 +6,7 @@
 //!
 //! Provider and receiver are child processes (this program under another argument), so that their cost is not counted.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench whose rig fails can only end")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed")]
 #![allow(clippy::cast_precision_loss, reason = "counts and sizes are far below 2^52")]
 
 mod bare;

@@ -3,6 +3,7 @@
 //! `cargo bench --bench operator` takes some minutes, most of which the API server spends on storing the instances. Other numbers
 //! of instances stand behind `--`: two of them, so that what an instance costs can be told from what the process costs.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench whose rig fails can only end")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed")]
 #![allow(clippy::cast_precision_loss, reason = "counts and sizes are far below 2^52")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter is a whole number")]
 

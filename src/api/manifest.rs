@@ -1,4 +1,4 @@
-//! Manifests: one text of several YAML or JSON documents → what they declare.
+//! Manifests: one text of several YAML or JSON documents, or of lists as kubectl writes them → what they declare.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::connector::Connector;
 use super::finding::Finding;
@@ -85,11 +85,14 @@ pub struct Place {
     pub file: Arc<str>,
     /// Number of the document in the file, from 1; empty documents do not count.
     pub document: usize,
+    /// Path in the document, such as `items[2]`; empty unless it is a list.
+    pub item: String,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, document {}", self.file, self.document)
+        write!(f, "{}, document {}", self.file, self.document)?;
+        if self.item.is_empty() { Ok(()) } else { write!(f, ", {}", self.item) }
     }
 }
 
@@ -110,6 +113,8 @@ pub struct Declared {
     pub manifests: Vec<(Place, Manifest)>,
     /// Everything that must be mended; several for one document.
     pub errors: Vec<ManifestError>,
+    /// Objects of other kinds, which are left alone: a sentence for each.
+    pub others: Vec<String>,
 }
 
 /// Reads one text. `file` is named in errors.
@@ -117,25 +122,58 @@ pub fn read(file: &str, text: &str) -> Declared {
     let file: Arc<str> = file.into();
     let mut declared = Declared::default();
     for (index, document) in yaml::documents(text).into_iter().enumerate() {
-        let place = Place { file: file.clone(), document: index + 1 };
-        match document.map_err(|message| vec![finding("", message)]).and_then(|object| manifest(&object)) {
-            Ok(manifest) => declared.manifests.push((place, manifest)),
-            Err(findings) => {
-                let errors = findings.into_iter().map(|finding| ManifestError { place: place.clone(), finding });
-                declared.errors.extend(errors);
-            }
+        let place = Place { file: file.clone(), document: index + 1, item: String::new() };
+        match document {
+            Ok(object) => declared.take(place, object),
+            Err(message) => declared.refuse(&place, vec![finding("", message)]),
         }
     }
     declared
+}
+
+impl Declared {
+    fn refuse(&mut self, place: &Place, findings: Vec<Finding>) {
+        self.errors.extend(findings.into_iter().map(|finding| ManifestError { place: place.clone(), finding }));
+    }
+
+    fn take(&mut self, place: Place, object: Value) {
+        match what(&object) {
+            Ok(What::Ours(kind)) => match manifest(kind, object) {
+                Ok(manifest) => self.manifests.push((place, manifest)),
+                Err(findings) => self.refuse(&place, findings),
+            },
+            Ok(What::List) => {
+                for (index, item) in items(object).into_iter().enumerate() {
+                    let dot = if place.item.is_empty() { "" } else { "." };
+                    self.take(Place { item: format!("{}{dot}items[{index}]", place.item), ..place.clone() }, item);
+                }
+            }
+            Ok(What::Other { version, kind }) => {
+                self.others
+                    .push(format!("{place}: is a {kind} of {version}, which Pollinator does not read; it is left alone"));
+            }
+            Err(findings) => self.refuse(&place, findings),
+        }
+    }
 }
 
 fn finding(path: &str, message: impl Into<String>) -> Finding {
     Finding { path: path.to_owned(), message: message.into() }
 }
 
-fn manifest(object: &Value) -> Result<Manifest, Vec<Finding>> {
-    let kind = kind(object)?;
-    let mut object = judge(kind, object)?;
+fn manifest(kind: Kind, mut object: Value) -> Result<Manifest, Vec<Finding>> {
+    if kind == Kind::Secret {
+        // The server keeps the key of a value that is null, with nothing in it.
+        for map in ["data", "stringData"] {
+            let values = object.get_mut(map).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+            values.filter(|value| value.is_null()).for_each(|value| *value = "".into());
+        }
+    }
+    // An empty namespace is none.
+    if object["metadata"]["namespace"] == "" {
+        object["metadata"]["namespace"] = Value::Null;
+    }
+    let mut object = judge(kind, &object)?;
     let namespace = &mut object["metadata"]["namespace"];
     if !namespace.is_string() {
         *namespace = NAMESPACE.into();
@@ -147,27 +185,71 @@ fn manifest(object: &Value) -> Result<Manifest, Vec<Finding>> {
     }
 }
 
-fn kind(object: &Value) -> Result<Kind, Vec<Finding>> {
+/// What an object is, by its apiVersion and kind.
+enum What {
+    Ours(Kind),
+    /// `List`, `SecretList` and the like: what `kubectl get -o yaml` prints.
+    List,
+    /// Of somebody else, among ours in one file.
+    Other {
+        version: String,
+        kind: String,
+    },
+}
+
+fn what(object: &Value) -> Result<What, Vec<Finding>> {
     if !object.is_object() {
         return Err(vec![finding("", "is not a manifest: a map with apiVersion, kind, metadata and spec is expected")]);
     }
     let Some(kind) = object["kind"].as_str() else {
         return Err(vec![finding("kind", "Required value: one of ConnectorInstance, Connector, Secret")]);
     };
-    let Some((_, version, found)) = KINDS.iter().find(|(name, ..)| *name == kind) else {
+    let version = object["apiVersion"].as_str();
+    let known = KINDS.iter().find(|(name, ..)| *name == kind);
+    if known.is_none() && object.get("items").is_some_and(|items| items.is_array() || items.is_null()) {
+        return Ok(What::List);
+    }
+    if let Some(version) = version.filter(|version| is_foreign(version, kind)) {
+        return Ok(What::Other { version: version.to_owned(), kind: kind.to_owned() });
+    }
+    let Some((_, expected, found)) = known else {
         let meant = match nearest(kind, KINDS.iter().map(|(name, ..)| *name)) {
             Some(near) => format!("did you mean {near}?"),
             None => "known are ConnectorInstance, Connector and Secret".to_owned(),
         };
         return Err(vec![finding("kind", format!("unknown kind {kind:?}, {meant}"))]);
     };
-    match object["apiVersion"].as_str() {
-        Some(given) if given == *version => Ok(*found),
+    match version {
+        Some(given) if given == *expected => Ok(What::Ours(*found)),
         Some(given) => {
-            Err(vec![finding("apiVersion", format!("unknown apiVersion {given:?} for kind {kind}, did you mean {version}?"))])
+            Err(vec![finding("apiVersion", format!("unknown apiVersion {given:?} for kind {kind}, did you mean {expected}?"))])
         }
-        None => Err(vec![finding("apiVersion", format!("Required value: {version} for kind {kind}"))]),
+        None => Err(vec![finding("apiVersion", format!("Required value: {expected} for kind {kind}"))]),
     }
+}
+
+/// Is it somebody else's kind, rather than one of ours that is misspelt? A group with a dot that is not ours or nearly ours is foreign;
+/// among the groups of Kubernetes itself the kind decides.
+fn is_foreign(version: &str, kind: &str) -> bool {
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let ours = API_VERSION.split('/').next().unwrap_or_default();
+    if group.contains('.') {
+        return group != ours && nearest(group, [ours]).is_none();
+    }
+    !version.is_empty() && nearest(kind, KINDS.iter().map(|(name, ..)| *name)).is_none()
+}
+
+/// The objects in a list. Those of a typed one may leave out what the list's own kind says.
+fn items(mut list: Value) -> Vec<Value> {
+    let Value::Array(mut items) = list["items"].take() else { return Vec::new() };
+    let kind = list["kind"].as_str().and_then(|kind| kind.strip_suffix("List")).unwrap_or_default();
+    for item in items.iter_mut().filter_map(Value::as_object_mut) {
+        if !kind.is_empty() && item.get("kind").and_then(Value::as_str).unwrap_or_default().is_empty() {
+            item.insert("kind".to_owned(), kind.into());
+            item.insert("apiVersion".to_owned(), list["apiVersion"].clone());
+        }
+    }
+    items
 }
 
 /// The schema is made from the types, so that what it accepts parses; a failure here is a gap between the two.
@@ -201,6 +283,7 @@ fn secret(object: &Value) -> Result<DeclaredSecret, Vec<Finding>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{encoding, file_cases};
     use super::*;
 
     fn errors(text: &str) -> Vec<String> {
@@ -242,6 +325,139 @@ stringData: {other: plain}
         assert_eq!(connector.spec.resources[0].hub_paths, ["/hubs/crm/a"]);
         let Manifest::Secret(secret) = secret else { panic!() };
         assert_eq!((secret.data["token"].as_slice(), secret.data["other"].as_slice()), (&b"hunter2"[..], &b"plain"[..]));
+    }
+
+    /// The objects of a text, out of their lists.
+    fn objects(text: &str) -> Vec<Value> {
+        fn flat(object: Value) -> Vec<Value> {
+            match what(&object) {
+                Ok(What::List) => items(object).into_iter().flat_map(flat).collect(),
+                Ok(What::Ours(Kind::ConnectorInstance)) => vec![object],
+                _ => panic!("{object}"),
+            }
+        }
+        yaml::documents(text).into_iter().flat_map(|document| flat(document.unwrap())).collect()
+    }
+
+    /// kubectl says the same (`tests/it/control_plane/kubectl.rs`).
+    #[test]
+    fn files_are_read_as_kubectl_reads_them() {
+        for case in file_cases::cases() {
+            let text = encoding::decode(&case.bytes).unwrap();
+            let specs: Vec<_> = objects(&text).into_iter().map(|mut object| object["spec"].take()).collect();
+            assert_eq!(specs, case.specs, "{}\n{text}", case.what);
+        }
+    }
+
+    /// `kubectl get -o yaml` of an instance and a Secret, with all that the server adds.
+    #[test]
+    fn what_kubectl_prints_reads_back() {
+        let metadata = "
+    annotations:
+      kubectl.kubernetes.io/last-applied-configuration: |
+        {\"apiVersion\":\"v1\",\"kind\":\"Secret\"}
+    creationTimestamp: \"2026-11-24T12:44:14Z\"
+    generation: 3
+    managedFields:
+    - apiVersion: v1
+      fieldsType: FieldsV1
+      fieldsV1: {\"f:data\": {\".\": {}, \"f:token\": {}}}
+      manager: kubectl
+      operation: Update
+      time: \"2026-11-24T12:44:14Z\"
+    finalizers: [a.example/b]
+    labels: {a: b}
+    ownerReferences: [{apiVersion: v1, kind: X, name: owner, uid: u}]
+    name: shop
+    namespace: crm
+    resourceVersion: \"4711\"
+    selfLink: /x
+    uid: 0b2c8c6e-0000-4000-8000-000000000000
+";
+        let text = format!(
+            "apiVersion: v1
+items:
+- apiVersion: pollinator.dev/v1alpha1
+  kind: ConnectorInstance
+  metadata:{metadata}  spec:
+    baseUrl: https://api.example.com
+    callback: {{url: https://h.example/in}}
+    resources: [{{name: orders, url: /orders}}]
+  status:
+    observedGeneration: 3
+    delivered: 7
+    conditions: []
+- apiVersion: v1
+  data: {{token: aHVudGVyMg==, empty: \"\", none: null}}
+  immutable: true
+  kind: Secret
+  metadata:{metadata}  type: Opaque
+- apiVersion: v1
+  kind: Namespace
+  metadata: {{creationTimestamp: null, name: crm}}
+kind: List
+metadata: {{resourceVersion: \"\"}}
+"
+        );
+        let declared = read("shop.yaml", &text);
+        assert_eq!(declared.errors, []);
+        let [(first, Manifest::ConnectorInstance(instance)), (second, Manifest::Secret(secret))] = &declared.manifests[..]
+        else {
+            panic!("{declared:?}")
+        };
+        assert_eq!(first.to_string(), "shop.yaml, document 1, items[0]");
+        assert_eq!((second.item.as_str(), instance.spec.resources[0].name.as_str()), ("items[1]", "orders"));
+        assert_eq!(
+            (secret.data["token"].as_slice(), secret.data["empty"].len(), secret.data["none"].len()),
+            (&b"hunter2"[..], 0, 0)
+        );
+        assert_eq!(
+            declared.others,
+            ["shop.yaml, document 1, items[2]: is a Namespace of v1, which Pollinator does not read; it is left alone"]
+        );
+    }
+
+    #[test]
+    fn other_kinds_are_left_alone_and_misspelt_ones_are_not() {
+        for (version, kind) in [
+            ("v1", "ConfigMap"),
+            ("apps/v1", "Deployment"),
+            ("kustomize.config.k8s.io/v1beta1", "Kustomization"),
+            ("external-secrets.io/v1", "SecretStore"),
+            ("camel.apache.org/v1", "Connector"),
+        ] {
+            let declared =
+                read("a.yaml", &format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: a}}, spec: {{}}}}"));
+            assert_eq!((declared.errors.len(), declared.others.len()), (0, 1), "{version} {kind}");
+        }
+        for (version, kind) in [
+            ("v1", "Secrets"),
+            ("v1alpha1", "ConnectorInstances"),
+            ("polinator.dev/v1alpha1", "Connector"),
+            ("pollinator.dev/v1alpha1", "Webhook"),
+            ("v1beta1", "Secret"),
+        ] {
+            let declared = read("a.yaml", &format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: a}}}}"));
+            assert_eq!((declared.errors.len(), declared.others.len()), (1, 0), "{version} {kind}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_named_by_its_place_in_the_list() {
+        let list = "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: [{kind: Secret}]}, 7]}";
+        assert_eq!(
+            errors(list),
+            [
+                "shop.yaml, document 1, items[0].items[0]: apiVersion: Required value: v1 for kind Secret",
+                "shop.yaml, document 1, items[1]: is not a manifest: a map with apiVersion, kind, metadata and spec is expected",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_namespace_is_none() {
+        let declared = read("a.yaml", "{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: ''}}");
+        assert_eq!(declared.manifests[0].1.key(), ("default", "a"));
     }
 
     #[test]

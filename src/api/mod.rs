@@ -19,6 +19,7 @@ pub mod conditions;
 pub mod connector;
 pub mod duration;
 pub mod editor;
+pub mod encoding;
 pub mod fields;
 pub mod finding;
 pub mod instance;
@@ -36,6 +37,8 @@ mod yaml;
 #[cfg(test)]
 #[path = "judge_cases.rs"]
 mod cases;
+#[cfg(test)]
+mod file_cases;
 
 pub use schema::{crds, crds_yaml};
 

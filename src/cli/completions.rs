@@ -15,7 +15,7 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// 1 when standard output is closed.
+/// 1 when standard output cannot be written.
 pub fn run(args: &CompletionsArgs) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "pollinator", &mut script);

@@ -1,6 +1,5 @@
 //! `pollinator demo`.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::stop_on_signals;
 use crate::demo::session::{Arrival, Outcome, Session};
 use crate::local::report::Output;
+use crate::observe::output;
 use crate::receive::line;
 use crate::receive::read::Received;
 
@@ -42,7 +42,7 @@ pub async fn run(args: DemoArgs) -> ExitCode {
     match demonstrate(&args).await {
         Ok(code) => code,
         Err(message) => {
-            eprintln!("pollinator: {message}");
+            output::error(format_args!("pollinator: {message}"));
             ExitCode::from(2)
         }
     }
@@ -53,28 +53,29 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode, String> {
     stop_on_signals(interrupt.clone())?;
     let mut session = Session::start(args.seed, INTERVAL).await?;
     let (provider, callback) = (session.provider_url(), session.callback_url());
-    eprintln!("sample provider at {provider}, polled every {} ms (manifests allow 5s and more)", INTERVAL.as_millis());
-    eprintln!("signed CloudEvents go to the receiver at {callback}");
+    let pace = INTERVAL.as_millis();
+    output::error(format_args!("sample provider at {provider}, polled every {pace} ms (manifests allow 5s and more)"));
+    output::error(format_args!("signed CloudEvents go to the receiver at {callback}"));
     // Draws nothing unless standard error is a terminal.
     let bar = ProgressBar::new(args.events.into()).with_style(style());
     let pace = (SPREAD / args.events).min(SLOWEST);
     let outcome = session
         .run(args.events, pace, &interrupt, |arrival| {
-            bar.suspend(|| print(&event_line(arrival, args.output)));
+            bar.suspend(|| output::line(event_line(arrival, args.output)));
             bar.inc(1);
         })
         .await;
     bar.finish_and_clear();
     session.end().await;
     let Some(outcome) = outcome else {
-        eprintln!("interrupted: what was delivered is not judged");
+        output::error("interrupted: what was delivered is not judged");
         return Ok(ExitCode::from(130));
     };
-    print(&match args.output {
+    output::line(match args.output {
         Output::Text => summary_text(&outcome),
         Output::Json => summary_json(&outcome),
     });
-    Ok(if outcome.report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(output::finish(if outcome.report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
 fn style() -> ProgressStyle {
@@ -155,9 +156,4 @@ fn summary_json(outcome: &Outcome) -> String {
         }
     })
     .to_string()
-}
-
-/// A closed pipe is no reason to stop.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }

@@ -19,6 +19,7 @@ use crate::local::definitions::Definitions;
 use crate::local::reload::{self, SharedSecrets};
 use crate::local::report::{Output, Reporter};
 use crate::observe::metrics::Metrics;
+use crate::observe::output;
 use crate::poll::core::Core;
 use crate::poll::engine::{Engine, Run};
 use crate::state::directory::Directory;
@@ -57,7 +58,7 @@ pub async fn run(args: LocalArgs) -> ExitCode {
     match start(args).await {
         Ok(code) => code,
         Err(message) => {
-            eprintln!("pollinator: {message}");
+            output::error(format_args!("pollinator: {message}"));
             ExitCode::from(2)
         }
     }
@@ -66,8 +67,9 @@ pub async fn run(args: LocalArgs) -> ExitCode {
 async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let sources = args.manifests.sources();
     // Taken before the files are read: what changes from here on is picked up.
-    let seen = sources.fingerprint();
+    let seen = sources.look(None);
     let definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
+    definitions.others.iter().for_each(|other| tracing::info!("{other}"));
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
@@ -108,11 +110,16 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     };
     drop(commands);
     let mut reporter = Reporter::new(args.output);
+    let mut warned = false;
     while let Some(status) = statuses.recv().await {
         if let Some(candidates) = &candidates {
             candidates.note(&status);
         }
         reporter.take(status);
+        if let (Some(failure), false) = (output::failure(), warned) {
+            warned = true;
+            tracing::warn!("{failure}; what runs goes on");
+        }
     }
     connect::finish(connecting, args.grace).await;
     let ended = engine.await;

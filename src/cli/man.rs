@@ -8,6 +8,7 @@ use clap::Args;
 use clap_mangen::Man;
 
 use super::{command, print};
+use crate::observe::output;
 
 /// Prints the manual page of the program, or writes that and one for each command into a folder.
 #[derive(Debug, Args)]
@@ -17,7 +18,7 @@ pub struct ManArgs {
     folder: Option<PathBuf>,
 }
 
-/// 1 when standard output is closed or a file cannot be written.
+/// 1 when standard output or a file cannot be written.
 pub fn run(args: &ManArgs) -> ExitCode {
     let Some(folder) = &args.folder else {
         let mut page = Vec::new();
@@ -29,7 +30,7 @@ pub fn run(args: &ManArgs) -> ExitCode {
     match write(folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pollinator: {}: {error}", folder.display());
+            output::error(format_args!("pollinator: {}: {error}", folder.display()));
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,6 @@ pub mod reference;
 pub mod schema;
 pub mod try_out;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,7 +21,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::egress::{AllowRule, EgressPolicy};
-use crate::local::definitions::Sources;
+use crate::local::files::Sources;
+use crate::observe::output;
 use crate::observe::telemetry::{self, LogFormat};
 
 /// Virtual webhooks: polls REST APIs that cannot call you and delivers each change, signed and at least once.
@@ -73,7 +73,7 @@ impl Cli {
             _ => "info",
         });
         if let Err(error) = telemetry::init(self.log_format, log) {
-            eprintln!("pollinator: --log: {error}");
+            output::error(format_args!("pollinator: --log: {error}"));
             return ExitCode::from(2);
         }
         match self.command {
@@ -97,18 +97,16 @@ fn command() -> clap::Command {
     hidden(Cli::command()).mut_subcommands(hidden)
 }
 
-/// Writes to standard output; 1 when it is closed.
+/// Writes the whole result of a command; 1 when it cannot be written.
 fn print(bytes: &[u8]) -> ExitCode {
-    match std::io::stdout().write_all(bytes) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    output::bytes(bytes);
+    output::finish(ExitCode::SUCCESS)
 }
 
 /// What is declared.
 #[derive(Clone, Debug, Args)]
 pub struct ManifestArgs {
-    /// Manifests of kind ConnectorInstance, Connector and Secret: files or folders, several documents a file.
+    /// Manifests of kind ConnectorInstance, Connector and Secret: files or folders, several documents a file; - for standard input.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Folder with catalogue entries of your own, one Connector a file; they win over the built-in ones.
@@ -118,7 +116,7 @@ pub struct ManifestArgs {
 
 impl ManifestArgs {
     fn sources(&self) -> Sources {
-        Sources { paths: self.paths.clone(), catalog: self.catalog.clone() }
+        Sources::new(self.paths.clone(), self.catalog.clone())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::catalog;
 use crate::connect::flow::Flow;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
 use crate::observe::metrics::Metrics;
+use crate::observe::output;
 use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
 use crate::operator::consents::ClusterCandidates;
@@ -104,7 +105,7 @@ pub async fn run(args: OperatorArgs) -> ExitCode {
     match start(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("pollinator: {message}");
+            output::error(format_args!("pollinator: {message}"));
             ExitCode::from(2)
         }
     }
@@ -232,17 +233,15 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
 async fn check(args: &OperatorArgs) -> ExitCode {
     match check_cluster(args).await {
         Ok(lines) if lines.is_empty() => {
-            println!("the API server answers, the definitions are there, no permission is missing");
-            ExitCode::SUCCESS
+            output::line("the API server answers, the definitions are there, no permission is missing");
+            output::finish(ExitCode::SUCCESS)
         }
         Ok(lines) => {
-            for line in &lines {
-                println!("{line}");
-            }
-            ExitCode::from(1)
+            lines.iter().for_each(output::line);
+            output::finish(ExitCode::from(1))
         }
         Err(message) => {
-            eprintln!("pollinator: {message}");
+            output::error(format_args!("pollinator: {message}"));
             ExitCode::from(2)
         }
     }
@@ -382,13 +381,10 @@ async fn tell_readiness(
 fn mounted(folder: &Path) -> Result<BTreeMap<String, ConnectorSpec>, String> {
     let mut entries = BTreeMap::new();
     let mut errors = Vec::new();
-    for file in crate::local::definitions::files(&[folder.to_owned()], &mut errors) {
-        match std::fs::read_to_string(&file) {
-            Ok(text) => match catalog::entry(&file.display().to_string(), &text) {
-                Ok((name, connector)) => drop(entries.insert(name, connector)),
-                Err(refusals) => errors.extend(refusals),
-            },
-            Err(error) => errors.push(format!("{}: cannot be read: {error}", file.display())),
+    for file in crate::local::files::in_folder(folder) {
+        match file.map_err(|error| vec![error]).and_then(|(name, text)| catalog::entry(&name, &text)) {
+            Ok((name, connector)) => drop(entries.insert(name, connector)),
+            Err(refusals) => errors.extend(refusals),
         }
     }
     if errors.is_empty() { Ok(entries) } else { Err(errors.join("\n")) }

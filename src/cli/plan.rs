@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::ManifestArgs;
 use crate::local::definitions::Definitions;
+use crate::observe::output;
 
 /// Prints the resolved plan of each instance, without network.
 #[derive(Debug, Args)]
@@ -19,20 +20,21 @@ pub fn run(args: &PlanArgs) -> ExitCode {
     let definitions = match Definitions::read(&args.manifests.sources()) {
         Ok(definitions) => definitions,
         Err(errors) => {
-            eprintln!("{errors}");
+            output::error(errors);
             return ExitCode::from(2);
         }
     };
+    definitions.others.iter().for_each(output::error);
     for (index, planned) in definitions.planned.values().enumerate() {
         if index > 0 {
-            println!("---");
+            output::line("---");
         }
-        print!("{}", crate::plan::print::print(&planned.plan));
+        output::bytes(crate::plan::print::print(&planned.plan).as_bytes());
     }
     for ((namespace, name), problems) in &definitions.refused {
         for problem in problems {
-            eprintln!("{namespace}/{name}: {problem}");
+            output::error(format_args!("{namespace}/{name}: {problem}"));
         }
     }
-    if definitions.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    output::finish(if definitions.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

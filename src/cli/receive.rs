@@ -1,6 +1,5 @@
 //! `pollinator receive`.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{parse_duration, stop_on_signals};
 use crate::local::report::Output;
+use crate::observe::output;
 use crate::receive::line;
 use crate::receive::read::Received;
 use crate::receive::server::{Receiver, ReceiverOptions};
@@ -59,12 +59,12 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|rate| (0.0..=1.0).contains(rate)).ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }
 
-/// Receives until SIGTERM or SIGINT. 2 when it cannot start.
+/// Receives until SIGTERM or SIGINT. 2 when it cannot start, 1 when events cannot be printed.
 pub async fn run(args: ReceiveArgs) -> ExitCode {
     match receive(args).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => output::finish(ExitCode::SUCCESS),
         Err(message) => {
-            eprintln!("pollinator: {message}");
+            output::error(format_args!("pollinator: {message}"));
             ExitCode::from(2)
         }
     }
@@ -83,8 +83,9 @@ async fn receive(args: ReceiveArgs) -> Result<(), String> {
         seed: args.seed,
     };
     let mut receiver = Receiver::start(options).await.map_err(|error| format!("--port {}: {error}", args.port))?;
-    eprintln!("listening on http://{}", receiver.addr);
-    loop {
+    output::error(format_args!("listening on http://{}", receiver.addr));
+    // Whoever closes the pipe wants the events to be received all the same; a full disk loses them.
+    while output::failure().is_none() {
         tokio::select! {
             () = shutdown.cancelled() => break,
             event = receiver.events.recv() => match event {
@@ -104,13 +105,12 @@ fn read_key(path: &PathBuf) -> Result<Key, String> {
     Key::parse(&value).map_err(|error| format!("--secret-file {} {error}", path.display()))
 }
 
-/// A closed pipe is no reason to stop receiving.
 fn print(event: &Received, output: Output) {
     let line = match output {
         Output::Text => line::text(event),
         Output::Json => line::json(event),
     };
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    output::line(line);
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ This page is what `--help` prints, made by a test (`UPDATE_GENERATED=1 cargo tes
 [local.md](local.md). Each option that names an environment variable may also be given by it; the command line wins. `--log` and
 `--log-format` may stand behind every command.
 
-Exit statuses: 0 when all went well; 1 when an instance, a resource or the demo failed; 2 when the command could not start, for example
-because an argument or a manifest cannot be read; 130 when a second SIGINT or SIGTERM ended the process at once.
+Exit statuses: 0 when all went well; 1 when an instance, a resource or the demo failed, or the output could not be written; 2 when the command
+could not start, for example because an argument or a manifest cannot be read; 130 when a second SIGINT or SIGTERM ended the process at once.
+A reader that closes the pipe, such as `head`, changes none of these.
 ";
 
 /// The text of `docs/cli.md`.

@@ -26,7 +26,7 @@ pub struct SchemaArgs {
     kind: Kind,
 }
 
-/// 1 when standard output is closed.
+/// 1 when standard output cannot be written.
 pub fn run(args: &SchemaArgs) -> ExitCode {
     let name = format!("{:?}", args.kind);
     let made = editor_schemas().into_iter().find(|schema| schema.kind == name);

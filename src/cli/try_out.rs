@@ -23,7 +23,7 @@ use crate::egress::hosts::HostBudget;
 use crate::fetch::request::masked;
 use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, output};
 use crate::plan::date_format::DateReading;
 use crate::plan::json::scalar_text;
 use crate::plan::{AuthPlan, DateField, PaginationPlan, PollPlan, ResourcePlan};
@@ -58,14 +58,14 @@ pub async fn run(args: TryArgs) -> ExitCode {
     let definitions = match Definitions::read(&args.manifests.sources()) {
         Ok(definitions) => definitions,
         Err(errors) => {
-            eprintln!("{errors}");
+            output::error(errors);
             return ExitCode::from(2);
         }
     };
     let egress = match Egress::new(args.egress.policy()) {
         Ok(egress) => egress,
         Err(error) => {
-            eprintln!("pollinator: the HTTP client cannot be made: {error}");
+            output::error(format_args!("pollinator: the HTTP client cannot be made: {error}"));
             return ExitCode::from(2);
         }
     };
@@ -73,7 +73,7 @@ pub async fn run(args: TryArgs) -> ExitCode {
         Ok(Some(folder)) => Arc::new(folder),
         Ok(None) => Arc::new(MemoryTokens::default()),
         Err(error) => {
-            eprintln!("pollinator: {error}");
+            output::error(format_args!("pollinator: {error}"));
             return ExitCode::from(2);
         }
     };
@@ -81,37 +81,40 @@ pub async fn run(args: TryArgs) -> ExitCode {
     let secrets = Arc::new(definitions.secrets.clone());
     let (hosts, metrics) = (asker.hosts.clone(), asker.metrics.clone());
     let credentials = Credentials::new(Parts { egress, hosts, secrets, store: tokens, metrics });
+    definitions.others.iter().for_each(output::error);
     let mut failed = false;
     for ((namespace, name), problems) in &definitions.refused {
         failed = true;
         for problem in problems {
-            println!("{namespace}/{name}: {problem}");
+            output::line(format_args!("{namespace}/{name}: {problem}"));
         }
     }
     for planned in definitions.planned.values() {
         for resource in &planned.plan.resources {
-            println!("{}/{}, resource {}", planned.plan.namespace, planned.plan.name, resource.name);
+            output::line(format_args!("{}/{}, resource {}", planned.plan.namespace, planned.plan.name, resource.name));
             if resource.request.method == http::Method::POST && !args.yes {
                 failed = true;
-                println!("  not asked:    the request is a POST, which creates records on some servers; say --yes to send it");
+                output::line(format_args!(
+                    "  not asked:    the request is a POST, which creates records on some servers; say --yes to send it"
+                ));
                 continue;
             }
             if args.state.is_none() && spends(&resource.auth) {
                 failed = true;
-                println!(
+                output::line(format_args!(
                     "  not asked:    a token request may spend the refresh token or code in the Secret, and a trial keeps nothing; say \
                      --state DIR to keep what comes where `pollinator local` finds it"
-                );
+                ));
                 continue;
             }
             if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, resource, args.since).await {
                 failed = true;
-                println!("  failed:       {problem}");
+                output::line(format_args!("  failed:       {problem}"));
             }
         }
     }
     credentials.finish().await;
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    output::finish(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Would a token request take something from the user that cannot be given back?
@@ -131,15 +134,17 @@ async fn try_resource(
     let auth = credentials.authorize(&resource.auth, &owner, Arc::new(|| true), None).await?;
     let seen = ask(asker, resource, &auth, since, true).await?;
     if seen.records == 0 {
-        println!("  note:         no record came; if there should be some, check recordsPath and the filter in query");
+        output::line(format_args!(
+            "  note:         no record came; if there should be some, check recordsPath and the filter in query"
+        ));
     }
     prove_filter(asker, resource, &auth, seen.records).await?;
     let a_day = 86_400.0 / resource.interval.as_secs_f64();
-    println!(
+    output::line(format_args!(
         "  requests:     at least {:.0} a day at an interval of {}",
         a_day,
         crate::api::duration::print(resource.interval)
-    );
+    ));
     Ok(())
 }
 
@@ -158,7 +163,7 @@ async fn ask(
     let mut walk = Walk::new(asker, resource, auth, since, Utc::now(), None);
     if show && let Some(request) = walk.next_request()? {
         for line in masked(&request, auth).lines() {
-            println!("  {line}");
+            output::line(format_args!("  {line}"));
         }
     }
     // As the second poll would see it, were nothing known: every record is a change.
@@ -196,32 +201,32 @@ async fn ask(
             (None, PaginationPlan::Detect) => "none detected: the answer names no further page".to_owned(),
             (None, _) => "as in the manifest".to_owned(),
         };
-        println!("  pagination:   {pagination}");
-        println!("  seen:         {} on {}{more}", count(records, "record"), count(pages, "page"));
+        output::line(format_args!("  pagination:   {pagination}"));
+        output::line(format_args!("  seen:         {} on {}{more}", count(records, "record"), count(pages, "page")));
         for line in shown.iter().flatten() {
-            println!("  {line}");
+            output::line(format_args!("  {line}"));
         }
         if seen.missing_ids > 0 {
-            println!("  warning:      {} records have no id at idField and could not be delivered", seen.missing_ids);
+            output::line(format_args!("  warning:      {} records have no id at idField and could not be delivered", seen.missing_ids));
         }
         if seen.bad_dates > 0 {
-            println!("  warning:      {} records have a date that does not match datesConfiguration", seen.bad_dates);
+            output::line(format_args!("  warning:      {} records have a date that does not match datesConfiguration", seen.bad_dates));
         }
         if seen.repeated_ids > 0 {
-            println!("  warning:      {} records have an id that another record of the same page has", seen.repeated_ids);
+            output::line(format_args!("  warning:      {} records have an id that another record of the same page has", seen.repeated_ids));
         }
         if seen.unread_marks > 0 && seen.tombstones == 0 {
-            println!("  warning:      {} records have a mark that is not deletes.flag.value", seen.unread_marks);
+            output::line(format_args!("  warning:      {} records have a mark that is not deletes.flag.value", seen.unread_marks));
         }
         if seen.disorder {
-            println!("  warning:      the list is not in the declared order");
+            output::line(format_args!("  warning:      the list is not in the declared order"));
         }
         let baseline =
             if window::needs_whole_baseline(resource) { "reads this list once" } else { "reads its last hours once" };
-        println!(
+        output::line(format_args!(
             "  would deliver: {} from this lower bound; startFrom: Now {baseline} and sends none of them",
             count(changes, "event")
-        );
+        ));
     }
     Ok(Seen { records })
 }
@@ -248,7 +253,7 @@ async fn prove_filter(asker: &Asker, resource: &ResourcePlan, auth: &RequestAuth
             "is ignored by the provider: a date in the future still shows records; polling works, but reads everything each time"
         }
     };
-    println!("  filter:       ${{since}} {verdict}");
+    output::line(format_args!("  filter:       ${{since}} {verdict}"));
     Ok(())
 }
 

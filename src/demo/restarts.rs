@@ -16,7 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::oracle::{Delivery, compare};
 use super::provider::SampleProvider;
 use crate::egress::{Egress, EgressPolicy};
-use crate::local::definitions::{Definitions, Sources};
+use crate::local::definitions::Definitions;
+use crate::local::files::Sources;
 use crate::local::reload;
 use crate::observe::metrics::Metrics;
 use crate::poll::core::Core;
@@ -85,7 +86,7 @@ stringData: {{signing-key: secret}}
 }
 
 async fn poll_once(folder: &Path) {
-    let sources = Sources { paths: vec![folder.join("sample.yaml")], catalog: None };
+    let sources = Sources::new(vec![folder.join("sample.yaml")], None);
     let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
     let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).unwrap();
     let metrics = Metrics::new();

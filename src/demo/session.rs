@@ -19,7 +19,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::oracle::{Delivery, Report, compare};
 use super::provider::SampleProvider;
 use crate::egress::{Egress, EgressPolicy};
-use crate::local::definitions::{Definitions, Sources};
+use crate::local::definitions::Definitions;
+use crate::local::files::Sources;
 use crate::observe::metrics::Metrics;
 use crate::poll::claim::Claim;
 use crate::poll::core::Core;
@@ -259,7 +260,7 @@ impl Folder {
     fn declare(&self, manifest: &str) -> Result<Definitions, String> {
         let file: &Path = &self.0.join("sample-crm.yaml");
         fs::write(file, manifest).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
-        let sources = Sources { paths: vec![file.to_owned()], catalog: None };
+        let sources = Sources::new(vec![file.to_owned()], None);
         let definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
         match definitions.refused.values().flatten().next() {
             Some(problem) => Err(problem.to_string()),

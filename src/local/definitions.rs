@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use super::files::Sources;
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorSpec;
 use crate::api::instance::ConnectorInstance;
@@ -19,34 +17,6 @@ use crate::plan::resolve::resolve;
 /// Namespace and name.
 pub type Key = (String, String);
 
-/// Where definitions come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sources {
-    /// Manifests: files and folders.
-    pub paths: Vec<PathBuf>,
-    /// Folder of catalogue entries that win over the built-in ones.
-    pub catalog: Option<PathBuf>,
-}
-
-/// Name, size and time of change of every file.
-pub type Fingerprint = Vec<(PathBuf, u64, Option<SystemTime>)>;
-
-impl Sources {
-    /// Changes whenever a file does: name, size and time of change of each.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut unread = Vec::new();
-        let mut all = files(&self.paths, &mut unread);
-        all.extend(files(self.catalog.as_slice(), &mut unread));
-        all.into_iter()
-            .map(|file| {
-                let metadata = fs::metadata(&file);
-                let size = metadata.as_ref().map_or(0, fs::Metadata::len);
-                (file, size, metadata.ok().and_then(|m| m.modified().ok()))
-            })
-            .collect()
-    }
-}
-
 /// Everything declared in a set of files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
@@ -56,6 +26,8 @@ pub struct Definitions {
     pub refused: BTreeMap<Key, Vec<Problem>>,
     /// Secrets.
     pub secrets: SecretMap,
+    /// A sentence for each object of another kind, which is left alone.
+    pub others: Vec<String>,
 }
 
 /// An instance with its plan.
@@ -85,17 +57,23 @@ impl Definitions {
     pub fn read(sources: &Sources) -> Result<Self, Unusable> {
         let mut errors = Vec::new();
         let mut found = Found::default();
-        for file in files(sources.catalog.as_slice(), &mut errors) {
-            let Some(text) = text_of(&file, &mut errors) else { continue };
-            match catalog::entry(&file.display().to_string(), &text) {
+        for file in sources.catalog() {
+            let entry = file.map_err(|error| vec![error]).and_then(|(name, text)| catalog::entry(&name, &text));
+            match entry {
                 Ok((key, connector)) => drop(found.mounted.insert(key, connector)),
                 Err(refusals) => errors.extend(refusals),
             }
         }
-        for file in files(&sources.paths, &mut errors) {
-            let Some(text) = text_of(&file, &mut errors) else { continue };
-            let declared = manifest::read(&file.display().to_string(), &text);
+        for file in sources.manifests() {
+            let declared = match file {
+                Ok((name, text)) => manifest::read(&name, &text),
+                Err(error) => {
+                    errors.push(error);
+                    continue;
+                }
+            };
             errors.extend(declared.errors.iter().map(ToString::to_string));
+            found.others.extend(declared.others);
             for (place, manifest) in declared.manifests {
                 if let Err(twice) = found.add(manifest) {
                     errors.push(format!("{place}: {twice} is declared twice; remove one of them"));
@@ -115,6 +93,7 @@ struct Found {
     connectors: BTreeMap<Key, ConnectorSpec>,
     mounted: BTreeMap<String, ConnectorSpec>,
     secrets: BTreeMap<Key, Secret>,
+    others: Vec<String>,
 }
 
 impl Found {
@@ -133,7 +112,7 @@ impl Found {
     }
 
     fn plan(self) -> Definitions {
-        let mut definitions = Definitions::default();
+        let mut definitions = Definitions { others: self.others, ..Definitions::default() };
         for ((namespace, name), secret) in self.secrets {
             definitions.secrets.insert(namespace, name, secret);
         }
@@ -152,43 +131,4 @@ impl Found {
         }
         definitions
     }
-}
-
-fn text_of(file: &Path, errors: &mut Vec<String>) -> Option<String> {
-    fs::read_to_string(file).map_err(|error| errors.push(format!("{}: cannot be read: {error}", file.display()))).ok()
-}
-
-/// The manifest files under `paths`, in the order given, folders in the order of their names. A file named outright is read
-/// whatever its ending.
-pub(crate) fn files(paths: &[PathBuf], errors: &mut Vec<String>) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            match list(path) {
-                Ok(listed) => files.extend(listed),
-                Err(error) => errors.push(format!("{}: cannot be listed: {error}", path.display())),
-            }
-        } else {
-            files.push(path.clone());
-        }
-    }
-    files
-}
-
-/// Hidden entries are left out: mounted `ConfigMaps` keep their versions in them.
-fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    entries.sort();
-    let mut files = Vec::new();
-    for entry in entries {
-        if entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
-            continue;
-        }
-        if entry.is_dir() {
-            files.extend(list(&entry)?);
-        } else if entry.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known)) {
-            files.push(entry);
-        }
-    }
-    Ok(files)
 }

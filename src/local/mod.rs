@@ -2,5 +2,6 @@
 
 pub mod consents;
 pub mod definitions;
+pub mod files;
 pub mod reload;
 pub mod report;

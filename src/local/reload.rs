@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::consents::LocalCandidates;
-use super::definitions::{Definitions, Fingerprint, Sources};
+use super::definitions::Definitions;
+use super::files::{Look, Sources};
 use crate::api::conditions::Problem;
 use crate::auth::{Secret, SecretMap, Secrets};
 use crate::poll::claim::Claim;
@@ -14,6 +15,9 @@ use crate::poll::engine::Command;
 
 /// How often the files are looked at. A look is a `stat` a file, so it works on every file system, mounted `ConfigMaps` included.
 const LOOK: Duration = Duration::from_secs(1);
+/// A change is taken over when two looks see the same: a folder is often met while it is written. Files that never rest are taken
+/// as they are after this many looks.
+const RESTLESS: u32 = 3;
 
 /// Secrets that can be replaced while jobs read them.
 #[derive(Debug)]
@@ -45,19 +49,31 @@ pub fn first(definitions: &Definitions) -> Vec<Command> {
 /// on, and the log says why.
 pub async fn watch(
     sources: Sources,
-    mut seen: Fingerprint,
+    mut seen: Look,
     mut current: Definitions,
     secrets: Arc<SharedSecrets>,
     candidates: Option<Arc<LocalCandidates>>,
     commands: mpsc::Sender<Vec<Command>>,
 ) {
+    let mut last = seen.clone();
+    let mut waited = 0;
     loop {
         tokio::time::sleep(LOOK).await;
-        let now = sources.fingerprint();
-        if now == seen {
+        let (asked, before) = (sources.clone(), last);
+        // Many files, or a slow disk, must not hold up polls. It fails only while the process ends.
+        let Ok((now, before)) = tokio::task::spawn_blocking(move || (asked.look(Some(&before)), before)).await else { return };
+        let rests = now == before;
+        last = now;
+        if last == seen {
+            waited = 0;
             continue;
         }
-        seen = now;
+        waited += 1;
+        if !rests && waited < RESTLESS {
+            continue;
+        }
+        waited = 0;
+        seen = last.clone();
         match Definitions::read(&sources) {
             Ok(read) => {
                 let mut batch = changes(&current, &read);
@@ -67,6 +83,9 @@ pub async fn watch(
                 }
                 if let Some(candidates) = &candidates {
                     candidates.replace(&read);
+                }
+                for other in read.others.iter().filter(|other| !current.others.contains(other)) {
+                    tracing::info!("{other}");
                 }
                 current = read;
                 if !batch.is_empty() && commands.send(batch).await.is_err() {

@@ -1,8 +1,8 @@
 //! Statuses as lines on standard output.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
+use crate::observe::output;
 use crate::poll::status::InstanceStatus;
 
 /// How statuses are printed.
@@ -35,22 +35,22 @@ impl Reporter {
             Output::Text => {
                 if !self.header_printed {
                     self.header_printed = true;
-                    print(&row("NAME", "READY", "REASON", "DELIVERED", "PARKED", "LAST-CHANGE"));
+                    output::line(row("NAME", "READY", "REASON", "DELIVERED", "PARKED", "LAST-CHANGE"));
                 }
                 text_line(&status)
             }
         };
-        print(&line);
+        output::line(&line);
         if self.output == Output::Text && status.ready == "False" {
             let before = self.last.get(&(status.namespace.clone(), status.name.clone()));
             if before.is_none_or(|before| before.message != status.message) {
-                print(&format!("  {}", status.message));
+                output::line(format_args!("  {}", status.message));
             }
         }
         if let (Output::Text, Some(connect)) = (self.output, &status.connect) {
             let before = self.last.get(&(status.namespace.clone(), status.name.clone()));
             if before.is_none_or(|before| before.connect.as_ref() != Some(connect)) {
-                print(&format!("  give consent at {}", connect.url));
+                output::line(format_args!("  give consent at {}", connect.url));
             }
         }
         self.last.insert((status.namespace.clone(), status.name.clone()), status);
@@ -63,17 +63,20 @@ impl Reporter {
             let instance = format!("{}/{}", status.namespace, status.name);
             if status.ready == "False" {
                 failed = true;
-                eprintln!("{instance}: {}: {}", status.reason, status.message);
+                output::error(format_args!("{instance}: {}: {}", status.reason, status.message));
             }
             for resource in &status.resources {
                 for condition in resource.conditions.iter().filter(|c| c.kind == "Polled" && c.status == "False") {
                     failed = true;
-                    eprintln!("{instance}: resource {}: {}: {}", resource.name, condition.reason, condition.message);
+                    output::error(format_args!(
+                        "{instance}: resource {}: {}: {}",
+                        resource.name, condition.reason, condition.message
+                    ));
                 }
             }
             for condition in status.conditions.iter().filter(|c| c.kind == "EventsWaiting") {
                 failed = true;
-                eprintln!("{instance}: {}: {}", condition.reason, condition.message);
+                output::error(format_args!("{instance}: {}: {}", condition.reason, condition.message));
             }
         }
         failed
@@ -89,9 +92,4 @@ fn text_line(status: &InstanceStatus) -> String {
 
 fn row(name: &str, ready: &str, reason: &str, delivered: &str, parked: &str, last_change: &str) -> String {
     format!("{name:<32} {ready:<8} {reason:<20} {delivered:>9} {parked:>7}  {last_change}")
-}
-
-/// A closed pipe is no reason to stop delivering.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }

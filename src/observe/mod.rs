@@ -1,6 +1,7 @@
 //! What can be seen from outside: log lines, metrics, and the endpoints of health.
 
 pub mod metrics;
+pub mod output;
 pub mod pulse;
 pub mod server;
 pub mod telemetry;

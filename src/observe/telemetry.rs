@@ -1,11 +1,11 @@
 //! Log lines on standard error.
 
-use std::io::IsTerminal;
-
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use super::output;
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -39,8 +39,7 @@ pub enum TelemetryError {
 /// Sends log lines to standard error from now on. An empty filter is [`DEFAULT_FILTER`].
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let filter = parse(filter)?;
-    let colours = std::io::stderr().is_terminal();
-    Ok(subscriber(format, filter, colours, std::io::stderr).try_init()?)
+    Ok(subscriber(format, filter, output::is_terminal(), || output::Log).try_init()?)
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {

@@ -11,6 +11,8 @@
 //! - [`retries`]: what each answer of a receiver leads to.
 //! - [`credentials`]: OAuth 2.0: every grant, every refusal, and kills between answer, write and use.
 //! - [`edits`]: manifests change while it runs.
+//! - [`files`]: what is read of files, and how they are swapped.
+//! - [`pipes`]: nobody reads the output, or it cannot be written.
 //! - [`state`]: the state folder is shared, full, damaged.
 //! - [`secrets`]: nothing secret in any output. Every test scans what its own processes wrote, too ([`rig::canary`]).
 //! - [`ends`]: the provider and the receiver that come with the binary.
@@ -31,7 +33,7 @@
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics has failed, which is what these are for
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)] // a test that panics has failed, which is what these are for
 
 mod rig;
 
@@ -46,12 +48,14 @@ mod documented;
 mod edits;
 mod ends;
 mod examples;
+mod files;
 mod hostile;
 mod kill;
 mod kubelet;
 mod mutual_tls;
 mod operator;
 mod pages;
+mod pipes;
 mod real_servers;
 mod receiver_contract;
 mod release;

@@ -122,7 +122,8 @@ fn is_test(name: &str) -> bool {
     let stem = name.trim_end_matches(".rs");
     // the demo with each poll in an engine of its own, for tests alone
     let is_simulation = name == "demo/restarts.rs";
-    stem.ends_with("tests") || stem.ends_with("sample") || name.contains("/tests/") || is_simulation
+    let is_table = name == "api/file_cases.rs";
+    stem.ends_with("tests") || stem.ends_with("sample") || name.contains("/tests/") || is_simulation || is_table
 }
 
 /// Tests stand last in a file.
@@ -186,6 +187,20 @@ fn only_egress_opens_sockets_to_others() {
     let uses = regex::Regex::new(r"reqwest::|use reqwest|TcpStream|UdpSocket|hyper::client|hyper_util::client").unwrap();
     for source in sources().iter().filter(|source| !source.path.starts_with("egress/")) {
         assert!(!uses.is_match(&source.code), "src/{} opens sockets; egress does that", source.path);
+    }
+}
+
+#[test]
+fn one_module_writes_to_standard_output_and_error() {
+    let writes = regex::Regex::new(r"\b(e?print(ln)?|dbg)!|io::std(out|err)\b|\bstd(out|err)\(\)").unwrap();
+    for source in sources().iter().filter(|source| source.path != "observe/output.rs") {
+        let found = writes.find(&source.code);
+        assert!(
+            found.is_none(),
+            "src/{} says {}; observe/output.rs survives a closed pipe",
+            source.path,
+            found.unwrap().as_str()
+        );
     }
 }
 

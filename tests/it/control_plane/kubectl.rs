@@ -1,9 +1,16 @@
 //! What a person sees through kubectl.
 
+use std::fs;
+use std::process::Command;
+
+use pollinator::api::manifest::{self, Manifest};
 use serde_json::{Value, json};
 
-use crate::rig::control_plane::{CRDS, Namespace, manifests, shared};
+use crate::rig::control_plane::{CRDS, Namespace, Run, kubectl_alone, manifests, shared};
 use crate::rig::manifest::Instance;
+
+#[path = "../../../src/api/file_cases.rs"]
+mod file_cases;
 
 /// An everyday manifest without a namespace, which kubectl is to fill in.
 fn manifest(name: &str) -> String {
@@ -81,6 +88,59 @@ fn two_managers_of_the_same_manifest_do_not_fight() {
     let other = yaml.replace("interval: 5s", "interval: 1h");
     let refused = ns.kubectl_with(&["apply", "--server-side", "--field-manager=other", "-f", "-"], &other);
     assert!(refused.code != Some(0) && refused.stderr.contains(".spec.polling.interval"), "{refused:?}");
+}
+
+/// kubectl alone, without a server: what it reads in the files of which our own tests say what they hold.
+#[test]
+fn kubectl_reads_what_we_read() {
+    let Some(kubectl) = kubectl_alone() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for case in file_cases::cases() {
+        // a file that is named is read whatever its ending
+        let file = folder.path().join("case");
+        fs::write(&file, &case.bytes).unwrap();
+        let mut command = Command::new(kubectl);
+        command.args(["label", "--local", "--overwrite", "-o", "json", "-f"]).arg(&file).arg("read=yes");
+        let run = Run::of(command.env("KUBECONFIG", "/dev/null"), "");
+        let objects: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(&run.stdout).into_iter().collect();
+        let specs: Vec<_> = objects.unwrap_or_default().into_iter().map(|mut object| object["spec"].take()).collect();
+        if specs != case.specs {
+            wrong.push(format!("{}: {} {}", case.what, Value::from(specs), run.stderr));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What `kubectl get` prints of objects on a server is read as what was applied, alone and in a list, as YAML and JSON.
+#[test]
+fn what_kubectl_prints_is_what_was_applied() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("printed");
+    let applied = format!(
+        "{}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: login}}\nstringData: {{username: u, password: ''}}\n",
+        manifest("shop").replace("name: shop", "name: shop, labels: {a: b}")
+    );
+    ns.apply(&applied);
+    put_status(&ns, "shop");
+    let read = |text: &str| {
+        let declared = manifest::read("printed", text);
+        assert_eq!(declared.errors, [], "{text}");
+        let specs = declared.manifests.into_iter().map(|(_, manifest)| match manifest {
+            Manifest::ConnectorInstance(instance) => serde_json::to_value(&instance.spec).unwrap(),
+            Manifest::Secret(secret) => json!(secret.data),
+            Manifest::Connector(_) => panic!("none was applied"),
+        });
+        specs.collect::<Vec<_>>()
+    };
+    let meant = read(&applied);
+    for form in ["yaml", "json"] {
+        let list = ns.kubectl(&["get", "coni/shop", "secret/login", "-o", form, "--show-managed-fields"]).ok();
+        assert!(list.contains("List") && list.contains("managedFields") && list.contains("observedGeneration"), "{list}");
+        assert_eq!(read(&list), meant, "{list}");
+        let one = ns.kubectl(&["get", "coni", "shop", "-o", form]).ok();
+        assert_eq!(read(&one), meant[..1], "{one}");
+    }
 }
 
 #[test]

@@ -99,6 +99,11 @@ static BINARIES: LazyLock<Result<Binaries, String>> = LazyLock::new(|| {
     })
 });
 
+static KUBECTL: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let found = tools::KUBERNETES.provide().and_then(|folder| tools::tool(&folder, "kubectl"));
+    found.map_err(|why| skip("tests with kubectl", &why)).ok()
+});
+
 static SHARED: LazyLock<Option<ControlPlane>> = LazyLock::new(ControlPlane::start);
 
 static HELM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
@@ -109,6 +114,11 @@ static HELM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
 /// Where Helm is. `None`: it cannot be had here, which one loud line said.
 pub fn helm() -> Option<&'static Path> {
     HELM.as_deref()
+}
+
+/// kubectl, for what it does without a server. `None`: it cannot be had here, which one loud line said.
+pub fn kubectl_alone() -> Option<&'static Path> {
+    KUBECTL.as_deref()
 }
 
 /// Builds every tool that is not there, Helm included, and fetches what tests read; an error says what is missing.

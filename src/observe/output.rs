@@ -1,0 +1,91 @@
+//! Standard output and standard error: the one place that writes to them.
+//!
+//! `print!` and `eprintln!` panic when the other end of a pipe is closed, as `| head` does; a lint keeps them out. Here a closed pipe
+//! means that nobody wants the rest: commands end as they would have, `local` and `operator` go on working. Anything else that keeps
+//! output from being written (a full disk) is remembered, and a command whose output is its result ends with it ([`finish`]).
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+/// Why standard output takes nothing any more, once it does not.
+static ENDED: OnceLock<Option<String>> = OnceLock::new();
+
+/// Writes to standard output, at once.
+pub fn bytes(bytes: &[u8]) {
+    write_with(|out| out.write_all(bytes));
+}
+
+/// Writes a line to standard output, at once.
+pub fn line(line: impl Display) {
+    write_with(|out| writeln!(out, "{line}"));
+}
+
+/// Writes a line to standard error. There is nobody to tell when that fails.
+pub fn error(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Why standard output cannot be written; nothing while it can, and when its reader has gone.
+pub fn failure() -> Option<&'static str> {
+    ENDED.get()?.as_deref()
+}
+
+/// Ends a command whose output is its result: 1 and why, if not all of it could be written.
+pub fn finish(code: ExitCode) -> ExitCode {
+    let Some(failure) = failure() else { return code };
+    error(format_args!("pollinator: {failure}"));
+    ExitCode::FAILURE
+}
+
+/// Prints what clap has to say: help and version to standard output, a wrong use to standard error.
+pub fn usage(told: &clap::Error) -> ExitCode {
+    let code = ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(2));
+    let is_error = told.use_stderr();
+    let printed = told.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(why) if !is_error => {
+            ended(&why);
+            finish(code)
+        }
+        _ => code,
+    }
+}
+
+/// Does a person read standard error as it is written?
+pub fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+fn write_with(write: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>) {
+    if ENDED.get().is_some() {
+        return;
+    }
+    let mut out = io::stdout().lock();
+    if let Err(why) = write(&mut out).and_then(|()| out.flush()) {
+        ended(&why);
+    }
+}
+
+fn ended(why: &io::Error) {
+    let failure = (why.kind() != ErrorKind::BrokenPipe)
+        .then(|| format!("standard output cannot be written: {why}; free space there, or send it elsewhere"));
+    // The first reason stays.
+    let _ = ENDED.set(failure);
+}
+
+/// Standard error for log lines: never an error, or the logger would report it there, with a panic.
+#[derive(Clone, Copy, Debug)]
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = io::stderr().lock().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
