@@ -140,7 +140,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone());
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
-    let tokens = Arc::new(ClusterTokens::new(cluster.clone()));
+    let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
+    let tokens = Arc::new(ClusterTokens::new(cluster.clone(), Arc::clone(&secrets), Arc::clone(&connectors)));
     let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
     let core = Core { connect: args.connect.connect_url.clone(), ..core };
     let parts = core.parts(tokens);
@@ -153,7 +154,6 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let give_back = CancellationToken::new();
     let (mut shards, drains) =
         Shards::start(lease_client, &sharing, give_back.clone()).map_err(|error| format!("sharing the work: {error}"))?;
-    let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
     let candidates = ClusterCandidates {
         cluster: cluster.clone(),
         connectors: Arc::clone(&connectors),

@@ -12,8 +12,8 @@ use crate::api::auth::Rotates;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
-use crate::auth::oauth2::parts::Parts;
-use crate::auth::oauth2::store::{MemoryTokens, Owner, TokenStore};
+use crate::auth::oauth2::parts::{Beginnings, Parts};
+use crate::auth::oauth2::store::{InstanceRef, MemoryTokens, TokenStore};
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
 use crate::detect::known::{KnownSet, MAX_KNOWN};
@@ -80,7 +80,8 @@ pub async fn run(args: TryArgs) -> ExitCode {
     let asker = Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: Metrics::new() };
     let secrets = Arc::new(definitions.secrets.clone());
     let (hosts, metrics) = (asker.hosts.clone(), asker.metrics.clone());
-    let credentials = Credentials::new(Parts { egress, hosts, secrets, store: tokens, metrics });
+    let credentials =
+        Credentials::new(Parts { egress, hosts, secrets, store: tokens, beginnings: Beginnings::default(), metrics });
     definitions.others.iter().for_each(output::error);
     let mut failed = false;
     for ((namespace, name), problems) in &definitions.refused {
@@ -88,6 +89,10 @@ pub async fn run(args: TryArgs) -> ExitCode {
         for problem in problems {
             output::line(format_args!("{namespace}/{name}: {problem}"));
         }
+    }
+    for planned in definitions.planned.values() {
+        let plans = planned.plan.resources.iter().map(|resource| &*resource.auth);
+        credentials.join(&planned.plan.namespace, &planned.plan.name, plans);
     }
     for planned in definitions.planned.values() {
         for resource in &planned.plan.resources {
@@ -130,8 +135,8 @@ async fn try_resource(
     since: Option<DateTime<Utc>>,
 ) -> Result<(), Problem> {
     // A folder knows an instance by its name alone.
-    let owner = Owner { namespace: plan.namespace.to_string(), name: plan.name.to_string(), uid: String::new() };
-    let auth = credentials.authorize(&resource.auth, &owner, Arc::new(|| true), None).await?;
+    let user = InstanceRef { namespace: plan.namespace.to_string(), name: plan.name.to_string(), uid: String::new() };
+    let auth = credentials.authorize(&resource.auth, &user, Arc::new(|| true), None).await?;
     let seen = ask(asker, resource, &auth, since, true).await?;
     if seen.records == 0 {
         output::line(format_args!(

@@ -123,6 +123,7 @@ pub fn begin(asked: Beginning<'_>, random: &Randomness, now: DateTime<Utc>) -> B
     }
     Begun {
         pending: PendingConsent {
+            instance: name.to_owned(),
             state: Fingerprint::of(asked.salt, &[state.as_bytes(), uid.as_bytes()]),
             browser: Fingerprint::of(asked.salt, &[cookie.as_bytes()]),
             verifier,
@@ -255,12 +256,9 @@ pub fn judge(
     cookie: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<PendingConsent, Refusal> {
-    let (Some(kept), Some(pending)) = (kept, kept.and_then(|kept| kept.consent.as_ref())) else {
-        return Err(Refusal::UnknownState);
-    };
-    if Fingerprint::of(&kept.salt, &[state.to_string().as_bytes(), uid.as_bytes()]) != pending.state {
-        return Err(Refusal::UnknownState);
-    }
+    let Some(kept) = kept else { return Err(Refusal::UnknownState) };
+    let own = of_state(kept, state, uid);
+    let Some(pending) = kept.consents.iter().find(|pending| pending.state == own) else { return Err(Refusal::UnknownState) };
     // A clock that was set back makes nobody's link live longer than was meant.
     if now >= pending.expires_at || now < pending.expires_at - LIFETIME {
         return Err(Refusal::Expired);
@@ -269,6 +267,16 @@ pub fn judge(
         Some(cookie) if Fingerprint::of(&kept.salt, &[cookie.as_bytes()]) == pending.browser => Ok(pending.clone()),
         _ => Err(Refusal::OtherBrowser),
     }
+}
+
+/// The consent of this state is over.
+pub fn end(kept: &mut StoredTokens, state: &StateParameter, uid: &str) {
+    let own = of_state(kept, state, uid);
+    kept.consents.retain(|pending| pending.state != own);
+}
+
+fn of_state(kept: &StoredTokens, state: &StateParameter, uid: &str) -> Fingerprint {
+    Fingerprint::of(&kept.salt, &[state.to_string().as_bytes(), uid.as_bytes()])
 }
 
 /// Why nobody was connected.
@@ -390,7 +398,7 @@ mod tests {
         let mut tokens = StoredTokens::new("salt");
         let begun = begun(&plan(), &tokens);
         let state = StateParameter::parse(&parameter(&begun.authorization_url, "state")[0]).unwrap();
-        tokens.consent = Some(begun.pending);
+        tokens.begin_consent(begun.pending, now());
         (tokens, state, begun.cookie)
     }
 
@@ -424,8 +432,8 @@ mod tests {
         let (tokens, state, cookie) = pending();
         let kept = serde_json::to_string(&tokens).unwrap();
         assert!(!kept.contains(&cookie) && !kept.contains(&state.random), "{kept}");
-        let shown = format!("{tokens:?} {:?}", tokens.consent);
-        assert!(!shown.contains(&tokens.consent.unwrap().verifier), "{shown}");
+        let shown = format!("{tokens:?} {:?}", tokens.consents);
+        assert!(!shown.contains(&tokens.consents[0].verifier), "{shown}");
     }
 
     #[test]

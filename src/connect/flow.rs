@@ -10,7 +10,7 @@ use super::consent::{self, Answer, Beginning, Begun, Randomness, Refusal, StateP
 use crate::api::conditions::Problem;
 use crate::auth::oauth2::exchange::{self, Consent, NoTokens};
 use crate::auth::oauth2::parts::Parts;
-use crate::auth::oauth2::store::{Owner, SaveFailure};
+use crate::auth::oauth2::store::{InstanceRef, SaveFailure, SecretRef, TokenPlace};
 use crate::auth::oauth2::stored::{PendingConsent, StoredTokens};
 
 /// Changes by others that are waited out.
@@ -40,8 +40,8 @@ impl Flow {
     }
 
     /// What a person removes to be able to connect anew.
-    pub fn place(&self, namespace: &str, name: &str, candidate: &Candidate) -> String {
-        self.parts.store.place(&owner(namespace, name, &candidate.uid))
+    pub fn place(&self, namespace: &str, candidate: &Candidate) -> String {
+        self.parts.store.name(&place(namespace, candidate))
     }
 
     /// Begins a consent: keeps what its answer will be judged by.
@@ -56,11 +56,13 @@ impl Flow {
             Need::Unsettled => return Err(Refusal::Unsettled),
         }
         let Some(authorization_url) = &candidate.plan.authorization_url else { return Err(Refusal::UnknownInstance) };
-        let owner = owner(namespace, name, &candidate.uid);
-        let client_id = exchange::client_id(&self.parts, &candidate.plan, &owner).await.map_err(Refusal::Failed)?;
+        let user = user(namespace, name, &candidate.uid);
+        let client_id = exchange::client_id(&self.parts, &candidate.plan, &user).await.map_err(Refusal::Failed)?;
+        exchange::move_tokens(&self.parts, &candidate.plan, &user).await.map_err(Refusal::Failed)?;
         let random = Randomness { state: rand::random(), browser: rand::random(), verifier: rand::random() };
         let redirect_uri = self.address.callback();
-        self.change(&owner, |kept| {
+        let (place, now) = (place(namespace, &candidate), Utc::now());
+        self.change(&place, &user, |kept| {
             let begun = consent::begin(
                 Beginning {
                     authorization_url,
@@ -71,9 +73,9 @@ impl Flow {
                     salt: &kept.salt,
                 },
                 &random,
-                Utc::now(),
+                now,
             );
-            kept.consent = Some(begun.pending.clone());
+            kept.begin_consent(begun.pending.clone(), now);
             Ok(begun)
         })
         .await
@@ -90,12 +92,12 @@ impl Flow {
             Refusal::UnknownInstance => Refusal::UnknownState,
             other => other,
         })?;
-        let owner = owner(namespace, name, &candidate.uid);
-        let pending = self.take(&owner, state, cookie).await?;
+        let user = user(namespace, name, &candidate.uid);
+        let pending = self.take(&place(namespace, &candidate), &user, state, cookie).await?;
         let code = answer.code(&candidate.plan)?;
         let redirect_uri = self.address.callback();
         let consent = Consent { code, redirect_uri: &redirect_uri, verifier: &pending.verifier };
-        exchange::exchange(&self.parts, &candidate.plan, &owner, consent).await.map_err(|none| match none {
+        exchange::exchange(&self.parts, &candidate.plan, &user, consent).await.map_err(|none| match none {
             NoTokens::Lost => Refusal::Ambiguous,
             NoTokens::Failed(problem) => Refusal::Failed(problem),
         })?;
@@ -104,14 +106,20 @@ impl Flow {
     }
 
     /// Takes a pending consent away, so that no answer is taken twice, whichever replica gets it.
-    async fn take(&self, owner: &Owner, state: &StateParameter, cookie: Option<&str>) -> Result<PendingConsent, Refusal> {
-        let judged = self.change(owner, |kept| {
-            let judged = consent::judge(Some(kept), state, &owner.uid, cookie, Utc::now());
+    async fn take(
+        &self,
+        place: &TokenPlace,
+        user: &InstanceRef,
+        state: &StateParameter,
+        cookie: Option<&str>,
+    ) -> Result<PendingConsent, Refusal> {
+        let judged = self.change(place, user, |kept| {
+            let judged = consent::judge(Some(kept), state, &user.uid, cookie, Utc::now());
             if judged == Err(Refusal::UnknownState) {
                 return Err(Refusal::UnknownState);
             }
-            // Whoever came with the right state has used it up.
-            kept.consent = None;
+            // The right state is used up, whatever came with it.
+            consent::end(kept, state, &user.uid);
             Ok(judged)
         });
         judged.await?
@@ -120,21 +128,22 @@ impl Flow {
     /// Changes what is kept by compare-and-swap.
     async fn change<T>(
         &self,
-        owner: &Owner,
+        place: &TokenPlace,
+        user: &InstanceRef,
         mut change: impl FnMut(&mut StoredTokens) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let store = &self.parts.store;
         for _ in 0..MAX_ROUNDS {
-            let (kept, seen) = store.load(owner).await.map_err(Refusal::Failed)?;
+            let (kept, seen) = store.load(place).await.map_err(Refusal::Failed)?;
             let mut kept = kept.unwrap_or_else(|| StoredTokens::new(exchange::new_salt()));
             let result = change(&mut kept)?;
-            match store.save(owner, &kept, &seen).await {
+            match store.save(place, user, &kept, &seen).await {
                 Ok(_) => return Ok(result),
                 Err(SaveFailure::Conflict) => {}
                 Err(SaveFailure::Failed(problem)) => return Err(Refusal::Failed(problem)),
             }
         }
-        Err(Refusal::Failed(contended(&store.place(owner))))
+        Err(Refusal::Failed(contended(&store.name(place))))
     }
 }
 
@@ -145,6 +154,11 @@ fn contended(place: &str) -> Problem {
     )
 }
 
-fn owner(namespace: &str, name: &str, uid: &str) -> Owner {
-    Owner { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() }
+fn user(namespace: &str, name: &str, uid: &str) -> InstanceRef {
+    InstanceRef { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() }
+}
+
+/// Tokens belong to the Secret: the consent for one instance serves all that name it.
+fn place(namespace: &str, candidate: &Candidate) -> TokenPlace {
+    TokenPlace::Secret(SecretRef::of(namespace, &candidate.plan))
 }

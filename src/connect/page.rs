@@ -38,9 +38,9 @@ pub struct Page {
     pub html: String,
 }
 
-/// Asks whether to go to the provider. `host`: the host that will ask for consent.
-pub fn offer(namespace: &str, name: &str, host: &str) -> Page {
-    let (namespace, name, host) = (escape(namespace), escape(name), escape(host));
+/// Asks whether to go to the provider. `host`: the host that will ask for consent; `secret`: the Secret to which the tokens will belong.
+pub fn offer(namespace: &str, name: &str, host: &str, secret: &str) -> Page {
+    let (namespace, name, host, secret) = (escape(namespace), escape(name), escape(host), escape(secret));
     page(
         200,
         &format!("Connect {name}"),
@@ -49,6 +49,7 @@ pub fn offer(namespace: &str, name: &str, host: &str) -> Page {
              <strong>{host}</strong>.</p>\
              <p>The button takes you to <strong>{host}</strong>, where you sign in and agree. Go on only if you expected this and the \
              account is the one to be read. You have ten minutes, in this browser.</p>\
+             <p>Your consent serves every instance in this namespace that uses Secret <strong>{secret}</strong>.</p>\
              <form method=\"post\"><button type=\"submit\">Continue to {host}</button></form>"
         ),
     )
@@ -243,7 +244,7 @@ mod tests {
 
     fn all() -> Vec<Page> {
         let mut pages = vec![
-            offer("crm", "keap", "login.example"),
+            offer("crm", "keap", "login.example", "oauth"),
             connected("crm", "keap", "Secret keap-oauth-token"),
             unsettled("crm", "keap"),
             success("crm", "keap"),
@@ -278,7 +279,7 @@ mod tests {
         let hostile = "<b onclick=\"x\">'&";
         let escaped = "&lt;b onclick=&quot;x&quot;&gt;&#39;&amp;";
         let pages = [
-            offer(hostile, hostile, hostile),
+            offer(hostile, hostile, hostile, hostile),
             connected(hostile, hostile, hostile),
             unsettled(hostile, hostile),
             success(hostile, hostile),

@@ -168,9 +168,9 @@ impl ConnectServer {
             Ok(candidate) => match candidate.need {
                 Need::Waits => {
                     let host = candidate.plan.authorization_url.as_ref().and_then(url::Url::host_str);
-                    page::offer(namespace, name, host.unwrap_or_default())
+                    page::offer(namespace, name, host.unwrap_or_default(), &candidate.plan.secret)
                 }
-                Need::Connected => page::connected(namespace, name, &self.flow.place(namespace, name, &candidate)),
+                Need::Connected => page::connected(namespace, name, &self.flow.place(namespace, &candidate)),
                 Need::Unsettled => page::unsettled(namespace, name),
             },
             Err(refusal) => page::refused(&refusal, None),

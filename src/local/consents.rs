@@ -62,10 +62,17 @@ impl Candidates for LocalCandidates {
     }
 
     fn note_consent<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, ()> {
-        let consented = Command::Consented { namespace: namespace.to_owned(), name: name.to_owned() };
+        let plans = self.plans.read().unwrap_or_else(PoisonError::into_inner);
+        let secret = plans.get(&(namespace.to_owned(), name.to_owned())).map(|plan| plan.secret.clone());
+        // All instances that name the Secret share its tokens.
+        let sharing = plans.iter().filter(|((other, _), plan)| other == namespace && Some(&plan.secret) == secret.as_ref());
+        let consented: Vec<_> = sharing
+            .map(|((namespace, name), _)| Command::Consented { namespace: namespace.clone(), name: name.clone() })
+            .collect();
+        drop(plans);
         Box::pin(async move {
             // The engine ends before this only when the process does.
-            let _ = self.commands.send(vec![consented]).await;
+            let _ = self.commands.send(consented).await;
         })
     }
 }

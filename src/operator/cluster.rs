@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::core::Request;
-use kube::core::params::{DeleteParams, GetParams, PostParams};
+use kube::core::params::{DeleteParams, GetParams, ListParams, PostParams};
 use serde_json::Value;
 
 /// The one field manager.
 pub const MANAGER: &str = "pollinator";
 /// Deadline of one call.
 const DEADLINE: Duration = Duration::from_secs(15);
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
 
 /// What is read and written one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,33 @@ impl Cluster {
             metadata.remove("managedFields");
         }
         Ok(object)
+    }
+
+    /// All objects of a kind in a namespace, or those with these labels; `metadata_only`: no more of each than its metadata.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn list(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        labels: Option<&str>,
+        metadata_only: bool,
+    ) -> Result<Vec<Value>, CallError> {
+        let mut found = Vec::new();
+        let mut params = ListParams { label_selector: labels.map(str::to_owned), limit: Some(PAGE), ..ListParams::default() };
+        loop {
+            let request = Request::new(kind.path(namespace));
+            let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
+            let mut page = self.send(request).await?;
+            if let Value::Array(items) = page["items"].take() {
+                found.extend(items);
+            }
+            match page["metadata"]["continue"].as_str().filter(|next| !next.is_empty()) {
+                Some(next) => params.continue_token = Some(next.to_owned()),
+                None => return Ok(found),
+            }
+        }
     }
 
     /// Replaces the status of an instance; the object's `resourceVersion` guards it.

@@ -155,8 +155,8 @@ impl Reconciler {
                 self.note_listed("connectors");
             }
             (Kind::Secret, Sight::Seen(seen)) => {
-                if let Some((namespace, name)) = self.tokens.changed(&seen, self.listed.contains("secrets")) {
-                    self.tell(Command::Consented { namespace, name });
+                if let Some(secret) = self.tokens.changed(&seen, self.listed.contains("secrets")) {
+                    self.tell_consented(&secret);
                 }
                 if self.publication.secrets.is_stale(&seen.key, Some(&seen.version)) {
                     self.demand(Task::Secret(seen.key), false);
@@ -215,6 +215,13 @@ impl Reconciler {
                 self.drains.begin(drain, keys);
                 self.end_drains();
             }
+        }
+    }
+
+    /// All instances that name the Secret share its tokens.
+    fn tell_consented(&mut self, secret: &Key) {
+        for (namespace, name) in self.users.get(secret).cloned().unwrap_or_default() {
+            self.tell(Command::Consented { namespace, name });
         }
     }
 

@@ -24,6 +24,7 @@ pub struct ClusterSecrets {
 struct Held {
     /// Its `resourceVersion`; `None` when it does not exist.
     version: Option<String>,
+    uid: Option<String>,
     secret: Option<Arc<Secret>>,
 }
 
@@ -50,6 +51,22 @@ impl ClusterSecrets {
         held.iter().filter(|(_, held)| held.version.is_some()).map(|(key, _)| key.clone()).collect()
     }
 
+    /// The uid of a Secret, `None` when it does not exist; read unless it is held.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn uid(&self, key: &Key) -> Result<Option<String>, CallError> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner).get(key).map(|held| held.uid.clone());
+        if let Some(uid) = held {
+            return Ok(uid);
+        }
+        match self.cluster.get(Kind::Secret, &key.0, &key.1).await {
+            Ok(object) => Ok(object["metadata"]["uid"].as_str().map(str::to_owned)),
+            Err(CallError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads a Secret unless it is held.
     ///
     /// # Errors
@@ -66,9 +83,10 @@ impl ClusterSecrets {
         let fresh = match self.cluster.get(Kind::Secret, &key.0, &key.1).await {
             Ok(object) => Held {
                 version: object["metadata"]["resourceVersion"].as_str().map(str::to_owned),
+                uid: object["metadata"]["uid"].as_str().map(str::to_owned),
                 secret: Some(Arc::new(values(&object))),
             },
-            Err(CallError::NotFound) => Held { version: None, secret: None },
+            Err(CallError::NotFound) => Held { version: None, uid: None, secret: None },
             Err(error) => return Err(error),
         };
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);

@@ -102,18 +102,21 @@ pub struct RefreshPlan {
 }
 
 impl Oauth2Plan {
-    /// The same for plans that ask the same client's tokens at the same place in the same way. What one of them was refused,
-    /// another may get.
+    /// The same for plans whose token requests are the same: the same client's tokens, asked for at the same place in the same way. What
+    /// one of them was refused, another may get.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = Xxh3::new();
         let mut part = |text: &str| {
             hasher.update(text.as_bytes());
             hasher.update(b"\0");
         };
-        part(&format!("{:?} {:?} {:?}", self.grant, self.client_for_code, self.client_for_refresh));
+        // Which of them a chain of refresh tokens began with does not show in its requests.
+        let grant = if self.keeps_tokens() { Grant::RefreshToken } else { self.grant };
+        part(&format!("{grant:?} {:?} {:?}", self.client_for_code, self.client_for_refresh));
         part(&format!("{:?}", self.jwt));
         part(self.token_url.as_str());
-        part(&self.scopes.join(" "));
+        // Scopes are asked for at the consent, not at a refresh (RFC 6749 §6).
+        part(&if self.keeps_tokens() { String::new() } else { self.scopes.join(" ") });
         part(self.audience.as_deref().unwrap_or_default());
         part(self.client_certificate.as_deref().unwrap_or_default());
         for (name, value) in &self.extra_parameters {
@@ -122,6 +125,23 @@ impl Oauth2Plan {
         }
         part(&format!("{} {}", self.response.access_token, self.response.refresh_token));
         hasher.digest()
+    }
+
+    /// The token endpoint, and where its answers have the refresh token: a chain of refresh tokens belongs to both.
+    pub fn endpoint(&self) -> String {
+        format!("{} {}", self.token_url, self.response.refresh_token)
+    }
+
+    /// Which access token of a chain this plan uses: the same for plans that ask for it with the same parameters.
+    pub fn variant(&self) -> String {
+        let mut hasher = Xxh3::new();
+        let access_token = self.response.access_token.to_string();
+        let extra = self.extra_parameters.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+        for part in [self.audience.as_deref().unwrap_or_default(), &access_token].into_iter().chain(extra) {
+            hasher.update(part.as_bytes());
+            hasher.update(b"\0");
+        }
+        format!("{:016x}", hasher.digest())
     }
 
     /// Can a person give consent for it at the connect page?

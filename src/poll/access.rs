@@ -9,7 +9,7 @@ use super::instance::Instance;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::oauth2::parts::Holds;
 use crate::auth::oauth2::problem::still_refused;
-use crate::auth::oauth2::store::Owner;
+use crate::auth::oauth2::store::InstanceRef;
 use crate::auth::{RequestAuth, client_identity};
 use crate::egress::identity::Identity;
 use crate::plan::AuthPlan;
@@ -20,7 +20,7 @@ pub struct Access<'a> {
     instance: &'a Arc<Instance>,
     plan: Arc<AuthPlan>,
     /// Of credentials that are renewed.
-    owner: Option<Owner>,
+    user: Option<InstanceRef>,
     auth: Arc<RequestAuth>,
     accepted: bool,
     identity: Option<Arc<Identity>>,
@@ -40,15 +40,15 @@ impl<'a> Access<'a> {
         let plan = Arc::clone(plan);
         let AuthPlan::Oauth2(_) = &*plan else {
             let auth = crate::auth::prepare(root, &plan, &instance.plan.namespace, &*core.secrets)?;
-            return Ok(Self { core, instance, plan, owner: None, auth: Arc::new(auth), accepted: false, identity: None });
+            return Ok(Self { core, instance, plan, user: None, auth: Arc::new(auth), accepted: false, identity: None });
         };
-        let owner = Owner {
+        let user = InstanceRef {
             namespace: instance.plan.namespace.to_string(),
             name: instance.plan.name.to_string(),
             uid: instance.state().uid.clone(),
         };
-        let auth = core.credentials.authorize(&plan, &owner, holds(instance), None).await?;
-        Ok(Self { core, instance, plan, owner: Some(owner), auth: Arc::new(auth), accepted: false, identity: None })
+        let auth = core.credentials.authorize(&plan, &user, holds(instance), None).await?;
+        Ok(Self { core, instance, plan, user: Some(user), auth: Arc::new(auth), accepted: false, identity: None })
     }
 
     /// The same with the client certificate in the Secret of that name.
@@ -70,14 +70,14 @@ impl<'a> Access<'a> {
 
     /// Can it be renewed?
     pub fn is_renewable(&self) -> bool {
-        self.owner.is_some()
+        self.user.is_some()
     }
 
     /// The other side took it.
     pub fn note_accepted(&mut self) {
-        if let Some(owner) = self.owner.as_ref().filter(|_| !self.accepted) {
+        if let Some(user) = self.user.as_ref().filter(|_| !self.accepted) {
             self.accepted = true;
-            self.core.credentials.note_accepted(&self.plan, owner);
+            self.core.credentials.note_accepted(&self.plan, user);
         }
     }
 
@@ -86,8 +86,8 @@ impl<'a> Access<'a> {
     /// # Errors
     /// There is no other one, and this one has ended.
     pub async fn renew_in_time(&mut self) -> Result<Option<RequestAuth>, Problem> {
-        let Some(owner) = &self.owner else { return Ok(None) };
-        if self.core.credentials.is_current(&self.plan, owner, &self.auth) {
+        let Some(user) = &self.user else { return Ok(None) };
+        if self.core.credentials.is_current(&self.plan, user, &self.auth) {
             return Ok(None);
         }
         self.renew(false).await
@@ -98,7 +98,7 @@ impl<'a> Access<'a> {
     /// # Errors
     /// There is no other one.
     pub async fn renew_refused(&mut self, problem: Problem) -> Result<RequestAuth, Problem> {
-        if self.owner.is_none() || problem.reason != Reason::Unauthorized {
+        if self.user.is_none() || problem.reason != Reason::Unauthorized {
             return Err(problem);
         }
         self.renew(true).await?.ok_or(problem)
@@ -113,9 +113,9 @@ impl<'a> Access<'a> {
     }
 
     async fn renew(&mut self, refused: bool) -> Result<Option<RequestAuth>, Problem> {
-        let Some(owner) = &self.owner else { return Ok(None) };
+        let Some(user) = &self.user else { return Ok(None) };
         let refused = refused.then_some(&*self.auth);
-        let auth = self.core.credentials.authorize(&self.plan, owner, holds(self.instance), refused).await?;
+        let auth = self.core.credentials.authorize(&self.plan, user, holds(self.instance), refused).await?;
         let auth = auth.with_identity(self.identity.clone());
         (self.auth, self.accepted) = (Arc::new(auth.clone()), false);
         Ok(Some(auth))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::Secrets;
 use crate::auth::oauth2::credentials::Credentials;
-use crate::auth::oauth2::parts::Parts;
+use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::TokenStore;
 use crate::connect::ConnectUrl;
 use crate::egress::Egress;
@@ -46,6 +46,7 @@ impl Core {
             hosts: hosts.clone(),
             secrets: Arc::clone(&secrets),
             store: tokens,
+            beginnings: Beginnings::default(),
             metrics: metrics.clone(),
         });
         let asker = Asker { egress: egress.clone(), hosts, metrics: metrics.clone() };
@@ -59,6 +60,7 @@ impl Core {
             hosts: self.asker.hosts.clone(),
             secrets: Arc::clone(&self.secrets),
             store: tokens,
+            beginnings: Beginnings::default(),
             metrics: self.metrics.clone(),
         }
     }

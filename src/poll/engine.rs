@@ -341,6 +341,8 @@ impl Engine {
         let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.claim));
         // Nobody polls a suspended one, and yet what was asked for by annotation is acted on, and told.
         let save = plan.suspended && unsaved;
+        let auths = plan.resources.iter().map(|resource| &*resource.auth).chain([&*plan.callback.auth]);
+        self.core.credentials.join(&plan.namespace, &plan.name, auths);
         let lane = |(index, resource): (usize, &Arc<ResourcePlan>)| {
             let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
             let delay = if immediately {

@@ -45,6 +45,10 @@ impl Directory {
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn file(&self, namespace: &str, name: &str) -> PathBuf {
         self.file_of(namespace, name, "json")
     }

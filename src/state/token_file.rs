@@ -1,32 +1,53 @@
-//! Tokens in the state folder: one file an instance, beside its state, for the owner's eyes alone.
+//! Tokens in the state folder: one file for each Secret, next to the state of instances, readable for its owner alone.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::directory::{Directory, replace};
 use crate::api::conditions::{Problem, Reason};
-use crate::auth::oauth2::store::{Owner, SaveFailure, TokenStore, Version};
+use crate::auth::oauth2::store::{InstanceRef, SaveFailure, SecretRef, TokenPlace, TokenStore, Version};
 use crate::auth::oauth2::stored::{FORMAT, StoredTokens};
 
-/// Ending of a file with tokens; no state ends so.
-const ENDING: &str = "oauth-token";
+/// Endings of files with tokens: of a Secret, and of an instance as version 0.1.0 kept them. No state ends so.
+const OF_SECRET: &str = "oauth-tokens";
+const OF_INSTANCE: &str = "oauth-token";
+
+fn file(folder: &Directory, place: &TokenPlace) -> PathBuf {
+    match place {
+        TokenPlace::Secret(secret) => folder.file_of(&secret.namespace, &secret.name, OF_SECRET),
+        TokenPlace::Instance(instance) => folder.file_of(&instance.namespace, &instance.name, OF_INSTANCE),
+    }
+}
+
+/// The place whose file has this name.
+fn place(file: &str) -> Option<TokenPlace> {
+    let (rest, ending) = file.rsplit_once('.')?;
+    let (namespace, name) = rest.split_once('.').map(|(namespace, name)| (namespace.to_owned(), name.to_owned()))?;
+    match ending {
+        OF_SECRET => Some(TokenPlace::Secret(SecretRef { namespace, name })),
+        // A folder knows an instance by its name alone.
+        OF_INSTANCE => Some(TokenPlace::Instance(InstanceRef { namespace, name, uid: String::new() })),
+        _ => None,
+    }
+}
 
 impl TokenStore for Directory {
-    fn load<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<(Option<StoredTokens>, Version), Problem>> {
-        let file = self.file_of(&owner.namespace, &owner.name, ENDING);
+    fn load<'a>(&'a self, place: &'a TokenPlace) -> BoxFuture<'a, Result<(Option<StoredTokens>, Version), Problem>> {
+        let file = file(self, place);
         Box::pin(async move { blocking(move || read(&file)).await? })
     }
 
     fn save<'a>(
         &'a self,
-        owner: &'a Owner,
+        place: &'a TokenPlace,
+        _user: &'a InstanceRef,
         tokens: &'a StoredTokens,
         seen: &'a Version,
     ) -> BoxFuture<'a, Result<Version, SaveFailure>> {
-        let file = self.file_of(&owner.namespace, &owner.name, ENDING);
+        let file = file(self, place);
         Box::pin(async move {
             let content = serde_json::to_vec(tokens).map_err(|error| unwritable(&file, &error.into()))?;
             let seen = seen.clone();
@@ -50,8 +71,29 @@ impl TokenStore for Directory {
         false
     }
 
-    fn place(&self, owner: &Owner) -> String {
-        format!("file {}", self.file_of(&owner.namespace, &owner.name, ENDING).display())
+    /// All of the folder: it holds no more than a process polls.
+    fn related<'a>(
+        &'a self,
+        _secret: &'a SecretRef,
+        _user: &'a InstanceRef,
+    ) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>> {
+        let folder = self.path().to_owned();
+        Box::pin(async move {
+            let listed = blocking(move || -> io::Result<Vec<_>> {
+                let entries = std::fs::read_dir(&folder)?.collect::<io::Result<Vec<_>>>()?;
+                Ok(entries.iter().filter_map(|entry| place(entry.file_name().to_str()?)).collect())
+            });
+            listed.await?.map_err(|error| {
+                Problem::transient(
+                    Reason::StateUnavailable,
+                    format!("the state folder cannot be listed: {}; make it readable for this process", error.kind()),
+                )
+            })
+        })
+    }
+
+    fn name(&self, place: &TokenPlace) -> String {
+        format!("file {}", file(self, place).display())
     }
 }
 
@@ -85,7 +127,7 @@ fn read(file: &Path) -> Result<(Option<StoredTokens>, Version), Problem> {
 }
 
 fn version(bytes: &[u8]) -> Version {
-    Version(Some(format!("{:032x}", xxh3_128(bytes))))
+    Version { number: Some(format!("{:032x}", xxh3_128(bytes))), ..Version::default() }
 }
 
 fn unwritable(file: &Path, error: &io::Error) -> SaveFailure {
@@ -108,28 +150,49 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 mod tests {
     use super::*;
 
-    fn owner() -> Owner {
-        Owner { namespace: "crm".into(), name: "keap".into(), uid: "u".into() }
+    fn user() -> InstanceRef {
+        InstanceRef { namespace: "crm".into(), name: "keap.eu".into(), uid: "u".into() }
+    }
+
+    fn of_secret() -> TokenPlace {
+        TokenPlace::Secret(SecretRef { namespace: "crm".into(), name: "oauth".into() })
+    }
+
+    #[tokio::test]
+    async fn every_place_is_found_by_its_file_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Directory::open(folder.path()).unwrap();
+        let of_instance = TokenPlace::Instance(InstanceRef { uid: String::new(), ..user() });
+        for place in [of_secret(), of_instance.clone()] {
+            store.save(&place, &user(), &StoredTokens::new("s"), &Version::default()).await.unwrap();
+        }
+        for other in ["crm.keap.json", "crm.oauth.oauth-tokens.new", "oauth-tokens"] {
+            std::fs::write(folder.path().join(other), "").unwrap();
+        }
+        let secret = SecretRef { namespace: "crm".into(), name: "oauth".into() };
+        let mut found = store.related(&secret, &user()).await.unwrap();
+        found.sort_by_key(|place| store.name(place));
+        assert_eq!(found, [of_instance, of_secret()]);
     }
 
     #[tokio::test]
     async fn what_was_saved_is_read_and_an_older_view_saves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
-        assert_eq!(store.load(&owner()).await.unwrap(), (None, Version::default()));
+        assert_eq!(store.load(&of_secret()).await.unwrap(), (None, Version::default()));
         let mut tokens = StoredTokens::new("salt");
-        let first = store.save(&owner(), &tokens, &Version::default()).await.unwrap();
-        assert_eq!(store.save(&owner(), &tokens, &Version::default()).await, Err(SaveFailure::Conflict));
+        let first = store.save(&of_secret(), &user(), &tokens, &Version::default()).await.unwrap();
+        assert_eq!(store.save(&of_secret(), &user(), &tokens, &Version::default()).await, Err(SaveFailure::Conflict));
         tokens.refresh_token = Some("r2".into());
-        let second = store.save(&owner(), &tokens, &first).await.unwrap();
-        assert_eq!(store.save(&owner(), &StoredTokens::new("x"), &first).await, Err(SaveFailure::Conflict));
-        assert_eq!(store.load(&owner()).await.unwrap(), (Some(tokens.clone()), second.clone()));
-        let file = folder.path().join("crm.keap.oauth-token");
+        let second = store.save(&of_secret(), &user(), &tokens, &first).await.unwrap();
+        assert_eq!(store.save(&of_secret(), &user(), &StoredTokens::new("x"), &first).await, Err(SaveFailure::Conflict));
+        assert_eq!(store.load(&of_secret()).await.unwrap(), (Some(tokens.clone()), second.clone()));
+        let file = folder.path().join("crm.oauth.oauth-tokens");
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
         // somebody took it away meanwhile
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(store.save(&owner(), &tokens, &second).await, Err(SaveFailure::Conflict));
+        assert_eq!(store.save(&of_secret(), &user(), &tokens, &second).await, Err(SaveFailure::Conflict));
     }
 
     #[tokio::test]
@@ -137,13 +200,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
         let newer = StoredTokens { format: FORMAT + 1, ..StoredTokens::new("s") };
-        store.save(&owner(), &newer, &Version::default()).await.unwrap();
-        assert!(store.load(&owner()).await.unwrap_err().message.contains("newer version"));
-        let file = folder.path().join("crm.keap.oauth-token");
+        store.save(&of_secret(), &user(), &newer, &Version::default()).await.unwrap();
+        assert!(store.load(&of_secret()).await.unwrap_err().message.contains("newer version"));
+        let file = folder.path().join("crm.oauth.oauth-tokens");
         let whole = std::fs::read(&file).unwrap();
         for cut in 0..whole.len() {
             std::fs::write(&file, &whole[..cut]).unwrap();
-            assert!(store.load(&owner()).await.unwrap_err().message.contains("damaged"), "cut at {cut}");
+            assert!(store.load(&of_secret()).await.unwrap_err().message.contains("damaged"), "cut at {cut}");
         }
     }
 }

@@ -4,11 +4,13 @@
 //! - [`kills`]: the process dies between marker, answer, write and use.
 //! - [`real`]: the same against a server that this project did not write.
 //! - [`refusals`]: what the token endpoint, the API and the Secret can have wrong, each with its condition.
+//! - [`shared`]: several instances of one Secret, and tokens that version 0.1.0 kept for each of them.
 
 mod grants;
 mod kills;
 mod real;
 mod refusals;
+mod shared;
 
 use crate::rig::manifest::{self, Instance};
 use crate::rig::oauth_server::{CLIENT_ID, CLIENT_SECRET, OauthServer};

@@ -1,6 +1,7 @@
-//! One credential: its access token is asked for once at a time, kept before it is used, and kept in memory while it is fresh.
+//! One credential, shared by all instances that name its Secret: its access token is asked for once at a time, kept before it is used,
+//! and kept in memory while it is fresh.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,19 +9,17 @@ use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
 
 use super::exchange::new_salt;
-use super::material::{Material, Sends, Source};
+use super::material::{Material, Source};
+use super::memory::{Forced, Memory};
 use super::parts::{Holds, Parts};
 use super::problem;
-use super::request::{self, Client, Proof, TokenRequest};
-use super::step::{self, Ask, Decision, Memory, Outcome, Situation};
-use super::store::{Owner, SaveFailure, Version};
+use super::step::{self, Decision, Situation};
+use super::store::{InstanceRef, SecretRef, TokenPlace, Version};
 use super::stored::{AccessToken, StoredTokens};
+use super::takeover::{Beginning, Takeover};
 use super::unsaved::{Saved, Unsaved};
-use super::{answer, assertion};
 use crate::api::conditions::Problem;
 use crate::auth::Secret;
-use crate::egress::Peer;
-use crate::observe::metrics::TokenOutcome;
 use crate::plan::Oauth2Plan;
 
 /// Decisions for one access token: each change that somebody else makes meanwhile costs one more.
@@ -31,26 +30,37 @@ const QUICK_PAUSE: Duration = Duration::from_millis(300);
 /// Pauses between later ones.
 const FIRST_SAVE_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(15);
+/// How long an instance waits for the answer that another process is waiting for, and the pauses between two looks: it mostly comes
+/// within a second.
+const LONGEST_AWAIT: Duration = Duration::from_secs(5);
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// So often within its idle time it is seen whether a refresh token must be used.
 const LOOKS_AT_IDLE: u32 = 20;
 
 /// One credential.
 pub(super) struct Credential {
-    owner: Owner,
-    parts: Arc<Parts>,
+    pub(super) secret: SecretRef,
+    pub(super) place: TokenPlace,
+    pub(super) parts: Arc<Parts>,
     process: Arc<str>,
     salt: String,
     running: TaskTracker,
-    current: Mutex<Option<Current>>,
-    /// The API took a token.
-    accepted: AtomicBool,
+    /// Instances of this process that use it, and the token endpoint that each of them names.
+    users: Mutex<HashMap<String, String>>,
+    /// By plan: plans may ask for different access tokens of one chain.
+    current: Mutex<HashMap<u64, Current>>,
+    /// Renewals that a 401 forced, by instance.
+    pub(super) forced: Mutex<HashMap<String, Forced>>,
     inner: tokio::sync::Mutex<Inner>,
 }
 
 /// Why a token is asked for, and by what right.
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
+    /// The instance that asks.
+    pub(super) user: &'a InstanceRef,
     /// The access token that was answered 401.
     pub(super) refused: Option<&'a str>,
     /// Does the right hold?
@@ -59,72 +69,93 @@ pub(super) struct Wish<'a> {
 
 /// The access token in use.
 struct Current {
-    plan: u64,
     secret: Option<Arc<Secret>>,
     token: AccessToken,
     fresh_until: Option<Instant>,
 }
 
+/// What one request at a time changes.
 #[derive(Default)]
-struct Inner {
-    memory: Memory,
+pub(super) struct Inner {
+    pub(super) memory: Memory,
     /// Tokens that are kept nowhere else.
-    held: Option<StoredTokens>,
-    /// When an access token that this process was given ends, on a clock that nobody sets.
-    ends: Option<(String, Instant)>,
+    pub(super) held: Option<StoredTokens>,
+    /// When access tokens that this process was given end, on a clock that no one sets.
+    pub(super) ends: HashMap<String, Instant>,
     /// Tokens that came and are not stored yet.
-    unsaved: Option<Unsaved>,
+    pub(super) unsaved: Option<Unsaved>,
+    /// Instances whose own tokens, as version 0.1.0 kept them, were moved here.
+    moved: HashSet<InstanceRef>,
 }
 
 impl Credential {
-    pub(super) fn new(owner: Owner, parts: Arc<Parts>, process: Arc<str>, running: TaskTracker) -> Self {
+    pub(super) fn new(secret: SecretRef, parts: Arc<Parts>, process: Arc<str>, running: TaskTracker) -> Self {
         Self {
-            owner,
+            place: TokenPlace::Secret(secret.clone()),
+            secret,
             parts,
             process,
             salt: new_salt(),
             running,
-            current: Mutex::new(None),
-            accepted: AtomicBool::new(false),
+            users: Mutex::default(),
+            current: Mutex::default(),
+            forced: Mutex::default(),
             inner: tokio::sync::Mutex::default(),
         }
     }
 
+    /// An instance uses it from now on.
+    pub(super) fn join(&self, instance: &str, plan: &Oauth2Plan) {
+        lock(&self.users).insert(instance.to_owned(), plan.endpoint());
+    }
+
+    /// An instance uses it no longer. Answers whether no other one does.
+    pub(super) fn leave(&self, instance: &str) -> bool {
+        lock(&self.forced).remove(instance);
+        let mut users = lock(&self.users);
+        users.remove(instance);
+        users.is_empty()
+    }
+
     /// The API took a token.
-    pub(super) fn note_accepted(&self) {
-        self.accepted.store(true, Ordering::Release);
+    pub(super) fn note_accepted(&self, instance: &str) {
+        if let Some(forced) = lock(&self.forced).get_mut(instance) {
+            forced.worked = true;
+        }
     }
 
     /// The access token in memory, while it is fresh and was not refused.
     pub(super) fn current(&self, plan: &Oauth2Plan, refused: Option<&str>) -> Option<String> {
-        let secret = self.parts.secrets.get(&self.owner.namespace, &plan.secret);
+        let secret = self.parts.secrets.get(&self.secret.namespace, &self.secret.name);
         let current = lock(&self.current);
-        let current = current.as_ref().filter(|current| current.plan == plan.fingerprint() && current.secret == secret)?;
+        let current = current.get(&plan.fingerprint()).filter(|current| current.secret == secret)?;
         let is_fresh = current.fresh_until.is_none_or(|end| Instant::now() < end);
         (is_fresh && refused != Some(current.token.token.as_str())).then(|| current.token.token.clone())
     }
 
     pub(super) async fn obtain(self: &Arc<Self>, plan: &Oauth2Plan, wish: Wish<'_>) -> Result<AccessToken, Problem> {
         let mut inner = self.inner.lock().await;
-        if self.accepted.swap(false, Ordering::AcqRel) {
-            inner.memory.note_accepted();
-        }
-        let mut secret = self.parts.secrets.get(&self.owner.namespace, &plan.secret);
-        for _ in 0..MAX_ROUNDS {
-            self.save_unsaved(&mut inner).await?;
-            let material = Material::read(plan, &self.owner.namespace, secret.clone())?.with_certificate(
-                plan,
-                &self.owner.namespace,
-                &*self.parts.secrets,
-                Utc::now(),
-            )?;
+        let namespace = &self.secret.namespace;
+        let mut secret = self.parts.secrets.get(namespace, &self.secret.name);
+        let (mut rounds, mut waited, mut look) = (0, Duration::ZERO, FIRST_LOOK);
+        while rounds < MAX_ROUNDS {
+            self.save_unsaved(&mut inner, wish.user).await?;
+            let material = Material::read(plan, namespace, secret.clone())?;
+            let material = material.with_certificate(plan, namespace, &*self.parts.secrets, Utc::now())?;
+            let takeover = self.takeover(plan, &material, wish.user);
             let (stored, version) = if plan.keeps_tokens() {
-                self.parts.store.load(&self.owner).await?
+                if !inner.moved.contains(wish.user) {
+                    takeover.of_the_instance().await?;
+                    inner.moved.insert(wish.user.clone());
+                }
+                self.parts.store.load(&self.place).await?
             } else {
                 (inner.held.clone(), Version::default())
             };
+            self.note_beginning(plan, &material, stored.as_ref());
+            let rightful = self.rightful(plan, stored.as_ref(), wish.user).await?;
             let now = Utc::now();
-            let timed = stored.clone().map(|stored| on_own_clock(inner.ends.as_ref(), stored, now));
+            let timed = stored.clone().map(|stored| on_own_clock(&inner.ends, stored, now));
             let decision = step::decide(&Situation {
                 plan,
                 material: &material,
@@ -134,164 +165,114 @@ impl Credential {
                 now,
                 process: &self.process,
                 is_shared: self.parts.store.is_shared(),
+                forced: lock(&self.forced).get(&wish.user.name).copied(),
+                rightful: rightful.as_deref(),
                 salt: &self.salt,
             });
-            let ask = match decision {
+            let awaited = match decision {
                 Decision::Use(token) => {
                     self.keep_current(plan, secret, &token, now);
                     return Ok(token);
                 }
-                Decision::Wait(problem) | Decision::Stop(problem) => return Err(problem),
+                Decision::Wait(problem) | Decision::Stop(problem) => return Err(self.explained(plan, problem, &version)),
                 Decision::Refused => return Err(problem::still_refused(plan)),
-                Decision::Ask(ask) => ask,
-            };
-            if let Some(again) = self.ask(&mut inner, plan, &material, *ask, (stored, version), wish).await? {
-                secret = again;
-            }
-        }
-        Err(problem::contended(plan, &self.parts.store.place(&self.owner)))
-    }
-
-    /// Asks once and books what came of it; the next decision says what that means. Answers the Secret if it was read anew.
-    async fn ask(
-        self: &Arc<Self>,
-        inner: &mut Inner,
-        plan: &Oauth2Plan,
-        material: &Material,
-        ask: Ask,
-        (stored, mut seen): (Option<StoredTokens>, Version),
-        wish: Wish<'_>,
-    ) -> Result<Option<Option<Arc<Secret>>>, Problem> {
-        let origin = plan.token_url.origin();
-        let identity = crate::auth::identity(&[&self.owner.namespace, &self.owner.name, &self.owner.uid, plan.field]);
-        let permit = self.parts.hosts.acquire(&origin, identity).await.map_err(|wait| problem::patience(plan, wait))?;
-        if !(wish.holds)() {
-            return Err(problem::not_ours(plan));
-        }
-        let mut before = stored.unwrap_or_else(|| StoredTokens { in_flight: None, ..ask.chain.clone() });
-        if ask.stores_first {
-            match self.parts.store.save(&self.owner, &ask.chain, &seen).await {
-                Ok(version) => (seen, before) = (version, ask.chain.clone()),
-                Err(SaveFailure::Conflict) => return Ok(None),
-                Err(SaveFailure::Failed(problem)) => return Err(problem),
-            }
-        }
-        let outcome = if (wish.holds)() {
-            inner.memory.note_sending(&ask);
-            self.send(plan, material, &ask).await
-        } else {
-            Outcome::Unsent(problem::not_ours(plan))
-        };
-        drop(permit);
-        self.count(plan, &outcome);
-        let is_refused = matches!(outcome, Outcome::Failed(answer::Failure::InvalidGrant));
-        let now = Utc::now();
-        let next = step::settle(&mut inner.memory, plan, &ask, outcome, wish.refused.is_some(), now);
-        if let Some(access) = next.access.as_ref().filter(|access| access.obtained_at == now)
-            && let Some(life) = access.expires_at.and_then(|end| (end - now).to_std().ok())
-        {
-            inner.ends = Some((access.token.clone(), Instant::now() + life));
-        }
-        if !plan.keeps_tokens() {
-            inner.held = Some(next);
-            return Ok(None);
-        }
-        if next != before {
-            inner.unsaved = Some(Unsaved { next, before, seen });
-            self.save_or_go_on(inner).await?;
-        }
-        if !is_refused {
-            return Ok(None);
-        }
-        // Somebody may have renewed it in the meantime, and memory need not know yet.
-        self.parts.secrets.get_anew(&self.owner.namespace, &plan.secret).await.map(Some)
-    }
-
-    async fn send(&self, plan: &Oauth2Plan, material: &Material, ask: &Ask) -> Outcome {
-        let is_refresh = !matches!(ask.sends, Sends::ClientCredentials | Sends::Code(Source::Code { .. }));
-        let ids = [(); 2].map(|()| uuid::Uuid::new_v4().to_string());
-        let place = request::place(plan, is_refresh);
-        let signed = match assertion::sign(plan, material, place, [&ids[0], &ids[1]], Utc::now()) {
-            Ok(signed) => signed,
-            Err(problem) => return Outcome::Unsent(problem),
-        };
-        let client =
-            Client { id: &material.client_id, proof: Proof::of(signed.client.as_deref(), material.client_secret.as_deref()) };
-        let asked = match &ask.sends {
-            Sends::ClientCredentials => match &signed.grant {
-                Some(assertion) => TokenRequest::JwtBearer { assertion },
-                None => TokenRequest::ClientCredentials,
-            },
-            Sends::RefreshToken(token) | Sends::Code(Source::RefreshToken(token)) => TokenRequest::RefreshToken(token),
-            Sends::Code(Source::Code { code, redirect_uri, code_verifier }) => TokenRequest::AuthorizationCode {
-                code,
-                redirect_uri: redirect_uri.as_deref(),
-                code_verifier: code_verifier.as_deref(),
-            },
-        };
-        let sent = self.parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
-        self.parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
-        match sent {
-            Ok(response) => {
-                match answer::read(&plan.response, response.status, &response.headers, &response.body, Utc::now()) {
-                    Ok(granted) => Outcome::Granted(granted),
-                    Err(failure) => Outcome::Failed(failure),
+                Decision::Await(problem) => problem,
+                Decision::Ask(ask) => {
+                    rounds += 1;
+                    let beginning = match ask.beginning().filter(|_| plan.keeps_tokens()) {
+                        Some(token) => takeover.before_beginning(token).await?,
+                        None => Beginning::Free,
+                    };
+                    match beginning {
+                        Beginning::Await(problem) => problem,
+                        Beginning::TookOver => continue,
+                        Beginning::Free => {
+                            if let Some(again) = self.ask(&mut inner, plan, &material, *ask, (stored, version), wish).await? {
+                                secret = again;
+                            }
+                            continue;
+                        }
+                    }
                 }
+            };
+            if waited >= LONGEST_AWAIT {
+                return Err(awaited);
             }
-            Err(error) if error.is_unsent() => Outcome::Unsent(error.into_problem(Peer::TokenEndpoint)),
-            Err(error) => Outcome::Lost(error.into_problem(Peer::TokenEndpoint)),
+            if !(wish.holds)() {
+                return Err(problem::not_ours(plan));
+            }
+            tokio::time::sleep(look).await;
+            waited += look;
+            look = (look * 2).min(LONGEST_LOOK);
+        }
+        Err(problem::contended(plan, &self.parts.store.name(&self.place)))
+    }
+
+    fn takeover<'a>(&'a self, plan: &'a Oauth2Plan, material: &'a Material, user: &'a InstanceRef) -> Takeover<'a> {
+        let source = material.source.as_ref().ok().map(Source::token);
+        Takeover { parts: &self.parts, plan, secret: &self.secret, user, source }
+    }
+
+    /// A copy of the token in another Secret begins no second chain.
+    fn note_beginning(&self, plan: &Oauth2Plan, material: &Material, stored: Option<&StoredTokens>) {
+        if let (true, Ok(source), Some(stored)) = (plan.keeps_tokens(), &material.source, stored)
+            && stored.knows(source.token())
+        {
+            self.parts.beginnings.claim(&plan.endpoint(), source.token(), &self.secret);
         }
     }
 
-    fn count(&self, plan: &Oauth2Plan, outcome: &Outcome) {
-        use answer::Failure;
-        let counted = match outcome {
-            Outcome::Granted(_) => TokenOutcome::Granted,
-            Outcome::Unsent(_) => TokenOutcome::Unsent,
-            Outcome::Lost(_) | Outcome::Failed(Failure::Lost(_)) => TokenOutcome::Lost,
-            Outcome::Failed(Failure::NotJson { .. } | Failure::Throttled(_) | Failure::Trouble(_)) => TokenOutcome::Failed,
-            Outcome::Failed(_) => TokenOutcome::Refused,
-        };
-        self.parts.metrics.token_request(counted);
-        let (instance, grant) = (&*self.owner.name, plan.grant);
-        match outcome {
-            Outcome::Granted(granted) => tracing::debug!(instance, ?grant, ?granted, "an access token came"),
-            Outcome::Failed(failure) => tracing::warn!(instance, ?grant, ?failure, "no access token came"),
-            Outcome::Unsent(problem) | Outcome::Lost(problem) => {
-                tracing::warn!(instance, ?grant, ?counted, "no access token came: {}", problem.message);
-            }
+    /// Another instance that names the token endpoint to which the stored chain belongs, when this plan names another one.
+    async fn rightful(
+        &self,
+        plan: &Oauth2Plan,
+        stored: Option<&StoredTokens>,
+        user: &InstanceRef,
+    ) -> Result<Option<String>, Problem> {
+        let Some(stored) = stored.filter(|stored| step::is_elsewhere(plan, stored)) else { return Ok(None) };
+        let endpoint = stored.endpoint.clone().unwrap_or_default();
+        let own =
+            lock(&self.users).iter().filter(|(name, at)| **name != user.name && **at == endpoint).map(|(n, _)| n.clone()).min();
+        match own {
+            Some(other) => Ok(Some(other)),
+            None => self.parts.store.rightful(&self.secret, user, &endpoint).await,
         }
+    }
+
+    /// Says that the Secret is shared, where a person must know it.
+    fn explained(&self, plan: &Oauth2Plan, problem: Problem, version: &Version) -> Problem {
+        if lock(&self.users).len() > 1 || version.is_shared() { problem::shared(plan, problem) } else { problem }
     }
 
     /// Stores what came. What cannot be stored now is stored later; without it nothing more is asked.
-    async fn save_or_go_on(self: &Arc<Self>, inner: &mut Inner) -> Result<(), Problem> {
+    pub(super) async fn save_or_go_on(self: &Arc<Self>, inner: &mut Inner, user: &InstanceRef) -> Result<(), Problem> {
         let mut last = None;
         for attempt in 0..QUICK_SAVES {
             if attempt > 0 {
                 tokio::time::sleep(QUICK_PAUSE).await;
             }
-            match self.save_once(inner).await {
+            match self.save_once(inner, user).await {
                 Saved::Stored | Saved::Overtaken => return Ok(()),
                 Saved::Failed(problem) => last = Some(problem),
             }
         }
-        let credential = Arc::clone(self);
-        self.running.spawn(async move { credential.save_later().await });
+        let (credential, user) = (Arc::clone(self), user.clone());
+        self.running.spawn(async move { credential.save_later(&user).await });
         last.map_or(Ok(()), Err)
     }
 
-    async fn save_unsaved(&self, inner: &mut Inner) -> Result<(), Problem> {
+    async fn save_unsaved(&self, inner: &mut Inner, user: &InstanceRef) -> Result<(), Problem> {
         if inner.unsaved.is_none() {
             return Ok(());
         }
-        match self.save_once(inner).await {
+        match self.save_once(inner, user).await {
             Saved::Stored | Saved::Overtaken => Ok(()),
             Saved::Failed(problem) => Err(problem),
         }
     }
 
     /// The tokens that came exist nowhere else: their write is repeated until it succeeds or somebody else went on.
-    async fn save_later(&self) {
+    async fn save_later(&self, user: &InstanceRef) {
         let mut pause = FIRST_SAVE_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
@@ -300,18 +281,23 @@ impl Credential {
             if inner.unsaved.is_none() {
                 return;
             }
-            match self.save_once(&mut inner).await {
+            match self.save_once(&mut inner, user).await {
                 Saved::Stored | Saved::Overtaken => return,
                 Saved::Failed(problem) => {
-                    tracing::warn!(instance = %self.owner.name, "tokens are not stored yet: {}", problem.message);
+                    tracing::warn!(
+                        instance = user.name,
+                        secret = self.secret.name,
+                        "tokens are not stored yet: {}",
+                        problem.message
+                    );
                 }
             }
         }
     }
 
-    async fn save_once(&self, inner: &mut Inner) -> Saved {
+    async fn save_once(&self, inner: &mut Inner, user: &InstanceRef) -> Saved {
         let Some(unsaved) = &mut inner.unsaved else { return Saved::Stored };
-        let saved = unsaved.write(&*self.parts.store, &self.owner).await;
+        let saved = unsaved.write(&*self.parts.store, &self.place, user).await;
         if !matches!(saved, Saved::Failed(_)) {
             inner.unsaved = None;
         }
@@ -323,19 +309,23 @@ impl Credential {
         // A refresh token that nobody uses is looked at now and then, however long the access token lives.
         let look = plan.refresh.idle_ttl.map(|ttl| ttl / LOOKS_AT_IDLE);
         let fresh_until = fresh.into_iter().chain(look).min().map(|wait| Instant::now() + wait);
-        *lock(&self.current) = Some(Current { plan: plan.fingerprint(), secret, token: token.clone(), fresh_until });
+        let mut current = lock(&self.current);
+        // Plans that no instance has any more leave nothing behind.
+        current.retain(|_, one| one.secret == secret);
+        current.insert(plan.fingerprint(), Current { secret, token: token.clone(), fresh_until });
     }
 }
 
 /// The wall clock may have been set since a token came; how long it lives does not change by that.
-fn on_own_clock(ends: Option<&(String, Instant)>, mut stored: StoredTokens, now: DateTime<Utc>) -> StoredTokens {
-    if let Some(access) = &mut stored.access
-        && let Some((_, end)) = ends.filter(|(token, _)| *token == access.token)
-        && let Some(expires_at) = access.expires_at
-    {
-        let left = chrono::Duration::from_std(end.saturating_duration_since(Instant::now())).unwrap_or_default();
-        access.obtained_at += now + left - expires_at;
-        access.expires_at = Some(now + left);
+fn on_own_clock(ends: &HashMap<String, Instant>, mut stored: StoredTokens, now: DateTime<Utc>) -> StoredTokens {
+    for access in stored.access.iter_mut().chain(&mut stored.other_access) {
+        if let Some(end) = ends.get(&access.token)
+            && let Some(expires_at) = access.expires_at
+        {
+            let left = chrono::Duration::from_std(end.saturating_duration_since(Instant::now())).unwrap_or_default();
+            access.obtained_at += now + left - expires_at;
+            access.expires_at = Some(now + left);
+        }
     }
     stored
 }

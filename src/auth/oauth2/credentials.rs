@@ -1,4 +1,4 @@
-//! The credentials of all instances of this process.
+//! The credentials of all instances of this process: one for each Secret, however many instances name it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use super::credential::{Credential, Wish, lock};
 use super::parts::{Holds, Parts};
 use super::problem;
-use super::store::Owner;
+use super::store::{InstanceRef, SecretRef};
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::{RequestAuth, prepare};
 use crate::plan::{AuthPlan, Oauth2Plan};
@@ -19,12 +19,26 @@ pub struct Credentials {
     /// Told apart from every other process by markers.
     process: Arc<str>,
     by_key: Mutex<HashMap<Key, Arc<Credential>>>,
+    /// What each instance, by namespace and name, uses.
+    used: Mutex<HashMap<(String, String), Vec<Key>>>,
     /// Requests and writes that must not be broken off.
     running: TaskTracker,
 }
 
-/// Owner, and the field of the plan: an instance may have one credential for the provider and one for the callback.
-type Key = (Owner, &'static str);
+/// What a credential is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    secret: SecretRef,
+    /// For tokens that no chain leads to, the field and the fingerprint of the plan. A chain is one, whatever is asked for with it.
+    request: Option<(&'static str, u64)>,
+}
+
+impl Key {
+    fn of(namespace: &str, plan: &Oauth2Plan) -> Self {
+        let request = (!plan.keeps_tokens()).then(|| (plan.field, plan.fingerprint()));
+        Self { secret: SecretRef::of(namespace, plan), request }
+    }
+}
 
 impl Credentials {
     /// None yet.
@@ -33,8 +47,26 @@ impl Credentials {
             parts: Arc::new(parts),
             process: uuid::Uuid::new_v4().to_string().into(),
             by_key: Mutex::default(),
+            used: Mutex::default(),
             running: TaskTracker::new(),
         }
+    }
+
+    /// An instance is polled from now on, with these plans alone: what it used before and no other one uses is forgotten.
+    pub fn join<'a>(&self, namespace: &str, name: &str, plans: impl IntoIterator<Item = &'a AuthPlan>) {
+        let mut keys = Vec::new();
+        for plan in plans {
+            let AuthPlan::Oauth2(plan) = plan else { continue };
+            let key = Key::of(namespace, plan);
+            self.credential(&key).join(name, plan);
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        let instance = (namespace.to_owned(), name.to_owned());
+        let old =
+            if keys.is_empty() { lock(&self.used).remove(&instance) } else { lock(&self.used).insert(instance, keys.clone()) };
+        self.leave(name, old.into_iter().flatten().filter(|key| !keys.contains(key)));
     }
 
     /// Makes a request's authentication. `refused` is one that was just answered 401: then it is renewed, at most once for each
@@ -45,50 +77,61 @@ impl Credentials {
     pub async fn authorize(
         &self,
         plan: &AuthPlan,
-        owner: &Owner,
+        user: &InstanceRef,
         holds: Holds,
         refused: Option<&RequestAuth>,
     ) -> Result<RequestAuth, Problem> {
         let AuthPlan::Oauth2(plan) = plan else {
-            return prepare("spec.auth", plan, &owner.namespace, &*self.parts.secrets);
+            return prepare("spec.auth", plan, &user.namespace, &*self.parts.secrets);
         };
         let refused = refused.and_then(RequestAuth::bearer_token);
-        let credential = self.credential(owner, plan.field);
+        let key = Key::of(&user.namespace, plan);
+        let credential = self.credential(&key);
         if let Some(token) = credential.current(plan, refused) {
-            return bearer(plan, owner, &token);
+            return bearer(plan, &key.secret, &token);
         }
-        let (refused, asked) = (refused.map(str::to_owned), Arc::clone(plan));
-        let obtaining = self
-            .running
-            .spawn(async move { credential.obtain(&asked, Wish { refused: refused.as_deref(), holds: &holds }).await });
+        let (refused, asked, user) = (refused.map(str::to_owned), Arc::clone(plan), user.clone());
+        let obtaining = self.running.spawn(async move {
+            credential.obtain(&asked, Wish { user: &user, refused: refused.as_deref(), holds: &holds }).await
+        });
         let token = obtaining.await.unwrap_or_else(|_| {
             Err(Problem::transient(
                 Reason::InternalError,
                 "asking for an access token ended unexpectedly; please report this with the log",
             ))
         })?;
-        bearer(plan, owner, &token.token)
+        bearer(plan, &key.secret, &token.token)
     }
 
     /// Is the authentication still the one that would be made now? If not, it is to be made anew before it is refused.
-    pub fn is_current(&self, plan: &AuthPlan, owner: &Owner, auth: &RequestAuth) -> bool {
+    pub fn is_current(&self, plan: &AuthPlan, user: &InstanceRef, auth: &RequestAuth) -> bool {
         let AuthPlan::Oauth2(plan) = plan else { return true };
-        let current = self.credential(owner, plan.field).current(plan, None);
+        let current = self.credential(&Key::of(&user.namespace, plan)).current(plan, None);
         current.is_some() && current.as_deref() == auth.bearer_token()
     }
 
     /// The provider took the authentication.
-    pub fn note_accepted(&self, plan: &AuthPlan, owner: &Owner) {
+    pub fn note_accepted(&self, plan: &AuthPlan, user: &InstanceRef) {
         if let AuthPlan::Oauth2(plan) = plan {
-            self.credential(owner, plan.field).note_accepted();
+            self.credential(&Key::of(&user.namespace, plan)).note_accepted(&user.name);
         }
     }
 
-    /// The instance is no longer this process's: what is remembered of it is forgotten, unless a request or a write is under way.
+    /// The instance is no longer this process's: what only it used is forgotten, unless a request or a write is under way.
     pub fn release(&self, namespace: &str, name: &str) {
-        lock(&self.by_key).retain(|(owner, _), credential| {
-            owner.namespace != namespace || owner.name != name || Arc::strong_count(credential) > 1
-        });
+        let used = lock(&self.used).remove(&(namespace.to_owned(), name.to_owned()));
+        self.leave(name, used.into_iter().flatten());
+    }
+
+    fn leave(&self, name: &str, keys: impl Iterator<Item = Key>) {
+        let mut by_key = lock(&self.by_key);
+        for key in keys {
+            let is_last =
+                by_key.get(&key).is_some_and(|credential| credential.leave(name) && Arc::strong_count(credential) == 1);
+            if is_last {
+                by_key.remove(&key);
+            }
+        }
     }
 
     /// Waits until every request has its answer and every answer is kept.
@@ -97,15 +140,19 @@ impl Credentials {
         self.running.wait().await;
     }
 
-    fn credential(&self, owner: &Owner, field: &'static str) -> Arc<Credential> {
+    fn credential(&self, key: &Key) -> Arc<Credential> {
         let mut by_key = lock(&self.by_key);
-        let credential = by_key.entry((owner.clone(), field)).or_insert_with(|| {
-            Arc::new(Credential::new(owner.clone(), Arc::clone(&self.parts), Arc::clone(&self.process), self.running.clone()))
-        });
-        Arc::clone(credential)
+        if let Some(credential) = by_key.get(key) {
+            return Arc::clone(credential);
+        }
+        let (parts, process) = (Arc::clone(&self.parts), Arc::clone(&self.process));
+        let credential = Arc::new(Credential::new(key.secret.clone(), parts, process, self.running.clone()));
+        by_key.insert(key.clone(), Arc::clone(&credential));
+        credential
     }
 }
 
-fn bearer(plan: &Oauth2Plan, owner: &Owner, token: &str) -> Result<RequestAuth, Problem> {
-    RequestAuth::bearer(token, &[&owner.namespace, &owner.name, &owner.uid, plan.field]).ok_or_else(|| problem::unusable(plan))
+/// Instances that share a credential share what a host asks it to wait.
+fn bearer(plan: &Oauth2Plan, secret: &SecretRef, token: &str) -> Result<RequestAuth, Problem> {
+    RequestAuth::bearer(token, &secret.parts(plan)).ok_or_else(|| problem::unusable(plan))
 }

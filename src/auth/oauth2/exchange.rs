@@ -6,12 +6,13 @@ use chrono::Utc;
 
 use super::answer::{self, Failure, Granted};
 use super::assertion;
-use super::material::Material;
+use super::material::{Material, Source};
 use super::parts::Parts;
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
-use super::store::{Owner, SaveFailure, Version};
+use super::store::{InstanceRef, SaveFailure, SecretRef, TokenPlace, Version};
 use super::stored::StoredTokens;
+use super::takeover::Takeover;
 use crate::api::conditions::Problem;
 use crate::auth::certificate::identity_in;
 use crate::egress::Peer;
@@ -48,8 +49,19 @@ pub struct Consent<'a> {
 ///
 /// # Errors
 /// The user's Secret cannot be used.
-pub async fn client_id(parts: &Parts, plan: &Oauth2Plan, owner: &Owner) -> Result<String, Problem> {
-    material(parts, plan, owner).await.map(|material| material.client_id)
+pub async fn client_id(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -> Result<String, Problem> {
+    material(parts, plan, user).await.map(|material| material.client_id)
+}
+
+/// Moves tokens that version 0.1.0 kept for the instance to their Secret: a consent begins a chain that knows what was before.
+///
+/// # Errors
+/// They cannot be moved.
+pub async fn move_tokens(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -> Result<(), Problem> {
+    let material = material(parts, plan, user).await?;
+    let source = material.source.as_ref().ok().map(Source::token);
+    let secret = SecretRef::of(&user.namespace, plan);
+    Takeover { parts, plan, secret: &secret, user, source }.of_the_instance().await
 }
 
 /// Exchanges the code, once, and stores the tokens: they begin a new chain. Whoever calls this has taken the pending consent away
@@ -57,19 +69,19 @@ pub async fn client_id(parts: &Parts, plan: &Oauth2Plan, owner: &Owner) -> Resul
 ///
 /// # Errors
 /// [`NoTokens`].
-pub async fn exchange(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, consent: Consent<'_>) -> Result<(), NoTokens> {
-    let material = material(parts, plan, owner).await.map_err(NoTokens::Failed)?;
-    let granted = send(parts, plan, owner, &material, consent).await?;
-    keep(parts, plan, owner, &granted).await.map_err(NoTokens::Failed)
+pub async fn exchange(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef, consent: Consent<'_>) -> Result<(), NoTokens> {
+    let material = material(parts, plan, user).await.map_err(NoTokens::Failed)?;
+    let granted = send(parts, plan, user, &material, consent).await?;
+    keep(parts, plan, user, &granted).await.map_err(NoTokens::Failed)
 }
 
 /// Read where it is kept: this process need not be the one that polls the instance and holds its Secret.
-async fn material(parts: &Parts, plan: &Oauth2Plan, owner: &Owner) -> Result<Material, Problem> {
-    let secret = parts.secrets.get_anew(&owner.namespace, &plan.secret).await?;
-    let mut material = Material::read(plan, &owner.namespace, secret)?;
+async fn material(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -> Result<Material, Problem> {
+    let secret = parts.secrets.get_anew(&user.namespace, &plan.secret).await?;
+    let mut material = Material::read(plan, &user.namespace, secret)?;
     if let Some(name) = plan.client_certificate.as_deref() {
-        let secret = parts.secrets.get_anew(&owner.namespace, name).await?;
-        material.identity = Some(identity_in(&owner.namespace, name, secret, Utc::now())?);
+        let secret = parts.secrets.get_anew(&user.namespace, name).await?;
+        material.identity = Some(identity_in(&user.namespace, name, secret, Utc::now())?);
     }
     Ok(material)
 }
@@ -77,11 +89,11 @@ async fn material(parts: &Parts, plan: &Oauth2Plan, owner: &Owner) -> Result<Mat
 async fn send(
     parts: &Parts,
     plan: &Oauth2Plan,
-    owner: &Owner,
+    user: &InstanceRef,
     material: &Material,
     consent: Consent<'_>,
 ) -> Result<Granted, NoTokens> {
-    let identity = crate::auth::identity(&[&owner.namespace, &owner.name, &owner.uid, plan.field]);
+    let identity = SecretRef::of(&user.namespace, plan).identity(plan);
     let permit = parts.hosts.acquire(&plan.token_url.origin(), identity).await;
     let _permit = permit.map_err(|wait| NoTokens::Failed(problem::patience(plan, wait)))?;
     let id = uuid::Uuid::new_v4().to_string();
@@ -113,16 +125,18 @@ async fn send(
 }
 
 /// Whatever chain there is by now, this consent is newer.
-async fn keep(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, granted: &Granted) -> Result<(), Problem> {
+async fn keep(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef, granted: &Granted) -> Result<(), Problem> {
     let (mut tries, mut conflicts) = (0, 0);
     loop {
-        let failed = match keep_once(parts, plan, owner, granted).await {
+        let failed = match keep_once(parts, plan, user, granted).await {
             Ok(()) => return Ok(()),
             Err(SaveFailure::Conflict) if conflicts < MAX_CONFLICTS => {
                 conflicts += 1;
                 continue;
             }
-            Err(SaveFailure::Conflict) => problem::contended(plan, &parts.store.place(owner)),
+            Err(SaveFailure::Conflict) => {
+                problem::contended(plan, &parts.store.name(&TokenPlace::Secret(SecretRef::of(&user.namespace, plan))))
+            }
             Err(SaveFailure::Failed(problem)) => problem,
         };
         tries += 1;
@@ -133,14 +147,16 @@ async fn keep(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, granted: &Granted
     }
 }
 
-async fn keep_once(parts: &Parts, plan: &Oauth2Plan, owner: &Owner, granted: &Granted) -> Result<(), SaveFailure> {
-    let (stored, seen): (_, Version) = parts.store.load(owner).await.map_err(SaveFailure::Failed)?;
+async fn keep_once(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef, granted: &Granted) -> Result<(), SaveFailure> {
+    let place = TokenPlace::Secret(SecretRef::of(&user.namespace, plan));
+    let (stored, seen): (_, Version) = parts.store.load(&place).await.map_err(SaveFailure::Failed)?;
     let stored = stored.unwrap_or_else(|| StoredTokens::new(new_salt()));
     // The Secret may still hold what the old chain began with: that begins no other one.
-    let material = material(parts, plan, owner).await.map_err(SaveFailure::Failed)?;
+    let material = material(parts, plan, user).await.map_err(SaveFailure::Failed)?;
     let source = material.source.ok().map(|source| stored.fingerprint(source.token()));
-    let next = StoredTokens { consent: None, ..stored.succeeded_by(source) }.granted(granted, None, Utc::now());
-    parts.store.save(owner, &next, &seen).await.map(drop)
+    let begun = StoredTokens { endpoint: Some(plan.endpoint()), ..stored.succeeded_by(source) };
+    let next = begun.granted(granted, None, Some(&plan.variant()), Utc::now());
+    parts.store.save(&place, user, &next, &seen).await.map(drop)
 }
 
 /// Salt of a chain that begins.

@@ -1,23 +1,31 @@
-//! A model: processes that crash at any point, answers that get lost, Secrets that are fought over, and an authorization server that
-//! revokes everything when a refresh token is used twice. Seeded, and every step is one that the shell makes.
+//! A model: replicas whose instances share one Secret, processes that crash at any point, answers that get lost, Secrets that are
+//! fought over, and an authorization server that revokes everything when a refresh token is used twice. Seeded, and every step is one
+//! that the shell makes.
 
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 
 use super::answer::Granted;
 use super::material::{Material, Source};
-use super::step::{Ask, Decision, Memory, Outcome, Situation, decide, settle};
+use super::memory::Memory;
+use super::step::{Ask, Decision, Outcome, Situation, decide, settle};
 use super::stored::StoredTokens;
 use crate::api::auth::{Grant, Rotates};
 use crate::api::conditions::{Problem, Reason};
 use crate::plan::Oauth2Plan;
 use crate::plan::sample::oauth2;
 
+/// Replicas, and instances of the Secret at each of them.
+const PROCESSES: usize = 3;
+const INSTANCES: usize = 3;
+
 /// What happens next to one of the processes.
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// A process goes on by one step: decide, mark, send, or store.
-    Step(usize),
+    /// A process goes on by one step, and decides for one of its instances: decide, mark, send, or store.
+    Step(usize, usize),
+    /// The API of an instance answers 401 to the newest access token that it may use.
+    Refuse(usize, usize),
     /// A process dies and another one takes its place.
     Crash(usize),
     /// The next answer is lost on its way.
@@ -30,8 +38,9 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        12 => (0..2usize).prop_map(Event::Step),
-        2 => (0..2usize).prop_map(Event::Crash),
+        12 => (0..PROCESSES, 0..INSTANCES).prop_map(|(process, instance)| Event::Step(process, instance)),
+        1 => (0..PROCESSES, 0..INSTANCES).prop_map(|(process, instance)| Event::Refuse(process, instance)),
+        2 => (0..PROCESSES).prop_map(Event::Crash),
         1 => Just(Event::Lose),
         3 => (1..120i64).prop_map(Event::Pass),
         1 => (any::<bool>(), 0..4usize).prop_map(|(new, which)| Event::Rewrite(new, which)),
@@ -83,7 +92,7 @@ impl Server {
 enum At {
     Idle,
     /// The marker is stored, the request is not sent.
-    Marked(Box<Ask>, u64),
+    Marked(Box<Ask>, u64, usize),
     /// The answer is there, and not stored.
     Answered(Box<StoredTokens>, u64, Option<String>),
 }
@@ -95,7 +104,8 @@ struct Process {
 }
 
 struct World {
-    plan: Oauth2Plan,
+    /// Of the instances: they differ in what they ask for.
+    plans: [Oauth2Plan; INSTANCES],
     server: Server,
     sources: Vec<String>,
     source: String,
@@ -112,7 +122,11 @@ impl World {
         let mut server = Server::default();
         let source = server.consent();
         let mut world = Self {
-            plan: Oauth2Plan { grant: Grant::RefreshToken, ..oauth2() },
+            plans: [
+                Oauth2Plan { grant: Grant::RefreshToken, ..oauth2() },
+                Oauth2Plan { grant: Grant::RefreshToken, scopes: vec!["read".into()], ..oauth2() },
+                Oauth2Plan { grant: Grant::AuthorizationCode, audience: Some("https://api".into()), ..oauth2() },
+            ],
             server,
             sources: vec![source.clone()],
             source,
@@ -123,7 +137,7 @@ impl World {
             lose: false,
             born: 0,
         };
-        for _ in 0..2 {
+        for _ in 0..PROCESSES {
             let process = world.new_process();
             world.processes.push(process);
         }
@@ -155,18 +169,19 @@ impl World {
                 self.sources.push(self.source.clone());
             }
             Event::Rewrite(false, which) => self.source = self.sources[which % self.sources.len()].clone(),
-            Event::Step(index) => self.step(index),
+            Event::Step(process, instance) => self.step(process, instance, false),
+            Event::Refuse(process, instance) => self.step(process, instance, true),
         }
     }
 
-    fn step(&mut self, index: usize) {
+    fn step(&mut self, index: usize, instance: usize, refuses: bool) {
         let mut process = std::mem::replace(
             &mut self.processes[index],
             Process { name: String::new(), memory: Memory::default(), at: At::Idle },
         );
         process.at = match process.at {
-            At::Idle => self.decide(&process),
-            At::Marked(ask, seen) => self.send(&mut process.memory, &process.name, &ask, seen),
+            At::Idle => self.decide(&process, instance, refuses),
+            At::Marked(ask, seen, instance) => self.send(&mut process.memory, &process.name, instance, &ask, seen),
             At::Answered(next, seen, newest) => {
                 // Overtaken, what came is let go.
                 if self.save(&next, seen) {
@@ -178,7 +193,7 @@ impl World {
         self.processes[index] = process;
     }
 
-    fn decide(&mut self, process: &Process) -> At {
+    fn decide(&mut self, process: &Process, instance: usize, refuses: bool) -> At {
         let material = Material {
             client_id: "id".into(),
             client_secret: Some("secret".into()),
@@ -187,26 +202,31 @@ impl World {
             source: Ok(Source::RefreshToken(self.source.clone())),
             identity: None,
         };
+        let plan = &self.plans[instance];
+        let newest =
+            self.stored.as_ref().and_then(|stored| stored.access_for(&plan.variant())).map(|access| access.token.clone());
         let decision = decide(&Situation {
-            plan: &self.plan,
+            plan,
             material: &material,
             stored: self.stored.as_ref(),
             memory: &process.memory,
-            refused: None,
+            refused: newest.as_deref().filter(|_| refuses),
             now: self.now,
             process: &process.name,
             is_shared: true,
+            forced: None,
+            rightful: None,
             salt: "salt",
         });
         let Decision::Ask(ask) = decision else { return At::Idle };
         let seen = self.version;
         if !ask.stores_first {
-            return At::Marked(ask, seen);
+            return At::Marked(ask, seen, instance);
         }
-        if self.save(&ask.chain, seen) { At::Marked(ask, seen + 1) } else { At::Idle }
+        if self.save(&ask.chain, seen) { At::Marked(ask, seen + 1, instance) } else { At::Idle }
     }
 
-    fn send(&mut self, memory: &mut Memory, name: &str, ask: &Ask, seen: u64) -> At {
+    fn send(&mut self, memory: &mut Memory, name: &str, instance: usize, ask: &Ask, seen: u64) -> At {
         memory.note_sending(ask);
         let token = ask.sends.refresh_token().unwrap();
         let answer = self.server.take(token, name);
@@ -217,7 +237,7 @@ impl World {
             Some(granted) => Outcome::Granted(granted),
             None => Outcome::Failed(super::answer::Failure::InvalidGrant),
         };
-        let next = settle(memory, &self.plan, ask, outcome, false, self.now);
+        let next = settle(memory, &self.plans[instance], ask, outcome, self.now);
         if next == ask.chain { At::Idle } else { At::Answered(Box::new(next), seen, newest.filter(|_| !lost)) }
     }
 
@@ -234,7 +254,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_refresh_token_is_used_by_two_owners(events in prop::collection::vec(event(), 1..200)) {
+    fn no_refresh_token_is_used_by_two_processes(events in prop::collection::vec(event(), 1..200)) {
         let mut world = World::new();
         for event in events {
             world.happen(event);
@@ -253,10 +273,11 @@ proptest! {
         world.happen(Event::Rewrite(true, 0));
         // one owner at last, as it is with ownership
         for _ in 0..6 {
-            world.happen(Event::Step(0));
+            world.happen(Event::Step(0, 0));
         }
         let stored = world.stored.as_ref().expect("tokens");
-        prop_assert!(stored.access.as_ref().is_some_and(|access| access.is_valid(world.now)), "{stored:?}");
+        let own = stored.access_for(&world.plans[0].variant());
+        prop_assert!(own.is_some_and(|access| access.is_valid(world.now)), "{stored:?}");
         world.check();
     }
 
@@ -275,10 +296,21 @@ proptest! {
         }
     }
 
+    /// However many instances and replicas there are, one renewal serves all that ask for the same.
+    #[test]
+    fn one_refresh_serves_all_instances_of_all_replicas(order in prop::collection::vec((0..PROCESSES, 0..2usize), 1..80)) {
+        let mut world = World::new();
+        for (process, instance) in order {
+            world.happen(Event::Step(process, instance));
+        }
+        prop_assert!(world.server.tokens.iter().all(|(_, _, uses)| uses.len() <= 1));
+        prop_assert!(world.server.serial <= 2, "{}", world.server.serial);
+    }
+
     #[test]
     fn where_tokens_last_nobody_is_asked_for_consent(events in prop::collection::vec(event(), 1..120)) {
         let mut world = World::new();
-        world.plan.refresh.rotates = Some(Rotates::Never);
+        world.plans[0].refresh.rotates = Some(Rotates::Never);
         // a server that does not rotate takes the same token any number of times
         let material = Material {
             client_id: "id".into(),
@@ -295,8 +327,8 @@ proptest! {
                 Event::Crash(_) => memory = Memory::default(),
                 _ => {
                     let decision = decide(&Situation {
-                        plan: &world.plan, material: &material, stored: stored.as_ref(), memory: &memory, refused: None,
-                        now: world.now, process: "p", is_shared: true, salt: "salt",
+                        plan: &world.plans[0], material: &material, stored: stored.as_ref(), memory: &memory, refused: None,
+                        now: world.now, process: "p", is_shared: true, forced: None, rightful: None, salt: "salt",
                     });
                     match decision {
                         Decision::Ask(ask) => {
@@ -310,9 +342,9 @@ proptest! {
                                     expires_in: Some(std::time::Duration::from_mins(1)), scope: None, token_type: None,
                                 })
                             };
-                            stored = Some(settle(&mut memory, &world.plan, &ask, outcome, false, world.now));
+                            stored = Some(settle(&mut memory, &world.plans[0], &ask, outcome, world.now));
                         }
-                        Decision::Use(_) | Decision::Wait(_) => {}
+                        Decision::Use(_) | Decision::Wait(_) | Decision::Await(_) => {}
                         Decision::Stop(problem) => panic!("{problem}"),
                         Decision::Refused => panic!("nothing was refused"),
                     }

@@ -1,8 +1,10 @@
 //! What asking for tokens needs.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::store::TokenStore;
+use super::store::{SecretRef, TokenStore};
 use crate::auth::Secrets;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
@@ -21,6 +23,34 @@ pub struct Parts {
     pub secrets: Arc<dyn Secrets>,
     /// Where tokens are kept.
     pub store: Arc<dyn TokenStore>,
+    /// Which Secret began with which refresh token or code.
+    pub beginnings: Beginnings,
     /// Counts requests.
     pub metrics: Metrics,
+}
+
+/// Which Secret of this process began a chain with which refresh token or code: a token that was copied into two Secrets begins one.
+#[derive(Clone, Default)]
+pub struct Beginnings(Arc<Held>);
+
+#[derive(Default)]
+struct Held {
+    /// Hashes tell nothing about a token.
+    salt: RandomState,
+    by_token: Mutex<HashMap<u64, SecretRef>>,
+}
+
+impl Beginnings {
+    /// Claims a refresh token or code of an endpoint for a Secret. Returns the Secret that was first, if it is another one.
+    pub fn claim(&self, endpoint: &str, token: &str, secret: &SecretRef) -> Option<SecretRef> {
+        let mut by_token = self.0.by_token.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = by_token.entry(self.0.salt.hash_one((endpoint, token))).or_insert_with(|| secret.clone());
+        (first != secret).then(|| first.clone())
+    }
+
+    /// The Secret that was first is gone.
+    pub fn replace(&self, endpoint: &str, token: &str, secret: &SecretRef) {
+        let mut by_token = self.0.by_token.lock().unwrap_or_else(PoisonError::into_inner);
+        by_token.insert(self.0.salt.hash_one((endpoint, token)), secret.clone());
+    }
 }

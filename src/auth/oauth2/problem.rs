@@ -41,6 +41,50 @@ pub fn used_before(plan: &Oauth2Plan) -> Problem {
     )
 }
 
+/// Instances of the Secret name different token endpoints, and its tokens are those of another one. `other`: an instance of that one.
+pub fn other_endpoint(plan: &Oauth2Plan, other: &str) -> Problem {
+    let (field, secret) = (plan.field, &plan.secret);
+    Problem::human(
+        Reason::SecretInvalid,
+        format!(
+            "{field}.tokenUrl differs from that of instance {other}, which uses the same Secret {secret}, and a refresh token serves one              token endpoint: use the same tokenUrl and tokenResponse.refreshToken in every instance of this Secret, or give this              instance a Secret and a consent of its own"
+        ),
+    )
+}
+
+/// The refresh token or code in the Secret began the chain of another Secret.
+pub fn used_elsewhere(plan: &Oauth2Plan, other: &str) -> Problem {
+    let (field, secret) = (plan.field, &plan.secret);
+    Problem::human(
+        Reason::SecretInvalid,
+        format!(
+            "{field}: Secret {secret} holds the same refresh token or code as Secret {other}, whose tokens began with it, and a second              use would make the provider revoke them: name Secret {other} in {field}.secretRef, which instances may share, or give              consent again for Secret {secret}"
+        ),
+    )
+}
+
+/// Version 0.1.0 kept tokens for each instance, and those of this one may be another account's than those of its Secret. `place`:
+/// where its own are kept.
+pub fn other_consent(plan: &Oauth2Plan, place: &str) -> Problem {
+    let (field, secret) = (plan.field, &plan.secret);
+    Problem::human(
+        Reason::SecretInvalid,
+        format!(
+            "{field}: tokens belong to Secret {secret} now, it has those of another instance, and this instance has other ones of a              consent of its own in {place}: to keep them, name a Secret of its own with the same client in {field}.secretRef; to use              those of Secret {secret}, remove {place}"
+        ),
+    )
+}
+
+/// What is added when more than one instance uses the Secret.
+pub fn shared(plan: &Oauth2Plan, problem: Problem) -> Problem {
+    if problem.reason != Reason::ReauthorizationRequired {
+        return problem;
+    }
+    let message =
+        format!("{}; other instances share Secret {}, and one consent serves all of them", problem.message, plan.secret);
+    Problem { message, ..problem }
+}
+
 /// The consent brought no refresh token.
 pub fn no_refresh_token(plan: &Oauth2Plan) -> Problem {
     Problem::human(
@@ -75,7 +119,7 @@ pub fn patience(plan: &Oauth2Plan, wait: std::time::Duration) -> Problem {
     failed(plan, &Failure::Throttled(Some(wait)))
 }
 
-/// The instance is somebody else's by now.
+/// The instance is another replica's by now.
 pub fn not_ours(plan: &Oauth2Plan) -> Problem {
     Problem::transient(Reason::StateUnavailable, format!("{}: another replica takes this instance over", plan.field))
 }

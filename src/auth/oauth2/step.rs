@@ -4,8 +4,9 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::answer::Failure;
 use super::material::{Material, Sends, Source};
+use super::memory::{Forced, Memory};
 use super::problem;
-use super::stored::{AccessToken, Fingerprint, InFlight, Rotation, StoredTokens};
+use super::stored::{AccessToken, FORMAT, Fingerprint, InFlight, Rotation, StoredTokens};
 use crate::api::auth::Rotates;
 use crate::api::conditions::Problem;
 use crate::plan::Oauth2Plan;
@@ -13,13 +14,8 @@ use crate::plan::Oauth2Plan;
 /// After this, whoever left a marker has the answer and has stored it, or never will: the longest token request, and the writes
 /// around it.
 pub const IN_FLIGHT: Duration = Duration::seconds(45);
-/// Shortest and longest pause after a token call that failed.
-const FIRST_PAUSE: Duration = Duration::seconds(30);
-const LONGEST_PAUSE: Duration = Duration::minutes(15);
 /// A provider that answers 401 to every token gets a new one this often, no faster.
 const FORCED_AGAIN: Duration = Duration::minutes(15);
-/// Settings whose failures are remembered at once.
-const MAX_SETTINGS: usize = 4;
 /// So often a refresh token may be sent whose answer was lost: once more is the only chance there is.
 const MOST_LOST: u32 = 2;
 
@@ -41,6 +37,10 @@ pub struct Situation<'a> {
     pub process: &'a str,
     /// May another process use the same tokens at this moment?
     pub is_shared: bool,
+    /// The last renewal that a 401 forced for the instance that asks.
+    pub forced: Option<Forced>,
+    /// Another instance of the Secret, if there is one whose plan names the token endpoint to which the stored chain belongs.
+    pub rightful: Option<&'a str>,
     /// Salt of a chain that begins now.
     pub salt: &'a str,
 }
@@ -52,6 +52,8 @@ pub enum Decision {
     Use(AccessToken),
     /// Ask the token endpoint.
     Ask(Box<Ask>),
+    /// Another process is renewing the tokens: look again what it stored. The problem says how long at most.
+    Await(Problem),
     /// Nothing now: the problem says how long.
     Wait(Problem),
     /// Nothing until a person acts.
@@ -75,87 +77,14 @@ pub struct Ask {
     pub attempt: Fingerprint,
 }
 
-/// What a process remembers of its own token calls.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    /// What only a person can mend, by setting.
-    blocked: Vec<(Fingerprint, Problem)>,
-    /// What is waited for, by setting: who changes a Secret to and fro gets no more calls.
-    pauses: Vec<Pause>,
-    /// Calls without an answer, in a row, for one token.
-    unanswered: Option<(Fingerprint, u32)>,
-    forced: Option<Forced>,
-}
-
-#[derive(Clone, Debug)]
-struct Pause {
-    setting: Fingerprint,
-    since: DateTime<Utc>,
-    until: DateTime<Utc>,
-    failures: u32,
-    problem: Problem,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Forced {
-    at: DateTime<Utc>,
-    /// The API took a token since.
-    worked: bool,
-}
-
-impl Memory {
-    /// The API took the access token.
-    pub fn note_accepted(&mut self) {
-        if let Some(forced) = &mut self.forced {
-            forced.worked = true;
+impl Ask {
+    /// The refresh token or code of the user's Secret, when it is what is sent: the chain begins with it.
+    pub fn beginning(&self) -> Option<&str> {
+        match &self.sends {
+            Sends::ClientCredentials => None,
+            Sends::RefreshToken(token) => self.chain.refresh_token.is_none().then_some(token),
+            Sends::Code(source) => Some(source.token()),
         }
-    }
-
-    /// A request is about to be sent: until its answer is there it counts as lost.
-    pub fn note_sending(&mut self, ask: &Ask) {
-        let token = ask.chain.fingerprint(ask.sends.token());
-        self.unanswered = Some((token.clone(), self.unanswered(&token) + 1));
-    }
-
-    fn unanswered(&self, token: &Fingerprint) -> u32 {
-        self.unanswered.as_ref().filter(|(unanswered, _)| unanswered == token).map_or(0, |(_, count)| *count)
-    }
-
-    fn blocked(&self, setting: &Fingerprint) -> Option<&Problem> {
-        self.blocked.iter().find(|(blocked, _)| blocked == setting).map(|(_, problem)| problem)
-    }
-
-    fn pause(&self, setting: &Fingerprint) -> Option<&Pause> {
-        self.pauses.iter().find(|pause| pause.setting == *setting)
-    }
-
-    fn note_granted(&mut self, forced: bool, now: DateTime<Utc>) {
-        self.blocked.clear();
-        self.pauses.clear();
-        self.unanswered = None;
-        if forced {
-            self.forced = Some(Forced { at: now, worked: false });
-        }
-    }
-
-    /// The endpoint refused in a way that no repetition mends.
-    fn block(&mut self, ask: &Ask, problem: Problem) {
-        if self.blocked.len() >= MAX_SETTINGS {
-            self.blocked.remove(0);
-        }
-        self.blocked.push((ask.setting.clone(), problem));
-    }
-
-    fn note_failure(&mut self, ask: &Ask, problem: Problem, now: DateTime<Utc>) {
-        let failures = self.pause(&ask.setting).map_or(0, |pause| pause.failures) + 1;
-        let doubled = FIRST_PAUSE * (1 << failures.min(6).saturating_sub(1));
-        let wished = problem.retry_after.and_then(|wait| Duration::from_std(wait).ok()).unwrap_or_else(Duration::zero);
-        let until = now + doubled.min(LONGEST_PAUSE).max(wished);
-        self.pauses.retain(|pause| pause.setting != ask.setting);
-        if self.pauses.len() >= MAX_SETTINGS {
-            self.pauses.remove(0);
-        }
-        self.pauses.push(Pause { setting: ask.setting.clone(), since: now, until, failures, problem });
     }
 }
 
@@ -165,17 +94,19 @@ pub fn decide(s: &Situation<'_>) -> Decision {
         Ok(chain) => chain,
         Err(problem) => return Decision::Stop(problem),
     };
-    let access = chain.access.as_ref().filter(|access| s.refused != Some(access.token.as_str()));
+    if let Some(problem) = other_endpoint(s, &chain) {
+        return Decision::Stop(problem);
+    }
+    let own = if s.plan.keeps_tokens() { chain.access_for(&s.plan.variant()) } else { chain.access.as_ref() };
+    let access = own.filter(|access| s.refused != Some(access.token.as_str()));
     if let Some(access) = access
         && access.is_fresh(s.now)
         && !is_idle_long(s, &chain)
     {
         return Decision::Use(access.clone());
     }
-    let is_forced = s.refused.is_some() && access.is_none() && chain.access.is_some();
-    if is_forced
-        && s.memory.forced.is_some_and(|forced| !forced.worked && (forced.at..forced.at + FORCED_AGAIN).contains(&s.now))
-    {
+    let is_forced = s.refused.is_some() && access.is_none() && own.is_some();
+    if is_forced && s.forced.is_some_and(|forced| !forced.worked && (forced.at..forced.at + FORCED_AGAIN).contains(&s.now)) {
         return Decision::Refused;
     }
     let usable = access.filter(|access| access.is_valid(s.now)).cloned();
@@ -184,6 +115,18 @@ pub fn decide(s: &Situation<'_>) -> Decision {
         // There is no new one to be had, and the old one still holds.
         (_, Some(access)) => Decision::Use(access),
     }
+}
+
+/// Whether another instance names the token endpoint to which a chain belongs only matters when this plan names another one.
+pub fn is_elsewhere(plan: &Oauth2Plan, stored: &StoredTokens) -> bool {
+    stored.endpoint.as_ref().is_some_and(|endpoint| *endpoint != plan.endpoint())
+}
+
+/// A refresh token that may rotate is sent to the endpoint that gave it and to no other one: while other instances of the Secret use
+/// it there, it would be spent for nothing.
+fn other_endpoint(s: &Situation<'_>, chain: &StoredTokens) -> Option<Problem> {
+    let other = s.rightful.filter(|_| is_elsewhere(s.plan, chain) && may_rotate(s, chain))?;
+    Some(problem::other_endpoint(s.plan, other))
 }
 
 /// The chain that goes on, or the one that begins.
@@ -201,14 +144,19 @@ fn chain(s: &Situation<'_>) -> Result<StoredTokens, Problem> {
         let print = new.fingerprint(source.token());
         return Ok(new.succeeded_by(Some(print)));
     };
-    let Ok(source) = source else { return Ok(stored) };
+    let Ok(source) = source else {
+        return if let Some(other) = &stored.moved_to { Err(problem::used_elsewhere(s.plan, other)) } else { Ok(stored) };
+    };
+    if let Some(other) = stored.moved_to.as_ref().filter(|_| stored.knows(source.token())) {
+        return Err(problem::used_elsewhere(s.plan, other));
+    }
     let print = stored.fingerprint(source.token());
     if stored.source.as_ref() == Some(&print) {
         return Ok(stored);
     }
     // Two who fight over the Secret must not make us go back to a token that was used before.
-    let is_usable_again = stored.refused.is_some() && matches!(source, Source::RefreshToken(_)) && !may_rotate(s, &stored);
-    if stored.spent.contains(&print) && !is_usable_again { Ok(stored) } else { Ok(stored.succeeded_by(Some(print))) }
+    let is_usable_again = !stored.refused.is_empty() && matches!(source, Source::RefreshToken(_)) && !may_rotate(s, &stored);
+    if stored.is_spent(source.token()) && !is_usable_again { Ok(stored) } else { Ok(stored.succeeded_by(Some(print))) }
 }
 
 fn ask(s: &Situation<'_>, mut chain: StoredTokens) -> Decision {
@@ -222,7 +170,7 @@ fn ask(s: &Situation<'_>, mut chain: StoredTokens) -> Decision {
     if let Some(problem) = s.memory.blocked(&setting) {
         return Decision::Stop(problem.clone());
     }
-    if chain.refused.as_ref() == Some(&attempt) {
+    if chain.refused.contains(&attempt) || chain.refused.contains(&token) {
         return Decision::Stop(problem::refused(s.plan, &sends));
     }
     // A clock that was set back makes nobody wait longer than was meant.
@@ -244,7 +192,7 @@ fn ask(s: &Situation<'_>, mut chain: StoredTokens) -> Decision {
             // Clocks differ: one that runs ahead must not make anybody wait for long.
             let answered = found.at.min(s.now) + IN_FLIGHT;
             if s.is_shared && s.now < answered && (!in_grace || answered < grace_end) {
-                return Decision::Wait(problem::in_flight(s.plan, answered - s.now));
+                return Decision::Await(problem::in_flight(s.plan, answered - s.now));
             }
             if !in_grace {
                 return Decision::Stop(problem::ambiguous(s.plan, &sends));
@@ -256,6 +204,10 @@ fn ask(s: &Situation<'_>, mut chain: StoredTokens) -> Decision {
     // The grace runs from the first use.
     let at = own.as_ref().map_or(s.now, |own| own.at);
     chain.in_flight = marks.then(|| InFlight { token, at, owner: s.process.to_owned() });
+    chain.format = FORMAT;
+    if s.plan.keeps_tokens() {
+        chain.endpoint = Some(s.plan.endpoint());
+    }
     Decision::Ask(Box::new(Ask { sends, chain, stores_first, setting, attempt }))
 }
 
@@ -321,18 +273,12 @@ pub enum Outcome {
 }
 
 /// Books an outcome, and returns the chain as it is to be stored now.
-pub fn settle(
-    memory: &mut Memory,
-    plan: &Oauth2Plan,
-    ask: &Ask,
-    outcome: Outcome,
-    forced: bool,
-    now: DateTime<Utc>,
-) -> StoredTokens {
+pub fn settle(memory: &mut Memory, plan: &Oauth2Plan, ask: &Ask, outcome: Outcome, now: DateTime<Utc>) -> StoredTokens {
     let failure = match outcome {
         Outcome::Granted(granted) => {
-            memory.note_granted(forced, now);
-            return ask.chain.granted(&granted, ask.sends.refresh_token(), now);
+            memory.note_granted();
+            let variant = plan.keeps_tokens().then(|| plan.variant());
+            return ask.chain.granted(&granted, ask.sends.refresh_token(), variant.as_deref(), now);
         }
         Outcome::Lost(problem) => {
             memory.note_failure(ask, problem, now);
@@ -345,11 +291,18 @@ pub fn settle(
         Outcome::Unsent(problem) => Err(problem),
         Outcome::Failed(failure) => Ok(failure),
     };
-    memory.unanswered = None;
+    // One that was sent before, and whose answer was lost, is spent: no other request gets anything for it.
+    let token = ask.chain.fingerprint(ask.sends.token());
+    let is_spent = memory.unanswered(&token) > 1 && ask.sends.refresh_token().is_some();
+    memory.note_answered();
     let mut next = StoredTokens { in_flight: None, ..ask.chain.clone() };
+    if next.answered_at.is_none() {
+        // Nothing is known to be spent there, so that another instance, or a corrected plan, may begin elsewhere.
+        next.endpoint = None;
+    }
     match failure {
         Err(problem) => memory.note_failure(ask, problem, now),
-        Ok(Failure::InvalidGrant) => next.refused = Some(ask.attempt.clone()),
+        Ok(Failure::InvalidGrant) => next.note_refused(if is_spent { token } else { ask.attempt.clone() }),
         Ok(failure) => {
             let problem = problem::failed(plan, &failure);
             match &failure {
@@ -359,6 +312,7 @@ pub fn settle(
             if let Failure::NoAccessToken { refresh_token: Some(came) } = &failure {
                 next.take_refresh_token(Some(came), ask.sends.refresh_token());
                 next.answered_at = Some(now);
+                next.endpoint = Some(plan.endpoint());
             }
         }
     }

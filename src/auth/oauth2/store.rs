@@ -7,21 +7,90 @@ use futures::future::BoxFuture;
 
 use super::stored::StoredTokens;
 use crate::api::conditions::Problem;
+use crate::plan::Oauth2Plan;
 
-/// Whose tokens they are.
+/// An instance that uses tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Owner {
-    /// Namespace of the instance.
+pub struct InstanceRef {
+    /// Its namespace.
     pub namespace: String,
-    /// Name of the instance.
+    /// Its name.
     pub name: String,
-    /// Its uid: tokens of an instance that was deleted are not those of one that has its name.
+    /// Its uid: an instance that was deleted is not one that has its name.
     pub uid: String,
 }
 
-/// What was stored when it was last read or written; opaque to all but the store. The default: nothing was.
+/// A user's Secret, to which tokens belong.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SecretRef {
+    /// Its namespace, which is that of the instances that name it.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl SecretRef {
+    /// The Secret of a plan.
+    pub fn of(namespace: &str, plan: &Oauth2Plan) -> Self {
+        Self { namespace: namespace.to_owned(), name: plan.secret.clone() }
+    }
+
+    /// What tells the credential of a plan from all others of this process.
+    pub(super) fn parts<'a>(&'a self, plan: &'a Oauth2Plan) -> [&'a str; 3] {
+        [&self.namespace, &self.name, plan.field]
+    }
+
+    /// Tells credentials apart in this process: what a host asks one of them to wait, it asks all that share it.
+    pub(super) fn identity(&self, plan: &Oauth2Plan) -> u64 {
+        crate::auth::identity(&self.parts(plan))
+    }
+}
+
+/// Where a chain of tokens is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TokenPlace {
+    /// With the Secret from which it began: all instances that name the Secret share it.
+    Secret(SecretRef),
+    /// With an instance, as version 0.1.0 kept it. Such a chain is moved to its Secret.
+    Instance(InstanceRef),
+}
+
+impl TokenPlace {
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        match self {
+            Self::Secret(secret) => &secret.namespace,
+            Self::Instance(instance) => &instance.namespace,
+        }
+    }
+}
+
+/// What was stored when it was last read or written. The default: nothing was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Version(pub Option<String>);
+pub struct Version {
+    /// Changes with each write; opaque to all but the store. `None`: nothing was stored.
+    pub number: Option<String>,
+    /// For whom the store keeps the tokens, if it notes that: when all of them are gone, so are the tokens.
+    pub keepers: Vec<Keeper>,
+}
+
+/// An object for which tokens are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keeper {
+    /// It is the user's Secret, not an instance.
+    pub is_secret: bool,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+impl Version {
+    /// Do more instances than one use the tokens, as far as the store knows?
+    pub fn is_shared(&self) -> bool {
+        self.keepers.iter().filter(|keeper| !keeper.is_secret).count() > 1
+    }
+}
 
 /// Why tokens were not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,44 +101,71 @@ pub enum SaveFailure {
     Failed(Problem),
 }
 
-/// Keeps the tokens of instances. After `Ok` a save survives a crash.
+/// Keeps tokens. After `Ok` a save survives a crash.
 pub trait TokenStore: Send + Sync {
-    /// Reads the tokens of an instance, never from a cache; `None` when there are none.
+    /// Reads the tokens of a place, never from a cache; `None` when there are none.
     ///
     /// # Errors
     /// Tokens that are there but cannot be read are never taken for none.
-    fn load<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<(Option<StoredTokens>, Version), Problem>>;
+    fn load<'a>(&'a self, place: &'a TokenPlace) -> BoxFuture<'a, Result<(Option<StoredTokens>, Version), Problem>>;
 
-    /// Replaces the tokens of an instance if they are still those of `seen`.
+    /// Replaces the tokens of a place if they are still those of `seen`, and keeps them for `user`, too.
     ///
     /// # Errors
     /// [`SaveFailure`].
     fn save<'a>(
         &'a self,
-        owner: &'a Owner,
+        place: &'a TokenPlace,
+        user: &'a InstanceRef,
         tokens: &'a StoredTokens,
         seen: &'a Version,
     ) -> BoxFuture<'a, Result<Version, SaveFailure>>;
 
-    /// May another process be using the same tokens at this moment? If not, whoever left a marker is dead.
+    /// Places whose chains may have begun with what `secret` holds: those of instances of its namespace as version 0.1.0 kept them,
+    /// and those of other Secrets, at least where `user` used them.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    fn related<'a>(&'a self, secret: &'a SecretRef, user: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>>;
+
+    /// An instance of other processes, other than `user`, whose plan names the Secret and this token endpoint
+    /// ([`Oauth2Plan::endpoint`](crate::plan::Oauth2Plan::endpoint)), if there is one.
+    ///
+    /// # Errors
+    /// Instances cannot be listed.
+    fn rightful<'a>(
+        &'a self,
+        _secret: &'a SecretRef,
+        _user: &'a InstanceRef,
+        _endpoint: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Problem>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Are tokens of this version kept for the instance, so that they do not go while it is there?
+    fn is_kept_for(&self, _user: &InstanceRef, _seen: &Version) -> bool {
+        true
+    }
+
+    /// May another process be using the same tokens at this moment? If not, a marker of another process is that of a dead one.
     fn is_shared(&self) -> bool;
 
     /// What a message calls the place, such as a Secret or a file.
-    fn place(&self, owner: &Owner) -> String;
+    fn name(&self, place: &TokenPlace) -> String;
 }
 
 /// Tokens in memory, for a trial and for tests: they end with the process.
 #[derive(Debug, Default)]
 pub struct MemoryTokens {
-    held: Mutex<HashMap<Owner, (StoredTokens, u64)>>,
+    held: Mutex<HashMap<TokenPlace, (StoredTokens, u64)>>,
 }
 
 impl TokenStore for MemoryTokens {
-    fn load<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<(Option<StoredTokens>, Version), Problem>> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(owner).cloned();
+    fn load<'a>(&'a self, place: &'a TokenPlace) -> BoxFuture<'a, Result<(Option<StoredTokens>, Version), Problem>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned();
         Box::pin(async move {
             Ok(match held {
-                Some((tokens, count)) => (Some(tokens), Version(Some(count.to_string()))),
+                Some((tokens, count)) => (Some(tokens), Version { number: Some(count.to_string()), ..Version::default() }),
                 None => (None, Version::default()),
             })
         })
@@ -77,27 +173,36 @@ impl TokenStore for MemoryTokens {
 
     fn save<'a>(
         &'a self,
-        owner: &'a Owner,
+        place: &'a TokenPlace,
+        _user: &'a InstanceRef,
         tokens: &'a StoredTokens,
         seen: &'a Version,
     ) -> BoxFuture<'a, Result<Version, SaveFailure>> {
         Box::pin(async move {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = held.get(owner).map(|(_, count)| *count);
-            if count.map(|count| count.to_string()) != seen.0 {
+            let count = held.get(place).map(|(_, count)| *count);
+            if count.map(|count| count.to_string()) != seen.number {
                 return Err(SaveFailure::Conflict);
             }
             let count = count.unwrap_or(0) + 1;
-            held.insert(owner.clone(), (tokens.clone(), count));
-            Ok(Version(Some(count.to_string())))
+            held.insert(place.clone(), (tokens.clone(), count));
+            Ok(Version { number: Some(count.to_string()), ..Version::default() })
         })
+    }
+
+    fn related<'a>(
+        &'a self,
+        _secret: &'a SecretRef,
+        _user: &'a InstanceRef,
+    ) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn is_shared(&self) -> bool {
         false
     }
 
-    fn place(&self, _owner: &Owner) -> String {
+    fn name(&self, _place: &TokenPlace) -> String {
         "memory".to_owned()
     }
 }

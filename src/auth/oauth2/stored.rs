@@ -1,23 +1,32 @@
-//! What is kept of an instance's tokens. Pure.
+//! What is kept of the tokens of a Secret. Pure.
 
 use std::fmt;
 
 use chrono::{DateTime, Duration, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Sha256;
 
 use super::answer::Granted;
 
-/// Version of the form; a greater one is refused.
-pub const FORMAT: u32 = 1;
+/// Version of the form; a greater one is refused. Form 1 (version 0.1.0) was kept for each instance, form 2 is kept for each Secret.
+pub const FORMAT: u32 = 2;
 /// Beginnings of earlier chains that are remembered.
 const MAX_SPENT: usize = 16;
+/// Chains that were merged into this one and are remembered.
+const MAX_INHERITED: usize = 64;
+/// Requests that were refused and are remembered: one for each different request that instances of the Secret make.
+const MAX_REFUSED: usize = 32;
+/// Access tokens for different requests.
+const MAX_ACCESS: usize = 16;
+/// Consents that people have begun, at most one for each instance.
+const MAX_CONSENTS: usize = 32;
 /// Least of early, most of early: a token is renewed this much before its end.
 const EARLY_SHARE: i32 = 10;
 const EARLY_MOST: Duration = Duration::minutes(5);
 
-/// The tokens of one instance: one chain, from what a person supplied to the newest answer. Its `Debug` shows no token.
+/// The tokens of one Secret: one chain, from what a person supplied to the newest answer. All instances that name the Secret use it.
+/// Its `Debug` shows no token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredTokens {
@@ -32,9 +41,15 @@ pub struct StoredTokens {
     /// Beginnings of earlier chains: none of them begins another one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<Fingerprint>,
+    /// Salts and beginnings of other chains of the same Secret that were merged into this one: none of them begins another one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inherited: Vec<Inherited>,
     /// The newest access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<AccessToken>,
+    /// Access tokens for requests with another audience or other parameters than the newest one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_access: Vec<AccessToken>,
     /// The newest refresh token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
@@ -45,20 +60,54 @@ pub struct StoredTokens {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<InFlight>,
     /// What the provider refused for good: not to be asked again as long as plan and Secret stay what they were.
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Fingerprint>,
+    /// The token endpoint whose tokens these are, see [`Oauth2Plan::endpoint`](crate::plan::Oauth2Plan::endpoint); `None` until
+    /// something was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Fingerprint>,
+    pub endpoint: Option<String>,
     /// When the token endpoint last answered with a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<DateTime<Utc>>,
-    /// A consent that a person has begun at the connect page. It goes with its first answer.
+    /// Consents that people have begun at the connect page. Each goes with its first answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<PendingConsent>,
+    /// The Secret to whose chain these tokens have moved: they are used from there alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub consent: Option<PendingConsent>,
+    pub moved_to: Option<String>,
+}
+
+/// What is remembered of a chain that was merged into another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inherited {
+    /// The salt of its fingerprints, which also tells the chain from all others.
+    pub salt: String,
+    /// Its beginnings.
+    pub began: Vec<Fingerprint>,
+}
+
+/// Form 1 kept one refused request.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Fingerprint>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        One(Fingerprint),
+        Many(Vec<Fingerprint>),
+    }
+    Ok(match Option::<Either>::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Either::One(one)) => vec![one],
+        Some(Either::Many(many)) => many,
+    })
 }
 
 /// A consent that a person has begun: what its answer is judged by. Its `Debug` does not show the verifier.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingConsent {
+    /// The instance at whose page it was begun.
+    pub instance: String,
     /// Of the `state` (RFC 6749 §4.1.1), together with the uid of the instance.
     pub state: Fingerprint,
     /// Of the cookie of the browser that began it.
@@ -86,6 +135,10 @@ pub struct AccessToken {
     /// When it ends; `None`: the provider did not say, so an answer 401 will.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
+    /// For which requests it serves, see [`Oauth2Plan::variant`](crate::plan::Oauth2Plan::variant); `None`: for all, as form 1
+    /// has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
 }
 
 /// What refreshes did to the refresh token.
@@ -138,13 +191,17 @@ impl StoredTokens {
             salt: salt.into(),
             source: None,
             spent: Vec::new(),
+            inherited: Vec::new(),
             access: None,
+            other_access: Vec::new(),
             refresh_token: None,
             rotation: Rotation::Unknown,
             in_flight: None,
-            refused: None,
+            refused: Vec::new(),
+            endpoint: None,
             answered_at: None,
-            consent: None,
+            consents: Vec::new(),
+            moved_to: None,
         }
     }
 
@@ -156,15 +213,95 @@ impl StoredTokens {
         spent.extend(self.source.clone().filter(|old| Some(old) != source.as_ref() && !self.spent.contains(old)));
         let surplus = spent.len().saturating_sub(MAX_SPENT);
         spent.drain(..surplus);
-        Self { source, spent, consent: self.consent.clone(), ..Self::new(self.salt.clone()) }
+        let (inherited, consents) = (self.inherited.clone(), self.consents.clone());
+        Self { source, spent, inherited, consents, ..Self::new(self.salt.clone()) }
+    }
+
+    /// Did this refresh token or code begin an earlier chain, one that was merged into this one included?
+    pub fn is_spent(&self, token: &str) -> bool {
+        let inherited = |one: &Inherited| one.began.contains(&Fingerprint::of(&one.salt, &[token.as_bytes()]));
+        self.spent.contains(&self.fingerprint(token)) || self.inherited.iter().any(inherited)
+    }
+
+    /// Did this refresh token or code begin this chain or an earlier one?
+    pub fn knows(&self, token: &str) -> bool {
+        self.source.as_ref() == Some(&self.fingerprint(token)) || self.is_spent(token)
+    }
+
+    /// Are there tokens of a consent that holds, as far as is known?
+    pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
+        let has_access = self.access.iter().chain(&self.other_access).any(|access| access.is_valid(now));
+        self.refused.is_empty() && (self.refresh_token.is_some() || has_access)
+    }
+
+    /// Are tokens kept here, or is it known that one may be spent?
+    pub fn has_tokens(&self) -> bool {
+        self.access.is_some() || !self.other_access.is_empty() || self.refresh_token.is_some() || self.in_flight.is_some()
+    }
+
+    /// Is this the other chain's continuation, or was the other one merged into it?
+    pub fn continues(&self, other: &Self) -> bool {
+        self.salt == other.salt || self.inherited.iter().any(|one| one.salt == other.salt)
+    }
+
+    /// This chain, which also remembers what `other` remembers of beginnings.
+    #[must_use]
+    pub fn inheriting(mut self, other: &Self) -> Self {
+        if self.salt != other.salt {
+            let began = other.source.iter().chain(&other.spent).cloned().collect();
+            self.inherited.push(Inherited { salt: other.salt.clone(), began });
+        }
+        for one in &other.inherited {
+            if one.salt != self.salt && self.inherited.iter().all(|own| own.salt != one.salt) {
+                self.inherited.push(one.clone());
+            }
+        }
+        let surplus = self.inherited.len().saturating_sub(MAX_INHERITED);
+        self.inherited.drain(..surplus);
+        self
+    }
+
+    /// The newest access token for requests of this variant.
+    pub fn access_for(&self, variant: &str) -> Option<&AccessToken> {
+        let serves = |access: &&AccessToken| access.variant.as_deref().is_none_or(|own| own == variant);
+        self.access.iter().find(serves).or_else(|| self.other_access.iter().find(serves))
+    }
+
+    fn set_access(&mut self, access: AccessToken) {
+        let old = self.access.replace(access);
+        let (new, now) =
+            (self.access.as_ref().and_then(|new| new.variant.clone()), self.access.as_ref().map(|new| new.obtained_at));
+        let others = old.into_iter().chain(std::mem::take(&mut self.other_access));
+        let serves_others = |old: &AccessToken| old.variant.is_some() && new.is_some() && old.variant != new;
+        let holds = |old: &AccessToken| now.is_none_or(|now| old.is_valid(now));
+        self.other_access = others.filter(|old| serves_others(old) && holds(old)).take(MAX_ACCESS - 1).collect();
+    }
+
+    /// Notes a request that the provider refused for good.
+    pub fn note_refused(&mut self, attempt: Fingerprint) {
+        if !self.refused.contains(&attempt) {
+            self.refused.push(attempt);
+        }
+        let surplus = self.refused.len().saturating_sub(MAX_REFUSED);
+        self.refused.drain(..surplus);
+    }
+
+    /// Begins a consent. What was begun for the same instance before is over, and so is what took too long.
+    pub fn begin_consent(&mut self, consent: PendingConsent, now: DateTime<Utc>) {
+        self.consents.retain(|one| one.instance != consent.instance && now < one.expires_at);
+        let surplus = (self.consents.len() + 1).saturating_sub(MAX_CONSENTS);
+        self.consents.drain(..surplus);
+        self.consents.push(consent);
     }
 
     /// The chain with an answer's tokens. `sent`: the refresh token that was used, which stays the newest unless another came.
+    /// `variant`: for which requests the access token serves; `None`: for all.
     #[must_use]
-    pub fn granted(&self, granted: &Granted, sent: Option<&str>, now: DateTime<Utc>) -> Self {
+    pub fn granted(&self, granted: &Granted, sent: Option<&str>, variant: Option<&str>, now: DateTime<Utc>) -> Self {
         let mut next = self.clone();
-        next.access = Some(AccessToken {
+        next.set_access(AccessToken {
             token: granted.access_token.clone(),
+            variant: variant.map(str::to_owned),
             obtained_at: now,
             expires_at: granted
                 .expires_in
@@ -172,16 +309,18 @@ impl StoredTokens {
                 .and_then(|life| now.checked_add_signed(life)),
         });
         next.take_refresh_token(granted.refresh_token.as_deref(), sent);
-        (next.in_flight, next.refused, next.answered_at) = (None, None, Some(now));
+        (next.format, next.in_flight, next.answered_at) = (FORMAT, None, Some(now));
+        next.refused.clear();
         next
     }
 
-    /// This chain as it is to be written over `found`, when it was to be written over `before`. A consent that a person has begun
-    /// meanwhile stands beside the tokens and goes on standing there. `None`: somebody else went on with the tokens.
+    /// This chain as it is to be written over `found`, when it was to be written over `before`. Consents that people have begun
+    /// meanwhile and beginnings of other chains are kept with the tokens and stay. `None`: another process went on with the tokens.
     #[must_use]
     pub fn over(&self, found: &Self, before: &Self) -> Option<Self> {
-        let consent = found.consent.clone();
-        (*found == Self { consent: consent.clone(), ..before.clone() }).then(|| Self { consent, ..self.clone() })
+        let (consents, inherited) = (found.consents.clone(), found.inherited.clone());
+        let same = Self { consents: consents.clone(), inherited: inherited.clone(), ..before.clone() };
+        (*found == same).then(|| Self { consents, inherited, ..self.clone() })
     }
 
     /// Takes the refresh token of an answer, if there was one.
@@ -257,26 +396,26 @@ mod tests {
     #[test]
     fn a_token_is_renewed_a_tenth_of_its_life_or_five_minutes_before_its_end() {
         for (life, fresh_for) in [(5, 4), (100, 89), (3_000, 2_699), (3_600, 3_299), (86_400, 86_099)] {
-            let tokens = StoredTokens::new("s").granted(&granted(None, Some(life)), None, at(0));
+            let tokens = StoredTokens::new("s").granted(&granted(None, Some(life)), None, None, at(0));
             let access = tokens.access.unwrap();
             assert!(access.is_fresh(at(fresh_for)) && !access.is_fresh(at(fresh_for + 1)), "{life}");
             let end = i64::try_from(life).unwrap();
             assert!(access.is_valid(at(end - 1)) && !access.is_valid(at(end)), "{life}");
         }
-        let lasting = StoredTokens::new("s").granted(&granted(None, None), None, at(0)).access.unwrap();
+        let lasting = StoredTokens::new("s").granted(&granted(None, None), None, None, at(0)).access.unwrap();
         assert!(lasting.is_fresh(at(1_000_000_000)) && lasting.is_valid(at(1_000_000_000)));
     }
 
     #[test]
     fn what_refreshes_do_to_the_refresh_token_is_observed() {
-        let tokens = StoredTokens::new("s").granted(&granted(Some("r1"), None), None, at(0));
+        let tokens = StoredTokens::new("s").granted(&granted(Some("r1"), None), None, None, at(0));
         assert_eq!((tokens.rotation, tokens.refresh_token.as_deref()), (Rotation::Unknown, Some("r1")));
-        let kept = tokens.granted(&granted(None, None), Some("r1"), at(1));
+        let kept = tokens.granted(&granted(None, None), Some("r1"), None, at(1));
         assert_eq!((kept.rotation, kept.refresh_token.as_deref()), (Rotation::Kept, Some("r1")));
-        assert_eq!(tokens.granted(&granted(Some("r1"), None), Some("r1"), at(1)).rotation, Rotation::Kept);
-        let rotated = kept.granted(&granted(Some("r2"), None), Some("r1"), at(2));
+        assert_eq!(tokens.granted(&granted(Some("r1"), None), Some("r1"), None, at(1)).rotation, Rotation::Kept);
+        let rotated = kept.granted(&granted(Some("r2"), None), Some("r1"), None, at(2));
         assert_eq!((rotated.rotation, rotated.refresh_token.as_deref()), (Rotation::Rotated, Some("r2")));
-        assert_eq!(rotated.granted(&granted(None, None), Some("r2"), at(3)).rotation, Rotation::Rotated, "it may again");
+        assert_eq!(rotated.granted(&granted(None, None), Some("r2"), None, at(3)).rotation, Rotation::Rotated, "it may again");
     }
 
     #[test]
@@ -284,8 +423,8 @@ mod tests {
         let mut tokens = StoredTokens::new("s").succeeded_by(Some(Fingerprint::of("s", &[b"r0"])));
         tokens.in_flight = Some(InFlight { token: tokens.fingerprint("r1"), at: at(0), owner: "p".into() });
         let tokens = StoredTokens {
-            refused: Some(tokens.fingerprint("x")),
-            ..tokens.granted(&granted(Some("r1"), Some(60)), None, at(0))
+            refused: vec![tokens.fingerprint("x")],
+            ..tokens.granted(&granted(Some("r1"), Some(60)), None, None, at(0))
         };
         let text = serde_json::to_string(&tokens).unwrap();
         assert_eq!(serde_json::from_str::<StoredTokens>(&text).unwrap(), tokens);
@@ -310,19 +449,20 @@ mod tests {
     /// A person opens the connect page while a refresh is under way: what came of the refresh is not lost for it.
     #[test]
     fn a_consent_that_begins_beside_a_refresh_overtakes_nobody() {
-        let before = StoredTokens::new("s").granted(&granted(Some("r1"), None), None, at(0));
-        let next = before.granted(&granted(Some("r2"), None), Some("r1"), at(1));
-        let consent = Some(PendingConsent {
+        let before = StoredTokens::new("s").granted(&granted(Some("r1"), None), None, None, at(0));
+        let next = before.granted(&granted(Some("r2"), None), Some("r1"), None, at(1));
+        let consents = vec![PendingConsent {
+            instance: "keap".into(),
             state: Fingerprint::of("s", &[b"state"]),
             browser: Fingerprint::of("s", &[b"browser"]),
             verifier: "v".into(),
             expires_at: at(600),
-        });
-        let found = StoredTokens { consent: consent.clone(), ..before.clone() };
-        assert_eq!(next.over(&found, &before), Some(StoredTokens { consent, ..next.clone() }));
+        }];
+        let found = StoredTokens { consents: consents.clone(), ..before.clone() };
+        assert_eq!(next.over(&found, &before), Some(StoredTokens { consents, ..next.clone() }));
         assert_eq!(next.over(&before, &before), Some(next.clone()));
         assert_eq!(before.over(&before, &found), Some(before.clone()), "and one that ended meanwhile");
-        let other = before.granted(&granted(Some("r9"), None), Some("r1"), at(1));
+        let other = before.granted(&granted(Some("r9"), None), Some("r1"), None, at(1));
         assert_eq!(next.over(&other, &before), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Tokens that came and are not stored yet: they exist nowhere else.
 
-use super::store::{Owner, SaveFailure, TokenStore, Version};
+use super::store::{InstanceRef, SaveFailure, TokenPlace, TokenStore, Version};
 use super::stored::StoredTokens;
 use crate::api::conditions::{Problem, Reason};
 
@@ -30,18 +30,21 @@ pub(super) enum Saved {
 
 impl Unsaved {
     /// Writes them once. What somebody else stored meanwhile is never overwritten.
-    pub(super) async fn write(&mut self, store: &dyn TokenStore, owner: &Owner) -> Saved {
+    pub(super) async fn write(&mut self, store: &dyn TokenStore, place: &TokenPlace, user: &InstanceRef) -> Saved {
         for _ in 0..MAX_TOUCHES {
-            match store.save(owner, &self.next, &self.seen).await {
+            match store.save(place, user, &self.next, &self.seen).await {
                 Ok(_) => return Saved::Stored,
                 Err(SaveFailure::Failed(problem)) => return Saved::Failed(problem),
-                Err(SaveFailure::Conflict) => match store.load(owner).await {
+                Err(SaveFailure::Conflict) => match store.load(place).await {
                     Err(problem) => return Saved::Failed(problem),
                     // An earlier write whose answer was lost.
                     Ok((Some(found), _)) if found == self.next => return Saved::Stored,
                     Ok((Some(found), version)) => {
                         let Some(next) = self.next.over(&found, &self.before) else {
-                            tracing::warn!(instance = %owner.name, "somebody else stored tokens meanwhile; theirs are used");
+                            tracing::warn!(
+                                place = store.name(place),
+                                "another process stored tokens meanwhile; those are used"
+                            );
                             return Saved::Overtaken;
                         };
                         (self.next, self.before, self.seen) = (next, found, version);
@@ -52,7 +55,7 @@ impl Unsaved {
         }
         Saved::Failed(Problem::transient(
             Reason::StateUnavailable,
-            format!("the tokens in {} keep changing; it is tried again", store.place(owner)),
+            format!("the tokens in {} keep changing; it is tried again", store.name(place)),
         ))
     }
 }

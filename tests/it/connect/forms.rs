@@ -122,10 +122,10 @@ fn an_answer_that_took_too_long_is_not_taken() {
     let page = Scene::wait_asking(&pollinator, "it");
     let mut person = Person::new();
     let back = Scene::agree(&mut person, &page);
-    let file = scene.site.state().join("it.it.oauth-token");
+    let file = scene.site.state().join("it.oauth.oauth-tokens");
     let mut kept: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    assert!(kept["consent"]["expiresAt"].is_string(), "{kept}");
-    kept["consent"]["expiresAt"] = json!("2026-01-01T00:00:00Z");
+    assert!(kept["consents"][0]["expiresAt"].is_string(), "{kept}");
+    kept["consents"][0]["expiresAt"] = json!("2026-01-01T00:00:00Z");
     fs::write(&file, kept.to_string()).unwrap();
     let late = person.visit(&back);
     assert_eq!((late.status(), heading(&late).as_str()), (400, "It took too long"));
@@ -281,8 +281,8 @@ fn a_consent_that_was_withdrawn_is_asked_for_anew_and_polling_goes_on_from_the_c
 
     // to connect another account, what was kept of this one is removed
     let connected = person.visit(&page);
-    assert!(connected.body().contains("it.it.oauth-token"), "{}", connected.body());
-    fs::remove_file(scene.site.state().join("it.it.oauth-token")).unwrap();
+    assert!(connected.body().contains("it.oauth.oauth-tokens"), "{}", connected.body());
+    fs::remove_file(scene.site.state().join("it.oauth.oauth-tokens")).unwrap();
     Scene::wait_asking(&pollinator, "it");
     let back = Scene::agree(&mut Person::new(), &page);
     assert_eq!(heading(&person.visit(&back)), "Another browser began this");

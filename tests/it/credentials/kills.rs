@@ -57,12 +57,12 @@ fn a_kill_before_the_answer_asks_for_consent_and_not_for_a_token() {
 fn a_kill_before_the_write_asks_for_consent() {
     let (scene, mut pollinator) = held(OauthServer::start(), "grant: RefreshToken");
     // the answer comes, and there is no room for it
-    fs::create_dir(scene.site.state().join("it.it.oauth-token.new")).unwrap();
+    fs::create_dir(scene.site.state().join("it.oauth.oauth-tokens.new")).unwrap();
     scene.oauth.release();
     let message = pollinator.wait_reason("it", "StateUnavailable");
     assert!(message.contains("token file"), "{message}");
     pollinator.kill9();
-    fs::remove_dir(scene.site.state().join("it.it.oauth-token.new")).unwrap();
+    fs::remove_dir(scene.site.state().join("it.oauth.oauth-tokens.new")).unwrap();
     let pollinator = scene.site.start();
     pollinator.wait_reason("it", "ReauthorizationRequired");
     consent_anew(&scene, &pollinator);
@@ -72,7 +72,7 @@ fn a_kill_before_the_write_asks_for_consent() {
 fn what_could_not_be_written_is_written_as_soon_as_it_can() {
     for ends in [false, true] {
         let (scene, mut pollinator) = held(OauthServer::start(), "grant: RefreshToken");
-        let blocked = scene.site.state().join("it.it.oauth-token.new");
+        let blocked = scene.site.state().join("it.oauth.oauth-tokens.new");
         fs::create_dir(&blocked).unwrap();
         scene.oauth.release();
         pollinator.wait_reason("it", "StateUnavailable");

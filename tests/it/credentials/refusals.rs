@@ -26,14 +26,14 @@ const CASES: [Case; 14] = [
         "invalid-grant",
         || refuse(400, "invalid_grant"),
         "ReauthorizationRequired",
-        &["the refresh token was refused", "Secret case"],
+        &["the refresh token was refused", "Secret invalid-grant"],
     ),
     ("ok-with-error", || refuse(200, "invalid_grant"), "ReauthorizationRequired", &["give consent anew"]),
     (
         "invalid-client",
         || refuse(401, "invalid_client"),
         "InvalidClient",
-        &["correct client_id and client_secret in Secret case"],
+        &["correct client_id and client_secret in Secret invalid-client"],
     ),
     ("bare-401", || Answer::status(401), "InvalidClient", &["clientAuthentication"]),
     ("unauthorized-client", || refuse(400, "unauthorized_client"), "InvalidClient", &["refused the client"]),
@@ -58,7 +58,6 @@ fn each_refusal_has_its_condition_and_costs_one_request() {
         let entries = [("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET), ("refresh_token", canary::TOKEN)];
         manifest::secret(name, &entries)
     };
-    documents.push(secret("case"));
     let mut servers = Vec::new();
     for (name, answer, ..) in CASES {
         let asked = Arc::new(AtomicUsize::new(0));
@@ -67,7 +66,10 @@ fn each_refusal_has_its_condition_and_costs_one_request() {
             count.fetch_add(1, Ordering::SeqCst);
             answer()
         });
-        let auth = format!("oauth2: {{grant: RefreshToken, tokenUrl: \"{}/token\", secretRef: {{name: case}}}}", server.url());
+        // of its own: instances of one Secret have one chain of tokens, and that has one token endpoint
+        documents.push(secret(name));
+        let auth =
+            format!("oauth2: {{grant: RefreshToken, tokenUrl: \"{}/token\", secretRef: {{name: {name}}}}}", server.url());
         documents.push(Instance { auth, ..Instance::new(name, &provider.url(), &receiver.url(name)) }.yaml());
         servers.push((server, asked));
     }

@@ -18,7 +18,7 @@ use crate::rig::scene::ids;
 /// Short access tokens: nearly every poll needs a new one.
 const SHORT: Duration = Duration::from_secs(5);
 /// Where the operator keeps them.
-const TOKENS: &str = "it-oauth-token";
+const TOKENS: &str = "oauth-oauth-tokens";
 
 struct Scene<'p> {
     oauth: OauthServer,
@@ -104,7 +104,7 @@ impl<'p> Scene<'p> {
 }
 
 #[test]
-fn tokens_live_in_a_secret_that_the_instance_owns_and_nobody_elses() {
+fn tokens_live_in_a_secret_that_belongs_to_the_users_secret_and_its_instances() {
     let Some(plane) = shared() else { return };
     let scene = Scene::new(plane, "tokens");
     let mut operator = scene.begin();
@@ -112,8 +112,10 @@ fn tokens_live_in_a_secret_that_the_instance_owns_and_nobody_elses() {
     scene.cluster.provider.create_all(ids("a", 3));
     scene.cluster.assert_perfect(&operator);
     let (secret, tokens) = scene.tokens();
-    let owner = &secret["metadata"]["ownerReferences"][0];
-    assert_eq!((owner["kind"].as_str(), owner["name"].as_str()), (Some("ConnectorInstance"), Some("it")));
+    let owners = secret["metadata"]["ownerReferences"].as_array().unwrap();
+    let owners: Vec<_> =
+        owners.iter().map(|owner| (owner["kind"].as_str().unwrap(), owner["name"].as_str().unwrap())).collect();
+    assert_eq!(owners, [("Secret", "oauth"), ("ConnectorInstance", "it")]);
     assert_eq!(secret["metadata"]["labels"]["app.kubernetes.io/managed-by"], "pollinator");
     assert_eq!(tokens["rotation"], "Rotated");
     // two others fight over the user's Secret, and one of them writes what it always wrote
@@ -137,9 +139,98 @@ fn tokens_live_in_a_secret_that_the_instance_owns_and_nobody_elses() {
     scene.cluster.assert_perfect(&operator);
     scene.assert_each_used_once();
     assert!(scene.oauth.uses().iter().all(|one| one.error.is_empty()), "{:#?}", scene.oauth.uses());
-    // they go with the instance
+    // an instance that is made again goes on from them, and so does one whose Secret is made again
+    let granted = scene.granted();
     scene.cluster.ns.kubectl(&["delete", "coni", "it"]).ok();
+    scene.cluster.apply(&scene.instance());
+    scene.oauth.wait_granted(granted + 2);
+    scene.cluster.ns.kubectl(&["delete", "secret", "oauth"]).ok();
+    scene.cluster.apply_yaml(&original);
+    let granted = scene.granted();
+    scene.oauth.wait_granted(granted + 2);
+    assert!(scene.oauth.uses().iter().all(|one| one.error.is_empty()), "{:#?}", scene.oauth.uses());
+    scene.assert_each_used_once();
+    // they go with the last of both
+    scene.cluster.ns.kubectl(&["delete", "coni", "it"]).ok();
+    scene.cluster.ns.kubectl(&["delete", "secret", "oauth"]).ok();
     scene.cluster.ns.kubectl(&["wait", "--for=delete", "secret", TOKENS, "--timeout=60s"]).ok();
+}
+
+const SHARING: [&str; 6] = ["it", "one", "two", "three", "four", "five"];
+
+/// Instances of one Secret, polled by three replicas: one chain, and what one replica began no other one repeats.
+#[test]
+fn replicas_share_one_chain_and_one_refresh() {
+    let Some(plane) = shared() else { return };
+    let scene = Scene::new(plane, "refresh-shared");
+    for name in SHARING {
+        let instance = scene.instance();
+        let callback_url = scene.cluster.receiver.url(name);
+        scene.cluster.apply(&Instance { name: name.to_owned(), callback_url, ..instance });
+    }
+    let mut replicas = scene.replicas(plane);
+    SHARING.iter().for_each(|name| drop(scene.cluster.wait_ready(name)));
+    let granted = scene.granted();
+    scene.cluster.provider.create_all(ids("a", 5));
+    scene.oauth.wait_granted(granted + 5);
+    for name in SHARING {
+        let truth = || scene.cluster.provider.truth();
+        let verdict = crate::rig::settle(&scene.cluster.receiver, name, truth, crate::rig::provider::version);
+        assert!(verdict.is_perfect(), "{name}: {verdict}");
+    }
+    scene.assert_each_used_once();
+    assert!(scene.oauth.uses().iter().all(|one| one.error.is_empty()), "{:#?}", scene.oauth.uses());
+    let owners = scene.tokens().0["metadata"]["ownerReferences"].as_array().unwrap().len();
+    assert_eq!(owners, SHARING.len() + 1);
+    // killed between the answer and the write: every instance says what is missing, and one consent serves all
+    scene.oauth.hold_next();
+    scene.oauth.wait_held();
+    let (_proxy, mut sender) = scene.owner(&mut replicas);
+    sender.kill9();
+    scene.oauth.release();
+    let asked = scene.oauth.asked();
+    for name in SHARING {
+        let message = scene.cluster.ns.wait_condition(name, "Authenticated", "False", "ReauthorizationRequired");
+        assert!(message.contains("share Secret oauth, and one consent serves all"), "{name}: {message}");
+    }
+    assert_eq!(scene.oauth.asked(), asked);
+    scene.consent();
+    SHARING.iter().for_each(|name| drop(scene.cluster.wait_ready(name)));
+    let granted = scene.granted();
+    scene.oauth.wait_granted(granted + 2);
+    scene.assert_each_used_once();
+    assert!(scene.oauth.uses().iter().all(|one| one.error.is_empty()), "{:#?}", scene.oauth.uses());
+}
+
+/// As version 0.1.0 left them: `r0` began the chain and is spent, and an instance that it did not know names the same Secret.
+#[test]
+fn tokens_of_version_0_1_move_to_their_secret() {
+    let Some(plane) = shared() else { return };
+    let scene = Scene::new(plane, "tokens-upgrade");
+    scene.cluster.apply_yaml(&Scene::secret("r0"));
+    scene.cluster.apply(&scene.instance());
+    let newest = scene.oauth.consent();
+    let text = include_str!("../../data/tokens-0.1.0/it.it.oauth-token").replace("\"r1\"", &format!("\"{newest}\""));
+    let mut old: Value = serde_json::from_str(include_str!("../../data/tokens-0.1.0/it-oauth-token.json")).unwrap();
+    let ns = &scene.cluster.ns;
+    old["metadata"]["ownerReferences"][0]["uid"] = ns.get_instance("it")["metadata"]["uid"].clone();
+    old["data"]["tokens.json"] = json!(STANDARD.encode(&text));
+    ns.api().create(&ns.core("secrets"), &old).ok();
+    let callback_url = scene.cluster.receiver.url("another");
+    scene.cluster.apply(&Instance { name: "another".to_owned(), callback_url, ..scene.instance() });
+    let operator = scene.cluster.start();
+    scene.cluster.wait_ready("another");
+    scene.cluster.wait_ready("it");
+    let uses = scene.oauth.uses();
+    assert_eq!(uses[0].token, newest, "{uses:#?}\n{}", operator.report("it"));
+    scene.assert_each_used_once();
+    assert!(uses.iter().all(|one| one.error.is_empty()), "{uses:#?}");
+    // what is left is refused by version 0.1.0, which would begin with r0, and goes with the instance
+    let left = ns.api().get(&format!("{}/it-oauth-token", ns.core("secrets"))).ok();
+    let tokens: Value =
+        serde_json::from_slice(&STANDARD.decode(left["data"]["tokens.json"].as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!((&tokens["format"], &tokens["movedTo"], &tokens["refreshToken"]), (&json!(2), &json!("oauth"), &Value::Null));
+    assert_eq!(left["metadata"]["ownerReferences"][0]["name"], "it");
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub fn find_under(folder: &Path) -> Option<String> {
         let path = entry.path();
         let found = if path.is_dir() {
             find_under(&path)
-        } else if path.to_string_lossy().trim_end_matches(".new").ends_with(".oauth-token") {
+        } else if path.to_string_lossy().trim_end_matches(".new").trim_end_matches('s').ends_with(".oauth-token") {
             let mode = entry.metadata().expect("a file").permissions().mode() & 0o777;
             (mode != 0o600).then(|| format!("mode {mode:o} of {}", path.display()))
         } else {
