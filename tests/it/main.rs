@@ -51,6 +51,7 @@ mod edits;
 mod ends;
 mod examples;
 mod hostile;
+mod interleaving;
 mod kill;
 mod kubelet;
 mod mutual_tls;

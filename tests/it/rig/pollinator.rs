@@ -44,6 +44,10 @@ pub struct Connect {
 #[serde(rename_all = "camelCase")]
 pub struct ResourceRow {
     #[serde(default)]
+    pub cursor: Option<String>,
+    #[serde(default)]
+    pub delivered: u64,
+    #[serde(default)]
     pub reset_reason: Option<String>,
     #[serde(default)]
     pub conditions: Vec<Condition>,
@@ -51,12 +55,22 @@ pub struct ResourceRow {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Condition {
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    #[serde(default)]
+    pub status: String,
     pub reason: String,
     #[serde(default)]
     pub message: String,
 }
 
 impl Row {
+    /// Whether the last poll failed, as `--once` judges it.
+    pub fn failed(&self) -> bool {
+        let mut conditions = self.resources.iter().flat_map(|resource| &resource.conditions);
+        self.ready == "False" || conditions.any(|condition| condition.kind == "Polled" && condition.status == "False")
+    }
+
     /// Whether the instance, or one of its conditions or of its resources' conditions, gives this reason.
     pub fn tells(&self, reason: &str) -> bool {
         self.told(reason).is_some()
