@@ -26,7 +26,8 @@ use super::receiver::Receiver;
 pub struct Polls {
     site: Site,
     runtime: Runtime,
-    /// Making one costs more than a poll.
+    // reading manifests, or making a client, costs more than a poll
+    definitions: Arc<Definitions>,
     egress: Egress,
 }
 
@@ -39,12 +40,14 @@ struct Running {
 impl Polls {
     /// Of these instances.
     pub fn new(documents: &[String]) -> Self {
-        Self { site: Site::new(documents), runtime: runtime(), egress: egress() }
+        let site = Site::new(documents);
+        let sources = Sources { paths: vec![site.manifests()], catalog: None };
+        let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
+        Self { site, runtime: runtime(), definitions: Arc::new(definitions), egress: egress() }
     }
 
     fn start(&self, runtime: &Runtime, egress: Egress) -> Running {
-        let sources = Sources { paths: vec![self.site.manifests()], catalog: None };
-        let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
+        let definitions = Arc::clone(&self.definitions);
         let (reports, statuses) = mpsc::unbounded_channel();
         let store = Arc::new(Directory::open(&self.site.state()).expect("the test's own folder"));
         let ended = runtime.spawn(async move {
