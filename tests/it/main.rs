@@ -64,5 +64,6 @@ mod retries;
 mod secrets;
 mod shards;
 mod state;
+mod taken_over;
 mod tidy;
 mod walking;

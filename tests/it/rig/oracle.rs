@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What happened to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     Created,
     Updated,
@@ -16,7 +18,7 @@ pub enum Kind {
 }
 
 /// An event that the receiver accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delivered {
     pub event_id: String,
     pub kind: Kind,
@@ -26,19 +28,22 @@ pub struct Delivered {
 }
 
 /// Every state that every object had.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Truth {
     objects: BTreeMap<String, Vec<State>>,
 }
 
 /// One state of an object. Its version is its position in the object's history.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
     version: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
     /// Existed before the first poll: must not be announced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     baseline: bool,
     /// Was the object's state throughout a poll that went well: must be announced, even if others followed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     seen: bool,
 }
 

@@ -27,7 +27,7 @@ pub use habits::Listing;
 use habits::{EmptyForm, ErrorForm, Filter, Habits, Repeats, Tombstone};
 use paging::Paging;
 use stamps::{Clock, DateHeader, Form, Sentinel, Unit};
-use store::{Record, Store};
+use store::{Kept, Record, Store};
 
 /// A change that a test makes between two pages.
 #[derive(Clone, Debug)]
@@ -319,6 +319,19 @@ impl Provider {
     /// Its time.
     pub fn now(&self) -> DateTime<Utc> {
         lock(&self.store).now()
+    }
+
+    /// Its records, its history and its time, as JSON.
+    pub fn keep(&self) -> String {
+        let store = lock(&self.store);
+        let kept = Kept { now: store.now(), records: store.records.clone(), truth: store.truth.clone() };
+        serde_json::to_string(&kept).expect("records are JSON")
+    }
+
+    /// Goes on as the provider that was kept.
+    pub fn goes_on(self, kept: &str) -> Self {
+        let Kept { now, records, truth } = serde_json::from_str(kept).expect("what was kept");
+        self.with(|store| (store.clock, store.records, store.truth) = (Clock::Set(now), records, truth))
     }
 
     /// Turns its clock forward; one that shows the machine's time is not turned.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::super::http::{Answer, Ask};
 use super::super::oracle::Truth;
@@ -13,20 +14,32 @@ use super::paging::Cut;
 use super::stamps::{Clock, DateHeader};
 
 /// One record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     /// Version with which it was created.
     pub first: i64,
     pub version: i64,
     pub created: DateTime<Utc>,
     pub modified: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// Not listed yet, as behind a replication lag.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
     /// Cut out after the page was made, since this user may not see it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forbidden: bool,
     /// Version and date before the last change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<(i64, DateTime<Utc>)>,
+}
+
+/// All that a provider remembers, for another process that goes on as the same one.
+#[derive(Serialize, Deserialize)]
+pub struct Kept {
+    pub now: DateTime<Utc>,
+    pub records: BTreeMap<String, Record>,
+    pub truth: Truth,
 }
 
 type Takes = dyn Fn(&Ask) -> bool + Send;
