@@ -21,7 +21,7 @@ use crate::rig::manifest::Instance;
 use crate::rig::oracle::{self, Delivered, Kind, Verdict};
 use crate::rig::pollinator::{Row, Site};
 use crate::rig::provider::{self, Provider};
-use crate::rig::receiver::Receiver;
+use crate::rig::receiver::{Post, Receiver};
 use crate::rig::scene::ids;
 
 /// Without dates, every record is remembered.
@@ -273,7 +273,9 @@ fn make_fixtures() {
         |provider, _, poll, _| {
             provider.baseline(ids("old", 500));
             poll();
-            ids("old", 5).for_each(|id| provider.update(&id));
+            for id in ids("old", 5) {
+                provider.update(&id);
+            }
             provider.create_all(ids("new", 5));
             provider.delete("old-00006");
             poll();
@@ -305,8 +307,12 @@ fn make_fixtures() {
             provider.create("aside");
             for round in 0..5 {
                 // others pass, so that the callback does not count as down
-                ids("good", 8).for_each(|id| provider.create(&format!("{id}-{round}")));
-                ids("good", 4).filter(|_| round == 0).for_each(|id| provider.create(&id));
+                for id in ids("good", 8) {
+                    provider.create(&format!("{id}-{round}"));
+                }
+                for id in ids("good", 4).filter(|_| round == 0) {
+                    provider.create(&id);
+                }
                 if round == 4 {
                     provider.create("failing");
                 }
@@ -314,7 +320,7 @@ fn make_fixtures() {
                 site.age(TimeDelta::hours(30));
             }
             let refused: Vec<Delivered> =
-                receiver.posts("it").iter().filter(|post| !post.accepted()).map(|post| post.event()).collect();
+                receiver.posts("it").iter().filter(|post| !post.accepted()).map(Post::event).collect();
             fs::create_dir_all(WAITING.folder()).expect("the fixture");
             let text = serde_json::to_string_pretty(&refused).expect("events are JSON") + "\n";
             fs::write(WAITING.folder().join("refused.json"), text).expect("the fixture");

@@ -388,7 +388,7 @@ impl World {
     fn plan_churn(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.has(Churn) && self.below(2) == 0 {
-            for _ in 0..1 + self.below(3) {
+            for _ in 0..=self.below(3) {
                 if let Some(at) = self.pick() {
                     let id = self.living[at].clone();
                     self.tell(&format!("{id} is updated between two pages"));
@@ -432,7 +432,9 @@ impl World {
 
     fn judge(&mut self, when: &str) -> Result<(), String> {
         let mut delivered: Vec<Delivered> = self.receiver.delivered("it");
-        delivered.iter_mut().for_each(|event| event.data = provider::stable(&event.data));
+        for event in &mut delivered {
+            event.data = provider::stable(&event.data);
+        }
         let mut verdict = oracle::judge(&self.provider.truth(), &delivered, provider::version);
         if !self.hidden.is_empty() {
             verdict.missing.retain(|missing| !self.hidden.iter().any(|id| missing.split(' ').next() == Some(id)));

@@ -65,13 +65,17 @@ impl Truth {
     /// A state, and those before it, turned out to be older than the first poll.
     pub fn found_at_first(&mut self, object: &str, version: i64) {
         let states = self.objects.get_mut(object).into_iter().flatten();
-        states.filter(|state| state.version <= version).for_each(|state| state.baseline = true);
+        for state in states.filter(|state| state.version <= version) {
+            state.baseline = true;
+        }
     }
 
     /// A state could be seen by a poll that went well.
     pub fn must_come(&mut self, object: &str, version: i64) {
         let states = self.objects.get_mut(object).into_iter().flatten();
-        states.filter(|state| state.version == version && !state.baseline).for_each(|state| state.seen = true);
+        for state in states.filter(|state| state.version == version && !state.baseline) {
+            state.seen = true;
+        }
     }
 
     fn push(&mut self, object: &str, state: State) {

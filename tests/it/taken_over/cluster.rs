@@ -44,7 +44,9 @@ fn instance(cluster: &Cluster<'_>, name: &str) -> Instance {
 
 fn strip(object: &mut Value) {
     let metadata = object["metadata"].as_object_mut().expect("metadata");
-    OF_SERVER.iter().for_each(|member| drop(metadata.remove(*member)));
+    for member in OF_SERVER {
+        metadata.remove(member);
+    }
 }
 
 /// Puts what the released version left into the namespace, as the state of instances that are new to this server.
@@ -86,7 +88,9 @@ fn statuses_and_what_stands_beside_them_go_on() {
     let before = INSTANCES.map(|name| cluster.ns.get_instance(name)["status"].clone());
 
     let operator = cluster.start();
-    INSTANCES.iter().for_each(|name| drop(cluster.wait_ready(name)));
+    for name in INSTANCES {
+        cluster.wait_ready(name);
+    }
     cluster.provider.wait_polled(2 * INSTANCES.len());
     assert_eq!(cluster.receiver.count(), 0, "nothing is sent again\n{}", operator.stderr());
 
@@ -120,19 +124,27 @@ fn make_fixtures_of_a_cluster() {
     let released = env::var("POLLINATOR_RELEASED").expect("POLLINATOR_RELEASED names a released binary");
     let cluster = Cluster::with(plane, "released", provider().clock_at(beginning()).page_size(200));
     cluster.provider.baseline(ids("old", 500));
-    INSTANCES.iter().for_each(|name| cluster.apply(&instance(&cluster, name)));
+    for name in INSTANCES {
+        cluster.apply(&instance(&cluster, name));
+    }
     let mut operator = cluster.start_released(&released);
-    INSTANCES.iter().for_each(|name| drop(cluster.wait_ready(name)));
+    for name in INSTANCES {
+        cluster.wait_ready(name);
+    }
     cluster.provider.pass(TimeDelta::minutes(1));
     cluster.provider.create_all(ids("new", 30));
-    INSTANCES.iter().for_each(|name| drop(wait_delivered(&cluster, name, 30)));
+    for name in INSTANCES {
+        wait_delivered(&cluster, name, 30);
+    }
     assert!(operator.sigterm().success());
 
     park(&cluster);
     cluster.provider.pass(TimeDelta::minutes(1));
     cluster.provider.create_all(ids("last", 10));
     let mut operator = cluster.start_released(&released);
-    INSTANCES.iter().for_each(|name| drop(wait_delivered(&cluster, name, 40)));
+    for name in INSTANCES {
+        wait_delivered(&cluster, name, 40);
+    }
     cluster.ns.wait_condition("waiting", "EventsWaiting", "True", "EventsParked");
     assert!(operator.sigterm().success());
     write(&cluster);

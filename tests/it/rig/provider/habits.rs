@@ -1,6 +1,7 @@
 //! What providers do beyond listing records: each habit was met in public reports, and each is off unless a test asks for it.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use chrono::TimeDelta;
 
@@ -166,10 +167,10 @@ impl Habits {
         let fields: &[_] =
             if self.stamps.created { &[("updated", "modified"), ("created", "created")] } else { &[("updated", "modified")] };
         for (word, field) in fields {
-            yaml.push_str(&format!("  {word}DateField: {field}\n  {word}DateFormat: \"{java}\"\n  {word}DateTimezone: GMT\n"));
+            let _ = writeln!(yaml, "  {word}DateField: {field}\n  {word}DateFormat: \"{java}\"\n  {word}DateTimezone: GMT");
         }
-        yaml.push_str(&format!("pagination: {{{}}}\n", self.paging.manifest()));
-        yaml.push_str(&format!("deletes: {{flag: {{field: {}}}}}\n", self.tombstone.field()));
+        let _ = writeln!(yaml, "pagination: {{{}}}", self.paging.manifest());
+        let _ = writeln!(yaml, "deletes: {{flag: {{field: {}}}}}", self.tombstone.field());
         yaml
     }
 }

@@ -362,7 +362,9 @@ impl Provider {
     /// Everything that is listed existed before the first poll.
     pub fn found_at_first(&self) {
         let (listed, mut store) = (self.listed(), lock(&self.store));
-        listed.into_iter().for_each(|(id, version)| store.truth.found_at_first(&id, version));
+        for (id, version) in listed {
+            store.truth.found_at_first(&id, version);
+        }
     }
 
     /// A poll that went well began and ended with these listed: they must have been sent, and what is listed now must be, too, if it

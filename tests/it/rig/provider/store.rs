@@ -1,6 +1,7 @@
 //! The records, what happens to them, and how a list of them is answered.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -251,24 +252,26 @@ impl Store {
         }
         let mut json = format!("{{\"id\":\"{id}\",\"version\":{version}");
         if stamps.created {
-            json.push_str(&format!(",\"created\":{}", stamps.json(record.created)));
+            let _ = write!(json, ",\"created\":{}", stamps.json(record.created));
         }
         json.push_str(&modified);
         json.push_str(extra);
         match tombstone {
             Tombstone::Flag => {}
-            Tombstone::Date if is_deleted => json.push_str(&format!(",\"deleted_at\":{}", stamps.json(record.modified))),
+            Tombstone::Date if is_deleted => {
+                let _ = write!(json, ",\"deleted_at\":{}", stamps.json(record.modified));
+            }
             Tombstone::Date => json.push_str(",\"deleted_at\":null"),
             Tombstone::Milliseconds => {
                 let at = if is_deleted { record.modified.timestamp_millis() } else { 0 };
-                json.push_str(&format!(",\"delete_at\":{at}"));
+                let _ = write!(json, ",\"delete_at\":{at}");
             }
         }
         if row.line > 0 {
-            json.push_str(&format!(",\"line\":{}", row.line));
+            let _ = write!(json, ",\"line\":{}", row.line);
         }
         if *signs_links {
-            json.push_str(&format!(",\"signed\":\"https://files.invalid/{id}?signature={}\"", self.turn));
+            let _ = write!(json, ",\"signed\":\"https://files.invalid/{id}?signature={}\"", self.turn);
         }
         json.push('}');
         json
