@@ -63,14 +63,14 @@ fn play(worlds: u64, switches: impl Fn(u64) -> Vec<Switch> + Sync) {
 #[test]
 fn each_habit_alone_loses_and_repeats_nothing() {
     let switches = switches::admitted();
-    let rounds = number("POLLINATOR_INTERLEAVINGS").unwrap_or(70).div_ceil(switches.len().max(1) as u64).max(1);
+    let rounds = number("POLLINATOR_INTERLEAVINGS").unwrap_or(60).div_ceil(switches.len().max(1) as u64).max(1);
     let count = switches.len() as u64;
     play(rounds * count, |seed| vec![switches[usize::try_from(seed % count).unwrap()]]);
 }
 
 #[test]
 fn habits_together_lose_and_repeat_nothing() {
-    play(number("POLLINATOR_INTERLEAVINGS").unwrap_or(150), |seed| {
+    play(number("POLLINATOR_INTERLEAVINGS").unwrap_or(120), |seed| {
         switches::draw(&mut Dice::new(seed ^ 0x5EED), switches::admitted())
     });
 }

@@ -317,6 +317,7 @@ impl World {
             self.pass(TimeDelta::minutes(10));
         }
         if self.has(Signed) || self.has(JoinedBytes) {
+            self.show_hidden();
             // bytes count until the unit of the last date is over on the provider's clock
             let ahead = self.zone.max(TimeDelta::zero()) + (-self.skew).max(TimeDelta::zero());
             self.pass(self.unit.length() + ahead + TimeDelta::seconds(5));

@@ -12,7 +12,7 @@ use pollinator::observe::metrics::Metrics;
 use pollinator::poll::core::Core;
 use pollinator::poll::engine::{Engine, Run};
 use pollinator::poll::status::InstanceStatus;
-use pollinator::state::directory::Directory;
+use pollinator::state::directory::{Directory, OpenError};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -49,7 +49,7 @@ impl Polls {
     fn start(&self, runtime: &Runtime, egress: Egress) -> Running {
         let definitions = Arc::clone(&self.definitions);
         let (reports, statuses) = mpsc::unbounded_channel();
-        let store = Arc::new(Directory::open(&self.site.state()).expect("the test's own folder"));
+        let store = Arc::new(self.open());
         let ended = runtime.spawn(async move {
             let secrets = Arc::new(definitions.secrets.clone());
             let core = Core::new(egress, Metrics::new(), secrets, Arc::clone(&store) as _, store);
@@ -59,6 +59,19 @@ impl Polls {
             Engine::new(core, Run::Once, reports).run(received, CancellationToken::new(), Duration::ZERO).await;
         });
         Running { statuses, ended }
+    }
+
+    /// The state folder. A child that another test starts has its lock, too, between fork and exec, and so have tasks of the last
+    /// poll until they are dropped.
+    fn open(&self) -> Directory {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Directory::open(&self.site.state()) {
+                Ok(directory) => return directory,
+                Err(OpenError::InUse(_)) if Instant::now() < deadline => thread::park_timeout(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Polls once, and gives the last status of the one instance.
