@@ -125,6 +125,7 @@ impl Store {
             Change::Update(id) => self.update_at(id, stamp),
             Change::Delete(id) => {
                 let record = self.records.get_mut(id).expect("only known records are deleted");
+                record.before = Some((record.version, record.modified));
                 record.deleted = true;
                 record.modified = stamp;
                 self.truth.deleted(id);
