@@ -8,6 +8,9 @@
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`walking`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
+//! - [`cases`]: scripts rebuilt from public reports, one for each kind of awkward provider, file or terminal.
+//! - [`interleaving`]: random changes, polls, restarts and kills against a provider with random habits.
+//! - [`taken_over`]: state that a released version left is read, and nothing is repeated.
 //! - [`retries`]: what each answer of a receiver leads to.
 //! - [`credentials`]: OAuth 2.0: every grant, every refusal, and kills between answer, write and use.
 //! - [`edits`]: manifests change while it runs.
@@ -39,6 +42,7 @@ mod rig;
 
 mod assertions;
 mod at_scale;
+mod cases;
 mod chart;
 mod commands;
 mod connect;
@@ -50,6 +54,7 @@ mod ends;
 mod examples;
 mod files;
 mod hostile;
+mod interleaving;
 mod kill;
 mod kubelet;
 mod mutual_tls;
@@ -63,5 +68,6 @@ mod retries;
 mod secrets;
 mod shards;
 mod state;
+mod taken_over;
 mod tidy;
 mod walking;

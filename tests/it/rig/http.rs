@@ -132,6 +132,18 @@ impl Server {
         Self::listen(TcpListener::bind(address).expect("the port that was free a moment ago"), handler)
     }
 
+    /// At an address that a test of another process may have; waits until it is free.
+    pub fn wait_at(address: SocketAddr, handler: impl Fn(&Ask) -> Answer + Send + Sync + 'static) -> Self {
+        let deadline = Instant::now() + super::PATIENCE;
+        loop {
+            match TcpListener::bind(address) {
+                Ok(listener) => return Self::listen(listener, handler),
+                Err(error) => assert!(Instant::now() < deadline, "{address}: {error}"),
+            }
+            thread::park_timeout(Duration::from_millis(100));
+        }
+    }
+
     fn listen(listener: TcpListener, handler: impl Fn(&Ask) -> Answer + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {

@@ -16,6 +16,7 @@ pub mod faults;
 pub mod fleet;
 pub mod history;
 pub mod http;
+pub mod in_process;
 pub mod ingress;
 pub mod kubelet;
 pub mod log;

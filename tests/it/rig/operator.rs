@@ -1,6 +1,7 @@
 //! The everyday scene on a cluster: one provider, one instance, one receiver, one namespace, and the operator that watches it.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -76,8 +77,17 @@ impl<'p> Cluster<'p> {
         self.spawn(&self.proxy.kubeconfig(token, self.ns.name()), arguments)
     }
 
+    /// Starts another version's binary in place of the one under test.
+    pub fn start_released(&self, program: &str) -> Pollinator {
+        let kubeconfig = self.proxy.kubeconfig(&self.ns.plane().identity().admin_token, self.ns.name());
+        self.spawn_program(Command::new(program), &kubeconfig, &[])
+    }
+
     fn spawn(&self, kubeconfig: &Path, arguments: &[&str]) -> Pollinator {
-        let mut command = binary();
+        self.spawn_program(binary(), kubeconfig, arguments)
+    }
+
+    fn spawn_program(&self, mut command: Command, kubeconfig: &Path, arguments: &[&str]) -> Pollinator {
         command.env("KUBECONFIG", kubeconfig).env_remove("POD_NAME").arg("operator");
         command.args(["--listen", "127.0.0.1:0", "--allow-egress", "127.0.0.0/8", "--watch-namespace", self.ns.name()]);
         command.args(arguments);

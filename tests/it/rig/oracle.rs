@@ -1,13 +1,16 @@
 //! Compares the provider's history with what the receiver accepted.
 //!
 //! Polling sees states, not steps: of several changes to one object between two polls only the last can be seen, so that only each
-//! object's last state must have come. Everything that did come must be a state that the object really had.
+//! object's last state must have come. Where a test knows of a poll that went well, the states that it could see must have come, too
+//! ([`Truth::must_come`]). Everything that did come must be a state that the object really had.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What happened to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     Created,
     Updated,
@@ -15,7 +18,7 @@ pub enum Kind {
 }
 
 /// An event that the receiver accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delivered {
     pub event_id: String,
     pub kind: Kind,
@@ -25,33 +28,54 @@ pub struct Delivered {
 }
 
 /// Every state that every object had.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Truth {
     objects: BTreeMap<String, Vec<State>>,
 }
 
 /// One state of an object. Its version is its position in the object's history.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
     version: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
     /// Existed before the first poll: must not be announced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     baseline: bool,
+    /// Was the object's state throughout a poll that went well: must be announced, even if others followed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    seen: bool,
 }
 
 impl Truth {
     /// An object that existed before the first poll.
     pub fn baseline(&mut self, object: &str, version: i64) {
-        self.push(object, State { version, deleted: false, baseline: true });
+        self.push(object, State { version, deleted: false, baseline: true, seen: false });
     }
 
     /// A created or updated object; the version rises with each change and stands in the record.
     pub fn changed(&mut self, object: &str, version: i64) {
-        self.push(object, State { version, deleted: false, baseline: false });
+        self.push(object, State { version, deleted: false, baseline: false, seen: false });
     }
 
     pub fn deleted(&mut self, object: &str) {
-        self.push(object, State { version: i64::MAX, deleted: true, baseline: false });
+        self.push(object, State { version: i64::MAX, deleted: true, baseline: false, seen: false });
+    }
+
+    /// A state, and those before it, turned out to be older than the first poll.
+    pub fn found_at_first(&mut self, object: &str, version: i64) {
+        let states = self.objects.get_mut(object).into_iter().flatten();
+        for state in states.filter(|state| state.version <= version) {
+            state.baseline = true;
+        }
+    }
+
+    /// A state could be seen by a poll that went well.
+    pub fn must_come(&mut self, object: &str, version: i64) {
+        let states = self.objects.get_mut(object).into_iter().flatten();
+        for state in states.filter(|state| state.version == version && !state.baseline) {
+            state.seen = true;
+        }
     }
 
     fn push(&mut self, object: &str, state: State) {
@@ -166,13 +190,12 @@ pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> O
     }
 
     for (object, states) in &truth.objects {
-        if let Some(last) = states.last()
-            && !last.baseline
-            && !seen.contains(&(object.as_str(), last.version))
-        {
+        let last = states.len() - 1;
+        let wanted = states.iter().enumerate().filter(|(at, state)| (*at == last || state.seen) && !state.baseline);
+        for (_, state) in wanted.filter(|(_, state)| !seen.contains(&(object.as_str(), state.version))) {
             verdict
                 .missing
-                .push(format!("{object} {}", if last.deleted { "deleted".to_owned() } else { last.version.to_string() }));
+                .push(format!("{object} {}", if state.deleted { "deleted".to_owned() } else { state.version.to_string() }));
         }
     }
     verdict
@@ -219,6 +242,21 @@ mod tests {
         coalesced[1].kind = Kind::Created;
         coalesced.remove(0);
         assert!(verdict_on(&coalesced).is_perfect());
+    }
+
+    #[test]
+    fn what_a_poll_could_see_must_have_come_although_more_followed() {
+        let mut truth = truth();
+        let mut delivered = good();
+        delivered[1].kind = Kind::Created;
+        delivered.remove(0);
+        assert!(judge(&truth, &delivered, |data| data.parse().ok()).is_perfect());
+        truth.must_come("new", 1);
+        truth.must_come("quiet", 0);
+        assert_eq!(judge(&truth, &delivered, |data| data.parse().ok()).missing, ["new 1"]);
+        truth.found_at_first("new", 1);
+        let verdict = judge(&truth, &delivered, |data| data.parse().ok());
+        assert!(verdict.missing.is_empty() && verdict.wrong_kinds.len() == 1, "{verdict}");
     }
 
     #[test]

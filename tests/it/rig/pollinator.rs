@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta};
+use regex::{Captures, Regex};
 use serde::Deserialize;
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::log::Log;
@@ -44,6 +44,10 @@ pub struct Connect {
 #[serde(rename_all = "camelCase")]
 pub struct ResourceRow {
     #[serde(default)]
+    pub cursor: Option<String>,
+    #[serde(default)]
+    pub delivered: u64,
+    #[serde(default)]
     pub reset_reason: Option<String>,
     #[serde(default)]
     pub conditions: Vec<Condition>,
@@ -51,12 +55,22 @@ pub struct ResourceRow {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Condition {
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    #[serde(default)]
+    pub status: String,
     pub reason: String,
     #[serde(default)]
     pub message: String,
 }
 
 impl Row {
+    /// Whether the last poll failed, as `--once` judges it.
+    pub fn failed(&self) -> bool {
+        let mut conditions = self.resources.iter().flat_map(|resource| &resource.conditions);
+        self.ready == "False" || conditions.any(|condition| condition.kind == "Polled" && condition.status == "False")
+    }
+
     /// Whether the instance, or one of its conditions or of its resources' conditions, gives this reason.
     pub fn tells(&self, reason: &str) -> bool {
         self.told(reason).is_some()
@@ -101,14 +115,18 @@ impl Site {
         self.path().join("state")
     }
 
-    /// Turns the clock forward for a stopped process: every time at which its state would try again is so much earlier.
+    /// Turns the clock forward for a stopped process: every time at which its state would try again is so much earlier. What else
+    /// is in the state stays byte for byte.
     pub fn age(&self, by: TimeDelta) {
+        let waits = Regex::new("\"(nextTry|probeAt|holdUntil)\":\"([^\"]+)\"").expect("a pattern");
         for entry in fs::read_dir(self.state()).expect("a state folder").flatten() {
             if entry.path().extension().is_some_and(|ending| ending == "json") {
                 let text = fs::read_to_string(entry.path()).expect("a state file");
-                let mut state = serde_json::from_str(&text).expect("a state file is JSON");
-                move_back(&mut state, by);
-                fs::write(entry.path(), state.to_string()).expect("a state file");
+                let earlier = waits.replace_all(&text, |wait: &Captures<'_>| {
+                    let at = DateTime::parse_from_rfc3339(&wait[2]).expect("a time") - by;
+                    format!("\"{}\":\"{}\"", &wait[1], at.to_utc().to_rfc3339())
+                });
+                fs::write(entry.path(), earlier.as_bytes()).expect("a state file");
             }
         }
     }
@@ -145,24 +163,6 @@ impl Drop for Site {
             self.folder.disable_cleanup(true);
             eprintln!("kept for a look: {}", self.path().display());
         }
-    }
-}
-
-/// Moves the times of the retry schedule, wherever they stand.
-fn move_back(value: &mut Value, by: TimeDelta) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                if let ("nextTry" | "probeAt" | "holdUntil", Value::String(text)) = (name.as_str(), &mut *member) {
-                    let at = DateTime::parse_from_rfc3339(text).expect("a time") - by;
-                    *text = at.to_utc().to_rfc3339();
-                } else {
-                    move_back(member, by);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| move_back(item, by)),
-        _ => {}
     }
 }
 

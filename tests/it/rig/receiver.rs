@@ -118,6 +118,7 @@ fn kind_of(word: &str) -> Kind {
 }
 
 type Script = dyn FnMut(&Ask) -> Answer + Send;
+type Handler = dyn Fn(&Ask) -> Answer + Send + Sync;
 
 /// A callback on a free loopback port.
 pub struct Receiver {
@@ -130,9 +131,18 @@ pub struct Receiver {
 impl Receiver {
     /// Accepts everything with 204 until told otherwise.
     pub fn start() -> Self {
+        Self::serve(|handle| Server::start(handle))
+    }
+
+    /// Where a manifest that was written before expects it; waits while another test has that address.
+    pub fn start_at(address: SocketAddr) -> Self {
+        Self::serve(|handle| Server::wait_at(address, handle))
+    }
+
+    fn serve(start: impl FnOnce(Box<Handler>) -> Server) -> Self {
         let posts = Log::default();
         let script: Arc<Mutex<Box<Script>>> = Arc::new(Mutex::new(Box::new(|_: &Ask| Answer::status(204))));
-        let server = Server::start(handler(&posts, &script));
+        let server = start(Box::new(handler(&posts, &script)));
         Self { address: server.address(), server: Some(server), posts, script }
     }
 

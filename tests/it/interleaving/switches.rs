@@ -1,0 +1,168 @@
+//! What a random provider, manifest or poll may be like, and which of these cannot be had together.
+
+use std::env;
+
+use crate::rig::traffic::Dice;
+
+macro_rules! switches {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Switch { $($(#[$doc])* $name,)* }
+
+        impl Switch {
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+switches! {
+    // dates
+    /// Dates show the provider's wall clock, and the manifest takes it for GMT.
+    Zone,
+    /// Dates show whole seconds.
+    Seconds,
+    /// Dates show whole minutes.
+    Minutes,
+    /// Dates show whole days.
+    Days,
+    /// Dates are numbers.
+    Numbers,
+    /// Several machines stamp records; their clocks differ by seconds.
+    Nodes,
+    /// There is no `Date` header.
+    NoDate,
+    /// The `Date` header comes from another clock than the records' dates.
+    SkewedDate,
+    /// Something else than a date of change stands in records that were never changed.
+    Sentinel,
+    /// Now and then a record is dated in the future.
+    Future,
+    /// Records do not tell when they were created.
+    NoCreated,
+    /// The manifest names no dates: changes are found by content.
+    Content,
+
+    // filters and lists
+    /// The filter excludes its bound.
+    Exclusive,
+    /// The manifest asks by `${gmtDate:…}`, as published entries do.
+    Entry,
+    /// There is no filter.
+    Unfiltered,
+    /// Many records bear one date.
+    Ties,
+    /// One query shows so many rows and no more; the list is declared `Ascending`.
+    Cap,
+    /// The list is declared `Ascending`.
+    Ascending,
+    /// The list is declared `Descending`.
+    Descending,
+    /// Old records come first in a list that is declared `Descending`.
+    Pinned,
+    /// Rows appear late, within the look-back.
+    Late,
+    /// Records change between two pages.
+    Churn,
+
+    // answers
+    /// Bytes of records differ at each answer.
+    Signed,
+    /// Some rows come twice.
+    Joined,
+    /// Some rows come twice with other bytes.
+    JoinedBytes,
+    /// The version before is listed, too.
+    Versions,
+    /// A list without records has another form than an empty array.
+    Empty,
+    /// Errors are told in a 200.
+    Errors,
+    /// Further pages are told of in another way than by a link.
+    Words,
+    /// Behind the last page something else stands than null.
+    Ends,
+    /// Pages are short, since rows were cut out of them.
+    Short,
+    /// Deleted records are marked by a time.
+    DeletedAt,
+
+    // polls
+    /// What exists at first is sent.
+    Earliest,
+    /// The process dies while it delivers.
+    Kills,
+}
+
+use Switch::*;
+
+/// Pairs that cannot be had together: one says what the other denies, or what would be right cannot be told from what is seen.
+const CLASHES: &[(&[Switch], &[Switch])] = &[
+    // a date has one unit, and there are no numbers of minutes or days
+    (&[Seconds], &[Minutes, Days]),
+    (&[Minutes], &[Days]),
+    (&[Numbers], &[Minutes, Days, Entry]),
+    // ${gmtDate} is GMT, and a list without a filter is asked for by nothing
+    (&[Entry], &[Zone, Content, Unfiltered, Pinned]),
+    (&[Exclusive], &[Content, Unfiltered, Pinned]),
+    // without dates nothing of them matters; a history, or links that are signed, cannot be told from changes
+    (&[Content], &[Sentinel, Future, Entry, Late, Cap, Ascending, Descending, Pinned, Churn, Signed, Versions, NoCreated]),
+    // where the provider tells no time, the machine's counts, and time passes by itself
+    (&[NoDate], &[SkewedDate, Future, Nodes, Cap, Signed, JoinedBytes, Content]),
+    // a list has one order
+    (&[Ascending], &[Descending, Pinned]),
+    (&[Cap], &[Descending, Pinned, Unfiltered]),
+    (&[Descending], &[Pinned]),
+    // more than the cap lies behind the cursor: days of records, or hours of them while the provider's clock is behind their dates
+    (&[Cap], &[Minutes, Days, Zone, SkewedDate, Future, Late, Nodes]),
+    // bytes count until the unit of a date is over, which a date in the future or between two pages is not
+    (&[Signed, JoinedBytes], &[Future, Churn]),
+    // what has no date is found by content
+    (&[NoCreated], &[Sentinel]),
+    // a version that suppresses nothing, since it is dated in the future, lets the one before it through again
+    (&[Versions], &[Future, Joined, JoinedBytes]),
+    (&[Joined], &[JoinedBytes]),
+    (&[Words], &[Ends]),
+];
+
+impl Switch {
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    fn clashes(self, other: Self) -> bool {
+        let meet = |a: &[Self], b: &[Self]| a.contains(&self) && b.contains(&other) || a.contains(&other) && b.contains(&self);
+        CLASHES.iter().any(|(a, b)| meet(a, b))
+    }
+}
+
+/// Those that the environment admits: `POLLINATOR_SWITCHES` names them, or `POLLINATOR_WITHOUT` those that are off, by commas.
+pub fn admitted() -> Vec<Switch> {
+    let named = |variable: &str| -> Option<Vec<String>> {
+        let names = env::var(variable).ok()?;
+        let names: Vec<_> = names.split(',').map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()).collect();
+        for name in &names {
+            assert!(Switch::ALL.iter().any(|switch| switch.name() == *name), "{variable}: there is no {name}");
+        }
+        Some(names)
+    };
+    let (with, without) = (named("POLLINATOR_SWITCHES"), named("POLLINATOR_WITHOUT").unwrap_or_default());
+    let is_admitted = |switch: &&Switch| {
+        let name = switch.name();
+        with.as_ref().is_none_or(|with| with.contains(&name)) && !without.contains(&name)
+    };
+    Switch::ALL.iter().filter(is_admitted).copied().collect()
+}
+
+/// Some of them, none of which clashes with another.
+pub fn draw(dice: &mut Dice, mut from: Vec<Switch>) -> Vec<Switch> {
+    let mut drawn: Vec<Switch> = Vec::new();
+    let wanted = 1 + dice.below(6);
+    while !from.is_empty() && (drawn.len() as u64) < wanted {
+        let next = from.swap_remove(usize::try_from(dice.below(from.len() as u64)).expect("below a length"));
+        if !drawn.iter().any(|one| one.clashes(next)) {
+            drawn.push(next);
+        }
+    }
+    drawn.sort_by_key(|switch| *switch as usize);
+    drawn
+}

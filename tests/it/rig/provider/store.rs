@@ -1,0 +1,324 @@
+//! The records, what happens to them, and how a list of them is answered.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::super::http::{Answer, Ask};
+use super::super::oracle::Truth;
+use super::Change;
+use super::habits::{EmptyForm, ErrorForm, Filter, Habits, Listing, Repeats, Tombstone};
+use super::paging::Cut;
+use super::stamps::{Clock, DateHeader};
+
+/// One record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Version with which it was created.
+    pub first: i64,
+    pub version: i64,
+    pub created: DateTime<Utc>,
+    pub modified: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// Not listed yet, as behind a replication lag.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+    /// Cut out after the page was made, since this user may not see it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forbidden: bool,
+    /// Version and date before the last change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<(i64, DateTime<Utc>)>,
+}
+
+/// All that a provider remembers, for another process that goes on as the same one.
+#[derive(Serialize, Deserialize)]
+pub struct Kept {
+    pub now: DateTime<Utc>,
+    pub records: BTreeMap<String, Record>,
+    pub truth: Truth,
+}
+
+type Takes = dyn Fn(&Ask) -> bool + Send;
+type Script = dyn FnMut(&Ask) -> Option<Answer> + Send;
+type AfterPage = dyn FnMut(usize) -> Vec<Change> + Send;
+
+pub struct Store {
+    pub records: BTreeMap<String, Record>,
+    pub truth: Truth,
+    pub habits: Habits,
+    pub clock: Clock,
+    pub delay: Duration,
+    pub script: Box<Script>,
+    pub takes: Box<Takes>,
+    pub after_page: Option<Box<AfterPage>>,
+    /// Pages that are still answered well before one error is told.
+    pub error_after: Option<(usize, ErrorForm)>,
+    /// Errors that were told in a 200.
+    pub errors: usize,
+    /// Counts what must differ: links that are signed, and clocks that take turns.
+    turn: usize,
+}
+
+/// A row of a list.
+struct Row<'a> {
+    id: &'a str,
+    record: &'a Record,
+    /// The version before.
+    is_old: bool,
+    /// Which one of several rows of a join.
+    line: usize,
+}
+
+impl Store {
+    pub fn new(takes: Box<Takes>) -> Self {
+        Self {
+            records: BTreeMap::new(),
+            truth: Truth::default(),
+            habits: Habits::default(),
+            clock: Clock::Machine(chrono::TimeDelta::zero()),
+            delay: Duration::ZERO,
+            script: Box::new(|_| None),
+            takes,
+            after_page: None,
+            error_after: None,
+            errors: 0,
+            turn: 0,
+        }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// The time that the next record is stamped with.
+    pub fn stamp(&mut self) -> DateTime<Utc> {
+        self.turn += 1;
+        self.now() + self.habits.stamps.nodes[self.turn % self.habits.stamps.nodes.len()]
+    }
+
+    pub fn create_at(&mut self, id: &str, stamp: DateTime<Utc>, hidden: bool) {
+        self.truth.changed(id, 1);
+        self.insert(id, Record { hidden, ..Record::new(1, stamp) });
+    }
+
+    pub fn insert(&mut self, id: &str, record: Record) {
+        self.records.insert(id.to_owned(), record);
+    }
+
+    pub fn update_at(&mut self, id: &str, stamp: DateTime<Utc>) {
+        let record = self.records.get_mut(id).expect("only known records are updated");
+        record.before = Some((record.version, record.modified));
+        record.version += 1;
+        record.modified = stamp;
+        self.truth.changed(id, record.version);
+    }
+
+    pub fn apply(&mut self, change: &Change) {
+        let stamp = self.stamp();
+        match change {
+            Change::Create(id) => self.create_at(id, stamp, false),
+            Change::Update(id) => self.update_at(id, stamp),
+            Change::Delete(id) => {
+                let record = self.records.get_mut(id).expect("only known records are deleted");
+                record.before = Some((record.version, record.modified));
+                record.deleted = true;
+                record.modified = stamp;
+                self.truth.deleted(id);
+            }
+        }
+    }
+
+    pub fn answer(&mut self, ask: &Ask) -> Answer {
+        let answer = self.answer_undated(ask);
+        match self.habits.date_header {
+            DateHeader::Off => answer,
+            DateHeader::Skewed(by) => answer.header("Date", httpdate::fmt_http_date(SystemTime::from(self.now() + by))),
+        }
+    }
+
+    fn answer_undated(&mut self, ask: &Ask) -> Answer {
+        if let Some(answer) = (self.script)(ask) {
+            return answer;
+        }
+        if !(self.takes)(ask) {
+            return Answer::status(401).header("WWW-Authenticate", "Basic realm=\"records\"");
+        }
+        self.list(ask).map_or_else(Answer::status, |answer| answer.after(self.delay))
+    }
+
+    fn list(&mut self, ask: &Ask) -> Result<Answer, u16> {
+        if ask.path() != "/records" {
+            return Err(404);
+        }
+        if ask.method != "GET" {
+            return Err(405);
+        }
+        let (habits, size) = (&self.habits, self.habits.page_size);
+        let (mut since, mut position) = (None, None);
+        for (name, value) in ask.query() {
+            match name.as_str() {
+                "since" if since.is_none() && habits.filter != Filter::None => {
+                    since = Some((habits.stamps.read(&value).ok_or(400_u16)?, value));
+                }
+                name if name == habits.paging.parameter() && position.is_none() => {
+                    position = Some(habits.paging.position(&value, size).ok_or(400_u16)?);
+                }
+                _ => return Err(400),
+            }
+        }
+        let position = position.unwrap_or_default();
+        if habits.cap.is_some_and(|cap| position + size > cap) {
+            return Err(400);
+        }
+        match self.error_after {
+            Some((0, form)) => {
+                self.error_after = None;
+                self.errors += 1;
+                return Ok(Answer::json(form.body()));
+            }
+            Some((left, form)) => self.error_after = Some((left - 1, form)),
+            None => {}
+        }
+        self.turn += 1;
+        let rows = self.rows(since.as_ref().map(|(since, _)| *since));
+        let cut = Cut { position, size, total: rows.len() };
+        let page = rows.iter().skip(position).take(size).filter(|row| !row.record.forbidden);
+        let page: Vec<_> = page.map(|row| self.render(row)).collect();
+        let since = since.map_or(String::new(), |(_, text)| format!("since={}&", text.replace(':', "%3A")));
+        let answer = self.envelope(&page, cut, &since);
+        if let Some(mut change) = self.after_page.take() {
+            for change in change(position) {
+                self.apply(&change);
+            }
+            self.after_page = Some(change);
+        }
+        Ok(answer)
+    }
+
+    /// What passes the filter, in the order of the list.
+    fn rows(&self, since: Option<DateTime<Utc>>) -> Vec<Row<'_>> {
+        let Habits { stamps, filter, listing, repeats, pinned, .. } = &self.habits;
+        let passes = |at: DateTime<Utc>| {
+            since.is_none_or(|since| match filter {
+                Filter::Inclusive => stamps.shown(at) >= since,
+                Filter::Exclusive => stamps.shown(at) > since,
+                Filter::None => true,
+            })
+        };
+        let mut rows = Vec::new();
+        for (id, record) in self.records.iter().filter(|(_, record)| !record.hidden) {
+            let row = Row { id, record, is_old: false, line: 0 };
+            // a history has one row of a date: of two nobody could say which is the later
+            let before = record.before.map(|(_, at)| at).filter(|at| stamps.shown(*at) < stamps.shown(record.modified));
+            // which rows a join doubles does not change
+            let is_joined = id.bytes().last().is_some_and(|last| last % 3 == 1);
+            match repeats {
+                Some(Repeats::Versions) if before.is_some() => {
+                    rows.push((before.expect("just looked"), Row { is_old: true, ..row }));
+                    rows.push((record.modified, Row { id, record, is_old: false, line: 0 }));
+                }
+                Some(Repeats::Identical | Repeats::OtherBytes) if is_joined => {
+                    let second = usize::from(*repeats == Some(Repeats::OtherBytes));
+                    rows.push((record.modified, row));
+                    rows.push((record.modified, Row { id, record, is_old: false, line: second }));
+                }
+                _ => rows.push((record.modified, row)),
+            }
+        }
+        rows.retain(|(at, _)| passes(*at));
+        // by what the dates show: what is finer than their unit orders nothing
+        match listing {
+            Listing::Ascending => rows.sort_by_key(|(at, _)| stamps.shown(*at)),
+            Listing::Descending => rows.sort_by_key(|(at, _)| std::cmp::Reverse(stamps.shown(*at))),
+            Listing::ById => {}
+        }
+        rows.sort_by_key(|(_, row)| !pinned.contains(row.id));
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    fn render(&self, row: &Row<'_>) -> String {
+        let Habits { stamps, tombstone, extra, signs_links, .. } = &self.habits;
+        let Row { id, record, .. } = row;
+        let (version, modified) = record.before.filter(|_| row.is_old).unwrap_or((record.version, record.modified));
+        let was_changed = version > record.first || record.deleted;
+        let modified = match stamps.never {
+            Some(sentinel) if !was_changed => stamps.sentinel(sentinel),
+            _ => Some(stamps.json(modified)),
+        };
+        let modified = modified.map_or(String::new(), |modified| format!(",\"modified\":{modified}"));
+        let is_deleted = record.deleted && !row.is_old;
+        if is_deleted && *tombstone == Tombstone::Flag {
+            return format!("{{\"id\":\"{id}\"{modified},\"deleted\":true}}");
+        }
+        let mut json = format!("{{\"id\":\"{id}\",\"version\":{version}");
+        if stamps.created {
+            let _ = write!(json, ",\"created\":{}", stamps.json(record.created));
+        }
+        json.push_str(&modified);
+        json.push_str(extra);
+        match tombstone {
+            Tombstone::Flag => {}
+            Tombstone::Date if is_deleted => {
+                let _ = write!(json, ",\"deleted_at\":{}", stamps.json(record.modified));
+            }
+            Tombstone::Date => json.push_str(",\"deleted_at\":null"),
+            Tombstone::Milliseconds => {
+                let at = if is_deleted { record.modified.timestamp_millis() } else { 0 };
+                let _ = write!(json, ",\"delete_at\":{at}");
+            }
+        }
+        if row.line > 0 {
+            let _ = write!(json, ",\"line\":{}", row.line);
+        }
+        if *signs_links {
+            let _ = write!(json, ",\"signed\":\"https://files.invalid/{id}?signature={}\"", self.turn);
+        }
+        json.push('}');
+        json
+    }
+
+    fn envelope(&self, page: &[String], cut: Cut, since: &str) -> Answer {
+        let (words, link) = self.habits.paging.words(cut, since);
+        let errors = if self.habits.says_no_error { ",\"errors\":[],\"error\":null" } else { "" };
+        let records = match self.habits.empty {
+            _ if !page.is_empty() => format!("\"records\":[{}]", page.join(",")),
+            // rows follow: only the end of a list is told in another form
+            _ if cut.next().is_some() => "\"records\":[]".to_owned(),
+            EmptyForm::Bare => return Answer::json("{}"),
+            EmptyForm::NoContent => return Answer::status(204),
+            EmptyForm::Array => "\"records\":[]".to_owned(),
+            EmptyForm::LeftOut => "\"kind\":\"list\"".to_owned(),
+            EmptyForm::Null => "\"records\":null".to_owned(),
+            EmptyForm::Object => "\"records\":{}".to_owned(),
+            EmptyForm::Text => "\"records\":\"\"".to_owned(),
+        };
+        let answer = Answer::json(format!("{{{records}{words}{errors}}}"));
+        link.into_iter().fold(answer, |answer, link| answer.header("Link", link))
+    }
+}
+
+impl Record {
+    /// Its version as the truth has it.
+    pub fn known_as(&self) -> i64 {
+        if self.deleted { i64::MAX } else { self.version }
+    }
+
+    /// Created and never changed.
+    pub fn new(version: i64, stamp: DateTime<Utc>) -> Self {
+        Self {
+            first: version,
+            version,
+            created: stamp,
+            modified: stamp,
+            deleted: false,
+            hidden: false,
+            forbidden: false,
+            before: None,
+        }
+    }
+}
