@@ -212,16 +212,28 @@ async fn ask(
             output::line(format_args!("  {line}"));
         }
         if seen.missing_ids > 0 {
-            output::line(format_args!("  warning:      {} records have no id at idField and could not be delivered", seen.missing_ids));
+            output::line(format_args!(
+                "  warning:      {} records have no id at idField and could not be delivered",
+                seen.missing_ids
+            ));
         }
         if seen.bad_dates > 0 {
-            output::line(format_args!("  warning:      {} records have a date that does not match datesConfiguration", seen.bad_dates));
+            output::line(format_args!(
+                "  warning:      {} records have a date that does not match datesConfiguration",
+                seen.bad_dates
+            ));
         }
         if seen.repeated_ids > 0 {
-            output::line(format_args!("  warning:      {} records have an id that another record of the same page has", seen.repeated_ids));
+            output::line(format_args!(
+                "  warning:      {} records have an id that another record of the same page has",
+                seen.repeated_ids
+            ));
         }
         if seen.unread_marks > 0 && seen.tombstones == 0 {
-            output::line(format_args!("  warning:      {} records have a mark that is not deletes.flag.value", seen.unread_marks));
+            output::line(format_args!(
+                "  warning:      {} records have a mark that is not deletes.flag.value",
+                seen.unread_marks
+            ));
         }
         if seen.disorder {
             output::line(format_args!("  warning:      the list is not in the declared order"));

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pollinator::egress::{Egress, EgressPolicy};
-use pollinator::local::definitions::{Definitions, Sources};
+use pollinator::local::definitions::Definitions;
+use pollinator::local::files::Sources;
 use pollinator::local::reload;
 use pollinator::observe::metrics::Metrics;
 use pollinator::poll::core::Core;
