@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{EgressArgs, ManifestArgs};
 use crate::api::auth::Rotates;
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
 use crate::auth::oauth2::parts::Parts;
@@ -165,7 +165,12 @@ async fn ask(
     let known = KnownSet::default();
     let (mut pages, mut changes, mut missing_ids, mut shown, mut ended) = (0, 0u64, 0u64, Vec::new(), false);
     while pages < PAGES {
-        let page = match walk.next_page().await? {
+        let step = walk.next_page().await.inspect_err(|problem| {
+            if show && problem.reason == Reason::PaginationUnclear {
+                println!("  pagination:   undecided");
+            }
+        })?;
+        let page = match step {
             Step::Page(page) => page,
             Step::NotModified | Step::End => {
                 ended = true;
@@ -193,6 +198,9 @@ async fn ask(
             (None, PaginationPlan::Detect) => "none detected: the answer names no further page".to_owned(),
             (None, _) => "as in the manifest".to_owned(),
         };
+        if let (Some(found), None) = (walk.records_path(), &resource.extract.records_path) {
+            println!("  recordsPath:  {found} (detected)");
+        }
         println!("  pagination:   {pagination}");
         println!("  seen:         {} on {}{more}", count(records, "record"), count(pages, "page"));
         for line in shown.iter().flatten() {

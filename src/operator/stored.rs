@@ -61,6 +61,8 @@ struct ResourcePart {
     #[serde(default)]
     cursor: Option<CursorPart>,
     #[serde(default)]
+    records_path: Option<String>,
+    #[serde(default)]
     failing: Option<String>,
     #[serde(default)]
     delivered: u64,
@@ -143,6 +145,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             cursor: cursor.since,
             known,
             reach: cursor.reach_seconds,
+            records_path: part.records_path,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
             delivered: part.delivered,
             last_change_time: part.last_change_time,
@@ -184,6 +187,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
+        set(&mut entry, "recordsPath", own.records_path.as_ref().map(|path| json!(path)));
         set(&mut entry, "failing", pack_failing(&own.failing, max_failing).map(Value::String));
         set(&mut entry, "resetReason", own.reset_reason.as_ref().map(|reason| json!(reason)));
         set(&mut entry, "lastChangeTime", time(own.last_change_time));
@@ -214,7 +218,7 @@ pub fn mark(status: &Value) -> u64 {
     let resources = status["resources"].as_array().into_iter().flatten();
     let own: Vec<_> = resources
         .filter(|entry| entry["cursor"].is_object())
-        .map(|entry| [&entry["name"], &entry["cursor"], &entry["failing"], &entry["delivered"]])
+        .map(|entry| [&entry["name"], &entry["cursor"], &entry["recordsPath"], &entry["failing"], &entry["delivered"]])
         .collect();
     xxh3_64(json!([own, status["bookkeeping"]]).to_string().as_bytes())
 }
@@ -298,6 +302,7 @@ mod tests {
                 cursor: Some(DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap()),
                 known: known(3),
                 reach: 60,
+                records_path: Some("data['a b'][0]".into()),
                 failing: vec![failing(5), failing(4)],
                 delivered: 12,
                 last_change_time: Some(at(0)),

@@ -155,6 +155,8 @@ struct Poll<'a> {
     provider_start: Option<DateTime<Utc>>,
     undelivered: Undelivered,
     missing_ids: u64,
+    /// Where earlier polls found the records.
+    records_path: Option<String>,
     /// Asking again from a later cursor has not been seen to be in vain.
     filter_helps: bool,
 }
@@ -180,9 +182,10 @@ enum WalkEnd {
 
 impl<'a> Poll<'a> {
     fn new(core: &'a Core, instance: &'a Arc<Instance>, resource: &'a ResourcePlan, access: Access<'a>) -> Self {
-        let (started, cursor, reach) = {
+        let (started, cursor, reach, records_path) = {
             let state = instance.state();
-            state.resources.get(&*resource.name).map_or((false, None, 0), |own| (own.started, own.cursor, own.reach))
+            let own = state.resources.get(&*resource.name);
+            own.map_or((false, None, 0, None), |own| (own.started, own.cursor, own.reach, own.records_path.clone()))
         };
 
         let mode = match (started, resource.start_from) {
@@ -207,6 +210,7 @@ impl<'a> Poll<'a> {
             provider_start: None,
             undelivered: Undelivered::None,
             missing_ids: 0,
+            records_path,
             filter_helps: true,
         }
     }
@@ -236,7 +240,8 @@ impl<'a> Poll<'a> {
                 self.since(),
                 self.polled_at,
                 known_validators.as_ref().filter(|_| facts.pages == 0),
-            );
+            )
+            .with_records_path(self.records_path.as_deref());
             let walked = self.walk(&mut walk, dispatcher).await;
             facts.patience = facts.patience.max(walk.patience());
             facts.pagination = walk.detected().or(facts.pagination.take());
@@ -244,6 +249,7 @@ impl<'a> Poll<'a> {
             (facts.records, facts.bad_dates, facts.disorder) = (seen.records, seen.bad_dates, seen.disorder);
             facts.missing_ids = self.missing_ids;
             let walked = walked?;
+            self.keep_records_path(walk.records_path(), dispatcher);
             facts.pages += walked.pages;
             end = walked.end;
             if end == WalkEnd::ClockIsBaseline {
@@ -372,6 +378,15 @@ impl<'a> Poll<'a> {
         }
         self.set_cursor(next, dispatcher);
         true
+    }
+
+    /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.
+    fn keep_records_path(&mut self, found: Option<String>, dispatcher: &mut Dispatcher<'_>) {
+        if found.is_some() && found != self.records_path {
+            self.instance.state().resources.entry(self.resource.name.to_string()).or_default().records_path.clone_from(&found);
+            self.records_path = found;
+            dispatcher.sums.dirty = true;
+        }
     }
 
     fn set_cursor(&mut self, cursor: Option<DateTime<Utc>>, dispatcher: &mut Dispatcher<'_>) {

@@ -61,6 +61,9 @@ pub struct ResourceState {
     /// tolerance that is widened has to wait until they reach as far.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reach: u64,
+    /// Where the records were last found in an answer: a path, or `$` for the answer itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_path: Option<String>,
     /// Changes that failed once or twice and will be asked for again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<Failing>,
