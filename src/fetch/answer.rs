@@ -235,7 +235,8 @@ pub(super) fn error_in_response() -> Problem {
 
 /// A body of no bytes whose length is declared: it was not cut off.
 pub(super) fn is_declared_empty(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() == b"0") && ContentClass::of(headers) != ContentClass::Html
+    headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() == b"0")
+        && ContentClass::of(headers) != ContentClass::Html
 }
 
 fn listed(arrays: &[String]) -> String {

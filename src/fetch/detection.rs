@@ -102,7 +102,8 @@ pub(super) fn detect(method: &Method, headers: &HeaderMap, envelope: &str, said:
     if let Some(from) = fields.link().map(ValueAt::Field).or_else(link) {
         return Detection::Found(PaginationPlan::NextLink(from));
     }
-    let token = |from, parameter: &str| PaginationPlan::Token { from, parameter: parameter.to_owned(), place: TokenPlace::Query };
+    let token =
+        |from, parameter: &str| PaginationPlan::Token { from, parameter: parameter.to_owned(), place: TokenPlace::Query };
     let is_get = *method == Method::GET;
     match fields.token() {
         Some((from, parameter)) if is_get => return Detection::Found(token(ValueAt::Field(from), parameter)),
@@ -123,7 +124,8 @@ pub(super) fn detect(method: &Method, headers: &HeaderMap, envelope: &str, said:
     if said.is_whole(reach) {
         return Detection::Nothing;
     }
-    let mut left_over = said.leads().iter().filter(|lead| !lead.sure && !(said.is_object() && lead.path.len() == 1)).peekable();
+    let is_data = |lead: &Lead| said.is_object() && lead.path.len() == 1;
+    let mut left_over = said.leads().iter().filter(|lead| !lead.sure && !is_data(lead)).peekable();
     match left_over.peek() {
         Some(lead) => {
             let unclear = || Detection::Unclear(Some(super::members::shown(&lead.path)));
@@ -137,7 +139,9 @@ pub(super) fn detect(method: &Method, headers: &HeaderMap, envelope: &str, said:
 /// A total beside an empty first page may be of the list before the filter, unless the page's size stands there, too.
 fn says_more(said: &Evidence, reach: &Reach) -> bool {
     match said.more(reach) {
-        Some(true) if reach.rows == 0 && said.size().is_none() => said.more(&Reach { position: u64::MAX, ..*reach }) == Some(true),
+        Some(true) if reach.rows == 0 && said.size().is_none() => {
+            said.more(&Reach { position: u64::MAX, ..*reach }) == Some(true)
+        }
         more => more == Some(true),
     }
 }

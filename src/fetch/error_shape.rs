@@ -29,27 +29,97 @@ const MAX_RECORDS: usize = 20;
 const MAX_MEMBERS: usize = 8;
 
 const ERROR: &[&str] = &[
-    "error", "errors", "err", "errs", "fault", "faults", "exception", "exceptions", "errcode", "errmsg", "errno", "faultstring", "faultcode",
+    "error",
+    "errors",
+    "err",
+    "errs",
+    "fault",
+    "faults",
+    "exception",
+    "exceptions",
+    "errcode",
+    "errmsg",
+    "errno",
+    "faultstring",
+    "faultcode",
 ];
 /// With these, a member is about errors and none itself.
 const ABOUT: &[&str] = &[
-    "count", "counts", "total", "num", "number", "rate", "url", "uri", "link", "page", "policy", "handler", "handling", "log", "logs",
-    "level", "threshold", "budget", "margin", "on", "if", "ignore", "continue", "allow", "retry", "last", "previous", "callback",
+    "count",
+    "counts",
+    "total",
+    "num",
+    "number",
+    "rate",
+    "url",
+    "uri",
+    "link",
+    "page",
+    "policy",
+    "handler",
+    "handling",
+    "log",
+    "logs",
+    "level",
+    "threshold",
+    "budget",
+    "margin",
+    "on",
+    "if",
+    "ignore",
+    "continue",
+    "allow",
+    "retry",
+    "last",
+    "previous",
+    "callback",
 ];
 /// What stands beside an error word in the names of error members proper.
 const SIDE: &[&str] = &[
-    "message", "messages", "msg", "description", "detail", "details", "soap", "s", "env", "api", "graphql", "query", "response", "server",
-    "service", "info", "text", "string", "code", "has", "is",
+    "message",
+    "messages",
+    "msg",
+    "description",
+    "detail",
+    "details",
+    "soap",
+    "s",
+    "env",
+    "api",
+    "graphql",
+    "query",
+    "response",
+    "server",
+    "service",
+    "info",
+    "text",
+    "string",
+    "code",
+    "has",
+    "is",
 ];
 const FAILED: &[&str] = &[
-    "error", "errors", "err", "fail", "failed", "failure", "exception", "fault", "unauthorized", "forbidden", "denied", "invalid", "nok", "ko",
+    "error",
+    "errors",
+    "err",
+    "fail",
+    "failed",
+    "failure",
+    "exception",
+    "fault",
+    "unauthorized",
+    "forbidden",
+    "denied",
+    "invalid",
+    "nok",
+    "ko",
 ];
-const MESSAGE: &[&[&str]] =
-    &[&["message"], &["msg"], &["detail"], &["reason"], &["status", "message"], &["info"]];
+const MESSAGE: &[&[&str]] = &[&["message"], &["msg"], &["detail"], &["reason"], &["status", "message"], &["info"]];
 /// Members that an answer without records may have beside its message.
 const BYSTANDERS: &[&str] =
     &["timestamp", "time", "path", "request", "trace", "documentation", "instance", "type", "title", "description"];
-const CODE: &[&[&str]] = &[&["code"], &["status"], &["status", "code"], &["http", "status"], &["response", "code"], &["result", "code"]];
+const CODE: &[&[&str]] =
+    &[&["code"], &["status"], &["status", "code"], &["http", "status"], &["response", "code"], &["result", "code"]];
 
 /// Whether `text` says that something went wrong: an answer, or with rows its envelope. `path` leads to the records.
 pub(super) fn is_error(text: &str, path: &[Segment], rows: Rows) -> bool {
@@ -121,7 +191,9 @@ fn nested_is_error(object: &str, rows: Rows, levels: usize) -> bool {
     json::for_each_member(object, |key, value| {
         let words = Words::of(key);
         error |= words.has_any(ERROR) && words.within(&[ERROR, SIDE]) && means_something(value);
-        error |= words.is(&["status"]) && rows != Rows::Guessed && text_of(value).is_some_and(|text| text.eq_ignore_ascii_case("error"));
+        error |= words.is(&["status"])
+            && rows != Rows::Guessed
+            && text_of(value).is_some_and(|text| text.eq_ignore_ascii_case("error"));
         if value.starts_with('{') && levels > 0 {
             nested.push(value);
         }
@@ -133,7 +205,8 @@ fn member_is_error(words: &Words, value: &str, rows: Rows) -> bool {
     if words.has_any(ERROR) && !words.has_any(ABOUT) && (rows == Rows::Absent || words.within(&[ERROR, SIDE])) {
         return means_something(value);
     }
-    if words.within(&[&["is", "was", "request", "success", "successful", "succeeded", "ok"]]) && words.has_any(&["success", "successful", "succeeded", "ok"])
+    if words.within(&[&["is", "was", "request", "success", "successful", "succeeded", "ok"]])
+        && words.has_any(&["success", "successful", "succeeded", "ok"])
     {
         return matches!(value, "false" | "\"false\"" | "0" | "\"0\"");
     }
@@ -165,7 +238,9 @@ fn is_bad_code(value: &str) -> bool {
     let text = value.trim_matches('"').to_ascii_lowercase();
     match text.parse::<i64>() {
         Ok(_) => !is_good_code(value),
-        Err(_) => ["err", "fail", "invalid", "denied", "unauth", "exception", "forbidden", "expired"].iter().any(|word| text.contains(word)),
+        Err(_) => ["err", "fail", "invalid", "denied", "unauth", "exception", "forbidden", "expired"]
+            .iter()
+            .any(|word| text.contains(word)),
     }
 }
 
@@ -208,15 +283,37 @@ fn is_ok(text: &str) -> bool {
     let text = text.trim().trim_end_matches(['.', '!']).to_ascii_lowercase();
     let well = matches!(
         text.as_str(),
-        "" | "ok" | "okay" | "success" | "successful" | "succeeded" | "done" | "complete" | "completed" | "fine" | "good" | "none" | "null"
-            | "false" | "no" | "n/a" | "-" | "noerror" | "no error" | "no errors" | "no_error"
+        "" | "ok"
+            | "okay"
+            | "success"
+            | "successful"
+            | "succeeded"
+            | "done"
+            | "complete"
+            | "completed"
+            | "fine"
+            | "good"
+            | "none"
+            | "null"
+            | "false"
+            | "no"
+            | "n/a"
+            | "-"
+            | "noerror"
+            | "no error"
+            | "no errors"
+            | "no_error"
     );
     let succeeded = text.contains("success") && !text.contains("unsuccess") && !text.contains("not success");
-    let nothing = ["no ", "nothing", "empty", "0 ", "zero ", "there are no ", "there is no "].iter().any(|start| text.starts_with(start))
+    let nothing = ["no ", "nothing", "empty", "0 ", "zero ", "there are no ", "there is no "]
+        .iter()
+        .any(|start| text.starts_with(start))
         && ["found", "record", "result", "data", "item", "entr", "row", "match", "content", "more", "empty", "list", "chang"]
             .iter()
             .any(|word| text.contains(word))
-        && !["access", "permission", "token", "auth", "credential", "key", "valid", "licen", "connection"].iter().any(|word| text.contains(word));
+        && !["access", "permission", "token", "auth", "credential", "key", "valid", "licen", "connection"]
+            .iter()
+            .any(|word| text.contains(word));
     well || succeeded || nothing
 }
 

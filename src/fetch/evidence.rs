@@ -10,6 +10,7 @@ use self::meaning::{Counted, counted, flag, lead, number};
 use super::members::{self, Member, Members};
 use crate::plan::field_path::Segment;
 
+mod lexicon;
 mod meaning;
 pub(super) use self::meaning::asks_for_size;
 
@@ -105,7 +106,9 @@ impl Evidence {
         let Member { words, value, object, near, .. } = member;
         if let Some(more) = flag(words, value, *near)
             && (*near || more)
-            && !(self.is_object && member.is_at_root() && words.has_any(&["done", "complete", "completed", "finished", "final", "end"]))
+            && !(self.is_object
+                && member.is_at_root()
+                && words.has_any(&["done", "complete", "completed", "finished", "final", "end"]))
         {
             // One "more" is enough: a list may end in one direction and go on in the other.
             if self.flag.as_ref().is_none_or(|(said, _)| more && !said) {
@@ -175,7 +178,11 @@ impl Evidence {
 
     /// Rows of the whole list, where a member says so and does not count something else.
     pub(super) fn total(&self) -> Option<u64> {
-        let total = self.total.iter().find(|count| !(self.is_object && count.object == 0 && self.is_bare(count))).map(|count| count.number);
+        let total = self
+            .total
+            .iter()
+            .find(|count| !(self.is_object && count.object == 0 && self.is_bare(count)))
+            .map(|count| count.number);
         total.or_else(|| {
             let count = self.count.first().filter(|_| self.total.is_empty() && self.count_as_size().is_none())?;
             (!self.is_object || count.object != 0).then_some(count.number)
@@ -184,7 +191,9 @@ impl Evidence {
 
     /// Nothing beside it speaks of pages.
     fn is_bare(&self, count: &Count) -> bool {
-        ![&self.page, &self.pages, &self.size, &self.start].iter().any(|others| others.iter().any(|other| other.object == count.object))
+        ![&self.page, &self.pages, &self.size, &self.start]
+            .iter()
+            .any(|others| others.iter().any(|other| other.object == count.object))
     }
 
     /// Whether more pages follow by their count. A first page may be number 0 or 1.
@@ -199,7 +208,9 @@ impl Evidence {
     }
 
     fn is_bare_pages(&self, count: &Count) -> bool {
-        ![&self.page, &self.total, &self.size, &self.start].iter().any(|others| others.iter().any(|other| other.object == count.object))
+        ![&self.page, &self.total, &self.size, &self.start]
+            .iter()
+            .any(|others| others.iter().any(|other| other.object == count.object))
     }
 
     /// What sure members that lead on say: they lead somewhere, or explicitly nowhere.
@@ -213,8 +224,9 @@ impl Evidence {
         let To::Position(next) = lead.to else { return lead.to != To::Nowhere };
         let page = reach.asked_page.or(self.page()).filter(|_| lead.in_pages == Some(true));
         let row = reach.asked_row.or(self.start()).filter(|_| lead.in_pages == Some(false));
-        let behind = self.total.first().filter(|total| lead.in_pages == Some(false) && total.number > 0 && next >= total.number);
-        !page.or(row).is_some_and(|here| next <= here) && behind.is_none()
+        let behind =
+            self.total.first().filter(|total| lead.in_pages == Some(false) && total.number > 0 && next >= total.number);
+        page.or(row).is_none_or(|here| next > here) && behind.is_none()
     }
 
     /// What the answer itself says about whether more follows, by whatever it has: `None` when it says nothing.
@@ -258,6 +270,3 @@ impl Evidence {
         self.leads.iter().find(|lead| self.goes_on(lead, reach)).map(|lead| members::shown(&lead.path))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -23,10 +23,52 @@ const HEADERS: usize = usize::MAX;
 
 /// Names of objects that speak for the list.
 const WRAPPERS: &[&str] = &[
-    "meta", "metadata", "paging", "pagination", "paginator", "pager", "page", "pages", "info", "cursor", "cursors", "link", "links", "next",
-    "navigation", "nav", "response", "result", "results", "list", "header", "headers", "context", "scroll", "summary", "query", "collection",
-    "search", "view", "more", "data", "d", "body", "output", "payload", "additional", "hits", "feed", "envelope", "range", "position",
-    "continuation", "continue", "control", "controls", "total",
+    "meta",
+    "metadata",
+    "paging",
+    "pagination",
+    "paginator",
+    "pager",
+    "page",
+    "pages",
+    "info",
+    "cursor",
+    "cursors",
+    "link",
+    "links",
+    "next",
+    "navigation",
+    "nav",
+    "response",
+    "result",
+    "results",
+    "list",
+    "header",
+    "headers",
+    "context",
+    "scroll",
+    "summary",
+    "query",
+    "collection",
+    "search",
+    "view",
+    "more",
+    "data",
+    "d",
+    "body",
+    "output",
+    "payload",
+    "additional",
+    "hits",
+    "feed",
+    "envelope",
+    "range",
+    "position",
+    "continuation",
+    "continue",
+    "control",
+    "controls",
+    "total",
 ];
 
 /// One member.
@@ -149,8 +191,7 @@ impl<'a> Members<'a> {
                 words = above.then(&words);
                 continued += 1;
             }
-            let member =
-                Member { path, words, value: Cow::Borrowed(value), object: number, near, in_total, is_header: false };
+            let member = Member { path, words, value: Cow::Borrowed(value), object: number, near, in_total, is_header: false };
             self.take(member, value, records);
         }
         continued
@@ -176,7 +217,10 @@ impl<'a> Members<'a> {
             Some((key, Segment::Key(step))) if key == step => &records[1..],
             _ => &[],
         };
-        let wraps = *near && (!below.is_empty() || words.within(&[WRAPPERS]) || words.has_any(&["meta", "paging", "pagination", "cursor", "page"]));
+        let wraps = *near
+            && (!below.is_empty()
+                || words.within(&[WRAPPERS])
+                || words.has_any(&["meta", "paging", "pagination", "cursor", "page"]));
         let leads = words.first() == "next";
         let above = if leads { words.clone() } else { Words::default() };
         let at = self.all.len();
@@ -191,7 +235,8 @@ impl<'a> Members<'a> {
 
 /// Names of members that continue the name of their object.
 const CONTINUES: &[&str] = &[
-    "href", "url", "uri", "link", "page", "offset", "start", "starting", "cursor", "token", "after", "marker", "number", "path", "index", "skip",
+    "href", "url", "uri", "link", "page", "offset", "start", "starting", "cursor", "token", "after", "marker", "number",
+    "path", "index", "skip",
 ];
 
 /// `[{"rel":"next","href":…}]`, as in Siren, FHIR or Collection+JSON.
@@ -240,7 +285,8 @@ mod tests {
         let text = r#"{"more":1,"user":{"more":2,"meta":{"more":3}},"meta":{"paging":{"more":4}},"out":{"rows":[],"more":5,"x":{"more":6}}}"#;
         let headers = HeaderMap::new();
         let members = Members::read(&headers, text, &path);
-        let mut near: Vec<_> = members.iter().filter(|m| m.words.is(&["more"]) && m.near).map(|m| m.value.to_string()).collect();
+        let mut near: Vec<_> =
+            members.iter().filter(|m| m.words.is(&["more"]) && m.near).map(|m| m.value.to_string()).collect();
         near.sort();
         assert_eq!(near, ["1", "4", "5"]);
     }

@@ -98,7 +98,9 @@ impl Pager {
         let (number, sized) = match pagination {
             PaginationPlan::Page { first, size_parameter, .. } => (u64::from(*first), size_parameter.is_some()),
             // Some lists count from 1: a start that the plan's query names is kept.
-            PaginationPlan::Offset { parameter, size_parameter } => (literal(&|name| name == parameter).unwrap_or(0), size_parameter.is_some()),
+            PaginationPlan::Offset { parameter, size_parameter } => {
+                (literal(&|name| name == parameter).unwrap_or(0), size_parameter.is_some())
+            }
             _ => (0, false),
         };
         let requested = page_size.map(u64::from).filter(|_| sized).or_else(|| literal(&asks_for_size));

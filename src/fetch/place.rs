@@ -59,19 +59,17 @@ pub(super) fn absence(text: &str, place: &Place<'_>, form: RecordsAs) -> Absence
     };
     let found = what_is_at(text.trim(), path);
     let others = || other_lists(text, path);
+    let is_array = || value_at(text.trim(), path).is_some_and(|value| value.starts_with('['));
     match (found, place.held_list) {
-        (Found::Something, _) => Absence::Wrong,
         // PHP has one empty array for both.
-        (Found::Hollow, false) if form == RecordsAs::Map && value_at(text.trim(), path).is_some_and(|value| value.starts_with('[')) => Absence::Empty,
-        (Found::Hollow, false) => Absence::Wrong,
+        (Found::Hollow, false) if form == RecordsAs::Map && is_array() => Absence::Empty,
         (Found::Null, false) if place.is_given => Absence::Empty,
-        (Found::Null, false) => Absence::Wrong,
-        (Found::LeftOut, false) => {
-            let lists = others();
-            if place.is_given && !lists.any && !counts_rows(text) { Absence::Empty } else { Absence::Wrong }
-        }
+        (Found::LeftOut, false) if place.is_given && !others().any && !counts_rows(text) => Absence::Empty,
+        (Found::Something, _) | (_, false) => Absence::Wrong,
         // Where it was found out, no other list of objects was there; where it is given, one may always have been.
-        (_, true) if others().with_objects && (!place.is_given || (found == Found::LeftOut && counts_rows(text))) => Absence::Moved,
+        (_, true) if others().with_objects && (!place.is_given || (found == Found::LeftOut && counts_rows(text))) => {
+            Absence::Moved
+        }
         (_, true) => Absence::Empty,
     }
 }
@@ -80,7 +78,10 @@ pub(super) fn absence(text: &str, place: &Place<'_>, form: RecordsAs) -> Absence
 pub(super) fn is_error_map(text: &str) -> bool {
     let mut others = false;
     json::for_each_member(text, |key, value| {
-        others |= value.starts_with(['{', '[']) && !Words::of(key).has_any(&["error", "errors", "fault", "exception"]) && value != "{}" && value != "[]";
+        others |= value.starts_with(['{', '['])
+            && !Words::of(key).has_any(&["error", "errors", "fault", "exception"])
+            && value != "{}"
+            && value != "[]";
     });
     !others && error_shape::is_error(text, &[], Rows::Absent)
 }
@@ -152,7 +153,8 @@ impl Others {
                 _ => None,
             };
             if value.starts_with('[') && !is_aside(key) {
-                self.see(value, below.is_some_and(<[Segment]>::is_empty));
+                // An array on the way is no other list.
+                self.see(value, below.is_some());
             } else if value.starts_with('{') && levels > 0 {
                 self.look(value, below.unwrap_or_default(), levels - 1);
             }
@@ -160,11 +162,36 @@ impl Others {
     }
 }
 
+/// Whether a list of that name, as it was sent, is one of errors: never the list of records, unless the manifest says so.
+pub(super) fn is_list_of_errors(sent: &[u8]) -> bool {
+    let name = std::str::from_utf8(sent).ok().and_then(json::name_text);
+    name.is_some_and(|name| Words::of(&name).has_any(&["error", "errors", "fault", "faults", "exception", "exceptions"]))
+}
+
 /// Lists that stand beside records in many APIs and are none.
 fn is_aside(name: &str) -> bool {
     Words::of(name).has_any(&[
-        "error", "errors", "warning", "warnings", "notice", "notices", "link", "links", "included", "includes", "fault", "faults", "exceptions",
-        "deprecations", "facets", "aggregations", "schema", "columns", "fields", "sort", "filters",
+        "error",
+        "errors",
+        "warning",
+        "warnings",
+        "notice",
+        "notices",
+        "link",
+        "links",
+        "included",
+        "includes",
+        "fault",
+        "faults",
+        "exceptions",
+        "deprecations",
+        "facets",
+        "aggregations",
+        "schema",
+        "columns",
+        "fields",
+        "sort",
+        "filters",
     ])
 }
 
@@ -173,8 +200,9 @@ fn counts_rows(text: &str) -> bool {
     let mut counts = false;
     json::for_each_member(text, |key, value| {
         let words = Words::of(key);
-        let is_total = words.within(&[&["total", "count", "results", "records", "items", "rows", "elements", "size", "hits", "found", "num", "number"]])
-            && words.has_any(&["total", "count", "found"]);
+        let is_total = words.within(&[&[
+            "total", "count", "results", "records", "items", "rows", "elements", "size", "hits", "found", "num", "number",
+        ]]) && words.has_any(&["total", "count", "found"]);
         counts |= is_total && value.parse::<u64>().is_ok_and(|count| count > 0);
     });
     counts

@@ -57,7 +57,7 @@ pub(super) struct Value {
 }
 
 /// Whether a value in the place of a link or token says that there is no next page. Servers write it in many ways: nothing, zero
-/// (Redis, Twitter), -1 (SugarCRM), or a word for it, as of a null that became a text.
+/// (Redis, Twitter), -1 (Sugar), or a word for it, as of a null that became a text.
 pub(super) fn is_end(json: &str) -> bool {
     let text = json.trim_matches('"').trim();
     match json.as_bytes().first() {
@@ -69,8 +69,29 @@ pub(super) fn is_end(json: &str) -> bool {
             (!text.is_empty() && text.bytes().all(|b| b == b'0'))
                 || matches!(
                     text.to_ascii_lowercase().as_str(),
-                    "" | "null" | "false" | "none" | "nil" | "undefined" | "nan" | "n/a" | "na" | "end" | "eof" | "done" | "last" | "finished"
-                        | "complete" | "end_of_list" | "endoflist" | "no" | "no_more" | "nomore" | "#" | "0.0" | "{}" | "[]"
+                    "" | "null"
+                        | "false"
+                        | "none"
+                        | "nil"
+                        | "undefined"
+                        | "nan"
+                        | "n/a"
+                        | "na"
+                        | "end"
+                        | "eof"
+                        | "done"
+                        | "last"
+                        | "finished"
+                        | "complete"
+                        | "end_of_list"
+                        | "endoflist"
+                        | "no"
+                        | "no_more"
+                        | "nomore"
+                        | "#"
+                        | "0.0"
+                        | "{}"
+                        | "[]"
                 )
         }
     }
@@ -134,13 +155,51 @@ mod tests {
     #[test]
     fn servers_say_in_many_ways_that_there_is_no_next_page() {
         for end in [
-            "null", "false", "0", "-1", "-20", "\"\"", "\"0\"", "\"00\"", "\"-1\"", "\" \"", "\"null\"", "\"NULL\"", "\"None\"", "\"nil\"",
-            "\"undefined\"", "\"false\"", "\"end\"", "\"END\"", "\"eof\"", "\"done\"", "\"last\"", "\"n/a\"", "\"no_more\"", "\"#\"", "{}",
-            "{ }", "[]", "",
+            "null",
+            "false",
+            "0",
+            "-1",
+            "-20",
+            "\"\"",
+            "\"0\"",
+            "\"00\"",
+            "\"-1\"",
+            "\" \"",
+            "\"null\"",
+            "\"NULL\"",
+            "\"None\"",
+            "\"nil\"",
+            "\"undefined\"",
+            "\"false\"",
+            "\"end\"",
+            "\"END\"",
+            "\"eof\"",
+            "\"done\"",
+            "\"last\"",
+            "\"n/a\"",
+            "\"no_more\"",
+            "\"#\"",
+            "{}",
+            "{ }",
+            "[]",
+            "",
         ] {
             assert!(is_end(end), "{end}");
         }
-        for more in ["1", "\"1\"", "\"a\"", "\"-a\"", "\"ending\"", "\"0a\"", "\"/x\"", "{\"a\":1}", "[1]", "true", "7.10", "\"AAAA-1\""] {
+        for more in [
+            "1",
+            "\"1\"",
+            "\"a\"",
+            "\"-a\"",
+            "\"ending\"",
+            "\"0a\"",
+            "\"/x\"",
+            "{\"a\":1}",
+            "[1]",
+            "true",
+            "7.10",
+            "\"AAAA-1\"",
+        ] {
             assert!(!is_end(more), "{more}");
         }
     }

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::error_shape::{self, Rows};
-use super::names::Words;
 use super::page::{Page, Span};
 use super::place::{self, Absence, Place};
 use super::scan::{Scan, ScanError};
@@ -127,10 +126,10 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
             if error_shape::is_error(&body, &[], Rows::Absent) {
                 return Err(SplitError::ErrorAnswer);
             }
-            match (place::absence(&body, place, form), place.path) {
-                (Absence::Empty, Some(path)) => Ok(Page::without_list(body, path.to_vec())),
-                (Absence::Moved, _) => Err(SplitError::Moved { arrays: place::array_names(&body) }),
-                _ => Err(error),
+            match place::absence(&body, place, form) {
+                Absence::Empty => Ok(Page::without_list(body, place.path.unwrap_or_default().to_vec())),
+                Absence::Moved => Err(SplitError::Moved { arrays: place::array_names(&body) }),
+                Absence::Wrong => Err(error),
             }
         }
         Err(error) => Err(error),
@@ -149,7 +148,9 @@ fn says_error(page: &Page, place: &Place<'_>, form: RecordsAs) -> bool {
         (false, Some(_)) => Rows::Known,
     };
     error_shape::is_error(&page.envelope, &page.path, rows)
-        || (is_root && !(place.is_given && place.path.is_some()) && error_shape::are_errors(page.records().map(|record| record.json)))
+        || (is_root
+            && !(place.is_given && place.path.is_some())
+            && error_shape::are_errors(page.records().map(|record| record.json)))
 }
 
 /// Where the records are in a body.
@@ -186,7 +187,9 @@ fn find(text: &str, place: &Place<'_>, form: RecordsAs) -> Result<Cut, SplitErro
     match found {
         Some(Found::List(list)) => Ok(Cut { spans, decoded, list, path }),
         Some(Found::Null { at }) => Err(SplitError::Null { at }),
-        Some(Found::Other(Kind::Object)) if path.is_empty() => Err(SplitError::Missing { root, arrays: place::array_names(text) }),
+        Some(Found::Other(Kind::Object)) if path.is_empty() => {
+            Err(SplitError::Missing { root, arrays: place::array_names(text) })
+        }
         Some(Found::Other(found)) => Err(SplitError::WrongKind { found }),
         None => Err(SplitError::Missing { root, arrays: place::array_names(text) }),
     }
@@ -343,7 +346,7 @@ impl Split<'_> {
                 self.forget();
                 self.found = None;
             }
-            if self.scan.peek()? == b'[' && is_error_name(name) {
+            if self.scan.peek()? == b'[' && place::is_list_of_errors(name) {
                 self.scan.skip()?;
             } else if self.scan.peek()? == b'[' && chosen.is_none() {
                 let start = self.scan.at();
@@ -382,12 +385,6 @@ fn is_name(sent: &[u8], name: &str) -> bool {
         return sent == name.as_bytes();
     }
     std::str::from_utf8(sent).ok().and_then(json::name_text).is_some_and(|text| text == name)
-}
-
-/// A list of errors is never the list of records, unless the manifest says so.
-fn is_error_name(sent: &[u8]) -> bool {
-    let name = std::str::from_utf8(sent).ok().and_then(json::name_text);
-    name.is_some_and(|name| Words::of(&name).has_any(&["error", "errors", "fault", "faults", "exception", "exceptions"]))
 }
 
 fn position(at: usize) -> u32 {

@@ -1,42 +1,10 @@
 //! What a member says, by the words of its name and the kind of its value. Pure.
 
+use super::lexicon::{AHEAD, BACK, ESTIMATES, FILLER, NOT_AHEAD, OTHER_TOKENS, PAGE, ROWS, UNITS};
 use super::{Lead, To};
 use crate::fetch::members::Member;
 use crate::fetch::names::Words;
 use crate::fetch::position::is_end;
-
-/// Words around those that decide: they change nothing.
-const FILLER: &[&str] = &[
-    "has", "have", "is", "are", "there", "any", "of", "the", "in", "to", "on", "be", "was", "exists", "exist", "available", "got", "get", "fetch",
-    "load", "show", "all", "reached", "remaining", "left", "follow", "follows", "following", "coming", "response", "output",
-];
-/// What a list has.
-const ROWS: &[&str] = &[
-    "item", "items", "record", "records", "row", "rows", "result", "results", "entry", "entries", "element", "elements", "object", "objects",
-    "document", "documents", "doc", "docs", "hit", "hits", "match", "matches", "data", "content", "contents", "member", "members", "value",
-    "values", "node", "nodes", "list", "collection", "resource", "resources", "stream",
-];
-const PAGE: &[&str] = &["page", "pages", "paging", "pagination", "batch", "chunk", "set", "block"];
-const BACK: &[&str] = &["prev", "previous", "before", "back", "backward", "preceding", "earlier", "newer"];
-/// Sums of something else than rows.
-const UNITS: &[&str] = &[
-    "amount", "price", "cost", "sum", "value", "tax", "due", "paid", "qty", "quantity", "time", "ms", "seconds", "minutes", "hours", "bytes",
-    "duration", "tokens", "score", "usage", "spent", "balance", "fee", "discount", "weight", "credits", "took", "shards", "memory", "mb", "unfiltered",
-];
-const ESTIMATES: &[&str] = &["estimate", "estimated", "approx", "approximate", "approximately", "rate", "ratelimit", "quota", "credit"];
-/// What a member that starts with `next` leads to.
-const AHEAD: &[&str] = &[
-    "next", "page", "pages", "pagination", "paging", "link", "links", "url", "uri", "href", "path", "token", "cursor", "offset", "start",
-    "starting", "index", "key", "id", "marker", "mark", "results", "records", "items", "batch", "set", "position", "number", "num", "no", "max",
-    "query", "state", "skip", "from", "at", "after", "request", "iterator", "sequence", "range", "scroll", "vid", "locator", "continuation", "row",
-];
-/// Tokens that open something, or that are for another poll and not for the next page.
-const OTHER_TOKENS: &[&str] = &[
-    "sync", "delta", "refresh", "access", "csrf", "xsrf", "auth", "oauth", "session", "bearer", "api", "security", "verification", "secret",
-    "signed", "upload", "download", "share", "device", "push", "registration", "invite", "reset", "user", "client", "expires", "type", "lock",
-];
-/// Of the page itself, or of one behind it.
-const NOT_AHEAD: &[&str] = &["prev", "previous", "before", "first", "current", "self", "this", "begin", "beginning", "back", "poll", "changes"];
 
 /// A boolean, however it is written; a number only where the name asks a question.
 fn truth(words: &Words, value: &str) -> Option<bool> {
@@ -67,7 +35,8 @@ pub(super) fn flag(words: &Words, value: &str, near: bool) -> Option<bool> {
     if words.has_any(&ends) {
         return plain(&[&ends[..], &["at", "read", "loaded"]].concat()).then_some(!yes);
     }
-    let goes_on = words.has_any(&["next", "truncated", "continues", "continued", "remaining"]) && plain(&["next", "truncated", "continues", "continued"]);
+    let goes_on = words.has_any(&["next", "truncated", "continues", "continued", "remaining"])
+        && plain(&["next", "truncated", "continues", "continued"]);
     (goes_on || (words.has("exceeded") && words.has("limit"))).then_some(yes)
 }
 
@@ -78,21 +47,31 @@ pub(super) fn lead(member: &Member<'_>) -> Option<Lead> {
         return None;
     }
     let sure = (words.first() == "next" && words.within(&[AHEAD]))
-        || words.is_one_of(&[&["last", "evaluated", "key"], &["search", "after"], &["locator"], &["cursor", "mark"], &["continue"], &["query", "continue"]])
+        || words.is_one_of(&[
+            &["last", "evaluated", "key"],
+            &["search", "after"],
+            &["locator"],
+            &["cursor", "mark"],
+            &["continue"],
+            &["query", "continue"],
+        ])
         || (words.has_any(&["continuation", "resumption"]) && words.within(&[AHEAD, &["resumption"]]))
-        || (words.has("more") && words.has_any(&["link", "url", "uri", "href", "token", "cursor"]) && words.within(&[AHEAD, &["more"]]))
+        || (words.has("more")
+            && words.has_any(&["link", "url", "uri", "href", "token", "cursor"])
+            && words.within(&[AHEAD, &["more"]]))
         || (words.is_one_of(&[&["after", "url"], &["after", "link"], &["scroll", "id"], &["_scroll", "id"]]))
-        || (words.has_any(&["page", "paging", "pagination"]) && words.within(&[&["page", "paging", "pagination", "token", "state", "key"]])
+        || (words.has_any(&["page", "paging", "pagination"])
+            && words.within(&[&["page", "paging", "pagination", "token", "state", "key"]])
             && words.has_any(&["token", "state", "key"]));
-    let maybe = words.is_one_of(&[&["after"], &["marker"], &["bookmark"], &["offset"], &["iterator"]]) || matches!(words.last(), "cursor" | "token");
+    let maybe = words.is_one_of(&[&["after"], &["marker"], &["bookmark"], &["offset"], &["iterator"]])
+        || matches!(words.last(), "cursor" | "token");
     // A header's name says less than a member's: `X-Token` is rather a credential.
     if !sure && (!maybe || member.is_header) {
         return None;
     }
     let to = match target(words, value) {
-        To::Nowhere if !sure => return None,
-        // A number under such a name is where this page is.
-        To::Position(_) if !sure => return None,
+        // A number under a name that does not say "next" is where this page is.
+        To::Nowhere | To::Position(_) if !sure => return None,
         to => to,
     };
     let in_pages = match () {
@@ -118,8 +97,9 @@ fn target(words: &Words, value: &str) -> To {
         return To::Link;
     }
     let is_place = words.is(&["next"])
-        || (words.has_any(&["page", "offset", "start", "index", "skip", "from", "number", "num", "no", "row", "results", "records", "items"])
-            && !words.has_any(&["token", "cursor", "key", "id", "after", "state"]));
+        || (words.has_any(&[
+            "page", "offset", "start", "index", "skip", "from", "number", "num", "no", "row", "results", "records", "items",
+        ]) && !words.has_any(&["token", "cursor", "key", "id", "after", "state"]));
     match text.parse::<u64>() {
         Ok(number) if is_place => To::Position(number),
         _ => To::Token,
@@ -152,7 +132,8 @@ pub(super) enum Counted {
 
 /// What a number counts, by the words of its name. `in_total`: it stands in an object named so (`{"total":{"value":9}}`).
 pub(super) fn counted(words: &Words, in_total: bool) -> Option<Counted> {
-    const NUMBER: &[&str] = &["number", "num", "no", "nr", "nb", "of", "count", "total", "last", "max", "all", "available", "result", "results"];
+    const NUMBER: &[&str] =
+        &["number", "num", "no", "nr", "nb", "of", "count", "total", "last", "max", "all", "available", "result", "results"];
     if words.has_any(ESTIMATES) {
         return None;
     }
@@ -160,27 +141,56 @@ pub(super) fn counted(words: &Words, in_total: bool) -> Option<Counted> {
         return words.is_one_of(&[&["value"], &["count"]]).then_some(Counted::Total);
     }
     if words.has("per")
-        || words.is_one_of(&[&["page", "size"], &["page", "length"], &["page", "limit"], &["limit"], &["pagelen"], &["rpp"], &["batch", "size"], &["size", "page"]])
+        || words.is_one_of(&[
+            &["page", "size"],
+            &["page", "length"],
+            &["page", "limit"],
+            &["limit"],
+            &["pagelen"],
+            &["rpp"],
+            &["batch", "size"],
+            &["size", "page"],
+        ])
         || (words.has("max") && words.has_any(ROWS))
     {
         return Some(Counted::Size);
     }
-    if words.is_one_of(&[&["page"], &["current"], &["page", "number"], &["page", "num"], &["page", "no"], &["page", "nr"], &["page", "index"], &["number"]])
-        || (words.has("page") && words.has_any(&["current", "cur", "this"]) && !words.has("count"))
+    if words.is_one_of(&[
+        &["page"],
+        &["current"],
+        &["page", "number"],
+        &["page", "num"],
+        &["page", "no"],
+        &["page", "nr"],
+        &["page", "index"],
+        &["number"],
+    ]) || (words.has("page") && words.has_any(&["current", "cur", "this"]) && !words.has("count"))
     {
         return Some(Counted::Page);
     }
-    if (words.has("pages") && words.within(&[NUMBER, &["pages"]])) || (words.has("page") && words.within(&[NUMBER, &["page"]])) {
+    if (words.has("pages") && words.within(&[NUMBER, &["pages"]])) || (words.has("page") && words.within(&[NUMBER, &["page"]]))
+    {
         return Some(Counted::Pages);
     }
-    if words.is_one_of(&[&["offset"], &["start"], &["start", "at"], &["start", "index"], &["skip"], &["from"], &["start", "row"]]) {
+    if words.is_one_of(&[
+        &["offset"],
+        &["start"],
+        &["start", "at"],
+        &["start", "index"],
+        &["skip"],
+        &["from"],
+        &["start", "row"],
+    ]) {
         return Some(Counted::Start);
     }
     if words.is(&["more"]) {
         return Some(Counted::Remaining);
     }
     if words.has_any(&["remaining", "left"]) {
-        return words.within(&[&["remaining", "left", "count", "number", "of"], ROWS, PAGE]).then_some(Counted::Remaining).filter(|_| words.has_any(ROWS));
+        return words
+            .within(&[&["remaining", "left", "count", "number", "of"], ROWS, PAGE])
+            .then_some(Counted::Remaining)
+            .filter(|_| words.has_any(ROWS));
     }
     if words.has("filtered") && words.within(&[&["filtered", "total", "count"], ROWS]) {
         return Some(Counted::Filtered);
@@ -188,10 +198,21 @@ pub(super) fn counted(words: &Words, in_total: bool) -> Option<Counted> {
     if words.has_any(UNITS) {
         return None;
     }
-    if words.has("total") || words.is_one_of(&[&["num", "found"], &["nb", "hits"], &["full", "count"], &["all", "count"], &["inline", "count"], &["inlinecount"]])
+    if words.has("total")
+        || words.is_one_of(&[
+            &["num", "found"],
+            &["nb", "hits"],
+            &["full", "count"],
+            &["all", "count"],
+            &["inline", "count"],
+            &["inlinecount"],
+        ])
         || (words.has("matched") && words.within(&[&["number", "num", "matched", "count", "total"], ROWS]))
     {
         return Some(Counted::Total);
     }
-    words.within(&[&["count", "found", "matches", "hits"], ROWS]).then_some(Counted::Rows).filter(|_| words.has_any(&["count", "found", "matches", "hits"]))
+    words
+        .within(&[&["count", "found", "matches", "hits"], ROWS])
+        .then_some(Counted::Rows)
+        .filter(|_| words.has_any(&["count", "found", "matches", "hits"]))
 }

@@ -19,10 +19,11 @@ impl Pager {
 
     /// How far an offset moves after this page, and whether that is as far as a page may be long.
     pub(super) fn step(&self, said: &Evidence, rows: u64) -> (u64, bool) {
-        let named = said.leads().iter().filter(|lead| lead.sure && lead.in_pages == Some(false)).find_map(|lead| match lead.to {
-            To::Position(next) => next.checked_sub(self.number).filter(|step| *step > 0),
-            _ => None,
-        });
+        let named =
+            said.leads().iter().filter(|lead| lead.sure && lead.in_pages == Some(false)).find_map(|lead| match lead.to {
+                To::Position(next) => next.checked_sub(self.number).filter(|step| *step > 0),
+                _ => None,
+            });
         if let Some(step) = named {
             return (step, true);
         }
@@ -35,7 +36,10 @@ impl Pager {
             Some(size) => (size, true),
             // Moving by the rows that are there may read some twice; moving farther might pass some.
             None if rows > 0 => (rows, false),
-            None => ([self.longest, size.unwrap_or(0), self.requested.unwrap_or(0), 1].into_iter().find(|n| *n > 0).unwrap_or(1), true),
+            None => (
+                [self.longest, size.unwrap_or(0), self.requested.unwrap_or(0), 1].into_iter().find(|n| *n > 0).unwrap_or(1),
+                true,
+            ),
         }
     }
 
@@ -47,7 +51,7 @@ impl Pager {
             if more == Some(false) || (!repeats_first && self.was_clamped(said)) {
                 return Ok(None);
             }
-            if !self.cautious {
+            if !self.cautious || more.is_none() {
                 return Err(self.same_page());
             }
         }
@@ -95,7 +99,8 @@ impl Pager {
     }
 
     pub(super) fn numbered(&self) -> Option<Position> {
-        let (PaginationPlan::Offset { parameter, size_parameter } | PaginationPlan::Page { parameter, size_parameter, .. }) = &self.pagination
+        let (PaginationPlan::Offset { parameter, size_parameter } | PaginationPlan::Page { parameter, size_parameter, .. }) =
+            &self.pagination
         else {
             return None;
         };

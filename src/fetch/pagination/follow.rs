@@ -24,7 +24,10 @@ impl Pager {
         let Some(next) = self.lead(answer)? else {
             return if *repeats_first {
                 Err(self.same_page())
-            } else if said.flag() == Some(true) || said.pages_say(reach) == Some(true) || (self.pages == 1 && self.leads_elsewhere(heard)) {
+            } else if said.flag() == Some(true)
+                || said.pages_say(reach) == Some(true)
+                || (self.pages == 1 && self.leads_elsewhere(heard))
+            {
                 Err(self.no_way_on(heard))
             } else {
                 Ok(None)
@@ -34,8 +37,9 @@ impl Pager {
         if self.only_likely && empty && said.flag().is_none() {
             return Ok(None);
         }
-        let stands_still =
-            self.asked.as_deref() == Some(next.mark()) || matches!(&next, Position::Url(url) if url == answer.url) || self.goes_back(&next, said);
+        let stands_still = self.asked.as_deref() == Some(next.mark())
+            || matches!(&next, Position::Url(url) if url == answer.url)
+            || self.goes_back(&next, said);
         if stands_still {
             // The last page often leads to itself. A first page that does, or that comes again, was never left.
             let is_over = empty || (self.pages > 1 && !repeats_first) || said.pages_say(reach) == Some(false);
@@ -88,11 +92,14 @@ impl Pager {
             ValueAt::Header(name) => name.to_string(),
         };
         let words = Words::of(parameter).then(&Words::of(&field));
-        if words.has_any(&["token", "cursor", "key", "id"]) || !words.has_any(&["page", "offset", "start", "skip", "from", "index"]) {
+        if words.has_any(&["token", "cursor", "key", "id"])
+            || !words.has_any(&["page", "offset", "start", "skip", "from", "index"])
+        {
             return false;
         }
         let Ok(number) = next.mark().parse::<u64>() else { return false };
-        let said_now = || if words.has("page") { said.page().filter(|page| *page > 0) } else { said.start().filter(|start| *start > 0) };
+        let said_now =
+            || if words.has("page") { said.page().filter(|page| *page > 0) } else { said.start().filter(|start| *start > 0) };
         let here = self.asked.as_deref().and_then(|asked| asked.parse().ok()).or_else(said_now);
         here.is_some_and(|here| number <= here)
     }

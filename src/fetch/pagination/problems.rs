@@ -6,7 +6,9 @@ use crate::plan::PaginationPlan;
 
 impl Pager {
     pub(super) fn same_page(&self) -> Problem {
-        let PaginationPlan::Token { parameter, .. } = &self.pagination else { return loops("the provider sent the same page twice") };
+        let PaginationPlan::Token { parameter, .. } = &self.pagination else {
+            return loops("the provider sent the same page twice");
+        };
         if !self.detected {
             return loops("the provider sent the same page twice");
         }
