@@ -76,6 +76,10 @@ pub enum Reason {
     InvalidResponse,
     /// No array of records was found; `recordsPath` is needed or wrong.
     RecordsNotFound,
+    /// The answer is a success by its status and an error by its content.
+    ErrorInResponse,
+    /// The answer says that more pages follow, but not how they are asked for.
+    PaginationUnclear,
     /// A next link, token or page came twice, or there were too many pages.
     PaginationLoop,
     /// A next link leads to another origin.

@@ -72,6 +72,10 @@ pub struct ResourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub reset_reason: Option<String>,
+    /// Where the records were last found in an answer, as it would be written in the spec; $ is the answer itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub records_path: Option<String>,
     /// The pagination that was detected, as it would be written in the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

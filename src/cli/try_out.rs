@@ -177,7 +177,12 @@ async fn ask(
     detector.begin_listing(since, false);
     let (mut pages, mut changes, mut shown, mut ended) = (0, 0u64, Vec::new(), false);
     while pages < PAGES {
-        let page = match walk.next_page().await? {
+        let step = walk.next_page().await.inspect_err(|problem| {
+            if show && problem.reason == Reason::PaginationUnclear {
+                output::line(format_args!("  pagination:   undecided"));
+            }
+        })?;
+        let page = match step {
             Step::Page(page) => page,
             Step::NotModified | Step::End => {
                 ended = true;
@@ -206,6 +211,9 @@ async fn ask(
             (None, PaginationPlan::Detect) => "none detected: the answer names no further page".to_owned(),
             (None, _) => "as in the manifest".to_owned(),
         };
+        if let (Some(found), None) = (walk.records_path(), &resource.extract.records_path) {
+            output::line(format_args!("  recordsPath:  {found} (detected)"));
+        }
         output::line(format_args!("  pagination:   {pagination}"));
         output::line(format_args!("  seen:         {} on {}{more}", count(records, "record"), count(pages, "page")));
         for line in shown.iter().flatten() {

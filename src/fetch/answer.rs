@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::header::{CONTENT_TYPE, DATE, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
 use super::split::{Kind, SplitError};
@@ -203,6 +203,11 @@ pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> P
             (Kind::Scalar, RecordsAs::List) => "it leads to a single value, not to an array of records; correct it",
             (Kind::Scalar, RecordsAs::Map) => "it leads to a single value, not to a map of records; correct it",
         }),
+        SplitError::Moved { arrays } => not_found(&format!(
+            "the records are no longer where they were{}; set recordsPath to where they are now",
+            listed(arrays)
+        )),
+        SplitError::ErrorAnswer => error_in_response(),
         SplitError::Undecided { arrays } if arrays.is_empty() => {
             not_found("the answer has no array of records; check url and query, or set recordsPath to the array")
         }
@@ -210,6 +215,28 @@ pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> P
             not_found(&format!("the answer does not say which array has the records{}; set recordsPath to one", listed(arrays)))
         }
     }
+}
+
+/// The type of a body that describes a problem (RFC 9457), whatever its status.
+pub(super) fn is_problem_type(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    let kind = value.split(';').next().unwrap_or_default().trim();
+    kind.starts_with("application/problem+") || kind.starts_with("application/vnd.error+")
+}
+
+/// An answer of status 200 that holds an error.
+pub(super) fn error_in_response() -> Problem {
+    Problem::transient(
+        Reason::ErrorInResponse,
+        "resources[].url: the provider answered 200, but the answer says that something went wrong; retrying. If this persists, \
+         check url, query, body and auth against its documentation, or, if these are the records, set recordsPath",
+    )
+}
+
+/// A body of no bytes whose length is declared: it was not cut off.
+pub(super) fn is_declared_empty(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() == b"0")
+        && ContentClass::of(headers) != ContentClass::Html
 }
 
 fn listed(arrays: &[String]) -> String {

@@ -1,9 +1,17 @@
-//! Finds out from the first answer how a provider pages, where that is certain.
+//! Finds out from the first answer how a provider pages, where that is certain. Pure.
+//!
+//! Known spellings come first; then the answer is judged by its shape ([`Evidence`]). A link is followed wherever it stands. A
+//! token is followed when the parameter that takes it follows from its name; a provider that does not know the parameter sends
+//! the same page again, and the walk stops with a condition. Numbers are not followed: which parameter takes them, and from
+//! which number on, is anyone's guess.
 
 use http::header::{HeaderName, LINK};
 use http::{HeaderMap, Method};
 
+use super::evidence::{Evidence, Lead, Reach, To};
 use super::link_header;
+use super::names::Words;
+use super::position::is_end;
 use crate::plan::field_path::FieldPath;
 use crate::plan::json;
 use crate::plan::{PaginationPlan, TokenPlace, ValueAt};
@@ -13,8 +21,10 @@ use crate::plan::{PaginationPlan, TokenPlace, ValueAt};
 pub enum Detection {
     /// There are more, and this is how they are asked for.
     Found(PaginationPlan),
-    /// There are more, but how they are asked for is anyone's guess.
-    Unclear,
+    /// There may be more, and this is how: the token may as well be one for the next poll.
+    Likely(PaginationPlan),
+    /// There are more, but how they are asked for is anyone's guess. The member that says so, if one does.
+    Unclear(Option<String>),
     /// Nothing hints at further pages.
     Nothing,
 }
@@ -80,7 +90,7 @@ const TOKEN_FIELDS: &[(&[&str], &str)] = &[
 ];
 
 /// Judges a first answer. A token counts only for GET: where a POST takes it is never certain.
-pub fn detect(method: &Method, headers: &HeaderMap, envelope: &str) -> Detection {
+pub(super) fn detect(method: &Method, headers: &HeaderMap, envelope: &str, said: &Evidence, reach: &Reach) -> Detection {
     if link_header::next_target(headers.get_all(LINK).iter().filter_map(|v| v.to_str().ok())).is_some() {
         return Detection::Found(PaginationPlan::LinkHeader);
     }
@@ -88,56 +98,84 @@ pub fn detect(method: &Method, headers: &HeaderMap, envelope: &str) -> Detection
         return Detection::Found(PaginationPlan::NextLink(ValueAt::Header(NEXT_PAGE)));
     }
     let fields = Fields::read(envelope);
-    if let Some(path) = fields.link() {
-        return Detection::Found(PaginationPlan::NextLink(ValueAt::Field(path)));
+    let link = || said.leads().iter().filter(|lead| lead.sure && lead.to == To::Link).find_map(place);
+    if let Some(from) = fields.link().map(ValueAt::Field).or_else(link) {
+        return Detection::Found(PaginationPlan::NextLink(from));
     }
+    let token =
+        |from, parameter: &str| PaginationPlan::Token { from, parameter: parameter.to_owned(), place: TokenPlace::Query };
+    let is_get = *method == Method::GET;
     match fields.token() {
-        Some((from, parameter)) if method == Method::GET => Detection::Found(PaginationPlan::Token {
-            from: ValueAt::Field(from),
-            parameter: parameter.to_owned(),
-            place: TokenPlace::Query,
-        }),
-        Some(_) => Detection::Unclear,
-        None if fields.numbers_next() || says_more(envelope) == Some(true) => Detection::Unclear,
+        Some((from, parameter)) if is_get => return Detection::Found(token(ValueAt::Field(from), parameter)),
+        // Whoever says that nothing follows is believed, whatever else is there.
+        _ if said.flag() == Some(false) => return Detection::Nothing,
+        Some((from, _)) => return Detection::Unclear(Some(from.to_string())),
+        None => {}
+    }
+    let tokens = || said.leads().iter().filter(|lead| lead.to == To::Token);
+    let followed = |lead: &Lead| is_get.then(|| Some(token(place(lead)?, &parameter(lead)?))).flatten();
+    if let Some(plan) = tokens().filter(|lead| lead.sure).find_map(followed) {
+        return Detection::Found(plan);
+    }
+    if says_more(said, reach) {
+        // A flag is certain; a token beside it most likely is how.
+        return tokens().find_map(followed).map_or_else(|| Detection::Unclear(said.witness(reach)), Detection::Found);
+    }
+    if said.is_whole(reach) {
+        return Detection::Nothing;
+    }
+    let is_data = |lead: &Lead| said.is_object() && lead.path.len() == 1;
+    let mut left_over = said.leads().iter().filter(|lead| !lead.sure && !is_data(lead)).peekable();
+    match left_over.peek() {
+        Some(lead) => {
+            let unclear = || Detection::Unclear(Some(super::members::shown(&lead.path)));
+            left_over.clone().find_map(followed).map_or_else(unclear, Detection::Likely)
+        }
+        None if said.is_full(reach) => Detection::Unclear(None),
         None => Detection::Nothing,
     }
 }
 
-/// What the answer itself says about whether more follows (`has_more`, `end_of_stream`, …), at its root or in a paging object.
-pub fn says_more(envelope: &str) -> Option<bool> {
-    let mut said = None;
-    json::for_each_member(envelope, |key, value| {
-        said = said.or(flag(key, value));
-        if matches!(key, "meta" | "pagination" | "paging" | "page_info" | "pageInfo" | "additional_data") {
-            json::for_each_member(value, |key, value| {
-                said = said.or(flag(key, value));
-                if key == "pagination" {
-                    json::for_each_member(value, |key, value| said = said.or(flag(key, value)));
-                }
-            });
+/// A total beside an empty first page may be of the list before the filter, unless the page's size stands there, too.
+fn says_more(said: &Evidence, reach: &Reach) -> bool {
+    match said.more(reach) {
+        Some(true) if reach.rows == 0 && said.size().is_none() => {
+            said.more(&Reach { position: u64::MAX, ..*reach }) == Some(true)
         }
-    });
-    said
+        more => more == Some(true),
+    }
 }
 
-fn flag(key: &str, value: &str) -> Option<bool> {
-    let value = match value {
-        "true" => true,
-        "false" => false,
-        _ => return None,
-    };
-    match key {
-        "has_more"
-        | "hasMore"
-        | "has_next"
-        | "hasNext"
-        | "has_next_page"
-        | "hasNextPage"
-        | "has_more_items"
-        | "more_items_in_collection" => Some(value),
-        "end_of_stream" | "is_last" | "isLast" | "is_last_page" | "isLastPage" | "last" => Some(!value),
-        _ => None,
+fn place(lead: &Lead) -> Option<ValueAt> {
+    if lead.is_header {
+        return HeaderName::from_bytes(lead.path.first()?.as_bytes()).ok().map(ValueAt::Header);
     }
+    let keys: Vec<&str> = lead.path.iter().map(String::as_str).collect();
+    field_path(&keys).map(ValueAt::Field)
+}
+
+/// The query parameter that takes a token, where its name says so: `cursor` is sent back as `cursor`, and `nextPageToken` as
+/// `pageToken`. What is called `token` or `next` may be taken under any name.
+fn parameter(lead: &Lead) -> Option<String> {
+    let name = lead.path.last().filter(|_| !lead.is_header)?;
+    let taken = match name.get(..4).filter(|start| start.eq_ignore_ascii_case("next")) {
+        Some(_) => name[4..].trim_start_matches(['_', '-', '.']),
+        None => name.as_str(),
+    };
+    let mut letters = taken.chars();
+    let taken: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
+    let known: &[&[&str]] = &[
+        &["cursor"],
+        &["page", "token"],
+        &["page", "cursor"],
+        &["continuation"],
+        &["continuation", "token"],
+        &["marker"],
+        &["bookmark"],
+        &["after"],
+        &["offset"],
+    ];
+    Words::of(&taken).is_one_of(known).then_some(taken)
 }
 
 /// The members of an answer's root that may say something about paging.
@@ -157,7 +195,7 @@ impl<'a> Fields<'a> {
 
     /// The text at a path; `None` for anything but a non-empty string.
     fn text(&self, path: &[&str]) -> Option<std::borrow::Cow<'a, str>> {
-        self.value(path).filter(|v| v.starts_with('"')).and_then(json::scalar_text).filter(|text| !text.is_empty())
+        self.value(path).filter(|v| v.starts_with('"')).filter(|v| !is_end(v)).and_then(json::scalar_text)
     }
 
     fn value(&self, path: &[&str]) -> Option<&'a str> {
@@ -177,13 +215,6 @@ impl<'a> Fields<'a> {
         let notion = *parameter == "cursor" && path.len() == 1 && self.value(&["object"]) == Some("\"list\"");
         Some((field_path(path)?, if notion { "start_cursor" } else { parameter }))
     }
-
-    /// Whether the answer gives the number of a next page.
-    fn numbers_next(&self) -> bool {
-        [&["next_page"], &["nextPage"]]
-            .iter()
-            .any(|path| self.value(*path).is_some_and(|v| v != "0" && !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit())))
-    }
 }
 
 fn looks_like_link(text: &str) -> bool {
@@ -191,79 +222,9 @@ fn looks_like_link(text: &str) -> bool {
 }
 
 fn field_path(path: &[&str]) -> Option<FieldPath> {
-    let quoted: Vec<_> = path.iter().map(|key| format!("['{key}']")).collect();
-    FieldPath::parse(&quoted.concat()).ok()
+    let quote = |key: &&str| if key.contains('\'') { format!("[\"{key}\"]") } else { format!("['{key}']") };
+    FieldPath::parse(&path.iter().map(quote).collect::<String>()).ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn in_body(method: &Method, envelope: &str) -> Detection {
-        detect(method, &HeaderMap::new(), envelope)
-    }
-
-    fn shown(envelope: &str) -> String {
-        match in_body(&Method::GET, envelope) {
-            Detection::Found(plan) => super::super::pagination::manifest_text(&plan),
-            other => format!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn knows_the_usual_forms() {
-        for (envelope, chosen) in [
-            (r#"{"value":[],"@odata.nextLink":"A?$skiptoken=50"}"#, r#"nextLink: {field: "['@odata.nextLink']"}"#),
-            (r#"{"count":3,"next":"https://a/?page=2","results":[]}"#, "nextLink: {field: next}"),
-            (r#"{"links":{"next":"/a?p=2"}}"#, "nextLink: {field: links.next}"),
-            (r#"{"links":{"next":{"href":"x"}}}"#, "nextLink: {field: links.next.href}"),
-            (r#"{"_links":{"next":{"href":"/x"}}}"#, "nextLink: {field: _links.next.href}"),
-            (r#"{"paging":{"next":{"after":"7","link":"https://a/?after=7"}}}"#, "nextLink: {field: paging.next.link}"),
-            (r#"{"paging":{"next":{"after":"7"}}}"#, "token: {field: paging.next.after, parameter: after, in: Query}"),
-            (r#"{"next_page_token":"t"}"#, "token: {field: next_page_token, parameter: page_token, in: Query}"),
-            (r#"{"next_cursor":"t"}"#, "token: {field: next_cursor, parameter: cursor, in: Query}"),
-            (r#"{"object":"list","next_cursor":"t"}"#, "token: {field: next_cursor, parameter: start_cursor, in: Query}"),
-            (r#"{"nextPageToken":"t"}"#, "token: {field: nextPageToken, parameter: pageToken, in: Query}"),
-            (
-                r#"{"response_metadata":{"next_cursor":"dGVhbQ=="}}"#,
-                "token: {field: response_metadata.next_cursor, parameter: cursor, in: Query}",
-            ),
-            (r#"{"done":false,"nextRecordsUrl":"/services/data/q-2000"}"#, "nextLink: {field: nextRecordsUrl}"),
-            (r#"{"next":"opaque"}"#, "Nothing"),
-            (r#"{"next":null,"next_cursor":""}"#, "Nothing"),
-            (r#"{"next_page":2}"#, "Unclear"),
-            (r#"{"next_page":null}"#, "Nothing"),
-            (r#"{"object":"list","has_more":true,"data":[]}"#, "Unclear"),
-            (r#"{"object":"list","has_more":false,"data":[]}"#, "Nothing"),
-            (r#"{"content":[],"last":false}"#, "Unclear"),
-            (r#"{"additional_data":{"pagination":{"more_items_in_collection":true}}}"#, "Unclear"),
-            ("[]", "Nothing"),
-            ("", "Nothing"),
-        ] {
-            assert_eq!(shown(envelope), chosen, "{envelope}");
-        }
-    }
-
-    #[test]
-    fn headers_come_first() {
-        let mut headers = HeaderMap::new();
-        headers.insert("Next-Page", HeaderValue::from_static("http://127.0.0.1/records?_token=x"));
-        let body = r#"{"next_cursor":"c"}"#;
-        let expected = PaginationPlan::NextLink(ValueAt::Header(NEXT_PAGE));
-        assert_eq!(detect(&Method::GET, &headers, body), Detection::Found(expected));
-        headers.append(LINK, HeaderValue::from_static("</a>; rel=prev"));
-        headers.append(LINK, HeaderValue::from_static("</b>; rel=next"));
-        assert_eq!(detect(&Method::GET, &headers, body), Detection::Found(PaginationPlan::LinkHeader));
-        headers.clear();
-        headers.insert("Next-Page", HeaderValue::from_static("2"));
-        assert_eq!(detect(&Method::GET, &headers, "[]"), Detection::Nothing);
-    }
-
-    #[test]
-    fn never_guesses_where_a_post_takes_a_token() {
-        assert_eq!(in_body(&Method::POST, r#"{"next_cursor":"c"}"#), Detection::Unclear);
-        assert!(matches!(in_body(&Method::POST, r#"{"next":"https://a/"}"#), Detection::Found(_)));
-    }
-}
+mod tests;

@@ -1,13 +1,19 @@
 //! Plan + cursor → requests → pages → records.
 //!
 //! [`request`] builds what is asked, [`answer`] judges what comes back, [`split`](mod@split) finds the records in it,
-//! [`pagination`] says where the next page is, and [`walk`] is the shell that does it all over the wire.
+//! [`pagination`] says where the next page is, by what `evidence` reads in an answer, and [`walk`] is the shell that does it all over the wire.
 
 pub mod answer;
 pub mod detection;
+mod error_shape;
+mod evidence;
 pub mod link_header;
+mod members;
+mod names;
 pub mod page;
 pub mod pagination;
+pub mod place;
+mod position;
 pub mod request;
 mod scan;
 pub mod split;

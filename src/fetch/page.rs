@@ -26,6 +26,8 @@ pub struct Page {
     pub(super) envelope: String,
     pub(super) digest: u128,
     pub(super) path: Vec<Segment>,
+    /// There was a list, though it may have been empty.
+    pub(super) listed: bool,
 }
 
 impl Page {
@@ -38,7 +40,13 @@ impl Page {
             envelope: String::new(),
             digest: 0,
             path: Vec::new(),
+            listed: false,
         }
+    }
+
+    /// A page of an answer that left its list out, or wrote something empty in its place.
+    pub(super) fn without_list(body: String, path: Vec<Segment>) -> Self {
+        Self { envelope: body.clone(), body, path, ..Self::empty() }
     }
 
     /// Number of records.
@@ -83,6 +91,11 @@ impl Page {
     /// Digest over the bytes of the record list; equal digests of two non-empty pages mean that one came twice.
     pub fn digest(&self) -> u128 {
         self.digest
+    }
+
+    /// Whether the answer had a list, perhaps an empty one: `false` when it left it out.
+    pub fn has_list(&self) -> bool {
+        self.listed
     }
 
     /// Where the records were found; empty when the answer itself is the list.

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::error_shape::{self, Rows};
 use super::page::{Page, Span};
+use super::place::{self, Absence, Place};
 use super::scan::{Scan, ScanError};
 use crate::plan::RecordsAs;
 use crate::plan::field_path::Segment;
@@ -13,10 +15,6 @@ use crate::plan::json;
 pub const MAX_BODY: usize = 32 << 20;
 /// Bytes of one record that are still read.
 pub const MAX_RECORD: usize = 1 << 20;
-/// Array names that a message lists.
-const MAX_NAMES: usize = 5;
-/// Characters of one such name.
-const MAX_NAME: usize = 40;
 
 /// Why a body yields no page. Positions are byte offsets; no content is kept, only names of members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +52,13 @@ pub enum SplitError {
         /// What stands there.
         found: Kind,
     },
+    /// The list is no longer where it was, and there are others.
+    Moved {
+        /// Arrays that were seen instead, as paths.
+        arrays: Vec<String>,
+    },
+    /// The answer says that something went wrong.
+    ErrorAnswer,
     /// Without a path: no array member, or more than one.
     Undecided {
         /// Arrays that were seen, as paths.
@@ -78,12 +83,21 @@ impl From<ScanError> for SplitError {
     }
 }
 
-/// Finds the records in `body`. `path` leads to them; an empty path means the body itself, and `None` takes the body if it is a
-/// list, else its only member that is a list of objects or an empty list. Of repeated names the last one counts.
+/// Finds the records in `body` at a path that has not been seen to lead to a list; otherwise as [`split_at`].
 ///
 /// # Errors
-/// A body that is not JSON within its bounds, or that has no records at the path.
+/// As [`split_at`].
 pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<Page, SplitError> {
+    split_at(body, &Place { path, is_given: true, held_list: false }, form)
+}
+
+/// Finds the records in `body`. The place leads to them; an empty path means the body itself, and no path takes the body if it
+/// is a list, else its only member that is a list of objects or an empty list. Of repeated names the last one counts.
+///
+/// # Errors
+/// A body that is not JSON within its bounds, that has no records at the place and is not just an empty answer, or that says
+/// that something went wrong.
+pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page, SplitError> {
     if body.len() > MAX_BODY {
         return Err(SplitError::BodyTooLarge);
     }
@@ -91,13 +105,65 @@ pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<P
     if body.starts_with('\u{FEFF}') {
         body.drain(..'\u{FEFF}'.len_utf8());
     }
-    let text = body.as_str();
-    if text.trim_ascii().is_empty() {
+    if body.trim_ascii().is_empty() {
         return Err(SplitError::Empty);
     }
+    match find(&body, place, form) {
+        Ok(found) => {
+            let Cut { spans, decoded, list, path } = found;
+            let brackets = if form == RecordsAs::Map { "{}" } else { "[]" };
+            let envelope = [&body[..list.start], brackets, &body[list.end..]].concat();
+            let digest = xxh3_128(body[list].as_bytes());
+            let page = Page { body, spans, decoded, envelope, digest, path, listed: true };
+            if says_error(&page, place, form) { Err(SplitError::ErrorAnswer) } else { Ok(page) }
+        }
+        Err(
+            error @ (SplitError::Null { .. }
+            | SplitError::Missing { .. }
+            | SplitError::WrongKind { .. }
+            | SplitError::Undecided { .. }),
+        ) => {
+            if error_shape::is_error(&body, &[], Rows::Absent) {
+                return Err(SplitError::ErrorAnswer);
+            }
+            match place::absence(&body, place, form) {
+                Absence::Empty => Ok(Page::without_list(body, place.path.unwrap_or_default().to_vec())),
+                Absence::Moved => Err(SplitError::Moved { arrays: place::array_names(&body) }),
+                Absence::Wrong => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
 
+fn says_error(page: &Page, place: &Place<'_>, form: RecordsAs) -> bool {
+    let is_root = page.path.is_empty();
+    if form == RecordsAs::Map && is_root {
+        // Each member counts as a record, so that an error would, too.
+        return !place.is_given && place::is_error_map(&page.body);
+    }
+    let rows = match (page.is_empty(), place.path) {
+        (true, _) => Rows::Empty,
+        (false, None) => Rows::Guessed,
+        (false, Some(_)) => Rows::Known,
+    };
+    error_shape::is_error(&page.envelope, &page.path, rows)
+        || (is_root
+            && !(place.is_given && place.path.is_some())
+            && error_shape::are_errors(page.records().map(|record| record.json)))
+}
+
+/// Where the records are in a body.
+struct Cut {
+    spans: Vec<Span>,
+    decoded: Vec<(usize, Box<str>)>,
+    list: std::ops::Range<usize>,
+    path: Vec<Segment>,
+}
+
+fn find(text: &str, place: &Place<'_>, form: RecordsAs) -> Result<Cut, SplitError> {
     let mut split = Split { scan: Scan::new(text.as_bytes()), form, found: None, spans: Vec::new(), decoded: Vec::new() };
-    let path = match (path, form) {
+    let path = match (place.path, form) {
         (Some(path), _) => {
             split.follow(path)?;
             path.to_vec()
@@ -111,26 +177,22 @@ pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<P
             Detected::Member(name) => vec![Segment::Key(name)],
             Detected::Undecided => {
                 split.scan.end()?;
-                return Err(SplitError::Undecided { arrays: array_names(text) });
+                return Err(SplitError::Undecided { arrays: place::array_names(text) });
             }
         },
     };
     split.scan.end()?;
     let root = if text.trim_start().starts_with('[') { Kind::Array } else { Kind::Object };
     let Split { found, spans, decoded, .. } = split;
-    let list = match found {
-        None => return Err(SplitError::Missing { root, arrays: array_names(text) }),
-        Some(Found::Null { at }) => return Err(SplitError::Null { at }),
+    match found {
+        Some(Found::List(list)) => Ok(Cut { spans, decoded, list, path }),
+        Some(Found::Null { at }) => Err(SplitError::Null { at }),
         Some(Found::Other(Kind::Object)) if path.is_empty() => {
-            return Err(SplitError::Missing { root, arrays: array_names(text) });
+            Err(SplitError::Missing { root, arrays: place::array_names(text) })
         }
-        Some(Found::Other(found)) => return Err(SplitError::WrongKind { found }),
-        Some(Found::List(list)) => list,
-    };
-    let brackets = if form == RecordsAs::Map { "{}" } else { "[]" };
-    let envelope = [&text[..list.start], brackets, &text[list.end..]].concat();
-    let digest = xxh3_128(text[list].as_bytes());
-    Ok(Page { body, spans, decoded, envelope, digest, path })
+        Some(Found::Other(found)) => Err(SplitError::WrongKind { found }),
+        None => Err(SplitError::Missing { root, arrays: place::array_names(text) }),
+    }
 }
 
 enum Found {
@@ -284,7 +346,9 @@ impl Split<'_> {
                 self.forget();
                 self.found = None;
             }
-            if self.scan.peek()? == b'[' && chosen.is_none() {
+            if self.scan.peek()? == b'[' && place::is_list_of_errors(name) {
+                self.scan.skip()?;
+            } else if self.scan.peek()? == b'[' && chosen.is_none() {
                 let start = self.scan.at();
                 if self.elements()? {
                     chosen = Some(name);
@@ -326,29 +390,6 @@ fn is_name(sent: &[u8], name: &str) -> bool {
 fn position(at: usize) -> u32 {
     // Lossless: MAX_BODY is checked first.
     u32::try_from(at).unwrap_or(u32::MAX)
-}
-
-/// Paths of the arrays in the first two levels: what a person may have meant. Only read for a message.
-fn array_names(text: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    json::for_each_member(text, |key, value| {
-        if value.starts_with('[') {
-            names.push(shown(key));
-        } else if value.starts_with('{') {
-            json::for_each_member(value, |inner, value| {
-                if value.starts_with('[') && names.len() < MAX_NAMES {
-                    names.push(format!("{}.{}", shown(key), shown(inner)));
-                }
-            });
-        }
-    });
-    names.truncate(MAX_NAMES);
-    names
-}
-
-fn shown(name: &str) -> String {
-    let plain: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
-    if plain.contains(['.', '[', ']', '\'', ' ']) { format!("['{plain}']") } else { plain }
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::answer::{self, ContentClass, Verdict};
 use super::page::Page;
 use super::pagination::{self, Answer, Pager, Position};
+use super::place::{self, Place};
 use super::request;
-use super::split::split;
+use super::split::{SplitError, split_at};
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::egress::hosts::HostBudget;
@@ -20,7 +21,7 @@ use crate::egress::retry_after;
 use crate::egress::{Egress, Peer, Request, Response};
 use crate::observe::Metrics;
 use crate::plan::date_format::DateFormat;
-use crate::plan::field_path::{FieldPath, Segment};
+use crate::plan::field_path::Segment;
 use crate::plan::template::MacroContext;
 use crate::plan::{PaginationPlan, ResourcePlan};
 
@@ -78,7 +79,9 @@ pub struct Walk<'a> {
     pager: Pager,
     /// The next page to ask for; `None` when the walk is over.
     position: Option<Position>,
-    /// Where the first page had its records, when that was found out.
+    /// Where an earlier walk found a list.
+    known_path: Option<Vec<Segment>>,
+    /// Where this walk found one.
     records_path: Option<Vec<Segment>>,
     pages: u32,
     bytes: u64,
@@ -109,6 +112,7 @@ impl<'a> Walk<'a> {
             known,
             position: Some(pager.first()),
             pager,
+            known_path: None,
             records_path: None,
             pages: 0,
             bytes: 0,
@@ -122,6 +126,14 @@ impl<'a> Walk<'a> {
     #[must_use]
     pub fn with_token(mut self, token: Option<&'a str>) -> Self {
         self.token = token;
+        self
+    }
+
+    /// Gives the place at which an earlier walk found the records, as [`Walk::records_path`] gave it. One that cannot be read is
+    /// as none.
+    #[must_use]
+    pub fn with_records_path(mut self, path: Option<&str>) -> Self {
+        self.known_path = path.and_then(place::read);
         self
     }
 
@@ -164,17 +176,13 @@ impl<'a> Walk<'a> {
                 ));
             }
             Verdict::Empty => Page::empty(),
-            Verdict::Body => {
-                let extract = &self.resource.extract;
-                let path = extract.records_path.as_ref().map(FieldPath::segments).or(self.records_path.as_deref());
-                split(body, path, extract.records_as)
-                    .map_err(|error| answer::unreadable(&error, ContentClass::of(&headers), extract.records_as))?
-            }
+            Verdict::Body => self.split(body, &headers)?,
         };
         let next = self.pager.next(&Answer {
             url: &url,
             headers: &headers,
             envelope: page.envelope(),
+            path: page.path(),
             record_count: page.len(),
             digest: page.digest(),
         })?;
@@ -184,7 +192,7 @@ impl<'a> Walk<'a> {
                 "resources[].query: the list has more than 4 GiB; filter it with query so that a poll reads less",
             ));
         }
-        if verdict == Verdict::Body && self.records_path.is_none() {
+        if page.has_list() && self.records_path.is_none() {
             self.records_path = Some(page.path().to_vec());
         }
         // With several pages the first one's validators say nothing about the others.
@@ -240,6 +248,12 @@ impl<'a> Walk<'a> {
         self.pager.detected()
     }
 
+    /// Where the records were found, to be kept for the next walk and shown: a path, or `$` for the answer itself. `None` while no
+    /// answer had a list, or when the path cannot be written.
+    pub fn records_path(&self) -> Option<String> {
+        self.records_path.as_deref().and_then(place::kept)
+    }
+
     /// Pages so far.
     pub fn pages(&self) -> u32 {
         self.pages
@@ -248,6 +262,24 @@ impl<'a> Walk<'a> {
     /// Bytes of all bodies so far, inflated.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    fn split(&self, body: bytes::Bytes, headers: &HeaderMap) -> Result<Page, Problem> {
+        if answer::is_problem_type(headers) {
+            return Err(answer::error_in_response());
+        }
+        let extract = &self.resource.extract;
+        let given = extract.records_path.as_ref().map(place::given);
+        let seen = self.records_path.as_deref().or(self.known_path.as_deref());
+        let place = Place {
+            path: given.or(seen),
+            is_given: given.is_some(),
+            held_list: seen.is_some() && given.is_none_or(|given| Some(given) == seen),
+        };
+        match split_at(body, &place, extract.records_as) {
+            Err(SplitError::Empty) if place.held_list && answer::is_declared_empty(headers) => Ok(Page::empty()),
+            split => split.map_err(|error| answer::unreadable(&error, ContentClass::of(headers), extract.records_as)),
+        }
     }
 
     fn build(&self, position: &Position) -> Result<Request, Problem> {

@@ -108,6 +108,7 @@ pub fn full_status() -> Value {
                 blobs: text(),
             }),
             reset_reason: text(),
+            records_path: text(),
             pagination: text(),
             last_change_time: Some(time),
             delivered: Some(1),

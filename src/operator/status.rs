@@ -186,6 +186,7 @@ mod tests {
                 name: "contacts".into(),
                 cursor: None,
                 delivered: 0,
+                records_path: None,
                 pagination: Some("linkHeader".into()),
                 reset_reason: None,
                 conditions: vec![condition("Polled", polled, reason)],

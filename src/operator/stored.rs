@@ -62,6 +62,8 @@ struct ResourcePart {
     #[serde(default)]
     cursor: Option<CursorPart>,
     #[serde(default)]
+    records_path: Option<String>,
+    #[serde(default)]
     failing: Option<String>,
     #[serde(default)]
     delivered: u64,
@@ -151,6 +153,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             reach: cursor.reach_seconds,
             hashed_without: cursor.hashed_without.unwrap_or_default(),
             zone: cursor.zone_evidence.as_deref().map(|text| unpack_zone(text).ok_or_else(damaged)).transpose()?,
+            records_path: part.records_path,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
             delivered: part.delivered,
             last_change_time: part.last_change_time,
@@ -194,6 +197,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
+        set(&mut entry, "recordsPath", own.records_path.as_ref().map(|path| json!(path)));
         set(&mut entry, "failing", pack_failing(&own.failing, max_failing).map(Value::String));
         set(&mut entry, "resetReason", own.reset_reason.as_ref().map(|reason| json!(reason)));
         set(&mut entry, "lastChangeTime", time(own.last_change_time));
@@ -224,7 +228,7 @@ pub fn mark(status: &Value) -> u64 {
     let resources = status["resources"].as_array().into_iter().flatten();
     let own: Vec<_> = resources
         .filter(|entry| entry["cursor"].is_object())
-        .map(|entry| [&entry["name"], &entry["cursor"], &entry["failing"], &entry["delivered"]])
+        .map(|entry| [&entry["name"], &entry["cursor"], &entry["recordsPath"], &entry["failing"], &entry["delivered"]])
         .collect();
     xxh3_64(json!([own, status["bookkeeping"]]).to_string().as_bytes())
 }
@@ -315,6 +319,7 @@ mod tests {
                 reach: 60,
                 hashed_without: "0a".into(),
                 zone: Some(ZoneEvidence { behind: -330, polls: 2 }),
+                records_path: Some("data['a b'][0]".into()),
                 failing: vec![failing(5), failing(4)],
                 delivered: 12,
                 last_change_time: Some(at(0)),

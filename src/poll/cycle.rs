@@ -129,6 +129,8 @@ struct Poll<'a> {
     detector: Detector<'a>,
     mode: Mode,
     polled_at: DateTime<Utc>,
+    /// Where earlier listings found the records.
+    records_path: Option<String>,
 }
 
 /// How reading ended.
@@ -150,7 +152,11 @@ impl<'a> Poll<'a> {
         access: Access<'a>,
         identity: &'a str,
     ) -> Self {
-        let view = view(resource, instance.state().resources.get(&*resource.name).map(|own| &**own));
+        let (view, records_path) = {
+            let state = instance.state();
+            let own = state.resources.get(&*resource.name).map(|own| &**own);
+            (view(resource, own), own.and_then(|own| own.records_path.clone()))
+        };
         let polled_at = Utc::now();
         Self {
             core,
@@ -161,6 +167,7 @@ impl<'a> Poll<'a> {
             detector: Detector::new(resource, identity, view, polled_at),
             mode: view.mode,
             polled_at,
+            records_path,
         }
     }
 
@@ -176,13 +183,17 @@ impl<'a> Poll<'a> {
             let auth = self.access.auth();
             let first = known_validators.as_ref().filter(|_| facts.pages == 0);
             let since = self.machine.since();
-            let listing = Walk::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first);
+            let known_path = self.records_path.clone();
+            let listing = Walk::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
+                .with_records_path(known_path.as_deref());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
             let mut pages = Pages::new(listing, if reversed { Direction::Reversed } else { Direction::Forward });
             let read = self.read(&mut pages, dispatcher, facts).await;
             self.note(&pages.listing, facts);
-            if let Some(reading) = read? {
+            let read = read?;
+            self.keep_records_path(pages.listing.records_path(), dispatcher);
+            if let Some(reading) = read {
                 let clean = self.machine.is_clean();
                 *validators = pages.listing.validators().filter(|_| clean);
                 break reading;
@@ -274,6 +285,15 @@ impl<'a> Poll<'a> {
         facts.patience = facts.patience.max(listing.patience());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
+    }
+
+    /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.
+    fn keep_records_path(&mut self, found: Option<String>, dispatcher: &mut Dispatcher<'_>) {
+        if found.is_some() && found != self.records_path {
+            self.instance.state().resources.entry(self.resource.name.to_string()).or_default().records_path.clone_from(&found);
+            self.records_path = found;
+            dispatcher.sums.dirty = true;
+        }
     }
 
     /// Stores the cursor that the machine has come to in the middle of the list.

@@ -211,6 +211,9 @@ pub struct ResourceStatus {
     pub cursor: Option<String>,
     /// Events accepted by the callback.
     pub delivered: u64,
+    /// Where the records were last found: may be pinned in the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records_path: Option<String>,
     /// How further pages are asked for, if that was detected: may be pinned in the spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pagination: Option<String>,
@@ -438,6 +441,7 @@ fn resource_status(resource: &ResourcePlan, state: &InstanceState, health: &Heal
         name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         delivered: own.map_or(0, |own| own.delivered),
+        records_path: own.and_then(|own| own.records_path.clone()),
         pagination: health.pagination.as_deref().map(Into::into),
         reset_reason: own.and_then(|own| own.reset_reason.clone()),
         conditions,

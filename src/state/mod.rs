@@ -68,6 +68,9 @@ pub struct ResourceState {
     /// How far the dates of new records were from the provider's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<ZoneEvidence>,
+    /// Where the records were last found in an answer: a path, or `$` for the answer itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_path: Option<String>,
     /// Changes that failed once or twice and will be asked for again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<Failing>,

@@ -1,8 +1,10 @@
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::field_path::FieldPath;
 use crate::plan::template::Template;
+use crate::plan::{TokenPlace, ValueAt};
 
 const URL: &str = "https://api.example/v1/items?since=x";
 
@@ -48,7 +50,7 @@ impl Walked {
     fn answer(&mut self, headers: &[(&'static str, &str)], envelope: &str, count: usize) -> Result<Option<Position>, Problem> {
         self.page += 1;
         let headers = headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap())).collect();
-        let answer = Answer { url: &self.url, headers: &headers, envelope, record_count: count, digest: self.page };
+        let answer = Answer { url: &self.url, headers: &headers, envelope, path: &[], record_count: count, digest: self.page };
         let next = self.pager.next(&answer);
         if let Ok(Some(Position::Url(url))) = &next {
             self.url = url.clone();
@@ -179,14 +181,16 @@ fn stops_a_walk_in_circles() {
 
     let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
     walk.body(r#"{"next":"a"}"#).unwrap();
-    assert_eq!(reason(walk.body(r#"{"next":"a"}"#)), Reason::PaginationLoop);
+    walk.body(r#"{"next":"b"}"#).unwrap();
+    assert_eq!(reason(walk.body(r#"{"next":"a"}"#)), Reason::PaginationLoop, "back to a page that was left");
 }
 
 #[test]
 fn stops_when_a_page_comes_twice() {
     let base = Url::parse(URL).unwrap();
     let headers = HeaderMap::new();
-    let answer = |count, digest| Answer { url: &base, headers: &headers, envelope: "[]", record_count: count, digest };
+    let answer =
+        |count, digest| Answer { url: &base, headers: &headers, envelope: "[]", path: &[], record_count: count, digest };
     let mut pager = pager(&offset());
     assert!(pager.next(&answer(5, 1)).unwrap().is_some());
     assert!(pager.next(&answer(5, 2)).unwrap().is_some());
@@ -214,7 +218,7 @@ fn detects_once_and_stays_with_it() {
     assert_eq!(walk.body("[]").unwrap(), None);
     assert_eq!(walk.pager.detected(), None);
     let unclear = Walked::new(&PaginationPlan::Detect).body(r#"{"has_more":true}"#).unwrap_err();
-    assert_eq!(unclear.reason, Reason::InvalidSpec);
+    assert_eq!(unclear.reason, Reason::PaginationUnclear);
     assert_eq!(Walked::new(&PaginationPlan::None).body(r#"{"has_more":true,"next":"/x"}"#).unwrap(), None);
 }
 
@@ -234,7 +238,406 @@ fn shows_itself_as_a_manifest_takes_it() {
     }
 }
 
+fn page() -> PaginationPlan {
+    PaginationPlan::Page { parameter: "page".into(), first: 1, size_parameter: None }
+}
+
+/// Walks over scripted answers: envelope, number of records, digest of the records.
+fn script(pagination: &PaginationPlan, answers: &[(&str, usize, u128)]) -> Vec<Result<Option<Position>, Reason>> {
+    let mut pager = pager(pagination);
+    let mut url = Url::parse(URL).unwrap();
+    answers
+        .iter()
+        .map(|(envelope, record_count, digest)| {
+            let answer = Answer {
+                url: &url,
+                headers: &HeaderMap::new(),
+                envelope,
+                path: &[],
+                record_count: *record_count,
+                digest: *digest,
+            };
+            let next = pager.next(&answer).map_err(|problem| problem.reason);
+            if let Ok(Some(Position::Url(next))) = &next {
+                url = next.clone();
+            }
+            next
+        })
+        .collect()
+}
+
+#[test]
+fn the_answers_own_word_beats_the_length_of_a_page() {
+    for (said, says_more) in [
+        (r#"{"has_more":true}"#, true),
+        (r#"{"isLast":false}"#, true),
+        (r#"{"meta":{"hasNextPage":true}}"#, true),
+        (r#"{"page":1,"pages":3}"#, true),
+        (r#"{"current_page":1,"last_page":3}"#, true),
+        (r#"{"total":12}"#, true),
+        (r#"{"totalCount":"12"}"#, true),
+        (r#"{"next":"https://api.example/?page=2"}"#, true),
+        (r#"{"next_page":2}"#, true),
+        (r#"{"next_offset":4}"#, true),
+        (r#"{"nextPageToken":"t"}"#, true),
+        (r#"{"has_more":false}"#, false),
+        (r#"{"isLast":true}"#, false),
+        (r#"{"page":3,"pages":3}"#, false),
+        (r#"{"next":null}"#, false),
+        (r#"{"next_page":-1}"#, false),
+        (r#"{"next_offset":0}"#, false),
+    ] {
+        for plan in [offset(), page()] {
+            // pages of four: a full one, then a short or an empty one
+            for count in [3, 0] {
+                let mut walk = Walked::new(&plan);
+                let start = if said.contains("page\":3") || said.contains("pages\":3") { "{}" } else { r#"{"has_more":true}"# };
+                walk.answer(&[], start, 4).unwrap();
+                let said = said.replace("\"page\":1", "\"page\":2").replace("current_page\":1", "current_page\":2");
+                let said = said.replace("\"next_page\":2", "\"next_page\":3").replace("\"next_offset\":4", "\"next_offset\":8");
+                let next = walk.answer(&[], &said, count).unwrap();
+                assert_eq!(next.is_some(), says_more, "{plan:?} {said} {count}: {next:?}");
+            }
+            if !says_more && !said.contains("3,") {
+                assert_eq!(Walked::new(&plan).answer(&[], said, 4).unwrap(), None, "a full page may be the last one: {said}");
+            }
+        }
+    }
+    for (name, value) in [
+        ("x-total-count", "12"),
+        ("x-total-pages", "3"),
+        ("x-wp-totalpages", "3"),
+        ("content-range", "items 0-3/12"),
+        ("x-has-more", "true"),
+    ] {
+        let mut walk = Walked::new(&page());
+        walk.answer(&[(name, value)], "[]", 4).unwrap();
+        assert!(walk.answer(&[(name, value)], "[]", 3).unwrap().is_some(), "{name}");
+    }
+}
+
+#[test]
+fn an_offset_moves_by_the_providers_own_page() {
+    let at = |answers: &[(&str, usize)]| {
+        let mut walk = Walked::new(&PaginationPlan::Offset { parameter: "startAt".into(), size_parameter: None });
+        let mut last = None;
+        for (envelope, count) in answers {
+            last = walk.answer(&[], envelope, *count).unwrap();
+        }
+        last.map(|position| position.mark().to_owned())
+    };
+    assert_eq!(at(&[(r#"{"startAt":0,"maxResults":4,"total":12}"#, 3)]).as_deref(), Some("4"));
+    assert_eq!(at(&[(r#"{"limit":4,"has_more":true}"#, 0)]).as_deref(), Some("4"));
+    assert_eq!(at(&[(r#"{"limit":4,"total":12}"#, 4), (r#"{"limit":4,"total":12}"#, 0)]).as_deref(), Some("8"));
+    assert_eq!(
+        at(&[(r#"{"has_more":true}"#, 4), (r#"{"has_more":true}"#, 0)]).as_deref(),
+        Some("8"),
+        "as long as the longest page"
+    );
+    assert_eq!(at(&[(r#"{"has_more":true}"#, 4), (r#"{"has_more":true}"#, 3)]).as_deref(), Some("7"), "rather read some twice");
+    assert_eq!(at(&[(r#"{"next_offset":10}"#, 4)]).as_deref(), Some("10"), "the provider's word");
+    assert_eq!(at(&[(r#"{"limit":4,"total":4}"#, 4)]).as_deref(), Some("4"), "a total may be of the page");
+    assert_eq!(at(&[(r#"{"limit":4,"total":6}"#, 4), (r#"{"limit":4,"total":6}"#, 1)]), None);
+
+    // It repeats the 50 that was asked for and gives 20.
+    let mut walk = Walked::new(&offset());
+    let next = walk.answer(&[], r#"{"limit":50,"total":90}"#, 20).unwrap();
+    assert_eq!(next.unwrap().mark(), "20");
+}
+
+#[test]
+fn a_promise_that_is_never_kept_ends() {
+    for plan in [offset(), page()] {
+        let mut walk = Walked::new(&plan);
+        let mut asked = 0;
+        let problem = loop {
+            asked += 1;
+            match walk.answer(&[], r#"{"has_more":true}"#, 0) {
+                Ok(next) => assert!(next.is_some()),
+                Err(problem) => break problem,
+            }
+        };
+        assert_eq!((problem.reason, asked), (Reason::PaginationLoop, MAX_EMPTY + 1));
+
+        let mut walk = Walked::new(&plan);
+        walk.answer(&[], r#"{"total":1000000}"#, 4).unwrap();
+        let pages = (0..100).take_while(|_| walk.answer(&[], r#"{"total":1000000}"#, 0).unwrap().is_some()).count();
+        assert_eq!(pages, MAX_EMPTY_BY_TOTAL as usize, "the total may count what is not listed");
+    }
+}
+
+#[test]
+fn a_position_that_does_not_go_forward_ends_the_list() {
+    let next_offset =
+        PaginationPlan::Token { from: field("next_offset"), parameter: "offset".into(), place: TokenPlace::Query };
+    for end in [
+        "-1",
+        "0",
+        "\"0\"",
+        "\"-1\"",
+        "\"\"",
+        "null",
+        "false",
+        "\"null\"",
+        "\"undefined\"",
+        "\"None\"",
+        "\"end\"",
+        "{}",
+        "[]",
+        "2",
+        "1",
+        "\"2\"",
+    ] {
+        let last = format!(r#"{{"next_offset":{end}}}"#);
+        let walked = script(&next_offset, &[(r#"{"next_offset":2}"#, 2, 1), (&last, 2, 2)]);
+        assert_eq!(walked[1], Ok(None), "{end}");
+    }
+    let link = PaginationPlan::NextLink(field("next"));
+    for end in [
+        "null",
+        "false",
+        "0",
+        "-1",
+        "\"\"",
+        "\"#\"",
+        "\"null\"",
+        "\"none\"",
+        "{}",
+        "\"?p=2\"",
+        "\"https://api.example/v1/items?p=2\"",
+    ] {
+        let last = format!(r#"{{"next":{end}}}"#);
+        let walked = script(&link, &[(r#"{"next":"?p=2"}"#, 2, 1), (&last, 2, 2)]);
+        assert_eq!(walked[1], Ok(None), "{end}");
+    }
+    let cursor = token(TokenPlace::Query, "cursor");
+    let cursor = |answers: &[(&str, usize, u128)]| script(&cursor, answers).pop().unwrap();
+    let (a, b, c) = (r#"{"next":"a"}"#, r#"{"next":"b"}"#, r#"{"next":"c"}"#);
+    assert_eq!(cursor(&[(a, 2, 1), (a, 2, 2)]), Ok(None), "the last page leads to itself");
+    assert_eq!(cursor(&[(a, 2, 1), (a, 0, 0)]), Ok(None), "as Solr says it");
+    assert_eq!(cursor(&[(a, 2, 1), (b, 2, 2), (b, 2, 2)]), Ok(None), "the last page comes again and leads to itself");
+    assert_eq!(cursor(&[(a, 2, 1), (b, 2, 2), (a, 0, 0)]), Ok(None), "an empty page that leads back");
+    assert!(cursor(&[(a, 2, 1), (b, 0, 0)]).unwrap().is_some(), "an empty page need not be the last one");
+    assert!(cursor(&[(r#"{"next":"9"}"#, 2, 1), (r#"{"next":"5"}"#, 2, 2)]).unwrap().is_some(), "a cursor may count down");
+
+    assert_eq!(cursor(&[(a, 2, 1), (a, 2, 1)]), Err(Reason::PaginationLoop), "the parameter is ignored");
+    assert_eq!(cursor(&[(a, 2, 1), (b, 2, 1)]), Err(Reason::PaginationLoop), "the parameter is ignored");
+    assert_eq!(cursor(&[(a, 2, 1), (b, 2, 2), (c, 2, 2)]), Err(Reason::PaginationLoop), "the same records at a new position");
+    assert_eq!(cursor(&[(a, 2, 1), (b, 2, 2), (a, 2, 3)]), Err(Reason::PaginationLoop), "round and round");
+}
+
+#[test]
+fn a_page_number_beyond_the_last_may_lead_to_the_last() {
+    let numbered = |n: usize| format!(r#"{{"page":{n}}}"#);
+    let (one, two) = (numbered(1), numbered(2));
+    let walked = script(&page(), &[(&one, 2, 1), (&two, 2, 2), (&two, 2, 2)]);
+    assert_eq!(walked[2], Ok(None));
+    let walked = script(&page(), &[(&one, 2, 1), (&one, 2, 1)]);
+    assert_eq!(walked[1], Err(Reason::PaginationLoop), "the parameter is ignored");
+    let walked = script(&page(), &[("[]", 2, 1), ("[]", 2, 2), ("[]", 2, 2)]);
+    assert_eq!(walked[2], Err(Reason::PaginationLoop), "it says nothing");
+}
+
+#[test]
+fn more_without_a_way_to_it_is_a_condition() {
+    for (plan, envelope, loud) in [
+        (token(TokenPlace::Query, "cursor"), r#"{"has_more":true}"#, true),
+        (token(TokenPlace::Query, "cursor"), r#"{"has_more":true,"next":null}"#, true),
+        (token(TokenPlace::Query, "cursor"), r#"{"page":1,"pages":3}"#, true),
+        (token(TokenPlace::Query, "cursor"), r#"{"next_cursor":"t"}"#, true),
+        (PaginationPlan::NextLink(field("next")), r#"{"links":{"next":"/x"}}"#, true),
+        (PaginationPlan::LinkHeader, r#"{"next_page_token":"t"}"#, true),
+        (token(TokenPlace::Query, "cursor"), r#"{"has_more":false}"#, false),
+        (token(TokenPlace::Query, "cursor"), r#"{"next":null,"total":9}"#, false),
+        (token(TokenPlace::Query, "cursor"), r#"{"nextSyncToken":"t"}"#, false),
+        (PaginationPlan::LinkHeader, "[]", false),
+    ] {
+        let expected = if loud { Err(Reason::PaginationUnclear) } else { Ok(None) };
+        assert_eq!(script(&plan, &[(envelope, 3, 1)]), [expected], "{envelope}");
+    }
+}
+
+#[test]
+fn a_wrong_guess_is_told_and_named() {
+    let base = Url::parse(URL).unwrap();
+    for envelope in [r#"{"cursor":"t"}"#, r#"{"next_cursor":"t"}"#, r#"{"has_more":true,"bookmark":"t"}"#] {
+        let mut pager = pager(&PaginationPlan::Detect);
+        let answer = Answer { url: &base, headers: &HeaderMap::new(), envelope, path: &[], record_count: 3, digest: 1 };
+        assert!(pager.next(&answer).unwrap().is_some(), "{envelope}");
+        let problem = pager.next(&answer).unwrap_err();
+        assert_eq!(problem.reason, Reason::PaginationUnclear, "{envelope}");
+        assert!(problem.message.contains("set pagination.token"), "{problem}");
+    }
+    // A feed that gives a position for the next poll: the first empty page ends it.
+    let walked = script(&PaginationPlan::Detect, &[(r#"{"cursor":"a"}"#, 3, 1), (r#"{"cursor":"b"}"#, 0, 0)]);
+    assert_eq!(walked[1], Ok(None));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Flag,
+    LastFlag,
+    Total,
+    TotalHeader,
+    Pages,
+    Next,
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    prop::sample::select(vec![Word::Flag, Word::LastFlag, Word::Total, Word::TotalHeader, Word::Pages, Word::Next])
+}
+
+/// A provider of numbered rows, some of which are hidden after a page was cut.
+struct Mock {
+    hidden: Vec<bool>,
+    size: usize,
+    says: Word,
+    says_size: bool,
+}
+
+impl Mock {
+    /// What it answers for the rows from `start` on: visible rows, envelope, total header.
+    fn answer(&self, start: usize, page: Option<usize>) -> (Vec<usize>, String, Option<String>) {
+        let total = self.hidden.len();
+        let end = (start + self.size).min(total);
+        let rows = (start.min(total)..end).filter(|row| !self.hidden[*row]).collect();
+        let more = end < total;
+        let mut said = serde_json::json!({});
+        match self.says {
+            Word::Flag => said["has_more"] = more.into(),
+            Word::LastFlag => said["isLast"] = (!more).into(),
+            Word::Total => said["total"] = total.into(),
+            Word::TotalHeader => {}
+            Word::Pages => {
+                said["page"] = page.unwrap_or(start / self.size + 1).into();
+                said["pages"] = total.div_ceil(self.size).into();
+            }
+            Word::Next => said["next_url"] = if more { "https://api.example/x".into() } else { serde_json::Value::Null },
+        }
+        if self.says_size {
+            said["limit"] = self.size.into();
+        }
+        (rows, said.to_string(), matches!(self.says, Word::TotalHeader).then(|| total.to_string()))
+    }
+}
+
+/// Walks over a mock; the rows that were seen.
+fn seen(mock: &Mock, plan: &PaginationPlan) -> Result<std::collections::BTreeSet<usize>, String> {
+    let base = Url::parse(URL).unwrap();
+    let mut pager = pager(plan);
+    let mut position = Some(pager.first());
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..2_000 {
+        let Some(at) = position else { return Ok(seen) };
+        let number: usize = at.mark().parse().unwrap();
+        let (rows, envelope, total) = match plan {
+            PaginationPlan::Page { .. } => mock.answer((number - 1) * mock.size, Some(number)),
+            _ => mock.answer(number, None),
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(total) = total {
+            headers.insert("x-total-count", HeaderValue::from_str(&total).unwrap());
+        }
+        let digest = xxhash_rust::xxh3::xxh3_128(format!("{rows:?}").as_bytes());
+        let answer = Answer { url: &base, headers: &headers, envelope: &envelope, path: &[], record_count: rows.len(), digest };
+        position = pager.next(&answer).map_err(|problem| problem.to_string())?;
+        seen.extend(rows);
+    }
+    Err("it does not end".to_owned())
+}
+
 proptest! {
+    #[test]
+    fn every_visible_row_is_read(
+        hidden in prop::collection::vec(prop::bool::weighted(0.25), 0..60),
+        size in 1_usize..9,
+        says in word(),
+        by_page in any::<bool>(),
+    ) {
+        let mock = Mock { says_size: true, hidden, size, says };
+        let plan = if by_page { page() } else { PaginationPlan::Offset { parameter: "offset".into(), size_parameter: None } };
+        let visible: std::collections::BTreeSet<_> = (0..mock.hidden.len()).filter(|row| !mock.hidden[*row]).collect();
+        prop_assert_eq!(seen(&mock, &plan).unwrap(), visible);
+    }
+
+    /// Without a word about the size of a page an offset walk reads some rows twice and passes none.
+    #[test]
+    fn every_visible_row_is_read_without_a_size(
+        hidden in prop::collection::vec(prop::bool::weighted(0.1), 0..60),
+        size in 3_usize..9,
+        says in prop::sample::select(vec![Word::Flag, Word::LastFlag, Word::Next, Word::Total]),
+        by_page in any::<bool>(),
+    ) {
+        let mock = Mock { says_size: false, hidden, size, says };
+        let plan = if by_page { page() } else { PaginationPlan::Offset { parameter: "offset".into(), size_parameter: None } };
+        let visible: std::collections::BTreeSet<_> = (0..mock.hidden.len()).filter(|row| !mock.hidden[*row]).collect();
+        prop_assert_eq!(seen(&mock, &plan).unwrap(), visible);
+    }
+
+    #[test]
+    fn a_token_walk_with_hidden_rows_reads_all(hidden in prop::collection::vec(prop::bool::weighted(0.4), 0..60), size in 1_usize..9) {
+        let mock = Mock { hidden, size, says: Word::Total, says_size: true };
+        let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
+        let (mut start, mut seen) = (0, 0);
+        loop {
+            let (rows, ..) = mock.answer(start, None);
+            seen += rows.len();
+            let more = start + size < mock.hidden.len();
+            let envelope = if more { format!(r#"{{"next":"t{}","total":{}}}"#, start + size, mock.hidden.len()) } else { r#"{"next":null}"#.to_owned() };
+            match walk.answer(&[], &envelope, rows.len()).unwrap() {
+                Some(next) => start = next.mark()[1..].parse().unwrap(),
+                None => break,
+            }
+        }
+        prop_assert_eq!(seen, mock.hidden.iter().filter(|hidden| !**hidden).count());
+    }
+
+    /// Whatever a provider answers, for ever the same or changing, a walk ends.
+    #[test]
+    fn any_walk_ends(
+        plan in 0_usize..6,
+        envelopes in prop::collection::vec(
+            (
+                prop::sample::select(vec![
+                    "{}", "[]", r#"{"has_more":true}"#, r#"{"total":99999999999999999999}"#, r#"{"total":1000,"limit":18446744073709551615}"#,
+                    r#"{"next":"a"}"#, r#"{"next":"b"}"#, r#"{"next":"/x"}"#, r#"{"next":7}"#, r#"{"next":-1}"#, r#"{"page":1,"pages":9}"#,
+                    r#"{"next_offset":18446744073709551615}"#, r#"{"cursor":"c"}"#, r#"{"page":18446744073709551615,"pages":18446744073709551615}"#,
+                ]),
+                0_usize..4,
+                0_u128..4,
+            ),
+            1..6,
+        ),
+    ) {
+        let plans = [
+            PaginationPlan::Detect,
+            PaginationPlan::NextLink(field("next")),
+            token(TokenPlace::Query, "cursor"),
+            offset(),
+            page(),
+            PaginationPlan::None,
+        ];
+        let plan = plans[plan].clone();
+        let base = Url::parse(URL).unwrap();
+        let mut pager = pager(&plan);
+        let mut pages = 0;
+        for (envelope, record_count, digest) in envelopes.iter().cycle() {
+            let answer = Answer {
+                url: &base,
+                headers: &HeaderMap::new(),
+                envelope,
+                path: &[],
+                record_count: *record_count,
+                digest: *digest,
+            };
+            pages += 1;
+            prop_assert!(pages <= 1_000);
+            if !matches!(pager.next(&answer), Ok(Some(_))) {
+                break;
+            }
+        }
+    }
+
     #[test]
     fn never_panics_on_any_link(target in r"([a-z:/?#@\[\]%\\. -]|https://api.example){0,20}") {
         let envelope = serde_json::json!({"next": target}).to_string();

@@ -275,6 +275,47 @@ async fn an_answer_without_content_is_an_empty_page() {
 }
 
 #[tokio::test]
+async fn the_place_of_the_records_is_kept_for_the_next_walk() {
+    let provider = Provider::new(&[
+        &format!("{OK}\n{{\"data\":[{{\"id\":1}}]}}"),
+        &format!("{OK}\n{{\"total\":0}}"),
+        &format!("{OK}\n{{\"errors\":[{{\"id\":2}}]}}"),
+        &format!("{OK}\n{{\"results\":[{{\"id\":3}}]}}"),
+        &format!("{OK}content-length: 0\n\n"),
+    ])
+    .await;
+    let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
+    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None);
+    assert_eq!(walk.records_path(), None);
+    all(&mut walk).await.unwrap();
+    let found = walk.records_path();
+    assert_eq!(found.as_deref(), Some("data"));
+    let walk = || Walk::new(&asker, &resource, &auth, None, now(), None).with_records_path(found.as_deref());
+    let mut empty = walk();
+    assert_eq!(all(&mut empty).await.unwrap(), [Vec::<String>::new()]);
+    assert_eq!(empty.records_path(), None, "nothing was found that could be kept");
+    assert_eq!(all(&mut walk()).await.unwrap_err().reason, Reason::ErrorInResponse);
+    assert_eq!(all(&mut walk()).await.unwrap_err().reason, Reason::RecordsNotFound);
+}
+
+#[tokio::test]
+async fn the_path_of_the_manifest_wins_over_a_kept_one() {
+    let provider = Provider::new(&[&format!("{OK}\n{{\"data\":[{{\"id\":1}}],\"other\":[{{\"id\":2}}]}}")]).await;
+    let (asker, mut resource, auth) = (asker(), provider.resource(), auth(&[]));
+    let with = |resource: &mut ResourcePlan, path: &str| {
+        let extract = ExtractPlan { records_path: FieldPath::parse(path).ok(), ..(*resource.extract).clone() };
+        resource.extract = Arc::new(extract);
+    };
+    with(&mut resource, "other");
+    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None).with_records_path(Some("data"));
+    assert_eq!(all(&mut walk).await.unwrap(), [vec![r#"{"id":2}"#.to_owned()]]);
+    assert_eq!(walk.records_path().as_deref(), Some("other"));
+    with(&mut resource, "misspelt");
+    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None).with_records_path(Some("data"));
+    assert_eq!(all(&mut walk).await.unwrap_err().reason, Reason::RecordsNotFound);
+}
+
+#[tokio::test]
 async fn a_wait_is_kept_for_the_host_and_credential() {
     let provider = Provider::new(&["429 Too Many Requests\nretry-after: 600\n\n", &format!("{OK}\n[]")]).await;
     let (asker, resource, mine) = (asker(), provider.resource(), auth(&[]));
@@ -294,7 +335,10 @@ async fn names_the_fault_of_a_body_and_shows_nothing_of_it() {
         ("200 OK\ncontent-type: text/html\n\n<html>s3cret</html>", Reason::InvalidResponse),
         ("200 OK\n\n{\"data\":[{\"id\":\"s3cret\"", Reason::InvalidResponse),
         ("200 OK\n\n", Reason::InvalidResponse),
-        ("200 OK\n\n{\"error\":\"s3cret\"}", Reason::RecordsNotFound),
+        ("200 OK\n\n{\"error\":\"s3cret\"}", Reason::ErrorInResponse),
+        ("200 OK\ncontent-type: application/problem+json\n\n{\"detail\":\"s3cret\"}", Reason::ErrorInResponse),
+        ("200 OK\n\n{\"name\":\"s3cret\"}", Reason::RecordsNotFound),
+        ("200 OK\n\n{\"data\":[{\"id\":1}],\"has_more\":true,\"x\":\"s3cret\"}", Reason::PaginationUnclear),
         ("500 Oops\n\ns3cret", Reason::ProviderError),
         ("302 Found\nlocation: http://127.0.0.2:1/\n\n", Reason::RedirectRefused),
     ] {

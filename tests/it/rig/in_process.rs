@@ -42,7 +42,7 @@ impl Polls {
     /// Of these instances.
     pub fn new(documents: &[String]) -> Self {
         let site = Site::new(documents);
-        let sources = Sources { paths: vec![site.manifests()], catalog: None };
+        let sources = Sources::new(vec![site.manifests()], None);
         let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
         Self { site, runtime: runtime(), definitions: Arc::new(definitions), egress: egress() }
     }

@@ -1,0 +1,218 @@
+//! What a member says, by the words of its name and the kind of its value. Pure.
+
+use super::lexicon::{AHEAD, BACK, ESTIMATES, FILLER, NOT_AHEAD, OTHER_TOKENS, PAGE, ROWS, UNITS};
+use super::{Lead, To};
+use crate::fetch::members::Member;
+use crate::fetch::names::Words;
+use crate::fetch::position::is_end;
+
+/// A boolean, however it is written; a number only where the name asks a question.
+fn truth(words: &Words, value: &str) -> Option<bool> {
+    match value.trim_matches('"').to_ascii_lowercase().as_str() {
+        "true" | "yes" | "y" => Some(true),
+        "false" | "no" | "n" => Some(false),
+        "1" if words.has_any(&["has", "is", "more", "truncated"]) => Some(true),
+        "0" if words.has_any(&["has", "is", "more", "truncated"]) => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether a member says that more follows; `None` when it is about something else.
+pub(super) fn flag(words: &Words, value: &str, near: bool) -> Option<bool> {
+    let yes = truth(words, value)?;
+    let plain = |own: &[&str]| words.within(&[own, FILLER, ROWS, PAGE]);
+    if words.has_any(BACK) {
+        return None;
+    }
+    if words.has("more") {
+        if words.first() == "no" {
+            return Some(!yes);
+        }
+        let asks = words.first() == "more" || words.has_any(&["has", "have", "is", "are"]);
+        return (plain(&["more", "next", "after"]) || (near && asks)).then_some(yes);
+    }
+    let ends = ["last", "end", "eof", "ended", "exhausted", "done", "complete", "completed", "finished", "final"];
+    if words.has_any(&ends) {
+        return plain(&[&ends[..], &["at", "read", "loaded"]].concat()).then_some(!yes);
+    }
+    let goes_on = words.has_any(&["next", "truncated", "continues", "continued", "remaining"])
+        && plain(&["next", "truncated", "continues", "continued"]);
+    (goes_on || (words.has("exceeded") && words.has("limit"))).then_some(yes)
+}
+
+/// A member that leads on, or would and says that it leads nowhere.
+pub(super) fn lead(member: &Member<'_>) -> Option<Lead> {
+    let Member { words, value, .. } = member;
+    if words.has_any(OTHER_TOKENS) || words.has_any(NOT_AHEAD) {
+        return None;
+    }
+    let sure = (words.first() == "next" && words.within(&[AHEAD]))
+        || words.is_one_of(&[
+            &["last", "evaluated", "key"],
+            &["search", "after"],
+            &["locator"],
+            &["cursor", "mark"],
+            &["continue"],
+            &["query", "continue"],
+        ])
+        || (words.has_any(&["continuation", "resumption"]) && words.within(&[AHEAD, &["resumption"]]))
+        || (words.has("more")
+            && words.has_any(&["link", "url", "uri", "href", "token", "cursor"])
+            && words.within(&[AHEAD, &["more"]]))
+        || (words.is_one_of(&[&["after", "url"], &["after", "link"], &["scroll", "id"], &["_scroll", "id"]]))
+        || (words.has_any(&["page", "paging", "pagination"])
+            && words.within(&[&["page", "paging", "pagination", "token", "state", "key"]])
+            && words.has_any(&["token", "state", "key"]));
+    let maybe = words.is_one_of(&[&["after"], &["marker"], &["bookmark"], &["offset"], &["iterator"]])
+        || matches!(words.last(), "cursor" | "token");
+    // A header's name says less than a member's: `X-Token` is rather a credential.
+    if !sure && (!maybe || member.is_header) {
+        return None;
+    }
+    let to = match target(words, value) {
+        // A number under a name that does not say "next" is where this page is.
+        To::Nowhere | To::Position(_) if !sure => return None,
+        to => to,
+    };
+    let in_pages = match () {
+        () if words.has_any(&["page", "pages"]) => Some(true),
+        () if words.has_any(&["offset", "start", "skip", "from", "row", "index"]) => Some(false),
+        () => None,
+    };
+    Some(Lead { path: member.path.clone(), to, sure, in_pages, is_header: member.is_header })
+}
+
+fn target(words: &Words, value: &str) -> To {
+    if is_end(value) {
+        return To::Nowhere;
+    }
+    match value.as_bytes().first() {
+        Some(b'{' | b'[' | b't') | None => return To::Other,
+        _ => {}
+    }
+    let text = value.trim_matches('"');
+    let opaque = words.has_any(&["token", "cursor", "marker", "mark", "key", "id", "bookmark", "state"]);
+    let text = text.replace(r"\/", "/");
+    if !opaque && (text.starts_with("http://") || text.starts_with("https://") || text.starts_with(['/', '?'])) {
+        return To::Link;
+    }
+    let is_place = words.is(&["next"])
+        || (words.has_any(&[
+            "page", "offset", "start", "index", "skip", "from", "number", "num", "no", "row", "results", "records", "items",
+        ]) && !words.has_any(&["token", "cursor", "key", "id", "after", "state"]));
+    match text.parse::<u64>() {
+        Ok(number) if is_place => To::Position(number),
+        _ => To::Token,
+    }
+}
+
+/// Whether the name of a query parameter is one that asks for the size of a page.
+pub(in crate::fetch) fn asks_for_size(name: &str) -> bool {
+    let words = Words::of(name);
+    matches!(counted(&words, false), Some(Counted::Size))
+        || words.is_one_of(&[&["top"], &["$top"], &["size"], &["rows"], &["count"], &["max"], &["take"], &["first"], &["num"]])
+}
+
+pub(super) fn number(value: &str) -> Option<u64> {
+    value.trim_matches('"').parse().ok()
+}
+
+pub(super) enum Counted {
+    Pages,
+    Page,
+    Size,
+    Start,
+    /// Rows of the whole list, after the filter.
+    Filtered,
+    Total,
+    /// Rows of something.
+    Rows,
+    Remaining,
+}
+
+/// What a number counts, by the words of its name. `in_total`: it stands in an object named so (`{"total":{"value":9}}`).
+pub(super) fn counted(words: &Words, in_total: bool) -> Option<Counted> {
+    const NUMBER: &[&str] =
+        &["number", "num", "no", "nr", "nb", "of", "count", "total", "last", "max", "all", "available", "result", "results"];
+    if words.has_any(ESTIMATES) {
+        return None;
+    }
+    if in_total {
+        return words.is_one_of(&[&["value"], &["count"]]).then_some(Counted::Total);
+    }
+    if words.has("per")
+        || words.is_one_of(&[
+            &["page", "size"],
+            &["page", "length"],
+            &["page", "limit"],
+            &["limit"],
+            &["pagelen"],
+            &["rpp"],
+            &["batch", "size"],
+            &["size", "page"],
+        ])
+        || (words.has("max") && words.has_any(ROWS))
+    {
+        return Some(Counted::Size);
+    }
+    if words.is_one_of(&[
+        &["page"],
+        &["current"],
+        &["page", "number"],
+        &["page", "num"],
+        &["page", "no"],
+        &["page", "nr"],
+        &["page", "index"],
+        &["number"],
+    ]) || (words.has("page") && words.has_any(&["current", "cur", "this"]) && !words.has("count"))
+    {
+        return Some(Counted::Page);
+    }
+    if (words.has("pages") && words.within(&[NUMBER, &["pages"]])) || (words.has("page") && words.within(&[NUMBER, &["page"]]))
+    {
+        return Some(Counted::Pages);
+    }
+    if words.is_one_of(&[
+        &["offset"],
+        &["start"],
+        &["start", "at"],
+        &["start", "index"],
+        &["skip"],
+        &["from"],
+        &["start", "row"],
+    ]) {
+        return Some(Counted::Start);
+    }
+    if words.is(&["more"]) {
+        return Some(Counted::Remaining);
+    }
+    if words.has_any(&["remaining", "left"]) {
+        return words
+            .within(&[&["remaining", "left", "count", "number", "of"], ROWS, PAGE])
+            .then_some(Counted::Remaining)
+            .filter(|_| words.has_any(ROWS));
+    }
+    if words.has("filtered") && words.within(&[&["filtered", "total", "count"], ROWS]) {
+        return Some(Counted::Filtered);
+    }
+    if words.has_any(UNITS) {
+        return None;
+    }
+    if words.has("total")
+        || words.is_one_of(&[
+            &["num", "found"],
+            &["nb", "hits"],
+            &["full", "count"],
+            &["all", "count"],
+            &["inline", "count"],
+            &["inlinecount"],
+        ])
+        || (words.has("matched") && words.within(&[&["number", "num", "matched", "count", "total"], ROWS]))
+    {
+        return Some(Counted::Total);
+    }
+    words
+        .within(&[&["count", "found", "matches", "hits"], ROWS])
+        .then_some(Counted::Rows)
+        .filter(|_| words.has_any(&["count", "found", "matches", "hits"]))
+}

@@ -1,0 +1,113 @@
+//! Counting on: offsets and page numbers. Pure.
+
+use super::problems::too_many_empty;
+use super::{Heard, MAX_EMPTY, MAX_EMPTY_BY_TOTAL, Pager, Position};
+use crate::api::conditions::Problem;
+use crate::fetch::evidence::{Evidence, To};
+use crate::plan::PaginationPlan;
+
+impl Pager {
+    /// Rows that a page has with its hidden ones. A size that merely repeats what was asked for is believed once a page was as
+    /// long: many providers shorten pages without a word.
+    pub(super) fn page_length(&self, said: &Evidence, rows: u64) -> u64 {
+        match said.size().filter(|size| *size >= rows) {
+            Some(size) if self.requested != Some(size) || self.longest >= size => size,
+            Some(_) => self.longest,
+            None => self.requested.filter(|size| *size == self.longest).unwrap_or(self.longest),
+        }
+    }
+
+    /// How far an offset moves after this page, and whether that is as far as a page may be long.
+    pub(super) fn step(&self, said: &Evidence, rows: u64) -> (u64, bool) {
+        let named =
+            said.leads().iter().filter(|lead| lead.sure && lead.in_pages == Some(false)).find_map(|lead| match lead.to {
+                To::Position(next) => next.checked_sub(self.number).filter(|step| *step > 0),
+                _ => None,
+            });
+        if let Some(step) = named {
+            return (step, true);
+        }
+        let size = said.size().filter(|size| *size >= rows);
+        let known = match size {
+            Some(size) => (self.requested != Some(size) || self.longest >= size).then_some(size),
+            None => self.requested.filter(|size| *size == self.longest),
+        };
+        match known {
+            Some(size) => (size, true),
+            // Moving by the rows that are there may read some twice; moving farther might pass some.
+            None if rows > 0 => (rows, false),
+            None => (
+                [self.longest, size.unwrap_or(0), self.requested.unwrap_or(0), 1].into_iter().find(|n| *n > 0).unwrap_or(1),
+                true,
+            ),
+        }
+    }
+
+    /// The next offset or page number.
+    pub(super) fn count_on(&mut self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
+        let Heard { answer, said, reach, repeated, repeats_first } = heard;
+        let more = said.more(reach);
+        if *repeated {
+            if more == Some(false) || (!repeats_first && self.was_clamped(said)) {
+                return Ok(None);
+            }
+            if !self.cautious || more.is_none() {
+                return Err(self.same_page());
+            }
+        }
+        let goes_on = match more {
+            Some(more) if answer.record_count > 0 => more,
+            Some(more) => more && self.goes_on_when_empty(heard)?,
+            None => answer.record_count > 0 && Some(answer.record_count) >= self.first_count,
+        };
+        if !goes_on {
+            return Ok(None);
+        }
+        let (step, is_whole) = match self.pagination {
+            PaginationPlan::Page { .. } => (1, true),
+            // A short step that led to the same rows, since those between are hidden: now a long one.
+            _ if *repeated => (said.size().or(self.requested).unwrap_or(self.longest).max(self.longest), true),
+            _ => self.step(said, reach.rows),
+        };
+        self.cautious = !is_whole;
+        let next = self.number.saturating_add(step);
+        if next == self.number {
+            return Ok(None);
+        }
+        self.number = next;
+        Ok(self.numbered())
+    }
+
+    /// Whether the answer says that it is of an earlier place than was asked for: there is none so far behind.
+    fn was_clamped(&self, said: &Evidence) -> bool {
+        match self.pagination {
+            PaginationPlan::Page { .. } => {
+                let asked = (self.number - self.first_number).saturating_add(self.first_page.unwrap_or(self.first_number));
+                said.page().is_some_and(|page| page < asked)
+            }
+            _ => said.start().is_some_and(|start| start < self.number),
+        }
+    }
+
+    fn goes_on_when_empty(&self, heard: &Heard<'_>) -> Result<bool, Problem> {
+        let certain = heard.said.flag() == Some(true) || heard.said.pages_say(&heard.reach) == Some(true);
+        match certain {
+            true if self.empty > MAX_EMPTY => Err(too_many_empty()),
+            true => Ok(true),
+            false => Ok(self.empty <= MAX_EMPTY_BY_TOTAL),
+        }
+    }
+
+    pub(super) fn numbered(&self) -> Option<Position> {
+        let (PaginationPlan::Offset { parameter, size_parameter } | PaginationPlan::Page { parameter, size_parameter, .. }) =
+            &self.pagination
+        else {
+            return None;
+        };
+        let mut pairs = vec![(parameter.to_owned(), self.number.to_string())];
+        if let (Some(name), Some(size)) = (size_parameter, self.page_size) {
+            pairs.push((name.to_owned(), size.to_string()));
+        }
+        Some(Position::Query(pairs))
+    }
+}

@@ -1,0 +1,134 @@
+//! Following links and tokens. Pure.
+
+use http::header::LINK;
+use url::{Origin, Url};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::problems::too_many_empty;
+use super::{Answer, Heard, MAX_EMPTY, Pager, Position};
+use crate::api::conditions::{Problem, Reason};
+use crate::fetch::evidence::Evidence;
+use crate::fetch::link_header;
+use crate::fetch::names::Words;
+use crate::fetch::position::{carry, value_at, wrong_value};
+use crate::plan::{PaginationPlan, ValueAt};
+
+impl Pager {
+    /// The next link or token.
+    pub(super) fn follow(&mut self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
+        let Heard { answer, said, reach, repeated, repeats_first } = heard;
+        if said.flag() == Some(false) {
+            return Ok(None);
+        }
+        let empty = answer.record_count == 0;
+        let Some(next) = self.lead(answer)? else {
+            return if *repeats_first {
+                Err(self.same_page())
+            } else if said.flag() == Some(true)
+                || said.pages_say(reach) == Some(true)
+                || (self.pages == 1 && self.leads_elsewhere(heard))
+            {
+                Err(self.no_way_on(heard))
+            } else {
+                Ok(None)
+            };
+        };
+        // A token of a feed is there on every page; the first empty one ends the list.
+        if self.only_likely && empty && said.flag().is_none() {
+            return Ok(None);
+        }
+        let stands_still = self.asked.as_deref() == Some(next.mark())
+            || matches!(&next, Position::Url(url) if url == answer.url)
+            || self.goes_back(&next, said);
+        if stands_still {
+            // The last page often leads to itself. A first page that does, or that comes again, was never left.
+            let is_over = empty || (self.pages > 1 && !repeats_first) || said.pages_say(reach) == Some(false);
+            return if is_over { Ok(None) } else { Err(self.same_position()) };
+        }
+        if *repeated {
+            return Err(self.same_page());
+        }
+        let is_new = self.seen_marks.insert(xxh3_128(next.mark().as_bytes()));
+        match (is_new, empty) {
+            (true, true) if self.detected && self.empty > MAX_EMPTY => Err(too_many_empty()),
+            (true, _) => Ok(Some(next)),
+            (false, true) => Ok(None),
+            (false, false) => Err(self.same_position()),
+        }
+    }
+
+    /// What the answer has in the place of the next link or token.
+    fn lead(&self, answer: &Answer<'_>) -> Result<Option<Position>, Problem> {
+        Ok(match &self.pagination {
+            PaginationPlan::LinkHeader => {
+                let links = answer.headers.get_all(LINK).iter().filter_map(|v| v.to_str().ok());
+                let target = link_header::next_target(links).filter(|target| !target.is_empty() && *target != "#");
+                target.map(|target| self.link(answer.url, target, "resources[].pagination.linkHeader")).transpose()?
+            }
+            PaginationPlan::NextLink(from) => match value_at(from, answer, "resources[].pagination.nextLink")? {
+                Some(value) => match value.text {
+                    Some(target) => Some(self.link(answer.url, &target, "resources[].pagination.nextLink")?),
+                    None => return Err(wrong_value("resources[].pagination.nextLink", "a number")),
+                },
+                None => None,
+            },
+            PaginationPlan::Token { from, parameter, place } => value_at(from, answer, "resources[].pagination.token")?
+                .map(|token| carry(token, parameter, *place))
+                .transpose()?,
+            _ => None,
+        })
+    }
+
+    /// Whether another member leads on than the one that the plan names.
+    fn leads_elsewhere(&self, heard: &Heard<'_>) -> bool {
+        !self.detected && heard.said.leads().iter().any(|lead| lead.sure && heard.said.goes_on(lead, &heard.reach))
+    }
+
+    /// Whether a token is an offset or page number that is not greater than the one of this page.
+    fn goes_back(&self, next: &Position, said: &Evidence) -> bool {
+        let PaginationPlan::Token { from, parameter, .. } = &self.pagination else { return false };
+        let field = match from {
+            ValueAt::Field(path) => path.to_string(),
+            ValueAt::Header(name) => name.to_string(),
+        };
+        let words = Words::of(parameter).then(&Words::of(&field));
+        if words.has_any(&["token", "cursor", "key", "id"])
+            || !words.has_any(&["page", "offset", "start", "skip", "from", "index"])
+        {
+            return false;
+        }
+        let Ok(number) = next.mark().parse::<u64>() else { return false };
+        let said_now =
+            || if words.has("page") { said.page().filter(|page| *page > 0) } else { said.start().filter(|start| *start > 0) };
+        let here = self.asked.as_deref().and_then(|asked| asked.parse().ok()).or_else(said_now);
+        here.is_some_and(|here| number <= here)
+    }
+
+    fn link(&self, base: &Url, target: &str, field: &str) -> Result<Position, Problem> {
+        let mut url = base.join(target).map_err(|_| wrong_value(field, "a text that is no URL"))?;
+        if url.origin() != self.origin {
+            return Err(self.off_origin(&url));
+        }
+        url.set_fragment(None);
+        // Same origin, so both calls succeed. A client would turn user info into credentials.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Ok(Position::Url(url))
+    }
+
+    fn off_origin(&self, url: &Url) -> Problem {
+        let part = match (&self.origin, url.origin()) {
+            (Origin::Tuple(_, ours, _), Origin::Tuple(_, host, _)) if *ours != host => "host",
+            (Origin::Tuple(ours, ..), Origin::Tuple(scheme, ..)) if *ours != scheme => "scheme",
+            (Origin::Tuple(..), Origin::Tuple(..)) => "port",
+            _ => "scheme",
+        };
+        Problem::human(
+            Reason::CrossOriginNextLink,
+            format!(
+                "resources[].pagination: the provider's next link has another {part} than baseUrl and was not followed, for \
+                 credentials must not leave the origin; correct baseUrl, or page with token, offset or page instead"
+            ),
+        )
+    }
+}

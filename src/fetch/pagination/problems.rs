@@ -1,0 +1,64 @@
+//! Why a walk is stopped, as a user reads it. Pure.
+
+use super::{Heard, Pager};
+use crate::api::conditions::{Problem, Reason};
+use crate::plan::PaginationPlan;
+
+impl Pager {
+    pub(super) fn same_page(&self) -> Problem {
+        let PaginationPlan::Token { parameter, .. } = &self.pagination else {
+            return loops("the provider sent the same page twice");
+        };
+        if !self.detected {
+            return loops("the provider sent the same page twice");
+        }
+        Problem::human(
+            Reason::PaginationUnclear,
+            format!(
+                "resources[].pagination: the provider gives a token for more pages, but sends the same page again when {parameter} \
+                 carries it; set pagination.token with the parameter that its documentation names, or none to read the first page only"
+            ),
+        )
+    }
+
+    pub(super) fn same_position(&self) -> Problem {
+        if self.detected && matches!(self.pagination, PaginationPlan::Token { .. }) {
+            return self.same_page();
+        }
+        loops("the provider gave the same next link or token twice")
+    }
+
+    pub(super) fn no_way_on(&self, heard: &Heard<'_>) -> Problem {
+        let field = match &self.pagination {
+            PaginationPlan::LinkHeader => "linkHeader",
+            PaginationPlan::NextLink(_) => "nextLink",
+            _ => "token",
+        };
+        let name = heard.said.witness(&heard.reach).map(|name| format!(" ({name})")).unwrap_or_default();
+        Problem::human(
+            Reason::PaginationUnclear,
+            format!(
+                "resources[].pagination.{field}: the answer says that more pages follow{name}, but has no next link or token there; \
+                 correct pagination to what the provider's documentation says"
+            ),
+        )
+    }
+}
+
+fn loops(what: &str) -> Problem {
+    Problem::transient(
+        Reason::PaginationLoop,
+        format!(
+            "resources[].pagination: {what}; check that it knows the parameters in query and pagination, and set pagination to what \
+             its documentation says"
+        ),
+    )
+}
+
+pub(super) fn too_many_empty() -> Problem {
+    Problem::transient(
+        Reason::PaginationLoop,
+        "resources[].pagination: the provider says again and again that more follows, but sends only empty pages; check pagination \
+         against its documentation, or filter with query so that a poll reads less",
+    )
+}
