@@ -23,6 +23,7 @@ use crate::fetch::request::masked;
 use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
 use crate::observe::Metrics;
+use crate::plan::date_format::DateReading;
 use crate::plan::json::scalar_text;
 use crate::plan::{AuthPlan, DateField, PaginationPlan, PollPlan, ResourcePlan};
 use crate::state::directory::Directory;
@@ -248,10 +249,11 @@ fn describe_record(resource: &ResourcePlan, json: &str, id: &str) -> Vec<String>
         let Some(field) = field else { return };
         let sent = field.path.find(json);
         let text = sent.and_then(scalar_text);
-        let shown = match (&text, text.as_deref().and_then(|text| field.format.parse(text))) {
-            (None, _) => "absent or null".to_owned(),
-            (Some(text), None) => format!("{text:?} does not match the format"),
-            (Some(text), Some(at)) => format!("{text} = {}", at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        let shown = match text.as_deref().map(|text| (text, field.format.read(text))) {
+            None => "absent or null".to_owned(),
+            Some((text, DateReading::Never)) => format!("no date ({text})"),
+            Some((text, DateReading::Unreadable)) => format!("{text:?} does not match the format"),
+            Some((text, DateReading::At(at))) => format!("{text} = {}", at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         };
         lines.push(format!("    {label}   {} {shown}", field.path));
     };

@@ -49,11 +49,7 @@ pub fn needs_baseline_read(plan: &ResourcePlan) -> bool {
 
 /// The format in which `${since}` is written and by which the cursor is rounded.
 pub fn version_format(plan: &ResourcePlan) -> Option<&crate::plan::date_format::DateFormat> {
-    let field = match plan.change_by {
-        ChangeBy::Created => plan.extract.created.as_ref().or(plan.extract.updated.as_ref()),
-        ChangeBy::Updated | ChangeBy::Content => plan.extract.updated.as_ref().or(plan.extract.created.as_ref()),
-    };
-    field.map(|field| &field.format)
+    plan.cursor_format()
 }
 
 /// Judges the sightings of one poll and keeps what the next cursor is made of.

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+use crate::plan::date_format::DateReading;
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::scalar_text;
 use crate::plan::{DateField, ExtractPlan};
@@ -87,13 +88,19 @@ impl<'p> Reader<'p> {
         let mut read_date =
             |field: &Option<DateField>, sent: Option<&'a str>| -> (Option<Cow<'a, str>>, Option<DateTime<Utc>>) {
                 let Some((field, sent)) = field.as_ref().zip(sent) else { return (None, None) };
-                if sent == "null" || sent == "\"\"" {
+                // Servers that write XML as JSON, and PHP, have an empty list or object for null.
+                if sent == "null" || sent.bytes().all(|byte| b"[]{} \t\r\n".contains(&byte)) {
                     return (None, None);
                 }
                 let text = scalar_text(sent);
-                let at = text.as_deref().and_then(|text| field.format.parse(text));
-                bad_date |= at.is_none();
-                (text, at)
+                match text.as_deref().map_or(DateReading::Unreadable, |text| field.format.read(text)) {
+                    DateReading::At(at) => (text, Some(at)),
+                    DateReading::Never => (None, None),
+                    DateReading::Unreadable => {
+                        bad_date = true;
+                        (text, None)
+                    }
+                }
             };
         let (updated_text, updated_date) = read_date(&self.plan.updated, updated);
         let (_, created_date) = read_date(&self.plan.created, created);
@@ -164,3 +171,7 @@ impl Visitor<'_> for Wanted<'_> {
         Ok(self.0.iter().enumerate().fold(0, |bits, (i, path)| if path.is_some_and(starts) { bits | 1 << i } else { bits }))
     }
 }
+
+#[cfg(test)]
+#[path = "record_dates_tests.rs"]
+mod dates_tests;

@@ -251,9 +251,8 @@ impl<'a> Walk<'a> {
     }
 
     fn build(&self, position: &Position) -> Result<Request, Problem> {
-        let extract = &self.resource.extract;
         let rfc3339 = DateFormat::default();
-        let since_format = extract.updated.as_ref().or(extract.created.as_ref()).map_or(&rfc3339, |field| &field.format);
+        let since_format = self.resource.cursor_format().unwrap_or(&rfc3339);
         let context = MacroContext { since: self.since, now: self.now, since_format, token: self.token };
         request::build(&self.resource.request, &context, position)
     }

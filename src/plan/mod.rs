@@ -3,6 +3,7 @@
 //! A plan is all that the later steps need; nothing behind this point reads a manifest.
 
 mod authentication;
+mod cursor;
 pub mod date_format;
 mod extract;
 pub mod field_path;
@@ -107,7 +108,7 @@ pub struct RequestPlan {
 }
 
 impl RequestPlan {
-    /// Does the request ask only for what changed since the cursor?
+    /// Does the request ask only for what changed since the cursor? What it asks for begins one unit of the macro's pattern early.
     pub fn uses_since(&self) -> bool {
         let values = self.query.iter().map(|(_, value)| value).chain(self.headers.iter().map(|(_, value)| value));
         self.url.uses_since()

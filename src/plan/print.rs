@@ -79,6 +79,9 @@ struct PrintedResource<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<String>,
     change_by: &'static str,
+    /// What `${since}` is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<PrintedDate>,
     created_tolerance: String,
     lookback: String,
     order: &'static str,
@@ -92,7 +95,7 @@ struct PrintedResource<'a> {
 #[derive(Serialize)]
 struct PrintedDate {
     field: String,
-    /// How 2031-05-06T17:08:09.123456Z reads in the format.
+    /// How 2031-05-06T17:08:09.123456Z reads in the format; for the cursor, how `${since}` reads there: one unit earlier.
     #[serde(skip_serializing_if = "Option::is_none")]
     example: Option<String>,
 }
@@ -158,6 +161,10 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 ChangeBy::Created => "Created",
                 ChangeBy::Content => "Content",
             },
+            cursor: resource.cursor_date().filter(|_| resource.change_by != ChangeBy::Content).map(|date| PrintedDate {
+                field: date.path.to_string(),
+                example: SAMPLE.map(|sample| date.format.format_bound(Some(sample))),
+            }),
             created_tolerance: duration::print(resource.created_tolerance),
             lookback: duration::print(resource.lookback),
             order: match resource.order {
@@ -313,5 +320,31 @@ resources:
         assert!(
             printed.find("namespace:") < printed.find("callback:") && printed.find("callback:") < printed.find("resources:")
         );
+    }
+
+    #[test]
+    fn shows_the_date_that_moves_the_cursor_and_how_since_is_written() {
+        let cursor = |more: &str| {
+            let spec = format!(
+                "
+baseUrl: https://api.example.com
+callback: {{url: 'https://h.example/in'}}
+resources:
+- name: contacts
+  url: /contacts
+  {more}
+  datesConfiguration:
+    {{updatedDateField: modified, updatedDateFormat: milliseconds, createdDateField: born, createdDateFormat: yyyy-MM-dd}}
+"
+            );
+            let instance = ConnectorInstance::new("shop", serde_saphyr::from_str(&spec).unwrap());
+            let read: Value = serde_saphyr::from_str(&print(&resolve(&instance, None).unwrap())).unwrap();
+            read["resources"][0]["cursor"].clone()
+        };
+        let by_updated = serde_json::json!({"field": "modified", "example": "1935853689122"});
+        assert_eq!(cursor(""), by_updated);
+        assert_eq!(cursor("changeBy: Updated"), by_updated);
+        assert_eq!(cursor("changeBy: Created"), serde_json::json!({"field": "born", "example": "2031-05-05"}));
+        assert_eq!(cursor("changeBy: Content"), Value::Null);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::date_format::{DateFormat, DateFormatError, Zone};
+use super::date_format::{DateFormat, DateFormatError, Zone, step_back};
 
 /// What may stand in a URL wherever a value lands: the unreserved characters of RFC 3986 §2.3 and the colon of times, which is
 /// legal in paths and queries and has no meaning there. A space is `%20` and a plus `%2B`, for servers disagree on a bare plus.
@@ -26,9 +26,7 @@ enum Part {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Macro {
-    /// `${since}`
-    Bound,
-    /// `${date}`: in the format of the resource.
+    /// `${since}`, `${date}`: in the format of the resource.
     Since,
     /// `${gmtDate:F}`, `${date:F}`, `${dateTimeZone:Z:F}`
     SinceAs(DateFormat),
@@ -60,7 +58,7 @@ pub enum TemplateError {
     Hole(String),
     /// No such macro.
     #[error(
-        "has an unknown macro ${{{0}}}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone, cursor"
+        "has an unknown macro ${{{0}}}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone"
     )]
     Unknown(String),
     /// A macro that is complete by itself has something behind a colon.
@@ -103,7 +101,7 @@ pub struct MacroContext<'a> {
     pub since: Option<DateTime<Utc>>,
     /// Start of the poll.
     pub now: DateTime<Utc>,
-    /// Format of the resource's updated dates.
+    /// Format of the date that moves the resource's cursor.
     pub since_format: &'a DateFormat,
     /// Opaque token of the provider; without one `${cursor}` is empty.
     pub token: Option<&'a str>,
@@ -114,8 +112,7 @@ impl Template {
     ///
     /// | Macro | Value |
     /// |---|---|
-    /// | `${since}` | since in the resource's own format, one granule earlier |
-    /// | `${date}` | since in the resource's own format |
+    /// | `${since}`, `${date}` | since in the resource's own format |
     /// | `${gmtDate:F}`, `${date:F}` | since in format F, GMT |
     /// | `${dateTimeZone:ZONE:F}` | since in format F and a zone |
     /// | `${epoch}`, `${epoch:ms}`, `${epoch:0}`, `${milliseconds}` | since in milliseconds |
@@ -123,7 +120,9 @@ impl Template {
     /// | `${now}`, `${now:F}`, `${nowTimeZone:ZONE:F}` | the start of the poll |
     /// | `${cursor}` | the provider's token |
     ///
-    /// Names are read in any case. F ends at the first closing brace. Dates are cut off, never rounded up.
+    /// Names are read in any case. F ends at the first closing brace. Dates are cut off, never rounded up. Every since is one unit of
+    /// its own text early: with `${gmtDate:yyyy-MM-dd}` a day, with `${epoch}` a millisecond. So a filter that excludes its bound
+    /// (`>`) loses no record that has the very date of the cursor. Upper bounds (`${now}`) are as they are.
     ///
     /// # Errors
     /// Unknown and malformed macros, and formats or zones that [`DateFormat::new`] refuses.
@@ -214,7 +213,7 @@ impl Macro {
         };
         let alone = |name, meaning| if argument.is_none() { Ok(meaning) } else { Err(TemplateError::NoArgument(name)) };
         match name.to_ascii_lowercase().as_str() {
-            "since" => alone("since", Self::Bound),
+            "since" => alone("since", Self::Since),
             "date" if argument.is_none() => Ok(Self::Since),
             "date" => gmt_format("date", argument).map(Self::SinceAs),
             "gmtdate" => gmt_format("gmtDate", argument).map(Self::SinceAs),
@@ -235,15 +234,14 @@ impl Macro {
     }
 
     fn value(&self, context: &MacroContext<'_>) -> String {
-        let since = context.since.unwrap_or(DateTime::UNIX_EPOCH);
+        // without a cursor there is no date that a filter could lose
+        let number = |unit: fn(&DateTime<Utc>) -> i64| context.since.map_or(0, |since| step_back(unit(&since))).to_string();
         match self {
-            Self::Bound if context.since.is_none() => context.since_format.format(since),
-            Self::Bound => context.since_format.format_bound(since),
-            Self::Since => context.since_format.format(context.since_format.earliest_reading(since)),
-            Self::SinceAs(format) => format.format(format.earliest_reading(since)),
-            Self::EpochSeconds => since.timestamp().to_string(),
-            Self::EpochMilliseconds => since.timestamp_millis().to_string(),
-            Self::EpochMicroseconds => since.timestamp_micros().to_string(),
+            Self::Since => context.since_format.format_bound(context.since),
+            Self::SinceAs(format) => format.format_bound(context.since),
+            Self::EpochSeconds => number(DateTime::timestamp),
+            Self::EpochMilliseconds => number(DateTime::timestamp_millis),
+            Self::EpochMicroseconds => number(DateTime::timestamp_micros),
             Self::Now => context.since_format.format(context.now),
             Self::NowAs(format) => format.format(context.now),
             Self::Token => context.token.unwrap_or_default().to_owned(),

@@ -13,7 +13,7 @@ use crate::egress::EgressPolicy;
 use crate::plan::field_path::FieldPath;
 use crate::plan::template::Template;
 use crate::plan::{
-    AuthPlan, ChangeBy, ExtractPlan, Order, PaginationPlan, RecordsAs, RequestPlan, StartFrom, TokenPlace, ValueAt,
+    AuthPlan, ChangeBy, DateField, ExtractPlan, Order, PaginationPlan, RecordsAs, RequestPlan, StartFrom, TokenPlace, ValueAt,
 };
 
 /// A provider that gives its answers one after the other, the last one again and again.
@@ -302,5 +302,35 @@ async fn names_the_fault_of_a_body_and_shows_nothing_of_it() {
         let problem = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
         assert_eq!(problem.reason, reason, "{answer}");
         assert!(!problem.message.contains("s3cret"), "{problem}");
+    }
+}
+
+/// The provider is asked in the format of the date that moves the cursor, whichever dates are configured.
+#[tokio::test]
+async fn since_is_written_in_the_format_of_the_date_that_moves_the_cursor() {
+    let date = |name: &str, pattern: &str| {
+        Some(DateField { path: FieldPath::parse(name).unwrap(), format: DateFormat::new(Some(pattern), None).unwrap() })
+    };
+    let provider = Provider::new(&[]).await;
+    let (asker, auth, since) = (asker(), auth(&[]), DateTime::from_timestamp(1_700_000_000, 500_000_000));
+    for (change_by, both, updated_alone, created_alone) in [
+        (ChangeBy::Updated, "since=1700000000499", "since=1700000000499", "since=2023-11-13"),
+        (ChangeBy::Created, "since=2023-11-13", "since=1700000000499", "since=2023-11-13"),
+        (ChangeBy::Content, "since=1700000000499", "since=1700000000499", "since=2023-11-13"),
+    ] {
+        for (has_updated, has_created, expected) in [
+            (true, true, both),
+            (true, false, updated_alone),
+            (false, true, created_alone),
+            (false, false, "since=2023-11-14T22:13:19Z"),
+        ] {
+            let mut resource = ResourcePlan { change_by, ..provider.resource() };
+            let extract = Arc::make_mut(&mut resource.extract);
+            extract.updated = if has_updated { date("updated", "milliseconds") } else { None };
+            extract.created = if has_created { date("created", "yyyy-MM-dd") } else { None };
+            let walk = Walk::new(&asker, &resource, &auth, since, now(), None);
+            let request = walk.next_request().unwrap().unwrap();
+            assert_eq!(request.url.query(), Some(expected), "{change_by:?} {has_updated} {has_created}");
+        }
     }
 }

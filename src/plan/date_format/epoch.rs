@@ -101,11 +101,17 @@ fn instant(nanoseconds: i128) -> Option<DateTime<Utc>> {
 }
 
 /// The number at an instant, rounded down.
-pub(super) fn write(at: DateTime<Utc>, unit: EpochUnit) -> String {
+pub(super) fn number(at: DateTime<Utc>, unit: EpochUnit) -> i64 {
     match unit {
-        EpochUnit::Seconds => at.timestamp().to_string(),
-        EpochUnit::Milliseconds => at.timestamp_millis().to_string(),
+        EpochUnit::Seconds => at.timestamp(),
+        EpochUnit::Milliseconds => at.timestamp_millis(),
     }
+}
+
+/// The number for a lower bound that the server may exclude: one less. Only a bound before 1970 is negative: some servers refuse a
+/// negative number, and 0 itself is no date ([`super::DateReading::Never`]).
+pub(in crate::plan) fn step_back(number: i64) -> i64 {
+    number.saturating_sub(1).max(number.min(0))
 }
 
 #[cfg(test)]

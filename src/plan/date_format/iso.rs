@@ -1,8 +1,10 @@
 //! RFC 3339 with the liberties that servers take; the fast way for most dates met.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 
-use super::zone::{Zone, read_offset};
+use super::Stamp;
+use super::written_zone::WrittenZones;
+use super::zone::Zone;
 
 /// How much is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,8 +16,9 @@ pub(super) struct Rules {
 }
 
 /// Reads `2020-01-31T10:20:30.123Z` with a space instead of the T, any number of digits in the fraction or none, without seconds (as
-/// Java's `OffsetDateTime` prints a full minute), with an offset in any form, or without a zone.
-pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<DateTime<Utc>> {
+/// Java's `OffsetDateTime` prints a full minute), with an offset in any form, with names of the zone beside it or instead of it
+/// (RFC 9557: `+01:00[Europe/Paris]`), or without a zone. The text is single-spaced.
+pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<Stamp> {
     let text = text.as_bytes();
     let date = text.first_chunk::<10>()?;
     if date[4] != b'-' || date[7] != b'-' {
@@ -24,14 +27,22 @@ pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<DateTime<Utc>
     let year = two(date[0], date[1])? * 100 + two(date[2], date[3])?;
     let day = NaiveDate::from_ymd_opt(year.cast_signed(), two(date[5], date[6])?, two(date[8], date[9])?)?;
     if text.len() == 10 {
-        return if rules.date_alone { zone.instant(day.and_hms_opt(0, 0, 0)?) } else { None };
+        let midnight = day.and_hms_opt(0, 0, 0)?;
+        return if rules.date_alone { Some(Stamp { at: zone.instant(midnight)?, written: midnight }) } else { None };
     }
-    let minutes = text[10..].first_chunk::<6>()?;
-    if !matches!(minutes[0], b'T' | b't' | b' ') || minutes[3] != b':' {
-        return None;
-    }
-    let (hour, minute) = (two(minutes[1], minutes[2])?, two(minutes[4], minutes[5])?);
-    let mut rest = &text[16..];
+    let (padded, time) = match &text[10..] {
+        [b'T' | b't', b' ', time @ ..] | [b' ', time @ ..] => (true, time),
+        [b'T' | b't', time @ ..] => (false, time),
+        _ => return None,
+    };
+    let (hour, rest) = match time {
+        [tens, ones, b':', rest @ ..] => (two(*tens, *ones)?, rest),
+        // a blank fills up the hour
+        [ones, b':', rest @ ..] if padded => (two(b'0', *ones)?, rest),
+        _ => return None,
+    };
+    let [tens, ones, rest @ ..] = rest else { return None };
+    let (minute, mut rest) = (two(*tens, *ones)?, rest);
     let (mut second, mut nanos) = (0, 0);
     if let [b':', tens, ones, after @ ..] = rest {
         second = two(*tens, *ones)?;
@@ -40,16 +51,18 @@ pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<DateTime<Utc>
             (nanos, rest) = fraction(after)?;
         }
     }
-    let local = time_on(day, hour, minute, second, nanos)?;
-    match rest {
-        [] => zone.instant(local),
-        [b'Z' | b'z'] if rules.literal_z => zone.instant(local),
-        [b'Z' | b'z'] | b" Z" | b" UTC" | b" GMT" | b"UTC" | b"GMT" => Some(local.and_utc()),
-        [b' ', offset @ ..] | offset => match read_offset(offset)? {
-            (seconds, end) if end == offset.len() => Zone::Fixed(seconds, None).instant(local),
-            _ => None,
-        },
-    }
+    let written = time_on(day, hour, minute, second, nanos)?;
+    let at = match rest {
+        [] => zone.instant(written)?,
+        [b'Z' | b'z'] if !rules.literal_z => written.and_utc(),
+        words => {
+            let said = if rules.literal_z { words.strip_prefix(b"Z").or_else(|| words.strip_prefix(b"z")) } else { None };
+            let mut zones = WrittenZones::default();
+            zones.read_all(said.unwrap_or(words))?;
+            zones.instant(written, zone)?
+        }
+    };
+    Some(Stamp { at, written })
 }
 
 /// A time of a day; 24:00 is the end of it (ISO 8601), and a leap second is the first of the next minute.

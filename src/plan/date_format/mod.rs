@@ -1,24 +1,32 @@
 //! Java date patterns with their zone, read and written as Java does.
 //!
 //! The letters are those of `java.time.format.DateTimeFormatter`. Where `SimpleDateFormat` reads more (one digit where the pattern
-//! has two, zone names beside offsets) that is read too, as long as it can only mean one thing. Known differences are listed at
-//! [`DateFormat::new`].
+//! has two, blanks before a field, zone names beside offsets) that is read too, as long as it can only mean one thing. Known
+//! differences are listed at [`DateFormat::new`].
 
+mod blanks;
 mod epoch;
 mod iso;
+mod names;
 mod pattern;
 mod read;
+mod sentinel;
 mod write;
+mod written_zone;
 mod zone;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
 use epoch::EpochUnit;
-use pattern::Pattern;
+pub(super) use epoch::step_back;
+use pattern::{Pattern, Says};
 pub(super) use zone::Zone;
+
+/// Two digits of a year count from here, as `DateTimeFormatter` has it.
+const SHORT_YEARS_FROM: i32 = 2000;
 
 /// A date pattern together with the zone of dates that carry none.
 ///
@@ -39,6 +47,31 @@ enum Layout {
     Epoch(EpochUnit),
     /// Pattern letters.
     Pattern(Arc<Pattern>),
+}
+
+/// What a text in the place of a date says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateReading {
+    /// A date.
+    At(DateTime<Utc>),
+    /// The provider's way to say that there is no date: the record counts as one whose field is null.
+    Never,
+    /// Something that is no date of the format.
+    Unreadable,
+}
+
+/// A date that was read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stamp {
+    at: DateTime<Utc>,
+    /// The date and time as they are written, in whatever zone.
+    written: NaiveDateTime,
+}
+
+impl Stamp {
+    fn in_utc(at: DateTime<Utc>) -> Self {
+        Self { at, written: at.naive_utc() }
+    }
 }
 
 /// Why a pattern or its zone is refused. The text reads on from the name of the field.
@@ -102,6 +135,10 @@ impl DateFormat {
     /// - A zone name in a text means what it says: PST is -08:00 in summer too.
     /// - A text that is RFC 3339 is accepted whatever the pattern, unless the pattern has the day before the month.
     ///
+    /// - Any run of blanks stands for any other one, and names may end in a dot (`Nov.`, `a.m.`).
+    /// - Several zones in a text (`+01:00[Europe/Paris]`) need not agree: the offset counts, as in `ISO_ZONED_DATE_TIME`.
+    /// - `zzzz` is taken beside an offset alone, and written as `GMT+01:00`.
+    ///
     /// And from `SimpleDateFormat`: `S` is a fraction of a second, not a number of milliseconds; `u` is the year; `[…]` is optional.
     ///
     /// # Errors
@@ -122,16 +159,40 @@ impl DateFormat {
         Ok(Self { layout, zone })
     }
 
-    /// The instant that a text denotes, or `None` when it is no date of this format. A JSON number is given by its digits.
+    /// What a text in the place of a date says. A JSON number is given by its digits.
     ///
-    /// A local time that the zone has twice is the earlier of the two: too early costs a repeated reading, too late a change. One
-    /// that the zone skips is moved forward by what was skipped, as Java does.
+    /// "No date" ([`DateReading::Never`]) are an empty text, words such as `null`, `MySQL`'s `0000-00-00`, and what other systems have
+    /// as their first or last date, in any form and zone: year 1, 1970-01-01T00:00:00, 1900-01-01, 9999-12-31 and the like. 5 seconds
+    /// behind the start of 1970 is a date.
+    #[must_use]
+    pub fn read(&self, text: &str) -> DateReading {
+        let text = &*blanks::single_spaced(text);
+        match self.stamp(text) {
+            Some(stamp) if sentinel::is_never(text, &stamp, self.has_short_year()) => DateReading::Never,
+            Some(stamp) => DateReading::At(stamp.at),
+            None if sentinel::is_never_elsewhere(text) => DateReading::Never,
+            None => DateReading::Unreadable,
+        }
+    }
+
+    /// The instant that a text denotes, or `None` when it is no date of this format. The date of a record is read by
+    /// [`DateFormat::read`], which knows the dates that mean none.
+    ///
+    /// A local time that the zone has twice is the earlier of the two, unless the text says an offset or a name such as `PST`: too
+    /// early costs a repeated reading, too late a change. One that the zone skips is moved forward by what was skipped, as Java does.
     #[must_use]
     pub fn parse(&self, text: &str) -> Option<DateTime<Utc>> {
-        let text = text.trim_ascii();
+        self.stamp(&blanks::single_spaced(text)).map(|stamp| stamp.at)
+    }
+
+    /// Reads a [single-spaced](blanks::single_spaced) text.
+    fn stamp(&self, text: &str) -> Option<Stamp> {
         match &self.layout {
             Layout::Rfc3339 => iso::read(text, self.zone, iso::Rules { date_alone: true, literal_z: false }),
-            Layout::Epoch(unit) => epoch::read(text, *unit).or_else(|| iso::read(text, self.zone, iso::Rules::default())),
+            Layout::Epoch(unit) => {
+                let number = epoch::read(text, *unit).map(Stamp::in_utc);
+                number.or_else(|| iso::read(text, self.zone, iso::Rules::default()))
+            }
             Layout::Pattern(pattern) => pattern.read(text, self.zone),
         }
     }
@@ -141,7 +202,7 @@ impl DateFormat {
     pub fn format(&self, at: DateTime<Utc>) -> String {
         match &self.layout {
             Layout::Rfc3339 => write::rfc3339(at, self.zone),
-            Layout::Epoch(unit) => epoch::write(at, *unit),
+            Layout::Epoch(unit) => epoch::number(at, *unit).to_string(),
             Layout::Pattern(pattern) => write::pattern(pattern, at, self.zone),
         }
     }
@@ -162,19 +223,46 @@ impl DateFormat {
     /// read an hour too early.
     #[must_use]
     pub fn earliest_reading(&self, at: DateTime<Utc>) -> DateTime<Utc> {
-        let fold = if self.carries_zone() { None } else { self.zone.fold_start(at) };
-        let from = fold.unwrap_or(at);
+        let from = self.fold_start(at).unwrap_or(at);
         if self.layout == Layout::Rfc3339 {
             return from;
         }
         self.parse(&self.format(from)).map_or(from, |read| read.min(from))
     }
 
-    /// The text for a filter on dates, one granule early so that a filter that excludes its bound loses no tie.
-    pub(super) fn format_bound(&self, since: DateTime<Utc>) -> String {
-        let from = self.earliest_reading(since);
-        let earlier = TimeDelta::from_std(self.granule()).ok().and_then(|granule| from.checked_sub_signed(granule));
-        self.format(earlier.unwrap_or(from))
+    /// The text for a filter on dates at or after `since`: the unit before the one in which it lies, so that a filter that excludes
+    /// its bound loses no tie, however the server reads a local time that comes twice. Without `since`, 1970.
+    pub(super) fn format_bound(&self, since: Option<DateTime<Utc>>) -> String {
+        let Some(since) = since else { return self.format_in_range(DateTime::UNIX_EPOCH) };
+        let unit = match &self.layout {
+            Layout::Epoch(unit) => return step_back(epoch::number(since, *unit)).to_string(),
+            // a month, a day and an hour are as long as the calendar says: what ends just before the unit begins is the one before
+            Layout::Pattern(_) => {
+                let from = self.earliest_reading(since);
+                self.parse(&self.format(from)).filter(|unit| *unit <= from)
+            }
+            Layout::Rfc3339 => DateTime::from_timestamp(self.earliest_reading(since).timestamp(), 0),
+        };
+        let back = |from: DateTime<Utc>| {
+            let granule = TimeDelta::from_std(self.granule()).ok()?;
+            from.checked_sub_signed(granule)
+        };
+        let Some(unit) = unit else { return self.format_in_range(back(since).unwrap_or(since)) };
+        let mut earlier = unit.checked_sub_signed(TimeDelta::nanoseconds(1)).unwrap_or(unit);
+        // the unit before may begin in a stretch that the zone skips, and be read as the end of it: as the unit itself
+        if self.parse(&self.format(earlier)).is_some_and(|read| read >= unit) {
+            earlier = back(earlier).unwrap_or(earlier);
+        }
+        self.format_in_range(earlier)
+    }
+
+    /// Like [`DateFormat::format`]; what lies before the first year that two digits can say is the start of that year.
+    fn format_in_range(&self, at: DateTime<Utc>) -> String {
+        if self.has_short_year() && self.zone.local(at).year() < SHORT_YEARS_FROM {
+            let first = NaiveDate::from_ymd_opt(SHORT_YEARS_FROM, 1, 1).and_then(|day| day.and_hms_opt(0, 0, 0));
+            return self.format(first.and_then(|first| self.zone.instant(first)).unwrap_or(at));
+        }
+        self.format(at)
     }
 
     /// Whether the pattern ends its times with a quoted `'Z'` although the zone is not GMT. The zone is believed; a person should
@@ -184,13 +272,25 @@ impl DateFormat {
         matches!(&self.layout, Layout::Pattern(pattern) if pattern.literal_z) && !self.zone.is_gmt()
     }
 
-    /// Whether a formatted date says its own zone.
-    fn carries_zone(&self) -> bool {
-        match &self.layout {
-            Layout::Rfc3339 => false,
-            Layout::Epoch(_) => true,
-            Layout::Pattern(pattern) => pattern.carries_zone,
+    /// Whether a year is written with two digits.
+    fn has_short_year(&self) -> bool {
+        matches!(&self.layout, Layout::Pattern(pattern) if pattern.short_year)
+    }
+
+    /// When a date at `at` has the text of another one, since its zone sets the clock back: the start of the stretch that comes twice.
+    fn fold_start(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let says = match &self.layout {
+            Layout::Rfc3339 => Says::Nothing,
+            Layout::Epoch(_) => return None,
+            Layout::Pattern(pattern) => pattern.says,
+        };
+        if says == Says::Offset {
+            return None;
         }
+        let fold = self.zone.fold(at)?;
+        // Moscow's two passes of 2014 are both MSK
+        let told_apart = says == Says::Name && self.zone.short_name(fold.first) != self.zone.short_name(fold.second);
+        (!told_apart).then_some(fold.first)
     }
 }
 

@@ -17,10 +17,24 @@ pub(super) struct Pattern {
     pub(super) iso: Iso,
     /// Ends in a quoted `'Z'`.
     pub(super) literal_z: bool,
-    /// A letter says the zone.
-    pub(super) carries_zone: bool,
+    /// What a text says of its zone.
+    pub(super) says: Says,
+    /// The year is written with two digits.
+    pub(super) short_year: bool,
     /// The smallest unit.
     pub(super) granule: Duration,
+}
+
+/// What the text of a pattern says of its zone, which decides whether two instants can have the same text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Says {
+    /// Nothing, or its region: an hour that comes twice has one text.
+    #[default]
+    Nothing,
+    /// A name such as `PST`.
+    Name,
+    /// The offset.
+    Offset,
 }
 
 /// What RFC 3339 is to a pattern.
@@ -57,6 +71,8 @@ pub(super) enum Item {
     Offset(OffsetStyle),
     /// `z`
     ZoneName,
+    /// `zzzz`, beside an offset
+    ZoneWords,
     /// `VV`
     ZoneId,
     /// `[…]`
@@ -103,6 +119,11 @@ pub(super) enum Parts {
     Hours,
     /// `+0800`
     Minutes,
+}
+
+impl OffsetStyle {
+    /// `GMT+01:00`
+    pub(super) const GMT: Self = Self { zero: "GMT", prefix: "GMT", colon: true, parts: Parts::Minutes };
 }
 
 impl Pattern {
@@ -168,7 +189,8 @@ impl Pattern {
             (false, true) => Iso::Never,
         };
         let literal_z = items.ends_with(&[Item::Literal('Z')]);
-        Ok(Self { iso, literal_z, carries_zone: seen.zone, granule, items: items.into() })
+        let short_year = seen.short_year && !seen.long_year;
+        Ok(Self { iso, literal_z, says: seen.says, short_year, granule, items: items.into() })
     }
 }
 
@@ -208,6 +230,7 @@ impl Item {
             ('Z' | 'O', 4) => offset("GMT", "GMT", true, Parts::Minutes),
             ('O', 1) => offset("GMT", "GMT", true, Parts::Shortest),
             ('z', 1..=3) => Ok(Self::ZoneName),
+            ('z', 4) => Ok(Self::ZoneWords),
             ('V', 2) => Ok(Self::ZoneId),
             ('G' | 'y' | 'Y' | 'u' | 'M' | 'L' | 'E' | 'a' | 'S' | 'X' | 'x' | 'Z' | 'O' | 'z' | 'V', _) => {
                 Err(DateFormatError::Repetition(letter))
@@ -266,7 +289,8 @@ fn is_iso(items: &[Item]) -> bool {
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are a set, asked by name")]
 struct Seen {
-    year: bool,
+    short_year: bool,
+    long_year: bool,
     month: bool,
     day: bool,
     day_of_year: bool,
@@ -276,7 +300,8 @@ struct Seen {
     minute: bool,
     second: bool,
     fraction: u8,
-    zone: bool,
+    says: Says,
+    zone_words: bool,
     day_before_month: bool,
 }
 
@@ -284,7 +309,8 @@ impl Seen {
     fn all(&mut self, items: &[Item]) {
         for item in items {
             match item {
-                Item::Year { .. } => self.year = true,
+                Item::Year { width: 2, .. } => self.short_year = true,
+                Item::Year { .. } => self.long_year = true,
                 Item::MonthName { .. } => self.month = true,
                 Item::Number { field, .. } => match field {
                     Field::Month => self.month = true,
@@ -300,17 +326,22 @@ impl Seen {
                 },
                 Item::HalfDay => self.half_day = true,
                 Item::Fraction { width, .. } => self.fraction = self.fraction.max(*width),
-                Item::Offset(_) | Item::ZoneName | Item::ZoneId => self.zone = true,
+                Item::Offset(_) => self.says = Says::Offset,
+                Item::ZoneName => self.says = self.says.max(Says::Name),
+                Item::ZoneWords => self.zone_words = true,
                 Item::Optional(inner) => self.all(inner),
-                Item::Literal(_) | Item::Era | Item::WeekdayName { .. } => {}
+                Item::Literal(_) | Item::Era | Item::WeekdayName { .. } | Item::ZoneId => {}
             }
         }
     }
 
     /// Every field needs the coarser ones, otherwise a later date could read as an earlier one. Gives the smallest unit.
     fn check(&self) -> Result<Duration, DateFormatError> {
-        if !self.year {
+        if !self.short_year && !self.long_year {
             return Err(DateFormatError::NoYear);
+        }
+        if self.zone_words && self.says != Says::Offset {
+            return Err(DateFormatError::Repetition('z'));
         }
         if self.day_of_year && self.month {
             return Err(DateFormatError::DayOfYear);

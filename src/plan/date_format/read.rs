@@ -1,33 +1,39 @@
 //! Text → instant by a pattern.
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc, Weekday};
+use chrono::{Datelike, NaiveDate, Weekday};
 
+use super::Stamp;
+use super::blanks::is_blank;
 use super::iso;
+use super::names::{MONTHS, WEEKDAYS, read_half_day, read_name};
 use super::pattern::{Field, Iso, Item, Pattern};
-use super::zone::{Zone, read_offset};
-
-/// English names; Java's patterns are read with `Locale.ENGLISH`.
-pub(super) const MONTHS: [&str; 12] =
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-
-/// From Monday, as chrono counts.
-pub(super) const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+use super::written_zone::{WrittenZones, read_words, read_zone};
+use super::zone::Zone;
 
 impl Pattern {
-    /// Reads a text; `zone` is that of a text without one.
-    pub(super) fn read(&self, text: &str, zone: Zone) -> Option<DateTime<Utc>> {
+    /// Reads a single-spaced text; `zone` is that of a text without one.
+    pub(super) fn read(&self, text: &str, zone: Zone) -> Option<Stamp> {
         let rules = iso::Rules { date_alone: false, literal_z: self.literal_z };
         if self.iso == Iso::Alike
-            && let Some(at) = iso::read(text, zone, rules)
+            && let Some(stamp) = iso::read(text, zone, rules)
         {
-            return Some(at);
+            return Some(stamp);
         }
-        let mut fields = Fields::default();
-        let strict = match read_items(&self.items, text.as_bytes(), &mut fields) {
-            Some([]) => fields.instant(zone),
-            _ => None,
-        };
+        let strict = self.read_strictly(text, zone);
         strict.or_else(|| (self.iso == Iso::Instead).then(|| iso::read(text, zone, rules)).flatten())
+    }
+
+    /// By the items; behind a zone its names may follow, which the pattern need not have.
+    fn read_strictly(&self, text: &str, zone: Zone) -> Option<Stamp> {
+        let mut fields = Fields::default();
+        let rest = read_items(&self.items, text.as_bytes(), &mut fields)?;
+        if !rest.is_empty() {
+            if fields.zones.is_empty() {
+                return None;
+            }
+            fields.zones.read_all(rest)?;
+        }
+        fields.stamp(zone)
     }
 }
 
@@ -47,14 +53,7 @@ struct Fields<'a> {
     minute: Option<u32>,
     second: Option<u32>,
     nanos: Option<u32>,
-    zone: Option<ReadZone<'a>>,
-}
-
-/// A zone in a text.
-#[derive(Clone, Copy, PartialEq)]
-enum ReadZone<'a> {
-    Known(Zone),
-    Name(&'a str),
+    zones: WrittenZones<'a>,
 }
 
 /// Sets a field that a pattern may have twice; `None` when the two differ.
@@ -67,13 +66,40 @@ fn agree<T: PartialEq>(slot: &mut Option<T>, value: T) -> Option<()> {
 }
 
 fn read_items<'a>(items: &[Item], mut text: &'a [u8], fields: &mut Fields<'a>) -> Option<&'a [u8]> {
-    for item in items {
+    let mut after_blank = false;
+    for (at, item) in items.iter().enumerate() {
+        if matches!(item, Item::Literal(literal) if is_blank(*literal)) {
+            text = match text {
+                [b' ', rest @ ..] => rest,
+                // Missing, it separates nothing: the text is trimmed, or a run of the pattern is one blank of the text.
+                _ if at == 0 || after_blank => text,
+                // Without it, two numbers run together.
+                [b'0'..=b'9', ..] => return None,
+                // `5:00PM`, `10:20+01:00`
+                _ => text,
+            };
+            after_blank = true;
+            continue;
+        }
+        after_blank = false;
         text = read_item(item, text, fields)?;
+        // an abbreviation may end in a dot, beside one that the pattern has
+        if matches!(item, Item::MonthName { .. } | Item::WeekdayName { .. } | Item::HalfDay) {
+            let dotted = items.get(at + 1) == Some(&Item::Literal('.'));
+            text = text.strip_prefix(b".").filter(|rest| !dotted || rest.starts_with(b".")).unwrap_or(text);
+        }
     }
     Some(text)
 }
 
 fn read_item<'a>(item: &Item, text: &'a [u8], fields: &mut Fields<'a>) -> Option<&'a [u8]> {
+    // SimpleDateFormat skips blanks before every field, which fill up numbers (`Nov  4`); a fraction is part of its second
+    let may_be_padded = match item {
+        Item::Literal(_) | Item::Optional(_) | Item::Fraction { .. } => false,
+        Item::Year { adjacent, .. } | Item::Number { adjacent, .. } => !adjacent,
+        _ => true,
+    };
+    let text = if may_be_padded { text.strip_prefix(b" ").unwrap_or(text) } else { text };
     match item {
         Item::Literal(literal) => match (u8::try_from(*literal), text.split_first()) {
             (Ok(ascii @ 0..=127), Some((first, rest))) => (*first == ascii).then_some(rest),
@@ -126,9 +152,7 @@ fn read_item<'a>(item: &Item, text: &'a [u8], fields: &mut Fields<'a>) -> Option
             Some(rest)
         }
         Item::HalfDay => {
-            let (half, rest) = text.split_at_checked(2)?;
-            let afternoon = half.eq_ignore_ascii_case(b"PM");
-            (afternoon || half.eq_ignore_ascii_case(b"AM")).then_some(())?;
+            let (afternoon, rest) = read_half_day(text)?;
             agree(&mut fields.afternoon, afternoon)?;
             Some(rest)
         }
@@ -140,8 +164,13 @@ fn read_item<'a>(item: &Item, text: &'a [u8], fields: &mut Fields<'a>) -> Option
             Some(rest)
         }
         Item::Offset(_) | Item::ZoneName | Item::ZoneId => {
-            let (zone, rest) = read_zone(text.strip_prefix(b" ").unwrap_or(text))?;
-            agree(&mut fields.zone, zone)?;
+            let (zone, rest) = read_zone(text)?;
+            fields.zones.add(zone)?;
+            Some(rest)
+        }
+        Item::ZoneWords => {
+            let (zone, rest) = read_words(text)?;
+            fields.zones.add(zone)?;
             Some(rest)
         }
     }
@@ -182,43 +211,6 @@ fn read_year(text: &[u8], width: usize, proleptic: bool, adjacent: bool) -> Opti
         _ => number.cast_signed(),
     };
     Some((sign * year, rest))
-}
-
-/// A full name or its first three letters, in any case; gives its index.
-fn read_name<'a>(text: &'a [u8], names: &[&str]) -> Option<(u32, &'a [u8])> {
-    let (short, behind) = text.split_at_checked(3)?;
-    let (index, name) = (0..).zip(names).find(|(_, name)| name.as_bytes()[..3].eq_ignore_ascii_case(short))?;
-    let full = name.len() - 3;
-    let rest = match behind.split_at_checked(full) {
-        Some((tail, rest)) if tail.eq_ignore_ascii_case(&name.as_bytes()[3..]) => rest,
-        _ => behind,
-    };
-    Some((index, rest))
-}
-
-/// An offset, an IANA name, or a name such as `PDT`; `GMT` and `UTC` may have an offset behind them.
-fn read_zone(text: &[u8]) -> Option<(ReadZone<'_>, &[u8])> {
-    if let Some((seconds, end)) = read_offset(text) {
-        return Some((ReadZone::Known(Zone::Fixed(seconds, None)), &text[end..]));
-    }
-    let letters = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-    let (word, rest) = text.split_at(letters);
-    if matches!(word, b"GMT" | b"UTC" | b"UT") {
-        if let Some((seconds, end)) = read_offset(rest) {
-            return Some((ReadZone::Known(Zone::Fixed(seconds, None)), &rest[end..]));
-        }
-        return Some((ReadZone::Known(Zone::GMT), rest));
-    }
-    if matches!(rest, [b'/' | b'_' | b'0'..=b'9', ..]) {
-        let length = text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(byte)).count();
-        let zone = Zone::parse(str::from_utf8(&text[..length]).ok()?)?;
-        return Some((ReadZone::Known(zone), &text[length..]));
-    }
-    match word {
-        [] => None,
-        b"Z" | b"z" => Some((ReadZone::Known(Zone::GMT), rest)),
-        _ => Some((ReadZone::Name(str::from_utf8(word).ok()?), rest)),
-    }
 }
 
 impl Fields<'_> {
@@ -264,19 +256,15 @@ impl Fields<'_> {
         }
     }
 
-    fn instant(&self, zone: Zone) -> Option<DateTime<Utc>> {
+    fn stamp(&self, zone: Zone) -> Option<Stamp> {
         let hour = match (self.hour, self.half_hour, self.afternoon) {
             (Some(hour), ..) => hour,
             (None, Some(hour), afternoon) => hour + if afternoon? { 12 } else { 0 },
             (None, None, _) => 0,
         };
         let (minute, second, nanos) = (self.minute.unwrap_or(0), self.second.unwrap_or(0), self.nanos.unwrap_or(0));
-        let local = iso::time_on(self.date()?, hour, minute, second, nanos)?;
-        match self.zone {
-            None => zone.instant(local),
-            Some(ReadZone::Known(known)) => known.instant(local),
-            Some(ReadZone::Name(name)) => zone.instant_by_name(local, name),
-        }
+        let written = iso::time_on(self.date()?, hour, minute, second, nanos)?;
+        Some(Stamp { at: self.zones.instant(written, zone)?, written })
     }
 }
 

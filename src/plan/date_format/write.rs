@@ -4,8 +4,9 @@ use std::fmt::{self, Write};
 
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 
+use super::names::{MONTHS, WEEKDAYS};
 use super::pattern::{Field, Item, OffsetStyle, Parts, Pattern};
-use super::read::{MONTHS, WEEKDAYS, weekday_index};
+use super::read::weekday_index;
 use super::zone::{Zone, colon_offset};
 
 /// RFC 3339 without fraction, the form that the most servers understand in a filter.
@@ -53,6 +54,7 @@ impl Moment {
             }
             Item::Offset(style) => write_offset(self.zone.offset_at(self.at), *style, text),
             Item::ZoneName => text.write_str(&self.zone.short_name(self.at)),
+            Item::ZoneWords => write_offset(self.zone.offset_at(self.at), OffsetStyle::GMT, text),
             Item::ZoneId => text.write_str(&self.zone.id()),
         }
     }

@@ -73,7 +73,7 @@ impl Zone {
     }
 
     /// The instant of a local time that stands beside a zone name such as `PDT`: in this zone if it uses the name, otherwise what
-    /// the name commonly means.
+    /// the name commonly means, or that of a region (`Japan`).
     pub(super) fn instant_by_name(self, local: NaiveDateTime, name: &str) -> Option<DateTime<Utc>> {
         if let Self::Named(zone) = self {
             let (first, second) = match zone.offset_from_local_datetime(&local) {
@@ -87,7 +87,10 @@ impl Zone {
                 }
             }
         }
-        minus(local, offset_of_name(name)?)
+        match offset_of_name(name) {
+            Some(seconds) => minus(local, seconds),
+            None => name.parse().ok().and_then(|zone| Self::Named(zone).instant(local)),
+        }
     }
 
     /// The name of the offset in use at an instant, e.g. `PDT`; `GMT-03:00` for one that has no name.
@@ -122,8 +125,8 @@ impl Zone {
         }
     }
 
-    /// When `at` lies in a stretch of local time that the zone has twice: the start of the first pass.
-    pub(super) fn fold_start(self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// When `at` lies in a stretch of local time that the zone has twice: where its two passes start.
+    pub(super) fn fold(self, at: DateTime<Utc>) -> Option<Fold> {
         let Self::Named(zone) = self else { return None };
         let local = self.local(at);
         let LocalResult::Ambiguous(a, b) = zone.offset_from_local_datetime(&local) else { return None };
@@ -136,8 +139,18 @@ impl Zone {
         }
         // the change of offset happens on a whole second, and `second` is less than one behind it
         let change = DateTime::from_timestamp(second.timestamp(), 0)?;
-        change.checked_sub_signed(TimeDelta::seconds(i64::from(before - after)))
+        let start = change.checked_sub_signed(TimeDelta::seconds(i64::from(before - after)))?;
+        Some(Fold { first: start, second: change })
     }
+}
+
+/// A stretch of local time that a zone has twice, since its clocks are set back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fold {
+    /// Start of the first pass.
+    pub(super) first: DateTime<Utc>,
+    /// Start of the second pass: when the clocks are set back.
+    pub(super) second: DateTime<Utc>,
 }
 
 /// `+05:30`, with seconds only where there are some.
@@ -252,6 +265,11 @@ fn java_short_name(text: &str) -> Option<Zone> {
         "VST" => Zone::Named(Tz::Asia__Ho_Chi_Minh),
         _ => return None,
     })
+}
+
+/// Whether a zone name in a text means an offset or a region, whatever the configured zone.
+pub(super) fn is_known_name(name: &str) -> bool {
+    offset_of_name(name).is_some() || name.parse::<Tz>().is_ok()
 }
 
 /// What a zone name in a text means: RFC 5322 §4.3 for North America, common use elsewhere. Names that several continents share

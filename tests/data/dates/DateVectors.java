@@ -18,7 +18,7 @@ import java.util.TimeZone;
  *
  * <p>Both Java libraries are asked. They disagree on S (only DateTimeFormatter has fractions), on local times that exist twice
  * (DateTimeFormatter takes the earlier) and on names such as PST in a text (only SimpleDateFormat keeps to the name), so each is
- * asked for what Pollinator takes from it.
+ * asked for what Pollinator takes from it: SimpleDateFormat also for blanks before fields.
  */
 final class DateVectors {
     static final String[] PATTERNS = {
@@ -101,6 +101,25 @@ final class DateVectors {
         print("java.text", pattern, zoneName, plain(at), text, format.parse(text).toInstant());
     }
 
+    /** An offset with its region, as java.time prints them, and with a region or offset that do not fit each other. */
+    static void zoned(String pattern, DateTimeFormatter formatter, String offset, String region, LocalDateTime local) {
+        String text = DateTimeFormatter.ISO_LOCAL_DATE_TIME.format(local) + offset + "[" + region + "]";
+        print("java.time", pattern, "GMT", "-", text, Instant.from(formatter.parse(text)));
+    }
+
+    static void simpleText(String pattern, String zone, String text) throws Exception {
+        SimpleDateFormat format = new SimpleDateFormat(pattern, Locale.ENGLISH);
+        format.setTimeZone(timeZone(zone));
+        print("java.text", pattern, zone, "-", text, format.parse(text).toInstant());
+    }
+
+    /** English names as other countries have them: a.m., Sept, Nov. */
+    static void names(Locale locale, String pattern, Instant at) {
+        DateTimeFormatter formatter = DateTimeFormatter.ofPattern(pattern, locale).withZone(ZoneId.of("GMT"));
+        String text = formatter.format(at);
+        print("java.time", pattern, "GMT", "-", text, Instant.from(formatter.parse(text)));
+    }
+
     public static void main(String[] arguments) throws Exception {
         System.out.println("# Made by DateVectors.java with Java " + System.getProperty("java.version") + "; do not edit.");
         System.out.println("# library, pattern, zone, instant or -, its text, the instant that Java reads from the text");
@@ -152,6 +171,38 @@ final class DateVectors {
             SimpleDateFormat format = new SimpleDateFormat("MM/dd/yyyy HH:mm:ss", Locale.ENGLISH);
             format.setTimeZone(timeZone("PST"));
             print("java.text", "MM/dd/yyyy HH:mm:ss", "PST", "-", text, format.parse(text).toInstant());
+        }
+        String regional = "yyyy-MM-dd'T'HH:mm:ssXXX'['VV']'";
+        DateTimeFormatter regionalFormatter = DateTimeFormatter.ofPattern(regional, Locale.ENGLISH);
+        for (String region : new String[] {"Europe/Paris", "America/New_York", "Asia/Kolkata", "UTC", "GMT", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Apia", "Etc/GMT+8"}) {
+            for (String at : new String[] {"2026-11-24T10:00:00Z", "2026-07-24T10:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z", "2026-04-04T14:45:00Z", "2026-04-04T15:15:00Z"}) {
+                ZonedDateTime moment = Instant.parse(at).atZone(ZoneId.of(region));
+                print("java.time", regional, region, plain(moment.toInstant()), regionalFormatter.format(moment), moment.toInstant());
+                print("java.time", "", "GMT", "-", DateTimeFormatter.ISO_ZONED_DATE_TIME.format(moment), moment.toInstant());
+            }
+            LocalDateTime morning = LocalDateTime.parse("2026-07-24T11:30:15");
+            for (String offset : new String[] {"Z", "+01:00", "+02:00", "-05:00", "+05:30", "+14:00"}) {
+                zoned(regional, regionalFormatter, offset, region, morning);
+                zoned("", DateTimeFormatter.ISO_ZONED_DATE_TIME, offset, region, morning);
+            }
+        }
+        String browser = "EEE MMM dd yyyy HH:mm:ss 'GMT'Z (z)";
+        simpleText(browser, "GMT", "Tue Nov 24 2026 11:00:00 GMT+0100 (Central European Standard Time)");
+        simpleText(browser, "PST", "Fri Jul 24 2026 11:00:00 GMT+0200 (CEST)");
+        simpleText("EEE, dd MMM yyyy HH:mm:ss Z", "GMT", "Tue, 24 Nov 2026 11:00:00 +0100 (CET)");
+        simpleText("EEE MMM dd yyyy HH:mm:ss 'GMT'Z", "GMT", "Sun Nov 01 2026 01:30:00 GMT-0500 (Eastern Standard Time)");
+        for (String text : new String[] {"Nov  4 2026 05:06:07", "Nov 4 2026  5:06:07", "Nov  04  2026 5: 6: 7", "Nov 04 2026   05:06:07"}) {
+            simpleText("MMM dd yyyy HH:mm:ss", "PST", text);
+        }
+        for (String text : new String[] {"11/ 4/2026  5:06 PM", "11/04/2026 5:06 pm", "11/ 4/2026 12:06 AM"}) {
+            simpleText("MM/dd/yyyy h:mm a", "PST", text);
+        }
+        for (Locale locale : new Locale[] {Locale.US, Locale.UK, Locale.CANADA, new Locale("en", "AU"), new Locale("en", "NZ"), new Locale("en", "IE"), new Locale("en", "IN"), new Locale("en", "ZA")}) {
+            for (String pattern : new String[] {"EEE, d MMM yyyy h:mm:ss a XXX", "EEEE d MMMM yyyy hh:mm a z", "MMM. d, yyyy h:mma Z"}) {
+                for (int month = 1; month <= 12; month++) {
+                    names(locale, pattern, Instant.parse(String.format("2026-%02d-%02dT%02d:30:00Z", month, month + 1, 2 * month - 1)));
+                }
+            }
         }
     }
 }
