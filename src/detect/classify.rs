@@ -91,18 +91,33 @@ impl<'p> ChangeClassifier<'p> {
         Known {
             version: view.version_hash(),
             date: date.map(|date| date.timestamp_micros()),
-            age: date.map_or(Age::Open, |date| self.age(date, before, clock)),
+            age: date.map_or(Age::Open, |date| self.age(view, date, before, clock)),
             deleted: view.is_deleted(),
         }
     }
 
     /// Where a date is on the provider's clock. One that is ahead was written by a fast clock, at the latest when the poll before saw it:
     /// on that clock its unit is over once it has been shown for longer than that.
-    pub fn age(&self, date: DateTime<Utc>, before: Option<Known>, clock: &ProviderClock) -> Age {
-        let age = clock.age(date, self.granule);
-        let was_shown = before.is_some_and(|known| known.date == Some(date.timestamp_micros()) && known.age.is_ahead())
-            && self.plan.interval >= unit(date, self.granule);
-        if age == Age::Ahead && was_shown { Age::AheadSettled } else { age }
+    pub fn age(&self, view: &RecordView<'_>, date: DateTime<Utc>, before: Option<Known>, clock: &ProviderClock) -> Age {
+        let was_ahead = before.is_some_and(|known| known.date == Some(date.timestamp_micros()) && known.age.is_ahead());
+        let is_over = self.plan.interval >= unit(date, self.granule);
+        match clock.age(date, self.granule) {
+            Age::Ahead | Age::Settled if was_ahead && is_over && !view.created_later => Age::AheadSettled,
+            Age::Open | Age::Settled if was_ahead => Age::Ahead,
+            Age::Settled if view.created_later => Age::Open,
+            age => age,
+        }
+    }
+
+    /// Is the unit of a date over?
+    pub fn is_settled(&self, date: DateTime<Utc>, clock: &ProviderClock) -> bool {
+        clock.age(date, self.granule).is_settled()
+    }
+
+    /// Is a version older than the one that is known, but for the known one's date being ahead of the provider's clock?
+    pub fn is_doubtful(&self, view: &RecordView<'_>, before: Option<Known>) -> bool {
+        let date = self.date(view).map(|date| date.timestamp_micros());
+        before.is_some_and(|known| known.age.is_ahead() && date.is_some() && date < known.date)
     }
 
     fn kind_by_dates(&self, view: &RecordView<'_>) -> Kind {

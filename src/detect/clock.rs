@@ -9,6 +9,9 @@ use super::known::Age;
 /// Without a `Date` header our own clock has to do; it counts only beyond what time zones and clocks that nobody set can explain.
 const WITHOUT_DATE: TimeDelta = TimeDelta::hours(26);
 
+/// Clocks of servers differ by less.
+const FAR: TimeDelta = TimeDelta::minutes(10);
+
 /// What is known of the provider's clock while a listing is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderClock {
@@ -38,6 +41,11 @@ impl ProviderClock {
     pub fn is_ahead(&self, date: DateTime<Utc>) -> bool {
         // The header has whole seconds.
         date >= self.date.map_or_else(|| self.ours + WITHOUT_DATE, |now| now + TimeDelta::seconds(1))
+    }
+
+    /// Does a date lie so far beyond the clock that it is no difference between two clocks?
+    pub fn is_far_ahead(&self, date: DateTime<Utc>) -> bool {
+        date.checked_sub_signed(FAR).is_some_and(|date| self.is_ahead(date))
     }
 
     /// Where a date with this granule stands.

@@ -38,6 +38,8 @@ pub struct Detector<'p> {
     rows: HashMap<u64, Row, BuildHasherDefault<AlreadyHashed>>,
     /// Ids of earlier pages of the listing whose date does not tell versions apart.
     listed: HashMap<u64, Option<DateTime<Utc>>, BuildHasherDefault<AlreadyHashed>>,
+    /// Changes that are older than what is known, whose date is ahead of the clock: corrections, unless the known version is listed, too.
+    doubtful: Vec<Change>,
 }
 
 /// What the state says when a poll begins.
@@ -76,8 +78,6 @@ pub struct Seen {
     pub disorder: bool,
     /// A record of this listing lay before what was asked for: in a descending list nothing new follows.
     pub reached_lower: bool,
-    /// A record of this listing lay at or after what was asked for.
-    pub reached_news: bool,
 }
 
 /// What one page brought.
@@ -91,6 +91,8 @@ pub struct PageChanges {
     pub least: Option<DateTime<Utc>>,
     /// Greatest date on the page that is not ahead of the provider's clock.
     pub greatest: Option<DateTime<Utc>>,
+    /// A record of the page lay at or after what was asked for.
+    pub has_news: bool,
 }
 
 /// More records than can be remembered.
@@ -165,6 +167,7 @@ impl<'p> Detector<'p> {
             seen: Seen::default(),
             rows: HashMap::default(),
             listed: HashMap::default(),
+            doubtful: Vec::new(),
         }
     }
 
@@ -174,6 +177,7 @@ impl<'p> Detector<'p> {
         self.lower = since.map(|since| window::earliest_reading(self.plan, since));
         (self.clock, self.last) = (None, None);
         self.listed.clear();
+        self.doubtful.clear();
         let Seen { records, missing_ids, greatest, newest_change, disorder, .. } = self.seen;
         self.seen = Seen { records, missing_ids, greatest, newest_change, disorder, ..Seen::default() };
     }
@@ -215,6 +219,7 @@ impl<'p> Detector<'p> {
             if let Some(date) = date {
                 found.least = Some(found.least.map_or(date, |least| least.min(date)));
                 found.greatest = found.greatest.max((!clock.is_ahead(date)).then_some(date));
+                found.has_news |= self.lower.is_none_or(|lower| date >= lower);
             }
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
@@ -222,10 +227,13 @@ impl<'p> Detector<'p> {
                 (Some(twin), _) => self.later(twin.date, date, &clock),
                 // A row of an earlier page counts for this listing unless a later version follows: what changed in between is seen
                 // by the next listing.
-                (None, Some(listed)) => match self.later(*listed, date, &clock) {
-                    Later::Second => Later::Second,
-                    Later::First | Later::Neither => Later::First,
-                },
+                (None, Some(listed)) => {
+                    if date > *listed {
+                        Later::Second
+                    } else {
+                        Later::First
+                    }
+                }
                 (None, None) => Later::Second,
             };
             if later == Later::First || (later == Later::Neither && twin.is_some_and(|twin| twin.is_known)) {
@@ -244,13 +252,16 @@ impl<'p> Detector<'p> {
                 return Err(TooManyRecords);
             }
             let mut row = Row { date, is_known, change: None };
+            if is_known {
+                self.doubtful.retain(|change| change.object != id);
+            }
             match class {
                 Class::Same => {
                     if let (Some(date), Some(before)) = (date, before)
                         && !before.age.is_settled()
                         && before.version == view.version_hash()
                     {
-                        known.set_age(id, self.classifier.age(date, Some(before), &clock));
+                        known.set_age(id, self.classifier.age(&view, date, Some(before), &clock));
                     }
                 }
                 Class::Older => {}
@@ -261,21 +272,31 @@ impl<'p> Detector<'p> {
                     }
                 }
                 Class::Change(kind) => {
-                    self.seen.newest_change = self.seen.newest_change.max(view.version_date);
-                    row.change = Some(changes.len());
-                    changes.push(Some(self.change(&view, kind, record.json, self.classifier.known(&view, before, &clock))));
+                    let change = self.change(&view, kind, record.json, self.classifier.known(&view, before, &clock));
+                    if twin.is_none() && self.classifier.is_doubtful(&view, before) {
+                        self.doubtful.push(change);
+                    } else {
+                        self.seen.newest_change = self.seen.newest_change.max(view.version_date);
+                        row.change = Some(changes.len());
+                        changes.push(Some(change));
+                    }
                 }
             }
             self.rows.insert(id, row);
         }
         for (id, row) in &self.rows {
-            let ambiguous = row.date.is_none_or(|date| !self.classifier.age(date, None, &clock).is_settled());
+            let ambiguous = row.date.is_none_or(|date| !self.classifier.is_settled(date, &clock));
             if ambiguous {
                 self.listed.insert(*id, row.date);
             }
         }
         found.changes = changes.into_iter().flatten().collect();
         Ok(found)
+    }
+
+    /// The changes that only the end of the list makes certain.
+    pub fn at_end(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.doubtful)
     }
 
     /// What the end of a listing makes of the cursor.
@@ -324,11 +345,7 @@ impl<'p> Detector<'p> {
         if !self.poll_clock.as_ref().unwrap_or(clock).is_ahead(date) {
             self.seen.greatest = self.seen.greatest.max(Some(date));
         }
-        if self.lower.is_some_and(|lower| date < lower) {
-            self.seen.reached_lower = true;
-        } else {
-            self.seen.reached_news = true;
-        }
+        self.seen.reached_lower |= self.lower.is_some_and(|lower| date < lower);
     }
 
     /// Orders two rows of one listing that have one id: by date, and by position where dates say nothing.
@@ -336,7 +353,7 @@ impl<'p> Detector<'p> {
         let by_position = if self.order == Order::Descending { Later::First } else { Later::Second };
         match (first, second) {
             (Some(first), Some(second)) if first == second => Later::Neither,
-            (Some(first), Some(second)) if clock.is_ahead(first) == clock.is_ahead(second) => {
+            (Some(first), Some(second)) if clock.is_far_ahead(first) == clock.is_far_ahead(second) => {
                 if second > first {
                     Later::Second
                 } else {

@@ -34,6 +34,8 @@ pub struct RecordView<'a> {
     pub version_date: Option<DateTime<Utc>>,
     /// When it was created.
     pub created_date: Option<DateTime<Utc>>,
+    /// It says when it was changed, and that this was before it was created: its version date does not tell its versions apart.
+    pub created_later: bool,
     /// What the mark of deleted records says.
     pub mark: Mark,
     /// Hash of the bytes that were sent, without the ignored fields.
@@ -134,6 +136,7 @@ impl<'p> RecordReader<'p> {
             updated_text,
             version_date: updated_date.max(created_date),
             created_date,
+            created_later: updated_date.is_some() && created_date > updated_date,
             mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Living, |(flag, sent)| read_mark(flag, sent)),
             content: content_hash(json, &self.plan.ignored),
             bad_date,

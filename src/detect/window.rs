@@ -39,7 +39,14 @@ pub fn needs_whole_baseline(plan: &ResourcePlan) -> bool {
 
 /// The smallest unit that the dates of a resource carry.
 pub fn granule(plan: &ResourcePlan) -> Duration {
-    plan.cursor_format().map_or(Duration::from_secs(1), DateFormat::granule)
+    formats(plan).map(DateFormat::granule).max().unwrap_or(Duration::from_secs(1))
+}
+
+/// The formats of the dates of which the version date is made: the updated one, and the created one in its stead.
+fn formats(plan: &ResourcePlan) -> impl Iterator<Item = &DateFormat> {
+    let extract = &*plan.extract;
+    let updated = extract.updated.as_ref().filter(|_| plan.change_by != ChangeBy::Created);
+    [updated, extract.created.as_ref()].into_iter().flatten().map(|field| &field.format)
 }
 
 /// `at` − `by`, as far as the calendar goes.
@@ -63,7 +70,7 @@ pub fn asked_from(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<
 
 /// The earliest date that a record changed at `at` may read as: days or minutes are cut off, and a local time may be read an hour early.
 pub fn earliest_reading(plan: &ResourcePlan, at: DateTime<Utc>) -> DateTime<Utc> {
-    plan.cursor_format().map_or(at, |format| format.earliest_reading(at))
+    formats(plan).map(|format| format.earliest_reading(at)).min().unwrap_or(at)
 }
 
 /// All records dated at or after this were seen: an id that is not known is new. `None`: so were all others.

@@ -233,7 +233,7 @@ impl<'a> Poll<'a> {
                     // 2. Detect.
                     let found = self.detect(&page, pages.listing.server_date(), dispatcher)?;
                     // 3. Deliver.
-                    let PageChanges { changes, remembered, least, greatest } = found;
+                    let PageChanges { changes, remembered, least, greatest, has_news } = found;
                     let Dispatched { tried, undelivered, closed } = dispatcher.send_changes(changes).await?;
                     if closed {
                         return Ok(Some(Reading::Closed));
@@ -244,6 +244,7 @@ impl<'a> Poll<'a> {
                         has_next: pages.listing.has_next(),
                         provider_date: self.detector.provider_date(),
                         seen: self.detector.seen(),
+                        has_news,
                         remembered,
                         least,
                         greatest,
@@ -257,7 +258,11 @@ impl<'a> Poll<'a> {
             match next {
                 Next::Page => {}
                 Next::Listing => return Ok(None),
-                Next::Done(end) => return Ok(Some(Reading::Ended(end))),
+                Next::Done(end) => {
+                    let late = dispatcher.send_changes(self.detector.at_end()).await?;
+                    self.machine.note_at_end(late.undelivered);
+                    return Ok(Some(if late.closed { Reading::Closed } else { Reading::Ended(end) }));
+                }
             }
         }
     }

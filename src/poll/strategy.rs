@@ -64,6 +64,8 @@ pub struct PageFacts {
     pub provider_date: Option<DateTime<Utc>>,
     /// What the poll has seen up to this page.
     pub seen: Seen,
+    /// A record of the page lay at or after what was asked for.
+    pub has_news: bool,
     /// Records were remembered that were not known.
     pub remembered: bool,
     /// Earliest date on the page.
@@ -172,6 +174,11 @@ impl<'p> PollMachine<'p> {
         Ending { settled, undelivered: self.listing.undelivered, baseline_from }
     }
 
+    /// Changes were sent that only the end of the list made certain.
+    pub fn note_at_end(&mut self, undelivered: Undelivered) {
+        self.listing.undelivered = self.listing.undelivered.with(undelivered);
+    }
+
     /// What is to be done after what just came.
     pub fn next(&mut self, input: Input) -> Next {
         match input {
@@ -201,9 +208,9 @@ impl<'p> PollMachine<'p> {
     }
 
     fn newest_first(&mut self, facts: &PageFacts) -> Next {
-        let Seen { reached_lower, reached_news, disorder, .. } = facts.seen;
-        // Pinned rows may stand before the newest: a first page of old rows alone is not believed.
-        let believed = reached_news || self.listing.pages > 1;
+        let Seen { reached_lower, disorder, .. } = facts.seen;
+        // Pinned rows may stand before the newest, so the first old row is not believed: a whole page of old rows behind the first page is.
+        let believed = !facts.has_news && self.listing.pages > 1;
         if reached_lower && believed && !disorder { self.end() } else { Next::Page }
     }
 

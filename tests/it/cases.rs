@@ -81,7 +81,14 @@ fn every_script_passes() {
             });
         }
     });
-    let mut failed = failed.into_inner().unwrap();
+    // On a busy machine a script may run out of its own time: those go again, one at a time.
+    let (late, mut failed): (Vec<_>, Vec<_>) =
+        failed.into_inner().unwrap().into_iter().partition(|why: &String| why.contains("took longer than"));
+    for why in late {
+        let script =
+            scripts.iter().find(|script| script.file_stem().is_some_and(|name| why.starts_with(&*name.to_string_lossy())));
+        failed.extend(script.map_or(Some(why), |script| run(script).err()));
+    }
     failed.sort();
     assert!(failed.is_empty(), "{} of {} scripts failed:\n{}", failed.len(), scripts.len(), failed.join("\n"));
 }

@@ -53,6 +53,10 @@ impl Bench {
                 told.push((change.event.kind, change.event.object_id));
             }
         }
+        for change in detector.at_end() {
+            self.known.remember(change.object, change.known);
+            told.push((change.event.kind, change.event.object_id));
+        }
         (told, detector.seen())
     }
 
@@ -162,6 +166,27 @@ fn a_date_from_the_future_is_delivered_and_moves_no_cursor() {
     let update = detector.finish(ending);
     assert_eq!(update.cursor, Some(at("10:04:00")));
     assert_eq!(update.window, Duration::from_secs(70));
+}
+
+#[test]
+fn an_older_row_next_to_the_known_one_is_no_correction() {
+    let mut bench = Bench::new(sample::resource(), "10:00:00").at("10:00:05");
+    let (old, new) = ([record("1", "10:00:02", "09:00:00", "")], [record("1", "11:00:05", "09:00:00", "")]);
+    assert_eq!(bench.told(&new), [updated("1")]);
+    for _ in 0..2 {
+        assert_eq!(bench.listing(&[&old, &new]).0, []);
+        assert_eq!(bench.listing(&[&new, &old]).0, []);
+    }
+    assert_eq!(bench.told(&old), [updated("1")], "alone it is one");
+}
+
+#[test]
+fn a_created_date_after_the_updated_one_tells_no_versions_apart() {
+    let mut bench = Bench::new(sample::resource(), "10:00:00");
+    let row = |at: &str| [record("1", at, "11:00:01", "")];
+    assert_eq!(bench.told(&row("10:00:01")).len(), 1);
+    assert_eq!(bench.told(&row("10:00:02")), [updated("1")]);
+    assert_eq!(bench.told(&row("10:00:02")), []);
 }
 
 #[test]
@@ -378,7 +403,7 @@ proptest! {
                     detector.begin_listing(window::asked_from(&bench.plan, bench.view.cursor), false);
                     let moment = Moment { date: Some(clock), now: clock };
                     let found = detector.page(json.iter().map(|json| Record { json, key: None }), &mut bench.known, moment).unwrap();
-                    for change in found.changes {
+                    for change in found.changes.into_iter().chain(detector.at_end()) {
                         bench.known.remember(change.object, change.known);
                         let data: serde_json::Value = serde_json::from_str(change.event.data.get()).unwrap();
                         *told.entry(u32::try_from(data["version"].as_u64().unwrap()).unwrap()).or_default() += 1;

@@ -19,6 +19,7 @@ fn page(seen: Seen) -> PageFacts {
         has_next: true,
         provider_date: Some(at(0)),
         seen,
+        has_news: false,
         remembered: false,
         least: None,
         greatest: seen.greatest,
@@ -81,17 +82,20 @@ fn a_list_that_never_holds_still_is_given_up_unsettled() {
 fn newest_first_stops_at_what_is_old_but_does_not_believe_a_first_page_of_old_rows() {
     let plan = plan(Order::Descending);
     let begin = || PollMachine::new(&plan, Mode::Usual, Some(at(0)));
-    let old = Seen { reached_lower: true, ..Seen::default() };
+    let old = page(Seen { reached_lower: true, ..Seen::default() });
+    let news = PageFacts { has_news: true, ..old };
     let done = Next::Done(PollEnd::Complete { settled: true });
     let mut poll = begin();
-    assert_eq!(poll.next(Input::Page(page(Seen { reached_news: true, ..old }))), done);
+    assert_eq!(poll.next(Input::Page(news)), Next::Page, "pinned rows may have been among them");
+    assert_eq!(poll.next(Input::Page(old)), done);
     let mut poll = begin();
-    assert_eq!(poll.next(Input::Page(page(old))), Next::Page, "pinned rows may stand first");
-    assert_eq!(poll.next(Input::Page(page(old))), done);
+    assert_eq!(poll.next(Input::Page(old)), Next::Page, "pinned rows may stand first");
+    assert_eq!(poll.next(Input::Page(old)), done);
     let mut poll = begin();
-    poll.next(Input::Page(page(old)));
-    let news = Seen { reached_news: true, disorder: true, ..old };
-    assert_eq!(poll.next(Input::Page(page(news))), Next::Page, "then all of it is read");
+    poll.next(Input::Page(old));
+    let disorder = PageFacts { has_news: true, ..page(Seen { disorder: true, reached_lower: true, ..Seen::default() }) };
+    assert_eq!(poll.next(Input::Page(disorder)), Next::Page);
+    assert_eq!(poll.next(Input::Page(PageFacts { has_news: false, ..disorder })), Next::Page, "then all of it is read");
 }
 
 #[test]
@@ -152,12 +156,22 @@ fn the_first_read_of_a_descending_list_sends_the_oldest_first() {
 
 fn facts() -> impl Generator<Value = Input> {
     let page = (0usize..3, any::<bool>(), any::<bool>(), -100i64..1_000, any::<[bool; 3]>(), -600i64..100).prop_map(
-        |(tried, failed, has_next, greatest, [disorder, reached_lower, reached_news], least)| {
-            let seen = Seen { greatest: Some(at(greatest)), disorder, reached_lower, reached_news, ..Seen::default() };
+        |(tried, failed, has_next, greatest, [disorder, reached_lower, has_news], least)| {
+            let seen = Seen { greatest: Some(at(greatest)), disorder, reached_lower, ..Seen::default() };
             let undelivered = if failed { Undelivered::Since(at(greatest)) } else { Undelivered::None };
             let provider_date = Some(at(2_000));
             let (least, greatest) = (Some(at(least)), seen.greatest);
-            Input::Page(PageFacts { tried, undelivered, has_next, provider_date, seen, remembered: failed, least, greatest })
+            Input::Page(PageFacts {
+                tried,
+                undelivered,
+                has_next,
+                provider_date,
+                seen,
+                has_news,
+                remembered: failed,
+                least,
+                greatest,
+            })
         },
     );
     prop_oneof![5 => page, 1 => Just(Input::End)]

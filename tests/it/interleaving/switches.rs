@@ -116,6 +116,10 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Cap], &[Minutes, Days, Zone, SkewedDate, Future, Late, Nodes]),
     // bytes count until the unit of a date is over, which a date in the future or between two pages is not
     (&[Signed, JoinedBytes], &[Future, Churn]),
+    // nor is that of a date of minutes or days: a change and a link cannot be told apart in it
+    (&[Signed, JoinedBytes], &[Minutes, Days]),
+    // by a clock that is wrong or one of several, the unit of a date seems over when it is not, and two rows come in the wrong order
+    (&[Nodes, SkewedDate], &[Minutes, Days, Versions]),
     // what has no date is found by content
     (&[NoCreated], &[Sentinel]),
     // a version that suppresses nothing, since it is dated in the future, lets the one before it through again
