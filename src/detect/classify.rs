@@ -140,7 +140,7 @@ fn is_same(known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, cl
     let (Some(before), Some(now)) = (known.date, date.map(|date| date.timestamp_micros())) else { return false };
     match now.cmp(&before) {
         std::cmp::Ordering::Greater => false,
-        std::cmp::Ordering::Equal => known.age.is_settled() && known.deleted == view.is_deleted(),
+        std::cmp::Ordering::Equal => known.age.is_settled() && known.deleted == view.is_deleted() && !view.created_later,
         // A page that was read late may show an older version; but a date beyond the provider's clock says nothing about order.
         std::cmp::Ordering::Less => {
             !known.age.is_ahead() && !DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before))

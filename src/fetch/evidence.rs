@@ -59,6 +59,9 @@ pub(super) struct Reach {
     pub(super) asked_row: Option<u64>,
 }
 
+/// The object that is the whole answer.
+const ROOT: usize = 0;
+
 /// A number and the object that says it.
 #[derive(Clone, Copy, Debug)]
 struct Count {
@@ -103,7 +106,7 @@ impl Evidence {
     }
 
     fn hear(&mut self, member: &Member<'_>) {
-        let Member { words, value, object, near, .. } = member;
+        let Member { words, value, near, .. } = member;
         if let Some(more) = flag(words, value, *near)
             && (*near || more)
             && !(self.is_object
@@ -124,7 +127,8 @@ impl Evidence {
             return;
         }
         let Some(number) = number(value) else { return };
-        let count = Count { object: *object, number };
+        let object = if member.is_at_root() { ROOT } else { member.object.saturating_add(1) };
+        let count = Count { object, number };
         match counted(words, member.in_total) {
             Some(Counted::Pages) => self.pages.push(count),
             Some(Counted::Page) => self.page.push(count),
@@ -181,11 +185,11 @@ impl Evidence {
         let total = self
             .total
             .iter()
-            .find(|count| !(self.is_object && count.object == 0 && self.is_bare(count)))
+            .find(|count| !(self.is_object && count.object == ROOT && self.is_bare(count)))
             .map(|count| count.number);
         total.or_else(|| {
             let count = self.count.first().filter(|_| self.total.is_empty() && self.count_as_size().is_none())?;
-            (!self.is_object || count.object != 0).then_some(count.number)
+            (!self.is_object || count.object != ROOT).then_some(count.number)
         })
     }
 
@@ -198,7 +202,8 @@ impl Evidence {
 
     /// Whether more pages follow by their count. A first page may be number 0 or 1.
     pub(super) fn pages_say(&self, reach: &Reach) -> Option<bool> {
-        let pages = self.pages.iter().find(|count| !(self.is_object && count.object == 0 && self.is_bare_pages(count)))?.number;
+        let pages =
+            self.pages.iter().find(|count| !(self.is_object && count.object == ROOT && self.is_bare_pages(count)))?.number;
         Some(match (self.page(), reach.first_page) {
             _ if pages <= 1 => false,
             (Some(page), Some(first)) if page >= first => page - first + 1 < pages,

@@ -116,7 +116,6 @@ impl<'a> Members<'a> {
     /// Reads them; `path` leads to the records.
     pub(super) fn read(headers: &'a HeaderMap, envelope: &'a str, path: &[Segment]) -> Self {
         let mut members = Self::default();
-        members.gather(envelope, &[], &Words::default(), true, path);
         for (name, value) in headers {
             let (Ok(text), false) = (value.to_str(), *name == LINK) else { continue };
             if *name == CONTENT_RANGE {
@@ -138,6 +137,7 @@ impl<'a> Members<'a> {
                 is_header: true,
             });
         }
+        members.gather(envelope, &[], &Words::default(), true, path);
         members
     }
 
@@ -167,21 +167,25 @@ impl<'a> Members<'a> {
 
     /// `above` are the words of the object itself where its members continue them, as in `next: {href: …}`.
     fn gather(&mut self, object: &'a str, path: &[String], above: &Words, near: bool, records: &[Segment]) -> usize {
+        if self.all.len() >= MAX_MEMBERS || self.objects >= MAX_MEMBERS {
+            return 0;
+        }
         let number = self.objects;
         self.objects += 1;
         let mut members = Vec::new();
         json::for_each_member(object, |key, value| {
             if members.len() < MAX_MEMBERS {
-                members.push((key.to_owned(), value));
+                members.push((key.to_owned(), Words::of(key), value));
             }
         });
-        let is_set = |name: &str| members.iter().any(|(key, value)| Words::of(key).is(&[name]) && !is_end(value));
+        // What stands close to the list comes first, since there is a bound.
+        let is_step = |key: &str| matches!(records.first(), Some(Segment::Key(step)) if step == key);
+        members.sort_by_key(|(key, words, value)| value.starts_with('{').then(|| !(is_step(key) || wraps(words))));
         // A page that names its own edges says nothing of what is behind them.
-        let names_edges = is_set("before");
+        let names_edges = members.iter().any(|(_, words, value)| words.is(&["before"]) && !is_end(value));
         let in_total = path.last().is_some_and(|name| Words::of(name).is(&["total"]));
         let mut continued = 0;
-        for (key, value) in members {
-            let mut words = Words::of(&key);
+        for (key, mut words, value) in members {
             if names_edges && words.is(&["after"]) {
                 continue;
             }
@@ -217,10 +221,7 @@ impl<'a> Members<'a> {
             Some((key, Segment::Key(step))) if key == step => &records[1..],
             _ => &[],
         };
-        let wraps = *near
-            && (!below.is_empty()
-                || words.within(&[WRAPPERS])
-                || words.has_any(&["meta", "paging", "pagination", "cursor", "page"]));
+        let wraps = *near && (!below.is_empty() || wraps(words));
         let leads = words.first() == "next";
         let above = if leads { words.clone() } else { Words::default() };
         let at = self.all.len();
@@ -231,6 +232,11 @@ impl<'a> Members<'a> {
             self.push(member);
         }
     }
+}
+
+/// Whether an object of that name speaks for the list.
+fn wraps(words: &Words) -> bool {
+    words.within(&[WRAPPERS]) || words.has_any(&["meta", "paging", "pagination", "cursor", "page"])
 }
 
 /// Names of members that continue the name of their object.
@@ -277,6 +283,16 @@ mod tests {
         ] {
             assert_eq!(range(text), found, "{text}");
         }
+    }
+
+    #[test]
+    fn much_data_hides_nothing_that_stands_near_the_list() {
+        let users: Vec<_> = (0..20_000).map(|n| format!("\"u{n}\":{{\"a\":{{\"b\":{{}}}}}}")).collect();
+        let text = format!("{{\"users\":{{{}}},\"meta\":{{\"x\":{{}},\"has_more\":true}},\"total\":9}}", users.join(","));
+        let headers = HeaderMap::new();
+        let members = Members::read(&headers, &text, &[]);
+        assert!(members.iter().count() <= MAX_MEMBERS);
+        assert!(members.iter().any(|m| m.words.is(&["total"])) && members.iter().any(|m| m.words.is(&["has", "more"])));
     }
 
     #[test]

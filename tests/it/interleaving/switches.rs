@@ -123,7 +123,7 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     // what has no date is found by content
     (&[NoCreated], &[Sentinel]),
     // a version that suppresses nothing, since it is dated in the future, lets the one before it through again
-    (&[Versions], &[Future, Joined, JoinedBytes]),
+    (&[Versions], &[Future, Zone, Joined, JoinedBytes]),
     (&[Joined], &[JoinedBytes]),
     (&[Words], &[Ends]),
 ];
