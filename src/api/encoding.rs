@@ -34,7 +34,7 @@ fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
         _ => {}
     }
     std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         format!("line {line}: is not UTF-8, perhaps an older encoding such as Windows-1252; save it as UTF-8")
     })
 }

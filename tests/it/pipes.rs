@@ -132,13 +132,15 @@ fn a_full_disk_fails_a_command_whose_output_is_its_result() {
 fn local_goes_on_when_nobody_reads_it() {
     for (stdout, stderr) in [(closed as fn() -> Stdio, closed as fn() -> Stdio), (full, closed), (full, full)] {
         let (provider, receiver) = (Provider::start(), Receiver::start());
-        let site = site(&provider, &receiver);
+        provider.create_all(scene::ids("r", 3));
+        let instance = Instance::new("piped", &provider.url(), &receiver.url("piped")).basic_auth().earliest();
+        let site = Site::new(&[instance.yaml()]);
         let mut local = binary();
         local.arg("local").arg(site.manifests()).arg("--state").arg(site.state()).args(["--log", "pollinator=trace"]);
         let mut local = local.stdin(Stdio::null()).stdout(stdout()).stderr(stderr()).spawn().unwrap();
-        provider.wait_polled(1);
-        provider.create_all(scene::ids("r", 3));
-        let delivered = receiver.try_wait_count("piped", PATIENCE, 3);
+        let first = receiver.try_wait_count("piped", PATIENCE, 3);
+        provider.create("later");
+        let delivered = first.and_then(|_| receiver.try_wait_count("piped", PATIENCE, 4));
         let pid = local.id().to_string();
         assert!(Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &pid]).status().unwrap().success());
         assert_eq!(wait(&mut local).code(), Some(0));
@@ -169,10 +171,10 @@ fn receive_goes_on_without_a_reader_and_ends_when_events_are_lost() {
         }
         let greeting = String::from_utf8(greeting).unwrap();
         let url = greeting.trim().rsplit(' ').next().unwrap();
-        let event = r#"{"specversion":"1.0","id":"1","source":"/x","type":"dev.pollinator.record.created","subject":"7","data":{"id":7}}"#;
+        let event = r#"{"specversion":"1.0","id":"1","source":"/x","type":"dev.pollinator.record.created","subject":"7","time":"2026-01-31T00:00:00Z","resource":"r","data":{"id":7}}"#;
         let posts = if code == Some(0) { 3 } else { 1 };
         for _ in 0..posts {
-            let headers = [("content-type", "application/cloudevents+json")];
+            let headers = [("content-type", "application/cloudevents+json"), ("webhook-id", "1")];
             assert_eq!(client::exchange("POST", url, &headers, Some(event.to_owned())).unwrap().status, 204);
         }
         if code == Some(0) {

@@ -163,11 +163,8 @@ h: [true, no]
         for depth in [300, 9_000] {
             assert!(documents(&deep(depth))[0].as_ref().unwrap_err().ends_with(DEEP));
         }
-        let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for n in 1..12 {
-            let alias = format!("*a{}, ", n - 1).repeat(9);
-            laughs += &format!("a{n}: &a{n} [{alias}]\n");
-        }
+        let line = |n: usize| format!("a{n}: &a{n} [{}]\n", format!("*a{}, ", n - 1).repeat(9));
+        let laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned() + &(1..12).map(line).collect::<String>();
         assert!(documents(&laughs)[0].as_ref().unwrap_err().ends_with(DEEP));
     }
 

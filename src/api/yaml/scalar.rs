@@ -17,11 +17,10 @@ pub(super) fn value(tag: Option<&str>, plain: bool, text: &str) -> Result<Value,
     let tag = tag.map(|tag| tag.strip_prefix(STANDARD_TAGS).unwrap_or(tag));
     let wanted = match tag {
         None if plain => "",
-        None | Some("str" | "timestamp") => return Ok(text.into()),
         Some("binary") => return binary(text),
         Some(tag @ ("bool" | "int" | "float" | "null")) => tag,
-        // A tag that nobody knows changes nothing.
-        Some(_) => return Ok(text.into()),
+        // Quotes, `!!str`, and tags that nobody knows.
+        _ => return Ok(text.into()),
     };
     let value = resolve(text)?;
     let given = match &value {
