@@ -199,8 +199,8 @@ async fn ask(
             shown.push(describe_record(resource, change.event.data.get(), &change.event.object_id));
         }
         // All records are shown; those before the bound would not be delivered.
-        let asked = |date: Option<DateTime<Utc>>| since.zip(date).is_none_or(|(since, date)| date >= since);
-        changes += found.changes.iter().filter(|change| asked(change.date)).count() as u64;
+        let is_asked_for = |date: Option<DateTime<Utc>>| since.zip(date).is_none_or(|(since, date)| date >= since);
+        changes += found.changes.iter().filter(|change| is_asked_for(change.date)).count() as u64;
     }
     let seen = detector.seen();
     let records = seen.records + seen.missing_ids;
