@@ -294,6 +294,11 @@ impl<'p> Detector<'p> {
         Ok(found)
     }
 
+    /// Are there changes that only the end of the list makes certain? Until then no cursor may pass them.
+    pub fn has_doubts(&self) -> bool {
+        !self.doubtful.is_empty()
+    }
+
     /// The changes that only the end of the list makes certain.
     pub fn at_end(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.doubtful)

@@ -213,8 +213,8 @@ fn related(object: &Value, namespace: &str, user: &InstanceRef) -> Option<TokenP
     let name = object["metadata"]["name"].as_str()?;
     let (namespace, keepers) = (namespace.to_owned(), keepers(object));
     if object["metadata"]["labels"][COMPONENT] == OF_SECRET {
-        let names_it = keepers.iter().any(|keeper| keeper.uid == user.uid);
-        let name = name.strip_suffix(SECRET_ENDING).filter(|_| names_it)?.to_owned();
+        let is_used = keepers.iter().any(|keeper| keeper.uid == user.uid);
+        let name = name.strip_suffix(SECRET_ENDING).filter(|_| is_used)?.to_owned();
         return Some(TokenPlace::Secret(SecretRef { namespace, name }));
     }
     let name = name.strip_suffix(INSTANCE_ENDING)?.to_owned();

@@ -238,6 +238,7 @@ impl<'a> Poll<'a> {
                     if closed {
                         return Ok(Some(Reading::Closed));
                     }
+                    let undelivered = if self.detector.has_doubts() { Undelivered::Undated } else { undelivered };
                     Input::Page(PageFacts {
                         tried,
                         undelivered,

@@ -112,7 +112,7 @@ mod tests {
         let granted = Granted {
             access_token: format!("access of {newest}"),
             refresh_token: Some(newest.to_owned()),
-            expires_in: Some(std::time::Duration::from_mins(60)),
+            expires_in: Some(std::time::Duration::from_hours(1)),
             scope: None,
             token_type: None,
         };

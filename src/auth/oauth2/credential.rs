@@ -53,6 +53,8 @@ pub(super) struct Credential {
     current: Mutex<HashMap<u64, Current>>,
     /// Renewals that a 401 forced, by instance.
     pub(super) forced: Mutex<HashMap<String, Forced>>,
+    /// Instances that may use the chain: tokens that version 0.1.0 kept for them were moved here, or there were none.
+    moved: Mutex<HashSet<InstanceRef>>,
     inner: tokio::sync::Mutex<Inner>,
 }
 
@@ -84,8 +86,6 @@ pub(super) struct Inner {
     pub(super) ends: HashMap<String, Instant>,
     /// Tokens that came and are not stored yet.
     pub(super) unsaved: Option<Unsaved>,
-    /// Instances whose own tokens, as version 0.1.0 kept them, were moved here.
-    moved: HashSet<InstanceRef>,
 }
 
 impl Credential {
@@ -100,6 +100,7 @@ impl Credential {
             users: Mutex::default(),
             current: Mutex::default(),
             forced: Mutex::default(),
+            moved: Mutex::default(),
             inner: tokio::sync::Mutex::default(),
         }
     }
@@ -112,6 +113,7 @@ impl Credential {
     /// An instance uses it no longer. Answers whether no other one does.
     pub(super) fn leave(&self, instance: &str) -> bool {
         lock(&self.forced).remove(instance);
+        lock(&self.moved).retain(|moved| moved.name != instance);
         let mut users = lock(&self.users);
         users.remove(instance);
         users.is_empty()
@@ -124,8 +126,16 @@ impl Credential {
         }
     }
 
+    fn has_moved(&self, user: &InstanceRef) -> bool {
+        lock(&self.moved).contains(user)
+    }
+
     /// The access token in memory, while it is fresh and was not refused.
-    pub(super) fn current(&self, plan: &Oauth2Plan, refused: Option<&str>) -> Option<String> {
+    pub(super) fn current(&self, plan: &Oauth2Plan, user: &InstanceRef, refused: Option<&str>) -> Option<String> {
+        // An instance that has tokens of another account may not use these.
+        if plan.keeps_tokens() && !self.has_moved(user) {
+            return None;
+        }
         let secret = self.parts.secrets.get(&self.secret.namespace, &self.secret.name);
         let current = lock(&self.current);
         let current = current.get(&plan.fingerprint()).filter(|current| current.secret == secret)?;
@@ -144,9 +154,9 @@ impl Credential {
             let material = material.with_certificate(plan, namespace, &*self.parts.secrets, Utc::now())?;
             let takeover = self.takeover(plan, &material, wish.user);
             let (stored, version) = if plan.keeps_tokens() {
-                if !inner.moved.contains(wish.user) {
+                if !self.has_moved(wish.user) {
                     takeover.of_the_instance().await?;
-                    inner.moved.insert(wish.user.clone());
+                    lock(&self.moved).insert(wish.user.clone());
                 }
                 self.parts.store.load(&self.place).await?
             } else {

@@ -87,7 +87,7 @@ impl Credentials {
         let refused = refused.and_then(RequestAuth::bearer_token);
         let key = Key::of(&user.namespace, plan);
         let credential = self.credential(&key);
-        if let Some(token) = credential.current(plan, refused) {
+        if let Some(token) = credential.current(plan, user, refused) {
             return bearer(plan, &key.secret, &token);
         }
         let (refused, asked, user) = (refused.map(str::to_owned), Arc::clone(plan), user.clone());
@@ -106,7 +106,7 @@ impl Credentials {
     /// Is the authentication still the one that would be made now? If not, it is to be made anew before it is refused.
     pub fn is_current(&self, plan: &AuthPlan, user: &InstanceRef, auth: &RequestAuth) -> bool {
         let AuthPlan::Oauth2(plan) = plan else { return true };
-        let current = self.credential(&Key::of(&user.namespace, plan)).current(plan, None);
+        let current = self.credential(&Key::of(&user.namespace, plan)).current(plan, user, None);
         current.is_some() && current.as_deref() == auth.bearer_token()
     }
 

@@ -320,7 +320,7 @@ impl StoredTokens {
     pub fn over(&self, found: &Self, before: &Self) -> Option<Self> {
         let (consents, inherited) = (found.consents.clone(), found.inherited.clone());
         let same = Self { consents: consents.clone(), inherited: inherited.clone(), ..before.clone() };
-        (*found == same).then(|| Self { consents, inherited, ..self.clone() })
+        (*found == same).then(|| Self { inherited, consents, ..self.clone() })
     }
 
     /// Takes the refresh token of an answer, if there was one.

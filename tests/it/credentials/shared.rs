@@ -39,7 +39,9 @@ fn all(scene: &Scene) -> Vec<Instance> {
 
 fn start(scene: &Scene, names: &[&str]) -> Pollinator {
     let pollinator = scene.site.start_tracing();
-    names.iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    for name in names {
+        pollinator.wait_ready(name);
+    }
     pollinator
 }
 
@@ -152,7 +154,9 @@ fn all_say_that_a_consent_is_missing_and_one_serves_them_all() {
     scene.secret(&[("refresh_token", &scene.oauth.consent())]);
     scene.provider.create_all(ids("a", 3));
     assert_all_perfect(&scene, &pollinator, &NAMES);
-    NAMES.iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    for name in NAMES {
+        pollinator.wait_ready(name);
+    }
     assert_eq!(scene.oauth.used_twice(), Vec::<String>::new());
 }
 
@@ -186,7 +190,9 @@ fn a_kill_in_the_middle_of_a_refresh_asks_once_for_consent() {
     }
     assert_eq!(scene.oauth.asked(), asked);
     scene.secret(&[("refresh_token", &scene.oauth.consent())]);
-    NAMES.iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    for name in NAMES {
+        pollinator.wait_ready(name);
+    }
     assert_each_used_once(&scene);
 }
 
@@ -314,7 +320,7 @@ fn consents_of_two_people_are_not_mixed_by_the_upgrade() {
 #[test]
 fn suspended_instances_keep_one_consent_alive_together() {
     let scene = scene(OauthServer::start().life(Duration::from_hours(1)));
-    let suspended = |name: &&str| named(&scene, name, "grant: RefreshToken, refresh: {idleTtl: 30s}").spec("suspend: true");
+    let suspended = |name: &&str| named(&scene, name, "grant: RefreshToken, refresh: {idleTtl: 1m}").spec("suspend: true");
     declare(&scene, &NAMES.iter().map(suspended).collect::<Vec<_>>());
     let _pollinator = scene.site.start_tracing();
     scene.oauth.wait_granted(2);

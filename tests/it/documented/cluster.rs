@@ -98,7 +98,8 @@ fn operating_backing_up_and_restoring() {
     let mut many =
         cluster.instance().resource("url: /records\nrecordsPath: records\nidField: id\npagination: {nextLink: {field: next}}");
     (many.name, many.callback_url) = ("many".to_owned(), cluster.receiver.url("many"));
-    provider.baseline((0..300).map(|number| format!("old-{number}")));
+    // older than what the first poll of `keap` looked back to: what it could have seen and did not is new to it
+    provider.baseline_dated((0..300).map(|number| format!("old-{number}")), chrono::TimeDelta::hours(-20));
     cluster.apply(&many);
     for name in ["keap", "many"] {
         ns.wait_condition(name, "Ready", "True", "Polling");

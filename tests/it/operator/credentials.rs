@@ -169,7 +169,9 @@ fn replicas_share_one_chain_and_one_refresh() {
         scene.cluster.apply(&Instance { name: name.to_owned(), callback_url, ..instance });
     }
     let mut replicas = scene.replicas(plane);
-    SHARING.iter().for_each(|name| drop(scene.cluster.wait_ready(name)));
+    for name in SHARING {
+        scene.cluster.wait_ready(name);
+    }
     let granted = scene.granted();
     scene.cluster.provider.create_all(ids("a", 5));
     scene.oauth.wait_granted(granted + 5);
@@ -195,7 +197,9 @@ fn replicas_share_one_chain_and_one_refresh() {
     }
     assert_eq!(scene.oauth.asked(), asked);
     scene.consent();
-    SHARING.iter().for_each(|name| drop(scene.cluster.wait_ready(name)));
+    for name in SHARING {
+        scene.cluster.wait_ready(name);
+    }
     let granted = scene.granted();
     scene.oauth.wait_granted(granted + 2);
     scene.assert_each_used_once();
