@@ -13,6 +13,7 @@ use super::clock::ProviderClock;
 use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::record::{Mark, Record, RecordReader, RecordView};
+use super::rows::{self, Later};
 use super::window::{self, Undelivered};
 use crate::plan::{ChangeBy, Order, ResourcePlan};
 
@@ -140,15 +141,6 @@ struct Row {
     change: Option<usize>,
 }
 
-/// Which of two rows with one id is the later version?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Later {
-    First,
-    Second,
-    /// They are one version.
-    Neither,
-}
-
 impl<'p> Detector<'p> {
     /// Begins a poll at `polled_at` on our clock.
     pub fn new(plan: &'p ResourcePlan, identity: &'p str, view: View, polled_at: DateTime<Utc>) -> Self {
@@ -224,7 +216,7 @@ impl<'p> Detector<'p> {
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
             let later = match (twin, self.listed.get(&id)) {
-                (Some(twin), _) => self.later(twin.date, date, &clock),
+                (Some(twin), _) => rows::later(self.order, twin.date, date, &clock),
                 // A row of an earlier page counts for this listing unless a later version follows: what changed in between is seen
                 // by the next listing.
                 (None, Some(listed)) => {
@@ -351,23 +343,6 @@ impl<'p> Detector<'p> {
             self.seen.greatest = self.seen.greatest.max(Some(date));
         }
         self.seen.reached_lower |= self.lower.is_some_and(|lower| date < lower);
-    }
-
-    /// Orders two rows of one listing that have one id: by date, and by position where dates say nothing.
-    fn later(&self, first: Option<DateTime<Utc>>, second: Option<DateTime<Utc>>, clock: &ProviderClock) -> Later {
-        let by_position = if self.order == Order::Descending { Later::First } else { Later::Second };
-        match (first, second) {
-            (Some(first), Some(second)) if first == second => Later::Neither,
-            (Some(first), Some(second)) if clock.is_far_ahead(first) == clock.is_far_ahead(second) => {
-                if second > first {
-                    Later::Second
-                } else {
-                    Later::First
-                }
-            }
-            (None, None) => Later::Neither,
-            _ => by_position,
-        }
     }
 
     /// Did a record change while the baseline was being read? Dated after the second of the first answer, and not in the future,

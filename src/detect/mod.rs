@@ -18,5 +18,6 @@ pub mod detector;
 pub mod event;
 pub mod known;
 pub mod record;
+mod rows;
 pub mod window;
 pub mod zone;

@@ -1,6 +1,6 @@
 //! Finds out from the first answer how a provider pages, where that is certain. Pure.
 //!
-//! Known spellings come first; then the answer is judged by its shape ([`Evidence`]). A link is followed wherever it stands. A
+//! Known spellings come first; then the answer is judged by its shape (evidence.rs). A link is followed wherever it stands. A
 //! token is followed when the parameter that takes it follows from its name; a provider that does not know the parameter sends
 //! the same page again, and the walk stops with a condition. Numbers are not followed: which parameter takes them, and from
 //! which number on, is anyone's guess.

@@ -28,7 +28,7 @@ pub enum Strategy {
         from: Option<DateTime<Utc>>,
     },
     /// Entered by every poll that no other strategy fits, and by those that lost their footing. The list is read to its end, again and
-    /// again from the same bound, until a pass brings nothing new. Left when it does, or after [`MAX_LISTINGS`] passes.
+    /// again from the same bound, until a pass brings nothing new. Left when it does, or after eight passes.
     UntilQuiet,
     /// Entered for `order: Descending`. As until quiet, but a pass ends where the records are older than what was asked for.
     NewestFirst,

@@ -1,5 +1,5 @@
 //! Moves chains to the Secret to which they belong: those that version 0.1.0 kept for each instance, and those of Secrets that are
-//! gone. [`adoption`](super::adoption) decides, this reads and writes.
+//! gone. [`super::adoption`] decides, this reads and writes.
 
 use chrono::Utc;
 
