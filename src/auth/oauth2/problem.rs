@@ -47,7 +47,9 @@ pub fn other_endpoint(plan: &Oauth2Plan, other: &str) -> Problem {
     Problem::human(
         Reason::SecretInvalid,
         format!(
-            "{field}.tokenUrl differs from that of instance {other}, which uses the same Secret {secret}, and a refresh token serves one              token endpoint: use the same tokenUrl and tokenResponse.refreshToken in every instance of this Secret, or give this              instance a Secret and a consent of its own"
+            "{field}.tokenUrl differs from that of instance {other}, which uses the same Secret {secret}, and a refresh token \
+             serves one token endpoint: use the same tokenUrl and tokenResponse.refreshToken in every instance of this \
+             Secret, or give this instance a Secret and a consent of its own"
         ),
     )
 }
@@ -58,7 +60,9 @@ pub fn used_elsewhere(plan: &Oauth2Plan, other: &str) -> Problem {
     Problem::human(
         Reason::SecretInvalid,
         format!(
-            "{field}: Secret {secret} holds the same refresh token or code as Secret {other}, whose tokens began with it, and a second              use would make the provider revoke them: name Secret {other} in {field}.secretRef, which instances may share, or give              consent again for Secret {secret}"
+            "{field}: Secret {secret} holds the same refresh token or code as Secret {other}, whose tokens began with it, and \
+             a second use would make the provider revoke them: name Secret {other} in {field}.secretRef, which instances may \
+             share, or give consent again for Secret {secret}"
         ),
     )
 }
@@ -70,7 +74,9 @@ pub fn other_consent(plan: &Oauth2Plan, place: &str) -> Problem {
     Problem::human(
         Reason::SecretInvalid,
         format!(
-            "{field}: tokens belong to Secret {secret} now, it has those of another instance, and this instance has other ones of a              consent of its own in {place}: to keep them, name a Secret of its own with the same client in {field}.secretRef; to use              those of Secret {secret}, remove {place}"
+            "{field}: tokens belong to Secret {secret} now, it has those of another instance, and this instance has other \
+             ones of a consent of its own in {place}: to keep them, name a Secret of its own with the same client in \
+             {field}.secretRef; to use those of Secret {secret}, remove {place}"
         ),
     )
 }
@@ -207,5 +213,29 @@ pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
                 "{field}.tokenUrl: the token endpoint answered {status}; it is asked again, and if this stays, its operator should know"
             ),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample::oauth2;
+
+    #[test]
+    fn what_cannot_be_shared_is_said_in_one_sentence_with_field_secret_and_fix() {
+        let plan = oauth2();
+        let told = [
+            other_endpoint(&plan, "billing"),
+            used_elsewhere(&plan, "copy"),
+            other_consent(&plan, "Secret it-oauth-token"),
+            shared(&plan, used_before(&plan)),
+        ];
+        for problem in told {
+            let message = problem.message;
+            assert!(message.starts_with("spec.auth.oauth2") && message.contains("Secret oauth"), "{message}");
+            assert!(!message.contains("  ") && !message.ends_with('.'), "{message}");
+        }
+        let other = failed(&plan, &Failure::InvalidClient);
+        assert_eq!(shared(&plan, other.clone()), other, "no consent is missing");
     }
 }

@@ -296,7 +296,8 @@ pub fn settle(memory: &mut Memory, plan: &Oauth2Plan, ask: &Ask, outcome: Outcom
     let is_spent = memory.unanswered(&token) > 1 && ask.sends.refresh_token().is_some();
     memory.note_answered();
     let mut next = StoredTokens { in_flight: None, ..ask.chain.clone() };
-    if next.answered_at.is_none() {
+    let is_refused = matches!(failure, Ok(Failure::InvalidGrant));
+    if next.answered_at.is_none() && !is_refused {
         // Nothing is known to be spent there, so that another instance, or a corrected plan, may begin elsewhere.
         next.endpoint = None;
     }
