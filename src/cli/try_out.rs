@@ -16,6 +16,7 @@ use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::{InstanceRef, MemoryTokens, TokenStore};
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
+use crate::detect::event::Change;
 use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::window;
 use crate::egress::Egress;
@@ -200,7 +201,8 @@ async fn ask(
         }
         // All records are shown; those before the bound would not be delivered.
         let is_asked_for = |date: Option<DateTime<Utc>>| since.zip(date).is_none_or(|(since, date)| date >= since);
-        changes += found.changes.iter().filter(|change| is_asked_for(change.date)).count() as u64;
+        let dated = |change: &&Change| is_asked_for(change.known.date.and_then(DateTime::from_timestamp_micros));
+        changes += found.changes.iter().filter(dated).count() as u64;
     }
     let seen = detector.seen();
     let records = seen.records + seen.missing_ids;

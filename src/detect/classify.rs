@@ -61,7 +61,16 @@ impl<'p> ChangeClassifier<'p> {
         match self.plan.change_by {
             ChangeBy::Content => None,
             ChangeBy::Created => view.created_date,
-            ChangeBy::Updated => view.version_date.filter(|_| !view.bad_date),
+            ChangeBy::Updated => view.version_date().filter(|_| !view.bad_date),
+        }
+    }
+
+    /// The date by which the provider filters and sorts. It lies before the one that counts where a record was changed before it was
+    /// created: its servers' clocks differ, or it came from elsewhere with its date. Only this one says how far a list was read.
+    pub fn listed_date(&self, view: &RecordView<'_>) -> Option<DateTime<Utc>> {
+        match self.plan.change_by {
+            ChangeBy::Updated => view.updated_date.or(view.created_date).filter(|_| !view.bad_date),
+            ChangeBy::Content | ChangeBy::Created => self.date(view),
         }
     }
 
@@ -102,9 +111,9 @@ impl<'p> ChangeClassifier<'p> {
         let was_ahead = before.is_some_and(|known| known.date == Some(date.timestamp_micros()) && known.age.is_ahead());
         let is_over = self.plan.interval >= unit(date, self.granule);
         match clock.age(date, self.granule) {
-            Age::Ahead | Age::Settled if was_ahead && is_over && !view.created_later => Age::AheadSettled,
+            Age::Ahead | Age::Settled if was_ahead && is_over && !view.is_created_later() => Age::AheadSettled,
             Age::Open | Age::Settled if was_ahead => Age::Ahead,
-            Age::Settled if view.created_later => Age::Open,
+            Age::Settled if view.is_created_later() => Age::Open,
             age => age,
         }
     }
@@ -121,7 +130,7 @@ impl<'p> ChangeClassifier<'p> {
     }
 
     fn kind_by_dates(&self, view: &RecordView<'_>) -> Kind {
-        match (view.version_date, view.created_date) {
+        match (view.version_date(), view.created_date) {
             (Some(version), Some(created)) if self.plan.change_by != ChangeBy::Created => {
                 let tolerance = chrono::Duration::from_std(self.plan.created_tolerance).unwrap_or(chrono::Duration::MAX);
                 // Had it been created before, it was announced then.
@@ -134,13 +143,14 @@ impl<'p> ChangeClassifier<'p> {
 }
 
 fn is_same(known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {
-    if known.version == view.version_hash() {
+    let is_version = known.version == view.version_hash() && known.deleted == view.is_deleted();
+    if is_version || known.version == view.content_hash() {
         return true;
     }
     let (Some(before), Some(now)) = (known.date, date.map(|date| date.timestamp_micros())) else { return false };
     match now.cmp(&before) {
         std::cmp::Ordering::Greater => false,
-        std::cmp::Ordering::Equal => known.age.is_settled() && known.deleted == view.is_deleted() && !view.created_later,
+        std::cmp::Ordering::Equal => known.age.is_settled() && known.deleted == view.is_deleted() && !view.is_created_later(),
         // A page that was read late may show an older version; but a date beyond the provider's clock says nothing about order.
         std::cmp::Ordering::Less => {
             !known.age.is_ahead() && !DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before))

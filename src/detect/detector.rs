@@ -39,6 +39,9 @@ pub struct Detector<'p> {
     rows: HashMap<u64, Row, BuildHasherDefault<AlreadyHashed>>,
     /// Ids of earlier pages of the listing whose date does not tell versions apart.
     listed: HashMap<u64, Option<DateTime<Utc>>, BuildHasherDefault<AlreadyHashed>>,
+    /// Ids with the version of them that earlier pages of this poll brought, where its date does not settle it yet: only another poll is
+    /// a later look at them.
+    told: HashMap<u64, u64, BuildHasherDefault<AlreadyHashed>>,
     /// Changes that are older than what is known, whose date is ahead of the clock: corrections, unless the known version is listed, too.
     doubtful: Vec<Change>,
 }
@@ -88,12 +91,14 @@ pub struct PageChanges {
     pub changes: Vec<Change>,
     /// Records were remembered that are not sent.
     pub remembered: bool,
-    /// Earliest date on the page.
+    /// Earliest date on the page by which the provider sorts.
     pub least: Option<DateTime<Utc>>,
-    /// Greatest date on the page that is not ahead of the provider's clock.
+    /// Greatest date on the page by which the provider sorts, as far as it is not ahead of the provider's clock.
     pub greatest: Option<DateTime<Utc>>,
     /// A record of the page lay at or after what was asked for.
     pub has_news: bool,
+    /// Hash of the ids on the page, in their order.
+    pub ids: u64,
 }
 
 /// More records than can be remembered.
@@ -112,8 +117,6 @@ pub struct Moment {
 /// How a listing ended, for [`Detector::finish`].
 #[derive(Clone, Copy, Debug)]
 pub struct Ending {
-    /// The list held still: nothing new turned up when it was read again, or it had one page.
-    pub settled: bool,
     /// What was not delivered.
     pub undelivered: Undelivered,
     /// The baseline was read from here on, not from the beginning of the list.
@@ -159,6 +162,7 @@ impl<'p> Detector<'p> {
             seen: Seen::default(),
             rows: HashMap::default(),
             listed: HashMap::default(),
+            told: HashMap::default(),
             doubtful: Vec::new(),
         }
     }
@@ -206,13 +210,15 @@ impl<'p> Detector<'p> {
                 continue;
             };
             let id = view.id_hash();
+            found.ids = found.ids.rotate_left(1) ^ id;
             let date = self.classifier.date(&view);
-            self.note(&view, date, &clock);
-            if let Some(date) = date {
-                found.least = Some(found.least.map_or(date, |least| least.min(date)));
-                found.greatest = found.greatest.max((!clock.is_ahead(date)).then_some(date));
-                found.has_news |= self.lower.is_none_or(|lower| date >= lower);
+            let listed_date = self.classifier.listed_date(&view);
+            self.note(&view, listed_date, &clock);
+            if let Some(listed) = listed_date {
+                found.least = Some(found.least.map_or(listed, |least| least.min(listed)));
+                found.greatest = found.greatest.max((!clock.is_ahead(listed)).then_some(listed));
             }
+            found.has_news |= date.is_some_and(|date| self.lower.is_none_or(|lower| date >= lower));
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
             let later = match (twin, self.listed.get(&id)) {
@@ -234,7 +240,8 @@ impl<'p> Detector<'p> {
             let before = known.get(id);
             let class = self.classify(&view, before, &clock);
             let is_known = class == Class::Same;
-            if later == Later::Neither && !is_known && self.order == Order::Descending {
+            // The first of the two counts, as it does where the second is on another page.
+            if later == Later::Neither && !is_known && self.order != Order::Ascending {
                 continue;
             }
             if let Some(index) = twin.and_then(|twin| twin.change) {
@@ -252,6 +259,7 @@ impl<'p> Detector<'p> {
                     if let (Some(date), Some(before)) = (date, before)
                         && !before.age.is_settled()
                         && before.version == view.version_hash()
+                        && self.told.get(&id) != Some(&before.version)
                     {
                         known.set_age(id, self.classifier.age(&view, date, Some(before), &clock));
                     }
@@ -266,9 +274,10 @@ impl<'p> Detector<'p> {
                 Class::Change(kind) => {
                     let change = self.change(&view, kind, record.json, self.classifier.known(&view, before, &clock));
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
+                        self.doubtful.retain(|other| other.object != id);
                         self.doubtful.push(change);
                     } else {
-                        self.seen.newest_change = self.seen.newest_change.max(view.version_date);
+                        self.seen.newest_change = self.seen.newest_change.max(view.version_date());
                         row.change = Some(changes.len());
                         changes.push(Some(change));
                     }
@@ -283,6 +292,8 @@ impl<'p> Detector<'p> {
             }
         }
         found.changes = changes.into_iter().flatten().collect();
+        let unsettled = found.changes.iter().filter(|change| !change.known.age.is_settled());
+        self.told.extend(unsettled.map(|change| (change.object, change.known.version)));
         Ok(found)
     }
 
@@ -316,6 +327,14 @@ impl<'p> Detector<'p> {
     }
 
     fn classify(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Class {
+        let micros = self.classifier.date(view).map(|date| date.timestamp_micros());
+        // Other bytes may be a link that is signed anew. If they are a change, the next poll tells.
+        let was_told = |known: &Known| {
+            known.date == micros && known.deleted == view.is_deleted() && self.told.get(&view.id_hash()) == Some(&known.version)
+        };
+        if before.as_ref().is_some_and(was_told) {
+            return Class::Same;
+        }
         let class = self.classifier.classify(view, before, clock);
         let by_content = before.is_some_and(|known| known.date.is_none() && known.deleted == view.is_deleted());
         if self.view.rehash && by_content && matches!(class, Class::Change(_)) { Class::Remember } else { class }
@@ -359,14 +378,14 @@ impl<'p> Detector<'p> {
         let version = VersionToken { updated_text: view.updated_text.as_deref(), content: view.content };
         Change {
             object: view.id_hash(),
-            date: self.classifier.date(view),
+            date: self.classifier.listed_date(view),
             known,
             event: Event {
                 id: EventId::new(self.identity, &self.plan.name, &view.id, kind, &version),
                 kind,
                 resource: Arc::clone(&self.plan.name),
                 object_id: view.id.clone().into_owned(),
-                version_date: view.version_date,
+                version_date: view.version_date(),
                 detected_at: self.polled_at,
                 // The page was checked to be JSON, so each of its records is.
                 data: RawValue::from_string(json.to_owned()).unwrap_or_default(),

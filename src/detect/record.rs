@@ -29,13 +29,10 @@ pub struct RecordView<'a> {
     pub id: Cow<'a, str>,
     /// The updated date as it was sent; part of the event's identity.
     pub updated_text: Option<Cow<'a, str>>,
-    /// When it was last changed: the greater of its updated and created dates, since some servers leave `updated` null until
-    /// the first change.
-    pub version_date: Option<DateTime<Utc>>,
+    /// When it says that it was last changed; `None` also until the first change, on some servers.
+    pub updated_date: Option<DateTime<Utc>>,
     /// When it was created.
     pub created_date: Option<DateTime<Utc>>,
-    /// It says when it was changed, and that this was before it was created: its version date does not tell its versions apart.
-    pub created_later: bool,
     /// What the mark of deleted records says.
     pub mark: Mark,
     /// Hash of the bytes that were sent, without the ignored fields.
@@ -61,10 +58,29 @@ impl RecordView<'_> {
         id_hash(&self.id)
     }
 
-    /// Hash of the version, as the known set keeps it. The bytes include the updated date.
-    #[allow(clippy::cast_possible_truncation)] // the low half of a 128-bit hash is a 64-bit hash
+    /// Hash of the version, as the known set keeps it. The bytes include the updated date; where only that tells versions apart, it is
+    /// the updated date alone, since bytes may differ at each look.
     pub fn version_hash(&self) -> u64 {
+        match &self.updated_text {
+            Some(text) if self.is_created_later() => xxh3_64(text.as_bytes()),
+            _ => self.content_hash(),
+        }
+    }
+
+    /// Hash of the bytes, as 0.1.0 kept it for every version.
+    #[allow(clippy::cast_possible_truncation)] // the low half of a 128-bit hash is a 64-bit hash
+    pub fn content_hash(&self) -> u64 {
         self.content as u64
+    }
+
+    /// When it came to be as it is: the greater of its updated and created dates.
+    pub fn version_date(&self) -> Option<DateTime<Utc>> {
+        self.updated_date.max(self.created_date)
+    }
+
+    /// It says when it was changed, and that this was before it was created: its version date does not tell its versions apart.
+    pub fn is_created_later(&self) -> bool {
+        self.updated_date.is_some() && self.created_date > self.updated_date
     }
 
     /// It is a tombstone.
@@ -134,9 +150,8 @@ impl<'p> RecordReader<'p> {
         Ok(RecordView {
             id,
             updated_text,
-            version_date: updated_date.max(created_date),
+            updated_date,
             created_date,
-            created_later: updated_date.is_some() && created_date > updated_date,
             mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Living, |(flag, sent)| read_mark(flag, sent)),
             content: content_hash(json, &self.plan.ignored),
             bad_date,

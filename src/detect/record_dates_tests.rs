@@ -48,11 +48,11 @@ fn no_date_is_as_null() {
             let json = format!(r#"{{"id":1,"updated":{never},"created":"{CREATED}"}}"#);
             let view = RecordReader::new(&plan).read(&json, None).unwrap();
             assert_eq!(view.updated_text, None, "{json} {pattern}");
-            assert_eq!((view.version_date, view.created_date), (Some(created), Some(created)), "{json} {pattern}");
+            assert_eq!((view.version_date(), view.created_date), (Some(created), Some(created)), "{json} {pattern}");
             assert!(!view.bad_date, "{json} {pattern}");
             let json = format!(r#"{{"id":1,"updated":"{CREATED}","created":{never}}}"#);
             let view = RecordReader::new(&plan).read(&json, None).unwrap();
-            assert_eq!((view.version_date, view.created_date), (Some(created), None), "{json} {pattern}");
+            assert_eq!((view.version_date(), view.created_date), (Some(created), None), "{json} {pattern}");
             assert_eq!(view.updated_text.as_deref(), Some(CREATED));
             assert!(!view.bad_date, "{json} {pattern}");
         }
@@ -67,6 +67,6 @@ fn what_is_neither_a_date_nor_none_is_reported() {
     {
         let json = format!(r#"{{"id":1,"updated":{bad}}}"#);
         let view = RecordReader::new(&plan).read(&json, None).unwrap();
-        assert!(view.bad_date && view.version_date.is_none(), "{json}");
+        assert!(view.bad_date && view.version_date().is_none(), "{json}");
     }
 }

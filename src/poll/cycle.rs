@@ -233,7 +233,7 @@ impl<'a> Poll<'a> {
                     // 2. Detect.
                     let found = self.detect(&page, pages.listing.server_date(), dispatcher)?;
                     // 3. Deliver.
-                    let PageChanges { changes, remembered, least, greatest, has_news } = found;
+                    let PageChanges { changes, remembered, least, greatest, has_news, ids } = found;
                     let Dispatched { tried, undelivered, closed } = dispatcher.send_changes(changes).await?;
                     if closed {
                         return Ok(Some(Reading::Closed));
@@ -249,6 +249,7 @@ impl<'a> Poll<'a> {
                         remembered,
                         least,
                         greatest,
+                        ids,
                     })
                 }
             };
@@ -313,7 +314,7 @@ impl<'a> Poll<'a> {
     }
 
     fn commit_cursor(&self, settled: bool, dispatcher: &mut Dispatcher<'_>) {
-        let ending = self.machine.ending(settled);
+        let ending = self.machine.ending();
         let seen = self.detector.seen();
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();

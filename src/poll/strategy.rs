@@ -35,8 +35,9 @@ pub enum Strategy {
     /// Entered by the first read of `startFrom: Earliest` with `order: Descending`: pages are gathered and taken from the last one on. As until quiet.
     OldestFirst,
     /// Entered for `order: Ascending` where the request is filtered. After each page whose greatest date passes the cursor the list is asked
-    /// for again from there, always for its first page, which nothing can shift; inside one date it is paged on. That commits page by
-    /// page, needs no second pass, and never comes near a result cap. Left for until quiet when the order or the filter does not hold.
+    /// for again from there, always for its first page, which nothing can shift. That commits page by page, needs no second pass, and
+    /// never comes near a result cap. Inside one date it is paged on, and then once more, until the pages before the last show the same
+    /// rows twice: none has left them, which would have let others slip by. Left for until quiet when the order or the filter does not hold.
     AdvancePerPage,
 }
 
@@ -72,6 +73,8 @@ pub struct PageFacts {
     pub least: Option<DateTime<Utc>>,
     /// Greatest date on the page that is not ahead of the provider's clock.
     pub greatest: Option<DateTime<Utc>>,
+    /// Hash of the ids on the page, in their order.
+    pub ids: u64,
 }
 
 /// What to do next.
@@ -109,6 +112,8 @@ pub struct PollMachine<'p> {
     cursor: Option<DateTime<Utc>>,
     /// Where the list was asked for again from, in the middle of it.
     moved_on: Option<DateTime<Utc>>,
+    /// The ids on the pages before the last one when the same was asked for before.
+    ids_before: Option<u64>,
     listings: u32,
     pages: u32,
     listing: Listing,
@@ -120,6 +125,8 @@ struct Listing {
     pages: u32,
     tried: usize,
     remembered: bool,
+    /// Hash of the ids on the pages before the last one.
+    ids: u64,
     /// Held and failed changes turn up again in each listing: the last one counts.
     undelivered: Undelivered,
 }
@@ -136,7 +143,17 @@ impl<'p> PollMachine<'p> {
             (Mode::Usual, Order::Descending) => Strategy::NewestFirst,
             _ => Strategy::UntilQuiet,
         };
-        Self { plan, strategy, start: cursor, cursor, moved_on: None, listings: 0, pages: 0, listing: Listing::default() }
+        Self {
+            plan,
+            strategy,
+            start: cursor,
+            cursor,
+            moved_on: None,
+            ids_before: None,
+            listings: 0,
+            pages: 0,
+            listing: Listing::default(),
+        }
     }
 
     /// The way in which the list is read now.
@@ -169,9 +186,9 @@ impl<'p> PollMachine<'p> {
     }
 
     /// How the poll ended, for the detector.
-    pub fn ending(&self, settled: bool) -> Ending {
+    pub fn ending(&self) -> Ending {
         let baseline_from = if let Strategy::Baseline { from } = self.strategy { from } else { None };
-        Ending { settled, undelivered: self.listing.undelivered, baseline_from }
+        Ending { undelivered: self.listing.undelivered, baseline_from }
     }
 
     /// Changes were sent that only the end of the list made certain.
@@ -190,12 +207,16 @@ impl<'p> PollMachine<'p> {
                 self.listing.tried += facts.tried;
                 self.listing.remembered |= facts.remembered;
                 self.listing.undelivered = self.listing.undelivered.with(facts.undelivered);
-                match self.strategy {
+                let next = match self.strategy {
                     Strategy::Clock => self.clock(&facts),
                     Strategy::NewestFirst => self.newest_first(&facts),
                     Strategy::AdvancePerPage => self.advance(&facts),
                     Strategy::Baseline { .. } | Strategy::UntilQuiet | Strategy::OldestFirst => Next::Page,
+                };
+                if next == Next::Page {
+                    self.listing.ids = self.listing.ids.rotate_left(1) ^ facts.ids;
                 }
+                next
             }
         }
     }
@@ -231,8 +252,13 @@ impl<'p> PollMachine<'p> {
         if !passes || !facts.has_next || self.listing.undelivered != Undelivered::None {
             return Next::Page;
         }
-        self.moved_on = facts.greatest;
-        self.cursor = self.cursor.max(facts.greatest);
+        // A row that leaves an earlier page moves the first of the next one there, where nobody looks again.
+        let may_have_slipped = self.listing.pages > 1 && self.ids_before != Some(self.listing.ids);
+        self.ids_before = may_have_slipped.then_some(self.listing.ids);
+        if !may_have_slipped {
+            self.moved_on = facts.greatest;
+            self.cursor = self.cursor.max(facts.greatest);
+        }
         if self.pages >= MAX_PAGES { Next::Done(PollEnd::OutOfPages) } else { self.list_again() }
     }
 
