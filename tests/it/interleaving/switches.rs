@@ -103,6 +103,10 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Numbers], &[Minutes, Days, Entry]),
     // ${gmtDate} is GMT, and a list without a filter is asked for by nothing
     (&[Entry], &[Zone, Content, Unfiltered, Pinned]),
+    // a row from the future looks like one of today on a clock that is behind, and today's rows then lie before it
+    (&[Zone, SkewedDate], &[Future]),
+    // more than a page of pinned rows cannot be told from the end of what is new
+    (&[Pinned], &[Versions, Joined, JoinedBytes]),
     (&[Exclusive], &[Content, Unfiltered, Pinned]),
     // without dates nothing of them matters; a history, or links that are signed, cannot be told from changes
     (&[Content], &[Sentinel, Future, Entry, Late, Cap, Ascending, Descending, Pinned, Churn, Signed, Versions, NoCreated]),
@@ -122,6 +126,10 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Nodes, SkewedDate], &[Minutes, Days, Versions]),
     // what has no date is found by content
     (&[NoCreated], &[Sentinel]),
+    // where a record that was never changed has no date, its row in a history is not what was shown before
+    (&[Versions], &[Sentinel]),
+    // a crash may make the version before, alone on its page, come after the one that was sent
+    (&[Versions], &[Kills]),
     // a version that suppresses nothing, since it is dated in the future, lets the one before it through again
     (&[Versions], &[Future, Zone, Joined, JoinedBytes]),
     (&[Joined], &[JoinedBytes]),

@@ -35,6 +35,8 @@ pub enum Change {
     Create(String),
     Update(String),
     Delete(String),
+    /// Time passes on a clock that a test has set.
+    Pass(TimeDelta),
 }
 
 /// A provider on a free loopback port.
@@ -336,10 +338,7 @@ impl Provider {
 
     /// Turns its clock forward; one that shows the machine's time is not turned.
     pub fn pass(&self, time: TimeDelta) {
-        let mut store = lock(&self.store);
-        if let Clock::Set(at) = &mut store.clock {
-            *at += time;
-        }
+        lock(&self.store).pass(time);
     }
 
     /// After so many further pages tells of an error, once, in an answer 200.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::super::http::{Answer, Ask};
@@ -118,12 +118,25 @@ impl Store {
         self.truth.changed(id, record.version);
     }
 
+    pub fn pass(&mut self, time: TimeDelta) {
+        if let Clock::Set(at) = &mut self.clock {
+            *at += time;
+        }
+    }
+
     pub fn apply(&mut self, change: &Change) {
-        let stamp = self.stamp();
         match change {
-            Change::Create(id) => self.create_at(id, stamp, false),
-            Change::Update(id) => self.update_at(id, stamp),
+            Change::Pass(time) => self.pass(*time),
+            Change::Create(id) => {
+                let stamp = self.stamp();
+                self.create_at(id, stamp, false);
+            }
+            Change::Update(id) => {
+                let stamp = self.stamp();
+                self.update_at(id, stamp);
+            }
             Change::Delete(id) => {
+                let stamp = self.stamp();
                 let record = self.records.get_mut(id).expect("only known records are deleted");
                 record.before = Some((record.version, record.modified));
                 record.deleted = true;
