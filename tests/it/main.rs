@@ -71,3 +71,4 @@ mod state;
 mod taken_over;
 mod tidy;
 mod walking;
+mod zones;
