@@ -107,7 +107,7 @@ impl PreparedCallback {
                 Ok(response) => response.status.to_string(),
                 Err(error) => error.to_string(),
             };
-            tracing::debug!(instance = %instance.name, events = events.len(), why, "the callback did not accept");
+            tracing::debug!(events = events.len(), why, "the callback did not accept");
         }
         let verdict = verdict.map_err(|error| error.clone().into_problem(Peer::Callback))?;
         let is_unauthorized = sent.is_ok_and(|response| response.status == StatusCode::UNAUTHORIZED);

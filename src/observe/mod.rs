@@ -4,6 +4,7 @@ pub mod metrics;
 pub mod output;
 pub mod pulse;
 pub mod server;
+pub mod span;
 pub mod telemetry;
 
 pub use metrics::Metrics;

@@ -106,7 +106,7 @@ impl Publication {
             Ok(object) => object,
             Err(CallError::NotFound) => return self.give_up(key, outcome).await,
             Err(error) => {
-                tracing::warn!(namespace = key.0, instance = key.1, "cannot be read: {error}");
+                tracing::warn!("the instance cannot be read: {error}");
                 outcome.retry = Some(RETRY);
                 return outcome;
             }
@@ -132,7 +132,7 @@ impl Publication {
     /// The plan, once the credentials that it refers to are held.
     async fn prepare(&self, key: &Key, object: &Value, outcome: &mut Outcome) -> Result<PollPlan, Problem> {
         let spec = ConnectorInstanceSpec::deserialize(&object["spec"]).map_err(|error| {
-            tracing::warn!(namespace = key.0, instance = key.1, "spec is not understood: {error}");
+            tracing::warn!("spec is not understood: {error}");
             Problem::human(
                 Reason::InvalidSpec,
                 "spec is not understood by this version of the operator; correct it, or run the version whose CRD is installed",
@@ -232,7 +232,7 @@ impl Publication {
         {
             return outcome;
         }
-        tracing::warn!(namespace = key.0, instance = key.1, reason = %problem.reason, "{}", problem.message);
+        tracing::warn!(reason = %problem.reason, "{}", problem.message);
         let (namespace, name) = key.clone();
         self.tell(Command::Refuse { namespace, name, generation, problem: problem.clone() }).await;
         outcome.published = Published::Refused(generation, problem);

@@ -10,6 +10,7 @@ use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::cluster::{CallError, Kind};
 use super::drains::{self, Drains, is_in};
@@ -18,6 +19,7 @@ use super::publish::{Outcome, Publication, Published, References};
 use super::session::Key;
 use super::tokens::TokenSights;
 use super::watch::{Seen, Sight};
+use crate::observe::span;
 use crate::poll::engine::Command;
 
 /// Objects that are read at once.
@@ -300,14 +302,16 @@ impl Reconciler {
                     (entry.busy, entry.dirty) = (true, false);
                     let (published, forced) = (std::mem::take(&mut entry.published), std::mem::take(&mut entry.forced));
                     let uid = entry.uid.clone();
-                    self.work.spawn(async move {
+                    let span = span::reconcile(&key.0, &key.1);
+                    let work = async move {
                         let publishing = AssertUnwindSafe(publication.publish(&key, &uid, published, forced));
                         let outcome = publishing.catch_unwind().await.unwrap_or_else(|_| {
                             // What the engine knows is not known: the next time it is taken away first.
                             Outcome { retry: Some(RETRY_AFTER_DEFECT), ..Outcome::default() }
                         });
                         Done::Instance(key, Box::new(outcome))
-                    });
+                    };
+                    self.work.spawn(work.instrument(span));
                 }
                 Task::Connector(key) => drop(self.work.spawn(async move {
                     let read = publication.connectors.read(&key).await;

@@ -11,6 +11,7 @@ use chrono::Utc;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::events::{self, Publisher};
@@ -21,6 +22,7 @@ use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
 use super::{status, stored};
 use crate::api::conditions::{Problem, Reason};
+use crate::observe::span;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
 
@@ -98,7 +100,8 @@ impl Writer {
         session.put_pending(Box::new(report));
         if !session.flushing.swap(true, Ordering::AcqRel) {
             let writer = Arc::clone(self);
-            self.flushes.spawn(async move { writer.flush(&session).await });
+            let span = span::status(&session.key.0, &session.key.1);
+            self.flushes.spawn(async move { writer.flush(&session).await }.instrument(span));
         }
     }
 
@@ -117,7 +120,7 @@ impl Writer {
                 && !session.is_ended()
                 && let Err(problem) = self.commit(session, None).await
             {
-                tracing::warn!(namespace = session.key.0, instance = session.key.1, "status: {}", problem.message);
+                tracing::warn!("the status is not written yet: {}", problem.message);
                 if !session.is_lost() && !self.flushes.is_closed() {
                     tokio::time::sleep(RETRY).await;
                     continue;

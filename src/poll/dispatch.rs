@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
+use tracing::Instrument as _;
 
 use super::access::Access;
 use super::core::Core;
@@ -21,6 +22,7 @@ use crate::deliver::sender::PreparedCallback;
 use crate::detect::event::{Change, Event, Kind};
 use crate::detect::window::Undelivered;
 use crate::observe::metrics::{CommitOutcome, EventOutcome};
+use crate::observe::span;
 use crate::plan::EventFormat;
 
 /// Changes that are sent between two looks at the clock and the commit bound.
@@ -280,6 +282,13 @@ impl<'a> Dispatcher<'a> {
     }
 
     async fn post(&self, events: &[&Event]) -> Result<Verdict, Problem> {
+        let plan = &self.instance.plan;
+        let resource = events.first().map_or("", |event| &*event.resource);
+        self.post_once_or_twice(events).instrument(span::delivery(&plan.namespace, &plan.name, resource)).await
+    }
+
+    /// A token that the callback does not accept is renewed, and then it is asked once more.
+    async fn post_once_or_twice(&self, events: &[&Event]) -> Result<Verdict, Problem> {
         let uid = self.instance.state().uid.clone();
         let core = self.core;
         let auth = {

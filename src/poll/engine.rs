@@ -12,6 +12,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::claim::Claim;
 use super::core::Core;
@@ -24,7 +25,7 @@ use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::deliver::schedule::Cause;
 use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
-use crate::observe::pulse;
+use crate::observe::{pulse, span};
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 use crate::state::adopt::adopt;
@@ -267,7 +268,8 @@ impl Engine {
         let unsaved: Vec<_> = unsaved.collect();
         let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async move {
             if let Err(problem) = instance.commit().await {
-                tracing::error!(instance = %instance.plan.name, "{}", problem.message);
+                let plan = &instance.plan;
+                span::reconcile(&plan.namespace, &plan.name).in_scope(|| tracing::error!("{}", problem.message));
             }
         });
         // Tokens that came are kept by nobody else.
@@ -331,7 +333,8 @@ impl Engine {
         }
         let adopted = adopt(&mut state, &plan, &pending.annotations, now);
         for (resource, reason) in &adopted.resets {
-            tracing::warn!(instance = %plan.name, resource, reason, "cursor reset: spec.polling.startFrom decides what is sent");
+            span::poll(&plan.namespace, &plan.name, resource)
+                .in_scope(|| tracing::warn!(reason, "cursor reset: spec.polling.startFrom decides what is sent"));
         }
         // The first job saves it before anything else: a uid that is not kept would make other event ids after a restart. Saved
         // here, thousands of new instances would wait for one disk write after the other.
@@ -502,7 +505,8 @@ impl Engine {
         running.jobs += 1;
         let (core, instance, resource) = (Arc::clone(&self.core), Arc::clone(&running.instance), Arc::clone(&lane.plan));
         let mut validators = lane.validators.take().map(|boxed| *boxed);
-        self.jobs.spawn(async move {
+        let span = span::poll(&instance.plan.namespace, &instance.plan.name, &resource.name);
+        let work = async move {
             let started = std::time::Instant::now();
             let job = async {
                 tokio::select! {
@@ -527,7 +531,8 @@ impl Engine {
             });
             count(&core.metrics, &report, started.elapsed());
             Done { key: due.key, lane: due.lane, epoch: due.epoch, report, validators }
-        });
+        };
+        self.jobs.spawn(work.instrument(span));
     }
 
     fn take_in(&mut self, done: Result<Done, tokio::task::JoinError>, now: DateTime<Utc>) {
@@ -657,17 +662,16 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
 }
 
 fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {
-    let (instance, resource) = (&*plan.name, &*resource.name);
-    match &report.outcome {
+    span::poll(&plan.namespace, &plan.name, &resource.name).in_scope(|| match &report.outcome {
         Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) if before.failures == 0 => {
-            tracing::warn!(instance, resource, reason = %problem.reason, "{}", problem.message);
+            tracing::warn!(reason = %problem.reason, "{}", problem.message);
         }
-        Outcome::Polled if before.failures > 0 => tracing::info!(instance, resource, "polling works again"),
+        Outcome::Polled if before.failures > 0 => tracing::info!("polling works again"),
         Outcome::Polled if report.facts.sums.accepted > 0 => {
-            tracing::info!(instance, resource, delivered = report.facts.sums.accepted, "changes delivered");
+            tracing::info!(delivered = report.facts.sums.accepted, "changes delivered");
         }
-        _ => tracing::debug!(instance, resource, outcome = ?report.outcome, "job ended"),
-    }
+        _ => tracing::debug!(outcome = ?report.outcome, "job ended"),
+    });
 }
 
 /// Sleeps until a wall-clock time, in slices, so that a stepped clock is noticed.

@@ -57,6 +57,7 @@ mod hostile;
 mod interleaving;
 mod kill;
 mod kubelet;
+mod logs;
 mod mutual_tls;
 mod operator;
 mod pages;

@@ -10,7 +10,7 @@ use super::material::{Material, Sends, Source};
 use super::memory::Forced;
 use super::request::{self, Client, Proof, TokenRequest};
 use super::step::{self, Ask, Outcome};
-use super::store::{InstanceRef, SaveFailure, Version};
+use super::store::{SaveFailure, Version};
 use super::stored::StoredTokens;
 use super::unsaved::Unsaved;
 use super::{answer, assertion, problem};
@@ -52,7 +52,7 @@ impl Credential {
             Outcome::Unsent(problem::not_ours(plan))
         };
         drop(permit);
-        self.count(plan, wish.user, &outcome);
+        self.count(plan, &outcome);
         let is_refused = matches!(outcome, Outcome::Failed(answer::Failure::InvalidGrant));
         let now = Utc::now();
         if wish.refused.is_some() && matches!(outcome, Outcome::Granted(_)) {
@@ -117,7 +117,7 @@ impl Credential {
         }
     }
 
-    fn count(&self, plan: &Oauth2Plan, user: &InstanceRef, outcome: &Outcome) {
+    fn count(&self, plan: &Oauth2Plan, outcome: &Outcome) {
         use answer::Failure;
         let counted = match outcome {
             Outcome::Granted(_) => TokenOutcome::Granted,
@@ -127,12 +127,12 @@ impl Credential {
             Outcome::Failed(_) => TokenOutcome::Refused,
         };
         self.parts.metrics.token_request(counted);
-        let (instance, grant) = (&*user.name, plan.grant);
+        let grant = plan.grant;
         match outcome {
-            Outcome::Granted(granted) => tracing::debug!(instance, ?grant, ?granted, "an access token came"),
-            Outcome::Failed(failure) => tracing::warn!(instance, ?grant, ?failure, "no access token came"),
+            Outcome::Granted(granted) => tracing::debug!(?grant, ?granted, "an access token came"),
+            Outcome::Failed(failure) => tracing::warn!(?grant, ?failure, "no access token came"),
             Outcome::Unsent(problem) | Outcome::Lost(problem) => {
-                tracing::warn!(instance, ?grant, ?counted, "no access token came: {}", problem.message);
+                tracing::warn!(?grant, ?counted, "no access token came: {}", problem.message);
             }
         }
     }

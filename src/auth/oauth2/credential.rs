@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::exchange::new_salt;
 use super::material::{Material, Source};
@@ -20,6 +21,7 @@ use super::takeover::{Beginning, Takeover};
 use super::unsaved::{Saved, Unsaved};
 use crate::api::conditions::Problem;
 use crate::auth::Secret;
+use crate::observe::span;
 use crate::plan::Oauth2Plan;
 
 /// Decisions for one access token: each change that somebody else makes meanwhile costs one more.
@@ -267,7 +269,8 @@ impl Credential {
             }
         }
         let (credential, user) = (Arc::clone(self), user.clone());
-        self.running.spawn(async move { credential.save_later(&user).await });
+        let span = span::token(&user.namespace, &user.name, &self.secret.name);
+        self.running.spawn(async move { credential.save_later(&user).await }.instrument(span));
         last.map_or(Ok(()), Err)
     }
 
@@ -294,12 +297,7 @@ impl Credential {
             match self.save_once(&mut inner, user).await {
                 Saved::Stored | Saved::Overtaken => return,
                 Saved::Failed(problem) => {
-                    tracing::warn!(
-                        instance = user.name,
-                        secret = self.secret.name,
-                        "tokens are not stored yet: {}",
-                        problem.message
-                    );
+                    tracing::warn!("tokens are not stored yet: {}", problem.message);
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::credential::{Credential, Wish, lock};
 use super::parts::{Holds, Parts};
@@ -11,6 +12,7 @@ use super::problem;
 use super::store::{InstanceRef, SecretRef};
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::{RequestAuth, prepare};
+use crate::observe::span;
 use crate::plan::{AuthPlan, Oauth2Plan};
 
 /// The credentials of all instances of this process.
@@ -91,9 +93,10 @@ impl Credentials {
             return bearer(plan, &key.secret, &token);
         }
         let (refused, asked, user) = (refused.map(str::to_owned), Arc::clone(plan), user.clone());
-        let obtaining = self.running.spawn(async move {
-            credential.obtain(&asked, Wish { user: &user, refused: refused.as_deref(), holds: &holds }).await
-        });
+        let span = span::token(&user.namespace, &user.name, &key.secret.name);
+        let obtain =
+            async move { credential.obtain(&asked, Wish { user: &user, refused: refused.as_deref(), holds: &holds }).await };
+        let obtaining = self.running.spawn(obtain.instrument(span));
         let token = obtaining.await.unwrap_or_else(|_| {
             Err(Problem::transient(
                 Reason::InternalError,

@@ -175,7 +175,7 @@ impl Takeover<'_> {
                 }
             };
             if written {
-                tracing::debug!(place = store.name(place), secret = self.secret.name, "tokens are being moved to their Secret");
+                tracing::debug!(place = store.name(place), "tokens are being moved to their Secret");
             }
         }
         Err(problem::contended(self.plan, &store.name(place)))

@@ -132,7 +132,9 @@ fn an_instance_with_another_token_endpoint_is_refused_before_anything_is_sent_th
     declare(&scene, &[sales, named(&scene, "billing", "grant: RefreshToken")]);
     pollinator.wait_ready("billing");
     // one that is alone may move, and the consent stays: what the endpoint says about it is another matter
-    declare(&scene, &[billing]);
+    declare(&scene, &[Instance { name: "audit".to_owned(), ..billing }]);
+    // the others are gone with the same look at the manifests, and renew nothing any more
+    pollinator.wait_ready("audit");
     scene.oauth.end_access_tokens();
     other.wait_asked(1);
     assert_eq!(scene.oauth.asked(), 1);
