@@ -238,7 +238,7 @@ impl<'p> Detector<'p> {
                 continue;
             }
             let before = known.get(id);
-            let class = self.classify(&view, before, &clock);
+            let class = self.classify(&view, (id, date), before, &clock);
             let is_known = class == Class::Same;
             // The first of the two counts, as it does where the second is on another page.
             if later == Later::Neither && !is_known && self.order != Order::Ascending {
@@ -326,11 +326,18 @@ impl<'p> Detector<'p> {
         }
     }
 
-    fn classify(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Class {
-        let micros = self.classifier.date(view).map(|date| date.timestamp_micros());
+    fn classify(
+        &self,
+        view: &RecordView<'_>,
+        (id, date): (u64, Option<DateTime<Utc>>),
+        before: Option<Known>,
+        clock: &ProviderClock,
+    ) -> Class {
         // Other bytes may be a link that is signed anew. If they are a change, the next poll tells.
         let was_told = |known: &Known| {
-            known.date == micros && known.deleted == view.is_deleted() && self.told.get(&view.id_hash()) == Some(&known.version)
+            self.told.get(&id) == Some(&known.version)
+                && known.date == date.map(|date| date.timestamp_micros())
+                && known.deleted == view.is_deleted()
         };
         if before.as_ref().is_some_and(was_told) {
             return Class::Same;
