@@ -12,8 +12,9 @@ use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
 use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
-use super::record::{Mark, Record, RecordReader, RecordView};
+use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
+use super::seen::Seen;
 use super::window::{self, Undelivered};
 use crate::plan::{ChangeBy, Order, ResourcePlan};
 
@@ -57,31 +58,6 @@ pub struct View {
     pub window: Duration,
     /// The known set was made under other `ignoreFields`: what is known by content is remembered again, not sent.
     pub rehash: bool,
-}
-
-/// What a poll saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Records looked at, in all listings.
-    pub records: u64,
-    /// Records without an id.
-    pub missing_ids: u64,
-    /// Records whose date could not be read, in this listing.
-    pub bad_dates: u64,
-    /// Records whose id another record of the same page has, in this listing.
-    pub repeated_ids: u64,
-    /// Records whose mark is set to something that the plan does not name, while none has what it names; in this listing.
-    pub unread_marks: u64,
-    /// Tombstones in this listing.
-    pub tombstones: u64,
-    /// Greatest date that is not ahead of the provider's clock.
-    pub greatest: Option<DateTime<Utc>>,
-    /// Greatest date of a created or updated record that was detected.
-    pub newest_change: Option<DateTime<Utc>>,
-    /// A record broke the declared order.
-    pub disorder: bool,
-    /// A record of this listing lay before what was asked for: in a descending list nothing new follows.
-    pub reached_lower: bool,
 }
 
 /// What one page brought.
@@ -174,8 +150,7 @@ impl<'p> Detector<'p> {
         (self.clock, self.last) = (None, None);
         self.listed.clear();
         self.doubtful.clear();
-        let Seen { records, missing_ids, greatest, newest_change, disorder, .. } = self.seen;
-        self.seen = Seen { records, missing_ids, greatest, newest_change, disorder, ..Seen::default() };
+        self.seen.begin_listing();
     }
 
     /// What the poll has seen so far.
@@ -213,7 +188,7 @@ impl<'p> Detector<'p> {
             found.ids = found.ids.rotate_left(1) ^ id;
             let date = self.classifier.date(&view);
             let listed_date = self.classifier.listed_date(&view);
-            self.note(&view, listed_date, &clock);
+            self.note(&view, listed_date);
             if let Some(listed) = listed_date {
                 found.least = Some(found.least.map_or(listed, |least| least.min(listed)));
                 found.greatest = found.greatest.max((!clock.is_ahead(listed)).then_some(listed));
@@ -347,28 +322,18 @@ impl<'p> Detector<'p> {
         if self.view.rehash && by_content && matches!(class, Class::Change(_)) { Class::Remember } else { class }
     }
 
-    fn note(&mut self, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) {
-        self.seen.records += 1;
-        match view.mark {
-            Mark::Living => {}
-            Mark::Deleted => self.seen.tombstones += 1,
-            Mark::Unread => self.seen.unread_marks += 1,
-        }
+    fn note(&mut self, view: &RecordView<'_>, date: Option<DateTime<Utc>>) {
+        self.seen.count(view);
         if self.plan.change_by == ChangeBy::Content {
             return;
         }
         self.seen.bad_dates += u64::from(view.bad_date);
         let Some(date) = date else { return };
-        self.seen.disorder |= match (self.order, self.last) {
-            (Order::Ascending, Some(last)) => date < last,
-            (Order::Descending, Some(last)) => date > last,
-            _ => false,
-        };
-        self.last = Some(date);
-        if !self.poll_clock.as_ref().unwrap_or(clock).is_ahead(date) {
+        self.seen.order(self.order, self.last.replace(date), date);
+        self.seen.reached_lower |= self.lower.is_some_and(|lower| date < lower);
+        if self.poll_clock.is_none_or(|clock| !clock.is_ahead(date)) {
             self.seen.greatest = self.seen.greatest.max(Some(date));
         }
-        self.seen.reached_lower |= self.lower.is_some_and(|lower| date < lower);
     }
 
     /// Did a record change while the baseline was being read? Dated after the second of the first answer, and not in the future,

@@ -19,5 +19,6 @@ pub mod event;
 pub mod known;
 pub mod record;
 mod rows;
+pub mod seen;
 pub mod window;
 pub mod zone;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::conditions::Problem;
-use crate::detect::detector::Seen;
+use crate::detect::seen::Seen;
 
 /// What a job is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::detect::classify::Mode;
-use crate::detect::detector::{Ending, Seen};
+use crate::detect::detector::Ending;
+use crate::detect::seen::Seen;
 use crate::detect::window::{self, Undelivered};
 use crate::fetch::pagination::MAX_PAGES;
 use crate::plan::{ChangeBy, Order, ResourcePlan};

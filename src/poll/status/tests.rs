@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::deliver::callback::{DISTINCT_FAILURES, Failure};
 use crate::deliver::schedule::Silence;
-use crate::detect::detector::Seen;
+use crate::detect::seen::Seen;
 use crate::egress::error::{Phase, Unreachable};
 use crate::plan::sample;
 use crate::poll::report::Sums;

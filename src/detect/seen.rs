@@ -1,0 +1,58 @@
+//! What a poll has seen, counted record by record.
+
+use chrono::{DateTime, Utc};
+
+use super::record::{Mark, RecordView};
+use crate::plan::Order;
+
+/// What a poll saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Records looked at, in all listings.
+    pub records: u64,
+    /// Records without an id.
+    pub missing_ids: u64,
+    /// Records whose date could not be read, in this listing.
+    pub bad_dates: u64,
+    /// Records whose id another record of the same page has, in this listing.
+    pub repeated_ids: u64,
+    /// Records whose mark is set to something that the plan does not name, while none has what it names; in this listing.
+    pub unread_marks: u64,
+    /// Tombstones in this listing.
+    pub tombstones: u64,
+    /// Greatest date that is not ahead of the provider's clock.
+    pub greatest: Option<DateTime<Utc>>,
+    /// Greatest date of a created or updated record that was detected.
+    pub newest_change: Option<DateTime<Utc>>,
+    /// A record broke the declared order.
+    pub disorder: bool,
+    /// A record of this listing lay before what was asked for: in a descending list nothing new follows.
+    pub reached_lower: bool,
+}
+
+impl Seen {
+    /// Another listing of the same poll begins.
+    pub(super) fn begin_listing(&mut self) {
+        let Self { records, missing_ids, greatest, newest_change, disorder, .. } = *self;
+        *self = Self { records, missing_ids, greatest, newest_change, disorder, ..Self::default() };
+    }
+
+    /// Counts one record by its mark.
+    pub(super) fn count(&mut self, view: &RecordView<'_>) {
+        self.records += 1;
+        match view.mark {
+            Mark::Living => {}
+            Mark::Deleted => self.tombstones += 1,
+            Mark::Unread => self.unread_marks += 1,
+        }
+    }
+
+    /// Notes whether `date` follows `last` in the declared order.
+    pub(super) fn order(&mut self, declared: Order, last: Option<DateTime<Utc>>, date: DateTime<Utc>) {
+        self.disorder |= match (declared, last) {
+            (Order::Ascending, Some(last)) => date < last,
+            (Order::Descending, Some(last)) => date > last,
+            _ => false,
+        };
+    }
+}
