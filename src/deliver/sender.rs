@@ -72,17 +72,17 @@ impl PreparedCallback {
         &self,
         egress: &Egress,
         metrics: &Metrics,
-        instance: &PollPlan,
+        plan: &PollPlan,
         uid: &str,
         auth: &RequestAuth,
         events: &[E],
     ) -> Result<Posted, Problem> {
         let started = std::time::Instant::now();
         let envelope = Envelope {
-            namespace: &instance.namespace,
-            name: &instance.name,
-            connector: instance.connector.as_deref(),
-            tags: &instance.tags,
+            namespace: &plan.instance.namespace,
+            name: &plan.instance.name,
+            connector: plan.connector.as_deref(),
+            tags: &plan.tags,
             uid,
         };
         let payload = match (self.plan.format, events) {

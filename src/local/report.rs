@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::identity::InstanceRef;
 use crate::observe::output;
 use crate::poll::status::InstanceStatus;
 
@@ -19,7 +20,7 @@ pub enum Output {
 pub struct Reporter {
     output: Output,
     header_printed: bool,
-    last: BTreeMap<(String, String), InstanceStatus>,
+    last: BTreeMap<InstanceRef, InstanceStatus>,
 }
 
 impl Reporter {
@@ -42,25 +43,24 @@ impl Reporter {
         };
         output::line(&line);
         if self.output == Output::Text && status.ready == "False" {
-            let before = self.last.get(&(status.namespace.clone(), status.name.clone()));
+            let before = self.last.get(&status.instance);
             if before.is_none_or(|before| before.message != status.message) {
                 output::line(format_args!("  {}", status.message));
             }
         }
         if let (Output::Text, Some(connect)) = (self.output, &status.connect) {
-            let before = self.last.get(&(status.namespace.clone(), status.name.clone()));
+            let before = self.last.get(&status.instance);
             if before.is_none_or(|before| before.connect.as_ref() != Some(connect)) {
                 output::line(format_args!("  give consent at {}", connect.url));
             }
         }
-        self.last.insert((status.namespace.clone(), status.name.clone()), status);
+        self.last.insert(status.instance.clone(), status);
     }
 
     /// Prints to standard error which instance failed and why; answers whether one did.
     pub fn print_failures(&self) -> bool {
         let mut failed = false;
-        for status in self.last.values() {
-            let instance = format!("{}/{}", status.namespace, status.name);
+        for (instance, status) in &self.last {
             if status.ready == "False" {
                 failed = true;
                 output::error(format_args!("{instance}: {}: {}", status.reason, status.message));
@@ -84,8 +84,8 @@ impl Reporter {
 }
 
 fn text_line(status: &InstanceStatus) -> String {
-    let name =
-        if status.namespace == "default" { status.name.clone() } else { format!("{}/{}", status.namespace, status.name) };
+    let instance = &status.instance;
+    let name = if &*instance.namespace == "default" { instance.name.to_string() } else { instance.to_string() };
     let last_change = status.last_change_time.as_deref().unwrap_or("-");
     row(&name, status.ready, &status.reason, &status.delivered.to_string(), &status.parked.to_string(), last_change)
 }

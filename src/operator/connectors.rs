@@ -6,9 +6,9 @@ use std::sync::{PoisonError, RwLock};
 use serde::Deserialize as _;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::session::Key;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::ConnectorSpec;
+use crate::api::identity::ConnectorRef;
 use crate::api::instance::ConnectorInstance;
 use crate::catalog;
 use crate::plan::{PollPlan, resolve};
@@ -22,11 +22,11 @@ pub struct Connectors {
 
 #[derive(Default)]
 struct Declared {
-    usable: BTreeMap<Key, ConnectorSpec>,
+    usable: BTreeMap<ConnectorRef, ConnectorSpec>,
     /// Those that this version does not understand.
-    unusable: HashSet<Key>,
+    unusable: HashSet<ConnectorRef>,
     /// The `resourceVersion` of each.
-    versions: HashMap<Key, String>,
+    versions: HashMap<ConnectorRef, String>,
 }
 
 impl Connectors {
@@ -36,13 +36,13 @@ impl Connectors {
     }
 
     /// All that were read from the cluster.
-    pub fn declared(&self) -> Vec<Key> {
+    pub fn declared(&self) -> Vec<ConnectorRef> {
         let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
         declared.versions.keys().cloned().collect()
     }
 
     /// Was it read in this version?
-    pub fn is_current(&self, key: &Key, version: &str) -> bool {
+    pub fn is_current(&self, key: &ConnectorRef, version: &str) -> bool {
         let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
         declared.versions.get(key).is_some_and(|read| read == version)
     }
@@ -51,8 +51,8 @@ impl Connectors {
     ///
     /// # Errors
     /// [`CallError`], never `NotFound`.
-    pub async fn read(&self, key: &Key) -> Result<bool, CallError> {
-        let found = match self.cluster.get(Kind::Connector, &key.0, &key.1).await {
+    pub async fn read(&self, key: &ConnectorRef) -> Result<bool, CallError> {
+        let found = match self.cluster.get(Kind::Connector, &key.namespace, &key.name).await {
             Ok(object) => Some(object),
             Err(CallError::NotFound) => None,
             Err(error) => return Err(error),
@@ -73,7 +73,7 @@ impl Connectors {
                 changed
             }
             Some(Err(error)) => {
-                tracing::warn!(namespace = key.0, connector = key.1, "is not understood: {error}");
+                tracing::warn!(namespace = &*key.namespace, connector = &*key.name, "is not understood: {error}");
                 declared.unusable.insert(key.clone());
                 !was_unusable
             }
@@ -89,7 +89,7 @@ impl Connectors {
         let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
         let namespace = instance.metadata.namespace.as_deref().unwrap_or_default();
         let named = instance.spec.connector.as_deref();
-        if let Some(name) = named.filter(|name| declared.unusable.contains(&(namespace.to_owned(), (*name).to_owned()))) {
+        if let Some(name) = named.filter(|name| declared.unusable.contains(&ConnectorRef::new(namespace, *name))) {
             return Err(Problem::human(
                 Reason::InvalidSpec,
                 format!(

@@ -9,15 +9,15 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::session::Key;
 use super::writer;
 use crate::api::conditions::Problem;
+use crate::api::identity::SecretRef;
 use crate::auth::{Secret, Secrets};
 
 /// Referenced Secrets in memory.
 pub struct ClusterSecrets {
     cluster: Cluster,
-    held: RwLock<HashMap<Key, Held>>,
+    held: RwLock<HashMap<SecretRef, Held>>,
 }
 
 #[derive(Clone)]
@@ -35,18 +35,18 @@ impl ClusterSecrets {
     }
 
     /// Is it held, be it as one that does not exist?
-    pub fn is_held(&self, key: &Key) -> bool {
+    pub fn is_held(&self, key: &SecretRef) -> bool {
         self.held.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 
     /// Is it held in another version than this?
-    pub fn is_stale(&self, key: &Key, version: Option<&str>) -> bool {
+    pub fn is_stale(&self, key: &SecretRef, version: Option<&str>) -> bool {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.get(key).is_some_and(|held| held.version.as_deref() != version)
     }
 
     /// All that are held and exist.
-    pub fn existing(&self) -> Vec<Key> {
+    pub fn existing(&self) -> Vec<SecretRef> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.iter().filter(|(_, held)| held.version.is_some()).map(|(key, _)| key.clone()).collect()
     }
@@ -55,12 +55,12 @@ impl ClusterSecrets {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn uid(&self, key: &Key) -> Result<Option<String>, CallError> {
+    pub async fn uid(&self, key: &SecretRef) -> Result<Option<String>, CallError> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner).get(key).map(|held| held.uid.clone());
         if let Some(uid) = held {
             return Ok(uid);
         }
-        match self.cluster.get(Kind::Secret, &key.0, &key.1).await {
+        match self.cluster.get(Kind::Secret, &key.namespace, &key.name).await {
             Ok(object) => Ok(object["metadata"]["uid"].as_str().map(str::to_owned)),
             Err(CallError::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -71,7 +71,7 @@ impl ClusterSecrets {
     ///
     /// # Errors
     /// [`CallError`], never `NotFound`: that it does not exist is held, too.
-    pub async fn hold(&self, key: &Key) -> Result<(), CallError> {
+    pub async fn hold(&self, key: &SecretRef) -> Result<(), CallError> {
         if self.is_held(key) { Ok(()) } else { self.read(key).await.map(drop) }
     }
 
@@ -79,8 +79,8 @@ impl ClusterSecrets {
     ///
     /// # Errors
     /// As [`Self::hold`].
-    pub async fn read(&self, key: &Key) -> Result<bool, CallError> {
-        let fresh = match self.cluster.get(Kind::Secret, &key.0, &key.1).await {
+    pub async fn read(&self, key: &SecretRef) -> Result<bool, CallError> {
+        let fresh = match self.cluster.get(Kind::Secret, &key.namespace, &key.name).await {
             Ok(object) => Held {
                 version: object["metadata"]["resourceVersion"].as_str().map(str::to_owned),
                 uid: object["metadata"]["uid"].as_str().map(str::to_owned),
@@ -95,7 +95,7 @@ impl ClusterSecrets {
     }
 
     /// Lets go of a Secret that nobody refers to any more.
-    pub fn let_go(&self, key: &Key) {
+    pub fn let_go(&self, key: &SecretRef) {
         self.held.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
@@ -103,7 +103,7 @@ impl ClusterSecrets {
 impl Secrets for ClusterSecrets {
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.get(&(namespace.to_owned(), name.to_owned()))?.secret.clone()
+        held.get(&SecretRef::new(namespace, name))?.secret.clone()
     }
 
     /// What is held stays as it is: that it changed is for the watch to tell, and for all who use it to hear.

@@ -154,6 +154,7 @@ fn merge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::identity::InstanceRef;
     use crate::poll::status::ResourceStatus;
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -170,8 +171,7 @@ mod tests {
             conditions.push(condition("Stalled", "True", reason));
         }
         InstanceStatus {
-            namespace: "crm".into(),
-            name: "keap".into(),
+            instance: InstanceRef::new("crm", "keap"),
             generation: Some(2),
             ready,
             reason: reason.to_owned(),

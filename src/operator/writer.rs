@@ -96,11 +96,11 @@ impl Writer {
 
     /// Takes a status in; it is written soon, with the state if that changes, too.
     pub fn report(self: &Arc<Self>, report: InstanceStatus) {
-        let Some(session) = self.sessions.get(&(report.namespace.clone(), report.name.clone())) else { return };
+        let Some(session) = self.sessions.get(&report.instance) else { return };
         session.put_pending(Box::new(report));
         if !session.flushing.swap(true, Ordering::AcqRel) {
             let writer = Arc::clone(self);
-            let span = span::status(&session.key.0, &session.key.1);
+            let span = span::status(&session.id.instance);
             self.flushes.spawn(async move { writer.flush(&session).await }.instrument(span));
         }
     }
@@ -172,7 +172,7 @@ impl Writer {
             Err(CommitError::Lost) => {
                 if session.lose() {
                     // Nobody listens any more when the process ends.
-                    let _ = self.notices.send(Notice::Lost(session.key.clone()));
+                    let _ = self.notices.send(Notice::Lost(session.id.instance.clone()));
                 }
                 Err(taken_over())
             }
@@ -186,10 +186,10 @@ impl Writer {
         state: Option<&InstanceState>,
         report: Option<&InstanceStatus>,
     ) -> Result<(), CommitError> {
-        let (namespace, name) = (&*session.key.0, &*session.key.1);
+        let (namespace, name) = (session.id.namespace(), session.id.name());
         for _ in 0..MAX_CONFLICTS {
             let mut object = match self.cluster.get(Kind::ConnectorInstance, namespace, name).await {
-                Ok(object) if object["metadata"]["uid"] == *session.uid => object,
+                Ok(object) if object["metadata"]["uid"] == *session.id.uid => object,
                 Ok(_) | Err(CallError::NotFound) => return Err(deleted().into()),
                 Err(error) => return Err(self.trouble(&error).into()),
             };
@@ -197,8 +197,11 @@ impl Writer {
             if record.stored.as_ref().is_some_and(|stored| !stored.marks.contains(&stored::mark(&before))) {
                 return Err(CommitError::Lost);
             }
-            let complete =
-                self.probe.crd_is_complete(&session.key, &object, state.is_some()).await.map_err(|error| problem(&error))?;
+            let complete = self
+                .probe
+                .crd_is_complete(&session.id.instance, &object, state.is_some())
+                .await
+                .map_err(|error| problem(&error))?;
             let mut status = before.as_object().cloned().unwrap_or_default();
             let mut outside_bytes = 0;
             if let Some(state) = state {
@@ -207,7 +210,7 @@ impl Writer {
                     return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
                 }
                 let Some(own) = record.stored.as_deref_mut() else { return Err(CommitError::Lost) };
-                let saved = own.outside.save(&self.cluster, session.owner(), &|| session.is_owned(), state).await;
+                let saved = own.outside.save(&self.cluster, &session.id, &|| session.is_owned(), state).await;
                 let (places, bytes) = saved.map_err(|error| match error {
                     OutsideError::Problem(problem) => problem,
                     OutsideError::Call(error) => self.trouble(&error),
@@ -265,7 +268,7 @@ impl Writer {
         if let Some(own) = record.stored.as_deref_mut() {
             own.marks = vec![stored::mark(after)];
             if session.is_owned() {
-                own.outside.clean(&self.cluster, &session.key.0).await;
+                own.outside.clean(&self.cluster, session.id.namespace()).await;
             }
         }
         if let Some(report) = report {
@@ -276,7 +279,7 @@ impl Writer {
             record.confirmed |= report.ready == "False" || all_well;
         }
         let told = events::transitions(before, after);
-        self.publisher.tell(&session.key.0, &session.key.1, &session.uid, told);
+        self.publisher.publish(&session.id, told);
     }
 
     fn note_trouble(&self) {

@@ -7,9 +7,9 @@ use chrono::Utc;
 use super::core::Core;
 use super::instance::Instance;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceId;
 use crate::auth::oauth2::parts::Holds;
 use crate::auth::oauth2::problem::still_refused;
-use crate::auth::oauth2::store::InstanceRef;
 use crate::auth::{RequestAuth, client_identity};
 use crate::egress::identity::Identity;
 use crate::plan::AuthPlan;
@@ -20,7 +20,7 @@ pub struct Access<'a> {
     instance: &'a Arc<Instance>,
     plan: Arc<AuthPlan>,
     /// Of credentials that are renewed.
-    user: Option<InstanceRef>,
+    user: Option<InstanceId>,
     auth: Arc<RequestAuth>,
     accepted: bool,
     identity: Option<Arc<Identity>>,
@@ -39,14 +39,10 @@ impl<'a> Access<'a> {
     ) -> Result<Self, Problem> {
         let plan = Arc::clone(plan);
         let AuthPlan::Oauth2(_) = &*plan else {
-            let auth = crate::auth::prepare(root, &plan, &instance.plan.namespace, &*core.secrets)?;
+            let auth = crate::auth::prepare(root, &plan, &instance.plan.instance.namespace, &*core.secrets)?;
             return Ok(Self { core, instance, plan, user: None, auth: Arc::new(auth), accepted: false, identity: None });
         };
-        let user = InstanceRef {
-            namespace: instance.plan.namespace.to_string(),
-            name: instance.plan.name.to_string(),
-            uid: instance.state().uid.clone(),
-        };
+        let user = InstanceId::new(instance.plan.instance.clone(), &*instance.state().uid);
         let auth = core.credentials.authorize(&plan, &user, holds(instance), None).await?;
         Ok(Self { core, instance, plan, user: Some(user), auth: Arc::new(auth), accepted: false, identity: None })
     }
@@ -57,7 +53,7 @@ impl<'a> Access<'a> {
     /// It cannot be used.
     pub fn with_certificate(self, secret: Option<&str>) -> Result<Self, Problem> {
         let Some(secret) = secret else { return Ok(self) };
-        let namespace = &*self.instance.plan.namespace;
+        let namespace = &*self.instance.plan.instance.namespace;
         let identity = Some(client_identity(namespace, secret, &*self.core.secrets, Utc::now())?);
         let auth = Arc::new((*self.auth).clone().with_identity(identity.clone()));
         Ok(Self { auth, identity, ..self })

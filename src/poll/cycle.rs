@@ -60,7 +60,7 @@ async fn attempt(
         Job::Poll | Job::Entries => {}
     }
     let plan = &instance.plan;
-    let callback = match PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.namespace, &*core.secrets) {
+    let callback = match PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.instance.namespace, &*core.secrets) {
         Ok(callback) => callback,
         Err(problem) => return Ok(Outcome::CallbackUnusable(problem)),
     };

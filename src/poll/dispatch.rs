@@ -284,7 +284,7 @@ impl<'a> Dispatcher<'a> {
     async fn post(&self, events: &[&Event]) -> Result<Verdict, Problem> {
         let plan = &self.instance.plan;
         let resource = events.first().map_or("", |event| &*event.resource);
-        self.post_once_or_twice(events).instrument(span::delivery(&plan.namespace, &plan.name, resource)).await
+        self.post_once_or_twice(events).instrument(span::delivery(&plan.instance, resource)).await
     }
 
     /// A token that the callback does not accept is renewed, and then it is asked once more.

@@ -62,7 +62,7 @@ impl Instance {
         let _one = self.saving.lock().await;
         self.unsaved.store(true, Ordering::Release);
         let snapshot = self.state().clone();
-        self.store.save(&self.plan.namespace, &self.plan.name, snapshot).await?;
+        self.store.save(&self.plan.instance, snapshot).await?;
         self.unsaved.store(false, Ordering::Release);
         Ok(())
     }

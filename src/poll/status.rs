@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::identity::InstanceRef;
 use crate::connect::ConnectUrl;
 use crate::connect::candidate::consent_plan;
 use crate::deliver::schedule::Cause;
@@ -164,10 +165,9 @@ const LEDGER_FULL: &str = "no more events can be set aside, so the cursor waits:
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceStatus {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
+    /// Which instance it is of.
+    #[serde(flatten)]
+    pub instance: InstanceRef,
     /// Generation of the manifest that this status is about; only an API server counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
@@ -245,12 +245,11 @@ impl Condition {
 }
 
 /// The status of an instance whose manifest or state cannot be used.
-pub fn refused(namespace: &str, name: &str, generation: Option<i64>, problem: &Problem) -> InstanceStatus {
+pub fn refused(instance: InstanceRef, generation: Option<i64>, problem: &Problem) -> InstanceStatus {
     let mut conditions = vec![Condition::new("Ready", "False", problem.reason, problem.message.clone())];
     conditions.push(progress(problem));
     InstanceStatus {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
+        instance,
         generation,
         ready: "False",
         reason: problem.reason.to_string(),
@@ -304,8 +303,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
         conditions.push(Condition { kind, status: "True", reason: ready.reason.clone(), message: ready.message.clone() });
     }
     InstanceStatus {
-        namespace: plan.namespace.to_string(),
-        name: plan.name.to_string(),
+        instance: plan.instance.clone(),
         generation: plan.generation,
         ready: ready.status,
         reason: ready.reason,
@@ -325,7 +323,7 @@ pub fn offer_consent(status: &mut InstanceStatus, plan: &PollPlan, connect: &Con
     let missing = Reason::ReauthorizationRequired.to_string();
     let is_missing = status.conditions.iter().any(|condition| condition.kind == "Authenticated" && condition.reason == missing);
     if is_missing && !plan.suspended && consent_plan(plan).is_some() {
-        status.connect = Some(Connect { url: connect.page(&plan.namespace, &plan.name) });
+        status.connect = Some(Connect { url: connect.page(&plan.instance) });
     }
 }
 

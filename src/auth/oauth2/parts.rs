@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::store::{SecretRef, TokenStore};
+use super::store::TokenStore;
+use crate::api::identity::SecretRef;
 use crate::auth::Secrets;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;

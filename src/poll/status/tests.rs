@@ -205,7 +205,8 @@ fn what_does_not_stop_a_poll_is_told_beside_it() {
 
 #[test]
 fn what_cannot_be_planned_is_stalled() {
-    let status = refused("crm", "keap", Some(3), &Problem::human(Reason::InvalidSpec, "spec.baseUrl is required"));
+    let status =
+        refused(InstanceRef::new("crm", "keap"), Some(3), &Problem::human(Reason::InvalidSpec, "spec.baseUrl is required"));
     assert_eq!((status.ready, &*status.reason), ("False", "InvalidSpec"));
     assert_eq!(condition(&status, "Stalled"), Some(("True", "InvalidSpec")));
 }
