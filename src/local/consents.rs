@@ -1,9 +1,10 @@
 //! Declared instances as the connect page sees them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 use super::definitions::Definitions;
@@ -33,14 +34,14 @@ impl LocalCandidates {
 
     /// The definitions changed.
     pub fn replace(&self, definitions: &Definitions) {
-        *self.plans.write().unwrap_or_else(PoisonError::into_inner) = plans(definitions);
+        *self.plans.write() = plans(definitions);
     }
 
     /// A status changed.
     pub fn note(&self, status: &InstanceStatus) {
         let authenticated = status.conditions.iter().find(|condition| condition.kind == "Authenticated");
         let need = Need::told_by(status.connect.is_some(), authenticated.map(|condition| condition.status));
-        self.needs.write().unwrap_or_else(PoisonError::into_inner).insert(status.instance.clone(), need);
+        self.needs.write().insert(status.instance.clone(), need);
     }
 }
 
@@ -52,8 +53,8 @@ fn plans(definitions: &Definitions) -> BTreeMap<InstanceRef, Arc<Oauth2Plan>> {
 impl Candidates for LocalCandidates {
     fn find<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Candidate>, Problem>> {
         let instance = InstanceRef::new(namespace, name);
-        let plan = self.plans.read().unwrap_or_else(PoisonError::into_inner).get(&instance).cloned();
-        let need = self.needs.read().unwrap_or_else(PoisonError::into_inner).get(&instance).copied().unwrap_or(Need::Unsettled);
+        let plan = self.plans.read().get(&instance).cloned();
+        let need = self.needs.read().get(&instance).copied().unwrap_or(Need::Unsettled);
         Box::pin(async move {
             let Some(plan) = plan else { return Ok(None) };
             let state = StateStore::load(&*self.store, &instance)?;
@@ -62,7 +63,7 @@ impl Candidates for LocalCandidates {
     }
 
     fn note_consent<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, ()> {
-        let plans = self.plans.read().unwrap_or_else(PoisonError::into_inner);
+        let plans = self.plans.read();
         let secret = plans.get(&InstanceRef::new(namespace, name)).map(|plan| plan.secret.clone());
         // All instances that name the Secret share its tokens.
         let sharing =

@@ -1,8 +1,9 @@
 //! Picks up changes of the manifests while the engine runs.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 use super::consents::LocalCandidates;
@@ -30,13 +31,13 @@ impl SharedSecrets {
     }
 
     fn replace(&self, secrets: SecretMap) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = secrets;
+        *self.0.write() = secrets;
     }
 }
 
 impl Secrets for SharedSecrets {
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace, name)
+        self.0.read().get(namespace, name)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The `Connector` objects of the cluster, and the mounted catalogue.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use serde::Deserialize as _;
 
 use super::cluster::{CallError, Cluster, Kind};
@@ -37,13 +37,13 @@ impl Connectors {
 
     /// All that were read from the cluster.
     pub fn declared(&self) -> Vec<ConnectorRef> {
-        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+        let declared = self.declared.read();
         declared.versions.keys().cloned().collect()
     }
 
     /// Was it read in this version?
     pub fn is_current(&self, key: &ConnectorRef, version: &str) -> bool {
-        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+        let declared = self.declared.read();
         declared.versions.get(key).is_some_and(|read| read == version)
     }
 
@@ -59,7 +59,7 @@ impl Connectors {
         };
         let version = found.as_ref().and_then(|object| object["metadata"]["resourceVersion"].as_str()).map(str::to_owned);
         let spec = found.map(|object| ConnectorSpec::deserialize(&object["spec"]));
-        let mut declared = self.declared.write().unwrap_or_else(PoisonError::into_inner);
+        let mut declared = self.declared.write();
         match version {
             Some(version) => drop(declared.versions.insert(key.clone(), version)),
             None => drop(declared.versions.remove(key)),
@@ -86,7 +86,7 @@ impl Connectors {
     /// # Errors
     /// All that a person must mend, in one.
     pub fn plan(&self, instance: &ConnectorInstance) -> Result<PollPlan, Problem> {
-        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+        let declared = self.declared.read();
         let namespace = instance.metadata.namespace.as_deref().unwrap_or_default();
         let named = instance.spec.connector.as_deref();
         if let Some(name) = named.filter(|name| declared.unusable.contains(&ConnectorRef::new(namespace, *name))) {

@@ -1,11 +1,12 @@
 //! The Secrets that instances refer to, and no others.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::future::BoxFuture;
+use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::cluster::{CallError, Cluster, Kind};
@@ -36,18 +37,18 @@ impl ClusterSecrets {
 
     /// Is it held, be it as one that does not exist?
     pub fn is_held(&self, key: &SecretRef) -> bool {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+        self.held.read().contains_key(key)
     }
 
     /// Is it held in another version than this?
     pub fn is_stale(&self, key: &SecretRef, version: Option<&str>) -> bool {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.read();
         held.get(key).is_some_and(|held| held.version.as_deref() != version)
     }
 
     /// All that are held and exist.
     pub fn existing(&self) -> Vec<SecretRef> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.read();
         held.iter().filter(|(_, held)| held.version.is_some()).map(|(key, _)| key.clone()).collect()
     }
 
@@ -56,7 +57,7 @@ impl ClusterSecrets {
     /// # Errors
     /// [`CallError`].
     pub async fn uid(&self, key: &SecretRef) -> Result<Option<String>, CallError> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner).get(key).map(|held| held.uid.clone());
+        let held = self.held.read().get(key).map(|held| held.uid.clone());
         if let Some(uid) = held {
             return Ok(uid);
         }
@@ -89,20 +90,20 @@ impl ClusterSecrets {
             Err(CallError::NotFound) => Held { version: None, uid: None, secret: None },
             Err(error) => return Err(error),
         };
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.write();
         let old = held.insert(key.clone(), fresh.clone());
         Ok(old.is_none_or(|old| old.secret != fresh.secret))
     }
 
     /// Lets go of a Secret that nobody refers to any more.
     pub fn let_go(&self, key: &SecretRef) {
-        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.held.write().remove(key);
     }
 }
 
 impl Secrets for ClusterSecrets {
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.read();
         held.get(&SecretRef::new(namespace, name))?.secret.clone()
     }
 

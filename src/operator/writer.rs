@@ -3,11 +3,12 @@
 //! The object's `resourceVersion` guards against everybody who writes at the same time; the mark of the stored state guards
 //! against an owner that does not know that it no longer is one.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
@@ -283,12 +284,12 @@ impl Writer {
     }
 
     fn note_trouble(&self) {
-        self.troubled.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        self.troubled.lock().get_or_insert_with(Instant::now);
     }
 
     /// A state was stored again. What failed meanwhile may be waiting for up to an hour.
     fn note_stored(&self) {
-        let since = self.troubled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let since = self.troubled.lock().take();
         if since.is_some_and(|since| since.elapsed() >= OUTAGE) {
             // Nobody listens any more when the process ends.
             let _ = self.notices.send(Notice::Recovered);
@@ -307,7 +308,7 @@ impl Writer {
     async fn spend(&self, bytes: usize) {
         let cost = BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
         let wait = {
-            let mut pace = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pace = self.bytes.lock();
             pace.reserve(cost, BURST, Instant::now())
         };
         tokio::time::sleep(wait).await;

@@ -1,8 +1,9 @@
 //! A running instance: its plan, its state in memory, and the commits of that state.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -45,8 +46,7 @@ impl Instance {
 
     /// The state. Never held across an await.
     pub fn state(&self) -> MutexGuard<'_, InstanceState> {
-        // A panic under the lock is a defect that its own task reports; the state behind it is still whole entries.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Does memory hold progress that the store does not?

@@ -2,10 +2,11 @@
 //! and kept in memory while it is fresh.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -110,27 +111,27 @@ impl Credential {
 
     /// An instance uses it from now on.
     pub(super) fn join(&self, instance: &str, plan: &Oauth2Plan) {
-        lock(&self.users).insert(instance.to_owned(), plan.endpoint());
+        self.users.lock().insert(instance.to_owned(), plan.endpoint());
     }
 
     /// An instance uses it no longer. Answers whether no other one does.
     pub(super) fn leave(&self, instance: &str) -> bool {
-        lock(&self.forced).remove(instance);
-        lock(&self.moved).retain(|moved| moved.name() != instance);
-        let mut users = lock(&self.users);
+        self.forced.lock().remove(instance);
+        self.moved.lock().retain(|moved| moved.name() != instance);
+        let mut users = self.users.lock();
         users.remove(instance);
         users.is_empty()
     }
 
     /// The API took a token.
     pub(super) fn note_accepted(&self, instance: &str) {
-        if let Some(forced) = lock(&self.forced).get_mut(instance) {
+        if let Some(forced) = self.forced.lock().get_mut(instance) {
             forced.worked = true;
         }
     }
 
     fn has_moved(&self, user: &InstanceId) -> bool {
-        lock(&self.moved).contains(user)
+        self.moved.lock().contains(user)
     }
 
     /// The access token in memory, while it is fresh and was not refused.
@@ -140,7 +141,7 @@ impl Credential {
             return None;
         }
         let secret = self.parts.secrets.get(&self.secret.namespace, &self.secret.name);
-        let current = lock(&self.current);
+        let current = self.current.lock();
         let current = current.get(&plan.fingerprint()).filter(|current| current.secret == secret)?;
         let is_fresh = current.fresh_until.is_none_or(|end| Instant::now() < end);
         (is_fresh && refused != Some(current.token.token.as_str())).then(|| current.token.token.clone())
@@ -159,7 +160,7 @@ impl Credential {
             let (stored, version) = if plan.keeps_tokens() {
                 if !self.has_moved(wish.user) {
                     takeover.of_the_instance().await?;
-                    lock(&self.moved).insert(wish.user.clone());
+                    self.moved.lock().insert(wish.user.clone());
                 }
                 self.parts.store.load(&self.place).await?
             } else {
@@ -178,7 +179,7 @@ impl Credential {
                 now,
                 process: &self.process,
                 is_shared: self.parts.store.is_shared(),
-                forced: lock(&self.forced).get(wish.user.name()).copied(),
+                forced: self.forced.lock().get(wish.user.name()).copied(),
                 rightful: rightful.as_deref(),
                 salt: &self.salt,
             });
@@ -244,7 +245,9 @@ impl Credential {
     ) -> Result<Option<String>, Problem> {
         let Some(stored) = stored.filter(|stored| step::is_elsewhere(plan, stored)) else { return Ok(None) };
         let endpoint = stored.endpoint.clone().unwrap_or_default();
-        let own = lock(&self.users)
+        let own = self
+            .users
+            .lock()
             .iter()
             .filter(|(name, at)| **name != user.name() && **at == endpoint)
             .map(|(n, _)| n.clone())
@@ -257,7 +260,7 @@ impl Credential {
 
     /// Says that the Secret is shared, where a person must know it.
     fn explained(&self, plan: &Oauth2Plan, problem: Problem, version: &Version) -> Problem {
-        if lock(&self.users).len() > 1 || version.is_shared() { problem::shared(plan, problem) } else { problem }
+        if self.users.lock().len() > 1 || version.is_shared() { problem::shared(plan, problem) } else { problem }
     }
 
     /// Stores what came. What cannot be stored now is stored later; without it nothing more is asked.
@@ -321,7 +324,7 @@ impl Credential {
         // A refresh token that nobody uses is looked at now and then, however long the access token lives.
         let look = plan.refresh.idle_ttl.map(|ttl| ttl / LOOKS_AT_IDLE);
         let fresh_until = fresh.into_iter().chain(look).min().map(|wait| Instant::now() + wait);
-        let mut current = lock(&self.current);
+        let mut current = self.current.lock();
         // Plans that no instance has any more leave nothing behind.
         current.retain(|_, one| one.secret == secret);
         current.insert(plan.fingerprint(), Current { secret, token: token.clone(), fresh_until });
@@ -340,9 +343,4 @@ fn on_own_clock(ends: &HashMap<String, Instant>, mut stored: StoredTokens, now: 
         }
     }
     stored
-}
-
-/// Every critical section leaves its value whole, so a panic elsewhere is no reason to stop.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,13 @@
 //! The credentials of all instances of this process: one for each Secret, however many instances name it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::credential::{Credential, Wish, lock};
+use super::credential::{Credential, Wish};
 use super::parts::{Holds, Parts};
 use super::problem;
 use crate::api::conditions::{Problem, Reason};
@@ -66,9 +67,9 @@ impl Credentials {
             }
         }
         let old = if keys.is_empty() {
-            lock(&self.used).remove(instance)
+            self.used.lock().remove(instance)
         } else {
-            lock(&self.used).insert(instance.clone(), keys.clone())
+            self.used.lock().insert(instance.clone(), keys.clone())
         };
         self.leave(&instance.name, old.into_iter().flatten().filter(|key| !keys.contains(key)));
     }
@@ -124,12 +125,12 @@ impl Credentials {
 
     /// The instance is no longer this process's: what only it used is forgotten, unless a request or a write is under way.
     pub fn release(&self, instance: &InstanceRef) {
-        let used = lock(&self.used).remove(instance);
+        let used = self.used.lock().remove(instance);
         self.leave(&instance.name, used.into_iter().flatten());
     }
 
     fn leave(&self, name: &str, keys: impl Iterator<Item = Key>) {
-        let mut by_key = lock(&self.by_key);
+        let mut by_key = self.by_key.lock();
         for key in keys {
             let is_last =
                 by_key.get(&key).is_some_and(|credential| credential.leave(name) && Arc::strong_count(credential) == 1);
@@ -146,7 +147,7 @@ impl Credentials {
     }
 
     fn credential(&self, key: &Key) -> Arc<Credential> {
-        let mut by_key = lock(&self.by_key);
+        let mut by_key = self.by_key.lock();
         if let Some(credential) = by_key.get(key) {
             return Arc::clone(credential);
         }

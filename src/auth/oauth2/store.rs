@@ -1,9 +1,9 @@
 //! Where tokens are kept.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::stored::StoredTokens;
 use crate::api::conditions::Problem;
@@ -143,7 +143,7 @@ pub struct MemoryTokens {
 
 impl TokenStore for MemoryTokens {
     fn load<'a>(&'a self, place: &'a TokenPlace) -> BoxFuture<'a, Result<(Option<StoredTokens>, Version), Problem>> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned();
+        let held = self.held.lock().get(place).cloned();
         Box::pin(async move {
             Ok(match held {
                 Some((tokens, count)) => (Some(tokens), Version { number: Some(count.to_string()), ..Version::default() }),
@@ -160,7 +160,7 @@ impl TokenStore for MemoryTokens {
         seen: &'a Version,
     ) -> BoxFuture<'a, Result<Version, SaveFailure>> {
         Box::pin(async move {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = self.held.lock();
             let count = held.get(place).map(|(_, count)| *count);
             if count.map(|count| count.to_string()) != seen.number {
                 return Err(SaveFailure::Conflict);
