@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use pollinator::api::conditions::Problem;
+use pollinator::api::conditions::{ConditionStatus, Problem};
 use pollinator::api::identity::InstanceRef;
 use pollinator::api::instance::ConnectorInstance;
 use pollinator::auth::oauth2::store::MemoryTokens;
@@ -185,7 +185,7 @@ impl Running {
         let mut met = 0;
         while met < count {
             let status = self.statuses.blocking_recv().expect("the engine runs");
-            assert_ne!(status.ready, "False", "{}: {}", status.reason, status.message);
+            assert_ne!(status.ready, ConditionStatus::False, "{}: {}", status.reason, status.message);
             met += usize::from(wanted(&status));
         }
     }

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 use super::definitions::Definitions;
-use crate::api::conditions::Problem;
+use crate::api::conditions::{ConditionType, Problem};
 use crate::api::identity::InstanceRef;
 use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::plan::Oauth2Plan;
@@ -39,8 +39,8 @@ impl LocalCandidates {
 
     /// A status changed.
     pub fn note(&self, status: &InstanceStatus) {
-        let authenticated = status.conditions.iter().find(|condition| condition.kind == "Authenticated");
-        let need = Need::told_by(status.connect.is_some(), authenticated.map(|condition| condition.status));
+        let authenticated = status.conditions.iter().find(|condition| condition.kind == ConditionType::Authenticated);
+        let need = Need::told_by(status.connect.is_some(), authenticated.map(|condition| condition.status.as_str()));
         self.needs.write().insert(status.instance.clone(), need);
     }
 }

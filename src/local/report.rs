@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::conditions::{ConditionStatus, ConditionType};
 use crate::api::identity::InstanceRef;
 use crate::observe::output;
 use crate::poll::status::InstanceStatus;
@@ -42,7 +43,7 @@ impl Reporter {
             }
         };
         output::line(&line);
-        if self.output == Output::Text && status.ready == "False" {
+        if self.output == Output::Text && status.ready == ConditionStatus::False {
             let before = self.last.get(&status.instance);
             if before.is_none_or(|before| before.message != status.message) {
                 output::line(format_args!("  {}", status.message));
@@ -61,12 +62,14 @@ impl Reporter {
     pub fn print_failures(&self) -> bool {
         let mut failed = false;
         for (instance, status) in &self.last {
-            if status.ready == "False" {
+            if status.ready == ConditionStatus::False {
                 failed = true;
                 output::error(format_args!("{instance}: {}: {}", status.reason, status.message));
             }
             for resource in &status.resources {
-                for condition in resource.conditions.iter().filter(|c| c.kind == "Polled" && c.status == "False") {
+                for condition in
+                    resource.conditions.iter().filter(|c| c.kind == ConditionType::Polled && c.status == ConditionStatus::False)
+                {
                     failed = true;
                     output::error(format_args!(
                         "{instance}: resource {}: {}: {}",
@@ -74,7 +77,7 @@ impl Reporter {
                     ));
                 }
             }
-            for condition in status.conditions.iter().filter(|c| c.kind == "EventsWaiting") {
+            for condition in status.conditions.iter().filter(|c| c.kind == ConditionType::EventsWaiting) {
                 failed = true;
                 output::error(format_args!("{instance}: {}: {}", condition.reason, condition.message));
             }
@@ -87,7 +90,14 @@ fn text_line(status: &InstanceStatus) -> String {
     let instance = &status.instance;
     let name = if &*instance.namespace == "default" { instance.name.to_string() } else { instance.to_string() };
     let last_change = status.last_change_time.as_deref().unwrap_or("-");
-    row(&name, status.ready, &status.reason, &status.delivered.to_string(), &status.parked.to_string(), last_change)
+    row(
+        &name,
+        status.ready.as_str(),
+        status.reason.as_str(),
+        &status.delivered.to_string(),
+        &status.parked.to_string(),
+        last_change,
+    )
 }
 
 fn row(name: &str, ready: &str, reason: &str, delivered: &str, parked: &str, last_change: &str) -> String {

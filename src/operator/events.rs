@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::status::find;
+use crate::api::conditions::ConditionType;
 use crate::api::identity::InstanceId;
 
 /// Deadline of publishing one Event; it is news, never state.
@@ -33,7 +34,7 @@ pub struct Transition {
 /// up. A condition that is not known yet is no news.
 pub fn transitions(before: &Value, after: &Value) -> Vec<Transition> {
     let mut found = Vec::new();
-    for kind in ["Ready", "EventsWaiting", super::status::CRD_OUTDATED] {
+    for kind in [ConditionType::Ready, ConditionType::EventsWaiting, ConditionType::CrdOutdated] {
         let Some(condition) = find(after.get("conditions"), kind).filter(|condition| condition["status"] != "Unknown") else {
             continue;
         };
@@ -41,7 +42,7 @@ pub fn transitions(before: &Value, after: &Value) -> Vec<Transition> {
         if old.is_some_and(|old| old["status"] == condition["status"] && old["reason"] == condition["reason"]) {
             continue;
         }
-        let good = if kind == "Ready" { "True" } else { "False" };
+        let good = if kind == ConditionType::Ready { "True" } else { "False" };
         found.push(Transition {
             warning: condition["status"] != good,
             reason: text(&condition["reason"]),

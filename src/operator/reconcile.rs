@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use super::cluster::{CallError, Kind};
 use super::drains::{self, Drains, is_in};
 use super::notice::Notice;
+use super::phase::Phase;
 use super::publish::{Outcome, Publication, Published, References};
 use super::tokens::TokenSights;
 use super::watch::{Change, Seen, WatchEvent};
@@ -53,9 +54,7 @@ struct Entry {
     uid: String,
     published: Published,
     references: References,
-    busy: bool,
-    dirty: bool,
-    forced: bool,
+    phase: Phase,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +74,7 @@ enum Done {
 impl Entry {
     /// The engine was told of it, or is about to be.
     fn is_at_work(&self) -> bool {
-        self.busy || self.dirty || !matches!(self.published, Published::Nothing)
+        self.phase != Phase::Settled || !matches!(self.published, Published::Nothing)
     }
 }
 
@@ -270,9 +269,7 @@ impl Reconciler {
 
     fn enqueue(&mut self, task: Task, forced: bool) {
         if let Task::Instance(key) = &task {
-            let entry = self.instances.entry(key.clone()).or_default();
-            entry.forced |= forced;
-            if std::mem::replace(&mut entry.dirty, true) || entry.busy {
+            if !self.instances.entry(key.clone()).or_default().phase.demand(forced) {
                 return;
             }
         } else if self.queue.contains(&task) {
@@ -300,8 +297,7 @@ impl Reconciler {
             match task {
                 Task::Instance(key) => {
                     let Some(entry) = self.instances.get_mut(&key) else { continue };
-                    (entry.busy, entry.dirty) = (true, false);
-                    let (published, forced) = (std::mem::take(&mut entry.published), std::mem::take(&mut entry.forced));
+                    let (published, forced) = (std::mem::take(&mut entry.published), entry.phase.begin());
                     let uid = entry.uid.clone();
                     let span = span::reconcile(&key);
                     let work = async move {
@@ -364,12 +360,12 @@ impl Reconciler {
 
     fn on_instance_finished(&mut self, key: InstanceRef, outcome: Outcome) {
         let Some(entry) = self.instances.get_mut(&key) else { return };
-        entry.busy = false;
+        let again = entry.phase.end();
         entry.published = outcome.published;
         let new = outcome.references.unwrap_or_else(|| entry.references.clone());
         let old = std::mem::replace(&mut entry.references, new).secrets;
         let secrets = &entry.references.secrets;
-        let (again, unseen) = (std::mem::take(&mut entry.dirty), entry.fingerprint.is_none());
+        let unseen = entry.fingerprint.is_none();
         let secret = |name: &String| SecretRef::new(Arc::clone(&key.namespace), &**name);
         for name in secrets {
             self.users.entry(secret(name)).or_default().insert(key.clone());
@@ -386,8 +382,10 @@ impl Reconciler {
                 }
             }
         }
-        if again || missed && outcome.retry.is_none() {
-            self.enqueue(Task::Instance(key), missed);
+        if let Some(forced) = again {
+            self.enqueue(Task::Instance(key), forced || missed);
+        } else if missed && outcome.retry.is_none() {
+            self.enqueue(Task::Instance(key), true);
         } else if let Some(after) = outcome.retry {
             self.retries.push(Reverse((Instant::now() + after, Task::Instance(key))));
         } else if outcome.gone && unseen {

@@ -22,7 +22,7 @@ use super::pace::Pace;
 use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
 use super::{status, stored};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::observe::span;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
@@ -273,11 +273,12 @@ impl Writer {
             }
         }
         if let Some(report) = report {
-            let all_well = report
-                .resources
-                .iter()
-                .all(|own| own.conditions.iter().any(|condition| condition.kind == "Polled" && condition.status == "True"));
-            record.confirmed |= report.ready == "False" || all_well;
+            let all_well = report.resources.iter().all(|own| {
+                own.conditions
+                    .iter()
+                    .any(|condition| condition.kind == ConditionType::Polled && condition.status == ConditionStatus::True)
+            });
+            record.confirmed |= report.ready == ConditionStatus::False || all_well;
         }
         let told = events::transitions(before, after);
         self.publisher.publish(&session.id, told);

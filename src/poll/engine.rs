@@ -21,7 +21,7 @@ use super::instance::Instance;
 use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
-use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::conditions::{ConditionStatus, Problem, Reaction, Reason};
 use crate::api::identity::InstanceRef;
 use crate::deliver::schedule::Cause;
 use crate::fetch::walk::Validators;
@@ -583,9 +583,9 @@ impl Engine {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let new = Reported {
             status: hasher.finish(),
-            state: Some(match (status.ready, status.reason.as_str()) {
-                (_, "Suspended") => metrics::InstanceState::Suspended,
-                ("True", _) => metrics::InstanceState::Ready,
+            state: Some(match (&slot.kind, status.ready) {
+                (Kind::Running(running), _) if running.instance.plan.suspended => metrics::InstanceState::Suspended,
+                (_, ConditionStatus::True) => metrics::InstanceState::Ready,
                 _ => metrics::InstanceState::NotReady,
             }),
             parked: count(status.parked),
