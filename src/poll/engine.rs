@@ -22,7 +22,7 @@ use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{Problem, Reaction, Reason};
-use crate::deliver::schedule::Cause;
+use crate::deliver::sink::CALLBACK;
 use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::observe::{pulse, span};
@@ -329,7 +329,7 @@ impl Engine {
             },
         };
         if old.as_ref().is_some_and(|old| old.plan.callback.fingerprint() != plan.callback.fingerprint()) {
-            state.callback.forget();
+            state.sinks.forget_health(&CALLBACK);
         }
         let adopted = adopt(&mut state, &plan, &pending.annotations, now);
         for (resource, reason) in &adopted.resets {
@@ -404,13 +404,8 @@ impl Engine {
         let mut woken = Vec::new();
         for (key, slot) in &mut self.slots {
             let Kind::Running(running) = &mut slot.kind else { continue };
-            let mut state = running.instance.state();
-            let refused = state.callback.cause == Some(Cause::Unauthorized);
-            if refused {
-                // New Secrets may be what a callback that answered 401 was waiting for.
-                state.callback.forget();
-            }
-            drop(state);
+            // New Secrets may be what a sink that refused the credentials was waiting for.
+            let refused = running.instance.state().sinks.forget_unauthorized();
             for (index, lane) in running.lanes.iter_mut().enumerate() {
                 if (refused || lane.health.failures > 0) && lane.tick.is_some() {
                     lane.tick = Some(now);
@@ -622,7 +617,7 @@ fn next_tick(lane: &Lane, report: &Report, now: DateTime<Utc>) -> Option<DateTim
             let patient = report.facts.patience.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
             Some(schedule::next_tick(tick.min(now), interval, now)).max(patient)
         }
-        Outcome::EntriesSent | Outcome::Stopped => Some(tick),
+        Outcome::RetryQueueSent | Outcome::Stopped => Some(tick),
         // The reopening wakes it; until then nothing that is found could be sent.
         Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
         Outcome::CallbackGone => None,
@@ -656,7 +651,7 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
             Reaction::Transient => PollOutcome::Failed,
         },
         Outcome::CallbackUnusable(_) => PollOutcome::Blocked,
-        Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
+        Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
     };
     metrics.poll(outcome, took, report.facts.seen.records);
 }

@@ -7,9 +7,8 @@ use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::connect::ConnectUrl;
 use crate::connect::candidate::consent_plan;
-use crate::deliver::schedule::Cause;
+use crate::deliver::sink::{CALLBACK, Cause};
 use crate::detect::zone::written;
-use crate::egress::{EgressError, Peer};
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 
@@ -59,7 +58,7 @@ impl Health {
                     self.pagination = Some(pagination.as_str().into());
                 }
             }
-            Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
+            Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
                 self.polled = true;
                 self.recover();
             }
@@ -103,7 +102,7 @@ enum Note {
     UnreadMarks,
     Disorder,
     Unsettled,
-    LedgerFull,
+    RetryQueueFull,
 }
 
 impl Note {
@@ -115,7 +114,7 @@ impl Note {
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
             (facts.seen.disorder, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
-            (facts.sums.ledger_full, Self::LedgerFull),
+            (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         met.into_iter().filter_map(|(met, note)| met.then_some(note)).collect()
     }
@@ -152,13 +151,13 @@ impl Note {
                 Reason::WalkUnsettled,
                 "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
             ),
-            Self::LedgerFull => ("LedgerOpen", Reason::ParkedFull, LEDGER_FULL),
+            Self::RetryQueueFull => ("LedgerOpen", Reason::ParkedFull, RETRY_QUEUE_FULL),
         };
         Condition::new(kind, "False", reason, message)
     }
 }
 
-const LEDGER_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
+const RETRY_QUEUE_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
 
 /// Status of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -271,7 +270,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
     let resources: Vec<_> =
         plan.resources.iter().zip(health).map(|(r, health)| resource_status(r, state, health, now)).collect();
     let lasting = plan.resources.iter().zip(health).find_map(|(r, health)| Some((&r.name, health.lasting_problem(now)?)));
-    let full = health.iter().any(|health| health.notes.contains(&Note::LedgerFull));
+    let full = health.iter().any(|health| health.notes.contains(&Note::RetryQueueFull));
     let ready = if plan.suspended {
         Condition::new(
             "Ready",
@@ -284,7 +283,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
     } else if callback.status == "False" {
         Condition { kind: "Ready", ..callback.clone() }
     } else if full {
-        Condition::new("Ready", "False", Reason::ParkedFull, LEDGER_FULL)
+        Condition::new("Ready", "False", Reason::ParkedFull, RETRY_QUEUE_FULL)
     } else if health.iter().all(|health| health.polled) {
         Condition::new("Ready", "True", Reason::Polling, "all resources are polled and the callback accepts events")
     } else {
@@ -311,8 +310,8 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
         reason: ready.reason,
         message: ready.message,
         delivered: state.delivered(),
-        parked: state.ledger.parked(),
-        set_aside: state.ledger.set_aside(),
+        parked: state.sinks.parked(),
+        set_aside: state.sinks.deferred(),
         last_change_time: state.last_change_time().map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
         connect: None,
         conditions,
@@ -339,7 +338,8 @@ fn callback_condition(plan: &PollPlan, state: &InstanceState, health: &[&Health]
     if let Some(problem) = health.iter().filter(|health| health.at_callback).find_map(|health| health.problem.as_deref()) {
         return Condition::new("CallbackReachable", "False", problem.reason, problem.message.clone());
     }
-    if state.callback.is_gone(plan.callback.fingerprint()) {
+    let sink = state.sinks.health(&CALLBACK);
+    if sink.is_gone(plan.callback.fingerprint()) {
         return Condition::new(
             "CallbackReachable",
             "False",
@@ -347,22 +347,11 @@ fn callback_condition(plan: &PollPlan, state: &InstanceState, health: &[&Health]
             "spec.callback.url answered 410 Gone: nothing is sent until the URL in the spec changes, or the annotation pollinator.dev/poll-now does",
         );
     }
-    if !state.callback.is_down() {
+    if !sink.is_down() {
         return Condition::new("CallbackReachable", "True", Reason::Delivering, "spec.callback.url accepts events");
     }
-    let (reason, what) = match state.callback.cause {
-        Some(Cause::Unauthorized) => (
-            Reason::CallbackUnauthorized,
-            "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef".to_owned(),
-        ),
-        Some(Cause::Silent(silence)) => {
-            (Reason::CallbackUnreachable, format!("spec.{}", EgressError::from(silence).into_problem(Peer::Callback).message))
-        }
-        Some(Cause::Status(status)) => {
-            (Reason::CallbackDown, format!("spec.callback.url answered {status}: make the receiver answer 2xx"))
-        }
-        None => (Reason::CallbackDown, "spec.callback.url refused events: make the receiver answer 2xx".to_owned()),
-    };
+    let refused = || (Reason::CallbackDown, "spec.callback.url refused events: make the receiver answer 2xx".to_owned());
+    let (reason, what) = sink.cause.map_or_else(refused, Cause::explain);
     let wait = "the last five distinct objects all failed, so the cursor waits and a probe is sent by the retry schedule";
     Condition::new("CallbackReachable", "False", reason, format!("{what}; {wait}"))
 }
@@ -409,7 +398,7 @@ fn is_asking(reason: Reason) -> bool {
 }
 
 fn waiting_condition(state: &InstanceState) -> Option<Condition> {
-    if state.ledger.parked() > 0 {
+    if state.sinks.parked() > 0 {
         return Some(Condition::new(
             "EventsWaiting",
             "True",
@@ -417,7 +406,7 @@ fn waiting_condition(state: &InstanceState) -> Option<Condition> {
             "events are parked: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver",
         ));
     }
-    (state.ledger.set_aside() > 0).then(|| {
+    (state.sinks.deferred() > 0).then(|| {
         Condition::new(
             "EventsWaiting",
             "True",
