@@ -22,6 +22,7 @@ pub mod editor;
 pub mod encoding;
 pub mod fields;
 pub mod finding;
+pub mod identity;
 pub mod instance;
 pub mod judge;
 pub mod manifest;

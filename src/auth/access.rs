@@ -7,9 +7,9 @@ use chrono::Utc;
 use super::oauth2::credentials::Credentials;
 use super::oauth2::parts::Holds;
 use super::oauth2::problem::still_refused;
-use super::oauth2::store::InstanceRef;
 use super::{RequestAuth, Secrets, client_identity};
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceId;
 use crate::egress::identity::Identity;
 use crate::plan::AuthPlan;
 
@@ -17,7 +17,7 @@ use crate::plan::AuthPlan;
 #[derive(Clone)]
 pub struct Requester<'a> {
     /// The instance.
-    pub instance: InstanceRef,
+    pub instance: InstanceId,
     /// Secrets of its namespace.
     pub secrets: &'a dyn Secrets,
     /// Access tokens.
@@ -47,7 +47,7 @@ impl<'a> Access<'a> {
                 let holds = Arc::clone(&requester.holds);
                 requester.credentials.authorize(&plan, &requester.instance, holds, None).await?
             }
-            _ => super::prepare(root, &plan, &requester.instance.namespace, requester.secrets)?,
+            _ => super::prepare(root, &plan, requester.instance.namespace(), requester.secrets)?,
         };
         Ok(Self { requester, plan, auth: Arc::new(auth), accepted: false, identity: None })
     }
@@ -58,7 +58,7 @@ impl<'a> Access<'a> {
     /// It cannot be used.
     pub fn with_certificate(self, secret: Option<&str>) -> Result<Self, Problem> {
         let Some(secret) = secret else { return Ok(self) };
-        let namespace = &*self.requester.instance.namespace;
+        let namespace = self.requester.instance.namespace();
         let identity = Some(client_identity(namespace, secret, self.requester.secrets, Utc::now())?);
         let auth = Arc::new((*self.auth).clone().with_identity(identity.clone()));
         Ok(Self { auth, identity, ..self })

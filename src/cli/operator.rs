@@ -176,11 +176,11 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         owned: shards.owned(),
         commands,
     };
-    let (sights, seen) = mpsc::channel(BATCH);
+    let (events, seen) = mpsc::channel(BATCH);
     let asking =
         tokio::spawn(tell_missing_permissions(client.clone(), args.watch_namespace.clone(), sharing.namespace.clone()));
     let watching = tokio::spawn(
-        Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, sights: sights.clone() }.run(),
+        Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, events: events.clone() }.run(),
     );
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
     let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone()));
@@ -215,7 +215,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     for task in [reconciling, batching, following, telling, asking] {
         task.abort();
     }
-    drop((sights, writer));
+    drop((events, writer));
     if tokio::time::timeout(LAST_WRITES, publishing).await.is_err() {
         tracing::debug!("not every Event was published before the end");
     }

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::oracle::{Delivery, Report, compare};
 use super::provider::SampleProvider;
+use crate::api::conditions::ConditionStatus;
 use crate::egress::{Egress, EgressPolicy};
 use crate::local::definitions::Definitions;
 use crate::local::files::Sources;
@@ -105,9 +106,9 @@ impl Session {
         let ready = tokio::time::timeout(PATIENCE, async {
             while let Some(status) = self.statuses.recv().await {
                 match status.ready {
-                    "True" => return Ok(()),
-                    "False" => return Err(format!("{}: {}", status.reason, status.message)),
-                    _ => {}
+                    ConditionStatus::True => return Ok(()),
+                    ConditionStatus::False => return Err(format!("{}: {}", status.reason, status.message)),
+                    ConditionStatus::Unknown => {}
                 }
             }
             Err("the engine ended unexpectedly; please report this with the log".to_owned())

@@ -1,9 +1,10 @@
 //! How an answer is read and walked: resource → [`ExtractPlan`], pagination, change rule.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use http::HeaderName;
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::date_format::DateFormat;
@@ -65,7 +66,7 @@ pub(super) fn shared(plan: ExtractPlan) -> Arc<ExtractPlan> {
     static IN_USE: Mutex<BTreeMap<u64, Weak<ExtractPlan>>> = Mutex::new(BTreeMap::new());
     let key = xxh3_64(format!("{plan:?}").as_bytes());
     // A panic under the lock leaves whole entries.
-    let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut in_use = IN_USE.lock();
     if let Some(found) = in_use.get(&key).and_then(Weak::upgrade).filter(|found| **found == plan) {
         return found;
     }

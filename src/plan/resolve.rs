@@ -14,6 +14,7 @@ use super::{CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
 use super::{authentication, extract, overlay, request};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::ConnectorSpec;
+use crate::api::identity::InstanceRef;
 use crate::api::instance::{Callback, ConnectorInstance, ConnectorInstanceSpec, Format};
 use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
@@ -80,8 +81,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
     }
     match (callback, problems.0.is_empty()) {
         (Some(callback), true) => Ok(PollPlan {
-            namespace: namespace.into(),
-            name: instance.metadata.name.as_deref().unwrap_or_default().into(),
+            instance: InstanceRef::new(namespace, instance.metadata.name.as_deref().unwrap_or_default()),
             generation: instance.metadata.generation,
             connector: spec.connector.as_deref().map(Into::into),
             tags: spec.tags.clone(),

@@ -59,7 +59,10 @@ resources:
 #[test]
 fn the_least_instance_gets_all_defaults() {
     let plan = plan(&with_resource("url: /contacts"));
-    assert_eq!((&*plan.namespace, &*plan.name, plan.connector.as_deref(), plan.suspended), ("crm", "keap", None, false));
+    assert_eq!(
+        (&*plan.instance.namespace, &*plan.instance.name, plan.connector.as_deref(), plan.suspended),
+        ("crm", "keap", None, false)
+    );
     assert_eq!((plan.callback.max_in_flight, plan.callback.timeout.as_secs()), (8, 15));
     assert_eq!(plan.callback.format, EventFormat::CloudEvents);
     let resource = &plan.resources[0];

@@ -98,7 +98,7 @@ async fn open_outbox<'a>(
     identity: &'a str,
 ) -> Result<Outbox<'a, LiveState>, Outcome> {
     let plan = &instance.plan;
-    let callback = PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.namespace, &*core.secrets);
+    let callback = PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.instance.namespace, &*core.secrets);
     let callback = callback.map_err(Outcome::CallbackUnusable)?;
     match instance.state().sinks.health(&CALLBACK).admission(callback.fingerprint(), Utc::now()) {
         Admission::Gone => return Err(Outcome::CallbackGone),

@@ -21,7 +21,8 @@ use super::instance::Instance;
 use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::status::{self, Health, InstanceStatus};
-use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::conditions::{ConditionStatus, Problem, Reaction, Reason};
+use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::fetch::walk::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
@@ -58,31 +59,19 @@ pub enum Command {
     },
     /// An instance is declared but cannot be planned.
     Refuse {
-        /// Namespace.
-        namespace: String,
-        /// Name.
-        name: String,
+        /// Which one.
+        instance: InstanceRef,
         /// Generation of the manifest, if an API server counts them.
         generation: Option<i64>,
         /// Why.
         problem: Problem,
     },
     /// An instance is no longer declared. Its state stays where it is kept.
-    Remove {
-        /// Namespace.
-        namespace: String,
-        /// Name.
-        name: String,
-    },
+    Remove(InstanceRef),
     /// Secrets changed: what failed is tried at once.
     RetryFailed,
     /// A person may have given consent for an instance: if that is what it waits for, it is tried at once.
-    Consented {
-        /// Namespace.
-        namespace: String,
-        /// Name.
-        name: String,
-    },
+    Consented(InstanceRef),
 }
 
 /// How long the engine runs.
@@ -94,14 +83,11 @@ pub enum Run {
     Once,
 }
 
-/// Namespace and name, as the plan has them.
-type Key = (Arc<str>, Arc<str>);
-
 /// The scheduler of all instances of this process.
 pub struct Engine {
     core: Arc<Core>,
     run: Run,
-    slots: HashMap<Key, Slot>,
+    slots: HashMap<InstanceRef, Slot>,
     due: BinaryHeap<Reverse<Due>>,
     jobs: JoinSet<Done>,
     reports: mpsc::UnboundedSender<InstanceStatus>,
@@ -176,13 +162,13 @@ impl Lane {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     at: DateTime<Utc>,
-    key: Key,
+    key: InstanceRef,
     lane: usize,
     epoch: u64,
 }
 
 struct Done {
-    key: Key,
+    key: InstanceRef,
     lane: usize,
     epoch: u64,
     report: Report,
@@ -269,7 +255,7 @@ impl Engine {
         let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async move {
             if let Err(problem) = instance.commit().await {
                 let plan = &instance.plan;
-                span::reconcile(&plan.namespace, &plan.name).in_scope(|| tracing::error!("{}", problem.message));
+                span::reconcile(&plan.instance).in_scope(|| tracing::error!("{}", problem.message));
             }
         });
         // Tokens that came are kept by nobody else.
@@ -284,21 +270,21 @@ impl Engine {
         for command in batch {
             match command {
                 Command::Put { plan, annotations, claim } => {
-                    let key = (Arc::clone(&plan.namespace), Arc::clone(&plan.name));
-                    self.change(&key, Next::Replace(Pending { plan, annotations, claim }), puts, now);
+                    let instance = plan.instance.clone();
+                    self.change(&instance, Next::Replace(Pending { plan, annotations, claim }), puts, now);
                 }
-                Command::Refuse { namespace, name, generation, problem } => {
-                    self.change(&(namespace.into(), name.into()), Next::Refuse { generation, problem }, puts, now);
+                Command::Refuse { instance, generation, problem } => {
+                    self.change(&instance, Next::Refuse { generation, problem }, puts, now);
                 }
-                Command::Remove { namespace, name } => self.change(&(namespace.into(), name.into()), Next::Remove, puts, now),
+                Command::Remove(instance) => self.change(&instance, Next::Remove, puts, now),
                 Command::RetryFailed => self.retry_failed(now),
-                Command::Consented { namespace, name } => self.retry_consented(&(namespace.into(), name.into()), now),
+                Command::Consented(instance) => self.retry_consented(&instance, now),
             }
         }
     }
 
     /// Makes the change now, or as soon as the jobs of the old plan have ended: no event of the old plan goes to the new callback.
-    fn change(&mut self, key: &Key, next: Next, starting: usize, now: DateTime<Utc>) {
+    fn change(&mut self, key: &InstanceRef, next: Next, starting: usize, now: DateTime<Utc>) {
         if let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(key) {
             running.instance.stop.cancel();
             if running.jobs > 0 {
@@ -313,7 +299,7 @@ impl Engine {
         }
     }
 
-    fn put(&mut self, key: &Key, pending: Pending, starting: usize, now: DateTime<Utc>) {
+    fn put(&mut self, key: &InstanceRef, pending: Pending, starting: usize, now: DateTime<Utc>) {
         let plan = Arc::clone(&pending.plan);
         let (old, reported) = match self.slots.remove(key) {
             Some(Slot { kind: Kind::Running(old), reported, .. }) => (Some(old.instance), reported),
@@ -322,7 +308,7 @@ impl Engine {
         };
         let mut state = match &old {
             Some(old) => old.state().clone(),
-            None => match self.core.store.load(&plan.namespace, &plan.name) {
+            None => match self.core.store.load(&plan.instance) {
                 Ok(Some(state)) => state,
                 Ok(None) => InstanceState::new(uuid::Uuid::new_v4().to_string()),
                 Err(problem) => return self.refuse(key, plan.generation, problem, Some(pending)),
@@ -333,7 +319,7 @@ impl Engine {
         }
         let adopted = adopt(&mut state, &plan, &pending.annotations, now);
         for (resource, reason) in &adopted.resets {
-            span::poll(&plan.namespace, &plan.name, resource)
+            span::poll(&plan.instance, resource)
                 .in_scope(|| tracing::warn!(reason, "cursor reset: spec.polling.startFrom decides what is sent"));
         }
         // The first job saves it before anything else: a uid that is not kept would make other event ids after a restart. Saved
@@ -345,7 +331,7 @@ impl Engine {
         // Nobody polls a suspended one, and yet what was asked for by annotation is acted on, and told.
         let save = plan.suspended && unsaved;
         let auths = plan.resources.iter().map(|resource| &*resource.auth).chain([&*plan.callback.auth]);
-        self.core.credentials.join(&plan.namespace, &plan.name, auths);
+        self.core.credentials.join(&plan.instance, auths);
         let lane = |(index, resource): (usize, &Arc<ResourcePlan>)| {
             let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
             let delay = if immediately {
@@ -373,7 +359,7 @@ impl Engine {
         self.report(key, now);
     }
 
-    fn refuse(&mut self, key: &Key, generation: Option<i64>, problem: Problem, reload: Option<Pending>) {
+    fn refuse(&mut self, key: &InstanceRef, generation: Option<i64>, problem: Problem, reload: Option<Pending>) {
         let (epoch, problem) = (self.next_epoch(), Box::new(problem));
         if reload.is_some() && self.run == Run::Forever {
             self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
@@ -386,7 +372,7 @@ impl Engine {
         self.report(key, Utc::now());
     }
 
-    fn remove(&mut self, key: &Key) {
+    fn remove(&mut self, key: &InstanceRef) {
         if let Some(slot) = self.slots.remove(key) {
             recount(&self.core.metrics, slot.reported, Reported::default());
             if matches!(slot.kind, Kind::Running(_)) {
@@ -395,9 +381,9 @@ impl Engine {
         }
     }
 
-    fn let_go(&self, key: &Key) {
-        self.core.store.release(&key.0, &key.1);
-        self.core.credentials.release(&key.0, &key.1);
+    fn let_go(&self, key: &InstanceRef) {
+        self.core.store.release(key);
+        self.core.credentials.release(key);
     }
 
     fn retry_failed(&mut self, now: DateTime<Utc>) {
@@ -418,7 +404,7 @@ impl Engine {
         }
     }
 
-    fn retry_consented(&mut self, key: &Key, now: DateTime<Utc>) {
+    fn retry_consented(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
         let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(key) else { return };
         let mut woken = Vec::new();
         for (index, lane) in running.lanes.iter_mut().enumerate() {
@@ -438,7 +424,7 @@ impl Engine {
         self.next_epoch
     }
 
-    fn enqueue(&mut self, key: &Key, lane: usize) {
+    fn enqueue(&mut self, key: &InstanceRef, lane: usize) {
         let Some(Slot { epoch, kind: Kind::Running(running), .. }) = self.slots.get(key) else { return };
         if let Some((at, _)) = running.lanes[lane].due() {
             self.due.push(Reverse(Due { at, key: key.clone(), lane, epoch: *epoch }));
@@ -500,7 +486,7 @@ impl Engine {
         running.jobs += 1;
         let (core, instance, resource) = (Arc::clone(&self.core), Arc::clone(&running.instance), Arc::clone(&lane.plan));
         let mut validators = lane.validators.take().map(|boxed| *boxed);
-        let span = span::poll(&instance.plan.namespace, &instance.plan.name, &resource.name);
+        let span = span::poll(&instance.plan.instance, &resource.name);
         let work = async move {
             let started = std::time::Instant::now();
             let job = async {
@@ -574,7 +560,7 @@ impl Engine {
         }
     }
 
-    fn report(&mut self, key: &Key, now: DateTime<Utc>) {
+    fn report(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let status = match &slot.kind {
             Kind::Running(running) => {
@@ -585,16 +571,16 @@ impl Engine {
                 }
                 status
             }
-            Kind::Refused { generation, problem, .. } => status::refused(&key.0, &key.1, *generation, problem),
+            Kind::Refused { generation, problem, .. } => status::refused(key.clone(), *generation, problem),
         };
         let mut hasher = DefaultHasher::new();
         status.hash(&mut hasher);
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let new = Reported {
             status: hasher.finish(),
-            state: Some(match (status.ready, status.reason.as_str()) {
-                (_, "Suspended") => metrics::InstanceState::Suspended,
-                ("True", _) => metrics::InstanceState::Ready,
+            state: Some(match (&slot.kind, status.ready) {
+                (Kind::Running(running), _) if running.instance.plan.suspended => metrics::InstanceState::Suspended,
+                (_, ConditionStatus::True) => metrics::InstanceState::Ready,
                 _ => metrics::InstanceState::NotReady,
             }),
             parked: count(status.parked),
@@ -657,7 +643,7 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
 }
 
 fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {
-    span::poll(&plan.namespace, &plan.name, &resource.name).in_scope(|| match &report.outcome {
+    span::poll(&plan.instance, &resource.name).in_scope(|| match &report.outcome {
         Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) if before.failures == 0 => {
             tracing::warn!(reason = %problem.reason, "{}", problem.message);
         }

@@ -1,15 +1,16 @@
 //! A running instance: its plan, its state, and whether it may still be acted for.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::claim::Claim;
 use super::core::Core;
 use crate::api::conditions::Problem;
+use crate::api::identity::InstanceId;
 use crate::auth::access::Requester;
-use crate::auth::oauth2::store::InstanceRef;
 use crate::plan::PollPlan;
 use crate::state::live::LiveState;
 use crate::state::{InstanceState, StateStore};
@@ -35,7 +36,7 @@ impl Instance {
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
             stop: claim.child_token(),
             claim,
-            live: LiveState::new(Arc::clone(&plan.namespace), Arc::clone(&plan.name), state, unsaved, store),
+            live: LiveState::new(plan.instance.clone(), state, unsaved, store),
             plan,
         }
     }
@@ -44,11 +45,7 @@ impl Instance {
     pub fn requester<'a>(&self, core: &'a Core, uid: &str) -> Requester<'a> {
         let claim = self.claim.clone();
         Requester {
-            instance: InstanceRef {
-                namespace: self.plan.namespace.to_string(),
-                name: self.plan.name.to_string(),
-                uid: uid.to_owned(),
-            },
+            instance: InstanceId::new(self.plan.instance.clone(), uid),
             secrets: &*core.secrets,
             credentials: &core.credentials,
             holds: Arc::new(move || claim.holds()),

@@ -1,16 +1,18 @@
 //! The state of an instance while it runs: in memory for its jobs, made durable by commits.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{InstanceState, StateStore};
 use crate::api::conditions::Problem;
+use crate::api::identity::InstanceRef;
 use crate::deliver::delivery_state::{DeliveryState, SharedState};
 
 /// The state of a running instance.
 pub struct LiveState {
-    namespace: Arc<str>,
-    name: Arc<str>,
+    instance: InstanceRef,
     state: Mutex<InstanceState>,
     /// One save at a time, so that an older snapshot never overwrites a newer one.
     saving: tokio::sync::Mutex<()>,
@@ -20,10 +22,9 @@ pub struct LiveState {
 
 impl LiveState {
     /// The state of an instance; `unsaved` when the store does not have it yet.
-    pub fn new(namespace: Arc<str>, name: Arc<str>, state: InstanceState, unsaved: bool, store: Arc<dyn StateStore>) -> Self {
+    pub fn new(instance: InstanceRef, state: InstanceState, unsaved: bool, store: Arc<dyn StateStore>) -> Self {
         Self {
-            namespace,
-            name,
+            instance,
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
             unsaved: AtomicBool::new(unsaved),
@@ -33,8 +34,7 @@ impl LiveState {
 
     /// The state. Never held across an await.
     pub fn lock(&self) -> MutexGuard<'_, InstanceState> {
-        // A panic under the lock is a defect that its own task reports; the state behind it is still whole entries.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Does memory hold progress that the store does not?
@@ -50,7 +50,7 @@ impl LiveState {
         let _one = self.saving.lock().await;
         self.unsaved.store(true, Ordering::Release);
         let snapshot = self.lock().clone();
-        self.store.save(&self.namespace, &self.name, snapshot).await?;
+        self.store.save(&self.instance, snapshot).await?;
         self.unsaved.store(false, Ordering::Release);
         Ok(())
     }

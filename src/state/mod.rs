@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::api::conditions::Problem;
+use crate::api::identity::InstanceRef;
 use crate::deliver::delivery_state::{DeliveryState, Failing, Taken};
 use crate::deliver::health::SinkHealth;
 use crate::deliver::retry_queue::QueuedEvent;
@@ -149,14 +150,14 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// State that is there but cannot be read is never taken for a fresh start.
-    fn load(&self, namespace: &str, name: &str) -> Result<Option<InstanceState>, Problem>;
+    fn load(&self, instance: &InstanceRef) -> Result<Option<InstanceState>, Problem>;
 
     /// Replaces an instance's state, durably: after `Ok` it survives a crash; after `Err` the old state is intact.
     ///
     /// # Errors
     /// A full or read-only medium.
-    fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>>;
+    fn save<'a>(&'a self, instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>>;
 
     /// The engine let go of an instance: no save follows unless it is loaded again.
-    fn release(&self, _namespace: &str, _name: &str) {}
+    fn release(&self, _instance: &InstanceRef) {}
 }

@@ -1,11 +1,13 @@
 //! The outbox between sinks in memory and a store in memory.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::*;
 use crate::api::conditions::Reason;
+use crate::api::identity::InstanceRef;
 use crate::deliver::health::Failure;
 use crate::deliver::sample::{change, retry};
 use crate::deliver::sink::http::interpret::HttpCause;
@@ -23,14 +25,14 @@ struct Store {
 }
 
 impl StateStore for Store {
-    fn load(&self, _namespace: &str, _name: &str) -> Result<Option<InstanceState>, Problem> {
-        Ok(serde_json::from_str(&self.saved.lock().unwrap()).ok())
+    fn load(&self, _instance: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
+        Ok(serde_json::from_str(&self.saved.lock()).ok())
     }
 
-    fn save<'a>(&'a self, _namespace: &'a str, _name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
-        *self.saved.lock().unwrap() = serde_json::to_string(&state).unwrap();
-        let accepted = self.sink.lock().unwrap().as_ref().map_or(0, |sink| sink.accepted().len());
-        self.accepted.lock().unwrap().push(accepted);
+    fn save<'a>(&'a self, _instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
+        *self.saved.lock() = serde_json::to_string(&state).unwrap();
+        let accepted = self.sink.lock().as_ref().map_or(0, |sink| sink.accepted().len());
+        self.accepted.lock().push(accepted);
         Box::pin(async { Ok(()) })
     }
 }
@@ -57,13 +59,13 @@ fn unusable() -> Delivery {
 }
 
 fn live(state: InstanceState, store: &Arc<Store>) -> LiveState {
-    LiveState::new("crm".into(), "keap".into(), state, false, Arc::clone(store) as _)
+    LiveState::new(InstanceRef::new("crm", "keap"), state, false, Arc::clone(store) as _)
 }
 
 impl World {
     fn new(sinks: Vec<MemorySink>) -> Self {
         let store = Arc::new(Store::default());
-        *store.sink.lock().unwrap() = sinks.first().cloned();
+        *store.sink.lock() = sinks.first().cloned();
         let live = live(InstanceState::new("u".into()), &store);
         Self { store, live, sinks, in_flight: Semaphore::new(8), metrics: Metrics::new(), stop: CancellationToken::new() }
     }
@@ -114,7 +116,7 @@ impl World {
 
     /// Another process takes over what was saved.
     fn restart(&mut self) {
-        let state = self.store.load("crm", "keap").unwrap().unwrap();
+        let state = self.store.load(&InstanceRef::new("crm", "keap")).unwrap().unwrap();
         assert_eq!(state, *self.live.lock());
         self.live = live(state, &self.store);
     }
@@ -262,7 +264,7 @@ async fn never_more_than_256_accepted_events_are_unsaved() {
         let all = World::with_two().sinks.into_iter().take(sinks).collect();
         let world = World::new(all);
         assert_eq!(world.send((0..1_000).map(|object| change(object, 1))).await.undelivered, Undelivered::None);
-        let saved = world.store.accepted.lock().unwrap().clone();
+        let saved = world.store.accepted.lock().clone();
         assert_eq!(saved.last(), Some(&1_000));
         let unsaved = saved.windows(2).map(|pair| pair[1] - pair[0]).chain(saved.first().copied()).max();
         assert!(unsaved.unwrap() * sinks <= 256, "{saved:?}");

@@ -1,10 +1,11 @@
 //! A sink that answers as it is told and keeps what it took.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::{BatchLimit, Delivery, Sink, SinkName};
 use crate::detect::event::Event;
@@ -33,17 +34,17 @@ impl MemorySink {
 
     /// Its next answers about an object.
     pub(crate) fn answers(&self, object: u64, answers: impl IntoIterator<Item = Delivery>) {
-        self.inner.lock().unwrap().answers.entry(object.to_string()).or_default().extend(answers);
+        self.inner.lock().answers.entry(object.to_string()).or_default().extend(answers);
     }
 
     /// Every request with the records in it, as they were sent.
     pub(crate) fn requests(&self) -> Vec<Vec<String>> {
-        self.inner.lock().unwrap().requests.clone()
+        self.inner.lock().requests.clone()
     }
 
     /// The records that it accepted, in their order.
     pub(crate) fn accepted(&self) -> Vec<String> {
-        self.inner.lock().unwrap().accepted.clone()
+        self.inner.lock().accepted.clone()
     }
 }
 
@@ -67,7 +68,7 @@ impl Sink for MemorySink {
     /// A request is accepted when each of its events would be; otherwise the first answer that is not counts, as that of a server that
     /// reads a body from its beginning.
     fn send<'s>(&'s self, events: &'s [&'s Event]) -> BoxFuture<'s, Delivery> {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner.lock();
         let records: Vec<_> = events.iter().map(|event| event.data.get().to_owned()).collect();
         inner.requests.push(records.clone());
         let failing = events.iter().find_map(|event| {

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use self::http::interpret::HttpCause;
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::Problem;
 use crate::detect::event::Event;
 
 /// Name of a sink. Its delivery state is kept under this name.
@@ -100,8 +100,8 @@ impl Cause {
         }
     }
 
-    /// The reason and the first half of the sentence that a user reads when the sink is down: what is wrong and how to fix it.
-    pub fn explain(self) -> (Reason, String) {
+    /// What a user reads when the sink is down: what is wrong and how to fix it.
+    pub fn explain(self) -> Problem {
         match self {
             Self::Http(cause) => cause.explain(),
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
+use crate::api::identity::InstanceRef;
 use crate::deliver::sink::BatchLimit;
 use crate::detect::event::{Event, EventId, Kind};
 use crate::plan::{EventFormat, PollPlan};
@@ -37,7 +38,8 @@ pub struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// The envelope of an instance with this stored identity.
     pub fn of(plan: &'a PollPlan, uid: &'a str) -> Self {
-        Self { namespace: &plan.namespace, name: &plan.name, connector: plan.connector.as_deref(), tags: &plan.tags, uid }
+        let InstanceRef { namespace, name } = &plan.instance;
+        Self { namespace, name, connector: plan.connector.as_deref(), tags: &plan.tags, uid }
     }
 }
 

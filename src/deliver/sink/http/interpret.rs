@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::api::conditions::Reason;
+use crate::api::conditions::{Problem, Reason};
 use crate::deliver::sink::{Cause, Delivery, Pace};
 use crate::egress::error::{BrokenAnswer, Phase, Unreachable};
 use crate::egress::{EgressError, Peer};
@@ -69,19 +69,20 @@ pub enum HttpCause {
 }
 
 impl HttpCause {
-    pub(in crate::deliver::sink) fn explain(self) -> (Reason, String) {
+    pub(in crate::deliver::sink) fn explain(self) -> Problem {
         match self {
-            Self::Unauthorized => (
+            Self::Unauthorized => Problem::human(
                 Reason::CallbackUnauthorized,
-                "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef".to_owned(),
+                "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef",
             ),
-            Self::Silent(silence) => {
-                let problem = EgressError::from(silence).into_problem(Peer::Callback);
-                (Reason::CallbackUnreachable, format!("spec.{}", problem.message))
-            }
-            Self::Status(status) => {
-                (Reason::CallbackDown, format!("spec.callback.url answered {status}: make the receiver answer 2xx"))
-            }
+            Self::Silent(silence) => Problem::transient(
+                Reason::CallbackUnreachable,
+                format!("spec.{}", EgressError::from(silence).into_problem(Peer::Callback).message),
+            ),
+            Self::Status(status) => Problem::transient(
+                Reason::CallbackDown,
+                format!("spec.callback.url answered {status}: make the receiver answer 2xx"),
+            ),
         }
     }
 }

@@ -103,7 +103,7 @@ impl Sink for HttpSink<'_> {
 
     fn send<'s>(&'s self, events: &'s [&'s Event]) -> BoxFuture<'s, Delivery> {
         let resource = events.first().map_or("", |event| &*event.resource);
-        let span = span::delivery(&self.plan.namespace, &self.plan.name, resource);
+        let span = span::delivery(&self.plan.instance, resource);
         Box::pin(self.post(events).instrument(span))
     }
 }
