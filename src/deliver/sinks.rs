@@ -2,8 +2,8 @@
 //!
 //! A sink that never failed and keeps nothing has no entry, so that a healthy instance costs nothing.
 //!
-//! Stored as released versions do it, who know one sink: the health of `callback` in a field of its own, and all queued events in one
-//! list. What belongs to another sink says so.
+//! Stored so that versions that know one sink read it: the health of `callback` in a field of its own, and all queued events in one list.
+//! What belongs to another sink says so.
 
 use std::collections::BTreeMap;
 

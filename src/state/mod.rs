@@ -161,3 +161,51 @@ pub trait StateStore: Send + Sync {
     /// The engine let go of an instance: no save follows unless it is loaded again.
     fn release(&self, _instance: &InstanceRef) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::health::Failure;
+    use crate::deliver::sink::http::interpret::HttpCause;
+    use crate::deliver::sink::{CALLBACK, Cause};
+
+    /// As it was written while the callback was the only sink that there could be: five objects failed, one event waits and one is parked, a third object failed once.
+    const STORED: &str = concat!(
+        r#"{"format":2,"uid":"u","resources":{"contacts":{"meaning":"07","started":true,"#,
+        r#""failing":[{"object":5,"attempts":1,"refusals":0,"nextTry":"2027-01-15T08:00:05Z"}],"delivered":3}},"#,
+        r#""ledger":[{"object":7,"event":{"id":"a","kind":"updated","resource":"contacts","objectId":"7","#,
+        r#""detectedAt":"2027-01-15T08:00:00Z","data":{"id": 7, "price":1.10}},"attempts":3,"refusals":0,"#,
+        r#""nextTry":"2027-01-15T08:30:00Z"},{"object":8,"event":{"id":"b","kind":"deleted","resource":"contacts","#,
+        r#""objectId":"8","detectedAt":"2027-01-15T08:00:00Z","data":{"id":8}},"attempts":5,"refusals":5}],"#,
+        r#""callback":{"failedObjects":[1,2,3,4,5],"down":{"steps":1,"probeAt":"2027-01-15T08:00:05Z"},"#,
+        r#""holdUntil":"2027-01-15T08:00:07Z","cause":{"Status":503}},"handled":{"pollinator.dev/poll-now":"1"}}"#,
+    );
+
+    #[test]
+    fn the_delivery_state_of_the_callback_is_stored_as_that_of_the_only_sink() {
+        let state: InstanceState = serde_json::from_str(STORED).unwrap();
+        assert_eq!((state.sinks.deferred(), state.sinks.parked()), (1, 1));
+        assert!(state.sinks.health(&CALLBACK).is_down());
+        assert_eq!(state.resources["contacts"].failing[0].sink, CALLBACK);
+        assert_eq!(serde_json::to_string(&state).unwrap(), STORED);
+        let fresh = InstanceState::new("u".into());
+        assert_eq!(serde_json::to_string(&fresh).unwrap(), r#"{"format":2,"uid":"u","resources":{}}"#);
+    }
+
+    #[test]
+    fn the_delivery_state_of_other_sinks_is_kept_too() {
+        let mut state: InstanceState = serde_json::from_str(STORED).unwrap();
+        let archive = SinkName::new("archive");
+        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)) };
+        state.sinks.note_failed(&archive, 1, failure, DateTime::UNIX_EPOCH, 0);
+        let mut event = state.sinks.queue(&CALLBACK).events()[0].clone();
+        event.sink = archive.clone();
+        state.sinks.enqueue(event).unwrap();
+        let failing = Failing { sink: archive.clone(), ..state.resources["contacts"].failing[0].clone() };
+        let own = state.delivery("contacts");
+        own.failing.push(failing);
+        own.taken.push(Taken { sink: archive, object: 9, event: 1 });
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<InstanceState>(&text).unwrap(), state);
+    }
+}

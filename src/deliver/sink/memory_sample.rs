@@ -75,21 +75,18 @@ impl Sink for MemorySink {
             let answer = inner.answers.get(&event.object_id)?.front()?.clone();
             (answer != Delivery::Accepted).then_some((event.object_id.clone(), answer))
         });
-        let delivery = match failing {
-            Some((object, answer)) => {
-                // A refused batch is asked about one by one, so that answer is still to come.
-                if events.len() == 1 {
-                    inner.answers.get_mut(&object).and_then(VecDeque::pop_front);
-                }
-                answer
+        let delivery = if let Some((object, answer)) = failing {
+            // A refused batch is asked about one by one, so that answer is still to come.
+            if events.len() == 1 {
+                inner.answers.get_mut(&object).and_then(VecDeque::pop_front);
             }
-            None => {
-                for event in events {
-                    inner.answers.get_mut(&event.object_id).and_then(VecDeque::pop_front);
-                }
-                inner.accepted.extend(records);
-                Delivery::Accepted
+            answer
+        } else {
+            for event in events {
+                inner.answers.get_mut(&event.object_id).and_then(VecDeque::pop_front);
             }
+            inner.accepted.extend(records);
+            Delivery::Accepted
         };
         async move { delivery }.boxed()
     }

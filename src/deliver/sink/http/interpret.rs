@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// The form in which released versions store and read it.
+    /// The form in which versions that know one protocol store and read it.
     #[test]
     fn a_cause_is_stored_without_the_name_of_its_protocol() {
         for (cause, text) in [
