@@ -13,7 +13,8 @@ use super::cluster::{CallError, Cluster, Kind};
 use super::stored::{Places, max_inline};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
-use crate::deliver::ledger::Ledger;
+use crate::deliver::retry_queue::QueuedEvent;
+use crate::deliver::sinks::StoredEvents;
 use crate::detect::known::KnownSet;
 use crate::state::InstanceState;
 
@@ -114,15 +115,15 @@ impl Outside {
                 Err(error) => return Err(error.into()),
             };
             let bytes = object["data"][EVENTS].as_str().and_then(|text| BASE64.decode(text).ok()).unwrap_or_default();
-            let (generation, ledger): (u64, Ledger) =
+            let (generation, events): (u64, Vec<QueuedEvent>) =
                 serde_json::from_slice(&bytes).map_err(|_| OutsideError::Problem(missing_ledger(&name)))?;
             if generation < least {
                 return Err(OutsideError::Problem(missing_ledger(&name)));
             }
-            let digest = digest_of(&ledger);
+            state.sinks.restore_events(events);
+            let digest = digest_of(state.sinks.events());
             outside.generation = outside.generation.max(generation);
             outside.ledger = Some(Written { generation, version: version(&object), digest });
-            state.ledger = ledger;
         }
         for written in outside.known.values().flatten() {
             outside.generation = outside.generation.max(written.generation);
@@ -178,16 +179,17 @@ impl Outside {
             places.blobs.insert(resource.clone(), written.iter().map(|part| part.generation).collect());
         }
         let name = ledger_name(owner.name());
-        if state.ledger.is_empty() {
+        let events = state.sinks.events();
+        if events.is_empty() {
             if self.ledger.take().is_some() {
                 self.stale.push((Kind::Secret, name));
             }
             return Ok((places, bytes));
         }
-        let digest = digest_of(&state.ledger);
+        let digest = digest_of(events);
         if self.ledger.as_ref().is_none_or(|ledger| ledger.version.is_none() || ledger.digest != digest) {
             self.stale.retain(|(_, stale)| *stale != name);
-            let text = serde_json::to_vec(&(generation, &state.ledger)).unwrap_or_default();
+            let text = serde_json::to_vec(&(generation, events)).unwrap_or_default();
             let mut object = owned(Kind::Secret, owner, &name);
             object["type"] = json!("Opaque");
             object["data"] = json!({EVENTS: BASE64.encode(&text)});
@@ -287,8 +289,8 @@ pub(super) fn version(object: &Value) -> Option<String> {
     object["metadata"]["resourceVersion"].as_str().map(str::to_owned)
 }
 
-fn digest_of(ledger: &Ledger) -> u64 {
-    xxh3_64(&serde_json::to_vec(ledger).unwrap_or_default())
+fn digest_of(events: StoredEvents<'_>) -> u64 {
+    xxh3_64(&serde_json::to_vec(&events).unwrap_or_default())
 }
 
 fn ledger_name(instance: &str) -> String {

@@ -23,7 +23,7 @@ use super::schedule;
 use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{ConditionStatus, Problem, Reaction, Reason};
 use crate::api::identity::InstanceRef;
-use crate::deliver::schedule::Cause;
+use crate::deliver::sink::CALLBACK;
 use crate::fetch::listing::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::observe::{pulse, span};
@@ -315,7 +315,7 @@ impl Engine {
             },
         };
         if old.as_ref().is_some_and(|old| old.plan.callback.fingerprint() != plan.callback.fingerprint()) {
-            state.callback.forget();
+            state.sinks.forget_health(&CALLBACK);
         }
         let adopted = adopt(&mut state, &plan, &pending.annotations, now);
         for (resource, reason) in &adopted.resets {
@@ -392,13 +392,8 @@ impl Engine {
         let mut woken = Vec::new();
         for (key, entry) in &mut self.instances {
             let Kind::Running(running) = &mut entry.kind else { continue };
-            let mut state = running.instance.state();
-            let refused = state.callback.cause == Some(Cause::Unauthorized);
-            if refused {
-                // New Secrets may be what a callback that answered 401 was waiting for.
-                state.callback.forget();
-            }
-            drop(state);
+            // New Secrets may be what a sink that refused the credentials was waiting for.
+            let refused = running.instance.state().sinks.forget_unauthorized();
             for (index, schedule) in running.schedules.iter_mut().enumerate() {
                 if (refused || schedule.health.failures > 0) && schedule.tick.is_some() {
                     schedule.tick = Some(now);
@@ -613,7 +608,7 @@ fn next_tick(schedule: &ResourceSchedule, report: &Report, now: DateTime<Utc>) -
             let patient = report.facts.patience.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
             Some(schedule::next_tick(tick.min(now), interval, now)).max(patient)
         }
-        Outcome::EntriesSent | Outcome::Stopped => Some(tick),
+        Outcome::RetryQueueSent | Outcome::Stopped => Some(tick),
         // The reopening wakes it; until then nothing that is found could be sent.
         Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
         Outcome::CallbackGone => None,
@@ -647,7 +642,7 @@ fn count(metrics: &Metrics, report: &Report, took: Duration) {
             Reaction::Transient => PollOutcome::Failed,
         },
         Outcome::CallbackUnusable(_) => PollOutcome::Blocked,
-        Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
+        Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
     };
     metrics.poll(outcome, took, report.facts.seen.records);
 }

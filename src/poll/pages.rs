@@ -1,7 +1,7 @@
 //! The pages of one listing as they come, with credentials that are renewed in time.
 
-use super::access::Access;
 use crate::api::conditions::{Problem, Reason};
+use crate::auth::access::Access;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
 

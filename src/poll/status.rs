@@ -8,9 +8,8 @@ use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reaction, 
 use crate::api::identity::InstanceRef;
 use crate::connect::ConnectUrl;
 use crate::connect::candidate::consent_plan;
-use crate::deliver::schedule::Cause;
+use crate::deliver::sink::{CALLBACK, Cause};
 use crate::detect::zone::written;
-use crate::egress::{EgressError, Peer};
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 
@@ -60,7 +59,7 @@ impl Health {
                     self.pagination = Some(pagination.as_str().into());
                 }
             }
-            Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
+            Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
                 self.polled = true;
                 self.recover();
             }
@@ -104,7 +103,7 @@ enum Note {
     UnreadMarks,
     Disorder,
     Unsettled,
-    LedgerFull,
+    RetryQueueFull,
 }
 
 impl Note {
@@ -116,7 +115,7 @@ impl Note {
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
             (facts.seen.disorder, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
-            (facts.sums.ledger_full, Self::LedgerFull),
+            (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         met.into_iter().filter_map(|(met, note)| met.then_some(note)).collect()
     }
@@ -153,13 +152,13 @@ impl Note {
                 Reason::WalkUnsettled,
                 "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
             ),
-            Self::LedgerFull => (ConditionType::LedgerOpen, Reason::ParkedFull, LEDGER_FULL),
+            Self::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
         };
         Condition::new(kind, ConditionStatus::False, reason, message)
     }
 }
 
-const LEDGER_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
+const RETRY_QUEUE_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
 
 /// Status of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -306,8 +305,8 @@ pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: D
         reason: ready.reason,
         message: ready.message,
         delivered: state.delivered(),
-        parked: state.ledger.parked(),
-        set_aside: state.ledger.set_aside(),
+        parked: state.sinks.parked(),
+        set_aside: state.sinks.deferred(),
         last_change_time: state.last_change_time().map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
         connect: None,
         conditions,
@@ -321,8 +320,8 @@ fn not_ready(plan: &PollPlan, callback: Option<&Problem>, health: &[&Health], no
     if let Some((resource, problem)) = lasting {
         return Some(Problem { message: format!("resource {resource}: {}", problem.message), ..problem.clone() });
     }
-    let full = health.iter().any(|health| health.notes.contains(&Note::LedgerFull));
-    callback.cloned().or_else(|| full.then(|| Problem::human(Reason::ParkedFull, LEDGER_FULL)))
+    let full = health.iter().any(|health| health.notes.contains(&Note::RetryQueueFull));
+    callback.cloned().or_else(|| full.then(|| Problem::human(Reason::ParkedFull, RETRY_QUEUE_FULL)))
 }
 
 /// Says where a person can give consent, exactly while that is what is missing.
@@ -352,30 +351,18 @@ fn callback_problem(plan: &PollPlan, state: &InstanceState, health: &[&Health]) 
     if let Some(problem) = health.iter().filter(|health| health.at_callback).find_map(|health| health.problem.as_deref()) {
         return Some(problem.clone());
     }
-    if state.callback.is_gone(plan.callback.fingerprint()) {
+    let sink = state.sinks.health(&CALLBACK);
+    if sink.is_gone(plan.callback.fingerprint()) {
         return Some(Problem::human(
             Reason::CallbackGone,
             "spec.callback.url answered 410 Gone: nothing is sent until the URL in the spec changes, or the annotation pollinator.dev/poll-now does",
         ));
     }
-    if !state.callback.is_down() {
+    if !sink.is_down() {
         return None;
     }
-    let problem = match state.callback.cause {
-        Some(Cause::Unauthorized) => Problem::human(
-            Reason::CallbackUnauthorized,
-            "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef",
-        ),
-        Some(Cause::Silent(silence)) => Problem::transient(
-            Reason::CallbackUnreachable,
-            format!("spec.{}", EgressError::from(silence).into_problem(Peer::Callback).message),
-        ),
-        Some(Cause::Status(status)) => Problem::transient(
-            Reason::CallbackDown,
-            format!("spec.callback.url answered {status}: make the receiver answer 2xx"),
-        ),
-        None => Problem::transient(Reason::CallbackDown, "spec.callback.url refused events: make the receiver answer 2xx"),
-    };
+    let refused = || Problem::transient(Reason::CallbackDown, "spec.callback.url refused events: make the receiver answer 2xx");
+    let problem = sink.cause.map_or_else(refused, Cause::explain);
     let wait = "the last five distinct objects all failed, so the cursor waits and a probe is sent by the retry schedule";
     Some(Problem { message: format!("{}; {wait}", problem.message), ..problem })
 }
@@ -422,7 +409,7 @@ fn is_asking(reason: Reason) -> bool {
 }
 
 fn waiting_condition(state: &InstanceState) -> Option<Condition> {
-    if state.ledger.parked() > 0 {
+    if state.sinks.parked() > 0 {
         return Some(Condition::new(
             ConditionType::EventsWaiting,
             ConditionStatus::True,
@@ -430,7 +417,7 @@ fn waiting_condition(state: &InstanceState) -> Option<Condition> {
             "events are parked: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver",
         ));
     }
-    (state.ledger.set_aside() > 0).then(|| {
+    (state.sinks.deferred() > 0).then(|| {
         Condition::new(
             ConditionType::EventsWaiting,
             ConditionStatus::True,

@@ -7,12 +7,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::deliver::callback::{DISTINCT_FAILURES, Failure};
-use crate::deliver::schedule::Silence;
+use crate::deliver::health::{DISTINCT_FAILURES, Failure};
+use crate::deliver::outbox::Sums;
+use crate::deliver::sink::http::interpret::{HttpCause, Silence};
 use crate::detect::seen::Seen;
 use crate::egress::error::{Phase, Unreachable};
 use crate::plan::sample;
-use crate::poll::report::Sums;
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -145,35 +145,41 @@ fn a_suspended_instance_is_ready_whatever_was_before() {
 #[test]
 fn a_callback_that_is_down_is_told_with_its_cause() {
     for (cause, ready, progress, words) in [
-        (Cause::Status(503), "CallbackDown", "Reconciling", "spec.callback.url answered 503: make the receiver answer 2xx; "),
-        (Cause::Unauthorized, "CallbackUnauthorized", "Stalled", "spec.callback.url answered 401 or 403: mend "),
         (
-            Cause::Silent(Silence::Unreachable(Unreachable::Dns)),
+            HttpCause::Status(503),
+            "CallbackDown",
+            "Reconciling",
+            "spec.callback.url answered 503: make the receiver answer 2xx; ",
+        ),
+        (HttpCause::Unauthorized, "CallbackUnauthorized", "Stalled", "spec.callback.url answered 401 or 403: mend "),
+        (
+            HttpCause::Silent(Silence::Unreachable(Unreachable::Dns)),
             "CallbackUnreachable",
             "Reconciling",
             "spec.callback.url: the host name could not be resolved; check the host name, ",
         ),
         (
-            Cause::Silent(Silence::Timeout(Phase::FirstByte)),
+            HttpCause::Silent(Silence::Timeout(Phase::FirstByte)),
             "CallbackUnreachable",
             "Reconciling",
             "spec.callback.url: no response head came in time; ",
         ),
     ] {
+        let cause = Cause::Http(cause);
         let mut state = state();
         for object in 1..DISTINCT_FAILURES as u64 {
-            state.callback.note_failed(object, Failure { hold: None, cause }, at(0), 0);
+            state.sinks.note_failed(&CALLBACK, object, Failure { retry_after: None, cause }, at(0), 0);
         }
         let healthy = after(&[polled()]);
         let before = report(&plan(), &state, &[&healthy, &healthy], at(0));
         assert_eq!((before.ready.as_str(), condition(&before, "CallbackReachable")), ("True", Some(("True", "Delivering"))));
-        state.callback.note_failed(99, Failure { hold: None, cause }, at(0), 0);
+        state.sinks.note_failed(&CALLBACK, 99, Failure { retry_after: None, cause }, at(0), 0);
         let status = report(&plan(), &state, &[&healthy, &healthy], at(0));
         assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", ready));
         assert!(status.message.starts_with(words), "{}", status.message);
         assert_eq!(condition(&status, "CallbackReachable"), Some(("False", ready)));
         assert_eq!(condition(&status, progress), Some(("True", ready)), "{ready}");
-        state.callback.note_accepted();
+        state.sinks.note_accepted(&CALLBACK);
         assert_eq!(report(&plan(), &state, &[&healthy, &healthy], at(0)).ready.as_str(), "True");
     }
 }
@@ -201,7 +207,7 @@ fn what_does_not_stop_a_poll_is_told_beside_it() {
     let noted = ["RecordsIdentified", "DatesReadable", "Ordered", "Settled"].map(|kind| (kind, "False"));
     assert_eq!(kinds, [&[("Polled", "True")], &noted[..]].concat());
     assert_eq!(status.resources[1].conditions.len(), 1, "the other resource is fine");
-    let full = Facts { sums: Sums { ledger_full: true, ..Sums::default() }, ..Facts::default() };
+    let full = Facts { sums: Sums { queue_full: true, ..Sums::default() }, ..Facts::default() };
     let status = read(&after(&[ended(Outcome::Polled, full)]), at(0));
     assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", "ParkedFull"));
     assert_eq!(condition(&status, "Stalled"), Some(("True", "ParkedFull")));
@@ -216,15 +222,15 @@ fn what_cannot_be_planned_is_stalled() {
 }
 
 fn any_report() -> impl Strategy<Value = Report> {
-    let facts = (any::<[bool; 5]>()).prop_map(|[ids, dates, disorder, unsettled, ledger_full]| Facts {
+    let facts = (any::<[bool; 5]>()).prop_map(|[ids, dates, disorder, unsettled, queue_full]| Facts {
         seen: Seen { missing_ids: ids.into(), bad_dates: dates.into(), disorder, ..Seen::default() },
         unsettled,
-        sums: Sums { ledger_full, ..Sums::default() },
+        sums: Sums { queue_full, ..Sums::default() },
         ..Facts::default()
     });
     let outcome = prop_oneof![
         Just(Outcome::Polled),
-        Just(Outcome::EntriesSent),
+        Just(Outcome::RetryQueueSent),
         Just(Outcome::CallbackClosed),
         Just(Outcome::CallbackGone),
         Just(Outcome::CallbackUnusable(unauthorized())),
@@ -247,8 +253,8 @@ proptest! {
     ) {
         let mut state = state();
         for (object, unauthorized) in (0..).zip(causes) {
-            let cause = if unauthorized { Cause::Unauthorized } else { Cause::Status(500) };
-            state.callback.note_failed(object, Failure { hold: None, cause }, at(0), 0);
+            let cause = Cause::Http(if unauthorized { HttpCause::Unauthorized } else { HttpCause::Status(500) });
+            state.sinks.note_failed(&CALLBACK, object, Failure { retry_after: None, cause }, at(0), 0);
         }
         let (first, second) = (after(&first), after(&second));
         let now = at(12) + Duration::from_secs(later);
