@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::core::Core;
+use super::context::EngineContext;
 use super::instance::Instance;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
@@ -23,15 +23,15 @@ use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords, Vie
 use crate::detect::known::MAX_KNOWN;
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
+use crate::fetch::listing::{PageReader, Step, Validators};
 use crate::fetch::page::Page;
-use crate::fetch::walk::{Step, Validators, Walk};
 use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
 use crate::state::ResourceState;
 use crate::state::live::LiveState;
 
 /// Runs one job. `validators` are those of the last poll that was clean, and are replaced.
 pub async fn run(
-    core: &Core,
+    core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     job: Job,
@@ -46,7 +46,7 @@ pub async fn run(
 }
 
 async fn attempt(
-    core: &Core,
+    core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     job: Job,
@@ -92,7 +92,7 @@ async fn attempt(
 
 /// The outbox with the sinks of the plan, or how the job ends when nothing may be sent: then nothing is asked either.
 async fn open_outbox<'a>(
-    core: &'a Core,
+    core: &'a EngineContext,
     instance: &'a Arc<Instance>,
     resource: &'a ResourcePlan,
     identity: &'a str,
@@ -134,7 +134,7 @@ fn too_many_records(resource: &str) -> Problem {
 
 /// One poll of one resource.
 struct Poll<'a> {
-    core: &'a Core,
+    core: &'a EngineContext,
     instance: &'a Arc<Instance>,
     resource: &'a ResourcePlan,
     access: Access<'a>,
@@ -159,7 +159,7 @@ enum Reading {
 
 impl<'a> Poll<'a> {
     fn new(
-        core: &'a Core,
+        core: &'a EngineContext,
         instance: &'a Arc<Instance>,
         resource: &'a ResourcePlan,
         access: Access<'a>,
@@ -197,7 +197,7 @@ impl<'a> Poll<'a> {
             let first = known_validators.as_ref().filter(|_| facts.pages == 0);
             let since = self.machine.since();
             let known_path = self.records_path.clone();
-            let listing = Walk::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
+            let listing = PageReader::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
                 .with_records_path(known_path.as_deref());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
@@ -301,7 +301,7 @@ impl<'a> Poll<'a> {
         Ok(found)
     }
 
-    fn note(&self, listing: &Walk<'_>, facts: &mut Facts) {
+    fn note(&self, listing: &PageReader<'_>, facts: &mut Facts) {
         facts.patience = facts.patience.max(listing.patience());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::claim::Claim;
-use super::core::Core;
+use super::context::EngineContext;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceId;
 use crate::auth::access::Requester;
@@ -42,7 +42,7 @@ impl Instance {
     }
 
     /// The instance as its credentials know it; `uid`: its stored identity.
-    pub fn requester<'a>(&self, core: &'a Core, uid: &str) -> Requester<'a> {
+    pub fn requester<'a>(&self, core: &'a EngineContext, uid: &str) -> Requester<'a> {
         let claim = self.claim.clone();
         Requester {
             instance: InstanceId::new(self.plan.instance.clone(), uid),

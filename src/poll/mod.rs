@@ -4,7 +4,7 @@
 //! reads a spec, it gets a plan.
 
 pub mod claim;
-pub mod core;
+pub mod context;
 pub mod cycle;
 pub mod engine;
 pub mod instance;
