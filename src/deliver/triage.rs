@@ -49,8 +49,9 @@ pub struct Ready {
 impl Step {
     /// Changes that some sink is tried with.
     pub fn tried(&self) -> usize {
-        let is_sent = |index: &usize| self.sends.iter().any(|sends| sends.iter().any(|ready| ready.index == *index));
-        (0..self.lacking.len()).filter(is_sent).count()
+        let mut is_sent = vec![false; self.lacking.len()];
+        self.sends.iter().flatten().for_each(|ready| is_sent[ready.index] = true);
+        is_sent.into_iter().filter(|sent| *sent).count()
     }
 }
 

@@ -51,7 +51,7 @@ const SHELLS: [&str; 10] = [
     "deliver/outbox.rs",
     "deliver/sink/http/mod.rs",
     "deliver/sink/http/request.rs",
-    "fetch/walk.rs",
+    "fetch/listing.rs",
     "state/directory.rs",
     "operator/shards/clock.rs",
     "operator/shards/coordinator.rs",

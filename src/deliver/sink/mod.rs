@@ -122,7 +122,7 @@ pub trait Sink: Send + Sync {
     /// Under which name its state is kept.
     fn name(&self) -> &SinkName;
 
-    /// Tells its target from another one: what is known of one (gone, down) says nothing about another.
+    /// Fingerprint of its target: what is known of one target (gone, down) says nothing about another.
     fn target(&self) -> u64;
 
     /// How much one request carries.
