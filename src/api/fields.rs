@@ -60,7 +60,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
     ("Connector", "spec", &["title", "baseUrl", "parameters", "headers", "auth", "polling", "pagination", "resources"]),
 ];
 
-/// The text of `docs/fields.md`.
+/// The text of `docs/reference/fields.md`.
 pub fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     for crd in crds() {
@@ -376,13 +376,13 @@ mod tests {
 
     #[test]
     fn the_page_of_fields_is_up_to_date() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fields.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/fields.md");
         let expected = page();
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(&path, &expected).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "docs/fields.md is stale: run UPDATE_GENERATED=1 cargo test --lib fields");
+        assert!(found == expected, "docs/reference/fields.md is stale: run UPDATE_GENERATED=1 cargo test --lib fields");
     }
 
     #[test]

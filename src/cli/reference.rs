@@ -19,7 +19,7 @@ could not start, for example because an argument or a manifest cannot be read; 1
 A reader that closes the pipe, such as `head`, changes none of these.
 ";
 
-/// The text of `docs/cli.md`.
+/// The text of `docs/reference/cli.md`.
 pub fn page() -> String {
     let mut cli = command().term_width(WIDTH).max_term_width(WIDTH);
     cli.build();
@@ -47,13 +47,13 @@ mod tests {
 
     #[test]
     fn the_page_of_commands_is_up_to_date() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/cli.md");
         let expected = page();
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(&path, &expected).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "docs/cli.md is stale: run UPDATE_GENERATED=1 cargo test --lib reference");
+        assert!(found == expected, "docs/reference/cli.md is stale: run UPDATE_GENERATED=1 cargo test --lib reference");
     }
 
     #[test]

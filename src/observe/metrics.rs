@@ -490,13 +490,13 @@ mod tests {
 
     #[test]
     fn the_page_of_metrics_is_up_to_date() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md");
         let expected = document();
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(&path, &expected).expect("write");
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "docs/metrics.md is stale: run UPDATE_GENERATED=1 cargo test --lib observe");
+        assert!(found == expected, "docs/reference/metrics.md is stale: run UPDATE_GENERATED=1 cargo test --lib observe");
     }
 
     #[test]

@@ -60,9 +60,9 @@ fn every_reason_and_no_other_has_its_entry_on_the_page_of_conditions() {
         .map(str::to_owned)
         .collect();
     assert!(reasons.len() > 30 && reasons.contains("Polling"), "{reasons:?}");
-    let page = text("docs/conditions.md");
+    let page = text("docs/reference/conditions.md");
     let explained: BTreeSet<_> = headings(&page, "####").into_iter().collect();
-    assert_eq!(explained, reasons, "docs/conditions.md has one #### heading for each Reason");
+    assert_eq!(explained, reasons, "docs/reference/conditions.md has one #### heading for each Reason");
     for reason in reasons {
         let (_, entry) = page.split_once(&format!("#### `{reason}`\n")).expect("the entry");
         let entry = entry.split("\n#").next().unwrap_or_default();
@@ -80,9 +80,9 @@ fn every_condition_type_is_on_the_page_of_conditions() {
     let used: BTreeSet<_> = literal.captures_iter(source).map(|found| found[1].to_owned()).collect();
     let types: BTreeSet<_> = used.into_iter().filter(|word| !matches!(word.as_str(), "True" | "False" | "Unknown")).collect();
     assert!(types.contains("Ready") && types.contains("Polled"), "{types:?}");
-    let page = text("docs/conditions.md");
+    let page = text("docs/reference/conditions.md");
     for kind in types {
-        assert!(page.contains(&format!("| `{kind}` | ")), "{kind} is missing in the tables of docs/conditions.md");
+        assert!(page.contains(&format!("| `{kind}` | ")), "{kind} is missing in the tables of docs/reference/conditions.md");
     }
 }
 
@@ -155,7 +155,7 @@ fn links_lead_somewhere() {
 
 #[test]
 fn the_page_of_sharding_tells_the_default_spans() {
-    let (timing, page) = (Timing::default(), text("docs/sharding.md"));
+    let (timing, page) = (Timing::default(), text("docs/concepts/sharding.md"));
     let renewals = format!("{:.1}", timing.renew_every().as_secs_f64());
     for (span, default) in [
         ("lease duration, `--lease-duration`", timing.lease().as_secs().to_string()),

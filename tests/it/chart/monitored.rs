@@ -36,9 +36,9 @@ fn every_alert_asks_for_metrics_that_there_are_and_has_its_section() {
     let operations = page("operations.md");
     for rule in rules {
         let name = rule["alert"].as_str().unwrap();
-        assert!(operations.contains(&format!("\n### {name}\n")), "docs/operations.md has no section {name}");
+        assert!(operations.contains(&format!("\n### {name}\n")), "docs/operate/operations.md has no section {name}");
         let runbook = rule["annotations"]["runbook"].as_str().unwrap();
-        assert_eq!(runbook, format!("docs/operations.md#{}", name.to_lowercase()));
+        assert_eq!(runbook, format!("docs/operate/operations.md#{}", name.to_lowercase()));
     }
     assert_known(&text);
 }
