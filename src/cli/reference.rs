@@ -10,12 +10,12 @@ const WIDTH: usize = 110;
 const INTRODUCTION: &str = "\
 # Commands
 
-This page is what `--help` prints, made by a test (`UPDATE_GENERATED=1 cargo test --lib reference`). What the commands are for:
-[local.md](local.md). Each option that names an environment variable may also be given by it; the command line wins. `--log` and
-`--log-format` may stand behind every command.
+This page shows what `--help` prints. A test generates it (`UPDATE_GENERATED=1 cargo test --lib reference`). To learn what the commands are for,
+see [Run without a cluster](../tasks/local.md) and [Run the operator](../operate/operator.md). You can also set an option by the environment variable
+that it names; the command line takes precedence. `--log` and `--log-format` can follow every command.
 
-Exit statuses: 0 when all went well; 1 when an instance, a resource or the demo failed, or the output could not be written; 2 when the command
-could not start, for example because an argument or a manifest cannot be read; 130 when a second SIGINT or SIGTERM ended the process at once.
+Exit statuses: 0 if everything went well; 1 if an instance, a resource or the demo failed, or the output could not be written; 2 if the command
+could not start, for example because an argument or a manifest cannot be read; 130 if a second SIGINT or SIGTERM ended the process at once.
 A reader that closes the pipe, such as `head`, changes none of these.
 ";
 

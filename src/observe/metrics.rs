@@ -460,9 +460,9 @@ mod tests {
     }
 
     fn document() -> String {
-        let mut text = "# Metrics\n\nServed on `/metrics` as OpenMetrics 1.0. Every label set is closed and every series exists from the \
-                        start; there is no label for an instance,\nso the number of series does not grow with what is polled. What \
-                        concerns one instance stands in its status.\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n"
+        let mut text = "# Metrics\n\n`/metrics` serves OpenMetrics 1.0. Every label has a fixed set of values, and every series exists from the \
+                        start. No label\nnames an instance, so the number of series does not grow with what is polled. For one instance, \
+                        read its status.\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n"
             .to_owned();
         for (name, metric) in describe(&Metrics::new().encode()) {
             let suffix = match metric.kind.as_str() {
