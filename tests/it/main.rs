@@ -33,6 +33,7 @@
 //! - [`documented`]: every command and manifest of the documentation is done, and what it names exists.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
+//! - [`words`]: prose contains no retired word.
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
 
@@ -72,4 +73,5 @@ mod state;
 mod taken_over;
 mod tidy;
 mod walking;
+mod words;
 mod zones;
