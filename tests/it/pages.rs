@@ -123,8 +123,9 @@ fn every_page_is_in_the_readme_or_in_the_index() {
 #[test]
 fn pages_that_are_named_elsewhere_exist() {
     let named = regex::Regex::new(r"\bdocs/[a-z/-]+\.md(?:#([a-z0-9-]+))?").unwrap();
-    let mut folders: Vec<_> =
-        ["src", "tests/it", "charts", "deploy", "examples", "catalog", "benches", "release", ".github"].map(|name| root().join(name)).into();
+    let mut folders: Vec<_> = ["src", "tests/it", "charts", "deploy", "examples", "catalog", "benches", "release", ".github"]
+        .map(|name| root().join(name))
+        .into();
     let mut found = 0;
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {

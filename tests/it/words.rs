@@ -161,7 +161,8 @@ fn prose_contains_no_retired_word() {
 #[test]
 fn retired_words_are_found_in_prose_and_not_in_code() {
     let page = "# Nobody\n\n```sh\nnobody # mend it\n```\n\nIt `stands in` the [ledger](ledger.md) so\nmany times.\n";
-    let words: Vec<_> = retired("a.md", &markdown(page)).iter().map(|one| one.split(" is retired").next().unwrap().to_owned()).collect();
+    let words: Vec<_> =
+        retired("a.md", &markdown(page)).iter().map(|one| one.split(" is retired").next().unwrap().to_owned()).collect();
     assert_eq!(words, ["a.md:7: \"ledger\"", "a.md:1: \"Nobody\"", "a.md:7: \"so many\""]);
     let manifest = "# told `told`\nledger: a#ledger  # its share\n{{- /* mend */}}\nsummary: It stands there.\n#told: 1\n";
     let words: Vec<_> = retired("a.yaml", &yaml(manifest)).iter().map(|one| one[..9].to_owned()).collect();
