@@ -1,4 +1,4 @@
-# A static binary, alone in an empty image.
+# A static binary in an empty image.
 FROM rust:1.95-alpine AS build
 # The C and assembly parts of the TLS library and of the allocator need a compiler and the headers of the C library.
 RUN apk add --no-cache ca-certificates gcc musl-dev
@@ -10,7 +10,7 @@ COPY benches benches
 RUN cargo build --release --locked --bin pollinator
 
 FROM scratch
-# Whom providers and callbacks are trusted by; mount others over it.
+# The authorities that sign certificates of providers and callbacks; mount others over them.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/target/release/pollinator /pollinator
 USER 65532:65532

@@ -39,6 +39,6 @@ pub mod receive;
 pub mod cli;
 
 /// One for the program, its tests and its benches. The C library's would serve, but for static programs: musl's has one lock for
-/// all threads, which makes a poll cost three times as much (docs/performance.md).
+/// all threads, which makes a poll cost three times as much (docs/operate/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

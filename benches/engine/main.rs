@@ -1,5 +1,5 @@
 //! Speed and size of the engine. Figures are printed, never asserted; what a run must have done (events delivered, nothing
-//! written) is. `docs/performance.md` holds the figures that were reached.
+//! written) is. `docs/operate/performance.md` holds the figures that were reached.
 //!
 //! `cargo bench` runs all sections, `cargo bench -- idle` those whose name contains the word. Criterion's options work for
 //! `detect`; name the section before them.

@@ -9,7 +9,7 @@ if status == nil or status.conditions == nil then
   return health
 end
 if status.observedGeneration == nil or status.observedGeneration ~= obj.metadata.generation then
-  health.message = "Waiting for the operator to see the present generation"
+  health.message = "Waiting for the operator to see the current generation"
   return health
 end
 local ready, stalled

@@ -12,25 +12,25 @@ use super::schema::crds;
 const INTRODUCTION: &str = "\
 # Fields
 
-Every field of both kinds, made from their schema by a test (`UPDATE_GENERATED=1 cargo test --lib fields`). `kubectl explain
-connectorinstance.spec` prints the same where the definitions are installed, and an editor shows it with the schemas of
-[schemas](../schemas) ([install.md](install.md#in-your-editor)). A default in `code` is written into the object by the API server; any other
-is applied by the operator, after the connector's value. A field that the schema does not have is refused.
+This page lists every field of both kinds. A test generates it from their schema (`UPDATE_GENERATED=1 cargo test --lib fields`).
+`kubectl explain connectorinstance.spec` prints the same if the definitions are installed, and
+[your editor](../get-started/install.md#in-your-editor) shows it with the [schemas](../../schemas). The API server writes a default in `code` into
+the object; the operator applies any other default, after the connector's value. Unknown fields are refused.
 ";
 
 /// What stands between spec and status, where the pages of other operators tell how to work with a kind.
 const WORKING: [(&str, &str); 2] = [
     (
         "ConnectorInstance",
-        "A first instance: [install.md](install.md#the-first-instance). Annotations that ask for something once, and what is stored where:\n\
-         [operator.md](operator.md#what-the-status-tells). What a callback gets: [delivery.md](delivery.md). How changes are found:\n\
-         [detection.md](detection.md).\n",
+        "To create a first instance, see [Install on a cluster](../get-started/install.md#the-first-instance). See also\n\
+         [status and annotations](../operate/operator.md#status-and-annotations), [the contract for receivers](delivery.md) and\n\
+         [how changes are found](../concepts/detection.md).\n",
     ),
     (
         "Connector",
-        "An instance names it in [`spec.connector`](#ConnectorInstance.spec.connector) and overrides it field by field. One in the instance's\n\
-         namespace wins over a file of `--catalog`, and that over the built-in [catalog](../catalog). `pollinator plan FILE` prints what comes of\n\
-         both.\n",
+        "An instance names a Connector in [`spec.connector`](#ConnectorInstance.spec.connector) and overrides it field by field. A Connector in the\n\
+         instance's namespace overrides a file of `--catalog`, and that overrides the built-in [catalog](../../catalog). `pollinator plan FILE` prints\n\
+         the result.\n",
     ),
 ];
 
@@ -60,7 +60,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
     ("Connector", "spec", &["title", "baseUrl", "parameters", "headers", "auth", "polling", "pagination", "resources"]),
 ];
 
-/// The text of `docs/fields.md`.
+/// The text of `docs/reference/fields.md`.
 pub fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     for crd in crds() {
@@ -376,13 +376,13 @@ mod tests {
 
     #[test]
     fn the_page_of_fields_is_up_to_date() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fields.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/fields.md");
         let expected = page();
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(&path, &expected).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "docs/fields.md is stale: run UPDATE_GENERATED=1 cargo test --lib fields");
+        assert!(found == expected, "docs/reference/fields.md is stale: run UPDATE_GENERATED=1 cargo test --lib fields");
     }
 
     #[test]

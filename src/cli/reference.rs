@@ -10,16 +10,16 @@ const WIDTH: usize = 110;
 const INTRODUCTION: &str = "\
 # Commands
 
-This page is what `--help` prints, made by a test (`UPDATE_GENERATED=1 cargo test --lib reference`). What the commands are for:
-[local.md](local.md). Each option that names an environment variable may also be given by it; the command line wins. `--log` and
-`--log-format` may stand behind every command.
+This page shows what `--help` prints. A test generates it (`UPDATE_GENERATED=1 cargo test --lib reference`). To learn what the commands are for,
+see [Run without a cluster](../tasks/local.md) and [Run the operator](../operate/operator.md). You can also set an option by the environment variable
+that it names; the command line takes precedence. `--log` and `--log-format` can follow every command.
 
-Exit statuses: 0 when all went well; 1 when an instance, a resource or the demo failed, or the output could not be written; 2 when the command
-could not start, for example because an argument or a manifest cannot be read; 130 when a second SIGINT or SIGTERM ended the process at once.
+Exit statuses: 0 if everything went well; 1 if an instance, a resource or the demo failed, or the output could not be written; 2 if the command
+could not start, for example because an argument or a manifest cannot be read; 130 if a second SIGINT or SIGTERM ended the process at once.
 A reader that closes the pipe, such as `head`, changes none of these.
 ";
 
-/// The text of `docs/cli.md`.
+/// The text of `docs/reference/cli.md`.
 pub fn page() -> String {
     let mut cli = command().term_width(WIDTH).max_term_width(WIDTH);
     cli.build();
@@ -47,13 +47,13 @@ mod tests {
 
     #[test]
     fn the_page_of_commands_is_up_to_date() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/cli.md");
         let expected = page();
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(&path, &expected).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "docs/cli.md is stale: run UPDATE_GENERATED=1 cargo test --lib reference");
+        assert!(found == expected, "docs/reference/cli.md is stale: run UPDATE_GENERATED=1 cargo test --lib reference");
     }
 
     #[test]

@@ -460,9 +460,9 @@ mod tests {
     }
 
     fn document() -> String {
-        let mut text = "# Metrics\n\nServed on `/metrics` as OpenMetrics 1.0. Every label set is closed and every series exists from the \
-                        start; there is no label for an instance,\nso the number of series does not grow with what is polled. What \
-                        concerns one instance stands in its status.\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n"
+        let mut text = "# Metrics\n\n`/metrics` serves OpenMetrics 1.0. Every label has a fixed set of values, and every series exists from the \
+                        start. No label\nnames an instance, so the number of series does not grow with what is polled. For one instance, \
+                        read its status.\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n"
             .to_owned();
         for (name, metric) in describe(&Metrics::new().encode()) {
             let suffix = match metric.kind.as_str() {
@@ -490,13 +490,13 @@ mod tests {
 
     #[test]
     fn the_page_of_metrics_is_up_to_date() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md");
         let expected = document();
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(&path, &expected).expect("write");
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expected, "docs/metrics.md is stale: run UPDATE_GENERATED=1 cargo test --lib observe");
+        assert!(found == expected, "docs/reference/metrics.md is stale: run UPDATE_GENERATED=1 cargo test --lib observe");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Needed {
     pub purpose: &'static str,
 }
 
-/// All that is needed, and nothing more. The tables of docs/operator.md, the chart and the kustomization say the same.
+/// All that is needed, and nothing more. The tables of docs/operate/operator.md, the chart and the kustomization say the same.
 pub const NEEDED: [Needed; 7] = [
     needed(GROUP, "connectorinstances", &["get", "list", "watch"], WATCHED, "instances are not seen"),
     needed(GROUP, "connectors", &["get", "list", "watch"], WATCHED, "connectors of a namespace are not used"),
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_page_lists_what_is_needed() {
-        let page = include_str!("../../docs/operator.md");
+        let page = include_str!("../../docs/operate/operator.md");
         for Needed { group, resource, verbs, .. } in NEEDED {
             let group = if group.is_empty() { "core".to_owned() } else { format!("`{group}`") };
             let row =

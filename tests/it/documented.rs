@@ -24,29 +24,29 @@ use crate::rig::reader::Reader;
 const PLAYED: [(&str, &str); 8] = [
     ("README.md", "alone::the_readme_leads_to_a_first_instance"),
     ("charts/pollinator/README.md", "cluster::the_page_of_the_chart_says_what_the_page_of_installing_does"),
-    ("docs/first.md", "cluster::a_first_instance_from_nothing"),
-    ("docs/install.md", "cluster::installing_upgrading_and_uninstalling"),
-    ("docs/local.md", "alone::running_without_a_cluster"),
-    ("docs/operations.md", "cluster::operating_backing_up_and_restoring"),
-    ("docs/operator.md", "cluster::running_it_from_outside"),
-    ("docs/release.md", "alone::making_a_release"),
+    ("docs/get-started/first-instance.md", "cluster::a_first_instance_from_nothing"),
+    ("docs/get-started/install.md", "cluster::installing_upgrading_and_uninstalling"),
+    ("docs/tasks/local.md", "alone::running_without_a_cluster"),
+    ("docs/operate/operations.md", "cluster::operating_backing_up_and_restoring"),
+    ("docs/operate/operator.md", "cluster::running_it_from_outside"),
+    ("docs/contribute/release.md", "alone::making_a_release"),
 ];
 
 /// Page, command, and why it is not typed.
 const NOT_HERE: [(&str, &str, &str); 4] = [
     ("README.md", "cargo test", "it is what runs this"),
     (
-        "docs/install.md",
+        "docs/get-started/install.md",
         "docker build --tag registry.example.com/pollinator:0.1.0 .",
         "there is no container engine; the process kubelet takes the program that cargo built for this image",
     ),
     (
-        "docs/install.md",
+        "docs/get-started/install.md",
         "kubectl wait --for=condition=Ready coni/github-issues --timeout=2m",
-        "the provider is on the Internet; the same is waited for in docs/operator.md and docs/first.md",
+        "the provider is on the Internet; the same is waited for in docs/operate/operator.md and docs/get-started/first-instance.md",
     ),
     (
-        "docs/release.md",
+        "docs/contribute/release.md",
         "release/build",
         "it takes minutes; release::a_release_is_made_the_same_twice does its steps one by one",
     ),

@@ -6,7 +6,7 @@
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
-//! - [`walking`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
+//! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
 //! - [`cases`]: scripts rebuilt from public reports, one for each kind of awkward provider, file or terminal.
 //! - [`interleaving`]: random changes, polls, restarts and kills against a provider with random habits.
@@ -33,6 +33,7 @@
 //! - [`documented`]: every command and manifest of the documentation is done, and what it names exists.
 //! - [`pages`]: what the documentation says can be found, and lists are complete.
 //! - [`tidy`]: which module may do what, and how long a file may be.
+//! - [`words`]: prose contains no retired word.
 //!
 //! [`rig`] holds what they are built from. Tests wait for what they want to see, with a deadline; none of them sleeps to wait.
 
@@ -57,6 +58,7 @@ mod hostile;
 mod interleaving;
 mod kill;
 mod kubelet;
+mod listings;
 mod logs;
 mod mutual_tls;
 mod operator;
@@ -71,5 +73,5 @@ mod shards;
 mod state;
 mod taken_over;
 mod tidy;
-mod walking;
+mod words;
 mod zones;

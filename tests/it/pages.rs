@@ -20,13 +20,13 @@ fn text(path: &str) -> String {
 
 /// The Markdown files of the repository.
 fn pages() -> Vec<PathBuf> {
-    let in_root = fs::read_dir(root()).unwrap();
-    let in_docs = fs::read_dir(root().join("docs")).unwrap();
-    let mut pages: Vec<_> = in_root.chain(in_docs).map(|entry| entry.unwrap().path()).collect();
-    pages.retain(|path| path.extension().is_some_and(|ending| ending == "md"));
-    pages.sort();
-    assert!(pages.len() > 5, "{pages:?}");
-    pages
+    markdown::pages().into_iter().map(|(path, _)| root().join(path)).collect()
+}
+
+/// Whether a page has something that a link with this fragment leads to.
+fn has_anchor(page: &str, fragment: &str) -> bool {
+    let mut known = ["#", "##", "###", "####"].into_iter().flat_map(|level| headings(page, level));
+    page.contains(&format!("<a id=\"{fragment}\"></a>")) || known.any(|heading| anchor(&heading) == fragment)
 }
 
 /// Headings of a level, without their marks and backticks.
@@ -60,9 +60,9 @@ fn every_reason_and_no_other_has_its_entry_on_the_page_of_conditions() {
         .map(str::to_owned)
         .collect();
     assert!(reasons.len() > 30 && reasons.contains("Polling"), "{reasons:?}");
-    let page = text("docs/conditions.md");
+    let page = text("docs/reference/conditions.md");
     let explained: BTreeSet<_> = headings(&page, "####").into_iter().collect();
-    assert_eq!(explained, reasons, "docs/conditions.md has one #### heading for each Reason");
+    assert_eq!(explained, reasons, "docs/reference/conditions.md has one #### heading for each Reason");
     for reason in reasons {
         let (_, entry) = page.split_once(&format!("#### `{reason}`\n")).expect("the entry");
         let entry = entry.split("\n#").next().unwrap_or_default();
@@ -80,9 +80,9 @@ fn every_condition_type_is_on_the_page_of_conditions() {
     let used: BTreeSet<_> = literal.captures_iter(source).map(|found| found[1].to_owned()).collect();
     let types: BTreeSet<_> = used.into_iter().filter(|word| !matches!(word.as_str(), "True" | "False" | "Unknown")).collect();
     assert!(types.contains("Ready") && types.contains("Polled"), "{types:?}");
-    let page = text("docs/conditions.md");
+    let page = text("docs/reference/conditions.md");
     for kind in types {
-        assert!(page.contains(&format!("| `{kind}` | ")), "{kind} is missing in the tables of docs/conditions.md");
+        assert!(page.contains(&format!("| `{kind}` | ")), "{kind} is missing in the tables of docs/reference/conditions.md");
     }
 }
 
@@ -95,13 +95,58 @@ fn every_example_is_named_in_the_readme() {
     }
 }
 
+/// The README names the pages outside of `docs/` and the index, which names those in it, each in the section of its folder.
 #[test]
-fn every_page_is_on_the_map_in_the_readme() {
-    let readme = text("README.md");
-    for page in pages() {
-        let path = page.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        assert!(path == "README.md" || readme.contains(&format!("({path})")), "{path}");
+fn every_page_is_in_the_readme_or_in_the_index() {
+    let (readme, index) = (text("README.md"), text("docs/README.md"));
+    let mut section = String::new();
+    let mut listed = BTreeSet::new();
+    for line in index.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            section = anchor(heading);
+        }
+        if let Some((_, link)) = line.strip_prefix("- [").and_then(|entry| entry.split_once("](")) {
+            listed.insert(format!("{section}: {}", link.split(')').next().unwrap_or_default()));
+        }
     }
+    for (path, _) in markdown::pages().into_iter().filter(|(path, _)| path != "README.md") {
+        let Some(page) = path.strip_prefix("docs/").filter(|page| *page != "README.md") else {
+            assert!(readme.contains(&format!("({path})")), "README.md does not name {path}");
+            continue;
+        };
+        let folder = page.split_once('/').map_or("", |(folder, _)| folder);
+        assert!(listed.contains(&format!("{folder}: {page}")), "docs/README.md does not list {page} in the section {folder}");
+    }
+}
+
+/// Pages that messages, templates, manifests and sources name, and their anchors.
+#[test]
+fn pages_that_are_named_elsewhere_exist() {
+    let named = regex::Regex::new(r"\bdocs/[a-z/-]+\.md(?:#([a-z0-9-]+))?").unwrap();
+    let mut folders: Vec<_> = ["src", "tests/it", "charts", "deploy", "examples", "catalog", "benches", "release", ".github"]
+        .map(|name| root().join(name))
+        .into();
+    let mut found = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            // what is not text names no pages
+            let Ok(source) = fs::read_to_string(&path) else { continue };
+            for name in named.captures_iter(&source) {
+                found += 1;
+                let page = name[0].split('#').next().unwrap_or_default();
+                let there = fs::read_to_string(root().join(page));
+                let there = there.unwrap_or_else(|error| panic!("{} names {page}: {error}", path.display()));
+                let is_there = name.get(1).is_none_or(|fragment| has_anchor(&there, fragment.as_str()));
+                assert!(is_there, "{} names {}", path.display(), &name[0]);
+            }
+        }
+    }
+    assert!(found > 40, "{found}");
 }
 
 #[test]
@@ -144,9 +189,7 @@ fn links_lead_somewhere() {
                 assert!(path.exists(), "{}: {target}", page.display());
                 if !fragment.is_empty() {
                     let there = fs::read_to_string(&path).unwrap();
-                    let known = ["#", "##", "###", "####"].into_iter().flat_map(|level| headings(&there, level));
-                    let is_set = there.contains(&format!("<a id=\"{fragment}\"></a>"));
-                    assert!(is_set || known.map(|h| anchor(&h)).any(|a| a == fragment), "{}: {target}", page.display());
+                    assert!(has_anchor(&there, fragment), "{}: {target}", page.display());
                 }
             }
         }
@@ -155,7 +198,7 @@ fn links_lead_somewhere() {
 
 #[test]
 fn the_page_of_sharding_tells_the_default_spans() {
-    let (timing, page) = (Timing::default(), text("docs/sharding.md"));
+    let (timing, page) = (Timing::default(), text("docs/concepts/sharding.md"));
     let renewals = format!("{:.1}", timing.renew_every().as_secs_f64());
     for (span, default) in [
         ("lease duration, `--lease-duration`", timing.lease().as_secs().to_string()),

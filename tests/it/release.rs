@@ -141,9 +141,9 @@ fn a_step_that_is_not_there_or_cannot_be_made_is_told() {
     let run = build(dist.path(), "/no/program", &["definitions"]);
     assert!(run.code == Some(1) && run.stderr.contains("run the step binary first"), "{run:?}");
     let help = build(dist.path(), "/bin/sh", &["--help"]).ok();
-    let page = text("docs/release.md");
+    let page = text("docs/contribute/release.md");
     for step in help.lines().last().unwrap().split_once(": ").unwrap().1.split(' ') {
-        assert!(page.contains(&format!("| `{step}` | ")), "docs/release.md tells of the step {step}");
+        assert!(page.contains(&format!("| `{step}` | ")), "docs/contribute/release.md tells of the step {step}");
     }
 }
 

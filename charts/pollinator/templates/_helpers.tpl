@@ -45,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{- /* Arguments and environment that `operator` and its check have in common. */}}
+{{- /* Arguments and environment for both `operator` and its check. */}}
 {{- define "pollinator.arguments" -}}
 - operator
 - --listen=0.0.0.0:{{ .Values.operator.port }}

@@ -1,4 +1,4 @@
-//! What tools of `GitOps` make of an instance in each situation: as the table in docs/install.md says.
+//! What tools of `GitOps` make of an instance in each situation: as the table in docs/get-started/install.md says.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ fn argo_cd(object: &Value) -> Health {
 
 /// The rows of the table: situation → kstatus and Argo CD's health.
 fn documented() -> BTreeMap<String, (String, String)> {
-    let page = include_str!("../../../docs/install.md");
+    let page = include_str!("../../../docs/get-started/install.md");
     let (_, table) = page.split_once("| Situation |").expect("the table");
     let rows = table.split("\n\n").next().unwrap().lines().skip(2);
     rows.map(|row| {

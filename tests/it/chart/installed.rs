@@ -122,7 +122,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         shared_out(&fleet, &kubelet, 3);
         let unowned = (fleet.longest_gaps(begun), fleet.claims.longest_vacancy(installed));
 
-        // Helm takes the permissions away while pods are still storing; so they end first, as docs/install.md says
+        // Helm takes the permissions away while pods are still storing; so they end first, as docs/get-started/install.md says
         release(&["upgrade"], &["--set", "replicas=0"]).unwrap();
         ns.kubectl(&["--namespace", name, "wait", "--for=delete", "pod", "--all", "--timeout=60s"]).ok();
         helm(ns, &kubelet, &["uninstall", "pollinator", "--namespace", name, "--wait"]).unwrap();

@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::chart_file;
 use crate::rig::control_plane::conform::unreadable;
 
+/// A page of the documentation, by its path in `docs/`.
 fn page(name: &str) -> String {
     std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 fn assert_known(expressions: &str) {
-    let metrics = page("metrics.md");
+    let metrics = page("reference/metrics.md");
     let used: BTreeSet<_> =
         Regex::new(r"pollinator_[a-z_]+").unwrap().find_iter(expressions).map(|found| found.as_str().to_owned()).collect();
     assert!(used.len() > 4, "{used:?}");
@@ -33,12 +34,12 @@ fn every_alert_asks_for_metrics_that_there_are_and_has_its_section() {
     let groups: Value = serde_saphyr::from_str(&text).unwrap();
     let rules = groups[0]["rules"].as_array().unwrap();
     assert!(rules.len() > 5);
-    let operations = page("operations.md");
+    let operations = page("operate/operations.md");
     for rule in rules {
         let name = rule["alert"].as_str().unwrap();
-        assert!(operations.contains(&format!("\n### {name}\n")), "docs/operations.md has no section {name}");
+        assert!(operations.contains(&format!("\n### {name}\n")), "docs/operate/operations.md has no section {name}");
         let runbook = rule["annotations"]["runbook"].as_str().unwrap();
-        assert_eq!(runbook, format!("docs/operations.md#{}", name.to_lowercase()));
+        assert_eq!(runbook, format!("docs/operate/operations.md#{}", name.to_lowercase()));
     }
     assert_known(&text);
 }

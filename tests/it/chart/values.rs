@@ -21,7 +21,7 @@ type Words = BTreeMap<String, String>;
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Values {
-    /// How many replicas share the work. One is enough for thousands of instances; three survive a drain without a pause.
+    /// Number of replicas. One is enough for thousands of instances; with three, draining a node causes no pause.
     #[schemars(range(min = 0, max = 100))]
     replicas: i32,
     image: Image,
@@ -30,18 +30,18 @@ pub struct Values {
     /// Name of the application in labels and, with the release's name, of all objects. Empty: the chart's name.
     #[schemars(length(max = 63))]
     name_override: String,
-    /// Name of all objects. Empty: the release's name and the chart's.
+    /// Name of all objects. Empty: the names of the release and the chart.
     #[schemars(length(max = 52))]
     fullname_override: String,
-    /// Labels that every object gets.
+    /// Labels for every object.
     common_labels: Words,
     crds: Crds,
-    /// The one namespace whose instances are run. Empty: those of all namespaces. With a namespace, a Role there is enough.
+    /// Run only the instances of this namespace; a Role there is enough. Empty: all namespaces.
     #[schemars(length(max = 63))]
     watch_namespace: String,
     operator: Operator,
     connect: Connect,
-    /// Catalogue entries of your own by name of the connector: the text of a Connector. They win over the built-in ones.
+    /// Your own catalog entries: connector name to the text of a Connector. They override the built-in ones.
     catalog: Words,
     service_account: ServiceAccount,
     rbac: Rbac,
@@ -49,19 +49,19 @@ pub struct Values {
     pod_annotations: Words,
     /// Labels of the pods.
     pod_labels: Words,
-    /// Security context of the pods; it fits the restricted pod security standard.
+    /// Security context of the pods. The default meets the restricted Pod Security Standard.
     pod_security_context: PodSecurityContext,
-    /// Security context of the container; it fits the restricted pod security standard.
+    /// Security context of the container. The default meets the restricted Pod Security Standard.
     security_context: SecurityContext,
-    /// What the container asks for, and may use at most.
+    /// Resource requests and limits of the container.
     resources: ResourceRequirements,
-    /// Labels of the nodes that pods may run on.
+    /// Labels of the nodes on which pods may run.
     node_selector: Words,
-    /// Taints of nodes that pods tolerate.
+    /// Tolerations of the pods.
     tolerations: Vec<Toleration>,
     /// Affinity of the pods.
     affinity: Affinity,
-    /// How pods spread, in place of over hosts as well as possible. Only with more than one replica.
+    /// Topology spread constraints. Empty: spread over hosts if possible. Used only with more than one replica.
     topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// Priority class of the pods.
     priority_class_name: String,
@@ -83,13 +83,13 @@ struct Image {
     /// Repository of the image.
     #[schemars(length(min = 1))]
     repository: String,
-    /// Tag of the image. Empty: the version of the chart's application.
+    /// Tag of the image. Empty: the chart's appVersion.
     #[schemars(regex(pattern = "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"))]
     tag: String,
-    /// Digest of the image, such as sha256:…, instead of a tag.
+    /// Digest of the image, such as sha256:…. Replaces the tag.
     #[schemars(regex(pattern = "^(sha256:[0-9a-f]{64})?$"))]
     digest: String,
-    /// When the image is pulled.
+    /// When to pull the image.
     pull_policy: PullPolicy,
 }
 
@@ -104,49 +104,49 @@ enum PullPolicy {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Crds {
-    /// Install and upgrade the custom resource definitions. Set it to false where an administrator installs them.
+    /// Install and upgrade the custom resource definitions. Set to false if an administrator installs them.
     enabled: bool,
-    /// Keep them, and so all instances, when the release is uninstalled.
+    /// Keep the definitions, and with them all instances, when the release is uninstalled.
     keep: bool,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Operator {
-    /// Seconds that requests under way may take to end after SIGTERM.
+    /// Seconds that running requests may take to finish after SIGTERM.
     #[schemars(range(min = 1, max = 3600))]
     grace_seconds: i32,
-    /// Seconds that a replica that died keeps its share.
+    /// Seconds until the shards of a replica that died are taken over.
     #[schemars(range(min = 2, max = 120))]
     lease_duration_seconds: i32,
-    /// Into how many shares the work is cut. Change it only while no replica runs.
+    /// Number of shards that replicas share. Change it only while no replica runs.
     #[schemars(range(min = 1, max = 256))]
     shards: i32,
-    /// Seconds between two lists of everything, in case a watch lost something.
+    /// Seconds between two lists of all objects, in case a watch missed a change.
     #[schemars(range(min = 10, max = 86400))]
     relist_interval_seconds: i32,
-    /// Networks and hosts inside that providers and callbacks may have, such as 10.0.0.0/8 or intranet.example. Empty: public
-    /// addresses only.
+    /// Private networks and hosts that providers and callbacks may use, such as 10.0.0.0/8 or intranet.example. Empty:
+    /// public addresses only.
     allow_egress: Vec<String>,
     /// Port of metrics and probes.
     #[schemars(range(min = 1024, max = 65535))]
     port: i32,
     log: Log,
-    /// Further arguments of `pollinator operator`.
+    /// Additional arguments for `pollinator operator`.
     extra_args: Vec<String>,
-    /// Further environment variables of the container.
+    /// Additional environment variables for the container.
     extra_env: Vec<EnvVar>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Connect {
-    /// Serve the page at which people give consent to OAuth 2.0 providers. Read its page on security first.
+    /// Serve the page on which people give consent to OAuth 2.0 providers. Read docs/tasks/connect.md#security first.
     enabled: bool,
-    /// Origin under which people reach it, such as <https://pollinator.example.com>. Needed when it is enabled.
+    /// Origin at which people open the page, such as <https://pollinator.example.com>. Required if the page is enabled.
     #[schemars(regex(pattern = "^(https://[^/?#@]+|http://(localhost|127[.]0[.]0[.]1)(:[0-9]+)?)?$"))]
     url: String,
-    /// Port of the page, which is not that of metrics.
+    /// Port of the page. It must differ from the port of metrics.
     #[schemars(range(min = 1024, max = 65535))]
     port: i32,
     ingress: ConnectIngress,
@@ -156,38 +156,38 @@ struct Connect {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ConnectIngress {
-    /// Create an Ingress that leads to the path /connect at the host of the URL, and to nothing else.
+    /// Create an Ingress that routes only the path /connect at the host of the URL.
     enabled: bool,
     /// Class of the Ingress. Empty: the cluster's default.
     class_name: String,
-    /// Annotations of the Ingress, such as those that make your ingress controller ask for a login.
+    /// Annotations of the Ingress, such as those that make your ingress controller require a login.
     annotations: Words,
-    /// Name of the Secret with the certificate of the host. Empty: TLS ends elsewhere.
+    /// Name of the Secret with the certificate of the host. Empty: TLS is terminated elsewhere.
     tls_secret_name: String,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ConnectRoute {
-    /// Create an `HTTPRoute` of the Gateway API that leads to the path /connect at the host of the URL, and to nothing else.
+    /// Create an `HTTPRoute` of the Gateway API that routes only the path /connect at the host of the URL.
     enabled: bool,
     /// Annotations of the `HTTPRoute`.
     annotations: Words,
-    /// Name of the Gateway. Needed when it is enabled.
+    /// Name of the Gateway. Required if the route is enabled.
     gateway: String,
-    /// Namespace of the Gateway. Empty: that of the release.
+    /// Namespace of the Gateway. Empty: the namespace of the release.
     gateway_namespace: String,
-    /// Listener of the Gateway. Empty: all that fit.
+    /// Listener of the Gateway. Empty: all matching listeners.
     section_name: String,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Log {
-    /// What is logged: a level, or directives such as pollinator=debug.
+    /// Log filter: a level, or directives such as pollinator=debug.
     #[schemars(length(min = 1))]
     level: String,
-    /// How logs are written, text for people or json for machines.
+    /// Log format: text or json.
     format: LogFormat,
 }
 
@@ -204,7 +204,7 @@ enum LogFormat {
 struct ServiceAccount {
     /// Create the service account.
     create: bool,
-    /// Name of the service account. Empty: that of all objects.
+    /// Name of the service account. Empty: the name of all objects.
     name: String,
     /// Annotations of the service account.
     annotations: Words,
@@ -213,18 +213,18 @@ struct ServiceAccount {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Rbac {
-    /// Create roles and bindings. Set it to false where an administrator does.
+    /// Create roles and bindings. Set to false if an administrator creates them.
     create: bool,
-    /// Let people who may view or edit a namespace do so with instances and connectors.
+    /// Add instances and connectors to the built-in roles `view`, `edit` and `admin`.
     aggregate: bool,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PodDisruptionBudget {
-    /// Never let more than so many pods be drained together. Only with more than one replica.
+    /// Limit how many pods are drained at the same time. Used only with more than one replica.
     enabled: bool,
-    /// How many pods may be away.
+    /// Number of pods that may be unavailable.
     #[schemars(range(min = 1, max = 99))]
     max_unavailable: i32,
 }
@@ -232,22 +232,22 @@ struct PodDisruptionBudget {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NetworkPolicy {
-    /// Restrict connections: in to metrics and probes, out to names, the API server, providers and callbacks.
+    /// Restrict connections: in to metrics and probes, out to DNS, the API server, providers and callbacks.
     enabled: bool,
-    /// TCP ports of the API server, of providers and of callbacks.
+    /// TCP ports of the API server, providers and callbacks.
     #[schemars(length(min = 1), inner(range(min = 1, max = 65535)))]
     ports: Vec<i32>,
-    /// Networks that pods may reach at these ports.
+    /// Networks that pods may reach on these ports.
     #[schemars(length(min = 1))]
     cidrs: Vec<String>,
-    /// Networks that they may not reach: link-local addresses, where clouds keep credentials.
+    /// Networks that pods may not reach: link-local addresses, where clouds serve credentials.
     except_cidrs: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Service {
-    /// Create a Service for whoever scrapes metrics.
+    /// Create a Service for scraping metrics.
     enabled: bool,
     /// Annotations of the Service.
     annotations: Words,
@@ -256,9 +256,9 @@ struct Service {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ServiceMonitor {
-    /// Create a `ServiceMonitor`. The Prometheus operator must be there.
+    /// Create a `ServiceMonitor`. Requires the Prometheus operator.
     enabled: bool,
-    /// Labels by which your Prometheus finds it.
+    /// Labels by which your Prometheus selects it.
     labels: Words,
     /// Time between scrapes.
     #[schemars(regex(pattern = "^[1-9][0-9]*(s|m)$"))]
@@ -268,9 +268,9 @@ struct ServiceMonitor {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PrometheusRule {
-    /// Create a `PrometheusRule` with alerts. The Prometheus operator must be there.
+    /// Create a `PrometheusRule` with alerts. Requires the Prometheus operator.
     enabled: bool,
-    /// Labels by which your Prometheus finds it.
+    /// Labels by which your Prometheus selects it.
     labels: Words,
 }
 
@@ -279,14 +279,14 @@ struct PrometheusRule {
 struct Dashboard {
     /// Create a `ConfigMap` with a dashboard for Grafana.
     enabled: bool,
-    /// Labels by which your Grafana finds it.
+    /// Labels by which your Grafana selects it.
     labels: Words,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Tests {
-    /// Create the pod of `helm test`, which checks permissions, definitions and the API server.
+    /// Create the pod for `helm test`, which checks permissions, definitions and the API server.
     enabled: bool,
 }
 

@@ -106,13 +106,13 @@ fn running_without_a_cluster() {
                https://api.example.com\n  polling: {interval: 5}\n  resources:\n  - {name: a, url: /a, idfield: id}\n  callback: \
                {url: https://receiver.example.com/events}\n";
     fs::write(reader.home().join("bad.yaml"), bad).unwrap();
-    let mut page = Page::open("docs/local.md", reader);
+    let mut page = Page::open("docs/tasks/local.md", reader);
     page.play_through("pollinator local manifests/ --state state/");
     provider.create("b");
     assert!(receiver.try_wait_count("orders", crate::rig::PATIENCE, 1).is_some());
     // what a folder says that cannot be read
     let local = "pollinator local manifests/ --state state/";
-    let shown = super::shown("docs/local.md", "the changed manifests are not used");
+    let shown = super::shown("docs/tasks/local.md", "the changed manifests are not used");
     let (before, after) = shown.split_once("contacts.yaml").unwrap();
     let (_, fault) = before.split_once("ERROR ").unwrap();
     let (_, advice) = after.rsplit_once(": it ").unwrap();
@@ -155,9 +155,9 @@ fn running_without_a_cluster() {
     let whole = fs::read(&state).unwrap();
     fs::write(&state, &whole[..whole.len() / 2]).unwrap();
     page.reader.serve(local, "StateUnavailable");
-    let damaged = super::shown("docs/local.md", "is damaged");
+    let damaged = super::shown("docs/tasks/local.md", "is damaged");
     let damaged = damaged.replace("default.tour", "it.orders").replace("tour ", "it/orders ");
-    assert_shows("docs/local.md, damaged", &damaged, &page.reader.wait_said(local, "is damaged"));
+    assert_shows("docs/tasks/local.md, damaged", &damaged, &page.reader.wait_said(local, "is damaged"));
     page.reader.end_servers();
     fs::write(&state, whole).unwrap();
     page.play_to_end();
@@ -165,5 +165,5 @@ fn running_without_a_cluster() {
 
 #[test]
 fn making_a_release() {
-    Page::open("docs/release.md", Reader::new()).play_to_end();
+    Page::open("docs/contribute/release.md", Reader::new()).play_to_end();
 }

@@ -43,7 +43,7 @@ fn a_first_instance_from_nothing() {
     let Some(reader) = reader(plane, "default") else { return };
     let Some(reader) = tourist(reader) else { return };
     let receive = "pollinator receive --port 9000 --secret-file signing-key";
-    let mut page = Page::open("docs/first.md", reader);
+    let mut page = Page::open("docs/get-started/first-instance.md", reader);
     page.play_through("kubectl wait --for=condition=Ready coni/tour");
     edit_contacts(&page.reader, &EDITS);
     let shown = page.next_shown();
@@ -78,7 +78,7 @@ fn keap<'p>(plane: &'p ControlPlane, test: &str) -> (Cluster<'p>, Option<Reader>
 fn running_it_from_outside() {
     let Some((_alone, plane)) = plane() else { return };
     let (cluster, Some(reader)) = keap(plane, "outside") else { return };
-    let mut page = Page::open("docs/operator.md", reader);
+    let mut page = Page::open("docs/operate/operator.md", reader);
     page.play_through("pollinator operator --watch-namespace crm");
     cluster.ns.wait_condition("keap", "Ready", "True", "Polling");
     page.play_to_end();
@@ -89,7 +89,7 @@ fn running_it_from_outside() {
 fn operating_backing_up_and_restoring() {
     let Some((_alone, plane)) = plane() else { return };
     if std::process::Command::new("jq").arg("--version").output().is_err() {
-        return skip("backup and restore by docs/operations.md", "it needs jq");
+        return skip("backup and restore by docs/operate/operations.md", "it needs jq");
     }
     let (cluster, Some(reader)) = keap(plane, "backup") else { return };
     let Some(kubelet) = released(&reader, plane) else { return };
@@ -116,7 +116,7 @@ fn operating_backing_up_and_restoring() {
         count(name, 1);
         stored(name, 1);
     }
-    let mut page = Page::open("docs/operations.md", reader);
+    let mut page = Page::open("docs/operate/operations.md", reader);
     page.play_through("kubectl get coni -o json > instances.json");
     // lost, with all that belongs to them, and meanwhile something changes
     let before = ns.get_instance("keap");
@@ -159,9 +159,9 @@ fn mentioned() -> Vec<(String, String)> {
     found
 }
 
-/// Installs the release as docs/install.md does, beside definitions that are there, with loopback allowed, and runs its pods.
+/// Installs the release as docs/get-started/install.md does, beside definitions that are there, with loopback allowed, and runs its pods.
 fn released(reader: &Reader, plane: &ControlPlane) -> Option<Kubelet> {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/install.md")).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/get-started/install.md")).unwrap();
     let install =
         markdown::fences(&page).iter().flat_map(markdown::Fence::commands).find(|one| one.starts_with("helm install"))?;
     reader.run("kubectl create namespace pollinator-system").ok();
@@ -202,7 +202,7 @@ fn installing_upgrading_and_uninstalling() {
     let Some((_alone, plane)) = plane() else { return };
     let Some(reader) = reader(plane, "default") else { return };
     let ns = plane.namespace("installing");
-    let mut page = Page::open("docs/install.md", reader);
+    let mut page = Page::open("docs/get-started/install.md", reader);
     let Some(kubelet) = kubelet(plane) else { return };
     page.play_to_section("kubectl");
     assert_runs(&ns, &kubelet, "ghcr.io/");
@@ -229,8 +229,8 @@ fn the_page_of_the_chart_says_what_the_page_of_installing_does() {
         let text = std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         markdown::fences(&text).iter().flat_map(markdown::Fence::commands).collect::<Vec<_>>()
     };
-    let install = typed("docs/install.md");
+    let install = typed("docs/get-started/install.md");
     for command in typed("charts/pollinator/README.md") {
-        assert!(install.contains(&command), "{command} is typed by no test: write it as docs/install.md does");
+        assert!(install.contains(&command), "{command} is typed by no test: write it as docs/get-started/install.md does");
     }
 }

@@ -127,7 +127,7 @@ fn sources(folder: &str) -> String {
 #[test]
 fn variables_that_the_text_names_exist() {
     let variable = Regex::new(r"\bPOLLINATOR_[A-Z_]+[A-Z]\b").unwrap();
-    let commands = fs::read_to_string(root().join("docs/cli.md")).unwrap();
+    let commands = fs::read_to_string(root().join("docs/reference/cli.md")).unwrap();
     let tests = sources("tests");
     let mut checked = BTreeSet::new();
     for (name, text) in markdown::pages() {
@@ -143,7 +143,7 @@ fn variables_that_the_text_names_exist() {
 #[test]
 fn options_that_the_text_names_exist() {
     let option = Regex::new(r"(?:^|\s)(--[a-z][a-z-]+)").unwrap();
-    let commands = fs::read_to_string(root().join("docs/cli.md")).unwrap();
+    let commands = fs::read_to_string(root().join("docs/reference/cli.md")).unwrap();
     let known: BTreeSet<_> = option.captures_iter(&commands).map(|found| found[1].to_owned()).collect();
     let mut checked = 0;
     for (name, text) in markdown::pages() {
@@ -163,7 +163,7 @@ fn options_that_the_text_names_exist() {
 /// A command in the text is one of the program's.
 #[test]
 fn commands_that_the_text_names_exist() {
-    let commands = fs::read_to_string(root().join("docs/cli.md")).unwrap();
+    let commands = fs::read_to_string(root().join("docs/reference/cli.md")).unwrap();
     let word = Regex::new("^pollinator ([a-z]+)").unwrap();
     for (name, text) in markdown::pages() {
         for (line, span) in markdown::spans(&text) {

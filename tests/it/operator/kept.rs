@@ -216,7 +216,7 @@ fn an_older_state_that_is_put_back_repeats_with_the_same_ids() {
     assert_eq!(delivered.len(), 1 + 3 + 1, "what comes again has the same id");
 }
 
-/// What docs/operator.md lists, and nothing more.
+/// What docs/operate/operator.md lists, and nothing more.
 #[test]
 fn the_permissions_that_are_documented_are_enough() {
     let Some(plane) = shared() else { return };

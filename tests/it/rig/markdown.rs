@@ -97,13 +97,19 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
-/// Every page with its path in the repository: those in the root, in `docs/` and beside the chart.
+/// Every page with its path in the repository: those in the root, in the chart, and in `docs/` with its subfolders.
 pub fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for folder in ["", "docs", "charts/pollinator"] {
-        let entries = fs::read_dir(root.join(folder)).expect("a folder of the repository");
-        paths.extend(entries.map(|entry| entry.expect("an entry").path()));
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("a folder of the repository");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    };
+    let mut paths = [entries(root), entries(&root.join("charts/pollinator"))].concat();
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        let (inner, files): (Vec<_>, Vec<_>) = entries(&folder).into_iter().partition(|path| path.is_dir());
+        folders.extend(inner);
+        paths.extend(files);
     }
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "md"));
     paths.sort();

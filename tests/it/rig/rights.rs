@@ -1,4 +1,4 @@
-//! What the operator may do, as docs/operator.md lists it, and nothing more.
+//! What the operator may do, as docs/operate/operator.md lists it, and nothing more.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub fn grant_rules(ns: &Namespace<'_>, role: &str, rules: &[Value], accounts: &[
 
 /// The rows of the page's table.
 fn documented() -> Vec<Value> {
-    let page = include_str!("../../../docs/operator.md");
+    let page = include_str!("../../../docs/operate/operator.md");
     let rows = page.lines().filter_map(|line| {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
         let [_, group, resources, verbs, _] = cells[..] else { return None };

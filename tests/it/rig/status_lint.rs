@@ -15,7 +15,7 @@ use super::canary;
 
 /// The documented condition types, in the order in which they stand.
 static TYPES: LazyLock<(Vec<String>, Vec<String>)> = LazyLock::new(|| {
-    let page = include_str!("../../../docs/conditions.md");
+    let page = include_str!("../../../docs/reference/conditions.md");
     let rows = |heading: &str| -> Vec<String> {
         let (_, part) = page.split_once(&format!("## {heading}\n")).expect("the table of types");
         let part = part.split("\n## ").next().unwrap_or_default();
@@ -27,7 +27,7 @@ static TYPES: LazyLock<(Vec<String>, Vec<String>)> = LazyLock::new(|| {
 
 /// The documented reasons.
 static REASONS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
-    let page = include_str!("../../../docs/conditions.md");
+    let page = include_str!("../../../docs/reference/conditions.md");
     page.lines().filter_map(|line| line.strip_prefix("#### `")?.strip_suffix('`')).collect()
 });
 
