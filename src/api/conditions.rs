@@ -15,6 +15,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$word,)+];
+
             /// The word as users read it.
             pub const fn as_str(self) -> &'static str {
                 match self {
