@@ -81,7 +81,7 @@ async fn attempt(
         if job == Job::Entries {
             return Ok(Outcome::EntriesSent);
         }
-        let identity = instance.state().uid.clone();
+        let identity = instance.state().identity().to_owned();
         Poll::new(core, instance, resource, access, &identity).run(&mut dispatcher, validators, facts).await
     }
     .await;

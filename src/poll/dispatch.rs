@@ -289,14 +289,14 @@ impl<'a> Dispatcher<'a> {
 
     /// A token that the callback does not accept is renewed, and then it is asked once more.
     async fn post_once_or_twice(&self, events: &[&Event]) -> Result<Verdict, Problem> {
-        let uid = self.instance.state().uid.clone();
+        let identity = self.instance.state().identity().to_owned();
         let core = self.core;
         let auth = {
             let mut access = self.access.lock().await;
             access.renew_in_time().await?;
             access.auth()
         };
-        let posted = self.callback.post(&core.egress, &core.metrics, &self.instance.plan, &uid, &auth, events).await?;
+        let posted = self.callback.post(&core.egress, &core.metrics, &self.instance.plan, &identity, &auth, events).await?;
         let auth = {
             let mut access = self.access.lock().await;
             if !posted.is_unauthorized || !access.is_renewable() {
@@ -313,7 +313,7 @@ impl<'a> Dispatcher<'a> {
             }
             access.auth()
         };
-        let posted = self.callback.post(&core.egress, &core.metrics, &self.instance.plan, &uid, &auth, events).await?;
+        let posted = self.callback.post(&core.egress, &core.metrics, &self.instance.plan, &identity, &auth, events).await?;
         Ok(posted.verdict)
     }
 

@@ -1,9 +1,15 @@
 //! What outlives a process: positions, never a queue of events. The provider is the log.
 //!
-//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder, and the tokens of OAuth 2.0 beside it.
+//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder, and the tokens of OAuth 2.0 beside it. A state is a small
+//! [`head`] and, where much is known, [`partitions`] of it in a [`blob`] store: a commit writes the partitions that changed and then the
+//! head.
 
 pub mod adopt;
+pub mod blob;
 pub mod directory;
+pub mod folder;
+pub mod head;
+pub mod partitions;
 mod token_file;
 
 use std::collections::BTreeMap;
@@ -27,8 +33,11 @@ pub const FORMAT: u32 = 2;
 pub struct InstanceState {
     /// Form of this state.
     pub format: u32,
-    /// Identity of the instance: part of every event id. Made once and kept.
+    /// Uid of the instance: in a cluster that of the object at the moment, in a folder made once and kept.
     pub uid: String,
+    /// What event ids hang on, where it is not `uid`: that under which the instance was first seen, before it was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_uid: Option<Box<str>>,
     /// Per resource, by name. Boxed, since a map makes room for eleven values with the first one.
     #[serde(default)]
     pub resources: BTreeMap<String, Box<ResourceState>>,
@@ -111,11 +120,17 @@ impl InstanceState {
         Self {
             format: FORMAT,
             uid,
+            first_uid: None,
             resources: BTreeMap::new(),
             ledger: Ledger::default(),
             callback: CallbackState::default(),
             handled: BTreeMap::new(),
         }
+    }
+
+    /// Identity of the instance, part of every event id: minted at first sight and kept, wherever the state is taken.
+    pub fn identity(&self) -> &str {
+        self.first_uid.as_deref().unwrap_or(&self.uid)
     }
 
     /// Events accepted by the callback, all resources.

@@ -48,10 +48,11 @@ const PURE: [&str; 28] = [
 ];
 
 /// The shells in those folders: what asks, sends or writes.
-const SHELLS: [&str; 8] = [
+const SHELLS: [&str; 9] = [
     "deliver/sender.rs",
     "fetch/walk.rs",
     "state/directory.rs",
+    "state/folder.rs",
     "operator/shards/clock.rs",
     "operator/shards/coordinator.rs",
     "operator/shards/lease.rs",
