@@ -10,6 +10,7 @@
 #![allow(clippy::cast_precision_loss, reason = "counts and sizes are far below 2^52")]
 
 mod bare;
+mod commit;
 mod delivery;
 mod detect;
 mod idle;
@@ -35,7 +36,13 @@ fn main() {
     if !words.contains(&"--bench") || words.contains(&"--list") || words.contains(&"--test") {
         return;
     }
-    for (name, run) in [(idle::NAME, idle::run as fn()), (delivery::NAME, delivery::run), (instances::NAME, instances::run)] {
+    let sections = [
+        (commit::NAME, commit::run as fn()),
+        (idle::NAME, idle::run),
+        (delivery::NAME, delivery::run),
+        (instances::NAME, instances::run),
+    ];
+    for (name, run) in sections {
         if wanted(name) {
             println!();
             run();

@@ -1,20 +1,28 @@
 //! The known set: which version of which record was last delivered.
+//!
+//! It consists of [`Partition`]s by the leading bits of the id hash, each of which splits as it grows. A copy of a set shares them until
+//! one of the two changes.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use super::packed::{Details, Form, Packed};
+use super::packed::{Entry, Unpacked};
+use super::partition::SPLIT_AT;
+pub use super::partition::{Partition, Prefix};
+
 /// Most records that one resource may remember.
 pub const MAX_KNOWN: usize = 1_000_000;
 
-/// Bytes of a packed entry: id hash, version hash, date with its flags.
-const PACKED: usize = 24;
+/// Partitions that hold less than this on average are laid out again: fewer of them, and of the usual size.
+const SPARSE: usize = SPLIT_AT / 8;
 /// What a packed text begins with, and the version of its form. Texts of the first form (0.1.0) begin with an entry; Base64 has no colon.
-const FORM: &str = "2:";
+const FORMS: [(&str, Form); 2] = [("2:", Form::Second), ("3:", Form::Third)];
 
 /// What is remembered of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,160 +65,200 @@ impl Age {
 
 /// Map of id hash to what is remembered. Serialised as one packed string: many small fields cost an API server far more than
 /// the same bytes in one.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct KnownSet {
-    entries: HashMap<u64, Entry, BuildHasherDefault<AlreadyHashed>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    version: u64,
-    /// Microseconds shifted left by three; below them two bits of age and one that says deleted. The greatest value is "no date", so
-    /// that it never ages.
-    date_and_flags: i64,
-}
-
-const FLAGS: u32 = 3;
-const NO_DATE: i64 = i64::MAX >> FLAGS;
-
-impl Entry {
-    fn of(known: Known) -> Self {
-        let date = known.date.map_or(NO_DATE, |date| date.clamp(-NO_DATE, NO_DATE - 1));
-        let age = match known.age {
-            Age::Settled => 0,
-            Age::Open => 1,
-            Age::Ahead => 2,
-            Age::AheadSettled => 3,
-        };
-        Self { version: known.version, date_and_flags: date << FLAGS | age << 1 | i64::from(known.deleted) }
-    }
-
-    fn known(self) -> Known {
-        let date = self.date();
-        Known {
-            version: self.version,
-            date: (date != NO_DATE).then_some(date),
-            age: match self.date_and_flags >> 1 & 3 {
-                0 => Age::Settled,
-                1 => Age::Open,
-                2 => Age::Ahead,
-                _ => Age::AheadSettled,
-            },
-            deleted: self.date_and_flags & 1 == 1,
-        }
-    }
-
-    fn date(self) -> i64 {
-        self.date_and_flags >> FLAGS
-    }
-
-    /// An entry as 0.1.0 stored it: milliseconds shifted left by one. It did not say how old the date was, so its bytes count once more.
-    fn of_first_form(version: u64, date_and_deleted: i64) -> Self {
-        let date = date_and_deleted >> 1;
-        let date = (date != i64::MAX >> 1).then(|| date.saturating_mul(1000));
-        Self::of(Known { version, date, age: Age::Open, deleted: date_and_deleted & 1 == 1 })
-    }
-}
-
-/// The form in which entries were packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// As 0.1.0 packed them: dates in milliseconds, without age.
-    First,
-    /// As [`KnownSet::pack`] packs them.
-    Second,
+    /// In the order of their prefixes, which are those of all ids; empty while nothing is remembered.
+    parts: Vec<Arc<Partition>>,
+    /// For each value of the leading `bits` the place of its partition. Empty as long as there is one partition.
+    index: Vec<u16>,
+    bits: u8,
+    len: usize,
 }
 
 impl KnownSet {
     /// What is remembered of an id.
     pub fn get(&self, id: u64) -> Option<Known> {
-        self.entries.get(&id).map(|entry| entry.known())
+        self.entry(id).map(Entry::known)
+    }
+
+    /// What is remembered of an id beside its version.
+    pub fn details(&self, id: u64) -> Option<&Details> {
+        self.parts.get(self.place(id))?.details(id)
     }
 
     /// Remembers a version in place of what was known of the id.
     pub fn remember(&mut self, id: u64, known: Known) {
-        self.entries.insert(id, Entry::of(known));
+        self.put(id, Entry::of(known), None);
+    }
+
+    /// The same, with more than the version.
+    pub fn remember_with(&mut self, id: u64, known: Known, details: Details) {
+        self.put(id, Entry::of(known), Some(details));
     }
 
     /// The date of what is known of an id is older by now.
     pub fn set_age(&mut self, id: u64, age: Age) {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            *entry = Entry::of(Known { age, ..entry.known() });
-        }
+        let Some(known) = self.get(id).filter(|known| known.age != age) else { return };
+        let details = self.details(id).cloned();
+        self.put(id, Entry::of(Known { age, ..known }), details);
     }
 
     /// Forgets every record whose date lies before `horizon`; records without a date stay.
     pub fn forget_before(&mut self, horizon: DateTime<Utc>) {
         let horizon = horizon.timestamp_micros();
-        self.entries.retain(|_, entry| entry.date() >= horizon);
-        if self.entries.capacity() > 4 * self.entries.len() + 16 {
-            self.entries.shrink_to_fit();
+        for part in &mut self.parts {
+            // A partition that keeps everything stays as it is stored.
+            if part.reaches_before(horizon) {
+                self.len -= Arc::make_mut(part).forget_before(horizon);
+            }
+        }
+        if self.parts.len() > 1 && self.len < SPARSE * self.parts.len() {
+            let sparse = std::mem::take(self);
+            for mut part in sparse.parts {
+                for (id, entry, details) in Arc::make_mut(&mut part).take() {
+                    self.put(id, entry, details);
+                }
+            }
         }
     }
 
     /// Number of records remembered.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// Nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len == 0
     }
 
     /// The packed form: entries by rising id hash, each 24 bytes big-endian, in Base64 without padding, after the version of the form.
     pub fn pack(&self) -> String {
-        let bytes = self.partitions(1).concat();
-        let mut text = String::with_capacity(FORM.len() + bytes.len().div_ceil(3) * 4);
-        text.push_str(FORM);
+        let Packed { form, bytes } = self.packed(Prefix::ALL);
+        let name = FORMS.iter().find(|(_, one)| *one == form).map_or("", |(name, _)| name);
+        let mut text = String::with_capacity(name.len() + bytes.len().div_ceil(3) * 4);
+        text.push_str(name);
         BASE64.encode_string(bytes, &mut text);
         text
+    }
+
+    /// The packed records of a prefix.
+    pub fn packed(&self, prefix: Prefix) -> Packed {
+        Packed::of(self.under(prefix).iter().flat_map(|part| part.of(prefix)).collect())
     }
 
     /// The packed entries, split by the leading bits of the id hash into `count` parts (a power of two), each in the order of
     /// [`Self::pack`].
     pub fn partitions(&self, count: usize) -> Vec<Vec<u8>> {
-        let mut parts = vec![Vec::new(); count.next_power_of_two()];
-        let bits = parts.len().trailing_zeros();
-        let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_unstable_by_key(|(id, _)| **id);
-        for (id, entry) in entries {
-            // The leading bits: a shift by all 64 would overflow, and means the one part there is.
-            let part = id.checked_shr(u64::BITS - bits).and_then(|part| usize::try_from(part).ok()).unwrap_or(0);
-            if let Some(bytes) = parts.get_mut(part) {
-                bytes.extend_from_slice(&id.to_be_bytes());
-                bytes.extend_from_slice(&entry.version.to_be_bytes());
-                bytes.extend_from_slice(&entry.date_and_flags.to_be_bytes());
-            }
-        }
-        parts
+        Prefix::equal(count).map(|prefix| self.packed(prefix).bytes).collect()
     }
 
-    /// Adds the entries of one part. `None` when the bytes are not one; then nothing is added.
+    /// The partitions, in the order of their prefixes.
+    pub fn parts(&self) -> &[Arc<Partition>] {
+        &self.parts
+    }
+
+    /// The partitions with the ids of a prefix. The first and the last one may have others, too.
+    pub fn under(&self, prefix: Prefix) -> &[Arc<Partition>] {
+        self.parts.get(self.place(prefix.first())..=self.place(prefix.last())).unwrap_or_default()
+    }
+
+    /// A set of partitions that were kept. `None` unless their prefixes are those of all ids, in their order.
+    pub fn of_parts(parts: Vec<Partition>) -> Option<Self> {
+        let mut next = Some(0);
+        for part in &parts {
+            if next != Some(part.prefix().first()) {
+                return None;
+            }
+            next = part.prefix().last().checked_add(1);
+        }
+        let len = parts.iter().map(Partition::len).sum();
+        let set = Self { parts: parts.into_iter().map(Arc::new).collect(), index: Vec::new(), bits: 0, len }.indexed();
+        (next.is_none() || set.parts.is_empty()).then_some(set)
+    }
+
+    /// Adds packed entries. `None` when the bytes are damaged; then nothing is added.
     pub fn add_partition(&mut self, bytes: &[u8], form: Form) -> Option<()> {
-        let (packed, []) = bytes.as_chunks::<PACKED>() else { return None };
-        self.entries.reserve(packed.len());
-        for entry in packed {
-            let ([id, version, date], []) = entry.as_chunks::<8>() else { return None };
-            let (version, date) = (u64::from_be_bytes(*version), i64::from_be_bytes(*date));
-            let entry = match form {
-                Form::First => Entry::of_first_form(version, date),
-                Form::Second => Entry { version, date_and_flags: date },
-            };
-            self.entries.insert(u64::from_be_bytes(*id), entry);
+        let mut unpacked = Unpacked::read(bytes, form)?;
+        for (id, entry) in unpacked.entries() {
+            let details = unpacked.details.remove(&id);
+            self.put(id, entry, details);
         }
         Some(())
     }
 
-    /// Reads the packed form, this one or that of 0.1.0. `None` when it is neither.
+    /// Reads the packed form, this one or an older one. `None` when it is neither.
     pub fn unpack(text: &str) -> Option<Self> {
-        let (form, text) = match text.strip_prefix(FORM) {
-            Some(text) => (Form::Second, text),
-            None => (Form::First, text),
-        };
+        let named = FORMS.iter().find_map(|(name, form)| Some((text.strip_prefix(name)?, *form)));
+        let (text, form) = named.unwrap_or((text, Form::First));
         let mut set = Self::default();
         set.add_partition(&BASE64.decode(text).ok()?, form)?;
         Some(set)
+    }
+
+    /// Where the partition of an id stands.
+    fn place(&self, id: u64) -> usize {
+        let leading = id.checked_shr(u64::BITS - u32::from(self.bits)).and_then(|leading| usize::try_from(leading).ok());
+        leading.and_then(|leading| self.index.get(leading)).map_or(0, |place| usize::from(*place))
+    }
+
+    fn entry(&self, id: u64) -> Option<Entry> {
+        self.parts.get(self.place(id))?.get(id)
+    }
+
+    fn put(&mut self, id: u64, entry: Entry, details: Option<Details>) {
+        if self.parts.is_empty() {
+            self.parts.push(Arc::new(Partition::new(Prefix::ALL)));
+        }
+        let place = self.place(id);
+        let Some(shared) = self.parts.get_mut(place) else { return };
+        // What is known already changes nothing, so nothing needs to be copied and stored.
+        let is_shared = Arc::get_mut(shared).is_none();
+        if is_shared && shared.get(id) == Some(entry) && shared.details(id) == details.as_ref() {
+            return;
+        }
+        let part = Arc::make_mut(shared);
+        self.len += usize::from(part.put(id, entry, details));
+        if part.is_full() {
+            self.split(place);
+        }
+    }
+
+    /// Splits a partition until none of its parts is too large.
+    fn split(&mut self, place: usize) {
+        let Some(part) = self.parts.get_mut(place) else { return };
+        let mut waiting = vec![std::mem::replace(Arc::make_mut(part), Partition::new(Prefix::ALL))];
+        let mut split = Vec::new();
+        while let Some(mut part) = waiting.pop() {
+            if part.is_full() { waiting.extend(part.split()) } else { split.push(Arc::new(part)) }
+        }
+        split.sort_unstable_by_key(|part| part.prefix().first());
+        self.parts.splice(place..=place, split);
+        *self = std::mem::take(self).indexed();
+    }
+
+    fn indexed(mut self) -> Self {
+        self.bits = self.parts.iter().map(|part| part.prefix().bits()).max().unwrap_or_default();
+        self.index.clear();
+        if self.parts.len() > 1 {
+            for (place, part) in (0..).zip(&self.parts) {
+                let values = 1 << (self.bits - part.prefix().bits());
+                self.index.extend(std::iter::repeat_n(place, values));
+            }
+        }
+        self
+    }
+}
+
+/// The same records are known, however they are laid out.
+impl PartialEq for KnownSet {
+    fn eq(&self, other: &Self) -> bool {
+        let is_known = |part: &Partition| {
+            part.of(Prefix::ALL).all(|(id, entry, details)| other.entry(id) == Some(entry) && other.details(id) == details)
+        };
+        let mut parts = self.parts.iter().enumerate();
+        self.len == other.len
+            && parts.all(|(place, part)| other.parts.get(place).is_some_and(|own| Arc::ptr_eq(own, part)) || is_known(part))
     }
 }
 
@@ -283,6 +331,141 @@ mod tests {
         assert_eq!(set.get(1), Some(Known { version: 2, date: Some(1_800_000_000_123_000), age: Age::Open, deleted: true }));
         assert_eq!(set.get(5), Some(Known { version: 6, date: None, age: Age::Open, deleted: false }));
         assert_eq!(set.len(), 2);
+    }
+
+    fn settled(version: u64, date: Option<i64>) -> Known {
+        Known { version, date, age: Age::Settled, deleted: false }
+    }
+
+    /// Ids as hashes are, and ids that begin alike.
+    fn id(number: u64) -> u64 {
+        if number.is_multiple_of(5) { number } else { xxhash_rust::xxh3::xxh3_64(&number.to_be_bytes()) }
+    }
+
+    #[test]
+    fn a_copy_shares_all_that_does_not_change() {
+        let mut set = KnownSet::default();
+        (0..20_000).for_each(|number| set.remember(id(5 * number + 1), settled(1, Some(7))));
+        assert!(set.parts().iter().all(|part| part.len() <= SPLIT_AT) && set.parts().len() < 64, "{}", set.parts().len());
+        let before = set.clone();
+        let moved = |set: &KnownSet| set.parts().iter().zip(before.parts()).filter(|(a, b)| !Arc::ptr_eq(a, b)).count();
+        // what is known already, and what is forgotten already
+        set.remember(id(6), settled(1, Some(7)));
+        set.set_age(id(6), Age::Settled);
+        set.forget_before(DateTime::from_timestamp_micros(7).unwrap());
+        assert_eq!(moved(&set), 0);
+        set.remember(id(6), settled(2, Some(7)));
+        assert_eq!((moved(&set), set == before, before.get(id(6))), (1, false, Some(settled(1, Some(7)))));
+        set.remember(id(6), settled(1, Some(7)));
+        assert_eq!((moved(&set), &set), (1, &before));
+        set.forget_before(DateTime::from_timestamp_micros(8).unwrap());
+        assert!(set.is_empty() && set.parts().is_empty(), "few records need few partitions");
+    }
+
+    /// A store that remembers where a partition was sees that it changed, although nobody else holds it.
+    #[test]
+    fn a_partition_that_changes_moves() {
+        let mut set = KnownSet::default();
+        set.remember(1, settled(1, None));
+        let stored = Arc::downgrade(&set.parts()[0]);
+        let is_stored = |set: &KnownSet| std::ptr::eq(stored.as_ptr(), Arc::as_ptr(&set.parts()[0]));
+        set.remember(1, settled(1, None));
+        assert!(is_stored(&set));
+        set.remember(2, settled(1, None));
+        assert!(!is_stored(&set));
+    }
+
+    #[test]
+    fn parts_that_do_not_cover_all_ids_are_no_set() {
+        let part = |bits, value| Partition::new(Prefix::new(bits, value).unwrap());
+        assert!(KnownSet::of_parts(vec![]).is_some() && KnownSet::of_parts(vec![part(0, 0)]).is_some());
+        assert!(KnownSet::of_parts(vec![part(1, 0), part(2, 2), part(2, 3)]).is_some());
+        for wrong in
+            [vec![part(1, 0)], vec![part(1, 1), part(1, 0)], vec![part(1, 0), part(2, 3)], vec![part(0, 0), part(0, 0)]]
+        {
+            assert_eq!(KnownSet::of_parts(wrong), None);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Remember(u64, Option<i64>),
+        RememberMany(u64, u64),
+        RememberWith(u64, u16),
+        SetAge(u64),
+        ForgetBefore(i64),
+        Copy,
+        ReadBack,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            (0..9_000u64, prop::option::of(-50..50i64)).prop_map(|(id, date)| Act::Remember(id, date)),
+            (0..6_000u64, 1..3_000u64).prop_map(|(first, count)| Act::RememberMany(first, count)),
+            (0..9_000u64, 0..3_000u16).prop_map(|(id, len)| Act::RememberWith(id, len)),
+            (0..9_000u64).prop_map(Act::SetAge),
+            (-60..60i64).prop_map(Act::ForgetBefore),
+            Just(Act::Copy),
+            Just(Act::ReadBack),
+        ]
+    }
+
+    type Model = std::collections::HashMap<u64, (Known, Option<Details>)>;
+
+    fn check(set: &KnownSet, model: &Model) {
+        assert_eq!(set.len(), model.len());
+        for (id, (known, details)) in model {
+            assert_eq!((set.get(*id), set.details(*id)), (Some(*known), details.as_ref()));
+        }
+        let parts: Vec<Partition> = set.parts().iter().map(|part| (**part).clone()).collect();
+        assert!(parts.iter().all(|part| !part.is_full()), "what can be split is split");
+        assert_eq!(KnownSet::of_parts(parts).as_ref(), Some(set));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_is_a_map_whatever_is_split_copied_and_forgotten(acts in prop::collection::vec(act(), 1..40)) {
+            let (mut set, mut model) = (KnownSet::default(), Model::new());
+            let mut copies: Vec<(KnownSet, Model)> = Vec::new();
+            for (version, act) in (0..).zip(acts) {
+                match act {
+                    Act::Remember(number, date) => {
+                        set.remember(id(number), settled(version, date));
+                        model.insert(id(number), (settled(version, date), None));
+                    }
+                    Act::RememberMany(first, count) => for number in first..first + count {
+                        let known = settled(version, Some(i64::try_from(number % 100).unwrap() - 50));
+                        set.remember(id(number), known);
+                        model.insert(id(number), (known, None));
+                    }
+                    Act::RememberWith(number, len) => {
+                        let details = Details { id: Some("x".repeat(len.into()).into()), fields: [(1, version)].into() };
+                        set.remember_with(id(number), settled(version, None), details.clone());
+                        model.insert(id(number), (settled(version, None), Some(details)));
+                    }
+                    Act::SetAge(number) => {
+                        set.set_age(id(number), Age::Ahead);
+                        model.entry(id(number)).and_modify(|(known, _)| known.age = Age::Ahead);
+                    }
+                    Act::ForgetBefore(horizon) => {
+                        set.forget_before(DateTime::from_timestamp_micros(horizon).unwrap());
+                        model.retain(|_, (known, _)| known.date.is_none_or(|date| date >= horizon));
+                    }
+                    Act::Copy => copies.push((set.clone(), model.clone())),
+                    Act::ReadBack => {
+                        let back = KnownSet::unpack(&set.pack()).unwrap();
+                        assert_eq!(back, set);
+                        set = back;
+                    }
+                }
+                check(&set, &model);
+            }
+            for (set, model) in &copies {
+                check(set, model);
+            }
+        }
     }
 
     proptest! {

@@ -17,6 +17,8 @@ pub mod clock;
 pub mod detector;
 pub mod event;
 pub mod known;
+pub mod packed;
+pub mod partition;
 pub mod record;
 mod rows;
 pub mod seen;

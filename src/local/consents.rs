@@ -14,7 +14,6 @@ use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::plan::Oauth2Plan;
 use crate::poll::engine::Command;
 use crate::poll::status::InstanceStatus;
-use crate::state::StateStore;
 use crate::state::directory::Directory;
 
 /// Finds instances among what is declared in files.
@@ -57,8 +56,7 @@ impl Candidates for LocalCandidates {
         let need = self.needs.read().get(&instance).copied().unwrap_or(Need::Unsettled);
         Box::pin(async move {
             let Some(plan) = plan else { return Ok(None) };
-            let state = StateStore::load(&*self.store, &instance)?;
-            Ok(state.map(|state| Candidate { uid: state.uid, plan, need }))
+            Ok(self.store.uid(&instance)?.map(|uid| Candidate { uid, plan, need }))
         })
     }
 

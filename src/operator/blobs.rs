@@ -1,7 +1,7 @@
 //! Known sets that are too large for the status: partitions by id hash, so that a change rewrites one of them. Pure.
 
 use crate::api::conditions::{Problem, Reason};
-use crate::detect::known::{Form, KnownSet};
+use crate::detect::known::{Form, KnownSet, Packed};
 
 /// Most records that one resource may remember in the API server.
 pub const MAX_RECORDS: usize = 50_000;
@@ -9,12 +9,11 @@ pub const MAX_RECORDS: usize = 50_000;
 pub const MAX_PARTITION: usize = 128 * 1024;
 /// Records of a partition, on average, when it is laid out anew.
 const RECORDS: usize = 1024;
-/// The generation stands in front of the entries.
-const HEADER: usize = 16;
-/// What a partition begins with, and the version of its form.
-const MAGIC: [u8; 8] = *b"PLLKNWN2";
-/// The same, as 0.1.0 wrote it.
-const FIRST_MAGIC: [u8; 8] = *b"PLLKNWN1";
+/// Magic and generation stand in front of the entries.
+pub const HEADER: usize = 16;
+/// What a partition begins with, by the form of its entries. The first is that of 0.1.0; the third is written only where entries have
+/// details.
+const MAGIC: [([u8; 8], Form); 3] = [(*b"PLLKNWN1", Form::First), (*b"PLLKNWN2", Form::Second), (*b"PLLKNWN3", Form::Third)];
 
 /// Where a resource's known set goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,31 +55,27 @@ pub fn name(instance: &str, resource: &str, count: usize, partition: usize) -> S
 }
 
 /// The bytes of one partition.
-pub fn encode(generation: u64, entries: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER + entries.len());
-    bytes.extend_from_slice(&MAGIC);
+pub fn encode(generation: u64, entries: &Packed) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + entries.bytes.len());
+    bytes.extend(MAGIC.iter().filter(|(_, form)| *form == entries.form).flat_map(|(magic, _)| magic));
     bytes.extend_from_slice(&generation.to_be_bytes());
-    bytes.extend_from_slice(entries);
+    bytes.extend_from_slice(&entries.bytes);
     bytes
 }
 
-/// Adds one partition to a set and tells its generation. `None` when the bytes are damaged.
-pub fn decode(bytes: &[u8], into: &mut KnownSet) -> Option<u64> {
+/// Adds one partition to a set and tells its generation and form. `None` when the bytes are damaged.
+pub fn decode(bytes: &[u8], into: &mut KnownSet) -> Option<(u64, Form)> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (generation, entries) = rest.split_first_chunk::<8>()?;
-    let form = match *magic {
-        MAGIC => Form::Second,
-        FIRST_MAGIC => Form::First,
-        _ => return None,
-    };
-    into.add_partition(entries, form)?;
-    Some(u64::from_be_bytes(*generation))
+    let (_, form) = MAGIC.iter().find(|(own, _)| own == magic)?;
+    into.add_partition(entries, *form)?;
+    Some((u64::from_be_bytes(*generation), *form))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::known::{Age, Known};
+    use crate::detect::known::{Age, Known, Prefix};
 
     fn known(count: u64) -> KnownSet {
         let mut known = KnownSet::default();
@@ -111,7 +106,8 @@ mod tests {
     fn every_partition_is_bounded() {
         for count in [2_048, 50_000] {
             let Place::Partitions(parts) = place("r", count, Place::Partitions(1), 80).unwrap() else { panic!() };
-            let largest = known(count as u64).partitions(parts).iter().map(|part| encode(1, part).len()).max();
+            let known = known(count as u64);
+            let largest = Prefix::equal(parts).map(|prefix| encode(1, &known.packed(prefix)).len()).max();
             assert!(largest.unwrap() <= MAX_PARTITION, "{largest:?}");
         }
     }
@@ -132,11 +128,17 @@ mod tests {
     fn what_was_encoded_is_read_back() {
         let set = known(3_000);
         let mut back = KnownSet::default();
-        for (generation, part) in set.partitions(4).iter().enumerate() {
-            assert_eq!(decode(&encode(generation as u64, part), &mut back), Some(generation as u64));
+        for (generation, prefix) in (0..).zip(Prefix::equal(4)) {
+            assert_eq!(decode(&encode(generation, &set.packed(prefix)), &mut back), Some((generation, Form::Second)));
         }
         assert_eq!(back, set);
-        for damaged in [&b""[..], b"PLLKNWN1", b"PLLKNWN3\0\0\0\0\0\0\0\x01", b"PLLKNWN1\0\0\0\0\0\0\0\x01half an entry"] {
+        for damaged in [
+            &b""[..],
+            b"PLLKNWN1",
+            b"PLLKNWN4\0\0\0\0\0\0\0\x01",
+            b"PLLKNWN3\0\0\0\0\0\0\0\x01",
+            b"PLLKNWN1\0\0\0\0\0\0\0\x01half an entry",
+        ] {
             assert_eq!(decode(damaged, &mut back), None);
         }
     }

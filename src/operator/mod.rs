@@ -11,6 +11,7 @@ pub mod consents;
 pub mod drains;
 pub mod events;
 pub mod notice;
+pub mod objects;
 pub mod outside;
 pub mod pace;
 pub mod permissions;

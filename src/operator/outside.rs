@@ -2,24 +2,23 @@
 //! so that they go with it.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::blobs::{self, Place};
 use super::cluster::{CallError, Cluster, Kind};
+use super::objects::Objects;
 use super::stored::{Places, max_inline};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sinks::StoredEvents;
-use crate::detect::known::KnownSet;
+use crate::detect::known::{Form, KnownSet, Partition, Prefix};
 use crate::state::InstanceState;
+use crate::state::blob::{Blob, BlobStore as _, Tag};
 
-/// So often an object is read again whose write was refused because it had changed.
-const MAX_CONFLICTS: usize = 3;
 /// Key of the one value of each object.
 const KNOWN: &str = "known";
 const EVENTS: &str = "events.json";
@@ -40,8 +39,10 @@ pub struct Outside {
 struct Written {
     generation: u64,
     /// Its `resourceVersion`; `None` when it is to be created.
-    version: Option<String>,
+    tag: Option<Tag>,
     digest: u64,
+    /// The partitions in memory that it was made of.
+    of: Vec<Weak<Partition>>,
 }
 
 /// Why state outside of the status cannot be read or written.
@@ -74,56 +75,60 @@ impl Outside {
         state: &mut InstanceState,
     ) -> Result<Self, OutsideError> {
         let mut outside = Self::default();
+        let config_maps = Objects::config_maps(cluster, owner, KNOWN, &|| true);
+        let mut is_ahead = false;
         for (resource, generations) in &places.blobs {
             let Some(own) = state.resources.get_mut(resource) else { continue };
             let mut parts = Vec::with_capacity(generations.len());
-            let mut known = KnownSet::default();
+            let (mut known, mut forms) = (KnownSet::default(), Vec::with_capacity(generations.len()));
             for (index, least) in generations.iter().enumerate() {
                 let name = blobs::name(owner.name(), resource, generations.len(), index);
-                let read = async {
-                    let object = match cluster.get(Kind::ConfigMap, owner.namespace(), &name).await {
-                        Ok(object) if is_owned(&object, owner) => object,
-                        Ok(_) | Err(CallError::NotFound) => return Ok(None),
-                        Err(error) => return Err(OutsideError::Call(error)),
-                    };
-                    let bytes = object["binaryData"][KNOWN].as_str().and_then(|text| BASE64.decode(text).ok());
-                    let generation = bytes.as_deref().and_then(|bytes| blobs::decode(bytes, &mut known));
-                    let written = generation.filter(|generation| generation >= least).map(|generation| Written {
-                        generation,
-                        version: version(&object),
-                        digest: bytes.and_then(|bytes| Some(xxh3_64(bytes.get(16..)?))).unwrap_or_default(),
-                    });
-                    Ok(written)
-                };
-                match read.await? {
-                    Some(written) => parts.push(written),
+                let blob = config_maps.get(&name).await?;
+                let read = blob.and_then(|Blob { bytes, tag }| {
+                    let (generation, form) = blobs::decode(&bytes, &mut known)?;
+                    let digest = xxh3_64(bytes.get(blobs::HEADER..)?);
+                    forms.push(form);
+                    Some(Written { generation, tag: Some(tag), digest, of: Vec::new() })
+                });
+                match read.filter(|written| written.generation >= *least) {
+                    Some(written) => {
+                        is_ahead |= written.generation > *least;
+                        parts.push(written);
+                    }
                     None if reset == Some(resource) => break,
                     None => return Err(OutsideError::Problem(missing("ConfigMap", &name, resource))),
                 }
             }
             if parts.len() == generations.len() {
                 own.known = known;
+                for ((part, form), prefix) in parts.iter_mut().zip(forms).zip(Prefix::equal(generations.len())) {
+                    // What has an older form is written again.
+                    if form != Form::First {
+                        part.of = addresses(&own.known, prefix);
+                    }
+                }
                 outside.known.insert(resource.clone(), parts);
             }
             outside.generation = generations.iter().copied().chain([outside.generation]).max().unwrap_or_default();
         }
-        if let Some(least) = places.ledger {
+        // Set-aside events are written first. Where known sets are newer than the status, so may they be.
+        let least = places.ledger.or_else(|| is_ahead.then_some(outside.generation + 1));
+        if let Some(least) = least {
             let name = ledger_name(owner.name());
-            let object = match cluster.get(Kind::Secret, owner.namespace(), &name).await {
-                Ok(object) if is_owned(&object, owner) => object,
-                Ok(_) | Err(CallError::NotFound) => return Err(OutsideError::Problem(missing_ledger(&name))),
-                Err(error) => return Err(error.into()),
-            };
-            let bytes = object["data"][EVENTS].as_str().and_then(|text| BASE64.decode(text).ok()).unwrap_or_default();
-            let (generation, events): (u64, Vec<QueuedEvent>) =
-                serde_json::from_slice(&bytes).map_err(|_| OutsideError::Problem(missing_ledger(&name)))?;
-            if generation < least {
-                return Err(OutsideError::Problem(missing_ledger(&name)));
+            let blob = Objects::secrets(cluster, owner, EVENTS, &|| true).get(&name).await?;
+            let read = blob.and_then(|Blob { bytes, tag }| {
+                let (generation, events): (u64, Vec<QueuedEvent>) = serde_json::from_slice(&bytes).ok()?;
+                Some((Written { generation, tag: Some(tag), digest: 0, of: Vec::new() }, events))
+            });
+            match read.filter(|(written, _)| written.generation >= least) {
+                Some((written, events)) => {
+                    outside.generation = outside.generation.max(written.generation);
+                    state.sinks.restore_events(events);
+                    outside.ledger = Some(Written { digest: digest_of(state.sinks.events()), ..written });
+                }
+                None if places.ledger.is_none() => {}
+                None => return Err(OutsideError::Problem(missing_ledger(&name))),
             }
-            state.sinks.restore_events(events);
-            let digest = digest_of(state.sinks.events());
-            outside.generation = outside.generation.max(generation);
-            outside.ledger = Some(Written { generation, version: version(&object), digest });
         }
         for written in outside.known.values().flatten() {
             outside.generation = outside.generation.max(written.generation);
@@ -146,13 +151,17 @@ impl Outside {
         state: &InstanceState,
     ) -> Result<(Places, usize), OutsideError> {
         let mut places = Places::default();
-        let mut bytes = 0;
         let generation = self.generation + 1;
+        // Before the known sets, which say of a set-aside event that it was taken.
+        let secrets = Objects::secrets(cluster, owner, EVENTS, is_ours);
+        let mut bytes = self.save_ledger(&secrets, owner, generation, state.sinks.events()).await?;
+        places.ledger = self.ledger.as_ref().map(|ledger| ledger.generation);
         let max_inline = max_inline(state.resources.len());
         let gone: Vec<_> = self.known.keys().filter(|name| !state.resources.contains_key(*name)).cloned().collect();
         for resource in gone {
             self.abandon(owner, &resource);
         }
+        let config_maps = Objects::config_maps(cluster, owner, KNOWN, is_ours);
         for (resource, own) in &state.resources {
             let now = self.known.get(resource).map_or(Place::Status, |parts| Place::Partitions(parts.len()));
             let next = blobs::place(resource, own.known.len(), now, max_inline).map_err(OutsideError::Problem)?;
@@ -161,46 +170,53 @@ impl Outside {
             }
             let Place::Partitions(count) = next else { continue };
             let written = self.known.entry(resource.clone()).or_insert_with(|| vec![Written::default(); count]);
-            for (index, (part, entries)) in written.iter_mut().zip(own.known.partitions(count)).enumerate() {
-                let digest = xxh3_64(&entries);
-                if part.version.is_some() && part.digest == digest {
+            for (index, (part, prefix)) in written.iter_mut().zip(Prefix::equal(count)).enumerate() {
+                if part.is_of(&own.known, prefix) {
                     continue;
                 }
-                let name = blobs::name(owner.name(), resource, count, index);
-                self.stale.retain(|(_, stale)| *stale != name);
-                let packed = BASE64.encode(blobs::encode(generation, &entries));
-                bytes += packed.len();
-                let mut object = owned(Kind::ConfigMap, owner, &name);
-                object["binaryData"] = json!({KNOWN: packed});
-                self.generation = generation;
-                let version = write(cluster, Kind::ConfigMap, owner, is_ours, &name, object, part.version.take()).await?;
-                *part = Written { generation, version, digest };
+                let packed = own.known.packed(prefix);
+                let digest = xxh3_64(&packed.bytes);
+                if part.tag.is_none() || part.digest != digest {
+                    let name = blobs::name(owner.name(), resource, count, index);
+                    self.stale.retain(|(_, stale)| *stale != name);
+                    let blob = blobs::encode(generation, &packed);
+                    bytes += blob.len().div_ceil(3) * 4;
+                    self.generation = generation;
+                    let tag = config_maps.overwrite(&name, &blob, part.tag.take()).await?;
+                    *part = Written { generation, tag: Some(tag), digest, of: Vec::new() };
+                }
+                part.of = addresses(&own.known, prefix);
             }
             places.blobs.insert(resource.clone(), written.iter().map(|part| part.generation).collect());
         }
+        Ok((places, bytes))
+    }
+
+    async fn save_ledger(
+        &mut self,
+        secrets: &Objects<'_>,
+        owner: &InstanceId,
+        generation: u64,
+        events: StoredEvents<'_>,
+    ) -> Result<usize, OutsideError> {
         let name = ledger_name(owner.name());
-        let events = state.sinks.events();
         if events.is_empty() {
             if self.ledger.take().is_some() {
                 self.stale.push((Kind::Secret, name));
             }
-            return Ok((places, bytes));
+            return Ok(0);
         }
         let digest = digest_of(events);
-        if self.ledger.as_ref().is_none_or(|ledger| ledger.version.is_none() || ledger.digest != digest) {
-            self.stale.retain(|(_, stale)| *stale != name);
-            let text = serde_json::to_vec(&(generation, events)).unwrap_or_default();
-            let mut object = owned(Kind::Secret, owner, &name);
-            object["type"] = json!("Opaque");
-            object["data"] = json!({EVENTS: BASE64.encode(&text)});
-            bytes += text.len();
-            self.generation = generation;
-            let version = self.ledger.take().and_then(|ledger| ledger.version);
-            let version = write(cluster, Kind::Secret, owner, is_ours, &name, object, version).await?;
-            self.ledger = Some(Written { generation, version, digest });
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.tag.is_some() && ledger.digest == digest) {
+            return Ok(0);
         }
-        places.ledger = self.ledger.as_ref().map(|ledger| ledger.generation);
-        Ok((places, bytes))
+        self.stale.retain(|(_, stale)| *stale != name);
+        let text = serde_json::to_vec(&(generation, events)).unwrap_or_default();
+        self.generation = generation;
+        let seen = self.ledger.take().and_then(|ledger| ledger.tag);
+        let tag = secrets.overwrite(&name, &text, seen).await?;
+        self.ledger = Some(Written { generation, tag: Some(tag), digest, of: Vec::new() });
+        Ok(text.len())
     }
 
     /// Deletes what the status no longer names. What cannot be deleted goes with the instance at last.
@@ -221,47 +237,19 @@ impl Outside {
     }
 }
 
-/// Writes an object over the version that is known; creates it when none is. The status was found to be ours just before, so
-/// a version that is not known is a left-over of a write without an answer, or of an owner before us.
-async fn write(
-    cluster: &Cluster,
-    kind: Kind,
-    owner: &InstanceId,
-    is_ours: &(dyn Fn() -> bool + Sync),
-    name: &str,
-    mut object: Value,
-    mut known: Option<String>,
-) -> Result<Option<String>, OutsideError> {
-    for _ in 0..MAX_CONFLICTS {
-        if !is_ours() {
-            return Err(OutsideError::NotOurs);
-        }
-        let written = if let Some(version) = &known {
-            object["metadata"]["resourceVersion"] = json!(version);
-            cluster.replace(kind, owner.namespace(), name, &object).await
-        } else {
-            if let Some(metadata) = object["metadata"].as_object_mut() {
-                metadata.remove("resourceVersion");
-            }
-            cluster.create(kind, owner.namespace(), &object).await
-        };
-        match written {
-            Ok(answer) => return Ok(version(&answer)),
-            Err(CallError::NotFound) if known.is_some() => known = None,
-            Err(CallError::Conflict) => match cluster.get(kind, owner.namespace(), name).await {
-                Ok(found) if is_owned(&found, owner) => known = version(&found),
-                Ok(_) => {
-                    // Of an instance of the same name that was deleted.
-                    cluster.delete(kind, owner.namespace(), name).await?;
-                    known = None;
-                }
-                Err(CallError::NotFound) => known = None,
-                Err(error) => return Err(error.into()),
-            },
-            Err(error) => return Err(error.into()),
-        }
+impl Written {
+    /// Is it what is known of the ids of a prefix, without a look at them?
+    fn is_of(&self, known: &KnownSet, prefix: Prefix) -> bool {
+        let under = known.under(prefix);
+        self.tag.is_some()
+            && self.of.len() == under.len()
+            && self.of.iter().zip(under).all(|(old, part)| std::ptr::eq(old.as_ptr(), Arc::as_ptr(part)))
     }
-    Err(CallError::Conflict.into())
+}
+
+/// Where the partitions of a known set are in which the ids of a prefix are. One that changes moves.
+fn addresses(known: &KnownSet, prefix: Prefix) -> Vec<Weak<Partition>> {
+    known.under(prefix).iter().map(Arc::downgrade).collect()
 }
 
 pub(super) fn owned(kind: Kind, owner: &InstanceId, name: &str) -> Value {

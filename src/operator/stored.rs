@@ -108,6 +108,9 @@ struct Bookkeeping {
     handled: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ledger: Option<u64>,
+    /// Uid of the first object that had this state: restored under another one, its events keep their ids. 0.1.0 kept none.
+    #[serde(default)]
+    identity: Option<Box<str>>,
 }
 
 /// Reads the state out of a status, which is null for an instance never seen before.
@@ -137,6 +140,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             ));
         }
         state.format = bookkeeping.format;
+        state.first_uid = bookkeeping.identity.filter(|identity| **identity != *uid);
         state.sinks = Sinks::restore(bookkeeping.callback, bookkeeping.sinks, []);
         (state.handled, places.ledger) = (bookkeeping.handled, bookkeeping.ledger);
     }
@@ -227,6 +231,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         sinks: state.sinks.other_health(),
         handled: state.handled.clone(),
         ledger: places.ledger,
+        identity: Some(state.identity().into()),
     };
     set(status, "bookkeeping", serde_json::to_string(&bookkeeping).ok().map(Value::String));
 }
@@ -361,6 +366,22 @@ mod tests {
         assert_eq!(status["lastHandledReconcileAt"], "now");
         assert_eq!(status["lastChangeTime"], "2027-01-15T08:00:00Z");
         assert_eq!(read("u", &Value::Null).unwrap().state, InstanceState::new("u".into()));
+    }
+
+    #[test]
+    fn the_first_uid_goes_with_a_status_that_is_restored() {
+        let status = laid(json!({}), &state(), &Places::default());
+        let mut restored = read("v", &status).unwrap().state;
+        assert_eq!((&*restored.uid, restored.identity()), ("v", "u"));
+        let again = laid(json!({}), &restored, &Places::default());
+        restored.uid = "w".into();
+        assert_eq!(read("w", &again).unwrap().state, restored, "and once more");
+        // one that 0.1.0 left hangs on the uid of the object
+        let mut old = status;
+        let mut bookkeeping: Value = serde_json::from_str(old["bookkeeping"].as_str().unwrap()).unwrap();
+        bookkeeping.as_object_mut().unwrap().remove("identity");
+        old["bookkeeping"] = json!(bookkeeping.to_string());
+        assert_eq!(read("v", &old).unwrap().state.identity(), "v");
     }
 
     #[test]

@@ -56,11 +56,11 @@ async fn attempt(
     if instance.is_unsaved() {
         instance.commit().await?;
     }
-    let identity = instance.state().uid.clone();
+    let identity = instance.state().identity().to_owned();
     match job {
         Job::Save => return Ok(Outcome::Stopped),
         Job::KeepAlive => {
-            let access = Access::prepare(instance.requester(core, &identity), "spec.auth", &resource.auth).await;
+            let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await;
             return access.map(|_| Outcome::Stopped);
         }
         Job::Poll | Job::RetryQueue => {}
@@ -70,7 +70,7 @@ async fn attempt(
         Err(closed) => return Ok(closed),
     };
     let certificate = resource.client_certificate.as_deref();
-    let access = Access::prepare(instance.requester(core, &identity), "spec.auth", &resource.auth).await?;
+    let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
     let access = access.with_certificate(certificate)?;
     let polled = async {
         outbox.send_due().await?;
@@ -105,7 +105,7 @@ async fn open_outbox<'a>(
         Admission::ClosedUntil(_) => return Err(Outcome::CallbackClosed),
         Admission::Open | Admission::Probe => {}
     }
-    let access = Access::prepare(instance.requester(core, identity), "spec.callback.auth", &plan.callback.auth).await;
+    let access = Access::prepare(instance.requester(core), "spec.callback.auth", &plan.callback.auth).await;
     let access = access.map_err(Outcome::CallbackUnusable)?;
     let sink = HttpSink::new(callback, access, plan, identity, &core.egress, &core.metrics);
     let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight }];

@@ -41,9 +41,9 @@ impl Instance {
         }
     }
 
-    /// The instance as its credentials know it; `uid`: its stored identity.
-    pub fn requester<'a>(&self, core: &'a EngineContext, uid: &str) -> Requester<'a> {
-        let claim = self.claim.clone();
+    /// The instance as its credentials know it: by its uid of the moment, to which tokens are bound.
+    pub fn requester<'a>(&self, core: &'a EngineContext) -> Requester<'a> {
+        let (claim, uid) = (self.claim.clone(), self.state().uid.clone());
         Requester {
             instance: InstanceId::new(self.plan.instance.clone(), uid),
             secrets: &*core.secrets,

@@ -1,12 +1,22 @@
-//! State in a folder: one JSON file an instance, replaced as a whole, and a lock file that keeps a second process out.
+//! State in a folder: one JSON file an instance, replaced as a whole, beside it a folder with the partitions of what is large, and a
+//! lock file that keeps a second process out.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
+use futures::executor::block_on;
 use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::{FORMAT, InstanceState, StateStore};
+use super::blob::{ListBlobs, PutError};
+use super::folder::{Folder, absent_is_none, replace};
+use super::head::{self, Head, Unreadable};
+use super::partitions::{LoadError, Stored};
+use super::{InstanceState, StateStore};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 
@@ -14,7 +24,18 @@ use crate::api::identity::InstanceRef;
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    partitions: Arc<Partitions>,
     _lock: File,
+}
+
+/// What is stored beside the heads, of those instances that have anything there.
+#[derive(Debug, Default)]
+struct Partitions(Mutex<HashMap<InstanceRef, Stored>>);
+
+impl Partitions {
+    fn all(&self) -> MutexGuard<'_, HashMap<InstanceRef, Stored>> {
+        self.0.lock()
+    }
 }
 
 /// Why a state folder cannot be used.
@@ -40,7 +61,7 @@ impl Directory {
         fs::create_dir_all(path).map_err(unusable)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), partitions: Arc::default(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
@@ -58,44 +79,52 @@ impl Directory {
     pub(super) fn file_of(&self, namespace: &str, name: &str, ending: &str) -> PathBuf {
         self.path.join(format!("{namespace}.{name}.{ending}"))
     }
+
+    /// Partitions of an instance's known sets.
+    fn folder(&self, instance: &InstanceRef) -> Folder {
+        Folder::new(self.file_of(&instance.namespace, &instance.name, "known"))
+    }
+
+    /// Uid of an instance that has a state.
+    ///
+    /// # Errors
+    /// As [`StateStore::load`].
+    pub fn uid(&self, instance: &InstanceRef) -> Result<Option<String>, Problem> {
+        Ok(read_head(&self.file(instance))?.map(|head| head.state.uid))
+    }
 }
 
 impl StateStore for Directory {
     fn load(&self, instance: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
-        let file = self.file(instance);
-        let shown = file.display();
-        let bytes = match fs::read(&file) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(Problem::transient(
-                    Reason::StateUnavailable,
-                    format!("the state file {shown} cannot be read: {}; make it readable for this process", error.kind()),
-                ));
+        let (file, folder) = (self.file(instance), self.folder(instance));
+        let head = read_head(&file)?;
+        let (state, stored) = match head {
+            Some(Head { mut state, generation, places }) => {
+                let loaded = block_on(Stored::load(&folder, &mut state, generation, &places));
+                (Some(state), loaded.map_err(|error| unreadable_partition(&file, &folder, &error))?)
             }
+            None => (None, Stored::unknown()),
         };
-        let state: InstanceState = serde_json::from_slice(&bytes).map_err(|_| {
-            Problem::human(
-                Reason::StateUnavailable,
-                format!(
-                    "the state file {shown} is damaged; put back a copy, or move the file away to start afresh (then spec.polling.startFrom decides what is sent)"
-                ),
-            )
-        })?;
-        if state.format > FORMAT {
-            return Err(Problem::human(
-                Reason::StateUnavailable,
-                format!("the state file {shown} was written by a newer version of Pollinator; run that version or a newer one"),
-            ));
+        // Most have none.
+        if folder.path().exists() {
+            self.partitions.all().insert(instance.clone(), stored);
         }
-        Ok(Some(state))
+        Ok(state)
     }
 
     fn save<'a>(&'a self, instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
-        let file = self.file(instance);
+        let (file, folder) = (self.file(instance), self.folder(instance));
+        let (key, partitions) = (instance.clone(), Arc::clone(&self.partitions));
         Box::pin(async move {
             let saved = tokio::task::spawn_blocking(move || {
-                let written = serde_json::to_vec(&state).map_err(io::Error::from).and_then(|json| replace(&file, &json));
+                let known = partitions.all().remove(&key);
+                let (stored, written) = write(&file, &folder, replace, known, state);
+                match stored {
+                    Some(stored) if stored.is_of_use() => drop(partitions.all().insert(key, stored)),
+                    // It is empty, or the next start sees that it is not.
+                    Some(_) => drop(fs::remove_dir(folder.path())),
+                    None => {}
+                }
                 written.map_err(|error| unwritable(&file, &error))
             })
             .await;
@@ -107,6 +136,98 @@ impl StateStore for Directory {
             })
         })
     }
+
+    fn release(&self, instance: &InstanceRef) {
+        self.partitions.all().remove(instance);
+    }
+}
+
+/// Writes the partitions that changed and then the head. Answers, too, what is known of the partitions from now on.
+fn write<S: ListBlobs<Error = io::Error>>(
+    file: &Path,
+    blobs: &S,
+    replace: impl Fn(&Path, &[u8]) -> io::Result<()>,
+    known: Option<Stored>,
+    mut state: InstanceState,
+) -> (Option<Stored>, io::Result<()>) {
+    let is_known = known.is_some();
+    let mut stored = known.unwrap_or_else(Stored::unknown);
+    let large = stored.take_large(&mut state);
+    if large.is_empty() && !is_known {
+        let head = head::write(&state, 0, &BTreeMap::new()).map_err(io::Error::from);
+        return (None, head.and_then(|head| replace(file, &head)));
+    }
+    let begun = match block_on(stored.write(blobs, &large)) {
+        Ok(begun) => begun,
+        Err(PutError::Failed(error)) => return (Some(stored), Err(error)),
+        // Somebody else is at work in the folder: what is there is looked at again.
+        Err(PutError::Conflict) => return (None, Err(io::ErrorKind::AlreadyExists.into())),
+    };
+    let head = match head::write(&state, stored.generation(), &begun.places()) {
+        Ok(head) => head,
+        Err(error) => {
+            block_on(stored.withdraw(blobs, begun));
+            return (Some(stored), Err(error.into()));
+        }
+    };
+    let written = replace(file, &head);
+    match &written {
+        Ok(()) => block_on(stored.confirm(blobs, begun, Instant::now())),
+        Err(_) if matches!(absent_is_none(fs::read(file)), Ok(there) if there.as_ref() != Some(&head)) => {
+            block_on(stored.withdraw(blobs, begun));
+        }
+        // It is there, and what it names must stay; or nobody knows.
+        Err(_) => stored.keep(begun, Instant::now()),
+    }
+    (Some(stored), written)
+}
+
+fn read_head(file: &Path) -> Result<Option<Head>, Problem> {
+    let shown = file.display();
+    let bytes = absent_is_none(fs::read(file)).map_err(|error| unreadable(file, &error))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let head = head::read(&bytes).map_err(|error| match error {
+        Unreadable::Damaged => Problem::human(
+            Reason::StateUnavailable,
+            format!(
+                "the state file {shown} is damaged; put back a copy, or move the file away to start afresh (then spec.polling.startFrom decides what is sent)"
+            ),
+        ),
+        Unreadable::Newer => newer(file),
+    })?;
+    Ok(Some(head))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Problem {
+    Problem::transient(
+        Reason::StateUnavailable,
+        format!("the state file {} cannot be read: {}; make it readable for this process", file.display(), error.kind()),
+    )
+}
+
+fn newer(file: &Path) -> Problem {
+    Problem::human(
+        Reason::StateUnavailable,
+        format!(
+            "the state file {} was written by a newer version of Pollinator; run that version or a newer one",
+            file.display()
+        ),
+    )
+}
+
+fn unreadable_partition(head: &Path, folder: &Folder, error: &LoadError<io::Error>) -> Problem {
+    match error {
+        LoadError::Damaged(name) => Problem::human(
+            Reason::StateUnavailable,
+            format!(
+                "the state file {} is damaged or missing; put back a copy of {} and of the folder, or move both away to start afresh (then spec.polling.startFrom decides what is sent)",
+                folder.path().join(name).display(),
+                head.display()
+            ),
+        ),
+        LoadError::Newer(name) => newer(&folder.path().join(name)),
+        LoadError::Failed(error) => unreadable(folder.path(), error),
+    }
 }
 
 fn unwritable(file: &Path, error: &io::Error) -> Problem {
@@ -116,35 +237,10 @@ fn unwritable(file: &Path, error: &io::Error) -> Problem {
     )
 }
 
-/// Writes beside the file, makes that durable, and renames: a crash leaves the old or the new state, never half of one.
-pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let written = (|| {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut out = options.open(&beside)?;
-        out.write_all(content)?;
-        out.sync_all()?;
-        fs::rename(&beside, file)?;
-        match file.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
-    })();
-    if written.is_err() {
-        // A half-written neighbour is of no use; the error that matters is the first one.
-        let _ = fs::remove_file(&beside);
-    }
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::FORMAT;
 
     fn keap() -> InstanceRef {
         InstanceRef::new("crm", "keap")
@@ -210,3 +306,7 @@ mod tests {
         assert_eq!(store.load(&keap()).unwrap(), Some(old));
     }
 }
+
+#[cfg(test)]
+#[path = "crash_tests.rs"]
+mod crash_tests;

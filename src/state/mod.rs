@@ -1,11 +1,16 @@
 //! What outlives a process: positions, never a queue of events. The provider is the log.
 //!
-//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder, and the tokens of OAuth 2.0 beside it. [`live`] is the state
-//! of an instance while it runs.
+//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder, and the tokens of OAuth 2.0 beside it. A state is a small
+//! [`head`] and, where much is known, [`partitions`] of it in a [`blob`] store: a commit writes the partitions that changed and then the
+//! head. [`live`] is the state of an instance while it runs.
 
 pub mod adopt;
+pub mod blob;
 pub mod directory;
+pub mod folder;
+pub mod head;
 pub mod live;
+pub mod partitions;
 mod token_file;
 
 use std::collections::BTreeMap;
@@ -33,8 +38,11 @@ pub const FORMAT: u32 = 2;
 pub struct InstanceState {
     /// Form of this state.
     pub format: u32,
-    /// Identity of the instance: part of every event id. Made once and kept.
+    /// Uid of the instance: in a cluster that of the object at the moment, in a folder made once and kept.
     pub uid: String,
+    /// What event ids hang on, where it is not `uid`: that under which the instance was first seen, before it was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_uid: Option<Box<str>>,
     /// Per resource, by name. Boxed, since a map makes room for eleven values with the first one.
     pub resources: BTreeMap<String, Box<ResourceState>>,
     /// Health and retry queue of each sink.
@@ -52,6 +60,8 @@ struct StoredState {
     format: u32,
     uid: String,
     #[serde(default)]
+    first_uid: Option<Box<str>>,
+    #[serde(default)]
     resources: BTreeMap<String, Box<ResourceState>>,
     #[serde(default)]
     ledger: Vec<QueuedEvent>,
@@ -65,8 +75,8 @@ struct StoredState {
 
 impl From<StoredState> for InstanceState {
     fn from(stored: StoredState) -> Self {
-        let StoredState { format, uid, resources, ledger, callback, sinks, handled } = stored;
-        Self { format, uid, resources, sinks: Sinks::restore(callback, sinks, ledger), handled }
+        let StoredState { format, uid, first_uid, resources, ledger, callback, sinks, handled } = stored;
+        Self { format, uid, first_uid, resources, sinks: Sinks::restore(callback, sinks, ledger), handled }
     }
 }
 
@@ -123,7 +133,14 @@ fn is_zero(seconds: &u64) -> bool {
 impl InstanceState {
     /// The state of an instance never seen before.
     pub fn new(uid: String) -> Self {
-        Self { format: FORMAT, uid, resources: BTreeMap::new(), sinks: Sinks::default(), handled: BTreeMap::new() }
+        Self {
+            format: FORMAT,
+            uid,
+            first_uid: None,
+            resources: BTreeMap::new(),
+            sinks: Sinks::default(),
+            handled: BTreeMap::new(),
+        }
     }
 
     /// What the delivery of one resource's changes reads and changes.
@@ -131,6 +148,11 @@ impl InstanceState {
         let own = self.resources.entry(resource.to_owned()).or_default();
         let ResourceState { known, failing, taken, delivered, last_change_time, .. } = &mut **own;
         DeliveryState { sinks: &mut self.sinks, known, failing, taken, delivered, last_change_time }
+    }
+
+    /// Identity of the instance, part of every event id: minted at first sight and kept, wherever the state is taken.
+    pub fn identity(&self) -> &str {
+        self.first_uid.as_deref().unwrap_or(&self.uid)
     }
 
     /// Events accepted by the callback, all resources.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use futures::future::BoxFuture;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::directory::{Directory, replace};
+use super::directory::Directory;
+use super::folder::replace;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
 use crate::auth::oauth2::store::{SaveFailure, TokenPlace, TokenStore, Version};

@@ -47,12 +47,13 @@ const PURE: [&str; 27] = [
 ];
 
 /// The shells in those folders: what asks, sends or writes.
-const SHELLS: [&str; 10] = [
+const SHELLS: [&str; 11] = [
     "deliver/outbox.rs",
     "deliver/sink/http/mod.rs",
     "deliver/sink/http/request.rs",
     "fetch/listing.rs",
     "state/directory.rs",
+    "state/folder.rs",
     "operator/shards/clock.rs",
     "operator/shards/coordinator.rs",
     "operator/shards/lease.rs",

@@ -118,6 +118,11 @@ fn operating_backing_up_and_restoring() {
     }
     let mut page = Page::open("docs/operate/operations.md", reader);
     page.play_through("kubectl get coni -o json > instances.json");
+    provider.create("since");
+    for name in ["keap", "many"] {
+        count(name, 2);
+        stored(name, 2);
+    }
     // lost, with all that belongs to them, and meanwhile something changes
     let before = ns.get_instance("keap");
     ns.kubectl(&["delete", "coni", "--all"]).ok();
@@ -125,13 +130,18 @@ fn operating_backing_up_and_restoring() {
     provider.create("while-lost");
     page.play_through("kubectl create -f restored.json");
     for name in ["keap", "many"] {
-        count(name, 2);
-        let after = stored(name, 2);
+        count(name, 4);
+        let after = stored(name, 3);
         assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"]);
         ns.wait_condition(name, "Ready", "True", "Polling");
         provider.wait_polled(2);
-        let objects: Vec<_> = cluster.receiver.delivered(name).into_iter().map(|event| event.object).collect();
-        assert_eq!(objects, ["before", "while-lost"], "{name}: nothing is lost, nothing comes twice\n{}", kubelet.report());
+        let delivered = cluster.receiver.delivered(name);
+        let mut objects: Vec<_> = delivered.iter().map(|event| event.object.as_str()).collect();
+        objects.sort_unstable();
+        let expected = ["before", "since", "since", "while-lost"];
+        assert_eq!(objects, expected, "{name}: nothing is lost, and what came after the backup twice\n{}", kubelet.report());
+        let since: Vec<_> = delivered.iter().filter(|event| event.object == "since").map(|event| &event.event_id).collect();
+        assert_eq!(since[0], since[1], "{name}: with the same id, whatever the uid");
     }
     for (place, command) in mentioned() {
         let run = page.reader.run(&command.replace("RESOURCE", "records"));

@@ -1,0 +1,214 @@
+//! The packed form of what is known of records, and the form in memory.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::known::{Age, Known};
+
+/// Bytes of a packed entry: id hash, version hash, date with its flags.
+pub(super) const PACKED: usize = 24;
+
+/// What is remembered of a record beside its version, where a resource needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// The id as the provider writes it.
+    pub id: Option<Box<str>>,
+    /// Of each field that is compared by itself the hash of its path and the hash of its value.
+    pub fields: Box<[(u64, u64)]>,
+}
+
+impl Details {
+    /// Packed: id hash, length of the text plus one, text, number of fields, fields.
+    pub(super) fn packed_len(&self) -> usize {
+        8 + 4 + self.id.as_ref().map_or(0, |text| text.len()) + 4 + 16 * self.fields.len()
+    }
+
+    fn pack_into(&self, id: u64, bytes: &mut Vec<u8>) {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
+        bytes.extend_from_slice(&id.to_be_bytes());
+        bytes.extend_from_slice(&count(self.id.as_ref().map_or(0, |text| text.len() + 1)));
+        bytes.extend_from_slice(self.id.as_deref().unwrap_or_default().as_bytes());
+        bytes.extend_from_slice(&count(self.fields.len()));
+        for (path, value) in &self.fields {
+            bytes.extend_from_slice(&path.to_be_bytes());
+            bytes.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+
+    /// Reads one and says what follows it.
+    fn unpack(bytes: &[u8]) -> Option<(u64, Self, &[u8])> {
+        let count = |count: &[u8; 4]| usize::try_from(u32::from_be_bytes(*count)).ok();
+        let (id, rest) = bytes.split_first_chunk::<8>()?;
+        let (len, rest) = rest.split_first_chunk::<4>()?;
+        let (text, rest) = match count(len)?.checked_sub(1) {
+            Some(len) => {
+                let (text, rest) = rest.split_at_checked(len)?;
+                (Some(str::from_utf8(text).ok()?.into()), rest)
+            }
+            None => (None, rest),
+        };
+        let (len, rest) = rest.split_first_chunk::<4>()?;
+        let (fields, rest) = rest.split_at_checked(count(len)?.checked_mul(16)?)?;
+        let (fields, _) = fields.as_chunks::<16>();
+        let fields = fields.iter().filter_map(|field| {
+            let ([path, value], _) = field.as_chunks::<8>() else { return None };
+            Some((u64::from_be_bytes(*path), u64::from_be_bytes(*value)))
+        });
+        Some((u64::from_be_bytes(*id), Self { id: text, fields: fields.collect() }, rest))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) version: u64,
+    /// Microseconds shifted left by three; below them two bits of age and one that says deleted. The greatest value is "no date", so
+    /// that it never ages.
+    pub(super) date_and_flags: i64,
+}
+
+const FLAGS: u32 = 3;
+const NO_DATE: i64 = i64::MAX >> FLAGS;
+
+impl Entry {
+    pub(super) fn of(known: Known) -> Self {
+        let date = known.date.map_or(NO_DATE, |date| date.clamp(-NO_DATE, NO_DATE - 1));
+        let age = match known.age {
+            Age::Settled => 0,
+            Age::Open => 1,
+            Age::Ahead => 2,
+            Age::AheadSettled => 3,
+        };
+        Self { version: known.version, date_and_flags: date << FLAGS | age << 1 | i64::from(known.deleted) }
+    }
+
+    pub(super) fn known(self) -> Known {
+        let date = self.date();
+        Known {
+            version: self.version,
+            date: (date != NO_DATE).then_some(date),
+            age: match self.date_and_flags >> 1 & 3 {
+                0 => Age::Settled,
+                1 => Age::Open,
+                2 => Age::Ahead,
+                _ => Age::AheadSettled,
+            },
+            deleted: self.date_and_flags & 1 == 1,
+        }
+    }
+
+    pub(super) fn date(self) -> i64 {
+        self.date_and_flags >> FLAGS
+    }
+
+    /// An entry as 0.1.0 stored it: milliseconds shifted left by one. It did not say how old the date was, so its bytes count once more.
+    fn of_first_form(version: u64, date_and_deleted: i64) -> Self {
+        let date = date_and_deleted >> 1;
+        let date = (date != i64::MAX >> 1).then(|| date.saturating_mul(1000));
+        Self::of(Known { version, date, age: Age::Open, deleted: date_and_deleted & 1 == 1 })
+    }
+}
+
+/// The form in which entries were packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As 0.1.0 packed them: dates in milliseconds, without age.
+    First,
+    /// Entries by rising id hash, each 24 bytes big-endian.
+    Second,
+    /// The number of entries, the entries as in the second form, and the [`Details`] that some of them have.
+    Third,
+}
+
+/// Packed entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// The least form that can say them.
+    pub form: Form,
+    /// The entries.
+    pub bytes: Vec<u8>,
+}
+
+impl Packed {
+    pub(super) fn of(mut entries: Vec<(u64, Entry, Option<&Details>)>) -> Self {
+        entries.sort_unstable_by_key(|(id, ..)| *id);
+        let details = || entries.iter().filter_map(|(id, _, details)| Some((*id, (*details)?)));
+        let extra: usize = details().map(|(_, details)| details.packed_len()).sum();
+        let form = if extra == 0 { Form::Second } else { Form::Third };
+        let mut bytes = Vec::with_capacity(4 + entries.len() * PACKED + extra);
+        if form == Form::Third {
+            bytes.extend_from_slice(&u32::try_from(entries.len()).unwrap_or(u32::MAX).to_be_bytes());
+        }
+        for (id, entry, _) in &entries {
+            bytes.extend_from_slice(&id.to_be_bytes());
+            bytes.extend_from_slice(&entry.version.to_be_bytes());
+            bytes.extend_from_slice(&entry.date_and_flags.to_be_bytes());
+        }
+        details().for_each(|(id, details)| details.pack_into(id, &mut bytes));
+        Self { form, bytes }
+    }
+}
+
+/// Packed entries that were found to be whole.
+#[derive(Debug)]
+pub(super) struct Unpacked<'a> {
+    form: Form,
+    entries: &'a [[u8; PACKED]],
+    pub(super) details: HashMap<u64, Details, BuildHasherDefault<Spread>>,
+}
+
+impl<'a> Unpacked<'a> {
+    /// `None` when the bytes are not of the form.
+    pub(super) fn read(bytes: &'a [u8], form: Form) -> Option<Self> {
+        let (packed, mut rest) = match form {
+            Form::First | Form::Second => (bytes, &[][..]),
+            Form::Third => {
+                let (count, rest) = bytes.split_first_chunk::<4>()?;
+                rest.split_at_checked(usize::try_from(u32::from_be_bytes(*count)).ok()?.checked_mul(PACKED)?)?
+            }
+        };
+        let (entries, []) = packed.as_chunks::<PACKED>() else { return None };
+        let mut details = HashMap::default();
+        while !rest.is_empty() {
+            let (id, one, after) = Details::unpack(rest)?;
+            details.insert(id, one);
+            rest = after;
+        }
+        Some(Self { form, entries, details })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, Entry)> + use<'a> {
+        let form = self.form;
+        self.entries.iter().filter_map(move |entry| {
+            let ([id, version, date], []) = entry.as_chunks::<8>() else { return None };
+            let (version, date) = (u64::from_be_bytes(*version), i64::from_be_bytes(*date));
+            let entry = match form {
+                Form::First => Entry::of_first_form(version, date),
+                Form::Second | Form::Third => Entry { version, date_and_flags: date },
+            };
+            Some((u64::from_be_bytes(*id), entry))
+        })
+    }
+}
+
+/// The keys are hashes already, but those of a partition begin with the same bits, by which the map would tell them apart.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        // The odd number next to 2^64 divided by the golden ratio: its high bits depend on all bits of the value.
+        self.0 = value.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
+    }
+}

@@ -1,0 +1,286 @@
+//! One partition of a known set: the records whose id hash begins with the same bits.
+//!
+//! Snapshots of a set share its partitions. One that changes while it is shared, or while a store remembers it, moves to another
+//! address: so a store sees by the pointer alone what is clean, and a commit copies and encodes nothing else.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use super::packed::{Details, Entry, Form, PACKED, Packed, Spread, Unpacked};
+
+/// Records at which a partition splits. Large enough that the names of a million records' partitions are less than one of them; small
+/// enough that one change rewrites 24 KiB.
+pub const SPLIT_AT: usize = 1024;
+/// Packed bytes at which a partition with [`Details`] splits: half of the most that one blob may have.
+pub const SPLIT_AT_BYTES: usize = 64 * 1024;
+/// Leading bits by which partitions are told apart at most. A million records need ten or eleven; hashes that somebody chose to be
+/// alike make a partition large instead of the index.
+pub const MAX_BITS: u8 = 12;
+
+/// Leading bits of an id hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    bits: u8,
+    value: u64,
+}
+
+impl Prefix {
+    /// Every id.
+    pub const ALL: Self = Self { bits: 0, value: 0 };
+
+    /// The ids whose leading `bits` are `value`; `None` when there are none.
+    pub fn new(bits: u8, value: u64) -> Option<Self> {
+        (bits < 64 && value >> bits == 0).then_some(Self { bits, value })
+    }
+
+    /// All ids in `count` prefixes of one length (a power of two), in their order.
+    pub fn equal(count: usize) -> impl Iterator<Item = Self> {
+        let count = count.next_power_of_two() as u64;
+        let bits = u8::try_from(count.trailing_zeros()).unwrap_or_default();
+        (0..count).map(move |value| Self { bits, value })
+    }
+
+    /// Number of leading bits.
+    pub fn bits(self) -> u8 {
+        self.bits
+    }
+
+    /// The leading bits, as a number.
+    pub fn value(self) -> u64 {
+        self.value
+    }
+
+    /// The least id.
+    pub fn first(self) -> u64 {
+        self.value.checked_shl(u64::BITS - u32::from(self.bits)).unwrap_or(0)
+    }
+
+    /// The greatest id.
+    pub fn last(self) -> u64 {
+        self.first() | u64::MAX >> self.bits
+    }
+
+    /// Is the id one of them?
+    pub fn contains(self, id: u64) -> bool {
+        (self.first()..=self.last()).contains(&id)
+    }
+
+    /// Are all ids of `other` among them?
+    pub fn covers(self, other: Self) -> bool {
+        self.bits <= other.bits && self.contains(other.first())
+    }
+
+    fn halves(self) -> [Self; 2] {
+        [0, 1].map(|bit| Self { bits: self.bits + 1, value: self.value << 1 | bit })
+    }
+}
+
+/// The records of one prefix.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    prefix: Prefix,
+    /// No entry is dated before.
+    oldest: i64,
+    entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
+    details: Option<Box<Column>>,
+}
+
+/// Details of those entries that have some.
+#[derive(Clone, Debug, Default)]
+struct Column {
+    by_id: HashMap<u64, Details, BuildHasherDefault<Spread>>,
+    /// Their packed length.
+    bytes: usize,
+}
+
+impl Partition {
+    pub(super) fn new(prefix: Prefix) -> Self {
+        Self { prefix, oldest: i64::MAX, entries: HashMap::default(), details: None }
+    }
+
+    /// Reads a packed partition; `None` when it is damaged or of other ids.
+    pub fn unpack(prefix: Prefix, bytes: &[u8], form: Form) -> Option<Self> {
+        let mut unpacked = Unpacked::read(bytes, form)?;
+        let mut partition = Self::new(prefix);
+        partition.entries.reserve(unpacked.len());
+        for (id, entry) in unpacked.entries() {
+            if !prefix.contains(id) {
+                return None;
+            }
+            let details = unpacked.details.remove(&id);
+            partition.put(id, entry, details);
+        }
+        Some(partition)
+    }
+
+    /// The records of a prefix that this one covers.
+    #[must_use]
+    pub fn only(mut self, prefix: Prefix) -> Self {
+        let mut partition = Self::new(prefix);
+        for (id, entry, details) in self.take().filter(|(id, ..)| prefix.contains(*id)) {
+            partition.put(id, entry, details);
+        }
+        partition
+    }
+
+    /// The ids that are kept here.
+    pub fn prefix(&self) -> Prefix {
+        self.prefix
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// No record.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The packed form.
+    pub fn packed(&self) -> Packed {
+        Packed::of(self.of(Prefix::ALL).collect())
+    }
+
+    /// The records of a prefix, in any order.
+    pub(super) fn of(&self, prefix: Prefix) -> impl Iterator<Item = (u64, Entry, Option<&Details>)> {
+        let entries = self.entries.iter().filter(move |(id, _)| prefix.contains(**id));
+        entries.map(|(id, entry)| (*id, *entry, self.details(*id)))
+    }
+
+    /// Takes everything out.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = (u64, Entry, Option<Details>)> + use<> {
+        let mut details = self.details.take();
+        std::mem::take(&mut self.entries).into_iter().map(move |(id, entry)| {
+            let details = details.as_mut().and_then(|details| details.by_id.remove(&id));
+            (id, entry, details)
+        })
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<Entry> {
+        self.entries.get(&id).copied()
+    }
+
+    pub(super) fn details(&self, id: u64) -> Option<&Details> {
+        self.details.as_ref()?.by_id.get(&id)
+    }
+
+    /// Is this new? What was known of the id is replaced, with its details.
+    pub(super) fn put(&mut self, id: u64, entry: Entry, details: Option<Details>) -> bool {
+        self.oldest = self.oldest.min(entry.date());
+        self.put_details(id, details);
+        self.entries.insert(id, entry).is_none()
+    }
+
+    fn put_details(&mut self, id: u64, details: Option<Details>) {
+        if details.is_none() && self.details.is_none() {
+            return;
+        }
+        let column = self.details.get_or_insert_default();
+        column.bytes += details.as_ref().map_or(0, Details::packed_len);
+        let old = match details {
+            Some(details) => column.by_id.insert(id, details),
+            None => column.by_id.remove(&id),
+        };
+        column.bytes -= old.map_or(0, |old| old.packed_len());
+        if column.by_id.is_empty() {
+            self.details = None;
+        }
+    }
+
+    /// Is an entry dated before? Where none is, the next look may cost less.
+    pub(super) fn reaches_before(&self, horizon: i64) -> bool {
+        self.oldest < horizon && self.entries.values().any(|entry| entry.date() < horizon)
+    }
+
+    /// Forgets what is dated before, and says how many that were.
+    pub(super) fn forget_before(&mut self, horizon: i64) -> usize {
+        let before = self.entries.len();
+        let mut gone = Vec::new();
+        self.oldest = i64::MAX;
+        self.entries.retain(|id, entry| {
+            let stays = entry.date() >= horizon;
+            if stays {
+                self.oldest = self.oldest.min(entry.date());
+            } else if self.details.is_some() {
+                gone.push(*id);
+            }
+            stays
+        });
+        for id in gone {
+            self.put_details(id, None);
+        }
+        if self.entries.capacity() > 4 * self.entries.len() + 16 {
+            self.entries.shrink_to_fit();
+        }
+        before - self.entries.len()
+    }
+
+    /// Should it be split?
+    pub(super) fn is_full(&self) -> bool {
+        let bytes = self.details.as_ref().map_or(0, |details| details.bytes + self.entries.len() * PACKED);
+        (self.entries.len() > SPLIT_AT || bytes > SPLIT_AT_BYTES) && self.prefix.bits < MAX_BITS
+    }
+
+    /// Splits it by the next bit.
+    pub(super) fn split(&mut self) -> [Self; 2] {
+        let [mut low, mut high] = self.prefix.halves().map(Self::new);
+        let half = self.entries.len() / 2;
+        low.entries.reserve(half);
+        high.entries.reserve(half);
+        for (id, entry, details) in self.take() {
+            let part = if high.prefix.contains(id) { &mut high } else { &mut low };
+            part.put(id, entry, details);
+        }
+        [low, high]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn prefixes_say_which_ids_are_theirs() {
+        let prefix = Prefix::new(2, 0b10).unwrap();
+        assert_eq!((prefix.first(), prefix.last()), (1 << 63, (1 << 63 | 1 << 62) - 1));
+        assert!(prefix.contains(1 << 63) && !prefix.contains(1 << 62) && !prefix.contains(u64::MAX));
+        assert!(Prefix::ALL.covers(prefix) && prefix.covers(prefix) && !prefix.covers(Prefix::ALL));
+        assert!(Prefix::new(1, 1).unwrap().covers(prefix) && !Prefix::new(1, 0).unwrap().covers(prefix));
+        assert_eq!((Prefix::ALL.first(), Prefix::ALL.last()), (0, u64::MAX));
+        assert_eq!((Prefix::new(2, 4), Prefix::new(64, 0)), (None, None));
+    }
+
+    fn details() -> impl Strategy<Value = Option<Details>> {
+        let id = prop::option::of(".{0,20}".prop_map(String::into_boxed_str));
+        let fields = prop::collection::vec(any::<(u64, u64)>(), 0..5).prop_map(Vec::into_boxed_slice);
+        prop::option::of((id, fields).prop_map(|(id, fields)| Details { id, fields }))
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_packed_is_read_back_with_its_details(
+            entries in prop::collection::hash_map(any::<u64>(), (any::<u64>(), any::<i64>(), details()), 0..50)
+        ) {
+            let mut partition = Partition::new(Prefix::ALL);
+            for (id, (version, date_and_flags, details)) in entries.clone() {
+                partition.put(id, Entry { version, date_and_flags }, details);
+            }
+            let packed = partition.packed();
+            prop_assert_eq!(packed.form == Form::Third, entries.values().any(|(.., details)| details.is_some()));
+            let back = Partition::unpack(Prefix::ALL, &packed.bytes, packed.form).unwrap();
+            prop_assert_eq!(back.len(), entries.len());
+            for (id, (version, date_and_flags, details)) in &entries {
+                prop_assert_eq!(back.get(*id), Some(Entry { version: *version, date_and_flags: *date_and_flags }));
+                prop_assert_eq!(back.details(*id), details.as_ref());
+            }
+            prop_assert_eq!(back.details.map_or(0, |column| column.bytes), partition.details.map_or(0, |column| column.bytes));
+            // one byte less is never taken for less
+            if let Some((_, cut)) = packed.bytes.split_last() {
+                prop_assert!(Partition::unpack(Prefix::ALL, cut, packed.form).is_none());
+            }
+        }
+    }
+}
