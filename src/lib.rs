@@ -8,7 +8,8 @@
 //! 3. When a resource is due, [`poll`] runs one cycle: [`fetch`] asks the provider page by page through the one HTTP client in
 //!    [`egress`], with the credentials that [`auth`] prepared.
 //! 4. [`detect`] compares the records with the resource's state and yields changes.
-//! 5. [`deliver`] sends every change to the callback and says of each: accepted, try again at, or set aside.
+//! 5. [`deliver`] sends every change to every sink, of which the callback is one, and says of each: accepted, deferred, parked, or
+//!    still to be delivered.
 //! 6. Only then [`state`] commits the cursor. A crash before that repeats events with the same ids and loses none.
 //!
 //! Where a provider wants a person's consent, [`connect`] is the page at which it is given.

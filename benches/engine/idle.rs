@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use pollinator::api::conditions::ConditionStatus;
 use pollinator::plan::PollPlan;
 
 use crate::rig::{Counting, Manifest, Running};
@@ -57,7 +58,7 @@ fn measure(pace: &Pace, path: &str, provider: &str) -> (f64, u64, u64) {
         plan
     };
     engine.put((0..pace.instances).map(|number| often(manifest.plan(&format!("keap-{number}")))));
-    engine.wait(pace.instances, |status| status.ready == "True");
+    engine.wait(pace.instances, |status| status.ready == ConditionStatus::True);
     sleep(Duration::from_secs(1));
     let (cpu, polls, writes) = (process::cpu(), engine.idle_polls(), store.saves());
     sleep(MEASURED);

@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use pollinator::api::conditions::ConditionStatus;
 use pollinator::state::directory::Directory;
 use pollinator::state::{InstanceState, ResourceState};
 
@@ -98,9 +99,9 @@ pub fn serve(count: &str, provider: &str, state: &str) {
     let store = Directory::open(Path::new(state)).expect("the folder is ours");
     let mut engine = Running::start(Arc::new(store));
     engine.put((0..count).map(|number| manifest(provider).plan(&format!("keap-{number}"))));
-    engine.wait(1, |status| status.ready == "True");
+    engine.wait(1, |status| status.ready == ConditionStatus::True);
     let first_poll = started.elapsed().as_millis();
-    engine.wait(count - 1, |status| status.ready == "True");
+    engine.wait(count - 1, |status| status.ready == ConditionStatus::True);
     let all_polled = started.elapsed().as_millis();
     sleep(Duration::from_secs(1));
     println!("{first_poll} {all_polled} {} {}", process::rss(), process::peak_rss());

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use pollinator::api::conditions::Problem;
+use pollinator::api::conditions::{ConditionStatus, Problem};
+use pollinator::api::identity::InstanceRef;
 use pollinator::api::instance::ConnectorInstance;
 use pollinator::auth::oauth2::store::MemoryTokens;
 use pollinator::auth::{Secret, SecretMap};
@@ -14,7 +15,7 @@ use pollinator::egress::{Egress, EgressPolicy};
 use pollinator::observe::metrics::Metrics;
 use pollinator::plan::{PollPlan, resolve};
 use pollinator::poll::claim::Claim;
-use pollinator::poll::core::Core;
+use pollinator::poll::context::EngineContext;
 use pollinator::poll::engine::{Command, Engine, Run};
 use pollinator::poll::status::InstanceStatus;
 use pollinator::state::{InstanceState, StateStore};
@@ -130,14 +131,14 @@ impl Counting {
 }
 
 impl StateStore for Counting {
-    fn load(&self, namespace: &str, name: &str) -> Result<Option<InstanceState>, Problem> {
-        self.kept.as_ref().map_or(Ok(None), |kept| kept.load(namespace, name))
+    fn load(&self, instance: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
+        self.kept.as_ref().map_or(Ok(None), |kept| kept.load(instance))
     }
 
-    fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
+    fn save<'a>(&'a self, instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
         self.saves.fetch_add(1, Ordering::Relaxed);
         match &self.kept {
-            Some(kept) => kept.save(namespace, name, state),
+            Some(kept) => kept.save(instance, state),
             None => Box::pin(async { Ok(()) }),
         }
     }
@@ -161,7 +162,7 @@ impl Running {
         let keys = [("key", "0123456789abcdef"), ("signing-key", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")];
         secrets.insert(NAMESPACE, "account", Secret::from_iter(keys));
         let metrics = Metrics::new();
-        let core = Core::new(egress, metrics.clone(), Arc::new(secrets), store, Arc::new(MemoryTokens::default()));
+        let core = EngineContext::new(egress, metrics.clone(), Arc::new(secrets), store, Arc::new(MemoryTokens::default()));
         let (reports, statuses) = mpsc::unbounded_channel();
         let (commands, received) = mpsc::channel(16);
         let shutdown = CancellationToken::new();
@@ -184,7 +185,7 @@ impl Running {
         let mut met = 0;
         while met < count {
             let status = self.statuses.blocking_recv().expect("the engine runs");
-            assert_ne!(status.ready, "False", "{}: {}", status.reason, status.message);
+            assert_ne!(status.ready, ConditionStatus::False, "{}: {}", status.reason, status.message);
             met += usize::from(wanted(&status));
         }
     }

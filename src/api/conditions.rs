@@ -1,6 +1,109 @@
-//! The words in which Pollinator reports: reasons, and problems sorted by what happens next.
+//! The words in which Pollinator reports: types and reasons of conditions, and problems sorted by what happens next.
 
+use std::fmt;
 use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// Defines a closed set of words that users read. The name of a variant is the word.
+macro_rules! words {
+    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$of:meta])* $word:ident,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name {
+            $($(#[$of])* $word,)+
+        }
+
+        impl $name {
+            /// The word as users read it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$word => stringify!($word),)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// Status of a condition, as in all of Kubernetes.
+    pub enum ConditionStatus {
+        /// It holds.
+        True,
+        /// It does not hold.
+        False,
+        /// It has not been observed yet.
+        Unknown,
+    }
+}
+
+words! {
+    /// Type of a condition.
+    pub enum ConditionType {
+        // of an instance
+        /// Sums up the others.
+        Ready,
+        /// The provider answers as it should.
+        ProviderReachable,
+        /// The provider accepts the credentials.
+        Authenticated,
+        /// The callback accepts events.
+        CallbackReachable,
+        /// Events wait for their next try, or are parked. Present only while true.
+        EventsWaiting,
+        /// kstatus: not ready, and it may become so by itself. Present only while true.
+        Reconciling,
+        /// kstatus: not ready, and only a person can change that. Present only while true.
+        Stalled,
+        /// The installed CRD lacks fields. Present only while true.
+        CrdOutdated,
+        // of a resource; all but the first are present only while false
+        /// The last poll succeeded.
+        Polled,
+        /// Records have an id.
+        RecordsIdentified,
+        /// Each id is that of one record.
+        IdsUnique,
+        /// Marks of deleted records are those of the plan.
+        DeletionsReadable,
+        /// Dates can be read.
+        DatesReadable,
+        /// The list is in the declared order.
+        Ordered,
+        /// The list held still while it was read.
+        Settled,
+        /// There is room for events that the callback does not accept.
+        LedgerOpen,
+        /// Dates and the provider's clock agree on the time zone.
+        ZoneFits,
+    }
+}
+
+impl ConditionType {
+    /// Those of an instance, in the order in which a status shows them.
+    pub const OF_INSTANCE: [Self; 8] = [
+        Self::Ready,
+        Self::ProviderReachable,
+        Self::Authenticated,
+        Self::CallbackReachable,
+        Self::EventsWaiting,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::CrdOutdated,
+    ];
+}
 
 /// What happens after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,123 +116,118 @@ pub enum Reaction {
     Transient,
 }
 
-/// Machine-readable cause in a condition, a closed set. The name of the variant is the reason as users see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
-    // Ready
-    /// Everything works.
-    Polling,
-    /// `spec.suspend` is true.
-    Suspended,
-    /// The first poll has not ended yet.
-    Starting,
-    // the manifest
-    /// The plan cannot be made from spec and connector.
-    InvalidSpec,
-    /// `spec.connector` names nothing that exists.
-    ConnectorNotFound,
-    // credentials
-    /// A referenced Secret does not exist.
-    SecretNotFound,
-    /// A referenced Secret lacks a key.
-    SecretKeyMissing,
-    /// A Secret's value cannot be used.
-    SecretInvalid,
-    /// The operator may not read a referenced Secret.
-    SecretUnreadable,
-    /// The provider answered 401.
-    Unauthorized,
-    /// The provider answered 403.
-    Forbidden,
-    /// The token endpoint does not accept the client.
-    InvalidClient,
-    /// A person must give consent anew, or supply a refresh token or code.
-    ReauthorizationRequired,
-    /// No answer from the token endpoint, or one that says it has trouble.
-    TokenEndpointUnreachable,
-    /// The token endpoint's answer brought no token.
-    TokenResponseInvalid,
-    /// The token was not granted a scope that is needed.
-    InsufficientScope,
-    // asking
-    /// The address is not allowed by the egress policy.
-    EgressDenied,
-    /// No answer: DNS, connect, reset.
-    ProviderUnreachable,
-    /// No answer in time.
-    ProviderTimeout,
-    /// TLS could not be agreed on or verified.
-    TlsError,
-    /// The provider answered 404 or 410 for the list.
-    NotFound,
-    /// The provider answered 429, or 503 with `Retry-After`.
-    RateLimited,
-    /// The provider answered 5xx.
-    ProviderError,
-    /// The provider answered another status outside 2xx.
-    UnexpectedStatus,
-    /// The provider answered with a redirect that is not followed.
-    RedirectRefused,
-    /// Body, headers, a record or the whole walk exceed their bound.
-    ResponseTooLarge,
-    /// The body is not the JSON that the plan expects.
-    InvalidResponse,
-    /// No array of records was found; `recordsPath` is needed or wrong.
-    RecordsNotFound,
-    /// The answer is a success by its status and an error by its content.
-    ErrorInResponse,
-    /// The answer says that more pages follow, but not how they are asked for.
-    PaginationUnclear,
-    /// A next link, token or page came twice, or there were too many pages.
-    PaginationLoop,
-    /// A next link leads to another origin.
-    CrossOriginNextLink,
-    /// The data changed so fast while being read that the walk could not be confirmed.
-    WalkUnsettled,
-    // records
-    /// Records without the id field.
-    MissingId,
-    /// Several records of one answer have one id.
-    RepeatedId,
-    /// Records whose date could not be read.
-    InvalidDate,
-    /// The dates of new records are a whole time zone away from the provider's clock.
-    SuspectedTimeZone,
-    /// The mark of deleted records is set to something else than `deletes.flag.value`.
-    DeletedFlagUnmatched,
-    /// The list is not in the declared order.
-    UnorderedResource,
-    // delivering
-    /// The callback accepts events.
-    Delivering,
-    /// The last five distinct objects all failed.
-    CallbackDown,
-    /// No usable answer from the callback: DNS, connect, reset, deadline.
-    CallbackUnreachable,
-    /// The callback answered 401 or 403.
-    CallbackUnauthorized,
-    /// The callback answered 410.
-    CallbackGone,
-    /// Single events are waiting for their next try.
-    Retrying,
-    /// Events are parked.
-    EventsParked,
-    /// The bound of set-aside and parked events is reached.
-    ParkedFull,
-    // state
-    /// State could not be read or written.
-    StateUnavailable,
-    /// There is more to remember than the place for it takes.
-    StateTooLarge,
-    /// The installed CRD lacks fields that the operator stores.
-    CrdOutdated,
-    /// A defect of Pollinator.
-    InternalError,
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self:?}")
+words! {
+    /// Machine-readable cause in a condition, a closed set. The name of the variant is the reason as users see it.
+    pub enum Reason {
+        // Ready
+        /// Everything works.
+        Polling,
+        /// `spec.suspend` is true.
+        Suspended,
+        /// The first poll has not ended yet.
+        Starting,
+        // the manifest
+        /// The plan cannot be made from spec and connector.
+        InvalidSpec,
+        /// `spec.connector` names nothing that exists.
+        ConnectorNotFound,
+        // credentials
+        /// A referenced Secret does not exist.
+        SecretNotFound,
+        /// A referenced Secret lacks a key.
+        SecretKeyMissing,
+        /// A Secret's value cannot be used.
+        SecretInvalid,
+        /// The operator may not read a referenced Secret.
+        SecretUnreadable,
+        /// The provider answered 401.
+        Unauthorized,
+        /// The provider answered 403.
+        Forbidden,
+        /// The token endpoint does not accept the client.
+        InvalidClient,
+        /// A person must give consent anew, or supply a refresh token or code.
+        ReauthorizationRequired,
+        /// No answer from the token endpoint, or one that says it has trouble.
+        TokenEndpointUnreachable,
+        /// The token endpoint's answer brought no token.
+        TokenResponseInvalid,
+        /// The token was not granted a scope that is needed.
+        InsufficientScope,
+        // asking
+        /// The address is not allowed by the egress policy.
+        EgressDenied,
+        /// No answer: DNS, connect, reset.
+        ProviderUnreachable,
+        /// No answer in time.
+        ProviderTimeout,
+        /// TLS could not be agreed on or verified.
+        TlsError,
+        /// The provider answered 404 or 410 for the list.
+        NotFound,
+        /// The provider answered 429, or 503 with `Retry-After`.
+        RateLimited,
+        /// The provider answered 5xx.
+        ProviderError,
+        /// The provider answered another status outside 2xx.
+        UnexpectedStatus,
+        /// The provider answered with a redirect that is not followed.
+        RedirectRefused,
+        /// Body, headers, a record or the whole walk exceed their bound.
+        ResponseTooLarge,
+        /// The body is not the JSON that the plan expects.
+        InvalidResponse,
+        /// No array of records was found; `recordsPath` is needed or wrong.
+        RecordsNotFound,
+        /// The answer is a success by its status and an error by its content.
+        ErrorInResponse,
+        /// The answer says that more pages follow, but not how they are asked for.
+        PaginationUnclear,
+        /// A next link, token or page came twice, or there were too many pages.
+        PaginationLoop,
+        /// A next link leads to another origin.
+        CrossOriginNextLink,
+        /// The data changed so fast while being read that the walk could not be confirmed.
+        WalkUnsettled,
+        // records
+        /// Records without the id field.
+        MissingId,
+        /// Several records of one answer have one id.
+        RepeatedId,
+        /// Records whose date could not be read.
+        InvalidDate,
+        /// The dates of new records are a whole time zone away from the provider's clock.
+        SuspectedTimeZone,
+        /// The mark of deleted records is set to something else than `deletes.flag.value`.
+        DeletedFlagUnmatched,
+        /// The list is not in the declared order.
+        UnorderedResource,
+        // delivering
+        /// The callback accepts events.
+        Delivering,
+        /// The last five distinct objects all failed.
+        CallbackDown,
+        /// No usable answer from the callback: DNS, connect, reset, deadline.
+        CallbackUnreachable,
+        /// The callback answered 401 or 403.
+        CallbackUnauthorized,
+        /// The callback answered 410.
+        CallbackGone,
+        /// Single events are waiting for their next try.
+        Retrying,
+        /// Events are parked.
+        EventsParked,
+        /// The bound of set-aside and parked events is reached.
+        ParkedFull,
+        // state
+        /// State could not be read or written.
+        StateUnavailable,
+        /// There is more to remember than the place for it takes.
+        StateTooLarge,
+        /// The installed CRD lacks fields that the operator stores.
+        CrdOutdated,
+        /// A defect of Pollinator.
+        InternalError,
     }
 }
 

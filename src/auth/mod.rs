@@ -1,5 +1,6 @@
 //! Secret material → request authentication. The only place that sees secret values; none of its types shows one.
 
+pub mod access;
 mod apply;
 mod certificate;
 pub mod jwt;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::api::connector::ConnectorSpec;
+use crate::api::identity::ConnectorRef;
 use crate::api::manifest::{self, Manifest};
 
 /// The files of `/catalog`, by key.
@@ -28,14 +29,14 @@ pub enum Origin {
 }
 
 /// The connector that an instance in `namespace` means by `name`: its own namespace wins over the mounted folder, which wins over
-/// what is built in. `declared` is by namespace and name, `mounted` by name.
+/// what is built in. `mounted` is by name.
 pub fn look_up<'a>(
     namespace: &str,
     name: &str,
-    declared: &'a BTreeMap<(String, String), ConnectorSpec>,
+    declared: &'a BTreeMap<ConnectorRef, ConnectorSpec>,
     mounted: &'a BTreeMap<String, ConnectorSpec>,
 ) -> Option<(Origin, &'a ConnectorSpec)> {
-    let in_namespace = declared.get(&(namespace.to_owned(), name.to_owned())).map(|spec| (Origin::Namespace, spec));
+    let in_namespace = declared.get(&ConnectorRef::new(namespace, name)).map(|spec| (Origin::Namespace, spec));
     in_namespace
         .or_else(|| mounted.get(name).map(|spec| (Origin::Mounted, spec)))
         .or_else(|| built_in(name).map(|spec| (Origin::BuiltIn, spec)))
@@ -98,7 +99,7 @@ mod tests {
     fn the_nearest_place_wins() {
         let spec = |title: &str| ConnectorSpec { title: Some(title.to_owned()), ..ConnectorSpec::default() };
         let none = (BTreeMap::new(), BTreeMap::new());
-        let declared = BTreeMap::from([(("crm".to_owned(), "github".to_owned()), spec("declared"))]);
+        let declared = BTreeMap::from([(ConnectorRef::new("crm", "github"), spec("declared"))]);
         let mounted = BTreeMap::from([("github".to_owned(), spec("mounted"))]);
         let origin =
             |found: Option<(Origin, &ConnectorSpec)>| found.map(|(origin, spec)| (origin, spec.title.clone().unwrap()));

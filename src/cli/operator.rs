@@ -39,7 +39,7 @@ use crate::operator::store::ClusterStore;
 use crate::operator::tokens::ClusterTokens;
 use crate::operator::watch::{SHORTEST_RELIST, Watches};
 use crate::operator::writer::Writer;
-use crate::poll::core::Core;
+use crate::poll::context::EngineContext;
 use crate::poll::engine::{Command, Engine, Run};
 
 /// Commands that go to the engine together.
@@ -142,8 +142,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
     let tokens = Arc::new(ClusterTokens::new(cluster.clone(), Arc::clone(&secrets), Arc::clone(&connectors)));
-    let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
-    let core = Core { connect: args.connect.connect_url.clone(), ..core };
+    let core = EngineContext::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
+    let core = EngineContext { connect: args.connect.connect_url.clone(), ..core };
     let parts = core.parts(tokens);
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (batches, received) = mpsc::channel(16);
@@ -176,11 +176,11 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         owned: shards.owned(),
         commands,
     };
-    let (sights, seen) = mpsc::channel(BATCH);
+    let (events, seen) = mpsc::channel(BATCH);
     let asking =
         tokio::spawn(tell_missing_permissions(client.clone(), args.watch_namespace.clone(), sharing.namespace.clone()));
     let watching = tokio::spawn(
-        Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, sights: sights.clone() }.run(),
+        Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, events: events.clone() }.run(),
     );
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
     let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone()));
@@ -215,7 +215,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     for task in [reconciling, batching, following, telling, asking] {
         task.abort();
     }
-    drop((sights, writer));
+    drop((events, writer));
     if tokio::time::timeout(LAST_WRITES, publishing).await.is_err() {
         tracing::debug!("not every Event was published before the end");
     }

@@ -31,9 +31,9 @@ pub fn run(args: &PlanArgs) -> ExitCode {
         }
         output::bytes(crate::plan::print::print(&planned.plan).as_bytes());
     }
-    for ((namespace, name), problems) in &definitions.refused {
+    for (instance, problems) in &definitions.refused {
         for problem in problems {
-            output::error(format_args!("{namespace}/{name}: {problem}"));
+            output::error(format_args!("{instance}: {problem}"));
         }
     }
     output::finish(if definitions.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

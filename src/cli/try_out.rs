@@ -10,10 +10,11 @@ use clap::Args;
 use super::{EgressArgs, ManifestArgs};
 use crate::api::auth::Rotates;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceId;
 use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
 use crate::auth::oauth2::parts::{Beginnings, Parts};
-use crate::auth::oauth2::store::{InstanceRef, MemoryTokens, TokenStore};
+use crate::auth::oauth2::store::{MemoryTokens, TokenStore};
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
 use crate::detect::event::Change;
@@ -21,8 +22,8 @@ use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::window;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
+use crate::fetch::listing::{Asker, PageReader, Step};
 use crate::fetch::request::masked;
-use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
 use crate::observe::{Metrics, output};
 use crate::plan::date_format::DateReading;
@@ -85,19 +86,19 @@ pub async fn run(args: TryArgs) -> ExitCode {
         Credentials::new(Parts { egress, hosts, secrets, store: tokens, beginnings: Beginnings::default(), metrics });
     definitions.others.iter().for_each(output::error);
     let mut failed = false;
-    for ((namespace, name), problems) in &definitions.refused {
+    for (instance, problems) in &definitions.refused {
         failed = true;
         for problem in problems {
-            output::line(format_args!("{namespace}/{name}: {problem}"));
+            output::line(format_args!("{instance}: {problem}"));
         }
     }
     for planned in definitions.planned.values() {
         let plans = planned.plan.resources.iter().map(|resource| &*resource.auth);
-        credentials.join(&planned.plan.namespace, &planned.plan.name, plans);
+        credentials.join(&planned.plan.instance, plans);
     }
     for planned in definitions.planned.values() {
         for resource in &planned.plan.resources {
-            output::line(format_args!("{}/{}, resource {}", planned.plan.namespace, planned.plan.name, resource.name));
+            output::line(format_args!("{}, resource {}", planned.plan.instance, resource.name));
             if resource.request.method == http::Method::POST && !args.yes {
                 failed = true;
                 output::line(format_args!(
@@ -136,7 +137,7 @@ async fn try_resource(
     since: Option<DateTime<Utc>>,
 ) -> Result<(), Problem> {
     // A folder knows an instance by its name alone.
-    let user = InstanceRef { namespace: plan.namespace.to_string(), name: plan.name.to_string(), uid: String::new() };
+    let user = InstanceId::new(plan.instance.clone(), "");
     let auth = credentials.authorize(&resource.auth, &user, Arc::new(|| true), None).await?;
     let seen = ask(asker, resource, &auth, since, true).await?;
     if seen.records == 0 {
@@ -166,7 +167,7 @@ async fn ask(
     since: Option<DateTime<Utc>>,
     show: bool,
 ) -> Result<Seen, Problem> {
-    let mut walk = Walk::new(asker, resource, auth, since, Utc::now(), None);
+    let mut walk = PageReader::new(asker, resource, auth, since, Utc::now(), None);
     if show && let Some(request) = walk.next_request()? {
         for line in masked(&request, auth).lines() {
             output::line(format_args!("  {line}"));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::api::identity::InstanceRef;
 use url::{Host, Url};
 
 /// Path of the place to which providers send people back.
@@ -43,8 +44,8 @@ impl ConnectUrl {
     }
 
     /// The page of an instance.
-    pub fn page(&self, namespace: &str, name: &str) -> String {
-        format!("{}{}", self.origin, path(namespace, name))
+    pub fn page(&self, instance: &InstanceRef) -> String {
+        format!("{}{}", self.origin, path(&instance.namespace, &instance.name))
     }
 
     /// The redirect URI (RFC 6749 §3.1.2), exactly as it is registered at providers.
@@ -81,7 +82,7 @@ mod tests {
     fn an_origin_is_taken_and_nothing_else() {
         let url = ConnectUrl::parse("https://Pollinator.example.com/").unwrap();
         assert_eq!(url.callback(), "https://pollinator.example.com/connect/callback");
-        assert_eq!(url.page("crm", "keap"), "https://pollinator.example.com/connect/crm/keap");
+        assert_eq!(url.page(&InstanceRef::new("crm", "keap")), "https://pollinator.example.com/connect/crm/keap");
         assert!(url.is_secure());
         for local in ["http://127.0.0.1:8081", "http://localhost:1", "http://[::1]:1", "http://a.localhost"] {
             assert!(!ConnectUrl::parse(local).unwrap().is_secure());

@@ -8,9 +8,10 @@ use super::ConnectUrl;
 use super::candidate::{Candidate, Candidates, Need};
 use super::consent::{self, Answer, Beginning, Begun, Randomness, Refusal, StateParameter};
 use crate::api::conditions::Problem;
+use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
 use crate::auth::oauth2::exchange::{self, Consent, NoTokens};
 use crate::auth::oauth2::parts::Parts;
-use crate::auth::oauth2::store::{InstanceRef, SaveFailure, SecretRef, TokenPlace};
+use crate::auth::oauth2::store::{SaveFailure, TokenPlace};
 use crate::auth::oauth2::stored::{PendingConsent, StoredTokens};
 
 /// Changes by others that are waited out.
@@ -109,7 +110,7 @@ impl Flow {
     async fn take(
         &self,
         place: &TokenPlace,
-        user: &InstanceRef,
+        user: &InstanceId,
         state: &StateParameter,
         cookie: Option<&str>,
     ) -> Result<PendingConsent, Refusal> {
@@ -129,7 +130,7 @@ impl Flow {
     async fn change<T>(
         &self,
         place: &TokenPlace,
-        user: &InstanceRef,
+        user: &InstanceId,
         mut change: impl FnMut(&mut StoredTokens) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let store = &self.parts.store;
@@ -154,8 +155,8 @@ fn contended(place: &str) -> Problem {
     )
 }
 
-fn user(namespace: &str, name: &str, uid: &str) -> InstanceRef {
-    InstanceRef { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() }
+fn user(namespace: &str, name: &str, uid: &str) -> InstanceId {
+    InstanceId::new(InstanceRef::new(namespace, name), uid)
 }
 
 /// Tokens belong to the Secret: the consent for one instance serves all that name it.

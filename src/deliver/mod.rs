@@ -1,13 +1,22 @@
-//! Changes → signed requests → accepted | try again | set aside.
+//! Changes → signed requests → accepted | tried again | kept in the retry queue.
 //!
-//! [`mod@format`] is how an event is written, [`signature`] how it is signed, [`sender`] how it is sent;
-//! [`schedule`] says when a failure is tried again, [`callback`] how the callback fares as a whole, [`ledger`] what waits.
+//! [`outbox`] decides what is sent when, and sends it: [`triage`] says which change may go to which sink now, [`sink`] encodes and
+//! sends, [`outcome`] applies what became of it to the state. [`health`] says how a sink fares as a whole, [`retry_queue`] what it
+//! keeps with its body, [`schedule`] when a failure is tried again; [`sinks`] holds this of every sink, [`delivery_state`] what
+//! delivery reads and changes of one resource.
+//!
+//! Only a sink knows its protocol. A change counts as known once every sink has accepted, deferred or parked it.
 
-pub mod callback;
-pub mod format;
-pub mod ledger;
+pub mod delivery_state;
+pub mod health;
+#[cfg(test)]
+mod model_tests;
+pub mod outbox;
+pub mod outcome;
+pub mod retry_queue;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod schedule;
-pub mod sender;
-pub mod signature;
+pub mod sink;
+pub mod sinks;
+pub mod triage;

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use crate::detect::event::{Event, EventId, Kind, VersionToken};
+use crate::deliver::sink::http::interpret::HttpCause;
+use crate::deliver::sink::{Cause, Delivery, Pace};
+use crate::detect::event::{Change, Event, EventId, Kind, VersionToken};
+use crate::detect::known::{Age, Known};
 
 /// 2026-11-24T10:22:45.032Z and so many seconds.
 pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
@@ -22,4 +25,28 @@ pub(crate) fn event(object_id: &str, kind: Kind, data: &str) -> Event {
         detected_at: at(50),
         data: RawValue::from_string(data.to_owned()).unwrap(),
     }
+}
+
+/// A version of an object of the resource `contacts`.
+pub(crate) fn change(object: u64, version: u64) -> Change {
+    let token = VersionToken { updated_text: None, content: version.into() };
+    Change {
+        object,
+        known: Known { version, date: Some(1), age: Age::Settled, deleted: false },
+        date: Some(at(0)),
+        event: Event {
+            id: EventId::new("u", "contacts", &object.to_string(), Kind::Updated, &token),
+            kind: Kind::Updated,
+            resource: "contacts".into(),
+            object_id: object.to_string(),
+            version_date: Some(at(0)),
+            detected_at: at(0),
+            data: RawValue::from_string(format!(r#"{{"id":{object},"v":{version}}}"#)).unwrap(),
+        },
+    }
+}
+
+/// A failure that may pass.
+pub(crate) fn retry() -> Delivery {
+    Delivery::Retry { pace: Pace::Usual, retry_after: None, cause: Cause::Http(HttpCause::Status(500)) }
 }

@@ -1,13 +1,8 @@
-//! What an answer means, and when a failure is tried again. Pure.
+//! Back-off: when a failed event is tried again, and when a sink that is down is probed. Pure.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::StatusCode;
-use serde::{Deserialize, Serialize};
-
-use crate::egress::EgressError;
-use crate::egress::error::{BrokenAnswer, Phase, Unreachable};
 
 /// Waits between tries, as Standard Webhooks recommends them: more than three days in all.
 const WAITS: [Duration; 9] = [
@@ -24,103 +19,6 @@ const WAITS: [Duration; 9] = [
 /// A `Retry-After` beyond this is cut.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// With an answer.
-    Answered {
-        /// Its status.
-        status: StatusCode,
-        /// Its `Retry-After`.
-        retry_after: Option<Duration>,
-    },
-    /// Without one.
-    NoAnswer(Silence),
-}
-
-/// Why there was no answer, where that may pass by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Silence {
-    /// No connection.
-    Unreachable(Unreachable),
-    /// A deadline passed.
-    Timeout(Phase),
-    /// What came is no answer.
-    Broken(BrokenAnswer),
-}
-
-impl Silence {
-    /// Nothing where a person must act: an address that is not allowed, a URL or a certificate that is no good.
-    pub fn of(error: &EgressError) -> Option<Self> {
-        match *error {
-            EgressError::Unreachable(kind) => Some(Self::Unreachable(kind)),
-            EgressError::Timeout(phase) => Some(Self::Timeout(phase)),
-            EgressError::BrokenAnswer(fault) => Some(Self::Broken(fault)),
-            _ => None,
-        }
-    }
-}
-
-impl From<Silence> for EgressError {
-    fn from(silence: Silence) -> Self {
-        match silence {
-            Silence::Unreachable(kind) => Self::Unreachable(kind),
-            Silence::Timeout(phase) => Self::Timeout(phase),
-            Silence::Broken(fault) => Self::BrokenAnswer(fault),
-        }
-    }
-}
-
-/// How a callback failed, as far as a person who is to mend it must know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Cause {
-    /// It did not answer.
-    Silent(Silence),
-    /// It answered 401 or 403.
-    Unauthorized,
-    /// It answered with another status outside 2xx.
-    Status(u16),
-}
-
-/// What happens to the event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// 2xx: it was taken.
-    Accepted,
-    /// It is tried again by the schedule. `Retry-After` of a 429 or 503 speaks for the whole callback.
-    Retry {
-        /// The receiver's wish.
-        retry_after: Option<Duration>,
-        /// What failed.
-        cause: Cause,
-    },
-    /// 401 and 403: it is tried again, slowly; a person must act.
-    SlowRetry,
-    /// 400, 413, 415, 422: this event is refused; it is parked after five tries.
-    Refused {
-        /// Which of them.
-        status: u16,
-    },
-    /// 410: nothing is sent until the callback changes.
-    Gone,
-}
-
-/// What an answer means. Redirects are failures and never followed: an event must not go to a place that nobody configured.
-pub fn classify(outcome: Outcome) -> Verdict {
-    let (status, retry_after) = match outcome {
-        Outcome::Answered { status, retry_after } => (status.as_u16(), retry_after),
-        Outcome::NoAnswer(silence) => return Verdict::Retry { retry_after: None, cause: Cause::Silent(silence) },
-    };
-    match status {
-        200..=299 => Verdict::Accepted,
-        401 | 403 => Verdict::SlowRetry,
-        400 | 413 | 415 | 422 => Verdict::Refused { status },
-        410 => Verdict::Gone,
-        429 | 503 => Verdict::Retry { retry_after, cause: Cause::Status(status) },
-        _ => Verdict::Retry { retry_after: None, cause: Cause::Status(status) },
-    }
-}
-
 /// When an event is tried again after `attempts` tries; `None` when the schedule is exhausted. `seed` spreads the tries by
 /// ±20 %, the same on every call. `retry_after` counts within [back-off, 24 h].
 pub fn next_try(attempts: u32, seed: u64, retry_after: Option<Duration>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -128,9 +26,9 @@ pub fn next_try(attempts: u32, seed: u64, retry_after: Option<Duration>, now: Da
     Some(after(*wait, attempts, seed, retry_after, now))
 }
 
-/// When the next probe of a callback that is down is due, after `steps` failed ones. It never gives up: after the last step
-/// the last wait repeats.
-pub fn step(steps: u32, seed: u64, retry_after: Option<Duration>, now: DateTime<Utc>) -> DateTime<Utc> {
+/// When the next probe of a sink that is down is due, after `steps` failed ones. It never gives up: after the last step the last
+/// wait repeats.
+pub fn next_probe(steps: u32, seed: u64, retry_after: Option<Duration>, now: DateTime<Utc>) -> DateTime<Utc> {
     let index = (steps.saturating_sub(1) as usize).min(WAITS.len() - 1);
     after(WAITS[index], steps, seed, retry_after, now)
 }
@@ -156,43 +54,8 @@ mod tests {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
     }
 
-    fn answered(status: u16, retry_after: Option<Duration>) -> Verdict {
-        classify(Outcome::Answered { status: StatusCode::from_u16(status).unwrap(), retry_after })
-    }
-
     fn wait(until: DateTime<Utc>) -> Duration {
         (until - start()).to_std().unwrap()
-    }
-
-    #[test]
-    fn each_class_of_answers_has_its_verdict() {
-        let silence = Silence::Timeout(Phase::FirstByte);
-        let retry = Verdict::Retry { retry_after: None, cause: Cause::Silent(silence) };
-        assert_eq!(classify(Outcome::NoAnswer(silence)), retry);
-        let retry = |status| Verdict::Retry { retry_after: None, cause: Cause::Status(status) };
-        for (statuses, verdict) in [
-            (&[200, 201, 202, 204, 299][..], (|_| Verdict::Accepted) as fn(u16) -> Verdict),
-            (&[100, 101, 300, 301, 302, 303, 304, 307, 308], retry),
-            (&[401, 403], |_| Verdict::SlowRetry),
-            (&[400, 413, 415, 422], |status| Verdict::Refused { status }),
-            (&[410], |_| Verdict::Gone),
-            (&[402, 404, 405, 406, 408, 409, 411, 418, 425, 429, 431, 499, 500, 501, 502, 503, 504, 599, 600, 999], retry),
-        ] {
-            for status in statuses {
-                assert_eq!(answered(*status, None), verdict(*status), "{status}");
-            }
-        }
-    }
-
-    #[test]
-    fn patience_is_heard_from_429_and_503_only() {
-        let ten = Some(Duration::from_secs(10));
-        for status in [429, 503] {
-            assert_eq!(answered(status, ten), Verdict::Retry { retry_after: ten, cause: Cause::Status(status) }, "{status}");
-        }
-        for status in [301, 404, 500, 502] {
-            assert_eq!(answered(status, ten), Verdict::Retry { retry_after: None, cause: Cause::Status(status) }, "{status}");
-        }
     }
 
     #[test]
@@ -213,12 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn probes_of_a_callback_never_end() {
+    fn probes_of_a_sink_never_end() {
         for steps in [9, 10, 1000, u32::MAX] {
-            let waited = wait(step(steps, 7, None, start())).as_secs();
+            let waited = wait(next_probe(steps, 7, None, start())).as_secs();
             assert!((24 * HOUR * 4 / 5..=24 * HOUR * 6 / 5).contains(&waited), "{steps}: {waited}");
         }
-        assert!(wait(step(0, 7, None, start())) <= Duration::from_secs(6));
+        assert!(wait(next_probe(0, 7, None, start())) <= Duration::from_secs(6));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, SecondsFormat, Utc};
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -65,7 +66,7 @@ impl SampleProvider {
     /// millisecond.
     pub async fn change_one(&self) -> TruthChange {
         loop {
-            if let Some(change) = lock(&self.crm).change_one(Utc::now()) {
+            if let Some(change) = self.crm.lock().change_one(Utc::now()) {
                 return change;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -74,7 +75,7 @@ impl SampleProvider {
 
     /// All changes so far, in their order.
     pub fn truth(&self) -> Vec<TruthChange> {
-        lock(&self.crm).truth.clone()
+        self.crm.lock().truth.clone()
     }
 }
 
@@ -82,11 +83,6 @@ impl Drop for SampleProvider {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-fn lock(crm: &Mutex<Crm>) -> MutexGuard<'_, Crm> {
-    // Every change is made in one step that cannot fail half-way.
-    crm.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -198,7 +194,7 @@ struct Listed {
 
 async fn list(State(desk): State<Desk>, Query(Asked { since, page }): Query<Asked>) -> Response {
     let page = page.unwrap_or(1);
-    let (contacts, more) = lock(&desk.crm).page(since, page);
+    let (contacts, more) = desk.crm.lock().page(since, page);
     let next = if more { desk.next(since, page + 1) } else { None };
     // Numbers, strings and booleans under string keys can always be written.
     match serde_json::to_string(&Listed { contacts, next }) {

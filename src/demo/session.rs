@@ -18,12 +18,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::oracle::{Delivery, Report, compare};
 use super::provider::SampleProvider;
+use crate::api::conditions::ConditionStatus;
 use crate::egress::{Egress, EgressPolicy};
 use crate::local::definitions::Definitions;
 use crate::local::files::Sources;
 use crate::observe::metrics::Metrics;
 use crate::poll::claim::Claim;
-use crate::poll::core::Core;
+use crate::poll::context::EngineContext;
 use crate::poll::engine::{Command, Engine, Run};
 use crate::poll::status::InstanceStatus;
 use crate::receive::read::Received;
@@ -89,7 +90,7 @@ impl Session {
             .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
         let metrics = Metrics::new();
         let store = Arc::new(Directory::open(&folder.0.join("state")).map_err(|error| error.to_string())?);
-        let core = Core::new(egress, metrics, Arc::new(definitions.secrets), Arc::clone(&store) as _, store);
+        let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets), Arc::clone(&store) as _, store);
         let (reports, statuses) = mpsc::unbounded_channel();
         let (commands_to, commands_of) = mpsc::channel(1);
         let stop = CancellationToken::new();
@@ -105,9 +106,9 @@ impl Session {
         let ready = tokio::time::timeout(PATIENCE, async {
             while let Some(status) = self.statuses.recv().await {
                 match status.ready {
-                    "True" => return Ok(()),
-                    "False" => return Err(format!("{}: {}", status.reason, status.message)),
-                    _ => {}
+                    ConditionStatus::True => return Ok(()),
+                    ConditionStatus::False => return Err(format!("{}: {}", status.reason, status.message)),
+                    ConditionStatus::Unknown => {}
                 }
             }
             Err("the engine ended unexpectedly; please report this with the log".to_owned())

@@ -1,10 +1,11 @@
 //! Sending one request: guard, redirects, deadlines, bounds.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -88,7 +89,7 @@ impl Egress {
 
     /// Connections are shared by those alone who have the same certificate.
     fn client_of(&self, identity: &Identity) -> Result<reqwest::Client, EgressError> {
-        let mut clients = self.with_identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.with_identity.lock();
         let found = clients.iter().position(|(fingerprint, _)| *fingerprint == identity.fingerprint);
         let entry = match found {
             Some(index) => clients.remove(index),
@@ -105,7 +106,7 @@ impl Egress {
     /// How many client certificates are held.
     #[cfg(test)]
     pub(super) fn identities(&self) -> usize {
-        self.with_identity.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.with_identity.lock().len()
     }
 
     fn build_with(&self, identity: &Identity) -> Result<reqwest::Client, EgressError> {

@@ -1,9 +1,10 @@
 //! How much one host is asked: requests under way at once, and the waits that it demanded, shared by everything that asks it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::Origin;
@@ -100,11 +101,11 @@ impl HostBudget {
 
     /// Keeps a credential from asking an origin until then. An earlier end than the present one changes nothing.
     pub fn hold(&self, origin: &Origin, credential: u64, until: Instant) {
-        lock(&self.shared.holds).extend(origin, credential, until, Instant::now());
+        self.shared.holds.lock().extend(origin, credential, until, Instant::now());
     }
 
     fn check(&self, origin: &Origin, credential: u64) -> Result<(), Duration> {
-        lock(&self.shared.holds).wait(origin, credential, Instant::now()).map_or(Ok(()), Err)
+        self.shared.holds.lock().wait(origin, credential, Instant::now()).map_or(Ok(()), Err)
     }
 }
 
@@ -135,7 +136,7 @@ impl Holds {
 
 impl Caller {
     fn enter(shared: &Arc<Shared>, origin: &Origin) -> (Self, Arc<Semaphore>) {
-        let mut lanes = lock(&shared.lanes);
+        let mut lanes = shared.lanes.lock();
         let lane = lanes
             .entry(origin.clone())
             .or_insert_with(|| Lane { permits: Arc::new(Semaphore::new(shared.per_host)), callers: 0 });
@@ -147,7 +148,7 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        let mut lanes = lock(&self.shared.lanes);
+        let mut lanes = self.shared.lanes.lock();
         if let Some(lane) = lanes.get_mut(&self.origin) {
             lane.callers -= 1;
             if lane.callers == 0 {
@@ -155,11 +156,6 @@ impl Drop for Caller {
             }
         }
     }
-}
-
-/// Every critical section leaves its map whole, so a panic elsewhere is no reason to stop.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -258,8 +254,8 @@ mod tests {
             let mut given_up = Box::pin(budget.acquire(&a, 1));
             assert!(given_up.as_mut().now_or_never().is_none());
         }
-        assert_eq!(lock(&budget.shared.lanes).len(), 1);
+        assert_eq!(budget.shared.lanes.lock().len(), 1);
         drop(held);
-        assert!(lock(&budget.shared.lanes).is_empty());
+        assert!(budget.shared.lanes.lock().is_empty());
     }
 }

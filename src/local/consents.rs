@@ -1,13 +1,15 @@
 //! Declared instances as the connect page sees them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
-use super::definitions::{Definitions, Key};
-use crate::api::conditions::Problem;
+use super::definitions::Definitions;
+use crate::api::conditions::{ConditionType, Problem};
+use crate::api::identity::InstanceRef;
 use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::plan::Oauth2Plan;
 use crate::poll::engine::Command;
@@ -17,8 +19,8 @@ use crate::state::directory::Directory;
 
 /// Finds instances among what is declared in files.
 pub struct LocalCandidates {
-    plans: RwLock<BTreeMap<Key, Arc<Oauth2Plan>>>,
-    needs: RwLock<BTreeMap<Key, Need>>,
+    plans: RwLock<BTreeMap<InstanceRef, Arc<Oauth2Plan>>>,
+    needs: RwLock<BTreeMap<InstanceRef, Need>>,
     store: Arc<Directory>,
     commands: mpsc::Sender<Vec<Command>>,
 }
@@ -32,43 +34,41 @@ impl LocalCandidates {
 
     /// The definitions changed.
     pub fn replace(&self, definitions: &Definitions) {
-        *self.plans.write().unwrap_or_else(PoisonError::into_inner) = plans(definitions);
+        *self.plans.write() = plans(definitions);
     }
 
     /// A status changed.
     pub fn note(&self, status: &InstanceStatus) {
-        let key = (status.namespace.clone(), status.name.clone());
-        let authenticated = status.conditions.iter().find(|condition| condition.kind == "Authenticated");
-        let need = Need::told_by(status.connect.is_some(), authenticated.map(|condition| condition.status));
-        self.needs.write().unwrap_or_else(PoisonError::into_inner).insert(key, need);
+        let authenticated = status.conditions.iter().find(|condition| condition.kind == ConditionType::Authenticated);
+        let need = Need::told_by(status.connect.is_some(), authenticated.map(|condition| condition.status.as_str()));
+        self.needs.write().insert(status.instance.clone(), need);
     }
 }
 
-fn plans(definitions: &Definitions) -> BTreeMap<Key, Arc<Oauth2Plan>> {
+fn plans(definitions: &Definitions) -> BTreeMap<InstanceRef, Arc<Oauth2Plan>> {
     let planned = definitions.planned.iter();
     planned.filter_map(|(key, planned)| Some((key.clone(), Arc::clone(consent_plan(&planned.plan)?)))).collect()
 }
 
 impl Candidates for LocalCandidates {
     fn find<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Candidate>, Problem>> {
-        let key = (namespace.to_owned(), name.to_owned());
-        let plan = self.plans.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let need = self.needs.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied().unwrap_or(Need::Unsettled);
+        let instance = InstanceRef::new(namespace, name);
+        let plan = self.plans.read().get(&instance).cloned();
+        let need = self.needs.read().get(&instance).copied().unwrap_or(Need::Unsettled);
         Box::pin(async move {
             let Some(plan) = plan else { return Ok(None) };
-            let state = StateStore::load(&*self.store, namespace, name)?;
+            let state = StateStore::load(&*self.store, &instance)?;
             Ok(state.map(|state| Candidate { uid: state.uid, plan, need }))
         })
     }
 
     fn note_consent<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, ()> {
-        let plans = self.plans.read().unwrap_or_else(PoisonError::into_inner);
-        let secret = plans.get(&(namespace.to_owned(), name.to_owned())).map(|plan| plan.secret.clone());
+        let plans = self.plans.read();
+        let secret = plans.get(&InstanceRef::new(namespace, name)).map(|plan| plan.secret.clone());
         // All instances that name the Secret share its tokens.
-        let sharing = plans.iter().filter(|((other, _), plan)| other == namespace && Some(&plan.secret) == secret.as_ref());
-        let consented: Vec<_> = sharing
-            .map(|((namespace, name), _)| Command::Consented { namespace: namespace.clone(), name: name.clone() })
-            .collect();
+        let sharing =
+            plans.iter().filter(|(other, plan)| *other.namespace == *namespace && Some(&plan.secret) == secret.as_ref());
+        let consented: Vec<_> = sharing.map(|(instance, _)| Command::Consented(instance.clone())).collect();
         drop(plans);
         Box::pin(async move {
             // The engine ends before this only when the process does.

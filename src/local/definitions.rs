@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::files::Sources;
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorSpec;
+use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
 use crate::api::manifest::{self, Manifest};
 use crate::auth::{Secret, SecretMap};
@@ -14,16 +15,13 @@ use crate::catalog;
 use crate::plan::PollPlan;
 use crate::plan::resolve::resolve;
 
-/// Namespace and name.
-pub type Key = (String, String);
-
 /// Everything declared in a set of files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
     /// Instances that can be polled.
-    pub planned: BTreeMap<Key, Planned>,
+    pub planned: BTreeMap<InstanceRef, Planned>,
     /// Instances that are well-formed but cannot be planned, with every reason.
-    pub refused: BTreeMap<Key, Vec<Problem>>,
+    pub refused: BTreeMap<InstanceRef, Vec<Problem>>,
     /// Secrets.
     pub secrets: SecretMap,
     /// A sentence for each object of another kind, which is left alone.
@@ -89,36 +87,40 @@ impl Definitions {
 
 #[derive(Default)]
 struct Found {
-    instances: BTreeMap<Key, ConnectorInstance>,
-    connectors: BTreeMap<Key, ConnectorSpec>,
+    instances: BTreeMap<InstanceRef, ConnectorInstance>,
+    connectors: BTreeMap<ConnectorRef, ConnectorSpec>,
     mounted: BTreeMap<String, ConnectorSpec>,
-    secrets: BTreeMap<Key, Secret>,
+    secrets: BTreeMap<SecretRef, Secret>,
     others: Vec<String>,
 }
 
 impl Found {
     fn add(&mut self, manifest: Manifest) -> Result<(), String> {
-        let (kind, key) = (manifest.kind(), {
-            let (namespace, name) = manifest.key();
-            (namespace.to_owned(), name.to_owned())
-        });
-        let shown = format!("{kind} {}/{}", key.0, key.1);
+        let (namespace, name) = manifest.key();
+        let (namespace, name): (Arc<str>, Arc<str>) = (namespace.into(), name.into());
+        let shown = format!("{} {namespace}/{name}", manifest.kind());
         let new = match manifest {
-            Manifest::ConnectorInstance(instance) => self.instances.insert(key, *instance).is_none(),
-            Manifest::Connector(connector) => self.connectors.insert(key, connector.spec).is_none(),
-            Manifest::Secret(secret) => self.secrets.insert(key, Secret { data: secret.data }).is_none(),
+            Manifest::ConnectorInstance(instance) => {
+                self.instances.insert(InstanceRef::new(namespace, name), *instance).is_none()
+            }
+            Manifest::Connector(connector) => {
+                self.connectors.insert(ConnectorRef::new(namespace, name), connector.spec).is_none()
+            }
+            Manifest::Secret(secret) => {
+                self.secrets.insert(SecretRef::new(namespace, name), Secret { data: secret.data }).is_none()
+            }
         };
         if new { Ok(()) } else { Err(shown) }
     }
 
     fn plan(self) -> Definitions {
         let mut definitions = Definitions { others: self.others, ..Definitions::default() };
-        for ((namespace, name), secret) in self.secrets {
-            definitions.secrets.insert(namespace, name, secret);
+        for (place, secret) in self.secrets {
+            definitions.secrets.insert(&*place.namespace, &*place.name, secret);
         }
         for (key, instance) in self.instances {
             let named = instance.spec.connector.as_deref();
-            let connector = named.and_then(|name| catalog::look_up(&key.0, name, &self.connectors, &self.mounted));
+            let connector = named.and_then(|name| catalog::look_up(&key.namespace, name, &self.connectors, &self.mounted));
             match resolve(&instance, connector.map(|(_, spec)| spec)) {
                 Ok(plan) => {
                     let annotations = instance.metadata.annotations.unwrap_or_default();

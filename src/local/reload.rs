@@ -1,8 +1,9 @@
 //! Picks up changes of the manifests while the engine runs.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 use super::consents::LocalCandidates;
@@ -30,13 +31,13 @@ impl SharedSecrets {
     }
 
     fn replace(&self, secrets: SecretMap) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = secrets;
+        *self.0.write() = secrets;
     }
 }
 
 impl Secrets for SharedSecrets {
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace, name)
+        self.0.read().get(namespace, name)
     }
 }
 
@@ -100,8 +101,8 @@ pub async fn watch(
 /// What leads from one set of definitions to another.
 fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
     let mut batch = Vec::new();
-    for (key, planned) in &new.planned {
-        if old.planned.get(key) != Some(planned) {
+    for (instance, planned) in &new.planned {
+        if old.planned.get(instance) != Some(planned) {
             batch.push(Command::Put {
                 plan: Arc::clone(&planned.plan),
                 annotations: planned.annotations.clone(),
@@ -109,16 +110,15 @@ fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
             });
         }
     }
-    for (key, problems) in &new.refused {
-        if old.refused.get(key) != Some(problems) {
-            let (namespace, name) = key.clone();
-            batch.push(Command::Refuse { namespace, name, generation: None, problem: Problem::all_in_one(problems) });
+    for (instance, problems) in &new.refused {
+        if old.refused.get(instance) != Some(problems) {
+            let (instance, problem) = (instance.clone(), Problem::all_in_one(problems));
+            batch.push(Command::Refuse { instance, generation: None, problem });
         }
     }
-    for (namespace, name) in old.planned.keys().chain(old.refused.keys()) {
-        let key = (namespace.clone(), name.clone());
-        if !new.planned.contains_key(&key) && !new.refused.contains_key(&key) {
-            batch.push(Command::Remove { namespace: key.0, name: key.1 });
+    for instance in old.planned.keys().chain(old.refused.keys()) {
+        if !new.planned.contains_key(instance) && !new.refused.contains_key(instance) {
+            batch.push(Command::Remove(instance.clone()));
         }
     }
     batch

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::conditions::{ConditionStatus, ConditionType};
+use crate::api::identity::InstanceRef;
 use crate::observe::output;
 use crate::poll::status::InstanceStatus;
 
@@ -19,7 +21,7 @@ pub enum Output {
 pub struct Reporter {
     output: Output,
     header_printed: bool,
-    last: BTreeMap<(String, String), InstanceStatus>,
+    last: BTreeMap<InstanceRef, InstanceStatus>,
 }
 
 impl Reporter {
@@ -41,32 +43,33 @@ impl Reporter {
             }
         };
         output::line(&line);
-        if self.output == Output::Text && status.ready == "False" {
-            let before = self.last.get(&(status.namespace.clone(), status.name.clone()));
+        if self.output == Output::Text && status.ready == ConditionStatus::False {
+            let before = self.last.get(&status.instance);
             if before.is_none_or(|before| before.message != status.message) {
                 output::line(format_args!("  {}", status.message));
             }
         }
         if let (Output::Text, Some(connect)) = (self.output, &status.connect) {
-            let before = self.last.get(&(status.namespace.clone(), status.name.clone()));
+            let before = self.last.get(&status.instance);
             if before.is_none_or(|before| before.connect.as_ref() != Some(connect)) {
                 output::line(format_args!("  give consent at {}", connect.url));
             }
         }
-        self.last.insert((status.namespace.clone(), status.name.clone()), status);
+        self.last.insert(status.instance.clone(), status);
     }
 
     /// Prints to standard error which instance failed and why; answers whether one did.
     pub fn print_failures(&self) -> bool {
         let mut failed = false;
-        for status in self.last.values() {
-            let instance = format!("{}/{}", status.namespace, status.name);
-            if status.ready == "False" {
+        for (instance, status) in &self.last {
+            if status.ready == ConditionStatus::False {
                 failed = true;
                 output::error(format_args!("{instance}: {}: {}", status.reason, status.message));
             }
             for resource in &status.resources {
-                for condition in resource.conditions.iter().filter(|c| c.kind == "Polled" && c.status == "False") {
+                for condition in
+                    resource.conditions.iter().filter(|c| c.kind == ConditionType::Polled && c.status == ConditionStatus::False)
+                {
                     failed = true;
                     output::error(format_args!(
                         "{instance}: resource {}: {}: {}",
@@ -74,7 +77,7 @@ impl Reporter {
                     ));
                 }
             }
-            for condition in status.conditions.iter().filter(|c| c.kind == "EventsWaiting") {
+            for condition in status.conditions.iter().filter(|c| c.kind == ConditionType::EventsWaiting) {
                 failed = true;
                 output::error(format_args!("{instance}: {}: {}", condition.reason, condition.message));
             }
@@ -84,10 +87,17 @@ impl Reporter {
 }
 
 fn text_line(status: &InstanceStatus) -> String {
-    let name =
-        if status.namespace == "default" { status.name.clone() } else { format!("{}/{}", status.namespace, status.name) };
+    let instance = &status.instance;
+    let name = if &*instance.namespace == "default" { instance.name.to_string() } else { instance.to_string() };
     let last_change = status.last_change_time.as_deref().unwrap_or("-");
-    row(&name, status.ready, &status.reason, &status.delivered.to_string(), &status.parked.to_string(), last_change)
+    row(
+        &name,
+        status.ready.as_str(),
+        status.reason.as_str(),
+        &status.delivered.to_string(),
+        &status.parked.to_string(),
+        last_change,
+    )
 }
 
 fn row(name: &str, ready: &str, reason: &str, delivered: &str, parked: &str, last_change: &str) -> String {

@@ -6,27 +6,29 @@
 
 use tracing::{Span, error_span};
 
+use crate::api::identity::InstanceRef;
+
 /// A job of one resource: a poll, or a send of what waits.
-pub fn poll(namespace: &str, instance: &str, resource: &str) -> Span {
-    error_span!(parent: None, "poll", namespace, instance, resource)
+pub fn poll(instance: &InstanceRef, resource: &str) -> Span {
+    error_span!(parent: None, "poll", namespace = &*instance.namespace, instance = &*instance.name, resource)
 }
 
 /// One request to the callback.
-pub fn delivery(namespace: &str, instance: &str, resource: &str) -> Span {
-    error_span!(parent: None, "delivery", namespace, instance, resource)
+pub fn delivery(instance: &InstanceRef, resource: &str) -> Span {
+    error_span!(parent: None, "delivery", namespace = &*instance.namespace, instance = &*instance.name, resource)
 }
 
 /// An access token that is asked for, or stored, for this instance first; others that refer to the same Secret share it.
-pub fn token(namespace: &str, instance: &str, secret: &str) -> Span {
-    error_span!(parent: None, "token", namespace, instance, secret)
+pub fn token(instance: &InstanceRef, secret: &str) -> Span {
+    error_span!(parent: None, "token", namespace = &*instance.namespace, instance = &*instance.name, secret)
 }
 
 /// The manifest of an instance that is taken in, or state of it that is saved.
-pub fn reconcile(namespace: &str, instance: &str) -> Span {
-    error_span!(parent: None, "reconcile", namespace, instance)
+pub fn reconcile(instance: &InstanceRef) -> Span {
+    error_span!(parent: None, "reconcile", namespace = &*instance.namespace, instance = &*instance.name)
 }
 
 /// The status of an instance that is written.
-pub fn status(namespace: &str, instance: &str) -> Span {
-    error_span!(parent: None, "status", namespace, instance)
+pub fn status(instance: &InstanceRef) -> Span {
+    error_span!(parent: None, "status", namespace = &*instance.namespace, instance = &*instance.name)
 }

@@ -1,14 +1,14 @@
 //! The `Connector` objects of the cluster, and the mounted catalogue.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use serde::Deserialize as _;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::session::Key;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::ConnectorSpec;
+use crate::api::identity::ConnectorRef;
 use crate::api::instance::ConnectorInstance;
 use crate::catalog;
 use crate::plan::{PollPlan, resolve};
@@ -22,11 +22,11 @@ pub struct Connectors {
 
 #[derive(Default)]
 struct Declared {
-    usable: BTreeMap<Key, ConnectorSpec>,
+    usable: BTreeMap<ConnectorRef, ConnectorSpec>,
     /// Those that this version does not understand.
-    unusable: HashSet<Key>,
+    unusable: HashSet<ConnectorRef>,
     /// The `resourceVersion` of each.
-    versions: HashMap<Key, String>,
+    versions: HashMap<ConnectorRef, String>,
 }
 
 impl Connectors {
@@ -36,14 +36,14 @@ impl Connectors {
     }
 
     /// All that were read from the cluster.
-    pub fn declared(&self) -> Vec<Key> {
-        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+    pub fn declared(&self) -> Vec<ConnectorRef> {
+        let declared = self.declared.read();
         declared.versions.keys().cloned().collect()
     }
 
     /// Was it read in this version?
-    pub fn is_current(&self, key: &Key, version: &str) -> bool {
-        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+    pub fn is_current(&self, key: &ConnectorRef, version: &str) -> bool {
+        let declared = self.declared.read();
         declared.versions.get(key).is_some_and(|read| read == version)
     }
 
@@ -51,15 +51,15 @@ impl Connectors {
     ///
     /// # Errors
     /// [`CallError`], never `NotFound`.
-    pub async fn read(&self, key: &Key) -> Result<bool, CallError> {
-        let found = match self.cluster.get(Kind::Connector, &key.0, &key.1).await {
+    pub async fn read(&self, key: &ConnectorRef) -> Result<bool, CallError> {
+        let found = match self.cluster.get(Kind::Connector, &key.namespace, &key.name).await {
             Ok(object) => Some(object),
             Err(CallError::NotFound) => None,
             Err(error) => return Err(error),
         };
         let version = found.as_ref().and_then(|object| object["metadata"]["resourceVersion"].as_str()).map(str::to_owned);
         let spec = found.map(|object| ConnectorSpec::deserialize(&object["spec"]));
-        let mut declared = self.declared.write().unwrap_or_else(PoisonError::into_inner);
+        let mut declared = self.declared.write();
         match version {
             Some(version) => drop(declared.versions.insert(key.clone(), version)),
             None => drop(declared.versions.remove(key)),
@@ -73,7 +73,7 @@ impl Connectors {
                 changed
             }
             Some(Err(error)) => {
-                tracing::warn!(namespace = key.0, connector = key.1, "is not understood: {error}");
+                tracing::warn!(namespace = &*key.namespace, connector = &*key.name, "is not understood: {error}");
                 declared.unusable.insert(key.clone());
                 !was_unusable
             }
@@ -86,10 +86,10 @@ impl Connectors {
     /// # Errors
     /// All that a person must mend, in one.
     pub fn plan(&self, instance: &ConnectorInstance) -> Result<PollPlan, Problem> {
-        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+        let declared = self.declared.read();
         let namespace = instance.metadata.namespace.as_deref().unwrap_or_default();
         let named = instance.spec.connector.as_deref();
-        if let Some(name) = named.filter(|name| declared.unusable.contains(&(namespace.to_owned(), (*name).to_owned()))) {
+        if let Some(name) = named.filter(|name| declared.unusable.contains(&ConnectorRef::new(namespace, *name))) {
             return Err(Problem::human(
                 Reason::InvalidSpec,
                 format!(

@@ -12,6 +12,7 @@ use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
 use super::writer;
 use crate::api::conditions::Problem;
+use crate::api::identity::InstanceRef;
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::poll::engine::Command;
@@ -71,10 +72,10 @@ impl Candidates for ClusterCandidates {
 
     /// The owner sees the tokens change; this process may be the owner and need not wait for that.
     fn note_consent<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, ()> {
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let instance = InstanceRef::new(namespace, name);
         Box::pin(async move {
             // The engine ends before this only when the process does.
-            let _ = self.commands.send(Command::Consented { namespace, name }).await;
+            let _ = self.commands.send(Command::Consented(instance)).await;
         })
     }
 }

@@ -2,24 +2,25 @@
 
 use std::collections::HashSet;
 
-use super::session::{Key, Sessions};
+use super::session::Sessions;
 use super::shards::Drain;
 use super::shards::range::Range;
+use crate::api::identity::InstanceRef;
 
 /// What is being drained.
 #[derive(Debug, Default)]
-pub struct Drains(Vec<(Drain, HashSet<Key>)>);
+pub struct Drains(Vec<(Drain, HashSet<InstanceRef>)>);
 
 impl Drains {
     /// Begins a drain of these instances.
-    pub fn begin(&mut self, drain: Drain, instances: HashSet<Key>) {
+    pub fn begin(&mut self, drain: Drain, instances: HashSet<InstanceRef>) {
         self.0.push((drain, instances));
     }
 
     /// The engine was told to let go of an instance.
-    pub fn told(&mut self, key: &Key) {
+    pub fn told(&mut self, instance: &InstanceRef) {
         for (_, instances) in &mut self.0 {
-            instances.remove(key);
+            instances.remove(instance);
         }
     }
 

@@ -9,6 +9,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::status::find;
+use crate::api::conditions::ConditionType;
+use crate::api::identity::InstanceId;
 
 /// Deadline of publishing one Event; it is news, never state.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -32,7 +34,7 @@ pub struct Transition {
 /// up. A condition that is not known yet is no news.
 pub fn transitions(before: &Value, after: &Value) -> Vec<Transition> {
     let mut found = Vec::new();
-    for kind in ["Ready", "EventsWaiting", super::status::CRD_OUTDATED] {
+    for kind in [ConditionType::Ready, ConditionType::EventsWaiting, ConditionType::CrdOutdated] {
         let Some(condition) = find(after.get("conditions"), kind).filter(|condition| condition["status"] != "Unknown") else {
             continue;
         };
@@ -40,7 +42,7 @@ pub fn transitions(before: &Value, after: &Value) -> Vec<Transition> {
         if old.is_some_and(|old| old["status"] == condition["status"] && old["reason"] == condition["reason"]) {
             continue;
         }
-        let good = if kind == "Ready" { "True" } else { "False" };
+        let good = if kind == ConditionType::Ready { "True" } else { "False" };
         found.push(Transition {
             warning: condition["status"] != good,
             reason: text(&condition["reason"]),
@@ -90,19 +92,19 @@ impl Publisher {
         (Self { queue }, task)
     }
 
-    /// Tells what changed of an instance.
-    pub fn tell(&self, namespace: &str, name: &str, uid: &str, transitions: Vec<Transition>) {
+    /// Queues an Event for each change of an instance.
+    pub fn publish(&self, instance: &InstanceId, transitions: Vec<Transition>) {
         for transition in transitions {
             let about = ObjectReference {
                 api_version: Some(crate::api::API_VERSION.to_owned()),
                 kind: Some("ConnectorInstance".to_owned()),
-                namespace: Some(namespace.to_owned()),
-                name: Some(name.to_owned()),
-                uid: Some(uid.to_owned()),
+                namespace: Some(instance.namespace().to_owned()),
+                name: Some(instance.name().to_owned()),
+                uid: Some(instance.uid.to_string()),
                 ..ObjectReference::default()
             };
             if self.queue.try_send((about, transition)).is_err() {
-                tracing::debug!(namespace, name, "an Event is dropped: too many are waiting");
+                tracing::debug!("an Event is dropped: too many are waiting");
             }
         }
     }

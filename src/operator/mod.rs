@@ -14,6 +14,7 @@ pub mod notice;
 pub mod outside;
 pub mod pace;
 pub mod permissions;
+mod phase;
 pub mod probe;
 pub mod publish;
 pub mod reconcile;

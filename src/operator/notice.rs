@@ -1,13 +1,13 @@
 //! What a reconciler is told beside what the watches see.
 
-use super::session::Key;
 use super::shards::Drain;
+use crate::api::identity::InstanceRef;
 
 /// News from other parts of the operator.
 #[derive(Debug)]
 pub enum Notice {
     /// Somebody else wrote the state of an instance.
-    Lost(Key),
+    Lost(InstanceRef),
     /// What kept states from being stored is over: what waits for it need not wait longer.
     Recovered,
     /// Instances came to us, or went away.

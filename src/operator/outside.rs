@@ -12,7 +12,9 @@ use super::blobs::{self, Place};
 use super::cluster::{CallError, Cluster, Kind};
 use super::stored::{Places, max_inline};
 use crate::api::conditions::{Problem, Reason};
-use crate::deliver::ledger::Ledger;
+use crate::api::identity::InstanceId;
+use crate::deliver::retry_queue::QueuedEvent;
+use crate::deliver::sinks::StoredEvents;
 use crate::detect::known::KnownSet;
 use crate::state::InstanceState;
 
@@ -21,17 +23,6 @@ const MAX_CONFLICTS: usize = 3;
 /// Key of the one value of each object.
 const KNOWN: &str = "known";
 const EVENTS: &str = "events.json";
-
-/// Whose state it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
-    /// Namespace.
-    pub namespace: &'a str,
-    /// Name.
-    pub name: &'a str,
-    /// Uid.
-    pub uid: &'a str,
-}
 
 /// What is known of the objects outside of the status.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +68,7 @@ impl Outside {
     /// What is named must be there, whole, and no older.
     pub async fn load(
         cluster: &Cluster,
-        owner: Owner<'_>,
+        owner: &InstanceId,
         places: &Places,
         reset: Option<&str>,
         state: &mut InstanceState,
@@ -88,9 +79,9 @@ impl Outside {
             let mut parts = Vec::with_capacity(generations.len());
             let mut known = KnownSet::default();
             for (index, least) in generations.iter().enumerate() {
-                let name = blobs::name(owner.name, resource, generations.len(), index);
+                let name = blobs::name(owner.name(), resource, generations.len(), index);
                 let read = async {
-                    let object = match cluster.get(Kind::ConfigMap, owner.namespace, &name).await {
+                    let object = match cluster.get(Kind::ConfigMap, owner.namespace(), &name).await {
                         Ok(object) if is_owned(&object, owner) => object,
                         Ok(_) | Err(CallError::NotFound) => return Ok(None),
                         Err(error) => return Err(OutsideError::Call(error)),
@@ -117,22 +108,22 @@ impl Outside {
             outside.generation = generations.iter().copied().chain([outside.generation]).max().unwrap_or_default();
         }
         if let Some(least) = places.ledger {
-            let name = ledger_name(owner.name);
-            let object = match cluster.get(Kind::Secret, owner.namespace, &name).await {
+            let name = ledger_name(owner.name());
+            let object = match cluster.get(Kind::Secret, owner.namespace(), &name).await {
                 Ok(object) if is_owned(&object, owner) => object,
                 Ok(_) | Err(CallError::NotFound) => return Err(OutsideError::Problem(missing_ledger(&name))),
                 Err(error) => return Err(error.into()),
             };
             let bytes = object["data"][EVENTS].as_str().and_then(|text| BASE64.decode(text).ok()).unwrap_or_default();
-            let (generation, ledger): (u64, Ledger) =
+            let (generation, events): (u64, Vec<QueuedEvent>) =
                 serde_json::from_slice(&bytes).map_err(|_| OutsideError::Problem(missing_ledger(&name)))?;
             if generation < least {
                 return Err(OutsideError::Problem(missing_ledger(&name)));
             }
-            let digest = digest_of(&ledger);
+            state.sinks.restore_events(events);
+            let digest = digest_of(state.sinks.events());
             outside.generation = outside.generation.max(generation);
             outside.ledger = Some(Written { generation, version: version(&object), digest });
-            state.ledger = ledger;
         }
         for written in outside.known.values().flatten() {
             outside.generation = outside.generation.max(written.generation);
@@ -150,7 +141,7 @@ impl Outside {
     pub async fn save(
         &mut self,
         cluster: &Cluster,
-        owner: Owner<'_>,
+        owner: &InstanceId,
         is_ours: &(dyn Fn() -> bool + Sync),
         state: &InstanceState,
     ) -> Result<(Places, usize), OutsideError> {
@@ -175,7 +166,7 @@ impl Outside {
                 if part.version.is_some() && part.digest == digest {
                     continue;
                 }
-                let name = blobs::name(owner.name, resource, count, index);
+                let name = blobs::name(owner.name(), resource, count, index);
                 self.stale.retain(|(_, stale)| *stale != name);
                 let packed = BASE64.encode(blobs::encode(generation, &entries));
                 bytes += packed.len();
@@ -187,17 +178,18 @@ impl Outside {
             }
             places.blobs.insert(resource.clone(), written.iter().map(|part| part.generation).collect());
         }
-        let name = ledger_name(owner.name);
-        if state.ledger.is_empty() {
+        let name = ledger_name(owner.name());
+        let events = state.sinks.events();
+        if events.is_empty() {
             if self.ledger.take().is_some() {
                 self.stale.push((Kind::Secret, name));
             }
             return Ok((places, bytes));
         }
-        let digest = digest_of(&state.ledger);
+        let digest = digest_of(events);
         if self.ledger.as_ref().is_none_or(|ledger| ledger.version.is_none() || ledger.digest != digest) {
             self.stale.retain(|(_, stale)| *stale != name);
-            let text = serde_json::to_vec(&(generation, &state.ledger)).unwrap_or_default();
+            let text = serde_json::to_vec(&(generation, events)).unwrap_or_default();
             let mut object = owned(Kind::Secret, owner, &name);
             object["type"] = json!("Opaque");
             object["data"] = json!({EVENTS: BASE64.encode(&text)});
@@ -222,9 +214,9 @@ impl Outside {
         }
     }
 
-    fn abandon(&mut self, owner: Owner<'_>, resource: &str) {
+    fn abandon(&mut self, owner: &InstanceId, resource: &str) {
         let Some(parts) = self.known.remove(resource) else { return };
-        let names = (0..parts.len()).map(|index| (Kind::ConfigMap, blobs::name(owner.name, resource, parts.len(), index)));
+        let names = (0..parts.len()).map(|index| (Kind::ConfigMap, blobs::name(owner.name(), resource, parts.len(), index)));
         self.stale.extend(names);
     }
 }
@@ -234,7 +226,7 @@ impl Outside {
 async fn write(
     cluster: &Cluster,
     kind: Kind,
-    owner: Owner<'_>,
+    owner: &InstanceId,
     is_ours: &(dyn Fn() -> bool + Sync),
     name: &str,
     mut object: Value,
@@ -246,21 +238,21 @@ async fn write(
         }
         let written = if let Some(version) = &known {
             object["metadata"]["resourceVersion"] = json!(version);
-            cluster.replace(kind, owner.namespace, name, &object).await
+            cluster.replace(kind, owner.namespace(), name, &object).await
         } else {
             if let Some(metadata) = object["metadata"].as_object_mut() {
                 metadata.remove("resourceVersion");
             }
-            cluster.create(kind, owner.namespace, &object).await
+            cluster.create(kind, owner.namespace(), &object).await
         };
         match written {
             Ok(answer) => return Ok(version(&answer)),
             Err(CallError::NotFound) if known.is_some() => known = None,
-            Err(CallError::Conflict) => match cluster.get(kind, owner.namespace, name).await {
+            Err(CallError::Conflict) => match cluster.get(kind, owner.namespace(), name).await {
                 Ok(found) if is_owned(&found, owner) => known = version(&found),
                 Ok(_) => {
                     // Of an instance of the same name that was deleted.
-                    cluster.delete(kind, owner.namespace, name).await?;
+                    cluster.delete(kind, owner.namespace(), name).await?;
                     known = None;
                 }
                 Err(CallError::NotFound) => known = None,
@@ -272,7 +264,7 @@ async fn write(
     Err(CallError::Conflict.into())
 }
 
-pub(super) fn owned(kind: Kind, owner: Owner<'_>, name: &str) -> Value {
+pub(super) fn owned(kind: Kind, owner: &InstanceId, name: &str) -> Value {
     let (api_version, kind) = kind.names();
     let (owner_version, owner_kind) = Kind::ConnectorInstance.names();
     json!({
@@ -280,25 +272,25 @@ pub(super) fn owned(kind: Kind, owner: Owner<'_>, name: &str) -> Value {
         "kind": kind,
         "metadata": {
             "name": name,
-            "namespace": owner.namespace,
+            "namespace": owner.namespace(),
             "labels": {"app.kubernetes.io/managed-by": super::cluster::MANAGER, "app.kubernetes.io/component": "state"},
             "ownerReferences": [
-                {"apiVersion": owner_version, "kind": owner_kind, "name": owner.name, "uid": owner.uid, "controller": true}
+                {"apiVersion": owner_version, "kind": owner_kind, "name": owner.name(), "uid": &*owner.uid, "controller": true}
             ],
         },
     })
 }
 
-pub(super) fn is_owned(object: &Value, owner: Owner<'_>) -> bool {
-    object["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|reference| reference["uid"] == owner.uid)
+pub(super) fn is_owned(object: &Value, owner: &InstanceId) -> bool {
+    object["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|reference| reference["uid"] == *owner.uid)
 }
 
 pub(super) fn version(object: &Value) -> Option<String> {
     object["metadata"]["resourceVersion"].as_str().map(str::to_owned)
 }
 
-fn digest_of(ledger: &Ledger) -> u64 {
-    xxh3_64(&serde_json::to_vec(ledger).unwrap_or_default())
+fn digest_of(events: StoredEvents<'_>) -> u64 {
+    xxh3_64(&serde_json::to_vec(&events).unwrap_or_default())
 }
 
 fn ledger_name(instance: &str) -> String {

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::cluster::{CallError, Cluster};
-use super::session::Key;
+use crate::api::identity::InstanceRef;
 use crate::api::status::{Connect, ConnectorInstanceStatus, Cursor, ResourceStatus};
 
 /// What a person is to do.
@@ -41,7 +41,7 @@ impl Probe {
     ///
     /// # Errors
     /// The dry run met something else.
-    pub async fn crd_is_complete(&self, key: &Key, object: &Value, storing: bool) -> Result<bool, CallError> {
+    pub async fn crd_is_complete(&self, instance: &InstanceRef, object: &Value, storing: bool) -> Result<bool, CallError> {
         let mut crd = self.crd.lock().await;
         match *crd {
             Crd::Complete => return Ok(true),
@@ -53,7 +53,7 @@ impl Probe {
         let mut object = object.clone();
         object["status"].clone_from(&full);
         let body = object.to_string().into_bytes();
-        let complete = match self.cluster.replace_status(&key.0, &key.1, body, true).await {
+        let complete = match self.cluster.replace_status(&instance.namespace, &instance.name, body, true).await {
             Ok(answer) => answer["status"] == full,
             Err(CallError::Refused(_)) => false,
             // The write itself will meet the same conflict.
@@ -124,7 +124,7 @@ pub fn full_status() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::judge::{Kind, judge};
+    use crate::api::validate::{Kind, validate};
     use serde_json::json;
 
     #[test]
@@ -137,8 +137,8 @@ mod tests {
             },
             "status": full_status(),
         });
-        judge(Kind::ConnectorInstance, &object).unwrap();
+        validate(Kind::ConnectorInstance, &object).unwrap();
         object["status"]["resources"][0]["cursor"]["other"] = json!("1");
-        assert!(judge(Kind::ConnectorInstance, &object).is_err(), "a field that it lacks is noticed");
+        assert!(validate(Kind::ConnectorInstance, &object).is_err(), "a field that it lacks is noticed");
     }
 }

@@ -13,10 +13,11 @@ use super::connectors::Connectors;
 use super::outside::{Outside, OutsideError};
 use super::probe::{LOOK_AGAIN, OUTDATED, Probe};
 use super::secrets::ClusterSecrets;
-use super::session::{Key, Session, Sessions};
+use super::session::{Session, Sessions};
 use super::shards::{OwnedRanges, OwnershipGuard};
 use super::{stored, watch, writer};
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::{InstanceRef, SecretRef};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::plan::{AuthPlan, PollPlan};
 use crate::poll::claim::Claim;
@@ -90,7 +91,7 @@ impl Publication {
 
     /// Reads an instance and tells the engine what follows. `uid` is the last one that was seen, or empty. `forced`: what it
     /// refers to changed, so the engine must begin anew even with the same plan.
-    pub async fn publish(&self, key: &Key, uid: &str, published: Published, forced: bool) -> Outcome {
+    pub async fn publish(&self, key: &InstanceRef, uid: &str, published: Published, forced: bool) -> Outcome {
         let mut outcome = Outcome { published, ..Outcome::default() };
         if !uid.is_empty() && self.guard_of(uid).is_none() {
             return self.give_up(key, outcome).await;
@@ -102,7 +103,7 @@ impl Publication {
             self.take_away(key, &mut outcome).await;
             self.sessions.released(&session).await;
         }
-        let object = match self.cluster.get(Kind::ConnectorInstance, &key.0, &key.1).await {
+        let object = match self.cluster.get(Kind::ConnectorInstance, &key.namespace, &key.name).await {
             Ok(object) => object,
             Err(CallError::NotFound) => return self.give_up(key, outcome).await,
             Err(error) => {
@@ -115,7 +116,7 @@ impl Publication {
         let uid = metadata["uid"].as_str().unwrap_or_default();
         let guard = self.guard_of(uid).filter(|_| !metadata["deletionTimestamp"].is_string());
         let Some(guard) = guard else { return self.give_up(key, outcome).await };
-        if let Some(other) = self.sessions.get(key).filter(|session| session.uid != uid) {
+        if let Some(other) = self.sessions.get(key).filter(|session| *session.id.uid != *uid) {
             self.take_away(key, &mut outcome).await;
             self.sessions.released(&other).await;
             self.sessions.end(&other);
@@ -130,7 +131,7 @@ impl Publication {
     }
 
     /// The plan, once the credentials that it refers to are held.
-    async fn prepare(&self, key: &Key, object: &Value, outcome: &mut Outcome) -> Result<PollPlan, Problem> {
+    async fn prepare(&self, key: &InstanceRef, object: &Value, outcome: &mut Outcome) -> Result<PollPlan, Problem> {
         let spec = ConnectorInstanceSpec::deserialize(&object["spec"]).map_err(|error| {
             tracing::warn!("spec is not understood: {error}");
             Problem::human(
@@ -139,8 +140,8 @@ impl Publication {
             )
         })?;
         outcome.references = Some(References { connector: spec.connector.clone(), secrets: Vec::new() });
-        let mut instance = ConnectorInstance::new(&key.1, spec);
-        instance.metadata.namespace = Some(key.0.clone());
+        let mut instance = ConnectorInstance::new(&key.name, spec);
+        instance.metadata.namespace = Some(key.namespace.to_string());
         instance.metadata.generation = object["metadata"]["generation"].as_i64();
         let plan = self.connectors.plan(&instance)?;
         if plan.resources.len() > MAX_RESOURCES {
@@ -154,7 +155,7 @@ impl Publication {
         let secrets = secrets(&plan);
         outcome.references = Some(References { connector: instance.spec.connector, secrets: secrets.clone() });
         for name in &secrets {
-            let held = self.secrets.hold(&(key.0.clone(), name.clone())).await;
+            let held = self.secrets.hold(&SecretRef::new(Arc::clone(&key.namespace), &**name)).await;
             held.map_err(|error| {
                 outcome.retry = Some(if error == CallError::Forbidden { RETRY_SLOWLY } else { RETRY });
                 unreadable(name, &error)
@@ -172,7 +173,6 @@ impl Publication {
         forced: bool,
         mut outcome: Outcome,
     ) -> Outcome {
-        let key = &session.key;
         let annotations = object["metadata"]["annotations"]
             .as_object()
             .into_iter()
@@ -199,7 +199,7 @@ impl Publication {
                 _ if human => RETRY_SLOWLY,
                 _ => RETRY,
             });
-            return self.refuse(key, plan.generation, problem, outcome).await;
+            return self.refuse(&session.id.instance, plan.generation, problem, outcome).await;
         }
         let plan = Arc::new(plan);
         outcome.published = Published::Running(Arc::clone(&plan), annotations.clone());
@@ -213,19 +213,19 @@ impl Publication {
 
     /// Reads the state and hands it over. What could not be stored is not begun: what was delivered would come again.
     async fn open(&self, session: &Session, object: &Value, reset: Option<&str>) -> Result<(), OutsideError> {
-        if !self.probe.crd_is_complete(&session.key, object, true).await? {
+        if !self.probe.crd_is_complete(&session.id.instance, object, true).await? {
             return Err(OutsideError::Problem(Problem::human(Reason::CrdOutdated, OUTDATED)));
         }
         let status = &object["status"];
-        let found = stored::read(&session.uid, status).map_err(OutsideError::Problem)?;
+        let found = stored::read(&session.id.uid, status).map_err(OutsideError::Problem)?;
         let mut state = found.state;
         let reset = reset.filter(|reset| state.handled.get(RESET).is_none_or(|handled| handled != reset)).map(str::to_owned);
-        let outside = Outside::load(&self.cluster, session.owner(), &found.places, reset.as_deref(), &mut state).await?;
+        let outside = Outside::load(&self.cluster, &session.id, &found.places, reset.as_deref(), &mut state).await?;
         session.open(state, stored::mark(status), outside).await;
         Ok(())
     }
 
-    async fn refuse(&self, key: &Key, generation: Option<i64>, problem: Problem, mut outcome: Outcome) -> Outcome {
+    async fn refuse(&self, key: &InstanceRef, generation: Option<i64>, problem: Problem, mut outcome: Outcome) -> Outcome {
         if let Published::Refused(old, told) = &outcome.published
             && *old == generation
             && *told == problem
@@ -233,14 +233,13 @@ impl Publication {
             return outcome;
         }
         tracing::warn!(reason = %problem.reason, "{}", problem.message);
-        let (namespace, name) = key.clone();
-        self.tell(Command::Refuse { namespace, name, generation, problem: problem.clone() }).await;
+        self.tell(Command::Refuse { instance: key.clone(), generation, problem: problem.clone() }).await;
         outcome.published = Published::Refused(generation, problem);
         outcome
     }
 
     /// The instance is deleted, or somebody else's.
-    async fn give_up(&self, key: &Key, mut outcome: Outcome) -> Outcome {
+    async fn give_up(&self, key: &InstanceRef, mut outcome: Outcome) -> Outcome {
         self.take_away(key, &mut outcome).await;
         if let Some(session) = self.sessions.get(key) {
             self.sessions.end(&session);
@@ -250,12 +249,11 @@ impl Publication {
         outcome
     }
 
-    async fn take_away(&self, key: &Key, outcome: &mut Outcome) {
+    async fn take_away(&self, key: &InstanceRef, outcome: &mut Outcome) {
         if !matches!(outcome.published, Published::Nothing)
             || self.sessions.get(key).is_some_and(|session| session.is_running())
         {
-            let (namespace, name) = key.clone();
-            self.tell(Command::Remove { namespace, name }).await;
+            self.tell(Command::Remove(key.clone())).await;
         }
         outcome.published = Published::Nothing;
     }

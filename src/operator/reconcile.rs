@@ -15,10 +15,11 @@ use tracing::Instrument as _;
 use super::cluster::{CallError, Kind};
 use super::drains::{self, Drains, is_in};
 use super::notice::Notice;
+use super::phase::Phase;
 use super::publish::{Outcome, Publication, Published, References};
-use super::session::Key;
 use super::tokens::TokenSights;
-use super::watch::{Seen, Sight};
+use super::watch::{Change, Seen, WatchEvent};
+use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::observe::span;
 use crate::poll::engine::Command;
 
@@ -32,14 +33,14 @@ const RETRY_AFTER_DEFECT: Duration = Duration::from_mins(1);
 /// Keeps the engine in step with the cluster.
 pub struct Reconciler {
     publication: Arc<Publication>,
-    instances: HashMap<Key, Entry>,
+    instances: HashMap<InstanceRef, Entry>,
     /// Which instances refer to a Secret.
-    users: HashMap<Key, HashSet<Key>>,
+    users: HashMap<SecretRef, HashSet<InstanceRef>>,
     queue: VecDeque<Task>,
     work: JoinSet<Done>,
     retries: BinaryHeap<Reverse<(Instant, Task)>>,
     /// Connectors of the first list that are not read yet, once that list is known.
-    unread_connectors: Option<HashSet<Key>>,
+    unread_connectors: Option<HashSet<ConnectorRef>>,
     listed: HashSet<&'static str>,
     ready: channel::Sender<bool>,
     told_missing: bool,
@@ -53,29 +54,27 @@ struct Entry {
     uid: String,
     published: Published,
     references: References,
-    busy: bool,
-    dirty: bool,
-    forced: bool,
+    phase: Phase,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
-    Instance(Key),
-    Connector(Key),
-    Secret(Key),
+    Instance(InstanceRef),
+    Connector(ConnectorRef),
+    Secret(SecretRef),
 }
 
 enum Done {
-    Instance(Key, Box<Outcome>),
-    Connector(Key, Result<bool, CallError>),
-    Secret(Key, Result<bool, CallError>),
+    Instance(InstanceRef, Box<Outcome>),
+    Connector(ConnectorRef, Result<bool, CallError>),
+    Secret(SecretRef, Result<bool, CallError>),
     Told,
 }
 
 impl Entry {
     /// The engine was told of it, or is about to be.
     fn is_at_work(&self) -> bool {
-        self.busy || self.dirty || !matches!(self.published, Published::Nothing)
+        self.phase != Phase::Settled || !matches!(self.published, Published::Nothing)
     }
 }
 
@@ -99,84 +98,85 @@ impl Reconciler {
     }
 
     /// Runs until both channels are closed.
-    pub async fn run(mut self, mut sights: mpsc::Receiver<(Kind, Sight)>, mut notices: mpsc::UnboundedReceiver<Notice>) {
+    pub async fn run(mut self, mut events: mpsc::Receiver<WatchEvent>, mut notices: mpsc::UnboundedReceiver<Notice>) {
         loop {
             self.start();
             let retry = self.retries.peek().map(|Reverse((at, _))| *at);
             tokio::select! {
-                sight = sights.recv() => match sight {
-                    Some((kind, sight)) => self.see(kind, sight),
+                event = events.recv() => match event {
+                    Some(event) => self.on_watch_event(event),
                     None => return,
                 },
-                Some(notice) = notices.recv() => self.heed(notice),
+                Some(notice) = notices.recv() => self.on_notice(notice),
                 Some(done) = self.work.join_next(), if !self.work.is_empty() => match done {
-                    Ok(done) => self.take_in(done),
+                    Ok(done) => self.on_work_finished(done),
                     Err(error) => tracing::error!("reading an object ended unexpectedly: {error}; please report this"),
                 },
                 () = tokio::time::sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
                     if let Some(Reverse((_, task))) = self.retries.pop() {
-                        self.demand(task, false);
+                        self.enqueue(task, false);
                     }
                 }
             }
         }
     }
 
-    fn see(&mut self, kind: Kind, sight: Sight) {
-        match (kind, sight) {
-            (Kind::ConnectorInstance, Sight::Seen(seen)) => {
-                let entry = self.instances.entry(seen.key.clone()).or_default();
+    fn on_watch_event(&mut self, event: WatchEvent) {
+        match event {
+            WatchEvent::Instance(Change::Seen(seen)) => {
+                let entry = self.instances.entry(seen.object.clone()).or_default();
                 if entry.fingerprint.replace(seen.fingerprint) != Some(seen.fingerprint) {
                     entry.uid = seen.uid;
-                    self.demand_if_ours(seen.key);
+                    self.enqueue_if_ours(seen.object);
                 }
             }
-            (Kind::ConnectorInstance, Sight::Gone(key)) => {
+            WatchEvent::Instance(Change::Gone(key)) => {
                 if let Some(entry) = self.instances.get_mut(&key) {
                     entry.fingerprint = None;
-                    self.demand(Task::Instance(key), false);
+                    self.enqueue(Task::Instance(key), false);
                 }
             }
-            (Kind::ConnectorInstance, Sight::Listed(all)) => {
+            WatchEvent::Instance(Change::Listed(all)) => {
                 let gone: Vec<_> = self.instances.keys().filter(|key| !all.contains(*key)).cloned().collect();
-                self.demand_all(gone, Task::Instance, false);
+                self.enqueue_all(gone, Task::Instance, false);
                 self.note_listed("instances");
             }
-            (Kind::Connector, Sight::Seen(Seen { key, version, .. })) => {
+            WatchEvent::Connector(Change::Seen(Seen { object: key, version, .. })) => {
                 if !self.publication.connectors.is_current(&key, &version) {
-                    self.demand(Task::Connector(key), false);
+                    self.enqueue(Task::Connector(key), false);
                 }
             }
-            (Kind::Connector, Sight::Gone(key)) => self.demand(Task::Connector(key), false),
-            (Kind::Connector, Sight::Listed(all)) => {
+            WatchEvent::Connector(Change::Gone(key)) => self.enqueue(Task::Connector(key), false),
+            WatchEvent::Connector(Change::Listed(all)) => {
                 let gone: Vec<_> =
                     self.publication.connectors.declared().into_iter().filter(|key| !all.contains(key)).collect();
-                self.demand_all(gone, Task::Connector, false);
+                self.enqueue_all(gone, Task::Connector, false);
                 let read: HashSet<_> = self.publication.connectors.declared().into_iter().collect();
                 self.unread_connectors.get_or_insert_with(|| all.difference(&read).cloned().collect());
                 self.note_listed("connectors");
             }
-            (Kind::Secret, Sight::Seen(seen)) => {
+            WatchEvent::Secret(Change::Seen(seen)) => {
                 if let Some(secret) = self.tokens.changed(&seen, self.listed.contains("secrets")) {
                     self.tell_consented(&secret);
                 }
-                if self.publication.secrets.is_stale(&seen.key, Some(&seen.version)) {
-                    self.demand(Task::Secret(seen.key), false);
+                if self.publication.secrets.is_stale(&seen.object, Some(&seen.version)) {
+                    self.enqueue(Task::Secret(seen.object), false);
                 }
             }
-            (Kind::Secret, Sight::Gone(key)) => {
+            WatchEvent::Secret(Change::Gone(key)) => {
                 self.tokens.forget(&key);
                 if self.publication.secrets.is_stale(&key, None) {
-                    self.demand(Task::Secret(key), false);
+                    self.enqueue(Task::Secret(key), false);
                 }
             }
-            (Kind::Secret, Sight::Listed(all)) => {
+            WatchEvent::Secret(Change::Listed(all)) => {
                 let gone: Vec<_> = self.publication.secrets.existing().into_iter().filter(|key| !all.contains(key)).collect();
-                self.demand_all(gone, Task::Secret, false);
+                self.enqueue_all(gone, Task::Secret, false);
                 self.note_listed("secrets");
             }
-            (_, Sight::Failing(unknown)) => self.note_failing(kind, unknown),
-            (Kind::ConfigMap, _) => {}
+            WatchEvent::Instance(Change::Failing(unknown)) => self.note_failing(Kind::ConnectorInstance, unknown),
+            WatchEvent::Connector(Change::Failing(unknown)) => self.note_failing(Kind::Connector, unknown),
+            WatchEvent::Secret(Change::Failing(unknown)) => self.note_failing(Kind::Secret, unknown),
         }
     }
 
@@ -200,20 +200,20 @@ impl Reconciler {
         }
     }
 
-    fn heed(&mut self, notice: Notice) {
+    fn on_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Lost(key) => self.demand(Task::Instance(key), false),
+            Notice::Lost(key) => self.enqueue(Task::Instance(key), false),
             Notice::Recovered => self.tell(Command::RetryFailed),
             Notice::OwnershipChanged => {
                 let moved: Vec<_> = self.instances.keys().filter(|key| self.is_out_of_step(key)).cloned().collect();
-                self.demand_all(moved, Task::Instance, false);
+                self.enqueue_all(moved, Task::Instance, false);
             }
             Notice::EngineEnded => self.end_drains(),
             Notice::Drain(drain) => {
                 let range = drain.range();
                 let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(&entry.uid, range));
                 let keys: HashSet<_> = concerned.map(|(key, _)| key.clone()).collect();
-                self.demand_all(keys.clone(), Task::Instance, false);
+                self.enqueue_all(keys.clone(), Task::Instance, false);
                 self.drains.begin(drain, keys);
                 self.end_drains();
             }
@@ -221,9 +221,9 @@ impl Reconciler {
     }
 
     /// All instances that name the Secret share its tokens.
-    fn tell_consented(&mut self, secret: &Key) {
-        for (namespace, name) in self.users.get(secret).cloned().unwrap_or_default() {
-            self.tell(Command::Consented { namespace, name });
+    fn tell_consented(&mut self, secret: &SecretRef) {
+        for instance in self.users.get(secret).cloned().unwrap_or_default() {
+            self.tell(Command::Consented(instance));
         }
     }
 
@@ -233,15 +233,15 @@ impl Reconciler {
     }
 
     /// An instance that is somebody else's and was never ours costs nothing.
-    fn demand_if_ours(&mut self, key: Key) {
+    fn enqueue_if_ours(&mut self, key: InstanceRef) {
         let Some(entry) = self.instances.get(&key) else { return };
         if entry.is_at_work() || self.publication.guard_of(&entry.uid).is_some() {
-            self.demand(Task::Instance(key), false);
+            self.enqueue(Task::Instance(key), false);
         }
     }
 
     /// Is it ours and not at work, or at work under no claim or an old one?
-    fn is_out_of_step(&self, key: &Key) -> bool {
+    fn is_out_of_step(&self, key: &InstanceRef) -> bool {
         let Some(entry) = self.instances.get(key) else { return false };
         let ours = self.publication.guard_of(&entry.uid).is_some();
         let session = self.publication.sessions.get(key);
@@ -261,17 +261,15 @@ impl Reconciler {
         }
     }
 
-    fn demand_all(&mut self, keys: impl IntoIterator<Item = Key>, task: fn(Key) -> Task, forced: bool) {
+    fn enqueue_all<R>(&mut self, keys: impl IntoIterator<Item = R>, task: fn(R) -> Task, forced: bool) {
         for key in keys {
-            self.demand(task(key), forced);
+            self.enqueue(task(key), forced);
         }
     }
 
-    fn demand(&mut self, task: Task, forced: bool) {
+    fn enqueue(&mut self, task: Task, forced: bool) {
         if let Task::Instance(key) = &task {
-            let entry = self.instances.entry(key.clone()).or_default();
-            entry.forced |= forced;
-            if std::mem::replace(&mut entry.dirty, true) || entry.busy {
+            if !self.instances.entry(key.clone()).or_default().phase.demand(forced) {
                 return;
             }
         } else if self.queue.contains(&task) {
@@ -299,10 +297,9 @@ impl Reconciler {
             match task {
                 Task::Instance(key) => {
                     let Some(entry) = self.instances.get_mut(&key) else { continue };
-                    (entry.busy, entry.dirty) = (true, false);
-                    let (published, forced) = (std::mem::take(&mut entry.published), std::mem::take(&mut entry.forced));
+                    let (published, forced) = (std::mem::take(&mut entry.published), entry.phase.begin());
                     let uid = entry.uid.clone();
-                    let span = span::reconcile(&key.0, &key.1);
+                    let span = span::reconcile(&key);
                     let work = async move {
                         let publishing = AssertUnwindSafe(publication.publish(&key, &uid, published, forced));
                         let outcome = publishing.catch_unwind().await.unwrap_or_else(|_| {
@@ -325,12 +322,12 @@ impl Reconciler {
         }
     }
 
-    fn take_in(&mut self, done: Done) {
+    fn on_work_finished(&mut self, done: Done) {
         match done {
             Done::Told => {}
             Done::Instance(key, outcome) => {
                 let gone = outcome.gone;
-                self.take_in_instance(key.clone(), *outcome);
+                self.on_instance_finished(key.clone(), *outcome);
                 if gone {
                     self.drains.told(&key);
                     self.end_drains();
@@ -341,35 +338,35 @@ impl Reconciler {
                     unread.remove(&key);
                 }
                 let users = self.instances.iter().filter(|(instance, entry)| {
-                    changed && instance.0 == key.0 && entry.references.connector.as_ref() == Some(&key.1)
+                    changed && instance.namespace == key.namespace && entry.references.connector.as_deref() == Some(&*key.name)
                 });
                 let users: Vec<_> = users.map(|(instance, _)| instance.clone()).collect();
-                self.demand_all(users, Task::Instance, false);
+                self.enqueue_all(users, Task::Instance, false);
             }
             Done::Connector(key, Err(error)) => {
-                tracing::warn!(namespace = key.0, connector = key.1, "cannot be read: {error}");
+                tracing::warn!(namespace = &*key.namespace, connector = &*key.name, "cannot be read: {error}");
                 self.retries.push(Reverse((Instant::now() + RETRY, Task::Connector(key))));
             }
             Done::Secret(key, Ok(changed)) => {
                 let users = self.users.get(&key).filter(|_| changed).cloned().unwrap_or_default();
-                self.demand_all(users, Task::Instance, true);
+                self.enqueue_all(users, Task::Instance, true);
             }
             Done::Secret(key, Err(error)) => {
-                tracing::warn!(namespace = key.0, secret = key.1, "cannot be read: {error}");
+                tracing::warn!(namespace = &*key.namespace, secret = &*key.name, "cannot be read: {error}");
                 self.retries.push(Reverse((Instant::now() + RETRY, Task::Secret(key))));
             }
         }
     }
 
-    fn take_in_instance(&mut self, key: Key, outcome: Outcome) {
+    fn on_instance_finished(&mut self, key: InstanceRef, outcome: Outcome) {
         let Some(entry) = self.instances.get_mut(&key) else { return };
-        entry.busy = false;
+        let again = entry.phase.end();
         entry.published = outcome.published;
         let new = outcome.references.unwrap_or_else(|| entry.references.clone());
         let old = std::mem::replace(&mut entry.references, new).secrets;
         let secrets = &entry.references.secrets;
-        let (again, unseen) = (std::mem::take(&mut entry.dirty), entry.fingerprint.is_none());
-        let secret = |name: &String| (key.0.clone(), name.clone());
+        let unseen = entry.fingerprint.is_none();
+        let secret = |name: &String| SecretRef::new(Arc::clone(&key.namespace), &**name);
         for name in secrets {
             self.users.entry(secret(name)).or_default().insert(key.clone());
         }
@@ -385,8 +382,10 @@ impl Reconciler {
                 }
             }
         }
-        if again || missed && outcome.retry.is_none() {
-            self.demand(Task::Instance(key), missed);
+        if let Some(forced) = again {
+            self.enqueue(Task::Instance(key), forced || missed);
+        } else if missed && outcome.retry.is_none() {
+            self.enqueue(Task::Instance(key), true);
         } else if let Some(after) = outcome.retry {
             self.retries.push(Reverse((Instant::now() + after, Task::Instance(key))));
         } else if outcome.gone && unseen {

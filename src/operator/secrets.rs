@@ -1,23 +1,24 @@
 //! The Secrets that instances refer to, and no others.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::future::BoxFuture;
+use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::session::Key;
 use super::writer;
 use crate::api::conditions::Problem;
+use crate::api::identity::SecretRef;
 use crate::auth::{Secret, Secrets};
 
 /// Referenced Secrets in memory.
 pub struct ClusterSecrets {
     cluster: Cluster,
-    held: RwLock<HashMap<Key, Held>>,
+    held: RwLock<HashMap<SecretRef, Held>>,
 }
 
 #[derive(Clone)]
@@ -35,19 +36,19 @@ impl ClusterSecrets {
     }
 
     /// Is it held, be it as one that does not exist?
-    pub fn is_held(&self, key: &Key) -> bool {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    pub fn is_held(&self, key: &SecretRef) -> bool {
+        self.held.read().contains_key(key)
     }
 
     /// Is it held in another version than this?
-    pub fn is_stale(&self, key: &Key, version: Option<&str>) -> bool {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+    pub fn is_stale(&self, key: &SecretRef, version: Option<&str>) -> bool {
+        let held = self.held.read();
         held.get(key).is_some_and(|held| held.version.as_deref() != version)
     }
 
     /// All that are held and exist.
-    pub fn existing(&self) -> Vec<Key> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+    pub fn existing(&self) -> Vec<SecretRef> {
+        let held = self.held.read();
         held.iter().filter(|(_, held)| held.version.is_some()).map(|(key, _)| key.clone()).collect()
     }
 
@@ -55,12 +56,12 @@ impl ClusterSecrets {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn uid(&self, key: &Key) -> Result<Option<String>, CallError> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner).get(key).map(|held| held.uid.clone());
+    pub async fn uid(&self, key: &SecretRef) -> Result<Option<String>, CallError> {
+        let held = self.held.read().get(key).map(|held| held.uid.clone());
         if let Some(uid) = held {
             return Ok(uid);
         }
-        match self.cluster.get(Kind::Secret, &key.0, &key.1).await {
+        match self.cluster.get(Kind::Secret, &key.namespace, &key.name).await {
             Ok(object) => Ok(object["metadata"]["uid"].as_str().map(str::to_owned)),
             Err(CallError::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -71,7 +72,7 @@ impl ClusterSecrets {
     ///
     /// # Errors
     /// [`CallError`], never `NotFound`: that it does not exist is held, too.
-    pub async fn hold(&self, key: &Key) -> Result<(), CallError> {
+    pub async fn hold(&self, key: &SecretRef) -> Result<(), CallError> {
         if self.is_held(key) { Ok(()) } else { self.read(key).await.map(drop) }
     }
 
@@ -79,8 +80,8 @@ impl ClusterSecrets {
     ///
     /// # Errors
     /// As [`Self::hold`].
-    pub async fn read(&self, key: &Key) -> Result<bool, CallError> {
-        let fresh = match self.cluster.get(Kind::Secret, &key.0, &key.1).await {
+    pub async fn read(&self, key: &SecretRef) -> Result<bool, CallError> {
+        let fresh = match self.cluster.get(Kind::Secret, &key.namespace, &key.name).await {
             Ok(object) => Held {
                 version: object["metadata"]["resourceVersion"].as_str().map(str::to_owned),
                 uid: object["metadata"]["uid"].as_str().map(str::to_owned),
@@ -89,21 +90,21 @@ impl ClusterSecrets {
             Err(CallError::NotFound) => Held { version: None, uid: None, secret: None },
             Err(error) => return Err(error),
         };
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.write();
         let old = held.insert(key.clone(), fresh.clone());
         Ok(old.is_none_or(|old| old.secret != fresh.secret))
     }
 
     /// Lets go of a Secret that nobody refers to any more.
-    pub fn let_go(&self, key: &Key) {
-        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    pub fn let_go(&self, key: &SecretRef) {
+        self.held.write().remove(key);
     }
 }
 
 impl Secrets for ClusterSecrets {
     fn get(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.get(&(namespace.to_owned(), name.to_owned()))?.secret.clone()
+        let held = self.held.read();
+        held.get(&SecretRef::new(namespace, name))?.secret.clone()
     }
 
     /// What is held stays as it is: that it changed is for the watch to tell, and for all who use it to hear.

@@ -2,30 +2,27 @@
 //! writer, which stores it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::outside::{Outside, Owner};
+use super::outside::Outside;
 use super::pace::Pace;
 use super::shards::OwnershipGuard;
+use crate::api::identity::{InstanceId, InstanceRef};
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
 
 /// Writes without an answer that are remembered.
 const MAX_MARKS: usize = 16;
 
-/// Namespace and name.
-pub type Key = (String, String);
-
 /// One instance, from its first sight to its end here.
 #[derive(Debug)]
 pub struct Session {
-    /// Namespace and name.
-    pub key: Key,
-    /// Uid: another one under the same name is another instance.
-    pub uid: String,
+    /// Which instance: another one under the same name has another uid.
+    pub id: InstanceId,
     /// What is known of the stored form; held while it is being written.
     pub(super) record: tokio::sync::Mutex<Record>,
     /// A writer task is on its way with the pending status.
@@ -80,10 +77,9 @@ impl Stored {
 }
 
 impl Session {
-    fn new(key: Key, uid: String) -> Self {
+    fn new(id: InstanceId) -> Self {
         Self {
-            key,
-            uid,
+            id,
             record: tokio::sync::Mutex::default(),
             flushing: AtomicBool::new(false),
             state: Mutex::new(None),
@@ -97,19 +93,14 @@ impl Session {
         }
     }
 
-    /// Whose state it is.
-    pub(super) fn owner(&self) -> Owner<'_> {
-        Owner { namespace: &self.key.0, name: &self.key.1, uid: &self.uid }
-    }
-
     /// Renews the claim under which anything is written.
     pub(super) fn renew(&self, guard: OwnershipGuard) {
-        *lock(&self.guard) = Some(guard);
+        *self.guard.lock() = Some(guard);
     }
 
     /// May anything be written at this moment?
     pub(super) fn is_owned(&self) -> bool {
-        lock(&self.guard).as_ref().is_some_and(|guard| guard.check().is_ok())
+        self.guard.lock().as_ref().is_some_and(|guard| guard.check().is_ok())
     }
 
     /// Hands over the state that was read; from now on the engine runs the instance.
@@ -117,7 +108,7 @@ impl Session {
         let mut record = self.record.lock().await;
         record.stored = Some(Box::new(Stored { marks: vec![mark], outside }));
         record.confirmed = false;
-        *lock(&self.state) = Some(Box::new(state));
+        *self.state.lock() = Some(Box::new(state));
         self.lost.store(false, Ordering::Release);
         self.running.store(true, Ordering::Release);
     }
@@ -142,7 +133,7 @@ impl Session {
     }
 
     pub(super) fn put_pending(&self, status: Box<InstanceStatus>) {
-        *lock(&self.pending) = Some(status);
+        *self.pending.lock() = Some(status);
         if !self.reported.swap(true, Ordering::AcqRel) {
             self.report_came.notify_waiters();
         }
@@ -160,25 +151,25 @@ impl Session {
 
     /// Puts a status back that could not be written, unless a newer one waits.
     pub(super) fn return_pending(&self, status: Option<Box<InstanceStatus>>) {
-        let mut pending = lock(&self.pending);
+        let mut pending = self.pending.lock();
         if pending.is_none() {
             *pending = status;
         }
     }
 
     pub(super) fn take_pending(&self) -> Option<Box<InstanceStatus>> {
-        lock(&self.pending).take()
+        self.pending.lock().take()
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        lock(&self.pending).is_some()
+        self.pending.lock().is_some()
     }
 }
 
 /// All sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    by_key: Mutex<HashMap<Key, Arc<Session>>>,
+    by_instance: Mutex<HashMap<InstanceRef, Arc<Session>>>,
     released: Notify,
     /// The engine has ended: what is opened now is run by nobody.
     closed: AtomicBool,
@@ -186,17 +177,17 @@ pub struct Sessions {
 
 impl Sessions {
     /// The session of an instance.
-    pub fn get(&self, key: &Key) -> Option<Arc<Session>> {
-        lock(&self.by_key).get(key).cloned()
+    pub fn get(&self, key: &InstanceRef) -> Option<Arc<Session>> {
+        self.by_instance.lock().get(key).cloned()
     }
 
     /// The session of an instance; a new one if there is none of this uid.
-    pub fn begin(&self, key: &Key, uid: &str) -> Arc<Session> {
-        let mut sessions = lock(&self.by_key);
+    pub fn begin(&self, key: &InstanceRef, uid: &str) -> Arc<Session> {
+        let mut sessions = self.by_instance.lock();
         match sessions.get(key) {
-            Some(session) if session.uid == uid && !session.is_ended() => Arc::clone(session),
+            Some(session) if *session.id.uid == *uid && !session.is_ended() => Arc::clone(session),
             _ => {
-                let session = Arc::new(Session::new(key.clone(), uid.to_owned()));
+                let session = Arc::new(Session::new(InstanceId::new(key.clone(), uid)));
                 sessions.insert(key.clone(), Arc::clone(&session));
                 session
             }
@@ -210,15 +201,15 @@ impl Sessions {
     }
 
     /// The state that was read for the engine.
-    pub(super) fn take_state(&self, key: &Key) -> Option<Box<InstanceState>> {
-        self.get(key).and_then(|session| lock(&session.state).take())
+    pub(super) fn take_state(&self, key: &InstanceRef) -> Option<Box<InstanceState>> {
+        self.get(key).and_then(|session| session.state.lock().take())
     }
 
     /// The engine has let go of an instance.
-    pub(super) fn release(&self, key: &Key) {
+    pub(super) fn release(&self, key: &InstanceRef) {
         if let Some(session) = self.get(key) {
             session.running.store(false, Ordering::Release);
-            *lock(&session.state) = None;
+            *session.state.lock() = None;
             self.forget(&session);
         }
         self.released.notify_waiters();
@@ -240,7 +231,7 @@ impl Sessions {
     /// The engine has ended, and with it all that it ran or was about to run.
     pub fn release_all(&self) {
         self.closed.store(true, Ordering::Release);
-        for session in lock(&self.by_key).values() {
+        for session in self.by_instance.lock().values() {
             session.running.store(false, Ordering::Release);
         }
         self.released.notify_waiters();
@@ -254,8 +245,8 @@ impl Sessions {
     /// Waits until the engine has let go of all instances with such a uid.
     pub async fn all_released(&self, wanted: impl Fn(&str) -> bool) {
         let running: Vec<_> = {
-            let sessions = lock(&self.by_key);
-            sessions.values().filter(|session| session.is_running() && wanted(&session.uid)).cloned().collect()
+            let sessions = self.by_instance.lock();
+            sessions.values().filter(|session| session.is_running() && wanted(&session.id.uid)).cloned().collect()
         };
         for session in running {
             self.released(&session).await;
@@ -264,25 +255,20 @@ impl Sessions {
 
     fn forget(&self, session: &Session) {
         if session.is_ended() && !session.is_running() {
-            let mut sessions = lock(&self.by_key);
-            if sessions.get(&session.key).is_some_and(|own| std::ptr::eq(Arc::as_ptr(own), session)) {
-                sessions.remove(&session.key);
+            let mut sessions = self.by_instance.lock();
+            if sessions.get(&session.id.instance).is_some_and(|own| std::ptr::eq(Arc::as_ptr(own), session)) {
+                sessions.remove(&session.id.instance);
             }
         }
     }
-}
-
-/// What a panicking task left is whole: each lock guards one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key() -> Key {
-        ("crm".to_owned(), "keap".to_owned())
+    fn key() -> InstanceRef {
+        InstanceRef::new("crm", "keap")
     }
 
     #[tokio::test]

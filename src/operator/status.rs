@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::stored::{set, time};
-use crate::api::conditions::Reason;
+use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::poll::status::{Condition, InstanceStatus};
 
 /// Most bytes of a status: what a server and every watcher takes without strain.
@@ -13,42 +13,37 @@ pub const MAX_STATUS: usize = 64 * 1024;
 const MAX_MESSAGE: usize = 4096;
 /// Most characters of a detected pagination.
 const MAX_PAGINATION: usize = 512;
-/// The condition types that are ours, in the order in which they stand; all others belong to somebody else and stay behind them.
-const OWN: [&str; 8] = [
-    "Ready",
-    "ProviderReachable",
-    "Authenticated",
-    "CallbackReachable",
-    "EventsWaiting",
-    "Reconciling",
-    "Stalled",
-    CRD_OUTDATED,
-];
-/// Present while the installed CRD lacks fields.
-pub const CRD_OUTDATED: &str = "CrdOutdated";
 /// These sum up; they change together.
-const SUMMARY: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
+const SUMMARY: [ConditionType; 3] = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled];
 
 /// Lays a report over a status. Until the first polls after a start have ended, little is known, and what was known before
 /// stays; `confirmed` says that they have.
 pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: bool, now: DateTime<Utc>) {
-    let ready = find(status.get("conditions"), "Ready");
+    let ready = find(status.get("conditions"), ConditionType::Ready);
     let same_generation = ready.is_some_and(|ready| ready["observedGeneration"].as_i64() == report.generation);
-    let starting = Reason::Starting.to_string();
-    if same_generation && report.reason == starting && ready.is_some_and(|ready| ready["reason"] != starting.as_str()) {
+    let is_starting = report.ready == ConditionStatus::Unknown;
+    if same_generation && is_starting && ready.is_some_and(|ready| ready["status"] != ConditionStatus::Unknown.as_str()) {
         return;
     }
-    let failing = report.resources.iter().flat_map(|own| &own.conditions).any(|c| c.kind == "Polled" && c.status == "False");
+    let failing = report
+        .resources
+        .iter()
+        .flat_map(|own| &own.conditions)
+        .any(|c| c.kind == ConditionType::Polled && c.status == ConditionStatus::False);
     // One failed poll after a restart does not tell that what was wrong is mended.
     let keep_summary = !confirmed
         && same_generation
         && failing
-        && report.ready == "True"
-        && report.reason == Reason::Polling.to_string()
-        && ready.is_some_and(|ready| ready["status"] == "False");
+        && report.ready == ConditionStatus::True
+        && report.reason == Reason::Polling
+        && ready.is_some_and(|ready| ready["status"] == ConditionStatus::False.as_str());
     let fresh: Vec<_> =
         report.conditions.iter().filter(|condition| !(keep_summary && SUMMARY.contains(&condition.kind))).collect();
-    let kept = |kind: &str| !OWN.contains(&kind) || kind == CRD_OUTDATED || (keep_summary && SUMMARY.contains(&kind));
+    // What is of no type of ours belongs to somebody else.
+    let kept = |kind: &str| match own(kind) {
+        None | Some(ConditionType::CrdOutdated) => true,
+        Some(kind) => keep_summary && SUMMARY.contains(&kind),
+    };
     let conditions = merge(status.get("conditions"), &fresh, kept, report.generation, now);
     status.insert("conditions".to_owned(), conditions);
     set(status, "connect", report.connect.as_ref().map(|connect| json!({"url": connect.url})));
@@ -77,17 +72,17 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
 /// Sets or removes the condition that says that the installed CRD lacks fields.
 pub fn lay_outdated(status: &mut Map<String, Value>, message: Option<&str>, now: DateTime<Utc>) {
     let conditions = status.get("conditions");
-    if message.is_none() && find(conditions, CRD_OUTDATED).is_none() {
+    if message.is_none() && find(conditions, ConditionType::CrdOutdated).is_none() {
         return;
     }
     let told = message.map(|message| Condition {
-        kind: CRD_OUTDATED,
-        status: "True",
-        reason: Reason::CrdOutdated.to_string(),
+        kind: ConditionType::CrdOutdated,
+        status: ConditionStatus::True,
+        reason: Reason::CrdOutdated,
         message: message.to_owned(),
     });
     let fresh: Vec<_> = told.iter().collect();
-    let conditions = merge(conditions, &fresh, |kind| kind != CRD_OUTDATED, None, now);
+    let conditions = merge(conditions, &fresh, |kind| own(kind) != Some(ConditionType::CrdOutdated), None, now);
     status.insert("conditions".to_owned(), conditions);
 }
 
@@ -114,8 +109,13 @@ fn json_size(status: &Map<String, Value>) -> usize {
 }
 
 /// The condition of that type in a list.
-pub fn find<'a>(conditions: Option<&'a Value>, kind: &str) -> Option<&'a Value> {
-    conditions?.as_array()?.iter().find(|condition| condition["type"] == kind)
+pub fn find(conditions: Option<&Value>, kind: ConditionType) -> Option<&Value> {
+    conditions?.as_array()?.iter().find(|condition| condition["type"] == kind.as_str())
+}
+
+/// The type of ours that has this name.
+fn own(kind: &str) -> Option<ConditionType> {
+    ConditionType::OF_INSTANCE.into_iter().find(|own| own.as_str() == kind)
 }
 
 /// `fresh` conditions, then the old ones that are `kept`. The time of the last transition changes with the status alone.
@@ -128,7 +128,7 @@ fn merge(
 ) -> Value {
     let mut merged = Vec::new();
     for condition in fresh {
-        let before = find(old, condition.kind).filter(|before| before["status"] == condition.status);
+        let before = find(old, condition.kind).filter(|before| before["status"] == condition.status.as_str());
         let since =
             before.map(|before| before["lastTransitionTime"].clone()).filter(Value::is_string).or_else(|| time(Some(now)));
         let mut message = condition.message.clone();
@@ -147,34 +147,36 @@ fn merge(
     let others = old.and_then(Value::as_array).into_iter().flatten();
     merged.extend(others.filter(|condition| condition["type"].as_str().is_some_and(&kept)).cloned());
     // Whatever was kept or came: the same conditions always stand in the same order, so that a diff shows what changed.
-    merged.sort_by_key(|condition| OWN.iter().position(|own| condition["type"] == *own).unwrap_or(OWN.len()));
+    let types = ConditionType::OF_INSTANCE;
+    merged.sort_by_key(|condition| types.iter().position(|own| condition["type"] == own.as_str()).unwrap_or(types.len()));
     Value::Array(merged)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::conditions::ConditionStatus::{False, True, Unknown};
+    use crate::api::identity::InstanceRef;
     use crate::poll::status::ResourceStatus;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
     }
 
-    fn condition(kind: &'static str, status: &'static str, reason: &str) -> Condition {
-        Condition { kind, status, reason: reason.to_owned(), message: format!("{reason} it is") }
+    fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason) -> Condition {
+        Condition { kind, status, reason, message: format!("{reason} it is") }
     }
 
-    fn report(ready: &'static str, reason: &str, polled: &'static str) -> InstanceStatus {
-        let mut conditions = vec![condition("Ready", ready, reason)];
-        if ready == "False" {
-            conditions.push(condition("Stalled", "True", reason));
+    fn report(ready: ConditionStatus, reason: Reason, polled: ConditionStatus) -> InstanceStatus {
+        let mut conditions = vec![condition(ConditionType::Ready, ready, reason)];
+        if ready == False {
+            conditions.push(condition(ConditionType::Stalled, True, reason));
         }
         InstanceStatus {
-            namespace: "crm".into(),
-            name: "keap".into(),
+            instance: InstanceRef::new("crm", "keap"),
             generation: Some(2),
             ready,
-            reason: reason.to_owned(),
+            reason,
             message: format!("{reason} it is"),
             delivered: 0,
             parked: 0,
@@ -189,7 +191,7 @@ mod tests {
                 records_path: None,
                 pagination: Some("linkHeader".into()),
                 reset_reason: None,
-                conditions: vec![condition("Polled", polled, reason)],
+                conditions: vec![condition(ConditionType::Polled, polled, reason)],
             }],
         }
     }
@@ -206,17 +208,17 @@ mod tests {
 
     #[test]
     fn times_change_on_transitions_alone() {
-        let first = laid(&json!({}), &report("True", "Polling", "True"), true, 0);
+        let first = laid(&json!({}), &report(True, Reason::Polling, True), true, 0);
         assert_eq!(first["observedGeneration"], 2);
         assert_eq!(first["resources"][0]["pagination"], "linkHeader");
-        assert_eq!(laid(&first, &report("True", "Polling", "True"), true, 60), first, "nothing to write");
-        let other = laid(&first, &report("True", "Suspended", "True"), true, 60);
+        assert_eq!(laid(&first, &report(True, Reason::Polling, True), true, 60), first, "nothing to write");
+        let other = laid(&first, &report(True, Reason::Suspended, True), true, 60);
         assert_eq!(other["conditions"][0]["reason"], "Suspended");
         assert_eq!(other["conditions"][0]["lastTransitionTime"], first["conditions"][0]["lastTransitionTime"]);
-        let failed = laid(&other, &report("False", "Unauthorized", "False"), true, 90);
+        let failed = laid(&other, &report(False, Reason::Unauthorized, False), true, 90);
         assert_eq!(failed["conditions"][0]["lastTransitionTime"], "2027-01-15T08:01:30Z");
         assert_eq!(types(&failed), ["Ready", "Stalled"]);
-        assert_eq!(types(&laid(&failed, &report("True", "Polling", "True"), true, 91)), ["Ready"], "Stalled only while true");
+        assert_eq!(types(&laid(&failed, &report(True, Reason::Polling, True), true, 91)), ["Ready"], "Stalled only while true");
     }
 
     #[test]
@@ -225,7 +227,7 @@ mod tests {
             "conditions": [{"type": "example.com/Audited", "status": "True"}],
             "resources": [{"name": "contacts", "cursor": {"meaning": "1"}}, {"name": "other"}]
         });
-        let status = laid(&status, &report("True", "Polling", "True"), true, 0);
+        let status = laid(&status, &report(True, Reason::Polling, True), true, 0);
         assert_eq!(types(&status), ["Ready", "example.com/Audited"]);
         assert_eq!(status["resources"][0]["cursor"]["meaning"], "1");
         assert_eq!(status["resources"].as_array().unwrap().len(), 2);
@@ -233,44 +235,44 @@ mod tests {
 
     #[test]
     fn a_restart_does_not_forget_what_was_known() {
-        let starting = report("Unknown", "Starting", "True");
-        let good = laid(&json!({}), &report("True", "Polling", "True"), true, 0);
+        let starting = report(Unknown, Reason::Starting, True);
+        let good = laid(&json!({}), &report(True, Reason::Polling, True), true, 0);
         assert_eq!(laid(&good, &starting, false, 60), good);
         let mut other = starting.clone();
         other.generation = Some(3);
         assert_eq!(laid(&good, &other, false, 60)["conditions"][0]["status"], "Unknown", "a new generation starts anew");
-        let bad = laid(&json!({}), &report("False", "ProviderError", "False"), true, 0);
-        let after = laid(&bad, &report("True", "Polling", "False"), false, 60);
+        let bad = laid(&json!({}), &report(False, Reason::ProviderError, False), true, 0);
+        let after = laid(&bad, &report(True, Reason::Polling, False), false, 60);
         assert_eq!(types(&after), ["Ready", "Stalled"]);
         assert_eq!(after["conditions"], bad["conditions"], "one more failure mends nothing");
-        let mended = laid(&bad, &report("True", "Polling", "True"), false, 60);
+        let mended = laid(&bad, &report(True, Reason::Polling, True), false, 60);
         assert_eq!(mended["conditions"][0]["status"], "True");
-        let between = laid(&bad, &report("True", "Polling", "False"), true, 60);
+        let between = laid(&bad, &report(True, Reason::Polling, False), true, 60);
         assert_eq!(between["conditions"][0]["status"], "True", "later the engine's own threshold decides");
     }
 
     #[test]
     fn an_outdated_crd_is_told_beside_the_rest() {
-        let good = laid(&json!({}), &report("True", "Polling", "True"), true, 0);
+        let good = laid(&json!({}), &report(True, Reason::Polling, True), true, 0);
         let Value::Object(mut status) = good.clone() else { panic!() };
         lay_outdated(&mut status, Some("apply the CRDs"), at(0));
         let told = Value::Object(status.clone());
-        assert_eq!(types(&told), ["Ready", CRD_OUTDATED]);
-        assert_eq!(types(&laid(&told, &report("True", "Polling", "True"), true, 0)), ["Ready", CRD_OUTDATED]);
+        assert_eq!(types(&told), ["Ready", "CrdOutdated"]);
+        assert_eq!(types(&laid(&told, &report(True, Reason::Polling, True), true, 0)), ["Ready", "CrdOutdated"]);
         lay_outdated(&mut status, None, at(0));
         assert_eq!(Value::Object(status), good);
     }
 
     #[test]
     fn a_status_that_is_too_large_loses_the_least_first() {
-        let mut huge = report("True", "Polling", "True");
+        let mut huge = report(True, Reason::Polling, True);
         let long = "x".repeat(MAX_MESSAGE + 100);
         let resource = |index: usize, polled| ResourceStatus {
             name: format!("r{index}"),
-            conditions: vec![Condition { message: long.clone(), ..condition("Polled", polled, "Polling") }],
+            conditions: vec![Condition { message: long.clone(), ..condition(ConditionType::Polled, polled, Reason::Polling) }],
             ..huge.resources[0].clone()
         };
-        huge.resources = (0..40).map(|index| resource(index, if index < 4 { "False" } else { "True" })).collect();
+        huge.resources = (0..40).map(|index| resource(index, if index < 4 { False } else { True })).collect();
         let Value::Object(mut status) = laid(&json!({}), &huge, true, 0) else { panic!() };
         assert!(json_size(&status) > MAX_STATUS);
         assert_eq!(status["resources"][0]["conditions"][0]["message"].as_str().unwrap().len(), MAX_MESSAGE);

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use super::session::Sessions;
 use super::writer::Writer;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceRef;
 use crate::state::{InstanceState, StateStore};
 
 /// Loads what the reconciler has read before, and stores through the one writer.
@@ -23,18 +24,18 @@ impl ClusterStore {
 }
 
 impl StateStore for ClusterStore {
-    fn load(&self, namespace: &str, name: &str) -> Result<Option<InstanceState>, Problem> {
-        let state = self.sessions.take_state(&(namespace.to_owned(), name.to_owned()));
+    fn load(&self, instance: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
+        let state = self.sessions.take_state(instance);
         match state {
             Some(state) => Ok(Some(*state)),
             None => Err(Problem::transient(Reason::StateUnavailable, "the state of this instance has not been read yet")),
         }
     }
 
-    fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
+    fn save<'a>(&'a self, instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(async move {
-            let session = self.sessions.get(&(namespace.to_owned(), name.to_owned()));
-            let Some(session) = session.filter(|session| session.uid == state.uid) else {
+            let session = self.sessions.get(instance);
+            let Some(session) = session.filter(|session| *session.id.uid == *state.uid) else {
                 return Err(Problem::transient(
                     Reason::StateUnavailable,
                     "this ConnectorInstance was deleted or is taken over",
@@ -44,7 +45,7 @@ impl StateStore for ClusterStore {
         })
     }
 
-    fn release(&self, namespace: &str, name: &str) {
-        self.sessions.release(&(namespace.to_owned(), name.to_owned()));
+    fn release(&self, instance: &InstanceRef) {
+        self.sessions.release(instance);
     }
 }

@@ -13,11 +13,14 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::api::conditions::{Problem, Reason};
-use crate::deliver::callback::CallbackState;
+use crate::deliver::delivery_state::Failing;
+use crate::deliver::health::SinkHealth;
+use crate::deliver::sink::{CALLBACK, SinkName};
+use crate::deliver::sinks::Sinks;
 use crate::detect::known::KnownSet;
 use crate::detect::zone::ZoneEvidence;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
-use crate::state::{FORMAT, Failing, InstanceState, ResourceState};
+use crate::state::{FORMAT, InstanceState, ResourceState};
 
 /// Most records whose packed form stands in the status of an instance with one resource: 2.5 KiB.
 const MAX_INLINE: usize = 80;
@@ -97,8 +100,10 @@ struct CursorPart {
 #[serde(rename_all = "camelCase")]
 struct Bookkeeping {
     format: u32,
-    #[serde(default, skip_serializing_if = "CallbackState::is_fresh")]
-    callback: CallbackState,
+    #[serde(default, skip_serializing_if = "SinkHealth::is_fresh")]
+    callback: SinkHealth,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    sinks: BTreeMap<SinkName, SinkHealth>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     handled: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +137,8 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             ));
         }
         state.format = bookkeeping.format;
-        (state.callback, state.handled, places.ledger) = (bookkeeping.callback, bookkeeping.handled, bookkeeping.ledger);
+        state.sinks = Sinks::restore(bookkeeping.callback, bookkeeping.sinks, []);
+        (state.handled, places.ledger) = (bookkeeping.handled, bookkeeping.ledger);
     }
     for part in part.resources {
         // Without a cursor there is only what a status report said.
@@ -155,6 +161,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             zone: cursor.zone_evidence.as_deref().map(|text| unpack_zone(text).ok_or_else(damaged)).transpose()?,
             records_path: part.records_path,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
+            taken: Vec::new(),
             delivered: part.delivered,
             last_change_time: part.last_change_time,
             reset_reason: part.reset_reason,
@@ -202,21 +209,22 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut entry, "resetReason", own.reset_reason.as_ref().map(|reason| json!(reason)));
         set(&mut entry, "lastChangeTime", time(own.last_change_time));
         set(&mut entry, "delivered", (own.delivered > 0).then(|| json!(own.delivered)));
-        let parked = state.ledger.parked_of(name);
+        let parked = state.sinks.parked_of(name);
         set(&mut entry, "parked", (parked > 0).then(|| json!(parked)));
         resources.push(Value::Object(entry));
     }
     status.insert("resources".to_owned(), Value::Array(resources));
     set(status, "delivered", Some(json!(state.delivered())));
-    set(status, "parked", Some(json!(state.ledger.parked())));
-    set(status, "setAside", Some(json!(state.ledger.set_aside())));
+    set(status, "parked", Some(json!(state.sinks.parked())));
+    set(status, "setAside", Some(json!(state.sinks.deferred())));
     set(status, "lastChangeTime", time(state.last_change_time()));
     if let Some(value) = state.handled.get(REQUESTED_AT).or_else(|| state.handled.get(POLL_NOW)) {
         status.insert("lastHandledReconcileAt".to_owned(), json!(value));
     }
     let bookkeeping = Bookkeeping {
         format: state.format,
-        callback: state.callback.clone(),
+        callback: state.sinks.health(&CALLBACK).clone(),
+        sinks: state.sinks.other_health(),
         handled: state.handled.clone(),
         ledger: places.ledger,
     };
@@ -255,9 +263,10 @@ fn unpack_zone(text: &str) -> Option<ZoneEvidence> {
     Some(ZoneEvidence { behind: behind.parse().ok()?, polls: polls.parse().ok()? })
 }
 
-/// The most tried ones, in their order: object, attempts, refusals, next try in milliseconds, big-endian, in Base64.
+/// The most tried ones, in their order: object, attempts, refusals, next try in milliseconds, big-endian, in Base64. The form knows the
+/// one sink that a spec can declare.
 fn pack_failing(failing: &[Failing], at_most: usize) -> Option<String> {
-    let mut most: Vec<_> = failing.iter().enumerate().collect();
+    let mut most: Vec<_> = failing.iter().filter(|failing| failing.sink.is_callback()).enumerate().collect();
     most.sort_by_key(|(index, failing)| (std::cmp::Reverse(failing.attempts), *index));
     most.truncate(at_most);
     most.sort_by_key(|(index, _)| *index);
@@ -280,6 +289,7 @@ fn unpack_failing(text: &str) -> Option<Vec<Failing>> {
             let ([object, tries, next_try], []) = entry.as_chunks::<8>() else { return None };
             let ([attempts, refusals], []) = tries.as_chunks::<4>() else { return None };
             Some(Failing {
+                sink: CALLBACK.clone(),
                 object: u64::from_be_bytes(*object),
                 attempts: u32::from_be_bytes(*attempts),
                 refusals: u32::from_be_bytes(*refusals),
@@ -292,7 +302,9 @@ fn unpack_failing(text: &str) -> Option<Vec<Failing>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::schedule::{Cause, Silence};
+    use crate::deliver::health::Failure;
+    use crate::deliver::sink::Cause;
+    use crate::deliver::sink::http::interpret::{HttpCause, Silence};
     use crate::detect::known::{Age, Known};
     use crate::egress::error::Unreachable;
 
@@ -308,7 +320,7 @@ mod tests {
 
     fn state() -> InstanceState {
         let mut state = InstanceState::new("u".into());
-        let failing = |object| Failing { object, attempts: 2, refusals: 1, next_try: at(7) };
+        let failing = |object| Failing { sink: CALLBACK.clone(), object, attempts: 2, refusals: 1, next_try: at(7) };
         state.resources.insert(
             "contacts".into(),
             Box::new(ResourceState {
@@ -321,6 +333,7 @@ mod tests {
                 zone: Some(ZoneEvidence { behind: -330, polls: 2 }),
                 records_path: Some("data['a b'][0]".into()),
                 failing: vec![failing(5), failing(4)],
+                taken: Vec::new(),
                 delivered: 12,
                 last_change_time: Some(at(0)),
                 reset_reason: Some("asked for by annotation".into()),
@@ -328,7 +341,8 @@ mod tests {
         );
         state.resources.insert("orders".into(), Box::new(ResourceState { meaning: "1".into(), ..ResourceState::default() }));
         state.handled.insert(REQUESTED_AT.into(), "now".into());
-        state.callback.cause = Some(Cause::Silent(Silence::Unreachable(Unreachable::Refused)));
+        let cause = Cause::Http(HttpCause::Silent(Silence::Unreachable(Unreachable::Refused)));
+        state.sinks.note_failed(&CALLBACK, 1, Failure { retry_after: None, cause }, at(0), 0);
         state
     }
 
@@ -405,8 +419,13 @@ mod tests {
 
     #[test]
     fn many_failing_changes_are_bounded_by_their_tries() {
-        let failing =
-            |object: u64| Failing { object, attempts: u32::from(object.is_multiple_of(2)) + 1, refusals: 0, next_try: at(0) };
+        let failing = |object: u64| Failing {
+            sink: CALLBACK.clone(),
+            object,
+            attempts: u32::from(object.is_multiple_of(2)) + 1,
+            refusals: 0,
+            next_try: at(0),
+        };
         let many: Vec<_> = (0..100).map(failing).collect();
         let kept = unpack_failing(&pack_failing(&many, MAX_FAILING).unwrap()).unwrap();
         assert_eq!(kept.len(), MAX_FAILING);
@@ -420,7 +439,7 @@ mod tests {
             let mut state = state();
             state.resources.clear();
             for index in 0..resources {
-                let failing = |object| Failing { object, attempts: 2, refusals: 1, next_try: at(7) };
+                let failing = |object| Failing { sink: CALLBACK.clone(), object, attempts: 2, refusals: 1, next_try: at(7) };
                 let own = ResourceState {
                     meaning: "0123456789abcdef".into(),
                     known: known(max_inline(resources) as u64),

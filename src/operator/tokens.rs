@@ -16,14 +16,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::cluster::{CallError, Cluster, Kind, MANAGER};
 use super::connectors::Connectors;
-use super::outside::{self, is_owned, owned, version};
+use super::outside::{is_owned, owned, version};
 use super::secrets::ClusterSecrets;
-use super::session::Key;
 use super::watch::Seen;
 use super::writer;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
-use crate::auth::oauth2::store::{InstanceRef, Keeper, SaveFailure, SecretRef, TokenPlace, TokenStore, Version};
+use crate::auth::oauth2::store::{Keeper, SaveFailure, TokenPlace, TokenStore, Version};
 use crate::auth::oauth2::stored::{FORMAT, StoredTokens};
 use crate::plan::AuthPlan;
 
@@ -70,7 +70,7 @@ impl ClusterTokens {
                 ));
             }
             // Of an instance of the same name that was deleted, or no one's tokens.
-            TokenPlace::Instance(instance) if !is_owned(&object, reference(instance)) => return Ok((None, Version::default())),
+            TokenPlace::Instance(instance) if !is_owned(&object, instance) => return Ok((None, Version::default())),
             TokenPlace::Secret(_) | TokenPlace::Instance(_) => {}
         }
         let bytes = object["data"][TOKENS].as_str().and_then(|text| BASE64.decode(text).ok()).unwrap_or_default();
@@ -92,16 +92,16 @@ impl ClusterTokens {
     async fn write(
         &self,
         place: &TokenPlace,
-        user: &InstanceRef,
+        user: &InstanceId,
         tokens: &StoredTokens,
         seen: &Version,
     ) -> Result<Version, SaveFailure> {
         let (name, namespace) = (name(place), place.namespace());
         let text = serde_json::to_vec(tokens).unwrap_or_default();
-        let mut object = owned(Kind::Secret, reference(user), &name);
+        let mut object = owned(Kind::Secret, user, &name);
         match place {
             TokenPlace::Secret(secret) => {
-                let uid = self.secrets.uid(&(namespace.to_owned(), secret.name.clone())).await;
+                let uid = self.secrets.uid(secret).await;
                 let uid = uid.map_err(|error| SaveFailure::Failed(problem(&secret.name, &error)))?;
                 object["metadata"]["labels"][COMPONENT] = json!(OF_SECRET);
                 object["metadata"]["ownerReferences"] = references(&kept_for(&seen.keepers, secret, uid, user));
@@ -125,26 +125,26 @@ impl ClusterTokens {
         }
     }
 
-    async fn list_related(&self, secret: &SecretRef, user: &InstanceRef) -> Result<Vec<TokenPlace>, Problem> {
+    async fn list_related(&self, secret: &SecretRef, user: &InstanceId) -> Result<Vec<TokenPlace>, Problem> {
         let labels = format!("app.kubernetes.io/managed-by={MANAGER},{COMPONENT} in ({OF_SECRET},{OF_INSTANCE})");
         let listed = self.cluster.list(Kind::Secret, &secret.namespace, Some(&labels), true).await;
         let listed = listed.map_err(|error| problem(&format!("*{SECRET_ENDING}"), &error))?;
         Ok(listed.iter().filter_map(|object| related(object, &secret.namespace, user)).collect())
     }
 
-    async fn find_rightful(&self, secret: &SecretRef, user: &InstanceRef, endpoint: &str) -> Result<Option<String>, Problem> {
+    async fn find_rightful(&self, secret: &SecretRef, user: &InstanceId, endpoint: &str) -> Result<Option<String>, Problem> {
         let listed = self.cluster.list(Kind::ConnectorInstance, &secret.namespace, None, false).await;
         let listed = listed.map_err(|error| writer::problem(&error))?;
         let names = |object: &Value| {
             let name = object["metadata"]["name"].as_str()?;
             let mut instance = ConnectorInstance::new(name, ConnectorInstanceSpec::deserialize(&object["spec"]).ok()?);
-            instance.metadata.namespace = Some(secret.namespace.clone());
+            instance.metadata.namespace = Some(secret.namespace.to_string());
             let plan = self.connectors.plan(&instance).ok()?;
             let names = plan.resources.iter().any(|resource| match &*resource.auth {
-                AuthPlan::Oauth2(plan) => plan.keeps_tokens() && plan.secret == secret.name && plan.endpoint() == endpoint,
+                AuthPlan::Oauth2(plan) => plan.keeps_tokens() && *plan.secret == *secret.name && plan.endpoint() == endpoint,
                 _ => false,
             });
-            (names && name != user.name && !object["metadata"]["deletionTimestamp"].is_string()).then(|| name.to_owned())
+            (names && name != user.name() && !object["metadata"]["deletionTimestamp"].is_string()).then(|| name.to_owned())
         };
         Ok(listed.iter().find_map(names))
     }
@@ -158,28 +158,28 @@ impl TokenStore for ClusterTokens {
     fn save<'a>(
         &'a self,
         place: &'a TokenPlace,
-        user: &'a InstanceRef,
+        user: &'a InstanceId,
         tokens: &'a StoredTokens,
         seen: &'a Version,
     ) -> BoxFuture<'a, Result<Version, SaveFailure>> {
         Box::pin(self.write(place, user, tokens, seen))
     }
 
-    fn related<'a>(&'a self, secret: &'a SecretRef, user: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>> {
+    fn related<'a>(&'a self, secret: &'a SecretRef, user: &'a InstanceId) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>> {
         Box::pin(self.list_related(secret, user))
     }
 
     fn rightful<'a>(
         &'a self,
         secret: &'a SecretRef,
-        user: &'a InstanceRef,
+        user: &'a InstanceId,
         endpoint: &'a str,
     ) -> BoxFuture<'a, Result<Option<String>, Problem>> {
         Box::pin(self.find_rightful(secret, user, endpoint))
     }
 
-    fn is_kept_for(&self, user: &InstanceRef, seen: &Version) -> bool {
-        seen.keepers.iter().any(|keeper| keeper.uid == user.uid)
+    fn is_kept_for(&self, user: &InstanceId, seen: &Version) -> bool {
+        seen.keepers.iter().any(|keeper| *keeper.uid == *user.uid)
     }
 
     fn is_shared(&self) -> bool {
@@ -193,8 +193,8 @@ impl TokenStore for ClusterTokens {
 
 fn name(place: &TokenPlace) -> String {
     let (name, ending) = match place {
-        TokenPlace::Secret(secret) => (&secret.name, SECRET_ENDING),
-        TokenPlace::Instance(instance) => (&instance.name, INSTANCE_ENDING),
+        TokenPlace::Secret(secret) => (&*secret.name, SECRET_ENDING),
+        TokenPlace::Instance(instance) => (instance.name(), INSTANCE_ENDING),
     };
     if name.len() + ending.len() <= LONGEST_NAME {
         return format!("{name}{ending}");
@@ -209,17 +209,17 @@ fn is_ours(object: &Value) -> bool {
 }
 
 /// The place of an object, if its chain may have begun with what a Secret holds that `user` uses.
-fn related(object: &Value, namespace: &str, user: &InstanceRef) -> Option<TokenPlace> {
+fn related(object: &Value, namespace: &str, user: &InstanceId) -> Option<TokenPlace> {
     let name = object["metadata"]["name"].as_str()?;
-    let (namespace, keepers) = (namespace.to_owned(), keepers(object));
+    let keepers = keepers(object);
     if object["metadata"]["labels"][COMPONENT] == OF_SECRET {
-        let is_used = keepers.iter().any(|keeper| keeper.uid == user.uid);
-        let name = name.strip_suffix(SECRET_ENDING).filter(|_| is_used)?.to_owned();
-        return Some(TokenPlace::Secret(SecretRef { namespace, name }));
+        let is_used = keepers.iter().any(|keeper| *keeper.uid == *user.uid);
+        let name = name.strip_suffix(SECRET_ENDING).filter(|_| is_used)?;
+        return Some(TokenPlace::Secret(SecretRef::new(namespace, name)));
     }
-    let name = name.strip_suffix(INSTANCE_ENDING)?.to_owned();
+    let name = name.strip_suffix(INSTANCE_ENDING)?;
     let uid = keepers.into_iter().find(|keeper| keeper.name == name)?.uid;
-    Some(TokenPlace::Instance(InstanceRef { namespace, name, uid }))
+    Some(TokenPlace::Instance(InstanceId::new(InstanceRef::new(namespace, name), uid)))
 }
 
 fn keepers(object: &Value) -> Vec<Keeper> {
@@ -230,13 +230,13 @@ fn keepers(object: &Value) -> Vec<Keeper> {
 }
 
 /// Those for whom tokens were kept, the user's Secret as it is now, and the instance.
-fn kept_for(before: &[Keeper], secret: &SecretRef, uid: Option<String>, user: &InstanceRef) -> Vec<Keeper> {
+fn kept_for(before: &[Keeper], secret: &SecretRef, uid: Option<String>, user: &InstanceId) -> Vec<Keeper> {
     let mut keepers: Vec<_> = before.iter().filter(|keeper| !keeper.is_secret || uid.is_none()).cloned().collect();
     if let Some(uid) = uid {
-        keepers.insert(0, Keeper { is_secret: true, name: secret.name.clone(), uid });
+        keepers.insert(0, Keeper { is_secret: true, name: secret.name.to_string(), uid });
     }
-    if keepers.iter().all(|keeper| keeper.uid != user.uid) {
-        keepers.push(Keeper { is_secret: false, name: user.name.clone(), uid: user.uid.clone() });
+    if keepers.iter().all(|keeper| *keeper.uid != *user.uid) {
+        keepers.push(Keeper { is_secret: false, name: user.name().to_owned(), uid: user.uid.to_string() });
     }
     keepers
 }
@@ -251,26 +251,22 @@ fn references(keepers: &[Keeper]) -> Value {
 
 /// Sees tokens change: another process, perhaps at its connect page, wrote them.
 #[derive(Debug, Default)]
-pub struct TokenSights(HashMap<Key, String>);
+pub struct TokenSights(HashMap<SecretRef, String>);
 
 impl TokenSights {
     /// The user's Secret whose tokens are not those that were last seen. The first sight of any counts only when `listed`: before,
     /// all are new.
-    pub fn changed(&mut self, seen: &Seen, listed: bool) -> Option<Key> {
-        let secret = seen.key.1.strip_suffix(SECRET_ENDING)?;
-        let old = self.0.insert(seen.key.clone(), seen.version.clone());
+    pub fn changed(&mut self, seen: &Seen<SecretRef>, listed: bool) -> Option<SecretRef> {
+        let secret = seen.object.name.strip_suffix(SECRET_ENDING)?;
+        let old = self.0.insert(seen.object.clone(), seen.version.clone());
         let is_new = old.map_or(listed, |old| old != seen.version);
-        is_new.then(|| (seen.key.0.clone(), secret.to_owned()))
+        is_new.then(|| SecretRef::new(&*seen.object.namespace, secret))
     }
 
     /// They are gone.
-    pub fn forget(&mut self, secret: &Key) {
+    pub fn forget(&mut self, secret: &SecretRef) {
         self.0.remove(secret);
     }
-}
-
-fn reference(instance: &InstanceRef) -> outside::Owner<'_> {
-    outside::Owner { namespace: &instance.namespace, name: &instance.name, uid: &instance.uid }
 }
 
 fn problem(name: &str, error: &CallError) -> Problem {
@@ -292,28 +288,28 @@ mod tests {
     #[test]
     fn tokens_that_another_process_wrote_are_noticed_once() {
         let seen = |name: &str, version: &str| Seen {
-            key: ("crm".into(), name.into()),
+            object: SecretRef::new("crm", name),
             uid: "u".into(),
             version: version.into(),
             fingerprint: 0,
         };
         let mut sights = TokenSights::default();
-        let keap = Some(("crm".to_owned(), "keap".to_owned()));
+        let keap = Some(SecretRef::new("crm", "keap"));
         assert_eq!(sights.changed(&seen("keap-oauth-tokens", "1"), false), None, "part of the first list");
         assert_eq!(sights.changed(&seen("keap-oauth-tokens", "1"), true), None, "listed again");
         assert_eq!(sights.changed(&seen("keap-oauth-tokens", "2"), true), keap);
         assert_eq!(sights.changed(&seen("keap", "1"), true), None, "another Secret");
         assert_eq!(sights.changed(&seen("keap-oauth-token", "1"), true), None, "of version 0.1.0");
-        sights.forget(&("crm".into(), "keap-oauth-tokens".into()));
+        sights.forget(&SecretRef::new("crm", "keap-oauth-tokens"));
         assert_eq!(sights.changed(&seen("keap-oauth-tokens", "2"), true), keap, "made again");
     }
 
-    fn instance(name: &str) -> InstanceRef {
-        InstanceRef { namespace: "crm".into(), name: name.into(), uid: format!("uid-of-{name}") }
+    fn instance(name: &str) -> InstanceId {
+        InstanceId::new(InstanceRef::new("crm", name), format!("uid-of-{name}"))
     }
 
     fn secret() -> SecretRef {
-        SecretRef { namespace: "crm".into(), name: "oauth".into() }
+        SecretRef::new("crm", "oauth")
     }
 
     #[test]
@@ -336,7 +332,7 @@ mod tests {
 
     #[test]
     fn names_are_never_too_long_and_never_another_ones() {
-        let of = |name: &str| super::name(&TokenPlace::Secret(SecretRef { namespace: "crm".into(), name: name.into() }));
+        let of = |name: &str| super::name(&TokenPlace::Secret(SecretRef::new("crm", name)));
         assert_eq!(of("oauth"), "oauth-oauth-tokens");
         let (one, other) = ("a".repeat(253), format!("{}b", "a".repeat(252)));
         assert!(of(&one).len() <= LONGEST_NAME && of(&one) != of(&other));
@@ -360,6 +356,6 @@ mod tests {
         assert_eq!(found(&object("billing-set-aside-events", OF_INSTANCE, &billing.uid, "billing")), None);
         assert_eq!(found(&object("other-oauth-tokens", OF_SECRET, &billing.uid, "billing")), None, "used by others alone");
         let renamed = found(&object("other-oauth-tokens", OF_SECRET, &instance("sales").uid, "sales"));
-        assert_eq!(renamed, Some(TokenPlace::Secret(SecretRef { name: "other".into(), ..secret() })));
+        assert_eq!(renamed, Some(TokenPlace::Secret(SecretRef::new("crm", "other"))));
     }
 }

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
+use std::hash::Hash;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -16,9 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::cluster::Kind;
-use super::session::Key;
 use crate::api::connector::Connector;
+use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
 use crate::state::adopt::{POLL_NOW, REDELIVER, REQUESTED_AT, RESET};
 
@@ -34,24 +35,35 @@ const ANNOTATIONS: [&str; 4] = [RESET, REDELIVER, POLL_NOW, REQUESTED_AT];
 /// Longer values are cut: they are compared and stored.
 const MAX_ANNOTATION: usize = 256;
 
-/// Something that a watch saw.
+/// What a watch reports, by the kind of the object.
+#[derive(Clone, Debug)]
+pub enum WatchEvent {
+    /// Of instances.
+    Instance(Change<InstanceRef>),
+    /// Of connectors.
+    Connector(Change<ConnectorRef>),
+    /// Of Secrets.
+    Secret(Change<SecretRef>),
+}
+
+/// Something that a watch saw of objects of one kind, which are named by `R`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Change<R: Eq + Hash> {
     /// An object is there, new or changed.
-    Seen(Seen),
+    Seen(Seen<R>),
     /// An object is gone.
-    Gone(Key),
+    Gone(R),
     /// A complete list ended: these are all that there are.
-    Listed(HashSet<Key>),
+    Listed(HashSet<R>),
     /// A list or watch fails; `true`: the server does not know the kind.
     Failing(bool),
 }
 
 /// An object by its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Namespace and name.
-    pub key: Key,
+pub struct Seen<R> {
+    /// Which object.
+    pub object: R,
     /// Uid.
     pub uid: String,
     /// Changes with every write.
@@ -60,13 +72,13 @@ pub struct Seen {
     pub fingerprint: u64,
 }
 
-impl Seen {
-    fn of(metadata: &ObjectMeta) -> Self {
+impl<R> Seen<R> {
+    fn of(object: R, metadata: &ObjectMeta) -> Self {
         let annotations = acted_on(metadata.annotations.as_ref());
         let parts =
             format!("{:?} {:?} {annotations:?} {}", metadata.uid, metadata.generation, metadata.deletion_timestamp.is_some());
         Self {
-            key: key(metadata),
+            object,
             uid: metadata.uid.clone().unwrap_or_default(),
             version: metadata.resource_version.clone().unwrap_or_default(),
             fingerprint: xxhash_rust::xxh3::xxh3_64(parts.as_bytes()),
@@ -93,21 +105,22 @@ pub struct Watches {
     /// Everything is listed anew about so long after the last list: what a watch lost is found again.
     pub relist: Duration,
     /// Takes what is seen.
-    pub sights: mpsc::Sender<(Kind, Sight)>,
+    pub events: mpsc::Sender<WatchEvent>,
 }
 
 impl Watches {
     /// Watches instances, connectors and Secrets until nobody listens.
     pub async fn run(self) {
         tokio::join!(
-            self.watch::<ConnectorInstance>(Kind::ConnectorInstance),
-            self.watch::<Connector>(Kind::Connector),
-            self.watch::<Secret>(Kind::Secret),
+            self.watch(Of::<ConnectorInstance, _>::new(InstanceRef::new, WatchEvent::Instance)),
+            self.watch(Of::<Connector, _>::new(ConnectorRef::new, WatchEvent::Connector)),
+            self.watch(Of::<Secret, _>::new(SecretRef::new, WatchEvent::Secret)),
         );
     }
 
-    async fn watch<K>(&self, kind: Kind)
+    async fn watch<K, R>(&self, of: Of<K, R>)
     where
+        R: Eq + Hash,
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let api: Api<PartialObjectMeta<K>> = match &self.namespace {
@@ -115,12 +128,13 @@ impl Watches {
             None => Api::all(self.client.clone()),
         };
         let mut pause = FIRST_PAUSE;
-        while self.follow(kind, api.clone(), &mut pause).await {}
+        while self.follow(&of, api.clone(), &mut pause).await {}
     }
 
     /// Follows one list and its watch until it is time to list anew; `false`: nobody listens any more.
-    async fn follow<K>(&self, kind: Kind, api: Api<PartialObjectMeta<K>>, pause: &mut Duration) -> bool
+    async fn follow<K, R>(&self, of: &Of<K, R>, api: Api<PartialObjectMeta<K>>, pause: &mut Duration) -> bool
     where
+        R: Eq + Hash,
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let stream = watcher(api, watcher::Config::default().page_size(PAGE));
@@ -132,7 +146,7 @@ impl Watches {
                 event = stream.next() => event,
                 () = tokio::time::sleep_until(relist.unwrap_or_else(Instant::now)), if relist.is_some() => return true,
             };
-            let sight = match event {
+            let change = match event {
                 None => return true,
                 Some(Ok(Event::Init)) => {
                     listed.clear();
@@ -140,24 +154,24 @@ impl Watches {
                     continue;
                 }
                 Some(Ok(Event::InitApply(object))) => {
-                    listed.insert(key(&object.metadata));
-                    Sight::Seen(Seen::of(&object.metadata))
+                    listed.insert(of.name(&object.metadata));
+                    Change::Seen(Seen::of(of.name(&object.metadata), &object.metadata))
                 }
                 Some(Ok(Event::InitDone)) => {
                     *pause = FIRST_PAUSE;
                     // Not all kinds and replicas at once.
                     relist = Some(Instant::now() + self.relist.mul_f64(0.9 + 0.2 * rand::random::<f64>()));
-                    Sight::Listed(std::mem::take(&mut listed))
+                    Change::Listed(std::mem::take(&mut listed))
                 }
                 Some(Ok(Event::Apply(object))) => {
                     *pause = FIRST_PAUSE;
-                    Sight::Seen(Seen::of(&object.metadata))
+                    Change::Seen(Seen::of(of.name(&object.metadata), &object.metadata))
                 }
-                Some(Ok(Event::Delete(object))) => Sight::Gone(key(&object.metadata)),
+                Some(Ok(Event::Delete(object))) => Change::Gone(of.name(&object.metadata)),
                 Some(Err(error)) => {
-                    tracing::debug!(?kind, "watch: {error}");
-                    let unknown = is_unknown(&error);
-                    if self.sights.send((kind, Sight::Failing(unknown))).await.is_err() {
+                    tracing::debug!(kind = &*K::kind(&()), "watch: {error}");
+                    let failing = Change::Failing(is_unknown(&error));
+                    if self.events.send((of.event)(failing)).await.is_err() {
                         return false;
                     }
                     tokio::time::sleep(*pause).await;
@@ -165,15 +179,28 @@ impl Watches {
                     continue;
                 }
             };
-            if self.sights.send((kind, sight)).await.is_err() {
+            if self.events.send((of.event)(change)).await.is_err() {
                 return false;
             }
         }
     }
 }
 
-fn key(metadata: &ObjectMeta) -> Key {
-    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+/// How objects of the kind `K` are named and reported.
+struct Of<K, R: Eq + Hash> {
+    reference: fn(String, String) -> R,
+    event: fn(Change<R>) -> WatchEvent,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K, R: Eq + Hash> Of<K, R> {
+    fn new(reference: fn(String, String) -> R, event: fn(Change<R>) -> WatchEvent) -> Self {
+        Self { reference, event, kind: PhantomData }
+    }
+
+    fn name(&self, metadata: &ObjectMeta) -> R {
+        (self.reference)(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    }
 }
 
 /// The server answers 404 for a whole kind while its CRD is not there.
@@ -203,15 +230,15 @@ mod tests {
 
     #[test]
     fn a_status_write_changes_nothing_that_counts() {
-        let before = Seen::of(&metadata(&[("example.com/other", "1")]));
-        let after = Seen::of(&ObjectMeta { resource_version: Some("8".into()), ..metadata(&[("example.com/other", "2")]) });
+        let before = Seen::of((), &metadata(&[("example.com/other", "1")]));
+        let after = Seen::of((), &ObjectMeta { resource_version: Some("8".into()), ..metadata(&[("example.com/other", "2")]) });
         assert_eq!(before.fingerprint, after.fingerprint);
         assert_ne!(before.version, after.version);
     }
 
     #[test]
     fn what_asks_for_something_counts() {
-        let before = Seen::of(&metadata(&[])).fingerprint;
+        let before = Seen::of((), &metadata(&[])).fingerprint;
         for changed in [
             metadata(&[(POLL_NOW, "1")]),
             metadata(&[(REQUESTED_AT, "1")]),
@@ -219,7 +246,7 @@ mod tests {
             ObjectMeta { uid: Some("other".into()), ..metadata(&[]) },
             ObjectMeta { deletion_timestamp: Some(serde_json::from_str("\"2026-01-01T00:00:00Z\"").unwrap()), ..metadata(&[]) },
         ] {
-            assert_ne!(before, Seen::of(&changed).fingerprint, "{changed:?}");
+            assert_ne!(before, Seen::of((), &changed).fingerprint, "{changed:?}");
         }
     }
 

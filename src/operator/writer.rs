@@ -3,11 +3,12 @@
 //! The object's `resourceVersion` guards against everybody who writes at the same time; the mark of the stored state guards
 //! against an owner that does not know that it no longer is one.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
@@ -21,7 +22,7 @@ use super::pace::Pace;
 use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
 use super::{status, stored};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::observe::span;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
@@ -96,11 +97,11 @@ impl Writer {
 
     /// Takes a status in; it is written soon, with the state if that changes, too.
     pub fn report(self: &Arc<Self>, report: InstanceStatus) {
-        let Some(session) = self.sessions.get(&(report.namespace.clone(), report.name.clone())) else { return };
+        let Some(session) = self.sessions.get(&report.instance) else { return };
         session.put_pending(Box::new(report));
         if !session.flushing.swap(true, Ordering::AcqRel) {
             let writer = Arc::clone(self);
-            let span = span::status(&session.key.0, &session.key.1);
+            let span = span::status(&session.id.instance);
             self.flushes.spawn(async move { writer.flush(&session).await }.instrument(span));
         }
     }
@@ -172,7 +173,7 @@ impl Writer {
             Err(CommitError::Lost) => {
                 if session.lose() {
                     // Nobody listens any more when the process ends.
-                    let _ = self.notices.send(Notice::Lost(session.key.clone()));
+                    let _ = self.notices.send(Notice::Lost(session.id.instance.clone()));
                 }
                 Err(taken_over())
             }
@@ -186,10 +187,10 @@ impl Writer {
         state: Option<&InstanceState>,
         report: Option<&InstanceStatus>,
     ) -> Result<(), CommitError> {
-        let (namespace, name) = (&*session.key.0, &*session.key.1);
+        let (namespace, name) = (session.id.namespace(), session.id.name());
         for _ in 0..MAX_CONFLICTS {
             let mut object = match self.cluster.get(Kind::ConnectorInstance, namespace, name).await {
-                Ok(object) if object["metadata"]["uid"] == *session.uid => object,
+                Ok(object) if object["metadata"]["uid"] == *session.id.uid => object,
                 Ok(_) | Err(CallError::NotFound) => return Err(deleted().into()),
                 Err(error) => return Err(self.trouble(&error).into()),
             };
@@ -197,8 +198,11 @@ impl Writer {
             if record.stored.as_ref().is_some_and(|stored| !stored.marks.contains(&stored::mark(&before))) {
                 return Err(CommitError::Lost);
             }
-            let complete =
-                self.probe.crd_is_complete(&session.key, &object, state.is_some()).await.map_err(|error| problem(&error))?;
+            let complete = self
+                .probe
+                .crd_is_complete(&session.id.instance, &object, state.is_some())
+                .await
+                .map_err(|error| problem(&error))?;
             let mut status = before.as_object().cloned().unwrap_or_default();
             let mut outside_bytes = 0;
             if let Some(state) = state {
@@ -207,7 +211,7 @@ impl Writer {
                     return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
                 }
                 let Some(own) = record.stored.as_deref_mut() else { return Err(CommitError::Lost) };
-                let saved = own.outside.save(&self.cluster, session.owner(), &|| session.is_owned(), state).await;
+                let saved = own.outside.save(&self.cluster, &session.id, &|| session.is_owned(), state).await;
                 let (places, bytes) = saved.map_err(|error| match error {
                     OutsideError::Problem(problem) => problem,
                     OutsideError::Call(error) => self.trouble(&error),
@@ -265,27 +269,28 @@ impl Writer {
         if let Some(own) = record.stored.as_deref_mut() {
             own.marks = vec![stored::mark(after)];
             if session.is_owned() {
-                own.outside.clean(&self.cluster, &session.key.0).await;
+                own.outside.clean(&self.cluster, session.id.namespace()).await;
             }
         }
         if let Some(report) = report {
-            let all_well = report
-                .resources
-                .iter()
-                .all(|own| own.conditions.iter().any(|condition| condition.kind == "Polled" && condition.status == "True"));
-            record.confirmed |= report.ready == "False" || all_well;
+            let all_well = report.resources.iter().all(|own| {
+                own.conditions
+                    .iter()
+                    .any(|condition| condition.kind == ConditionType::Polled && condition.status == ConditionStatus::True)
+            });
+            record.confirmed |= report.ready == ConditionStatus::False || all_well;
         }
         let told = events::transitions(before, after);
-        self.publisher.tell(&session.key.0, &session.key.1, &session.uid, told);
+        self.publisher.publish(&session.id, told);
     }
 
     fn note_trouble(&self) {
-        self.troubled.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        self.troubled.lock().get_or_insert_with(Instant::now);
     }
 
     /// A state was stored again. What failed meanwhile may be waiting for up to an hour.
     fn note_stored(&self) {
-        let since = self.troubled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let since = self.troubled.lock().take();
         if since.is_some_and(|since| since.elapsed() >= OUTAGE) {
             // Nobody listens any more when the process ends.
             let _ = self.notices.send(Notice::Recovered);
@@ -304,7 +309,7 @@ impl Writer {
     async fn spend(&self, bytes: usize) {
         let cost = BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
         let wait = {
-            let mut pace = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pace = self.bytes.lock();
             pace.reserve(cost, BURST, Instant::now())
         };
         tokio::time::sleep(wait).await;

@@ -7,11 +7,11 @@ mod cursor;
 pub mod date_format;
 mod extract;
 pub mod field_path;
-mod holes;
 mod hub_path;
 pub mod json;
 mod oauth2;
 mod overlay;
+mod placeholders;
 pub mod print;
 mod problems;
 mod request;
@@ -32,6 +32,7 @@ use http::HeaderName;
 use url::Url;
 
 use crate::api::auth::SecretKeyRef;
+use crate::api::identity::InstanceRef;
 use date_format::DateFormat;
 use field_path::FieldPath;
 use template::Template;
@@ -39,10 +40,8 @@ use template::Template;
 /// Everything needed to poll one instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollPlan {
-    /// Namespace of the instance.
-    pub namespace: Arc<str>,
-    /// Name of the instance.
-    pub name: Arc<str>,
+    /// Which instance it is of.
+    pub instance: InstanceRef,
     /// Generation of the manifest that the plan was made from; only an API server counts them.
     pub generation: Option<i64>,
     /// Catalogue key, if a connector was named.

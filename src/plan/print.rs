@@ -105,8 +105,8 @@ struct PrintedDate {
 impl<'a> From<&'a PollPlan> for Printed<'a> {
     fn from(plan: &'a PollPlan) -> Self {
         Self {
-            namespace: &plan.namespace,
-            name: &plan.name,
+            namespace: &plan.instance.namespace,
+            name: &plan.instance.name,
             connector: plan.connector.as_deref(),
             tags: &plan.tags,
             suspend: plan.suspended,

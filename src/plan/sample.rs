@@ -11,6 +11,7 @@ use super::{
     PollPlan, RecordsAs, RefreshPlan, RequestPlan, ResourcePlan, StartFrom, TokenResponsePlan,
 };
 use crate::api::auth::{ClientPlace, ExpiresUnit, Grant};
+use crate::api::identity::InstanceRef;
 
 /// A list of contacts with updated and created dates and tombstones.
 pub fn resource() -> ResourcePlan {
@@ -53,8 +54,7 @@ pub fn resource() -> ResourcePlan {
 /// An instance with one resource.
 pub fn instance(resource: ResourcePlan) -> PollPlan {
     PollPlan {
-        namespace: "crm".into(),
-        name: "keap".into(),
+        instance: InstanceRef::new("crm", "keap"),
         generation: Some(3),
         connector: None,
         tags: Vec::new(),

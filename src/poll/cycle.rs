@@ -1,33 +1,37 @@
-//! One job of one resource: send what is due from the ledger, then fetch → detect → deliver → commit.
+//! One job of one resource: send what is due from the retry queues, then fetch → detect → deliver → commit.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::access::Access;
-use super::core::Core;
-use super::dispatch::{Dispatched, Dispatcher};
+use super::context::EngineContext;
 use super::instance::Instance;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
 use crate::api::conditions::{Problem, Reason};
-use crate::deliver::callback::Admission;
-use crate::deliver::sender::PreparedCallback;
+use crate::auth::access::Access;
+use crate::deliver::delivery_state::Wake;
+use crate::deliver::health::Admission;
+use crate::deliver::outbox::{Outbox, Outlet, Sent};
+use crate::deliver::sink::CALLBACK;
+use crate::deliver::sink::http::HttpSink;
+use crate::deliver::sink::http::request::PreparedCallback;
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords, View};
 use crate::detect::known::MAX_KNOWN;
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
+use crate::fetch::listing::{PageReader, Step, Validators};
 use crate::fetch::page::Page;
-use crate::fetch::walk::{Step, Validators, Walk};
 use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
 use crate::state::ResourceState;
+use crate::state::live::LiveState;
 
 /// Runs one job. `validators` are those of the last poll that was clean, and are replaced.
 pub async fn run(
-    core: &Core,
+    core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     job: Job,
@@ -42,7 +46,7 @@ pub async fn run(
 }
 
 async fn attempt(
-    core: &Core,
+    core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     job: Job,
@@ -52,62 +56,71 @@ async fn attempt(
     if instance.is_unsaved() {
         instance.commit().await?;
     }
+    let identity = instance.state().uid.clone();
     match job {
         Job::Save => return Ok(Outcome::Stopped),
         Job::KeepAlive => {
-            return Access::prepare(core, instance, "spec.auth", &resource.auth).await.map(|_| Outcome::Stopped);
+            let access = Access::prepare(instance.requester(core, &identity), "spec.auth", &resource.auth).await;
+            return access.map(|_| Outcome::Stopped);
         }
-        Job::Poll | Job::Entries => {}
+        Job::Poll | Job::RetryQueue => {}
     }
-    let plan = &instance.plan;
-    let callback = match PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.namespace, &*core.secrets) {
-        Ok(callback) => callback,
-        Err(problem) => return Ok(Outcome::CallbackUnusable(problem)),
-    };
-    match instance.state().callback.admission(callback.fingerprint(), Utc::now()) {
-        Admission::Gone => return Ok(Outcome::CallbackGone),
-        Admission::ClosedUntil(_) => return Ok(Outcome::CallbackClosed),
-        Admission::Open | Admission::Probe => {}
-    }
-    let callback_access = match Access::prepare(core, instance, "spec.callback.auth", &plan.callback.auth).await {
-        Ok(access) => access,
-        Err(problem) => return Ok(Outcome::CallbackUnusable(problem)),
+    let mut outbox = match open_outbox(core, instance, resource, &identity).await {
+        Ok(outbox) => outbox,
+        Err(closed) => return Ok(closed),
     };
     let certificate = resource.client_certificate.as_deref();
-    let access = Access::prepare(core, instance, "spec.auth", &resource.auth).await?.with_certificate(certificate)?;
-    let mut dispatcher = Dispatcher::new(core, instance, callback, callback_access);
+    let access = Access::prepare(instance.requester(core, &identity), "spec.auth", &resource.auth).await?;
+    let access = access.with_certificate(certificate)?;
     let polled = async {
-        dispatcher.send_due_entries(&resource.name).await?;
-        if job == Job::Entries {
-            return Ok(Outcome::EntriesSent);
+        outbox.send_due().await?;
+        if job == Job::RetryQueue {
+            return Ok(Outcome::RetryQueueSent);
         }
-        let identity = instance.state().uid.clone();
-        Poll::new(core, instance, resource, access, &identity).run(&mut dispatcher, validators, facts).await
+        Poll::new(core, instance, resource, access, &identity).run(&mut outbox, validators, facts).await
     }
     .await;
-    facts.sums = dispatcher.sums;
+    facts.sums = outbox.sums;
     // What was accepted is saved however the poll ended.
-    let saved = if dispatcher.sums.dirty { dispatcher.commit().await } else { Ok(()) };
+    let saved = if outbox.sums.dirty { outbox.commit().await } else { Ok(()) };
     saved?;
-    match dispatcher.refusal {
-        Some(problem) => Ok(Outcome::CallbackUnusable(problem)),
+    match outbox.refusal() {
+        Some(problem) => Ok(Outcome::CallbackUnusable(problem.clone())),
         None => polled,
     }
 }
 
-/// The earliest of: a failing object's next try, a set-aside event's, and the callback's reopening. A failing object is met
-/// again by polling; a set-aside event has its body.
-pub fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
-    let state = instance.state();
-    let failing =
-        state.resources.get(&*resource.name).and_then(|own| own.failing.iter().map(|f| (f.next_try, Job::Poll)).min());
-    let entries = state.ledger.next_due(&resource.name).map(|due| (due, Job::Entries));
-    let next = [failing, entries].into_iter().flatten().min();
-    match state.callback.admission(instance.plan.callback.fingerprint(), Utc::now()) {
-        Admission::ClosedUntil(until) => Some((next.map_or(until, |(next, _)| next.max(until)), Job::Poll)),
-        Admission::Gone => None,
-        Admission::Open | Admission::Probe => next,
+/// The outbox with the sinks of the plan, or how the job ends when nothing may be sent: then nothing is asked either.
+async fn open_outbox<'a>(
+    core: &'a EngineContext,
+    instance: &'a Arc<Instance>,
+    resource: &'a ResourcePlan,
+    identity: &'a str,
+) -> Result<Outbox<'a, LiveState>, Outcome> {
+    let plan = &instance.plan;
+    let callback = PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.instance.namespace, &*core.secrets);
+    let callback = callback.map_err(Outcome::CallbackUnusable)?;
+    match instance.state().sinks.health(&CALLBACK).admission(callback.fingerprint(), Utc::now()) {
+        Admission::Gone => return Err(Outcome::CallbackGone),
+        Admission::ClosedUntil(_) => return Err(Outcome::CallbackClosed),
+        Admission::Open | Admission::Probe => {}
     }
+    let access = Access::prepare(instance.requester(core, identity), "spec.callback.auth", &plan.callback.auth).await;
+    let access = access.map_err(Outcome::CallbackUnusable)?;
+    let sink = HttpSink::new(callback, access, plan, identity, &core.egress, &core.metrics);
+    let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight }];
+    Ok(Outbox::new(&instance.live, &resource.name, outlets, &core.metrics, &instance.stop))
+}
+
+/// When the resource wants to run again, earlier than its interval says, and for what.
+fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
+    let sinks = [(&CALLBACK, instance.plan.callback.fingerprint())];
+    let (at, wake) = instance.state().delivery(&resource.name).wake(&resource.name, sinks, Utc::now())?;
+    let job = match wake {
+        Wake::Poll => Job::Poll,
+        Wake::RetryQueue => Job::RetryQueue,
+    };
+    Some((at, job))
 }
 
 fn too_many_records(resource: &str) -> Problem {
@@ -121,7 +134,7 @@ fn too_many_records(resource: &str) -> Problem {
 
 /// One poll of one resource.
 struct Poll<'a> {
-    core: &'a Core,
+    core: &'a EngineContext,
     instance: &'a Arc<Instance>,
     resource: &'a ResourcePlan,
     access: Access<'a>,
@@ -146,7 +159,7 @@ enum Reading {
 
 impl<'a> Poll<'a> {
     fn new(
-        core: &'a Core,
+        core: &'a EngineContext,
         instance: &'a Arc<Instance>,
         resource: &'a ResourcePlan,
         access: Access<'a>,
@@ -173,7 +186,7 @@ impl<'a> Poll<'a> {
 
     async fn run(
         &mut self,
-        dispatcher: &mut Dispatcher<'_>,
+        outbox: &mut Outbox<'_, LiveState>,
         validators: &mut Option<Validators>,
         facts: &mut Facts,
     ) -> Result<Outcome, Problem> {
@@ -184,15 +197,15 @@ impl<'a> Poll<'a> {
             let first = known_validators.as_ref().filter(|_| facts.pages == 0);
             let since = self.machine.since();
             let known_path = self.records_path.clone();
-            let listing = Walk::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
+            let listing = PageReader::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
                 .with_records_path(known_path.as_deref());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
             let mut pages = Pages::new(listing, if reversed { Direction::Reversed } else { Direction::Forward });
-            let read = self.read(&mut pages, dispatcher, facts).await;
+            let read = self.read(&mut pages, outbox, facts).await;
             self.note(&pages.listing, facts);
             let read = read?;
-            self.keep_records_path(pages.listing.records_path(), dispatcher);
+            self.keep_records_path(pages.listing.records_path(), outbox);
             if let Some(reading) = read {
                 let clean = self.machine.is_clean();
                 *validators = pages.listing.validators().filter(|_| clean);
@@ -204,7 +217,7 @@ impl<'a> Poll<'a> {
             Reading::Ended(PollEnd::NotModified) => *validators = known_validators,
             Reading::Ended(PollEnd::Complete { settled }) => {
                 facts.unsettled = !settled;
-                self.commit_cursor(settled, dispatcher);
+                self.commit_cursor(settled, outbox);
             }
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,
         }
@@ -215,7 +228,7 @@ impl<'a> Poll<'a> {
     async fn read(
         &mut self,
         pages: &mut Pages<'_>,
-        dispatcher: &mut Dispatcher<'_>,
+        outbox: &mut Outbox<'_, LiveState>,
         facts: &mut Facts,
     ) -> Result<Option<Reading>, Problem> {
         loop {
@@ -231,10 +244,10 @@ impl<'a> Poll<'a> {
                 Step::Page(page) => {
                     facts.pages += 1;
                     // 2. Detect.
-                    let found = self.detect(&page, pages.listing.server_date(), dispatcher)?;
+                    let found = self.detect(&page, pages.listing.server_date(), outbox)?;
                     // 3. Deliver.
                     let PageChanges { changes, remembered, least, greatest, has_news, ids } = found;
-                    let Dispatched { tried, undelivered, closed } = dispatcher.send_changes(changes).await?;
+                    let Sent { tried, undelivered, closed } = outbox.send_changes(changes).await?;
                     if closed {
                         return Ok(Some(Reading::Closed));
                     }
@@ -256,12 +269,12 @@ impl<'a> Poll<'a> {
             // 4. What next?
             let next = self.machine.next(input);
             // 5. Keep the cursor that was reached on the way.
-            self.keep_cursor(dispatcher);
+            self.keep_cursor(outbox);
             match next {
                 Next::Page => {}
                 Next::Listing => return Ok(None),
                 Next::Done(end) => {
-                    let late = dispatcher.send_changes(self.detector.at_end()).await?;
+                    let late = outbox.send_changes(self.detector.at_end()).await?;
                     self.machine.note_at_end(late.undelivered);
                     return Ok(Some(if late.closed { Reading::Closed } else { Reading::Ended(end) }));
                 }
@@ -273,7 +286,7 @@ impl<'a> Poll<'a> {
         &mut self,
         page: &Page,
         date: Option<DateTime<Utc>>,
-        dispatcher: &mut Dispatcher<'_>,
+        outbox: &mut Outbox<'_, LiveState>,
     ) -> Result<PageChanges, Problem> {
         let mut state = self.instance.state();
         let known = &mut state.resources.entry(self.resource.name.to_string()).or_default().known;
@@ -284,36 +297,36 @@ impl<'a> Poll<'a> {
             self.detector.page(page.records(), known, at)
         };
         let found = found.map_err(|TooManyRecords| too_many_records(&self.resource.name))?;
-        dispatcher.sums.dirty |= found.remembered;
+        outbox.sums.dirty |= found.remembered;
         Ok(found)
     }
 
-    fn note(&self, listing: &Walk<'_>, facts: &mut Facts) {
+    fn note(&self, listing: &PageReader<'_>, facts: &mut Facts) {
         facts.patience = facts.patience.max(listing.patience());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
     }
 
     /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.
-    fn keep_records_path(&mut self, found: Option<String>, dispatcher: &mut Dispatcher<'_>) {
+    fn keep_records_path(&mut self, found: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
         if found.is_some() && found != self.records_path {
             self.instance.state().resources.entry(self.resource.name.to_string()).or_default().records_path.clone_from(&found);
             self.records_path = found;
-            dispatcher.sums.dirty = true;
+            outbox.sums.dirty = true;
         }
     }
 
     /// Stores the cursor that the machine has come to in the middle of the list.
-    fn keep_cursor(&self, dispatcher: &mut Dispatcher<'_>) {
+    fn keep_cursor(&self, outbox: &mut Outbox<'_, LiveState>) {
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();
         if own.cursor != self.machine.cursor() {
             own.cursor = self.machine.cursor();
-            dispatcher.sums.dirty = true;
+            outbox.sums.dirty = true;
         }
     }
 
-    fn commit_cursor(&self, settled: bool, dispatcher: &mut Dispatcher<'_>) {
+    fn commit_cursor(&self, settled: bool, outbox: &mut Outbox<'_, LiveState>) {
         let ending = self.machine.ending();
         let seen = self.detector.seen();
         let mut state = self.instance.state();
@@ -322,16 +335,17 @@ impl<'a> Poll<'a> {
         // While a record of the first read is not taken, it must come up as created again, not as its dates would have it.
         if !own.started && (self.mode == Mode::Baseline || (settled && delivered)) {
             own.started = true;
-            dispatcher.sums.dirty = true;
+            outbox.sums.dirty = true;
         }
         // A change that no longer turns up was superseded or taken back at the provider: nothing is failing any more.
-        if delivered && !own.failing.is_empty() {
+        if delivered && !(own.failing.is_empty() && own.taken.is_empty()) {
             own.failing.clear();
-            dispatcher.sums.dirty = true;
+            own.taken.clear();
+            outbox.sums.dirty = true;
         }
         if settled && own.hashed_without != self.resource.extract.ignored_digest() {
             own.hashed_without = self.resource.extract.ignored_digest();
-            dispatcher.sums.dirty = true;
+            outbox.sums.dirty = true;
         }
         let zone = match self.mode {
             Mode::Usual => {
@@ -341,10 +355,10 @@ impl<'a> Poll<'a> {
         };
         if own.zone != zone {
             own.zone = zone;
-            dispatcher.sums.dirty = true;
+            outbox.sums.dirty = true;
         }
         // A pass over several pages that brought nothing was not confirmed by another one.
-        let confirmed = settled && (self.machine.listing_pages() <= 1 || dispatcher.sums.dirty);
+        let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);
         if self.resource.change_by == ChangeBy::Content || !(confirmed || self.mode == Mode::Baseline) {
             return;
         }

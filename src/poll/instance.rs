@@ -1,14 +1,18 @@
-//! A running instance: its plan, its state in memory, and the commits of that state.
+//! A running instance: its plan, its state, and whether it may still be acted for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::claim::Claim;
+use super::context::EngineContext;
 use crate::api::conditions::Problem;
+use crate::api::identity::InstanceId;
+use crate::auth::access::Requester;
 use crate::plan::PollPlan;
+use crate::state::live::LiveState;
 use crate::state::{InstanceState, StateStore};
 
 /// An instance under one plan. A changed plan makes a new one around the same state.
@@ -21,11 +25,8 @@ pub struct Instance {
     pub claim: Claim,
     /// Cancelled when no new request may be begun for this plan.
     pub stop: CancellationToken,
-    state: Mutex<InstanceState>,
-    /// One save at a time, so that an older snapshot never overwrites a newer one.
-    saving: tokio::sync::Mutex<()>,
-    unsaved: AtomicBool,
-    store: Arc<dyn StateStore>,
+    /// What is kept of it.
+    pub live: LiveState,
 }
 
 impl Instance {
@@ -33,25 +34,32 @@ impl Instance {
     pub fn new(plan: Arc<PollPlan>, state: InstanceState, unsaved: bool, store: Arc<dyn StateStore>, claim: Claim) -> Self {
         Self {
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
-            plan,
             stop: claim.child_token(),
             claim,
-            state: Mutex::new(state),
-            saving: tokio::sync::Mutex::new(()),
-            unsaved: AtomicBool::new(unsaved),
-            store,
+            live: LiveState::new(plan.instance.clone(), state, unsaved, store),
+            plan,
+        }
+    }
+
+    /// The instance as its credentials know it; `uid`: its stored identity.
+    pub fn requester<'a>(&self, core: &'a EngineContext, uid: &str) -> Requester<'a> {
+        let claim = self.claim.clone();
+        Requester {
+            instance: InstanceId::new(self.plan.instance.clone(), uid),
+            secrets: &*core.secrets,
+            credentials: &core.credentials,
+            holds: Arc::new(move || claim.holds()),
         }
     }
 
     /// The state. Never held across an await.
     pub fn state(&self) -> MutexGuard<'_, InstanceState> {
-        // A panic under the lock is a defect that its own task reports; the state behind it is still whole entries.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.lock()
     }
 
     /// Does memory hold progress that the store does not?
     pub fn is_unsaved(&self) -> bool {
-        self.unsaved.load(Ordering::Acquire)
+        self.live.is_unsaved()
     }
 
     /// Makes the state durable.
@@ -59,11 +67,6 @@ impl Instance {
     /// # Errors
     /// The store's problem; the progress stays in memory and is saved by the next commit that succeeds.
     pub async fn commit(&self) -> Result<(), Problem> {
-        let _one = self.saving.lock().await;
-        self.unsaved.store(true, Ordering::Release);
-        let snapshot = self.state().clone();
-        self.store.save(&self.plan.namespace, &self.plan.name, snapshot).await?;
-        self.unsaved.store(false, Ordering::Release);
-        Ok(())
+        self.live.commit().await
     }
 }

@@ -3,15 +3,16 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::conditions::Problem;
+use crate::deliver::outbox::Sums;
 use crate::detect::seen::Seen;
 
 /// What a job is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
-    /// Send due set-aside events, then poll.
+    /// Send due events of the retry queues, then poll.
     Poll,
-    /// Only send due set-aside events.
-    Entries,
+    /// Only send due events of the retry queues.
+    RetryQueue,
     /// Only store what changed: the instance is suspended.
     Save,
     /// Only see to it that the provider does not forget the refresh token: the instance is suspended.
@@ -34,8 +35,8 @@ pub struct Report {
 pub enum Outcome {
     /// The list was read to its end, or answered 304.
     Polled,
-    /// Only set-aside events were sent.
-    EntriesSent,
+    /// Only events of the retry queues were sent.
+    RetryQueueSent,
     /// Nothing may be sent to the callback for now, so nothing was asked either: the provider is the log.
     CallbackClosed,
     /// The callback answered 410.
@@ -70,17 +71,4 @@ pub struct Facts {
     pub pagination: Option<String>,
     /// What became of the changes.
     pub sums: Sums,
-}
-
-/// What became of the changes of a job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// Events the callback took.
-    pub accepted: u64,
-    /// Events that failed this time.
-    pub failed: u64,
-    /// The ledger was full when an event should have been set aside.
-    pub ledger_full: bool,
-    /// State changed in a way that must be saved.
-    pub dirty: bool,
 }

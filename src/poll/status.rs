@@ -4,12 +4,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::report::{Facts, Outcome, Report};
-use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reaction, Reason};
+use crate::api::identity::InstanceRef;
 use crate::connect::ConnectUrl;
 use crate::connect::candidate::consent_plan;
-use crate::deliver::schedule::Cause;
+use crate::deliver::sink::{CALLBACK, Cause};
 use crate::detect::zone::written;
-use crate::egress::{EgressError, Peer};
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 
@@ -59,7 +59,7 @@ impl Health {
                     self.pagination = Some(pagination.as_str().into());
                 }
             }
-            Outcome::EntriesSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
+            Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
                 self.polled = true;
                 self.recover();
             }
@@ -103,7 +103,7 @@ enum Note {
     UnreadMarks,
     Disorder,
     Unsettled,
-    LedgerFull,
+    RetryQueueFull,
 }
 
 impl Note {
@@ -115,7 +115,7 @@ impl Note {
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
             (facts.seen.disorder, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
-            (facts.sums.ledger_full, Self::LedgerFull),
+            (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         met.into_iter().filter_map(|(met, note)| met.then_some(note)).collect()
     }
@@ -123,58 +123,57 @@ impl Note {
     fn condition(self) -> Condition {
         let (kind, reason, message) = match self {
             Self::MissingIds => (
-                "RecordsIdentified",
+                ConditionType::RecordsIdentified,
                 Reason::MissingId,
                 "some records have no value at idField and cannot be delivered: set idField to the path of the id",
             ),
             Self::RepeatedIds => (
-                "IdsUnique",
+                ConditionType::IdsUnique,
                 Reason::RepeatedId,
                 "idField: several records of one answer have the same id; the latest of them is delivered; set idField to a path that is unique in the list",
             ),
             Self::UnreadMarks => (
-                "DeletionsReadable",
+                ConditionType::DeletionsReadable,
                 Reason::DeletedFlagUnmatched,
                 "deletes.flag.value: records have a mark that differs from value, so no deletion is recognized; leave value out to take every mark that is true or set, such as a deletion time",
             ),
             Self::BadDates => (
-                "DatesReadable",
+                ConditionType::DatesReadable,
                 Reason::InvalidDate,
                 "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
             ),
             Self::Disorder => (
-                "Ordered",
+                ConditionType::Ordered,
                 Reason::UnorderedResource,
                 "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
             ),
             Self::Unsettled => (
-                "Settled",
+                ConditionType::Settled,
                 Reason::WalkUnsettled,
                 "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
             ),
-            Self::LedgerFull => ("LedgerOpen", Reason::ParkedFull, LEDGER_FULL),
+            Self::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
         };
-        Condition::new(kind, "False", reason, message)
+        Condition::new(kind, ConditionStatus::False, reason, message)
     }
 }
 
-const LEDGER_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
+const RETRY_QUEUE_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
 
 /// Status of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceStatus {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
+    /// Which instance it is of.
+    #[serde(flatten)]
+    pub instance: InstanceRef,
     /// Generation of the manifest that this status is about; only an API server counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
-    /// `True`, `False` or `Unknown`.
-    pub ready: &'static str,
+    /// Status of `Ready`.
+    pub ready: ConditionStatus,
     /// Reason of `Ready`.
-    pub reason: String,
+    pub reason: Reason,
     /// Message of `Ready`.
     pub message: String,
     /// Events accepted by the callback, all resources.
@@ -229,31 +228,29 @@ pub struct ResourceStatus {
 pub struct Condition {
     /// Type, for example `Ready`.
     #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// `True`, `False` or `Unknown`.
-    pub status: &'static str,
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub status: ConditionStatus,
     /// Closed-set cause.
-    pub reason: String,
+    pub reason: Reason,
     /// One stable sentence.
     pub message: String,
 }
 
 impl Condition {
-    fn new(kind: &'static str, status: &'static str, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, status, reason: reason.to_string(), message: message.into() }
+    fn new(kind: ConditionType, status: ConditionStatus, reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind, status, reason, message: message.into() }
     }
 }
 
 /// The status of an instance whose manifest or state cannot be used.
-pub fn refused(namespace: &str, name: &str, generation: Option<i64>, problem: &Problem) -> InstanceStatus {
-    let mut conditions = vec![Condition::new("Ready", "False", problem.reason, problem.message.clone())];
-    conditions.push(progress(problem));
+pub fn refused(instance: InstanceRef, generation: Option<i64>, problem: &Problem) -> InstanceStatus {
+    let conditions = vec![of_problem(ConditionType::Ready, problem), progress(problem)];
     InstanceStatus {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
+        instance,
         generation,
-        ready: "False",
-        reason: problem.reason.to_string(),
+        ready: ConditionStatus::False,
+        reason: problem.reason,
         message: problem.message.clone(),
         delivered: 0,
         parked: 0,
@@ -267,104 +264,107 @@ pub fn refused(namespace: &str, name: &str, generation: Option<i64>, problem: &P
 
 /// The status of a running instance. `health` stands in the order of the plan's resources.
 pub fn report(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: DateTime<Utc>) -> InstanceStatus {
-    let callback = callback_condition(plan, state, health);
-    let resources: Vec<_> =
-        plan.resources.iter().zip(health).map(|(r, health)| resource_status(r, state, health, now)).collect();
-    let lasting = plan.resources.iter().zip(health).find_map(|(r, health)| Some((&r.name, health.lasting_problem(now)?)));
-    let full = health.iter().any(|health| health.notes.contains(&Note::LedgerFull));
-    let ready = if plan.suspended {
-        Condition::new(
-            "Ready",
-            "True",
+    let callback = callback_problem(plan, state, health);
+    let problem = not_ready(plan, callback.as_ref(), health, now).filter(|_| !plan.suspended);
+    let ready = match &problem {
+        Some(problem) => of_problem(ConditionType::Ready, problem),
+        None if plan.suspended => Condition::new(
+            ConditionType::Ready,
+            ConditionStatus::True,
             Reason::Suspended,
             "spec.suspend is true: nothing is polled or delivered, all state is kept",
-        )
-    } else if let Some((resource, problem)) = lasting {
-        Condition::new("Ready", "False", problem.reason, format!("resource {resource}: {}", problem.message))
-    } else if callback.status == "False" {
-        Condition { kind: "Ready", ..callback.clone() }
-    } else if full {
-        Condition::new("Ready", "False", Reason::ParkedFull, LEDGER_FULL)
-    } else if health.iter().all(|health| health.polled) {
-        Condition::new("Ready", "True", Reason::Polling, "all resources are polled and the callback accepts events")
-    } else {
-        Condition::new("Ready", "Unknown", Reason::Starting, "the first poll has not ended yet")
+        ),
+        None if health.iter().all(|health| health.polled) => Condition::new(
+            ConditionType::Ready,
+            ConditionStatus::True,
+            Reason::Polling,
+            "all resources are polled and the callback accepts events",
+        ),
+        None => {
+            Condition::new(ConditionType::Ready, ConditionStatus::Unknown, Reason::Starting, "the first poll has not ended yet")
+        }
     };
     let mut conditions = vec![ready.clone()];
     conditions.extend(provider_conditions(plan, health));
-    conditions.push(callback);
+    conditions.push(match &callback {
+        Some(problem) => of_problem(ConditionType::CallbackReachable, problem),
+        None => Condition::new(
+            ConditionType::CallbackReachable,
+            ConditionStatus::True,
+            Reason::Delivering,
+            "spec.callback.url accepts events",
+        ),
+    });
     conditions.extend(waiting_condition(state));
-    if let Some((_, problem)) = lasting {
-        conditions.push(Condition { message: ready.message.clone(), ..progress(problem) });
-    } else if ready.status == "False" {
-        let human = [Reason::CallbackGone, Reason::CallbackUnauthorized, Reason::ParkedFull]
-            .iter()
-            .any(|reason| reason.to_string() == ready.reason);
-        let kind = if human { "Stalled" } else { "Reconciling" };
-        conditions.push(Condition { kind, status: "True", reason: ready.reason.clone(), message: ready.message.clone() });
-    }
+    conditions.extend(problem.as_ref().map(progress));
+    let resources = plan.resources.iter().zip(health).map(|(resource, health)| resource_status(resource, state, health, now));
     InstanceStatus {
-        namespace: plan.namespace.to_string(),
-        name: plan.name.to_string(),
+        instance: plan.instance.clone(),
         generation: plan.generation,
         ready: ready.status,
         reason: ready.reason,
         message: ready.message,
         delivered: state.delivered(),
-        parked: state.ledger.parked(),
-        set_aside: state.ledger.set_aside(),
+        parked: state.sinks.parked(),
+        set_aside: state.sinks.deferred(),
         last_change_time: state.last_change_time().map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
         connect: None,
         conditions,
-        resources,
+        resources: resources.collect(),
     }
+}
+
+/// Why the instance is not ready: what keeps a resource from being polled, then what the callback lacks, then a lack of room.
+fn not_ready(plan: &PollPlan, callback: Option<&Problem>, health: &[&Health], now: DateTime<Utc>) -> Option<Problem> {
+    let lasting = plan.resources.iter().zip(health).find_map(|(r, health)| Some((&r.name, health.lasting_problem(now)?)));
+    if let Some((resource, problem)) = lasting {
+        return Some(Problem { message: format!("resource {resource}: {}", problem.message), ..problem.clone() });
+    }
+    let full = health.iter().any(|health| health.notes.contains(&Note::RetryQueueFull));
+    callback.cloned().or_else(|| full.then(|| Problem::human(Reason::ParkedFull, RETRY_QUEUE_FULL)))
 }
 
 /// Says where a person can give consent, exactly while that is what is missing.
 pub fn offer_consent(status: &mut InstanceStatus, plan: &PollPlan, connect: &ConnectUrl) {
-    let missing = Reason::ReauthorizationRequired.to_string();
-    let is_missing = status.conditions.iter().any(|condition| condition.kind == "Authenticated" && condition.reason == missing);
+    let is_missing = status
+        .conditions
+        .iter()
+        .any(|condition| condition.kind == ConditionType::Authenticated && condition.reason == Reason::ReauthorizationRequired);
     if is_missing && !plan.suspended && consent_plan(plan).is_some() {
-        status.connect = Some(Connect { url: connect.page(&plan.namespace, &plan.name) });
+        status.connect = Some(Connect { url: connect.page(&plan.instance) });
     }
 }
 
 /// kstatus: `Stalled` for what only a person can mend, else `Reconciling`; present only while true.
 fn progress(problem: &Problem) -> Condition {
-    let kind = if problem.reaction == Reaction::Human { "Stalled" } else { "Reconciling" };
-    Condition::new(kind, "True", problem.reason, problem.message.clone())
+    let kind = if problem.reaction == Reaction::Human { ConditionType::Stalled } else { ConditionType::Reconciling };
+    Condition::new(kind, ConditionStatus::True, problem.reason, problem.message.clone())
 }
 
-fn callback_condition(plan: &PollPlan, state: &InstanceState, health: &[&Health]) -> Condition {
+/// The condition that does not hold because of a problem.
+fn of_problem(kind: ConditionType, problem: &Problem) -> Condition {
+    Condition::new(kind, ConditionStatus::False, problem.reason, problem.message.clone())
+}
+
+/// Why the callback as a whole accepts no events.
+fn callback_problem(plan: &PollPlan, state: &InstanceState, health: &[&Health]) -> Option<Problem> {
     if let Some(problem) = health.iter().filter(|health| health.at_callback).find_map(|health| health.problem.as_deref()) {
-        return Condition::new("CallbackReachable", "False", problem.reason, problem.message.clone());
+        return Some(problem.clone());
     }
-    if state.callback.is_gone(plan.callback.fingerprint()) {
-        return Condition::new(
-            "CallbackReachable",
-            "False",
+    let sink = state.sinks.health(&CALLBACK);
+    if sink.is_gone(plan.callback.fingerprint()) {
+        return Some(Problem::human(
             Reason::CallbackGone,
             "spec.callback.url answered 410 Gone: nothing is sent until the URL in the spec changes, or the annotation pollinator.dev/poll-now does",
-        );
+        ));
     }
-    if !state.callback.is_down() {
-        return Condition::new("CallbackReachable", "True", Reason::Delivering, "spec.callback.url accepts events");
+    if !sink.is_down() {
+        return None;
     }
-    let (reason, what) = match state.callback.cause {
-        Some(Cause::Unauthorized) => (
-            Reason::CallbackUnauthorized,
-            "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef".to_owned(),
-        ),
-        Some(Cause::Silent(silence)) => {
-            (Reason::CallbackUnreachable, format!("spec.{}", EgressError::from(silence).into_problem(Peer::Callback).message))
-        }
-        Some(Cause::Status(status)) => {
-            (Reason::CallbackDown, format!("spec.callback.url answered {status}: make the receiver answer 2xx"))
-        }
-        None => (Reason::CallbackDown, "spec.callback.url refused events: make the receiver answer 2xx".to_owned()),
-    };
+    let refused = || Problem::transient(Reason::CallbackDown, "spec.callback.url refused events: make the receiver answer 2xx");
+    let problem = sink.cause.map_or_else(refused, Cause::explain);
     let wait = "the last five distinct objects all failed, so the cursor waits and a probe is sent by the retry schedule";
-    Condition::new("CallbackReachable", "False", reason, format!("{what}; {wait}"))
+    Some(Problem { message: format!("{}; {wait}", problem.message), ..problem })
 }
 
 /// `ProviderReachable` and `Authenticated`, each worst of all resources.
@@ -375,14 +375,14 @@ fn provider_conditions(plan: &PollPlan, health: &[&Health]) -> [Condition; 2] {
     };
     let condition = |kind, good, found: Option<(_, &Problem)>, fine: &str| match found {
         Some((resource, problem)) => {
-            Condition::new(kind, "False", problem.reason, format!("resource {resource}: {}", problem.message))
+            Condition::new(kind, ConditionStatus::False, problem.reason, format!("resource {resource}: {}", problem.message))
         }
-        None if health.iter().any(|h| h.asked) => Condition::new(kind, "True", good, fine),
-        None => Condition::new(kind, "Unknown", Reason::Starting, "the provider has not been asked yet"),
+        None if health.iter().any(|h| h.asked) => Condition::new(kind, ConditionStatus::True, good, fine),
+        None => Condition::new(kind, ConditionStatus::Unknown, Reason::Starting, "the provider has not been asked yet"),
     };
     [
-        condition("ProviderReachable", Reason::Polling, find(is_asking), "the provider answers"),
-        condition("Authenticated", Reason::Polling, find(is_credentials), "the provider accepts the credentials"),
+        condition(ConditionType::ProviderReachable, Reason::Polling, find(is_asking), "the provider answers"),
+        condition(ConditionType::Authenticated, Reason::Polling, find(is_credentials), "the provider accepts the credentials"),
     ]
 }
 
@@ -409,18 +409,18 @@ fn is_asking(reason: Reason) -> bool {
 }
 
 fn waiting_condition(state: &InstanceState) -> Option<Condition> {
-    if state.ledger.parked() > 0 {
+    if state.sinks.parked() > 0 {
         return Some(Condition::new(
-            "EventsWaiting",
-            "True",
+            ConditionType::EventsWaiting,
+            ConditionStatus::True,
             Reason::EventsParked,
             "events are parked: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver",
         ));
     }
-    (state.ledger.set_aside() > 0).then(|| {
+    (state.sinks.deferred() > 0).then(|| {
         Condition::new(
-            "EventsWaiting",
-            "True",
+            ConditionType::EventsWaiting,
+            ConditionStatus::True,
             Reason::Retrying,
             "events that failed are set aside and retried by the schedule",
         )
@@ -431,8 +431,13 @@ fn resource_status(resource: &ResourcePlan, state: &InstanceState, health: &Heal
     let own = state.resources.get(&*resource.name);
     let mut conditions = Vec::new();
     match &health.problem {
-        Some(problem) => conditions.push(Condition::new("Polled", "False", problem.reason, problem.message.clone())),
-        None if health.polled => conditions.push(Condition::new("Polled", "True", Reason::Polling, "the last poll succeeded")),
+        Some(problem) => conditions.push(of_problem(ConditionType::Polled, problem)),
+        None if health.polled => conditions.push(Condition::new(
+            ConditionType::Polled,
+            ConditionStatus::True,
+            Reason::Polling,
+            "the last poll succeeded",
+        )),
         None => {}
     }
     conditions.extend(health.notes.iter().map(|note| note.condition()));
@@ -458,8 +463,8 @@ fn suspected_zone(resource: &ResourcePlan, behind: i32, now: DateTime<Utc>) -> C
         ),
     };
     Condition::new(
-        "ZoneFits",
-        "False",
+        ConditionType::ZoneFits,
+        ConditionStatus::False,
         Reason::SuspectedTimeZone,
         format!("datesConfiguration: the dates of new records are {} {side} the provider's clock; {fix}", &hours[1..]),
     )

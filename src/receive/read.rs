@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::deliver::signature::{ELEMENTS_ID, WEBHOOK_ID};
+use crate::deliver::sink::http::signature::{ELEMENTS_ID, WEBHOOK_ID};
 use crate::detect::event::Kind;
 
 /// The type of every event of Pollinator begins so.
@@ -164,9 +164,9 @@ fn same_id(headers: &HeaderMap, name: &HeaderName, id: &str) -> Result<(), ReadE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::format::{Envelope, MAX_DATA, Payload, encode_cloud_event, encode_open_connectors};
     use crate::deliver::sample::event;
-    use crate::deliver::signature::sign;
+    use crate::deliver::sink::http::format::{Envelope, MAX_DATA, Payload, encode_cloud_event, encode_open_connectors};
+    use crate::deliver::sink::http::signature::sign;
     use crate::detect::event::Event;
     use crate::plan::EventFormat;
     use http::HeaderValue;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName};
 use subtle::ConstantTimeEq as _;
 
-use crate::deliver::signature::{ELEMENTS_SIGNATURE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, mac};
+use crate::deliver::sink::http::signature::{ELEMENTS_SIGNATURE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, mac};
 
 /// A timestamp further away than this is refused, in both directions (Standard Webhooks, "Verifying webhook authenticity").
 const TOLERANCE: chrono::Duration = chrono::Duration::minutes(5);
@@ -128,8 +128,8 @@ fn matches(key: &Key, sent: &[u8], signed: &[&[u8]]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::format::Payload;
-    use crate::deliver::signature::sign;
+    use crate::deliver::sink::http::format::Payload;
+    use crate::deliver::sink::http::signature::sign;
     use crate::plan::EventFormat;
     use bytes::Bytes;
     use http::HeaderValue;

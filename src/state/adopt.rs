@@ -39,7 +39,7 @@ pub fn adopt(
     let mut adopted = Adopted::default();
     let declared = |name: &str| plan.resources.iter().any(|resource| &*resource.name == name);
     state.resources.retain(|name, _| declared(name));
-    state.ledger.retain_resources(declared);
+    state.sinks.retain_resources(declared);
     if state.format < FORMAT {
         convert(state, plan);
     }
@@ -83,15 +83,15 @@ pub fn adopt(
                 }
             }
             REDELIVER => {
-                state.ledger.redeliver(value, now);
+                state.sinks.redeliver(value, now);
                 adopted.poll_now = true;
             }
             _ => adopted.poll_now = true,
         }
     }
     if adopted.poll_now {
-        // Whoever asks for a poll wants its events to be tried too, even where the callback had been given up.
-        state.callback.forget();
+        // Whoever asks for a poll wants its events to be tried too, even where a sink had been given up.
+        state.sinks.forget_all_health();
     }
     adopted.changed = *state != before;
     adopted

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 
 use super::{FORMAT, InstanceState, StateStore};
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceRef;
 
 /// A locked state folder. The lock is the operating system's, so it ends with the process, however that ends.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ impl Directory {
         &self.path
     }
 
-    fn file(&self, namespace: &str, name: &str) -> PathBuf {
-        self.file_of(namespace, name, "json")
+    fn file(&self, instance: &InstanceRef) -> PathBuf {
+        self.file_of(&instance.namespace, &instance.name, "json")
     }
 
     /// A namespace is a DNS label, so the first dot is unambiguous, and so is the last.
@@ -60,8 +61,8 @@ impl Directory {
 }
 
 impl StateStore for Directory {
-    fn load(&self, namespace: &str, name: &str) -> Result<Option<InstanceState>, Problem> {
-        let file = self.file(namespace, name);
+    fn load(&self, instance: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
+        let file = self.file(instance);
         let shown = file.display();
         let bytes = match fs::read(&file) {
             Ok(bytes) => bytes,
@@ -90,8 +91,8 @@ impl StateStore for Directory {
         Ok(Some(state))
     }
 
-    fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
-        let file = self.file(namespace, name);
+    fn save<'a>(&'a self, instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
+        let file = self.file(instance);
         Box::pin(async move {
             let saved = tokio::task::spawn_blocking(move || {
                 let written = serde_json::to_vec(&state).map_err(io::Error::from).and_then(|json| replace(&file, &json));
@@ -145,19 +146,23 @@ pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn keap() -> InstanceRef {
+        InstanceRef::new("crm", "keap")
+    }
+
     fn save(store: &Directory, state: InstanceState) -> Result<(), Problem> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(store.save("crm", "keap", state))
+        runtime.block_on(store.save(&keap(), state))
     }
 
     #[test]
     fn keeps_what_was_saved_and_nothing_half_written() {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
-        assert_eq!(store.load("crm", "keap").unwrap(), None);
+        assert_eq!(store.load(&keap()).unwrap(), None);
         let state = InstanceState::new("u-1".into());
         save(&store, state.clone()).unwrap();
-        assert_eq!(store.load("crm", "keap").unwrap(), Some(state));
+        assert_eq!(store.load(&keap()).unwrap(), Some(state));
     }
 
     #[test]
@@ -178,7 +183,7 @@ mod tests {
         let whole = fs::read(&file).unwrap();
         for cut in 0..whole.len() {
             fs::write(&file, &whole[..cut]).unwrap();
-            let problem = store.load("crm", "keap").unwrap_err();
+            let problem = store.load(&keap()).unwrap_err();
             assert_eq!(problem.reason, Reason::StateUnavailable, "cut at {cut}");
             assert!(problem.message.contains("start afresh"), "{}", problem.message);
         }
@@ -189,7 +194,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
         save(&store, InstanceState { format: FORMAT + 1, ..InstanceState::new("u-1".into()) }).unwrap();
-        assert!(store.load("crm", "keap").unwrap_err().message.contains("newer version"));
+        assert!(store.load(&keap()).unwrap_err().message.contains("newer version"));
     }
 
     #[test]
@@ -202,6 +207,6 @@ mod tests {
         fs::create_dir(folder.path().join("crm.keap.json.new")).unwrap();
         let problem = save(&store, InstanceState::new("u-2".into())).unwrap_err();
         assert_eq!(problem.reason, Reason::StateUnavailable);
-        assert_eq!(store.load("crm", "keap").unwrap(), Some(old));
+        assert_eq!(store.load(&keap()).unwrap(), Some(old));
     }
 }

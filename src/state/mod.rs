@@ -1,9 +1,11 @@
 //! What outlives a process: positions, never a queue of events. The provider is the log.
 //!
-//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder, and the tokens of OAuth 2.0 beside it.
+//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder, and the tokens of OAuth 2.0 beside it. [`live`] is the state
+//! of an instance while it runs.
 
 pub mod adopt;
 pub mod directory;
+pub mod live;
 mod token_file;
 
 use std::collections::BTreeMap;
@@ -13,8 +15,12 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::api::conditions::Problem;
-use crate::deliver::callback::CallbackState;
-use crate::deliver::ledger::Ledger;
+use crate::api::identity::InstanceRef;
+use crate::deliver::delivery_state::{DeliveryState, Failing, Taken};
+use crate::deliver::health::SinkHealth;
+use crate::deliver::retry_queue::QueuedEvent;
+use crate::deliver::sink::SinkName;
+use crate::deliver::sinks::Sinks;
 use crate::detect::known::KnownSet;
 use crate::detect::zone::ZoneEvidence;
 
@@ -23,24 +29,45 @@ pub const FORMAT: u32 = 2;
 
 /// Everything that is kept of one instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "StoredState")]
 pub struct InstanceState {
     /// Form of this state.
     pub format: u32,
     /// Identity of the instance: part of every event id. Made once and kept.
     pub uid: String,
     /// Per resource, by name. Boxed, since a map makes room for eleven values with the first one.
-    #[serde(default)]
     pub resources: BTreeMap<String, Box<ResourceState>>,
-    /// Events that wait for their next try or for a person.
-    #[serde(default, skip_serializing_if = "Ledger::is_empty")]
-    pub ledger: Ledger,
-    /// How the callback fares.
-    #[serde(default, skip_serializing_if = "CallbackState::is_fresh")]
-    pub callback: CallbackState,
+    /// Health and retry queue of each sink.
+    #[serde(flatten)]
+    pub sinks: Sinks,
     /// Annotation values that were acted on, so that each is acted on once.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub handled: BTreeMap<String, String>,
+}
+
+/// The same as it is read: a flattened field cannot keep records byte for byte.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredState {
+    format: u32,
+    uid: String,
+    #[serde(default)]
+    resources: BTreeMap<String, Box<ResourceState>>,
+    #[serde(default)]
+    ledger: Vec<QueuedEvent>,
+    #[serde(default)]
+    callback: SinkHealth,
+    #[serde(default)]
+    sinks: BTreeMap<SinkName, SinkHealth>,
+    #[serde(default)]
+    handled: BTreeMap<String, String>,
+}
+
+impl From<StoredState> for InstanceState {
+    fn from(stored: StoredState) -> Self {
+        let StoredState { format, uid, resources, ledger, callback, sinks, handled } = stored;
+        Self { format, uid, resources, sinks: Sinks::restore(callback, sinks, ledger), handled }
+    }
 }
 
 /// Everything that is kept of one resource.
@@ -74,6 +101,9 @@ pub struct ResourceState {
     /// Changes that failed once or twice and will be asked for again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<Failing>,
+    /// Changes that one sink has and another lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<Taken>,
     /// Events accepted by the callback.
     #[serde(default)]
     pub delivered: u64,
@@ -90,32 +120,17 @@ fn is_zero(seconds: &u64) -> bool {
     *seconds == 0
 }
 
-/// An object whose change was not accepted. Its body is not kept: the provider shows it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Failing {
-    /// Hash of the object's id.
-    pub object: u64,
-    /// Tries so far.
-    pub attempts: u32,
-    /// Of these, how many were answered with a 400-class refusal.
-    #[serde(default)]
-    pub refusals: u32,
-    /// When it may be tried again.
-    pub next_try: DateTime<Utc>,
-}
-
 impl InstanceState {
     /// The state of an instance never seen before.
     pub fn new(uid: String) -> Self {
-        Self {
-            format: FORMAT,
-            uid,
-            resources: BTreeMap::new(),
-            ledger: Ledger::default(),
-            callback: CallbackState::default(),
-            handled: BTreeMap::new(),
-        }
+        Self { format: FORMAT, uid, resources: BTreeMap::new(), sinks: Sinks::default(), handled: BTreeMap::new() }
+    }
+
+    /// What the delivery of one resource's changes reads and changes.
+    pub fn delivery(&mut self, resource: &str) -> DeliveryState<'_> {
+        let own = self.resources.entry(resource.to_owned()).or_default();
+        let ResourceState { known, failing, taken, delivered, last_change_time, .. } = &mut **own;
+        DeliveryState { sinks: &mut self.sinks, known, failing, taken, delivered, last_change_time }
     }
 
     /// Events accepted by the callback, all resources.
@@ -135,14 +150,62 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// State that is there but cannot be read is never taken for a fresh start.
-    fn load(&self, namespace: &str, name: &str) -> Result<Option<InstanceState>, Problem>;
+    fn load(&self, instance: &InstanceRef) -> Result<Option<InstanceState>, Problem>;
 
     /// Replaces an instance's state, durably: after `Ok` it survives a crash; after `Err` the old state is intact.
     ///
     /// # Errors
     /// A full or read-only medium.
-    fn save<'a>(&'a self, namespace: &'a str, name: &'a str, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>>;
+    fn save<'a>(&'a self, instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>>;
 
     /// The engine let go of an instance: no save follows unless it is loaded again.
-    fn release(&self, _namespace: &str, _name: &str) {}
+    fn release(&self, _instance: &InstanceRef) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::health::Failure;
+    use crate::deliver::sink::http::interpret::HttpCause;
+    use crate::deliver::sink::{CALLBACK, Cause};
+
+    /// As it was written while the callback was the only sink that there could be: five objects failed, one event waits and one is parked, a third object failed once.
+    const STORED: &str = concat!(
+        r#"{"format":2,"uid":"u","resources":{"contacts":{"meaning":"07","started":true,"#,
+        r#""failing":[{"object":5,"attempts":1,"refusals":0,"nextTry":"2027-01-15T08:00:05Z"}],"delivered":3}},"#,
+        r#""ledger":[{"object":7,"event":{"id":"a","kind":"updated","resource":"contacts","objectId":"7","#,
+        r#""detectedAt":"2027-01-15T08:00:00Z","data":{"id": 7, "price":1.10}},"attempts":3,"refusals":0,"#,
+        r#""nextTry":"2027-01-15T08:30:00Z"},{"object":8,"event":{"id":"b","kind":"deleted","resource":"contacts","#,
+        r#""objectId":"8","detectedAt":"2027-01-15T08:00:00Z","data":{"id":8}},"attempts":5,"refusals":5}],"#,
+        r#""callback":{"failedObjects":[1,2,3,4,5],"down":{"steps":1,"probeAt":"2027-01-15T08:00:05Z"},"#,
+        r#""holdUntil":"2027-01-15T08:00:07Z","cause":{"Status":503}},"handled":{"pollinator.dev/poll-now":"1"}}"#,
+    );
+
+    #[test]
+    fn the_delivery_state_of_the_callback_is_stored_as_that_of_the_only_sink() {
+        let state: InstanceState = serde_json::from_str(STORED).unwrap();
+        assert_eq!((state.sinks.deferred(), state.sinks.parked()), (1, 1));
+        assert!(state.sinks.health(&CALLBACK).is_down());
+        assert_eq!(state.resources["contacts"].failing[0].sink, CALLBACK);
+        assert_eq!(serde_json::to_string(&state).unwrap(), STORED);
+        let fresh = InstanceState::new("u".into());
+        assert_eq!(serde_json::to_string(&fresh).unwrap(), r#"{"format":2,"uid":"u","resources":{}}"#);
+    }
+
+    #[test]
+    fn the_delivery_state_of_other_sinks_is_kept_too() {
+        let mut state: InstanceState = serde_json::from_str(STORED).unwrap();
+        let archive = SinkName::new("archive");
+        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)) };
+        state.sinks.note_failed(&archive, 1, failure, DateTime::UNIX_EPOCH, 0);
+        let mut event = state.sinks.queue(&CALLBACK).events()[0].clone();
+        event.sink = archive.clone();
+        state.sinks.enqueue(event).unwrap();
+        let failing = Failing { sink: archive.clone(), ..state.resources["contacts"].failing[0].clone() };
+        let own = state.delivery("contacts");
+        own.failing.push(failing);
+        own.taken.push(Taken { sink: archive, object: 9, event: 1 });
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<InstanceState>(&text).unwrap(), state);
+    }
 }

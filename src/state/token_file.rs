@@ -8,7 +8,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::directory::{Directory, replace};
 use crate::api::conditions::{Problem, Reason};
-use crate::auth::oauth2::store::{InstanceRef, SaveFailure, SecretRef, TokenPlace, TokenStore, Version};
+use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
+use crate::auth::oauth2::store::{SaveFailure, TokenPlace, TokenStore, Version};
 use crate::auth::oauth2::stored::{FORMAT, StoredTokens};
 
 /// Endings of files with tokens: of a Secret, and of an instance as version 0.1.0 kept them. No state ends so.
@@ -18,7 +19,7 @@ const OF_INSTANCE: &str = "oauth-token";
 fn file(folder: &Directory, place: &TokenPlace) -> PathBuf {
     match place {
         TokenPlace::Secret(secret) => folder.file_of(&secret.namespace, &secret.name, OF_SECRET),
-        TokenPlace::Instance(instance) => folder.file_of(&instance.namespace, &instance.name, OF_INSTANCE),
+        TokenPlace::Instance(instance) => folder.file_of(instance.namespace(), instance.name(), OF_INSTANCE),
     }
 }
 
@@ -27,9 +28,9 @@ fn place(file: &str) -> Option<TokenPlace> {
     let (rest, ending) = file.rsplit_once('.')?;
     let (namespace, name) = rest.split_once('.').map(|(namespace, name)| (namespace.to_owned(), name.to_owned()))?;
     match ending {
-        OF_SECRET => Some(TokenPlace::Secret(SecretRef { namespace, name })),
+        OF_SECRET => Some(TokenPlace::Secret(SecretRef::new(namespace, name))),
         // A folder knows an instance by its name alone.
-        OF_INSTANCE => Some(TokenPlace::Instance(InstanceRef { namespace, name, uid: String::new() })),
+        OF_INSTANCE => Some(TokenPlace::Instance(InstanceId::new(InstanceRef::new(namespace, name), ""))),
         _ => None,
     }
 }
@@ -43,7 +44,7 @@ impl TokenStore for Directory {
     fn save<'a>(
         &'a self,
         place: &'a TokenPlace,
-        _user: &'a InstanceRef,
+        _user: &'a InstanceId,
         tokens: &'a StoredTokens,
         seen: &'a Version,
     ) -> BoxFuture<'a, Result<Version, SaveFailure>> {
@@ -72,11 +73,7 @@ impl TokenStore for Directory {
     }
 
     /// All of the folder: it holds no more than a process polls.
-    fn related<'a>(
-        &'a self,
-        _secret: &'a SecretRef,
-        _user: &'a InstanceRef,
-    ) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>> {
+    fn related<'a>(&'a self, _secret: &'a SecretRef, _user: &'a InstanceId) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>> {
         let folder = self.path().to_owned();
         Box::pin(async move {
             let listed = blocking(move || -> io::Result<Vec<_>> {
@@ -150,26 +147,26 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 mod tests {
     use super::*;
 
-    fn user() -> InstanceRef {
-        InstanceRef { namespace: "crm".into(), name: "keap.eu".into(), uid: "u".into() }
+    fn user() -> InstanceId {
+        InstanceId::new(InstanceRef::new("crm", "keap.eu"), "u")
     }
 
     fn of_secret() -> TokenPlace {
-        TokenPlace::Secret(SecretRef { namespace: "crm".into(), name: "oauth".into() })
+        TokenPlace::Secret(SecretRef::new("crm", "oauth"))
     }
 
     #[tokio::test]
     async fn every_place_is_found_by_its_file_and_nothing_else_is() {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
-        let of_instance = TokenPlace::Instance(InstanceRef { uid: String::new(), ..user() });
+        let of_instance = TokenPlace::Instance(InstanceId { uid: "".into(), ..user() });
         for place in [of_secret(), of_instance.clone()] {
             store.save(&place, &user(), &StoredTokens::new("s"), &Version::default()).await.unwrap();
         }
         for other in ["crm.keap.json", "crm.oauth.oauth-tokens.new", "oauth-tokens"] {
             std::fs::write(folder.path().join(other), "").unwrap();
         }
-        let secret = SecretRef { namespace: "crm".into(), name: "oauth".into() };
+        let secret = SecretRef::new("crm", "oauth");
         let mut found = store.related(&secret, &user()).await.unwrap();
         found.sort_by_key(|place| store.name(place));
         assert_eq!(found, [of_instance, of_secret()]);

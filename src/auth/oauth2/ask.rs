@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use chrono::Utc;
 
-use super::credential::{Credential, Inner, Wish, lock};
+use super::credential::{Credential, Inner, Wish};
 use super::material::{Material, Sends, Source};
 use super::memory::Forced;
 use super::request::{self, Client, Proof, TokenRequest};
@@ -56,7 +56,7 @@ impl Credential {
         let is_refused = matches!(outcome, Outcome::Failed(answer::Failure::InvalidGrant));
         let now = Utc::now();
         if wish.refused.is_some() && matches!(outcome, Outcome::Granted(_)) {
-            lock(&self.forced).insert(wish.user.name.clone(), Forced { at: now, worked: false });
+            self.forced.lock().insert(wish.user.name().to_owned(), Forced { at: now, worked: false });
         }
         let next = step::settle(&mut inner.memory, plan, &ask, outcome, now);
         if let Some(access) = next.access.as_ref().filter(|access| access.obtained_at == now)

@@ -2,10 +2,11 @@
 //! and kept in memory while it is fresh.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -15,11 +16,12 @@ use super::memory::{Forced, Memory};
 use super::parts::{Holds, Parts};
 use super::problem;
 use super::step::{self, Decision, Situation};
-use super::store::{InstanceRef, SecretRef, TokenPlace, Version};
+use super::store::{TokenPlace, Version};
 use super::stored::{AccessToken, StoredTokens};
 use super::takeover::{Beginning, Takeover};
 use super::unsaved::{Saved, Unsaved};
 use crate::api::conditions::Problem;
+use crate::api::identity::{InstanceId, SecretRef};
 use crate::auth::Secret;
 use crate::observe::span;
 use crate::plan::Oauth2Plan;
@@ -56,7 +58,7 @@ pub(super) struct Credential {
     /// Renewals that a 401 forced, by instance.
     pub(super) forced: Mutex<HashMap<String, Forced>>,
     /// Instances that may use the chain: tokens that version 0.1.0 kept for them were moved here, or there were none.
-    moved: Mutex<HashSet<InstanceRef>>,
+    moved: Mutex<HashSet<InstanceId>>,
     inner: tokio::sync::Mutex<Inner>,
 }
 
@@ -64,7 +66,7 @@ pub(super) struct Credential {
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
     /// The instance that asks.
-    pub(super) user: &'a InstanceRef,
+    pub(super) user: &'a InstanceId,
     /// The access token that was answered 401.
     pub(super) refused: Option<&'a str>,
     /// Does the right hold?
@@ -109,37 +111,37 @@ impl Credential {
 
     /// An instance uses it from now on.
     pub(super) fn join(&self, instance: &str, plan: &Oauth2Plan) {
-        lock(&self.users).insert(instance.to_owned(), plan.endpoint());
+        self.users.lock().insert(instance.to_owned(), plan.endpoint());
     }
 
     /// An instance uses it no longer. Answers whether no other one does.
     pub(super) fn leave(&self, instance: &str) -> bool {
-        lock(&self.forced).remove(instance);
-        lock(&self.moved).retain(|moved| moved.name != instance);
-        let mut users = lock(&self.users);
+        self.forced.lock().remove(instance);
+        self.moved.lock().retain(|moved| moved.name() != instance);
+        let mut users = self.users.lock();
         users.remove(instance);
         users.is_empty()
     }
 
     /// The API took a token.
     pub(super) fn note_accepted(&self, instance: &str) {
-        if let Some(forced) = lock(&self.forced).get_mut(instance) {
+        if let Some(forced) = self.forced.lock().get_mut(instance) {
             forced.worked = true;
         }
     }
 
-    fn has_moved(&self, user: &InstanceRef) -> bool {
-        lock(&self.moved).contains(user)
+    fn has_moved(&self, user: &InstanceId) -> bool {
+        self.moved.lock().contains(user)
     }
 
     /// The access token in memory, while it is fresh and was not refused.
-    pub(super) fn current(&self, plan: &Oauth2Plan, user: &InstanceRef, refused: Option<&str>) -> Option<String> {
+    pub(super) fn current(&self, plan: &Oauth2Plan, user: &InstanceId, refused: Option<&str>) -> Option<String> {
         // An instance that has tokens of another account may not use these.
         if plan.keeps_tokens() && !self.has_moved(user) {
             return None;
         }
         let secret = self.parts.secrets.get(&self.secret.namespace, &self.secret.name);
-        let current = lock(&self.current);
+        let current = self.current.lock();
         let current = current.get(&plan.fingerprint()).filter(|current| current.secret == secret)?;
         let is_fresh = current.fresh_until.is_none_or(|end| Instant::now() < end);
         (is_fresh && refused != Some(current.token.token.as_str())).then(|| current.token.token.clone())
@@ -158,7 +160,7 @@ impl Credential {
             let (stored, version) = if plan.keeps_tokens() {
                 if !self.has_moved(wish.user) {
                     takeover.of_the_instance().await?;
-                    lock(&self.moved).insert(wish.user.clone());
+                    self.moved.lock().insert(wish.user.clone());
                 }
                 self.parts.store.load(&self.place).await?
             } else {
@@ -177,7 +179,7 @@ impl Credential {
                 now,
                 process: &self.process,
                 is_shared: self.parts.store.is_shared(),
-                forced: lock(&self.forced).get(&wish.user.name).copied(),
+                forced: self.forced.lock().get(wish.user.name()).copied(),
                 rightful: rightful.as_deref(),
                 salt: &self.salt,
             });
@@ -220,7 +222,7 @@ impl Credential {
         Err(problem::contended(plan, &self.parts.store.name(&self.place)))
     }
 
-    fn takeover<'a>(&'a self, plan: &'a Oauth2Plan, material: &'a Material, user: &'a InstanceRef) -> Takeover<'a> {
+    fn takeover<'a>(&'a self, plan: &'a Oauth2Plan, material: &'a Material, user: &'a InstanceId) -> Takeover<'a> {
         let source = material.source.as_ref().ok().map(Source::token);
         Takeover { parts: &self.parts, plan, secret: &self.secret, user, source }
     }
@@ -239,12 +241,17 @@ impl Credential {
         &self,
         plan: &Oauth2Plan,
         stored: Option<&StoredTokens>,
-        user: &InstanceRef,
+        user: &InstanceId,
     ) -> Result<Option<String>, Problem> {
         let Some(stored) = stored.filter(|stored| step::is_elsewhere(plan, stored)) else { return Ok(None) };
         let endpoint = stored.endpoint.clone().unwrap_or_default();
-        let own =
-            lock(&self.users).iter().filter(|(name, at)| **name != user.name && **at == endpoint).map(|(n, _)| n.clone()).min();
+        let own = self
+            .users
+            .lock()
+            .iter()
+            .filter(|(name, at)| **name != user.name() && **at == endpoint)
+            .map(|(n, _)| n.clone())
+            .min();
         match own {
             Some(other) => Ok(Some(other)),
             None => self.parts.store.rightful(&self.secret, user, &endpoint).await,
@@ -253,11 +260,11 @@ impl Credential {
 
     /// Says that the Secret is shared, where a person must know it.
     fn explained(&self, plan: &Oauth2Plan, problem: Problem, version: &Version) -> Problem {
-        if lock(&self.users).len() > 1 || version.is_shared() { problem::shared(plan, problem) } else { problem }
+        if self.users.lock().len() > 1 || version.is_shared() { problem::shared(plan, problem) } else { problem }
     }
 
     /// Stores what came. What cannot be stored now is stored later; without it nothing more is asked.
-    pub(super) async fn save_or_go_on(self: &Arc<Self>, inner: &mut Inner, user: &InstanceRef) -> Result<(), Problem> {
+    pub(super) async fn save_or_go_on(self: &Arc<Self>, inner: &mut Inner, user: &InstanceId) -> Result<(), Problem> {
         let mut last = None;
         for attempt in 0..QUICK_SAVES {
             if attempt > 0 {
@@ -269,12 +276,12 @@ impl Credential {
             }
         }
         let (credential, user) = (Arc::clone(self), user.clone());
-        let span = span::token(&user.namespace, &user.name, &self.secret.name);
+        let span = span::token(&user.instance, &self.secret.name);
         self.running.spawn(async move { credential.save_later(&user).await }.instrument(span));
         last.map_or(Ok(()), Err)
     }
 
-    async fn save_unsaved(&self, inner: &mut Inner, user: &InstanceRef) -> Result<(), Problem> {
+    async fn save_unsaved(&self, inner: &mut Inner, user: &InstanceId) -> Result<(), Problem> {
         if inner.unsaved.is_none() {
             return Ok(());
         }
@@ -285,7 +292,7 @@ impl Credential {
     }
 
     /// The tokens that came exist nowhere else: their write is repeated until it succeeds or somebody else went on.
-    async fn save_later(&self, user: &InstanceRef) {
+    async fn save_later(&self, user: &InstanceId) {
         let mut pause = FIRST_SAVE_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
@@ -303,7 +310,7 @@ impl Credential {
         }
     }
 
-    async fn save_once(&self, inner: &mut Inner, user: &InstanceRef) -> Saved {
+    async fn save_once(&self, inner: &mut Inner, user: &InstanceId) -> Saved {
         let Some(unsaved) = &mut inner.unsaved else { return Saved::Stored };
         let saved = unsaved.write(&*self.parts.store, &self.place, user).await;
         if !matches!(saved, Saved::Failed(_)) {
@@ -317,7 +324,7 @@ impl Credential {
         // A refresh token that nobody uses is looked at now and then, however long the access token lives.
         let look = plan.refresh.idle_ttl.map(|ttl| ttl / LOOKS_AT_IDLE);
         let fresh_until = fresh.into_iter().chain(look).min().map(|wait| Instant::now() + wait);
-        let mut current = lock(&self.current);
+        let mut current = self.current.lock();
         // Plans that no instance has any more leave nothing behind.
         current.retain(|_, one| one.secret == secret);
         current.insert(plan.fingerprint(), Current { secret, token: token.clone(), fresh_until });
@@ -336,9 +343,4 @@ fn on_own_clock(ends: &HashMap<String, Instant>, mut stored: StoredTokens, now: 
         }
     }
     stored
-}
-
-/// Every critical section leaves its value whole, so a panic elsewhere is no reason to stop.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

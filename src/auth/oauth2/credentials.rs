@@ -1,16 +1,17 @@
 //! The credentials of all instances of this process: one for each Secret, however many instances name it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::credential::{Credential, Wish, lock};
+use super::credential::{Credential, Wish};
 use super::parts::{Holds, Parts};
 use super::problem;
-use super::store::{InstanceRef, SecretRef};
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
 use crate::auth::{RequestAuth, prepare};
 use crate::observe::span;
 use crate::plan::{AuthPlan, Oauth2Plan};
@@ -21,8 +22,8 @@ pub struct Credentials {
     /// Told apart from every other process by markers.
     process: Arc<str>,
     by_key: Mutex<HashMap<Key, Arc<Credential>>>,
-    /// What each instance, by namespace and name, uses.
-    used: Mutex<HashMap<(String, String), Vec<Key>>>,
+    /// What each instance uses.
+    used: Mutex<HashMap<InstanceRef, Vec<Key>>>,
     /// Requests and writes that must not be broken off.
     running: TaskTracker,
 }
@@ -55,20 +56,22 @@ impl Credentials {
     }
 
     /// An instance is polled from now on, with these plans alone: what it used before and no other one uses is forgotten.
-    pub fn join<'a>(&self, namespace: &str, name: &str, plans: impl IntoIterator<Item = &'a AuthPlan>) {
+    pub fn join<'a>(&self, instance: &InstanceRef, plans: impl IntoIterator<Item = &'a AuthPlan>) {
         let mut keys = Vec::new();
         for plan in plans {
             let AuthPlan::Oauth2(plan) = plan else { continue };
-            let key = Key::of(namespace, plan);
-            self.credential(&key).join(name, plan);
+            let key = Key::of(&instance.namespace, plan);
+            self.credential(&key).join(&instance.name, plan);
             if !keys.contains(&key) {
                 keys.push(key);
             }
         }
-        let instance = (namespace.to_owned(), name.to_owned());
-        let old =
-            if keys.is_empty() { lock(&self.used).remove(&instance) } else { lock(&self.used).insert(instance, keys.clone()) };
-        self.leave(name, old.into_iter().flatten().filter(|key| !keys.contains(key)));
+        let old = if keys.is_empty() {
+            self.used.lock().remove(instance)
+        } else {
+            self.used.lock().insert(instance.clone(), keys.clone())
+        };
+        self.leave(&instance.name, old.into_iter().flatten().filter(|key| !keys.contains(key)));
     }
 
     /// Makes a request's authentication. `refused` is one that was just answered 401: then it is renewed, at most once for each
@@ -79,21 +82,21 @@ impl Credentials {
     pub async fn authorize(
         &self,
         plan: &AuthPlan,
-        user: &InstanceRef,
+        user: &InstanceId,
         holds: Holds,
         refused: Option<&RequestAuth>,
     ) -> Result<RequestAuth, Problem> {
         let AuthPlan::Oauth2(plan) = plan else {
-            return prepare("spec.auth", plan, &user.namespace, &*self.parts.secrets);
+            return prepare("spec.auth", plan, user.namespace(), &*self.parts.secrets);
         };
         let refused = refused.and_then(RequestAuth::bearer_token);
-        let key = Key::of(&user.namespace, plan);
+        let key = Key::of(user.namespace(), plan);
         let credential = self.credential(&key);
         if let Some(token) = credential.current(plan, user, refused) {
             return bearer(plan, &key.secret, &token);
         }
         let (refused, asked, user) = (refused.map(str::to_owned), Arc::clone(plan), user.clone());
-        let span = span::token(&user.namespace, &user.name, &key.secret.name);
+        let span = span::token(&user.instance, &key.secret.name);
         let obtain =
             async move { credential.obtain(&asked, Wish { user: &user, refused: refused.as_deref(), holds: &holds }).await };
         let obtaining = self.running.spawn(obtain.instrument(span));
@@ -107,27 +110,27 @@ impl Credentials {
     }
 
     /// Is the authentication still the one that would be made now? If not, it is to be made anew before it is refused.
-    pub fn is_current(&self, plan: &AuthPlan, user: &InstanceRef, auth: &RequestAuth) -> bool {
+    pub fn is_current(&self, plan: &AuthPlan, user: &InstanceId, auth: &RequestAuth) -> bool {
         let AuthPlan::Oauth2(plan) = plan else { return true };
-        let current = self.credential(&Key::of(&user.namespace, plan)).current(plan, user, None);
+        let current = self.credential(&Key::of(user.namespace(), plan)).current(plan, user, None);
         current.is_some() && current.as_deref() == auth.bearer_token()
     }
 
     /// The provider took the authentication.
-    pub fn note_accepted(&self, plan: &AuthPlan, user: &InstanceRef) {
+    pub fn note_accepted(&self, plan: &AuthPlan, user: &InstanceId) {
         if let AuthPlan::Oauth2(plan) = plan {
-            self.credential(&Key::of(&user.namespace, plan)).note_accepted(&user.name);
+            self.credential(&Key::of(user.namespace(), plan)).note_accepted(user.name());
         }
     }
 
     /// The instance is no longer this process's: what only it used is forgotten, unless a request or a write is under way.
-    pub fn release(&self, namespace: &str, name: &str) {
-        let used = lock(&self.used).remove(&(namespace.to_owned(), name.to_owned()));
-        self.leave(name, used.into_iter().flatten());
+    pub fn release(&self, instance: &InstanceRef) {
+        let used = self.used.lock().remove(instance);
+        self.leave(&instance.name, used.into_iter().flatten());
     }
 
     fn leave(&self, name: &str, keys: impl Iterator<Item = Key>) {
-        let mut by_key = lock(&self.by_key);
+        let mut by_key = self.by_key.lock();
         for key in keys {
             let is_last =
                 by_key.get(&key).is_some_and(|credential| credential.leave(name) && Arc::strong_count(credential) == 1);
@@ -144,7 +147,7 @@ impl Credentials {
     }
 
     fn credential(&self, key: &Key) -> Arc<Credential> {
-        let mut by_key = lock(&self.by_key);
+        let mut by_key = self.by_key.lock();
         if let Some(credential) = by_key.get(key) {
             return Arc::clone(credential);
         }

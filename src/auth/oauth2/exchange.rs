@@ -10,10 +10,11 @@ use super::material::{Material, Source};
 use super::parts::Parts;
 use super::problem;
 use super::request::{self, Client, Proof, TokenRequest};
-use super::store::{InstanceRef, SaveFailure, SecretRef, TokenPlace, Version};
+use super::store::{SaveFailure, TokenPlace, Version};
 use super::stored::StoredTokens;
 use super::takeover::Takeover;
 use crate::api::conditions::Problem;
+use crate::api::identity::{InstanceId, SecretRef};
 use crate::auth::certificate::identity_in;
 use crate::egress::Peer;
 use crate::observe::metrics::TokenOutcome;
@@ -49,7 +50,7 @@ pub struct Consent<'a> {
 ///
 /// # Errors
 /// The user's Secret cannot be used.
-pub async fn client_id(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -> Result<String, Problem> {
+pub async fn client_id(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId) -> Result<String, Problem> {
     material(parts, plan, user).await.map(|material| material.client_id)
 }
 
@@ -57,10 +58,10 @@ pub async fn client_id(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -> 
 ///
 /// # Errors
 /// They cannot be moved.
-pub async fn move_tokens(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -> Result<(), Problem> {
+pub async fn move_tokens(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId) -> Result<(), Problem> {
     let material = material(parts, plan, user).await?;
     let source = material.source.as_ref().ok().map(Source::token);
-    let secret = SecretRef::of(&user.namespace, plan);
+    let secret = SecretRef::of(user.namespace(), plan);
     Takeover { parts, plan, secret: &secret, user, source }.of_the_instance().await
 }
 
@@ -69,19 +70,19 @@ pub async fn move_tokens(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -
 ///
 /// # Errors
 /// [`NoTokens`].
-pub async fn exchange(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef, consent: Consent<'_>) -> Result<(), NoTokens> {
+pub async fn exchange(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId, consent: Consent<'_>) -> Result<(), NoTokens> {
     let material = material(parts, plan, user).await.map_err(NoTokens::Failed)?;
     let granted = send(parts, plan, user, &material, consent).await?;
     keep(parts, plan, user, &granted).await.map_err(NoTokens::Failed)
 }
 
 /// Read where it is kept: this process need not be the one that polls the instance and holds its Secret.
-async fn material(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -> Result<Material, Problem> {
-    let secret = parts.secrets.get_anew(&user.namespace, &plan.secret).await?;
-    let mut material = Material::read(plan, &user.namespace, secret)?;
+async fn material(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId) -> Result<Material, Problem> {
+    let secret = parts.secrets.get_anew(user.namespace(), &plan.secret).await?;
+    let mut material = Material::read(plan, user.namespace(), secret)?;
     if let Some(name) = plan.client_certificate.as_deref() {
-        let secret = parts.secrets.get_anew(&user.namespace, name).await?;
-        material.identity = Some(identity_in(&user.namespace, name, secret, Utc::now())?);
+        let secret = parts.secrets.get_anew(user.namespace(), name).await?;
+        material.identity = Some(identity_in(user.namespace(), name, secret, Utc::now())?);
     }
     Ok(material)
 }
@@ -89,11 +90,11 @@ async fn material(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef) -> Resul
 async fn send(
     parts: &Parts,
     plan: &Oauth2Plan,
-    user: &InstanceRef,
+    user: &InstanceId,
     material: &Material,
     consent: Consent<'_>,
 ) -> Result<Granted, NoTokens> {
-    let identity = SecretRef::of(&user.namespace, plan).identity(plan);
+    let identity = SecretRef::of(user.namespace(), plan).identity(plan);
     let permit = parts.hosts.acquire(&plan.token_url.origin(), identity).await;
     let _permit = permit.map_err(|wait| NoTokens::Failed(problem::patience(plan, wait)))?;
     let id = uuid::Uuid::new_v4().to_string();
@@ -125,7 +126,7 @@ async fn send(
 }
 
 /// Whatever chain there is by now, this consent is newer.
-async fn keep(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef, granted: &Granted) -> Result<(), Problem> {
+async fn keep(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId, granted: &Granted) -> Result<(), Problem> {
     let (mut tries, mut conflicts) = (0, 0);
     loop {
         let failed = match keep_once(parts, plan, user, granted).await {
@@ -135,7 +136,7 @@ async fn keep(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef, granted: &Gr
                 continue;
             }
             Err(SaveFailure::Conflict) => {
-                problem::contended(plan, &parts.store.name(&TokenPlace::Secret(SecretRef::of(&user.namespace, plan))))
+                problem::contended(plan, &parts.store.name(&TokenPlace::Secret(SecretRef::of(user.namespace(), plan))))
             }
             Err(SaveFailure::Failed(problem)) => problem,
         };
@@ -147,8 +148,8 @@ async fn keep(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef, granted: &Gr
     }
 }
 
-async fn keep_once(parts: &Parts, plan: &Oauth2Plan, user: &InstanceRef, granted: &Granted) -> Result<(), SaveFailure> {
-    let place = TokenPlace::Secret(SecretRef::of(&user.namespace, plan));
+async fn keep_once(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId, granted: &Granted) -> Result<(), SaveFailure> {
+    let place = TokenPlace::Secret(SecretRef::of(user.namespace(), plan));
     let (stored, seen): (_, Version) = parts.store.load(&place).await.map_err(SaveFailure::Failed)?;
     let stored = stored.unwrap_or_else(|| StoredTokens::new(new_salt()));
     // The Secret may still hold what the old chain began with: that begins no other one.

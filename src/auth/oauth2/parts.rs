@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use super::store::{SecretRef, TokenStore};
+use parking_lot::Mutex;
+
+use super::store::TokenStore;
+use crate::api::identity::SecretRef;
 use crate::auth::Secrets;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
@@ -43,14 +46,14 @@ struct Held {
 impl Beginnings {
     /// Claims a refresh token or code of an endpoint for a Secret. Returns the Secret that was first, if it is another one.
     pub fn claim(&self, endpoint: &str, token: &str, secret: &SecretRef) -> Option<SecretRef> {
-        let mut by_token = self.0.by_token.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_token = self.0.by_token.lock();
         let first = by_token.entry(self.0.salt.hash_one((endpoint, token))).or_insert_with(|| secret.clone());
         (first != secret).then(|| first.clone())
     }
 
     /// The Secret that was first is gone.
     pub fn replace(&self, endpoint: &str, token: &str, secret: &SecretRef) {
-        let mut by_token = self.0.by_token.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_token = self.0.by_token.lock();
         by_token.insert(self.0.salt.hash_one((endpoint, token)), secret.clone());
     }
 }

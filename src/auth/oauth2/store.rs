@@ -1,38 +1,19 @@
 //! Where tokens are kept.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::stored::StoredTokens;
 use crate::api::conditions::Problem;
+use crate::api::identity::{InstanceId, SecretRef};
 use crate::plan::Oauth2Plan;
-
-/// An instance that uses tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct InstanceRef {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its uid: an instance that was deleted is not one that has its name.
-    pub uid: String,
-}
-
-/// A user's Secret, to which tokens belong.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SecretRef {
-    /// Its namespace, which is that of the instances that name it.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
 
 impl SecretRef {
     /// The Secret of a plan.
     pub fn of(namespace: &str, plan: &Oauth2Plan) -> Self {
-        Self { namespace: namespace.to_owned(), name: plan.secret.clone() }
+        Self::new(namespace, &*plan.secret)
     }
 
     /// What tells the credential of a plan from all others of this process.
@@ -52,7 +33,7 @@ pub enum TokenPlace {
     /// With the Secret from which it began: all instances that name the Secret share it.
     Secret(SecretRef),
     /// With an instance, as version 0.1.0 kept it. Such a chain is moved to its Secret.
-    Instance(InstanceRef),
+    Instance(InstanceId),
 }
 
 impl TokenPlace {
@@ -60,7 +41,7 @@ impl TokenPlace {
     pub fn namespace(&self) -> &str {
         match self {
             Self::Secret(secret) => &secret.namespace,
-            Self::Instance(instance) => &instance.namespace,
+            Self::Instance(instance) => instance.namespace(),
         }
     }
 }
@@ -116,7 +97,7 @@ pub trait TokenStore: Send + Sync {
     fn save<'a>(
         &'a self,
         place: &'a TokenPlace,
-        user: &'a InstanceRef,
+        user: &'a InstanceId,
         tokens: &'a StoredTokens,
         seen: &'a Version,
     ) -> BoxFuture<'a, Result<Version, SaveFailure>>;
@@ -126,7 +107,7 @@ pub trait TokenStore: Send + Sync {
     ///
     /// # Errors
     /// They cannot be listed.
-    fn related<'a>(&'a self, secret: &'a SecretRef, user: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>>;
+    fn related<'a>(&'a self, secret: &'a SecretRef, user: &'a InstanceId) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>>;
 
     /// An instance of other processes, other than `user`, whose plan names the Secret and this token endpoint
     /// ([`Oauth2Plan::endpoint`](crate::plan::Oauth2Plan::endpoint)), if there is one.
@@ -136,14 +117,14 @@ pub trait TokenStore: Send + Sync {
     fn rightful<'a>(
         &'a self,
         _secret: &'a SecretRef,
-        _user: &'a InstanceRef,
+        _user: &'a InstanceId,
         _endpoint: &'a str,
     ) -> BoxFuture<'a, Result<Option<String>, Problem>> {
         Box::pin(async { Ok(None) })
     }
 
     /// Are tokens of this version kept for the instance, so that they do not go while it is there?
-    fn is_kept_for(&self, _user: &InstanceRef, _seen: &Version) -> bool {
+    fn is_kept_for(&self, _user: &InstanceId, _seen: &Version) -> bool {
         true
     }
 
@@ -162,7 +143,7 @@ pub struct MemoryTokens {
 
 impl TokenStore for MemoryTokens {
     fn load<'a>(&'a self, place: &'a TokenPlace) -> BoxFuture<'a, Result<(Option<StoredTokens>, Version), Problem>> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned();
+        let held = self.held.lock().get(place).cloned();
         Box::pin(async move {
             Ok(match held {
                 Some((tokens, count)) => (Some(tokens), Version { number: Some(count.to_string()), ..Version::default() }),
@@ -174,12 +155,12 @@ impl TokenStore for MemoryTokens {
     fn save<'a>(
         &'a self,
         place: &'a TokenPlace,
-        _user: &'a InstanceRef,
+        _user: &'a InstanceId,
         tokens: &'a StoredTokens,
         seen: &'a Version,
     ) -> BoxFuture<'a, Result<Version, SaveFailure>> {
         Box::pin(async move {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = self.held.lock();
             let count = held.get(place).map(|(_, count)| *count);
             if count.map(|count| count.to_string()) != seen.number {
                 return Err(SaveFailure::Conflict);
@@ -190,11 +171,7 @@ impl TokenStore for MemoryTokens {
         })
     }
 
-    fn related<'a>(
-        &'a self,
-        _secret: &'a SecretRef,
-        _user: &'a InstanceRef,
-    ) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>> {
+    fn related<'a>(&'a self, _secret: &'a SecretRef, _user: &'a InstanceId) -> BoxFuture<'a, Result<Vec<TokenPlace>, Problem>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 

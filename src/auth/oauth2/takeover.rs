@@ -7,10 +7,11 @@ use super::adoption::{self, Adoption, Moving};
 use super::parts::Parts;
 use super::problem;
 use super::step::IN_FLIGHT;
-use super::store::{InstanceRef, SaveFailure, SecretRef, TokenPlace, Version};
+use super::store::{SaveFailure, TokenPlace, Version};
 use super::stored::{Rotation, StoredTokens};
 use crate::api::auth::Rotates;
 use crate::api::conditions::Problem;
+use crate::api::identity::{InstanceId, SecretRef};
 use crate::plan::Oauth2Plan;
 
 /// Reads and writes for one chain: each change that another process makes meanwhile costs one more.
@@ -47,7 +48,7 @@ pub struct Takeover<'a> {
     /// The Secret of the plan.
     pub secret: &'a SecretRef,
     /// The instance that asks.
-    pub user: &'a InstanceRef,
+    pub user: &'a InstanceId,
     /// The refresh token or code in the Secret.
     pub source: Option<&'a str>,
 }
@@ -87,8 +88,8 @@ impl Takeover<'_> {
                 continue;
             }
             let Some(found) = self.parts.store.load(&place).await?.0.filter(|found| found.knows(beginning)) else { continue };
-            let is_near = place.namespace() == self.secret.namespace;
-            let is_moving_here = is_near && found.moved_to.as_ref() == Some(&self.secret.name) && found.has_tokens();
+            let is_near = place.namespace() == &*self.secret.namespace;
+            let is_moving_here = is_near && found.moved_to.as_deref() == Some(&*self.secret.name) && found.has_tokens();
             if found.moved_to.is_some() && !is_moving_here {
                 continue;
             }

@@ -1,8 +1,9 @@
 //! Tokens that came and are not stored yet: they exist nowhere else.
 
-use super::store::{InstanceRef, SaveFailure, TokenPlace, TokenStore, Version};
+use super::store::{SaveFailure, TokenPlace, TokenStore, Version};
 use super::stored::StoredTokens;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceId;
 
 /// So often an object is written again that was touched by somebody who left its tokens alone.
 const MAX_TOUCHES: usize = 3;
@@ -30,7 +31,7 @@ pub(super) enum Saved {
 
 impl Unsaved {
     /// Writes them once. What somebody else stored meanwhile is never overwritten.
-    pub(super) async fn write(&mut self, store: &dyn TokenStore, place: &TokenPlace, user: &InstanceRef) -> Saved {
+    pub(super) async fn write(&mut self, store: &dyn TokenStore, place: &TokenPlace, user: &InstanceId) -> Saved {
         for _ in 0..MAX_TOUCHES {
             match store.save(place, user, &self.next, &self.seen).await {
                 Ok(_) => return Saved::Stored,

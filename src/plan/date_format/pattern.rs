@@ -1,8 +1,10 @@
 //! Pattern letters → items, checked once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::DateFormatError;
 
@@ -131,7 +133,7 @@ impl Pattern {
     pub(super) fn shared(text: &str) -> Result<Arc<Self>, DateFormatError> {
         static IN_USE: Mutex<BTreeMap<Box<str>, Weak<Pattern>>> = Mutex::new(BTreeMap::new());
         // A panic under the lock leaves whole entries.
-        let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_use = IN_USE.lock();
         if let Some(found) = in_use.get(text).and_then(Weak::upgrade) {
             return Ok(found);
         }

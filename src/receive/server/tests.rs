@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::*;
 use crate::auth::{RequestAuth, Secret, SecretMap};
 use crate::deliver::sample::event;
-use crate::deliver::schedule::{Cause, Verdict};
-use crate::deliver::sender::PreparedCallback;
+use crate::deliver::sink::http::format::Envelope;
+use crate::deliver::sink::http::interpret::HttpCause;
+use crate::deliver::sink::http::request::{Post, PreparedCallback};
+use crate::deliver::sink::{Cause, Delivery, Pace};
 use crate::detect::event::{Event, Kind};
 use crate::egress::{Egress, EgressPolicy, Limits, Overflow, Redirects};
 use crate::observe::metrics::Metrics;
@@ -33,13 +35,15 @@ impl Sender {
         Self { egress: egress(), callback, plan }
     }
 
-    async fn post(&self, events: &[Event]) -> Verdict {
-        self.callback
-            .post(&self.egress, &Metrics::new(), &self.plan, "uid", &RequestAuth::default(), events)
-            .await
-            .unwrap()
-            .verdict
+    async fn post(&self, events: &[Event]) -> Delivery {
+        let envelope = Envelope::of(&self.plan, "uid");
+        let post = Post { egress: &self.egress, metrics: &Metrics::new(), envelope: &envelope };
+        self.callback.post(&post, &RequestAuth::default(), events).await.delivery
     }
+}
+
+fn retry(pace: Pace, cause: HttpCause) -> Delivery {
+    Delivery::Retry { pace, retry_after: None, cause: Cause::Http(cause) }
 }
 
 fn egress() -> Egress {
@@ -78,7 +82,7 @@ async fn a_signed_event_is_taken_and_stays_byte_for_byte() {
     let record = r#"{"id": 9007199254740993, "price":1.10}"#;
     for format in [EventFormat::CloudEvents, EventFormat::OpenConnectors] {
         let sender = Sender::new(&receiver, format, &[("signing-key", "whsec_AQID")]);
-        assert_eq!(sender.post(&[event("42", Kind::Updated, record)]).await, Verdict::Accepted, "{format:?}");
+        assert_eq!(sender.post(&[event("42", Kind::Updated, record)]).await, Delivery::Accepted, "{format:?}");
         let taken = receiver.events.try_recv().unwrap();
         assert_eq!((taken.kind, &*taken.object_id), (Kind::Updated, "42"));
         assert_eq!(taken.data.map(|data| data.get().to_owned()).as_deref(), Some(record));
@@ -90,7 +94,8 @@ async fn a_wrong_secret_and_a_missing_one_are_answered_401() {
     let mut receiver = start(ReceiverOptions { keys: vec![key("right")], ..Default::default() }).await;
     for keys in [&[("signing-key", "wrong")][..], &[]] {
         let sender = Sender::new(&receiver, EventFormat::CloudEvents, keys);
-        assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Verdict::SlowRetry, "{keys:?}");
+        let delivery = sender.post(&[event("1", Kind::Created, "{}")]).await;
+        assert_eq!(delivery, retry(Pace::Slow, HttpCause::Unauthorized), "{keys:?}");
     }
     assert!(receiver.events.try_recv().is_err());
 }
@@ -101,7 +106,7 @@ async fn both_keys_are_sent_while_a_secret_rotates() {
     for known in ["old", "new"] {
         let receiver = start(ReceiverOptions { keys: vec![key(known)], ..Default::default() }).await;
         let sender = Sender::new(&receiver, EventFormat::CloudEvents, &old_and_new);
-        assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Verdict::Accepted, "{known}");
+        assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Delivery::Accepted, "{known}");
     }
 }
 
@@ -111,7 +116,7 @@ async fn a_batch_is_taken_whole_and_in_order() {
     let sender = Sender::new(&receiver, EventFormat::OpenConnectors, &[]);
     let record = format!(r#"{{"id":1,"note":"{}"}}"#, "x".repeat(250 * 1024));
     let events: Vec<_> = (0..10).map(|object| event(&object.to_string(), Kind::Created, &record)).collect();
-    assert_eq!(sender.post(&events).await, Verdict::Accepted);
+    assert_eq!(sender.post(&events).await, Delivery::Accepted);
     for object in 0..10 {
         assert_eq!(receiver.events.try_recv().unwrap().object_id, object.to_string());
     }
@@ -119,16 +124,16 @@ async fn a_batch_is_taken_whole_and_in_order() {
 
 #[tokio::test]
 async fn the_answer_can_be_fixed() {
-    for (status, verdict) in [
-        (202, Verdict::Accepted),
-        (410, Verdict::Gone),
-        (422, Verdict::Refused { status: 422 }),
-        (302, Verdict::Retry { retry_after: None, cause: Cause::Status(302) }),
+    for (status, delivery) in [
+        (202, Delivery::Accepted),
+        (410, Delivery::Gone),
+        (422, Delivery::Refused { cause: Cause::Http(HttpCause::Status(422)) }),
+        (302, retry(Pace::Usual, HttpCause::Status(302))),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
         let mut receiver = start(ReceiverOptions { status, ..Default::default() }).await;
         let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
-        assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, verdict, "{status}");
+        assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, delivery, "{status}");
         assert_eq!(receiver.events.try_recv().is_ok(), status.is_success(), "{status}");
     }
 }
@@ -141,9 +146,9 @@ async fn the_same_seed_fails_the_same_requests() {
         let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
         let mut accepted = Vec::new();
         for object in 0..20 {
-            let verdict = sender.post(&[event(&object.to_string(), Kind::Created, "{}")]).await;
-            assert_eq!(receiver.events.try_recv().is_ok(), verdict == Verdict::Accepted);
-            accepted.push(verdict == Verdict::Accepted);
+            let delivery = sender.post(&[event(&object.to_string(), Kind::Created, "{}")]).await;
+            assert_eq!(receiver.events.try_recv().is_ok(), delivery == Delivery::Accepted);
+            accepted.push(delivery == Delivery::Accepted);
         }
         runs.push(accepted);
     }
@@ -157,7 +162,7 @@ async fn failing_never_and_always_are_exact() {
         let receiver = start(ReceiverOptions { fail_rate, ..Default::default() }).await;
         let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
         for _ in 0..20 {
-            assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await == Verdict::Accepted, accepted);
+            assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await == Delivery::Accepted, accepted);
         }
     }
 }
@@ -183,7 +188,7 @@ async fn a_port_in_use_is_an_error() {
 async fn shutting_down_frees_the_port_and_hands_over_what_nobody_looked_at() {
     let receiver = start(ReceiverOptions::default()).await;
     let sender = Sender::new(&receiver, EventFormat::CloudEvents, &[]);
-    assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Verdict::Accepted);
+    assert_eq!(sender.post(&[event("1", Kind::Created, "{}")]).await, Delivery::Accepted);
     let port = receiver.addr.port();
     drop(sender);
     assert_eq!(receiver.shutdown().await.len(), 1);

@@ -1,26 +1,35 @@
-//! A job's access to the provider or the callback: the authentication of its requests, and its renewal while the job goes on.
+//! A job's access to the provider or to a sink: the authentication of its requests, and its renewal while the job goes on.
 
 use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::core::Core;
-use super::instance::Instance;
+use super::oauth2::credentials::Credentials;
+use super::oauth2::parts::Holds;
+use super::oauth2::problem::still_refused;
+use super::{RequestAuth, Secrets, client_identity};
 use crate::api::conditions::{Problem, Reason};
-use crate::auth::oauth2::parts::Holds;
-use crate::auth::oauth2::problem::still_refused;
-use crate::auth::oauth2::store::InstanceRef;
-use crate::auth::{RequestAuth, client_identity};
+use crate::api::identity::InstanceId;
 use crate::egress::identity::Identity;
 use crate::plan::AuthPlan;
 
+/// For whom requests are authenticated, and out of what.
+#[derive(Clone)]
+pub struct Requester<'a> {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Secrets of its namespace.
+    pub secrets: &'a dyn Secrets,
+    /// Access tokens.
+    pub credentials: &'a Credentials,
+    /// May the instance still be acted for?
+    pub holds: Holds,
+}
+
 /// The access of one job.
 pub struct Access<'a> {
-    core: &'a Core,
-    instance: &'a Arc<Instance>,
+    requester: Requester<'a>,
     plan: Arc<AuthPlan>,
-    /// Of credentials that are renewed.
-    user: Option<InstanceRef>,
     auth: Arc<RequestAuth>,
     accepted: bool,
     identity: Option<Arc<Identity>>,
@@ -31,24 +40,16 @@ impl<'a> Access<'a> {
     ///
     /// # Errors
     /// Why there are no credentials.
-    pub async fn prepare(
-        core: &'a Core,
-        instance: &'a Arc<Instance>,
-        root: &str,
-        plan: &Arc<AuthPlan>,
-    ) -> Result<Self, Problem> {
+    pub async fn prepare(requester: Requester<'a>, root: &str, plan: &Arc<AuthPlan>) -> Result<Self, Problem> {
         let plan = Arc::clone(plan);
-        let AuthPlan::Oauth2(_) = &*plan else {
-            let auth = crate::auth::prepare(root, &plan, &instance.plan.namespace, &*core.secrets)?;
-            return Ok(Self { core, instance, plan, user: None, auth: Arc::new(auth), accepted: false, identity: None });
+        let auth = match &*plan {
+            AuthPlan::Oauth2(_) => {
+                let holds = Arc::clone(&requester.holds);
+                requester.credentials.authorize(&plan, &requester.instance, holds, None).await?
+            }
+            _ => super::prepare(root, &plan, requester.instance.namespace(), requester.secrets)?,
         };
-        let user = InstanceRef {
-            namespace: instance.plan.namespace.to_string(),
-            name: instance.plan.name.to_string(),
-            uid: instance.state().uid.clone(),
-        };
-        let auth = core.credentials.authorize(&plan, &user, holds(instance), None).await?;
-        Ok(Self { core, instance, plan, user: Some(user), auth: Arc::new(auth), accepted: false, identity: None })
+        Ok(Self { requester, plan, auth: Arc::new(auth), accepted: false, identity: None })
     }
 
     /// The same with the client certificate in the Secret of that name.
@@ -57,8 +58,8 @@ impl<'a> Access<'a> {
     /// It cannot be used.
     pub fn with_certificate(self, secret: Option<&str>) -> Result<Self, Problem> {
         let Some(secret) = secret else { return Ok(self) };
-        let namespace = &*self.instance.plan.namespace;
-        let identity = Some(client_identity(namespace, secret, &*self.core.secrets, Utc::now())?);
+        let namespace = self.requester.instance.namespace();
+        let identity = Some(client_identity(namespace, secret, self.requester.secrets, Utc::now())?);
         let auth = Arc::new((*self.auth).clone().with_identity(identity.clone()));
         Ok(Self { auth, identity, ..self })
     }
@@ -70,14 +71,14 @@ impl<'a> Access<'a> {
 
     /// Can it be renewed?
     pub fn is_renewable(&self) -> bool {
-        self.user.is_some()
+        matches!(*self.plan, AuthPlan::Oauth2(_))
     }
 
     /// The other side took it.
     pub fn note_accepted(&mut self) {
-        if let Some(user) = self.user.as_ref().filter(|_| !self.accepted) {
+        if self.is_renewable() && !self.accepted {
             self.accepted = true;
-            self.core.credentials.note_accepted(&self.plan, user);
+            self.requester.credentials.note_accepted(&self.plan, &self.requester.instance);
         }
     }
 
@@ -86,11 +87,10 @@ impl<'a> Access<'a> {
     /// # Errors
     /// There is no other one, and this one has ended.
     pub async fn renew_in_time(&mut self) -> Result<Option<RequestAuth>, Problem> {
-        let Some(user) = &self.user else { return Ok(None) };
-        if self.core.credentials.is_current(&self.plan, user, &self.auth) {
+        if !self.is_renewable() || self.requester.credentials.is_current(&self.plan, &self.requester.instance, &self.auth) {
             return Ok(None);
         }
-        self.renew(false).await
+        self.renew(false).await.map(Some)
     }
 
     /// Another authentication after this one was answered 401; `problem` is returned when it cannot be renewed at all.
@@ -98,10 +98,10 @@ impl<'a> Access<'a> {
     /// # Errors
     /// There is no other one.
     pub async fn renew_refused(&mut self, problem: Problem) -> Result<RequestAuth, Problem> {
-        if self.user.is_none() || problem.reason != Reason::Unauthorized {
+        if !self.is_renewable() || problem.reason != Reason::Unauthorized {
             return Err(problem);
         }
-        self.renew(true).await?.ok_or(problem)
+        self.renew(true).await
     }
 
     /// What to say when the renewed one was refused, too: the same as later, when it is not renewed any more.
@@ -112,17 +112,12 @@ impl<'a> Access<'a> {
         }
     }
 
-    async fn renew(&mut self, refused: bool) -> Result<Option<RequestAuth>, Problem> {
-        let Some(user) = &self.user else { return Ok(None) };
+    async fn renew(&mut self, refused: bool) -> Result<RequestAuth, Problem> {
+        let Requester { instance, credentials, holds, .. } = &self.requester;
         let refused = refused.then_some(&*self.auth);
-        let auth = self.core.credentials.authorize(&self.plan, user, holds(self.instance), refused).await?;
+        let auth = credentials.authorize(&self.plan, instance, Arc::clone(holds), refused).await?;
         let auth = auth.with_identity(self.identity.clone());
         (self.auth, self.accepted) = (Arc::new(auth.clone()), false);
-        Ok(Some(auth))
+        Ok(auth)
     }
-}
-
-fn holds(instance: &Arc<Instance>) -> Holds {
-    let claim = instance.claim.clone();
-    Arc::new(move || claim.holds())
 }

@@ -8,10 +8,15 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
+use crate::api::identity::InstanceRef;
+use crate::deliver::sink::BatchLimit;
 use crate::detect::event::{Event, EventId, Kind};
+use crate::plan::{EventFormat, PollPlan};
 
 /// A record above this many bytes is announced without its data, and says so.
 pub const MAX_DATA: usize = 256 * 1024;
+/// Events of one OpenConnectors request, as many as Open Connectors sends for polled resources.
+const OPEN_CONNECTORS_BATCH: usize = 10;
 /// Bytes that an event's attributes usually take beside the record.
 const METADATA: usize = 512;
 
@@ -28,6 +33,31 @@ pub struct Envelope<'a> {
     pub tags: &'a [String],
     /// Identity of the instance.
     pub uid: &'a str,
+}
+
+impl<'a> Envelope<'a> {
+    /// The envelope of an instance with this stored identity.
+    pub fn of(plan: &'a PollPlan, uid: &'a str) -> Self {
+        let InstanceRef { namespace, name } = &plan.instance;
+        Self { namespace, name, connector: plan.connector.as_deref(), tags: &plan.tags, uid }
+    }
+}
+
+/// How much one request carries: one event, or for OpenConnectors up to ten as far as their records fit one event's bound.
+pub fn batch_limit(format: EventFormat) -> BatchLimit {
+    let events = match format {
+        EventFormat::CloudEvents => 1,
+        EventFormat::OpenConnectors => OPEN_CONNECTORS_BATCH,
+    };
+    BatchLimit { events, bytes: MAX_DATA }
+}
+
+/// Writes events in a format. CloudEvents takes one; several are written as Open Connectors does.
+pub fn encode<E: Borrow<Event>>(format: EventFormat, envelope: &Envelope<'_>, events: &[E]) -> Payload {
+    match (format, events) {
+        (EventFormat::CloudEvents, [event]) => encode_cloud_event(envelope, event.borrow()),
+        (EventFormat::CloudEvents | EventFormat::OpenConnectors, events) => encode_open_connectors(envelope, events),
+    }
 }
 
 /// A body with its identity.

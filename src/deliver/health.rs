@@ -1,32 +1,33 @@
-//! How a callback fares as a whole: open, or closed until a time. Pure.
+//! The health of one sink as a whole: open, or closed until a time. Pure.
 //!
 //! One object that fails while others pass is that object's trouble. When the last five distinct objects all failed, it is the
-//! callback's: then nothing is set aside, cursors stand still, and one probe a step of the retry schedule is sent.
+//! sink's: then nothing is deferred, cursors stand still, and one probe a step of the retry schedule is sent.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{self, Cause};
+use super::schedule;
+use super::sink::Cause;
 
-/// So many distinct objects in a row must fail before the callback counts as down.
+/// So many distinct objects in a row must fail before the sink counts as down.
 pub const DISTINCT_FAILURES: usize = 5;
 
-/// What is kept of a callback; survives restarts, so that a restart neither tries early nor burns a try.
+/// The health of a sink; survives restarts, so that a restart neither tries early nor burns a try.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CallbackState {
+pub struct SinkHealth {
     /// Hashes of the distinct objects that failed since the last acceptance, at most five.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     failed_objects: Vec<u64>,
     /// Down since five distinct objects failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     down: Option<Down>,
-    /// The receiver asked for patience (`Retry-After`) until then.
+    /// The sink asked to be left alone (`Retry-After`) until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hold_until: Option<DateTime<Utc>>,
-    /// The callback answered 410; holds for the callback with this fingerprint only.
+    /// The target is gone; holds for the target with this fingerprint only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gone: Option<u64>,
     /// How it failed last.
@@ -46,23 +47,26 @@ struct Down {
 pub enum Admission {
     /// Yes.
     Open,
-    /// One request, to see whether the callback is back.
+    /// One request, to see whether the sink is back.
     Probe,
     /// Not before this time.
     ClosedUntil(DateTime<Utc>),
-    /// Not until the callback of the instance is changed.
+    /// Not until the sink is changed.
     Gone,
 }
 
-impl CallbackState {
-    /// Nothing is known: the state of a callback that never failed.
+impl SinkHealth {
+    /// The health of a sink that never failed.
+    pub const FRESH: Self = Self { failed_objects: Vec::new(), down: None, hold_until: None, gone: None, cause: None };
+
+    /// Nothing is known: the health of a sink that never failed.
     pub fn is_fresh(&self) -> bool {
-        *self == Self::default()
+        *self == Self::FRESH
     }
 
-    /// May something be sent to the callback with this fingerprint?
-    pub fn admission(&self, callback: u64, now: DateTime<Utc>) -> Admission {
-        if self.gone == Some(callback) {
+    /// May something be sent to the target with this fingerprint?
+    pub fn admission(&self, target: u64, now: DateTime<Utc>) -> Admission {
+        if self.gone == Some(target) {
             return Admission::Gone;
         }
         if let Some(until) = self.hold_until.filter(|until| *until > now) {
@@ -75,27 +79,25 @@ impl CallbackState {
         }
     }
 
-    /// Is the callback down, as opposed to a single object?
+    /// Is the sink down, as opposed to a single object?
     pub fn is_down(&self) -> bool {
         self.down.is_some()
     }
 
-    /// Did the callback with this fingerprint answer 410?
-    pub fn is_gone(&self, callback: u64) -> bool {
-        self.gone == Some(callback)
+    /// Is the target with this fingerprint gone?
+    pub fn is_gone(&self, target: u64) -> bool {
+        self.gone == Some(target)
     }
 
     /// An event was accepted.
     pub fn note_accepted(&mut self) {
-        if !self.is_fresh() {
-            *self = Self::default();
-        }
+        *self = Self::FRESH;
     }
 
     /// A try of an object failed.
     pub fn note_failed(&mut self, object: u64, failure: Failure, now: DateTime<Utc>, seed: u64) {
         self.cause = Some(failure.cause);
-        if let Some(wait) = failure.hold {
+        if let Some(wait) = failure.retry_after {
             let until = chrono::Duration::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait));
             self.hold_until = self.hold_until.max(until);
         }
@@ -109,25 +111,20 @@ impl CallbackState {
             None if self.failed_objects.len() >= DISTINCT_FAILURES => 1,
             None => return,
         };
-        self.down = Some(Down { steps, probe_at: schedule::step(steps, seed, failure.hold, now) });
+        self.down = Some(Down { steps, probe_at: schedule::next_probe(steps, seed, failure.retry_after, now) });
     }
 
-    /// The callback answered 410.
-    pub fn note_gone(&mut self, callback: u64) {
-        self.gone = Some(callback);
-    }
-
-    /// The callback of the instance was changed: what is known of the old one says nothing about the new one.
-    pub fn forget(&mut self) {
-        *self = Self::default();
+    /// The target is gone.
+    pub fn note_gone(&mut self, target: u64) {
+        self.gone = Some(target);
     }
 }
 
 /// How a try failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// `Retry-After` of a 429 or 503, which speaks for the whole callback.
-    pub hold: Option<Duration>,
+    /// How long the sink as a whole asks to be left alone.
+    pub retry_after: Option<Duration>,
     /// What failed.
     pub cause: Cause,
 }
@@ -135,8 +132,9 @@ pub struct Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::sink::http::interpret::HttpCause;
 
-    const FAILED: Failure = Failure { hold: None, cause: Cause::Status(500) };
+    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)) };
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -144,7 +142,7 @@ mod tests {
 
     #[test]
     fn five_distinct_objects_close_it_and_one_acceptance_opens_it() {
-        let mut state = CallbackState::default();
+        let mut state = SinkHealth::default();
         for object in [1, 2, 3, 4, 4, 4] {
             state.note_failed(object, FAILED, at(0), 0);
             assert_eq!(state.admission(9, at(0)), Admission::Open, "object {object}");
@@ -158,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_success_in_between_starts_the_count_again() {
-        let mut state = CallbackState::default();
+        let mut state = SinkHealth::default();
         for object in 0..20 {
             state.note_failed(object, FAILED, at(0), 0);
             if object % 4 == 3 {
@@ -170,7 +168,7 @@ mod tests {
 
     #[test]
     fn each_failed_probe_is_one_step_even_when_many_were_under_way() {
-        let mut state = CallbackState::default();
+        let mut state = SinkHealth::default();
         for object in 0..8 {
             state.note_failed(object, FAILED, at(0), 0);
         }
@@ -183,16 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_kept_for_all_objects() {
-        let mut state = CallbackState::default();
-        state.note_failed(1, Failure { hold: Some(Duration::from_secs(100)), ..FAILED }, at(0), 0);
+    fn a_retry_after_holds_for_all_objects() {
+        let mut state = SinkHealth::default();
+        state.note_failed(1, Failure { retry_after: Some(Duration::from_secs(100)), ..FAILED }, at(0), 0);
         assert_eq!(state.admission(9, at(99)), Admission::ClosedUntil(at(100)));
         assert_eq!(state.admission(9, at(100)), Admission::Open);
     }
 
     #[test]
-    fn gone_holds_for_that_callback_only() {
-        let mut state = CallbackState::default();
+    fn gone_holds_for_that_target_only() {
+        let mut state = SinkHealth::default();
         state.note_gone(9);
         assert_eq!(state.admission(9, at(1_000_000)), Admission::Gone);
         assert_eq!(state.admission(10, at(0)), Admission::Open);

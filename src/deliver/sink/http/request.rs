@@ -7,15 +7,16 @@ use chrono::Utc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::format::{Envelope, Payload, encode_cloud_event, encode_open_connectors};
-use super::schedule::{self, Outcome, Silence, Verdict};
+use super::format::{Envelope, Payload, encode};
+use super::interpret::{Answer, Silence, interpret};
 use super::signature::sign;
 use crate::api::conditions::Problem;
 use crate::auth::{self, RequestAuth, Secrets};
+use crate::deliver::sink::Delivery;
 use crate::detect::event::Event;
 use crate::egress::{Egress, Limits, Overflow, Peer, Redirects, Request};
 use crate::observe::metrics::Metrics;
-use crate::plan::{CallbackPlan, EventFormat, PollPlan};
+use crate::plan::CallbackPlan;
 
 /// Bytes of an answer that are read; nothing in it matters but its end, which keeps the connection usable.
 const MAX_ANSWER: usize = 16 * 1024;
@@ -27,12 +28,23 @@ pub struct PreparedCallback {
     headers: HeaderMap,
 }
 
+/// The way to the callback, and what all events of the instance have in common.
+pub struct Post<'a> {
+    /// The one HTTP client.
+    pub egress: &'a Egress,
+    /// Counters.
+    pub metrics: &'a Metrics,
+    /// What is the same for all events.
+    pub envelope: &'a Envelope<'a>,
+}
+
 /// What became of one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
-    /// What the answer means.
-    pub verdict: Verdict,
-    /// It was 401: another access token may help.
+    /// What the answer means. `Unusable`: the request could not be made at all, since the address is not allowed, or the URL or
+    /// a certificate is no good.
+    pub delivery: Delivery,
+    /// The answer was 401: other credentials may help.
     pub is_unauthorized: bool,
 }
 
@@ -63,55 +75,33 @@ impl PreparedCallback {
         self.plan.fingerprint()
     }
 
-    /// Sends events in one request and says what the answer means.
-    ///
-    /// # Errors
-    /// The request could not be made at all, and a person must act: an address that is not allowed, a URL or a certificate that
-    /// is no good. That says nothing about the events.
-    pub async fn post<E: Borrow<Event>>(
-        &self,
-        egress: &Egress,
-        metrics: &Metrics,
-        instance: &PollPlan,
-        uid: &str,
-        auth: &RequestAuth,
-        events: &[E],
-    ) -> Result<Posted, Problem> {
+    /// Sends events in one request and interprets the answer.
+    pub async fn post<E: Borrow<Event>>(&self, post: &Post<'_>, auth: &RequestAuth, events: &[E]) -> Posted {
         let started = std::time::Instant::now();
-        let envelope = Envelope {
-            namespace: &instance.namespace,
-            name: &instance.name,
-            connector: instance.connector.as_deref(),
-            tags: &instance.tags,
-            uid,
-        };
-        let payload = match (self.plan.format, events) {
-            (EventFormat::CloudEvents, [event]) => encode_cloud_event(&envelope, event.borrow()),
-            (EventFormat::CloudEvents | EventFormat::OpenConnectors, events) => encode_open_connectors(&envelope, events),
-        };
-        let mut request = self.request(payload);
+        let mut request = self.request(encode(self.plan.format, post.envelope, events));
         auth.apply(&mut request);
-        let sent = egress.send(request).await;
-        metrics.delivery(started.elapsed());
-        metrics.request(Peer::Callback, sent.as_ref().ok().map(|response| response.status));
-        let outcome = match &sent {
-            Ok(response) => Ok(Outcome::Answered {
+        let sent = post.egress.send(request).await;
+        post.metrics.delivery(started.elapsed());
+        post.metrics.request(Peer::Callback, sent.as_ref().ok().map(|response| response.status));
+        let delivery = match &sent {
+            Ok(response) => interpret(Answer::Status {
                 status: response.status,
                 retry_after: crate::egress::retry_after::retry_after(&response.headers, Utc::now()),
             }),
-            Err(error) => Silence::of(error).map(Outcome::NoAnswer).ok_or(error),
+            Err(error) => match Silence::of(error) {
+                Some(silence) => interpret(Answer::Silent(silence)),
+                None => Delivery::Unusable(error.clone().into_problem(Peer::Callback)),
+            },
         };
-        let verdict = outcome.map(schedule::classify);
-        if verdict != Ok(Verdict::Accepted) {
+        if delivery != Delivery::Accepted {
             let why = match &sent {
                 Ok(response) => response.status.to_string(),
                 Err(error) => error.to_string(),
             };
             tracing::debug!(events = events.len(), why, "the callback did not accept");
         }
-        let verdict = verdict.map_err(|error| error.clone().into_problem(Peer::Callback))?;
         let is_unauthorized = sent.is_ok_and(|response| response.status == StatusCode::UNAUTHORIZED);
-        Ok(Posted { verdict, is_unauthorized })
+        Posted { delivery, is_unauthorized }
     }
 
     fn request(&self, payload: Payload) -> Request {

@@ -1,0 +1,140 @@
+//! The part of an instance's state that delivery reads and changes, of one resource. Pure.
+
+use std::future::Future;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::health::Admission;
+use super::sink::SinkName;
+use super::sinks::Sinks;
+use crate::api::conditions::Problem;
+use crate::detect::event::Change;
+use crate::detect::known::KnownSet;
+
+/// An object whose change a sink did not take. Its body is not kept: the provider shows it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failing {
+    /// The sink.
+    #[serde(default, skip_serializing_if = "SinkName::is_callback")]
+    pub sink: SinkName,
+    /// Hash of the object's id.
+    pub object: u64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Of these, how many were refused.
+    #[serde(default)]
+    pub refusals: u32,
+    /// When it may be tried again.
+    pub next_try: DateTime<Utc>,
+}
+
+/// A sink has a change that another one lacks: it must not get it again when the provider shows it again. With one sink there are
+/// none, since a change that every sink has is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Taken {
+    /// The sink.
+    pub sink: SinkName,
+    /// Hash of the object's id.
+    pub object: u64,
+    /// Hash of the event's id: a newer change of the object is another event.
+    pub event: u64,
+}
+
+impl Taken {
+    fn is(&self, change: &Change) -> bool {
+        self.object == change.object && self.event == event_hash(change)
+    }
+}
+
+/// The state of an instance as far as the delivery of one resource's changes is concerned, under one lock.
+pub struct DeliveryState<'s> {
+    /// Health and retry queue of each sink.
+    pub sinks: &'s mut Sinks,
+    /// Which version of which record every sink has.
+    pub known: &'s mut KnownSet,
+    /// Objects that failed once or twice.
+    pub failing: &'s mut Vec<Failing>,
+    /// Which sinks have a change that others lack.
+    pub taken: &'s mut Vec<Taken>,
+    /// Events accepted, by each sink that accepted one.
+    pub delivered: &'s mut u64,
+    /// When an event was last accepted.
+    pub last_change_time: &'s mut Option<DateTime<Utc>>,
+}
+
+/// What a resource waits for next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// A poll shows a failed change again.
+    Poll,
+    /// An event of a retry queue has its body.
+    RetryQueue,
+}
+
+impl DeliveryState<'_> {
+    /// Does this sink have this very change?
+    pub fn has(&self, sink: &SinkName, change: &Change) -> bool {
+        self.taken.iter().any(|taken| taken.sink == *sink && taken.is(change))
+    }
+
+    /// The tries of an object at a sink that did not take it so far.
+    pub fn failing_at(&self, sink: &SinkName, object: u64) -> Option<&Failing> {
+        self.failing.iter().find(|failing| failing.object == object && failing.sink == *sink)
+    }
+
+    /// A sink has a change: it accepted it, or it is in its retry queue. Once that holds for `all` sinks, the change is known.
+    pub fn note_taken(&mut self, sink: &SinkName, change: &Change, all: &[SinkName]) {
+        let is_lacking = all.iter().any(|other| other != sink && !self.has(other, change));
+        if is_lacking {
+            self.failing.retain(|failing| failing.object != change.object || failing.sink != *sink);
+            self.taken.retain(|taken| taken.object != change.object || taken.sink != *sink);
+            self.taken.push(Taken { sink: sink.clone(), object: change.object, event: event_hash(change) });
+        } else {
+            self.failing.retain(|failing| failing.object != change.object);
+            self.taken.retain(|taken| taken.object != change.object);
+            self.known.remember(change.object, change.known);
+        }
+    }
+
+    /// The earliest time at which something of the resource may be sent to one of the sinks, each with its target's fingerprint: a
+    /// failing object's next try, a deferred event's, or the reopening of the sink. `None`: nothing waits.
+    pub fn wake<'n>(
+        &self,
+        resource: &str,
+        sinks: impl IntoIterator<Item = (&'n SinkName, u64)>,
+        now: DateTime<Utc>,
+    ) -> Option<(DateTime<Utc>, Wake)> {
+        let wake = |(sink, target): (&SinkName, u64)| {
+            let failing = self.failing.iter().filter(|failing| failing.sink == *sink);
+            let failing = failing.map(|failing| (failing.next_try, Wake::Poll)).min();
+            let deferred = self.sinks.queue(sink).next_due(resource).map(|due| (due, Wake::RetryQueue));
+            let next = [failing, deferred].into_iter().flatten().min();
+            match self.sinks.health(sink).admission(target, now) {
+                Admission::ClosedUntil(until) => Some((next.map_or(until, |(next, _)| next.max(until)), Wake::Poll)),
+                Admission::Gone => None,
+                Admission::Open | Admission::Probe => next,
+            }
+        };
+        sinks.into_iter().filter_map(wake).min()
+    }
+}
+
+/// The state of an instance, shared by the jobs of its resources.
+pub trait SharedState: Send + Sync {
+    /// Takes one step on the state, under its lock.
+    fn step<R>(&self, resource: &str, step: impl FnOnce(&mut DeliveryState<'_>) -> R) -> R;
+
+    /// Makes the state durable.
+    ///
+    /// # Errors
+    /// The store's problem; the progress stays in memory and is saved by the next commit that succeeds.
+    fn commit(&self) -> impl Future<Output = Result<(), Problem>> + Send;
+}
+
+fn event_hash(change: &Change) -> u64 {
+    xxh3_64(change.event.id.as_str().as_bytes())
+}

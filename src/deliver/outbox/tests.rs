@@ -1,0 +1,286 @@
+//! The outbox between sinks in memory and a store in memory.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+
+use super::*;
+use crate::api::conditions::Reason;
+use crate::api::identity::InstanceRef;
+use crate::deliver::health::Failure;
+use crate::deliver::sample::{change, retry};
+use crate::deliver::sink::http::interpret::HttpCause;
+use crate::deliver::sink::memory_sample::MemorySink;
+use crate::deliver::sink::{CALLBACK, Cause};
+use crate::state::live::LiveState;
+use crate::state::{InstanceState, StateStore};
+
+/// Keeps what was saved as text, and how much the first sink had accepted by then.
+#[derive(Default)]
+struct Store {
+    saved: Mutex<String>,
+    accepted: Mutex<Vec<usize>>,
+    sink: Mutex<Option<MemorySink>>,
+}
+
+impl StateStore for Store {
+    fn load(&self, _instance: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
+        Ok(serde_json::from_str(&self.saved.lock()).ok())
+    }
+
+    fn save<'a>(&'a self, _instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
+        *self.saved.lock() = serde_json::to_string(&state).unwrap();
+        let accepted = self.sink.lock().as_ref().map_or(0, |sink| sink.accepted().len());
+        self.accepted.lock().push(accepted);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct World {
+    store: Arc<Store>,
+    live: LiveState,
+    sinks: Vec<MemorySink>,
+    in_flight: Semaphore,
+    metrics: Metrics,
+    stop: CancellationToken,
+}
+
+fn archive() -> SinkName {
+    SinkName::new("archive")
+}
+
+fn record(object: u64, version: u64) -> String {
+    change(object, version).event.data.get().to_owned()
+}
+
+fn unusable() -> Delivery {
+    Delivery::Unusable(Problem::human(Reason::EgressDenied, "the address is not allowed"))
+}
+
+fn live(state: InstanceState, store: &Arc<Store>) -> LiveState {
+    LiveState::new(InstanceRef::new("crm", "keap"), state, false, Arc::clone(store) as _)
+}
+
+impl World {
+    fn new(sinks: Vec<MemorySink>) -> Self {
+        let store = Arc::new(Store::default());
+        *store.sink.lock() = sinks.first().cloned();
+        let live = live(InstanceState::new("u".into()), &store);
+        Self { store, live, sinks, in_flight: Semaphore::new(8), metrics: Metrics::new(), stop: CancellationToken::new() }
+    }
+
+    /// With the sinks `callback` and `archive`, which take one event a request.
+    fn with_two() -> Self {
+        Self::new(vec![MemorySink::new(CALLBACK.clone(), 1), MemorySink::new(archive(), 1)])
+    }
+
+    fn callback(&self) -> &MemorySink {
+        &self.sinks[0]
+    }
+
+    fn archive(&self) -> &MemorySink {
+        &self.sinks[1]
+    }
+
+    fn outbox(&self) -> Outbox<'_, LiveState> {
+        let outlet = |sink: &MemorySink| Outlet { sink: Box::new(sink.clone()), in_flight: &self.in_flight };
+        Outbox::new(&self.live, "contacts", self.sinks.iter().map(outlet).collect(), &self.metrics, &self.stop)
+    }
+
+    /// One job that finds these changes.
+    async fn send(&self, changes: impl IntoIterator<Item = Change>) -> Sent {
+        let mut outbox = self.outbox();
+        let sent = outbox.send_changes(changes.into_iter().collect()).await.unwrap();
+        outbox.commit().await.unwrap();
+        sent
+    }
+
+    async fn send_due(&self) {
+        self.outbox().send_due().await.unwrap();
+    }
+
+    /// All tries are due.
+    fn pass_time(&self) {
+        let mut state = self.live.lock();
+        for failing in state.resources.values_mut().flat_map(|own| &mut own.failing) {
+            failing.next_try = DateTime::UNIX_EPOCH;
+        }
+        let mut events: Vec<_> =
+            [CALLBACK.clone(), archive()].iter().flat_map(|sink| state.sinks.queue(sink).events().to_vec()).collect();
+        for event in &mut events {
+            event.next_try = event.next_try.map(|_| DateTime::UNIX_EPOCH);
+            state.sinks.reschedule(event.clone());
+        }
+    }
+
+    /// Another process takes over what was saved.
+    fn restart(&mut self) {
+        let state = self.store.load(&InstanceRef::new("crm", "keap")).unwrap().unwrap();
+        assert_eq!(state, *self.live.lock());
+        self.live = live(state, &self.store);
+    }
+
+    fn known(&self, object: u64) -> Option<u64> {
+        self.live.lock().resources.get("contacts")?.known.get(object).map(|known| known.version)
+    }
+
+    /// A sink that went down an hour ago, so that a probe is due.
+    fn bring_down(&self, sink: &SinkName) {
+        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(503)) };
+        let hour_ago = Utc::now() - chrono::Duration::hours(1);
+        (0..5).for_each(|object| self.live.lock().sinks.note_failed(sink, object, failure, hour_ago, 0));
+        assert!(self.live.lock().sinks.health(sink).is_down());
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_has_a_change_does_not_get_it_again_when_another_failed() {
+    let mut world = World::with_two();
+    world.archive().answers(1, [retry(), retry()]);
+    let sent = world.send([change(1, 5), change(2, 5)]).await;
+    assert_eq!((sent.tried, sent.closed, sent.undelivered), (2, false, Undelivered::Since(change(1, 5).date.unwrap())));
+    assert_eq!((world.known(1), world.known(2)), (None, Some(5)));
+    for known in [None, Some(5)] {
+        world.restart();
+        world.pass_time();
+        world.send([change(1, 5)]).await;
+        assert_eq!(world.known(1), known);
+    }
+    let both = [record(1, 5), record(2, 5)];
+    assert_eq!(world.callback().accepted(), both);
+    assert_eq!(world.callback().requests().len(), 2);
+    assert_eq!(world.archive().accepted(), [record(2, 5), record(1, 5)]);
+    assert_eq!(world.archive().requests().len(), 4);
+    let state = world.live.lock();
+    assert!(state.resources["contacts"].taken.is_empty() && state.resources["contacts"].failing.is_empty());
+}
+
+#[tokio::test]
+async fn a_newer_version_goes_to_every_sink_and_follows_the_older_one() {
+    let world = World::with_two();
+    world.archive().answers(1, [retry()]);
+    world.send([change(1, 5)]).await;
+    world.pass_time();
+    assert_eq!(world.send([change(1, 6)]).await.undelivered, Undelivered::None);
+    assert_eq!(world.callback().accepted(), [record(1, 5), record(1, 6)]);
+    assert_eq!(world.archive().accepted(), [record(1, 6)]);
+    assert_eq!(world.known(1), Some(6));
+}
+
+#[tokio::test]
+async fn what_one_sink_deferred_is_known_and_replaced_there_by_a_newer_version() {
+    let mut world = World::with_two();
+    world.archive().answers(1, [retry(), retry(), retry()]);
+    for known in [None, None, Some(5)] {
+        world.send([change(1, 5)]).await;
+        assert_eq!(world.known(1), known);
+        world.pass_time();
+    }
+    assert_eq!(world.live.lock().sinks.deferred(), 1);
+    let sent = world.send([change(1, 6)]).await;
+    assert_eq!((sent.tried, sent.undelivered), (1, Undelivered::None));
+    assert_eq!((world.known(1), world.archive().requests().len()), (Some(6), 3), "it waits for its turn");
+    world.restart();
+    world.send_due().await;
+    assert_eq!(world.callback().accepted(), [record(1, 5), record(1, 6)]);
+    assert_eq!(world.archive().accepted(), [record(1, 6)]);
+    assert_eq!(world.live.lock().sinks, crate::deliver::sinks::Sinks::default());
+}
+
+#[tokio::test]
+async fn a_sink_that_is_down_keeps_no_other_waiting() {
+    let world = World::with_two();
+    (0..5).for_each(|object| world.archive().answers(object, [retry()]));
+    world.send((0..5).map(|object| change(object, 1))).await;
+    assert!(world.live.lock().sinks.health(&archive()).is_down());
+    let sent = world.send((0..10).map(|object| change(object, 1))).await;
+    assert!(!sent.closed && sent.undelivered != Undelivered::None);
+    assert_eq!((world.callback().accepted().len(), world.archive().requests().len()), (10, 5));
+    assert_eq!(world.known(7), None);
+}
+
+#[tokio::test]
+async fn a_sink_that_is_down_gets_one_probe_and_the_rest_once_it_is_accepted() {
+    for accepts in [false, true] {
+        let world = World::with_two();
+        world.bring_down(&archive());
+        if !accepts {
+            (0..4).for_each(|object| world.archive().answers(object, [retry()]));
+        }
+        let sent = world.send((0..4).map(|object| change(object, 1))).await;
+        assert_eq!(sent.undelivered == Undelivered::None, accepts);
+        assert_eq!(world.archive().requests().len(), if accepts { 4 } else { 1 });
+        assert_eq!(world.callback().requests().len(), 4, "none comes twice");
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_cannot_be_asked_leaves_the_others_their_events() {
+    let world = World::with_two();
+    world.archive().answers(1, [unusable()]);
+    let mut outbox = world.outbox();
+    let sent = outbox.send_changes(vec![change(1, 1), change(2, 1)]).await.unwrap();
+    assert!(!sent.closed && sent.undelivered != Undelivered::None);
+    assert_eq!(outbox.refusal().map(|problem| problem.reason), Some(Reason::EgressDenied));
+    let requests = world.archive().requests().len();
+    outbox.send_changes(vec![change(3, 1)]).await.unwrap();
+    assert_eq!(world.archive().requests().len(), requests, "a person must act");
+    assert_eq!(world.callback().accepted().len(), 3);
+    assert!(
+        world.live.lock().sinks.health(&archive()).is_fresh() && world.live.lock().resources["contacts"].failing.is_empty()
+    );
+    world.callback().answers(4, [unusable()]);
+    assert!(outbox.send_changes(vec![change(4, 1)]).await.is_err(), "no sink is left");
+}
+
+#[tokio::test]
+async fn the_only_sink_that_cannot_be_asked_ends_the_job() {
+    let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]);
+    world.callback().answers(1, [unusable()]);
+    let problem = world.outbox().send_changes(vec![change(1, 1)]).await.unwrap_err();
+    assert_eq!(problem.reason, Reason::EgressDenied);
+    assert_eq!(world.known(1), None);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_sink_that_is_closed() {
+    let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]);
+    world.callback().answers(1, [Delivery::Gone]);
+    world.send([change(1, 1)]).await;
+    let sent = world.send([change(1, 1), change(2, 1)]).await;
+    assert_eq!((sent.tried, sent.closed), (0, true));
+    assert_ne!(sent.undelivered, Undelivered::None);
+    assert_eq!(world.callback().requests().len(), 1);
+    let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]);
+    world.stop.cancel();
+    assert!(world.send([change(1, 1)]).await.closed);
+    assert!(world.callback().requests().is_empty());
+}
+
+#[tokio::test]
+async fn never_more_than_256_accepted_events_are_unsaved() {
+    for sinks in [1, 2] {
+        let all = World::with_two().sinks.into_iter().take(sinks).collect();
+        let world = World::new(all);
+        assert_eq!(world.send((0..1_000).map(|object| change(object, 1))).await.undelivered, Undelivered::None);
+        let saved = world.store.accepted.lock().clone();
+        assert_eq!(saved.last(), Some(&1_000));
+        let unsaved = saved.windows(2).map(|pair| pair[1] - pair[0]).chain(saved.first().copied()).max();
+        assert!(unsaved.unwrap() * sinks <= 256, "{saved:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_event_takes_no_other_of_its_request_with_it() {
+    let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 10)]);
+    world.callback().answers(3, [Delivery::Refused { cause: Cause::Http(HttpCause::Status(422)) }]);
+    let sent = world.send((0..6).map(|object| change(object, 1))).await;
+    assert_eq!(sent.undelivered, Undelivered::Since(change(3, 1).date.unwrap()));
+    assert_eq!(world.callback().accepted().len(), 5);
+    world.pass_time();
+    world.send([3, 7, 8].map(|object| change(object, 1))).await;
+    let requests = world.callback().requests();
+    let [.., alone, together] = &*requests else { panic!() };
+    assert_eq!((alone, together), (&vec![record(3, 1)], &vec![record(7, 1), record(8, 1)]), "what failed before travels alone");
+}

@@ -1,0 +1,168 @@
+//! What the answer to a delivery means, or its absence. Pure.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use crate::api::conditions::{Problem, Reason};
+use crate::deliver::sink::{Cause, Delivery, Pace};
+use crate::egress::error::{BrokenAnswer, Phase, Unreachable};
+use crate::egress::{EgressError, Peer};
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// With an answer.
+    Status {
+        /// Its status.
+        status: StatusCode,
+        /// Its `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// Without one.
+    Silent(Silence),
+}
+
+/// Why there was no answer, where that may pass by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Silence {
+    /// No connection.
+    Unreachable(Unreachable),
+    /// A deadline passed.
+    Timeout(Phase),
+    /// What came is no answer.
+    Broken(BrokenAnswer),
+}
+
+impl Silence {
+    /// Nothing where a person must act: an address that is not allowed, a URL or a certificate that is no good.
+    pub fn of(error: &EgressError) -> Option<Self> {
+        match *error {
+            EgressError::Unreachable(kind) => Some(Self::Unreachable(kind)),
+            EgressError::Timeout(phase) => Some(Self::Timeout(phase)),
+            EgressError::BrokenAnswer(fault) => Some(Self::Broken(fault)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Silence> for EgressError {
+    fn from(silence: Silence) -> Self {
+        match silence {
+            Silence::Unreachable(kind) => Self::Unreachable(kind),
+            Silence::Timeout(phase) => Self::Timeout(phase),
+            Silence::Broken(fault) => Self::BrokenAnswer(fault),
+        }
+    }
+}
+
+/// How a callback failed, as far as the person who fixes it must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HttpCause {
+    /// It did not answer.
+    Silent(Silence),
+    /// It answered 401 or 403.
+    Unauthorized,
+    /// It answered with another status outside 2xx.
+    Status(u16),
+}
+
+impl HttpCause {
+    pub(in crate::deliver::sink) fn explain(self) -> Problem {
+        match self {
+            Self::Unauthorized => Problem::human(
+                Reason::CallbackUnauthorized,
+                "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef",
+            ),
+            Self::Silent(silence) => Problem::transient(
+                Reason::CallbackUnreachable,
+                format!("spec.{}", EgressError::from(silence).into_problem(Peer::Callback).message),
+            ),
+            Self::Status(status) => Problem::transient(
+                Reason::CallbackDown,
+                format!("spec.callback.url answered {status}: make the receiver answer 2xx"),
+            ),
+        }
+    }
+}
+
+/// What an answer means. Redirects are failures and never followed: an event must not go to a place that nobody configured.
+/// Only a 429 or 503 speaks for the whole callback with its `Retry-After`.
+pub fn interpret(answer: Answer) -> Delivery {
+    let (status, retry_after) = match answer {
+        Answer::Status { status, retry_after } => (status.as_u16(), retry_after),
+        Answer::Silent(silence) => return retry(HttpCause::Silent(silence), None),
+    };
+    match status {
+        200..=299 => Delivery::Accepted,
+        401 | 403 => Delivery::Retry { pace: Pace::Slow, retry_after: None, cause: Cause::Http(HttpCause::Unauthorized) },
+        400 | 413 | 415 | 422 => Delivery::Refused { cause: Cause::Http(HttpCause::Status(status)) },
+        410 => Delivery::Gone,
+        429 | 503 => retry(HttpCause::Status(status), retry_after),
+        _ => retry(HttpCause::Status(status), None),
+    }
+}
+
+fn retry(cause: HttpCause, retry_after: Option<Duration>) -> Delivery {
+    Delivery::Retry { pace: Pace::Usual, retry_after, cause: Cause::Http(cause) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, retry_after: Option<Duration>) -> Delivery {
+        interpret(Answer::Status { status: StatusCode::from_u16(status).unwrap(), retry_after })
+    }
+
+    #[test]
+    fn each_class_of_answers_has_its_meaning() {
+        let silence = Silence::Timeout(Phase::FirstByte);
+        assert_eq!(interpret(Answer::Silent(silence)), retry(HttpCause::Silent(silence), None));
+        let again = |status| retry(HttpCause::Status(status), None);
+        let slow = Delivery::Retry { pace: Pace::Slow, retry_after: None, cause: Cause::Http(HttpCause::Unauthorized) };
+        for status in [200, 201, 202, 204, 299] {
+            assert_eq!(answered(status, None), Delivery::Accepted, "{status}");
+        }
+        for status in [100, 101, 300, 301, 302, 303, 304, 307, 308] {
+            assert_eq!(answered(status, None), again(status), "{status}");
+        }
+        for status in [401, 403] {
+            assert_eq!(answered(status, None), slow, "{status}");
+        }
+        for status in [400, 413, 415, 422] {
+            let refused = Delivery::Refused { cause: Cause::Http(HttpCause::Status(status)) };
+            assert_eq!(answered(status, None), refused, "{status}");
+        }
+        assert_eq!(answered(410, None), Delivery::Gone);
+        for status in [402, 404, 405, 406, 408, 409, 411, 418, 425, 429, 431, 499, 500, 501, 502, 503, 504, 599, 600, 999] {
+            assert_eq!(answered(status, None), again(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_counts_with_429_and_503_only() {
+        let ten = Some(Duration::from_secs(10));
+        for status in [429, 503] {
+            assert_eq!(answered(status, ten), retry(HttpCause::Status(status), ten), "{status}");
+        }
+        for status in [301, 404, 500, 502] {
+            assert_eq!(answered(status, ten), retry(HttpCause::Status(status), None), "{status}");
+        }
+    }
+
+    /// The form in which versions that know one protocol store and read it.
+    #[test]
+    fn a_cause_is_stored_without_the_name_of_its_protocol() {
+        for (cause, text) in [
+            (HttpCause::Unauthorized, r#""Unauthorized""#),
+            (HttpCause::Status(503), r#"{"Status":503}"#),
+            (HttpCause::Silent(Silence::Timeout(Phase::FirstByte)), r#"{"Silent":{"Timeout":"FirstByte"}}"#),
+            (HttpCause::Silent(Silence::Unreachable(Unreachable::Refused)), r#"{"Silent":{"Unreachable":"Refused"}}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&Cause::Http(cause)).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Cause>(text).unwrap(), Cause::Http(cause));
+        }
+    }
+}

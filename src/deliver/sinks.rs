@@ -1,0 +1,304 @@
+//! What is kept of every sink, by name: its health and its retry queue. Pure.
+//!
+//! A sink that never failed and keeps nothing has no entry, so that a healthy instance costs nothing.
+//!
+//! Stored so that versions that know one sink read it: the health of `callback` in a field of its own, and all queued events in one list.
+//! What belongs to another sink says so.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+
+use super::health::{Failure, SinkHealth};
+use super::retry_queue::{Load, QueuedEvent, RetryQueue};
+use super::sink::{CALLBACK, SinkName};
+use crate::detect::event::Event;
+
+/// The delivery state of an instance's sinks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sinks {
+    /// Boxed, since a map makes room for eleven values with the first one.
+    states: BTreeMap<SinkName, Box<SinkState>>,
+}
+
+/// The delivery state of one sink.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct SinkState {
+    health: SinkHealth,
+    queue: RetryQueue,
+}
+
+static FRESH: SinkHealth = SinkHealth::FRESH;
+static EMPTY: RetryQueue = RetryQueue::EMPTY;
+
+impl Sinks {
+    /// Puts together what was stored: the health of `callback`, that of other sinks, and the events of all queues.
+    pub fn restore(
+        callback: SinkHealth,
+        others: BTreeMap<SinkName, SinkHealth>,
+        events: impl IntoIterator<Item = QueuedEvent>,
+    ) -> Self {
+        let mut sinks = Self::default();
+        for (name, health) in others.into_iter().chain([(CALLBACK.clone(), callback)]) {
+            sinks.change(&name, |state, _| state.health = health);
+        }
+        sinks.restore_events(events);
+        sinks
+    }
+
+    /// Takes back the events of all queues, which were stored apart.
+    pub fn restore_events(&mut self, events: impl IntoIterator<Item = QueuedEvent>) {
+        for event in events {
+            let sink = event.sink.clone();
+            self.change(&sink, |state, _| state.queue.restore(event));
+        }
+    }
+
+    /// The health of a sink.
+    pub fn health(&self, sink: &SinkName) -> &SinkHealth {
+        self.states.get(sink).map_or(&FRESH, |state| &state.health)
+    }
+
+    /// The health of sinks other than `callback`, as far as there is anything to keep.
+    pub fn other_health(&self) -> BTreeMap<SinkName, SinkHealth> {
+        let others = self.states.iter().filter(|(name, state)| !name.is_callback() && !state.health.is_fresh());
+        others.map(|(name, state)| (name.clone(), state.health.clone())).collect()
+    }
+
+    /// The retry queue of a sink.
+    pub fn queue(&self, sink: &SinkName) -> &RetryQueue {
+        self.states.get(sink).map_or(&EMPTY, |state| &state.queue)
+    }
+
+    /// The events of all queues.
+    pub fn events(&self) -> StoredEvents<'_> {
+        StoredEvents(self)
+    }
+
+    /// A sink accepted an event.
+    pub fn note_accepted(&mut self, sink: &SinkName) {
+        if self.states.contains_key(sink) {
+            self.change(sink, |state, _| state.health.note_accepted());
+        }
+    }
+
+    /// A try of an object failed.
+    pub fn note_failed(&mut self, sink: &SinkName, object: u64, failure: Failure, now: DateTime<Utc>, seed: u64) {
+        self.change(sink, |state, _| state.health.note_failed(object, failure, now, seed));
+    }
+
+    /// The target of a sink is gone.
+    pub fn note_gone(&mut self, sink: &SinkName, target: u64) {
+        self.change(sink, |state, _| state.health.note_gone(target));
+    }
+
+    /// A sink was changed: the health of the old target says nothing about the new one.
+    pub fn forget_health(&mut self, sink: &SinkName) {
+        if self.states.contains_key(sink) {
+            self.change(sink, |state, _| state.health = SinkHealth::FRESH);
+        }
+    }
+
+    /// A person asks for a try: the health of all sinks.
+    pub fn forget_all_health(&mut self) {
+        self.change_each(|state| state.health = SinkHealth::FRESH);
+    }
+
+    /// Secrets changed: the health of sinks that refused the credentials. Answers whether there are any.
+    pub fn forget_unauthorized(&mut self) -> bool {
+        let mut found = false;
+        self.change_each(|state| {
+            if state.health.cause.is_some_and(super::sink::Cause::is_unauthorized) {
+                state.health = SinkHealth::FRESH;
+                found = true;
+            }
+        });
+        found
+    }
+
+    /// Adds an event to the queue of its sink.
+    ///
+    /// # Errors
+    /// Gives the event back when the instance's queues have no room for it.
+    pub fn enqueue(&mut self, event: QueuedEvent) -> Result<(), Box<QueuedEvent>> {
+        let sink = event.sink.clone();
+        self.change(&sink, |state, elsewhere| state.queue.enqueue(event, elsewhere))
+    }
+
+    /// A newer version of an object takes the place of the one that waits in the queue of a sink, and is tried at once.
+    ///
+    /// # Errors
+    /// Gives the event back when there is no room for it; the older one stays.
+    pub fn supersede(&mut self, sink: &SinkName, object: u64, event: Event, now: DateTime<Utc>) -> Result<(), Box<Event>> {
+        self.change(sink, |state, elsewhere| state.queue.supersede(object, event, elsewhere, now))
+    }
+
+    /// Removes the event of an object from the queue of a sink: it was accepted.
+    pub fn remove(&mut self, sink: &SinkName, resource: &str, object: u64) {
+        self.change(sink, |state, _| state.queue.remove(resource, object));
+    }
+
+    /// Changes a queued event after a failed try.
+    pub fn reschedule(&mut self, event: QueuedEvent) {
+        let sink = event.sink.clone();
+        self.change(&sink, |state, _| state.queue.reschedule(event));
+    }
+
+    /// A person asked for it: the parked events of a resource are tried again.
+    pub fn redeliver(&mut self, resource: &str, now: DateTime<Utc>) -> usize {
+        self.states.values_mut().map(|state| state.queue.redeliver(resource, now)).sum()
+    }
+
+    /// Drops the events of resources that are no longer declared.
+    pub fn retain_resources(&mut self, declared: impl Fn(&str) -> bool) {
+        self.change_each(|state| state.queue.retain_resources(&declared));
+    }
+
+    /// Events that wait for their next try, all sinks.
+    pub fn deferred(&self) -> usize {
+        self.states.values().map(|state| state.queue.deferred()).sum()
+    }
+
+    /// Events that wait for a person, all sinks.
+    pub fn parked(&self) -> usize {
+        self.states.values().map(|state| state.queue.parked()).sum()
+    }
+
+    /// Parked events of one resource, all sinks.
+    pub fn parked_of(&self, resource: &str) -> usize {
+        self.states.values().map(|state| state.queue.parked_of(resource)).sum()
+    }
+
+    /// Changes what is kept of a sink, given what the queues of the others hold.
+    fn change<R>(&mut self, sink: &SinkName, change: impl FnOnce(&mut SinkState, Load) -> R) -> R {
+        let elsewhere = self.states.iter().filter(|(name, _)| *name != sink).map(|(_, state)| state.queue.load()).sum();
+        let state = self.states.entry(sink.clone()).or_default();
+        let result = change(state, elsewhere);
+        if **state == SinkState::default() {
+            self.states.remove(sink);
+        }
+        result
+    }
+
+    fn change_each(&mut self, mut change: impl FnMut(&mut SinkState)) {
+        self.states.values_mut().for_each(|state| change(state));
+        self.states.retain(|_, state| **state != SinkState::default());
+    }
+}
+
+/// The events of all queues as they are stored: one list.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredEvents<'a>(&'a Sinks);
+
+impl StoredEvents<'_> {
+    /// Nothing is deferred or parked.
+    pub fn is_empty(&self) -> bool {
+        self.0.states.values().all(|state| state.queue.is_empty())
+    }
+}
+
+impl Serialize for StoredEvents<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.states.values().flat_map(|state| state.queue.events()))
+    }
+}
+
+/// Flattened into the state of an instance, which reads it back with [`Sinks::restore`].
+impl Serialize for Sinks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Stored<'a> {
+            #[serde(skip_serializing_if = "StoredEvents::is_empty")]
+            ledger: StoredEvents<'a>,
+            #[serde(skip_serializing_if = "SinkHealth::is_fresh")]
+            callback: &'a SinkHealth,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            sinks: BTreeMap<SinkName, SinkHealth>,
+        }
+        let stored = Stored { ledger: self.events(), callback: self.health(&CALLBACK), sinks: self.other_health() };
+        stored.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::health::Failure;
+    use crate::deliver::retry_queue::MAX_EVENTS;
+    use crate::deliver::sample::{at, event};
+    use crate::deliver::sink::Cause;
+    use crate::deliver::sink::http::interpret::HttpCause;
+    use crate::detect::event::Kind;
+
+    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)) };
+
+    fn archive() -> SinkName {
+        SinkName::new("archive")
+    }
+
+    fn queued(sink: &SinkName, object: u64, next_try: Option<DateTime<Utc>>) -> QueuedEvent {
+        let event = event(&object.to_string(), Kind::Updated, r#"{"id": 9007199254740993, "price":1.10}"#);
+        QueuedEvent { sink: sink.clone(), object, event, attempts: 3, refusals: 0, next_try }
+    }
+
+    #[test]
+    fn a_sink_that_is_well_again_leaves_nothing() {
+        let mut sinks = Sinks::default();
+        sinks.note_accepted(&CALLBACK);
+        assert_eq!(sinks, Sinks::default());
+        sinks.note_failed(&CALLBACK, 1, FAILED, at(0), 0);
+        sinks.enqueue(queued(&CALLBACK, 1, Some(at(0)))).unwrap();
+        assert!(!sinks.health(&CALLBACK).is_fresh() && sinks.health(&archive()).is_fresh());
+        sinks.note_accepted(&CALLBACK);
+        assert_ne!(sinks, Sinks::default(), "an event waits");
+        sinks.remove(&CALLBACK, "contacts", 1);
+        assert_eq!(sinks, Sinks::default());
+    }
+
+    #[test]
+    fn each_sink_has_its_own_health_and_queue_and_all_share_the_room() {
+        let mut sinks = Sinks::default();
+        for object in 0..5 {
+            sinks.note_failed(&archive(), object, FAILED, at(0), 0);
+        }
+        assert!(sinks.health(&archive()).is_down() && !sinks.health(&CALLBACK).is_down());
+        for object in 0..MAX_EVENTS as u64 {
+            let sink = if object % 2 == 0 { archive() } else { CALLBACK.clone() };
+            sinks.enqueue(queued(&sink, object, None)).unwrap();
+        }
+        assert!(sinks.enqueue(queued(&CALLBACK, 1_000, None)).is_err());
+        assert!(sinks.queue(&archive()).holds("contacts", 0) && !sinks.queue(&CALLBACK).holds("contacts", 0));
+        assert_eq!((sinks.parked(), sinks.parked_of("contacts"), sinks.parked_of("orders")), (MAX_EVENTS, MAX_EVENTS, 0));
+        assert_eq!(sinks.redeliver("contacts", at(1)), MAX_EVENTS);
+        sinks.forget_all_health();
+        assert!(sinks.health(&archive()).is_fresh());
+        sinks.retain_resources(|_| false);
+        assert_eq!(sinks, Sinks::default());
+    }
+
+    #[test]
+    fn changed_secrets_wake_the_sinks_that_refused_the_credentials() {
+        let mut sinks = Sinks::default();
+        sinks.note_failed(&archive(), 1, FAILED, at(0), 0);
+        assert!(!sinks.forget_unauthorized());
+        sinks.note_failed(&CALLBACK, 1, Failure { cause: Cause::Http(HttpCause::Unauthorized), ..FAILED }, at(0), 0);
+        assert!(sinks.forget_unauthorized());
+        assert!(sinks.health(&CALLBACK).is_fresh() && !sinks.health(&archive()).is_fresh());
+    }
+
+    #[test]
+    fn queued_events_survive_a_restart_byte_for_byte() {
+        let mut sinks = Sinks::default();
+        for event in [queued(&CALLBACK, 1, None), queued(&archive(), 2, None), queued(&CALLBACK, 3, Some(at(3)))] {
+            sinks.enqueue(event).unwrap();
+        }
+        let text = serde_json::to_string(&sinks.events()).unwrap();
+        let mut read = Sinks::default();
+        read.restore_events(serde_json::from_str::<Vec<QueuedEvent>>(&text).unwrap());
+        assert_eq!(read, sinks);
+        assert_eq!(serde_json::to_string(&read.events()).unwrap(), text);
+        let data = read.queue(&CALLBACK).events()[0].event.data.get();
+        assert_eq!(data, r#"{"id": 9007199254740993, "price":1.10}"#);
+    }
+}
