@@ -15,6 +15,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$word,)+];
+
             /// The word as users read it.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -173,7 +176,7 @@ words! {
         UnexpectedStatus,
         /// The provider answered with a redirect that is not followed.
         RedirectRefused,
-        /// Body, headers, a record or the whole walk exceed their bound.
+        /// Body, headers, a record or the whole listing exceed their bound.
         ResponseTooLarge,
         /// The body is not the JSON that the plan expects.
         InvalidResponse,
@@ -187,8 +190,8 @@ words! {
         PaginationLoop,
         /// A next link leads to another origin.
         CrossOriginNextLink,
-        /// The data changed so fast while being read that the walk could not be confirmed.
-        WalkUnsettled,
+        /// The data changed so fast while being read that the listing could not be confirmed.
+        ListingUnsettled,
         // records
         /// Records without the id field.
         MissingId,

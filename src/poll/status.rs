@@ -149,7 +149,7 @@ impl Note {
             ),
             Self::Unsettled => (
                 ConditionType::Settled,
-                Reason::WalkUnsettled,
+                Reason::ListingUnsettled,
                 "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
             ),
             Self::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),

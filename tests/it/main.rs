@@ -6,7 +6,7 @@
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
-//! - [`walking`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
+//! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
 //! - [`cases`]: scripts rebuilt from public reports, one for each kind of awkward provider, file or terminal.
 //! - [`interleaving`]: random changes, polls, restarts and kills against a provider with random habits.
@@ -58,6 +58,7 @@ mod hostile;
 mod interleaving;
 mod kill;
 mod kubelet;
+mod listings;
 mod logs;
 mod mutual_tls;
 mod operator;
@@ -72,6 +73,5 @@ mod shards;
 mod state;
 mod taken_over;
 mod tidy;
-mod walking;
 mod words;
 mod zones;

@@ -1,7 +1,7 @@
 //! One word for each concept: what users and contributors read contains no retired words.
 //!
 //! [`CHECKED`] says which files are read, [`RETIRED`] which words are refused and what to write instead. Code is not prose: fenced
-//! blocks and text between backticks are left out, so that names in them (`setAside`, `WalkUnsettled`) stay what they are. To check
+//! blocks and text between backticks are left out, so that names in them (`setAside`, `ListingUnsettled`) stay what they are. To check
 //! another folder, add a line to [`CHECKED`]; for the comments of sources that is `("src/", "rs", |text| comments(text, "//[/!]?"))`.
 
 use std::fs;
