@@ -25,6 +25,7 @@ const CHECKED: &[Checked] = &[
     ("deploy/", "yaml", yaml),
     ("deploy/", "lua", str::to_owned),
     ("examples/", "yaml", yaml),
+    ("catalog/", "yaml", yaml),
     (".github/", "yaml", yaml),
 ];
 
