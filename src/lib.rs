@@ -32,6 +32,8 @@ pub mod local;
 pub mod observe;
 pub mod operator;
 
+pub mod serve;
+
 pub mod demo;
 pub mod receive;
 

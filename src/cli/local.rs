@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{self, ConnectArgs};
+use super::serve::{self, ConnectArgs};
 use super::{EgressArgs, ManifestArgs, parse_duration, stop_on_signals};
 use crate::connect::flow::Flow;
 use crate::egress::Egress;
@@ -80,11 +80,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     stop_on_signals(shutdown.clone())?;
     let (ready, is_ready) = watch::channel(false);
     if let Some(address) = args.listen {
-        let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| format!("--listen {address}: {error}"))?;
-        if let Ok(bound) = listener.local_addr() {
-            tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
-        }
-        tokio::spawn(crate::observe::server::serve(listener, metrics, is_ready));
+        serve::health(address, metrics, is_ready).await?;
     }
     let parts = core.parts(Arc::clone(&store) as _);
     let run = if args.once { Run::Once } else { Run::Forever };
@@ -96,7 +92,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         Some(address) => {
             let candidates = Arc::new(LocalCandidates::new(&definitions, store, commands.clone()));
             let flow = Flow { address, candidates: Arc::clone(&candidates) as _, parts };
-            (Some(candidates), Some(connect::serve(flow, args.connect_listen, shutdown.clone()).await?))
+            (Some(candidates), Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?))
         }
     };
     // The receiver lives as long as the engine's task, which has just begun.
@@ -121,7 +117,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
             tracing::warn!("{failure}; what runs goes on");
         }
     }
-    connect::finish(connecting, args.grace).await;
+    serve::finish(connecting, args.grace).await;
     let ended = engine.await;
     if let Some(watching) = watching {
         watching.abort();

@@ -12,7 +12,7 @@ use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{self, ConnectArgs};
+use super::serve::{self, ConnectArgs};
 use super::{parse_allow_rule, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
 use crate::catalog;
@@ -126,12 +126,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     stop_on_signals(shutdown.clone())?;
     let (listed, is_listed) = watch::channel(false);
     let (ready, is_ready) = watch::channel(false);
-    let listener =
-        tokio::net::TcpListener::bind(args.listen).await.map_err(|error| format!("--listen {}: {error}", args.listen))?;
-    if let Ok(bound) = listener.local_addr() {
-        tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
-    }
-    let serving = tokio::spawn(crate::observe::server::serve(listener, metrics.clone(), is_ready));
+    let serving = serve::health(args.listen, metrics.clone(), is_ready).await?;
 
     let cluster = Cluster::new(client.clone());
     let (publisher, publishing) = Publisher::start(client.clone(), args.pod_name);
@@ -164,7 +159,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         None => None,
         Some(address) => {
             let flow = Flow { address, candidates: Arc::new(candidates), parts };
-            Some(connect::serve(flow, args.connect_listen, shutdown.clone()).await?)
+            Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
     let publication = Publication {
@@ -200,7 +195,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             }
         }
     }
-    connect::finish(connecting, args.grace).await;
+    serve::finish(connecting, args.grace).await;
     let ended = engine.await;
     watching.abort();
     writer.sessions().release_all();

@@ -1,6 +1,7 @@
 //! The pages, as text. Pure. They need no script and load nothing.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,9 +25,12 @@ button{background:#a9c7ff;border-color:#a9c7ff;color:#0a0a0a}}";
 ///
 /// It leaves form-action out: browsers apply that to the redirects that follow a form, too, and nobody knows to which hosts a
 /// provider's sign-in leads.
-pub fn content_security_policy() -> String {
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
+pub fn content_security_policy() -> &'static str {
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        let hash = STANDARD.encode(Sha256::digest(STYLE));
+        format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
+    });
+    &POLICY
 }
 
 /// A page that is shown.
