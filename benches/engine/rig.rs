@@ -15,7 +15,7 @@ use pollinator::egress::{Egress, EgressPolicy};
 use pollinator::observe::metrics::Metrics;
 use pollinator::plan::{PollPlan, resolve};
 use pollinator::poll::claim::Claim;
-use pollinator::poll::core::Core;
+use pollinator::poll::context::EngineContext;
 use pollinator::poll::engine::{Command, Engine, Run};
 use pollinator::poll::status::InstanceStatus;
 use pollinator::state::{InstanceState, StateStore};
@@ -162,7 +162,7 @@ impl Running {
         let keys = [("key", "0123456789abcdef"), ("signing-key", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")];
         secrets.insert(NAMESPACE, "account", Secret::from_iter(keys));
         let metrics = Metrics::new();
-        let core = Core::new(egress, metrics.clone(), Arc::new(secrets), store, Arc::new(MemoryTokens::default()));
+        let core = EngineContext::new(egress, metrics.clone(), Arc::new(secrets), store, Arc::new(MemoryTokens::default()));
         let (reports, statuses) = mpsc::unbounded_channel();
         let (commands, received) = mpsc::channel(16);
         let shutdown = CancellationToken::new();

@@ -33,7 +33,7 @@ pub struct ConnectorSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub title: Option<String>,
-    /// Where the provider's API starts; {holes} are filled from the instance's parameters. Default: the instance must give it.
+    /// Where the provider's API starts; {placeholders} are filled from the instance's parameters. Default: the instance must give it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s?#]+$"))]
     pub base_url: Option<String>,
@@ -42,7 +42,7 @@ pub struct ConnectorSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub parameters: Vec<Parameter>,
-    /// Headers of every request; values may carry {holes} and macros. Default: none.
+    /// Headers of every request; values may carry {placeholders} and macros. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "template_map")]
     #[x_kube(validation = no_credentials())]
@@ -63,11 +63,11 @@ pub struct ConnectorSpec {
     pub resources: Vec<ConnectorResource>,
 }
 
-/// A hole in the connector's templates.
+/// A placeholder in the connector's templates.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Parameter {
-    /// Name of the hole, written {name} in templates.
+    /// Name of the placeholder, written {name} in templates.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_-]*$"))]
     pub name: String,
     /// What to put there. Default: none.
@@ -132,10 +132,10 @@ pub struct ConnectorApiKey {
 pub struct ConnectorOauth2 {
     /// How tokens are obtained: ClientCredentials, RefreshToken or AuthorizationCode.
     pub grant: Grant,
-    /// Token endpoint; may carry {holes}.
+    /// Token endpoint; may carry {placeholders}.
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
     pub token_url: String,
-    /// Where a person gives consent; may carry {holes}. Default: none.
+    /// Where a person gives consent; may carry {placeholders}. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
     pub authorization_url: Option<String>,
@@ -148,11 +148,11 @@ pub struct ConnectorOauth2 {
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub scopes: Vec<String>,
-    /// Audience to ask for; may carry {holes}. Default: none.
+    /// Audience to ask for; may carry {placeholders}. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub audience: Option<String>,
-    /// Further parameters of the token request; values may carry {holes}. Default: none.
+    /// Further parameters of the token request; values may carry {placeholders}. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "short_map")]
     pub extra_parameters: BTreeMap<String, String>,

@@ -1,7 +1,7 @@
 //! JSON Schemas of both kinds for editors, in draft 7, which is read by every editor that knows JSON Schema.
 //!
 //! They mark what has the wrong form: misspelt fields, types, bounds, patterns, unions. What compares fields or calculates is CEL and
-//! stays with the API server and [`judge`](super::judge).
+//! stays with the API server and [`validate`](super::validate).
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
@@ -162,7 +162,7 @@ mod tests {
     use super::super::cases::{ACCEPTED, REFUSED, base, cases, object};
     use super::*;
     use crate::api::finding::Finding;
-    use crate::api::judge::{self, Kind};
+    use crate::api::validate::{self, Kind};
     use boon::{Compiler, Schemas};
     use std::path::Path;
 
@@ -229,7 +229,7 @@ mod tests {
         let (mut marked, mut left) = (0, 0);
         for case in cases(REFUSED) {
             let object = object(&case);
-            let findings = judge::judge(Kind::ConnectorInstance, &object).unwrap_err();
+            let findings = validate::validate(Kind::ConnectorInstance, &object).unwrap_err();
             let expected = findings.iter().any(|finding| is_form(finding, &object));
             let found = editor.mark(&object);
             assert_eq!(found.is_some(), expected, "{}: {findings:?} {found:?}", case["name"]);

@@ -68,7 +68,7 @@ pub struct ConnectorInstanceSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub connector: Option<String>,
 
-    /// Values for the {holes} in the connector's templates, for example `subdomain: acme`. Not for secrets. Default: the connector's.
+    /// Values for the {placeholders} in the connector's templates, for example `subdomain: acme`. Not for secrets. Default: the connector's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "short_map")]
     pub parameters: BTreeMap<String, String>,

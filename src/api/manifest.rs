@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use super::connector::Connector;
 use super::finding::Finding;
 use super::instance::ConnectorInstance;
-use super::judge::{Kind, judge};
 use super::nearest::nearest;
+use super::validate::{Kind, validate};
 use super::{API_VERSION, yaml};
 
 /// Namespace of a manifest that names none.
@@ -173,7 +173,7 @@ fn manifest(kind: Kind, mut object: Value) -> Result<Manifest, Vec<Finding>> {
     if object["metadata"]["namespace"] == "" {
         object["metadata"]["namespace"] = Value::Null;
     }
-    let mut object = judge(kind, &object)?;
+    let mut object = validate(kind, &object)?;
     let namespace = &mut object["metadata"]["namespace"];
     if !namespace.is_string() {
         *namespace = NAMESPACE.into();

@@ -1,6 +1,6 @@
 //! What users declare and what they read back: types and words, no I/O.
 //!
-//! The types are the source of the CRDs ([`crds`]) and of the offline judgement of manifests ([`judge`]). Rules that shaped them:
+//! The types are the source of the CRDs ([`crds`]) and of the offline judgement of manifests ([`validate`]). Rules that shaped them:
 //!
 //! - What a [`Connector`](connector::Connector) can supply is optional and has no schema default on the instance: the server would
 //!   write the default into the instance and hide the connector's value. Such defaults live in [`plan`](crate::plan) and are told
@@ -24,7 +24,6 @@ pub mod fields;
 pub mod finding;
 pub mod identity;
 pub mod instance;
-pub mod judge;
 pub mod manifest;
 pub mod nearest;
 pub mod resource;
@@ -33,10 +32,11 @@ mod shape;
 pub mod status;
 mod structure;
 mod unknown;
+pub mod validate;
 mod yaml;
 
 #[cfg(test)]
-#[path = "judge_cases.rs"]
+#[path = "validate_cases.rs"]
 mod cases;
 #[cfg(test)]
 mod file_cases;

@@ -20,7 +20,7 @@ use crate::local::reload::{self, SharedSecrets};
 use crate::local::report::{Output, Reporter};
 use crate::observe::metrics::Metrics;
 use crate::observe::output;
-use crate::poll::core::Core;
+use crate::poll::context::EngineContext;
 use crate::poll::engine::{Engine, Run};
 use crate::state::directory::Directory;
 
@@ -74,8 +74,14 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
     let metrics = Metrics::new();
-    let core = Core::new(egress, metrics.clone(), Arc::clone(&secrets) as _, Arc::clone(&store) as _, Arc::clone(&store) as _);
-    let core = Core { connect: args.connect.connect_url.clone(), ..core };
+    let core = EngineContext::new(
+        egress,
+        metrics.clone(),
+        Arc::clone(&secrets) as _,
+        Arc::clone(&store) as _,
+        Arc::clone(&store) as _,
+    );
+    let core = EngineContext { connect: args.connect.connect_url.clone(), ..core };
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
     let (ready, is_ready) = watch::channel(false);

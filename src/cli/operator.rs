@@ -39,7 +39,7 @@ use crate::operator::store::ClusterStore;
 use crate::operator::tokens::ClusterTokens;
 use crate::operator::watch::{SHORTEST_RELIST, Watches};
 use crate::operator::writer::Writer;
-use crate::poll::core::Core;
+use crate::poll::context::EngineContext;
 use crate::poll::engine::{Command, Engine, Run};
 
 /// Commands that go to the engine together.
@@ -137,8 +137,8 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
     let tokens = Arc::new(ClusterTokens::new(cluster.clone(), Arc::clone(&secrets), Arc::clone(&connectors)));
-    let core = Core::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
-    let core = Core { connect: args.connect.connect_url.clone(), ..core };
+    let core = EngineContext::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
+    let core = EngineContext { connect: args.connect.connect_url.clone(), ..core };
     let parts = core.parts(tokens);
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (batches, received) = mpsc::channel(16);

@@ -22,8 +22,8 @@ use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::window;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
+use crate::fetch::listing::{Asker, PageReader, Step};
 use crate::fetch::request::masked;
-use crate::fetch::walk::{Asker, Step, Walk};
 use crate::local::definitions::Definitions;
 use crate::observe::{Metrics, output};
 use crate::plan::date_format::DateReading;
@@ -167,7 +167,7 @@ async fn ask(
     since: Option<DateTime<Utc>>,
     show: bool,
 ) -> Result<Seen, Problem> {
-    let mut walk = Walk::new(asker, resource, auth, since, Utc::now(), None);
+    let mut walk = PageReader::new(asker, resource, auth, since, Utc::now(), None);
     if show && let Some(request) = walk.next_request()? {
         for line in masked(&request, auth).lines() {
             output::line(format_args!("  {line}"));

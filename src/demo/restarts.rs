@@ -20,7 +20,7 @@ use crate::local::definitions::Definitions;
 use crate::local::files::Sources;
 use crate::local::reload;
 use crate::observe::metrics::Metrics;
-use crate::poll::core::Core;
+use crate::poll::context::EngineContext;
 use crate::poll::engine::{Engine, Run};
 use crate::receive::read::Received;
 use crate::receive::server::{Receiver, ReceiverOptions, RunningReceiver};
@@ -91,7 +91,7 @@ async fn poll_once(folder: &Path) {
     let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).unwrap();
     let metrics = Metrics::new();
     let store = Arc::new(Directory::open(&folder.join("state")).unwrap());
-    let core = Core::new(egress, metrics, Arc::new(definitions.secrets.clone()), Arc::clone(&store) as _, store);
+    let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets.clone()), Arc::clone(&store) as _, store);
     let (reports, _) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(1);
     commands.send(reload::first(&definitions)).await.unwrap();

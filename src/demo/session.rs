@@ -24,7 +24,7 @@ use crate::local::definitions::Definitions;
 use crate::local::files::Sources;
 use crate::observe::metrics::Metrics;
 use crate::poll::claim::Claim;
-use crate::poll::core::Core;
+use crate::poll::context::EngineContext;
 use crate::poll::engine::{Command, Engine, Run};
 use crate::poll::status::InstanceStatus;
 use crate::receive::read::Received;
@@ -90,7 +90,7 @@ impl Session {
             .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
         let metrics = Metrics::new();
         let store = Arc::new(Directory::open(&folder.0.join("state")).map_err(|error| error.to_string())?);
-        let core = Core::new(egress, metrics, Arc::new(definitions.secrets), Arc::clone(&store) as _, store);
+        let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets), Arc::clone(&store) as _, store);
         let (reports, statuses) = mpsc::unbounded_channel();
         let (commands_to, commands_of) = mpsc::channel(1);
         let stop = CancellationToken::new();

@@ -26,7 +26,7 @@ pub enum Verdict {
 ///
 /// # Errors
 /// Every status outside 2xx but 304, sorted by what happens next.
-pub fn judge(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Verdict, Problem> {
+pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Verdict, Problem> {
     let code = status.as_u16();
     let wait = retry_after(headers, now);
     match code {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     fn judged(code: u16, pairs: &[(&'static str, &'static str)]) -> Result<Verdict, Problem> {
-        judge(StatusCode::from_u16(code).unwrap(), &headers(pairs), now())
+        interpret(StatusCode::from_u16(code).unwrap(), &headers(pairs), now())
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Plan + cursor → requests → pages → records.
 //!
 //! [`request`] builds what is asked, [`answer`] judges what comes back, [`split`](mod@split) finds the records in it,
-//! [`pagination`] says where the next page is, by what `evidence` reads in an answer, and [`walk`] is the shell that does it all over the wire.
+//! [`pagination`] says where the next page is, by what `evidence` reads in an answer, and [`listing`] is the shell that does it all over the wire.
 
 pub mod answer;
 pub mod detection;
 mod error_shape;
 mod evidence;
 pub mod link_header;
+pub mod listing;
 mod members;
 mod names;
 pub mod page;
@@ -17,9 +18,8 @@ mod position;
 pub mod request;
 mod scan;
 pub mod split;
-pub mod walk;
 
+pub use listing::{Asker, PageReader, Step, Validators};
 pub use page::Page;
 pub use scan::{Fault, MAX_DEPTH, ScanError};
 pub use split::{Kind, SplitError, split};
-pub use walk::{Asker, Step, Validators, Walk};

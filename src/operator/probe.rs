@@ -124,7 +124,7 @@ pub fn full_status() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::judge::{Kind, judge};
+    use crate::api::validate::{Kind, validate};
     use serde_json::json;
 
     #[test]
@@ -137,8 +137,8 @@ mod tests {
             },
             "status": full_status(),
         });
-        judge(Kind::ConnectorInstance, &object).unwrap();
+        validate(Kind::ConnectorInstance, &object).unwrap();
         object["status"]["resources"][0]["cursor"]["other"] = json!("1");
-        assert!(judge(Kind::ConnectorInstance, &object).is_err(), "a field that it lacks is noticed");
+        assert!(validate(Kind::ConnectorInstance, &object).is_err(), "a field that it lacks is noticed");
     }
 }

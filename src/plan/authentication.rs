@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::holes::Holes;
+use super::placeholders::Placeholders;
 use super::problems::invalid;
 use super::{AuthPlan, oauth2};
 use crate::api::auth::{Auth, Place};
@@ -49,7 +49,7 @@ pub(super) fn plan(
     root: Root,
     instance: Option<&Auth>,
     connector: Option<&ConnectorAuth>,
-    holes: &mut Holes,
+    placeholders: &mut Placeholders,
 ) -> Result<AuthPlan, Vec<Problem>> {
     let one = |problem: String| Err(vec![invalid(problem)]);
     match (instance, connector) {
@@ -89,7 +89,7 @@ pub(super) fn plan(
                 Some(ConnectorAuth::Oauth2(under)) => Some(&**under),
                 _ => None,
             };
-            let plan = oauth2::plan(root.oauth2(), over, under, holes)?;
+            let plan = oauth2::plan(root.oauth2(), over, under, placeholders)?;
             if root == Root::Callback && plan.keeps_tokens() {
                 return one(format!(
                     "{root}.oauth2.grant must be ClientCredentials: nobody gives consent for a callback, and no token is kept for it"

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::date_format::DateFormat;
 use super::field_path::FieldPath;
-use super::holes::Holes;
+use super::placeholders::Placeholders;
 use super::problems::{Problems, at, field, invalid};
 use super::{ChangeBy, DateField, DeletedFlag, ExtractPlan, Order, PaginationPlan, RecordsAs, TokenPlace, ValueAt};
 use crate::api::conditions::Problem;
@@ -19,7 +19,7 @@ use crate::api::resource::{self, Deletes, Method, Pagination, Resource};
 ///
 /// # Errors
 /// Every path and date format that cannot be read, and deletes that are not supported yet.
-pub(super) fn plan(resource: &Resource, holes: &mut Holes) -> Result<ExtractPlan, Vec<Problem>> {
+pub(super) fn plan(resource: &Resource, placeholders: &mut Placeholders) -> Result<ExtractPlan, Vec<Problem>> {
     let name = resource.name.as_str();
     let mut problems = Problems::default();
     let records_path = resource.records_path.as_deref().and_then(|text| problems.keep(path(name, "recordsPath", text)));
@@ -35,7 +35,7 @@ pub(super) fn plan(resource: &Resource, holes: &mut Holes) -> Result<ExtractPlan
     if let Some(dates) = &resource.dates_configuration {
         let mut date = |prefix: &str, path: &Option<String>, format: &Option<String>, zone: &Option<String>| {
             let text = Date { prefix, path: path.as_deref(), format: format.as_deref(), zone: zone.as_deref() };
-            problems.keep(text.plan(name, holes)).flatten()
+            problems.keep(text.plan(name, placeholders)).flatten()
         };
         updated = date("updatedDate", &dates.updated_date_field, &dates.updated_date_format, &dates.updated_date_timezone);
         created = date("createdDate", &dates.created_date_field, &dates.created_date_format, &dates.created_date_timezone);
@@ -87,14 +87,14 @@ struct Date<'a> {
 }
 
 impl Date<'_> {
-    fn plan(&self, resource: &str, holes: &mut Holes) -> Result<Option<DateField>, Problem> {
+    fn plan(&self, resource: &str, placeholders: &mut Placeholders) -> Result<Option<DateField>, Problem> {
         let part = |part: &str| format!("datesConfiguration.{}{part}", self.prefix);
         let Some(text) = self.path else {
             // A format alone is an overlay that lost its field, or the remains of one: it says nothing.
             return Ok(None);
         };
         let path = path(resource, &part("Field"), text)?;
-        let zone = self.zone.map(|zone| holes.fill_all(&field(resource, &part("Timezone")), zone)).transpose()?;
+        let zone = self.zone.map(|zone| placeholders.fill_all(&field(resource, &part("Timezone")), zone)).transpose()?;
         let format = DateFormat::new(self.format, zone.as_deref()).map_err(|error| {
             let part = if error.concerns_zone() { part("Timezone") } else { part("Format") };
             at(&field(resource, &part))(error)

@@ -8,7 +8,7 @@ use url::Url;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::field_path::FieldPath;
-use super::holes::Holes;
+use super::placeholders::Placeholders;
 use super::problems::{invalid, span};
 use crate::api::auth::{ClientPlace, ExpiresUnit, Grant, Jwt, Oauth2, Refresh, Rotates, TokenResponse};
 use crate::api::conditions::Problem;
@@ -166,7 +166,7 @@ pub(super) fn plan(
     field: &'static str,
     over: &Oauth2,
     under: Option<&ConnectorOauth2>,
-    holes: &mut Holes,
+    placeholders: &mut Placeholders,
 ) -> Result<Oauth2Plan, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut keep = |problem: Problem| problems.push(problem);
@@ -178,24 +178,24 @@ pub(super) fn plan(
     }
     let token_url = match (&over.token_url, under) {
         (Some(url), _) => url_of(field, "tokenUrl", url, None),
-        (None, Some(under)) => url_of(field, "tokenUrl", &under.token_url, Some(holes)),
+        (None, Some(under)) => url_of(field, "tokenUrl", &under.token_url, Some(placeholders)),
         (None, None) => {
             Err(invalid(format!("{field}.tokenUrl is required: no connector supplies it; name the token endpoint")))
         }
     };
     let authorization_url = match (&over.authorization_url, under.and_then(|under| under.authorization_url.as_ref())) {
         (Some(url), _) => url_of(field, "authorizationUrl", url, None).map(Some),
-        (None, Some(url)) => url_of(field, "authorizationUrl", url, Some(holes)).map(Some),
+        (None, Some(url)) => url_of(field, "authorizationUrl", url, Some(placeholders)).map(Some),
         (None, None) => Ok(None),
     };
     let issuer = match (&over.issuer, under.and_then(|under| under.issuer.as_ref())) {
         (Some(issuer), _) => Ok(Some(issuer.clone())),
-        (None, Some(issuer)) => holes.fill_all(&format!("{field}.issuer"), issuer).map(Some),
+        (None, Some(issuer)) => placeholders.fill_all(&format!("{field}.issuer"), issuer).map(Some),
         (None, None) => Ok(None),
     };
     let audience = match (&over.audience, under.and_then(|under| under.audience.as_ref())) {
         (Some(audience), _) => Ok(Some(audience.clone())),
-        (None, Some(audience)) => holes.fill_all(&format!("{field}.audience"), audience).map(Some),
+        (None, Some(audience)) => placeholders.fill_all(&format!("{field}.audience"), audience).map(Some),
         (None, None) => Ok(None),
     };
     let scopes =
@@ -205,7 +205,7 @@ pub(super) fn plan(
     }
     let mut extra_parameters = BTreeMap::new();
     for (name, value) in under.map(|under| &under.extra_parameters).into_iter().flatten() {
-        match holes.fill_all(&format!("{field}.extraParameters.{name}"), value) {
+        match placeholders.fill_all(&format!("{field}.extraParameters.{name}"), value) {
             Ok(value) => drop(extra_parameters.insert(name.clone(), value)),
             Err(problem) => keep(problem),
         }
@@ -269,11 +269,11 @@ fn jwt(field: &str, over: Option<&Jwt>, under: Option<&Jwt>) -> Result<JwtPlan, 
     })
 }
 
-/// An endpoint; holes are the connector's alone.
-fn url_of(field: &str, member: &str, text: &str, holes: Option<&mut Holes>) -> Result<Url, Problem> {
+/// An endpoint; placeholders are the connector's alone.
+fn url_of(field: &str, member: &str, text: &str, placeholders: Option<&mut Placeholders>) -> Result<Url, Problem> {
     let field = format!("{field}.{member}");
-    let text = match holes {
-        Some(holes) => holes.fill_all(&field, text)?,
+    let text = match placeholders {
+        Some(placeholders) => placeholders.fill_all(&field, text)?,
         None => text.to_owned(),
     };
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());

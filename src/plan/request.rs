@@ -4,7 +4,7 @@ use http::HeaderName;
 use serde_json::Value;
 use url::Url;
 
-use super::holes::Holes;
+use super::placeholders::Placeholders;
 use super::problems::{Problems, at, field, invalid};
 use super::template::Template;
 use super::{BodyPlan, RequestPlan};
@@ -19,8 +19,12 @@ const MAX_BODY: usize = 64 * 1024;
 /// Headers that the HTTP client or the credentials own.
 const RESERVED: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "host", "content-length"];
 
-/// Where the provider's API starts, its holes filled and a default port dropped.
-pub(super) fn base_url(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec, holes: &mut Holes) -> Result<Url, Problem> {
+/// Where the provider's API starts, its placeholders filled and a default port dropped.
+pub(super) fn base_url(
+    spec: &ConnectorInstanceSpec,
+    connector: &ConnectorSpec,
+    placeholders: &mut Placeholders,
+) -> Result<Url, Problem> {
     const FIELD: &str = "spec.baseUrl";
     let Some(text) = spec.base_url.as_ref().or(connector.base_url.as_ref()) else {
         return Err(invalid(match spec.connector {
@@ -28,7 +32,7 @@ pub(super) fn base_url(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec, 
             None => "spec.baseUrl is required when no connector is named",
         }));
     };
-    let text = holes.fill_all(FIELD, text)?;
+    let text = placeholders.fill_all(FIELD, text)?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url.filter(|url| url.query().is_none() && url.fragment().is_none()) else {
         return Err(invalid(format!(
@@ -45,24 +49,24 @@ pub(super) fn base_url(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec, 
 ///
 /// # Errors
 /// Everything in url, query, headers and body that cannot be sent.
-pub(super) fn plan(base: &Url, resource: &Resource, holes: &mut Holes) -> Result<RequestPlan, Vec<Problem>> {
+pub(super) fn plan(base: &Url, resource: &Resource, placeholders: &mut Placeholders) -> Result<RequestPlan, Vec<Problem>> {
     let name = resource.name.as_str();
     let mut problems = Problems::default();
-    let url = problems.keep(url(base, resource, holes));
+    let url = problems.keep(url(base, resource, placeholders));
 
     let mut query = Vec::with_capacity(resource.query.len());
     for (key, value) in &resource.query {
-        let filled = holes.fill(value);
+        let filled = placeholders.fill(value);
         if let Some(value) = problems.keep(template(&field(name, &format!("query.{key}")), &filled)) {
             query.push((key.clone(), value));
         }
     }
     let mut headers = Vec::with_capacity(resource.headers.len());
     for (key, value) in &resource.headers {
-        let filled = holes.fill(value);
+        let filled = placeholders.fill(value);
         headers.extend(problems.keep(header(name, key, &filled)));
     }
-    let body = resource.body.as_ref().and_then(|body| problems.keep(self::body(name, body, holes)));
+    let body = resource.body.as_ref().and_then(|body| problems.keep(self::body(name, body, placeholders)));
     let method = match resource.method {
         Some(Method::Post) => http::Method::POST,
         Some(Method::Get) | None => http::Method::GET,
@@ -77,12 +81,12 @@ pub(super) fn plan(base: &Url, resource: &Resource, holes: &mut Holes) -> Result
 }
 
 /// Joins textually: macros and odd characters of the wild stay as written and are encoded when rendered.
-fn url(base: &Url, resource: &Resource, holes: &mut Holes) -> Result<Template, Problem> {
+fn url(base: &Url, resource: &Resource, placeholders: &mut Placeholders) -> Result<Template, Problem> {
     let at = field(&resource.name, "url");
     let Some(url) = &resource.url else {
         return Err(invalid(format!("{at} is required: no connector supplies it")));
     };
-    let url = holes.fill_all(&at, url.trim())?;
+    let url = placeholders.fill_all(&at, url.trim())?;
     if url.starts_with("//") || url.contains('\\') || url.contains('#') {
         return Err(invalid(format!("{at} must be a path under baseUrl, without backslash or fragment")));
     }
@@ -135,24 +139,26 @@ fn header(resource: &str, key: &str, value: &str) -> Result<(HeaderName, Templat
     Ok((name, template(&field, value)?))
 }
 
-fn body(resource: &str, body: &Value, holes: &mut Holes) -> Result<BodyPlan, Problem> {
+fn body(resource: &str, body: &Value, placeholders: &mut Placeholders) -> Result<BodyPlan, Problem> {
     let field = field(resource, "body");
     if body.to_string().len() > MAX_BODY {
         return Err(invalid(format!("{field} is larger than 64 KiB")));
     }
     // The depth is bounded by the parser that read the manifest.
-    compile(&field, body, holes)
+    compile(&field, body, placeholders)
 }
 
-fn compile(field: &str, body: &Value, holes: &mut Holes) -> Result<BodyPlan, Problem> {
+fn compile(field: &str, body: &Value, placeholders: &mut Placeholders) -> Result<BodyPlan, Problem> {
     Ok(match body {
         Value::Null | Value::Bool(_) | Value::Number(_) => BodyPlan::Literal(body.clone()),
-        Value::String(text) => BodyPlan::Text(template(field, &holes.fill(text))?),
-        Value::Array(items) => BodyPlan::List(items.iter().map(|item| compile(field, item, holes)).collect::<Result<_, _>>()?),
+        Value::String(text) => BodyPlan::Text(template(field, &placeholders.fill(text))?),
+        Value::Array(items) => {
+            BodyPlan::List(items.iter().map(|item| compile(field, item, placeholders)).collect::<Result<_, _>>()?)
+        }
         Value::Object(members) => BodyPlan::Map(
             members
                 .iter()
-                .map(|(key, value)| Ok((key.clone(), compile(&format!("{field}.{key}"), value, holes)?)))
+                .map(|(key, value)| Ok((key.clone(), compile(&format!("{field}.{key}"), value, placeholders)?)))
                 .collect::<Result<_, _>>()?,
         ),
     })

@@ -8,7 +8,7 @@ use url::Url;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::authentication::Root;
-use super::holes::Holes;
+use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
 use super::{authentication, extract, overlay, request};
@@ -51,16 +51,16 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
             )]);
         }
     };
-    let mut holes = Holes::new(&spec.parameters, &connector.parameters)?;
+    let mut placeholders = Placeholders::new(&spec.parameters, &connector.parameters)?;
     let mut problems = Problems::default();
 
-    let base = problems.keep(request::base_url(spec, connector, &mut holes));
+    let base = problems.keep(request::base_url(spec, connector, &mut placeholders));
     let client_certificate = spec.tls.as_ref().map(|tls| Arc::from(tls.client_certificate_ref.name.as_str()));
     let auth = problems
-        .keep_all(authentication::plan(Root::Provider, spec.auth.as_ref(), connector.auth.as_ref(), &mut holes))
+        .keep_all(authentication::plan(Root::Provider, spec.auth.as_ref(), connector.auth.as_ref(), &mut placeholders))
         .map(|auth| Arc::new(auth.with_client_certificate(client_certificate.as_ref())));
     let start_from = problems.keep(start_from(spec, connector));
-    let callback = problems.keep_all(callback(&spec.callback, &mut holes)).map(Arc::new);
+    let callback = problems.keep_all(callback(&spec.callback, &mut placeholders)).map(Arc::new);
     let merged = problems.keep_all(overlay::resources(spec, connector)).unwrap_or_default();
 
     let mut resources = Vec::with_capacity(merged.len());
@@ -72,12 +72,12 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
             start_from,
             connector: spec.connector.as_deref(),
         };
-        if let Some(plan) = problems.keep_all(parts.resource(resource, &mut holes)).flatten() {
+        if let Some(plan) = problems.keep_all(parts.resource(resource, &mut placeholders)).flatten() {
             resources.push(Arc::new(plan));
         }
     }
     if !merged.is_empty() {
-        problems.0.extend(holes.idle());
+        problems.0.extend(placeholders.idle());
     }
     match (callback, problems.0.is_empty()) {
         (Some(callback), true) => Ok(PollPlan {
@@ -104,11 +104,11 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     /// Reports the resource's own problems even when a shared part is missing; then there is no plan.
-    fn resource(&self, resource: &Resource, holes: &mut Holes) -> Result<Option<ResourcePlan>, Vec<Problem>> {
+    fn resource(&self, resource: &Resource, placeholders: &mut Placeholders) -> Result<Option<ResourcePlan>, Vec<Problem>> {
         let name = resource.name.as_str();
         let mut problems = Problems::default();
-        let request = self.base.and_then(|base| problems.keep_all(request::plan(base, resource, holes)));
-        let extract = problems.keep_all(extract::plan(resource, holes));
+        let request = self.base.and_then(|base| problems.keep_all(request::plan(base, resource, placeholders)));
+        let extract = problems.keep_all(extract::plan(resource, placeholders));
         let change_by = problems.keep(extract::change_by(resource));
         let pagination = problems.keep(extract::pagination(resource));
         let created_tolerance =
@@ -177,7 +177,7 @@ fn interval(resource: &str, text: Option<&str>) -> Result<Duration, Problem> {
     Ok(interval)
 }
 
-fn callback(callback: &Callback, holes: &mut Holes) -> Result<CallbackPlan, Vec<Problem>> {
+fn callback(callback: &Callback, placeholders: &mut Placeholders) -> Result<CallbackPlan, Vec<Problem>> {
     let mut problems = Problems::default();
     let url = problems.keep(callback_url(callback));
     let timeout = problems.keep(span("spec.callback.timeout", callback.timeout.as_deref(), CALLBACK_TIMEOUT));
@@ -185,7 +185,7 @@ fn callback(callback: &Callback, holes: &mut Holes) -> Result<CallbackPlan, Vec<
         allowed @ 1..=64 => Ok(allowed.unsigned_abs()),
         _ => Err(invalid("spec.callback.maxInFlight must be between 1 and 64")),
     });
-    let auth = problems.keep_all(authentication::plan(Root::Callback, callback.auth.as_ref(), None, holes));
+    let auth = problems.keep_all(authentication::plan(Root::Callback, callback.auth.as_ref(), None, placeholders));
     match (url, timeout, max_in_flight, auth, problems.0.is_empty()) {
         (Some(url), Some(timeout), Some(max_in_flight), Some(auth), true) => Ok(CallbackPlan {
             url,

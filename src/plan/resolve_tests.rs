@@ -290,7 +290,7 @@ resources:
         "spec.resources[orders].pagination.token.in Body needs method POST",
         "spec.resources[orders].lookback must be a duration ",
         "spec.resources[extra].url is required: ",
-        "spec.parameters.sbu fills no hole, did you mean sub?",
+        "spec.parameters.sbu fills no placeholder, did you mean sub?",
     ];
     assert_eq!(found.len(), begins.len(), "{found:#?}");
     for (found, begin) in found.iter().zip(begins) {
@@ -329,7 +329,7 @@ fn single_problems_read_well() {
         (
             "{baseUrl: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: '/{id}/x'}]}",
             None,
-            "spec.resources[a].url has the hole {id} that no parameter fills; set spec.parameters.id",
+            "spec.resources[a].url has the placeholder {id} that no parameter fills; set spec.parameters.id",
         ),
         (
             "{baseUrl: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a, changeBy: Updated}]}",

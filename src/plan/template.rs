@@ -55,7 +55,7 @@ pub enum TemplateError {
     Unopened(String),
     /// A parameter of a connector that nobody filled in.
     #[error("has {{{0}}} inside a macro, which nothing fills in; set it under parameters, or write the value itself")]
-    Hole(String),
+    Placeholder(String),
     /// No such macro.
     #[error(
         "has an unknown macro ${{{0}}}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone"
@@ -135,8 +135,8 @@ impl Template {
             let behind = &rest[at + 1..];
             if let Some(inside) = behind.strip_prefix('{') {
                 let end = inside.find('}').ok_or(TemplateError::Unclosed)?;
-                if let Some(hole) = inside[..end].rfind('{') {
-                    return Err(TemplateError::Hole(excerpt(&inside[hole + 1..end])));
+                if let Some(placeholder) = inside[..end].rfind('{') {
+                    return Err(TemplateError::Placeholder(excerpt(&inside[placeholder + 1..end])));
                 }
                 if !literal.is_empty() {
                     parts.push(Part::Literal(std::mem::take(&mut literal).into()));

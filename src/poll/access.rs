@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::core::Core;
+use super::context::EngineContext;
 use super::instance::Instance;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
@@ -16,7 +16,7 @@ use crate::plan::AuthPlan;
 
 /// The access of one job.
 pub struct Access<'a> {
-    core: &'a Core,
+    core: &'a EngineContext,
     instance: &'a Arc<Instance>,
     plan: Arc<AuthPlan>,
     /// Of credentials that are renewed.
@@ -32,7 +32,7 @@ impl<'a> Access<'a> {
     /// # Errors
     /// Why there are no credentials.
     pub async fn prepare(
-        core: &'a Core,
+        core: &'a EngineContext,
         instance: &'a Arc<Instance>,
         root: &str,
         plan: &Arc<AuthPlan>,

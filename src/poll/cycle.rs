@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::access::Access;
-use super::core::Core;
+use super::context::EngineContext;
 use super::dispatch::{Dispatched, Dispatcher};
 use super::instance::Instance;
 use super::pages::{Direction, Pages};
@@ -20,14 +20,14 @@ use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords, Vie
 use crate::detect::known::MAX_KNOWN;
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
+use crate::fetch::listing::{PageReader, Step, Validators};
 use crate::fetch::page::Page;
-use crate::fetch::walk::{Step, Validators, Walk};
 use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
 use crate::state::ResourceState;
 
 /// Runs one job. `validators` are those of the last poll that was clean, and are replaced.
 pub async fn run(
-    core: &Core,
+    core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     job: Job,
@@ -42,7 +42,7 @@ pub async fn run(
 }
 
 async fn attempt(
-    core: &Core,
+    core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     job: Job,
@@ -121,7 +121,7 @@ fn too_many_records(resource: &str) -> Problem {
 
 /// One poll of one resource.
 struct Poll<'a> {
-    core: &'a Core,
+    core: &'a EngineContext,
     instance: &'a Arc<Instance>,
     resource: &'a ResourcePlan,
     access: Access<'a>,
@@ -146,7 +146,7 @@ enum Reading {
 
 impl<'a> Poll<'a> {
     fn new(
-        core: &'a Core,
+        core: &'a EngineContext,
         instance: &'a Arc<Instance>,
         resource: &'a ResourcePlan,
         access: Access<'a>,
@@ -184,7 +184,7 @@ impl<'a> Poll<'a> {
             let first = known_validators.as_ref().filter(|_| facts.pages == 0);
             let since = self.machine.since();
             let known_path = self.records_path.clone();
-            let listing = Walk::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
+            let listing = PageReader::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
                 .with_records_path(known_path.as_deref());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
@@ -288,7 +288,7 @@ impl<'a> Poll<'a> {
         Ok(found)
     }
 
-    fn note(&self, listing: &Walk<'_>, facts: &mut Facts) {
+    fn note(&self, listing: &PageReader<'_>, facts: &mut Facts) {
         facts.patience = facts.patience.max(listing.patience());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();

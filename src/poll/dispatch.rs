@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tracing::Instrument as _;
 
 use super::access::Access;
-use super::core::Core;
+use super::context::EngineContext;
 use super::instance::Instance;
 use super::report::Sums;
 use super::settle::{Settled, settle_change, settle_entry};
@@ -36,7 +36,7 @@ const OPEN_CONNECTORS_BATCH: usize = 10;
 
 /// Sends the changes of one job.
 pub struct Dispatcher<'a> {
-    core: &'a Core,
+    core: &'a EngineContext,
     instance: &'a Arc<Instance>,
     callback: PreparedCallback,
     /// One renewal at a time.
@@ -62,7 +62,7 @@ pub struct Dispatched {
 
 impl<'a> Dispatcher<'a> {
     /// Prepares sending.
-    pub fn new(core: &'a Core, instance: &'a Arc<Instance>, callback: PreparedCallback, access: Access<'a>) -> Self {
+    pub fn new(core: &'a EngineContext, instance: &'a Arc<Instance>, callback: PreparedCallback, access: Access<'a>) -> Self {
         Self {
             core,
             instance,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::claim::Claim;
-use super::core::Core;
+use super::context::EngineContext;
 use super::cycle;
 use super::instance::Instance;
 use super::report::{Facts, Job, Outcome, Report};
@@ -24,7 +24,7 @@ use super::status::{self, Health, InstanceStatus};
 use crate::api::conditions::{ConditionStatus, Problem, Reaction, Reason};
 use crate::api::identity::InstanceRef;
 use crate::deliver::schedule::Cause;
-use crate::fetch::walk::Validators;
+use crate::fetch::listing::Validators;
 use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::observe::{pulse, span};
 use crate::plan::{PollPlan, ResourcePlan};
@@ -85,9 +85,9 @@ pub enum Run {
 
 /// The scheduler of all instances of this process.
 pub struct Engine {
-    core: Arc<Core>,
+    core: Arc<EngineContext>,
     run: Run,
-    slots: HashMap<InstanceRef, Slot>,
+    instances: HashMap<InstanceRef, InstanceEntry>,
     due: BinaryHeap<Reverse<Due>>,
     jobs: JoinSet<Done>,
     reports: mpsc::UnboundedSender<InstanceStatus>,
@@ -96,7 +96,7 @@ pub struct Engine {
     clocks: (DateTime<Utc>, std::time::Instant),
 }
 
-struct Slot {
+struct InstanceEntry {
     epoch: u64,
     kind: Kind,
     reported: Reported,
@@ -119,7 +119,7 @@ enum Kind {
 
 struct Running {
     instance: Arc<Instance>,
-    lanes: Vec<Lane>,
+    schedules: Vec<ResourceSchedule>,
     jobs: usize,
     next: Option<Next>,
 }
@@ -139,7 +139,7 @@ struct Pending {
 }
 
 /// One resource of a running instance.
-struct Lane {
+struct ResourceSchedule {
     plan: Arc<ResourcePlan>,
     health: Health,
     validators: Option<Box<Validators>>,
@@ -152,7 +152,7 @@ struct Lane {
     consented: bool,
 }
 
-impl Lane {
+impl ResourceSchedule {
     fn due(&self) -> Option<(DateTime<Utc>, Job)> {
         let tick = self.tick.map(|at| (at, Job::Poll));
         [tick, self.wake].into_iter().flatten().min()
@@ -163,13 +163,13 @@ impl Lane {
 struct Due {
     at: DateTime<Utc>,
     key: InstanceRef,
-    lane: usize,
+    schedule: usize,
     epoch: u64,
 }
 
 struct Done {
     key: InstanceRef,
-    lane: usize,
+    schedule: usize,
     epoch: u64,
     report: Report,
     validators: Option<Validators>,
@@ -177,11 +177,11 @@ struct Done {
 
 impl Engine {
     /// An engine without instances. Statuses that changed go to `reports`.
-    pub fn new(core: Core, run: Run, reports: mpsc::UnboundedSender<InstanceStatus>) -> Self {
+    pub fn new(core: EngineContext, run: Run, reports: mpsc::UnboundedSender<InstanceStatus>) -> Self {
         Self {
             core: Arc::new(core),
             run,
-            slots: HashMap::new(),
+            instances: HashMap::new(),
             due: BinaryHeap::new(),
             jobs: JoinSet::new(),
             reports,
@@ -205,10 +205,10 @@ impl Engine {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 batch = commands.recv(), if open => match batch {
-                    Some(batch) => self.obey(batch, Utc::now()),
+                    Some(batch) => self.apply_commands(batch, Utc::now()),
                     None => open = false,
                 },
-                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.take_in(done, Utc::now()),
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.on_job_finished(done, Utc::now()),
                 () = sleep_until(next), if next.is_some() && !full => {}
                 () = tokio::time::sleep(pulse::BEAT) => {}
             }
@@ -218,24 +218,24 @@ impl Engine {
     }
 
     fn nothing_waits(&self) -> bool {
-        self.slots.values().all(|slot| match &slot.kind {
+        self.instances.values().all(|entry| match &entry.kind {
             Kind::Running(running) => {
                 running.next.is_none()
-                    && (running.instance.plan.suspended || running.lanes.iter().all(|lane| lane.health.polled))
+                    && (running.instance.plan.suspended || running.schedules.iter().all(|schedule| schedule.health.polled))
             }
             Kind::Refused { .. } => true,
         })
     }
 
     async fn stop(mut self, grace: Duration) {
-        for slot in self.slots.values() {
-            if let Kind::Running(running) = &slot.kind {
+        for entry in self.instances.values() {
+            if let Kind::Running(running) = &entry.kind {
                 running.instance.stop.cancel();
             }
         }
         let ended = tokio::time::timeout(grace, async {
             while let Some(done) = self.jobs.join_next().await {
-                self.take_in(done, Utc::now());
+                self.on_job_finished(done, Utc::now());
             }
         })
         .await;
@@ -247,7 +247,7 @@ impl Engine {
         }
         self.jobs.shutdown().await;
         // An aborted job could not save what had been accepted before.
-        let unsaved = self.slots.values().filter_map(|slot| match &slot.kind {
+        let unsaved = self.instances.values().filter_map(|entry| match &entry.kind {
             Kind::Running(running) if running.jobs > 0 || running.instance.is_unsaved() => Some(Arc::clone(&running.instance)),
             _ => None,
         });
@@ -265,7 +265,7 @@ impl Engine {
         }
     }
 
-    fn obey(&mut self, batch: Vec<Command>, now: DateTime<Utc>) {
+    fn apply_commands(&mut self, batch: Vec<Command>, now: DateTime<Utc>) {
         let puts = batch.iter().map(|c| if let Command::Put { plan, .. } = c { plan.resources.len() } else { 0 }).sum();
         for command in batch {
             match command {
@@ -285,7 +285,7 @@ impl Engine {
 
     /// Makes the change now, or as soon as the jobs of the old plan have ended: no event of the old plan goes to the new callback.
     fn change(&mut self, key: &InstanceRef, next: Next, starting: usize, now: DateTime<Utc>) {
-        if let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(key) {
+        if let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) {
             running.instance.stop.cancel();
             if running.jobs > 0 {
                 running.next = Some(next);
@@ -301,9 +301,9 @@ impl Engine {
 
     fn put(&mut self, key: &InstanceRef, pending: Pending, starting: usize, now: DateTime<Utc>) {
         let plan = Arc::clone(&pending.plan);
-        let (old, reported) = match self.slots.remove(key) {
-            Some(Slot { kind: Kind::Running(old), reported, .. }) => (Some(old.instance), reported),
-            Some(Slot { reported, .. }) => (None, reported),
+        let (old, reported) = match self.instances.remove(key) {
+            Some(InstanceEntry { kind: Kind::Running(old), reported, .. }) => (Some(old.instance), reported),
+            Some(InstanceEntry { reported, .. }) => (None, reported),
             None => (None, Reported::default()),
         };
         let mut state = match &old {
@@ -332,14 +332,14 @@ impl Engine {
         let save = plan.suspended && unsaved;
         let auths = plan.resources.iter().map(|resource| &*resource.auth).chain([&*plan.callback.auth]);
         self.core.credentials.join(&plan.instance, auths);
-        let lane = |(index, resource): (usize, &Arc<ResourcePlan>)| {
+        let schedule = |(index, resource): (usize, &Arc<ResourcePlan>)| {
             let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
             let delay = if immediately {
                 Duration::ZERO
             } else {
                 schedule::first_delay(&uid, &resource.name, resource.interval, starting)
             };
-            Lane {
+            ResourceSchedule {
                 plan: Arc::clone(resource),
                 health: Health::default(),
                 validators: None,
@@ -349,12 +349,12 @@ impl Engine {
                 consented: false,
             }
         };
-        let lanes: Vec<_> = plan.resources.iter().enumerate().map(lane).collect();
+        let schedules: Vec<_> = plan.resources.iter().enumerate().map(schedule).collect();
         let epoch = self.next_epoch();
-        let running = Box::new(Running { instance, lanes, jobs: 0, next: None });
-        self.slots.insert(key.clone(), Slot { epoch, kind: Kind::Running(running), reported });
-        for lane in 0..plan.resources.len() {
-            self.enqueue(key, lane);
+        let running = Box::new(Running { instance, schedules, jobs: 0, next: None });
+        self.instances.insert(key.clone(), InstanceEntry { epoch, kind: Kind::Running(running), reported });
+        for schedule in 0..plan.resources.len() {
+            self.enqueue(key, schedule);
         }
         self.report(key, now);
     }
@@ -362,34 +362,36 @@ impl Engine {
     fn refuse(&mut self, key: &InstanceRef, generation: Option<i64>, problem: Problem, reload: Option<Pending>) {
         let (epoch, problem) = (self.next_epoch(), Box::new(problem));
         if reload.is_some() && self.run == Run::Forever {
-            self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), lane: 0, epoch }));
+            self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), schedule: 0, epoch }));
         }
         let kind = Kind::Refused { generation, problem, reload };
-        let reported = self.slots.get(key).map(|slot| slot.reported).unwrap_or_default();
-        if let Some(Slot { kind: Kind::Running(_), .. }) = self.slots.insert(key.clone(), Slot { epoch, kind, reported }) {
-            self.let_go(key);
+        let reported = self.instances.get(key).map(|entry| entry.reported).unwrap_or_default();
+        if let Some(InstanceEntry { kind: Kind::Running(_), .. }) =
+            self.instances.insert(key.clone(), InstanceEntry { epoch, kind, reported })
+        {
+            self.release(key);
         }
         self.report(key, Utc::now());
     }
 
     fn remove(&mut self, key: &InstanceRef) {
-        if let Some(slot) = self.slots.remove(key) {
-            recount(&self.core.metrics, slot.reported, Reported::default());
-            if matches!(slot.kind, Kind::Running(_)) {
-                self.let_go(key);
+        if let Some(entry) = self.instances.remove(key) {
+            recount(&self.core.metrics, entry.reported, Reported::default());
+            if matches!(entry.kind, Kind::Running(_)) {
+                self.release(key);
             }
         }
     }
 
-    fn let_go(&self, key: &InstanceRef) {
+    fn release(&self, key: &InstanceRef) {
         self.core.store.release(key);
         self.core.credentials.release(key);
     }
 
     fn retry_failed(&mut self, now: DateTime<Utc>) {
         let mut woken = Vec::new();
-        for (key, slot) in &mut self.slots {
-            let Kind::Running(running) = &mut slot.kind else { continue };
+        for (key, entry) in &mut self.instances {
+            let Kind::Running(running) = &mut entry.kind else { continue };
             let mut state = running.instance.state();
             let refused = state.callback.cause == Some(Cause::Unauthorized);
             if refused {
@@ -397,30 +399,30 @@ impl Engine {
                 state.callback.forget();
             }
             drop(state);
-            for (index, lane) in running.lanes.iter_mut().enumerate() {
-                if (refused || lane.health.failures > 0) && lane.tick.is_some() {
-                    lane.tick = Some(now);
+            for (index, schedule) in running.schedules.iter_mut().enumerate() {
+                if (refused || schedule.health.failures > 0) && schedule.tick.is_some() {
+                    schedule.tick = Some(now);
                     woken.push((key.clone(), index));
                 }
             }
         }
-        for (key, lane) in woken {
-            self.enqueue(&key, lane);
+        for (key, schedule) in woken {
+            self.enqueue(&key, schedule);
         }
     }
 
     fn retry_consented(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
-        let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(key) else { return };
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
         let mut woken = Vec::new();
-        for (index, lane) in running.lanes.iter_mut().enumerate() {
-            lane.consented = lane.running;
-            if lane.health.waits_for_consent() && lane.tick.is_some() {
-                lane.tick = Some(now);
+        for (index, schedule) in running.schedules.iter_mut().enumerate() {
+            schedule.consented = schedule.running;
+            if schedule.health.waits_for_consent() && schedule.tick.is_some() {
+                schedule.tick = Some(now);
                 woken.push(index);
             }
         }
-        for lane in woken {
-            self.enqueue(key, lane);
+        for schedule in woken {
+            self.enqueue(key, schedule);
         }
     }
 
@@ -429,10 +431,10 @@ impl Engine {
         self.next_epoch
     }
 
-    fn enqueue(&mut self, key: &InstanceRef, lane: usize) {
-        let Some(Slot { epoch, kind: Kind::Running(running), .. }) = self.slots.get(key) else { return };
-        if let Some((at, _)) = running.lanes[lane].due() {
-            self.due.push(Reverse(Due { at, key: key.clone(), lane, epoch: *epoch }));
+    fn enqueue(&mut self, key: &InstanceRef, schedule: usize) {
+        let Some(InstanceEntry { epoch, kind: Kind::Running(running), .. }) = self.instances.get(key) else { return };
+        if let Some((at, _)) = running.schedules[schedule].due() {
+            self.due.push(Reverse(Due { at, key: key.clone(), schedule, epoch: *epoch }));
         }
     }
 
@@ -447,15 +449,15 @@ impl Engine {
         }
         tracing::warn!(seconds = step.num_seconds(), "the wall clock was set; due times move with it");
         let mut keys = Vec::new();
-        for (key, slot) in &mut self.slots {
-            let Kind::Running(running) = &mut slot.kind else { continue };
-            for (index, lane) in running.lanes.iter_mut().enumerate() {
-                lane.tick = lane.tick.map(|tick| tick + step);
+        for (key, entry) in &mut self.instances {
+            let Kind::Running(running) = &mut entry.kind else { continue };
+            for (index, schedule) in running.schedules.iter_mut().enumerate() {
+                schedule.tick = schedule.tick.map(|tick| tick + step);
                 keys.push((key.clone(), index));
             }
         }
-        for (key, lane) in keys {
-            self.enqueue(&key, lane);
+        for (key, schedule) in keys {
+            self.enqueue(&key, schedule);
         }
     }
 
@@ -467,8 +469,8 @@ impl Engine {
     }
 
     fn start(&mut self, due: Due, now: DateTime<Utc>) {
-        let Some(slot) = self.slots.get_mut(&due.key).filter(|slot| slot.epoch == due.epoch) else { return };
-        let running = match &mut slot.kind {
+        let Some(entry) = self.instances.get_mut(&due.key).filter(|entry| entry.epoch == due.epoch) else { return };
+        let running = match &mut entry.kind {
             Kind::Running(running) => running,
             Kind::Refused { reload, .. } => {
                 if let Some(pending) = reload.take() {
@@ -480,17 +482,17 @@ impl Engine {
         if running.next.is_some() || running.instance.stop.is_cancelled() {
             return;
         }
-        let lane = &mut running.lanes[due.lane];
+        let schedule = &mut running.schedules[due.schedule];
         self.core.metrics.poll_delay((now - due.at).to_std().unwrap_or_default());
         // Entries of the queue that were overtaken by an earlier or later wish are stale.
-        let Some((at, job)) = lane.due().filter(|_| !lane.running) else { return };
+        let Some((at, job)) = schedule.due().filter(|_| !schedule.running) else { return };
         if at != due.at {
             return;
         }
-        lane.running = true;
+        schedule.running = true;
         running.jobs += 1;
-        let (core, instance, resource) = (Arc::clone(&self.core), Arc::clone(&running.instance), Arc::clone(&lane.plan));
-        let mut validators = lane.validators.take().map(|boxed| *boxed);
+        let (core, instance, resource) = (Arc::clone(&self.core), Arc::clone(&running.instance), Arc::clone(&schedule.plan));
+        let mut validators = schedule.validators.take().map(|boxed| *boxed);
         let span = span::poll(&instance.plan.instance, &resource.name);
         let work = async move {
             let started = std::time::Instant::now();
@@ -516,46 +518,49 @@ impl Engine {
                 }
             });
             count(&core.metrics, &report, started.elapsed());
-            Done { key: due.key, lane: due.lane, epoch: due.epoch, report, validators }
+            Done { key: due.key, schedule: due.schedule, epoch: due.epoch, report, validators }
         };
         self.jobs.spawn(work.instrument(span));
     }
 
-    fn take_in(&mut self, done: Result<Done, tokio::task::JoinError>, now: DateTime<Utc>) {
+    fn on_job_finished(&mut self, done: Result<Done, tokio::task::JoinError>, now: DateTime<Utc>) {
         // A job catches its own panic, so only an aborted one has no result; its requests are repeated after the restart.
-        let Ok(Done { key, lane: index, epoch, report, validators }) = done else { return };
-        let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.epoch == epoch) else { return };
-        let Kind::Running(running) = &mut slot.kind else { return };
+        let Ok(Done { key, schedule: index, epoch, report, validators }) = done else { return };
+        let Some(entry) = self.instances.get_mut(&key).filter(|entry| entry.epoch == epoch) else { return };
+        let Kind::Running(running) = &mut entry.kind else { return };
         running.jobs -= 1;
-        let lane = &mut running.lanes[index];
-        lane.running = false;
-        lane.validators = validators.map(Box::new);
-        let before = lane.health.clone();
-        lane.health.note(&report, now);
-        lane.tick = next_tick(lane, &report, now);
-        if std::mem::take(&mut lane.consented) && lane.health.waits_for_consent() {
-            lane.tick = lane.tick.map(|tick| tick.min(now));
+        let schedule = &mut running.schedules[index];
+        schedule.running = false;
+        schedule.validators = validators.map(Box::new);
+        let before = schedule.health.clone();
+        schedule.health.note(&report, now);
+        schedule.tick = next_tick(schedule, &report, now);
+        if std::mem::take(&mut schedule.consented) && schedule.health.waits_for_consent() {
+            schedule.tick = schedule.tick.map(|tick| tick.min(now));
         }
-        lane.wake = if running.instance.plan.suspended {
+        schedule.wake = if running.instance.plan.suspended {
             let save = (report.outcome.is_failed() && running.instance.is_unsaved()).then_some((now + SAVE_AGAIN, Job::Save));
-            save.or_else(|| schedule::keep_alive(&running.instance.plan, &lane.plan, now))
+            save.or_else(|| schedule::keep_alive(&running.instance.plan, &schedule.plan, now))
         } else {
             report.wake.map(|(at, job)| {
                 // What failed keeps its back-off, whoever else would like to be served.
-                let earliest =
-                    if matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_)) { lane.tick } else { None };
+                let earliest = if matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_)) {
+                    schedule.tick
+                } else {
+                    None
+                };
                 (at.max(now + SHORTEST_WAKE).max(earliest.unwrap_or(at)), job)
             })
         };
-        log(&running.instance.plan, &lane.plan, &report, &before);
-        let changed = lane.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled);
+        log(&running.instance.plan, &schedule.plan, &report, &before);
+        let changed = schedule.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled);
         if self.run == Run::Once {
-            (lane.tick, lane.wake) = (None, None);
+            (schedule.tick, schedule.wake) = (None, None);
         }
         if changed {
             self.report(&key, now);
         }
-        let Some(Slot { kind: Kind::Running(running), .. }) = self.slots.get_mut(&key) else { return };
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(&key) else { return };
         if running.jobs == 0
             && let Some(next) = running.next.take()
         {
@@ -566,10 +571,10 @@ impl Engine {
     }
 
     fn report(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
-        let status = match &slot.kind {
+        let Some(entry) = self.instances.get_mut(key) else { return };
+        let status = match &entry.kind {
             Kind::Running(running) => {
-                let health: Vec<_> = running.lanes.iter().map(|lane| &lane.health).collect();
+                let health: Vec<_> = running.schedules.iter().map(|schedule| &schedule.health).collect();
                 let mut status = status::report(&running.instance.plan, &running.instance.state(), &health, now);
                 if let Some(connect) = &self.core.connect {
                     status::offer_consent(&mut status, &running.instance.plan, connect);
@@ -583,7 +588,7 @@ impl Engine {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let new = Reported {
             status: hasher.finish(),
-            state: Some(match (&slot.kind, status.ready) {
+            state: Some(match (&entry.kind, status.ready) {
                 (Kind::Running(running), _) if running.instance.plan.suspended => metrics::InstanceState::Suspended,
                 (_, ConditionStatus::True) => metrics::InstanceState::Ready,
                 _ => metrics::InstanceState::NotReady,
@@ -591,7 +596,7 @@ impl Engine {
             parked: count(status.parked),
             set_aside: count(status.set_aside),
         };
-        let old = std::mem::replace(&mut slot.reported, new);
+        let old = std::mem::replace(&mut entry.reported, new);
         recount(&self.core.metrics, old, new);
         if old.status != new.status {
             // Nobody reads any more: the process is about to end.
@@ -600,9 +605,9 @@ impl Engine {
     }
 }
 
-fn next_tick(lane: &Lane, report: &Report, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let interval = lane.plan.interval;
-    let tick = lane.tick?;
+fn next_tick(schedule: &ResourceSchedule, report: &Report, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let interval = schedule.plan.interval;
+    let tick = schedule.tick?;
     match &report.outcome {
         Outcome::Polled => {
             let patient = report.facts.patience.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
@@ -613,7 +618,7 @@ fn next_tick(lane: &Lane, report: &Report, now: DateTime<Utc>) -> Option<DateTim
         Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
         Outcome::CallbackGone => None,
         Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
-            Some(schedule::after_failure(problem, lane.health.failures, interval, now))
+            Some(schedule::after_failure(problem, schedule.health.failures, interval, now))
         }
     }
 }

@@ -5,7 +5,7 @@
 
 pub mod access;
 pub mod claim;
-pub mod core;
+pub mod context;
 pub mod cycle;
 pub mod dispatch;
 pub mod engine;

@@ -2,8 +2,8 @@
 
 use super::access::Access;
 use crate::api::conditions::{Problem, Reason};
+use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
-use crate::fetch::walk::{Step, Walk};
 
 /// A descending list is read whole before its oldest record is sent first, up to this many bytes of pages.
 const MAX_REVERSED: usize = 64 * 1024 * 1024;
@@ -20,21 +20,21 @@ pub enum Direction {
 /// The pages of one listing.
 pub struct Pages<'l> {
     /// The listing.
-    pub listing: Walk<'l>,
+    pub listing: PageReader<'l>,
     direction: Direction,
     gathered: Vec<Page>,
 }
 
 impl<'l> Pages<'l> {
     /// Reads `listing` in a direction.
-    pub fn new(listing: Walk<'l>, direction: Direction) -> Self {
+    pub fn new(listing: PageReader<'l>, direction: Direction) -> Self {
         Self { listing, direction, gathered: Vec::new() }
     }
 
     /// The next page, its end, or 304.
     ///
     /// # Errors
-    /// As [`Walk::next_page`]; a 401 that a renewed credential does not cure.
+    /// As [`PageReader::next_page`]; a 401 that a renewed credential does not cure.
     pub async fn next(&mut self, access: &mut Access<'_>) -> Result<Step, Problem> {
         if self.direction == Direction::Forward {
             return ask(&mut self.listing, access).await;
@@ -57,7 +57,7 @@ impl<'l> Pages<'l> {
 }
 
 /// The next page, with credentials that are renewed in time, and once more when they were refused.
-async fn ask(listing: &mut Walk<'_>, access: &mut Access<'_>) -> Result<Step, Problem> {
+async fn ask(listing: &mut PageReader<'_>, access: &mut Access<'_>) -> Result<Step, Problem> {
     if let Some(auth) = access.renew_in_time().await? {
         listing.set_auth(auth);
     }

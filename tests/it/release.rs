@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::read::GzDecoder;
-use pollinator::api::judge::{Kind, judge};
+use pollinator::api::validate::{Kind, validate};
 use serde_json::Value;
 
 use crate::rig::control_plane::{Run, helm};
@@ -199,7 +199,7 @@ fn the_charts_examples_are_accepted() {
             "Connector" => Kind::Connector,
             other => panic!("{other}"),
         };
-        judge(kind, example).unwrap_or_else(|findings| panic!("{findings:?}"));
+        validate(kind, example).unwrap_or_else(|findings| panic!("{findings:?}"));
         kinds.push(kind);
     }
     assert_eq!(kinds, [Kind::ConnectorInstance, Kind::Connector]);

@@ -35,13 +35,13 @@ fn offset() -> PaginationPlan {
     PaginationPlan::Offset { parameter: "offset".into(), size_parameter: Some("limit".into()) }
 }
 
-struct Walked {
+struct Listing {
     pager: Pager,
     url: Url,
     page: u128,
 }
 
-impl Walked {
+impl Listing {
     fn new(pagination: &PaginationPlan) -> Self {
         Self { pager: pager(pagination), url: Url::parse(URL).unwrap(), page: 0 }
     }
@@ -79,26 +79,26 @@ fn reason(result: Result<Option<Position>, Problem>) -> Reason {
 
 #[test]
 fn follows_a_relative_next_link_as_odata_sends_it() {
-    let mut walk = Walked::new(&PaginationPlan::NextLink(field("@odata.nextLink")));
-    assert_eq!(walk.pager.first(), Position::Start);
-    let next = walk.body(r#"{"value":[],"@odata.nextLink":"items?$top=5&%24skiptoken=50#x"}"#).unwrap();
+    let mut listing = Listing::new(&PaginationPlan::NextLink(field("@odata.nextLink")));
+    assert_eq!(listing.pager.first(), Position::Start);
+    let next = listing.body(r#"{"value":[],"@odata.nextLink":"items?$top=5&%24skiptoken=50#x"}"#).unwrap();
     assert_eq!(next, url("https://api.example/v1/items?$top=5&%24skiptoken=50"));
-    assert_eq!(walk.body(r#"{"value":[],"@odata.nextLink":"/v2?p=3"}"#).unwrap(), url("https://api.example/v2?p=3"));
-    assert_eq!(walk.body(r#"{"value":[],"@odata.nextLink":"?p=4"}"#).unwrap(), url("https://api.example/v2?p=4"));
-    assert_eq!(walk.body(r#"{"value":[]}"#).unwrap(), None);
+    assert_eq!(listing.body(r#"{"value":[],"@odata.nextLink":"/v2?p=3"}"#).unwrap(), url("https://api.example/v2?p=3"));
+    assert_eq!(listing.body(r#"{"value":[],"@odata.nextLink":"?p=4"}"#).unwrap(), url("https://api.example/v2?p=4"));
+    assert_eq!(listing.body(r#"{"value":[]}"#).unwrap(), None);
 }
 
 #[test]
 fn follows_headers() {
-    let mut walk = Walked::new(&PaginationPlan::LinkHeader);
-    let next = walk.answer(&[("link", r#"</v1/items?page=2>; rel="next""#)], "[]", 0).unwrap();
+    let mut listing = Listing::new(&PaginationPlan::LinkHeader);
+    let next = listing.answer(&[("link", r#"</v1/items?page=2>; rel="next""#)], "[]", 0).unwrap();
     assert_eq!(next, url("https://api.example/v1/items?page=2"), "an empty page need not be the last one");
-    assert_eq!(walk.answer(&[("link", r#"</v1/items?page=1>; rel="first""#)], "[]", 1).unwrap(), None);
+    assert_eq!(listing.answer(&[("link", r#"</v1/items?page=1>; rel="first""#)], "[]", 1).unwrap(), None);
 
-    let mut walk = Walked::new(&PaginationPlan::NextLink(ValueAt::Header(HeaderName::from_static("next-page"))));
-    let next = walk.answer(&[("next-page", "https://api.example:443/x?_token=t")], "{}", 1).unwrap();
+    let mut listing = Listing::new(&PaginationPlan::NextLink(ValueAt::Header(HeaderName::from_static("next-page"))));
+    let next = listing.answer(&[("next-page", "https://api.example:443/x?_token=t")], "{}", 1).unwrap();
     assert_eq!(next, url("https://api.example/x?_token=t"));
-    assert_eq!(walk.answer(&[("next-page", "")], "{}", 1).unwrap(), None);
+    assert_eq!(listing.answer(&[("next-page", "")], "{}", 1).unwrap(), None);
 }
 
 #[test]
@@ -113,49 +113,49 @@ fn never_leaves_the_origin() {
         ("javascript:alert(1)", "scheme"),
     ] {
         let problem =
-            Walked::new(&PaginationPlan::NextLink(field("next"))).body(&format!(r#"{{"next":"{target}"}}"#)).unwrap_err();
+            Listing::new(&PaginationPlan::NextLink(field("next"))).body(&format!(r#"{{"next":"{target}"}}"#)).unwrap_err();
         assert_eq!(problem.reason, Reason::CrossOriginNextLink, "{target}");
         assert!(problem.message.contains(&format!("another {part} ")), "{target}: {problem}");
         assert!(!problem.message.contains("evil"), "{problem}");
     }
-    let mut walk = Walked::new(&PaginationPlan::NextLink(field("next")));
-    assert_eq!(walk.body(r#"{"next":"https://u:p@api.example/x"}"#).unwrap(), url("https://api.example/x"));
-    assert_eq!(reason(walk.body(r#"{"next":"https://[x"}"#)), Reason::InvalidResponse);
+    let mut listing = Listing::new(&PaginationPlan::NextLink(field("next")));
+    assert_eq!(listing.body(r#"{"next":"https://u:p@api.example/x"}"#).unwrap(), url("https://api.example/x"));
+    assert_eq!(reason(listing.body(r#"{"next":"https://[x"}"#)), Reason::InvalidResponse);
 }
 
 #[test]
 fn carries_tokens_as_they_were_sent() {
-    let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
-    assert_eq!(walk.body(r#"{"next":"a\u002Fb=="}"#).unwrap(), query(&[("cursor", "a/b==")]));
-    assert_eq!(walk.body(r#"{"next":90071992547409931234}"#).unwrap(), query(&[("cursor", "90071992547409931234")]));
+    let mut listing = Listing::new(&token(TokenPlace::Query, "cursor"));
+    assert_eq!(listing.body(r#"{"next":"a\u002Fb=="}"#).unwrap(), query(&[("cursor", "a/b==")]));
+    assert_eq!(listing.body(r#"{"next":90071992547409931234}"#).unwrap(), query(&[("cursor", "90071992547409931234")]));
     for last in [r#"{"next":null}"#, r#"{"next":""}"#, r#"{"next":false}"#, "{}", "[]", r#"{"next":"c","has_more":false}"#] {
-        assert_eq!(walk.body(last).unwrap(), None, "{last}");
+        assert_eq!(listing.body(last).unwrap(), None, "{last}");
     }
     for wrong in [r#"{"next":{"a":1}}"#, r#"{"next":["a"]}"#, r#"{"next":true}"#] {
-        assert_eq!(reason(walk.body(wrong)), Reason::InvalidResponse, "{wrong}");
+        assert_eq!(reason(listing.body(wrong)), Reason::InvalidResponse, "{wrong}");
     }
 
-    let mut walk = Walked::new(&token(TokenPlace::Header, "X-Cursor"));
+    let mut listing = Listing::new(&token(TokenPlace::Header, "X-Cursor"));
     let header = Position::Header { name: "X-Cursor".into(), value: "t".into() };
-    assert_eq!(walk.body(r#"{"next":"t"}"#).unwrap(), Some(header));
-    let mut walk = Walked::new(&token(TokenPlace::Body, "pagination.starting_after"));
+    assert_eq!(listing.body(r#"{"next":"t"}"#).unwrap(), Some(header));
+    let mut listing = Listing::new(&token(TokenPlace::Body, "pagination.starting_after"));
     let place = FieldPath::parse("pagination.starting_after").unwrap();
-    assert_eq!(walk.body(r#"{"next":7.10}"#).unwrap(), Some(Position::Body { field: place, json: "7.10".into() }));
+    assert_eq!(listing.body(r#"{"next":7.10}"#).unwrap(), Some(Position::Body { field: place, json: "7.10".into() }));
 }
 
 #[test]
 fn an_offset_advances_by_what_came() {
-    let mut walk = Walked::new(&offset());
-    assert_eq!(Some(walk.pager.first()), query(&[("offset", "0"), ("limit", "50")]));
+    let mut listing = Listing::new(&offset());
+    assert_eq!(Some(listing.pager.first()), query(&[("offset", "0"), ("limit", "50")]));
     // The server clamps 50 to 20: the first page says how long a full one is.
-    assert_eq!(walk.answer(&[], "[]", 20).unwrap(), query(&[("offset", "20"), ("limit", "50")]));
-    assert_eq!(walk.answer(&[], "[]", 20).unwrap(), query(&[("offset", "40"), ("limit", "50")]));
-    assert_eq!(walk.answer(&[], "[]", 19).unwrap(), None);
+    assert_eq!(listing.answer(&[], "[]", 20).unwrap(), query(&[("offset", "20"), ("limit", "50")]));
+    assert_eq!(listing.answer(&[], "[]", 20).unwrap(), query(&[("offset", "40"), ("limit", "50")]));
+    assert_eq!(listing.answer(&[], "[]", 19).unwrap(), None);
 
-    let mut walk = Walked::new(&offset());
-    assert!(walk.answer(&[], "[]", 3).unwrap().is_some(), "a short first page proves nothing");
-    assert_eq!(walk.answer(&[], "[]", 0).unwrap(), None);
-    assert_eq!(Walked::new(&offset()).answer(&[], "[]", 0).unwrap(), None);
+    let mut listing = Listing::new(&offset());
+    assert!(listing.answer(&[], "[]", 3).unwrap().is_some(), "a short first page proves nothing");
+    assert_eq!(listing.answer(&[], "[]", 0).unwrap(), None);
+    assert_eq!(Listing::new(&offset()).answer(&[], "[]", 0).unwrap(), None);
 
     let from_one = Pager::new(&request(Method::GET, &[("offset", "1")]), &offset(), None);
     assert_eq!(Some(from_one.first()), query(&[("offset", "1")]));
@@ -164,25 +164,25 @@ fn an_offset_advances_by_what_came() {
 #[test]
 fn page_numbers_count_from_their_first() {
     let plan = PaginationPlan::Page { parameter: "page".into(), first: 0, size_parameter: None };
-    let mut walk = Walked::new(&plan);
-    assert_eq!(Some(walk.pager.first()), query(&[("page", "0")]));
-    assert_eq!(walk.answer(&[], "[]", 5).unwrap(), query(&[("page", "1")]));
-    assert_eq!(walk.answer(&[], "[]", 4).unwrap(), None);
+    let mut listing = Listing::new(&plan);
+    assert_eq!(Some(listing.pager.first()), query(&[("page", "0")]));
+    assert_eq!(listing.answer(&[], "[]", 5).unwrap(), query(&[("page", "1")]));
+    assert_eq!(listing.answer(&[], "[]", 4).unwrap(), None);
 }
 
 #[test]
 fn stops_a_walk_in_circles() {
-    let mut walk = Walked::new(&PaginationPlan::NextLink(field("next")));
-    assert_eq!(reason(walk.body(&format!(r#"{{"next":"{URL}"}}"#))), Reason::PaginationLoop, "a link to itself");
-    let mut walk = Walked::new(&PaginationPlan::NextLink(field("next")));
-    walk.body(r#"{"next":"?p=2"}"#).unwrap();
-    walk.body(r#"{"next":"?p=3"}"#).unwrap();
-    assert_eq!(reason(walk.body(r#"{"next":"?p=2"}"#)), Reason::PaginationLoop);
+    let mut listing = Listing::new(&PaginationPlan::NextLink(field("next")));
+    assert_eq!(reason(listing.body(&format!(r#"{{"next":"{URL}"}}"#))), Reason::PaginationLoop, "a link to itself");
+    let mut listing = Listing::new(&PaginationPlan::NextLink(field("next")));
+    listing.body(r#"{"next":"?p=2"}"#).unwrap();
+    listing.body(r#"{"next":"?p=3"}"#).unwrap();
+    assert_eq!(reason(listing.body(r#"{"next":"?p=2"}"#)), Reason::PaginationLoop);
 
-    let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
-    walk.body(r#"{"next":"a"}"#).unwrap();
-    walk.body(r#"{"next":"b"}"#).unwrap();
-    assert_eq!(reason(walk.body(r#"{"next":"a"}"#)), Reason::PaginationLoop, "back to a page that was left");
+    let mut listing = Listing::new(&token(TokenPlace::Query, "cursor"));
+    listing.body(r#"{"next":"a"}"#).unwrap();
+    listing.body(r#"{"next":"b"}"#).unwrap();
+    assert_eq!(reason(listing.body(r#"{"next":"a"}"#)), Reason::PaginationLoop, "back to a page that was left");
 }
 
 #[test]
@@ -199,27 +199,27 @@ fn stops_when_a_page_comes_twice() {
 
 #[test]
 fn bounds_the_number_of_pages() {
-    let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
+    let mut listing = Listing::new(&token(TokenPlace::Query, "cursor"));
     for page in 1..MAX_PAGES {
-        walk.body(&format!(r#"{{"next":{page}}}"#)).unwrap();
+        listing.body(&format!(r#"{{"next":{page}}}"#)).unwrap();
     }
-    assert_eq!(reason(walk.body(r#"{"next":"more"}"#)), Reason::PaginationLoop);
+    assert_eq!(reason(listing.body(r#"{"next":"more"}"#)), Reason::PaginationLoop);
 }
 
 #[test]
 fn detects_once_and_stays_with_it() {
-    let mut walk = Walked::new(&PaginationPlan::Detect);
-    assert_eq!(walk.pager.detected(), None);
-    assert!(walk.body(r#"{"next":"https://api.example/v1/items?page=2"}"#).unwrap().is_some());
-    assert_eq!(walk.pager.detected(), Some(&PaginationPlan::NextLink(field("next"))));
-    assert_eq!(walk.answer(&[("link", "</z>; rel=next")], r#"{"next":null}"#, 1).unwrap(), None);
+    let mut listing = Listing::new(&PaginationPlan::Detect);
+    assert_eq!(listing.pager.detected(), None);
+    assert!(listing.body(r#"{"next":"https://api.example/v1/items?page=2"}"#).unwrap().is_some());
+    assert_eq!(listing.pager.detected(), Some(&PaginationPlan::NextLink(field("next"))));
+    assert_eq!(listing.answer(&[("link", "</z>; rel=next")], r#"{"next":null}"#, 1).unwrap(), None);
 
-    let mut walk = Walked::new(&PaginationPlan::Detect);
-    assert_eq!(walk.body("[]").unwrap(), None);
-    assert_eq!(walk.pager.detected(), None);
-    let unclear = Walked::new(&PaginationPlan::Detect).body(r#"{"has_more":true}"#).unwrap_err();
+    let mut listing = Listing::new(&PaginationPlan::Detect);
+    assert_eq!(listing.body("[]").unwrap(), None);
+    assert_eq!(listing.pager.detected(), None);
+    let unclear = Listing::new(&PaginationPlan::Detect).body(r#"{"has_more":true}"#).unwrap_err();
     assert_eq!(unclear.reason, Reason::PaginationUnclear);
-    assert_eq!(Walked::new(&PaginationPlan::None).body(r#"{"has_more":true,"next":"/x"}"#).unwrap(), None);
+    assert_eq!(Listing::new(&PaginationPlan::None).body(r#"{"has_more":true,"next":"/x"}"#).unwrap(), None);
 }
 
 #[test]
@@ -290,16 +290,16 @@ fn the_answers_own_word_beats_the_length_of_a_page() {
         for plan in [offset(), page()] {
             // pages of four: a full one, then a short or an empty one
             for count in [3, 0] {
-                let mut walk = Walked::new(&plan);
+                let mut listing = Listing::new(&plan);
                 let start = if said.contains("page\":3") || said.contains("pages\":3") { "{}" } else { r#"{"has_more":true}"# };
-                walk.answer(&[], start, 4).unwrap();
+                listing.answer(&[], start, 4).unwrap();
                 let said = said.replace("\"page\":1", "\"page\":2").replace("current_page\":1", "current_page\":2");
                 let said = said.replace("\"next_page\":2", "\"next_page\":3").replace("\"next_offset\":4", "\"next_offset\":8");
-                let next = walk.answer(&[], &said, count).unwrap();
+                let next = listing.answer(&[], &said, count).unwrap();
                 assert_eq!(next.is_some(), says_more, "{plan:?} {said} {count}: {next:?}");
             }
             if !says_more && !said.contains("3,") {
-                assert_eq!(Walked::new(&plan).answer(&[], said, 4).unwrap(), None, "a full page may be the last one: {said}");
+                assert_eq!(Listing::new(&plan).answer(&[], said, 4).unwrap(), None, "a full page may be the last one: {said}");
             }
         }
     }
@@ -310,19 +310,19 @@ fn the_answers_own_word_beats_the_length_of_a_page() {
         ("content-range", "items 0-3/12"),
         ("x-has-more", "true"),
     ] {
-        let mut walk = Walked::new(&page());
-        walk.answer(&[(name, value)], "[]", 4).unwrap();
-        assert!(walk.answer(&[(name, value)], "[]", 3).unwrap().is_some(), "{name}");
+        let mut listing = Listing::new(&page());
+        listing.answer(&[(name, value)], "[]", 4).unwrap();
+        assert!(listing.answer(&[(name, value)], "[]", 3).unwrap().is_some(), "{name}");
     }
 }
 
 #[test]
 fn an_offset_moves_by_the_providers_own_page() {
     let at = |answers: &[(&str, usize)]| {
-        let mut walk = Walked::new(&PaginationPlan::Offset { parameter: "startAt".into(), size_parameter: None });
+        let mut listing = Listing::new(&PaginationPlan::Offset { parameter: "startAt".into(), size_parameter: None });
         let mut last = None;
         for (envelope, count) in answers {
-            last = walk.answer(&[], envelope, *count).unwrap();
+            last = listing.answer(&[], envelope, *count).unwrap();
         }
         last.map(|position| position.mark().to_owned())
     };
@@ -340,28 +340,28 @@ fn an_offset_moves_by_the_providers_own_page() {
     assert_eq!(at(&[(r#"{"limit":4,"total":6}"#, 4), (r#"{"limit":4,"total":6}"#, 1)]), None);
 
     // It repeats the 50 that was asked for and gives 20.
-    let mut walk = Walked::new(&offset());
-    let next = walk.answer(&[], r#"{"limit":50,"total":90}"#, 20).unwrap();
+    let mut listing = Listing::new(&offset());
+    let next = listing.answer(&[], r#"{"limit":50,"total":90}"#, 20).unwrap();
     assert_eq!(next.unwrap().mark(), "20");
 }
 
 #[test]
 fn a_promise_that_is_never_kept_ends() {
     for plan in [offset(), page()] {
-        let mut walk = Walked::new(&plan);
+        let mut listing = Listing::new(&plan);
         let mut asked = 0;
         let problem = loop {
             asked += 1;
-            match walk.answer(&[], r#"{"has_more":true}"#, 0) {
+            match listing.answer(&[], r#"{"has_more":true}"#, 0) {
                 Ok(next) => assert!(next.is_some()),
                 Err(problem) => break problem,
             }
         };
         assert_eq!((problem.reason, asked), (Reason::PaginationLoop, MAX_EMPTY + 1));
 
-        let mut walk = Walked::new(&plan);
-        walk.answer(&[], r#"{"total":1000000}"#, 4).unwrap();
-        let pages = (0..100).take_while(|_| walk.answer(&[], r#"{"total":1000000}"#, 0).unwrap().is_some()).count();
+        let mut listing = Listing::new(&plan);
+        listing.answer(&[], r#"{"total":1000000}"#, 4).unwrap();
+        let pages = (0..100).take_while(|_| listing.answer(&[], r#"{"total":1000000}"#, 0).unwrap().is_some()).count();
         assert_eq!(pages, MAX_EMPTY_BY_TOTAL as usize, "the total may count what is not listed");
     }
 }
@@ -560,7 +560,7 @@ proptest! {
         prop_assert_eq!(seen(&mock, &plan).unwrap(), visible);
     }
 
-    /// Without a word about the size of a page an offset walk reads some rows twice and passes none.
+    /// Without a word about the size of a page an offset listing reads some rows twice and passes none.
     #[test]
     fn every_visible_row_is_read_without_a_size(
         hidden in prop::collection::vec(prop::bool::weighted(0.1), 0..60),
@@ -577,14 +577,14 @@ proptest! {
     #[test]
     fn a_token_walk_with_hidden_rows_reads_all(hidden in prop::collection::vec(prop::bool::weighted(0.4), 0..60), size in 1_usize..9) {
         let mock = Mock { hidden, size, says: Word::Total, says_size: true };
-        let mut walk = Walked::new(&token(TokenPlace::Query, "cursor"));
+        let mut listing = Listing::new(&token(TokenPlace::Query, "cursor"));
         let (mut start, mut seen) = (0, 0);
         loop {
             let (rows, ..) = mock.answer(start, None);
             seen += rows.len();
             let more = start + size < mock.hidden.len();
             let envelope = if more { format!(r#"{{"next":"t{}","total":{}}}"#, start + size, mock.hidden.len()) } else { r#"{"next":null}"#.to_owned() };
-            match walk.answer(&[], &envelope, rows.len()).unwrap() {
+            match listing.answer(&[], &envelope, rows.len()).unwrap() {
                 Some(next) => start = next.mark()[1..].parse().unwrap(),
                 None => break,
             }
@@ -592,7 +592,7 @@ proptest! {
         prop_assert_eq!(seen, mock.hidden.iter().filter(|hidden| !**hidden).count());
     }
 
-    /// Whatever a provider answers, for ever the same or changing, a walk ends.
+    /// Whatever a provider answers, for ever the same or changing, a listing ends.
     #[test]
     fn any_walk_ends(
         plan in 0_usize..6,
@@ -641,22 +641,22 @@ proptest! {
     #[test]
     fn never_panics_on_any_link(target in r"([a-z:/?#@\[\]%\\. -]|https://api.example){0,20}") {
         let envelope = serde_json::json!({"next": target}).to_string();
-        if let Ok(Some(Position::Url(url))) = Walked::new(&PaginationPlan::NextLink(field("next"))).body(&envelope) {
+        if let Ok(Some(Position::Url(url))) = Listing::new(&PaginationPlan::NextLink(field("next"))).body(&envelope) {
             prop_assert_eq!(url.origin(), Url::parse(URL).unwrap().origin());
         }
     }
 
     #[test]
     fn an_offset_walk_sees_every_record(total in 0_usize..200, size in 1_usize..30) {
-        let mut walk = Walked::new(&offset());
-        let mut position = Some(walk.pager.first());
+        let mut listing = Listing::new(&offset());
+        let mut position = Some(listing.pager.first());
         let mut seen = 0;
         while let Some(Position::Query(pairs)) = position {
             let start: usize = pairs[0].1.parse().unwrap();
             prop_assert_eq!(start, seen);
             let count = size.min(total - start);
             seen += count;
-            position = walk.answer(&[], "[]", count).unwrap();
+            position = listing.answer(&[], "[]", count).unwrap();
         }
         prop_assert_eq!(seen, total);
     }

@@ -1,11 +1,11 @@
-//! The real server's judgement of manifests, against our own ([`pollinator::api::judge`]).
+//! The real server's judgement of manifests, against our own ([`pollinator::api::validate`]).
 
 use serde_json::{Value, json};
 
 use crate::rig::control_plane::api::Reply;
 use crate::rig::control_plane::{Namespace, manifests, shared};
 
-#[path = "../../../src/api/judge_cases.rs"]
+#[path = "../../../src/api/validate_cases.rs"]
 pub mod cases;
 
 #[test]

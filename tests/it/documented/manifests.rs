@@ -90,13 +90,13 @@ fn every_manifest_in_a_page_is_judged_and_planned() {
     for (name, text) in markdown::pages() {
         for fence in markdown::fences(&text).iter().filter(|fence| fence.language == "yaml") {
             judged += 1;
-            judge(&ns, &reader, &format!("{name}:{}", fence.line), fence);
+            validate(&ns, &reader, &format!("{name}:{}", fence.line), fence);
         }
     }
     assert!(judged > 1, "{judged}");
 }
 
-fn judge(ns: &Namespace<'_>, reader: &Reader, place: &str, fence: &Fence) {
+fn validate(ns: &Namespace<'_>, reader: &Reader, place: &str, fence: &Fence) {
     let documents = documents(&fence.text, place);
     let kinds: Vec<_> = documents.iter().map(|one| one["kind"].as_str().unwrap_or_default()).collect();
     if let [kind] = kinds[..]

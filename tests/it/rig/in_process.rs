@@ -10,7 +10,7 @@ use pollinator::local::definitions::Definitions;
 use pollinator::local::files::Sources;
 use pollinator::local::reload;
 use pollinator::observe::metrics::Metrics;
-use pollinator::poll::core::Core;
+use pollinator::poll::context::EngineContext;
 use pollinator::poll::engine::{Engine, Run};
 use pollinator::poll::status::InstanceStatus;
 use pollinator::state::directory::{Directory, OpenError};
@@ -53,7 +53,7 @@ impl Polls {
         let store = Arc::new(self.open());
         let ended = runtime.spawn(async move {
             let secrets = Arc::new(definitions.secrets.clone());
-            let core = Core::new(egress, Metrics::new(), secrets, Arc::clone(&store) as _, store);
+            let core = EngineContext::new(egress, Metrics::new(), secrets, Arc::clone(&store) as _, store);
             let (commands, received) = mpsc::channel(1);
             commands.send(reload::first(&definitions)).await.expect("there is room for one");
             drop(commands);

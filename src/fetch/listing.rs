@@ -68,7 +68,7 @@ pub enum Step {
 
 /// A walk through the pages of one list, under one value of `${since}`.
 #[derive(Debug)]
-pub struct Walk<'a> {
+pub struct PageReader<'a> {
     asker: &'a Asker,
     resource: &'a ResourcePlan,
     auth: Cow<'a, RequestAuth>,
@@ -90,7 +90,7 @@ pub struct Walk<'a> {
     patience: Option<Duration>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> PageReader<'a> {
     /// Begins a walk. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an
     /// earlier walk, used if the first request is the same again.
     pub fn new(
@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
         self
     }
 
-    /// Gives the place at which an earlier walk found the records, as [`Walk::records_path`] gave it. One that cannot be read is
+    /// Gives the place at which an earlier walk found the records, as [`PageReader::records_path`] gave it. One that cannot be read is
     /// as none.
     #[must_use]
     pub fn with_records_path(mut self, path: Option<&str>) -> Self {
@@ -154,7 +154,7 @@ impl<'a> Walk<'a> {
         let conditional = is_first && self.add_conditions(&mut request, digest);
         request::authenticate(&mut request, &self.auth);
         let response = self.send(request).await?;
-        let verdict = self.judge(&response)?;
+        let verdict = self.interpret(&response)?;
         if let Some(wait) = retry_after::backoff(&response.headers) {
             self.patience = self.patience.max(Some(wait));
         }
@@ -318,8 +318,8 @@ impl<'a> Walk<'a> {
         sent.map_err(|error| error.into_problem(Peer::Provider))
     }
 
-    fn judge(&self, response: &Response) -> Result<Verdict, Problem> {
-        answer::judge(response.status, &response.headers, Utc::now()).inspect_err(|problem| {
+    fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {
+        answer::interpret(response.status, &response.headers, Utc::now()).inspect_err(|problem| {
             if problem.reason == Reason::RateLimited {
                 self.hold(problem.retry_after);
             }

@@ -9,12 +9,12 @@ use crate::auth::oauth2::store::TokenStore;
 use crate::connect::ConnectUrl;
 use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
-use crate::fetch::walk::Asker;
+use crate::fetch::listing::Asker;
 use crate::observe::Metrics;
 use crate::state::StateStore;
 
 /// What every job needs, shared by all.
-pub struct Core {
+pub struct EngineContext {
     /// Asks providers, within the budgets of their hosts.
     pub asker: Asker,
     /// The way to callbacks.
@@ -31,7 +31,7 @@ pub struct Core {
     pub connect: Option<ConnectUrl>,
 }
 
-impl Core {
+impl EngineContext {
     /// With fresh budgets for hosts and without a connect page; `tokens` is where access tokens are kept.
     pub fn new(
         egress: Egress,

@@ -115,10 +115,10 @@ fn auth(query: &[(&str, &str)]) -> RequestAuth {
 }
 
 /// Walks to the end; the records of each page.
-async fn all(walk: &mut Walk<'_>) -> Result<Vec<Vec<String>>, Problem> {
+async fn all(reader: &mut PageReader<'_>) -> Result<Vec<Vec<String>>, Problem> {
     let mut pages = Vec::new();
     loop {
-        match walk.next_page().await? {
+        match reader.next_page().await? {
             Step::Page(page) => pages.push(page.records().map(|r| r.json.to_owned()).collect()),
             Step::NotModified => panic!("no validators were given"),
             Step::End => return Ok(pages),
@@ -140,14 +140,14 @@ async fn walks_to_the_end_and_tells_what_it_detected() {
     .await;
     let (asker, resource, auth) = (asker(), provider.resource(), auth(&[("api_key", "k")]));
     let since: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
-    let mut walk = Walk::new(&asker, &resource, &auth, Some(since), now(), None);
-    let pages = all(&mut walk).await.unwrap();
+    let mut reader = PageReader::new(&asker, &resource, &auth, Some(since), now(), None);
+    let pages = all(&mut reader).await.unwrap();
     assert_eq!(pages, [vec![r#"{"id":1}"#.to_owned(), r#"{"id":2}"#.to_owned()], vec![r#"{"id":3}"#.to_owned()]]);
-    assert_eq!(walk.detected().unwrap(), r#"nextLink: {field: "['@odata.nextLink']"}"#);
-    assert_eq!(walk.server_date(), Some(now()));
-    assert_eq!(walk.patience(), Some(Duration::from_mins(10)));
-    assert_eq!(walk.validators(), None, "the first page's validators say nothing about the second");
-    assert_eq!((walk.pages(), walk.bytes()), (2, 104));
+    assert_eq!(reader.detected().unwrap(), r#"nextLink: {field: "['@odata.nextLink']"}"#);
+    assert_eq!(reader.server_date(), Some(now()));
+    assert_eq!(reader.patience(), Some(Duration::from_mins(10)));
+    assert_eq!(reader.validators(), None, "the first page's validators say nothing about the second");
+    assert_eq!((reader.pages(), reader.bytes()), (2, 104));
     let targets = provider.targets();
     assert!(
         targets[0].starts_with("/v1/items?since=2026-01-01T00:00:00Z") || targets[0].starts_with("/v1/items?since=2025"),
@@ -155,11 +155,11 @@ async fn walks_to_the_end_and_tells_what_it_detected() {
     );
     assert!(targets[0].ends_with("&api_key=k"), "{targets:?}");
     assert_eq!(targets[1], "/v1/items?%24skiptoken=2&api_key=k");
-    assert!(matches!(walk.next_page().await, Ok(Step::End)));
+    assert!(matches!(reader.next_page().await, Ok(Step::End)));
     assert_eq!(provider.targets().len(), 2, "the end asks nobody");
 
     // The Backoff counts for whoever asks this host with this credential.
-    let held = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
+    let held = PageReader::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
     assert_eq!((held.reason, held.reaction), (Reason::RateLimited, Reaction::Throttled));
     assert!(held.retry_after.unwrap() <= Duration::from_mins(10));
     assert_eq!(provider.targets().len(), 2);
@@ -174,20 +174,20 @@ async fn makes_the_very_same_request_conditional() {
     ])
     .await;
     let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
-    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None);
-    assert!(walk.validators().is_none());
-    all(&mut walk).await.unwrap();
-    let validators = walk.validators().unwrap();
+    let mut reader = PageReader::new(&asker, &resource, &auth, None, now(), None);
+    assert!(reader.validators().is_none());
+    all(&mut reader).await.unwrap();
+    let validators = reader.validators().unwrap();
 
-    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), Some(&validators));
-    assert!(matches!(walk.next_page().await, Ok(Step::NotModified)));
-    assert!(matches!(walk.next_page().await, Ok(Step::End)));
+    let mut reader = PageReader::new(&asker, &resource, &auth, None, now(), Some(&validators));
+    assert!(matches!(reader.next_page().await, Ok(Step::NotModified)));
+    assert!(matches!(reader.next_page().await, Ok(Step::End)));
     assert!(provider.heads()[1].contains("if-none-match: \"v1\"\r\n"), "{:?}", provider.heads());
 
     for (since, fingerprint) in [(Some(now()), 7), (None, 8)] {
         let other = RequestAuth { fingerprint, identity: None, ..auth.clone() };
-        let mut walk = Walk::new(&asker, &resource, &other, since, now(), Some(&validators));
-        assert!(matches!(walk.next_page().await, Ok(Step::Page(_))));
+        let mut reader = PageReader::new(&asker, &resource, &other, since, now(), Some(&validators));
+        assert!(matches!(reader.next_page().await, Ok(Step::Page(_))));
         assert!(!provider.heads().last().unwrap().contains("if-none-match"), "another URL or credential");
     }
 }
@@ -196,12 +196,12 @@ async fn makes_the_very_same_request_conditional() {
 async fn a_304_that_nobody_asked_for_is_no_page() {
     let provider = Provider::new(&["304 Not Modified\n\n"]).await;
     let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
-    let problem = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
+    let problem = PageReader::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
     assert_eq!(problem.reason, Reason::UnexpectedStatus);
 
     let mut resource = resource;
     resource.request.headers = vec![(HeaderName::from_static("if-modified-since"), Template::parse("${since}").unwrap())];
-    let step = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await;
+    let step = PageReader::new(&asker, &resource, &auth, None, now(), None).next_page().await;
     assert!(matches!(step, Ok(Step::NotModified)), "the plan itself made it conditional");
 }
 
@@ -228,11 +228,11 @@ async fn goes_on_where_it_stood_after_a_problem() {
     ])
     .await;
     let (asker, resource, old, new) = (asker(), provider.resource(), auth(&[("k", "old")]), auth(&[("k", "new")]));
-    let mut walk = Walk::new(&asker, &resource, &old, None, now(), None);
-    assert!(matches!(walk.next_page().await, Ok(Step::Page(_))));
-    assert_eq!(walk.next_page().await.unwrap_err().reason, Reason::Unauthorized);
-    walk.set_auth(new);
-    assert_eq!(all(&mut walk).await.unwrap(), [vec![r#"{"id":2}"#.to_owned()]]);
+    let mut reader = PageReader::new(&asker, &resource, &old, None, now(), None);
+    assert!(matches!(reader.next_page().await, Ok(Step::Page(_))));
+    assert_eq!(reader.next_page().await.unwrap_err().reason, Reason::Unauthorized);
+    reader.set_auth(new);
+    assert_eq!(all(&mut reader).await.unwrap(), [vec![r#"{"id":2}"#.to_owned()]]);
     assert_eq!(provider.targets()[1..], ["/v1/items?page=2&k=old", "/v1/items?page=2&k=new"]);
 }
 
@@ -242,7 +242,7 @@ async fn never_asks_another_origin() {
     let link = format!("{OK}\n{{\"data\":[{{\"id\":1}}],\"next\":\"{}\"}}", other.url);
     let provider = Provider::new(&[&link]).await;
     let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
-    let problem = all(&mut Walk::new(&asker, &resource, &auth, None, now(), None)).await.unwrap_err();
+    let problem = all(&mut PageReader::new(&asker, &resource, &auth, None, now(), None)).await.unwrap_err();
     assert_eq!(problem.reason, Reason::CrossOriginNextLink);
     assert!(other.targets().is_empty());
 }
@@ -258,19 +258,19 @@ async fn a_token_goes_into_the_body_of_a_post() {
         parameter: "start_cursor".into(),
         place: TokenPlace::Body,
     };
-    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None);
-    walk.next_page().await.unwrap();
-    let next = walk.next_request().unwrap().unwrap();
+    let mut reader = PageReader::new(&asker, &resource, &auth, None, now(), None);
+    reader.next_page().await.unwrap();
+    let next = reader.next_request().unwrap().unwrap();
     assert_eq!((next.method, next.body.unwrap()), (Method::POST, r#"{ "start_cursor":"t"}"#.into()));
-    assert_eq!(all(&mut walk).await.unwrap(), [Vec::<String>::new()]);
-    assert!(walk.next_request().unwrap().is_none());
+    assert_eq!(all(&mut reader).await.unwrap(), [Vec::<String>::new()]);
+    assert!(reader.next_request().unwrap().is_none());
 }
 
 #[tokio::test]
 async fn an_answer_without_content_is_an_empty_page() {
     let provider = Provider::new(&["204 No Content\n\n"]).await;
     let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
-    let pages = all(&mut Walk::new(&asker, &resource, &auth, None, now(), None)).await.unwrap();
+    let pages = all(&mut PageReader::new(&asker, &resource, &auth, None, now(), None)).await.unwrap();
     assert_eq!(pages, [Vec::<String>::new()]);
 }
 
@@ -285,17 +285,17 @@ async fn the_place_of_the_records_is_kept_for_the_next_walk() {
     ])
     .await;
     let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
-    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None);
-    assert_eq!(walk.records_path(), None);
-    all(&mut walk).await.unwrap();
-    let found = walk.records_path();
+    let mut reader = PageReader::new(&asker, &resource, &auth, None, now(), None);
+    assert_eq!(reader.records_path(), None);
+    all(&mut reader).await.unwrap();
+    let found = reader.records_path();
     assert_eq!(found.as_deref(), Some("data"));
-    let walk = || Walk::new(&asker, &resource, &auth, None, now(), None).with_records_path(found.as_deref());
-    let mut empty = walk();
+    let reader = || PageReader::new(&asker, &resource, &auth, None, now(), None).with_records_path(found.as_deref());
+    let mut empty = reader();
     assert_eq!(all(&mut empty).await.unwrap(), [Vec::<String>::new()]);
     assert_eq!(empty.records_path(), None, "nothing was found that could be kept");
-    assert_eq!(all(&mut walk()).await.unwrap_err().reason, Reason::ErrorInResponse);
-    assert_eq!(all(&mut walk()).await.unwrap_err().reason, Reason::RecordsNotFound);
+    assert_eq!(all(&mut reader()).await.unwrap_err().reason, Reason::ErrorInResponse);
+    assert_eq!(all(&mut reader()).await.unwrap_err().reason, Reason::RecordsNotFound);
 }
 
 #[tokio::test]
@@ -307,12 +307,12 @@ async fn the_path_of_the_manifest_wins_over_a_kept_one() {
         resource.extract = Arc::new(extract);
     };
     with(&mut resource, "other");
-    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None).with_records_path(Some("data"));
-    assert_eq!(all(&mut walk).await.unwrap(), [vec![r#"{"id":2}"#.to_owned()]]);
-    assert_eq!(walk.records_path().as_deref(), Some("other"));
+    let mut reader = PageReader::new(&asker, &resource, &auth, None, now(), None).with_records_path(Some("data"));
+    assert_eq!(all(&mut reader).await.unwrap(), [vec![r#"{"id":2}"#.to_owned()]]);
+    assert_eq!(reader.records_path().as_deref(), Some("other"));
     with(&mut resource, "misspelt");
-    let mut walk = Walk::new(&asker, &resource, &auth, None, now(), None).with_records_path(Some("data"));
-    assert_eq!(all(&mut walk).await.unwrap_err().reason, Reason::RecordsNotFound);
+    let mut reader = PageReader::new(&asker, &resource, &auth, None, now(), None).with_records_path(Some("data"));
+    assert_eq!(all(&mut reader).await.unwrap_err().reason, Reason::RecordsNotFound);
 }
 
 #[tokio::test]
@@ -320,13 +320,13 @@ async fn a_wait_is_kept_for_the_host_and_credential() {
     let provider = Provider::new(&["429 Too Many Requests\nretry-after: 600\n\n", &format!("{OK}\n[]")]).await;
     let (asker, resource, mine) = (asker(), provider.resource(), auth(&[]));
     for _ in 0..2 {
-        let problem = Walk::new(&asker, &resource, &mine, None, now(), None).next_page().await.unwrap_err();
+        let problem = PageReader::new(&asker, &resource, &mine, None, now(), None).next_page().await.unwrap_err();
         assert_eq!((problem.reason, problem.reaction), (Reason::RateLimited, Reaction::Throttled));
         assert!(problem.retry_after.unwrap() <= Duration::from_mins(10));
     }
     assert_eq!(provider.targets().len(), 1, "the second was not sent");
     let others = RequestAuth { fingerprint: 8, identity: None, ..mine.clone() };
-    assert!(Walk::new(&asker, &resource, &others, None, now(), None).next_page().await.is_ok());
+    assert!(PageReader::new(&asker, &resource, &others, None, now(), None).next_page().await.is_ok());
 }
 
 #[tokio::test]
@@ -344,7 +344,7 @@ async fn names_the_fault_of_a_body_and_shows_nothing_of_it() {
     ] {
         let provider = Provider::new(&[answer]).await;
         let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
-        let problem = Walk::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
+        let problem = PageReader::new(&asker, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
         assert_eq!(problem.reason, reason, "{answer}");
         assert!(!problem.message.contains("s3cret"), "{problem}");
     }
@@ -373,8 +373,8 @@ async fn since_is_written_in_the_format_of_the_date_that_moves_the_cursor() {
             let extract = Arc::make_mut(&mut resource.extract);
             extract.updated = if has_updated { date("updated", "milliseconds") } else { None };
             extract.created = if has_created { date("created", "yyyy-MM-dd") } else { None };
-            let walk = Walk::new(&asker, &resource, &auth, since, now(), None);
-            let request = walk.next_request().unwrap().unwrap();
+            let reader = PageReader::new(&asker, &resource, &auth, since, now(), None);
+            let request = reader.next_request().unwrap().unwrap();
             assert_eq!(request.url.query(), Some(expected), "{change_by:?} {has_updated} {has_created}");
         }
     }

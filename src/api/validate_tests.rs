@@ -10,7 +10,7 @@ use super::*;
 fn accepts_what_the_server_accepts() {
     for case in cases(ACCEPTED) {
         let object = object(&case);
-        if let Err(findings) = judge(Kind::ConnectorInstance, &object) {
+        if let Err(findings) = validate(Kind::ConnectorInstance, &object) {
             panic!("{}: {findings:#?}", case["name"]);
         }
     }
@@ -20,7 +20,7 @@ fn accepts_what_the_server_accepts() {
 fn refuses_what_the_server_refuses() {
     let mut wrong = Vec::new();
     for case in cases(REFUSED) {
-        let found: Vec<_> = match judge(Kind::ConnectorInstance, &object(&case)) {
+        let found: Vec<_> = match validate(Kind::ConnectorInstance, &object(&case)) {
             Ok(_) => Vec::new(),
             Err(findings) => findings.iter().map(ToString::to_string).collect(),
         };
@@ -38,7 +38,7 @@ fn sixty_four_resources_are_enough() {
     let with = |count: usize| {
         let mut object = base();
         object["spec"]["resources"] = (0..count).map(|i| json!({"name": format!("r{i}"), "url": "/r"})).collect();
-        judge(Kind::ConnectorInstance, &object)
+        validate(Kind::ConnectorInstance, &object)
     };
     assert!(with(64).is_ok());
     assert_eq!(with(65).unwrap_err()[0].to_string(), "spec.resources: Too many: 65: must have at most 64 items");
@@ -50,19 +50,19 @@ fn an_explicit_null_is_no_value() {
     object["spec"]["auth"] = Value::Null;
     object["spec"]["suspend"] = Value::Null;
     object["spec"]["resources"][0]["pagination"] = json!({"none": null, "linkHeader": {}});
-    let stored = judge(Kind::ConnectorInstance, &object).unwrap();
+    let stored = validate(Kind::ConnectorInstance, &object).unwrap();
     assert!(stored["spec"].get("auth").is_none());
     assert_eq!(stored["spec"]["suspend"], false);
     assert_eq!(stored["spec"]["callback"]["format"], "CloudEvents");
 
     object["spec"]["resources"][0]["pagination"] = json!({"none": null});
-    let refused = judge(Kind::ConnectorInstance, &object).unwrap_err();
+    let refused = validate(Kind::ConnectorInstance, &object).unwrap_err();
     assert_eq!(
         refused[0].to_string(),
         "spec.resources[0].pagination: exactly one of none, linkHeader, nextLink, token, offset, page must be set"
     );
     object["spec"]["resources"] = json!([null]);
-    let refused = judge(Kind::ConnectorInstance, &object).unwrap_err();
+    let refused = validate(Kind::ConnectorInstance, &object).unwrap_err();
     assert_eq!(refused[0].to_string(), "spec.resources[0]: must be of type object: \"null\"");
 }
 
@@ -70,7 +70,7 @@ fn an_explicit_null_is_no_value() {
 #[test]
 fn what_is_accepted_parses() {
     for case in cases(ACCEPTED) {
-        let stored = judge(Kind::ConnectorInstance, &object(&case)).unwrap();
+        let stored = validate(Kind::ConnectorInstance, &object(&case)).unwrap();
         let parsed: Result<crate::api::instance::ConnectorInstance, _> = serde_json::from_value(stored);
         assert!(parsed.is_ok(), "{}: {parsed:?}", case["name"]);
     }
@@ -81,7 +81,7 @@ fn connectors_are_judged_too() {
     let connector = |spec: Value| {
         let object =
             json!({"apiVersion": "pollinator.dev/v1alpha1", "kind": "Connector", "metadata": {"name": "shop"}, "spec": spec});
-        judge(Kind::Connector, &object).map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>())
+        validate(Kind::Connector, &object).map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     let whole = json!({
         "title": "Shop", "baseUrl": "https://{subdomain}.example.com/v1", "parameters": [{"name": "subdomain", "description": "Yours."}],
@@ -163,7 +163,7 @@ proptest::proptest! {
         for (field, value) in fields {
             put(&mut object, field.get::<String>(&FIELDS), values[value].clone());
         }
-        if let Ok(stored) = judge(Kind::ConnectorInstance, &object) {
+        if let Ok(stored) = validate(Kind::ConnectorInstance, &object) {
             let parsed: Result<crate::api::instance::ConnectorInstance, _> = serde_json::from_value(stored);
             let parsed = parsed.map_err(|error| proptest::test_runner::TestCaseError::fail(format!("{error}: {object}")))?;
             let _ = crate::plan::resolve(&parsed, Some(&crate::api::connector::ConnectorSpec::default()));

@@ -1,4 +1,4 @@
-//! `{holes}` in the templates of a connector and the parameters that fill them.
+//! `{placeholders}` in the templates of a connector and the parameters that fill them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use crate::api::nearest::nearest;
 
 /// Parameters by name, and which of them were asked for.
 #[derive(Debug, Default)]
-pub(super) struct Holes {
+pub(super) struct Placeholders {
     values: BTreeMap<String, String>,
     used: BTreeSet<String>,
 }
 
-impl Holes {
+impl Placeholders {
     /// The connector's defaults under the instance's values.
     ///
     /// # Errors
@@ -44,42 +44,42 @@ impl Holes {
         if missing.is_empty() { Ok(Self { values, used }) } else { Err(missing) }
     }
 
-    /// Fills the holes whose parameter is known; other braces are text, as in a JSON filter.
+    /// Fills the placeholders whose parameter is known; other braces are text, as in a JSON filter.
     pub(super) fn fill(&mut self, text: &str) -> String {
         self.replace(text).0
     }
 
-    /// Fills all holes of a text in which braces mean nothing else.
+    /// Fills all placeholders of a text in which braces mean nothing else.
     ///
     /// # Errors
-    /// A hole without a parameter.
+    /// A placeholder without a parameter.
     pub(super) fn fill_all(&mut self, field: &str, text: &str) -> Result<String, Problem> {
         match self.replace(text) {
             (filled, None) => Ok(filled),
-            (_, Some(hole)) => {
-                Err(invalid(format!("{field} has the hole {{{hole}}} that no parameter fills; set spec.parameters.{hole}")))
-            }
+            (_, Some(placeholder)) => Err(invalid(format!(
+                "{field} has the placeholder {{{placeholder}}} that no parameter fills; set spec.parameters.{placeholder}"
+            ))),
         }
     }
 
-    /// The parameters that fill no hole, most likely misspelt; to be asked when all texts were filled.
+    /// The parameters that fill no placeholder, most likely misspelt; to be asked when all texts were filled.
     pub(super) fn idle(&self) -> Vec<Problem> {
         let idle = self.values.keys().filter(|name| !self.used.contains(*name));
         idle.map(|name| match nearest(name, self.used.iter().map(String::as_str)) {
-            Some(near) => invalid(format!("spec.parameters.{name} fills no hole, did you mean {near}?")),
-            None => invalid(format!("spec.parameters.{name} fills no hole of any template; remove it")),
+            Some(near) => invalid(format!("spec.parameters.{name} fills no placeholder, did you mean {near}?")),
+            None => invalid(format!("spec.parameters.{name} fills no placeholder of any template; remove it")),
         })
         .collect()
     }
 
-    /// The text with its holes filled, and the first hole that has no parameter. `${…}` is a macro, not a hole; a hole may
+    /// The text with its placeholders filled, and the first placeholder that has no parameter. `${…}` is a macro, not a placeholder; a placeholder may
     /// stand inside of one.
     fn replace(&mut self, text: &str) -> (String, Option<String>) {
         let (mut filled, mut unknown, mut rest) = (String::with_capacity(text.len()), None, text);
         while let Some(at) = rest.find('{') {
             let (before, from) = rest.split_at(at);
             filled.push_str(before);
-            let name = if before.ends_with('$') { None } else { hole(from) };
+            let name = if before.ends_with('$') { None } else { placeholder(from) };
             match name.map(|name| (name, self.values.get(name))) {
                 Some((name, Some(value))) => {
                     filled.push_str(value);
@@ -99,7 +99,7 @@ impl Holes {
 }
 
 /// The name in a text that starts with `{name}`.
-fn hole(text: &str) -> Option<&str> {
+fn placeholder(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix('{')?.split_once('}')?;
     let well_formed = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
@@ -110,7 +110,7 @@ fn hole(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn holes(given: &[(&str, &str)], declared: &[(&str, Option<&str>)]) -> Result<Holes, Vec<Problem>> {
+    fn placeholders(given: &[(&str, &str)], declared: &[(&str, Option<&str>)]) -> Result<Placeholders, Vec<Problem>> {
         let given = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let declared: Vec<_> = declared
             .iter()
@@ -120,12 +120,12 @@ mod tests {
                 default_value: default.map(str::to_owned),
             })
             .collect();
-        Holes::new(&given, &declared)
+        Placeholders::new(&given, &declared)
     }
 
     #[test]
     fn fills_once_and_leaves_macros_and_json_alone() {
-        let mut holes = holes(&[("sub", "acme"), ("zone", "{sub}")], &[]).unwrap();
+        let mut placeholders = placeholders(&[("sub", "acme"), ("zone", "{sub}")], &[]).unwrap();
         for (text, filled) in [
             ("https://{sub}.example.com", "https://acme.example.com"),
             ("${since}", "${since}"),
@@ -134,7 +134,7 @@ mod tests {
             ("{other}{", "{other}{"),
             ("ä{sub}ü", "äacmeü"),
         ] {
-            assert_eq!(holes.fill(text), filled, "{text}");
+            assert_eq!(placeholders.fill(text), filled, "{text}");
         }
     }
 
@@ -142,20 +142,21 @@ mod tests {
     fn names_what_is_missing_and_what_is_idle() {
         let message = |problems: Vec<Problem>| problems.into_iter().map(|p| p.message).collect::<Vec<_>>();
         assert_eq!(
-            message(holes(&[], &[("sub", None), ("dc", Some("eu"))]).unwrap_err()),
+            message(placeholders(&[], &[("sub", None), ("dc", Some("eu"))]).unwrap_err()),
             ["spec.parameters.sub is required by the connector"]
         );
-        let mut holes = holes(&[("subdomian", "x"), ("sub", "y"), ("free", "z")], &[("subdomain", Some("d"))]).unwrap();
+        let mut placeholders =
+            placeholders(&[("subdomian", "x"), ("sub", "y"), ("free", "z")], &[("subdomain", Some("d"))]).unwrap();
         assert_eq!(
-            holes.fill_all("spec.baseUrl", "https://{host}/").unwrap_err().message,
-            "spec.baseUrl has the hole {host} that no parameter fills; set spec.parameters.host"
+            placeholders.fill_all("spec.baseUrl", "https://{host}/").unwrap_err().message,
+            "spec.baseUrl has the placeholder {host} that no parameter fills; set spec.parameters.host"
         );
-        holes.fill("{sub}");
+        placeholders.fill("{sub}");
         assert_eq!(
-            message(holes.idle()),
+            message(placeholders.idle()),
             [
-                "spec.parameters.free fills no hole of any template; remove it",
-                "spec.parameters.subdomian fills no hole, did you mean subdomain?"
+                "spec.parameters.free fills no placeholder of any template; remove it",
+                "spec.parameters.subdomian fills no placeholder, did you mean subdomain?"
             ]
         );
     }

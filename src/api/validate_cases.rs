@@ -1,13 +1,13 @@
-//! Manifests with the verdicts of a real API server, for the tests of [`judge`](super::judge) and for the integration tests, which
+//! Manifests with the verdicts of a real API server, for the tests of [`validate`](super::validate) and for the integration tests, which
 //! ask the real server again.
 
 use serde_json::{Map, Value, json};
 
 /// What the server accepts, laid over the base.
-pub const ACCEPTED: &str = include_str!("judge_accepted.yaml");
+pub const ACCEPTED: &str = include_str!("validate_accepted.yaml");
 
 /// What the server refuses, laid over the base, each with the messages.
-pub const REFUSED: &str = include_str!("judge_refused.yaml");
+pub const REFUSED: &str = include_str!("validate_refused.yaml");
 
 /// A manifest that nobody minds.
 pub fn base() -> Value {

@@ -29,7 +29,7 @@ pub enum Kind {
 /// # Errors
 /// All findings, in the order of the checks; never empty. As on the server, CEL rules are not run while a type, a required
 /// field, an enum or an upper bound is violated.
-pub fn judge(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
+pub fn validate(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
     let rules = match kind {
         Kind::ConnectorInstance => &*INSTANCE,
         Kind::Connector => &*CONNECTOR,
@@ -145,5 +145,5 @@ fn collect_messages(schema: &Value, messages: &mut HashMap<String, String>) {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
+#[path = "validate_tests.rs"]
 mod tests;
