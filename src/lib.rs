@@ -32,6 +32,7 @@ pub mod local;
 pub mod observe;
 pub mod operator;
 
+pub mod instances;
 pub mod serve;
 
 pub mod demo;

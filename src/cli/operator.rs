@@ -18,11 +18,13 @@ use crate::api::connector::ConnectorSpec;
 use crate::catalog;
 use crate::connect::flow::Flow;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
+use crate::instances::changes::StatusChanges;
+use crate::instances::cluster::ClusterInstances;
+use crate::instances::consents::InstanceCandidates;
 use crate::observe::metrics::Metrics;
 use crate::observe::output;
 use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
-use crate::operator::consents::ClusterCandidates;
 use crate::operator::events::Publisher;
 use crate::operator::notice::Notice;
 use crate::operator::permissions;
@@ -144,21 +146,19 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let (batches, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, shutdown.clone(), args.grace));
     let (commands, commanded) = mpsc::channel(BATCH);
+    let (changes, consented) = (StatusChanges::default(), batches.clone());
     let batching = tokio::spawn(batch(commanded, batches));
 
     let give_back = CancellationToken::new();
     let (mut shards, drains) =
         Shards::start(lease_client, &sharing, give_back.clone()).map_err(|error| format!("sharing the work: {error}"))?;
-    let candidates = ClusterCandidates {
-        cluster: cluster.clone(),
-        connectors: Arc::clone(&connectors),
-        watched: args.watch_namespace.clone(),
-        commands: commands.clone(),
-    };
     let connecting = match args.connect.connect_url {
         None => None,
         Some(address) => {
-            let flow = Flow { address, candidates: Arc::new(candidates), parts };
+            let instances = ClusterInstances::new(cluster.clone(), args.watch_namespace.clone(), changes.clone());
+            let (instances, plans) = (Arc::new(instances), Arc::clone(&connectors) as _);
+            let candidates = Arc::new(InstanceCandidates { instances, plans, commands: consented });
+            let flow = Flow { address, candidates, parts };
             Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
@@ -185,7 +185,10 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     loop {
         tokio::select! {
             status = statuses.recv() => match status {
-                Some(status) => writer.report(status),
+                Some(status) => {
+                    changes.publish(&status);
+                    writer.report(status);
+                }
                 None => break,
             },
             ended = shards.ended(), if left_alone.is_none() => {

@@ -117,7 +117,7 @@ fn unwritable(file: &Path, error: &io::Error) -> Problem {
 }
 
 /// Writes beside the file, makes that durable, and renames: a crash leaves the old or the new state, never half of one.
-pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);

@@ -60,9 +60,27 @@ const SHELLS: [&str; 8] = [
 ];
 
 /// The folders in an order in which each uses only those before it: no circles, and the core does not know its shells.
-const FLOW: [&str; 19] = [
-    "api", "catalog", "plan", "egress", "detect", "observe", "auth", "connect", "fetch", "deliver", "state", "poll", "local",
-    "operator", "serve", "receive", "demo", "cli", "main",
+const FLOW: [&str; 20] = [
+    "api",
+    "catalog",
+    "plan",
+    "egress",
+    "detect",
+    "observe",
+    "auth",
+    "connect",
+    "fetch",
+    "deliver",
+    "state",
+    "poll",
+    "local",
+    "operator",
+    "instances",
+    "serve",
+    "receive",
+    "demo",
+    "cli",
+    "main",
 ];
 
 /// What a pure module may not say.
