@@ -5,6 +5,7 @@ RUN apk add --no-cache ca-certificates gcc musl-dev
 WORKDIR /build
 COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
 COPY src src
+COPY templates templates
 COPY catalog catalog
 COPY benches benches
 RUN cargo build --release --locked --bin pollinator

@@ -33,6 +33,9 @@ pub mod local;
 pub mod observe;
 pub mod operator;
 
+pub mod instances;
+pub mod serve;
+
 pub mod demo;
 pub mod receive;
 

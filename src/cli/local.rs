@@ -10,11 +10,12 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{self, ConnectArgs};
+use super::serve::{self, ConnectArgs};
 use super::{EgressArgs, ManifestArgs, parse_duration, stop_on_signals};
 use crate::connect::flow::Flow;
 use crate::egress::Egress;
-use crate::local::consents::LocalCandidates;
+use crate::instances::consents::InstanceCandidates;
+use crate::instances::folder::FolderInstances;
 use crate::local::definitions::Definitions;
 use crate::local::reload::{self, SharedSecrets};
 use crate::local::report::{Output, Reporter};
@@ -68,7 +69,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let sources = args.manifests.sources();
     // Taken before the files are read: what changes from here on is picked up.
     let seen = sources.look(None);
-    let definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
+    let mut definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
     definitions.others.iter().for_each(|other| tracing::info!("{other}"));
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
@@ -86,40 +87,50 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     stop_on_signals(shutdown.clone())?;
     let (ready, is_ready) = watch::channel(false);
     if let Some(address) = args.listen {
-        let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| format!("--listen {address}: {error}"))?;
-        if let Ok(bound) = listener.local_addr() {
-            tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
-        }
-        tokio::spawn(crate::observe::server::serve(listener, metrics, is_ready));
+        serve::health(address, metrics, is_ready).await?;
     }
     let parts = core.parts(Arc::clone(&store) as _);
     let run = if args.once { Run::Once } else { Run::Forever };
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
-    let (candidates, connecting) = match args.connect.connect_url {
+    let (instances, connecting) = match args.connect.connect_url {
         None => (None, None),
         Some(address) => {
-            let candidates = Arc::new(LocalCandidates::new(&definitions, store, commands.clone()));
-            let flow = Flow { address, candidates: Arc::clone(&candidates) as _, parts };
-            (Some(candidates), Some(connect::serve(flow, args.connect_listen, shutdown.clone()).await?))
+            let folder = sources.folder().map(ToOwned::to_owned);
+            let instances = Arc::new(FolderInstances::new(folder, store, &mut definitions));
+            let candidates = InstanceCandidates {
+                instances: Arc::clone(&instances) as _,
+                plans: Arc::clone(&instances) as _,
+                commands: commands.clone(),
+            };
+            let flow = Flow { address, candidates: Arc::new(candidates), parts };
+            (Some(instances), Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?))
         }
     };
+    let shown = instances.clone();
+    // Nobody looks at manifests where nothing is served.
+    let replaced = move |read: &mut Definitions| match &shown {
+        Some(instances) => instances.replace(read),
+        None => read.declared.clear(),
+    };
+    if instances.is_none() {
+        definitions.declared.clear();
+    }
     // The receiver lives as long as the engine's task, which has just begun.
     let _ = commands.send(reload::first(&definitions)).await;
     let _ = ready.send(true);
     let watching = match run {
         Run::Once => None,
-        Run::Forever => {
-            Some(tokio::spawn(reload::watch(sources, seen, definitions, secrets, candidates.clone(), commands.clone())))
-        }
+        Run::Forever => Some(tokio::spawn(reload::watch(sources, seen, definitions, secrets, replaced, commands.clone()))),
     };
     drop(commands);
     let mut reporter = Reporter::new(args.output);
     let mut warned = false;
     while let Some(status) = statuses.recv().await {
-        if let Some(candidates) = &candidates {
-            candidates.note(&status);
+        let status = Arc::new(status);
+        if let Some(instances) = &instances {
+            instances.note(Arc::clone(&status));
         }
         reporter.take(status);
         if let (Some(failure), false) = (output::failure(), warned) {
@@ -127,7 +138,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
             tracing::warn!("{failure}; what runs goes on");
         }
     }
-    connect::finish(connecting, args.grace).await;
+    serve::finish(connecting, args.grace).await;
     let ended = engine.await;
     if let Some(watching) = watching {
         watching.abort();

@@ -1,7 +1,6 @@
 //! One file a command; wiring only.
 
 pub mod completions;
-pub mod connect;
 pub mod crds;
 pub mod demo;
 pub mod local;
@@ -11,6 +10,7 @@ pub mod plan;
 pub mod receive;
 pub mod reference;
 pub mod schema;
+pub mod serve;
 pub mod try_out;
 
 use std::path::PathBuf;

@@ -12,17 +12,19 @@ use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{self, ConnectArgs};
+use super::serve::{self, ConnectArgs};
 use super::{parse_allow_rule, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
 use crate::catalog;
 use crate::connect::flow::Flow;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
+use crate::instances::changes::StatusChanges;
+use crate::instances::cluster::ClusterInstances;
+use crate::instances::consents::InstanceCandidates;
 use crate::observe::metrics::Metrics;
 use crate::observe::output;
 use crate::operator::cluster::Cluster;
 use crate::operator::connectors::Connectors;
-use crate::operator::consents::ClusterCandidates;
 use crate::operator::events::Publisher;
 use crate::operator::notice::Notice;
 use crate::operator::permissions;
@@ -126,12 +128,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     stop_on_signals(shutdown.clone())?;
     let (listed, is_listed) = watch::channel(false);
     let (ready, is_ready) = watch::channel(false);
-    let listener =
-        tokio::net::TcpListener::bind(args.listen).await.map_err(|error| format!("--listen {}: {error}", args.listen))?;
-    if let Ok(bound) = listener.local_addr() {
-        tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
-    }
-    let serving = tokio::spawn(crate::observe::server::serve(listener, metrics.clone(), is_ready));
+    let serving = serve::health(args.listen, metrics.clone(), is_ready).await?;
 
     let cluster = Cluster::new(client.clone());
     let (publisher, publishing) = Publisher::start(client.clone(), args.pod_name);
@@ -149,22 +146,20 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let (batches, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, shutdown.clone(), args.grace));
     let (commands, commanded) = mpsc::channel(BATCH);
+    let (changes, consented) = (StatusChanges::default(), batches.clone());
     let batching = tokio::spawn(batch(commanded, batches));
 
     let give_back = CancellationToken::new();
     let (mut shards, drains) =
         Shards::start(lease_client, &sharing, give_back.clone()).map_err(|error| format!("sharing the work: {error}"))?;
-    let candidates = ClusterCandidates {
-        cluster: cluster.clone(),
-        connectors: Arc::clone(&connectors),
-        watched: args.watch_namespace.clone(),
-        commands: commands.clone(),
-    };
     let connecting = match args.connect.connect_url {
         None => None,
         Some(address) => {
-            let flow = Flow { address, candidates: Arc::new(candidates), parts };
-            Some(connect::serve(flow, args.connect_listen, shutdown.clone()).await?)
+            let instances = ClusterInstances::new(cluster.clone(), args.watch_namespace.clone(), changes.clone());
+            let (instances, plans) = (Arc::new(instances), Arc::clone(&connectors) as _);
+            let candidates = Arc::new(InstanceCandidates { instances, plans, commands: consented });
+            let flow = Flow { address, candidates, parts };
+            Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
     let publication = Publication {
@@ -190,7 +185,10 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     loop {
         tokio::select! {
             status = statuses.recv() => match status {
-                Some(status) => writer.report(status),
+                Some(status) => {
+                    changes.publish(&status);
+                    writer.report(status);
+                }
                 None => break,
             },
             ended = shards.ended(), if left_alone.is_none() => {
@@ -200,7 +198,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             }
         }
     }
-    connect::finish(connecting, args.grace).await;
+    serve::finish(connecting, args.grace).await;
     let ended = engine.await;
     watching.abort();
     writer.sessions().release_all();

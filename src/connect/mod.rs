@@ -3,14 +3,13 @@
 //! The flow (RFC 6749 §4.1 with RFC 7636 and RFC 9700): a person opens the [`page`] of an instance and presses the button → the
 //! state, its browser and the verifier are kept with the instance's tokens → the provider asks the person and sends them back → the
 //! answer is judged against what is kept, which is taken away, so that it serves once ([`consent`]) → the code is exchanged and the
-//! tokens are stored ([`flow`]) → the instance is polled. Any replica can answer any of the requests ([`server`]).
+//! tokens are stored ([`flow`]) → the instance is polled. Any replica can answer any of the requests ([`crate::serve::connect`]).
 
 pub mod address;
 pub mod candidate;
 pub mod consent;
 pub mod flow;
 pub mod page;
-pub mod server;
 
 pub use address::ConnectUrl;
 pub use candidate::{Candidate, Candidates};

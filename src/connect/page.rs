@@ -1,7 +1,8 @@
-//! The pages, as text. Pure. They need no script and load nothing.
+//! The pages, from the templates in `templates/connect`. Pure. They need no script and load nothing.
 
-use std::fmt::Write as _;
+use std::sync::LazyLock;
 
+use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -24,9 +25,12 @@ button{background:#a9c7ff;border-color:#a9c7ff;color:#0a0a0a}}";
 ///
 /// It leaves form-action out: browsers apply that to the redirects that follow a form, too, and nobody knows to which hosts a
 /// provider's sign-in leads.
-pub fn content_security_policy() -> String {
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
+pub fn content_security_policy() -> &'static str {
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        let hash = STANDARD.encode(Sha256::digest(STYLE));
+        format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
+    });
+    &POLICY
 }
 
 /// A page that is shown.
@@ -38,72 +42,78 @@ pub struct Page {
     pub html: String,
 }
 
+#[derive(Template)]
+#[template(path = "connect/offer.html")]
+struct Offer<'a> {
+    title: String,
+    namespace: &'a str,
+    name: &'a str,
+    host: &'a str,
+    secret: &'a str,
+}
+
 /// Asks whether to go to the provider. `host`: the host that will ask for consent; `secret`: the Secret to which the tokens will belong.
 pub fn offer(namespace: &str, name: &str, host: &str, secret: &str) -> Page {
-    let (namespace, name, host, secret) = (escape(namespace), escape(name), escape(host), escape(secret));
-    page(
-        200,
-        &format!("Connect {name}"),
-        &format!(
-            "<p>The instance <strong>{name}</strong> in namespace <strong>{namespace}</strong> needs your consent to read from \
-             <strong>{host}</strong>.</p>\
-             <p>The button takes you to <strong>{host}</strong>, where you sign in and agree. Go on only if you expected this and the \
-             account is the one to be read. You have ten minutes, in this browser.</p>\
-             <p>Your consent serves every instance in this namespace that uses Secret <strong>{secret}</strong>.</p>\
-             <form method=\"post\"><button type=\"submit\">Continue to {host}</button></form>"
-        ),
-    )
+    page(200, &Offer { title: format!("Connect {name}"), namespace, name, host, secret })
+}
+
+#[derive(Template)]
+#[template(path = "connect/connected.html")]
+struct Connected<'a> {
+    title: String,
+    namespace: &'a str,
+    name: &'a str,
+    place: &'a str,
 }
 
 /// It is connected. `place`: what is removed to connect anew.
 pub fn connected(namespace: &str, name: &str, place: &str) -> Page {
-    let (namespace, name, place) = (escape(namespace), escape(name), escape(place));
-    page(
-        200,
-        &format!("{name} is connected"),
-        &format!(
-            "<p>The instance <strong>{name}</strong> in namespace <strong>{namespace}</strong> does not wait for a consent. There is \
-             nothing to do.</p>\
-             <p>To connect another account, remove what was kept of this one (<code>{place}</code>) and open this page again once the \
-             instance asks for consent.</p>"
-        ),
-    )
+    page(200, &Connected { title: format!("{name} is connected"), namespace, name, place })
+}
+
+#[derive(Template)]
+#[template(path = "connect/unsettled.html")]
+struct Unsettled<'a> {
+    title: String,
+    namespace: &'a str,
+    name: &'a str,
+    why: &'a str,
 }
 
 /// Nobody knows yet whether a consent is needed.
 pub fn unsettled(namespace: &str, name: &str) -> Page {
-    let (namespace, name) = (escape(namespace), escape(name));
-    page(
-        200,
-        &format!("It is not known yet whether {name} needs a consent"),
-        &format!("<p>Instance <strong>{name}</strong>, namespace <strong>{namespace}</strong>: {UNSETTLED}</p>"),
-    )
+    let title = format!("It is not known yet whether {name} needs a consent");
+    page(200, &Unsettled { title, namespace, name, why: UNSETTLED })
 }
 
 const UNSETTLED: &str = "that shows when it is polled, and it has not been polled since it was made or changed, or something else keeps \
      it from being polled, which its conditions name. Open this page again in a moment.";
 
+#[derive(Template)]
+#[template(path = "connect/success.html")]
+struct Success<'a> {
+    title: String,
+    namespace: &'a str,
+    name: &'a str,
+}
+
 /// It worked.
 pub fn success(namespace: &str, name: &str) -> Page {
-    let (namespace, name) = (escape(namespace), escape(name));
-    page(
-        200,
-        &format!("{name} is connected now"),
-        &format!(
-            "<p>The consent was given, and the instance <strong>{name}</strong> in namespace <strong>{namespace}</strong> is polled \
-             from now on.</p><p>You can close this page.</p>"
-        ),
-    )
+    page(200, &Success { title: format!("{name} is connected now"), namespace, name })
+}
+
+#[derive(Template)]
+#[template(path = "connect/refused.html")]
+struct Refused<'a> {
+    title: &'a str,
+    what: &'a str,
+    back: Option<&'a str>,
 }
 
 /// It did not. `back`: path of the page at which to begin anew.
 pub fn refused(refusal: &Refusal, back: Option<&str>) -> Page {
     let (status, title, what) = told(refusal);
-    let mut text = format!("<p>{}</p>", escape(&what));
-    if let Some(back) = back {
-        let _ = write!(text, "<p><a href=\"{}\">Begin anew</a></p>", escape(back));
-    }
-    page(status, title, &text)
+    page(status, &Refused { title, what: &what, back })
 }
 
 /// Status, title, and what happened and what to do.
@@ -189,29 +199,9 @@ fn told(refusal: &Refusal) -> (u16, &'static str, String) {
     }
 }
 
-fn page(status: u16, title: &str, body: &str) -> Page {
-    let html = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title} - Pollinator</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
-    );
-    Page { status, html }
-}
-
-/// Text as it stands in an element or in an attribute between double quotes.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
+fn page(status: u16, template: &impl Template) -> Page {
+    // Writing text into a String never fails.
+    Page { status, html: template.render().unwrap_or_default() }
 }
 
 #[cfg(test)]
@@ -277,7 +267,7 @@ mod tests {
     #[test]
     fn what_others_wrote_is_text() {
         let hostile = "<b onclick=\"x\">'&";
-        let escaped = "&lt;b onclick=&quot;x&quot;&gt;&#39;&amp;";
+        let escaped = "&#60;b onclick=&#34;x&#34;&#62;&#39;&#38;";
         let pages = [
             offer(hostile, hostile, hostile, hostile),
             connected(hostile, hostile, hostile),

@@ -20,12 +20,12 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::oracle::TruthChange;
 use crate::detect::event::Kind;
+use crate::serve::{Limits, Server};
 
 /// Contacts on a page.
 const PAGE: usize = 50;
@@ -47,13 +47,12 @@ impl SampleProvider {
     /// # Errors
     /// No port may be used.
     pub async fn start(seed: u64) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let addr = listener.local_addr()?;
+        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), Limits::DEFAULT).await?;
+        let addr = server.address();
         let crm = Arc::new(Mutex::new(Crm::new(seed, Utc::now())));
         let router = Router::new().route("/contacts", get(list)).with_state(Desk { crm: Arc::clone(&crm), addr });
         let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
+        tokio::spawn(server.run(router, stop.clone()));
         Ok(Self { addr, crm, stop })
     }
 

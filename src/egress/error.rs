@@ -226,7 +226,7 @@ impl fmt::Display for BrokenAnswer {
 }
 
 /// Who was asked; decides which field a message names and which reason it carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// The API that is polled.
     Provider,

@@ -26,6 +26,17 @@ pub struct Definitions {
     pub secrets: SecretMap,
     /// A sentence for each object of another kind, which is left alone.
     pub others: Vec<String>,
+    /// What instances were made of, for those who show them: whoever reads definitions takes it or drops it.
+    pub declared: BTreeMap<InstanceRef, Declared>,
+}
+
+/// An instance as it was declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    /// The manifest.
+    pub instance: ConnectorInstance,
+    /// Name of its file as the user knows it.
+    pub file: Arc<str>,
 }
 
 /// An instance with its plan.
@@ -73,7 +84,7 @@ impl Definitions {
             errors.extend(declared.errors.iter().map(ToString::to_string));
             found.others.extend(declared.others);
             for (place, manifest) in declared.manifests {
-                if let Err(twice) = found.add(manifest) {
+                if let Err(twice) = found.add(manifest, &place.file) {
                     errors.push(format!("{place}: {twice} is declared twice; remove one of them"));
                 }
             }
@@ -87,7 +98,7 @@ impl Definitions {
 
 #[derive(Default)]
 struct Found {
-    instances: BTreeMap<InstanceRef, ConnectorInstance>,
+    instances: BTreeMap<InstanceRef, Declared>,
     connectors: BTreeMap<ConnectorRef, ConnectorSpec>,
     mounted: BTreeMap<String, ConnectorSpec>,
     secrets: BTreeMap<SecretRef, Secret>,
@@ -95,13 +106,14 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, manifest: Manifest) -> Result<(), String> {
+    fn add(&mut self, manifest: Manifest, file: &Arc<str>) -> Result<(), String> {
         let (namespace, name) = manifest.key();
         let (namespace, name): (Arc<str>, Arc<str>) = (namespace.into(), name.into());
         let shown = format!("{} {namespace}/{name}", manifest.kind());
         let new = match manifest {
             Manifest::ConnectorInstance(instance) => {
-                self.instances.insert(InstanceRef::new(namespace, name), *instance).is_none()
+                let declared = Declared { instance: *instance, file: Arc::clone(file) };
+                self.instances.insert(InstanceRef::new(namespace, name), declared).is_none()
             }
             Manifest::Connector(connector) => {
                 self.connectors.insert(ConnectorRef::new(namespace, name), connector.spec).is_none()
@@ -118,18 +130,20 @@ impl Found {
         for (place, secret) in self.secrets {
             definitions.secrets.insert(&*place.namespace, &*place.name, secret);
         }
-        for (key, instance) in self.instances {
+        for (key, declared) in self.instances {
+            let instance = &declared.instance;
             let named = instance.spec.connector.as_deref();
             let connector = named.and_then(|name| catalog::look_up(&key.namespace, name, &self.connectors, &self.mounted));
-            match resolve(&instance, connector.map(|(_, spec)| spec)) {
+            match resolve(instance, connector.map(|(_, spec)| spec)) {
                 Ok(plan) => {
-                    let annotations = instance.metadata.annotations.unwrap_or_default();
-                    definitions.planned.insert(key, Planned { plan: Arc::new(plan), annotations });
+                    let annotations = instance.metadata.annotations.clone().unwrap_or_default();
+                    definitions.planned.insert(key.clone(), Planned { plan: Arc::new(plan), annotations });
                 }
                 Err(problems) => {
-                    definitions.refused.insert(key, problems);
+                    definitions.refused.insert(key.clone(), problems);
                 }
             }
+            definitions.declared.insert(key, declared);
         }
         definitions
     }

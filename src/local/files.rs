@@ -43,6 +43,11 @@ impl Sources {
         Self { paths, catalog, held: Arc::new(held) }
     }
 
+    /// The first of the paths that is a folder: where a manifest can be added.
+    pub fn folder(&self) -> Option<&Path> {
+        self.paths.iter().map(PathBuf::as_path).find(|path| path.is_dir())
+    }
+
     /// Names and texts of the files with manifests, in the order given, folders in the order of their names.
     pub fn manifests(&self) -> impl Iterator<Item = Result<(String, String), String>> + use<> {
         texts(&self.paths, &self.held)

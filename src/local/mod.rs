@@ -1,6 +1,5 @@
 //! The engine without a cluster: definitions from a folder, state in a folder, statuses as lines.
 
-pub mod consents;
 pub mod definitions;
 pub mod files;
 pub mod reload;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
-use super::consents::LocalCandidates;
 use super::definitions::Definitions;
 use super::files::{Look, Sources};
 use crate::api::conditions::Problem;
@@ -46,14 +45,14 @@ pub fn first(definitions: &Definitions) -> Vec<Command> {
     changes(&Definitions::default(), definitions)
 }
 
-/// Looks at the files for ever and sends what changed since `seen`. A folder that cannot be read or judged changes nothing: what runs goes
+/// Looks at the files for ever and sends what changed since `seen`, after `replaced` saw the new definitions. A folder that cannot be read or judged changes nothing: what runs goes
 /// on, and the log says why.
 pub async fn watch(
     sources: Sources,
     mut seen: Look,
     mut current: Definitions,
     secrets: Arc<SharedSecrets>,
-    candidates: Option<Arc<LocalCandidates>>,
+    mut replaced: impl FnMut(&mut Definitions),
     commands: mpsc::Sender<Vec<Command>>,
 ) {
     let mut last = seen.clone();
@@ -76,15 +75,13 @@ pub async fn watch(
         waited = 0;
         seen = last.clone();
         match Definitions::read(&sources) {
-            Ok(read) => {
+            Ok(mut read) => {
                 let mut batch = changes(&current, &read);
                 if read.secrets != current.secrets {
                     secrets.replace(read.secrets.clone());
                     batch.push(Command::RetryFailed);
                 }
-                if let Some(candidates) = &candidates {
-                    candidates.replace(&read);
-                }
+                replaced(&mut read);
                 for other in read.others.iter().filter(|other| !current.others.contains(other)) {
                     tracing::info!("{other}");
                 }

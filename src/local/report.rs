@@ -1,6 +1,7 @@
 //! Statuses as lines on standard output.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::api::conditions::{ConditionStatus, ConditionType};
 use crate::api::identity::InstanceRef;
@@ -21,7 +22,7 @@ pub enum Output {
 pub struct Reporter {
     output: Output,
     header_printed: bool,
-    last: BTreeMap<InstanceRef, InstanceStatus>,
+    last: BTreeMap<InstanceRef, Arc<InstanceStatus>>,
 }
 
 impl Reporter {
@@ -31,9 +32,9 @@ impl Reporter {
     }
 
     /// Prints a changed status.
-    pub fn take(&mut self, status: InstanceStatus) {
+    pub fn take(&mut self, status: Arc<InstanceStatus>) {
         let line = match self.output {
-            Output::Json => serde_json::to_string(&status).unwrap_or_default(),
+            Output::Json => serde_json::to_string(&*status).unwrap_or_default(),
             Output::Text => {
                 if !self.header_printed {
                     self.header_printed = true;

@@ -2,11 +2,12 @@
 //! never missing and a scrape never grows.
 
 use std::fmt;
+use std::hash::Hash;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,24 +20,17 @@ use super::pulse::Pulse;
 use crate::detect::event::Kind;
 use crate::egress::Peer;
 
-/// A label whose values are known when the program is built.
+/// A value of a label, of those that are known when the program is built.
 trait Label: Copy + 'static {
-    const NAME: &'static str;
     const ALL: &'static [Self];
     fn value(self) -> &'static str;
     fn index(self) -> usize;
 }
 
-macro_rules! label {
-    ($(#[$doc:meta])* $name:ident as $label:literal { $($(#[$value_doc:meta])* $variant:ident = $value:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$value_doc])* $variant,)+
-        }
-
+/// The values of a label, as a scrape shows them. The derive of the metrics library shows the names of the variants as Rust has them.
+macro_rules! values {
+    ($name:ident { $($variant:ident = $value:literal,)+ }) => {
         impl Label for $name {
-            const NAME: &'static str = $label;
             const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             fn value(self) -> &'static str {
@@ -49,12 +43,30 @@ macro_rules! label {
                 self as usize
             }
         }
+
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+                self.value().encode(encoder)
+            }
+        }
+    };
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $variant:ident = $value:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$value_doc])* $variant,)+
+        }
+
+        values! { $name { $($variant = $value,)+ } }
     };
 }
 
 label! {
     /// How a poll of one resource ended.
-    PollOutcome as "outcome" {
+    PollOutcome {
         /// It found changes.
         Changed = "changed",
         /// It found none.
@@ -70,7 +82,7 @@ label! {
 
 label! {
     /// What happened to a record.
-    EventKind as "kind" {
+    EventKind {
         /// It is new.
         Created = "created",
         /// It is another version.
@@ -82,7 +94,7 @@ label! {
 
 label! {
     /// What became of one attempt to deliver an event.
-    EventOutcome as "outcome" {
+    EventOutcome {
         /// The callback answered 2xx.
         Accepted = "accepted",
         /// It is tried again.
@@ -96,7 +108,7 @@ label! {
 
 label! {
     /// Class of an HTTP status.
-    StatusClass as "status" {
+    StatusClass {
         /// 100 to 199.
         Informational = "1xx",
         /// 200 to 299.
@@ -114,7 +126,7 @@ label! {
 
 label! {
     /// What a commit of state came to.
-    CommitOutcome as "outcome" {
+    CommitOutcome {
         /// It was stored.
         Stored = "stored",
         /// Another writer was faster; it is computed anew.
@@ -126,7 +138,7 @@ label! {
 
 label! {
     /// What a request for an access token came to.
-    TokenOutcome as "outcome" {
+    TokenOutcome {
         /// A token came.
         Granted = "granted",
         /// The endpoint refused: a person must act.
@@ -142,7 +154,7 @@ label! {
 
 label! {
     /// How an instance is.
-    InstanceState as "state" {
+    InstanceState {
         /// All its resources are polled and delivered.
         Ready = "ready",
         /// At least one resource needs a person or does not succeed.
@@ -152,20 +164,11 @@ label! {
     }
 }
 
-impl Label for Peer {
-    const NAME: &'static str = "peer";
-    const ALL: &'static [Self] = &[Self::Provider, Self::Callback, Self::TokenEndpoint];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Provider => "provider",
-            Self::Callback => "callback",
-            Self::TokenEndpoint => "token_endpoint",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
+values! {
+    Peer {
+        Provider = "provider",
+        Callback = "callback",
+        TokenEndpoint = "token_endpoint",
     }
 }
 
@@ -192,8 +195,42 @@ impl From<Option<StatusCode>> for StatusClass {
     }
 }
 
-/// One label: name and value.
-type Pair = (&'static str, &'static str);
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PollLabels {
+    outcome: PollOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    kind: EventKind,
+    outcome: EventOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    peer: Peer,
+    status: StatusClass,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommitLabels {
+    outcome: CommitOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    outcome: TokenOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InstanceLabels {
+    state: InstanceState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
 
 /// The series of a metric with one closed label, found without a look-up.
 struct ByOne<L, M> {
@@ -202,8 +239,8 @@ struct ByOne<L, M> {
 }
 
 impl<L: Label, M: Clone + Default> ByOne<L, M> {
-    fn new(family: &Family<[Pair; 1], M>) -> Self {
-        let cells = L::ALL.iter().map(|l| family.get_or_create_owned(&[(L::NAME, l.value())])).collect();
+    fn new<S: Clone + Eq + Hash>(family: &Family<S, M>, labels: impl Fn(L) -> S) -> Self {
+        let cells = L::ALL.iter().map(|l| family.get_or_create_owned(&labels(*l))).collect();
         Self { cells, label: PhantomData }
     }
 
@@ -219,9 +256,9 @@ struct ByTwo<A, B> {
 }
 
 impl<A: Label, B: Label> ByTwo<A, B> {
-    fn new(family: &Family<[Pair; 2], Counter>) -> Self {
-        let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(move |b| [(A::NAME, a.value()), (B::NAME, b.value())]));
-        Self { cells: pairs.map(|labels| family.get_or_create_owned(&labels)).collect(), labels: PhantomData }
+    fn new<S: Clone + Eq + Hash>(family: &Family<S, Counter>, labels: impl Fn(A, B) -> S) -> Self {
+        let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(|b| (*a, *b)));
+        Self { cells: pairs.map(|(a, b)| family.get_or_create_owned(&labels(a, b))).collect(), labels: PhantomData }
     }
 
     fn get(&self, a: A, b: B) -> &Counter {
@@ -281,13 +318,15 @@ impl Metrics {
     pub(super) fn begun(at: Instant) -> Self {
         let mut registry = Registry::with_prefix("pollinator");
         let r = &mut registry;
-        r.register("build", "Version of the running program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        r.register("build", "Version of the running program", Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION") }));
         let all = All {
-            polls: ByOne::new(&counters(r, "polls", "Polls of a resource by how they ended")),
+            polls: ByOne::new(&counters(r, "polls", "Polls of a resource by how they ended"), |outcome| PollLabels { outcome }),
             poll_duration: seconds(r, "poll_duration", "Time from the start of a poll to its commit", WORK_SECONDS),
             poll_delay: seconds(r, "poll_delay", "Time from when a poll was due to its start", WAIT_SECONDS),
             records_read: counter(r, "records_read", "Records read from providers"),
-            events: ByTwo::new(&counters(r, "events", "Attempts to deliver an event by what became of it")),
+            events: ByTwo::new(&counters(r, "events", "Attempts to deliver an event by what became of it"), |kind, outcome| {
+                EventLabels { kind, outcome }
+            }),
             event_lag: seconds(
                 r,
                 "event_lag",
@@ -297,10 +336,18 @@ impl Metrics {
             delivery_duration: seconds(r, "delivery_duration", "Time of one request to a callback", WORK_SECONDS),
             parked: gauge(r, "parked_events", "Events that wait until somebody asks for another try"),
             set_aside: gauge(r, "set_aside_events", "Events stored with their body that are tried again by the schedule"),
-            requests: ByTwo::new(&counters(r, "requests", "Requests sent by peer and class of the answer's status")),
-            commits: ByOne::new(&counters(r, "commits", "Commits of a resource's state by what they came to")),
-            token_requests: ByOne::new(&counters(r, "token_requests", "Requests for an access token by what they came to")),
-            instances: ByOne::new(&instances(r)),
+            requests: ByTwo::new(
+                &counters(r, "requests", "Requests sent by peer and class of the answer's status"),
+                |peer, status| RequestLabels { peer, status },
+            ),
+            commits: ByOne::new(&counters(r, "commits", "Commits of a resource's state by what they came to"), |outcome| {
+                CommitLabels { outcome }
+            }),
+            token_requests: ByOne::new(
+                &counters(r, "token_requests", "Requests for an access token by what they came to"),
+                |outcome| TokenLabels { outcome },
+            ),
+            instances: ByOne::new(&instances(r), |state| InstanceLabels { state }),
             panics: counter(r, "panics", "Defects that ended one task and no other"),
             registry,
         };
@@ -401,13 +448,16 @@ fn seconds(registry: &mut Registry, name: &str, help: &str, buckets: [f64; 12]) 
     histogram
 }
 
-fn counters<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Family<[Pair; N], Counter> {
+fn counters<S>(registry: &mut Registry, name: &str, help: &str) -> Family<S, Counter>
+where
+    S: EncodeLabelSet + Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static,
+{
     let family = Family::default();
     registry.register(name, help, family.clone());
     family
 }
 
-fn instances(registry: &mut Registry) -> Family<[Pair; 1], Gauge> {
+fn instances(registry: &mut Registry) -> Family<InstanceLabels, Gauge> {
     let family = Family::default();
     registry.register("instances", "Instances that this process is responsible for", family.clone());
     family

@@ -1,9 +1,8 @@
-//! What can be seen from outside: log lines, metrics, and the endpoints of health.
+//! What can be seen from outside: log lines, metrics, and the scheduler's sign of life.
 
 pub mod metrics;
 pub mod output;
 pub mod pulse;
-pub mod server;
 pub mod span;
 pub mod telemetry;
 

@@ -39,13 +39,25 @@ impl Kind {
     }
 
     fn path(self, namespace: &str) -> String {
-        let group = crate::api::API_VERSION;
-        match self {
-            Self::ConnectorInstance => format!("/apis/{group}/namespaces/{namespace}/connectorinstances"),
-            Self::Connector => format!("/apis/{group}/namespaces/{namespace}/connectors"),
-            Self::ConfigMap => format!("/api/v1/namespaces/{namespace}/configmaps"),
-            Self::Secret => format!("/api/v1/namespaces/{namespace}/secrets"),
-        }
+        let (root, plural) = self.root_and_plural();
+        format!("{root}/namespaces/{namespace}/{plural}")
+    }
+
+    fn path_everywhere(self) -> String {
+        let (root, plural) = self.root_and_plural();
+        format!("{root}/{plural}")
+    }
+
+    fn root_and_plural(self) -> (String, &'static str) {
+        let (version, _) = self.names();
+        let root = if version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{version}") };
+        let plural = match self {
+            Self::ConnectorInstance => "connectorinstances",
+            Self::Connector => "connectors",
+            Self::ConfigMap => "configmaps",
+            Self::Secret => "secrets",
+        };
+        (root, plural)
     }
 }
 
@@ -107,21 +119,21 @@ impl Cluster {
         Ok(object)
     }
 
-    /// All objects of a kind in a namespace, or those with these labels; `metadata_only`: no more of each than its metadata.
+    /// All objects of a kind in a namespace, or in all, or those with these labels; `metadata_only`: no more of each than its metadata.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn list(
         &self,
         kind: Kind,
-        namespace: &str,
+        namespace: Option<&str>,
         labels: Option<&str>,
         metadata_only: bool,
     ) -> Result<Vec<Value>, CallError> {
         let mut found = Vec::new();
         let mut params = ListParams { label_selector: labels.map(str::to_owned), limit: Some(PAGE), ..ListParams::default() };
         loop {
-            let request = Request::new(kind.path(namespace));
+            let request = Request::new(namespace.map_or_else(|| kind.path_everywhere(), |namespace| kind.path(namespace)));
             let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
             let mut page = self.send(request).await?;
             if let Value::Array(items) = page["items"].take() {

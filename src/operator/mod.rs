@@ -7,7 +7,6 @@
 pub mod blobs;
 pub mod cluster;
 pub mod connectors;
-pub mod consents;
 pub mod drains;
 pub mod events;
 pub mod notice;

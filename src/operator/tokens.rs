@@ -127,13 +127,13 @@ impl ClusterTokens {
 
     async fn list_related(&self, secret: &SecretRef, user: &InstanceId) -> Result<Vec<TokenPlace>, Problem> {
         let labels = format!("app.kubernetes.io/managed-by={MANAGER},{COMPONENT} in ({OF_SECRET},{OF_INSTANCE})");
-        let listed = self.cluster.list(Kind::Secret, &secret.namespace, Some(&labels), true).await;
+        let listed = self.cluster.list(Kind::Secret, Some(&secret.namespace), Some(&labels), true).await;
         let listed = listed.map_err(|error| problem(&format!("*{SECRET_ENDING}"), &error))?;
         Ok(listed.iter().filter_map(|object| related(object, &secret.namespace, user)).collect())
     }
 
     async fn find_rightful(&self, secret: &SecretRef, user: &InstanceId, endpoint: &str) -> Result<Option<String>, Problem> {
-        let listed = self.cluster.list(Kind::ConnectorInstance, &secret.namespace, None, false).await;
+        let listed = self.cluster.list(Kind::ConnectorInstance, Some(&secret.namespace), None, false).await;
         let listed = listed.map_err(|error| writer::problem(&error))?;
         let names = |object: &Value| {
             let name = object["metadata"]["name"].as_str()?;

@@ -332,7 +332,7 @@ fn taken_over() -> Problem {
 }
 
 /// What a failed call means for the state of an instance.
-pub(super) fn problem(error: &CallError) -> Problem {
+pub(crate) fn problem(error: &CallError) -> Problem {
     match error {
         CallError::Forbidden => Problem::human(
             Reason::StateUnavailable,

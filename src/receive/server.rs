@@ -2,23 +2,24 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::Utc;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::read::{ReadError, Received, read};
 use super::verify::{Key, verify};
+use crate::serve::{Limits, Server};
 
 /// Ten events of 256 KiB each may stand in one request of the Open Connectors format.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -26,8 +27,14 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// Events that may wait to be looked at; a sender waits for its answer while there are more.
 const MAX_WAITING: usize = 1024;
-/// How long requests under way may take to end on shutdown.
-const GRACE: Duration = Duration::from_secs(2);
+/// Senders keep their connections: none may be ended under a request that is on its way, so theirs end first (ours after a minute).
+const LIMITS: Limits = Limits {
+    connections: 1024,
+    head: Duration::from_mins(2),
+    head_bytes: 64 * 1024,
+    body: MAX_BODY,
+    connection: Duration::MAX,
+};
 
 /// How a receiver behaves.
 #[derive(Clone, Debug)]
@@ -64,7 +71,7 @@ pub struct RunningReceiver {
     /// What was accepted, in the order of acceptance. An event is here before its sender has the answer.
     pub events: mpsc::Receiver<Received>,
     stop: CancellationToken,
-    server: JoinHandle<io::Result<()>>,
+    server: JoinHandle<()>,
 }
 
 impl Receiver {
@@ -73,15 +80,14 @@ impl Receiver {
     /// # Errors
     /// The port is taken or may not be used.
     pub async fn start(options: ReceiverOptions) -> io::Result<RunningReceiver> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
-        let addr = listener.local_addr()?;
+        let server = Server::bind((Ipv4Addr::LOCALHOST, options.port).into(), LIMITS).await?;
+        let addr = server.address();
         let (accepted, events) = mpsc::channel(MAX_WAITING);
         let luck = Mutex::new(StdRng::seed_from_u64(options.seed));
         let desk = Arc::new(Desk { options, accepted, luck });
-        let router = axum::Router::new().fallback(answer).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(desk);
+        let router = axum::Router::new().fallback(answer).with_state(desk);
         let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let server = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
+        let server = tokio::spawn(server.run(router, stop.clone()));
         Ok(RunningReceiver { addr, events, stop, server })
     }
 }
@@ -97,7 +103,7 @@ impl RunningReceiver {
         self.stop.cancel();
         // A sender may be waiting for room.
         self.events.close();
-        let _ = tokio::time::timeout(GRACE, &mut self.server).await;
+        let _ = (&mut self.server).await;
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
 }
@@ -116,9 +122,7 @@ struct Desk {
 
 impl Desk {
     fn fails(&self) -> bool {
-        // A generator is whole between two calls, whatever panicked beside it.
-        let mut luck = self.luck.lock().unwrap_or_else(PoisonError::into_inner);
-        luck.random::<f64>() < self.options.fail_rate
+        self.luck.lock().random::<f64>() < self.options.fail_rate
     }
 
     async fn take(&self, headers: &HeaderMap, body: &Bytes) -> Result<(), (StatusCode, String)> {

@@ -139,7 +139,7 @@ fn tag(bytes: &[u8]) -> Tag {
 }
 
 /// Writes beside the file, makes that durable, and renames: a crash leaves the old or the new content, never half of one.
-pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     write_beside(file, content)?;
     let renamed = fs::rename(beside(file), file);
     if renamed.is_err() {

@@ -2,7 +2,7 @@
 //!
 //! The engine of `local` reads a state file when an instance comes. A named pipe that nobody writes is a disk that does not answer.
 //! Tokio may leave the sockets to the thread that waits, so that the probe gets no answer; that a scheduler which stands still alone is
-//! answered with 503 is shown in `src/observe/server.rs`.
+//! answered with 503 is shown in `src/serve/health.rs`.
 
 use serde_json::json;
 

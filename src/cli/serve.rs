@@ -1,0 +1,67 @@
+//! What is served beside the work, and its options, shared by the commands that have them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::ConnectUrl;
+use crate::connect::flow::Flow;
+use crate::observe::Metrics;
+use crate::serve::{self, Limits, Server};
+
+/// Many connections: those of others must not take the place of the probe by which a pod lives.
+const HEALTH: Limits = Limits { connections: 1024, ..Limits::DEFAULT };
+
+/// Whether there is a page at which people give consent to OAuth 2.0 providers.
+#[allow(
+    clippy::doc_markdown,
+    rustdoc::bare_urls,
+    rustdoc::invalid_html_tags,
+    reason = "the text is read as help, where marks are noise"
+)]
+#[derive(Clone, Debug, Args)]
+pub struct ConnectArgs {
+    /// Serve the page at which people give consent (OAuth 2.0), reached from outside under this origin, an https URL without a path.
+    /// Providers must know its path /connect/callback as redirect URI. Default: no such page.
+    #[arg(long, value_name = "URL", value_parser = ConnectUrl::parse, env = "POLLINATOR_CONNECT_URL")]
+    pub connect_url: Option<ConnectUrl>,
+}
+
+/// Serves metrics and health at an address, until the task is aborted or the process ends.
+///
+/// # Errors
+/// The address is in use or may not be used.
+pub async fn health(address: SocketAddr, metrics: Metrics, ready: watch::Receiver<bool>) -> Result<JoinHandle<()>, String> {
+    let server = bind("--listen", address, HEALTH).await?;
+    tracing::info!(address = %server.address(), "serving /metrics, /livez and /readyz");
+    let router = serve::health::router(metrics.pulse().clone(), ready).merge(serve::metrics::router(metrics));
+    // It goes on while everything else ends: then, too, it is asked how things are.
+    Ok(tokio::spawn(server.run(router, CancellationToken::new())))
+}
+
+/// Serves the connect page until it is told to stop.
+///
+/// # Errors
+/// The address is in use or may not be used.
+pub async fn connect(flow: Flow, address: SocketAddr, stop: CancellationToken) -> Result<JoinHandle<()>, String> {
+    let server = bind("--connect-listen", address, Limits::DEFAULT).await?;
+    tracing::info!(address = %server.address(), "serving the connect page");
+    Ok(tokio::spawn(serve::connect::serve(server, flow, stop)))
+}
+
+async fn bind(option: &str, address: SocketAddr, limits: Limits) -> Result<Server, String> {
+    Server::bind(address, limits).await.map_err(|error| format!("{option} {address}: {error}"))
+}
+
+/// Waits until the answers to all codes that were sent are stored.
+pub async fn finish(serving: Option<JoinHandle<()>>, grace: Duration) {
+    if let Some(serving) = serving
+        && tokio::time::timeout(grace, serving).await.is_err()
+    {
+        tracing::warn!("the grace period is over: a consent that was being taken in has to be given again");
+    }
+}

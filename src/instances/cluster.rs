@@ -1,0 +1,186 @@
+//! The instances of a cluster.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+
+use super::changes::StatusChanges;
+use super::{Instances, InstancesError, name_of, version_of};
+use crate::api::API_VERSION;
+use crate::api::identity::InstanceRef;
+use crate::api::instance::ConnectorInstance;
+use crate::api::status::ConnectorInstanceStatus;
+use crate::operator::cluster::{CallError, Cluster, Kind};
+use crate::poll::status::InstanceStatus;
+
+/// The cluster as one client may use it: each caller that has a token of its own gets one of these.
+#[derive(Clone)]
+pub struct ClusterInstances {
+    cluster: Cluster,
+    /// The one namespace that is looked at; `None`: all.
+    watched: Option<String>,
+    changes: StatusChanges,
+}
+
+impl ClusterInstances {
+    /// Every call is made by `cluster`, with the credentials of its client. `changes`: what this process reports.
+    pub fn new(cluster: Cluster, watched: Option<String>, changes: StatusChanges) -> Self {
+        Self { cluster, watched, changes }
+    }
+
+    /// Is this namespace looked at?
+    fn covers(&self, namespace: &str) -> bool {
+        self.watched.as_deref().is_none_or(|watched| watched == namespace)
+    }
+
+    /// The object as the server has it.
+    async fn read(&self, of: &InstanceRef) -> Result<Value, InstancesError> {
+        if !self.covers(&of.namespace) {
+            return Err(InstancesError::NotFound(of.clone()));
+        }
+        let read = self.cluster.get(Kind::ConnectorInstance, &of.namespace, &of.name).await;
+        read.map_err(|error| failed(error, InstancesError::Changed, of))
+    }
+}
+
+impl Instances for ClusterInstances {
+    fn list<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<ConnectorInstance>, InstancesError>> {
+        Box::pin(async move {
+            let namespace = namespace.or(self.watched.as_deref());
+            if namespace.is_some_and(|namespace| !self.covers(namespace)) {
+                return Ok(Vec::new());
+            }
+            // The server lists by namespace and name.
+            let objects = self.cluster.list(Kind::ConnectorInstance, namespace, None, false).await?;
+            let understood = objects.into_iter().filter_map(|object| {
+                let parsed = instance(object);
+                if let Err(error) = &parsed {
+                    tracing::warn!("{error}");
+                }
+                parsed.ok()
+            });
+            Ok(understood.collect())
+        })
+    }
+
+    fn get<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<ConnectorInstance, InstancesError>> {
+        Box::pin(async move { instance(self.read(of).await?) })
+    }
+
+    fn create(&self, new: ConnectorInstance) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>> {
+        Box::pin(async move {
+            let of = name_of(&new)?;
+            if !self.covers(&of.namespace) {
+                return Err(InstancesError::Refused(format!(
+                    "metadata.namespace: this operator looks at namespace {} alone; choose that one",
+                    self.watched.as_deref().unwrap_or_default()
+                )));
+            }
+            let mut object = json!({
+                "apiVersion": API_VERSION, "kind": "ConnectorInstance", "metadata": {"namespace": of.namespace, "name": of.name},
+            });
+            lay(&mut object, &new);
+            let created = self.cluster.create(Kind::ConnectorInstance, &of.namespace, &object).await;
+            instance(created.map_err(|error| failed(error, InstancesError::Exists, &of))?)
+        })
+    }
+
+    /// What the object has besides stays, fields of a newer version included.
+    fn update(&self, changed: ConnectorInstance) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>> {
+        Box::pin(async move {
+            let of = name_of(&changed)?;
+            let version = version_of(&changed)?;
+            let mut object = self.read(&of).await?;
+            lay(&mut object, &changed);
+            object["metadata"]["resourceVersion"] = version.into();
+            let replaced = self.cluster.replace(Kind::ConnectorInstance, &of.namespace, &of.name, &object).await;
+            instance(replaced.map_err(|error| failed(error, InstancesError::Changed, &of))?)
+        })
+    }
+
+    fn delete<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<(), InstancesError>> {
+        Box::pin(async move {
+            if !self.covers(&of.namespace) {
+                return Err(InstancesError::NotFound(of.clone()));
+            }
+            let deleted = self.cluster.delete(Kind::ConnectorInstance, &of.namespace, &of.name).await;
+            deleted.map_err(|error| failed(error, InstancesError::Changed, of))
+        })
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Arc<InstanceStatus>> {
+        self.changes.subscribe()
+    }
+}
+
+/// What a failed call means for a caller; `conflict`: what a conflict means.
+fn failed(error: CallError, conflict: fn(InstanceRef) -> InstancesError, of: &InstanceRef) -> InstancesError {
+    match error {
+        CallError::NotFound => InstancesError::NotFound(of.clone()),
+        CallError::Conflict => conflict(of.clone()),
+        CallError::Refused(words) => InstancesError::Refused(words),
+        error @ (CallError::Forbidden | CallError::Unavailable(_)) => error.into(),
+    }
+}
+
+/// Lays what a caller decides over an object.
+fn lay(object: &mut Value, declared: &ConnectorInstance) {
+    object["metadata"]["labels"] = json!(declared.metadata.labels);
+    object["metadata"]["annotations"] = json!(declared.metadata.annotations);
+    object["spec"] = json!(declared.spec);
+}
+
+/// Reads an object. A status of another version is none: it will be written again.
+fn instance(mut object: Value) -> Result<ConnectorInstance, InstancesError> {
+    let status = object["status"].take();
+    let of = {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        InstanceRef::new(text("namespace"), text("name"))
+    };
+    let mut instance = ConnectorInstance::deserialize(object).map_err(|error| InstancesError::NotUnderstood(of, error))?;
+    instance.status = ConnectorInstanceStatus::deserialize(status).ok().map(readable);
+    Ok(instance)
+}
+
+/// Leaves out what only the engine reads.
+fn readable(mut status: ConnectorInstanceStatus) -> ConnectorInstanceStatus {
+    status.bookkeeping = None;
+    for resource in &mut status.resources {
+        resource.failing = None;
+        if let Some(cursor) = &mut resource.cursor {
+            (cursor.known, cursor.blobs, cursor.token) = (None, None, None);
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_version_wrote_is_named_and_a_strange_status_is_none() {
+        let mut object = json!({
+            "apiVersion": API_VERSION, "kind": "ConnectorInstance",
+            "metadata": {"namespace": "crm", "name": "keap", "uid": "u1", "resourceVersion": "7"},
+            "spec": {"baseUrl": "https://api.example.com", "callback": {"url": "https://h.example/in"}, "later": true},
+            "status": {"delivered": 3, "bookkeeping": "{}", "resources": [
+                {"name": "a", "failing": "x", "cursor": {"meaning": "m", "known": "x", "since": "2026-01-31T00:00:00Z"}},
+            ]},
+        });
+        let read = instance(object.clone()).unwrap();
+        assert_eq!((read.metadata.uid.as_deref(), read.metadata.resource_version.as_deref()), (Some("u1"), Some("7")));
+        let status = serde_json::to_value(read.status.unwrap()).unwrap();
+        let cursor = json!({"meaning": "m", "since": "2026-01-31T00:00:00Z"});
+        assert_eq!(status, json!({"delivered": 3, "resources": [{"name": "a", "cursor": cursor}]}));
+
+        object["status"]["delivered"] = "three".into();
+        assert_eq!(instance(object.clone()).unwrap().status, None);
+        object["spec"]["callback"] = "https://h.example/in".into();
+        let told = instance(object).unwrap_err().to_string();
+        assert!(told.starts_with("instance crm/keap is not understood: "), "{told}");
+    }
+}

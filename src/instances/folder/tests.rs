@@ -1,0 +1,205 @@
+//! A folder of manifests on a disk.
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::api::conditions::{Problem, Reason};
+use crate::local::files::Sources;
+use crate::poll::status::refused;
+use crate::state::InstanceState;
+
+/// A folder with one instance that somebody wrote, and a state folder.
+struct Scene {
+    manifests: TempDir,
+    store: Arc<Directory>,
+    _state: TempDir,
+}
+
+const THEIRS: &str = "\
+apiVersion: pollinator.dev/v1alpha1
+kind: ConnectorInstance
+metadata: {name: theirs, namespace: crm}
+spec:
+  baseUrl: https://api.example.com
+  resources: [{name: orders, url: /orders}]
+  callback: {url: https://hooks.example.org/in}
+";
+
+impl Scene {
+    fn new() -> Self {
+        let (manifests, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(manifests.path().join("theirs.yaml"), THEIRS).unwrap();
+        let store = Arc::new(Directory::open(state.path()).unwrap());
+        Self { manifests, store, _state: state }
+    }
+
+    fn read(&self) -> Definitions {
+        Definitions::read(&Sources::new(vec![self.manifests.path().to_owned()], None)).unwrap()
+    }
+
+    fn instances(&self) -> FolderInstances {
+        FolderInstances::new(Some(self.manifests.path().to_owned()), Arc::clone(&self.store), &mut self.read())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.manifests.path().join(name)
+    }
+}
+
+fn of(name: &str) -> InstanceRef {
+    InstanceRef::new("crm", name)
+}
+
+fn instance(name: &str) -> ConnectorInstance {
+    let spec = json!({
+        "baseUrl": "https://api.example.com", "tags": ["yes", "1e3", "null", "a: b", "#", "'\"\\", "ä\u{2028}", "~", "0x1F"],
+        "resources": [{"name": "orders", "url": "/orders", "query": {"since": "${since}", "on": "off"}}],
+        "callback": {"url": "https://hooks.example.org/in"},
+    });
+    let mut instance = ConnectorInstance::new(name, serde_json::from_value(spec).unwrap());
+    instance.metadata.namespace = Some("crm".to_owned());
+    instance.metadata.annotations = Some([("note".to_owned(), "two\nlines\n".to_owned())].into());
+    instance
+}
+
+#[tokio::test]
+async fn what_is_created_stands_in_a_file_of_its_own_and_is_read_like_any_other() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let created = instances.create(instance("keap")).await.unwrap();
+    assert_eq!(created.spec, instance("keap").spec);
+    assert_eq!(instances.get(&of("keap")).await.unwrap(), created);
+    let names = |all: Vec<ConnectorInstance>| all.into_iter().map(|one| one.metadata.name.unwrap()).collect::<Vec<_>>();
+    assert_eq!(names(instances.list(None).await.unwrap()), ["keap", "theirs"]);
+    assert_eq!(names(instances.list(Some("crm")).await.unwrap()), ["keap", "theirs"]);
+    assert!(instances.list(Some("other")).await.unwrap().is_empty());
+
+    // the definitions say the same
+    let read = scene.read();
+    assert_eq!(read.planned.len(), 2);
+    assert_eq!(read.declared[&of("keap")].instance.spec, created.spec);
+    assert_eq!(scene.instances().get(&of("keap")).await.unwrap(), created);
+    // and nothing half-written stays
+    assert_eq!(fs::read_dir(scene.manifests.path()).unwrap().count(), 2);
+    assert!(matches!(instances.create(instance("keap")).await, Err(InstancesError::Exists(_))));
+    assert!(matches!(instances.create(instance("theirs")).await, Err(InstancesError::Exists(_))));
+}
+
+#[tokio::test]
+async fn a_change_needs_the_version_that_was_read() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let created = instances.create(instance("keap")).await.unwrap();
+    let mut change = created.clone();
+    change.spec.suspend = true;
+    let updated = instances.update(change.clone()).await.unwrap();
+    assert!(updated.spec.suspend && updated.metadata.resource_version != created.metadata.resource_version);
+    assert!(scene.read().declared[&of("keap")].instance.spec.suspend);
+
+    assert!(matches!(instances.update(change.clone()).await, Err(InstancesError::Changed(_))));
+    change.metadata.resource_version = None;
+    let told = instances.update(change).await.unwrap_err().to_string();
+    assert!(told.starts_with("metadata.resourceVersion: Required value"), "{told}");
+
+    // an edit by hand that was not looked at yet counts, too
+    let text = fs::read_to_string(scene.file("crm.keap.yaml")).unwrap();
+    fs::write(scene.file("crm.keap.yaml"), text.replace("suspend: true", "suspend: false")).unwrap();
+    assert!(matches!(instances.update(updated).await, Err(InstancesError::Changed(_))));
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_gone_and_the_last_one_stays() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    instances.create(instance("keap")).await.unwrap();
+    instances.create(instance("other")).await.unwrap();
+    instances.delete(&of("keap")).await.unwrap();
+    assert!(!scene.file("crm.keap.yaml").exists());
+    assert!(matches!(instances.get(&of("keap")).await, Err(InstancesError::NotFound(_))));
+    assert!(matches!(instances.delete(&of("keap")).await, Err(InstancesError::NotFound(_))));
+
+    fs::remove_file(scene.file("theirs.yaml")).unwrap();
+    instances.replace(&mut scene.read());
+    assert!(matches!(instances.delete(&of("other")).await, Err(InstancesError::Last(_))));
+}
+
+#[tokio::test]
+async fn what_somebody_wrote_is_left_alone() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let theirs = instances.get(&of("theirs")).await.unwrap();
+    let told = instances.update(theirs).await.unwrap_err().to_string();
+    assert!(told.starts_with("instance crm/theirs is declared in ") && told.contains("theirs.yaml"), "{told}");
+    assert!(matches!(instances.delete(&of("theirs")).await, Err(InstancesError::NotOurs(..))));
+    assert_eq!(fs::read_to_string(scene.file("theirs.yaml")).unwrap(), THEIRS);
+
+    // a file of the name that ours would have
+    fs::write(scene.file("crm.keap.yaml"), THEIRS.replace("theirs", "keap")).unwrap();
+    assert!(matches!(instances.create(instance("keap")).await, Err(InstancesError::NotOurs(..))), "not looked at yet");
+    instances.replace(&mut scene.read());
+    assert!(matches!(instances.delete(&of("keap")).await, Err(InstancesError::NotOurs(..))));
+
+    // ours, to which somebody added
+    let created = instances.create(instance("more")).await.unwrap();
+    let text = fs::read_to_string(scene.file("crm.more.yaml")).unwrap();
+    fs::write(scene.file("crm.more.yaml"), format!("{text}---\n{}", THEIRS.replace("theirs", "added"))).unwrap();
+    assert!(matches!(instances.update(created).await, Err(InstancesError::NotOurs(..))));
+    assert!(matches!(instances.delete(&of("more")).await, Err(InstancesError::NotOurs(..))));
+}
+
+#[tokio::test]
+async fn without_a_folder_nothing_is_written() {
+    let scene = Scene::new();
+    let sources = Sources::new(vec![scene.file("theirs.yaml")], None);
+    assert_eq!(sources.folder(), None);
+    let mut definitions = Definitions::read(&sources).unwrap();
+    let instances = FolderInstances::new(None, Arc::clone(&scene.store), &mut definitions);
+    let told = instances.create(instance("keap")).await.unwrap_err().to_string();
+    assert!(told.contains("no folder of manifests was given"), "{told}");
+    assert!(matches!(instances.delete(&of("theirs")).await, Err(InstancesError::NotOurs(..))));
+}
+
+#[tokio::test]
+async fn what_an_api_server_would_refuse_is_not_written() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let mut wrong = instance("keap");
+    wrong.spec.base_url = None;
+    let told = instances.create(wrong).await.unwrap_err().to_string();
+    assert!(told.contains("baseUrl is required"), "{told}");
+    for name in ["", "../theirs", "Keap", "a/b", ".."] {
+        let refused = instances.create(instance(name)).await;
+        assert!(matches!(refused, Err(InstancesError::Refused(_))), "{name:?}: {refused:?}");
+    }
+    let mut elsewhere = instance("keap");
+    elsewhere.metadata.namespace = Some("../crm".to_owned());
+    assert!(matches!(instances.create(elsewhere).await, Err(InstancesError::Refused(_))));
+    assert_eq!(fs::read_dir(scene.manifests.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_status_is_shown_and_told_and_a_uid_comes_with_the_state() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let mut changes = instances.changes();
+    assert_eq!(instances.get(&of("theirs")).await.unwrap().metadata.uid, None);
+    scene.store.save(&of("theirs"), InstanceState::new("u-1".into())).await.unwrap();
+    let status = Arc::new(refused(of("theirs"), None, &Problem::human(Reason::InvalidSpec, "spec: mend it")));
+    instances.note(Arc::clone(&status));
+    assert_eq!(changes.recv().await.unwrap(), status);
+
+    let shown = instances.get(&of("theirs")).await.unwrap();
+    assert_eq!(shown.metadata.uid.as_deref(), Some("u-1"));
+    let shown = shown.status.unwrap();
+    let ready = shown.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!((&*ready.status, &*ready.reason, &*ready.message), ("False", "InvalidSpec", "spec: mend it"));
+    assert_eq!((shown.delivered, shown.connect), (Some(0), None));
+
+    // it goes with its instance
+    instances.note(Arc::new(refused(of("gone"), None, &Problem::human(Reason::InvalidSpec, "spec"))));
+    assert_eq!(instances.reported.read().len(), 1);
+    fs::write(scene.file("theirs.yaml"), THEIRS.replace("theirs", "another")).unwrap();
+    instances.replace(&mut scene.read());
+    assert!(instances.reported.read().is_empty());
+}

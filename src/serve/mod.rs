@@ -1,0 +1,11 @@
+//! The one HTTP server of the program. Each address gets a [`Server`] with its [`Limits`] and an axum router: [`health`] and
+//! [`metrics`] have one address, the [`connect`] page another, so that no one who may see the one can reach the other.
+
+pub mod connect;
+pub mod health;
+pub mod metrics;
+#[cfg(test)]
+mod sample;
+mod server;
+
+pub use server::{Limits, Server};

@@ -1,0 +1,33 @@
+//! A router at an address, for tests.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+use super::{Limits, Server};
+use crate::egress::{Egress, EgressPolicy, Overflow, Redirects, Request, Response};
+
+/// Serves until the test ends; the origin at which it does.
+pub async fn serve(router: Router) -> String {
+    let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), Limits::DEFAULT).await.expect("a free port");
+    let base = format!("http://{}", server.address());
+    tokio::spawn(server.run(router, CancellationToken::new()));
+    base
+}
+
+/// GET.
+pub async fn ask(base: &str, path: &str) -> Response {
+    let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).expect("client");
+    let deadline = Duration::from_secs(30);
+    let request = Request {
+        method: http::Method::GET,
+        url: format!("{base}{path}").parse().expect("url"),
+        headers: http::HeaderMap::new(),
+        body: None,
+        redirects: Redirects::Never,
+        limits: crate::egress::Limits { body: 1024 * 1024, overflow: Overflow::Refuse, first_byte: deadline, total: deadline },
+    };
+    egress.send(request).await.expect("answer")
+}
