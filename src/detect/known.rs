@@ -213,7 +213,7 @@ impl KnownSet {
         let place = self.place(id);
         let Some(shared) = self.parts.get_mut(place) else { return };
         // What is known already changes nothing, so nothing needs to be copied and stored.
-        let is_shared = Arc::get_mut(shared).is_none();
+        let is_shared = Arc::strong_count(shared) > 1 || Arc::weak_count(shared) > 0;
         if is_shared && shared.get(id) == Some(entry) && shared.details(id) == details.as_ref() {
             return;
         }
