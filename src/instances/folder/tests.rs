@@ -8,6 +8,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::local::files::Sources;
 use crate::poll::status::refused;
 use crate::state::InstanceState;
+use crate::state::StateStore as _;
 
 /// A folder with one instance that somebody wrote, and a state folder.
 struct Scene {
