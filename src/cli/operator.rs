@@ -41,8 +41,9 @@ use crate::operator::store::ClusterStore;
 use crate::operator::tokens::ClusterTokens;
 use crate::operator::watch::{SHORTEST_RELIST, Watches};
 use crate::operator::writer::Writer;
+use crate::poll::command::Command;
 use crate::poll::context::EngineContext;
-use crate::poll::engine::{Command, Engine, Run};
+use crate::poll::engine::{Engine, Run};
 
 /// Commands that go to the engine together.
 const BATCH: usize = 500;

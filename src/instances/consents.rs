@@ -13,7 +13,7 @@ use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::operator::connectors::Connectors;
 use crate::operator::writer;
 use crate::plan::Oauth2Plan;
-use crate::poll::engine::Command;
+use crate::poll::command::Command;
 
 /// How tokens are obtained for instances.
 pub trait ConsentPlans: Send + Sync {

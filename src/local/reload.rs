@@ -11,7 +11,7 @@ use super::files::{Look, Sources};
 use crate::api::conditions::Problem;
 use crate::auth::{Secret, SecretMap, Secrets};
 use crate::poll::claim::Claim;
-use crate::poll::engine::Command;
+use crate::poll::command::Command;
 
 /// How often the files are looked at. A look is a `stat` a file, so it works on every file system, mounted `ConfigMaps` included.
 const LOOK: Duration = Duration::from_secs(1);

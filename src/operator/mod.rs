@@ -1,8 +1,21 @@
-//! The engine on a cluster. The flow: [`watch`] sees a change → [`reconcile`] queues it → [`publish`] reads the object, makes
-//! the plan and the engine runs it → [`store`] and [`writer`] put state and conditions into the status → [`events`] tell of
+//! The engine on a cluster.
+//!
+//! A change travels one way: [`watch`] reports metadata → [`reconcile`] queues the object, one at a time for each → [`publish`] reads it,
+//! checks who owns it, makes the plan, reads credentials and state, and sends the engine a command. What the engine reports travels the
+//! other way: [`store`] and [`writer`] put state and conditions into the status, one write at a time for each instance → [`events`] report
 //! transitions.
 //!
-//! Who owns which instances is decided in [`shards`]. A state is [`stored`] in the status and, where it is large, [`outside`] of it.
+//! [`reconcile`] never asks a provider, and nothing here waits for one: a provider that hangs holds up its own resource only.
+//!
+//! State is [`stored`] in the status and, where it is large, in objects next to it ([`outside`]): those first, then the status that names
+//! their generations. A crash between the two costs repeats, never a loss. Each write goes over what was last read: a digest of the state
+//! says whether somebody else wrote it since, and then it is read again and never overwritten.
+//!
+//! Which replica owns which instances is decided in [`shards`]; a guard of ownership is asked before each write, and a shard is handed over
+//! once all that was accepted is stored ([`drains`]). Tokens of OAuth 2.0 belong to the user's Secret and are kept in a Secret next to it
+//! ([`tokens`]), by compare-and-swap.
+//!
+//! No finalizer is needed: everything the operator writes has an owner reference and goes with its instance.
 
 pub mod blobs;
 pub mod cluster;

@@ -21,7 +21,7 @@ use crate::api::identity::{InstanceRef, SecretRef};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::plan::{AuthPlan, PollPlan};
 use crate::poll::claim::Claim;
-use crate::poll::engine::Command;
+use crate::poll::command::Command;
 use crate::state::adopt::RESET;
 
 /// Most resources of an instance: what its status has room for.

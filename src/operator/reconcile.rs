@@ -21,7 +21,7 @@ use super::tokens::TokenSights;
 use super::watch::{Change, Seen, WatchEvent};
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::observe::span;
-use crate::poll::engine::Command;
+use crate::poll::command::Command;
 
 /// Objects that are read at once.
 const MAX_WORK: usize = 64;

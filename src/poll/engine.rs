@@ -1,78 +1,39 @@
 //! Owns the running instances: starts a job when it is due, takes in how it ended, and says what changed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::AssertUnwindSafe;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::claim::Claim;
+use super::command::Command;
 use super::context::EngineContext;
-use super::cycle;
-use super::instance::Instance;
-use super::report::{Facts, Job, Outcome, Report};
-use super::schedule;
-use super::status::{self, Health, InstanceStatus};
-use crate::api::conditions::{ConditionStatus, Problem, Reaction, Reason};
+use super::entry::{Done, Due, InstanceEntry, Kind, Next, Pending, ResourceSchedule, Running};
+use super::instance::{self, Instance};
+use super::report::Job;
+use super::reported::Reported;
+use super::status::{self, InstanceStatus};
+use super::{job, schedule};
+use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
-use crate::fetch::listing::Validators;
-use crate::observe::metrics::{self, Metrics, PollOutcome};
 use crate::observe::{pulse, span};
-use crate::plan::{PollPlan, ResourcePlan};
+use crate::plan::ResourcePlan;
 use crate::state::InstanceState;
 use crate::state::adopt::adopt;
 
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
 /// so many that these cannot keep the others from being polled.
 const MAX_JOBS: usize = 4_096;
-/// A wish to run at once is granted after this: a deadline that has passed must not make a loop.
-const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
 /// A difference between wall clock and monotonic clock from here on is a step, not drift.
 const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
-/// States saved at once when the process ends.
-const MAX_SAVES: usize = 16;
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
-/// How long a suspended instance waits whose state could not be stored.
-const SAVE_AGAIN: chrono::Duration = chrono::Duration::seconds(10);
-
-/// A change of what is declared.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// An instance is new or changed.
-    Put {
-        /// What to do.
-        plan: Arc<PollPlan>,
-        /// Requests by annotation.
-        annotations: BTreeMap<String, String>,
-        /// Ends when the instance is not this process's any more: what is under way is broken off.
-        claim: Claim,
-    },
-    /// An instance is declared but cannot be planned.
-    Refuse {
-        /// Which one.
-        instance: InstanceRef,
-        /// Generation of the manifest, if an API server counts them.
-        generation: Option<i64>,
-        /// Why.
-        problem: Problem,
-    },
-    /// An instance is no longer declared. Its state stays where it is kept.
-    Remove(InstanceRef),
-    /// Secrets changed: what failed is tried at once.
-    RetryFailed,
-    /// A person may have given consent for an instance: if that is what it waits for, it is tried at once.
-    Consented(InstanceRef),
-}
 
 /// How long the engine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,85 +55,6 @@ pub struct Engine {
     next_epoch: u64,
     /// The two clocks, read together.
     clocks: (DateTime<Utc>, std::time::Instant),
-}
-
-struct InstanceEntry {
-    epoch: u64,
-    kind: Kind,
-    reported: Reported,
-}
-
-/// What was last told of an instance.
-#[derive(Clone, Copy, Default)]
-struct Reported {
-    /// Hash of the status.
-    status: u64,
-    state: Option<metrics::InstanceState>,
-    parked: i64,
-    set_aside: i64,
-}
-
-enum Kind {
-    Running(Box<Running>),
-    Refused { generation: Option<i64>, problem: Box<Problem>, reload: Option<Pending> },
-}
-
-struct Running {
-    instance: Arc<Instance>,
-    schedules: Vec<ResourceSchedule>,
-    jobs: usize,
-    next: Option<Next>,
-}
-
-/// What follows once the jobs of an instance have ended.
-enum Next {
-    Replace(Pending),
-    Refuse { generation: Option<i64>, problem: Problem },
-    Remove,
-}
-
-#[derive(Clone)]
-struct Pending {
-    plan: Arc<PollPlan>,
-    annotations: BTreeMap<String, String>,
-    claim: Claim,
-}
-
-/// One resource of a running instance.
-struct ResourceSchedule {
-    plan: Arc<ResourcePlan>,
-    health: Health,
-    validators: Option<Box<Validators>>,
-    /// The next poll in rhythm; `None` once nothing more is to be asked.
-    tick: Option<DateTime<Utc>>,
-    /// An earlier wish.
-    wake: Option<(DateTime<Utc>, Job)>,
-    running: bool,
-    /// A consent may have come while it was running.
-    consented: bool,
-}
-
-impl ResourceSchedule {
-    fn due(&self) -> Option<(DateTime<Utc>, Job)> {
-        let tick = self.tick.map(|at| (at, Job::Poll));
-        [tick, self.wake].into_iter().flatten().min()
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    at: DateTime<Utc>,
-    key: InstanceRef,
-    schedule: usize,
-    epoch: u64,
-}
-
-struct Done {
-    key: InstanceRef,
-    schedule: usize,
-    epoch: u64,
-    report: Report,
-    validators: Option<Validators>,
 }
 
 impl Engine {
@@ -218,13 +100,7 @@ impl Engine {
     }
 
     fn nothing_waits(&self) -> bool {
-        self.instances.values().all(|entry| match &entry.kind {
-            Kind::Running(running) => {
-                running.next.is_none()
-                    && (running.instance.plan.suspended || running.schedules.iter().all(|schedule| schedule.health.polled))
-            }
-            Kind::Refused { .. } => true,
-        })
+        self.instances.values().all(InstanceEntry::was_polled)
     }
 
     async fn stop(mut self, grace: Duration) {
@@ -251,13 +127,7 @@ impl Engine {
             Kind::Running(running) if running.jobs > 0 || running.instance.is_unsaved() => Some(Arc::clone(&running.instance)),
             _ => None,
         });
-        let unsaved: Vec<_> = unsaved.collect();
-        let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async move {
-            if let Err(problem) = instance.commit().await {
-                let plan = &instance.plan;
-                span::reconcile(&plan.instance).in_scope(|| tracing::error!("{}", problem.message));
-            }
-        });
+        let saved = instance::save_all(unsaved.collect());
         // Tokens that came are kept by nobody else.
         let kept = async { tokio::join!(saved, self.core.credentials.finish()) };
         if tokio::time::timeout(grace, kept).await.is_err() {
@@ -339,15 +209,10 @@ impl Engine {
             } else {
                 schedule::first_delay(&uid, &resource.name, resource.interval, starting)
             };
-            ResourceSchedule {
-                plan: Arc::clone(resource),
-                health: Health::default(),
-                validators: None,
-                tick: (!plan.suspended).then(|| now + chrono::Duration::from_std(delay).unwrap_or_default()),
-                wake: if save && index == 0 { Some((now, Job::Save)) } else { schedule::keep_alive(&plan, resource, now) },
-                running: false,
-                consented: false,
-            }
+            let tick = (!plan.suspended).then(|| now + chrono::Duration::from_std(delay).unwrap_or_default());
+            let save = (save && index == 0).then_some((now, Job::Save));
+            let wake = save.or_else(|| schedule::keep_alive(&plan, resource, now));
+            ResourceSchedule::new(Arc::clone(resource), tick, wake)
         };
         let schedules: Vec<_> = plan.resources.iter().enumerate().map(schedule).collect();
         let epoch = self.next_epoch();
@@ -375,8 +240,8 @@ impl Engine {
     }
 
     fn remove(&mut self, key: &InstanceRef) {
-        if let Some(entry) = self.instances.remove(key) {
-            recount(&self.core.metrics, entry.reported, Reported::default());
+        if let Some(mut entry) = self.instances.remove(key) {
+            entry.reported.replace(Reported::default(), &self.core.metrics);
             if matches!(entry.kind, Kind::Running(_)) {
                 self.release(key);
             }
@@ -389,35 +254,21 @@ impl Engine {
     }
 
     fn retry_failed(&mut self, now: DateTime<Utc>) {
-        let mut woken = Vec::new();
+        let mut due = Vec::new();
         for (key, entry) in &mut self.instances {
-            let Kind::Running(running) = &mut entry.kind else { continue };
-            // New Secrets may be what a sink that refused the credentials was waiting for.
-            let refused = running.instance.state().sinks.forget_unauthorized();
-            for (index, schedule) in running.schedules.iter_mut().enumerate() {
-                if (refused || schedule.health.failures > 0) && schedule.tick.is_some() {
-                    schedule.tick = Some(now);
-                    woken.push((key.clone(), index));
-                }
+            if let Kind::Running(running) = &mut entry.kind {
+                due.extend(running.retry_failed(now).into_iter().map(|index| (key.clone(), index)));
             }
         }
-        for (key, schedule) in woken {
-            self.enqueue(&key, schedule);
+        for (key, index) in due {
+            self.enqueue(&key, index);
         }
     }
 
     fn retry_consented(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
         let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
-        let mut woken = Vec::new();
-        for (index, schedule) in running.schedules.iter_mut().enumerate() {
-            schedule.consented = schedule.running;
-            if schedule.health.waits_for_consent() && schedule.tick.is_some() {
-                schedule.tick = Some(now);
-                woken.push(index);
-            }
-        }
-        for schedule in woken {
-            self.enqueue(key, schedule);
+        for index in running.retry_consented(now) {
+            self.enqueue(key, index);
         }
     }
 
@@ -433,7 +284,7 @@ impl Engine {
         }
     }
 
-    /// When the wall clock was set, the rhythm of polls moves with it: set back an hour, nothing waits for an hour.
+    /// When the wall clock was set, the rhythm of polls moves with it.
     fn follow_clock(&mut self, now: DateTime<Utc>) {
         let (wall, monotonic) = self.clocks;
         let elapsed = chrono::Duration::from_std(monotonic.elapsed()).unwrap_or_default();
@@ -443,16 +294,15 @@ impl Engine {
             return;
         }
         tracing::warn!(seconds = step.num_seconds(), "the wall clock was set; due times move with it");
-        let mut keys = Vec::new();
+        let mut due = Vec::new();
         for (key, entry) in &mut self.instances {
-            let Kind::Running(running) = &mut entry.kind else { continue };
-            for (index, schedule) in running.schedules.iter_mut().enumerate() {
-                schedule.tick = schedule.tick.map(|tick| tick + step);
-                keys.push((key.clone(), index));
+            if let Kind::Running(running) = &mut entry.kind {
+                running.move_clock(step);
+                due.extend((0..running.schedules.len()).map(|index| (key.clone(), index)));
             }
         }
-        for (key, schedule) in keys {
-            self.enqueue(&key, schedule);
+        for (key, index) in due {
+            self.enqueue(&key, index);
         }
     }
 
@@ -490,29 +340,7 @@ impl Engine {
         let mut validators = schedule.validators.take().map(|boxed| *boxed);
         let span = span::poll(&instance.plan.instance, &resource.name);
         let work = async move {
-            let started = std::time::Instant::now();
-            let job = async {
-                tokio::select! {
-                    biased;
-                    () = instance.claim.ended() => {
-                        Report { outcome: Outcome::Stopped, facts: Facts::default(), wake: None }
-                    }
-                    report = cycle::run(&core, &instance, &resource, job, &mut validators) => report,
-                }
-            };
-            let job = AssertUnwindSafe(job).catch_unwind().await;
-            let report = job.unwrap_or_else(|_| {
-                core.metrics.panic();
-                Report {
-                    outcome: Outcome::Failed(Problem::transient(
-                        Reason::InternalError,
-                        "the poll ended unexpectedly; please report this with the log",
-                    )),
-                    facts: Facts::default(),
-                    wake: None,
-                }
-            });
-            count(&core.metrics, &report, started.elapsed());
+            let report = job::run(&core, &instance, &resource, job, &mut validators).await;
             Done { key: due.key, schedule: due.schedule, epoch: due.epoch, report, validators }
         };
         self.jobs.spawn(work.instrument(span));
@@ -525,30 +353,8 @@ impl Engine {
         let Kind::Running(running) = &mut entry.kind else { return };
         running.jobs -= 1;
         let schedule = &mut running.schedules[index];
-        schedule.running = false;
         schedule.validators = validators.map(Box::new);
-        let before = schedule.health.clone();
-        schedule.health.note(&report, now);
-        schedule.tick = next_tick(schedule, &report, now);
-        if std::mem::take(&mut schedule.consented) && schedule.health.waits_for_consent() {
-            schedule.tick = schedule.tick.map(|tick| tick.min(now));
-        }
-        schedule.wake = if running.instance.plan.suspended {
-            let save = (report.outcome.is_failed() && running.instance.is_unsaved()).then_some((now + SAVE_AGAIN, Job::Save));
-            save.or_else(|| schedule::keep_alive(&running.instance.plan, &schedule.plan, now))
-        } else {
-            report.wake.map(|(at, job)| {
-                // What failed keeps its back-off, whoever else would like to be served.
-                let earliest = if matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_)) {
-                    schedule.tick
-                } else {
-                    None
-                };
-                (at.max(now + SHORTEST_WAKE).max(earliest.unwrap_or(at)), job)
-            })
-        };
-        log(&running.instance.plan, &schedule.plan, &report, &before);
-        let changed = schedule.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled);
+        let changed = schedule.finish(&report, &running.instance, now);
         if self.run == Run::Once {
             (schedule.tick, schedule.wake) = (None, None);
         }
@@ -567,102 +373,28 @@ impl Engine {
 
     fn report(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
         let Some(entry) = self.instances.get_mut(key) else { return };
-        let status = match &entry.kind {
+        let (status, suspended) = match &entry.kind {
             Kind::Running(running) => {
+                let (plan, state) = (&running.instance.plan, running.instance.state());
                 let health: Vec<_> = running.schedules.iter().map(|schedule| &schedule.health).collect();
-                let mut status = status::report(&running.instance.plan, &running.instance.state(), &health, now);
+                let mut status = status::report(plan, &state, &health, now);
                 if let Some(connect) = &self.core.connect {
-                    status::offer_consent(&mut status, &running.instance.plan, connect);
+                    status::offer_consent(&mut status, plan, connect);
                 }
-                status
+                (status, plan.suspended)
             }
-            Kind::Refused { generation, problem, .. } => status::refused(key.clone(), *generation, problem),
+            Kind::Refused { generation, problem, .. } => (status::refused(key.clone(), *generation, problem), false),
         };
-        let mut hasher = DefaultHasher::new();
-        status.hash(&mut hasher);
-        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let new = Reported {
-            status: hasher.finish(),
-            state: Some(match (&entry.kind, status.ready) {
-                (Kind::Running(running), _) if running.instance.plan.suspended => metrics::InstanceState::Suspended,
-                (_, ConditionStatus::True) => metrics::InstanceState::Ready,
-                _ => metrics::InstanceState::NotReady,
-            }),
-            parked: count(status.parked),
-            set_aside: count(status.set_aside),
-        };
-        let old = std::mem::replace(&mut entry.reported, new);
-        recount(&self.core.metrics, old, new);
-        if old.status != new.status {
+        if entry.reported.replace(Reported::of(&status, suspended), &self.core.metrics) {
             // Nobody reads any more: the process is about to end.
             let _ = self.reports.send(status);
         }
     }
 }
 
-fn next_tick(schedule: &ResourceSchedule, report: &Report, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let interval = schedule.plan.interval;
-    let tick = schedule.tick?;
-    match &report.outcome {
-        Outcome::Polled => {
-            let patient = report.facts.patience.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
-            Some(schedule::next_tick(tick.min(now), interval, now)).max(patient)
-        }
-        Outcome::RetryQueueSent | Outcome::Stopped => Some(tick),
-        // The reopening wakes it; until then nothing that is found could be sent.
-        Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
-        Outcome::CallbackGone => None,
-        Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
-            Some(schedule::after_failure(problem, schedule.health.failures, interval, now))
-        }
-    }
-}
-
-/// Keeps the gauges in step with what is reported.
-fn recount(metrics: &Metrics, old: Reported, new: Reported) {
-    if old.state != new.state {
-        old.state.into_iter().for_each(|state| metrics.instances(state, -1));
-        new.state.into_iter().for_each(|state| metrics.instances(state, 1));
-    }
-    if old.parked != new.parked {
-        metrics.parked(new.parked - old.parked);
-    }
-    if old.set_aside != new.set_aside {
-        metrics.set_aside(new.set_aside - old.set_aside);
-    }
-}
-
-fn count(metrics: &Metrics, report: &Report, took: Duration) {
-    let outcome = match &report.outcome {
-        Outcome::Polled if report.facts.sums.accepted + report.facts.sums.failed > 0 => PollOutcome::Changed,
-        Outcome::Polled => PollOutcome::Unchanged,
-        Outcome::Failed(problem) => match problem.reaction {
-            Reaction::Human => PollOutcome::Blocked,
-            Reaction::Throttled => PollOutcome::Throttled,
-            Reaction::Transient => PollOutcome::Failed,
-        },
-        Outcome::CallbackUnusable(_) => PollOutcome::Blocked,
-        Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
-    };
-    metrics.poll(outcome, took, report.facts.seen.records);
-}
-
-fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {
-    span::poll(&plan.instance, &resource.name).in_scope(|| match &report.outcome {
-        Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) if before.failures == 0 => {
-            tracing::warn!(reason = %problem.reason, "{}", problem.message);
-        }
-        Outcome::Polled if before.failures > 0 => tracing::info!("polling works again"),
-        Outcome::Polled if report.facts.sums.accepted > 0 => {
-            tracing::info!(delivered = report.facts.sums.accepted, "changes delivered");
-        }
-        _ => tracing::debug!(outcome = ?report.outcome, "job ended"),
-    });
-}
-
 /// Sleeps until a wall-clock time, in slices, so that a stepped clock is noticed.
 async fn sleep_until(at: Option<DateTime<Utc>>) {
-    let Some(at) = at else { return };
-    let wait = (at - Utc::now()).to_std().unwrap_or_default();
-    tokio::time::sleep(wait.min(Duration::from_mins(1))).await;
+    if let Some(wait) = at.map(|at| (at - Utc::now()).to_std().unwrap_or_default()) {
+        tokio::time::sleep(wait.min(Duration::from_mins(1))).await;
+    }
 }

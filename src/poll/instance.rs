@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt as _;
 use parking_lot::MutexGuard;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -11,9 +12,13 @@ use super::context::EngineContext;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceId;
 use crate::auth::access::Requester;
+use crate::observe::span;
 use crate::plan::PollPlan;
 use crate::state::live::LiveState;
 use crate::state::{InstanceState, StateStore};
+
+/// States saved at once when the process ends.
+const MAX_SAVES: usize = 16;
 
 /// An instance under one plan. A changed plan makes a new one around the same state.
 pub struct Instance {
@@ -69,4 +74,14 @@ impl Instance {
     pub async fn commit(&self) -> Result<(), Problem> {
         self.live.commit().await
     }
+}
+
+/// Saves what is not saved yet; what fails is logged, and repeated after the restart.
+pub async fn save_all(unsaved: Vec<Arc<Instance>>) {
+    let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async move {
+        if let Err(problem) = instance.commit().await {
+            span::reconcile(&instance.plan.instance).in_scope(|| tracing::error!("{}", problem.message));
+        }
+    });
+    saved.await;
 }

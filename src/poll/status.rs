@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::report::{Facts, Outcome, Report};
+use super::health::{Health, Note};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reaction, Reason};
 use crate::api::identity::InstanceRef;
 use crate::connect::ConnectUrl;
@@ -13,149 +13,42 @@ use crate::detect::zone::written;
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 
-/// So many failed polls in a row make `Ready` false.
-const FAILURES_UNTIL_NOT_READY: u32 = 3;
-/// So long a failure makes `Ready` false, however few polls it was.
-const FAILING_UNTIL_NOT_READY: chrono::Duration = chrono::Duration::minutes(5);
-
-/// What is remembered of a resource's last polls; not stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// A poll has ended, well or not.
-    pub polled: bool,
-    /// The provider was asked.
-    asked: bool,
-    /// Failed polls in a row.
-    pub failures: u32,
-    /// When the first of them failed.
-    failing_since: Option<DateTime<Utc>>,
-    /// Why the last one failed.
-    problem: Option<Box<Problem>>,
-    /// It failed for the callback's sake, not for the provider's.
-    at_callback: bool,
-    /// What a person should know, in a fixed order.
-    notes: Vec<Note>,
-    /// How further pages are asked for, if that was detected.
-    pagination: Option<Box<str>>,
-}
-
-impl Health {
-    /// Takes in how a job ended.
-    pub fn note(&mut self, report: &Report, now: DateTime<Utc>) {
-        match &report.outcome {
-            Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
-                self.polled = true;
-                self.at_callback = matches!(report.outcome, Outcome::CallbackUnusable(_));
-                self.asked |= !self.at_callback;
-                self.failures += 1;
-                self.failing_since.get_or_insert(now);
-                self.problem = Some(Box::new(problem.clone()));
-            }
-            Outcome::Polled => {
-                (self.polled, self.asked) = (true, true);
-                self.recover();
-                self.notes = Note::all_in(&report.facts);
-                if let Some(pagination) = &report.facts.pagination {
-                    self.pagination = Some(pagination.as_str().into());
-                }
-            }
-            Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
-                self.polled = true;
-                self.recover();
-            }
-            Outcome::Stopped => {}
-        }
-    }
-
-    /// It failed for want of a person's consent.
-    pub fn waits_for_consent(&self) -> bool {
-        self.problem.as_ref().is_some_and(|problem| problem.reason == Reason::ReauthorizationRequired)
-    }
-
-    /// The problem, if it is the provider's.
-    fn at_provider(&self) -> Option<&Problem> {
-        self.problem.as_deref().filter(|_| !self.at_callback)
-    }
-
-    fn recover(&mut self) {
-        (self.failures, self.failing_since, self.problem) = (0, None, None);
-    }
-
-    /// The problem as far as `Ready` minds it: a person's at once, others when they last.
-    fn lasting_problem(&self, now: DateTime<Utc>) -> Option<&Problem> {
-        let problem = self.problem.as_deref()?;
-        let lasts = self.failures >= FAILURES_UNTIL_NOT_READY
-            || self.failing_since.is_some_and(|since| now - since >= FAILING_UNTIL_NOT_READY);
-        match problem.reaction {
-            Reaction::Human => Some(problem),
-            Reaction::Transient => lasts.then_some(problem),
-            Reaction::Throttled => None,
-        }
-    }
-}
-
-/// What a poll met that does not stop it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Note {
-    MissingIds,
-    RepeatedIds,
-    BadDates,
-    UnreadMarks,
-    Disorder,
-    Unsettled,
-    RetryQueueFull,
-}
-
-impl Note {
-    fn all_in(facts: &Facts) -> Vec<Self> {
-        let met = [
-            (facts.seen.missing_ids > 0, Self::MissingIds),
-            (facts.seen.repeated_ids > 0, Self::RepeatedIds),
-            (facts.seen.bad_dates > 0, Self::BadDates),
-            (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
-            (facts.seen.disorder, Self::Disorder),
-            (facts.unsettled, Self::Unsettled),
-            (facts.sums.queue_full, Self::RetryQueueFull),
-        ];
-        met.into_iter().filter_map(|(met, note)| met.then_some(note)).collect()
-    }
-
-    fn condition(self) -> Condition {
-        let (kind, reason, message) = match self {
-            Self::MissingIds => (
-                ConditionType::RecordsIdentified,
-                Reason::MissingId,
-                "some records have no value at idField and cannot be delivered: set idField to the path of the id",
-            ),
-            Self::RepeatedIds => (
-                ConditionType::IdsUnique,
-                Reason::RepeatedId,
-                "idField: several records of one answer have the same id; the latest of them is delivered; set idField to a path that is unique in the list",
-            ),
-            Self::UnreadMarks => (
-                ConditionType::DeletionsReadable,
-                Reason::DeletedFlagUnmatched,
-                "deletes.flag.value: records have a mark that differs from value, so no deletion is recognized; leave value out to take every mark that is true or set, such as a deletion time",
-            ),
-            Self::BadDates => (
-                ConditionType::DatesReadable,
-                Reason::InvalidDate,
-                "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
-            ),
-            Self::Disorder => (
-                ConditionType::Ordered,
-                Reason::UnorderedResource,
-                "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
-            ),
-            Self::Unsettled => (
-                ConditionType::Settled,
-                Reason::ListingUnsettled,
-                "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
-            ),
-            Self::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
-        };
-        Condition::new(kind, ConditionStatus::False, reason, message)
-    }
+/// The condition that says what a poll met.
+fn noted(note: Note) -> Condition {
+    let (kind, reason, message) = match note {
+        Note::MissingIds => (
+            ConditionType::RecordsIdentified,
+            Reason::MissingId,
+            "some records have no value at idField and cannot be delivered: set idField to the path of the id",
+        ),
+        Note::RepeatedIds => (
+            ConditionType::IdsUnique,
+            Reason::RepeatedId,
+            "idField: several records of one answer have the same id; the latest of them is delivered; set idField to a path that is unique in the list",
+        ),
+        Note::UnreadMarks => (
+            ConditionType::DeletionsReadable,
+            Reason::DeletedFlagUnmatched,
+            "deletes.flag.value: records have a mark that differs from value, so no deletion is recognized; leave value out to take every mark that is true or set, such as a deletion time",
+        ),
+        Note::BadDates => (
+            ConditionType::DatesReadable,
+            Reason::InvalidDate,
+            "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
+        ),
+        Note::Disorder => (
+            ConditionType::Ordered,
+            Reason::UnorderedResource,
+            "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
+        ),
+        Note::Unsettled => (
+            ConditionType::Settled,
+            Reason::ListingUnsettled,
+            "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
+        ),
+        Note::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
+    };
+    Condition::new(kind, ConditionStatus::False, reason, message)
 }
 
 const RETRY_QUEUE_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
@@ -440,7 +333,7 @@ fn resource_status(resource: &ResourcePlan, state: &InstanceState, health: &Heal
         )),
         None => {}
     }
-    conditions.extend(health.notes.iter().map(|note| note.condition()));
+    conditions.extend(health.notes.iter().map(|note| noted(*note)));
     conditions.extend(own.and_then(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
     ResourceStatus {
         name: resource.name.to_string(),

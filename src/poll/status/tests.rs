@@ -1,6 +1,7 @@
 //! What a user reads after each course of jobs.
 
 use crate::api::conditions::ConditionStatus;
+use crate::poll::report::{Facts, Outcome, Report};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,38 @@
+//! What the engine is told: what is declared, and what changed around it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::claim::Claim;
+use crate::api::conditions::Problem;
+use crate::api::identity::InstanceRef;
+use crate::plan::PollPlan;
+
+/// A change of what is declared.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// An instance is new or changed.
+    Put {
+        /// What to do.
+        plan: Arc<PollPlan>,
+        /// Requests by annotation.
+        annotations: BTreeMap<String, String>,
+        /// Ends when the instance is not this process's any more: what is under way is broken off.
+        claim: Claim,
+    },
+    /// An instance is declared but cannot be planned.
+    Refuse {
+        /// Which one.
+        instance: InstanceRef,
+        /// Generation of the manifest, if an API server counts them.
+        generation: Option<i64>,
+        /// Why.
+        problem: Problem,
+    },
+    /// An instance is no longer declared. Its state stays where it is kept.
+    Remove(InstanceRef),
+    /// Secrets changed: what failed is tried at once.
+    RetryFailed,
+    /// A person may have given consent for an instance: if that is what it waits for, it is tried at once.
+    Consented(InstanceRef),
+}

@@ -1,0 +1,208 @@
+//! What the engine holds of one instance: whether it runs, when each of its resources is due, and what follows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::claim::Claim;
+use super::health::Health;
+use super::instance::Instance;
+use super::report::{Job, Outcome, Report};
+use super::reported::Reported;
+use super::schedule;
+use crate::api::conditions::Problem;
+use crate::api::identity::InstanceRef;
+use crate::fetch::listing::Validators;
+use crate::observe::span;
+use crate::plan::{PollPlan, ResourcePlan};
+
+/// A wish to run at once is granted after this: a deadline that has passed must not make a loop.
+const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
+/// How long a suspended instance waits whose state could not be stored.
+const SAVE_AGAIN: chrono::Duration = chrono::Duration::seconds(10);
+
+/// One declared instance.
+pub(super) struct InstanceEntry {
+    pub(super) epoch: u64,
+    pub(super) kind: Kind,
+    pub(super) reported: Reported,
+}
+
+impl InstanceEntry {
+    /// Was each resource polled, as far as any is to be?
+    pub(super) fn was_polled(&self) -> bool {
+        match &self.kind {
+            Kind::Running(running) => {
+                let all = running.schedules.iter().all(|schedule| schedule.health.polled);
+                running.next.is_none() && (running.instance.plan.suspended || all)
+            }
+            Kind::Refused { .. } => true,
+        }
+    }
+}
+
+/// Whether it can be run.
+pub(super) enum Kind {
+    Running(Box<Running>),
+    Refused { generation: Option<i64>, problem: Box<Problem>, reload: Option<Pending> },
+}
+
+/// A running instance.
+pub(super) struct Running {
+    pub(super) instance: Arc<Instance>,
+    pub(super) schedules: Vec<ResourceSchedule>,
+    pub(super) jobs: usize,
+    pub(super) next: Option<Next>,
+}
+
+impl Running {
+    /// Secrets changed: what failed is due now. Answers which resources.
+    pub(super) fn retry_failed(&mut self, now: DateTime<Utc>) -> Vec<usize> {
+        // New Secrets may be what a sink that refused the credentials was waiting for.
+        let refused = self.instance.state().sinks.forget_unauthorized();
+        self.make_due(now, |schedule| refused || schedule.health.failures > 0)
+    }
+
+    /// A person may have given consent: what waits for one is due now. Answers which resources.
+    pub(super) fn retry_consented(&mut self, now: DateTime<Utc>) -> Vec<usize> {
+        for schedule in &mut self.schedules {
+            schedule.consented = schedule.running;
+        }
+        self.make_due(now, |schedule| schedule.health.waits_for_consent())
+    }
+
+    fn make_due(&mut self, now: DateTime<Utc>, wanted: impl Fn(&ResourceSchedule) -> bool) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (index, schedule) in self.schedules.iter_mut().enumerate() {
+            if schedule.tick.is_some() && wanted(schedule) {
+                schedule.tick = Some(now);
+                due.push(index);
+            }
+        }
+        due
+    }
+
+    /// The wall clock was set: the rhythm of polls moves with it.
+    pub(super) fn move_clock(&mut self, step: chrono::Duration) {
+        for schedule in &mut self.schedules {
+            schedule.tick = schedule.tick.map(|tick| tick + step);
+        }
+    }
+}
+
+/// What follows once the jobs of an instance have ended.
+pub(super) enum Next {
+    Replace(Pending),
+    Refuse { generation: Option<i64>, problem: Problem },
+    Remove,
+}
+
+/// A plan that is to be run.
+#[derive(Clone)]
+pub(super) struct Pending {
+    pub(super) plan: Arc<PollPlan>,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) claim: Claim,
+}
+
+/// One resource of a running instance.
+pub(super) struct ResourceSchedule {
+    pub(super) plan: Arc<ResourcePlan>,
+    pub(super) health: Health,
+    pub(super) validators: Option<Box<Validators>>,
+    /// The next poll in rhythm; `None` once nothing more is to be asked.
+    pub(super) tick: Option<DateTime<Utc>>,
+    /// An earlier wish.
+    pub(super) wake: Option<(DateTime<Utc>, Job)>,
+    pub(super) running: bool,
+    /// A consent may have come while it was running.
+    pub(super) consented: bool,
+}
+
+impl ResourceSchedule {
+    /// A resource that has not run yet: the first poll of its rhythm, and what it runs for before that.
+    pub(super) fn new(plan: Arc<ResourcePlan>, tick: Option<DateTime<Utc>>, wake: Option<(DateTime<Utc>, Job)>) -> Self {
+        Self { plan, health: Health::default(), validators: None, tick, wake, running: false, consented: false }
+    }
+
+    /// When it runs next, and for what.
+    pub(super) fn due(&self) -> Option<(DateTime<Utc>, Job)> {
+        let tick = self.tick.map(|at| (at, Job::Poll));
+        [tick, self.wake].into_iter().flatten().min()
+    }
+
+    /// A job ended: notes how, and when it runs next. Answers whether something about the instance is to be reported.
+    pub(super) fn finish(&mut self, report: &Report, instance: &Instance, now: DateTime<Utc>) -> bool {
+        self.running = false;
+        let before = self.health.clone();
+        self.health.note(report, now);
+        self.tick = self.next_tick(report, now);
+        if std::mem::take(&mut self.consented) && self.health.waits_for_consent() {
+            self.tick = self.tick.map(|tick| tick.min(now));
+        }
+        self.wake = if instance.plan.suspended {
+            let save = (report.outcome.is_failed() && instance.is_unsaved()).then_some((now + SAVE_AGAIN, Job::Save));
+            save.or_else(|| schedule::keep_alive(&instance.plan, &self.plan, now))
+        } else {
+            report.wake.map(|(at, job)| {
+                // What failed keeps its back-off, whoever else would like to be served.
+                let is_failed = matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_));
+                let earliest = self.tick.filter(|_| is_failed).unwrap_or(at);
+                (at.max(now + SHORTEST_WAKE).max(earliest), job)
+            })
+        };
+        log(&instance.plan, &self.plan, report, &before);
+        self.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled)
+    }
+
+    fn next_tick(&self, report: &Report, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let interval = self.plan.interval;
+        let tick = self.tick?;
+        match &report.outcome {
+            Outcome::Polled => {
+                let patient =
+                    report.facts.patience.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
+                Some(schedule::next_tick(tick.min(now), interval, now)).max(patient)
+            }
+            Outcome::RetryQueueSent | Outcome::Stopped => Some(tick),
+            // The reopening wakes it; until then nothing that is found could be sent.
+            Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
+            Outcome::CallbackGone => None,
+            Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
+                Some(schedule::after_failure(problem, self.health.failures, interval, now))
+            }
+        }
+    }
+}
+
+fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Health) {
+    span::poll(&plan.instance, &resource.name).in_scope(|| match &report.outcome {
+        Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) if before.failures == 0 => {
+            tracing::warn!(reason = %problem.reason, "{}", problem.message);
+        }
+        Outcome::Polled if before.failures > 0 => tracing::info!("polling works again"),
+        Outcome::Polled if report.facts.sums.accepted > 0 => {
+            tracing::info!(delivered = report.facts.sums.accepted, "changes delivered");
+        }
+        _ => tracing::debug!(outcome = ?report.outcome, "job ended"),
+    });
+}
+
+/// An entry of the queue: when a resource of an instance is to run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Due {
+    pub(super) at: DateTime<Utc>,
+    pub(super) key: InstanceRef,
+    pub(super) schedule: usize,
+    pub(super) epoch: u64,
+}
+
+/// A job that has ended.
+pub(super) struct Done {
+    pub(super) key: InstanceRef,
+    pub(super) schedule: usize,
+    pub(super) epoch: u64,
+    pub(super) report: Report,
+    pub(super) validators: Option<Validators>,
+}

@@ -1,0 +1,59 @@
+//! One job from outside: it ends with the claim to its instance, a panic is its own, and how it ended is counted.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+
+use super::context::EngineContext;
+use super::cycle;
+use super::instance::Instance;
+use super::report::{Facts, Job, Outcome, Report};
+use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::fetch::listing::Validators;
+use crate::observe::metrics::{Metrics, PollOutcome};
+use crate::plan::ResourcePlan;
+
+/// Runs a job to its end, or until its instance is another process's.
+pub(super) async fn run(
+    core: &EngineContext,
+    instance: &Arc<Instance>,
+    resource: &ResourcePlan,
+    job: Job,
+    validators: &mut Option<Validators>,
+) -> Report {
+    let started = Instant::now();
+    let ended = |outcome| Report { outcome, facts: Facts::default(), wake: None };
+    let job = async {
+        tokio::select! {
+            biased;
+            () = instance.claim.ended() => ended(Outcome::Stopped),
+            report = cycle::run(core, instance, resource, job, validators) => report,
+        }
+    };
+    let report = AssertUnwindSafe(job).catch_unwind().await.unwrap_or_else(|_| {
+        core.metrics.panic();
+        ended(Outcome::Failed(Problem::transient(
+            Reason::InternalError,
+            "the poll ended unexpectedly; please report this with the log",
+        )))
+    });
+    count(&core.metrics, &report, started.elapsed());
+    report
+}
+
+fn count(metrics: &Metrics, report: &Report, took: Duration) {
+    let outcome = match &report.outcome {
+        Outcome::Polled if report.facts.sums.accepted + report.facts.sums.failed > 0 => PollOutcome::Changed,
+        Outcome::Polled => PollOutcome::Unchanged,
+        Outcome::Failed(problem) => match problem.reaction {
+            Reaction::Human => PollOutcome::Blocked,
+            Reaction::Throttled => PollOutcome::Throttled,
+            Reaction::Transient => PollOutcome::Failed,
+        },
+        Outcome::CallbackUnusable(_) => PollOutcome::Blocked,
+        Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone | Outcome::Stopped => return,
+    };
+    metrics.poll(outcome, took, report.facts.seen.records);
+}
