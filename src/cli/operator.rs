@@ -34,7 +34,7 @@ use crate::operator::reconcile::Reconciler;
 use crate::operator::secrets::ClusterSecrets;
 use crate::operator::shards::lease;
 use crate::operator::shards::range::DEFAULT_RANGES;
-use crate::operator::shards::session::Standing;
+use crate::operator::shards::session::Membership;
 use crate::operator::shards::timing::Timing;
 use crate::operator::shards::{Drain, Health, OwnedRanges, Shards, ShardsConfig};
 use crate::operator::store::ClusterStore;
@@ -364,7 +364,7 @@ async fn tell_readiness(
     shutdown: CancellationToken,
 ) {
     loop {
-        let is_ready = *listed.borrow_and_update() && health.borrow_and_update().standing == Standing::Member;
+        let is_ready = *listed.borrow_and_update() && health.borrow_and_update().membership == Membership::Member;
         ready.send_if_modified(|ready| std::mem::replace(ready, is_ready) != is_ready);
         tokio::select! {
             () = shutdown.cancelled() => break,

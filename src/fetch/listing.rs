@@ -87,7 +87,7 @@ pub struct PageReader<'a> {
     bytes: u64,
     fresh: Option<Validators>,
     server_date: Option<DateTime<Utc>>,
-    patience: Option<Duration>,
+    retry_after: Option<Duration>,
 }
 
 impl<'a> PageReader<'a> {
@@ -118,7 +118,7 @@ impl<'a> PageReader<'a> {
             bytes: 0,
             fresh: None,
             server_date: None,
-            patience: None,
+            retry_after: None,
         }
     }
 
@@ -156,7 +156,7 @@ impl<'a> PageReader<'a> {
         let response = self.send(request).await?;
         let verdict = self.interpret(&response)?;
         if let Some(wait) = retry_after::backoff(&response.headers) {
-            self.patience = self.patience.max(Some(wait));
+            self.retry_after = self.retry_after.max(Some(wait));
         }
         let Response { headers, body, url, .. } = response;
         if is_first {
@@ -234,8 +234,8 @@ impl<'a> PageReader<'a> {
     }
 
     /// The longest wait that a `Backoff` header asked for beside a success.
-    pub fn patience(&self) -> Option<Duration> {
-        self.patience
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What detection chose, as it is written in a manifest.
@@ -329,7 +329,7 @@ impl<'a> PageReader<'a> {
     /// A `Backoff` beside a success counts from the end of the walk: a long list must not be cut in the middle for ever.
     fn finish(&mut self) {
         self.position = None;
-        self.hold(self.patience);
+        self.hold(self.retry_after);
     }
 
     fn hold(&self, wait: Option<Duration>) {

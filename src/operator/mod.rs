@@ -7,7 +7,7 @@
 //!
 //! [`reconcile`] never asks a provider, and nothing here waits for one: a provider that hangs holds up its own resource only.
 //!
-//! State is [`stored`] in the status and, where it is large, in objects next to it ([`outside`]): those first, then the status that names
+//! State is [`stored`] in the status and, where it is large, in objects next to it ([`overflow`]): those first, then the status that names
 //! their generations. A crash between the two costs repeats, never a loss. Each write goes over what was last read: a digest of the state
 //! says whether somebody else wrote it since, and then it is read again and never overwritten.
 //!
@@ -24,7 +24,7 @@ pub mod drains;
 pub mod events;
 pub mod notice;
 pub mod objects;
-pub mod outside;
+pub mod overflow;
 pub mod pace;
 pub mod permissions;
 mod phase;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::outside::{OutsideError, is_owned, owned, version};
+use super::overflow::{OverflowError, is_owned, owned, version};
 use crate::api::identity::InstanceId;
 use crate::state::blob::{Blob, BlobStore, PutError, Tag};
 
@@ -52,8 +52,8 @@ impl<'a> Objects<'a> {
     /// left-over of a write without an answer, or of an owner before us.
     ///
     /// # Errors
-    /// [`OutsideError`].
-    pub async fn overwrite(&self, name: &str, bytes: &[u8], mut seen: Option<Tag>) -> Result<Tag, OutsideError> {
+    /// [`OverflowError`].
+    pub async fn overwrite(&self, name: &str, bytes: &[u8], mut seen: Option<Tag>) -> Result<Tag, OverflowError> {
         for _ in 0..MAX_CONFLICTS {
             match self.put(name, bytes, seen.as_ref()).await {
                 Ok(tag) => return Ok(tag),
@@ -65,7 +65,7 @@ impl<'a> Objects<'a> {
     }
 
     /// What is there of ours. What is not ours is of an instance of the same name that was deleted, and goes.
-    async fn make_way(&self, name: &str) -> Result<Option<Tag>, OutsideError> {
+    async fn make_way(&self, name: &str) -> Result<Option<Tag>, OverflowError> {
         match self.cluster.get(self.kind, self.owner.namespace(), name).await {
             Ok(found) if is_owned(&found, self.owner) => Ok(version(&found).map(Tag)),
             Ok(_) => {
@@ -83,10 +83,10 @@ impl<'a> Objects<'a> {
 }
 
 impl BlobStore for Objects<'_> {
-    type Error = OutsideError;
+    type Error = OverflowError;
 
     /// What is damaged has no bytes.
-    async fn get(&self, name: &str) -> Result<Option<Blob>, OutsideError> {
+    async fn get(&self, name: &str) -> Result<Option<Blob>, OverflowError> {
         let object = match self.cluster.get(self.kind, self.owner.namespace(), name).await {
             Ok(object) if is_owned(&object, self.owner) => object,
             Ok(_) | Err(CallError::NotFound) => return Ok(None),
@@ -97,9 +97,9 @@ impl BlobStore for Objects<'_> {
         Ok(Some(Blob { bytes, tag: Tag(version(&object).unwrap_or_default()) }))
     }
 
-    async fn put(&self, name: &str, bytes: &[u8], seen: Option<&Tag>) -> Result<Tag, PutError<OutsideError>> {
+    async fn put(&self, name: &str, bytes: &[u8], seen: Option<&Tag>) -> Result<Tag, PutError<OverflowError>> {
         if !(self.is_ours)() {
-            return Err(PutError::Failed(OutsideError::NotOurs));
+            return Err(PutError::Failed(OverflowError::NotOurs));
         }
         let mut object = owned(self.kind, self.owner, name);
         object["metadata"]["annotations"] = json!({CHECKSUM: checksum(bytes)});
@@ -121,7 +121,7 @@ impl BlobStore for Objects<'_> {
         }
     }
 
-    async fn delete(&self, name: &str) -> Result<(), OutsideError> {
+    async fn delete(&self, name: &str) -> Result<(), OverflowError> {
         match self.cluster.delete(self.kind, self.owner.namespace(), name).await {
             Ok(()) | Err(CallError::NotFound) => Ok(()),
             Err(error) => Err(error.into()),

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch as channel};
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
-use super::outside::{Outside, OutsideError};
+use super::overflow::{Overflow, OverflowError};
 use super::probe::{LOOK_AGAIN, OUTDATED, Probe};
 use super::secrets::ClusterSecrets;
 use super::session::{Session, Sessions};
@@ -189,9 +189,9 @@ impl Publication {
             }
         } else if let Err(error) = self.open(session, object, annotations.get(RESET).map(String::as_str)).await {
             let problem = match error {
-                OutsideError::Problem(problem) => problem,
-                OutsideError::Call(error) => writer::problem(&error),
-                OutsideError::NotOurs => writer::handed_over(),
+                OverflowError::Problem(problem) => problem,
+                OverflowError::Call(error) => writer::problem(&error),
+                OverflowError::NotOurs => writer::handed_over(),
             };
             let human = problem.reaction == crate::api::conditions::Reaction::Human;
             outcome.retry = Some(match problem.reason {
@@ -212,16 +212,16 @@ impl Publication {
     }
 
     /// Reads the state and hands it over. What could not be stored is not begun: what was delivered would come again.
-    async fn open(&self, session: &Session, object: &Value, reset: Option<&str>) -> Result<(), OutsideError> {
+    async fn open(&self, session: &Session, object: &Value, reset: Option<&str>) -> Result<(), OverflowError> {
         if !self.probe.crd_is_complete(&session.id.instance, object, true).await? {
-            return Err(OutsideError::Problem(Problem::human(Reason::CrdOutdated, OUTDATED)));
+            return Err(OverflowError::Problem(Problem::human(Reason::CrdOutdated, OUTDATED)));
         }
         let status = &object["status"];
-        let found = stored::read(&session.id.uid, status).map_err(OutsideError::Problem)?;
+        let found = stored::read(&session.id.uid, status).map_err(OverflowError::Problem)?;
         let mut state = found.state;
         let reset = reset.filter(|reset| state.handled.get(RESET).is_none_or(|handled| handled != reset)).map(str::to_owned);
-        let outside = Outside::load(&self.cluster, &session.id, &found.places, reset.as_deref(), &mut state).await?;
-        session.open(state, stored::mark(status), outside).await;
+        let overflow = Overflow::load(&self.cluster, &session.id, &found.places, reset.as_deref(), &mut state).await?;
+        session.open(state, stored::state_digest(status), overflow).await;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::outside::Outside;
+use super::overflow::Overflow;
 use super::pace::Pace;
 use super::shards::OwnershipGuard;
 use crate::api::identity::{InstanceId, InstanceRef};
@@ -16,7 +16,7 @@ use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
 
 /// Writes without an answer that are remembered.
-const MAX_MARKS: usize = 16;
+const MAX_DIGESTS: usize = 16;
 
 /// One instance, from its first sight to its end here.
 #[derive(Debug)]
@@ -57,21 +57,21 @@ pub(super) struct Record {
 /// The state in the API server.
 #[derive(Debug)]
 pub(super) struct Stored {
-    /// Marks of what may be there: of what was last read or written, and of writes without an answer.
-    pub(super) marks: Vec<u64>,
-    /// What stands outside of the status.
-    pub(super) outside: Outside,
+    /// Digests of what may be there: of what was last read or written, and of writes without an answer.
+    pub(super) digests: Vec<u64>,
+    /// What does not fit into the status.
+    pub(super) overflow: Overflow,
 }
 
 impl Stored {
     /// A write whose answer may get lost is about to be sent.
-    pub(super) fn note_attempt(&mut self, mark: u64) {
-        if !self.marks.contains(&mark) {
+    pub(super) fn note_attempt(&mut self, digest: u64) {
+        if !self.digests.contains(&digest) {
             // The first is what was read; of many attempts without an answer, the last ones count.
-            if self.marks.len() >= MAX_MARKS {
-                self.marks.remove(1);
+            if self.digests.len() >= MAX_DIGESTS {
+                self.digests.remove(1);
             }
-            self.marks.push(mark);
+            self.digests.push(digest);
         }
     }
 }
@@ -104,9 +104,9 @@ impl Session {
     }
 
     /// Hands over the state that was read; from now on the engine runs the instance.
-    pub(super) async fn open(&self, state: InstanceState, mark: u64, outside: Outside) {
+    pub(super) async fn open(&self, state: InstanceState, digest: u64, overflow: Overflow) {
         let mut record = self.record.lock().await;
-        record.stored = Some(Box::new(Stored { marks: vec![mark], outside }));
+        record.stored = Some(Box::new(Stored { digests: vec![digest], overflow }));
         record.confirmed = false;
         *self.state.lock() = Some(Box::new(state));
         self.lost.store(false, Ordering::Release);
@@ -277,7 +277,7 @@ mod tests {
         sessions.release_all();
         // read for an engine that will not take it any more
         let late = sessions.begin(&key(), "u1");
-        late.open(InstanceState::new("u1".into()), 0, Outside::default()).await;
+        late.open(InstanceState::new("u1".into()), 0, Overflow::default()).await;
         assert!(late.is_running());
         sessions.released(&late).await;
         sessions.all_released(|_| true).await;
@@ -287,7 +287,7 @@ mod tests {
     async fn a_session_ends_once_the_engine_has_let_go() {
         let sessions = Arc::new(Sessions::default());
         let session = sessions.begin(&key(), "u1");
-        session.open(InstanceState::new("u1".into()), 0, Outside::default()).await;
+        session.open(InstanceState::new("u1".into()), 0, Overflow::default()).await;
         assert!(sessions.take_state(&key()).is_some() && sessions.take_state(&key()).is_none());
         sessions.end(&session);
         assert!(session.is_running() && sessions.get(&key()).is_some());

@@ -33,7 +33,7 @@ const MAX_FAILING: usize = 32;
 /// The same, all resources.
 const MAX_FAILING_IN_ALL: usize = 256;
 
-/// What stands outside of the status.
+/// What does not fit into the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
     /// Generations of the partitions of known sets, by resource.
@@ -237,7 +237,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
 }
 
 /// Tells one stored state from another: a hash of what only the owner of an instance writes.
-pub fn mark(status: &Value) -> u64 {
+pub fn state_digest(status: &Value) -> u64 {
     let resources = status["resources"].as_array().into_iter().flatten();
     let own: Vec<_> = resources
         .filter(|entry| entry["cursor"].is_object())
@@ -428,14 +428,17 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_tells_states_apart_and_minds_nothing_else() {
+    fn the_state_digest_tells_states_apart_and_minds_nothing_else() {
         let mut state = state();
         let before = laid(json!({}), &state, &Places::default());
         let told = laid(json!({"conditions": [{"type": "Ready"}], "observedGeneration": 3}), &state, &Places::default());
-        assert_eq!(mark(&before), mark(&told));
-        assert_eq!(mark(&Value::Null), mark(&json!({"conditions": [], "resources": [{"name": "a", "conditions": []}]})));
+        assert_eq!(state_digest(&before), state_digest(&told));
+        assert_eq!(
+            state_digest(&Value::Null),
+            state_digest(&json!({"conditions": [], "resources": [{"name": "a", "conditions": []}]}))
+        );
         state.resources.get_mut("contacts").unwrap().cursor = Some(at(1));
-        assert_ne!(mark(&before), mark(&laid(json!({}), &state, &Places::default())));
+        assert_ne!(state_digest(&before), state_digest(&laid(json!({}), &state, &Places::default())));
     }
 
     #[test]

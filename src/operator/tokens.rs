@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::cluster::{CallError, Cluster, Kind, MANAGER};
 use super::connectors::Connectors;
-use super::outside::{is_owned, owned, version};
+use super::overflow::{is_owned, owned, version};
 use super::secrets::ClusterSecrets;
 use super::watch::Seen;
 use super::writer;

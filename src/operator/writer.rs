@@ -1,6 +1,6 @@
 //! The one writer of status: state and conditions of an instance go into one `PUT` of the object as it was just read.
 //!
-//! The object's `resourceVersion` guards against everybody who writes at the same time; the mark of the stored state guards
+//! The object's `resourceVersion` guards against everybody who writes at the same time; the digest of the stored state guards
 //! against an owner that does not know that it no longer is one.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use super::cluster::{CallError, Cluster, Kind};
 use super::events::{self, Publisher};
 use super::notice::Notice;
-use super::outside::OutsideError;
+use super::overflow::OverflowError;
 use super::pace::Pace;
 use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
@@ -195,7 +195,7 @@ impl Writer {
                 Err(error) => return Err(self.trouble(&error).into()),
             };
             let before = object["status"].take();
-            if record.stored.as_ref().is_some_and(|stored| !stored.marks.contains(&stored::mark(&before))) {
+            if record.stored.as_ref().is_some_and(|stored| !stored.digests.contains(&stored::state_digest(&before))) {
                 return Err(CommitError::Lost);
             }
             let complete = self
@@ -204,20 +204,20 @@ impl Writer {
                 .await
                 .map_err(|error| problem(&error))?;
             let mut status = before.as_object().cloned().unwrap_or_default();
-            let mut outside_bytes = 0;
+            let mut overflow_bytes = 0;
             if let Some(state) = state {
                 if !complete {
                     self.note_trouble();
                     return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
                 }
                 let Some(own) = record.stored.as_deref_mut() else { return Err(CommitError::Lost) };
-                let saved = own.outside.save(&self.cluster, &session.id, &|| session.is_owned(), state).await;
+                let saved = own.overflow.save(&self.cluster, &session.id, &|| session.is_owned(), state).await;
                 let (places, bytes) = saved.map_err(|error| match error {
-                    OutsideError::Problem(problem) => problem,
-                    OutsideError::Call(error) => self.trouble(&error),
-                    OutsideError::NotOurs => handed_over(),
+                    OverflowError::Problem(problem) => problem,
+                    OverflowError::Call(error) => self.trouble(&error),
+                    OverflowError::NotOurs => handed_over(),
                 })?;
-                outside_bytes = bytes;
+                overflow_bytes = bytes;
                 stored::lay(&mut status, state, &places);
             }
             if let Some(report) = report {
@@ -230,11 +230,11 @@ impl Writer {
                 return Ok(());
             }
             if let Some(own) = record.stored.as_deref_mut() {
-                own.note_attempt(stored::mark(&status));
+                own.note_attempt(stored::state_digest(&status));
             }
             object["status"] = status;
             let body = object.to_string().into_bytes();
-            self.spend(body.len() + outside_bytes).await;
+            self.spend(body.len() + overflow_bytes).await;
             // Right before the write: a process that slept finds out here.
             if !session.is_owned() {
                 return Err(handed_over().into());
@@ -267,9 +267,9 @@ impl Writer {
         after: &Value,
     ) {
         if let Some(own) = record.stored.as_deref_mut() {
-            own.marks = vec![stored::mark(after)];
+            own.digests = vec![stored::state_digest(after)];
             if session.is_owned() {
-                own.outside.clean(&self.cluster, session.id.namespace()).await;
+                own.overflow.clean(&self.cluster, session.id.namespace()).await;
             }
         }
         if let Some(report) = report {

@@ -302,7 +302,7 @@ impl<'a> Poll<'a> {
     }
 
     fn note(&self, listing: &PageReader<'_>, facts: &mut Facts) {
-        facts.patience = facts.patience.max(listing.patience());
+        facts.retry_after = facts.retry_after.max(listing.retry_after());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
     }

@@ -162,7 +162,7 @@ impl ResourceSchedule {
         match &report.outcome {
             Outcome::Polled => {
                 let patient =
-                    report.facts.patience.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
+                    report.facts.retry_after.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
                 Some(schedule::next_tick(tick.min(now), interval, now)).max(patient)
             }
             Outcome::RetryQueueSent | Outcome::Stopped => Some(tick),

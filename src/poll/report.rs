@@ -66,7 +66,7 @@ pub struct Facts {
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
     /// The provider's wish for patience on an answer that was fine (`Backoff`).
-    pub patience: Option<std::time::Duration>,
+    pub retry_after: Option<std::time::Duration>,
     /// How further pages are asked for, if that was detected.
     pub pagination: Option<String>,
     /// What became of the changes.

@@ -33,7 +33,7 @@ impl Credential {
     ) -> Result<Option<Option<Arc<Secret>>>, Problem> {
         let origin = plan.token_url.origin();
         let identity = self.secret.identity(plan);
-        let permit = self.parts.hosts.acquire(&origin, identity).await.map_err(|wait| problem::patience(plan, wait))?;
+        let permit = self.parts.hosts.acquire(&origin, identity).await.map_err(|wait| problem::retry_after(plan, wait))?;
         if !(wish.holds)() {
             return Err(problem::not_ours(plan));
         }

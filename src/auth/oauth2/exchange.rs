@@ -96,7 +96,7 @@ async fn send(
 ) -> Result<Granted, NoTokens> {
     let identity = SecretRef::of(user.namespace(), plan).identity(plan);
     let permit = parts.hosts.acquire(&plan.token_url.origin(), identity).await;
-    let _permit = permit.map_err(|wait| NoTokens::Failed(problem::patience(plan, wait)))?;
+    let _permit = permit.map_err(|wait| NoTokens::Failed(problem::retry_after(plan, wait)))?;
     let id = uuid::Uuid::new_v4().to_string();
     let signed = assertion::sign(plan, material, request::place(plan, false), [&id, &id], Utc::now());
     let signed = signed.map_err(NoTokens::Failed)?;

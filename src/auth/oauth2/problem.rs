@@ -121,7 +121,7 @@ pub fn still_refused(plan: &Oauth2Plan) -> Problem {
 }
 
 /// The host asked for patience, and the wait is not over.
-pub fn patience(plan: &Oauth2Plan, wait: std::time::Duration) -> Problem {
+pub fn retry_after(plan: &Oauth2Plan, wait: std::time::Duration) -> Problem {
     failed(plan, &Failure::Throttled(Some(wait)))
 }
 

@@ -145,7 +145,7 @@ async fn walks_to_the_end_and_tells_what_it_detected() {
     assert_eq!(pages, [vec![r#"{"id":1}"#.to_owned(), r#"{"id":2}"#.to_owned()], vec![r#"{"id":3}"#.to_owned()]]);
     assert_eq!(reader.detected().unwrap(), r#"nextLink: {field: "['@odata.nextLink']"}"#);
     assert_eq!(reader.server_date(), Some(now()));
-    assert_eq!(reader.patience(), Some(Duration::from_mins(10)));
+    assert_eq!(reader.retry_after(), Some(Duration::from_mins(10)));
     assert_eq!(reader.validators(), None, "the first page's validators say nothing about the second");
     assert_eq!((reader.pages(), reader.bytes()), (2, 104));
     let targets = provider.targets();

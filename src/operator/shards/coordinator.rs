@@ -19,7 +19,7 @@ use super::name::Name;
 use super::ownership::{OwnedRanges, OwnershipGuard};
 use super::range::Range;
 use super::record::Stored;
-use super::session::{Session, Standing};
+use super::session::{Membership, Session};
 use super::tenure::Loss;
 use super::timing::Timing;
 use super::{Drain, Health};
@@ -165,13 +165,13 @@ impl Coordinator {
 
     /// Tells how things stand, if that changed.
     fn report(&self) {
-        let next = Health { standing: self.session.standing(clock::now()), trouble: self.trouble };
+        let next = Health { membership: self.session.membership(clock::now()), trouble: self.trouble };
         self.health.send_if_modified(|health| {
             let previous = std::mem::replace(health, next);
             if let Some(trouble) = next.trouble.filter(|_| previous.trouble != next.trouble) {
                 tracing::warn!("{trouble}");
             }
-            if previous.standing != next.standing && next.standing == Standing::Disagreement {
+            if previous.membership != next.membership && next.membership == Membership::Disagreement {
                 tracing::error!(
                     "another process shares the work by another number of ranges; nothing is taken over until it is gone: \
                      stop all processes before changing the number of ranges"

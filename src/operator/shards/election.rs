@@ -58,7 +58,7 @@ pub struct Election {
     timing: Timing,
     never_made: bool,
     seen: Option<Observation>,
-    standing: Standing,
+    role: Role,
     attempt: Option<Attempt>,
     call: Option<Call>,
     /// A claiming write whose fate is unknown.
@@ -73,7 +73,7 @@ pub struct Election {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Standing {
+enum Role {
     Candidate,
     Holder {
         held: Held,
@@ -123,7 +123,7 @@ impl Election {
             timing,
             never_made: false,
             seen: None,
-            standing: Standing::Candidate,
+            role: Role::Candidate,
             attempt: None,
             call: None,
             unanswered: None,
@@ -143,12 +143,12 @@ impl Election {
 
     /// The claim in force, as far as it is known.
     pub fn held(&self) -> Option<&Held> {
-        if let Standing::Holder { held, .. } = &self.standing { Some(held) } else { None }
+        if let Role::Holder { held, .. } = &self.role { Some(held) } else { None }
     }
 
     /// Is a claim in force or being given back?
     pub fn is_involved(&self) -> bool {
-        self.standing != Standing::Candidate
+        self.role != Role::Candidate
     }
 
     /// Is a call under way?
@@ -226,11 +226,11 @@ impl Election {
     /// the time of day, for those who read Leases.
     pub fn step(&mut self, wish: Wish, now: Moment, wall: DateTime<Utc>) -> Step {
         if let Some(loss) = self.lost(now) {
-            (self.standing, self.attempt) = (Standing::Candidate, None);
+            (self.role, self.attempt) = (Role::Candidate, None);
             return Step::StepDown(loss);
         }
-        if let (Wish::Release, Standing::Holder { held, .. }) = (wish, &self.standing) {
-            self.standing = Standing::Releasing { until: held.until };
+        if let (Wish::Release, Role::Holder { held, .. }) = (wish, &self.role) {
+            self.role = Role::Releasing { until: held.until };
             return Step::StepDown(Loss::Released);
         }
         if self.call.is_some() {
@@ -239,8 +239,8 @@ impl Election {
         if self.must_read {
             return if now >= self.next_try { self.read(now) } else { self.wait(self.next_try) };
         }
-        match &self.standing {
-            Standing::Holder { held, renewed } => {
+        match &self.role {
+            Role::Holder { held, renewed } => {
                 let (until, due) = (held.until, (*renewed + self.timing.renew_every()).max(self.next_try));
                 if now < due {
                     return Step::Wait(due.min(until));
@@ -248,10 +248,10 @@ impl Election {
                 let within = self.timing.call().min(until.since(now));
                 Step::Renew(self.write(Purpose::Renew, within, now, wall))
             }
-            Standing::Releasing { until } => {
+            Role::Releasing { until } => {
                 let mine = self.seen().is_some_and(|lease| self.is_mine(&lease.record));
                 if !mine || now >= *until {
-                    (self.standing, self.attempt) = (Standing::Candidate, None);
+                    (self.role, self.attempt) = (Role::Candidate, None);
                     return self.step(wish, now, wall);
                 }
                 if now < self.next_try {
@@ -259,12 +259,12 @@ impl Election {
                 }
                 Step::Release(self.write(Purpose::Release, self.timing.call(), now, wall))
             }
-            Standing::Candidate => self.run_for_it(wish, now, wall),
+            Role::Candidate => self.run_for_it(wish, now, wall),
         }
     }
 
     fn lost(&self, now: Moment) -> Option<Loss> {
-        let Standing::Holder { held, .. } = &self.standing else { return None };
+        let Role::Holder { held, .. } = &self.role else { return None };
         if now >= held.until {
             return Some(Loss::Expired);
         }
@@ -374,16 +374,16 @@ impl Election {
     fn come_into_force(&mut self, call: Call, lease: &Stored) {
         self.unanswered = None;
         let until = call.sent + self.timing.renew_deadline();
-        match (call.purpose, &mut self.standing) {
-            (Purpose::Acquire, Standing::Candidate) => {
+        match (call.purpose, &mut self.role) {
+            (Purpose::Acquire, Role::Candidate) => {
                 let epoch = Epoch { lease: lease.uid.as_str().into(), number: lease.record.transitions };
-                self.standing = Standing::Holder { held: Held { epoch, until }, renewed: call.sent };
+                self.role = Role::Holder { held: Held { epoch, until }, renewed: call.sent };
             }
-            (Purpose::Renew, Standing::Holder { held, renewed }) => (held.until, *renewed) = (until, call.sent),
+            (Purpose::Renew, Role::Holder { held, renewed }) => (held.until, *renewed) = (until, call.sent),
             // The claim was being given back while it was prolonged.
-            (Purpose::Renew, Standing::Releasing { until: end }) => *end = until,
-            (Purpose::Release, standing) => {
-                *standing = Standing::Candidate;
+            (Purpose::Renew, Role::Releasing { until: end }) => *end = until,
+            (Purpose::Release, role) => {
+                *role = Role::Candidate;
                 self.attempt = None;
             }
             _ => {}
@@ -392,7 +392,7 @@ impl Election {
 
     /// Leaves the claim to run out instead of giving it back: guarded work may still be going on.
     pub fn abandon(&mut self) {
-        (self.standing, self.attempt) = (Standing::Candidate, None);
+        (self.role, self.attempt) = (Role::Candidate, None);
     }
 }
 

@@ -38,7 +38,7 @@ use self::coordinator::Coordinator;
 use self::lease::{Leases, Trouble};
 pub use self::ownership::{OwnedRanges, OwnershipGuard, OwnershipLost};
 use self::range::{DEFAULT_RANGES, MAX_RANGES, Range};
-use self::session::{Session, Standing};
+use self::session::{Membership, Session};
 use self::timing::Timing;
 
 /// How ownership is shared.
@@ -108,8 +108,8 @@ pub enum ConfigProblem {
 /// How this process stands in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Its part; ready means [`Standing::Member`].
-    pub standing: Standing,
+    /// Its part; ready means [`Membership::Member`].
+    pub membership: Membership,
     /// What the last call about Leases told, if that was not an answer.
     pub trouble: Option<Trouble>,
 }
@@ -167,7 +167,7 @@ impl Shards {
         config.check()?;
         let process = coordinator::process_name(&config.identity);
         let (owned, owned_receiver) = watch::channel(OwnedRanges::none(config.ranges));
-        let (health, health_receiver) = watch::channel(Health { standing: Standing::Joining, trouble: None });
+        let (health, health_receiver) = watch::channel(Health { membership: Membership::Joining, trouble: None });
         let (drains, drains_receiver) = mpsc::channel(usize::from(config.ranges));
         let coordinator = Coordinator {
             session: Session::new(&process, config.ranges, config.timing, config.drain_bound),

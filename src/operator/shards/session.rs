@@ -27,7 +27,7 @@ const FORGET_AT_ONCE: usize = 8;
 
 /// How this member stands in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Membership {
     /// Not yet, or for the time being not, able to reach for ranges.
     Joining,
     /// Reaches for its share.
@@ -186,15 +186,15 @@ impl Session {
     }
 
     /// How this member stands.
-    pub fn standing(&self, now: Moment) -> Standing {
+    pub fn membership(&self, now: Moment) -> Membership {
         if self.leaving {
-            Standing::Leaving
+            Membership::Leaving
         } else if self.entry != Entry::Admitted {
-            Standing::Joining
+            Membership::Joining
         } else if self.members.disagree(now) {
-            Standing::Disagreement
+            Membership::Disagreement
         } else {
-            Standing::Member
+            Membership::Member
         }
     }
 
@@ -205,9 +205,9 @@ impl Session {
         self.note_living(now);
         let view = self.view(now);
         self.start_drains(&view, now);
-        let standing = self.standing(now);
+        let membership = self.membership(now);
         for index in 0..self.slots.len() {
-            let wish = self.wish(index, standing, &view, now, &mut todo);
+            let wish = self.wish(index, membership, &view, now, &mut todo);
             self.slots[index].advance(wish, self.drain_bound, now, wall, &mut todo);
         }
         if !self.listing {
@@ -287,19 +287,19 @@ impl Session {
         if let Some(range) = view.hand_over
             && settled
             && !moving
-            && self.standing(now) == Standing::Member
+            && self.membership(now) == Membership::Member
             && let Some(slot) = self.slots.get_mut(usize::from(range.index()))
         {
             slot.drain = Some(Drain::Due(now));
         }
     }
 
-    fn wish(&self, index: usize, standing: Standing, view: &View, now: Moment, todo: &mut Todo) -> Wish {
+    fn wish(&self, index: usize, membership: Membership, view: &View, now: Moment, todo: &mut Todo) -> Wish {
         let slot = &self.slots[index];
         if slot.drain == Some(Drain::Ended) {
             return Wish::Release;
         }
-        let Some(free) = slot.election.free_from().filter(|_| standing == Standing::Member) else { return Wish::Keep };
+        let Some(free) = slot.election.free_from().filter(|_| membership == Membership::Member) else { return Wish::Keep };
         if view.mine.get(index).copied().unwrap_or_default() {
             return Wish::Take;
         }

@@ -479,13 +479,13 @@ fn two_partitions_are_never_active_together() {
     world.partition = 8;
     let new = world.join();
     world.run(60_000);
-    assert_eq!(world.members[new].session.standing(World::local(world.now)), Standing::Disagreement);
+    assert_eq!(world.members[new].session.membership(World::local(world.now)), Membership::Disagreement);
     assert!(world.members[new].owned.is_empty());
     world.leave(old);
     world.run(20_000);
     assert!(world.members[old].owned.is_empty());
     assert_eq!(world.members[new].owned.len(), 8);
-    assert_eq!(world.members[new].session.standing(World::local(world.now)), Standing::Member);
+    assert_eq!(world.members[new].session.membership(World::local(world.now)), Membership::Member);
 }
 
 #[test]

@@ -23,9 +23,9 @@ use crate::state::blob::{Blob, BlobStore as _, Tag};
 const KNOWN: &str = "known";
 const EVENTS: &str = "events.json";
 
-/// What is known of the objects outside of the status.
+/// What is known of the objects next to the status.
 #[derive(Clone, Debug, Default)]
-pub struct Outside {
+pub struct Overflow {
     /// Greatest generation seen or given.
     generation: u64,
     known: BTreeMap<String, Vec<Written>>,
@@ -45,9 +45,9 @@ struct Written {
     of: Vec<Weak<Partition>>,
 }
 
-/// Why state outside of the status cannot be read or written.
+/// Why state next to the status cannot be read or written.
 #[derive(Debug)]
-pub enum OutsideError {
+pub enum OverflowError {
     /// As it says.
     Problem(Problem),
     /// A call failed.
@@ -56,13 +56,13 @@ pub enum OutsideError {
     NotOurs,
 }
 
-impl From<CallError> for OutsideError {
+impl From<CallError> for OverflowError {
     fn from(error: CallError) -> Self {
         Self::Call(error)
     }
 }
 
-impl Outside {
+impl Overflow {
     /// Reads what `places` names into `state`. A resource of which the person asked to be `reset` may lack its blobs.
     ///
     /// # Errors
@@ -73,8 +73,8 @@ impl Outside {
         places: &Places,
         reset: Option<&str>,
         state: &mut InstanceState,
-    ) -> Result<Self, OutsideError> {
-        let mut outside = Self::default();
+    ) -> Result<Self, OverflowError> {
+        let mut overflow = Self::default();
         let config_maps = Objects::config_maps(cluster, owner, KNOWN, &|| true);
         let mut is_ahead = false;
         for (resource, generations) in &places.blobs {
@@ -96,7 +96,7 @@ impl Outside {
                         parts.push(written);
                     }
                     None if reset == Some(resource) => break,
-                    None => return Err(OutsideError::Problem(missing("ConfigMap", &name, resource))),
+                    None => return Err(OverflowError::Problem(missing("ConfigMap", &name, resource))),
                 }
             }
             if parts.len() == generations.len() {
@@ -107,12 +107,12 @@ impl Outside {
                         part.of = addresses(&own.known, prefix);
                     }
                 }
-                outside.known.insert(resource.clone(), parts);
+                overflow.known.insert(resource.clone(), parts);
             }
-            outside.generation = generations.iter().copied().chain([outside.generation]).max().unwrap_or_default();
+            overflow.generation = generations.iter().copied().chain([overflow.generation]).max().unwrap_or_default();
         }
         // Set-aside events are written first. Where known sets are newer than the status, so may they be.
-        let least = places.ledger.or_else(|| is_ahead.then_some(outside.generation + 1));
+        let least = places.ledger.or_else(|| is_ahead.then_some(overflow.generation + 1));
         if let Some(least) = least {
             let name = ledger_name(owner.name());
             let blob = Objects::secrets(cluster, owner, EVENTS, &|| true).get(&name).await?;
@@ -122,18 +122,18 @@ impl Outside {
             });
             match read.filter(|(written, _)| written.generation >= least) {
                 Some((written, events)) => {
-                    outside.generation = outside.generation.max(written.generation);
+                    overflow.generation = overflow.generation.max(written.generation);
                     state.sinks.restore_events(events);
-                    outside.ledger = Some(Written { digest: digest_of(state.sinks.events()), ..written });
+                    overflow.ledger = Some(Written { digest: digest_of(state.sinks.events()), ..written });
                 }
                 None if places.ledger.is_none() => {}
-                None => return Err(OutsideError::Problem(missing_ledger(&name))),
+                None => return Err(OverflowError::Problem(missing_ledger(&name))),
             }
         }
-        for written in outside.known.values().flatten() {
-            outside.generation = outside.generation.max(written.generation);
+        for written in overflow.known.values().flatten() {
+            overflow.generation = overflow.generation.max(written.generation);
         }
-        Ok(outside)
+        Ok(overflow)
     }
 
     /// Writes what changed and does not belong into the status; says what the status must name. Answers, too, how many bytes
@@ -149,7 +149,7 @@ impl Outside {
         owner: &InstanceId,
         is_ours: &(dyn Fn() -> bool + Sync),
         state: &InstanceState,
-    ) -> Result<(Places, usize), OutsideError> {
+    ) -> Result<(Places, usize), OverflowError> {
         let mut places = Places::default();
         let generation = self.generation + 1;
         // Before the known sets, which say of a set-aside event that it was taken.
@@ -164,7 +164,7 @@ impl Outside {
         let config_maps = Objects::config_maps(cluster, owner, KNOWN, is_ours);
         for (resource, own) in &state.resources {
             let now = self.known.get(resource).map_or(Place::Status, |parts| Place::Partitions(parts.len()));
-            let next = blobs::place(resource, own.known.len(), now, max_inline).map_err(OutsideError::Problem)?;
+            let next = blobs::place(resource, own.known.len(), now, max_inline).map_err(OverflowError::Problem)?;
             if next != now {
                 self.abandon(owner, resource);
             }
@@ -198,7 +198,7 @@ impl Outside {
         owner: &InstanceId,
         generation: u64,
         events: StoredEvents<'_>,
-    ) -> Result<usize, OutsideError> {
+    ) -> Result<usize, OverflowError> {
         let name = ledger_name(owner.name());
         if events.is_empty() {
             if self.ledger.take().is_some() {
