@@ -147,12 +147,6 @@ impl KnownSet {
         Packed::of(self.under(prefix).iter().flat_map(|part| part.of(prefix)).collect())
     }
 
-    /// The packed entries, split by the leading bits of the id hash into `count` parts (a power of two), each in the order of
-    /// [`Self::pack`].
-    pub fn partitions(&self, count: usize) -> Vec<Vec<u8>> {
-        Prefix::equal(count).map(|prefix| self.packed(prefix).bytes).collect()
-    }
-
     /// The partitions, in the order of their prefixes.
     pub fn parts(&self) -> &[Arc<Partition>] {
         &self.parts
@@ -482,7 +476,7 @@ mod tests {
                 set.remember(*id, known(entry));
             }
             let mut parted = KnownSet::default();
-            for part in set.partitions(8) {
+            for part in Prefix::equal(8).map(|prefix| set.packed(prefix).bytes) {
                 parted.add_partition(&part, Form::Second).unwrap();
             }
             prop_assert_eq!(&parted, &set);

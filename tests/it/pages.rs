@@ -1,10 +1,10 @@
 //! The pages that people read: their lists are complete and their links lead somewhere.
 
-use pollinator::api::conditions::{ConditionType, Reason};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pollinator::api::conditions::{ConditionType, Reason};
 use pollinator::operator::shards::ShardsConfig;
 use pollinator::operator::shards::range::DEFAULT_RANGES;
 use pollinator::operator::shards::timing::Timing;
