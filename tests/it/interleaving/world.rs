@@ -404,7 +404,9 @@ impl World {
         let will_err = self.has(Errors) && self.below(3) == 0;
         if will_err {
             let pages = usize::try_from(self.below(2)).expect("small");
-            self.provider.err_after(pages, one_of(&mut self.dice, &ErrorForm::ALL));
+            let form = one_of(&mut self.dice, &ErrorForm::ALL);
+            self.tell(&format!("an error after {pages} pages: {}", form.body()));
+            self.provider.err_after(pages, form);
         }
         let mut changes = self.plan_churn();
         let churns = !changes.is_empty();
@@ -460,7 +462,7 @@ impl World {
     fn kill(&mut self) {
         let posts = usize::try_from(1 + self.below(4)).expect("small");
         let sent = self.receiver.count();
-        self.polls.poll_and_die(&self.receiver, posts);
+        self.polls.poll_and_die(&self.provider, &self.receiver, posts);
         self.died = true;
         self.tell(&format!("poll that dies: {} sent", self.receiver.count() - sent));
     }

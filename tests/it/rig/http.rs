@@ -117,6 +117,9 @@ struct Shared {
     handler: Box<Handler>,
     stopped: AtomicBool,
     accepted: AtomicUsize,
+    /// Connections whose last request may still be under way.
+    talking: Mutex<usize>,
+    quiet: Condvar,
     open: Mutex<Vec<TcpStream>>,
     wake: Condvar,
 }
@@ -150,6 +153,8 @@ impl Server {
             handler: Box::new(handler),
             stopped: AtomicBool::new(false),
             accepted: AtomicUsize::new(0),
+            talking: Mutex::new(0),
+            quiet: Condvar::new(),
             open: Mutex::new(Vec::new()),
             wake: Condvar::new(),
         });
@@ -171,6 +176,20 @@ impl Server {
         for stream in self.shared.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Closes all connections when what came over them was answered. After a peer's death no request of it comes any more.
+    pub fn hear_out(&self) {
+        // connections are accepted in turn: those that the peer still opened are accepted when this one is closed on
+        let mut last = TcpStream::connect(self.address).expect("it listens");
+        last.shutdown(Shutdown::Write).expect("the connection is open");
+        let _ = last.read(&mut [0]);
+        // what came is read before the end is
+        self.close_connections();
+        let talking = self.shared.talking.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.shared.quiet.wait_timeout_while(talking, super::PATIENCE, |talking| *talking > 0);
+        let talking = waited.unwrap_or_else(PoisonError::into_inner).0;
+        assert_eq!(*talking, 0, "all that came is answered in time");
     }
 
     /// Connections accepted up to now.
@@ -203,11 +222,24 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if let Ok(copy) = stream.try_clone() {
             shared.open.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
         }
+        *shared.talking.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         let shared = Arc::clone(shared);
         thread::spawn(move || {
+            let ended = Ended(&shared);
             let _ = converse(&stream, &shared);
             let _ = stream.shutdown(Shutdown::Both);
+            drop(ended);
         });
+    }
+}
+
+/// Counts a conversation off, also where the handler panics.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        *self.0.talking.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.quiet.notify_all();
     }
 }
 

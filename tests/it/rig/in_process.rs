@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 use super::pollinator::{Row, Site};
+use super::provider::Provider;
 use super::receiver::Receiver;
 
 /// A folder of manifests and a state folder.
@@ -84,8 +85,8 @@ impl Polls {
     }
 
     /// Begins a poll and kills it when so many further requests came to the receiver, or lets it end when fewer do. What was under
-    /// way ends where it waits; only what is on disk remains.
-    pub fn poll_and_die(&self, receiver: &Receiver, posts: usize) {
+    /// way ends where it waits; only what is on disk remains. What the dead still asked is answered before this returns.
+    pub fn poll_and_die(&mut self, provider: &Provider, receiver: &Receiver, posts: usize) {
         let want = receiver.count() + posts;
         let runtime = runtime();
         // connections belong to the runtime, too
@@ -96,6 +97,10 @@ impl Polls {
             thread::yield_now();
         }
         runtime.shutdown_timeout(PATIENCE);
+        provider.hear_out();
+        receiver.hear_out();
+        // the servers closed the connections of the living, too
+        self.egress = egress();
     }
 }
 

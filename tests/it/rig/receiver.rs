@@ -156,6 +156,11 @@ impl Receiver {
         format!("http://{}/{instance}", self.address)
     }
 
+    /// Closes all connections when what came over them was answered.
+    pub fn hear_out(&self) {
+        self.server.as_ref().expect("it listens").hear_out();
+    }
+
     /// Stops listening: connections are refused.
     pub fn go_down(&mut self) {
         self.server = None;

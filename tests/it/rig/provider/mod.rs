@@ -196,6 +196,11 @@ impl Provider {
         self.server.address()
     }
 
+    /// Closes all connections when what came over them was answered.
+    pub fn hear_out(&self) {
+        self.server.hear_out();
+    }
+
     /// Closes all connections, so that the next request needs a new one.
     pub fn close_connections(&self) {
         self.server.close_connections();
