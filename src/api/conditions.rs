@@ -127,7 +127,7 @@ words! {
         Polling,
         /// `spec.suspend` is true.
         Suspended,
-        /// The first poll has not ended yet.
+        /// Nothing has been observed yet.
         Starting,
         // the manifest
         /// The plan cannot be made from spec and connector.
@@ -197,6 +197,8 @@ words! {
         MissingId,
         /// Several records of one answer have one id.
         RepeatedId,
+        /// No record has a date field that the plan names.
+        DateFieldMissing,
         /// Records whose date could not be read.
         InvalidDate,
         /// The dates of new records are a whole time zone away from the provider's clock.
@@ -208,6 +210,8 @@ words! {
         // delivering
         /// The callback accepts events.
         Delivering,
+        /// The last delivery got a status outside 2xx.
+        CallbackFailing,
         /// The last five distinct objects all failed.
         CallbackDown,
         /// No usable answer from the callback: DNS, connect, reset, deadline.
@@ -216,7 +220,7 @@ words! {
         CallbackUnauthorized,
         /// The callback answered 410.
         CallbackGone,
-        /// Single events are waiting for their next try.
+        /// Events are waiting for their next try.
         Retrying,
         /// Events are parked.
         EventsParked,

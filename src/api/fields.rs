@@ -51,6 +51,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
             "delivered",
             "parked",
             "setAside",
+            "waiting",
             "lastChangeTime",
             "connect",
             "resources",

@@ -31,6 +31,10 @@ pub struct ConnectorInstanceStatus {
     /// Events set aside until their next try, all resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<i64>,
+    /// What failed and will be tried again, in the retry queue or not; only while there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    pub waiting: Option<Waiting>,
     /// When a change was last delivered, any resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,
@@ -55,6 +59,20 @@ pub struct Connect {
     /// The page at which to do it.
     #[schemars(length(max = 2048))]
     pub url: String,
+}
+
+/// What failed and will be tried again.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// Events.
+    pub events: i64,
+    /// When the oldest of them was found, or first failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<Time>,
+    /// When the next one is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Time>,
 }
 
 /// What is known of one resource.
@@ -83,6 +101,12 @@ pub struct ResourceStatus {
     /// When a change was last delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change_time: Option<Time>,
+    /// When a poll last succeeded. Written with other changes only, since an idle poll writes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_successful_poll_time: Option<Time>,
+    /// When the next poll is due. Written with other changes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_poll_time: Option<Time>,
     /// Events accepted by the callback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<i64>,

@@ -228,6 +228,9 @@ async fn ask(
                 seen.missing_ids
             ));
         }
+        if let Some(absent) = detector.absent_date() {
+            output::line(format_args!("  warning:      {absent}"));
+        }
         if seen.bad_dates > 0 {
             output::line(format_args!(
                 "  warning:      {} records have a date that does not match datesConfiguration",

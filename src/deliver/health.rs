@@ -2,6 +2,8 @@
 //!
 //! One object that fails while others pass is that object's trouble. When the last five distinct objects all failed, it is the
 //! sink's: then nothing is deferred, cursors stand still, and one probe a step of the retry schedule is sent.
+//!
+//! Apart from that it says how deliveries go, for people: a sink whose last delivery failed is failing, whatever the object.
 
 use std::time::Duration;
 
@@ -13,6 +15,10 @@ use super::sink::Cause;
 
 /// So many distinct objects in a row must fail before the sink counts as down.
 pub const DISTINCT_FAILURES: usize = 5;
+/// A failing sink is worth a person's attention after so many failures in a row,
+const LASTING_FAILURES: u32 = 3;
+/// or when it has failed, or will have been left alone, for so long.
+const LASTING: chrono::Duration = chrono::Duration::minutes(5);
 
 /// The health of a sink; survives restarts, so that a restart neither tries early nor burns a try.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +39,17 @@ pub struct SinkHealth {
     /// How it failed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// Its last delivery failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failing: Option<FailingSink>,
+}
+
+/// Failures in a row. One object that a sink refuses while it accepts others is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FailingSink {
+    since: DateTime<Utc>,
+    failures: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +74,8 @@ pub enum Admission {
 
 impl SinkHealth {
     /// The health of a sink that never failed.
-    pub const FRESH: Self = Self { failed_objects: Vec::new(), down: None, hold_until: None, gone: None, cause: None };
+    pub const FRESH: Self =
+        Self { failed_objects: Vec::new(), down: None, hold_until: None, gone: None, cause: None, failing: None };
 
     /// Nothing is known: the health of a sink that never failed.
     pub fn is_fresh(&self) -> bool {
@@ -89,6 +107,20 @@ impl SinkHealth {
         self.gone == Some(target)
     }
 
+    /// Since when deliveries have failed in a row; `None` when the last one did not.
+    pub fn failing_since(&self) -> Option<DateTime<Utc>> {
+        self.failing.map(|failing| failing.since)
+    }
+
+    /// Does it fail so often, or for so long, that it is worth a person's attention?
+    pub fn fails_lastingly(&self, now: DateTime<Utc>) -> bool {
+        let lasts = |failing: FailingSink| {
+            let until = self.hold_until.map_or(now, |until| until.max(now));
+            failing.failures >= LASTING_FAILURES || until - failing.since >= LASTING
+        };
+        self.failing.is_some_and(lasts)
+    }
+
     /// An event was accepted.
     pub fn note_accepted(&mut self) {
         *self = Self::FRESH;
@@ -97,6 +129,10 @@ impl SinkHealth {
     /// A try of an object failed.
     pub fn note_failed(&mut self, object: u64, failure: Failure, now: DateTime<Utc>, seed: u64) {
         self.cause = Some(failure.cause);
+        if !failure.is_the_objects {
+            let before = self.failing.unwrap_or(FailingSink { since: now, failures: 0 });
+            self.failing = Some(FailingSink { failures: before.failures.saturating_add(1), ..before });
+        }
         if let Some(wait) = failure.retry_after {
             let until = chrono::Duration::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait));
             self.hold_until = self.hold_until.max(until);
@@ -127,6 +163,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// What failed.
     pub cause: Cause,
+    /// It is that object's trouble: the sink works, and refused it.
+    pub is_the_objects: bool,
 }
 
 #[cfg(test)]
@@ -134,7 +172,7 @@ mod tests {
     use super::*;
     use crate::deliver::sink::http::interpret::HttpCause;
 
-    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)) };
+    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), is_the_objects: false };
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -186,6 +224,32 @@ mod tests {
         state.note_failed(1, Failure { retry_after: Some(Duration::from_secs(100)), ..FAILED }, at(0), 0);
         assert_eq!(state.admission(9, at(99)), Admission::ClosedUntil(at(100)));
         assert_eq!(state.admission(9, at(100)), Admission::Open);
+    }
+
+    #[test]
+    fn three_failures_five_minutes_or_a_long_hold_are_worth_attention() {
+        let mut state = SinkHealth::default();
+        assert_eq!((state.failing_since(), state.fails_lastingly(at(1_000))), (None, false));
+        state.note_failed(1, FAILED, at(0), 0);
+        assert_eq!((state.failing_since(), state.fails_lastingly(at(299))), (Some(at(0)), false));
+        assert!(state.fails_lastingly(at(300)));
+        state.note_failed(1, FAILED, at(5), 0);
+        assert!(!state.fails_lastingly(at(5)));
+        state.note_failed(1, FAILED, at(6), 0);
+        assert_eq!((state.failing_since(), state.fails_lastingly(at(6))), (Some(at(0)), true));
+        state.note_accepted();
+        assert_eq!(state.failing_since(), None);
+        state.note_failed(1, Failure { retry_after: Some(Duration::from_hours(24)), ..FAILED }, at(0), 0);
+        assert!(state.fails_lastingly(at(0)), "nothing will be sent for a day");
+    }
+
+    #[test]
+    fn what_a_working_sink_refuses_is_not_its_failure() {
+        let mut state = SinkHealth::default();
+        for _ in 0..9 {
+            state.note_failed(1, Failure { is_the_objects: true, ..FAILED }, at(0), 0);
+        }
+        assert_eq!((state.failing_since(), state.fails_lastingly(at(9_000))), (None, false));
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn apply_to_sink(
 ) -> Option<DeliveryOutcome> {
     let failure = match delivery {
         Delivery::Accepted => {
-            state.sinks.note_accepted(sink);
+            state.sinks.note_accepted(sink, target);
             *state.delivered += 1;
             *state.last_change_time = Some(now);
             return Some(DeliveryOutcome::Accepted);
@@ -127,8 +127,13 @@ fn apply_to_sink(
             return Some(DeliveryOutcome::Undelivered);
         }
         Delivery::Unusable(_) => return Some(DeliveryOutcome::Untried),
-        Delivery::Retry { retry_after, cause, .. } => Failure { retry_after: *retry_after, cause: *cause },
-        Delivery::Refused { cause } => Failure { retry_after: None, cause: *cause },
+        Delivery::Retry { retry_after, cause, .. } => {
+            Failure { retry_after: *retry_after, cause: *cause, is_the_objects: false }
+        }
+        // A target that never accepted anything is perhaps the wrong one.
+        Delivery::Refused { cause } => {
+            Failure { retry_after: None, cause: *cause, is_the_objects: state.sinks.has_accepted(sink, target) }
+        }
     };
     state.sinks.note_failed(sink, health_key(&event.resource, object), failure, now, seed(event));
     state.sinks.health(sink).is_down().then_some(DeliveryOutcome::Undelivered)

@@ -1,6 +1,7 @@
 //! What is kept of every sink, by name: its health and its retry queue. Pure.
 //!
-//! A sink that never failed and keeps nothing has no entry, so that a healthy instance costs nothing.
+//! A sink that never failed and keeps nothing has no entry but for the target that accepted an event, so that a healthy instance costs
+//! next to nothing.
 //!
 //! Stored so that versions that know one sink read it: the health of `callback` in a field of its own, and all queued events in one list.
 //! What belongs to another sink says so.
@@ -20,6 +21,8 @@ use crate::detect::event::Event;
 pub struct Sinks {
     /// Boxed, since a map makes room for eleven values with the first one.
     states: BTreeMap<SinkName, Box<SinkState>>,
+    /// Which target of a sink accepted the last event: what is known to work. One entry a sink, in their order.
+    accepted: Vec<(SinkName, u64)>,
 }
 
 /// The delivery state of one sink.
@@ -33,13 +36,15 @@ static FRESH: SinkHealth = SinkHealth::FRESH;
 static EMPTY: RetryQueue = RetryQueue::EMPTY;
 
 impl Sinks {
-    /// Puts together what was stored: the health of `callback`, that of other sinks, and the events of all queues.
+    /// Puts together what was stored: the health of `callback`, that of other sinks, the targets that accepted an event, and the events
+    /// of all queues.
     pub fn restore(
         callback: SinkHealth,
         others: BTreeMap<SinkName, SinkHealth>,
+        accepted: BTreeMap<SinkName, u64>,
         events: impl IntoIterator<Item = QueuedEvent>,
     ) -> Self {
-        let mut sinks = Self::default();
+        let mut sinks = Self { accepted: accepted.into_iter().collect(), ..Self::default() };
         for (name, health) in others.into_iter().chain([(CALLBACK.clone(), callback)]) {
             sinks.change(&name, |state, _| state.health = health);
         }
@@ -76,11 +81,27 @@ impl Sinks {
         StoredEvents(self)
     }
 
-    /// A sink accepted an event.
-    pub fn note_accepted(&mut self, sink: &SinkName) {
+    /// The target of a sink accepted an event.
+    pub fn note_accepted(&mut self, sink: &SinkName, target: u64) {
+        if !self.has_accepted(sink, target) {
+            match self.accepted.binary_search_by(|(name, _)| name.cmp(sink)) {
+                Ok(index) => self.accepted[index].1 = target,
+                Err(index) => self.accepted.insert(index, (sink.clone(), target)),
+            }
+        }
         if self.states.contains_key(sink) {
             self.change(sink, |state, _| state.health.note_accepted());
         }
+    }
+
+    /// Did this target of a sink ever accept an event?
+    pub fn has_accepted(&self, sink: &SinkName, target: u64) -> bool {
+        self.accepted.iter().any(|(name, accepted)| name == sink && *accepted == target)
+    }
+
+    /// The targets that have accepted an event, by sink.
+    pub fn accepted(&self) -> BTreeMap<SinkName, u64> {
+        self.accepted.iter().cloned().collect()
     }
 
     /// A try of an object failed.
@@ -215,8 +236,15 @@ impl Serialize for Sinks {
             callback: &'a SinkHealth,
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             sinks: BTreeMap<SinkName, SinkHealth>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            accepted: BTreeMap<SinkName, u64>,
         }
-        let stored = Stored { ledger: self.events(), callback: self.health(&CALLBACK), sinks: self.other_health() };
+        let stored = Stored {
+            ledger: self.events(),
+            callback: self.health(&CALLBACK),
+            sinks: self.other_health(),
+            accepted: self.accepted(),
+        };
         stored.serialize(serializer)
     }
 }
@@ -231,7 +259,8 @@ mod tests {
     use crate::deliver::sink::http::interpret::HttpCause;
     use crate::detect::event::Kind;
 
-    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)) };
+    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), is_the_objects: false };
+    const TARGET: u64 = 9;
 
     fn archive() -> SinkName {
         SinkName::new("archive")
@@ -244,16 +273,20 @@ mod tests {
 
     #[test]
     fn a_sink_that_is_well_again_leaves_nothing() {
-        let mut sinks = Sinks::default();
-        sinks.note_accepted(&CALLBACK);
-        assert_eq!(sinks, Sinks::default());
+        let mut fresh = Sinks::default();
+        assert!(!fresh.has_accepted(&CALLBACK, TARGET));
+        fresh.note_accepted(&CALLBACK, TARGET);
+        assert!(fresh.has_accepted(&CALLBACK, TARGET) && !fresh.has_accepted(&CALLBACK, 8) && fresh.states.is_empty());
+        let mut sinks = fresh.clone();
         sinks.note_failed(&CALLBACK, 1, FAILED, at(0), 0);
         sinks.enqueue(queued(&CALLBACK, 1, Some(at(0)))).unwrap();
         assert!(!sinks.health(&CALLBACK).is_fresh() && sinks.health(&archive()).is_fresh());
-        sinks.note_accepted(&CALLBACK);
-        assert_ne!(sinks, Sinks::default(), "an event waits");
+        sinks.note_accepted(&CALLBACK, TARGET);
+        assert_ne!(sinks, fresh, "an event waits");
         sinks.remove(&CALLBACK, "contacts", 1);
-        assert_eq!(sinks, Sinks::default());
+        assert_eq!(sinks, fresh);
+        sinks.note_accepted(&CALLBACK, 8);
+        assert!(sinks.has_accepted(&CALLBACK, 8) && !sinks.has_accepted(&CALLBACK, TARGET), "the last target alone");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 
+use super::absent::{AbsentDate, DateFields};
 use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
 use super::event::{Change, Event, EventId, Kind, VersionToken};
@@ -36,6 +37,7 @@ pub struct Detector<'p> {
     lower: Option<DateTime<Utc>>,
     last: Option<DateTime<Utc>>,
     seen: Seen,
+    date_fields: DateFields,
     /// Ids of the page that is being read.
     rows: HashMap<u64, Row, BuildHasherDefault<AlreadyHashed>>,
     /// Ids of earlier pages of the listing whose date does not tell versions apart.
@@ -136,6 +138,7 @@ impl<'p> Detector<'p> {
             lower: None,
             last: None,
             seen: Seen::default(),
+            date_fields: DateFields::default(),
             rows: HashMap::default(),
             listed: HashMap::default(),
             told: HashMap::default(),
@@ -151,11 +154,17 @@ impl<'p> Detector<'p> {
         self.listed.clear();
         self.doubtful.clear();
         self.seen.begin_listing();
+        self.date_fields = DateFields::default();
     }
 
     /// What the poll has seen so far.
     pub fn seen(&self) -> Seen {
         self.seen
+    }
+
+    /// The date field that no record of this listing has, where that is most likely a mistake.
+    pub fn absent_date(&self) -> Option<AbsentDate> {
+        self.date_fields.absent(&self.plan.extract)
     }
 
     /// The provider's clock at the first answer of the poll.
@@ -188,7 +197,7 @@ impl<'p> Detector<'p> {
             found.ids = found.ids.rotate_left(1) ^ id;
             let date = self.classifier.date(&view);
             let listed_date = self.classifier.listed_date(&view);
-            self.note(&view, listed_date);
+            self.note(&view, listed_date, record.json);
             if let Some(listed) = listed_date {
                 found.least = Some(found.least.map_or(listed, |least| least.min(listed)));
                 found.greatest = found.greatest.max((!clock.is_ahead(listed)).then_some(listed));
@@ -322,12 +331,13 @@ impl<'p> Detector<'p> {
         if self.view.rehash && by_content && matches!(class, Class::Change(_)) { Class::Remember } else { class }
     }
 
-    fn note(&mut self, view: &RecordView<'_>, date: Option<DateTime<Utc>>) {
+    fn note(&mut self, view: &RecordView<'_>, date: Option<DateTime<Utc>>, json: &str) {
         self.seen.count(view);
         if self.plan.change_by == ChangeBy::Content {
             return;
         }
         self.seen.bad_dates += u64::from(view.bad_date);
+        self.date_fields.note(&self.plan.extract, view, json);
         let Some(date) = date else { return };
         self.seen.order(self.order, self.last.replace(date), date);
         self.seen.reached_lower |= self.lower.is_some_and(|lower| date < lower);

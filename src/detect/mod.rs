@@ -10,8 +10,9 @@
 //!   are known; an unknown id there is new, however late it was listed. Only before the window an unknown id says nothing.
 //! - **A date beyond the provider's clock orders nothing**: it moves no cursor and silences no later version.
 //!
-//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone.
+//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone, [`absent`] a misspelt date field.
 
+pub mod absent;
 pub mod classify;
 pub mod clock;
 pub mod detector;

@@ -39,6 +39,10 @@ pub struct RecordView<'a> {
     pub content: u128,
     /// A date is there but cannot be read.
     pub bad_date: bool,
+    /// It has the field of the updated date, whatever stands there.
+    pub has_updated_field: bool,
+    /// It has the field of the created date.
+    pub has_created_field: bool,
 }
 
 /// What the mark of deleted records says of one record.
@@ -155,6 +159,8 @@ impl<'p> RecordReader<'p> {
             mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Living, |(flag, sent)| read_mark(flag, sent)),
             content: content_hash(json, &self.plan.ignored),
             bad_date,
+            has_updated_field: updated.is_some(),
+            has_created_field: created.is_some(),
         })
     }
 }

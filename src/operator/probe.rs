@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cluster::{CallError, Cluster};
 use crate::api::identity::InstanceRef;
-use crate::api::status::{Connect, ConnectorInstanceStatus, Cursor, ResourceStatus};
+use crate::api::status::{Connect, ConnectorInstanceStatus, Cursor, ResourceStatus, Waiting};
 
 /// What a person is to do.
 pub const OUTDATED: &str = "the installed CRD connectorinstances.pollinator.dev lacks fields that this version stores, so nothing is stored and polling waits; apply the CRDs of this version";
@@ -92,6 +92,7 @@ pub fn full_status() -> Value {
         delivered: Some(1),
         parked: Some(1),
         set_aside: Some(1),
+        waiting: Some(Waiting { events: 1, oldest: Some(time.clone()), next_try: Some(time.clone()) }),
         last_change_time: Some(time.clone()),
         connect: Some(Connect { url: "1".to_owned() }),
         resources: vec![ResourceStatus {
@@ -110,7 +111,9 @@ pub fn full_status() -> Value {
             reset_reason: text(),
             records_path: text(),
             pagination: text(),
-            last_change_time: Some(time),
+            last_change_time: Some(time.clone()),
+            last_successful_poll_time: Some(time.clone()),
+            next_poll_time: Some(time),
             delivered: Some(1),
             parked: Some(1),
             failing: text(),

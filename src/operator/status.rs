@@ -46,6 +46,7 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
     };
     let conditions = merge(status.get("conditions"), &fresh, kept, report.generation, now);
     status.insert("conditions".to_owned(), conditions);
+    set(status, "waiting", report.waiting.as_ref().map(|waiting| json!(waiting)));
     set(status, "connect", report.connect.as_ref().map(|connect| json!({"url": connect.url})));
     set(status, "observedGeneration", report.generation.map(|generation| json!(generation)));
     let mut resources = match status.remove("resources") {
@@ -61,6 +62,11 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
         let fresh: Vec<_> = own.conditions.iter().collect();
         let conditions = merge(entry.get("conditions"), &fresh, |_| false, report.generation, now);
         set(entry, "conditions", Some(conditions).filter(|list| list.as_array().is_some_and(|list| !list.is_empty())));
+        for (name, at) in [("lastSuccessfulPollTime", &own.last_successful_poll_time), ("nextPollTime", &own.next_poll_time)] {
+            if let Some(at) = &at.0 {
+                entry.insert(name.to_owned(), json!(at));
+            }
+        }
         if own.pagination.is_some() {
             let text = own.pagination.as_ref().map(|text| text.chars().take(MAX_PAGINATION).collect::<String>());
             set(entry, "pagination", text.map(Value::String));
@@ -157,7 +163,7 @@ mod tests {
     use super::*;
     use crate::api::conditions::ConditionStatus::{False, True, Unknown};
     use crate::api::identity::InstanceRef;
-    use crate::poll::status::ResourceStatus;
+    use crate::poll::status::{InPassing, ResourceStatus};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -181,6 +187,7 @@ mod tests {
             delivered: 0,
             parked: 0,
             set_aside: 0,
+            waiting: None,
             last_change_time: None,
             connect: None,
             conditions,
@@ -188,6 +195,8 @@ mod tests {
                 name: "contacts".into(),
                 cursor: None,
                 delivered: 0,
+                last_successful_poll_time: InPassing::default(),
+                next_poll_time: InPassing::default(),
                 records_path: None,
                 pagination: Some("linkHeader".into()),
                 reset_reason: None,

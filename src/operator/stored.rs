@@ -105,6 +105,8 @@ struct Bookkeeping {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     sinks: BTreeMap<SinkName, SinkHealth>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    accepted: BTreeMap<SinkName, u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     handled: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ledger: Option<u64>,
@@ -141,7 +143,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         }
         state.format = bookkeeping.format;
         state.first_uid = bookkeeping.identity.filter(|identity| **identity != *uid);
-        state.sinks = Sinks::restore(bookkeeping.callback, bookkeeping.sinks, []);
+        state.sinks = Sinks::restore(bookkeeping.callback, bookkeeping.sinks, bookkeeping.accepted, []);
         (state.handled, places.ledger) = (bookkeeping.handled, bookkeeping.ledger);
     }
     for part in part.resources {
@@ -229,6 +231,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         format: state.format,
         callback: state.sinks.health(&CALLBACK).clone(),
         sinks: state.sinks.other_health(),
+        accepted: state.sinks.accepted(),
         handled: state.handled.clone(),
         ledger: places.ledger,
         identity: Some(state.identity().into()),
@@ -347,7 +350,8 @@ mod tests {
         state.resources.insert("orders".into(), Box::new(ResourceState { meaning: "1".into(), ..ResourceState::default() }));
         state.handled.insert(REQUESTED_AT.into(), "now".into());
         let cause = Cause::Http(HttpCause::Silent(Silence::Unreachable(Unreachable::Refused)));
-        state.sinks.note_failed(&CALLBACK, 1, Failure { retry_after: None, cause }, at(0), 0);
+        state.sinks.note_accepted(&CALLBACK, 9);
+        state.sinks.note_failed(&CALLBACK, 1, Failure { retry_after: None, cause, is_the_objects: false }, at(0), 0);
         state
     }
 

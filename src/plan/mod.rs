@@ -377,6 +377,12 @@ impl CallbackPlan {
     pub fn fingerprint(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(self.url.as_str().as_bytes())
     }
+
+    /// Host of the URL, with its port where that is not the scheme's.
+    pub fn host(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
 }
 
 /// Shape of delivered events.

@@ -305,6 +305,7 @@ impl<'a> Poll<'a> {
         facts.retry_after = facts.retry_after.max(listing.retry_after());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
+        facts.absent_date = self.detector.absent_date();
     }
 
     /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.

@@ -376,8 +376,8 @@ impl Engine {
         let (status, suspended) = match &entry.kind {
             Kind::Running(running) => {
                 let (plan, state) = (&running.instance.plan, running.instance.state());
-                let health: Vec<_> = running.schedules.iter().map(|schedule| &schedule.health).collect();
-                let mut status = status::report(plan, &state, &health, now);
+                let observed: Vec<_> = running.schedules.iter().map(ResourceSchedule::observed).collect();
+                let mut status = status::report(plan, &state, &observed, now);
                 if let Some(connect) = &self.core.connect {
                     status::offer_consent(&mut status, plan, connect);
                 }

@@ -11,8 +11,10 @@ use super::instance::Instance;
 use super::report::{Job, Outcome, Report};
 use super::reported::Reported;
 use super::schedule;
+use super::status::Observed;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
+use crate::deliver::sink::CALLBACK;
 use crate::fetch::listing::Validators;
 use crate::observe::span;
 use crate::plan::{PollPlan, ResourcePlan};
@@ -110,6 +112,8 @@ pub(super) struct Pending {
 pub(super) struct ResourceSchedule {
     pub(super) plan: Arc<ResourcePlan>,
     pub(super) health: Health,
+    /// When a poll last succeeded.
+    pub(super) last_success: Option<DateTime<Utc>>,
     pub(super) validators: Option<Box<Validators>>,
     /// The next poll in rhythm; `None` once nothing more is to be asked.
     pub(super) tick: Option<DateTime<Utc>>,
@@ -123,7 +127,21 @@ pub(super) struct ResourceSchedule {
 impl ResourceSchedule {
     /// A resource that has not run yet: the first poll of its rhythm, and what it runs for before that.
     pub(super) fn new(plan: Arc<ResourcePlan>, tick: Option<DateTime<Utc>>, wake: Option<(DateTime<Utc>, Job)>) -> Self {
-        Self { plan, health: Health::default(), validators: None, tick, wake, running: false, consented: false }
+        Self {
+            plan,
+            health: Health::default(),
+            last_success: None,
+            validators: None,
+            tick,
+            wake,
+            running: false,
+            consented: false,
+        }
+    }
+
+    /// What its status tells.
+    pub(super) fn observed(&self) -> Observed<'_> {
+        Observed { health: &self.health, last_success: self.last_success, next_poll: self.tick }
     }
 
     /// When it runs next, and for what.
@@ -137,6 +155,9 @@ impl ResourceSchedule {
         self.running = false;
         let before = self.health.clone();
         self.health.note(report, now);
+        if report.outcome == Outcome::Polled {
+            self.last_success = Some(now);
+        }
         self.tick = self.next_tick(report, now);
         if std::mem::take(&mut self.consented) && self.health.waits_for_consent() {
             self.tick = self.tick.map(|tick| tick.min(now));
@@ -153,7 +174,9 @@ impl ResourceSchedule {
             })
         };
         log(&instance.plan, &self.plan, report, &before);
-        self.health != before || report.facts.sums.dirty || !matches!(report.outcome, Outcome::Polled)
+        // What fails becomes worth a person's attention by time alone.
+        let may_last = self.health.failures > 0 || instance.state().sinks.health(&CALLBACK).failing_since().is_some();
+        self.health != before || report.facts.sums.dirty || may_last || !matches!(report.outcome, Outcome::Polled)
     }
 
     fn next_tick(&self, report: &Report, now: DateTime<Utc>) -> Option<DateTime<Utc>> {

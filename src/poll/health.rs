@@ -1,9 +1,12 @@
 //! How a resource fares: what its last polls and deliveries met. Not stored. Pure.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::detect::absent::AbsentDate;
 
 /// So many failed polls in a row make `Ready` false.
 const FAILURES_UNTIL_NOT_READY: u32 = 3;
@@ -15,8 +18,10 @@ const FAILING_UNTIL_NOT_READY: chrono::Duration = chrono::Duration::minutes(5);
 pub struct Health {
     /// A poll has ended, well or not.
     pub polled: bool,
-    /// The provider was asked.
-    pub(super) asked: bool,
+    /// A poll has succeeded.
+    pub(super) succeeded: bool,
+    /// The most that the provider's answers have shown.
+    pub(super) shown: Shown,
     /// Failed polls in a row.
     pub failures: u32,
     /// When the first of them failed.
@@ -27,6 +32,8 @@ pub struct Health {
     pub(super) at_callback: bool,
     /// What a person should know, in a fixed order.
     pub(super) notes: Vec<Note>,
+    /// A date field that no record had when records were last seen.
+    pub(super) absent_date: Option<Box<AbsentDate>>,
     /// How further pages are asked for, if that was detected.
     pub(super) pagination: Option<Box<str>>,
 }
@@ -38,15 +45,20 @@ impl Health {
             Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
                 self.polled = true;
                 self.at_callback = matches!(report.outcome, Outcome::CallbackUnusable(_));
-                self.asked |= !self.at_callback;
+                if !self.at_callback {
+                    self.shown = self.shown.max(Shown::by(problem.reason));
+                }
                 self.failures += 1;
                 self.failing_since.get_or_insert(now);
                 self.problem = Some(Box::new(problem.clone()));
             }
             Outcome::Polled => {
-                (self.polled, self.asked) = (true, true);
+                (self.polled, self.succeeded, self.shown) = (true, true, Shown::Authenticated);
                 self.recover();
                 self.notes = Note::all_in(&report.facts);
+                if report.facts.seen.records > 0 {
+                    self.absent_date = report.facts.absent_date.clone().map(Box::new);
+                }
                 if let Some(pagination) = &report.facts.pagination {
                     self.pagination = Some(pagination.as_str().into());
                 }
@@ -73,15 +85,61 @@ impl Health {
         (self.failures, self.failing_since, self.problem) = (0, None, None);
     }
 
-    /// The problem as far as `Ready` minds it: a person's at once, others when they last.
-    pub(super) fn lasting_problem(&self, now: DateTime<Utc>) -> Option<&Problem> {
+    /// The problem as far as `Ready` minds it: a person's at once, others when they last. A provider that asks for patience is
+    /// given two intervals.
+    pub(super) fn lasting_problem(
+        &self,
+        interval: Duration,
+        next_poll: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<&Problem> {
         let problem = self.problem.as_deref()?;
-        let lasts = self.failures >= FAILURES_UNTIL_NOT_READY
-            || self.failing_since.is_some_and(|since| now - since >= FAILING_UNTIL_NOT_READY);
-        match problem.reaction {
-            Reaction::Human => Some(problem),
-            Reaction::Transient => lasts.then_some(problem),
-            Reaction::Throttled => None,
+        let since = self.failing_since.unwrap_or(now);
+        let lasts = match problem.reaction {
+            Reaction::Human => true,
+            Reaction::Transient => self.failures >= FAILURES_UNTIL_NOT_READY || now - since >= FAILING_UNTIL_NOT_READY,
+            Reaction::Throttled => {
+                let unpolled_until = next_poll.map_or(now, |next| next.max(now));
+                (unpolled_until - since).to_std().is_ok_and(|wait| wait > interval * 2)
+            }
+        };
+        lasts.then_some(problem)
+    }
+}
+
+/// What the provider's answers show of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shown {
+    /// There was no answer.
+    #[default]
+    Nothing,
+    /// It answers.
+    Answering,
+    /// It accepts the credentials: it answered with a success by its status.
+    Authenticated,
+}
+
+impl Shown {
+    /// What a poll shows that failed for this reason.
+    fn by(reason: Reason) -> Self {
+        use Reason::{
+            CrossOriginNextLink, InvalidResponse, ListingUnsettled, PaginationLoop, PaginationUnclear, RecordsNotFound,
+        };
+        use Reason::{ErrorInResponse, Forbidden, NotFound, ProviderError, RateLimited, RedirectRefused, Unauthorized};
+        match reason {
+            InvalidResponse | RecordsNotFound | PaginationUnclear | PaginationLoop | CrossOriginNextLink | ListingUnsettled => {
+                Self::Authenticated
+            }
+            // an error in a 200 may be about the credentials
+            Unauthorized
+            | Forbidden
+            | NotFound
+            | RateLimited
+            | ProviderError
+            | Reason::UnexpectedStatus
+            | RedirectRefused
+            | ErrorInResponse => Self::Answering,
+            _ => Self::Nothing,
         }
     }
 }

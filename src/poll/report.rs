@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::api::conditions::Problem;
 use crate::deliver::outbox::Sums;
+use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
 
 /// What a job is to do.
@@ -63,6 +64,8 @@ pub struct Facts {
     pub pages: u64,
     /// What detection saw.
     pub seen: Seen,
+    /// A date field that no record has.
+    pub absent_date: Option<AbsentDate>,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
     /// The provider's wish for patience on an answer that was fine (`Backoff`).

@@ -70,13 +70,15 @@ struct StoredState {
     #[serde(default)]
     sinks: BTreeMap<SinkName, SinkHealth>,
     #[serde(default)]
+    accepted: BTreeMap<SinkName, u64>,
+    #[serde(default)]
     handled: BTreeMap<String, String>,
 }
 
 impl From<StoredState> for InstanceState {
     fn from(stored: StoredState) -> Self {
-        let StoredState { format, uid, first_uid, resources, ledger, callback, sinks, handled } = stored;
-        Self { format, uid, first_uid, resources, sinks: Sinks::restore(callback, sinks, ledger), handled }
+        let StoredState { format, uid, first_uid, resources, ledger, callback, sinks, accepted, handled } = stored;
+        Self { format, uid, first_uid, resources, sinks: Sinks::restore(callback, sinks, accepted, ledger), handled }
     }
 }
 
@@ -218,7 +220,7 @@ mod tests {
     fn the_delivery_state_of_other_sinks_is_kept_too() {
         let mut state: InstanceState = serde_json::from_str(STORED).unwrap();
         let archive = SinkName::new("archive");
-        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)) };
+        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), is_the_objects: false };
         state.sinks.note_failed(&archive, 1, failure, DateTime::UNIX_EPOCH, 0);
         let mut event = state.sinks.queue(&CALLBACK).events()[0].clone();
         event.sink = archive.clone();

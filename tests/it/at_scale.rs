@@ -119,6 +119,18 @@ fn a_thousand_idle_instances_cost_no_write_and_changes_one_each() {
     assert!(renewals > 0, "claims are renewed");
     println!("writes per 1,000 polls: 0 while nothing changes ({idle} polls of {INSTANCES} instances)");
 
+    // the first event of an instance also shows that the callback accepts events: a condition of its own, once
+    let posts = crowd.cluster.receiver.count();
+    let (_, mut writes) = crowd.watch(1, |_| {
+        crowd.other.create("first-few");
+        crowd.cluster.provider.create("first-many");
+    });
+    writes.extend(crowd.watch(1, |_| {}).1);
+    assert_eq!(crowd.cluster.receiver.count() - posts, INSTANCES, "the first change, once for each instance");
+    let first = writes.iter().filter(|call| call.is("update", "connectorinstances/status")).count();
+    assert!(first <= 2 * INSTANCES, "{first} writes of status for the first event of {INSTANCES} instances");
+    crowd.wait_calm();
+
     for (share, changing, rounds) in [("1 %", APART, 3), ("100 %", INSTANCES, 2)] {
         let posts = crowd.cluster.receiver.count();
         let (polls, mut writes) = crowd.watch(rounds, |round| {

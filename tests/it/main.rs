@@ -52,6 +52,7 @@ mod credentials;
 mod documented;
 mod edits;
 mod ends;
+mod evidence;
 mod examples;
 mod files;
 mod hostile;

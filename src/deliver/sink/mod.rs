@@ -100,10 +100,10 @@ impl Cause {
         }
     }
 
-    /// What a user reads when the sink is down: what is wrong and how to fix it.
-    pub fn explain(self) -> Problem {
+    /// What a user reads when a sink fails: what is wrong and how to fix it. `host`: where the sink's target is.
+    pub fn explain(self, host: &str) -> Problem {
         match self {
-            Self::Http(cause) => cause.explain(),
+            Self::Http(cause) => cause.explain(host),
         }
     }
 }

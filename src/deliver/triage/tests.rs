@@ -32,7 +32,7 @@ fn sends(step: &Step) -> Vec<Vec<usize>> {
 }
 
 fn bring_down(state: &mut InstanceState, sink: &SinkName, now: DateTime<Utc>) {
-    let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(503)) };
+    let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(503)), is_the_objects: false };
     (0..5).for_each(|object| state.sinks.note_failed(sink, 90 + object, failure, now, 0));
 }
 
@@ -98,6 +98,6 @@ fn when_no_more_can_be_noted_a_change_goes_to_all_sinks_or_to_none() {
     assert_eq!(sends(&closed), [vec![2], vec![]], "a note of this object is there already");
     let probing = step(&mut state, &changes, at(10));
     assert_eq!(sends(&probing), [vec![0, 2], vec![0]], "the probe goes to both");
-    state.sinks.note_accepted(&both()[1]);
+    state.sinks.note_accepted(&both()[1], 0);
     assert_eq!(sends(&step(&mut state, &changes, at(10))), [[0, 1, 2], [0, 1, 2]]);
 }

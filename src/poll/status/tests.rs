@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::deliver::health::{DISTINCT_FAILURES, Failure};
 use crate::deliver::outbox::Sums;
+use crate::deliver::sink::Cause;
 use crate::deliver::sink::http::interpret::{HttpCause, Silence};
 use crate::detect::seen::Seen;
 use crate::egress::error::{Phase, Unreachable};
@@ -64,8 +65,33 @@ fn after(reports: &[Report]) -> Health {
     health
 }
 
+/// The status where nothing more is due.
+fn told(plan: &PollPlan, state: &InstanceState, health: &[&Health], now: DateTime<Utc>) -> InstanceStatus {
+    let observed: Vec<_> = health.iter().map(|health| Observed { health, last_success: None, next_poll: None }).collect();
+    report(plan, state, &observed, now)
+}
+
+/// The status where the first resource is due again then.
+fn due(health: &Health, next_poll: DateTime<Utc>, now: DateTime<Utc>) -> InstanceStatus {
+    let other = after(&[polled()]);
+    let observed = [health, &other].map(|health| Observed { health, last_success: Some(at(0)), next_poll: Some(next_poll) });
+    report(&plan(), &state(), &observed, now)
+}
+
+/// A state in which the callback has accepted an event.
+fn delivered() -> InstanceState {
+    let mut state = state();
+    state.sinks.note_accepted(&CALLBACK, plan().callback.fingerprint());
+    state
+}
+
+fn fail(state: &mut InstanceState, object: u64, cause: HttpCause, retry_after: Option<Duration>) {
+    let failure = Failure { retry_after, cause: Cause::Http(cause), is_the_objects: false };
+    state.sinks.note_failed(&CALLBACK, object, failure, at(0), 0);
+}
+
 fn read(health: &Health, now: DateTime<Utc>) -> InstanceStatus {
-    report(&plan(), &state(), &[health, &after(&[polled()])], now)
+    told(&plan(), &state(), &[health, &after(&[polled()])], now)
 }
 
 /// Status and reason of a condition.
@@ -80,7 +106,8 @@ fn an_instance_is_starting_until_every_resource_was_polled() {
     assert_eq!((status.ready.as_str(), status.reason.as_str()), ("Unknown", "Starting"));
     assert_eq!(condition(&status, "Stalled"), None);
     assert_eq!(condition(&status, "Authenticated"), Some(("True", "Polling")), "the other resource was asked");
-    let nobody = report(&plan(), &state(), &[&Health::default(), &Health::default()], at(0));
+    assert_eq!(condition(&status, "CallbackReachable"), Some(("Unknown", "Starting")));
+    let nobody = told(&plan(), &state(), &[&Health::default(), &Health::default()], at(0));
     assert_eq!(condition(&nobody, "ProviderReachable"), Some(("Unknown", "Starting")));
     let status = read(&after(&[polled()]), at(0));
     assert_eq!((status.ready.as_str(), status.reason.as_str()), ("True", "Polling"));
@@ -121,10 +148,141 @@ fn what_only_a_person_can_mend_counts_at_once() {
 }
 
 #[test]
-fn patience_that_was_asked_for_is_no_failure() {
-    let status = read(&after(&vec![failed(throttled()); 100]), at(100_000));
-    assert_eq!(status.ready.as_str(), "True");
+fn what_was_never_polled_is_not_ready_at_the_first_failure() {
+    for problem in [away(), throttled(), unauthorized()] {
+        let health = after(&[failed(problem.clone())]);
+        let status = read(&health, at(0));
+        assert_eq!((status.ready.as_str(), status.reason), ("False", problem.reason));
+        assert!(status.message.starts_with("resource contacts: "), "{}", status.message);
+        let mut known = state();
+        known.delivery("contacts");
+        known.resources.get_mut("contacts").unwrap().started = true;
+        let before = told(&plan(), &known, &[&health, &after(&[polled()])], at(0));
+        let is_transient = problem.reaction != Reaction::Human;
+        assert_eq!(before.ready.as_str(), if is_transient { "True" } else { "False" }, "it was polled by another process");
+    }
+}
+
+#[test]
+fn nothing_is_claimed_of_a_provider_that_gave_no_answer() {
+    let missing = Problem::human(Reason::SecretNotFound, "auth.basic.secretRef: Secret login does not exist; create it");
+    for (problem, reachable, authenticated) in [
+        (missing, ("Unknown", "Starting"), ("False", "SecretNotFound")),
+        (away(), ("False", "ProviderUnreachable"), ("Unknown", "Starting")),
+        (throttled(), ("False", "RateLimited"), ("Unknown", "Starting")),
+        (unauthorized(), ("True", "Polling"), ("False", "Unauthorized")),
+        (Problem::human(Reason::RecordsNotFound, "recordsPath: set it"), ("False", "RecordsNotFound"), ("True", "Polling")),
+    ] {
+        let reason = problem.reason;
+        let failing = after(&[failed(problem)]);
+        let status = told(&plan(), &state(), &[&failing, &Health::default()], at(0));
+        assert_eq!(condition(&status, "ProviderReachable"), Some(reachable), "{reason}");
+        assert_eq!(condition(&status, "Authenticated"), Some(authenticated), "{reason}");
+    }
+}
+
+#[test]
+fn a_provider_that_asks_for_patience_is_given_two_intervals() {
+    let health = after(&[polled(), failed(throttled())]);
+    let interval = chrono::Duration::from_std(plan().resources[0].interval).unwrap();
+    let enough = at(1) + interval * 2;
+    assert_eq!(due(&health, enough, at(1)).ready.as_str(), "True");
+    let status = due(&health, enough + chrono::Duration::seconds(1), at(1));
+    assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", "RateLimited"), "it is known now how long it lasts");
     assert_eq!(status.resources[0].conditions[0].reason.as_str(), "RateLimited");
+    assert_eq!(condition(&status, "Reconciling"), Some(("True", "RateLimited")));
+    let again = after(&[polled(), failed(throttled()), polled()]);
+    assert_eq!(due(&again, enough + interval, at(2)).ready.as_str(), "True");
+}
+
+#[test]
+fn times_are_told_in_passing() {
+    let health = after(&[polled()]);
+    let early = due(&health, at(60), at(0));
+    let late = due(&health, at(120), at(60));
+    assert_eq!(early.resources[0].next_poll_time.0.as_deref(), Some("2027-01-15T08:01:00Z"));
+    assert_eq!(early.resources[0].last_successful_poll_time.0.as_deref(), Some("2027-01-15T08:00:00Z"));
+    assert_ne!(early.resources[0].next_poll_time.0, late.resources[0].next_poll_time.0);
+    assert_eq!(early, late, "an idle poll writes nothing");
+    let hash = |status: &InstanceStatus| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(status, &mut hasher);
+        std::hash::Hasher::finish(&hasher)
+    };
+    assert_eq!(hash(&early), hash(&late));
+}
+
+#[test]
+fn the_first_failed_delivery_is_told_and_a_lasting_failure_makes_not_ready() {
+    let healthy = after(&[polled()]);
+    let refused = HttpCause::Silent(Silence::Unreachable(Unreachable::Refused));
+    let read = |state: &InstanceState, now| told(&plan(), state, &[&healthy, &healthy], now);
+    for before in [state(), delivered()] {
+        let mut state = before;
+        fail(&mut state, 1, refused, None);
+        let status = read(&state, at(1));
+        assert_eq!(
+            (status.ready.as_str(), condition(&status, "CallbackReachable")),
+            ("True", Some(("False", "CallbackUnreachable")))
+        );
+        let told = status.conditions.iter().find(|c| c.kind == ConditionType::CallbackReachable).unwrap();
+        assert!(
+            told.message.starts_with("spec.callback.url (hooks.example.org): the connection was refused; check host and port"),
+            "{}",
+            told.message
+        );
+        let lasting = read(&state, at(300));
+        assert_eq!((lasting.ready.as_str(), lasting.reason.as_str()), ("False", "CallbackUnreachable"), "five minutes");
+        fail(&mut state, 1, refused, None);
+        assert_eq!(read(&state, at(1)).ready.as_str(), "True");
+        fail(&mut state, 1, refused, None);
+        assert_eq!(read(&state, at(1)).ready.as_str(), "False", "three in a row");
+        state.sinks.note_accepted(&CALLBACK, plan().callback.fingerprint());
+        let status = read(&state, at(1));
+        assert_eq!((status.ready.as_str(), condition(&status, "CallbackReachable")), ("True", Some(("True", "Delivering"))));
+    }
+    let mut held = delivered();
+    fail(&mut held, 1, HttpCause::Status(429), Some(Duration::from_hours(24)));
+    assert_eq!(read(&held, at(1)).ready.as_str(), "False", "nothing is sent for a day");
+}
+
+#[test]
+fn what_one_callback_accepted_says_nothing_of_another() {
+    let healthy = after(&[polled()]);
+    let mut moved = delivered();
+    moved.sinks.note_accepted(&CALLBACK, plan().callback.fingerprint() ^ 1);
+    for (state, reachable, words) in [
+        (delivered(), ("True", "Delivering"), "all resources are polled and the callback accepts events"),
+        (moved, ("Unknown", "Starting"), "all resources are polled; no event has been sent to spec.callback.url yet"),
+    ] {
+        let status = told(&plan(), &state, &[&healthy, &healthy], at(0));
+        assert_eq!((status.ready.as_str(), condition(&status, "CallbackReachable")), ("True", Some(reachable)));
+        assert_eq!(status.message, words);
+    }
+}
+
+#[test]
+fn what_waits_is_counted_with_its_next_try() {
+    let healthy = after(&[polled()]);
+    let mut state = delivered();
+    assert_eq!(told(&plan(), &state, &[&healthy, &healthy], at(0)).waiting, None);
+    fail(&mut state, 1, HttpCause::Status(500), None);
+    let failing = crate::deliver::delivery_state::Failing {
+        sink: CALLBACK.clone(),
+        object: 1,
+        attempts: 1,
+        refusals: 0,
+        next_try: at(5),
+    };
+    state.delivery("contacts").failing.push(failing);
+    let status = told(&plan(), &state, &[&healthy, &healthy], at(1));
+    let waiting = status.waiting.clone().unwrap();
+    let times = (waiting.oldest.0.as_deref(), waiting.next_try.0.as_deref());
+    assert_eq!((waiting.events, times), (1, (Some("2027-01-15T08:00:00Z"), Some("2027-01-15T08:00:05Z"))));
+    assert_eq!(condition(&status, "EventsWaiting"), Some(("True", "Retrying")));
+    fail(&mut state, 1, HttpCause::Status(503), Some(Duration::from_mins(10)));
+    let held = told(&plan(), &state, &[&healthy, &healthy], at(1)).waiting.unwrap();
+    assert_eq!(held.next_try.0.as_deref(), Some("2027-01-15T08:10:00Z"), "not before the callback may be asked");
 }
 
 #[test]
@@ -137,9 +295,9 @@ fn a_job_that_was_stopped_says_nothing() {
 #[test]
 fn a_suspended_instance_is_ready_whatever_was_before() {
     let plan = PollPlan { suspended: true, ..plan() };
-    let status = report(&plan, &state(), &[&after(&[failed(away())]), &Health::default()], at(0));
+    let status = told(&plan, &state(), &[&after(&[failed(away())]), &Health::default()], at(0));
     assert_eq!((status.ready.as_str(), status.reason.as_str()), ("True", "Suspended"));
-    let status = report(&plan, &state(), &[&after(&[failed(unauthorized())]), &Health::default()], at(0));
+    let status = told(&plan, &state(), &[&after(&[failed(unauthorized())]), &Health::default()], at(0));
     assert_eq!((status.ready.as_str(), condition(&status, "Stalled")), ("True", None), "no one has to act");
 }
 
@@ -150,38 +308,42 @@ fn a_callback_that_is_down_is_told_with_its_cause() {
             HttpCause::Status(503),
             "CallbackDown",
             "Reconciling",
-            "spec.callback.url answered 503: make the receiver answer 2xx; ",
+            "spec.callback.url (hooks.example.org) answered 503: make the receiver answer 2xx; ",
         ),
-        (HttpCause::Unauthorized, "CallbackUnauthorized", "Stalled", "spec.callback.url answered 401 or 403: mend "),
+        (
+            HttpCause::Unauthorized,
+            "CallbackUnauthorized",
+            "Stalled",
+            "spec.callback.url (hooks.example.org) answered 401 or 403: mend ",
+        ),
         (
             HttpCause::Silent(Silence::Unreachable(Unreachable::Dns)),
             "CallbackUnreachable",
             "Reconciling",
-            "spec.callback.url: the host name could not be resolved; check the host name, ",
+            "spec.callback.url (hooks.example.org): the host name could not be resolved; check the host name, ",
         ),
         (
             HttpCause::Silent(Silence::Timeout(Phase::FirstByte)),
             "CallbackUnreachable",
             "Reconciling",
-            "spec.callback.url: no response head came in time; ",
+            "spec.callback.url (hooks.example.org): no response head came in time; ",
         ),
     ] {
-        let cause = Cause::Http(cause);
         let mut state = state();
         for object in 1..DISTINCT_FAILURES as u64 {
-            state.sinks.note_failed(&CALLBACK, object, Failure { retry_after: None, cause }, at(0), 0);
+            fail(&mut state, object, cause, None);
         }
         let healthy = after(&[polled()]);
-        let before = report(&plan(), &state, &[&healthy, &healthy], at(0));
-        assert_eq!((before.ready.as_str(), condition(&before, "CallbackReachable")), ("True", Some(("True", "Delivering"))));
-        state.sinks.note_failed(&CALLBACK, 99, Failure { retry_after: None, cause }, at(0), 0);
-        let status = report(&plan(), &state, &[&healthy, &healthy], at(0));
+        let before = told(&plan(), &state, &[&healthy, &healthy], at(0));
+        assert!(!before.message.contains("a probe is sent"), "{}", before.message);
+        fail(&mut state, 99, cause, None);
+        let status = told(&plan(), &state, &[&healthy, &healthy], at(0));
         assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", ready));
-        assert!(status.message.starts_with(words), "{}", status.message);
+        assert!(status.message.starts_with(words) && status.message.contains("a probe is sent"), "{}", status.message);
         assert_eq!(condition(&status, "CallbackReachable"), Some(("False", ready)));
         assert_eq!(condition(&status, progress), Some(("True", ready)), "{ready}");
-        state.sinks.note_accepted(&CALLBACK);
-        assert_eq!(report(&plan(), &state, &[&healthy, &healthy], at(0)).ready.as_str(), "True");
+        state.sinks.note_accepted(&CALLBACK, plan().callback.fingerprint());
+        assert_eq!(told(&plan(), &state, &[&healthy, &healthy], at(0)).ready.as_str(), "True");
     }
 }
 
@@ -255,11 +417,11 @@ proptest! {
         let mut state = state();
         for (object, unauthorized) in (0..).zip(causes) {
             let cause = Cause::Http(if unauthorized { HttpCause::Unauthorized } else { HttpCause::Status(500) });
-            state.sinks.note_failed(&CALLBACK, object, Failure { retry_after: None, cause }, at(0), 0);
+            state.sinks.note_failed(&CALLBACK, object, Failure { retry_after: None, cause, is_the_objects: false }, at(0), 0);
         }
         let (first, second) = (after(&first), after(&second));
         let now = at(12) + Duration::from_secs(later);
-        let status = report(&plan(), &state, &[&first, &second], now);
+        let status = told(&plan(), &state, &[&first, &second], now);
         let count = |kind: &str| status.conditions.iter().filter(|condition| condition.kind.as_str() == kind).count();
         for kind in ["Ready", "Authenticated", "ProviderReachable", "CallbackReachable"] {
             prop_assert_eq!(count(kind), 1);
@@ -268,6 +430,6 @@ proptest! {
         for condition in &status.conditions {
             prop_assert!(!condition.message.is_empty() && !condition.message.contains('\n'));
         }
-        prop_assert_eq!(&status, &report(&plan(), &state, &[&first, &second], now));
+        prop_assert_eq!(&status, &told(&plan(), &state, &[&first, &second], now));
     }
 }

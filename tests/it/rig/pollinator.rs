@@ -32,6 +32,19 @@ pub struct Row {
     pub connect: Option<Connect>,
     pub conditions: Vec<Condition>,
     pub resources: Vec<ResourceRow>,
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
+}
+
+/// What failed and will be tried again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    pub events: u64,
+    #[serde(default)]
+    pub oldest: Option<String>,
+    #[serde(default)]
+    pub next_try: Option<String>,
 }
 
 /// Where a person can give consent.
@@ -49,6 +62,10 @@ pub struct ResourceRow {
     pub delivered: u64,
     #[serde(default)]
     pub reset_reason: Option<String>,
+    #[serde(default)]
+    pub last_successful_poll_time: Option<String>,
+    #[serde(default)]
+    pub next_poll_time: Option<String>,
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }
@@ -115,10 +132,11 @@ impl Site {
         self.path().join("state")
     }
 
-    /// Turns the clock forward for a stopped process: every time at which its state would try again is so much earlier. What else
+    /// Turns the clock forward for a stopped process: every time at which its state would try again, or since when deliveries
+    /// have failed, is so much earlier. What else
     /// is in the state stays byte for byte.
     pub fn age(&self, by: TimeDelta) {
-        let waits = Regex::new("\"(nextTry|probeAt|holdUntil)\":\"([^\"]+)\"").expect("a pattern");
+        let waits = Regex::new("\"(nextTry|probeAt|holdUntil|since)\":\"([^\"]+)\"").expect("a pattern");
         for entry in fs::read_dir(self.state()).expect("a state folder").flatten() {
             if entry.path().extension().is_some_and(|ending| ending == "json") {
                 let text = fs::read_to_string(entry.path()).expect("a state file");

@@ -69,19 +69,21 @@ pub enum HttpCause {
 }
 
 impl HttpCause {
-    pub(in crate::deliver::sink) fn explain(self) -> Problem {
+    /// `host`: of the URL, with its port where that is not the scheme's.
+    pub(in crate::deliver::sink) fn explain(self, host: &str) -> Problem {
         match self {
             Self::Unauthorized => Problem::human(
                 Reason::CallbackUnauthorized,
-                "spec.callback.url answered 401 or 403: mend spec.callback.signature or headersSecretRef",
+                format!("spec.callback.url ({host}) answered 401 or 403: mend spec.callback.signature or headersSecretRef"),
             ),
-            Self::Silent(silence) => Problem::transient(
-                Reason::CallbackUnreachable,
-                format!("spec.{}", EgressError::from(silence).into_problem(Peer::Callback).message),
-            ),
+            Self::Silent(silence) => {
+                let Problem { message, .. } = EgressError::from(silence).into_problem(Peer::Callback);
+                let told = message.strip_prefix("callback.url").unwrap_or(&message);
+                Problem::transient(Reason::CallbackUnreachable, format!("spec.callback.url ({host}){told}"))
+            }
             Self::Status(status) => Problem::transient(
-                Reason::CallbackDown,
-                format!("spec.callback.url answered {status}: make the receiver answer 2xx"),
+                Reason::CallbackFailing,
+                format!("spec.callback.url ({host}) answered {status}: make the receiver answer 2xx"),
             ),
         }
     }

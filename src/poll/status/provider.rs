@@ -1,0 +1,60 @@
+//! What a user reads of the provider: whether it answers, and whether it accepts the credentials. Pure.
+
+use super::{Condition, Observed};
+use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
+use crate::plan::PollPlan;
+use crate::poll::health::Shown;
+
+/// `ProviderReachable` and `Authenticated`, each worst of all resources; unknown until an answer shows it.
+pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) -> [Condition; 2] {
+    let find = |wanted: fn(Reason) -> bool| {
+        let problems = plan.resources.iter().zip(observed).filter_map(|(r, own)| Some((&r.name, own.health.at_provider()?)));
+        problems.into_iter().find(|(_, problem)| wanted(problem.reason))
+    };
+    let condition = |kind, found: Option<(_, &Problem)>, seen: bool, fine: &str, unknown: &str| match found {
+        Some((resource, problem)) => {
+            Condition::new(kind, ConditionStatus::False, problem.reason, format!("resource {resource}: {}", problem.message))
+        }
+        None if seen => Condition::new(kind, ConditionStatus::True, Reason::Polling, fine),
+        None => Condition::new(kind, ConditionStatus::Unknown, Reason::Starting, unknown),
+    };
+    let shown = observed.iter().map(|own| own.health.shown).max().unwrap_or_default();
+    [
+        condition(
+            ConditionType::ProviderReachable,
+            find(is_asking),
+            shown >= Shown::Answering,
+            "the provider answers",
+            "the provider has not answered yet",
+        ),
+        condition(
+            ConditionType::Authenticated,
+            find(is_credentials),
+            shown >= Shown::Authenticated,
+            "the provider accepts the credentials",
+            "no answer has shown yet whether the provider accepts the credentials",
+        ),
+    ]
+}
+
+fn is_credentials(reason: Reason) -> bool {
+    use Reason::{Forbidden, InsufficientScope, InvalidClient, ReauthorizationRequired, TokenEndpointUnreachable};
+    use Reason::{SecretInvalid, SecretKeyMissing, SecretNotFound, TokenResponseInvalid, Unauthorized};
+    matches!(
+        reason,
+        Unauthorized
+            | Forbidden
+            | InsufficientScope
+            | InvalidClient
+            | ReauthorizationRequired
+            | TokenEndpointUnreachable
+            | TokenResponseInvalid
+            | SecretNotFound
+            | SecretKeyMissing
+            | SecretInvalid
+    )
+}
+
+fn is_asking(reason: Reason) -> bool {
+    !is_credentials(reason) && !matches!(reason, Reason::StateUnavailable | Reason::InternalError)
+}

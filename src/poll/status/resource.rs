@@ -1,0 +1,108 @@
+//! What a user reads of one resource. Pure.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{Condition, InPassing, Observed, RETRY_QUEUE_FULL, ResourceStatus, of_problem};
+use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
+use crate::detect::absent::AbsentDate;
+use crate::detect::zone::written;
+use crate::plan::ResourcePlan;
+use crate::poll::health::Note;
+use crate::state::InstanceState;
+
+pub(super) fn resource_status(
+    resource: &ResourcePlan,
+    state: &InstanceState,
+    observed: &Observed<'_>,
+    now: DateTime<Utc>,
+) -> ResourceStatus {
+    let health = observed.health;
+    let own = state.resources.get(&*resource.name);
+    let mut conditions = Vec::new();
+    match &health.problem {
+        Some(problem) => conditions.push(of_problem(ConditionType::Polled, problem)),
+        None if health.polled => conditions.push(Condition::new(
+            ConditionType::Polled,
+            ConditionStatus::True,
+            Reason::Polling,
+            "the last poll succeeded",
+        )),
+        None => {}
+    }
+    // One condition of a type: of what is wrong with the dates, the field that no record has explains more.
+    let absent = health.absent_date.as_deref();
+    let notes = health.notes.iter().filter(|note| absent.is_none() || **note != Note::BadDates);
+    conditions.extend(notes.map(|note| noted(*note)));
+    conditions.extend(absent.map(absent_date));
+    conditions.extend(own.and_then(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
+    ResourceStatus {
+        name: resource.name.to_string(),
+        cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        delivered: own.map_or(0, |own| own.delivered),
+        last_successful_poll_time: InPassing::new(observed.last_success),
+        next_poll_time: InPassing::new(observed.next_poll),
+        records_path: own.and_then(|own| own.records_path.clone()),
+        pagination: health.pagination.as_deref().map(Into::into),
+        reset_reason: own.and_then(|own| own.reset_reason.clone()),
+        conditions,
+    }
+}
+
+fn suspected_zone(resource: &ResourcePlan, behind: i32, now: DateTime<Utc>) -> Condition {
+    let (hours, side) = (written(behind.abs()), if behind > 0 { "behind" } else { "ahead of" });
+    let fix = match resource.zone_moved_east(now, -behind) {
+        Some(fits) => format!("set the time zone in datesConfiguration to {}", written(fits)),
+        None => format!(
+            "set a format that reads the date without its zone, such as yyyy-MM-dd'T'HH:mm:ss'Z', and the time zone {}",
+            written(-behind)
+        ),
+    };
+    Condition::new(
+        ConditionType::ZoneFits,
+        ConditionStatus::False,
+        Reason::SuspectedTimeZone,
+        format!("datesConfiguration: the dates of new records are {} {side} the provider's clock; {fix}", &hours[1..]),
+    )
+}
+
+fn absent_date(absent: &AbsentDate) -> Condition {
+    Condition::new(ConditionType::DatesReadable, ConditionStatus::False, Reason::DateFieldMissing, absent.to_string())
+}
+
+/// The condition that says what a poll met.
+fn noted(note: Note) -> Condition {
+    let (kind, reason, message) = match note {
+        Note::MissingIds => (
+            ConditionType::RecordsIdentified,
+            Reason::MissingId,
+            "some records have no value at idField and cannot be delivered: set idField to the path of the id",
+        ),
+        Note::RepeatedIds => (
+            ConditionType::IdsUnique,
+            Reason::RepeatedId,
+            "idField: several records of one answer have the same id; the latest of them is delivered; set idField to a path that is unique in the list",
+        ),
+        Note::UnreadMarks => (
+            ConditionType::DeletionsReadable,
+            Reason::DeletedFlagUnmatched,
+            "deletes.flag.value: records have a mark that differs from value, so no deletion is recognized; leave value out to take every mark that is true or set, such as a deletion time",
+        ),
+        Note::BadDates => (
+            ConditionType::DatesReadable,
+            Reason::InvalidDate,
+            "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
+        ),
+        Note::Disorder => (
+            ConditionType::Ordered,
+            Reason::UnorderedResource,
+            "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
+        ),
+        Note::Unsettled => (
+            ConditionType::Settled,
+            Reason::ListingUnsettled,
+            "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
+        ),
+        Note::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
+    };
+    Condition::new(kind, ConditionStatus::False, reason, message)
+}

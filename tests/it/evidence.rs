@@ -1,0 +1,117 @@
+//! What a sceptical user reads: nothing is claimed that was not seen, and what does not work is told within seconds.
+
+use chrono::TimeDelta;
+
+use crate::rig::http::Answer;
+use crate::rig::pollinator::{Row, binary};
+use crate::rig::provider::Provider;
+use crate::rig::scene::Scene;
+
+fn condition<'r>(row: &'r Row, kind: &str) -> (&'r str, &'r str) {
+    let found = row.conditions.iter().find(|condition| condition.kind == kind);
+    found.map_or(("", ""), |condition| (condition.status.as_str(), condition.reason.as_str()))
+}
+
+#[test]
+fn a_provider_that_asks_for_patience_from_the_start_is_not_ready() {
+    let provider = Provider::start();
+    provider.misbehave(|_| Some(Answer::status(429).header("Retry-After", "3600")));
+    let scene = Scene::with(provider, |instance| instance);
+    let pollinator = scene.site.start();
+    let row = pollinator.wait_for("it", "not ready", |row| row.ready == "False");
+    assert_eq!((row.reason.as_str(), condition(&row, "ProviderReachable")), ("RateLimited", ("False", "RateLimited")));
+    assert_eq!(condition(&row, "Authenticated"), ("Unknown", "Starting"), "a 429 does not look at credentials");
+    assert_eq!(condition(&row, "CallbackReachable"), ("Unknown", "Starting"));
+    assert!(pollinator.rows("it").iter().all(|row| row.ready != "True"), "{:?}", pollinator.rows("it"));
+}
+
+#[test]
+fn a_callback_that_nobody_listens_at_is_told_at_the_first_event() {
+    let mut scene = Scene::new();
+    let pollinator = scene.start();
+    let row = pollinator.wait_ready("it");
+    assert_eq!(condition(&row, "CallbackReachable"), ("Unknown", "Starting"), "nothing was sent yet");
+    let resource = &row.resources[0];
+    assert!(resource.last_successful_poll_time.is_some() && resource.next_poll_time.is_some(), "{row:?}");
+    let host = scene.receiver.url("it").trim_start_matches("http://").trim_end_matches("/it").to_owned();
+    scene.receiver.go_down();
+    scene.provider.create("one");
+    let row = pollinator.wait_for("it", "told", |row| condition(row, "CallbackReachable").0 == "False");
+    let message = row.told("CallbackUnreachable").expect("the reason");
+    assert!(
+        message.starts_with(&format!("spec.callback.url ({host}): the connection was refused; check host and port")),
+        "{message}"
+    );
+    let waiting = row.waiting.as_ref().expect("what waits");
+    assert!(waiting.events == 1 && waiting.oldest.is_some() && waiting.next_try.is_some(), "{waiting:?}");
+    assert_eq!(condition(&row, "EventsWaiting"), ("True", "Retrying"));
+    scene.receiver.come_back();
+    let row = pollinator.wait_for("it", "delivered", |row| row.delivered == 1);
+    assert_eq!((row.ready.as_str(), condition(&row, "CallbackReachable")), ("True", ("True", "Delivering")));
+    assert!(condition(&row, "EventsWaiting").0.is_empty() && row.waiting.is_none(), "{row:?}");
+    scene.assert_perfect(&pollinator);
+}
+
+#[test]
+fn a_callback_that_asks_for_a_day_makes_not_ready() {
+    let scene = Scene::new();
+    scene.receiver.answer(|_| Answer::status(429).header("Retry-After", "86400"));
+    let pollinator = scene.start();
+    scene.provider.create("one");
+    let row = pollinator.wait_for("it", "told", |row| row.ready == "False");
+    assert_eq!((row.reason.as_str(), condition(&row, "CallbackReachable")), ("CallbackFailing", ("False", "CallbackFailing")));
+    assert!(row.message.contains(" answered 429: "), "{}", row.message);
+}
+
+/// Ready follows after three failures, or five minutes of them, over a restart, too.
+#[test]
+fn a_callback_that_fails_for_minutes_makes_not_ready() {
+    let scene = Scene::new();
+    scene.receiver.answer(|_| Answer::status(404));
+    let mut pollinator = scene.start();
+    scene.provider.create("one");
+    let row = pollinator.wait_for("it", "told", |row| condition(row, "CallbackReachable").0 == "False");
+    assert_eq!((row.ready.as_str(), row.told("CallbackFailing").is_some()), ("True", true), "{row:?}");
+    assert!(pollinator.sigterm().success());
+    scene.site.age(TimeDelta::minutes(6));
+    pollinator = scene.site.start();
+    let row = pollinator.wait_for("it", "not ready", |row| row.ready == "False");
+    assert_eq!(row.reason, "CallbackFailing");
+    scene.receiver.answer(|_| Answer::status(204));
+    drop(pollinator);
+    scene.site.age(TimeDelta::hours(1));
+    let pollinator = scene.start();
+    scene.assert_perfect(&pollinator);
+}
+
+#[test]
+fn one_refused_object_is_not_the_callbacks_trouble() {
+    let scene = Scene::new();
+    let pollinator = scene.start();
+    scene.provider.create("good");
+    pollinator.wait_for("it", "delivered", |row| row.delivered == 1);
+    scene.receiver.answer(|_| Answer::status(422));
+    scene.provider.create("bad");
+    let row = pollinator.wait_for("it", "it waits", |row| condition(row, "EventsWaiting").0 == "True");
+    assert_eq!((row.ready.as_str(), condition(&row, "CallbackReachable")), ("True", ("True", "Delivering")));
+}
+
+#[test]
+fn a_misspelt_date_field_is_told_with_the_name_that_is_there() {
+    let provider = Provider::start();
+    provider.baseline(["one".to_owned()]);
+    let resource = provider.resource().replace("updatedDateField: modified", "updatedDateField: modfied");
+    let scene = Scene::with(provider, |instance| instance.resource(&resource));
+    let pollinator = scene.start();
+    let row = pollinator.wait_for("it", "told", |row| row.tells("DateFieldMissing"));
+    assert_eq!(
+        row.told("DateFieldMissing").as_deref(),
+        Some("datesConfiguration.updatedDateField: no record has modfied; did you mean modified?")
+    );
+    let tried = binary().arg("try").arg(scene.site.manifests()).output().expect("it runs");
+    let tried = String::from_utf8_lossy(&tried.stdout).into_owned();
+    assert!(
+        tried.contains("warning:      datesConfiguration.updatedDateField: no record has modfied; did you mean modified?"),
+        "{tried}"
+    );
+}
