@@ -107,6 +107,11 @@ impl SinkHealth {
         self.gone == Some(target)
     }
 
+    /// The latest time before which nothing is sent, past or not; `None`: there is none, or the sink is gone.
+    pub fn closed_until(&self) -> Option<DateTime<Utc>> {
+        self.hold_until.max(self.down.map(|down| down.probe_at)).filter(|_| self.gone.is_none())
+    }
+
     /// Since when deliveries have failed in a row; `None` when the last one did not.
     pub fn failing_since(&self) -> Option<DateTime<Utc>> {
         self.failing.map(|failing| failing.since)

@@ -290,10 +290,12 @@ fn told(reported: &Reported) -> Option<ConnectorInstanceStatus> {
     let Reported { status: report, at } = reported;
     let mut told = Map::new();
     status::lay(&mut told, report, true, *at);
+    status::lay_times(&mut told, report);
     for (field, value) in [
         ("delivered", json!(report.delivered)),
         ("parked", json!(report.parked)),
         ("setAside", json!(report.set_aside)),
+        ("waiting", json!(report.waiting)),
         ("lastChangeTime", json!(report.last_change_time)),
     ] {
         told.insert(field.to_owned(), value);

@@ -46,7 +46,6 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
     };
     let conditions = merge(status.get("conditions"), &fresh, kept, report.generation, now);
     status.insert("conditions".to_owned(), conditions);
-    set(status, "waiting", report.waiting.as_ref().map(|waiting| json!(waiting)));
     set(status, "connect", report.connect.as_ref().map(|connect| json!({"url": connect.url})));
     set(status, "observedGeneration", report.generation.map(|generation| json!(generation)));
     let mut resources = match status.remove("resources") {
@@ -62,17 +61,27 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
         let fresh: Vec<_> = own.conditions.iter().collect();
         let conditions = merge(entry.get("conditions"), &fresh, |_| false, report.generation, now);
         set(entry, "conditions", Some(conditions).filter(|list| list.as_array().is_some_and(|list| !list.is_empty())));
-        for (name, at) in [("lastSuccessfulPollTime", &own.last_successful_poll_time), ("nextPollTime", &own.next_poll_time)] {
-            if let Some(at) = &at.0 {
-                entry.insert(name.to_owned(), json!(at));
-            }
-        }
         if own.pagination.is_some() {
             let text = own.pagination.as_ref().map(|text| text.chars().take(MAX_PAGINATION).collect::<String>());
             set(entry, "pagination", text.map(Value::String));
         }
     }
     set(status, "resources", Some(Value::Array(resources)).filter(|list| list.as_array().is_some_and(|list| !list.is_empty())));
+}
+
+/// Lays the times of polls over a status that is written for something else: an idle poll writes nothing.
+pub fn lay_times(status: &mut Map<String, Value>, report: &InstanceStatus) {
+    let entries = status.get_mut("resources").and_then(Value::as_array_mut).into_iter().flatten();
+    for entry in entries.filter_map(Value::as_object_mut) {
+        let Some(own) = report.resources.iter().find(|own| entry.get("name").is_some_and(|name| *name == *own.name)) else {
+            continue;
+        };
+        for (name, at) in [("lastSuccessfulPollTime", &own.last_successful_poll_time), ("nextPollTime", &own.next_poll_time)] {
+            if let Some(at) = &at.0 {
+                entry.insert(name.to_owned(), json!(at));
+            }
+        }
+    }
 }
 
 /// Sets or removes the condition that says that the installed CRD lacks fields.
@@ -195,7 +204,7 @@ mod tests {
                 name: "contacts".into(),
                 cursor: None,
                 delivered: 0,
-                last_successful_poll_time: InPassing::default(),
+                last_successful_poll_time: InPassing(Some("2027-01-15T08:00:00Z".into())),
                 next_poll_time: InPassing::default(),
                 records_path: None,
                 pagination: Some("linkHeader".into()),
@@ -221,6 +230,10 @@ mod tests {
         assert_eq!(first["observedGeneration"], 2);
         assert_eq!(first["resources"][0]["pagination"], "linkHeader");
         assert_eq!(laid(&first, &report(True, Reason::Polling, True), true, 60), first, "nothing to write");
+        let Value::Object(mut timed) = first.clone() else { panic!() };
+        lay_times(&mut timed, &report(True, Reason::Polling, True));
+        assert_eq!(timed["resources"][0]["lastSuccessfulPollTime"], "2027-01-15T08:00:00Z");
+        assert_eq!(laid(&Value::Object(timed.clone()), &report(True, Reason::Polling, True), true, 60), Value::Object(timed));
         let other = laid(&first, &report(True, Reason::Suspended, True), true, 60);
         assert_eq!(other["conditions"][0]["reason"], "Suspended");
         assert_eq!(other["conditions"][0]["lastTransitionTime"], first["conditions"][0]["lastTransitionTime"]);

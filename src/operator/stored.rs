@@ -223,6 +223,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
     set(status, "delivered", Some(json!(state.delivered())));
     set(status, "parked", Some(json!(state.sinks.parked())));
     set(status, "setAside", Some(json!(state.sinks.deferred())));
+    set(status, "waiting", state.waiting().map(|waiting| json!(waiting)));
     set(status, "lastChangeTime", time(state.last_change_time()));
     if let Some(value) = state.handled.get(REQUESTED_AT).or_else(|| state.handled.get(POLL_NOW)) {
         status.insert("lastHandledReconcileAt".to_owned(), json!(value));

@@ -225,10 +225,13 @@ impl Writer {
             }
             status::lay_outdated(&mut status, (!complete).then_some(OUTDATED), Utc::now());
             status::fit(&mut status);
-            let status = Value::Object(status);
-            if status == before || (before.is_null() && status.as_object().is_some_and(serde_json::Map::is_empty)) {
+            if before.as_object().map_or_else(|| status.is_empty(), |before| *before == status) {
                 return Ok(());
             }
+            if let Some(report) = report {
+                status::lay_times(&mut status, report);
+            }
+            let status = Value::Object(status);
             if let Some(own) = record.stored.as_deref_mut() {
                 own.note_attempt(stored::state_digest(&status));
             }

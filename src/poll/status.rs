@@ -15,7 +15,8 @@ use crate::connect::candidate::consent_plan;
 use crate::deliver::sink::CALLBACK;
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
-use callback::{CallbackProblem, callback_condition, callback_problem, waiting, waiting_condition};
+use crate::state::waiting::Waiting;
+use callback::{CallbackProblem, callback_condition, callback_problem, waiting_condition};
 use provider::provider_conditions;
 use resource::resource_status;
 
@@ -62,20 +63,6 @@ pub struct InstanceStatus {
 pub struct Connect {
     /// The page.
     pub url: String,
-}
-
-/// What failed and will be tried again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Waiting {
-    /// Events.
-    pub events: usize,
-    /// When the oldest of them was found, or first failed.
-    #[serde(skip_serializing_if = "InPassing::is_none")]
-    pub oldest: InPassing,
-    /// When the next one is tried.
-    #[serde(skip_serializing_if = "InPassing::is_none")]
-    pub next_try: InPassing,
 }
 
 /// A time that is told when something else is, and for which alone nothing is written: RFC 3339, UTC, whole seconds. All are equal.
@@ -213,7 +200,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, observed: &[Observed<'_>],
     let mut conditions = vec![ready.clone()];
     conditions.extend(provider_conditions(plan, observed));
     conditions.push(callback_condition(callback.as_ref(), accepts));
-    let waiting = waiting(plan, state, now);
+    let waiting = state.waiting();
     conditions.extend(waiting_condition(state, waiting.is_some()));
     conditions.extend(problem.as_ref().map(progress));
     let resources = plan.resources.iter().zip(observed).map(|(resource, own)| resource_status(resource, state, own, now));

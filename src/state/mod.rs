@@ -12,6 +12,7 @@ pub mod head;
 pub mod live;
 pub mod partitions;
 mod token_file;
+pub mod waiting;
 
 use std::collections::BTreeMap;
 

@@ -299,7 +299,8 @@ fn a_wish_for_patience_holds_over_a_restart() {
     assert!(pollinator.sigterm().success());
     let sent = scene.receiver.count();
     scene.site.age(TimeDelta::minutes(90));
-    let mut pollinator = scene.start();
+    let mut pollinator = scene.site.start();
+    pollinator.wait_reason("it", "CallbackFailing");
     assert!(pollinator.sigterm().success());
     assert_eq!(scene.receiver.count(), sent, "half an hour is left");
     scene.receiver.answer(|_| Answer::status(204));

@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Condition, InPassing, Observed, Waiting, of_problem};
+use super::{Condition, Observed, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reaction, Reason};
-use crate::deliver::health::Admission;
 use crate::deliver::sink::CALLBACK;
 use crate::plan::PollPlan;
 use crate::state::InstanceState;
@@ -60,26 +59,6 @@ pub(super) fn callback_problem(
     let lasts = problem.reaction == Reaction::Human || sink.fails_lastingly(now);
     let message = format!("{}; what failed is tried again by the retry schedule", problem.message);
     Some(CallbackProblem { problem: Problem { message, ..problem }, lasts })
-}
-
-/// What failed and will be tried again.
-pub(super) fn waiting(plan: &PollPlan, state: &InstanceState, now: DateTime<Utc>) -> Option<Waiting> {
-    let failing = || state.resources.values().flat_map(|own| &own.failing);
-    let deferred = || state.sinks.queue(&CALLBACK).events().iter().filter(|queued| queued.next_try.is_some());
-    let events = failing().count() + state.sinks.deferred();
-    if events == 0 {
-        return None;
-    }
-    let sink = state.sinks.health(&CALLBACK);
-    let first_failure = sink.failing_since().filter(|_| failing().next().is_some());
-    let oldest = deferred().map(|queued| queued.event.detected_at).chain(first_failure).min();
-    let next = failing().map(|failing| failing.next_try).chain(deferred().filter_map(|queued| queued.next_try)).min();
-    let next_try = match sink.admission(plan.callback.fingerprint(), now) {
-        Admission::ClosedUntil(until) => next.max(Some(until)),
-        Admission::Open | Admission::Probe => next,
-        Admission::Gone => None,
-    };
-    Some(Waiting { events, oldest: InPassing::new(oldest), next_try: InPassing::new(next_try) })
 }
 
 pub(super) fn waiting_condition(state: &InstanceState, is_waiting: bool) -> Option<Condition> {

@@ -54,14 +54,19 @@ fn a_new_instance_costs_few_writes_and_a_restart_none() {
     cluster.provider.wait_polled(1);
     let writes = cluster.writes();
     assert!(writes <= 4, "{writes} writes for a new instance");
+    // the first event also shows that the callback accepts events
+    cluster.provider.create("first");
+    cluster.assert_perfect(&operator);
+    cluster.ns.wait_condition("it", "CallbackReachable", "True", "Delivering");
     assert!(operator.sigterm().success());
+    let writes = cluster.writes();
 
     let before = cluster.ns.get_instance("it");
     let operator = cluster.start();
     cluster.provider.wait_polled(2);
     cluster.provider.create("after");
     cluster.assert_perfect(&operator);
-    cluster.wait_status("/delivered", &json!(1));
+    cluster.wait_status("/delivered", &json!(2));
     let all = cluster.writes();
     // one probes whether the CRD keeps what is stored, one stores the change
     assert!(all - writes <= 2, "{:?}", cluster.proxy.calls());

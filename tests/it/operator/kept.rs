@@ -193,6 +193,7 @@ fn an_older_state_that_is_put_back_repeats_with_the_same_ids() {
     cluster.provider.create("a");
     cluster.assert_perfect(&operator);
     cluster.wait_status("/delivered", &json!(1));
+    cluster.ns.wait_condition("it", "CallbackReachable", "True", "Delivering");
     let backup = cluster.ns.get_instance("it")["status"].clone();
     cluster.provider.create_all(ids("since", 3));
     cluster.assert_perfect(&operator);
