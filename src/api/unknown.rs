@@ -5,8 +5,29 @@ use serde_json::Value;
 use super::finding::Finding;
 use super::nearest::nearest;
 
-/// Names that Open Connectors or older habits use, and ours.
-const RENAMED: [(&str, &str); 7] = [
+/// Names that Open Connectors or older habits use, and the path of today's field from the object that has the old one. Where a name
+/// may be at several levels, the first path that the schema has is proposed.
+const RENAMED: [(&str, &str); 27] = [
+    ("event.poller.refresh_interval", "polling.interval"),
+    ("event.poller.refresh_interval", "interval"),
+    ("refresh_interval", "polling.interval"),
+    ("refresh_interval", "interval"),
+    ("refreshInterval", "polling.interval"),
+    ("refreshInterval", "interval"),
+    ("event.poller.configuration", "resources"),
+    ("event.poller.urls", "resources"),
+    ("event.objects", "resources"),
+    ("event.notification.enabled", "suspend"),
+    ("event.notification.callback.url", "callback.url"),
+    ("event.notification.callback.headers", "callback.headersSecretRef"),
+    ("event.notification.signature.key", "callback.signature"),
+    ("event.notification.basic.username", "callback.auth.basic"),
+    ("event.notification.basic.password", "callback.auth.basic"),
+    ("element", "connector"),
+    ("element.key", "connector"),
+    ("elementKey", "connector"),
+    ("providerData", "auth"),
+    ("filterByUpdateDate", "changeBy"),
     ("createdCheckTolerance", "createdTolerance"),
     ("pollDelay", "lookback"),
     ("filterByUpdatedDate", "changeBy"),
@@ -14,6 +35,12 @@ const RENAMED: [(&str, &str); 7] = [
     ("schedule", "polling"),
     ("connectorRef", "connector"),
     ("secretName", "secretRef"),
+];
+
+/// Settings of Open Connectors that need no field here, and why.
+const NEEDLESS: [(&str, &str); 2] = [
+    ("filterByCurrentDate", "a record with a date in the future is delivered once and does not move the cursor"),
+    ("event.vendor.type", "every resource is polled"),
 ];
 
 /// Takes unknown fields out, as the server does, and reports each in its words: `unknown field "spec.poling"`.
@@ -54,6 +81,9 @@ pub(super) fn join(path: &str, name: &str) -> String {
 
 fn message(schema: &Value, path: &str, name: &str) -> String {
     let field = join(path, name);
+    if let Some((_, reason)) = NEEDLESS.iter().find(|(old, _)| *old == name) {
+        return format!("unknown field \"{field}\"; remove it: {reason}");
+    }
     match meant(schema, name) {
         Some(meant) => format!("unknown field \"{field}\", did you mean \"{meant}\"?"),
         None => format!("unknown field \"{field}\""),
@@ -63,11 +93,39 @@ fn message(schema: &Value, path: &str, name: &str) -> String {
 /// A renamed field, a near name, or the same name one level deeper (`spec.interval` for `spec.polling.interval`).
 fn meant(schema: &Value, name: &str) -> Option<String> {
     let known = schema["properties"].as_object()?;
-    let renamed = RENAMED.iter().find(|(old, new)| *old == name && known.contains_key(*new)).map(|(_, new)| (*new).to_owned());
+    let renamed = RENAMED.iter().find(|(old, new)| *old == name && has(schema, new)).map(|(_, new)| (*new).to_owned());
     let near = || nearest(name, known.keys().map(String::as_str)).map(str::to_owned);
     let deeper = || {
         let holder = known.iter().find(|(_, child)| child["properties"].get(name).is_some())?;
         Some(format!("{}.{name}", holder.0))
     };
     renamed.or_else(near).or_else(deeper)
+}
+
+/// Whether a schema has a field at this path.
+fn has(schema: &Value, path: &str) -> bool {
+    path.split('.').try_fold(schema, |schema, name| schema["properties"].get(name)).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::crds;
+
+    /// A name that no schema can offer would be dead weight, or misspelt.
+    #[test]
+    fn every_old_name_gets_a_field_that_exists() {
+        let crd = serde_json::to_value(&crds()[0]).unwrap();
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let properties = &spec["properties"];
+        let auth = &properties["auth"]["properties"]["bearer"];
+        let levels = [spec, &properties["polling"], &properties["resources"]["items"], auth];
+        for (old, new) in RENAMED {
+            let hint = format!("unknown field \"{old}\", did you mean \"{new}\"?");
+            assert!(levels.iter().any(|level| message(level, "", old) == hint), "{old} → {new}");
+        }
+        for (old, reason) in NEEDLESS {
+            assert_eq!(message(spec, "spec", old), format!("unknown field \"spec.{old}\"; remove it: {reason}"));
+        }
+    }
 }

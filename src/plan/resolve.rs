@@ -218,7 +218,22 @@ fn callback_url(callback: &Callback) -> Result<Url, Problem> {
             "spec.callback.url carries credentials; put them into a Secret and name it in spec.callback.headersSecretRef",
         ));
     }
+    if receives_for_open_connectors(&url) {
+        return Err(invalid(
+            "spec.callback.url is an event endpoint of SAP Open Connectors, which would send the events in a loop; write the URL of \
+             the application that receives the events",
+        ));
+    }
     Ok(url)
+}
+
+/// `…/elements/api-v2/events/…` is where that platform takes the webhooks of providers. Configurations of polled instances name it
+/// when the platform itself passes the events on; then the platform notifies the callback that it knows of, and so itself.
+fn receives_for_open_connectors(url: &Url) -> bool {
+    let segments: Vec<_> = url.path_segments().into_iter().flatten().filter(|segment| !segment.is_empty()).collect();
+    segments
+        .windows(3)
+        .any(|three| three.iter().zip(["elements", "api-v2", "events"]).all(|(s, own)| s.eq_ignore_ascii_case(own)))
 }
 
 #[cfg(test)]

@@ -357,3 +357,50 @@ fn a_misspelt_connector_is_put_right() {
     let spec = "{connector: infusionsoft-rest, callback: {url: 'https://h.example/in'}}";
     assert!(messages(spec, None)[0].ends_with("; did you mean infusionsoftrest?"));
 }
+
+/// What messages offer is accepted, alone or with what the macro takes, wherever a macro may be.
+#[test]
+fn each_macro_that_is_offered_is_accepted() {
+    let offer = messages(&with_resource("url: '/a?x=${sinse}'"), None).remove(0);
+    let (_, offered) = offer.split_once("known are ").unwrap();
+    let offered: Vec<_> = offered.split(", ").collect();
+    assert_eq!(offered, crate::plan::template::OFFERED);
+    for name in offered {
+        let used = match name {
+            "gmtDate" => "gmtDate:yyyy-MM-dd".to_owned(),
+            "dateTimeZone" | "nowTimeZone" => format!("{name}:America/Denver:yyyy-MM-dd"),
+            _ => name.to_owned(),
+        };
+        for place in ["url: '/a?x=${M}'", "url: /a, query: {x: '${M}'}", "url: /a, headers: {x: '${M}'}"] {
+            plan(&with_resource(&place.replace('M', &used)));
+        }
+    }
+}
+
+#[test]
+fn a_callback_that_would_loop_is_refused() {
+    let with_callback = |url: &str| {
+        format!("{{baseUrl: 'https://api.example.com', callback: {{url: '{url}'}}, resources: [{{name: a, url: /a}}]}}")
+    };
+    for url in [
+        "https://api.openconnectors.us2.ext.hana.ondemand.com/elements/api-v2/events/",
+        "https://api.openconnectors.us2.ext.hana.ondemand.com/elements/api-v2/events/infusionsoftrest/abc?x=1",
+        "https://gateway.example.com/oc//Elements/api-v2/events",
+    ] {
+        assert_eq!(
+            messages(&with_callback(url), None),
+            [
+                "spec.callback.url is an event endpoint of SAP Open Connectors, which would send the events in a loop; write the URL of \
+                 the application that receives the events"
+            ],
+            "{url}"
+        );
+    }
+    for url in [
+        "https://h.example/events",
+        "https://h.example/elements/api-v2/eventsink",
+        "https://h.example/in?to=/elements/api-v2/events/",
+    ] {
+        plan(&with_callback(url));
+    }
+}

@@ -11,6 +11,13 @@ use super::date_format::{DateFormat, DateFormatError, Zone, step_back};
 /// legal in paths and queries and has no meaning there. A space is `%20` and a plus `%2B`, for servers disagree on a bare plus.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
+/// The macros that a manifest may use, as messages offer them; the parser knows no other, save [`TOKEN`].
+pub(super) const OFFERED: [&str; 8] =
+    ["since", "gmtDate", "date", "dateTimeZone", "epoch", "milliseconds", "now", "nowTimeZone"];
+
+/// The macro for a provider's opaque token. It is not offered, because the plan refuses it: nothing supplies a token yet.
+const TOKEN: &str = "cursor";
+
 /// A text whose macros were checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
@@ -57,9 +64,7 @@ pub enum TemplateError {
     #[error("has {{{0}}} inside a macro, which nothing fills in; set it under parameters, or write the value itself")]
     Placeholder(String),
     /// No such macro.
-    #[error(
-        "has an unknown macro ${{{0}}}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone"
-    )]
+    #[error("has an unknown macro ${{{0}}}; known are {known}", known = OFFERED.join(", "))]
     Unknown(String),
     /// A macro that is complete by itself has something behind a colon.
     #[error("has the macro {0} with an argument; it takes none, date:… and now:… take a format")]
@@ -212,12 +217,13 @@ impl Macro {
             None => (inside, None),
         };
         let alone = |name, meaning| if argument.is_none() { Ok(meaning) } else { Err(TemplateError::NoArgument(name)) };
-        match name.to_ascii_lowercase().as_str() {
+        let known = OFFERED.into_iter().chain([TOKEN]).find(|known| known.eq_ignore_ascii_case(name)).unwrap_or_default();
+        match known {
             "since" => alone("since", Self::Since),
             "date" if argument.is_none() => Ok(Self::Since),
             "date" => gmt_format("date", argument).map(Self::SinceAs),
-            "gmtdate" => gmt_format("gmtDate", argument).map(Self::SinceAs),
-            "datetimezone" => zoned_format("dateTimeZone", argument).map(Self::SinceAs),
+            "gmtDate" => gmt_format("gmtDate", argument).map(Self::SinceAs),
+            "dateTimeZone" => zoned_format("dateTimeZone", argument).map(Self::SinceAs),
             "epoch" => match argument {
                 None | Some("ms" | "0") => Ok(Self::EpochMilliseconds),
                 Some("s") => Ok(Self::EpochSeconds),
@@ -227,8 +233,8 @@ impl Macro {
             "milliseconds" => alone("milliseconds", Self::EpochMilliseconds),
             "now" if argument.is_none() => Ok(Self::Now),
             "now" => gmt_format("now", argument).map(Self::NowAs),
-            "nowtimezone" => zoned_format("nowTimeZone", argument).map(Self::NowAs),
-            "cursor" => alone("cursor", Self::Token),
+            "nowTimeZone" => zoned_format("nowTimeZone", argument).map(Self::NowAs),
+            TOKEN => alone(TOKEN, Self::Token),
             _ => Err(TemplateError::Unknown(excerpt(inside))),
         }
     }

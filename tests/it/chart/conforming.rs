@@ -157,7 +157,7 @@ fn documents(ns: &Namespace<'_>) -> Option<Documents> {
         let arguments: Vec<_> = grounds.chain(["--set-json".to_owned(), format!("{path}={value}")]).collect();
         documents.add(&run(&arguments)?.ok(), &format!("helm template {}", arguments.join(" ")));
     }
-    for overlay in ["deploy", "deploy/cluster", "deploy/namespaced", "deploy/high-availability", "crds"] {
+    for overlay in ["deploy", "deploy/cluster", "deploy/namespaced", "deploy/high-availability", "deploy/crds"] {
         let folder = format!("{}/{overlay}", env!("CARGO_MANIFEST_DIR"));
         documents.add(&ns.kubectl(&["kustomize", &folder]).ok(), &format!("kubectl kustomize {overlay}"));
     }

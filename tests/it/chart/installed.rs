@@ -144,7 +144,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
     assert_eq!(kubelet.logs_of_all().matches("could not be given back").count(), 0, "{}", kubelet.report());
 }
 
-/// A copy of `deploy/` and `crds/`, and an overlay of the test's own over one of `deploy/`'s.
+/// A copy of `deploy/`, and an overlay of the test's own over one of `deploy/`'s.
 struct Overlay {
     folder: TempDir,
 }
@@ -153,9 +153,7 @@ impl Overlay {
     /// Over the overlay of this name, in this namespace.
     fn of(name: &str, namespace: &str) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        for part in ["deploy", "crds"] {
-            copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &folder.path().join(part));
-        }
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy"), &folder.path().join("deploy"));
         let overlay = Self { folder };
         fs::create_dir(overlay.path()).unwrap();
         let yaml = format!(

@@ -74,7 +74,7 @@ fn is_reworded(says: &str) -> bool {
 
 /// Whether the server's message has our words, which leave out its quotation of the value and add a suggestion.
 fn tells(reply: &Reply, says: &str) -> bool {
-    let says = says.split(", did you mean").next().unwrap();
+    let says = says.split(", did you mean").next().unwrap().split("; remove it").next().unwrap();
     let words = says.split_once(": ").map_or(says, |(_, words)| words);
     reply.message().contains(words)
 }

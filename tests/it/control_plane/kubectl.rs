@@ -33,6 +33,33 @@ fn applying_the_crds_again_warns_of_nothing() {
     }
 }
 
+/// What people type, with the folder as it is in the repository: `crds/` holds definitions only, and `deploy/` loads their copies.
+#[test]
+fn the_folders_of_the_repository_apply_as_they_are() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("folders");
+    let at = |folder: &str| format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+    let defined = |output: &str| {
+        let lines = output.lines().filter_map(|line| line.strip_prefix("customresourcedefinition."));
+        let mut names: Vec<_> = lines.filter_map(|line| line.split_whitespace().next()).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    let both = "apiextensions.k8s.io/connectorinstances.pollinator.dev apiextensions.k8s.io/connectors.pollinator.dev";
+    let (crds, deploy) = (at("crds/"), at("deploy/"));
+    for arguments in [
+        &["apply", "--dry-run=server", "-f", crds.as_str()][..],
+        &["apply", "--server-side", "--field-manager=it", "-f", crds.as_str()],
+    ] {
+        let applied = ns.kubectl(arguments);
+        assert_eq!(defined(&applied.clone().ok()), both, "{arguments:?}: {applied:?}");
+    }
+    // a server would refuse what belongs to a namespace that does not exist; chart tests apply an overlay for real
+    let rendered = ns.kubectl(&["create", "--dry-run=client", "-k", &deploy]);
+    assert_eq!(defined(&rendered.clone().ok()), both, "{rendered:?}");
+    assert!(rendered.stdout.contains("deployment.apps/pollinator"), "{rendered:?}");
+}
+
 #[test]
 fn applying_twice_changes_nothing() {
     let Some(plane) = shared() else { return };

@@ -54,6 +54,7 @@ const KNOWN_LATER: &str = r#"
 - {name: snapshots, spec: {polling: {interval: 1m}}, resource: {deletes: {snapshot: {interval: 1h}}}, says: ["deletes.snapshot is not supported yet", use deletes.flag]}
 - {name: oauth2 with a parameter of its own, spec: {auth: {bearer: DELETE, oauth2: {grant: ClientCredentials, tokenUrl: "https://a.example/t", extraParameters: {client_secret: x}, secretRef: {name: s}}}}, says: [spec.auth.oauth2.extraParameters.client_secret cannot be set here]}
 - {name: callback with consent, spec: {callback: {auth: {oauth2: {grant: RefreshToken, tokenUrl: "https://a.example/t", secretRef: {name: s}}}}}, says: [spec.callback.auth.oauth2.grant must be ClientCredentials]}
+- {name: callback that would loop, spec: {callback: {url: "https://api.openconnectors.us2.ext.hana.ondemand.com/elements/api-v2/events/"}}, says: [spec.callback.url is an event endpoint of SAP Open Connectors, loop, "write the URL of the application"]}
 # credentials
 - {name: no such Secret, spec: {auth: {bearer: {secretRef: {name: absent}}}}, reason: SecretNotFound, says: [spec.auth.bearer, Secret absent does not exist, create it]}
 - {name: no such key, spec: {auth: {bearer: {secretRef: {key: tokken}}}}, reason: SecretKeyMissing, says: [spec.auth.bearer, has no key tokken, add the key]}
