@@ -8,11 +8,11 @@ COPY src src
 COPY templates templates
 COPY catalog catalog
 COPY benches benches
-RUN cargo build --release --locked --bin pollinator
+RUN cargo build --profile dist --locked --bin pollinator
 
 FROM scratch
 # The authorities that sign certificates of providers and callbacks; mount others over them.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /build/target/release/pollinator /pollinator
+COPY --from=build /build/target/dist/pollinator /pollinator
 USER 65532:65532
 ENTRYPOINT ["/pollinator"]

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::shape::conditions;
+use super::shape::{conditions, time};
 
 /// What the operator saw and did.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,7 @@ pub struct ConnectorInstanceStatus {
     pub waiting: Option<Waiting>,
     /// When a change was last delivered, any resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time")]
     pub last_change_time: Option<Time>,
     /// Where a person can give consent; only while that is what is missing and the connect page is switched on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +101,7 @@ pub struct ResourceStatus {
     pub pagination: Option<String>,
     /// When a change was last delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time")]
     pub last_change_time: Option<Time>,
     /// When a poll last succeeded. Written with other changes only, since an idle poll writes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

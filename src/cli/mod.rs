@@ -64,9 +64,26 @@ enum Command {
     Man(man::ManArgs),
 }
 
+/// The whole program: reads the command line and runs the command.
+///
+/// The run time starts here and not in the binary, because futures are compiled where they are first polled: in the binary, all that a
+/// command awaits would be compiled a second time, and after the library.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return output::usage(&told),
+    };
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cli.run()),
+        Err(error) => {
+            output::error(format_args!("pollinator: the run time cannot be started: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 impl Cli {
-    /// Runs the command.
-    pub async fn run(self) -> ExitCode {
+    async fn run(self) -> ExitCode {
         let log = self.log.as_deref().unwrap_or(match self.command {
             // Its lines would stand between those of the demo.
             Command::Demo(_) => "warn",

@@ -210,7 +210,7 @@ pub enum BrokenAnswer {
     Truncated,
     /// The body is not in the encoding that its header names.
     Encoding,
-    /// An encoding that was not asked for.
+    /// An encoding that was not asked for, or several on top of each other.
     UnknownEncoding,
 }
 
@@ -220,7 +220,7 @@ impl fmt::Display for BrokenAnswer {
             Self::Head => "the response head is not correct HTTP",
             Self::Truncated => "the body ended early",
             Self::Encoding => "the body is not in the encoding that Content-Encoding names",
-            Self::UnknownEncoding => "Content-Encoding names an encoding that was not asked for",
+            Self::UnknownEncoding => "Content-Encoding is not one of gzip, br and deflate, which the request accepts",
         })
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -140,10 +141,40 @@ fn a_step_that_is_not_there_or_cannot_be_made_is_told() {
     assert!(run.code == Some(1) && run.stderr.contains("there is no step everything"), "{run:?}");
     let run = build(dist.path(), "/no/program", &["definitions"]);
     assert!(run.code == Some(1) && run.stderr.contains("run the step binary first"), "{run:?}");
+    // what is larger than it may be is not published, what is just as large is
+    let stand_in = dist.path().join("program");
+    for (size, passes) in [(20 << 20, true), ((20 << 20) + 1, false)] {
+        let mut options = fs::OpenOptions::new();
+        options.create(true).write(true).truncate(true).mode(0o755).open(&stand_in).unwrap().set_len(size).unwrap();
+        let run = build(dist.path(), stand_in.to_str().unwrap(), &["size"]);
+        assert!(run.stdout.contains(&format!("{size} bytes, 20.0 MiB")), "{run:?}");
+        assert_eq!(run.code == Some(0), passes, "{run:?}");
+    }
     let help = build(dist.path(), "/bin/sh", &["--help"]).ok();
     let page = text("docs/contribute/release.md");
     for step in help.lines().last().unwrap().split_once(": ").unwrap().1.split(' ') {
         assert!(page.contains(&format!("| `{step}` | ")), "docs/contribute/release.md tells of the step {step}");
+    }
+}
+
+/// The lines of a section of Cargo.toml.
+fn section(header: &str) -> Vec<String> {
+    let manifest = text("Cargo.toml");
+    let (_, rest) = manifest.split_once(&format!("\n{header}\n")).unwrap_or_else(|| panic!("{header}"));
+    rest.lines().take_while(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_published_is_built_with_the_profile_dist_which_optimizes_everything() {
+    let dist = section("[profile.dist]");
+    assert!(dist.contains(&"lto = \"thin\"".to_owned()), "{dist:?}");
+    let all: Vec<_> = section("[profile.release.package]").iter().map(|line| line.replace("= 1", "= 3")).collect();
+    assert_eq!(section("[profile.dist.package]"), all);
+    assert!(all.iter().all(|line| line.ends_with(".opt-level = 3")), "{all:?}");
+    for path in ["release/build", "Dockerfile"] {
+        let text = text(path);
+        assert!(text.contains("build --profile dist ") && text.contains("/dist/pollinator"), "{path}");
+        assert!(!text.contains("--release"), "{path}");
     }
 }
 
