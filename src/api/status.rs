@@ -70,9 +70,11 @@ pub struct Waiting {
     pub events: i64,
     /// When the oldest of them was found, or first failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time")]
     pub oldest: Option<Time>,
     /// When the next one is tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time")]
     pub next_try: Option<Time>,
 }
 
@@ -105,9 +107,11 @@ pub struct ResourceStatus {
     pub last_change_time: Option<Time>,
     /// When a poll last succeeded. Written with other changes only, since an idle poll writes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time")]
     pub last_successful_poll_time: Option<Time>,
     /// When the next poll is due. Written with other changes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time")]
     pub next_poll_time: Option<Time>,
     /// Events accepted by the callback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
