@@ -22,6 +22,7 @@ fn what_the_operator_writes_is_seen_by_people_and_drifts_for_no_tool() {
     cluster.provider.create("a");
     cluster.assert_perfect(&operator);
     cluster.wait_status("/delivered", &json!(1));
+    cluster.ns.wait_condition("it", "CallbackReachable", "True", "Delivering");
 
     // what people see
     let table = cluster.ns.kubectl(&["get", "coni", "it"]).ok();
