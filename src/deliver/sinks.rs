@@ -76,7 +76,12 @@ impl Sinks {
         self.states.get(sink).map_or(&EMPTY, |state| &state.queue)
     }
 
-    /// The events of all queues.
+    /// The deferred and parked events of all queues.
+    pub fn queued(&self) -> impl Iterator<Item = &QueuedEvent> {
+        self.states.values().flat_map(|state| state.queue.events())
+    }
+
+    /// The events of all queues, as they are stored.
     pub fn events(&self) -> StoredEvents<'_> {
         StoredEvents(self)
     }
@@ -221,7 +226,7 @@ impl StoredEvents<'_> {
 
 impl Serialize for StoredEvents<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.states.values().flat_map(|state| state.queue.events()))
+        serializer.collect_seq(self.0.queued())
     }
 }
 

@@ -77,7 +77,7 @@ pub fn lay_times(status: &mut Map<String, Value>, report: &InstanceStatus) {
             continue;
         };
         for (name, at) in [("lastSuccessfulPollTime", &own.last_successful_poll_time), ("nextPollTime", &own.next_poll_time)] {
-            if let Some(at) = &at.0 {
+            if !at.is_none() {
                 entry.insert(name.to_owned(), json!(at));
             }
         }
@@ -172,7 +172,8 @@ mod tests {
     use super::*;
     use crate::api::conditions::ConditionStatus::{False, True, Unknown};
     use crate::api::identity::InstanceRef;
-    use crate::poll::status::{InPassing, ResourceStatus};
+    use crate::poll::status::ResourceStatus;
+    use crate::state::waiting::InPassing;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -204,7 +205,7 @@ mod tests {
                 name: "contacts".into(),
                 cursor: None,
                 delivered: 0,
-                last_successful_poll_time: InPassing(Some("2027-01-15T08:00:00Z".into())),
+                last_successful_poll_time: InPassing(Some(at(0))),
                 next_poll_time: InPassing::default(),
                 records_path: None,
                 pagination: Some("linkHeader".into()),

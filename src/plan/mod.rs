@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::HeaderName;
-use url::Url;
+use url::{Position, Url};
 
 use crate::api::auth::SecretKeyRef;
 use crate::api::identity::InstanceRef;
@@ -379,9 +379,8 @@ impl CallbackPlan {
     }
 
     /// Host of the URL, with its port where that is not the scheme's.
-    pub fn host(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    pub fn host(&self) -> &str {
+        &self.url[Position::BeforeHost..Position::AfterPort]
     }
 }
 

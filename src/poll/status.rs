@@ -15,7 +15,7 @@ use crate::connect::candidate::consent_plan;
 use crate::deliver::sink::CALLBACK;
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
-use crate::state::waiting::Waiting;
+use crate::state::waiting::{InPassing, Waiting};
 use callback::{CallbackProblem, callback_condition, callback_problem, waiting_condition};
 use provider::provider_conditions;
 use resource::resource_status;
@@ -63,32 +63,6 @@ pub struct InstanceStatus {
 pub struct Connect {
     /// The page.
     pub url: String,
-}
-
-/// A time that is told when something else is, and for which alone nothing is written: RFC 3339, UTC, whole seconds. All are equal.
-#[derive(Clone, Debug, Default, Eq, Serialize)]
-#[serde(transparent)]
-pub struct InPassing(pub Option<String>);
-
-impl InPassing {
-    fn new(at: Option<DateTime<Utc>>) -> Self {
-        Self(at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)))
-    }
-
-    /// Is no time known?
-    pub fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-impl PartialEq for InPassing {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl std::hash::Hash for InPassing {
-    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
 /// What was observed of a resource since the start.

@@ -1,4 +1,4 @@
-//! What failed at a sink and will be tried again, counted over an instance. Pure.
+//! What failed at sinks and will be tried again, counted over an instance. Pure.
 
 use std::hash::{Hash, Hasher};
 
@@ -6,54 +6,66 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
 use super::InstanceState;
-use crate::deliver::sink::CALLBACK;
+use crate::deliver::sink::SinkName;
 
-/// What failed and will be tried again. Two of them are the same when they count the same: times alone are no news.
-#[derive(Clone, Debug, Serialize)]
+/// What failed and will be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
     /// Events, in the retry queue or not.
     pub events: usize,
     /// When the oldest of them was found, or first failed.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_seconds")]
-    pub oldest: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "InPassing::is_none")]
+    pub oldest: InPassing,
     /// When the next one is tried.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_seconds")]
-    pub next_try: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "InPassing::is_none")]
+    pub next_try: InPassing,
 }
 
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.events == other.events
+/// A time that is told when something else is, and for which alone nothing is written: all are equal. Written as RFC 3339, UTC, whole
+/// seconds.
+#[derive(Clone, Copy, Debug, Default, Eq)]
+pub struct InPassing(pub Option<DateTime<Utc>>);
+
+impl InPassing {
+    /// Is no time known?
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 }
 
-impl Eq for Waiting {}
+impl PartialEq for InPassing {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
-impl Hash for Waiting {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.events.hash(state);
+impl Hash for InPassing {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl Serialize for InPassing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)).serialize(serializer)
     }
 }
 
 impl InstanceState {
-    /// What failed and will be tried again; `None` when nothing did.
+    /// What failed and will be tried again, at any sink; `None` when nothing did.
     pub fn waiting(&self) -> Option<Waiting> {
         let failing = || self.resources.values().flat_map(|own| &own.failing);
-        let deferred = || self.sinks.queue(&CALLBACK).events().iter().filter(|queued| queued.next_try.is_some());
-        let events = failing().count() + self.sinks.deferred();
+        let deferred = || self.sinks.queued().filter_map(|queued| Some((queued, queued.next_try?)));
+        let events = failing().count() + deferred().count();
         if events == 0 {
             return None;
         }
-        let sink = self.sinks.health(&CALLBACK);
-        let first_failure = sink.failing_since().filter(|_| failing().next().is_some());
-        let oldest = deferred().map(|queued| queued.event.detected_at).chain(first_failure).min();
-        let next = failing().map(|failing| failing.next_try).chain(deferred().filter_map(|queued| queued.next_try)).min();
-        Some(Waiting { events, oldest, next_try: next.max(sink.closed_until()) })
+        let found = deferred().map(|(queued, _)| queued.event.detected_at);
+        let failed = failing().filter_map(|failing| self.sinks.health(&failing.sink).failing_since());
+        // none is sent while its sink is closed
+        let opened =
+            |sink: &SinkName, at: DateTime<Utc>| self.sinks.health(sink).closed_until().map_or(at, |until| at.max(until));
+        let tries = failing().map(|failing| opened(&failing.sink, failing.next_try));
+        let next = tries.chain(deferred().map(|(queued, at)| opened(&queued.sink, at))).min();
+        Some(Waiting { events, oldest: InPassing(found.chain(failed).min()), next_try: InPassing(next) })
     }
-}
-
-#[allow(clippy::ref_option)] // serde calls it so
-fn whole_seconds<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)).serialize(serializer)
 }

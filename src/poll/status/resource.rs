@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Condition, InPassing, Observed, RETRY_QUEUE_FULL, ResourceStatus, of_problem};
+use super::{Condition, Observed, RETRY_QUEUE_FULL, ResourceStatus, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::detect::absent::AbsentDate;
 use crate::detect::zone::written;
 use crate::plan::ResourcePlan;
 use crate::poll::health::Note;
 use crate::state::InstanceState;
+use crate::state::waiting::InPassing;
 
 pub(super) fn resource_status(
     resource: &ResourcePlan,
@@ -39,8 +40,8 @@ pub(super) fn resource_status(
         name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         delivered: own.map_or(0, |own| own.delivered),
-        last_successful_poll_time: InPassing::new(observed.last_success),
-        next_poll_time: InPassing::new(observed.next_poll),
+        last_successful_poll_time: InPassing(observed.last_success),
+        next_poll_time: InPassing(observed.next_poll),
         records_path: own.and_then(|own| own.records_path.clone()),
         pagination: health.pagination.as_deref().map(Into::into),
         reset_reason: own.and_then(|own| own.reset_reason.clone()),
