@@ -163,7 +163,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, observed: &[Observed<'_>],
             let message = if accepts {
                 "all resources are polled and the callback accepts events"
             } else {
-                "all resources are polled; no event has been sent to spec.callback.url yet"
+                "all resources are polled; spec.callback.url has not accepted an event yet"
             };
             Condition::new(ConditionType::Ready, ConditionStatus::True, Reason::Polling, message)
         }

@@ -15,7 +15,7 @@ pub(super) fn callback_condition(problem: Option<&Problem>, accepts: bool) -> Co
         Some(problem) => of_problem(kind, problem),
         None if accepts => Condition::new(kind, ConditionStatus::True, Reason::Delivering, "spec.callback.url accepts events"),
         None => {
-            let message = "no event has been sent to spec.callback.url yet";
+            let message = "spec.callback.url has not accepted an event yet";
             Condition::new(kind, ConditionStatus::Unknown, Reason::Starting, message)
         }
     }
@@ -57,8 +57,7 @@ pub(super) fn callback_problem(
         return lasting(Problem { reason, message: format!("{}; {wait}", problem.message), ..problem });
     }
     let lasts = problem.reaction == Reaction::Human || sink.fails_lastingly(now);
-    let message = format!("{}; what failed is tried again by the retry schedule", problem.message);
-    Some(CallbackProblem { problem: Problem { message, ..problem }, lasts })
+    Some(CallbackProblem { problem, lasts })
 }
 
 pub(super) fn waiting_condition(state: &InstanceState, is_waiting: bool) -> Option<Condition> {

@@ -253,7 +253,7 @@ fn what_one_callback_accepted_says_nothing_of_another() {
     moved.sinks.note_accepted(&CALLBACK, plan().callback.fingerprint() ^ 1);
     for (state, reachable, words) in [
         (delivered(), ("True", "Delivering"), "all resources are polled and the callback accepts events"),
-        (moved, ("Unknown", "Starting"), "all resources are polled; no event has been sent to spec.callback.url yet"),
+        (moved, ("Unknown", "Starting"), "all resources are polled; spec.callback.url has not accepted an event yet"),
     ] {
         let status = told(&plan(), &state, &[&healthy, &healthy], at(0));
         assert_eq!((status.ready.as_str(), condition(&status, "CallbackReachable")), ("True", Some(reachable)));
