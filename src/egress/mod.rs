@@ -11,6 +11,7 @@ pub mod error;
 pub mod guard;
 pub mod hosts;
 pub mod identity;
+pub mod quota;
 mod resolve;
 pub mod retry_after;
 #[cfg(test)]

@@ -8,7 +8,8 @@ use http::{HeaderMap, StatusCode};
 
 use super::split::{Kind, SplitError};
 use crate::api::conditions::{Problem, Reason};
-use crate::egress::retry_after::{self, retry_after};
+use crate::egress::quota::Quota;
+use crate::egress::retry_after::retry_after;
 use crate::plan::RecordsAs;
 
 /// What an answer's head promises.
@@ -29,6 +30,7 @@ pub enum Verdict {
 pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Verdict, Problem> {
     let code = status.as_u16();
     let wait = retry_after(headers, now);
+    let quota = Quota::of(headers, now);
     match code {
         204 | 205 => Ok(Verdict::Empty),
         200..=299 => Ok(Verdict::Body),
@@ -41,7 +43,7 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
             Reason::Unauthorized,
             "auth: the provider answered 401 Unauthorized; check the credentials in the Secret",
         )),
-        403 if wait.is_some() || is_used_up(headers) => Err(rate_limited(code, wait.or_else(|| reset(headers, now)))),
+        403 if wait.is_some() || quota.is_spent() => Err(rate_limited(code, wait.or(quota.wait()))),
         403 if lacks_scope(headers) => Err(Problem::human(
             Reason::InsufficientScope,
             "auth: the provider answered 403 and says that the token lacks a scope; add it to auth.oauth2.scopes, and give consent \
@@ -55,7 +57,7 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
             Reason::NotFound,
             format!("resources[].url: the provider answered {code} for the list; check baseUrl and url"),
         )),
-        429 => Err(rate_limited(code, wait.or_else(|| reset(headers, now)))),
+        429 => Err(rate_limited(code, wait.or(quota.wait()))),
         503 if wait.is_some() => Err(rate_limited(code, wait)),
         400 => Err(Problem::human(
             Reason::UnexpectedStatus,
@@ -94,23 +96,6 @@ fn rate_limited(code: u16, wait: Option<Duration>) -> Problem {
         ),
         wait,
     )
-}
-
-/// Whether the quota is spent, as GitHub says it beside a 403.
-fn is_used_up(headers: &HeaderMap) -> bool {
-    headers.get("x-ratelimit-remaining").is_some_and(|left| left.as_bytes() == b"0")
-}
-
-/// How long until a spent quota is renewed, for servers that say so without `Retry-After`: seconds, or Unix seconds.
-fn reset(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    /// Above this a number is a point in time (2001), below it a duration.
-    const POINT: i64 = 1_000_000_000;
-    if !is_used_up(headers) {
-        return None;
-    }
-    let value: i64 = headers.get("x-ratelimit-reset")?.to_str().ok()?.trim().parse().ok()?;
-    let seconds = if value >= POINT { value - now.timestamp() } else { value };
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(retry_after::LONGEST))
 }
 
 /// The provider's clock when it answered (`Date`, RFC 9110 §6.6.1).

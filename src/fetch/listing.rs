@@ -17,6 +17,7 @@ use super::split::{SplitError, split_at};
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::egress::hosts::HostBudget;
+use crate::egress::quota::Quota;
 use crate::egress::retry_after;
 use crate::egress::{Egress, Peer, Request, Response};
 use crate::observe::Metrics;
@@ -158,6 +159,7 @@ impl<'a> PageReader<'a> {
         if let Some(wait) = retry_after::backoff(&response.headers) {
             self.retry_after = self.retry_after.max(Some(wait));
         }
+        let quota = Quota::of(&response.headers, Utc::now()).wait();
         let Response { headers, body, url, .. } = response;
         if is_first {
             self.server_date = answer::server_date(&headers);
@@ -201,7 +203,11 @@ impl<'a> PageReader<'a> {
             .flatten();
         self.pages += 1;
         self.position = next;
-        if self.position.is_none() {
+        if self.has_next() {
+            // The next request would be refused; it waits instead.
+            self.hold(quota);
+        } else {
+            self.retry_after = self.retry_after.max(quota);
             self.finish();
         }
         Ok(Step::Page(page))
@@ -233,7 +239,7 @@ impl<'a> PageReader<'a> {
         self.server_date
     }
 
-    /// The longest wait that a `Backoff` header asked for beside a success.
+    /// The longest wait that was asked for beside a success: by a `Backoff` header, or by the last answer for a quota that is spent.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::context::EngineContext;
 use super::instance::Instance;
+use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
@@ -201,7 +203,8 @@ impl<'a> Poll<'a> {
                 .with_records_path(known_path.as_deref());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
-            let mut pages = Pages::new(listing, if reversed { Direction::Reversed } else { Direction::Forward });
+            let direction = if reversed { Direction::Reversed } else { Direction::Forward };
+            let mut pages = Pages::new(listing, direction, self.retries(facts.pages));
             let read = self.read(&mut pages, outbox, facts).await;
             self.note(&pages.listing, facts);
             let read = read?;
@@ -222,6 +225,11 @@ impl<'a> Poll<'a> {
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,
         }
         Ok(if self.instance.stop.is_cancelled() { Outcome::Stopped } else { Outcome::Polled })
+    }
+
+    fn retries(&self, pages: u64) -> PageRetries {
+        let seed = format!("{}/{}@{}", self.instance.plan.instance, self.resource.name, self.polled_at.timestamp_micros());
+        PageRetries::new(self.resource.request.method.clone(), pages, xxh3_64(seed.as_bytes()))
     }
 
     /// Reads one listing; `None` when another one is to follow.

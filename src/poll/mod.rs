@@ -25,6 +25,7 @@ mod entry;
 pub mod health;
 pub mod instance;
 mod job;
+mod page_retries;
 mod pages;
 pub mod report;
 mod reported;

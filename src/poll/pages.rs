@@ -1,5 +1,8 @@
-//! The pages of one listing as they come, with credentials that are renewed in time.
+//! The pages of one listing as they come, with credentials that are renewed in time, and asked for again when one fails on the way.
 
+use std::time::Instant;
+
+use super::page_retries::PageRetries;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::access::Access;
 use crate::fetch::listing::{PageReader, Step};
@@ -22,27 +25,29 @@ pub struct Pages<'l> {
     /// The listing.
     pub listing: PageReader<'l>,
     direction: Direction,
+    retries: PageRetries,
     gathered: Vec<Page>,
 }
 
 impl<'l> Pages<'l> {
     /// Reads `listing` in a direction.
-    pub fn new(listing: PageReader<'l>, direction: Direction) -> Self {
-        Self { listing, direction, gathered: Vec::new() }
+    pub fn new(listing: PageReader<'l>, direction: Direction, retries: PageRetries) -> Self {
+        Self { listing, direction, retries, gathered: Vec::new() }
     }
 
     /// The next page, its end, or 304.
     ///
     /// # Errors
-    /// As [`PageReader::next_page`]; a 401 that a renewed credential does not cure.
+    /// As [`PageReader::next_page`], for what does not pass within [some tries](PageRetries); a 401 that a renewed credential does not
+    /// cure.
     pub async fn next(&mut self, access: &mut Access<'_>) -> Result<Step, Problem> {
         if self.direction == Direction::Forward {
-            return ask(&mut self.listing, access).await;
+            return self.ask(access).await;
         }
         if self.gathered.is_empty() {
             let mut bytes = 0;
             while bytes <= MAX_REVERSED && self.listing.has_next() {
-                match ask(&mut self.listing, access).await? {
+                match self.ask(access).await? {
                     Step::Page(page) => {
                         bytes += page.body_len();
                         self.gathered.push(page);
@@ -53,6 +58,22 @@ impl<'l> Pages<'l> {
             }
         }
         Ok(self.gathered.pop().map_or(Step::End, Step::Page))
+    }
+
+    /// The next page, asked for as often as its failures may pass by themselves.
+    async fn ask(&mut self, access: &mut Access<'_>) -> Result<Step, Problem> {
+        loop {
+            let problem = match ask(&mut self.listing, access).await {
+                Ok(step) => {
+                    self.retries.page_came();
+                    return Ok(step);
+                }
+                Err(problem) => problem,
+            };
+            let Some(wait) = self.retries.after(&problem, Instant::now()) else { return Err(problem) };
+            tracing::debug!(reason = %problem.reason, ?wait, "a page is asked for again");
+            tokio::time::sleep(wait).await;
+        }
     }
 }
 

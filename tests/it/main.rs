@@ -7,6 +7,7 @@
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
+//! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
 //! - [`cases`]: scripts rebuilt from public reports, one for each kind of awkward provider, file or terminal.
 //! - [`interleaving`]: random changes, polls, restarts and kills against a provider with random habits.
@@ -57,6 +58,7 @@ mod examples;
 mod files;
 mod hostile;
 mod interleaving;
+mod interrupted;
 mod kill;
 mod kubelet;
 mod listings;

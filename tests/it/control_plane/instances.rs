@@ -87,9 +87,7 @@ fn lists_are_of_one_namespace_or_of_all_and_have_the_statuses() {
     for (ns, name) in [(&ns, "b"), (&ns, "a"), (&other, "c")] {
         wait(ns, all.create(instance(ns, name))).unwrap();
     }
-    let mut object = ns.get_instance("a");
-    object["status"] = json!({"delivered": 3, "observedGeneration": 1, "bookkeeping": "{}"});
-    ns.api().replace(&format!("{}/status", ns.instance("a")), &object).ok();
+    ns.edit_status("a", |status| *status = json!({"delivered": 3, "observedGeneration": 1, "bookkeeping": "{}"}));
 
     let listed = wait(&ns, all.list(Some(ns.name()))).unwrap();
     assert_eq!(names(&listed, &ns), ["a", "b"]);

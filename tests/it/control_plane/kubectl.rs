@@ -184,8 +184,7 @@ fn a_misspelt_field_is_named() {
 
 /// Writes a status as the operator would.
 fn put_status(ns: &Namespace<'_>, name: &str) {
-    let mut object = ns.get_instance(name);
-    object["status"] = json!({
+    let written = json!({
         "observedGeneration": 1, "delivered": 7, "parked": 2, "lastChangeTime": "2026-01-31T00:00:00Z",
         "conditions": [{
             "type": "Ready", "status": "True", "reason": "Polling", "message": "All resources are polled.",
@@ -193,7 +192,7 @@ fn put_status(ns: &Namespace<'_>, name: &str) {
         }],
         "resources": [{"name": "records", "cursor": {"meaning": "m", "since": "2026-01-31T00:00:00Z"}, "delivered": 7}]
     });
-    ns.api().replace(&format!("{}/status", ns.instance(name)), &object).ok();
+    ns.edit_status(name, |status| *status = written.clone());
 }
 
 #[test]

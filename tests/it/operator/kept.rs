@@ -101,11 +101,11 @@ fn events_that_were_set_aside_survive_in_a_secret() {
         "stringData": {"events.json": ledger.to_string()}
     });
     cluster.ns.api().create(&cluster.ns.core("secrets"), &secret).ok();
-    let mut with = instance.clone();
-    let mut bookkeeping: Value = serde_json::from_str(with["status"]["bookkeeping"].as_str().unwrap()).unwrap();
-    bookkeeping["ledger"] = json!(4);
-    with["status"]["bookkeeping"] = json!(bookkeeping.to_string());
-    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("it")), &with).ok();
+    cluster.ns.edit_status("it", |status| {
+        let mut bookkeeping: Value = serde_json::from_str(status["bookkeeping"].as_str().unwrap()).unwrap();
+        bookkeeping["ledger"] = json!(4);
+        status["bookkeeping"] = json!(bookkeeping.to_string());
+    });
 
     let operator = cluster.start();
     cluster.ns.wait_condition("it", "EventsWaiting", "True", "EventsParked");
@@ -149,12 +149,12 @@ fn conditions_of_others_stay() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "foreign");
     let operator = cluster.begin();
-    let mut object = cluster.ns.get_instance("it");
-    object["status"]["conditions"].as_array_mut().unwrap().push(json!({
-        "type": "example.com/Audited", "status": "True", "reason": "ByHand", "message": "",
-        "lastTransitionTime": "2026-01-31T00:00:00Z"
-    }));
-    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("it")), &object).ok();
+    cluster.ns.edit_status("it", |status| {
+        status["conditions"].as_array_mut().unwrap().push(json!({
+            "type": "example.com/Audited", "status": "True", "reason": "ByHand", "message": "",
+            "lastTransitionTime": "2026-01-31T00:00:00Z"
+        }));
+    });
     cluster.provider.create("a");
     cluster.assert_perfect(&operator);
     let status = cluster.wait_status("/delivered", &json!(1));
@@ -169,14 +169,13 @@ fn a_state_that_somebody_else_wrote_is_read_again_and_never_overwritten() {
     let operator = cluster.begin();
     cluster.provider.create_all(ids("r", 5));
     cluster.assert_perfect(&operator);
-    let status = cluster.wait_status("/delivered", &json!(5));
+    cluster.wait_status("/delivered", &json!(5));
 
     // an owner that came after us has delivered more
-    let mut object = cluster.ns.get_instance("it");
-    object["status"]["delivered"] = json!(105);
-    object["status"]["resources"][0]["delivered"] = json!(105);
-    object["status"]["resources"][0]["cursor"]["since"] = status["resources"][0]["cursor"]["since"].clone();
-    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("it")), &object).ok();
+    cluster.ns.edit_status("it", |status| {
+        status["delivered"] = json!(105);
+        status["resources"][0]["delivered"] = json!(105);
+    });
     cluster.provider.create("next");
     operator.wait_stderr("changed by somebody else");
     let verdict = cluster.verdict();
@@ -201,9 +200,7 @@ fn an_older_state_that_is_put_back_repeats_with_the_same_ids() {
     assert!(operator.sigterm().success());
 
     // as a restore of etcd does, which keeps the uid
-    let mut object = cluster.ns.get_instance("it");
-    object["status"] = backup;
-    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("it")), &object).ok();
+    cluster.ns.edit_status("it", |status| *status = backup.clone());
     let operator = cluster.start();
     cluster.wait_status("/delivered", &json!(4));
     cluster.provider.create("next");

@@ -54,9 +54,7 @@ fn restore(cluster: &Cluster<'_>) {
     let kept: Value = serde_json::from_str(&read("objects.json")).expect("JSON");
     for name in INSTANCES {
         cluster.create(&instance(cluster, name));
-        let mut object = cluster.ns.get_instance(name);
-        object["status"] = kept["statuses"][name].clone();
-        let uid = object["metadata"]["uid"].clone();
+        let uid = cluster.ns.get_instance(name)["metadata"]["uid"].clone();
         for kind in ["configmaps", "secrets"] {
             let owned = |object: &&Value| object["metadata"]["ownerReferences"][0]["name"] == name;
             for mut part in kept[kind].as_array().into_iter().flatten().filter(owned).cloned() {
@@ -64,7 +62,7 @@ fn restore(cluster: &Cluster<'_>) {
                 cluster.ns.api().create(&cluster.ns.core(kind), &part).ok();
             }
         }
-        cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance(name)), &object).ok();
+        cluster.ns.edit_status(name, |status| *status = kept["statuses"][name].clone());
     }
 }
 
@@ -152,7 +150,7 @@ fn make_fixtures_of_a_cluster() {
 
 /// To be refused until it is parked takes an event hours: this is what is left then.
 fn park(cluster: &Cluster<'_>) {
-    let mut object = cluster.ns.get_instance("waiting");
+    let object = cluster.ns.get_instance("waiting");
     let event = json!({
         "id": PARKED, "kind": "created", "resource": "records", "objectId": PARKED,
         "detectedAt": "2026-11-24T10:00:00Z", "data": {"id": PARKED, "version": 1}
@@ -166,11 +164,11 @@ fn park(cluster: &Cluster<'_>) {
         "stringData": {"events.json": ledger.to_string()}
     });
     cluster.ns.api().create(&cluster.ns.core("secrets"), &secret).ok();
-    let mut bookkeeping: Value =
-        serde_json::from_str(object["status"]["bookkeeping"].as_str().expect("bookkeeping")).expect("JSON");
-    bookkeeping["ledger"] = json!(4);
-    object["status"]["bookkeeping"] = json!(bookkeeping.to_string());
-    cluster.ns.api().replace(&format!("{}/status", cluster.ns.instance("waiting")), &object).ok();
+    cluster.ns.edit_status("waiting", |status| {
+        let mut bookkeeping: Value = serde_json::from_str(status["bookkeeping"].as_str().expect("bookkeeping")).expect("JSON");
+        bookkeeping["ledger"] = json!(4);
+        status["bookkeeping"] = json!(bookkeeping.to_string());
+    });
 }
 
 /// What the operator left, without what belongs to this server.

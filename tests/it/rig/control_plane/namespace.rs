@@ -110,6 +110,22 @@ impl<'p> Namespace<'p> {
         self.api().get(&self.instance(name)).ok()
     }
 
+    /// Changes the status of an instance as another writer does: read, changed and put anew while an operator is quicker.
+    pub fn edit_status(&self, name: &str, mut edit: impl FnMut(&mut Value)) {
+        let path = self.instance(name);
+        let edited = (0..100).any(|_| {
+            let mut object = self.get_instance(name);
+            edit(&mut object["status"]);
+            let put = self.api().replace(&format!("{path}/status"), &object);
+            let late = put.status == 409;
+            if !late {
+                put.ok();
+            }
+            !late
+        });
+        assert!(edited, "{name}: its status changes too often to be edited");
+    }
+
     /// Waits until an instance satisfies `look`.
     pub fn wait_instance<R>(&self, name: &str, what: &str, look: impl FnMut(&Value) -> Option<R>) -> R {
         self.api().wait_for(&self.instance(name), what, look)

@@ -62,8 +62,10 @@ impl Provider {
         let store = Arc::new(Mutex::new(Store::new(Box::new(has_basic_auth))));
         let (log, shared) = (asks.clone(), Arc::clone(&store));
         let handle = move |ask: &Ask| {
+            // Noted once its answer is made: what a test does after it saw a request is no part of that answer.
+            let answer = lock(&shared).answer(ask);
             log.push(ask.clone());
-            lock(&shared).answer(ask)
+            answer
         };
         let server = match address {
             Some(address) => Server::wait_at(address, handle),
