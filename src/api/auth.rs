@@ -288,6 +288,6 @@ pub(super) fn header_name() -> Rule {
 }
 
 fn endpoint() -> Rule {
-    Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHost() != ''")
+    Rule::new("isURL(self) && self.matches('^(?i:https?)://') && url(self).getHost() != ''")
         .message("must be an http or https URL")
 }

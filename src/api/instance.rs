@@ -68,7 +68,7 @@ pub struct ConnectorInstanceSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub connector: Option<String>,
 
-    /// Values for the {placeholders} in the connector's templates, for example `subdomain: acme`. Not for secrets. Default: the connector's.
+    /// Values for the {placeholders} in the connector's templates, for example `subdomain: acme`. In a URL a value is a part of a host name, a path segment or a query value, and nothing else. Not for secrets. Default: the connector's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "short_map")]
     pub parameters: BTreeMap<String, String>,
@@ -76,7 +76,7 @@ pub struct ConnectorInstanceSpec {
     /// Where the provider's API starts, for example https://api.example.com/v2. Default: the connector's; required without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
-    #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHost() != '' && !self.contains('#') && !self.contains('?') && !self.contains('{')")
+    #[x_kube(validation = Rule::new("isURL(self) && self.matches('^(?i:https?)://') && url(self).getHost() != '' && !self.contains('#') && !self.contains('?') && !self.contains('{')")
         .message("must be an http or https URL without query or fragment, such as https://api.example.com/v2"))]
     pub base_url: Option<String>,
 
@@ -141,7 +141,7 @@ pub struct Polling {
 pub struct Callback {
     /// Where events are POSTed: https, or http with allowInsecureHttp.
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['https', 'http'] && url(self).getHost() != '' && !self.contains('#')")
+    #[x_kube(validation = Rule::new("isURL(self) && self.matches('^(?i:https?)://') && url(self).getHost() != '' && !self.contains('#')")
         .message("must be an http or https URL without fragment"))]
     pub url: String,
     /// Shape of the events: CloudEvents (1.0, structured JSON, one event a request) or OpenConnectors (the body of SAP Open Connectors, up to ten events a request). Default: CloudEvents.

@@ -273,7 +273,7 @@ fn jwt(field: &str, over: Option<&Jwt>, under: Option<&Jwt>) -> Result<JwtPlan, 
 fn url_of(field: &str, member: &str, text: &str, placeholders: Option<&mut Placeholders>) -> Result<Url, Problem> {
     let field = format!("{field}.{member}");
     let text = match placeholders {
-        Some(placeholders) => placeholders.fill_all(&field, text)?,
+        Some(placeholders) => placeholders.fill_url(&field, text)?,
         None => text.to_owned(),
     };
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());

@@ -1,11 +1,54 @@
 //! `{placeholders}` in the templates of a connector and the parameters that fill them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::problems::invalid;
 use crate::api::conditions::Problem;
 use crate::api::connector::Parameter;
 use crate::api::nearest::nearest;
+
+/// What a value is in a URL outside of its host: a part of one segment or of one value of the query (RFC 3986 §2.3).
+const DATA: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Where a placeholder stands in a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Between `://` and the path.
+    Host,
+    /// In path or query.
+    Data,
+}
+
+impl Place {
+    /// The place of what follows `before` in a URL.
+    fn after(before: &str) -> Self {
+        match before.split_once("://") {
+            Some((_, host)) if !host.contains(['/', '?', '#']) => Self::Host,
+            _ => Self::Data,
+        }
+    }
+
+    /// A value as it stands there.
+    ///
+    /// # Errors
+    /// What it must be instead.
+    fn write(self, value: &str) -> Result<Cow<'_, str>, &'static str> {
+        match self {
+            Self::Host => {
+                let fits = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+                let value = (fits && !value.is_empty()).then_some(Cow::Borrowed(value));
+                value.ok_or("is a part of a host name, so it must consist of letters, digits, dots and hyphens")
+            }
+            Self::Data if !value.is_empty() && value.bytes().all(|byte| byte == b'.') => {
+                Err("is a part of a path, so it must not consist of dots")
+            }
+            Self::Data => Ok(utf8_percent_encode(value, DATA).into()),
+        }
+    }
+}
 
 /// Parameters by name, and which of them were asked for.
 #[derive(Debug, Default)]
@@ -56,9 +99,28 @@ impl Placeholders {
     pub(super) fn fill_all(&mut self, field: &str, text: &str) -> Result<String, Problem> {
         match self.replace(text) {
             (filled, None) => Ok(filled),
-            (_, Some(placeholder)) => Err(invalid(format!(
-                "{field} has the placeholder {{{placeholder}}} that no parameter fills; set spec.parameters.{placeholder}"
-            ))),
+            (_, Some(placeholder)) => Err(unfilled(field, &placeholder)),
+        }
+    }
+
+    /// Fills all placeholders of a path with its query, or of a URL: in a host a value must be a part of a name, elsewhere it is
+    /// percent-encoded, so that it leads to no other host, path or parameter.
+    ///
+    /// # Errors
+    /// A placeholder without a parameter, or a value that cannot stand where it does.
+    pub(super) fn fill_url(&mut self, field: &str, text: &str) -> Result<String, Problem> {
+        let mut misplaced = None;
+        let (filled, unknown) = self.replace_with(text, |name, before, value| {
+            let written = Place::after(before).write(value);
+            written.unwrap_or_else(|must| {
+                misplaced.get_or_insert_with(|| invalid(format!("spec.parameters.{name} {must} (it fills {field})")));
+                Cow::Borrowed("")
+            })
+        });
+        match (misplaced, unknown) {
+            (Some(problem), _) => Err(problem),
+            (None, Some(placeholder)) => Err(unfilled(field, &placeholder)),
+            (None, None) => Ok(filled),
         }
     }
 
@@ -75,6 +137,15 @@ impl Placeholders {
     /// The text with its placeholders filled, and the first placeholder that has no parameter. `${…}` is a macro, not a placeholder; a placeholder may
     /// stand inside of one.
     fn replace(&mut self, text: &str) -> (String, Option<String>) {
+        self.replace_with(text, |_, _, value| Cow::Borrowed(value))
+    }
+
+    /// The same, with each value written by `write` out of name, filled text before it and value.
+    fn replace_with(
+        &mut self,
+        text: &str,
+        mut write: impl for<'v> FnMut(&str, &str, &'v str) -> Cow<'v, str>,
+    ) -> (String, Option<String>) {
         let (mut filled, mut unknown, mut rest) = (String::with_capacity(text.len()), None, text);
         while let Some(at) = rest.find('{') {
             let (before, from) = rest.split_at(at);
@@ -82,7 +153,8 @@ impl Placeholders {
             let name = if before.ends_with('$') { None } else { placeholder(from) };
             match name.map(|name| (name, self.values.get(name))) {
                 Some((name, Some(value))) => {
-                    filled.push_str(value);
+                    let written = write(name, &filled, value);
+                    filled.push_str(&written);
                     self.used.insert(name.to_owned());
                     rest = &from[name.len() + 2..];
                 }
@@ -96,6 +168,10 @@ impl Placeholders {
         filled.push_str(rest);
         (filled, unknown)
     }
+}
+
+fn unfilled(field: &str, placeholder: &str) -> Problem {
+    invalid(format!("{field} has the placeholder {{{placeholder}}} that no parameter fills; set spec.parameters.{placeholder}"))
 }
 
 /// The name in a text that starts with `{name}`.
@@ -135,6 +211,38 @@ mod tests {
             ("ä{sub}ü", "äacmeü"),
         ] {
             assert_eq!(placeholders.fill(text), filled, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_value_leaves_its_place_in_a_url() {
+        let filled = |template: &str, value: &str| {
+            placeholders(&[("p", value)], &[]).unwrap().fill_url("spec.baseUrl", template).map_err(|problem| problem.message)
+        };
+        for (template, value, url) in [
+            ("https://{p}.example.com/v1", "acme-1", "https://acme-1.example.com/v1"),
+            ("https://api.example.com/{p}/x", "../../admin", "https://api.example.com/..%2F..%2Fadmin/x"),
+            ("https://api.example.com/{p}", "a?b#c&d=é", "https://api.example.com/a%3Fb%23c%26d%3D%C3%A9"),
+            ("https://api.example.com/{p}", "a-b_c.d~e", "https://api.example.com/a-b_c.d~e"),
+            ("https://api.example.com/?site={p}", "a&admin=1", "https://api.example.com/?site=a%26admin%3D1"),
+            ("/{p}", "//evil.example", "/%2F%2Fevil.example"),
+            ("{p}", "https://evil.example", "https%3A%2F%2Fevil.example"),
+        ] {
+            assert_eq!(filled(template, value), Ok(url.to_owned()), "{template} {value}");
+        }
+        for value in ["evil.example/", "evil.example:1", "a@evil.example", "evil.example?", "evil.example#", "a b", "", "é"] {
+            assert_eq!(
+                filled("http://{p}.api.example", value).unwrap_err(),
+                "spec.parameters.p is a part of a host name, so it must consist of letters, digits, dots and hyphens (it fills \
+                 spec.baseUrl)",
+                "{value}"
+            );
+        }
+        for value in [".", "..", "..."] {
+            assert!(
+                filled("https://api.example.com/{p}/x", value).unwrap_err().contains("must not consist of dots"),
+                "{value}"
+            );
         }
     }
 

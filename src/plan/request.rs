@@ -32,7 +32,7 @@ pub(super) fn base_url(
             None => "spec.baseUrl is required when no connector is named",
         }));
     };
-    let text = placeholders.fill_all(FIELD, text)?;
+    let text = placeholders.fill_url(FIELD, text)?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let Some(url) = url.filter(|url| url.query().is_none() && url.fragment().is_none()) else {
         return Err(invalid(format!(
@@ -86,7 +86,7 @@ fn url(base: &Url, resource: &Resource, placeholders: &mut Placeholders) -> Resu
     let Some(url) = &resource.url else {
         return Err(invalid(format!("{at} is required: no connector supplies it")));
     };
-    let url = placeholders.fill_all(&at, url.trim())?;
+    let url = placeholders.fill_url(&at, url.trim())?;
     if url.starts_with("//") || url.contains('\\') || url.contains('#') {
         return Err(invalid(format!("{at} must be a path under baseUrl, without backslash or fragment")));
     }
