@@ -33,6 +33,7 @@ pub mod status;
 mod structure;
 mod unknown;
 pub mod validate;
+pub mod visible;
 mod yaml;
 
 #[cfg(test)]

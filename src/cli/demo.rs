@@ -9,10 +9,10 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::stop_on_signals;
+use crate::api::visible::one_line;
 use crate::demo::session::{Arrival, Outcome, Session};
 use crate::local::report::Output;
 use crate::observe::output;
-use crate::receive::line;
 use crate::receive::read::Received;
 
 /// Time between two polls. Manifests allow 5 s and more; a demo should not make anybody wait.
@@ -99,7 +99,7 @@ fn event_line(arrival: &Arrival, output: Output) -> String {
                 "{:<7} {} {:<5} {latency:>8} after the change",
                 event.kind.as_str(),
                 event.resource,
-                line::printable(&event.object_id)
+                one_line(&event.object_id)
             )
         }
         // Numbers, strings and a record that was read as JSON can always be written.

@@ -29,7 +29,7 @@ pub fn run(args: &PlanArgs) -> ExitCode {
         if index > 0 {
             output::line("---");
         }
-        output::bytes(crate::plan::print::print(&planned.plan).as_bytes());
+        output::text(crate::plan::print::print(&planned.plan));
     }
     for (instance, problems) in &definitions.refused {
         for problem in problems {

@@ -11,6 +11,7 @@ use super::{EgressArgs, ManifestArgs};
 use crate::api::auth::Rotates;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
+use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
 use crate::auth::oauth2::parts::{Beginnings, Parts};
@@ -289,7 +290,7 @@ async fn prove_filter(asker: &Asker, resource: &ResourcePlan, auth: &RequestAuth
 }
 
 fn describe_record(resource: &ResourcePlan, json: &str, id: &str) -> Vec<String> {
-    let mut lines = vec![format!("record:       id {id}")];
+    let mut lines = vec![format!("record:       id {}", one_line(id))];
     let mut date = |label: &str, field: &Option<DateField>| {
         let Some(field) = field else { return };
         let sent = field.path.find(json);

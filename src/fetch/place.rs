@@ -5,6 +5,7 @@
 
 use super::error_shape::{self, Rows};
 use super::names::Words;
+use crate::api::visible::is_hidden;
 use crate::plan::RecordsAs;
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json;
@@ -270,7 +271,7 @@ pub(super) fn array_names(text: &str) -> Vec<String> {
 }
 
 fn shown(name: &str) -> String {
-    let plain: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+    let plain: String = name.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
     if plain.contains(['.', '[', ']', '\'', ' ']) { format!("['{plain}']") } else { plain }
 }
 

@@ -9,6 +9,8 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use crate::api::visible::{self, Lines};
+
 /// Why standard output takes nothing any more, once it does not.
 static ENDED: OnceLock<Option<String>> = OnceLock::new();
 
@@ -17,14 +19,19 @@ pub fn bytes(bytes: &[u8]) {
     write_with(|out| out.write_all(bytes));
 }
 
-/// Writes a line to standard output, at once.
+/// Writes a line to standard output, at once; [hidden characters](Lines) are escaped.
 pub fn line(line: impl Display) {
-    write_with(|out| writeln!(out, "{line}"));
+    write_with(|out| writeln!(out, "{}", Lines(line)));
 }
 
-/// Writes a line to standard error. There is nobody to tell when that fails.
+/// Writes text of several lines to standard output, at once; [hidden characters](Lines) are escaped.
+pub fn text(text: impl Display) {
+    write_with(|out| write!(out, "{}", Lines(text)));
+}
+
+/// Writes a line to standard error; [hidden characters](Lines) are escaped. There is nobody to tell when that fails.
 pub fn error(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", Lines(line));
 }
 
 /// Why standard output cannot be written; nothing while it can, and when its reader has gone.
@@ -75,13 +82,16 @@ fn ended(why: &io::Error) {
     let _ = ENDED.set(failure);
 }
 
-/// Standard error for log lines: never an error, or the logger would report it there, with a panic.
+/// Standard error for log lines: never an error, or the logger would report it there, with a panic. What the logger lets through of
+/// what messages quote, characters that set a direction, is escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().lock().write_all(bytes);
+        let quotes_direction = str::from_utf8(bytes).is_ok_and(|line| line.contains(visible::is_direction));
+        let escaped = quotes_direction.then(|| visible::without_directions(&String::from_utf8_lossy(bytes)));
+        let _ = io::stderr().lock().write_all(escaped.as_ref().map_or(bytes, String::as_bytes));
         Ok(bytes.len())
     }
 

@@ -20,10 +20,18 @@ pub enum LogFormat {
 /// What is logged unless somebody asks for more.
 pub const DEFAULT_FILTER: &str = "warn,pollinator=info";
 
-/// Libraries that write requests (and with them keys in a query or header) into their debug lines, or that report every failed
-/// certificate, which Pollinator reports itself. What they may say at most does not depend on the filter.
-const CAPPED: [&str; 6] =
-    ["h2=info", "hyper=info", "hyper_util=info", "reqwest=info", "rustls=info", "rustls_platform_verifier=off"];
+/// Libraries that write requests (and with them keys in a query or header) into their debug lines, that log bodies which they cannot
+/// read (and with them Secrets), or that report every failed certificate, which Pollinator reports itself. What they may say at most does
+/// not depend on the filter.
+const CAPPED: [&str; 7] = [
+    "h2=info",
+    "hyper=info",
+    "hyper_util=info",
+    "kube_client::client=off",
+    "reqwest=info",
+    "rustls=info",
+    "rustls_platform_verifier=off",
+];
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +100,8 @@ mod tests {
             tracing::info!(target: "somewhere_else", "chatter");
             tracing::debug!(target: "h2::codec", "frame with a key");
             tracing::trace!(target: "hyper_util::client", "url with a key");
+            tracing::warn!(target: "kube_client::client", "a body with a key");
+            tracing::error!(target: "kube_client::client::builder", "failed with a key");
             tracing::error!(target: "rustls_platform_verifier", "failed to verify");
         });
         let bytes = lines.0.lock().expect("lock").clone();
@@ -119,10 +129,10 @@ mod tests {
 
     #[test]
     fn no_filter_makes_libraries_write_requests() {
-        for filter in ["trace", "h2=trace,hyper_util=trace,rustls_platform_verifier=trace,pollinator=debug"] {
+        for filter in ["trace", "kube_client=trace,h2=trace,hyper_util=trace,rustls_platform_verifier=trace,pollinator=debug"] {
             let text = logged(LogFormat::Text, filter);
             assert!(text.contains("details"), "{text}");
-            assert!(!text.contains("with a key") && !text.contains("failed to verify"), "{text}");
+            assert!(!text.contains("a key") && !text.contains("failed to verify"), "{text}");
         }
     }
 

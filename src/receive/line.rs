@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::read::Received;
+use crate::api::visible::one_line;
 
 /// Characters of a record that a line for people shows.
 const SHOWN: usize = 100;
@@ -11,7 +12,7 @@ const SHOWN: usize = 100;
 pub fn text(event: &Received) -> String {
     let record = event.data.as_deref().map_or_else(|| "(too large to be sent)".to_owned(), beginning);
     let words = [event.kind.as_str(), &event.resource, &event.object_id, &event.time];
-    format!("{} {record}", words.map(printable).join(" "))
+    format!("{} {record}", words.map(one_line).join(" "))
 }
 
 /// For programs: one JSON object.
@@ -21,23 +22,19 @@ pub fn json(event: &Received) -> String {
     serde_json::to_string(event).unwrap_or_default().replace(['\n', '\r'], " ")
 }
 
-/// Without what would move the cursor of a terminal or break the line.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
 fn beginning(record: &RawValue) -> String {
     let mut text = record.get().split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = text.char_indices().nth(SHOWN) {
         text.truncate(end);
         text.push('…');
     }
-    printable(&text)
+    one_line(&text).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::visible::is_hidden;
     use crate::detect::event::Kind;
 
     fn received(object_id: &str, data: Option<&str>) -> Received {
@@ -67,7 +64,7 @@ mod tests {
     #[test]
     fn an_id_cannot_play_with_the_terminal() {
         let line = text(&received("a\u{1b}[2J\nb", Some("\"\u{7f}\"")));
-        assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
+        assert!(!line.contains(is_hidden), "{line:?}");
     }
 
     #[test]

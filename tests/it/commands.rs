@@ -5,10 +5,12 @@ use std::process::Command;
 
 use crate::rig::client;
 use crate::rig::control_plane::Run;
+use crate::rig::http::Answer;
 use crate::rig::manifest::Instance;
 use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
+use crate::rig::scene::Scene;
 use crate::rig::{is_installed, leave_out};
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {
@@ -149,6 +151,23 @@ fn try_shows_records_and_proves_the_filter() {
     assert!(tried.stdout().contains("filter") && tried.stdout().contains("works"), "{}", tried.stdout());
     assert_eq!(receiver.count(), 0, "a trial delivers nothing");
     assert!(!site.state().exists(), "and saves nothing");
+}
+
+#[test]
+fn what_a_provider_or_manifest_says_cannot_play_with_the_terminal() {
+    let provider = Provider::start();
+    provider.misbehave(|_| Some(Answer::json(r#"{"records":[{"id":"a\u001b[2J\r\n\u202eb"}]}"#)));
+    let scene = Scene::with(provider, |instance| {
+        instance.resource("url: \"/records?x=\\u001b[31m\\u202e\"\nrecordsPath: records\nidField: id")
+    });
+    for command in ["try", "plan"] {
+        let mut run = run(&scene.site, &[command, scene.site.manifests().to_str().unwrap()]);
+        assert_eq!(code(&mut run), Some(0), "{}{}", run.stdout(), run.stderr());
+        let printed = run.stdout() + &run.stderr();
+        let hidden = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
+        assert!(!printed.contains(hidden), "{printed:?}");
+        assert!(command == "plan" || printed.contains("a\\u001b[2J\\u000d\\u000a\\u202eb"), "{printed:?}");
+    }
 }
 
 #[test]
