@@ -445,10 +445,12 @@ impl World {
     }
 
     fn one_poll(&mut self, may_fail: bool) -> Result<Row, String> {
-        let (asked, sent, errors) = (self.provider.asked(), self.receiver.count(), self.provider.errors());
+        let (asked, sent) = (self.provider.asked(), self.receiver.count());
+        self.provider.take_errors();
         let row = self.polls.poll();
         let (asked, sent) = (self.provider.asked() - asked, self.receiver.count() - sent);
-        let told_error = self.provider.errors() > errors;
+        let errors = self.provider.take_errors();
+        let told_error = errors.told > errors.repeated;
         self.tell(&format!("poll: {asked} requests, {sent} sent, {} {}", row.ready, row.reason));
         // rows that move by a whole page show it again, which is told from a loop by the next poll
         let may_loop = may_fail && row.tells("PaginationLoop");

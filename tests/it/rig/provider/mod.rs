@@ -27,7 +27,7 @@ pub use habits::Listing;
 use habits::{EmptyForm, ErrorForm, Filter, Habits, Repeats, Tombstone};
 use paging::Paging;
 use stamps::{Clock, DateHeader, Form, Sentinel, Unit};
-use store::{Kept, Record, Store};
+use store::{Errors, Kept, Record, Store};
 
 /// A change that a test makes between two pages.
 #[derive(Clone, Debug)]
@@ -353,9 +353,9 @@ impl Provider {
         lock(&self.store).error_after = Some((pages, form));
     }
 
-    /// Errors told in an answer 200, up to now.
-    pub fn errors(&self) -> usize {
-        lock(&self.store).errors
+    /// Errors told in an answer 200 since this was last asked.
+    pub fn take_errors(&self) -> Errors {
+        std::mem::take(&mut lock(&self.store).errors)
     }
 
     /// What stands in its list now: ids with their last versions.

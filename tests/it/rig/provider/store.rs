@@ -58,10 +58,20 @@ pub struct Store {
     pub after_page: Option<Box<AfterPage>>,
     /// Pages that are still answered well before one error is told.
     pub error_after: Option<(usize, ErrorForm)>,
-    /// Errors that were told in a 200.
-    pub errors: usize,
+    /// Errors that were told in a 200 since they were last asked for.
+    pub errors: Errors,
     /// Counts what must differ: links that are signed, and clocks that take turns.
     turn: usize,
+}
+
+/// Errors that were told in a 200.
+#[derive(Debug, Default)]
+pub struct Errors {
+    pub told: usize,
+    /// After so many of them the same page was asked for again.
+    pub repeated: usize,
+    /// What the last one answered.
+    last: Option<String>,
 }
 
 /// A row of a list.
@@ -86,7 +96,7 @@ impl Store {
             takes,
             after_page: None,
             error_after: None,
-            errors: 0,
+            errors: Errors::default(),
             turn: 0,
         }
     }
@@ -185,13 +195,17 @@ impl Store {
             }
         }
         let position = position.unwrap_or_default();
+        if self.errors.last.take().is_some_and(|last| last == ask.target) {
+            self.errors.repeated += 1;
+        }
         if habits.cap.is_some_and(|cap| position + size > cap) {
             return Err(400);
         }
         match self.error_after {
             Some((0, form)) => {
                 self.error_after = None;
-                self.errors += 1;
+                self.errors.told += 1;
+                self.errors.last = Some(ask.target.clone());
                 return Ok(Answer::json(form.body()));
             }
             Some((left, form)) => self.error_after = Some((left - 1, form)),
