@@ -135,7 +135,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let (publisher, publishing) = Publisher::start(client.clone(), args.pod_name);
     let (notices, heard) = mpsc::unbounded_channel();
     let probe = Arc::new(Probe::new(cluster.clone()));
-    let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone());
+    let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone(), metrics.clone());
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));

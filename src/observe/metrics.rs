@@ -125,11 +125,11 @@ label! {
 }
 
 label! {
-    /// What a commit of state came to.
+    /// What one attempt to store state came to.
     CommitOutcome {
         /// It was stored.
         Stored = "stored",
-        /// Another writer was faster; it is computed anew.
+        /// The object changed between reading and writing; it is read again.
         Conflict = "conflict",
         /// It failed and is tried again.
         Failed = "failed",
@@ -340,9 +340,10 @@ impl Metrics {
                 &counters(r, "requests", "Requests sent by peer and class of the answer's status"),
                 |peer, status| RequestLabels { peer, status },
             ),
-            commits: ByOne::new(&counters(r, "commits", "Commits of a resource's state by what they came to"), |outcome| {
-                CommitLabels { outcome }
-            }),
+            commits: ByOne::new(
+                &counters(r, "commits", "Attempts to store the state of a resource by what they came to"),
+                |outcome| CommitLabels { outcome },
+            ),
             token_requests: ByOne::new(
                 &counters(r, "token_requests", "Requests for an access token by what they came to"),
                 |outcome| TokenLabels { outcome },
