@@ -276,7 +276,7 @@ fn unanswered(server: &http::Uri, error: &kube::Error) -> String {
             }
             format!(
                 "the API server {server} cannot be reached: {cause}; correct the address in KUBECONFIG, or open the way to it, such as \
-                 networkPolicy.ports of the chart"
+                 networkPolicy.apiServerPorts of the chart"
             )
         }
     }
