@@ -140,7 +140,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
     let tokens = Arc::new(ClusterTokens::new(cluster.clone(), Arc::clone(&secrets), Arc::clone(&connectors)));
-    let core = EngineContext::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
+    let core = EngineContext::new(egress, metrics.clone(), Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
     let core = EngineContext { connect: args.connect.connect_url.clone(), ..core };
     let parts = core.parts(tokens);
     let (reports, mut statuses) = mpsc::unbounded_channel();
@@ -179,7 +179,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, events: events.clone() }.run(),
     );
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
-    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone()));
+    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone(), metrics.clone()));
     let telling = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));
 
     let mut left_alone = None;
@@ -341,8 +341,10 @@ async fn follow_ownership(
     mut owned: watch::Receiver<OwnedRanges>,
     mut drains: mpsc::Receiver<Drain>,
     notices: mpsc::UnboundedSender<Notice>,
+    metrics: Metrics,
 ) {
     loop {
+        metrics.owned_shards(owned.borrow_and_update().iter().count());
         let notice = tokio::select! {
             changed = owned.changed() => match changed {
                 Ok(()) => Notice::OwnershipChanged,

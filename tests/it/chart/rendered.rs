@@ -222,7 +222,7 @@ fn private_authorities_are_trusted_in_addition_to_those_of_the_image() {
         let container = &spec["containers"][0];
         let variable = |name: &str| {
             let found = container["env"].as_array().unwrap().iter().find(|one| one["name"] == name);
-            found.map(|one| one["value"].as_str().unwrap().to_owned()).unwrap_or_else(|| panic!("{object} has no {name}"))
+            found.unwrap_or_else(|| panic!("{object} has no {name}"))["value"].as_str().unwrap().to_owned()
         };
         assert!(dockerfile.contains(&format!(" {}\n", variable("SSL_CERT_FILE"))), "{object}");
         let mount = json!({"name": "ca-bundle", "mountPath": variable("SSL_CERT_DIR"), "readOnly": true});
