@@ -1,4 +1,4 @@
-//! The other commands, as a person calls them.
+//! The other commands, as a person calls them; and as a [`plugin`] of kubectl.
 
 use std::fs;
 use std::process::Command;
@@ -13,6 +13,8 @@ use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
 use crate::rig::{PATIENCE, is_installed, leave_out};
+
+mod plugin;
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {
     let mut command = binary();
