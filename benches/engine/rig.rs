@@ -193,7 +193,7 @@ impl Running {
 
     /// Polls that found nothing, so far.
     pub fn idle_polls(&self) -> u64 {
-        let text = self.metrics.encode();
+        let text = self.metrics.encode(pollinator::observe::metrics::Format::OpenMetrics);
         let line = text.lines().find_map(|line| line.strip_prefix("pollinator_polls_total{outcome=\"unchanged\"} "));
         line.and_then(|count| count.parse().ok()).expect("the metric exists")
     }

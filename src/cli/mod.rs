@@ -1,5 +1,6 @@
 //! One file a command; wiring only.
 
+pub mod cluster;
 pub mod completions;
 pub mod crds;
 pub mod demo;
@@ -13,11 +14,12 @@ pub mod schema;
 pub mod serve;
 pub mod try_out;
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::egress::{AllowRule, EgressPolicy};
@@ -69,7 +71,8 @@ enum Command {
 /// The run time starts here and not in the binary, because futures are compiled where they are first polled: in the binary, all that a
 /// command awaits would be compiled a second time, and after the library.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = called_as(std::env::args_os().next().as_deref()).try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(told) => return output::usage(&told),
     };
@@ -106,6 +109,13 @@ impl Cli {
             Command::Man(args) => man::run(&args),
         }
     }
+}
+
+/// The command line as it is called. As a plugin of kubectl, which calls `kubectl-pollinator` for `kubectl pollinator`, it shows itself in
+/// usage lines as people type it.
+fn called_as(program: Option<&OsStr>) -> clap::Command {
+    let is_plugin = program.is_some_and(|program| Path::new(program).file_stem() == Some(OsStr::new("kubectl-pollinator")));
+    if is_plugin { Cli::command().bin_name("kubectl pollinator") } else { Cli::command() }
 }
 
 /// All commands and options as data, the same wherever it is made: values of variables and the width of this terminal are left out.

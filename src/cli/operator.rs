@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kube::{Client, Config};
+use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::cluster::ClusterArgs;
 use super::serve::{self, ConnectArgs};
 use super::{parse_allow_rule, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
@@ -49,12 +50,12 @@ use crate::poll::engine::{Engine, Run};
 const BATCH: usize = 500;
 /// How long statuses that wait may take at the end.
 const LAST_WRITES: Duration = Duration::from_secs(5);
-/// Deadline of a connection to the API server, unless the kubeconfig says otherwise.
-const CONNECT: Duration = Duration::from_secs(10);
 
-/// Runs every ConnectorInstance of a cluster. The cluster is that of KUBECONFIG, else the one that it runs in.
+/// Runs every ConnectorInstance of a cluster. The cluster is that of the kubeconfig, else the one that it runs in.
 #[derive(Debug, Args)]
 pub struct OperatorArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Only look at this namespace. Default: at all.
     #[arg(long, value_name = "NAMESPACE", env = "POLLINATOR_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
@@ -118,7 +119,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let mounted = args.catalog.as_deref().map(mounted).transpose()?.unwrap_or_default();
     let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
-    let config = cluster_config().await?;
+    let config = args.cluster.config().await?;
     let unusable = |error| format!("the client of the cluster cannot be made: {error}");
     let sharing = sharing(&args, &config.default_namespace)?;
     // Claims must not wait behind statuses.
@@ -135,12 +136,12 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let (publisher, publishing) = Publisher::start(client.clone(), args.pod_name);
     let (notices, heard) = mpsc::unbounded_channel();
     let probe = Arc::new(Probe::new(cluster.clone()));
-    let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone());
+    let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone(), metrics.clone());
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
     let tokens = Arc::new(ClusterTokens::new(cluster.clone(), Arc::clone(&secrets), Arc::clone(&connectors)));
-    let core = EngineContext::new(egress, metrics, Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
+    let core = EngineContext::new(egress, metrics.clone(), Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
     let core = EngineContext { connect: args.connect.connect_url.clone(), ..core };
     let parts = core.parts(tokens);
     let (reports, mut statuses) = mpsc::unbounded_channel();
@@ -179,7 +180,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, events: events.clone() }.run(),
     );
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
-    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone()));
+    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone(), metrics.clone()));
     let telling = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));
 
     let mut left_alone = None;
@@ -248,7 +249,7 @@ async fn check(args: &OperatorArgs) -> ExitCode {
 
 async fn check_cluster(args: &OperatorArgs) -> Result<Vec<String>, String> {
     args.catalog.as_deref().map(mounted).transpose()?;
-    let config = cluster_config().await?;
+    let config = args.cluster.config().await?;
     let leases = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let server = config.cluster_url.clone();
     let client = Client::try_from(config).map_err(|error| format!("the client of the cluster cannot be made: {error}"))?;
@@ -265,7 +266,7 @@ async fn check_cluster(args: &OperatorArgs) -> Result<Vec<String>, String> {
 fn unanswered(server: &http::Uri, error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 401 => format!(
-            "the API server {server} refuses the credentials: renew those of KUBECONFIG, or see whether the pod's service account is \
+            "the API server {server} refuses the credentials: renew those of the kubeconfig, or see whether the pod's service account is \
              still there"
         ),
         kube::Error::Api(status) => format!("the API server {server} answered {}: {}", status.code, status.message),
@@ -275,8 +276,8 @@ fn unanswered(server: &http::Uri, error: &kube::Error) -> String {
                 cause = source;
             }
             format!(
-                "the API server {server} cannot be reached: {cause}; correct the address in KUBECONFIG, or open the way to it, such as \
-                 networkPolicy.ports of the chart"
+                "the API server {server} cannot be reached: {cause}; correct the address in the kubeconfig, or open the way to it, such as \
+                 networkPolicy.apiServerPorts of the chart"
             )
         }
     }
@@ -289,16 +290,6 @@ fn parse_relist_interval(text: &str) -> Result<Duration, String> {
         return Err(format!("must be {}s or more", SHORTEST_RELIST.as_secs()));
     }
     Ok(interval)
-}
-
-async fn cluster_config() -> Result<Config, String> {
-    let mut config = Config::infer().await.map_err(|error| {
-        format!("no cluster is configured: {error}; set KUBECONFIG, or run it in a pod with a service account")
-    })?;
-    config.connect_timeout = config.connect_timeout.or(Some(CONNECT));
-    // A repeated write would hide its conflict, and a watch repeats by itself.
-    config.default_retry = false;
-    Ok(config)
 }
 
 /// Tells once what is not permitted; what needs it fails later, with its own condition.
@@ -341,8 +332,11 @@ async fn follow_ownership(
     mut owned: watch::Receiver<OwnedRanges>,
     mut drains: mpsc::Receiver<Drain>,
     notices: mpsc::UnboundedSender<Notice>,
+    metrics: Metrics,
 ) {
     loop {
+        // Not marked as seen: a change before the first turn is still to be told.
+        metrics.owned_shards(owned.borrow().iter().count());
         let notice = tokio::select! {
             changed = owned.changed() => match changed {
                 Ok(()) => Notice::OwnershipChanged,

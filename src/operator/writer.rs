@@ -23,6 +23,7 @@ use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
 use super::{status, stored};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
+use crate::observe::metrics::{CommitOutcome, Metrics};
 use crate::observe::span;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
@@ -56,6 +57,7 @@ pub struct Writer {
     writes: Semaphore,
     bytes: Mutex<Pace>,
     probe: Arc<Probe>,
+    metrics: Metrics,
     /// Since when states cannot be stored, for a reason that is not one instance's.
     troubled: Mutex<Option<Instant>>,
     flushes: TaskTracker,
@@ -76,7 +78,13 @@ impl From<Problem> for CommitError {
 
 impl Writer {
     /// A writer that gives notice of instances whose state was written by somebody else.
-    pub fn new(cluster: Cluster, probe: Arc<Probe>, publisher: Publisher, notices: mpsc::UnboundedSender<Notice>) -> Arc<Self> {
+    pub fn new(
+        cluster: Cluster,
+        probe: Arc<Probe>,
+        publisher: Publisher,
+        notices: mpsc::UnboundedSender<Notice>,
+        metrics: Metrics,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             sessions: Arc::default(),
@@ -85,6 +93,7 @@ impl Writer {
             writes: Semaphore::new(MAX_WRITES),
             bytes: Mutex::default(),
             probe,
+            metrics,
             troubled: Mutex::default(),
             flushes: TaskTracker::new(),
         })
@@ -253,7 +262,12 @@ impl Writer {
                     }
                     return Ok(());
                 }
-                Err(CallError::Conflict) => {}
+                Err(CallError::Conflict) => {
+                    // The outbox counts how a commit ends; only here it is known that a try of one was in vain.
+                    if state.is_some() {
+                        self.metrics.commit(CommitOutcome::Conflict);
+                    }
+                }
                 Err(CallError::NotFound) => return Err(deleted().into()),
                 Err(error) => return Err(self.trouble(&error).into()),
             }

@@ -212,7 +212,7 @@ impl Engine {
             let tick = (!plan.suspended).then(|| now + chrono::Duration::from_std(delay).unwrap_or_default());
             let save = (save && index == 0).then_some((now, Job::Save));
             let wake = save.or_else(|| schedule::keep_alive(&plan, resource, now));
-            ResourceSchedule::new(Arc::clone(resource), tick, wake)
+            ResourceSchedule::new(Arc::clone(resource), tick, wake, &self.core.metrics, now)
         };
         let schedules: Vec<_> = plan.resources.iter().enumerate().map(schedule).collect();
         let epoch = self.next_epoch();

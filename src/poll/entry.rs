@@ -16,6 +16,7 @@ use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::fetch::listing::Validators;
+use crate::observe::metrics::{Metrics, Watched};
 use crate::observe::span;
 use crate::plan::{PollPlan, ResourcePlan};
 
@@ -122,12 +123,22 @@ pub(super) struct ResourceSchedule {
     pub(super) running: bool,
     /// A consent may have come while it was running.
     pub(super) consented: bool,
+    /// Its part in the metrics of freshness.
+    watched: Option<Watched>,
 }
 
 impl ResourceSchedule {
     /// A resource that has not run yet: the first poll of its rhythm, and what it runs for before that.
-    pub(super) fn new(plan: Arc<ResourcePlan>, tick: Option<DateTime<Utc>>, wake: Option<(DateTime<Utc>, Job)>) -> Self {
+    pub(super) fn new(
+        plan: Arc<ResourcePlan>,
+        tick: Option<DateTime<Utc>>,
+        wake: Option<(DateTime<Utc>, Job)>,
+        metrics: &Metrics,
+        now: DateTime<Utc>,
+    ) -> Self {
         Self {
+            // Nobody expects a suspended one to be polled.
+            watched: tick.map(|first| metrics.watch(plan.interval, first.max(now))),
             plan,
             health: Health::default(),
             last_success: None,
@@ -157,6 +168,9 @@ impl ResourceSchedule {
         self.health.note(report, now);
         if report.outcome == Outcome::Polled {
             self.last_success = Some(now);
+        }
+        if let Some(watched) = self.watched.as_ref().filter(|_| report.outcome.is_poll()) {
+            watched.poll_ended(report.outcome == Outcome::Polled, now);
         }
         self.tick = self.next_tick(report, now);
         if std::mem::take(&mut self.consented) && self.health.waits_for_consent() {

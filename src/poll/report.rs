@@ -51,6 +51,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Was a poll due, and did this decide what became of it?
+    pub fn is_poll(&self) -> bool {
+        !matches!(self, Self::RetryQueueSent | Self::Stopped)
+    }
+
     /// Did it fail for the provider's or the state's sake?
     pub fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))

@@ -19,12 +19,18 @@ pub async fn serve(router: Router) -> String {
 
 /// GET.
 pub async fn ask(base: &str, path: &str) -> Response {
+    ask_for(base, path, None).await
+}
+
+/// The same with an `Accept` header.
+pub async fn ask_for(base: &str, path: &str, accept: Option<&'static str>) -> Response {
+    let accept = accept.map(|accept| (http::header::ACCEPT, http::HeaderValue::from_static(accept)));
     let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).expect("client");
     let deadline = Duration::from_secs(30);
     let request = Request {
         method: http::Method::GET,
         url: format!("{base}{path}").parse().expect("url"),
-        headers: http::HeaderMap::new(),
+        headers: accept.into_iter().collect(),
         body: None,
         redirects: Redirects::Never,
         limits: crate::egress::Limits { body: 1024 * 1024, overflow: Overflow::Refuse, first_byte: deadline, total: deadline },

@@ -1,17 +1,21 @@
-//! The other commands, as a person calls them.
+//! The other commands, as a person calls them; and as a [`plugin`] of kubectl.
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::rig::client;
 use crate::rig::control_plane::Run;
 use crate::rig::http::Answer;
 use crate::rig::manifest::Instance;
+use crate::rig::operator::metric;
 use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
 use crate::rig::scene::Scene;
-use crate::rig::{is_installed, leave_out};
+use crate::rig::{PATIENCE, is_installed, leave_out};
+
+mod plugin;
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {
     let mut command = binary();
@@ -241,4 +245,35 @@ fn metrics_count_what_the_receiver_got() {
     };
     assert_eq!(delivered("created").as_deref(), Some("40"), "{metrics}");
     assert_eq!(receiver.count(), 40);
+}
+
+/// A provider that asks to wait for an hour leaves nothing to be counted: the age of the last success is looked up at each scrape.
+#[test]
+fn metrics_tell_that_a_resource_is_stale_while_its_provider_asks_to_wait() {
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let site = Site::new(&[Instance::new("waiting", &provider.url(), &receiver.url("waiting")).basic_auth().yaml()]);
+    let mut command = site.command();
+    command.args(["--listen", "127.0.0.1:0"]);
+    let pollinator = site.spawn(command);
+    pollinator.wait_ready("waiting");
+    let last_success = || metric(&pollinator, "pollinator_last_successful_poll_timestamp_seconds");
+    let (started, first) = (metric(&pollinator, "process_start_time_seconds"), last_success());
+    assert!(first >= started - 2.0 && first <= started + PATIENCE.as_secs_f64(), "{first} {started}");
+    assert!(metric(&pollinator, "process_resident_memory_bytes") > 1e6);
+    provider.misbehave(|_| Some(Answer::status(429).header("Retry-After", "3600")));
+    wait_metric(&pollinator, "pollinator_polls_total{outcome=\"throttled\"}");
+    let last = last_success();
+    assert!(last >= first, "{last} {first}");
+    wait_metric(&pollinator, "pollinator_stale_resources");
+    assert_eq!(last_success().total_cmp(&last), std::cmp::Ordering::Equal);
+    assert_eq!(metric(&pollinator, "pollinator_polls_total{outcome=\"failed\"}").total_cmp(&0.0), std::cmp::Ordering::Equal);
+}
+
+/// Waits until it is above 0.
+fn wait_metric(process: &Pollinator, series: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while metric(process, series) <= 0.0 {
+        assert!(Instant::now() < deadline, "{series} stays at 0\n{}", process.stderr());
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
 }

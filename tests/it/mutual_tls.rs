@@ -1,4 +1,4 @@
-//! Client certificates: a provider, and a token endpoint, that demand one.
+//! Client certificates: a provider, and a token endpoint, that demand one. And authorities of one's own.
 
 use std::sync::Arc;
 
@@ -113,4 +113,34 @@ fn the_token_endpoint_is_shown_it_too() {
     pollinator.wait_ready("it");
     scene.provider.create("one");
     scene.assert_delivered(&pollinator);
+}
+
+/// As the chart mounts a bundle: a folder in addition to the file of the image, with links as kubelets make them.
+#[test]
+fn authorities_in_a_folder_are_trusted_in_addition_to_those_in_a_file() {
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let (public, private, strange) = (Authority::new("public"), Authority::new("private"), Authority::new("strange"));
+    let clients = Authority::new("clients");
+    let site = Site::new(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, mounted) = (folder.path().join("image.crt"), folder.path().join("ca"));
+    std::fs::write(&file, &public.pem).unwrap();
+    std::fs::create_dir_all(mounted.join("..2026")).unwrap();
+    std::fs::write(mounted.join("..2026/ca.crt"), &private.pem).unwrap();
+    std::os::unix::fs::symlink("..2026", mounted.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/ca.crt", mounted.join("ca.crt")).unwrap();
+
+    let front = |servers: Authority| TlsFront::start(provider.address(), Arc::new(servers), &clients);
+    let fronts = [("public", front(public)), ("private", front(private)), ("strange", front(strange))];
+    let instance =
+        |(name, front): &(&str, TlsFront)| Instance::new(name, &front.url(), &receiver.url(name)).basic_auth().spec(TLS).yaml();
+    let (certificate, key) = clients.client(2999);
+    let secret = manifest::secret("client", &[("tls.crt", &certificate), ("tls.key", &key)]);
+    manifest::write(&site.manifests(), "instances.yaml", &[fronts.iter().map(instance).collect(), vec![secret]].concat());
+    let mut command = site.command();
+    command.env("SSL_CERT_FILE", &file).env("SSL_CERT_DIR", &mounted);
+    let pollinator = site.spawn(command);
+    pollinator.wait_ready("public");
+    pollinator.wait_ready("private");
+    assert!(pollinator.wait_reason("strange", "TlsError").contains("SSL_CERT_FILE"));
 }

@@ -1,4 +1,4 @@
-//! What a receiver gets, judged by official libraries.
+//! What a receiver gets, judged by official libraries, and by the code that the documentation offers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,8 @@ use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::{Post, Receiver};
 use crate::rig::{PATIENCE, canary};
+
+mod snippets;
 
 const SIGNED: &str = "signature: {secretRef: {name: signing, key: signing-key}}";
 

@@ -207,7 +207,16 @@ fn the_chart_has_the_programs_version_and_describes_what_it_installs() {
     }
     for link in annotation("links").as_array().unwrap() {
         let (_, page) = link["url"].as_str().unwrap().split_once("/blob/main/").unwrap();
+        let page = page.split('#').next().unwrap();
         assert!(root().join(page).is_file(), "{page}");
+    }
+    // as Artifact Hub shows it
+    let (_, icon) = chart["icon"].as_str().unwrap().split_once("/pollinator/main/").unwrap();
+    let icon = text(icon);
+    assert!(icon.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && !icon.contains("href"), "{icon}");
+    assert!(chart["maintainers"][0]["name"].is_string(), "{}", chart["maintainers"]);
+    for flag in ["containsSecurityUpdates", "operator", "prerelease"] {
+        assert!(annotation(flag).is_boolean(), "{flag}");
     }
     let made: Vec<_> = pollinator::api::crds()
         .iter()

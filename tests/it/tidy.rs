@@ -5,16 +5,14 @@ use std::fs;
 use std::path::Path;
 
 /// Files that are longer than the rule, and why. A file that became short again must leave the list.
-const LONG: [(&str, &str); 2] = [
-    ("egress/error.rs", "one closed set of failures with the sentence for each; half of it is text"),
-    ("observe/metrics.rs", "every metric with the closed sets of its labels, told once"),
-];
+const LONG: [(&str, &str); 1] =
+    [("egress/error.rs", "one closed set of failures with the sentence for each; half of it is text")];
 
 /// Lines of a file without its tests.
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 28] = [
+const PURE: [&str; 29] = [
     "api/",
     "plan/",
     "auth/jwt.rs",
@@ -38,6 +36,7 @@ const PURE: [&str; 28] = [
     "poll/report.rs",
     "state/",
     "receive/read.rs",
+    "observe/metrics/text.rs",
     "operator/blobs.rs",
     "operator/pace.rs",
     "operator/status.rs",

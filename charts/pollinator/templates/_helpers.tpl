@@ -78,6 +78,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+{{- if include "pollinator.caBundle" . }}
+# The variables replace the default, so the bundle of the image is named, too.
+- name: SSL_CERT_FILE
+  value: /etc/ssl/certs/ca-certificates.crt
+- name: SSL_CERT_DIR
+  value: /etc/pollinator/ca
+{{- end }}
 - name: POLLINATOR_LOG
   value: {{ .Values.operator.log.level | quote }}
 - name: POLLINATOR_LOG_FORMAT
@@ -96,6 +103,72 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- define "pollinator.caBundle" -}}
+{{- or .Values.caBundle.configMap .Values.caBundle.secret }}
+{{- end }}
+
+{{- /* Volumes and their mounts for both `operator` and its check; empty without any. */}}
+{{- define "pollinator.volumes" -}}
+{{- if .Values.catalog }}
+- name: catalog
+  configMap:
+    name: {{ include "pollinator.fullname" . }}-catalog
+{{- end }}
+{{- with .Values.caBundle }}
+{{- if .configMap }}
+- name: ca-bundle
+  configMap:
+    name: {{ .configMap }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
+{{- else if .secret }}
+- name: ca-bundle
+  secret:
+    secretName: {{ .secret }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "pollinator.volumeMounts" -}}
+{{- if .Values.catalog }}
+- name: catalog
+  mountPath: /etc/pollinator/catalog
+  readOnly: true
+{{- end }}
+{{- if include "pollinator.caBundle" . }}
+- name: ca-bundle
+  mountPath: /etc/pollinator/ca
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* Where a network policy lets pods go. */}}
+{{- define "pollinator.networks" -}}
+{{- range $cidr := .Values.networkPolicy.cidrs }}
+- ipBlock:
+    cidr: {{ $cidr | quote }}
+    {{- /* Exceptions of the other address family are refused; those of the same family need a CIDR that contains them. */}}
+    {{- $except := list }}
+    {{- range $.Values.networkPolicy.exceptCidrs }}
+    {{- if or (and (eq $cidr "0.0.0.0/0") (not (contains ":" .))) (and (eq $cidr "::/0") (contains ":" .)) }}
+    {{- $except = append $except . }}
+    {{- end }}
+    {{- end }}
+    {{- with $except }}
+    except:
+      {{- range . }}
+      - {{ . | quote }}
+      {{- end }}
+    {{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* Values that contradict each other are refused by name; types and unknown keys by the schema. */}}
 {{- define "pollinator.check" -}}
 {{- if and .Values.image.tag .Values.image.digest }}
@@ -103,6 +176,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 {{- fail "serviceAccount.create is false and serviceAccount.name is empty: name the account that is there" }}
+{{- end }}
+{{- if and .Values.caBundle.configMap .Values.caBundle.secret }}
+{{- fail "caBundle.configMap and caBundle.secret are both set: set one of them" }}
 {{- end }}
 {{- if and .Values.connect.enabled (not .Values.connect.url) }}
 {{- fail "connect.enabled needs connect.url: the origin under which people reach the page, such as https://pollinator.example.com" }}
@@ -119,8 +195,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
 {{- fail "serviceMonitor.enabled needs service.enabled: there is nothing to scrape" }}
 {{- end }}
-{{- if gt (int .Values.podDisruptionBudget.maxUnavailable) (sub (int .Values.replicas) 1 | max 1 | int) }}
-{{- fail "podDisruptionBudget.maxUnavailable is not below replicas: all pods could be drained together" }}
+{{- if gt (int .Values.podDisruptionBudget.maxUnavailable) (sub (int .Values.replicaCount) 1 | max 1 | int) }}
+{{- fail "podDisruptionBudget.maxUnavailable is not below replicaCount: all pods could be drained together" }}
 {{- end }}
 {{- if and .Values.watchNamespace .Values.crds.enabled (not .Values.crds.keep) }}
 {{- fail "crds.keep is false while watchNamespace is set: an uninstall would delete the instances of all namespaces; set crds.keep, or crds.enabled to false" }}

@@ -29,7 +29,8 @@ fn switches() -> Vec<Switch> {
         let path = leaf.path.as_str();
         let other: &[&str] = match (path, &leaf.default) {
             ("watchNamespace", _) => &["watchNamespace=pollinator-system", "watchNamespace=crm"],
-            ("replicas", _) => &["replicas=3"],
+            ("replicaCount", _) => &["replicaCount=3"],
+            ("caBundle.configMap", _) => &["caBundle.configMap=roots", "caBundle.secret=roots"],
             ("catalog", _) => &["catalog.crm=kind: Connector"],
             (_, Value::Bool(true)) => &["false"],
             (_, Value::Bool(false)) => &["true"],

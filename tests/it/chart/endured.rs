@@ -82,7 +82,7 @@ fn a_node_is_drained_during_traffic_and_the_last_worker_is_not_evicted() {
     enforce_restricted_pods(ns);
     let (Some(from), Some(to)) = (kubelet(plane, name), kubelet(plane, name)) else { return };
     ns.kubectl(&["cordon", to.node()]).ok();
-    if release(&cluster, &from, "install", &["--set", "replicas=3"]).is_none() {
+    if release(&cluster, &from, "install", &["--set", "replicaCount=3"]).is_none() {
         return;
     }
     instances(&cluster);
@@ -101,7 +101,7 @@ fn a_node_is_drained_during_traffic_and_the_last_worker_is_not_evicted() {
     assert_perfect(&cluster, &to);
 
     // two workers, and no node for a third
-    release(&cluster, &to, "upgrade", &["--set", "replicas=2"]).unwrap();
+    release(&cluster, &to, "upgrade", &["--set", "replicaCount=2"]).unwrap();
     ns.api().wait_for(&ns.group("policy/v1", "poddisruptionbudgets/pollinator"), "two workers", |budget| {
         (budget["status"]["expectedPods"] == 2 && budget["status"]["disruptionsAllowed"] == 1).then_some(())
     });
@@ -140,7 +140,7 @@ fn two_minutes_without_the_api_server_restart_no_pod() {
     // the kubelet's own way to the server stays open, as the node's may
     let images = [Image::pollinator("ghcr.io/pollinator-dev/pollinator")];
     let Some(kubelet) = Kubelet::start_with(plane, ns.name(), &images, &cluster.proxy.url()) else { return };
-    if release(&cluster, &kubelet, "install", &["--set", "replicas=3"]).is_none() {
+    if release(&cluster, &kubelet, "install", &["--set", "replicaCount=3"]).is_none() {
         return;
     }
     instances(&cluster);

@@ -87,7 +87,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         CATALOG,
     ];
     let release = |verb: &[&str], more: &[&str]| helm(ns, &kubelet, &[verb, &base, more].concat());
-    if release(&["install"], &["--set", "replicas=3"]).is_none() {
+    if release(&["install"], &["--set", "replicaCount=3"]).is_none() {
         return;
     }
     shared_out(&fleet, &kubelet, 3);
@@ -98,7 +98,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
     let (begun, installed, strain) = (Instant::now(), Utc::now(), Strain::measure(plane.api()));
     let (gaps, vacancy) = fleet.while_records_change(EVERY, || {
         let first = kubelet.running();
-        release(&["upgrade"], &["--set", "replicas=3", "--set", "podAnnotations.template=new"]).unwrap();
+        release(&["upgrade"], &["--set", "replicaCount=3", "--set", "podAnnotations.template=new"]).unwrap();
         shared_out(&fleet, &kubelet, 3);
         assert!(first.iter().all(|pod| !kubelet.running().contains(pod)), "an upgrade replaces every pod");
 
@@ -114,7 +114,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         assert!(!kubelet.running().contains(&pod));
 
         for replicas in ["1", "3"] {
-            let set = format!("replicas={replicas}");
+            let set = format!("replicaCount={replicas}");
             release(&["upgrade"], &["--set", &set]).unwrap();
             shared_out(&fleet, &kubelet, replicas.parse().unwrap());
         }
@@ -123,11 +123,11 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
         let unowned = (fleet.longest_gaps(begun), fleet.claims.longest_vacancy(installed));
 
         // Helm takes the permissions away while pods are still storing; so they end first, as docs/get-started/install.md says
-        release(&["upgrade"], &["--set", "replicas=0"]).unwrap();
+        release(&["upgrade"], &["--set", "replicaCount=0"]).unwrap();
         ns.kubectl(&["--namespace", name, "wait", "--for=delete", "pod", "--all", "--timeout=60s"]).ok();
         helm(ns, &kubelet, &["uninstall", "pollinator", "--namespace", name, "--wait"]).unwrap();
         assert_eq!(ns.get_instance("it-000")["status"]["conditions"][0]["status"], "True");
-        release(&["install"], &["--set", "replicas=3"]).unwrap();
+        release(&["install"], &["--set", "replicaCount=3"]).unwrap();
         shared_out(&fleet, &kubelet, 3);
         unowned
     });

@@ -57,7 +57,7 @@ fn chart_and_kustomization_describe_the_same() {
     let ns = plane.namespace("same");
     let namespaced: &[(&str, &Value)] = &[("watchNamespace", &json!("pollinator-system")), ("crds.enabled", &json!(false))];
     let cases: [(&str, &[(&str, &Value)]); 4] =
-        [("", &[]), ("cluster", &[]), ("namespaced", namespaced), ("high-availability", &[("replicas", &json!(3))])];
+        [("", &[]), ("cluster", &[]), ("namespaced", namespaced), ("high-availability", &[("replicaCount", &json!(3))])];
     for (name, values) in cases {
         let Some(Rendered { objects: chart, error }) = rendered(&ns, &[], values) else { return };
         assert_eq!(error, "");

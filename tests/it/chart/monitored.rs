@@ -33,13 +33,18 @@ fn every_alert_asks_for_metrics_that_there_are_and_has_its_section() {
     let text = chart_file("files/alerts.yaml");
     let groups: Value = serde_saphyr::from_str(&text).unwrap();
     let rules = groups[0]["rules"].as_array().unwrap();
-    assert!(rules.len() > 5);
+    assert!(rules.len() > 7);
     let operations = page("operate/operations.md");
     for rule in rules {
         let name = rule["alert"].as_str().unwrap();
         assert!(operations.contains(&format!("\n### {name}\n")), "docs/operate/operations.md has no section {name}");
-        let runbook = rule["annotations"]["runbook"].as_str().unwrap();
-        assert_eq!(runbook, format!("docs/operate/operations.md#{}", name.to_lowercase()));
+        let annotation = |name: &str| rule["annotations"][name].as_str().unwrap_or_else(|| panic!("{rule} has no {name}"));
+        let page = "https://github.com/pollinator-dev/pollinator/blob/main/docs/operate/operations.md";
+        assert_eq!(annotation("runbook_url"), format!("{page}#{}", name.to_lowercase()));
+        let (summary, description) = (annotation("summary"), annotation("description"));
+        assert!(summary.ends_with('.') && description.ends_with('.') && description.len() > summary.len(), "{name}");
+        assert!(description.matches("{{").count() == description.matches("}}").count(), "{description}");
+        assert!(rule["labels"]["severity"].is_string(), "{name}");
     }
     assert_known(&text);
 }

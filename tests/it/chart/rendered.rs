@@ -11,11 +11,14 @@ use crate::rig::control_plane::shared;
 /// A value, what it is set to, the object that it changes, where, and what stands there then. `null`: nothing, or no such object.
 type Effect = (&'static str, Value, &'static str, &'static str, Value);
 
+/// The volumes of the Deployment.
+const VOLUMES: &str = "/spec/template/spec/volumes";
+
 /// The one container of the Deployment.
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
 fn effects() -> Vec<Effect> {
-    let deployment = "Deployment/pollinator";
+    let (deployment, policy) = ("Deployment/pollinator", "NetworkPolicy/pollinator");
     let (ingress, route) = ("Ingress/pollinator-connect", "HTTPRoute/pollinator-connect");
     let toleration = json!({"key": "edge", "operator": "Exists"});
     let ours = json!({"matchLabels": {"app.kubernetes.io/name": "pollinator"}});
@@ -25,12 +28,18 @@ fn effects() -> Vec<Effect> {
     let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}});
     let digest = format!("sha256:{}", "0a".repeat(32));
     vec![
-        ("replicas", json!(3), deployment, "/spec/replicas", json!(3)),
+        ("replicaCount", json!(3), deployment, "/spec/replicas", json!(3)),
         ("image.repository", json!("mirror.example/p"), deployment, "{c}/image", json!("mirror.example/p:0.1.0")),
         ("image.tag", json!("1.2.3"), deployment, "{c}/image", json!("ghcr.io/pollinator-dev/pollinator:1.2.3")),
         ("image.digest", json!(digest), deployment, "{c}/image", json!(format!("ghcr.io/pollinator-dev/pollinator@{digest}"))),
         ("image.pullPolicy", json!("Always"), deployment, "{c}/imagePullPolicy", json!("Always")),
-        ("imagePullSecrets", json!(["login"]), deployment, "/spec/template/spec/imagePullSecrets", json!([{"name": "login"}])),
+        (
+            "imagePullSecrets",
+            json!([{"name": "login"}]),
+            deployment,
+            "/spec/template/spec/imagePullSecrets/0",
+            json!({"name": "login"}),
+        ),
         (
             "nameOverride",
             json!("bee"),
@@ -84,6 +93,9 @@ fn effects() -> Vec<Effect> {
             "/data/crm.yaml",
             json!("kind: Connector\n"),
         ),
+        ("caBundle.configMap", json!("roots"), deployment, "{v}/0/configMap/name", json!("roots")),
+        ("caBundle.secret", json!("roots"), deployment, "{v}/0/secret/secretName", json!("roots")),
+        ("caBundle.key", json!("bundle.pem"), deployment, "{v}/0/configMap/items/0/key", json!("bundle.pem")),
         ("serviceAccount.create", json!(false), "ServiceAccount/bee", "/kind", Value::Null),
         ("serviceAccount.name", json!("bee"), deployment, "/spec/template/spec/serviceAccountName", json!("bee")),
         ("serviceAccount.annotations", json!({"a": "b"}), "ServiceAccount/pollinator", "/metadata/annotations/a", json!("b")),
@@ -94,6 +106,14 @@ fn effects() -> Vec<Effect> {
         ("podSecurityContext", json!({"runAsUser": 1}), deployment, "/spec/template/spec/securityContext/runAsUser", json!(1)),
         ("securityContext", json!({"runAsUser": 2}), deployment, "{c}/securityContext/runAsUser", json!(2)),
         ("resources", json!({"limits": {"memory": "1Gi"}}), deployment, "{c}/resources/limits/memory", json!("1Gi")),
+        ("extraVolumes", json!([{"name": "tmp", "emptyDir": {}}]), deployment, "{v}/0/name", json!("tmp")),
+        (
+            "extraVolumeMounts",
+            json!([{"name": "tmp", "mountPath": "/tmp"}]),
+            deployment,
+            "{c}/volumeMounts/0/mountPath",
+            json!("/tmp"),
+        ),
         ("nodeSelector", json!({"pool": "small"}), deployment, "/spec/template/spec/nodeSelector/pool", json!("small")),
         ("tolerations", json!([toleration]), deployment, "/spec/template/spec/tolerations/0", toleration),
         ("affinity", affinity.clone(), deployment, "/spec/template/spec/affinity", affinity),
@@ -101,20 +121,23 @@ fn effects() -> Vec<Effect> {
         ("priorityClassName", json!("high"), deployment, "/spec/template/spec/priorityClassName", json!("high")),
         ("podDisruptionBudget.enabled", json!(false), "PodDisruptionBudget/pollinator", "/kind", Value::Null),
         ("podDisruptionBudget.maxUnavailable", json!(2), "PodDisruptionBudget/pollinator", "/spec/maxUnavailable", json!(2)),
-        ("networkPolicy.enabled", json!(false), "NetworkPolicy/pollinator", "/kind", Value::Null),
-        ("networkPolicy.ports", json!([8443]), "NetworkPolicy/pollinator", "/spec/egress/1/ports/0/port", json!(8443)),
+        ("networkPolicy.enabled", json!(false), policy, "/kind", Value::Null),
+        ("networkPolicy.apiServerPorts", json!([16443]), policy, "/spec/egress/1/ports/0/port", json!(16443)),
         (
-            "networkPolicy.cidrs",
-            json!(["10.0.0.0/8"]),
-            "NetworkPolicy/pollinator",
-            "/spec/egress/1/to/0/ipBlock",
-            json!({"cidr": "10.0.0.0/8"}),
+            "networkPolicy.apiServerCidrs",
+            json!(["10.9.0.1/32"]),
+            policy,
+            "/spec/egress/1/to/0/ipBlock/cidr",
+            json!("10.9.0.1/32"),
         ),
+        ("networkPolicy.ports", json!([8443]), policy, "/spec/egress/2/ports/0/port", json!(8443)),
+        ("networkPolicy.allowInsecureHttp", json!(true), policy, "/spec/egress/2/ports/1/port", json!(80)),
+        ("networkPolicy.cidrs", json!(["10.0.0.0/8"]), policy, "/spec/egress/2/to/0/ipBlock", json!({"cidr": "10.0.0.0/8"})),
         (
             "networkPolicy.exceptCidrs",
             json!(["192.168.0.0/16"]),
-            "NetworkPolicy/pollinator",
-            "/spec/egress/1/to/0/ipBlock/except",
+            policy,
+            "/spec/egress/2/to/0/ipBlock/except",
             json!(["192.168.0.0/16"]),
         ),
         ("service.enabled", json!(false), "Service/pollinator", "/kind", Value::Null),
@@ -143,10 +166,12 @@ pub fn ground(path: &str) -> Vec<String> {
             "connect.httpRoute.gateway=g1",
         ],
         "connect" => &["connect.enabled=true", "connect.url=https://a.example"],
-        "podDisruptionBudget" | "topologySpreadConstraints" => &["replicas=3"],
+        "podDisruptionBudget" | "topologySpreadConstraints" => &["replicaCount=3"],
         "serviceMonitor" => &["serviceMonitor.enabled=true"],
         "prometheusRule" => &["prometheusRule.enabled=true"],
         "dashboard" => &["dashboard.enabled=true"],
+        "extraVolumeMounts" => &["extraVolumes[0].name=tmp", "extraVolumes[0].emptyDir.sizeLimit=1Mi"],
+        _ if path == "caBundle.key" => &["caBundle.configMap=roots"],
         _ if path == "serviceAccount.create" => &["serviceAccount.name=bee"],
         _ => &[],
     };
@@ -168,7 +193,7 @@ fn every_value_changes_what_it_says() {
     assert_eq!(named, there, "each value of the chart has an effect in this table");
     let mut grounds = BTreeMap::new();
     for (path, value, object, pointer, expected) in effects {
-        let pointer = pointer.replace("{c}", CONTAINER);
+        let pointer = pointer.replace("{c}", CONTAINER).replace("{v}", VOLUMES);
         let before = ground(path);
         if !grounds.contains_key(&before) {
             let Some(Rendered { objects, .. }) = rendered(&ns, &before, &[]) else { return };
@@ -184,6 +209,29 @@ fn every_value_changes_what_it_says() {
     }
 }
 
+/// The variables by which it is found replace the default, so the bundle of the image has to be named, too.
+#[test]
+fn private_authorities_are_trusted_in_addition_to_those_of_the_image() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("authorities");
+    let Some(Rendered { objects, error }) = rendered(&ns, &["caBundle.secret=roots".to_owned()], &[]) else { return };
+    assert_eq!(error, "");
+    let dockerfile = std::fs::read_to_string(format!("{}/Dockerfile", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    for (object, spec) in [("Deployment/pollinator", "/spec/template/spec"), ("Pod/pollinator-check", "/spec")] {
+        let spec = objects[object].pointer(spec).unwrap();
+        let container = &spec["containers"][0];
+        let variable = |name: &str| {
+            let found = container["env"].as_array().unwrap().iter().find(|one| one["name"] == name);
+            found.unwrap_or_else(|| panic!("{object} has no {name}"))["value"].as_str().unwrap().to_owned()
+        };
+        assert!(dockerfile.contains(&format!(" {}\n", variable("SSL_CERT_FILE"))), "{object}");
+        let mount = json!({"name": "ca-bundle", "mountPath": variable("SSL_CERT_DIR"), "readOnly": true});
+        assert_eq!(container["volumeMounts"], json!([mount]), "{object}");
+        let secret = json!({"secretName": "roots", "items": [{"key": "ca.crt", "path": "ca.crt"}]});
+        assert_eq!(spec["volumes"], json!([{"name": "ca-bundle", "secret": secret}]), "{object}");
+    }
+}
+
 #[test]
 fn wrong_values_are_refused_by_name() {
     let Some(plane) = shared() else { return };
@@ -191,9 +239,13 @@ fn wrong_values_are_refused_by_name() {
     let digest = json!(format!("sha256:{}", "0a".repeat(32)));
     let (text, number, truth, list) = (json!("many"), json!(3), json!(true), json!(["a"]));
     let cases: &[(&[(&str, &Value)], &str)] = &[
-        (&[("replicas", &text)], "/replicas"),
-        (&[("replicas", &json!(-1))], "/replicas"),
-        (&[("replica", &number)], "'replica' not allowed"),
+        (&[("replicaCount", &text)], "/replicaCount"),
+        (&[("replicaCount", &json!(-1))], "/replicaCount"),
+        (&[("replicas", &number)], "'replicas' not allowed"),
+        (&[("imagePullSecrets", &list)], "/imagePullSecrets/0"),
+        (&[("extraVolumes", &list)], "/extraVolumes/0"),
+        (&[("networkPolicy.apiServerPorts", &json!([]))], "/networkPolicy/apiServerPorts"),
+        (&[("caBundle.configMap", &text), ("caBundle.secret", &text)], "caBundle.configMap and caBundle.secret are both set"),
         (&[("operator.shard", &number)], "'shard' not allowed"),
         (&[("operator.shards", &json!(0))], "/operator/shards"),
         (&[("operator.graceSeconds", &json!("20s"))], "/operator/graceSeconds"),
@@ -221,7 +273,7 @@ fn wrong_values_are_refused_by_name() {
             "serviceMonitor.enabled needs service.enabled",
         ),
         (
-            &[("replicas", &number), ("podDisruptionBudget.maxUnavailable", &number)],
+            &[("replicaCount", &number), ("podDisruptionBudget.maxUnavailable", &number)],
             "podDisruptionBudget.maxUnavailable is not below",
         ),
         (&[("connect.enabled", &truth)], "connect.enabled needs connect.url"),

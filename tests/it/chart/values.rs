@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::fs;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, EnvVar, PodSecurityContext, ResourceRequirements, SecurityContext, Toleration, TopologySpreadConstraint,
+    Affinity, EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, SecurityContext, Toleration,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -23,10 +24,10 @@ type Words = BTreeMap<String, String>;
 pub struct Values {
     /// Number of replicas. One is enough for thousands of instances; with three, draining a node causes no pause.
     #[schemars(range(min = 0, max = 100))]
-    replicas: i32,
+    replica_count: i32,
     image: Image,
-    /// Names of Secrets with credentials for the image's registry.
-    image_pull_secrets: Vec<String>,
+    /// Secrets with credentials for the image's registry, such as [{name: registry}].
+    image_pull_secrets: Vec<LocalObjectReference>,
     /// Name of the application in labels and, with the release's name, of all objects. Empty: the chart's name.
     #[schemars(length(max = 63))]
     name_override: String,
@@ -43,6 +44,7 @@ pub struct Values {
     connect: Connect,
     /// Your own catalog entries: connector name to the text of a Connector. They override the built-in ones.
     catalog: Words,
+    ca_bundle: CaBundle,
     service_account: ServiceAccount,
     rbac: Rbac,
     /// Annotations of the pods.
@@ -55,6 +57,10 @@ pub struct Values {
     security_context: SecurityContext,
     /// Resource requests and limits of the container.
     resources: ResourceRequirements,
+    /// Additional volumes for the pods.
+    extra_volumes: Vec<Volume>,
+    /// Additional volume mounts for the container.
+    extra_volume_mounts: Vec<VolumeMount>,
     /// Labels of the nodes on which pods may run.
     node_selector: Words,
     /// Tolerations of the pods.
@@ -201,6 +207,18 @@ enum LogFormat {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CaBundle {
+    /// Name of a `ConfigMap` with certificates of private authorities in PEM. They are trusted in addition to public ones.
+    config_map: String,
+    /// Name of a Secret with such certificates, instead of a `ConfigMap`.
+    secret: String,
+    /// Key of the certificates. After a change, restart the pods.
+    #[schemars(regex(pattern = "^[A-Za-z0-9._-]+$"))]
+    key: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ServiceAccount {
     /// Create the service account.
     create: bool,
@@ -234,10 +252,17 @@ struct PodDisruptionBudget {
 struct NetworkPolicy {
     /// Restrict connections: in to metrics and probes, out to DNS, the API server, providers and callbacks.
     enabled: bool,
-    /// TCP ports of the API server, providers and callbacks.
+    /// TCP ports of the API server: that of its Service, and that of its endpoints, which some network plug-ins compare.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 65535)))]
+    api_server_ports: Vec<i32>,
+    /// Networks in which the API server is. Empty: those of cidrs.
+    api_server_cidrs: Vec<String>,
+    /// TCP ports of providers and callbacks. For a Service in the cluster, use the port of its pods.
     #[schemars(length(min = 1), inner(range(min = 1, max = 65535)))]
     ports: Vec<i32>,
-    /// Networks that pods may reach on these ports.
+    /// Also allow port 80, for callbacks that set allowInsecureHttp.
+    allow_insecure_http: bool,
+    /// Networks that providers and callbacks may be in.
     #[schemars(length(min = 1))]
     cidrs: Vec<String>,
     /// Networks that pods may not reach: link-local addresses, where clouds serve credentials.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::rig::api_proxy::{Fault, WatchFault};
 use crate::rig::control_plane::shared;
-use crate::rig::operator::Cluster;
+use crate::rig::operator::{Cluster, metric};
 use crate::rig::scene::ids;
 
 #[test]
@@ -23,6 +23,12 @@ fn conflicts_are_read_again_and_cost_nothing() {
     cluster.provider.create_all(ids("r", 300));
     cluster.assert_stays_perfect(&operator);
     cluster.wait_status("/delivered", &json!(300));
+    // and they are counted as what they are: some of the writes have conditions alone, which are no commits
+    let refused = cluster.proxy.calls().iter().filter(|call| call.is("update", "connectorinstances/status")).count() / 2 + 1;
+    let counted = |outcome: &str| metric(&operator, &format!("pollinator_commits_total{{outcome=\"{outcome}\"}}"));
+    let conflicts = counted("conflict");
+    assert!((1.0..=f64::from(u32::try_from(refused).unwrap())).contains(&conflicts), "{conflicts} of {refused}");
+    assert!(counted("stored") > 0.0 && counted("failed") == 0.0);
 }
 
 #[test]

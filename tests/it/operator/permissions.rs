@@ -107,7 +107,7 @@ fn a_server_that_is_away_or_refuses_is_named_with_the_fix() {
         String::from_utf8(output.stderr).unwrap()
     };
     let told = refused(plane.url(), &[]);
-    assert!(told.contains(plane.url()) && told.contains("refuses the credentials: renew those of KUBECONFIG"), "{told}");
+    assert!(told.contains(plane.url()) && told.contains("refuses the credentials: renew those of the kubeconfig"), "{told}");
     let dead = format!("https://127.0.0.1:{}", crate::rig::free_port());
     let told = refused(&dead, &[]);
     assert!(told.contains(&dead) && told.contains("Connection refused") && told.contains("correct the address"), "{told}");

@@ -1,7 +1,7 @@
 //! Several replicas share the work, and take it over from one another.
 
 use crate::rig::control_plane::shared;
-use crate::rig::operator::Cluster;
+use crate::rig::operator::{Cluster, metric};
 use crate::rig::oracle::Verdict;
 use crate::rig::scene::ids;
 use crate::rig::{provider, settle};
@@ -53,6 +53,7 @@ fn what_a_killed_replica_leaves_is_taken_over() {
     many(&cluster);
     let mut first = cluster.start();
     names().for_each(|name| drop(cluster.wait_ready(&name)));
+    assert!((metric(&first, "pollinator_owned_shards") - 16.0).abs() < f64::EPSILON, "all of them");
     let second = cluster.start();
     second.wait_stderr("range owned");
     cluster.provider.create_all(ids("before", 5));
@@ -61,6 +62,7 @@ fn what_a_killed_replica_leaves_is_taken_over() {
     for (name, verdict) in names().zip(verdicts(&cluster)) {
         assert!(verdict.is_sound(), "{name}: {verdict}\n{}", second.stderr());
     }
+    assert!(metric(&second, "pollinator_owned_shards") >= 1.0);
 }
 
 #[test]

@@ -219,7 +219,18 @@ pub fn wait_ready_to_serve(operator: &Pollinator) {
 
 /// What a health endpoint of a running operator answers.
 pub fn health(operator: &Pollinator, path: &str) -> u16 {
-    let line = operator.wait_stderr("serving /metrics");
+    client::send("GET", &served(operator, path), None).expect("an answer").0
+}
+
+/// The value of one series, labels included, in a scrape of a running process.
+pub fn metric(process: &Pollinator, series: &str) -> f64 {
+    let scrape = client::must("GET", &served(process, "/metrics"), None);
+    let value = scrape.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{series} is missing in\n{scrape}"))
+}
+
+fn served(process: &Pollinator, path: &str) -> String {
+    let line = process.wait_stderr("serving /metrics");
     let address = line.rsplit_once("address=").expect("the address is told").1.trim();
-    client::send("GET", &format!("http://{address}{path}"), None).expect("an answer").0
+    format!("http://{address}{path}")
 }

@@ -44,7 +44,10 @@ impl Reader {
             copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &reader.home().join(part));
         }
         let program = env!("CARGO_BIN_EXE_pollinator");
-        reader.install("pollinator", &format!("#!/bin/sh\nexec '{program}' \"$@\"\n"));
+        // under its own name, and as a plugin of kubectl
+        for name in ["pollinator", "kubectl-pollinator"] {
+            reader.install(name, &format!("#!/bin/sh\nexec '{program}' \"$@\"\n"));
+        }
         reader.install("cargo", CARGO);
         fs::write(reader.path("folder"), reader.home().to_string_lossy().as_bytes()).expect("a folder of the test's own");
         let path = std::env::var("PATH").unwrap_or_default();

@@ -1,270 +1,34 @@
 //! Every metric with its labels and unit. All label sets are closed, and all their series exist from the start, so that a rate is
 //! never missing and a scrape never grows.
 
+mod freshness;
+mod labels;
+mod process;
+mod text;
+
 use std::fmt;
 use std::hash::Hash;
-use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use http::StatusCode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::encoding::{EncodeLabelSet, text as open_metrics};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::Arc;
+
+pub use freshness::Watched;
+pub use labels::{CommitOutcome, EventKind, EventOutcome, InstanceState, PollOutcome, StatusClass, TokenOutcome};
+pub use text::Format;
 
 use super::pulse::Pulse;
-use crate::detect::event::Kind;
 use crate::egress::Peer;
-
-/// A value of a label, of those that are known when the program is built.
-trait Label: Copy + 'static {
-    const ALL: &'static [Self];
-    fn value(self) -> &'static str;
-    fn index(self) -> usize;
-}
-
-/// The values of a label, as a scrape shows them. The derive of the metrics library shows the names of the variants as Rust has them.
-macro_rules! values {
-    ($name:ident { $($variant:ident = $value:literal,)+ }) => {
-        impl Label for $name {
-            const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            fn value(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $value,)+
-                }
-            }
-
-            fn index(self) -> usize {
-                self as usize
-            }
-        }
-
-        impl EncodeLabelValue for $name {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-                self.value().encode(encoder)
-            }
-        }
-    };
-}
-
-macro_rules! label {
-    ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $variant:ident = $value:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$value_doc])* $variant,)+
-        }
-
-        values! { $name { $($variant = $value,)+ } }
-    };
-}
-
-label! {
-    /// How a poll of one resource ended.
-    PollOutcome {
-        /// It found changes.
-        Changed = "changed",
-        /// It found none.
-        Unchanged = "unchanged",
-        /// The provider asked to wait.
-        Throttled = "throttled",
-        /// It failed in a way that may pass.
-        Failed = "failed",
-        /// It needs a person.
-        Blocked = "blocked",
-    }
-}
-
-label! {
-    /// What happened to a record.
-    EventKind {
-        /// It is new.
-        Created = "created",
-        /// It is another version.
-        Updated = "updated",
-        /// It is gone.
-        Deleted = "deleted",
-    }
-}
-
-label! {
-    /// What became of one attempt to deliver an event.
-    EventOutcome {
-        /// The callback answered 2xx.
-        Accepted = "accepted",
-        /// It is tried again.
-        Failed = "failed",
-        /// It was stored with its body and is tried again by the schedule.
-        SetAside = "set_aside",
-        /// It is kept until somebody asks for another try.
-        Parked = "parked",
-    }
-}
-
-label! {
-    /// Class of an HTTP status.
-    StatusClass {
-        /// 100 to 199.
-        Informational = "1xx",
-        /// 200 to 299.
-        Success = "2xx",
-        /// 300 to 399.
-        Redirection = "3xx",
-        /// 400 to 499.
-        ClientError = "4xx",
-        /// 500 and above.
-        ServerError = "5xx",
-        /// No answer.
-        None = "none",
-    }
-}
-
-label! {
-    /// What a commit of state came to.
-    CommitOutcome {
-        /// It was stored.
-        Stored = "stored",
-        /// Another writer was faster; it is computed anew.
-        Conflict = "conflict",
-        /// It failed and is tried again.
-        Failed = "failed",
-    }
-}
-
-label! {
-    /// What a request for an access token came to.
-    TokenOutcome {
-        /// A token came.
-        Granted = "granted",
-        /// The endpoint refused: a person must act.
-        Refused = "refused",
-        /// The endpoint has trouble or asked for patience; it is tried again.
-        Failed = "failed",
-        /// Nobody knows whether the endpoint acted on it.
-        Lost = "lost",
-        /// Nothing was sent: no connection, or an address that is not allowed.
-        Unsent = "unsent",
-    }
-}
-
-label! {
-    /// How an instance is.
-    InstanceState {
-        /// All its resources are polled and delivered.
-        Ready = "ready",
-        /// At least one resource needs a person or does not succeed.
-        NotReady = "not_ready",
-        /// It is suspended.
-        Suspended = "suspended",
-    }
-}
-
-values! {
-    Peer {
-        Provider = "provider",
-        Callback = "callback",
-        TokenEndpoint = "token_endpoint",
-    }
-}
-
-impl From<Kind> for EventKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Created => Self::Created,
-            Kind::Updated => Self::Updated,
-            Kind::Deleted => Self::Deleted,
-        }
-    }
-}
-
-impl From<Option<StatusCode>> for StatusClass {
-    fn from(status: Option<StatusCode>) -> Self {
-        match status.map_or(0, |status| status.as_u16()) {
-            0 => Self::None,
-            1..=199 => Self::Informational,
-            200..=299 => Self::Success,
-            300..=399 => Self::Redirection,
-            400..=499 => Self::ClientError,
-            _ => Self::ServerError,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PollLabels {
-    outcome: PollOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EventLabels {
-    kind: EventKind,
-    outcome: EventOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    peer: Peer,
-    status: StatusClass,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CommitLabels {
-    outcome: CommitOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokenLabels {
-    outcome: TokenOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct InstanceLabels {
-    state: InstanceState,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
-}
-
-/// The series of a metric with one closed label, found without a look-up.
-struct ByOne<L, M> {
-    cells: Box<[M]>,
-    label: PhantomData<L>,
-}
-
-impl<L: Label, M: Clone + Default> ByOne<L, M> {
-    fn new<S: Clone + Eq + Hash>(family: &Family<S, M>, labels: impl Fn(L) -> S) -> Self {
-        let cells = L::ALL.iter().map(|l| family.get_or_create_owned(&labels(*l))).collect();
-        Self { cells, label: PhantomData }
-    }
-
-    fn get(&self, label: L) -> &M {
-        &self.cells[label.index()]
-    }
-}
-
-/// The series of a metric with two closed labels.
-struct ByTwo<A, B> {
-    cells: Box<[Counter]>,
-    labels: PhantomData<(A, B)>,
-}
-
-impl<A: Label, B: Label> ByTwo<A, B> {
-    fn new<S: Clone + Eq + Hash>(family: &Family<S, Counter>, labels: impl Fn(A, B) -> S) -> Self {
-        let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(|b| (*a, *b)));
-        Self { cells: pairs.map(|(a, b)| family.get_or_create_owned(&labels(a, b))).collect(), labels: PhantomData }
-    }
-
-    fn get(&self, a: A, b: B) -> &Counter {
-        &self.cells[a.index() * B::ALL.len() + b.index()]
-    }
-}
+use freshness::Freshness;
+use labels::{BuildLabels, ByOne, ByTwo, CommitLabels, EventLabels, InstanceLabels, PollLabels, RequestLabels, TokenLabels};
 
 /// All metrics of the process, and its sign of life. A clone counts into the same ones.
 #[derive(Clone)]
@@ -275,6 +39,8 @@ pub struct Metrics {
 
 struct All {
     registry: Registry,
+    /// What every process has, under the names that every program uses for it.
+    process: Registry,
     polls: ByOne<PollOutcome, Counter>,
     poll_duration: Histogram,
     poll_delay: Histogram,
@@ -289,6 +55,9 @@ struct All {
     token_requests: ByOne<TokenOutcome, Counter>,
     instances: ByOne<InstanceState, Gauge>,
     panics: Counter,
+    freshness: Freshness,
+    freshness_ratio: Histogram,
+    owned_shards: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -305,6 +74,8 @@ impl Default for Metrics {
 
 /// Seconds of one request or poll: from a loopback answer to the longest deadline.
 const WORK_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+/// Intervals: from a poll that somebody asked for to a day of a resource that is polled every few minutes.
+const INTERVALS: [f64; 10] = [0.5, 0.9, 1.1, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 /// Seconds of waiting: from at once to a week of a callback that was down.
 const WAIT_SECONDS: [f64; 12] = [0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 604_800.0];
 
@@ -340,15 +111,24 @@ impl Metrics {
                 &counters(r, "requests", "Requests sent by peer and class of the answer's status"),
                 |peer, status| RequestLabels { peer, status },
             ),
-            commits: ByOne::new(&counters(r, "commits", "Commits of a resource's state by what they came to"), |outcome| {
-                CommitLabels { outcome }
-            }),
+            commits: ByOne::new(
+                &counters(r, "commits", "Attempts to store the state of a resource by what they came to"),
+                |outcome| CommitLabels { outcome },
+            ),
             token_requests: ByOne::new(
                 &counters(r, "token_requests", "Requests for an access token by what they came to"),
                 |outcome| TokenLabels { outcome },
             ),
             instances: ByOne::new(&instances(r), |state| InstanceLabels { state }),
             panics: counter(r, "panics", "Defects that ended one task and no other"),
+            freshness: freshness(r),
+            freshness_ratio: ratio(
+                r,
+                "poll_freshness_ratio",
+                "Time since the last successful poll of a resource when a poll ends, in intervals of the resource",
+            ),
+            owned_shards: gauge(r, "owned_shards", "Shards that this replica holds; 0 without a cluster"),
+            process: process::registry(),
             registry,
         };
         Self { all: Arc::new(all), pulse: Pulse::new(at) }
@@ -416,17 +196,34 @@ impl Metrics {
         self.all.instances.get(state).inc_by(by);
     }
 
+    /// A resource is polled from now on, at this interval, until what is returned is dropped.
+    pub fn watch(&self, interval: Duration, now: DateTime<Utc>) -> Watched {
+        self.all.freshness.watch(interval, now, self.all.freshness_ratio.clone())
+    }
+
+    /// So many shards are owned now.
+    pub fn owned_shards(&self, count: usize) {
+        self.all.owned_shards.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// A task ended by a panic.
     pub fn panic(&self) {
         self.all.panics.inc();
     }
 
-    /// The text exposition of `OpenMetrics` 1.0.
-    pub fn encode(&self) -> String {
+    /// The exposition in a format.
+    pub fn encode(&self, format: Format) -> String {
         let mut exposition = String::with_capacity(16 * 1024);
         // Writing into a String never fails.
-        let _ = text::encode(&mut exposition, &self.all.registry);
-        exposition
+        let _ = open_metrics::encode_registry(&mut exposition, &self.all.registry);
+        let _ = open_metrics::encode_registry(&mut exposition, &self.all.process);
+        match format {
+            Format::OpenMetrics => {
+                let _ = open_metrics::encode_eof(&mut exposition);
+                exposition
+            }
+            Format::Text => text::plain(&exposition),
+        }
     }
 }
 
@@ -448,6 +245,18 @@ fn seconds(registry: &mut Registry, name: &str, help: &str, buckets: [f64; 12]) 
     histogram
 }
 
+fn ratio(registry: &mut Registry, name: &str, help: &str) -> Histogram {
+    let histogram = Histogram::new(INTERVALS);
+    registry.register(name, help, histogram.clone());
+    histogram
+}
+
+fn freshness(registry: &mut Registry) -> Freshness {
+    let freshness = Freshness::default();
+    registry.register_collector(Box::new(freshness.clone()));
+    freshness
+}
+
 fn counters<S>(registry: &mut Registry, name: &str, help: &str) -> Family<S, Counter>
 where
     S: EncodeLabelSet + Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static,
@@ -465,6 +274,7 @@ fn instances(registry: &mut Registry) -> Family<InstanceLabels, Gauge> {
 
 #[cfg(test)]
 mod tests {
+    use super::labels::Label as _;
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
     use std::fmt::Write as _;
@@ -510,11 +320,12 @@ mod tests {
     }
 
     fn document() -> String {
-        let mut text = "# Metrics\n\n`/metrics` serves OpenMetrics 1.0. Every label has a fixed set of values, and every series exists from the \
-                        start. No label\nnames an instance, so the number of series does not grow with what is polled. For one instance, \
-                        read its status.\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n"
+        let mut text = "# Metrics\n\n`/metrics` serves OpenMetrics 1.0 to clients that accept it, and the text format of Prometheus (0.0.4) to all \
+                        others. Every\nlabel has a fixed set of values, and every series exists from the start. No label names an \
+                        instance, so the number of series\ndoes not grow with what is polled. For one instance, read its \
+                        status. The metrics `process_…` are read from `/proc`.\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n"
             .to_owned();
-        for (name, metric) in describe(&Metrics::new().encode()) {
+        for (name, metric) in describe(&Metrics::new().encode(Format::OpenMetrics)) {
             let suffix = match metric.kind.as_str() {
                 "counter" => "_total",
                 "info" => "_info",
@@ -538,6 +349,7 @@ mod tests {
         text
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn the_page_of_metrics_is_up_to_date() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md");
@@ -551,7 +363,7 @@ mod tests {
 
     #[test]
     fn every_series_exists_from_the_start() {
-        let all = describe(&Metrics::new().encode());
+        let all = describe(&Metrics::new().encode(Format::OpenMetrics));
         for (name, labels) in [
             ("pollinator_polls", PollOutcome::ALL.len()),
             ("pollinator_events", EventKind::ALL.len() * EventOutcome::ALL.len()),
@@ -565,11 +377,13 @@ mod tests {
 
     #[test]
     fn names_and_units_follow_openmetrics() {
-        let exposition = Metrics::new().encode();
+        let exposition = Metrics::new().encode(Format::OpenMetrics);
         assert!(exposition.ends_with("# EOF\n"));
         for (name, metric) in describe(&exposition) {
-            assert!(name.starts_with("pollinator_") && !name.ends_with("_total"), "{name}");
-            assert_eq!(metric.kind == "histogram", metric.unit == "seconds", "{name}");
+            let is_ours = name.starts_with("pollinator_");
+            assert!((is_ours || name.starts_with("process_")) && !name.ends_with("_total"), "{name}");
+            let is_ratio = name.ends_with("_ratio") && metric.unit.is_empty();
+            assert!(metric.kind != "histogram" || metric.unit == "seconds" || is_ratio, "{name}");
             assert!(metric.unit.is_empty() || name.ends_with(&metric.unit), "{name}");
             assert!(!metric.help.is_empty(), "{name}");
         }
@@ -592,7 +406,11 @@ mod tests {
         counted.parked(-2);
         counted.set_aside(1);
         counted.panic();
-        let exposition = metrics.encode();
+        counted.owned_shards(6);
+        let began = Utc::now() - chrono::Duration::hours(1);
+        let watched = counted.watch(Duration::from_mins(1), began);
+        watched.poll_ended(false, began + chrono::Duration::seconds(90));
+        let exposition = metrics.encode(Format::OpenMetrics);
         for line in [
             "pollinator_polls_total{outcome=\"unchanged\"} 1",
             "pollinator_polls_total{outcome=\"changed\"} 0",
@@ -611,33 +429,13 @@ mod tests {
             "pollinator_parked_events 3",
             "pollinator_set_aside_events 1",
             "pollinator_panics_total 1",
+            "pollinator_owned_shards 6",
+            "pollinator_stale_resources 1",
+            &format!("pollinator_last_successful_poll_timestamp_seconds {}", began.timestamp()),
+            "pollinator_poll_freshness_ratio_bucket{le=\"1.1\"} 0",
+            "pollinator_poll_freshness_ratio_bucket{le=\"1.5\"} 1",
         ] {
             assert!(exposition.lines().any(|found| found == line), "{line} is missing in\n{exposition}");
         }
-    }
-
-    #[test]
-    fn indexes_follow_the_lists() {
-        fn check<L: Label>() {
-            for (position, label) in L::ALL.iter().enumerate() {
-                assert_eq!(label.index(), position, "{}", label.value());
-            }
-        }
-        check::<PollOutcome>();
-        check::<EventKind>();
-        check::<EventOutcome>();
-        check::<StatusClass>();
-        check::<CommitOutcome>();
-        check::<InstanceState>();
-        check::<Peer>();
-    }
-
-    #[test]
-    fn a_status_has_one_class() {
-        for (status, class) in [(100, "1xx"), (204, "2xx"), (304, "3xx"), (429, "4xx"), (503, "5xx"), (999, "5xx")] {
-            let status = StatusCode::from_u16(status).expect("status");
-            assert_eq!(StatusClass::from(Some(status)).value(), class);
-        }
-        assert_eq!(StatusClass::from(None).value(), "none");
     }
 }
