@@ -74,6 +74,8 @@ struct ResourcePart {
     last_change_time: Option<DateTime<Utc>>,
     #[serde(default)]
     reset_reason: Option<String>,
+    #[serde(default)]
+    last_successful_poll_time: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +115,9 @@ struct Bookkeeping {
     /// Uid of the first object that had this state: restored under another one, its events keep their ids. 0.1.0 kept none.
     #[serde(default)]
     identity: Option<Box<str>>,
+    /// Until when the provider wants not to be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<DateTime<Utc>>,
 }
 
 /// Reads the state out of a status, which is null for an instance never seen before.
@@ -143,6 +148,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         }
         state.format = bookkeeping.format;
         state.first_uid = bookkeeping.identity.filter(|identity| **identity != *uid);
+        state.retry_after = bookkeeping.retry_after;
         state.sinks = Sinks::restore(bookkeeping.callback, bookkeeping.sinks, bookkeeping.accepted, []);
         (state.handled, places.ledger) = (bookkeeping.handled, bookkeeping.ledger);
     }
@@ -171,6 +177,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             delivered: part.delivered,
             last_change_time: part.last_change_time,
             reset_reason: part.reset_reason,
+            last_poll: part.last_successful_poll_time,
         };
         state.resources.insert(part.name, Box::new(own));
     }
@@ -236,6 +243,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         handled: state.handled.clone(),
         ledger: places.ledger,
         identity: Some(state.identity().into()),
+        retry_after: state.retry_after,
     };
     set(status, "bookkeeping", serde_json::to_string(&bookkeeping).ok().map(Value::String));
 }
@@ -346,10 +354,12 @@ mod tests {
                 delivered: 12,
                 last_change_time: Some(at(0)),
                 reset_reason: Some("asked for by annotation".into()),
+                last_poll: None,
             }),
         );
         state.resources.insert("orders".into(), Box::new(ResourceState { meaning: "1".into(), ..ResourceState::default() }));
         state.handled.insert(REQUESTED_AT.into(), "now".into());
+        state.retry_after = Some(at(60_000));
         let cause = Cause::Http(HttpCause::Silent(Silence::Unreachable(Unreachable::Refused)));
         state.sinks.note_accepted(&CALLBACK, 9);
         state.sinks.note_failed(&CALLBACK, 1, Failure { retry_after: None, cause, is_the_objects: false }, at(0), 0);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::context::EngineContext;
 use super::instance::Instance;
@@ -72,6 +72,7 @@ async fn attempt(
     let certificate = resource.client_certificate.as_deref();
     let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
     let access = access.with_certificate(certificate)?;
+    instance.restore_retry_after(&core.asker.hosts, resource, access.auth().fingerprint);
     let polled = async {
         outbox.send_due().await?;
         if job == Job::RetryQueue {
@@ -80,6 +81,7 @@ async fn attempt(
         Poll::new(core, instance, resource, access, &identity).run(&mut outbox, validators, facts).await
     }
     .await;
+    outbox.sums.dirty |= instance.state().note_retry_after(demanded_wait(&polled, facts, resource), Utc::now());
     facts.sums = outbox.sums;
     // What was accepted is saved however the poll ended.
     let saved = if outbox.sums.dirty { outbox.commit().await } else { Ok(()) };
@@ -121,6 +123,15 @@ fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<U
         Wake::RetryQueue => Job::RetryQueue,
     };
     Some((at, job))
+}
+
+/// How long the provider demanded to be left alone, if that is longer than the next poll is away.
+fn demanded_wait(polled: &Result<Outcome, Problem>, facts: &Facts, resource: &ResourcePlan) -> Option<TimeDelta> {
+    let wait = match polled {
+        Ok(_) => facts.retry_after.filter(|wait| *wait > resource.interval),
+        Err(problem) => problem.retry_after.filter(|_| problem.reason == Reason::RateLimited),
+    };
+    TimeDelta::from_std(wait?).ok()
 }
 
 fn too_many_records(resource: &str) -> Problem {
