@@ -17,6 +17,7 @@ use crate::deliver::delivery_state::Failing;
 use crate::deliver::health::SinkHealth;
 use crate::deliver::sink::{CALLBACK, SinkName};
 use crate::deliver::sinks::Sinks;
+use crate::detect::filter::FilterEvidence;
 use crate::detect::known::KnownSet;
 use crate::detect::zone::ZoneEvidence;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
@@ -92,6 +93,8 @@ struct CursorPart {
     hashed_without: Option<String>,
     #[serde(default)]
     zone_evidence: Option<String>,
+    #[serde(default)]
+    filter_ignored_polls: FilterEvidence,
     #[serde(default)]
     known: Option<String>,
     #[serde(default)]
@@ -170,6 +173,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             known,
             reach: cursor.reach_seconds,
             hashed_without: cursor.hashed_without.unwrap_or_default(),
+            filter_ignored: cursor.filter_ignored_polls,
             zone: cursor.zone_evidence.as_deref().map(|text| unpack_zone(text).ok_or_else(damaged)).transpose()?,
             records_path: part.records_path,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
@@ -214,6 +218,8 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "reachSeconds", (own.reach > 0).then(|| json!(own.reach)));
         set(&mut cursor, "hashedWithout", (!own.hashed_without.is_empty()).then(|| json!(own.hashed_without)));
         set(&mut cursor, "zoneEvidence", own.zone.map(|zone| json!(format!("{}/{}", zone.behind, zone.polls))));
+        let ignored = own.filter_ignored;
+        set(&mut cursor, "filterIgnoredPolls", (!ignored.is_none()).then(|| json!(ignored)));
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
@@ -348,6 +354,7 @@ mod tests {
                 reach: 60,
                 hashed_without: "0a".into(),
                 zone: Some(ZoneEvidence { behind: -330, polls: 2 }),
+                filter_ignored: FilterEvidence::of(2),
                 records_path: Some("data['a b'][0]".into()),
                 failing: vec![failing(5), failing(4)],
                 taken: Vec::new(),

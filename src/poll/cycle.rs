@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::context::EngineContext;
 use super::instance::Instance;
@@ -81,7 +81,8 @@ async fn attempt(
         Poll::new(core, instance, resource, access, &identity).run(&mut outbox, validators, facts).await
     }
     .await;
-    outbox.sums.dirty |= instance.state().note_retry_after(demanded_wait(&polled, facts, resource), Utc::now());
+    outbox.sums.dirty |=
+        instance.state().note_retry_after(facts.demanded_wait(polled.as_ref().err(), resource.interval), Utc::now());
     facts.sums = outbox.sums;
     // What was accepted is saved however the poll ended.
     let saved = if outbox.sums.dirty { outbox.commit().await } else { Ok(()) };
@@ -123,15 +124,6 @@ fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<U
         Wake::RetryQueue => Job::RetryQueue,
     };
     Some((at, job))
-}
-
-/// How long the provider demanded to be left alone, if that is longer than the next poll is away.
-fn demanded_wait(polled: &Result<Outcome, Problem>, facts: &Facts, resource: &ResourcePlan) -> Option<TimeDelta> {
-    let wait = match polled {
-        Ok(_) => facts.retry_after.filter(|wait| *wait > resource.interval),
-        Err(problem) => problem.retry_after.filter(|_| problem.reason == Reason::RateLimited),
-    };
-    TimeDelta::from_std(wait?).ok()
 }
 
 fn too_many_records(resource: &str) -> Problem {
@@ -368,6 +360,11 @@ impl<'a> Poll<'a> {
         if own.zone != zone {
             own.zone = zone;
             outbox.sums.dirty = true;
+        }
+        if self.mode == Mode::Usual {
+            let filter = own.filter_ignored.after(seen.listed, seen.outdated);
+            outbox.sums.dirty |= filter != own.filter_ignored;
+            own.filter_ignored = filter;
         }
         // A pass over several pages that brought nothing was not confirmed by another one.
         let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);

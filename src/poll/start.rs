@@ -98,7 +98,9 @@ mod tests {
                 assert!(*poll <= rhythm(index, interval).due_after(at(0)));
             }
             let mut by_second = std::collections::BTreeMap::<_, usize>::new();
-            polls.iter().for_each(|poll| *by_second.entry((*poll - at(0)).num_seconds()).or_default() += 1);
+            for poll in &polls {
+                *by_second.entry((*poll - at(0)).num_seconds()).or_default() += 1;
+            }
             // turns, and those that are due then anyway
             let in_rhythm = count / usize::try_from(interval.as_secs()).unwrap();
             let most = by_second.values().max().copied().unwrap();

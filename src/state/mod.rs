@@ -27,6 +27,7 @@ use crate::deliver::health::SinkHealth;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sink::SinkName;
 use crate::deliver::sinks::Sinks;
+use crate::detect::filter::FilterEvidence;
 use crate::detect::known::KnownSet;
 use crate::detect::zone::ZoneEvidence;
 
@@ -116,6 +117,9 @@ pub struct ResourceState {
     /// How far the dates of new records were from the provider's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<ZoneEvidence>,
+    /// In how many polls in a row the provider ignored the filter.
+    #[serde(default, skip_serializing_if = "FilterEvidence::is_none")]
+    pub filter_ignored: FilterEvidence,
     /// Where the records were last found in an answer: a path, or `$` for the answer itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_path: Option<String>,
