@@ -94,7 +94,7 @@ fn create(cluster: &Cluster<'_>, count: usize) {
         for part in numbers.chunks(count.div_ceil(CALLERS)) {
             scope.spawn(move || {
                 for number in part {
-                    let mut instance = cluster.instance().and_resource("interval: 1h");
+                    let mut instance = cluster.instance().and_resource("interval: 2m");
                     instance.name = format!("it-{number}");
                     cluster.create(&instance);
                 }

@@ -91,6 +91,8 @@ words! {
         LedgerOpen,
         /// Dates and the provider's clock agree on the time zone.
         ZoneFits,
+        /// The provider lists only what it is asked for.
+        Filtered,
     }
 }
 
@@ -203,6 +205,8 @@ words! {
         InvalidDate,
         /// The dates of new records are a whole time zone away from the provider's clock.
         SuspectedTimeZone,
+        /// Most of a list that is filtered by the cursor is from long before it, poll after poll.
+        FilterIgnored,
         /// The mark of deleted records is set to something else than `deletes.flag.value`.
         DeletedFlagUnmatched,
         /// The list is not in the declared order.

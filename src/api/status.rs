@@ -155,6 +155,10 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub zone_evidence: Option<String>,
+    /// In how many polls in a row, counted up to 3, most of the list was from days before what the request asks for. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub filter_ignored_polls: Option<i64>,
     /// Opaque position in a feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]

@@ -34,13 +34,17 @@ pub fn next_probe(steps: u32, seed: u64, retry_after: Option<Duration>, now: Dat
 }
 
 fn after(wait: Duration, attempts: u32, seed: u64, retry_after: Option<Duration>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let wait = jittered(wait, attempts, seed).max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
+    now + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::days(1))
+}
+
+/// A wait that varies by ±20 %: each of the `attempts` of one `seed` in its own way, the same on every call.
+pub fn jittered(wait: Duration, attempts: u32, seed: u64) -> Duration {
     let mut hash = seed ^ u64::from(attempts).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     hash = (hash ^ (hash >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     // 0 … 4000 tenths of a per mille above 80 %.
     let per_ten_thousand = 8_000 + u32::try_from((hash >> 32) % 4_001).unwrap_or(0);
-    let jittered = wait * per_ten_thousand / 10_000;
-    let wait = jittered.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
-    now + chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::days(1))
+    wait * per_ten_thousand / 10_000
 }
 
 #[cfg(test)]

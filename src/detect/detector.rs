@@ -12,6 +12,7 @@ use super::absent::{AbsentDate, DateFields};
 use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
 use super::event::{Change, Event, EventId, Kind, VersionToken};
+use super::filter;
 use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
@@ -35,6 +36,8 @@ pub struct Detector<'p> {
     /// The clock at the first answer of the listing: by it versions are told apart.
     clock: Option<ProviderClock>,
     lower: Option<DateTime<Utc>>,
+    /// A provider that filters lists nothing dated before it.
+    too_old: Option<DateTime<Utc>>,
     last: Option<DateTime<Utc>>,
     seen: Seen,
     date_fields: DateFields,
@@ -136,6 +139,7 @@ impl<'p> Detector<'p> {
             poll_clock: None,
             clock: None,
             lower: None,
+            too_old: None,
             last: None,
             seen: Seen::default(),
             date_fields: DateFields::default(),
@@ -150,6 +154,7 @@ impl<'p> Detector<'p> {
     pub fn begin_listing(&mut self, since: Option<DateTime<Utc>>, reversed: bool) {
         self.order = if reversed { Order::Ascending } else { self.plan.order };
         self.lower = since.map(|since| window::earliest_reading(self.plan, since));
+        self.too_old = filter::clearly_before(self.plan, since);
         (self.clock, self.last) = (None, None);
         self.listed.clear();
         self.doubtful.clear();
@@ -340,6 +345,7 @@ impl<'p> Detector<'p> {
         self.date_fields.note(&self.plan.extract, view, json);
         let Some(date) = date else { return };
         self.seen.order(self.order, self.last.replace(date), date);
+        self.seen.outdated += u64::from(self.too_old.is_some_and(|too_old| date < too_old));
         self.seen.reached_lower |= self.lower.is_some_and(|lower| date < lower);
         if self.poll_clock.is_none_or(|clock| !clock.is_ahead(date)) {
             self.seen.greatest = self.seen.greatest.max(Some(date));

@@ -10,13 +10,15 @@
 //!   are known; an unknown id there is new, however late it was listed. Only before the window an unknown id says nothing.
 //! - **A date beyond the provider's clock orders nothing**: it moves no cursor and silences no later version.
 //!
-//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone, [`absent`] a misspelt date field.
+//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone,
+//! [`absent`] a misspelt date field, [`filter`] a filter that the provider ignores.
 
 pub mod absent;
 pub mod classify;
 pub mod clock;
 pub mod detector;
 pub mod event;
+pub mod filter;
 pub mod known;
 pub mod packed;
 pub mod partition;

@@ -10,6 +10,10 @@ use crate::plan::Order;
 pub struct Seen {
     /// Records looked at, in all listings.
     pub records: u64,
+    /// Records looked at in this listing.
+    pub listed: u64,
+    /// Of these, records dated long before what was asked for.
+    pub outdated: u64,
     /// Records without an id.
     pub missing_ids: u64,
     /// Records whose date could not be read, in this listing.
@@ -40,6 +44,7 @@ impl Seen {
     /// Counts one record by its mark.
     pub(super) fn count(&mut self, view: &RecordView<'_>) {
         self.records += 1;
+        self.listed += 1;
         match view.mark {
             Mark::Living => {}
             Mark::Deleted => self.tombstones += 1,

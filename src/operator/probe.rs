@@ -104,6 +104,7 @@ pub fn full_status() -> Value {
                 reach_seconds: Some(1),
                 hashed_without: text(),
                 zone_evidence: text(),
+                filter_ignored_polls: Some(1),
                 token: text(),
                 known: text(),
                 blobs: text(),

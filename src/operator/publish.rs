@@ -219,6 +219,10 @@ impl Publication {
         let status = &object["status"];
         let found = stored::read(&session.id.uid, status).map_err(OverflowError::Problem)?;
         let mut state = found.state;
+        // A spec that changed while nobody looked is polled at once, whenever the one before was.
+        if status["observedGeneration"] != object["metadata"]["generation"] {
+            state.resources.values_mut().for_each(|own| own.last_poll = None);
+        }
         let reset = reset.filter(|reset| state.handled.get(RESET).is_none_or(|handled| handled != reset)).map(str::to_owned);
         let overflow = Overflow::load(&self.cluster, &session.id, &found.places, reset.as_deref(), &mut state).await?;
         session.open(state, stored::state_digest(status), overflow).await;

@@ -17,6 +17,7 @@ use crate::deliver::delivery_state::Failing;
 use crate::deliver::health::SinkHealth;
 use crate::deliver::sink::{CALLBACK, SinkName};
 use crate::deliver::sinks::Sinks;
+use crate::detect::filter::FilterEvidence;
 use crate::detect::known::KnownSet;
 use crate::detect::zone::ZoneEvidence;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
@@ -74,6 +75,8 @@ struct ResourcePart {
     last_change_time: Option<DateTime<Utc>>,
     #[serde(default)]
     reset_reason: Option<String>,
+    #[serde(default)]
+    last_successful_poll_time: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +93,8 @@ struct CursorPart {
     hashed_without: Option<String>,
     #[serde(default)]
     zone_evidence: Option<String>,
+    #[serde(default)]
+    filter_ignored_polls: FilterEvidence,
     #[serde(default)]
     known: Option<String>,
     #[serde(default)]
@@ -113,6 +118,9 @@ struct Bookkeeping {
     /// Uid of the first object that had this state: restored under another one, its events keep their ids. 0.1.0 kept none.
     #[serde(default)]
     identity: Option<Box<str>>,
+    /// Until when the provider wants not to be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<DateTime<Utc>>,
 }
 
 /// Reads the state out of a status, which is null for an instance never seen before.
@@ -143,6 +151,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         }
         state.format = bookkeeping.format;
         state.first_uid = bookkeeping.identity.filter(|identity| **identity != *uid);
+        state.retry_after = bookkeeping.retry_after;
         state.sinks = Sinks::restore(bookkeeping.callback, bookkeeping.sinks, bookkeeping.accepted, []);
         (state.handled, places.ledger) = (bookkeeping.handled, bookkeeping.ledger);
     }
@@ -164,6 +173,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             known,
             reach: cursor.reach_seconds,
             hashed_without: cursor.hashed_without.unwrap_or_default(),
+            filter_ignored: cursor.filter_ignored_polls,
             zone: cursor.zone_evidence.as_deref().map(|text| unpack_zone(text).ok_or_else(damaged)).transpose()?,
             records_path: part.records_path,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
@@ -171,6 +181,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             delivered: part.delivered,
             last_change_time: part.last_change_time,
             reset_reason: part.reset_reason,
+            last_poll: part.last_successful_poll_time,
         };
         state.resources.insert(part.name, Box::new(own));
     }
@@ -207,6 +218,8 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "reachSeconds", (own.reach > 0).then(|| json!(own.reach)));
         set(&mut cursor, "hashedWithout", (!own.hashed_without.is_empty()).then(|| json!(own.hashed_without)));
         set(&mut cursor, "zoneEvidence", own.zone.map(|zone| json!(format!("{}/{}", zone.behind, zone.polls))));
+        let ignored = own.filter_ignored;
+        set(&mut cursor, "filterIgnoredPolls", (!ignored.is_none()).then(|| json!(ignored)));
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
@@ -236,6 +249,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         handled: state.handled.clone(),
         ledger: places.ledger,
         identity: Some(state.identity().into()),
+        retry_after: state.retry_after,
     };
     set(status, "bookkeeping", serde_json::to_string(&bookkeeping).ok().map(Value::String));
 }
@@ -340,16 +354,19 @@ mod tests {
                 reach: 60,
                 hashed_without: "0a".into(),
                 zone: Some(ZoneEvidence { behind: -330, polls: 2 }),
+                filter_ignored: FilterEvidence::of(2),
                 records_path: Some("data['a b'][0]".into()),
                 failing: vec![failing(5), failing(4)],
                 taken: Vec::new(),
                 delivered: 12,
                 last_change_time: Some(at(0)),
                 reset_reason: Some("asked for by annotation".into()),
+                last_poll: None,
             }),
         );
         state.resources.insert("orders".into(), Box::new(ResourceState { meaning: "1".into(), ..ResourceState::default() }));
         state.handled.insert(REQUESTED_AT.into(), "now".into());
+        state.retry_after = Some(at(60_000));
         let cause = Cause::Http(HttpCause::Silent(Silence::Unreachable(Unreachable::Refused)));
         state.sinks.note_accepted(&CALLBACK, 9);
         state.sinks.note_failed(&CALLBACK, 1, Failure { retry_after: None, cause, is_the_objects: false }, at(0), 0);

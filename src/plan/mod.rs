@@ -18,6 +18,7 @@ mod request;
 pub mod resolve;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod since;
 pub mod template;
 
 pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
@@ -104,27 +105,6 @@ pub struct RequestPlan {
     pub headers: Vec<(HeaderName, Template)>,
     /// JSON body of a POST: its strings may carry macros.
     pub body: Option<BodyPlan>,
-}
-
-impl RequestPlan {
-    /// Does the request ask only for what changed since the cursor? What it asks for begins one unit of the macro's pattern early.
-    pub fn uses_since(&self) -> bool {
-        let values = self.query.iter().map(|(_, value)| value).chain(self.headers.iter().map(|(_, value)| value));
-        self.url.uses_since()
-            || values.into_iter().any(Template::uses_since)
-            || self.body.as_ref().is_some_and(BodyPlan::uses_since)
-    }
-}
-
-impl BodyPlan {
-    fn uses_since(&self) -> bool {
-        match self {
-            Self::Literal(_) => false,
-            Self::Text(text) => text.uses_since(),
-            Self::List(items) => items.iter().any(Self::uses_since),
-            Self::Map(members) => members.iter().any(|(_, value)| value.uses_since()),
-        }
-    }
 }
 
 /// A JSON body whose strings are templates.

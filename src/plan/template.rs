@@ -1,6 +1,7 @@
 //! Texts with macros such as `${since}`, checked once and filled in at every poll.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -193,7 +194,21 @@ impl Template {
     /// Whether a macro's value depends on the cursor.
     #[must_use]
     pub fn uses_since(&self) -> bool {
-        self.macros().any(|used| !matches!(used, Macro::Now | Macro::NowAs(_) | Macro::Token))
+        self.since_unit(Duration::ZERO).is_some()
+    }
+
+    /// The coarsest unit of the macros whose value depends on the cursor; `own` is that of the resource's own format.
+    #[must_use]
+    pub fn since_unit(&self, own: Duration) -> Option<Duration> {
+        let unit = |used: &Macro| match used {
+            Macro::Since => Some(own),
+            Macro::SinceAs(format) => Some(format.granule()),
+            Macro::EpochSeconds => Some(Duration::from_secs(1)),
+            Macro::EpochMilliseconds => Some(Duration::from_millis(1)),
+            Macro::EpochMicroseconds => Some(Duration::from_micros(1)),
+            Macro::Now | Macro::NowAs(_) | Macro::Token => None,
+        };
+        self.macros().filter_map(unit).max()
     }
 
     /// Whether a macro takes the provider's opaque token.

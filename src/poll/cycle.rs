@@ -74,6 +74,7 @@ async fn attempt(
     let certificate = resource.client_certificate.as_deref();
     let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
     let access = access.with_certificate(certificate)?;
+    instance.restore_retry_after(&core.asker.hosts, resource, access.auth().fingerprint);
     let polled = async {
         outbox.send_due().await?;
         if job == Job::RetryQueue {
@@ -82,6 +83,8 @@ async fn attempt(
         Poll::new(core, instance, resource, access, &identity).run(&mut outbox, validators, facts).await
     }
     .await;
+    outbox.sums.dirty |=
+        instance.state().note_retry_after(facts.demanded_wait(polled.as_ref().err(), resource.interval), Utc::now());
     facts.sums = outbox.sums;
     // What was accepted is saved however the poll ended.
     let saved = if outbox.sums.dirty { outbox.commit().await } else { Ok(()) };
@@ -365,6 +368,11 @@ impl<'a> Poll<'a> {
         if own.zone != zone {
             own.zone = zone;
             outbox.sums.dirty = true;
+        }
+        if self.mode == Mode::Usual {
+            let filter = own.filter_ignored.after(seen.listed, seen.outdated);
+            outbox.sums.dirty |= filter != own.filter_ignored;
+            own.filter_ignored = filter;
         }
         // A pass over several pages that brought nothing was not confirmed by another one.
         let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);

@@ -15,10 +15,12 @@ use super::command::Command;
 use super::context::EngineContext;
 use super::entry::{Done, Due, InstanceEntry, Kind, Next, Pending, ResourceSchedule, Running};
 use super::instance::{self, Instance};
+use super::job;
 use super::report::Job;
 use super::reported::Reported;
+use super::schedule::{self, Rhythm};
+use super::start::{Before, Starts};
 use super::status::{self, InstanceStatus};
-use super::{job, schedule};
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
@@ -53,6 +55,7 @@ pub struct Engine {
     jobs: JoinSet<Done>,
     reports: mpsc::UnboundedSender<InstanceStatus>,
     next_epoch: u64,
+    starts: Starts,
     /// The two clocks, read together.
     clocks: (DateTime<Utc>, std::time::Instant),
 }
@@ -68,6 +71,7 @@ impl Engine {
             jobs: JoinSet::new(),
             reports,
             next_epoch: 0,
+            starts: Starts::default(),
             clocks: (Utc::now(), std::time::Instant::now()),
         }
     }
@@ -136,17 +140,16 @@ impl Engine {
     }
 
     fn apply_commands(&mut self, batch: Vec<Command>, now: DateTime<Utc>) {
-        let puts = batch.iter().map(|c| if let Command::Put { plan, .. } = c { plan.resources.len() } else { 0 }).sum();
         for command in batch {
             match command {
                 Command::Put { plan, annotations, claim } => {
                     let instance = plan.instance.clone();
-                    self.change(&instance, Next::Replace(Pending { plan, annotations, claim }), puts, now);
+                    self.change(&instance, Next::Replace(Pending { plan, annotations, claim }), now);
                 }
                 Command::Refuse { instance, generation, problem } => {
-                    self.change(&instance, Next::Refuse { generation, problem }, puts, now);
+                    self.change(&instance, Next::Refuse { generation, problem }, now);
                 }
-                Command::Remove(instance) => self.change(&instance, Next::Remove, puts, now),
+                Command::Remove(instance) => self.change(&instance, Next::Remove, now),
                 Command::RetryFailed => self.retry_failed(now),
                 Command::Consented(instance) => self.retry_consented(&instance, now),
             }
@@ -154,7 +157,7 @@ impl Engine {
     }
 
     /// Makes the change now, or as soon as the jobs of the old plan have ended: no event of the old plan goes to the new callback.
-    fn change(&mut self, key: &InstanceRef, next: Next, starting: usize, now: DateTime<Utc>) {
+    fn change(&mut self, key: &InstanceRef, next: Next, now: DateTime<Utc>) {
         if let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) {
             running.instance.stop.cancel();
             if running.jobs > 0 {
@@ -163,13 +166,13 @@ impl Engine {
             }
         }
         match next {
-            Next::Replace(pending) => self.put(key, pending, starting, now),
+            Next::Replace(pending) => self.put(key, pending, now),
             Next::Refuse { generation, problem } => self.refuse(key, generation, problem, None),
             Next::Remove => self.remove(key),
         }
     }
 
-    fn put(&mut self, key: &InstanceRef, pending: Pending, starting: usize, now: DateTime<Utc>) {
+    fn put(&mut self, key: &InstanceRef, pending: Pending, now: DateTime<Utc>) {
         let plan = Arc::clone(&pending.plan);
         let (old, reported) = match self.instances.remove(key) {
             Some(InstanceEntry { kind: Kind::Running(old), reported, .. }) => (Some(old.instance), reported),
@@ -195,24 +198,20 @@ impl Engine {
         // The first job saves it before anything else: a uid that is not kept would make other event ids after a restart. Saved
         // here, thousands of new instances would wait for one disk write after the other.
         let unsaved = adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
-        let uid = state.uid.clone();
         let store = Arc::clone(&self.core.store);
-        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.claim));
-        // Nobody polls a suspended one, and yet what was asked for by annotation is acted on, and told.
-        let save = plan.suspended && unsaved;
+        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.claim, old.is_some()));
         let auths = plan.resources.iter().map(|resource| &*resource.auth).chain([&*plan.callback.auth]);
         self.core.credentials.join(&plan.instance, auths);
+        let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
         let schedule = |(index, resource): (usize, &Arc<ResourcePlan>)| {
-            let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;
-            let delay = if immediately {
-                Duration::ZERO
-            } else {
-                schedule::first_delay(&uid, &resource.name, resource.interval, starting)
-            };
-            let tick = (!plan.suspended).then(|| now + chrono::Duration::from_std(delay).unwrap_or_default());
-            let save = (save && index == 0).then_some((now, Job::Save));
+            let seed = schedule::seed(&instance.state().uid, &resource.name);
+            let before = Before::of(&instance.state(), &resource.name);
+            let mut first = || self.starts.first_poll(Rhythm::new(seed, resource.interval), before, now);
+            let tick = (!plan.suspended).then(|| if immediately { now } else { first() });
+            // Nobody polls a suspended one, and yet what was asked for by annotation is acted on, and told.
+            let save = (plan.suspended && unsaved && index == 0).then_some((now, Job::Save));
             let wake = save.or_else(|| schedule::keep_alive(&plan, resource, now));
-            ResourceSchedule::new(Arc::clone(resource), tick, wake, &self.core.metrics, now)
+            ResourceSchedule::new(Arc::clone(resource), seed, tick, wake, &self.core.metrics, now)
         };
         let schedules: Vec<_> = plan.resources.iter().enumerate().map(schedule).collect();
         let epoch = self.next_epoch();
@@ -293,6 +292,7 @@ impl Engine {
         if step.abs() < CLOCK_STEP {
             return;
         }
+        self.starts = Starts::default();
         tracing::warn!(seconds = step.num_seconds(), "the wall clock was set; due times move with it");
         let mut due = Vec::new();
         for (key, entry) in &mut self.instances {
@@ -319,7 +319,7 @@ impl Engine {
             Kind::Running(running) => running,
             Kind::Refused { reload, .. } => {
                 if let Some(pending) = reload.take() {
-                    self.put(&due.key, pending, 0, now);
+                    self.put(&due.key, pending, now);
                 }
                 return;
             }
@@ -365,7 +365,7 @@ impl Engine {
         if running.jobs == 0
             && let Some(next) = running.next.take()
         {
-            self.change(&key, next, 0, now);
+            self.change(&key, next, now);
         } else {
             self.enqueue(&key, index);
         }

@@ -10,7 +10,7 @@ use super::health::Health;
 use super::instance::Instance;
 use super::report::{Job, Outcome, Report};
 use super::reported::Reported;
-use super::schedule;
+use super::schedule::{self, Rhythm};
 use super::status::Observed;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
@@ -112,6 +112,8 @@ pub(super) struct Pending {
 /// One resource of a running instance.
 pub(super) struct ResourceSchedule {
     pub(super) plan: Arc<ResourcePlan>,
+    /// What its rhythm and the jitter of its retries hang on.
+    seed: u64,
     pub(super) health: Health,
     /// When a poll last succeeded.
     pub(super) last_success: Option<DateTime<Utc>>,
@@ -131,6 +133,7 @@ impl ResourceSchedule {
     /// A resource that has not run yet: the first poll of its rhythm, and what it runs for before that.
     pub(super) fn new(
         plan: Arc<ResourcePlan>,
+        seed: u64,
         tick: Option<DateTime<Utc>>,
         wake: Option<(DateTime<Utc>, Job)>,
         metrics: &Metrics,
@@ -140,6 +143,7 @@ impl ResourceSchedule {
             // Nobody expects a suspended one to be polled.
             watched: tick.map(|first| metrics.watch(plan.interval, first.max(now))),
             plan,
+            seed,
             health: Health::default(),
             last_success: None,
             validators: None,
@@ -200,14 +204,14 @@ impl ResourceSchedule {
             Outcome::Polled => {
                 let patient =
                     report.facts.retry_after.and_then(|wait| chrono::Duration::from_std(wait).ok()).map(|wait| now + wait);
-                Some(schedule::next_tick(tick.min(now), interval, now)).max(patient)
+                Some(Rhythm::new(self.seed, interval).next_tick(tick.min(now), now)).max(patient)
             }
             Outcome::RetryQueueSent | Outcome::Stopped => Some(tick),
             // The reopening wakes it; until then nothing that is found could be sent.
             Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
             Outcome::CallbackGone => None,
             Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
-                Some(schedule::after_failure(problem, self.health.failures, interval, now))
+                Some(schedule::after_failure(problem, self.health.failures, interval, self.seed, now))
             }
         }
     }

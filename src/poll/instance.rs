@@ -1,10 +1,13 @@
 //! A running instance: its plan, its state, and whether it may still be acted for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::Utc;
 use futures::StreamExt as _;
 use parking_lot::MutexGuard;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::claim::Claim;
@@ -12,8 +15,9 @@ use super::context::EngineContext;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceId;
 use crate::auth::access::Requester;
+use crate::egress::hosts::HostBudget;
 use crate::observe::span;
-use crate::plan::PollPlan;
+use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::live::LiveState;
 use crate::state::{InstanceState, StateStore};
 
@@ -32,12 +36,22 @@ pub struct Instance {
     pub stop: CancellationToken,
     /// What is kept of it.
     pub live: LiveState,
+    /// The wait that the provider demanded is in force in this process.
+    waits: AtomicBool,
 }
 
 impl Instance {
-    /// Wraps plan and state; `unsaved` when the store does not have this state yet.
-    pub fn new(plan: Arc<PollPlan>, state: InstanceState, unsaved: bool, store: Arc<dyn StateStore>, claim: Claim) -> Self {
+    /// Wraps plan and state; `unsaved` when the store does not have this state yet, `ran` when this process has run it before.
+    pub fn new(
+        plan: Arc<PollPlan>,
+        state: InstanceState,
+        unsaved: bool,
+        store: Arc<dyn StateStore>,
+        claim: Claim,
+        ran: bool,
+    ) -> Self {
         Self {
+            waits: AtomicBool::new(ran),
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
             stop: claim.child_token(),
             claim,
@@ -54,6 +68,18 @@ impl Instance {
             secrets: &*core.secrets,
             credentials: &core.credentials,
             holds: Arc::new(move || claim.holds()),
+        }
+    }
+
+    /// Puts the wait in force that the provider demanded of an earlier process. It counts for the credential that is there now; which one
+    /// it was then is not stored.
+    pub fn restore_retry_after(&self, hosts: &HostBudget, resource: &ResourcePlan, credential: u64) {
+        if self.waits.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let left = self.state().retry_after.and_then(|until| (until - Utc::now()).to_std().ok());
+        if let Some(left) = left {
+            hosts.hold(&resource.request.origin, credential, Instant::now() + left);
         }
     }
 

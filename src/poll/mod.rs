@@ -1,7 +1,7 @@
 //! Polling: when each resource is due, and one poll from its first request to the committed cursor.
 //!
 //! The [`engine`] holds all instances of the process. It is told by [`command`]s what is declared, keeps an `entry` for each, and begins a
-//! `job` when a resource is due ([`schedule`]). At most one job of a resource runs at a time, and a changed plan waits until the jobs of
+//! `job` when a resource is due ([`schedule`]; after a restart, [`start`]). At most one job of a resource runs at a time, and a changed plan waits until the jobs of
 //! the old one have ended: no event of the old plan goes to the new callback. What a job met becomes the [`health`] of its resource, and
 //! health and state become the [`status`] that people read.
 //!
@@ -30,5 +30,6 @@ mod pages;
 pub mod report;
 mod reported;
 pub mod schedule;
+pub mod start;
 pub mod status;
 pub mod strategy;

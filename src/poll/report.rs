@@ -1,8 +1,10 @@
 //! What a job is to do, and what it says when it has ended.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
 
-use crate::api::conditions::Problem;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::api::conditions::{Problem, Reason};
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
@@ -74,9 +76,40 @@ pub struct Facts {
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
     /// The provider's wish for patience on an answer that was fine (`Backoff`).
-    pub retry_after: Option<std::time::Duration>,
+    pub retry_after: Option<Duration>,
     /// How further pages are asked for, if that was detected.
     pub pagination: Option<String>,
     /// What became of the changes.
     pub sums: Sums,
+}
+
+impl Facts {
+    /// How long the provider demanded to be left alone: with the problem that ended the poll, or with a success, if the next poll would
+    /// come earlier.
+    pub fn demanded_wait(&self, problem: Option<&Problem>, interval: Duration) -> Option<TimeDelta> {
+        let wait = match problem {
+            Some(problem) => problem.retry_after.filter(|_| problem.reason == Reason::RateLimited),
+            None => self.retry_after.filter(|wait| *wait > interval),
+        };
+        TimeDelta::from_std(wait?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_beside_a_success_counts_if_it_puts_the_next_poll_off() {
+        let wait = |seconds: Option<u64>, problem: Option<&Problem>| {
+            let facts = Facts { retry_after: seconds.map(Duration::from_secs), ..Facts::default() };
+            facts.demanded_wait(problem, Duration::from_mins(1)).map(|wait| wait.num_seconds())
+        };
+        assert_eq!((wait(None, None), wait(Some(60), None), wait(Some(61), None)), (None, None, Some(61)));
+        let limited = |wait| Problem::throttled(Reason::RateLimited, "x", wait);
+        assert_eq!(wait(None, Some(&limited(Some(Duration::from_secs(10))))), Some(10));
+        assert_eq!(wait(None, Some(&limited(None))), None);
+        let other = Problem::throttled(Reason::TokenEndpointUnreachable, "x", Some(Duration::from_secs(10)));
+        assert_eq!(wait(None, Some(&other)), None, "another server demanded that");
+    }
 }

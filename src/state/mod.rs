@@ -16,7 +16,7 @@ pub mod waiting;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +27,14 @@ use crate::deliver::health::SinkHealth;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sink::SinkName;
 use crate::deliver::sinks::Sinks;
+use crate::detect::filter::FilterEvidence;
 use crate::detect::known::KnownSet;
 use crate::detect::zone::ZoneEvidence;
 
 /// Version of the state's form; a greater one is refused.
 pub const FORMAT: u32 = 2;
+/// A wait that the provider demands is stored from this length on, and again when it grows by as much.
+const WORTH_KEEPING: TimeDelta = TimeDelta::seconds(5);
 
 /// Everything that is kept of one instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,9 @@ pub struct InstanceState {
     /// What event ids hang on, where it is not `uid`: that under which the instance was first seen, before it was restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_uid: Option<Box<str>>,
+    /// Until when the provider wants not to be asked, as of the last long wait that it demanded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<DateTime<Utc>>,
     /// Per resource, by name. Boxed, since a map makes room for eleven values with the first one.
     pub resources: BTreeMap<String, Box<ResourceState>>,
     /// Health and retry queue of each sink.
@@ -63,6 +69,8 @@ struct StoredState {
     #[serde(default)]
     first_uid: Option<Box<str>>,
     #[serde(default)]
+    retry_after: Option<DateTime<Utc>>,
+    #[serde(default)]
     resources: BTreeMap<String, Box<ResourceState>>,
     #[serde(default)]
     ledger: Vec<QueuedEvent>,
@@ -78,8 +86,9 @@ struct StoredState {
 
 impl From<StoredState> for InstanceState {
     fn from(stored: StoredState) -> Self {
-        let StoredState { format, uid, first_uid, resources, ledger, callback, sinks, accepted, handled } = stored;
-        Self { format, uid, first_uid, resources, sinks: Sinks::restore(callback, sinks, accepted, ledger), handled }
+        let StoredState { format, uid, first_uid, retry_after, resources, ledger, callback, sinks, accepted, handled } = stored;
+        let sinks = Sinks::restore(callback, sinks, accepted, ledger);
+        Self { format, uid, first_uid, retry_after, resources, sinks, handled }
     }
 }
 
@@ -108,6 +117,9 @@ pub struct ResourceState {
     /// How far the dates of new records were from the provider's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<ZoneEvidence>,
+    /// In how many polls in a row the provider ignored the filter.
+    #[serde(default, skip_serializing_if = "FilterEvidence::is_none")]
+    pub filter_ignored: FilterEvidence,
     /// Where the records were last found in an answer: a path, or `$` for the answer itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_path: Option<String>,
@@ -126,6 +138,9 @@ pub struct ResourceState {
     /// Why the cursor was last given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset_reason: Option<String>,
+    /// When a poll last succeeded, at the least, as the status in a cluster tells it; elsewhere it is not kept.
+    #[serde(skip)]
+    pub last_poll: Option<DateTime<Utc>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
@@ -140,6 +155,7 @@ impl InstanceState {
             format: FORMAT,
             uid,
             first_uid: None,
+            retry_after: None,
             resources: BTreeMap::new(),
             sinks: Sinks::default(),
             handled: BTreeMap::new(),
@@ -151,6 +167,19 @@ impl InstanceState {
         let own = self.resources.entry(resource.to_owned()).or_default();
         let ResourceState { known, failing, taken, delivered, last_change_time, .. } = &mut **own;
         DeliveryState { sinks: &mut self.sinks, known, failing, taken, delivered, last_change_time }
+    }
+
+    /// A poll has ended, with which the provider demanded to be left alone for `wait`, or demanded nothing. Answers whether that is worth
+    /// a write.
+    pub fn note_retry_after(&mut self, wait: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
+        // One that is over goes with the next write.
+        self.retry_after = self.retry_after.filter(|until| *until > now);
+        let Some(until) = wait.filter(|wait| *wait >= WORTH_KEEPING).map(|wait| now + wait) else { return false };
+        let is_news = self.retry_after.is_none_or(|kept| until - kept >= WORTH_KEEPING);
+        if is_news {
+            self.retry_after = Some(until);
+        }
+        is_news
     }
 
     /// Identity of the instance, part of every event id: minted at first sight and kept, wherever the state is taken.
@@ -215,6 +244,25 @@ mod tests {
         assert_eq!(serde_json::to_string(&state).unwrap(), STORED);
         let fresh = InstanceState::new("u".into());
         assert_eq!(serde_json::to_string(&fresh).unwrap(), r#"{"format":2,"uid":"u","resources":{}}"#);
+    }
+
+    #[test]
+    fn a_demanded_wait_is_worth_a_write_once_and_only_if_it_is_long() {
+        let (mut state, now) = (InstanceState::new("u".into()), DateTime::UNIX_EPOCH);
+        let fresh = state.clone();
+        let at = |seconds| now + TimeDelta::seconds(seconds);
+        let seconds = |seconds| Some(TimeDelta::seconds(seconds));
+        assert!(!state.note_retry_after(None, now) && !state.note_retry_after(seconds(4), now));
+        assert_eq!(state, fresh);
+        assert!(state.note_retry_after(seconds(60), now));
+        assert!(!state.note_retry_after(seconds(50), at(10)), "what is left of it is no news");
+        assert!(!state.note_retry_after(None, at(20)));
+        let text = serde_json::to_string(&state).unwrap();
+        assert!(text.contains(r#""retryAfter":"1970-01-01T00:01:00Z""#), "{text}");
+        assert_eq!(serde_json::from_str::<InstanceState>(&text).unwrap(), state);
+        assert!(state.note_retry_after(seconds(3_600), at(30)), "a longer one");
+        assert!(!state.note_retry_after(None, at(4_000)));
+        assert_eq!(state, fresh, "one that is over is not kept");
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! What a sceptical user reads: nothing is claimed that was not seen, and what does not work is told within seconds.
 
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Timelike as _, Utc};
 
 use crate::rig::http::Answer;
+use crate::rig::in_process::Polls;
+use crate::rig::manifest::Instance;
 use crate::rig::pollinator::{Row, binary};
 use crate::rig::provider::Provider;
-use crate::rig::scene::Scene;
+use crate::rig::provider::habits::Filter;
+use crate::rig::receiver::Receiver;
+use crate::rig::scene::{Scene, ids};
 
 fn condition<'r>(row: &'r Row, kind: &str) -> (&'r str, &'r str) {
     let found = row.conditions.iter().find(|condition| condition.kind == kind);
@@ -114,4 +118,46 @@ fn a_misspelt_date_field_is_told_with_the_name_that_is_there() {
         tried.contains("warning:      datesConfiguration.updatedDateField: no record has modfied; did you mean modified?"),
         "{tried}"
     );
+}
+
+#[test]
+fn a_filter_that_the_provider_ignores_is_told_after_three_polls_and_until_it_works() {
+    let provider = Provider::start().filter(Filter::Ignored);
+    provider.baseline_dated(ids("old", 30), -TimeDelta::days(30));
+    let receiver = Receiver::start();
+    let polls = Polls::new(&[Instance::new("it", &provider.url(), &receiver.url("it")).basic_auth().yaml()]);
+    // the baseline, and two polls that may be chance
+    for _ in 0..3 {
+        provider.pass(TimeDelta::seconds(5));
+        assert_eq!(polls.poll().told("FilterIgnored"), None);
+    }
+    provider.create("new");
+    let row = polls.poll();
+    let told = row.told("FilterIgnored").expect("the third one tells");
+    assert!(told.starts_with("query: the provider ignores the filter: "), "{told}");
+    assert_eq!(row.ready, "True", "it costs, and loses nothing");
+    assert_eq!(polls.poll().told("FilterIgnored"), Some(told), "the same for as long as it holds");
+    let delivered: Vec<_> = receiver.delivered("it").into_iter().map(|event| event.object).collect();
+    assert_eq!(delivered, ["new"]);
+    let _provider = provider.filter(Filter::Inclusive);
+    assert_eq!(polls.poll().told("FilterIgnored"), None, "one poll shows that it works");
+}
+
+#[test]
+fn a_filter_by_whole_days_is_no_filter_that_is_ignored() {
+    let noon = (Utc::now() - TimeDelta::days(1)).with_hour(12).expect("every day has a noon");
+    let provider = Provider::start().clock_at(noon).filter(Filter::ByDay);
+    provider.baseline_dated(ids("morning", 30), -TimeDelta::hours(10));
+    provider.baseline_dated(ids("before", 30), -TimeDelta::days(30));
+    let receiver = Receiver::start();
+    let polls = Polls::new(&[Instance::new("it", &provider.url(), &receiver.url("it")).basic_auth().yaml()]);
+    polls.poll();
+    // moves the cursor past the morning, which is shown all the same
+    provider.pass(TimeDelta::seconds(5));
+    provider.create("new");
+    for _ in 0..6 {
+        provider.pass(TimeDelta::seconds(5));
+        let row = polls.poll();
+        assert_eq!((row.told("FilterIgnored"), row.ready.as_str()), (None, "True"));
+    }
 }

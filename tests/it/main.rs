@@ -14,6 +14,7 @@
 //! - [`taken_over`]: state that a released version left is read, and nothing is repeated.
 //! - [`retries`]: what each answer of a receiver leads to.
 //! - [`credentials`]: OAuth 2.0: every grant, every refusal, and kills between answer, write and use.
+//! - [`due`]: when the provider is asked: after a restart, and where it demanded to be left alone.
 //! - [`edits`]: manifests change while it runs.
 //! - [`files`]: what is read of files, and how they are swapped.
 //! - [`pipes`]: nobody reads the output, or it cannot be written.
@@ -51,6 +52,7 @@ mod connect;
 mod control_plane;
 mod credentials;
 mod documented;
+mod due;
 mod edits;
 mod ends;
 mod evidence;

@@ -1,5 +1,7 @@
 //! What a user reads of one resource. Pure.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Condition, Observed, RETRY_QUEUE_FULL, ResourceStatus, of_problem};
@@ -36,6 +38,7 @@ pub(super) fn resource_status(
     conditions.extend(notes.map(|note| noted(*note)));
     conditions.extend(absent.map(absent_date));
     conditions.extend(own.and_then(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
+    conditions.extend(own.filter(|own| own.filter_ignored.is_ignored()).and_then(|_| ignored_filter(resource)));
     ResourceStatus {
         name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
@@ -64,6 +67,19 @@ fn suspected_zone(resource: &ResourcePlan, behind: i32, now: DateTime<Utc>) -> C
         Reason::SuspectedTimeZone,
         format!("datesConfiguration: the dates of new records are {} {side} the provider's clock; {fix}", &hours[1..]),
     )
+}
+
+/// `None` where the plan does not filter any more.
+fn ignored_filter(resource: &ResourcePlan) -> Option<Condition> {
+    let field = resource.request.since(Duration::ZERO)?.field;
+    Some(Condition::new(
+        ConditionType::Filtered,
+        ConditionStatus::False,
+        Reason::FilterIgnored,
+        format!(
+            "{field}: the provider ignores the filter: most records of the list are from days before the date that the macro asks for, so every poll reads the whole list; correct the name of the parameter or the format of its date, and test it with pollinator try"
+        ),
+    ))
 }
 
 fn absent_date(absent: &AbsentDate) -> Condition {

@@ -132,11 +132,10 @@ impl Site {
         self.path().join("state")
     }
 
-    /// Turns the clock forward for a stopped process: every time at which its state would try again, or since when deliveries
-    /// have failed, is so much earlier. What else
-    /// is in the state stays byte for byte.
+    /// Turns the clock forward for a stopped process: every time at which its state would try or ask again, or since when deliveries
+    /// have failed, is so much earlier. What else is in the state stays byte for byte.
     pub fn age(&self, by: TimeDelta) {
-        let waits = Regex::new("\"(nextTry|probeAt|holdUntil|since)\":\"([^\"]+)\"").expect("a pattern");
+        let waits = Regex::new("\"(nextTry|probeAt|holdUntil|since|retryAfter)\":\"([^\"]+)\"").expect("a pattern");
         for entry in fs::read_dir(self.state()).expect("a state folder").flatten() {
             if entry.path().extension().is_some_and(|ending| ending == "json") {
                 let text = fs::read_to_string(entry.path()).expect("a state file");

@@ -26,6 +26,10 @@ pub enum Filter {
     Inclusive,
     /// Records dated after it.
     Exclusive,
+    /// Records dated on its day or later.
+    ByDay,
+    /// Everything, whatever it says.
+    Ignored,
     /// Everything: the parameter is refused.
     None,
 }

@@ -234,7 +234,8 @@ impl Store {
             since.is_none_or(|since| match filter {
                 Filter::Inclusive => stamps.shown(at) >= since,
                 Filter::Exclusive => stamps.shown(at) > since,
-                Filter::None => true,
+                Filter::ByDay => stamps.shown(at).date_naive() >= since.date_naive(),
+                Filter::Ignored | Filter::None => true,
             })
         };
         let mut rows = Vec::new();
