@@ -6,15 +6,18 @@
 
 pub mod address;
 mod body;
+pub mod byte_budget;
 mod client;
 pub mod error;
 pub mod guard;
 pub mod hosts;
 pub mod identity;
+pub mod ledger;
 mod resolve;
 pub mod retry_after;
 #[cfg(test)]
 mod tests;
+pub mod turns;
 
 pub use client::Egress;
 pub use error::{EgressError, Peer};

@@ -15,7 +15,9 @@ use super::place::{self, Place};
 use super::request;
 use super::split::{SplitError, split_at};
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
+use crate::egress::byte_budget::{ByteBudget, Share};
 use crate::egress::hosts::HostBudget;
 use crate::egress::retry_after;
 use crate::egress::{Egress, Peer, Request, Response};
@@ -37,6 +39,8 @@ pub struct Asker {
     pub egress: Egress,
     /// How much each host is asked.
     pub hosts: HostBudget,
+    /// How many bytes of pages are held.
+    pub bytes: ByteBudget,
     /// Counts requests.
     pub metrics: Metrics,
 }
@@ -70,6 +74,10 @@ pub enum Step {
 #[derive(Debug)]
 pub struct PageReader<'a> {
     asker: &'a Asker,
+    /// For whom requests and bytes are counted.
+    instance: &'a InstanceRef,
+    /// When the poll was due, until its first request is sent.
+    due: Option<DateTime<Utc>>,
     resource: &'a ResourcePlan,
     auth: Cow<'a, RequestAuth>,
     since: Option<DateTime<Utc>>,
@@ -91,10 +99,11 @@ pub struct PageReader<'a> {
 }
 
 impl<'a> PageReader<'a> {
-    /// Begins a walk. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an
+    /// Begins a walk for an instance. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an
     /// earlier walk, used if the first request is the same again.
     pub fn new(
         asker: &'a Asker,
+        instance: &'a InstanceRef,
         resource: &'a ResourcePlan,
         auth: &'a RequestAuth,
         since: Option<DateTime<Utc>>,
@@ -104,6 +113,8 @@ impl<'a> PageReader<'a> {
         let pager = Pager::new(&resource.request, &resource.pagination, resource.page_size);
         Self {
             asker,
+            instance,
+            due: None,
             resource,
             auth: Cow::Borrowed(auth),
             since,
@@ -126,6 +137,13 @@ impl<'a> PageReader<'a> {
     #[must_use]
     pub fn with_token(mut self, token: Option<&'a str>) -> Self {
         self.token = token;
+        self
+    }
+
+    /// Says when the poll was due: how late its first request is sent is measured.
+    #[must_use]
+    pub fn with_due(mut self, due: Option<DateTime<Utc>>) -> Self {
+        self.due = due;
         self
     }
 
@@ -153,7 +171,7 @@ impl<'a> PageReader<'a> {
         let is_first = self.pages == 0;
         let conditional = is_first && self.add_conditions(&mut request, digest);
         request::authenticate(&mut request, &self.auth);
-        let response = self.send(request).await?;
+        let (response, share) = self.send(request).await?;
         let verdict = self.interpret(&response)?;
         if let Some(wait) = retry_after::backoff(&response.headers) {
             self.retry_after = self.retry_after.max(Some(wait));
@@ -176,7 +194,7 @@ impl<'a> PageReader<'a> {
                 ));
             }
             Verdict::Empty => Page::empty(),
-            Verdict::Body => self.split(body, &headers)?,
+            Verdict::Body => self.split(body, &headers)?.with_share(share),
         };
         let next = self.pager.next(&Answer {
             url: &url,
@@ -205,6 +223,11 @@ impl<'a> PageReader<'a> {
             self.finish();
         }
         Ok(Step::Page(page))
+    }
+
+    /// Is there memory for another page besides those that are held already?
+    pub fn has_room(&self) -> bool {
+        self.asker.bytes.has_room()
     }
 
     /// Is there another page?
@@ -306,16 +329,22 @@ impl<'a> PageReader<'a> {
         true
     }
 
-    async fn send(&self, request: Request) -> Result<Response, Problem> {
+    async fn send(&mut self, request: Request) -> Result<(Response, Share), Problem> {
         let origin = &self.resource.request.origin;
-        let _permit = self.asker.hosts.acquire(origin, self.auth.fingerprint).await.map_err(|wait| {
+        let permit = self.asker.hosts.acquire(origin, self.instance, self.auth.fingerprint).await.map_err(|wait| {
             let text =
                 "polling.interval: the provider asked for patience, and the wait is not over; if this stays, poll less often";
             Problem::throttled(Reason::RateLimited, text, Some(wait))
         })?;
-        let sent = self.asker.egress.send_as(request, self.auth.identity.as_deref()).await;
+        if let Some(due) = self.due.take() {
+            self.asker.metrics.poll_delay((Utc::now() - due).to_std().unwrap_or_default());
+        }
+        let mut share = self.asker.bytes.share(self.instance);
+        let sent = self.asker.egress.send_sharing(request, self.auth.identity.as_deref(), Some(&mut share)).await;
+        permit.note(&sent);
         self.asker.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
-        sent.map_err(|error| error.into_problem(Peer::Provider))
+        let response = sent.map_err(|error| error.into_problem(Peer::Provider))?;
+        Ok((response, share))
     }
 
     fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {

@@ -29,16 +29,16 @@ use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
 use crate::state::ResourceState;
 use crate::state::live::LiveState;
 
-/// Runs one job. `validators` are those of the last poll that was clean, and are replaced.
+/// Runs one job, and `due` is when it was to begin. `validators` are those of the last poll that was clean, and are replaced.
 pub async fn run(
     core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
-    job: Job,
+    (job, due): (Job, DateTime<Utc>),
     validators: &mut Option<Validators>,
 ) -> Report {
     let mut facts = Facts::default();
-    let outcome = match attempt(core, instance, resource, job, validators, &mut facts).await {
+    let outcome = match attempt(core, instance, resource, (job, due), validators, &mut facts).await {
         Ok(outcome) => outcome,
         Err(problem) => Outcome::Failed(problem),
     };
@@ -49,7 +49,7 @@ async fn attempt(
     core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
-    job: Job,
+    (job, due): (Job, DateTime<Utc>),
     validators: &mut Option<Validators>,
     facts: &mut Facts,
 ) -> Result<Outcome, Problem> {
@@ -77,7 +77,7 @@ async fn attempt(
         if job == Job::RetryQueue {
             return Ok(Outcome::RetryQueueSent);
         }
-        Poll::new(core, instance, resource, access, &identity).run(&mut outbox, validators, facts).await
+        Poll::new(core, instance, resource, access, &identity, due).run(&mut outbox, validators, facts).await
     }
     .await;
     facts.sums = outbox.sums;
@@ -142,6 +142,8 @@ struct Poll<'a> {
     detector: Detector<'a>,
     mode: Mode,
     polled_at: DateTime<Utc>,
+    /// When it was due; `None` once the first listing has begun.
+    due: Option<DateTime<Utc>>,
     /// Where earlier listings found the records.
     records_path: Option<String>,
 }
@@ -164,6 +166,7 @@ impl<'a> Poll<'a> {
         resource: &'a ResourcePlan,
         access: Access<'a>,
         identity: &'a str,
+        due: DateTime<Utc>,
     ) -> Self {
         let (view, records_path) = {
             let state = instance.state();
@@ -180,6 +183,7 @@ impl<'a> Poll<'a> {
             detector: Detector::new(resource, identity, view, polled_at),
             mode: view.mode,
             polled_at,
+            due: Some(due),
             records_path,
         }
     }
@@ -197,7 +201,9 @@ impl<'a> Poll<'a> {
             let first = known_validators.as_ref().filter(|_| facts.pages == 0);
             let since = self.machine.since();
             let known_path = self.records_path.clone();
-            let listing = PageReader::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
+            let instance = &self.instance.plan.instance;
+            let listing = PageReader::new(&self.core.asker, instance, self.resource, &auth, since, self.polled_at, first)
+                .with_due(self.due.take())
                 .with_records_path(known_path.as_deref());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);

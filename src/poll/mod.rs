@@ -20,6 +20,7 @@ pub mod claim;
 pub mod command;
 pub mod context;
 pub mod cycle;
+mod due;
 pub mod engine;
 mod entry;
 pub mod health;
