@@ -143,8 +143,12 @@ impl<L: Clone + Eq + Hash> Turns<L> {
     fn fairest(&self) -> Option<Ticket> {
         let mut found = None;
         for ((standing, namespace), group) in &self.waiting {
+            let room = self.room(*standing);
+            if room == 0 {
+                continue;
+            }
             let used = count(&self.by_namespace, namespace);
-            if used >= self.room(*standing).saturating_mul(SHARE) {
+            if used >= room.saturating_mul(SHARE) {
                 continue;
             }
             for (_, waiters) in group.iter().filter(|(lane, _)| self.has_room(lane, *standing)) {
@@ -210,10 +214,11 @@ mod tests {
 
     /// Instances that hang, each at its own host, `of(i)` in namespace; nobody gives a slot back.
     fn hanging(turns: &mut Turns<usize>, count: usize, standing: Standing, of: impl Fn(usize) -> usize) -> usize {
-        for i in 0..count {
+        let asked = (0..count).map(|i| {
             turns.ask(&instance(of(i), i), standing, i);
-        }
-        grant_all(turns).len()
+            grant_all(turns).len()
+        });
+        asked.sum()
     }
 
     fn gets_a_slot_at_once(turns: &mut Turns<usize>, namespace: usize, standing: Standing) -> bool {

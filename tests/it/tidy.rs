@@ -14,7 +14,7 @@ const LONG: [(&str, &str); 2] = [
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 28] = [
+const PURE: [&str; 30] = [
     "api/",
     "plan/",
     "auth/jwt.rs",
@@ -30,6 +30,8 @@ const PURE: [&str; 28] = [
     "connect/consent.rs",
     "connect/page.rs",
     "detect/",
+    "egress/ledger.rs",
+    "egress/turns.rs",
     "deliver/",
     "fetch/",
     "poll/health.rs",
