@@ -95,7 +95,7 @@ impl Drop for Share {
 
 impl Shared {
     fn call_next(&mut self) {
-        while let Some(id) = self.ledger.next() {
+        while let Some(id) = self.ledger.grant_next() {
             // One that has just given up does not hear it, and gives everything back when it is dropped.
             if let Some(call) = self.calls.remove(&id) {
                 let _ = call.send(());

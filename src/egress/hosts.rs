@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use url::Origin;
 
 use super::error::EgressError;
-use super::turns::{Slots, Standing, Ticket, Turns};
+use super::turns::{Permits, Standing, Ticket, Turns};
 use crate::api::identity::InstanceRef;
 
 /// Requests under way to one origin at once.
@@ -38,7 +38,7 @@ struct Shared {
     holds: Mutex<Holds>,
 }
 
-/// Who has a slot, who waits for one, and how to call whoever is next.
+/// Who has a permit, who waits for one, and how to call whoever is next.
 #[derive(Debug)]
 struct Queue {
     turns: Turns<Origin>,
@@ -80,7 +80,7 @@ impl Default for HostBudget {
 impl HostBudget {
     /// A budget of `per_host` requests under way to one origin and `in_all` to all of them.
     pub fn new(per_host: usize, in_all: usize) -> Self {
-        let turns = Turns::new(Slots { per_lane: per_host, in_all });
+        let turns = Turns::new(Permits { per_lane: per_host, in_all });
         let queue = Queue { turns, calls: HashMap::new(), standings: Standings::default() };
         Self { shared: Arc::new(Shared { queue: Mutex::new(queue), holds: Mutex::default() }) }
     }
@@ -115,7 +115,7 @@ impl HostBudget {
 }
 
 impl Permit {
-    /// Notes how its request ended: an instance whose requests hang leaves some slots to others from now on.
+    /// Notes how its request ended: an instance whose requests hang leaves some permits to others from now on.
     pub fn note<T>(&self, sent: &Result<T, EgressError>) {
         let standing = match sent {
             Err(EgressError::Timeout(_)) => Standing::Hangs,
@@ -144,8 +144,8 @@ impl Queue {
     }
 
     fn call_next(&mut self) {
-        while let Some(ticket) = self.turns.next() {
-            // One that has just given up does not hear it, and gives the slot back when it is dropped.
+        while let Some(ticket) = self.turns.grant_next() {
+            // One that has just given up does not hear it, and gives the permit back when it is dropped.
             if let Some(call) = self.calls.remove(&ticket) {
                 let _ = call.send(());
             }
@@ -304,7 +304,7 @@ mod tests {
         assert!(queue.turns.is_idle() && queue.calls.is_empty());
     }
     #[tokio::test]
-    async fn an_instance_whose_requests_hang_leaves_slots_to_others_until_it_answers_again() {
+    async fn an_instance_whose_requests_hang_leaves_permits_to_others_until_it_answers_again() {
         let budget = HostBudget::new(4, 8);
         let (slow, other) = (of(1), of(2));
         let origins: Vec<_> = (0..8).map(|n| origin(&format!("https://h{n}.example"))).collect();

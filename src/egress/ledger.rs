@@ -109,7 +109,7 @@ impl Ledger {
     }
 
     /// Gives the next body that waits what it wants. To be called after every change until it gives none.
-    pub fn next(&mut self) -> Option<BodyId> {
+    pub fn grant_next(&mut self) -> Option<BodyId> {
         self.free_lifeline();
         if self.waiting == 0 {
             return None;
@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn grant_all(ledger: &mut Ledger) -> Vec<BodyId> {
-        std::iter::from_fn(|| ledger.next()).collect()
+        std::iter::from_fn(|| ledger.grant_next()).collect()
     }
 
     #[test]
@@ -257,7 +257,9 @@ mod tests {
             assert!(ledger.held() <= 128 * MIB);
             let small: Vec<_> = (100..110).map(|namespace| ask(&mut ledger, namespace, MIB)).collect();
             assert_eq!(grant_all(&mut ledger), small);
-            small.into_iter().for_each(|id| ledger.close(id));
+            for id in small {
+                ledger.close(id);
+            }
             let done = *left.iter().find(|id| ledger.bodies[id].held > 0).unwrap_or_else(|| panic!("{granted:?}"));
             ledger.close(done);
             left.retain(|id| *id != done);

@@ -1,10 +1,10 @@
-//! Who is next when slots are scarce: namespaces first, then instances, each the one that uses the fewest. Pure.
+//! Who is next when permits are scarce: namespaces first, then instances, each the one that uses the fewest. Pure.
 //!
-//! A slot may be held for as long as a peer cares to hang, so a fair order alone would not do: whoever comes while all slots hang would
-//! wait until one of them times out. Two rules keep slots free instead:
+//! A permit may be held for as long as a peer cares to hang, so a fair order alone would not do: whoever comes while all permits hang would
+//! wait until one of them times out. Two rules keep permits free instead:
 //!
-//! - **What an instance is known for decides how many slots it leaves to others.** The last quarter is closed to those whose last request
-//!   hung, and the last eighth to those of whom nothing is known yet. However many hang, an instance that answers finds a slot.
+//! - **What an instance is known for decides how many permits it leaves to others.** The last quarter is closed to those whose last request
+//!   hung, and the last eighth to those of whom nothing is known yet. However many hang, an instance that answers finds a permit.
 //! - **A namespace may use up to [`SHARE`] times what is free** (as switches share their buffers between ports). Alone it gets nearly
 //!   everything, and still leaves some; the more of them are greedy, the less each gets.
 //!
@@ -22,7 +22,7 @@ const SHARE: usize = 16;
 /// What is known of an instance: how its last request ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// It was answered, or failed at once: its slot came back.
+    /// It was answered, or failed at once: its permit came back.
     Answers,
     /// Nothing is known yet.
     #[default]
@@ -31,29 +31,29 @@ pub enum Standing {
     Hangs,
 }
 
-/// How many slots there are.
+/// How many permits there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slots {
+pub struct Permits {
     /// In one lane.
     pub per_lane: usize,
     /// In all.
     pub in_all: usize,
 }
 
-/// One that waits or has a slot. Later ones are greater.
+/// One that waits or has a permit. Later ones are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
-/// Slots, who has one, and who waits. Takes no memory for those who do neither.
+/// Permits, who has one, and who waits. Takes no memory for those who do neither.
 #[derive(Debug)]
 pub struct Turns<L> {
-    slots: Slots,
+    permits: Permits,
     last: u64,
-    /// Slots that are used in each lane.
+    /// Permits that are used in each lane.
     lanes: HashMap<L, usize>,
     holders: HashMap<Ticket, Place<L>>,
     places: HashMap<Ticket, (Place<L>, Standing)>,
-    /// Those who wait, by what decides whether any of them may have a slot, so that they are passed over together.
+    /// Those who wait, by what decides whether any of them may have a permit, so that they are passed over together.
     waiting: BTreeMap<(Standing, Arc<str>), HashMap<L, Waiters>>,
     by_namespace: HashMap<Arc<str>, usize>,
     by_instance: HashMap<InstanceRef, usize>,
@@ -62,7 +62,7 @@ pub struct Turns<L> {
 /// Those who wait in one lane for the same reason, in the order in which they came.
 type Waiters = BTreeMap<Ticket, InstanceRef>;
 
-/// For whom a slot is, and in which lane.
+/// For whom a permit is, and in which lane.
 #[derive(Clone, Debug)]
 struct Place<L> {
     instance: InstanceRef,
@@ -70,10 +70,10 @@ struct Place<L> {
 }
 
 impl<L: Clone + Eq + Hash> Turns<L> {
-    /// Nobody has a slot.
-    pub fn new(slots: Slots) -> Self {
+    /// Nobody has a permit.
+    pub fn new(permits: Permits) -> Self {
         Self {
-            slots,
+            permits,
             last: 0,
             lanes: HashMap::new(),
             holders: HashMap::new(),
@@ -84,7 +84,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         }
     }
 
-    /// An instance wants a slot in a lane: from now on it waits.
+    /// An instance wants a permit in a lane: from now on it waits.
     pub fn ask(&mut self, instance: &InstanceRef, standing: Standing, lane: L) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
@@ -94,8 +94,8 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         ticket
     }
 
-    /// Gives the next one its slot, if anyone who waits may have one. To be called until it gives none.
-    pub fn next(&mut self) -> Option<Ticket> {
+    /// Gives the next one its permit, if anyone who waits may have one. To be called until it gives none.
+    pub fn grant_next(&mut self) -> Option<Ticket> {
         let ticket = self.fairest()?;
         let place = self.stop_waiting(ticket)?;
         *self.lanes.entry(place.lane.clone()).or_default() += 1;
@@ -105,7 +105,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         Some(ticket)
     }
 
-    /// Gives a slot back, or waits no more. Others may be next now.
+    /// Gives a permit back, or waits no more. Others may be next now.
     pub fn leave(&mut self, ticket: Ticket) {
         match self.holders.remove(&ticket) {
             Some(Place { instance, lane }) => {
@@ -117,7 +117,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         }
     }
 
-    /// How many have a slot.
+    /// How many have a permit.
     pub fn used(&self) -> usize {
         self.holders.len()
     }
@@ -139,7 +139,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         Some(place)
     }
 
-    /// Of those who may have a slot: the one whose namespace uses the fewest, then the instance that does, then the first that came.
+    /// Of those who may have a permit: the one whose namespace uses the fewest, then the instance that does, then the first that came.
     fn fairest(&self) -> Option<Ticket> {
         let mut found = None;
         for ((standing, namespace), group) in &self.waiting {
@@ -159,23 +159,23 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         found.map(|(_, _, ticket)| ticket)
     }
 
-    /// One that hangs leaves a slot of the lane to others who ask the same host.
+    /// One that hangs leaves a permit of the lane to others who ask the same host.
     fn has_room(&self, lane: &L, standing: Standing) -> bool {
-        let left = usize::from(standing == Standing::Hangs && self.slots.per_lane > 1);
-        count(&self.lanes, lane) < self.slots.per_lane - left
+        let left = usize::from(standing == Standing::Hangs && self.permits.per_lane > 1);
+        count(&self.lanes, lane) < self.permits.per_lane - left
     }
 
-    /// Slots that are free for those of whom so much is known.
+    /// Permits that are free for those of whom so much is known.
     fn room(&self, standing: Standing) -> usize {
         let left = match standing {
             Standing::Answers => 0,
-            Standing::Unknown => self.slots.in_all / 8,
-            Standing::Hangs => self.slots.in_all / 4,
+            Standing::Unknown => self.permits.in_all / 8,
+            Standing::Hangs => self.permits.in_all / 4,
         };
-        self.slots.in_all.saturating_sub(left + self.used())
+        self.permits.in_all.saturating_sub(left + self.used())
     }
 
-    /// Does anyone have a slot or wait for one?
+    /// Does anyone have a permit or wait for one?
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         let nobody_waits = self.waiting.is_empty() && self.places.is_empty();
@@ -202,17 +202,17 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    const SLOTS: Slots = Slots { per_lane: 4, in_all: 1_280 };
+    const PERMITS: Permits = Permits { per_lane: 4, in_all: 1_280 };
 
     fn instance(namespace: usize, name: usize) -> InstanceRef {
         InstanceRef::new(format!("n{namespace}"), format!("i{name}"))
     }
 
     fn grant_all(turns: &mut Turns<usize>) -> Vec<Ticket> {
-        std::iter::from_fn(|| turns.next()).collect()
+        std::iter::from_fn(|| turns.grant_next()).collect()
     }
 
-    /// Instances that hang, each at its own host, `of(i)` in namespace; nobody gives a slot back.
+    /// Instances that hang, each at its own host, `of(i)` in namespace; nobody gives a permit back.
     fn hanging(turns: &mut Turns<usize>, count: usize, standing: Standing, of: impl Fn(usize) -> usize) -> usize {
         let asked = (0..count).map(|i| {
             turns.ask(&instance(of(i), i), standing, i);
@@ -221,51 +221,51 @@ mod tests {
         asked.sum()
     }
 
-    fn gets_a_slot_at_once(turns: &mut Turns<usize>, namespace: usize, standing: Standing) -> bool {
+    fn gets_a_permit_at_once(turns: &mut Turns<usize>, namespace: usize, standing: Standing) -> bool {
         let healthy = turns.ask(&instance(namespace, 1_000_000), standing, 1_000_000 + namespace);
         grant_all(turns).contains(&healthy)
     }
 
     #[test]
-    fn a_thousand_hanging_instances_leave_a_slot_to_one_of_which_nothing_is_known() {
+    fn a_thousand_hanging_instances_leave_a_permit_to_one_of_which_nothing_is_known() {
         for spread in [1, 7, 1_000] {
-            let mut turns = Turns::new(SLOTS);
+            let mut turns = Turns::new(PERMITS);
             assert_eq!(hanging(&mut turns, 1_000, Standing::Unknown, |i| i % spread), 1_000);
-            assert!(gets_a_slot_at_once(&mut turns, 0, Standing::Unknown), "in a namespace of theirs, {spread}");
-            assert!(gets_a_slot_at_once(&mut turns, 9_999, Standing::Unknown), "in another namespace, {spread}");
+            assert!(gets_a_permit_at_once(&mut turns, 0, Standing::Unknown), "in a namespace of theirs, {spread}");
+            assert!(gets_a_permit_at_once(&mut turns, 9_999, Standing::Unknown), "in another namespace, {spread}");
         }
     }
 
     #[test]
-    fn any_number_that_is_known_to_hang_leaves_slots_to_those_that_answer_and_to_newcomers() {
+    fn any_number_that_is_known_to_hang_leaves_permits_to_those_that_answer_and_to_newcomers() {
         for spread in [1, 7, 3_000] {
             for standing in [Standing::Answers, Standing::Unknown] {
-                let mut turns = Turns::new(SLOTS);
+                let mut turns = Turns::new(PERMITS);
                 let granted = hanging(&mut turns, 3_000, Standing::Hangs, |i| i % spread);
                 assert!((700..=960).contains(&granted), "{granted}");
-                assert!(gets_a_slot_at_once(&mut turns, 0, standing), "{spread}");
-                assert!(gets_a_slot_at_once(&mut turns, 99_999, standing), "{spread}");
+                assert!(gets_a_permit_at_once(&mut turns, 0, standing), "{spread}");
+                assert!(gets_a_permit_at_once(&mut turns, 99_999, standing), "{spread}");
             }
         }
     }
 
     #[test]
-    fn any_number_of_newcomers_that_hang_leaves_slots_to_those_that_answer() {
-        let mut turns = Turns::new(SLOTS);
+    fn any_number_of_newcomers_that_hang_leaves_permits_to_those_that_answer() {
+        let mut turns = Turns::new(PERMITS);
         hanging(&mut turns, 3_000, Standing::Unknown, |i| i);
-        assert!(gets_a_slot_at_once(&mut turns, 0, Standing::Answers));
+        assert!(gets_a_permit_at_once(&mut turns, 0, Standing::Answers));
     }
 
     #[test]
-    fn a_greedy_namespace_whose_hosts_begin_to_hang_leaves_slots_to_others() {
-        let mut turns = Turns::new(SLOTS);
+    fn a_greedy_namespace_whose_hosts_begin_to_hang_leaves_permits_to_others() {
+        let mut turns = Turns::new(PERMITS);
         hanging(&mut turns, 3_000, Standing::Answers, |_| 0);
-        assert!((0..50).all(|namespace| gets_a_slot_at_once(&mut turns, 1 + namespace, Standing::Answers)));
+        assert!((0..50).all(|namespace| gets_a_permit_at_once(&mut turns, 1 + namespace, Standing::Answers)));
     }
 
     #[test]
-    fn a_host_keeps_a_slot_for_those_whose_requests_do_not_hang() {
-        let mut turns = Turns::new(SLOTS);
+    fn a_host_keeps_a_permit_for_those_whose_requests_do_not_hang() {
+        let mut turns = Turns::new(PERMITS);
         (0..10).for_each(|i| {
             turns.ask(&instance(0, i), Standing::Hangs, 0);
         });
@@ -276,10 +276,10 @@ mod tests {
 
     #[test]
     fn within_an_instance_who_came_first_is_first() {
-        let mut turns = Turns::new(Slots { per_lane: 1, in_all: 10 });
+        let mut turns = Turns::new(Permits { per_lane: 1, in_all: 10 });
         let asked: Vec<_> = (0..5).map(|_| turns.ask(&instance(0, 0), Standing::Answers, 0)).collect();
         let mut served = Vec::new();
-        while let Some(ticket) = turns.next() {
+        while let Some(ticket) = turns.grant_next() {
             served.push(ticket);
             turns.leave(ticket);
         }
@@ -287,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn the_next_slot_goes_to_the_namespace_and_then_to_the_instance_that_uses_the_fewest() {
-        let mut turns = Turns::new(Slots { per_lane: 4, in_all: 4 });
+    fn the_next_permit_goes_to_the_namespace_and_then_to_the_instance_that_uses_the_fewest() {
+        let mut turns = Turns::new(Permits { per_lane: 4, in_all: 4 });
         let greedy: Vec<_> = (0..9).map(|lane| turns.ask(&instance(0, 0), Standing::Answers, lane)).collect();
         assert_eq!(grant_all(&mut turns), greedy[..4]);
         let sibling = turns.ask(&instance(0, 1), Standing::Answers, 20);
@@ -297,18 +297,18 @@ mod tests {
             .iter()
             .map(|ticket| {
                 turns.leave(*ticket);
-                turns.next()
+                turns.grant_next()
             })
             .collect();
         assert_eq!(next, [Some(stranger), Some(sibling), Some(greedy[4])]);
     }
 
     proptest! {
-        /// Whatever comes and goes: no bound is exceeded, nobody who may have a slot waits, and in the end nothing is left.
+        /// Whatever comes and goes: no bound is exceeded, nobody who may have a permit waits, and in the end nothing is left.
         #[test]
         fn bounds_hold_and_nobody_waits_in_vain(steps in proptest::collection::vec((0usize..3, 0usize..4, 0usize..3, 0usize..5, 0usize..64), 1..200)) {
-            let slots = Slots { per_lane: 2, in_all: 8 };
-            let mut turns = Turns::new(slots);
+            let permits = Permits { per_lane: 2, in_all: 8 };
+            let mut turns = Turns::new(permits);
             let (mut held, mut waiting) = (BTreeSet::new(), BTreeMap::new());
             for (action, namespace, name, lane, pick) in steps {
                 let standing = [Standing::Answers, Standing::Unknown, Standing::Hangs][pick % 3];
@@ -326,19 +326,19 @@ mod tests {
                 for ticket in grant_all(&mut turns) {
                     prop_assert!(waiting.remove(&ticket).is_some() && held.insert(ticket));
                 }
-                prop_assert!(held.len() <= slots.in_all);
-                prop_assert!(turns.lanes.values().all(|used| *used <= slots.per_lane));
+                prop_assert!(held.len() <= permits.in_all);
+                prop_assert!(turns.lanes.values().all(|used| *used <= permits.per_lane));
                 prop_assert_eq!(turns.used(), held.len());
                 // Nobody hinders an instance that answers but the bounds.
-                let is_free = held.len() < slots.in_all;
+                let is_free = held.len() < permits.in_all;
                 for (ticket, _) in waiting.iter().filter(|(_, standing)| **standing == Standing::Answers) {
                     let lane = &turns.places[ticket].0.lane;
-                    prop_assert!(!is_free || turns.lanes[lane] == slots.per_lane);
+                    prop_assert!(!is_free || turns.lanes[lane] == permits.per_lane);
                 }
             }
             for ticket in held.into_iter().chain(waiting.into_keys()) {
                 turns.leave(ticket);
-                while let Some(next) = turns.next() {
+                while let Some(next) = turns.grant_next() {
                     turns.leave(next);
                 }
             }

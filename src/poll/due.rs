@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::api::identity::InstanceRef;
-use crate::egress::turns::{Slots, Standing, Ticket, Turns};
+use crate::egress::turns::{Permits, Standing, Ticket, Turns};
 
 /// An entry of the queue: when a resource of an instance is to run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub(super) struct DueQueue {
 impl DueQueue {
     /// Nothing is due; at most so many jobs run at once.
     pub(super) fn new(jobs: usize) -> Self {
-        let turns = Turns::new(Slots { per_lane: jobs, in_all: jobs });
+        let turns = Turns::new(Permits { per_lane: jobs, in_all: jobs });
         Self { later: BinaryHeap::new(), turns, waiting: HashMap::new() }
     }
 
@@ -58,7 +58,7 @@ impl DueQueue {
 
     /// The one whose turn it is: it runs until it leaves.
     pub(super) fn next(&mut self) -> Option<(Ticket, Due)> {
-        let ticket = self.turns.next()?;
+        let ticket = self.turns.grant_next()?;
         self.waiting.remove(&ticket).map(|due| (ticket, due))
     }
 

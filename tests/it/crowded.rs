@@ -108,8 +108,11 @@ fn forty_large_pages_at_once_cost_bounded_memory_and_every_record_arrives() {
         let (length, pieces) = large_page();
         let pieces = Box::new(pieces);
         // every other one does not say how long it is
-        let body =
-            if chunked.fetch_add(1, Ordering::SeqCst) % 2 == 0 { Body::Stream(pieces) } else { Body::Sized(length, pieces) };
+        let body = if chunked.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            Body::Stream(pieces)
+        } else {
+            Body::Sized(length, pieces)
+        };
         Answer::status(200).header("Content-Type", "application/json").body(body)
     });
     let instance = |number: usize| {
@@ -146,7 +149,9 @@ fn the_delay_of_a_poll_ends_when_its_request_is_sent() {
     let mut command = site.command();
     command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
     let pollinator = site.spawn(command);
-    instances.iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    for name in &instances {
+        pollinator.wait_ready(name);
+    }
     let line = pollinator.wait_stderr("/metrics");
     let start = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address in {line}"));
     let address: String = line[start..].chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
