@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{self, ConnectArgs};
-use super::{EgressArgs, ManifestArgs, parse_duration, stop_on_signals};
+use super::{EgressArgs, ManifestArgs, MemoryArgs, parse_duration, stop_on_signals};
 use crate::connect::flow::Flow;
 use crate::egress::Egress;
 use crate::instances::consents::InstanceCandidates;
@@ -52,6 +52,8 @@ pub struct LocalArgs {
     connect_listen: SocketAddr,
     #[command(flatten)]
     egress: EgressArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 /// Runs until SIGTERM or SIGINT, or once. 2 when it cannot start.
@@ -81,7 +83,8 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         Arc::clone(&secrets) as _,
         Arc::clone(&store) as _,
         Arc::clone(&store) as _,
-    );
+    )
+    .with_bytes(args.memory.budget());
     let core = EngineContext { connect: args.connect.connect_url.clone(), ..core };
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;

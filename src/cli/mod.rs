@@ -22,6 +22,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use crate::egress::byte_budget::{self, ByteBudget};
 use crate::egress::{AllowRule, EgressPolicy};
 use crate::local::files::Sources;
 use crate::observe::output;
@@ -76,6 +77,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(told) => return output::usage(&told),
     };
+    raise_file_limit();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(cli.run()),
         Err(error) => {
@@ -84,6 +86,18 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+/// Opens as many files as the system grants: each request that waits for an answer takes one, and containers often begin with 1,024.
+#[cfg(target_os = "linux")]
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where it is refused, the limit stays as it was, which is enough for most.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn raise_file_limit() {}
 
 impl Cli {
     async fn run(self) -> ExitCode {
@@ -165,6 +179,36 @@ impl EgressArgs {
     }
 }
 
+/// How much memory is for the bodies of responses.
+#[derive(Clone, Debug, Args)]
+pub struct MemoryArgs {
+    /// How many bytes of pages may be in memory at once, at least 64Mi. A page waits for room before it is read. Allow about a quarter of
+    /// the memory that the process may use.
+    #[arg(long, value_name = "BYTES", default_value = "128Mi", value_parser = parse_buffered_bytes, env = "POLLINATOR_MAX_BUFFERED_BYTES")]
+    max_buffered_bytes: usize,
+}
+
+impl MemoryArgs {
+    /// The budget of the process.
+    fn budget(&self) -> ByteBudget {
+        ByteBudget::new(self.max_buffered_bytes)
+    }
+}
+
+/// A number of bytes as Kubernetes writes it.
+fn parse_buffered_bytes(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" => Some(1),
+        "Ki" => Some(1 << 10),
+        "Mi" => Some(1 << 20),
+        "Gi" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.and_then(|unit: usize| digits.parse::<usize>().ok()?.checked_mul(unit));
+    bytes.filter(|bytes| *bytes >= byte_budget::LEAST).ok_or_else(|| "must be 64Mi or more, such as 128Mi".to_owned())
+}
+
 fn parse_allow_rule(text: &str) -> Result<AllowRule, String> {
     AllowRule::parse(text).map_err(|error| error.to_string())
 }
@@ -188,4 +232,19 @@ fn stop_on_signals(shutdown: CancellationToken) -> Result<(), String> {
         std::process::exit(130);
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_bytes_is_written_as_in_kubernetes() {
+        assert_eq!(parse_buffered_bytes("67108864"), Ok(64 << 20));
+        assert_eq!(parse_buffered_bytes("65536Ki"), Ok(64 << 20));
+        assert_eq!(parse_buffered_bytes("1Gi"), Ok(1 << 30));
+        for wrong in ["", "Mi", "63Mi", "128MB", "128 Mi", "-1Gi", "99999999999999Gi"] {
+            assert!(parse_buffered_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 }

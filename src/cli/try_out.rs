@@ -10,7 +10,7 @@ use clap::Args;
 use super::{EgressArgs, ManifestArgs};
 use crate::api::auth::Rotates;
 use crate::api::conditions::{Problem, Reason};
-use crate::api::identity::InstanceId;
+use crate::api::identity::{InstanceId, InstanceRef};
 use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
@@ -22,6 +22,7 @@ use crate::detect::event::Change;
 use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::window;
 use crate::egress::Egress;
+use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
 use crate::fetch::listing::{Asker, PageReader, Step};
 use crate::fetch::request::masked;
@@ -80,7 +81,8 @@ pub async fn run(args: TryArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let asker = Asker { egress: egress.clone(), hosts: HostBudget::default(), metrics: Metrics::new() };
+    let (hosts, bytes) = (HostBudget::default(), ByteBudget::default());
+    let asker = Asker { egress: egress.clone(), hosts, bytes, metrics: Metrics::new() };
     let secrets = Arc::new(definitions.secrets.clone());
     let (hosts, metrics) = (asker.hosts.clone(), asker.metrics.clone());
     let credentials =
@@ -140,13 +142,13 @@ async fn try_resource(
     // A folder knows an instance by its name alone.
     let user = InstanceId::new(plan.instance.clone(), "");
     let auth = credentials.authorize(&resource.auth, &user, Arc::new(|| true), None).await?;
-    let seen = ask(asker, resource, &auth, since, true).await?;
+    let seen = ask(asker, &plan.instance, resource, &auth, since, true).await?;
     if seen.records == 0 {
         output::line(format_args!(
             "  note:         no record came; if there should be some, check recordsPath and the filter in query"
         ));
     }
-    prove_filter(asker, resource, &auth, seen.records).await?;
+    prove_filter(asker, &plan.instance, resource, &auth, seen.records).await?;
     let a_day = 86_400.0 / resource.interval.as_secs_f64();
     output::line(format_args!(
         "  requests:     at least {:.0} a day at an interval of {}",
@@ -163,12 +165,13 @@ struct Seen {
 
 async fn ask(
     asker: &Asker,
+    instance: &InstanceRef,
     resource: &ResourcePlan,
     auth: &RequestAuth,
     since: Option<DateTime<Utc>>,
     show: bool,
 ) -> Result<Seen, Problem> {
-    let mut walk = PageReader::new(asker, resource, auth, since, Utc::now(), None);
+    let mut walk = PageReader::new(asker, instance, resource, auth, since, Utc::now(), None);
     if show && let Some(request) = walk.next_request()? {
         for line in masked(&request, auth).lines() {
             output::line(format_args!("  {line}"));
@@ -269,14 +272,20 @@ fn count(number: u64, noun: &str) -> String {
 
 /// A filter that a server does not understand often answers 200 with no rows, or with all of them: a past date must show rows,
 /// a future one none.
-async fn prove_filter(asker: &Asker, resource: &ResourcePlan, auth: &RequestAuth, all: u64) -> Result<(), Problem> {
+async fn prove_filter(
+    asker: &Asker,
+    instance: &InstanceRef,
+    resource: &ResourcePlan,
+    auth: &RequestAuth,
+    all: u64,
+) -> Result<(), Problem> {
     if !resource.request.uses_since() {
         return Ok(());
     }
     let now = Utc::now();
-    let past = ask(asker, resource, auth, DateTime::from_timestamp(946_684_800, 0), false).await?.records;
+    let past = ask(asker, instance, resource, auth, DateTime::from_timestamp(946_684_800, 0), false).await?.records;
     // Some servers refuse a filter more than a day ahead.
-    let future = ask(asker, resource, auth, Some(now + chrono::Duration::hours(23)), false).await?.records;
+    let future = ask(asker, instance, resource, auth, Some(now + chrono::Duration::hours(23)), false).await?.records;
     let verdict = match (past, future) {
         (0, _) if all > 0 => "does NOT work: a date in the past shows no record; check the date format of the filter",
         (0, _) => "cannot be proven: there is no record",

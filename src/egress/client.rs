@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::body::{self, Coding};
+use super::body::{self, Coding, Room};
+use super::byte_budget::Share;
 use super::error::{Part, Phase, RedirectFault, Unreachable};
 use super::guard::EgressPolicy;
 use super::identity::Identity;
@@ -79,12 +80,23 @@ impl Egress {
 
     /// The same with a client certificate, which is shown to a server that asks for one.
     pub async fn send_as(&self, request: Request, identity: Option<&Identity>) -> Result<Response, EgressError> {
+        self.send_sharing(request, identity, None).await
+    }
+
+    /// The same for a body that may be large: it is read as far as its share of the memory for bodies grows, and the share must be kept
+    /// as long as the body. The time for which it waits for memory counts against no deadline.
+    pub async fn send_sharing(
+        &self,
+        request: Request,
+        identity: Option<&Identity>,
+        share: Option<&mut Share>,
+    ) -> Result<Response, EgressError> {
         let client = match identity {
             Some(identity) => self.client_of(identity)?,
             None => self.client.clone(),
         };
         // Boxed: thousands of jobs may wait for their turn to send, and none of them needs the room before.
-        Box::pin(self.exchange(request, client)).await
+        Box::pin(self.exchange(request, client, share)).await
     }
 
     /// Connections are shared by those alone who have the same certificate.
@@ -119,7 +131,12 @@ impl Egress {
         client.build().map_err(failed)
     }
 
-    async fn exchange(&self, request: Request, client: reqwest::Client) -> Result<Response, EgressError> {
+    async fn exchange(
+        &self,
+        request: Request,
+        client: reqwest::Client,
+        share: Option<&mut Share>,
+    ) -> Result<Response, EgressError> {
         let started = Instant::now();
         let deadline = started + request.limits.total;
         let head_deadline = deadline.min(started + request.limits.first_byte);
@@ -157,7 +174,7 @@ impl Egress {
                 url = target;
                 continue;
             }
-            return read(answer, url, limits, deadline).await;
+            return read(answer, url, limits, deadline, share).await;
         }
     }
 }
@@ -209,7 +226,13 @@ fn redirect_target(url: &Url, status: StatusCode, headers: &HeaderMap) -> Result
     Ok(Some(target))
 }
 
-async fn read(mut answer: reqwest::Response, url: Url, limits: Limits, deadline: Instant) -> Result<Response, EgressError> {
+async fn read(
+    mut answer: reqwest::Response,
+    url: Url,
+    limits: Limits,
+    deadline: Instant,
+    mut share: Option<&mut Share>,
+) -> Result<Response, EgressError> {
     let status = answer.status();
     let mut headers = std::mem::take(answer.headers_mut());
     let body = match limits.overflow {
@@ -220,8 +243,12 @@ async fn read(mut answer: reqwest::Response, url: Url, limits: Limits, deadline:
                 headers.remove(header::CONTENT_ENCODING);
                 headers.remove(header::CONTENT_LENGTH);
             }
-            let body = body::read(answer, coding, limits.body);
-            timeout_at(deadline, body).await.map_err(|_| EgressError::Timeout(Phase::Body))??
+            let room = Room { bound: limits.body, deadline, share: share.as_deref_mut(), reserved: 0 };
+            let body = body::read(answer, coding, room).await?;
+            if let Some(share) = share {
+                share.settle(body.len());
+            }
+            body
         }
         Overflow::Discard => {
             let mut kept = BytesMut::new();

@@ -5,18 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Origin;
 
+use super::error::EgressError;
+use super::turns::{Permits, Standing, Ticket, Turns};
+use crate::api::identity::InstanceRef;
+
 /// Requests under way to one origin at once.
 const PER_HOST: usize = 4;
-/// Requests under way in all.
-const IN_ALL: usize = 256;
+/// Requests under way in all. Most of them only wait for an answer, which costs a socket each: so many that a thousand hosts that hang
+/// leave a quarter to the others.
+const IN_ALL: usize = 1_280;
 /// Waits that are kept before the expired ones are looked for.
 const SWEEP: usize = 64;
+/// How long it is remembered how an instance's last request ended, at least.
+const REMEMBERED: Duration = Duration::from_hours(1);
+/// Instances that are remembered before the old ones are looked for.
+const SWEEP_STANDINGS: usize = 1_024;
 
-/// Shares out requests to hosts. A clone shares the budget. Origins without requests or waits take no memory.
+/// Shares out requests to hosts, fairly between namespaces and their instances. A clone shares the budget. Origins without requests or
+/// waits take no memory.
 #[derive(Clone, Debug)]
 pub struct HostBudget {
     shared: Arc<Shared>,
@@ -24,17 +34,24 @@ pub struct HostBudget {
 
 #[derive(Debug)]
 struct Shared {
-    per_host: usize,
-    in_all: Arc<Semaphore>,
-    lanes: Mutex<HashMap<Origin, Lane>>,
+    queue: Mutex<Queue>,
     holds: Mutex<Holds>,
 }
 
-/// The permits of one origin, and how many callers hold or await one.
+/// Who has a permit, who waits for one, and how to call whoever is next.
 #[derive(Debug)]
-struct Lane {
-    permits: Arc<Semaphore>,
-    callers: usize,
+struct Queue {
+    turns: Turns<Origin>,
+    calls: HashMap<Ticket, oneshot::Sender<()>>,
+    standings: Standings,
+}
+
+/// How the last request of each instance ended, and when.
+#[derive(Debug, Default)]
+struct Standings {
+    by_instance: HashMap<InstanceRef, (Standing, Instant)>,
+    /// Number of entries at which the old ones are dropped.
+    sweep_at: usize,
 }
 
 /// Until when a credential may not be used with an origin.
@@ -48,21 +65,13 @@ struct Holds {
 /// One request's share. Dropping it gives the share back.
 #[derive(Debug)]
 pub struct Permit {
-    // Before the lane: a waiting caller must find the permit free when it is counted.
-    _host: OwnedSemaphorePermit,
-    _global: OwnedSemaphorePermit,
-    _caller: Caller,
-}
-
-/// Counts a caller in a lane; the last one to leave takes the lane away.
-#[derive(Debug)]
-struct Caller {
     shared: Arc<Shared>,
-    origin: Origin,
+    instance: InstanceRef,
+    ticket: Ticket,
 }
 
 impl Default for HostBudget {
-    /// Four requests a host, 256 in all.
+    /// Four requests a host, 1,280 in all.
     fn default() -> Self {
         Self::new(PER_HOST, IN_ALL)
     }
@@ -71,32 +80,28 @@ impl Default for HostBudget {
 impl HostBudget {
     /// A budget of `per_host` requests under way to one origin and `in_all` to all of them.
     pub fn new(per_host: usize, in_all: usize) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                per_host,
-                in_all: Arc::new(Semaphore::new(in_all)),
-                lanes: Mutex::default(),
-                holds: Mutex::default(),
-            }),
-        }
+        let turns = Turns::new(Permits { per_lane: per_host, in_all });
+        let queue = Queue { turns, calls: HashMap::new(), standings: Standings::default() };
+        Self { shared: Arc::new(Shared { queue: Mutex::new(queue), holds: Mutex::default() }) }
     }
 
-    /// Waits for a share of the origin. Callers are served in the order in which they came.
+    /// Waits for a share of the origin. The callers of one instance are served in the order in which they came; [`super::turns`] says
+    /// which instance is next.
     ///
     /// Errors: how long the origin asked this credential to wait, if the wait is not over; nothing is waited for then, so that the
     /// caller can put the whole poll off.
-    pub async fn acquire(&self, origin: &Origin, credential: u64) -> Result<Permit, Duration> {
+    pub async fn acquire(&self, origin: &Origin, instance: &InstanceRef, credential: u64) -> Result<Permit, Duration> {
         self.check(origin, credential)?;
-        let (caller, permits) = Caller::enter(&self.shared, origin);
-        // The host first: who queues for a slow host must not keep a share of the whole.
-        let (Ok(host), Ok(global)) = (permits.acquire_owned().await, Arc::clone(&self.shared.in_all).acquire_owned().await)
-        else {
-            // Only a closed semaphore refuses, and none is ever closed.
+        let (ticket, called) = self.shared.queue.lock().ask(origin, instance);
+        // Made before waiting: whoever gives up gives the place back.
+        let permit = Permit { shared: Arc::clone(&self.shared), instance: instance.clone(), ticket };
+        if called.await.is_err() {
+            // The end of a call is dropped only with its permit.
             return Err(Duration::from_secs(1));
-        };
+        }
         // Another caller may have been told to wait in the meantime.
         self.check(origin, credential)?;
-        Ok(Permit { _host: host, _global: global, _caller: caller })
+        Ok(permit)
     }
 
     /// Keeps a credential from asking an origin until then. An earlier end than the present one changes nothing.
@@ -106,6 +111,63 @@ impl HostBudget {
 
     fn check(&self, origin: &Origin, credential: u64) -> Result<(), Duration> {
         self.shared.holds.lock().wait(origin, credential, Instant::now()).map_or(Ok(()), Err)
+    }
+}
+
+impl Permit {
+    /// Notes how its request ended: an instance whose requests hang leaves some permits to others from now on.
+    pub fn note<T>(&self, sent: &Result<T, EgressError>) {
+        let standing = match sent {
+            Err(EgressError::Timeout(_)) => Standing::Hangs,
+            Ok(_) | Err(_) => Standing::Answers,
+        };
+        self.shared.queue.lock().standings.note(&self.instance, standing, Instant::now());
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue.lock();
+        queue.calls.remove(&self.ticket);
+        queue.turns.leave(self.ticket);
+        queue.call_next();
+    }
+}
+
+impl Queue {
+    fn ask(&mut self, origin: &Origin, instance: &InstanceRef) -> (Ticket, oneshot::Receiver<()>) {
+        let ticket = self.turns.ask(instance, self.standings.of(instance), origin.clone());
+        let (call, called) = oneshot::channel();
+        self.calls.insert(ticket, call);
+        self.call_next();
+        (ticket, called)
+    }
+
+    fn call_next(&mut self) {
+        while let Some(ticket) = self.turns.grant_next() {
+            // One that has just given up does not hear it, and gives the permit back when it is dropped.
+            if let Some(call) = self.calls.remove(&ticket) {
+                let _ = call.send(());
+            }
+        }
+    }
+}
+
+impl Standings {
+    fn of(&self, instance: &InstanceRef) -> Standing {
+        self.by_instance.get(instance).map_or(Standing::Unknown, |(standing, _)| *standing)
+    }
+
+    fn note(&mut self, instance: &InstanceRef, standing: Standing, now: Instant) {
+        if let Some(known) = self.by_instance.get_mut(instance) {
+            *known = (standing, now);
+            return;
+        }
+        if self.by_instance.len() >= self.sweep_at {
+            self.by_instance.retain(|_, (_, noted)| now.saturating_duration_since(*noted) < REMEMBERED);
+            self.sweep_at = (self.by_instance.len() * 2).max(SWEEP_STANDINGS);
+        }
+        self.by_instance.insert(instance.clone(), (standing, now));
     }
 }
 
@@ -134,30 +196,6 @@ impl Holds {
     }
 }
 
-impl Caller {
-    fn enter(shared: &Arc<Shared>, origin: &Origin) -> (Self, Arc<Semaphore>) {
-        let mut lanes = shared.lanes.lock();
-        let lane = lanes
-            .entry(origin.clone())
-            .or_insert_with(|| Lane { permits: Arc::new(Semaphore::new(shared.per_host)), callers: 0 });
-        lane.callers += 1;
-        let permits = Arc::clone(&lane.permits);
-        (Self { shared: Arc::clone(shared), origin: origin.clone() }, permits)
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        let mut lanes = self.shared.lanes.lock();
-        if let Some(lane) = lanes.get_mut(&self.origin) {
-            lane.callers -= 1;
-            if lane.callers == 0 {
-                lanes.remove(&self.origin);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +208,11 @@ mod tests {
 
     /// The outcome if it needs no waiting.
     fn now(budget: &HostBudget, origin: &Origin, credential: u64) -> Option<Result<Permit, Duration>> {
-        budget.acquire(origin, credential).now_or_never()
+        budget.acquire(origin, &of(0), credential).now_or_never()
+    }
+
+    fn of(number: usize) -> InstanceRef {
+        InstanceRef::new("crm", format!("i{number}"))
     }
 
     #[tokio::test]
@@ -200,7 +242,8 @@ mod tests {
         let budget = HostBudget::new(1, 2);
         let a = origin("https://a.example");
         let _held = now(&budget, &a, 1).expect("free").expect("no hold");
-        let mut queued = Box::pin(budget.acquire(&a, 1));
+        let caller = of(0);
+        let mut queued = Box::pin(budget.acquire(&a, &caller, 1));
         assert!(queued.as_mut().now_or_never().is_none());
         assert!(now(&budget, &origin("https://b.example"), 1).is_some(), "the second share is free for another host");
     }
@@ -237,7 +280,8 @@ mod tests {
         let budget = HostBudget::new(1, 10);
         let a = origin("https://a.example");
         let held = now(&budget, &a, 1).expect("free").expect("no hold");
-        let mut queued = Box::pin(budget.acquire(&a, 1));
+        let caller = of(0);
+        let mut queued = Box::pin(budget.acquire(&a, &caller, 1));
         assert!(queued.as_mut().now_or_never().is_none());
         budget.hold(&a, 1, Instant::now() + Duration::from_hours(1));
         drop(held);
@@ -251,11 +295,39 @@ mod tests {
         let a = origin("https://a.example");
         let held = now(&budget, &a, 1);
         {
-            let mut given_up = Box::pin(budget.acquire(&a, 1));
+            let caller = of(0);
+            let mut given_up = Box::pin(budget.acquire(&a, &caller, 1));
             assert!(given_up.as_mut().now_or_never().is_none());
         }
-        assert_eq!(budget.shared.lanes.lock().len(), 1);
         drop(held);
-        assert!(budget.shared.lanes.lock().is_empty());
+        let queue = budget.shared.queue.lock();
+        assert!(queue.turns.is_idle() && queue.calls.is_empty());
+    }
+    #[tokio::test]
+    async fn an_instance_whose_requests_hang_leaves_permits_to_others_until_it_answers_again() {
+        let budget = HostBudget::new(4, 8);
+        let (slow, other) = (of(1), of(2));
+        let origins: Vec<_> = (0..8).map(|n| origin(&format!("https://h{n}.example"))).collect();
+        let hung: Result<(), _> = Err(EgressError::Timeout(super::super::error::Phase::FirstByte));
+        budget.acquire(&origins[0], &slow, 1).await.expect("free").note(&hung);
+        let held: Vec<_> = origins.iter().map_while(|origin| budget.acquire(origin, &slow, 1).now_or_never()).collect();
+        assert_eq!(held.len(), 6, "a quarter is left to others");
+        budget.acquire(&origins[7], &other, 1).now_or_never().expect("free").expect("no hold").note(&Ok(()));
+        drop(held);
+        budget.acquire(&origins[0], &slow, 1).await.expect("free").note(&Ok(()));
+        let held: Vec<_> = origins.iter().map_while(|origin| budget.acquire(origin, &slow, 1).now_or_never()).collect();
+        assert_eq!(held.len(), 8, "it answers");
+    }
+
+    #[test]
+    fn instances_that_ask_no_more_are_forgotten() {
+        let (mut standings, mut now) = (Standings::default(), Instant::now());
+        for number in 0..20_000 {
+            standings.note(&of(number), Standing::Hangs, now);
+            now += REMEMBERED / 1_000;
+            assert!(standings.by_instance.len() <= 3 * SWEEP_STANDINGS);
+        }
+        assert_eq!(standings.of(&of(19_999)), Standing::Hangs);
+        assert_eq!(standings.of(&of(0)), Standing::Unknown);
     }
 }

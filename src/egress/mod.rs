@@ -6,16 +6,19 @@
 
 pub mod address;
 mod body;
+pub mod byte_budget;
 mod client;
 pub mod error;
 pub mod guard;
 pub mod hosts;
 pub mod identity;
+pub mod ledger;
 pub mod quota;
 mod resolve;
 pub mod retry_after;
 #[cfg(test)]
 mod tests;
+pub mod turns;
 
 pub use client::Egress;
 pub use error::{EgressError, Peer};

@@ -4,9 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
-use http::{HeaderMap, HeaderValue, Method};
-use xxhash_rust::xxh3::xxh3_128;
+use http::{HeaderMap, Method};
 
 use super::answer::{self, ContentClass, Verdict};
 use super::page::Page;
@@ -14,8 +12,11 @@ use super::pagination::{self, Answer, Pager, Position};
 use super::place::{self, Place};
 use super::request;
 use super::split::{SplitError, split_at};
+use super::validators::{RequestDigest, Validators, make_conditional};
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
+use crate::egress::byte_budget::{ByteBudget, Share};
 use crate::egress::hosts::HostBudget;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after;
@@ -28,8 +29,6 @@ use crate::plan::{PaginationPlan, ResourcePlan};
 
 /// Bytes of all bodies of one walk.
 pub const MAX_BYTES: u64 = 4 << 30;
-/// Longest entity tag that is kept.
-const MAX_ETAG: usize = 1024;
 
 /// Asks providers: the client and the budget of every host.
 #[derive(Clone, Debug)]
@@ -38,22 +37,10 @@ pub struct Asker {
     pub egress: Egress,
     /// How much each host is asked.
     pub hosts: HostBudget,
+    /// How many bytes of pages are held.
+    pub bytes: ByteBudget,
     /// Counts requests.
     pub metrics: Metrics,
-}
-
-/// What makes a later request conditional (RFC 9110 §13); only for the very same request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Validators {
-    /// Digest of URL and credential.
-    request: u128,
-    tag: Tag,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Tag {
-    Entity(HeaderValue),
-    Modified(HeaderValue),
 }
 
 /// One step of a walk.
@@ -71,6 +58,10 @@ pub enum Step {
 #[derive(Debug)]
 pub struct PageReader<'a> {
     asker: &'a Asker,
+    /// For whom requests and bytes are counted.
+    instance: &'a InstanceRef,
+    /// When the poll was due, until its first request is sent.
+    due: Option<DateTime<Utc>>,
     resource: &'a ResourcePlan,
     auth: Cow<'a, RequestAuth>,
     since: Option<DateTime<Utc>>,
@@ -92,10 +83,11 @@ pub struct PageReader<'a> {
 }
 
 impl<'a> PageReader<'a> {
-    /// Begins a walk. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an
+    /// Begins a walk for an instance. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an
     /// earlier walk, used if the first request is the same again.
     pub fn new(
         asker: &'a Asker,
+        instance: &'a InstanceRef,
         resource: &'a ResourcePlan,
         auth: &'a RequestAuth,
         since: Option<DateTime<Utc>>,
@@ -105,6 +97,8 @@ impl<'a> PageReader<'a> {
         let pager = Pager::new(&resource.request, &resource.pagination, resource.page_size);
         Self {
             asker,
+            instance,
+            due: None,
             resource,
             auth: Cow::Borrowed(auth),
             since,
@@ -130,6 +124,13 @@ impl<'a> PageReader<'a> {
         self
     }
 
+    /// Says when the poll was due: how late its first request is sent is measured.
+    #[must_use]
+    pub fn with_due(mut self, due: Option<DateTime<Utc>>) -> Self {
+        self.due = due;
+        self
+    }
+
     /// Gives the place at which an earlier walk found the records, as [`PageReader::records_path`] gave it. One that cannot be read is
     /// as none.
     #[must_use]
@@ -150,11 +151,11 @@ impl<'a> PageReader<'a> {
     pub async fn next_page(&mut self) -> Result<Step, Problem> {
         let Some(position) = self.position.as_ref() else { return Ok(Step::End) };
         let mut request = self.build(position)?;
-        let digest = request_digest(&request, &self.auth);
+        let digest = RequestDigest::of(&request, &self.auth);
         let is_first = self.pages == 0;
-        let conditional = is_first && self.add_conditions(&mut request, digest);
+        let conditional = is_first && make_conditional(&mut request, digest, self.known);
         request::authenticate(&mut request, &self.auth);
-        let response = self.send(request).await?;
+        let (response, share) = self.send(request).await?;
         let verdict = self.interpret(&response)?;
         if let Some(wait) = retry_after::backoff(&response.headers) {
             self.retry_after = self.retry_after.max(Some(wait));
@@ -178,7 +179,7 @@ impl<'a> PageReader<'a> {
                 ));
             }
             Verdict::Empty => Page::empty(),
-            Verdict::Body => self.split(body, &headers)?,
+            Verdict::Body => self.split(body, &headers)?.with_share(share),
         };
         let next = self.pager.next(&Answer {
             url: &url,
@@ -211,6 +212,11 @@ impl<'a> PageReader<'a> {
             self.finish();
         }
         Ok(Step::Page(page))
+    }
+
+    /// Is there memory for another page besides those that are held already?
+    pub fn has_room(&self) -> bool {
+        self.asker.bytes.has_room()
     }
 
     /// Is there another page?
@@ -295,33 +301,22 @@ impl<'a> PageReader<'a> {
         request::build(&self.resource.request, &context, position)
     }
 
-    /// Makes a request conditional if it may be; tells whether 304 is a fair answer to it.
-    fn add_conditions(&self, request: &mut Request, digest: u128) -> bool {
-        let headers = &mut request.headers;
-        if headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE) {
-            // Some servers take `${since}` this way.
-            return true;
-        }
-        let Some(known) = self.known.filter(|known| known.request == digest && request.method == Method::GET) else {
-            return false;
-        };
-        match &known.tag {
-            Tag::Entity(tag) => headers.insert(IF_NONE_MATCH, tag.clone()),
-            Tag::Modified(date) => headers.insert(IF_MODIFIED_SINCE, date.clone()),
-        };
-        true
-    }
-
-    async fn send(&self, request: Request) -> Result<Response, Problem> {
+    async fn send(&mut self, request: Request) -> Result<(Response, Share), Problem> {
         let origin = &self.resource.request.origin;
-        let _permit = self.asker.hosts.acquire(origin, self.auth.fingerprint).await.map_err(|wait| {
+        let permit = self.asker.hosts.acquire(origin, self.instance, self.auth.fingerprint).await.map_err(|wait| {
             let text =
                 "polling.interval: the provider asked for patience, and the wait is not over; if this stays, poll less often";
             Problem::throttled(Reason::RateLimited, text, Some(wait))
         })?;
-        let sent = self.asker.egress.send_as(request, self.auth.identity.as_deref()).await;
+        if let Some(due) = self.due.take() {
+            self.asker.metrics.poll_delay((Utc::now() - due).to_std().unwrap_or_default());
+        }
+        let mut share = self.asker.bytes.share(self.instance);
+        let sent = self.asker.egress.send_sharing(request, self.auth.identity.as_deref(), Some(&mut share)).await;
+        permit.note(&sent);
         self.asker.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
-        sent.map_err(|error| error.into_problem(Peer::Provider))
+        let response = sent.map_err(|error| error.into_problem(Peer::Provider))?;
+        Ok((response, share))
     }
 
     fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {
@@ -344,32 +339,6 @@ impl<'a> PageReader<'a> {
             self.asker.hosts.hold(&self.resource.request.origin, self.auth.fingerprint, until);
         }
     }
-}
-
-impl Validators {
-    fn of(headers: &HeaderMap, request: u128) -> Option<Self> {
-        let tag = headers.get(ETAG).filter(|tag| !tag.is_empty() && tag.as_bytes() != b"*" && tag.len() <= MAX_ETAG);
-        if let Some(tag) = tag {
-            return Some(Self { request, tag: Tag::Entity(tag.clone()) });
-        }
-        // A change within the second of the answer would bear the same date: only an older one tells states apart (§8.8.2.2).
-        let modified = headers.get(LAST_MODIFIED)?;
-        let age = answer::server_date(headers)? - answer::http_date(modified)?;
-        (age >= chrono::TimeDelta::seconds(1)).then(|| Self { request, tag: Tag::Modified(modified.clone()) })
-    }
-}
-
-/// Tells requests apart as they are before authentication, and by the credential: another account may see another list.
-fn request_digest(request: &Request, auth: &RequestAuth) -> u128 {
-    let mut bytes = request.url.as_str().as_bytes().to_vec();
-    for (name, value) in &request.headers {
-        bytes.push(b'\n');
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.push(b':');
-        bytes.extend_from_slice(value.as_bytes());
-    }
-    bytes.extend_from_slice(&auth.fingerprint.to_le_bytes());
-    xxh3_128(&bytes)
 }
 
 #[cfg(test)]

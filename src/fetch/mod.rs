@@ -18,8 +18,10 @@ mod position;
 pub mod request;
 mod scan;
 pub mod split;
+pub mod validators;
 
-pub use listing::{Asker, PageReader, Step, Validators};
+pub use listing::{Asker, PageReader, Step};
 pub use page::Page;
 pub use scan::{Fault, MAX_DEPTH, ScanError};
 pub use split::{Kind, SplitError, split};
+pub use validators::Validators;

@@ -1,8 +1,10 @@
 //! One page of records: the body as it was sent, and where each record stands in it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::detect::record::Record;
+use crate::egress::byte_budget::Share;
 use crate::plan::field_path::Segment;
 
 /// Where a record stands in the body of its page. Positions fit 32 bits: a body is at most 32 MiB.
@@ -28,6 +30,8 @@ pub struct Page {
     pub(super) path: Vec<Segment>,
     /// There was a list, though it may have been empty.
     pub(super) listed: bool,
+    /// The memory that the body takes.
+    pub(super) share: Option<Arc<Share>>,
 }
 
 impl Page {
@@ -41,12 +45,19 @@ impl Page {
             digest: 0,
             path: Vec::new(),
             listed: false,
+            share: None,
         }
     }
 
     /// A page of an answer that left its list out, or wrote something empty in its place.
     pub(super) fn without_list(body: String, path: Vec<Segment>) -> Self {
         Self { envelope: body.clone(), body, path, ..Self::empty() }
+    }
+
+    /// The page with the memory that its body takes, which is given back with the page.
+    pub(super) fn with_share(mut self, share: Share) -> Self {
+        self.share = Some(Arc::new(share));
+        self
     }
 
     /// Number of records.

@@ -12,7 +12,7 @@ use crate::plan::field_path::Segment;
 use crate::plan::json;
 
 /// Bytes of a body that are still read.
-pub const MAX_BODY: usize = 32 << 20;
+pub const MAX_BODY: usize = crate::egress::ledger::LARGEST;
 /// Bytes of one record that are still read.
 pub const MAX_RECORD: usize = 1 << 20;
 
@@ -114,7 +114,7 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
             let brackets = if form == RecordsAs::Map { "{}" } else { "[]" };
             let envelope = [&body[..list.start], brackets, &body[list.end..]].concat();
             let digest = xxh3_128(body[list].as_bytes());
-            let page = Page { body, spans, decoded, envelope, digest, path, listed: true };
+            let page = Page { body, spans, decoded, envelope, digest, path, listed: true, share: None };
             if says_error(&page, place, form) { Err(SplitError::ErrorAnswer) } else { Ok(page) }
         }
         Err(

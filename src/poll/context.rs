@@ -8,6 +8,7 @@ use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::TokenStore;
 use crate::connect::ConnectUrl;
 use crate::egress::Egress;
+use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
 use crate::fetch::listing::Asker;
 use crate::observe::Metrics;
@@ -49,8 +50,14 @@ impl EngineContext {
             beginnings: Beginnings::default(),
             metrics: metrics.clone(),
         });
-        let asker = Asker { egress: egress.clone(), hosts, metrics: metrics.clone() };
+        let asker = Asker { egress: egress.clone(), hosts, bytes: ByteBudget::default(), metrics: metrics.clone() };
         Self { asker, egress, secrets, credentials, store, metrics, connect: None }
+    }
+
+    /// The same with another budget for the bodies of pages.
+    #[must_use]
+    pub fn with_bytes(self, bytes: ByteBudget) -> Self {
+        Self { asker: Asker { bytes, ..self.asker }, ..self }
     }
 
     /// What asking for tokens needs, for who does it beside the engine: with the same client and the same budgets.

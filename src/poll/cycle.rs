@@ -11,36 +11,33 @@ use super::instance::Instance;
 use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
+use super::sinks::{open_outbox, wake_time};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::access::Access;
-use crate::deliver::delivery_state::Wake;
-use crate::deliver::health::Admission;
-use crate::deliver::outbox::{Outbox, Outlet, Sent};
-use crate::deliver::sink::CALLBACK;
-use crate::deliver::sink::http::HttpSink;
-use crate::deliver::sink::http::request::PreparedCallback;
+use crate::deliver::outbox::{Outbox, Sent};
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords, View};
 use crate::detect::known::MAX_KNOWN;
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
-use crate::fetch::listing::{PageReader, Step, Validators};
+use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
+use crate::fetch::validators::Validators;
 use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
 use crate::state::ResourceState;
 use crate::state::live::LiveState;
 
-/// Runs one job. `validators` are those of the last poll that was clean, and are replaced.
+/// Runs one job, and `due` is when it was to begin. `validators` are those of the last poll that was clean, and are replaced.
 pub async fn run(
     core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
-    job: Job,
+    (job, due): (Job, DateTime<Utc>),
     validators: &mut Option<Validators>,
 ) -> Report {
     let mut facts = Facts::default();
-    let outcome = match attempt(core, instance, resource, job, validators, &mut facts).await {
+    let outcome = match attempt(core, instance, resource, (job, due), validators, &mut facts).await {
         Ok(outcome) => outcome,
         Err(problem) => Outcome::Failed(problem),
     };
@@ -51,7 +48,7 @@ async fn attempt(
     core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
-    job: Job,
+    (job, due): (Job, DateTime<Utc>),
     validators: &mut Option<Validators>,
     facts: &mut Facts,
 ) -> Result<Outcome, Problem> {
@@ -80,7 +77,7 @@ async fn attempt(
         if job == Job::RetryQueue {
             return Ok(Outcome::RetryQueueSent);
         }
-        Poll::new(core, instance, resource, access, &identity).run(&mut outbox, validators, facts).await
+        Poll::new(core, instance, resource, access, &identity, due).run(&mut outbox, validators, facts).await
     }
     .await;
     outbox.sums.dirty |=
@@ -93,39 +90,6 @@ async fn attempt(
         Some(problem) => Ok(Outcome::CallbackUnusable(problem.clone())),
         None => polled,
     }
-}
-
-/// The outbox with the sinks of the plan, or how the job ends when nothing may be sent: then nothing is asked either.
-async fn open_outbox<'a>(
-    core: &'a EngineContext,
-    instance: &'a Arc<Instance>,
-    resource: &'a ResourcePlan,
-    identity: &'a str,
-) -> Result<Outbox<'a, LiveState>, Outcome> {
-    let plan = &instance.plan;
-    let callback = PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.instance.namespace, &*core.secrets);
-    let callback = callback.map_err(Outcome::CallbackUnusable)?;
-    match instance.state().sinks.health(&CALLBACK).admission(callback.fingerprint(), Utc::now()) {
-        Admission::Gone => return Err(Outcome::CallbackGone),
-        Admission::ClosedUntil(_) => return Err(Outcome::CallbackClosed),
-        Admission::Open | Admission::Probe => {}
-    }
-    let access = Access::prepare(instance.requester(core), "spec.callback.auth", &plan.callback.auth).await;
-    let access = access.map_err(Outcome::CallbackUnusable)?;
-    let sink = HttpSink::new(callback, access, plan, identity, &core.egress, &core.metrics);
-    let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight }];
-    Ok(Outbox::new(&instance.live, &resource.name, outlets, &core.metrics, &instance.stop))
-}
-
-/// When the resource wants to run again, earlier than its interval says, and for what.
-fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
-    let sinks = [(&CALLBACK, instance.plan.callback.fingerprint())];
-    let (at, wake) = instance.state().delivery(&resource.name).wake(&resource.name, sinks, Utc::now())?;
-    let job = match wake {
-        Wake::Poll => Job::Poll,
-        Wake::RetryQueue => Job::RetryQueue,
-    };
-    Some((at, job))
 }
 
 fn too_many_records(resource: &str) -> Problem {
@@ -147,6 +111,8 @@ struct Poll<'a> {
     detector: Detector<'a>,
     mode: Mode,
     polled_at: DateTime<Utc>,
+    /// When it was due; `None` once the first listing has begun.
+    due: Option<DateTime<Utc>>,
     /// Where earlier listings found the records.
     records_path: Option<String>,
 }
@@ -169,6 +135,7 @@ impl<'a> Poll<'a> {
         resource: &'a ResourcePlan,
         access: Access<'a>,
         identity: &'a str,
+        due: DateTime<Utc>,
     ) -> Self {
         let (view, records_path) = {
             let state = instance.state();
@@ -185,6 +152,7 @@ impl<'a> Poll<'a> {
             detector: Detector::new(resource, identity, view, polled_at),
             mode: view.mode,
             polled_at,
+            due: Some(due),
             records_path,
         }
     }
@@ -202,7 +170,9 @@ impl<'a> Poll<'a> {
             let first = known_validators.as_ref().filter(|_| facts.pages == 0);
             let since = self.machine.since();
             let known_path = self.records_path.clone();
-            let listing = PageReader::new(&self.core.asker, self.resource, &auth, since, self.polled_at, first)
+            let instance = &self.instance.plan.instance;
+            let listing = PageReader::new(&self.core.asker, instance, self.resource, &auth, since, self.polled_at, first)
+                .with_due(self.due.take())
                 .with_records_path(known_path.as_deref());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);

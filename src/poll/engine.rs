@@ -1,7 +1,6 @@
 //! Owns the running instances: starts a job when it is due, takes in how it ended, and says what changed.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use tracing::Instrument as _;
 
 use super::command::Command;
 use super::context::EngineContext;
-use super::entry::{Done, Due, InstanceEntry, Kind, Next, Pending, ResourceSchedule, Running};
+use super::due::{Due, DueQueue, sleep_until};
+use super::entry::{Done, InstanceEntry, Kind, Next, Pending, ResourceSchedule, Running};
 use super::instance::{self, Instance};
 use super::job;
 use super::report::Job;
@@ -24,13 +24,14 @@ use super::status::{self, InstanceStatus};
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
+use crate::egress::turns::Ticket;
 use crate::observe::{pulse, span};
 use crate::plan::ResourcePlan;
 use crate::state::InstanceState;
 use crate::state::adopt::adopt;
 
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
-/// so many that these cannot keep the others from being polled.
+/// [`crate::egress::turns`] says how many of them are left to others.
 const MAX_JOBS: usize = 4_096;
 /// A difference between wall clock and monotonic clock from here on is a step, not drift.
 const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
@@ -51,7 +52,7 @@ pub struct Engine {
     core: Arc<EngineContext>,
     run: Run,
     instances: HashMap<InstanceRef, InstanceEntry>,
-    due: BinaryHeap<Reverse<Due>>,
+    due: DueQueue,
     jobs: JoinSet<Done>,
     reports: mpsc::UnboundedSender<InstanceStatus>,
     next_epoch: u64,
@@ -67,7 +68,7 @@ impl Engine {
             core: Arc::new(core),
             run,
             instances: HashMap::new(),
-            due: BinaryHeap::new(),
+            due: DueQueue::new(MAX_JOBS),
             jobs: JoinSet::new(),
             reports,
             next_epoch: 0,
@@ -86,8 +87,7 @@ impl Engine {
             if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
                 return;
             }
-            let next = self.due.peek().map(|Reverse(due)| due.at);
-            let full = self.jobs.len() >= MAX_JOBS;
+            let next = self.due.next_at();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 batch = commands.recv(), if open => match batch {
@@ -95,7 +95,7 @@ impl Engine {
                     None => open = false,
                 },
                 Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.on_job_finished(done, Utc::now()),
-                () = sleep_until(next), if next.is_some() && !full => {}
+                () = sleep_until(next), if next.is_some() => {}
                 () = tokio::time::sleep(pulse::BEAT) => {}
             }
         }
@@ -226,7 +226,7 @@ impl Engine {
     fn refuse(&mut self, key: &InstanceRef, generation: Option<i64>, problem: Problem, reload: Option<Pending>) {
         let (epoch, problem) = (self.next_epoch(), Box::new(problem));
         if reload.is_some() && self.run == Run::Forever {
-            self.due.push(Reverse(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), schedule: 0, epoch }));
+            self.due.push(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), schedule: 0, epoch });
         }
         let kind = Kind::Refused { generation, problem, reload };
         let reported = self.instances.get(key).map(|entry| entry.reported).unwrap_or_default();
@@ -279,7 +279,7 @@ impl Engine {
     fn enqueue(&mut self, key: &InstanceRef, schedule: usize) {
         let Some(InstanceEntry { epoch, kind: Kind::Running(running), .. }) = self.instances.get(key) else { return };
         if let Some((at, _)) = running.schedules[schedule].due() {
-            self.due.push(Reverse(Due { at, key: key.clone(), schedule, epoch: *epoch }));
+            self.due.push(Due { at, key: key.clone(), schedule, epoch: *epoch });
         }
     }
 
@@ -307,48 +307,53 @@ impl Engine {
     }
 
     fn start_due_jobs(&mut self, now: DateTime<Utc>) {
-        while self.jobs.len() < MAX_JOBS && self.due.peek().is_some_and(|Reverse(due)| due.at <= now) {
-            let Some(Reverse(due)) = self.due.pop() else { return };
-            self.start(due, now);
+        while let Some(due) = self.due.pop(now) {
+            self.await_turn(due, now);
+        }
+        while let Some((ticket, due)) = self.due.next() {
+            if !self.start(due, ticket) {
+                self.due.leave(ticket);
+            }
         }
     }
 
-    fn start(&mut self, due: Due, now: DateTime<Utc>) {
+    fn await_turn(&mut self, due: Due, now: DateTime<Utc>) {
         let Some(entry) = self.instances.get_mut(&due.key).filter(|entry| entry.epoch == due.epoch) else { return };
-        let running = match &mut entry.kind {
-            Kind::Running(running) => running,
+        match &mut entry.kind {
+            Kind::Running(running) => {
+                if let Some(standing) = running.standing(&due) {
+                    self.due.wait(due, standing);
+                }
+            }
             Kind::Refused { reload, .. } => {
                 if let Some(pending) = reload.take() {
                     self.put(&due.key, pending, now);
                 }
-                return;
             }
-        };
-        if running.next.is_some() || running.instance.stop.is_cancelled() {
-            return;
         }
+    }
+
+    /// Begins a job. Answers whether there was still one to begin.
+    fn start(&mut self, due: Due, ticket: Ticket) -> bool {
+        let Some(entry) = self.instances.get_mut(&due.key).filter(|entry| entry.epoch == due.epoch) else { return false };
+        let Kind::Running(running) = &mut entry.kind else { return false };
+        let Some(job) = running.begin(&due) else { return false };
         let schedule = &mut running.schedules[due.schedule];
-        self.core.metrics.poll_delay((now - due.at).to_std().unwrap_or_default());
-        // Entries of the queue that were overtaken by an earlier or later wish are stale.
-        let Some((at, job)) = schedule.due().filter(|_| !schedule.running) else { return };
-        if at != due.at {
-            return;
-        }
-        schedule.running = true;
-        running.jobs += 1;
         let (core, instance, resource) = (Arc::clone(&self.core), Arc::clone(&running.instance), Arc::clone(&schedule.plan));
         let mut validators = schedule.validators.take().map(|boxed| *boxed);
         let span = span::poll(&instance.plan.instance, &resource.name);
         let work = async move {
-            let report = job::run(&core, &instance, &resource, job, &mut validators).await;
-            Done { key: due.key, schedule: due.schedule, epoch: due.epoch, report, validators }
+            let report = job::run(&core, &instance, &resource, (job, due.at), &mut validators).await;
+            Done { ticket, key: due.key, schedule: due.schedule, epoch: due.epoch, report, validators }
         };
         self.jobs.spawn(work.instrument(span));
+        true
     }
 
     fn on_job_finished(&mut self, done: Result<Done, tokio::task::JoinError>, now: DateTime<Utc>) {
         // A job catches its own panic, so only an aborted one has no result; its requests are repeated after the restart.
-        let Ok(Done { key, schedule: index, epoch, report, validators }) = done else { return };
+        let Ok(Done { ticket, key, schedule: index, epoch, report, validators }) = done else { return };
+        self.due.leave(ticket);
         let Some(entry) = self.instances.get_mut(&key).filter(|entry| entry.epoch == epoch) else { return };
         let Kind::Running(running) = &mut entry.kind else { return };
         running.jobs -= 1;
@@ -389,12 +394,5 @@ impl Engine {
             // Nobody reads any more: the process is about to end.
             let _ = self.reports.send(status);
         }
-    }
-}
-
-/// Sleeps until a wall-clock time, in slices, so that a stepped clock is noticed.
-async fn sleep_until(at: Option<DateTime<Utc>>) {
-    if let Some(wait) = at.map(|at| (at - Utc::now()).to_std().unwrap_or_default()) {
-        tokio::time::sleep(wait.min(Duration::from_mins(1))).await;
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::claim::Claim;
+use super::due::Due;
 use super::health::Health;
 use super::instance::Instance;
 use super::report::{Job, Outcome, Report};
@@ -15,7 +16,8 @@ use super::status::Observed;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
-use crate::fetch::listing::Validators;
+use crate::egress::turns::{Standing, Ticket};
+use crate::fetch::validators::Validators;
 use crate::observe::metrics::{Metrics, Watched};
 use crate::observe::span;
 use crate::plan::{PollPlan, ResourcePlan};
@@ -73,6 +75,35 @@ impl Running {
             schedule.consented = schedule.running;
         }
         self.make_due(now, |schedule| schedule.health.waits_for_consent())
+    }
+
+    /// What is known of a resource that is due; `None` if it is not.
+    pub(super) fn standing(&self, due: &Due) -> Option<Standing> {
+        self.job(due)?;
+        let health = &self.schedules[due.schedule].health;
+        Some(match (health.failures, health.polled) {
+            (0, true) => Standing::Answers,
+            (0, false) => Standing::Unknown,
+            _ => Standing::Hangs,
+        })
+    }
+
+    /// Begins the job that is due. `None` if it is due no more.
+    pub(super) fn begin(&mut self, due: &Due) -> Option<Job> {
+        let job = self.job(due)?;
+        self.schedules[due.schedule].running = true;
+        self.jobs += 1;
+        Some(job)
+    }
+
+    fn job(&self, due: &Due) -> Option<Job> {
+        if self.next.is_some() || self.instance.stop.is_cancelled() {
+            return None;
+        }
+        let schedule = &self.schedules[due.schedule];
+        // Entries of the queue that were overtaken by an earlier or later wish are stale.
+        let (at, job) = schedule.due().filter(|_| !schedule.running)?;
+        (at == due.at).then_some(job)
     }
 
     fn make_due(&mut self, now: DateTime<Utc>, wanted: impl Fn(&ResourceSchedule) -> bool) -> Vec<usize> {
@@ -230,17 +261,9 @@ fn log(plan: &PollPlan, resource: &ResourcePlan, report: &Report, before: &Healt
     });
 }
 
-/// An entry of the queue: when a resource of an instance is to run.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Due {
-    pub(super) at: DateTime<Utc>,
-    pub(super) key: InstanceRef,
-    pub(super) schedule: usize,
-    pub(super) epoch: u64,
-}
-
 /// A job that has ended.
 pub(super) struct Done {
+    pub(super) ticket: Ticket,
     pub(super) key: InstanceRef,
     pub(super) schedule: usize,
     pub(super) epoch: u64,

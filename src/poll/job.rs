@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 
 use super::context::EngineContext;
@@ -11,16 +12,16 @@ use super::cycle;
 use super::instance::Instance;
 use super::report::{Facts, Job, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
-use crate::fetch::listing::Validators;
+use crate::fetch::validators::Validators;
 use crate::observe::metrics::{Metrics, PollOutcome};
 use crate::plan::ResourcePlan;
 
-/// Runs a job to its end, or until its instance is another process's.
+/// Runs a job that was due then to its end, or until its instance is another process's.
 pub(super) async fn run(
     core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
-    job: Job,
+    (job, due): (Job, DateTime<Utc>),
     validators: &mut Option<Validators>,
 ) -> Report {
     let started = Instant::now();
@@ -29,7 +30,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             () = instance.claim.ended() => ended(Outcome::Stopped),
-            report = cycle::run(core, instance, resource, job, validators) => report,
+            report = cycle::run(core, instance, resource, (job, due), validators) => report,
         }
     };
     let report = AssertUnwindSafe(job).catch_unwind().await.unwrap_or_else(|_| {

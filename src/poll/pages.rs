@@ -8,7 +8,8 @@ use crate::auth::access::Access;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
 
-/// A descending list is read whole before its oldest record is sent first, up to this many bytes of pages.
+/// A descending list is read whole before its oldest record is sent first, up to this many bytes of pages, or fewer while memory is
+/// short: whoever holds pages must not wait for the memory of another one.
 const MAX_REVERSED: usize = 64 * 1024 * 1024;
 
 /// In which order pages and their records are taken.
@@ -16,7 +17,7 @@ const MAX_REVERSED: usize = 64 * 1024 * 1024;
 pub enum Direction {
     /// As they come.
     Forward,
-    /// From the last record of the last page on; a list of more than 64 MiB in pieces.
+    /// From the last record of the last page on; a list of more than 64 MiB in pieces, and so is one for which there is no memory at the moment.
     Reversed,
 }
 
@@ -46,7 +47,7 @@ impl<'l> Pages<'l> {
         }
         if self.gathered.is_empty() {
             let mut bytes = 0;
-            while bytes <= MAX_REVERSED && self.listing.has_next() {
+            while bytes <= MAX_REVERSED && self.listing.has_next() && (self.gathered.is_empty() || self.listing.has_room()) {
                 match self.ask(access).await? {
                     Step::Page(page) => {
                         bytes += page.body_len();

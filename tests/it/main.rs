@@ -5,6 +5,7 @@
 //! - [`at_scale`]: a thousand instances, and what they cost the API server.
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
+//! - [`crowded`]: others in the process take all they can get; an instance that answers is polled on time, and memory is bounded.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
@@ -51,6 +52,7 @@ mod commands;
 mod connect;
 mod control_plane;
 mod credentials;
+mod crowded;
 mod documented;
 mod due;
 mod edits;

@@ -12,7 +12,7 @@ const LONG: [(&str, &str); 1] =
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 29] = [
+const PURE: [&str; 33] = [
     "api/",
     "plan/",
     "auth/jwt.rs",
@@ -28,9 +28,13 @@ const PURE: [&str; 29] = [
     "connect/consent.rs",
     "connect/page.rs",
     "detect/",
+    "egress/ledger.rs",
+    "egress/quota.rs",
+    "egress/turns.rs",
     "deliver/",
     "fetch/",
     "poll/health.rs",
+    "poll/page_retries.rs",
     "poll/schedule.rs",
     "poll/status.rs",
     "poll/report.rs",

@@ -69,6 +69,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- /* A quarter of the memory limit, at least 64 MiB. Nothing without a limit that is a whole number: then the program's default applies. */}}
+{{- define "pollinator.bufferedBytes" -}}
+{{- $limit := dig "limits" "memory" "" (default dict .Values.resources) }}
+{{- if kindIs "float64" $limit }}{{ $limit = int64 $limit }}{{ end }}
+{{- $limit = toString $limit }}
+{{- if regexMatch "^[0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?$" $limit }}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 }}
+{{- $unit := int64 (get $units (regexFind "[A-Za-z]+$" $limit) | default 1) }}
+{{- max 67108864 (div (mul (int64 (regexFind "^[0-9]+" $limit)) $unit) 4) }}
+{{- end }}
+{{- end }}
+
 {{- define "pollinator.environment" -}}
 - name: POD_NAME
   valueFrom:
@@ -89,6 +101,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ .Values.operator.log.level | quote }}
 - name: POLLINATOR_LOG_FORMAT
   value: {{ .Values.operator.log.format | quote }}
+{{- with include "pollinator.bufferedBytes" . }}
+- name: POLLINATOR_MAX_BUFFERED_BYTES
+  value: {{ . | quote }}
+{{- end }}
 {{- if eq .Values.watchNamespace .Release.Namespace }}
 - name: POLLINATOR_WATCH_NAMESPACE
   valueFrom:

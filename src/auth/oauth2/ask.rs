@@ -17,6 +17,7 @@ use super::{answer, assertion, problem};
 use crate::api::conditions::Problem;
 use crate::auth::Secret;
 use crate::egress::Peer;
+use crate::egress::hosts::Permit;
 use crate::observe::metrics::TokenOutcome;
 use crate::plan::Oauth2Plan;
 
@@ -33,7 +34,8 @@ impl Credential {
     ) -> Result<Option<Option<Arc<Secret>>>, Problem> {
         let origin = plan.token_url.origin();
         let identity = self.secret.identity(plan);
-        let permit = self.parts.hosts.acquire(&origin, identity).await.map_err(|wait| problem::retry_after(plan, wait))?;
+        let permit = self.parts.hosts.acquire(&origin, &wish.user.instance, identity).await;
+        let permit = permit.map_err(|wait| problem::retry_after(plan, wait))?;
         if !(wish.holds)() {
             return Err(problem::not_ours(plan));
         }
@@ -47,7 +49,7 @@ impl Credential {
         }
         let outcome = if (wish.holds)() {
             inner.memory.note_sending(&ask);
-            self.send(plan, material, &ask).await
+            self.send(plan, material, &ask, &permit).await
         } else {
             Outcome::Unsent(problem::not_ours(plan))
         };
@@ -81,7 +83,7 @@ impl Credential {
         self.parts.secrets.get_anew(&self.secret.namespace, &self.secret.name).await.map(Some)
     }
 
-    async fn send(&self, plan: &Oauth2Plan, material: &Material, ask: &Ask) -> Outcome {
+    async fn send(&self, plan: &Oauth2Plan, material: &Material, ask: &Ask, permit: &Permit) -> Outcome {
         let is_refresh = !matches!(ask.sends, Sends::ClientCredentials | Sends::Code(Source::Code { .. }));
         let ids = [(); 2].map(|()| uuid::Uuid::new_v4().to_string());
         let place = request::place(plan, is_refresh);
@@ -104,6 +106,7 @@ impl Credential {
             },
         };
         let sent = self.parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
+        permit.note(&sent);
         self.parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
         match sent {
             Ok(response) => {

@@ -95,8 +95,8 @@ async fn send(
     consent: Consent<'_>,
 ) -> Result<Granted, NoTokens> {
     let identity = SecretRef::of(user.namespace(), plan).identity(plan);
-    let permit = parts.hosts.acquire(&plan.token_url.origin(), identity).await;
-    let _permit = permit.map_err(|wait| NoTokens::Failed(problem::retry_after(plan, wait)))?;
+    let permit = parts.hosts.acquire(&plan.token_url.origin(), &user.instance, identity).await;
+    let permit = permit.map_err(|wait| NoTokens::Failed(problem::retry_after(plan, wait)))?;
     let id = uuid::Uuid::new_v4().to_string();
     let signed = assertion::sign(plan, material, request::place(plan, false), [&id, &id], Utc::now());
     let signed = signed.map_err(NoTokens::Failed)?;
@@ -108,6 +108,7 @@ async fn send(
         code_verifier: Some(consent.verifier),
     };
     let sent = parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
+    permit.note(&sent);
     parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
     let read =
         match sent {

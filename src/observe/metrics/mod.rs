@@ -93,7 +93,7 @@ impl Metrics {
         let all = All {
             polls: ByOne::new(&counters(r, "polls", "Polls of a resource by how they ended"), |outcome| PollLabels { outcome }),
             poll_duration: seconds(r, "poll_duration", "Time from the start of a poll to its commit", WORK_SECONDS),
-            poll_delay: seconds(r, "poll_delay", "Time from when a poll was due to its start", WAIT_SECONDS),
+            poll_delay: seconds(r, "poll_delay", "Time from when a poll was due until its first request is sent", WAIT_SECONDS),
             records_read: counter(r, "records_read", "Records read from providers"),
             events: ByTwo::new(&counters(r, "events", "Attempts to deliver an event by what became of it"), |kind, outcome| {
                 EventLabels { kind, outcome }
@@ -146,7 +146,7 @@ impl Metrics {
         self.all.records_read.inc_by(records);
     }
 
-    /// A poll started so long after it was due.
+    /// The first request of a poll was sent so long after the poll was due.
     pub fn poll_delay(&self, by: Duration) {
         self.all.poll_delay.observe(by.as_secs_f64());
     }

@@ -55,7 +55,7 @@ pub struct Values {
     pod_security_context: PodSecurityContext,
     /// Security context of the container. The default meets the restricted Pod Security Standard.
     security_context: SecurityContext,
-    /// Resource requests and limits of the container.
+    /// Resource requests and limits of the container. A quarter of the memory limit is for pages that are being read.
     resources: ResourceRequirements,
     /// Additional volumes for the pods.
     extra_volumes: Vec<Volume>,

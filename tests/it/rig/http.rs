@@ -59,6 +59,8 @@ pub enum Body {
     Stalled(Vec<u8>),
     /// Chunked, from a generator.
     Stream(Box<dyn Iterator<Item = Vec<u8>> + Send>),
+    /// From a generator whose length is known.
+    Sized(usize, Box<dyn Iterator<Item = Vec<u8>> + Send>),
 }
 
 /// What a double says.
@@ -308,6 +310,7 @@ fn say(mut stream: &TcpStream, answer: Answer) -> io::Result<bool> {
     let length = match &answer.body {
         Body::Whole(bytes) => Some(bytes.len()),
         Body::Truncated(bytes) | Body::Stalled(bytes) => Some(bytes.len() + 1000),
+        Body::Sized(length, _) => Some(*length),
         Body::ChunkedCut(_) | Body::Stream(_) => None,
     };
     match length {
@@ -336,6 +339,11 @@ fn say(mut stream: &TcpStream, answer: Answer) -> io::Result<bool> {
         Body::ChunkedCut(bytes) => {
             write_chunk(stream, &bytes)?;
             return Ok(false);
+        }
+        Body::Sized(_, pieces) => {
+            for bytes in pieces {
+                stream.write_all(&bytes)?;
+            }
         }
         Body::Stream(chunks) => {
             for bytes in chunks {

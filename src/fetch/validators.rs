@@ -1,0 +1,98 @@
+//! What makes a request conditional (RFC 9110 §13), kept from one walk for the next. Pure.
+
+use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue, Method};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::answer;
+use crate::auth::RequestAuth;
+use crate::egress::Request;
+
+/// Longest entity tag that is kept.
+const MAX_ETAG: usize = 1024;
+
+/// What makes a later request conditional; only for the very same request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validators {
+    request: RequestDigest,
+    tag: Tag,
+}
+
+/// Tells requests apart as they are before authentication, and by the credential: another account may see another list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestDigest(u128);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tag {
+    Entity(HeaderValue),
+    Modified(HeaderValue),
+}
+
+impl RequestDigest {
+    /// Of a request before it is authenticated, and of what it will be authenticated with.
+    pub fn of(request: &Request, auth: &RequestAuth) -> Self {
+        let mut bytes = request.url.as_str().as_bytes().to_vec();
+        for (name, value) in &request.headers {
+            bytes.push(b'\n');
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.push(b':');
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        bytes.extend_from_slice(&auth.fingerprint.to_le_bytes());
+        Self(xxh3_128(&bytes))
+    }
+}
+
+impl Validators {
+    /// Those of the answer to a request, if it carries some.
+    pub(super) fn of(headers: &HeaderMap, request: RequestDigest) -> Option<Self> {
+        let tag = headers.get(ETAG).filter(|tag| !tag.is_empty() && tag.as_bytes() != b"*" && tag.len() <= MAX_ETAG);
+        if let Some(tag) = tag {
+            return Some(Self { request, tag: Tag::Entity(tag.clone()) });
+        }
+        // A change within the second of the answer would bear the same date: only an older one tells states apart (§8.8.2.2).
+        let modified = headers.get(LAST_MODIFIED)?;
+        let age = answer::server_date(headers)? - answer::http_date(modified)?;
+        (age >= chrono::TimeDelta::seconds(1)).then(|| Self { request, tag: Tag::Modified(modified.clone()) })
+    }
+}
+
+/// Makes a request conditional if it may be; answers whether 304 is a fair answer to it.
+pub(super) fn make_conditional(request: &mut Request, digest: RequestDigest, known: Option<&Validators>) -> bool {
+    let headers = &mut request.headers;
+    if headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE) {
+        // Some servers take `${since}` this way.
+        return true;
+    }
+    let Some(known) = known.filter(|known| known.request == digest && request.method == Method::GET) else {
+        return false;
+    };
+    match &known.tag {
+        Tag::Entity(tag) => headers.insert(IF_NONE_MATCH, tag.clone()),
+        Tag::Modified(date) => headers.insert(IF_MODIFIED_SINCE, date.clone()),
+    };
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderName;
+
+    #[test]
+    fn a_date_is_a_validator_only_when_it_tells_states_apart() {
+        let of = |pairs: &[(&'static str, &'static str)]| {
+            Validators::of(
+                &pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect(),
+                RequestDigest(1),
+            )
+        };
+        let modified = ("last-modified", "Fri, 02 Jan 2026 03:04:05 GMT");
+        assert!(of(&[modified, ("date", "Fri, 02 Jan 2026 03:04:06 GMT")]).is_some());
+        assert!(of(&[modified, ("date", "Fri, 02 Jan 2026 03:04:05 GMT")]).is_none());
+        assert!(of(&[modified]).is_none());
+        assert!(of(&[("etag", "*")]).is_none());
+        assert!(of(&[("etag", "W/\"x\"")]).is_some());
+        assert!(of(&[]).is_none());
+    }
+}

@@ -1,0 +1,51 @@
+//! The sinks of a job: opened before anything is asked, and what they want afterwards.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::context::EngineContext;
+use super::instance::Instance;
+use super::report::{Job, Outcome};
+use crate::auth::access::Access;
+use crate::deliver::delivery_state::Wake;
+use crate::deliver::health::Admission;
+use crate::deliver::outbox::{Outbox, Outlet};
+use crate::deliver::sink::CALLBACK;
+use crate::deliver::sink::http::HttpSink;
+use crate::deliver::sink::http::request::PreparedCallback;
+use crate::plan::ResourcePlan;
+use crate::state::live::LiveState;
+
+/// The outbox with the sinks of the plan, or how the job ends when nothing may be sent: then nothing is asked either.
+pub(super) async fn open_outbox<'a>(
+    core: &'a EngineContext,
+    instance: &'a Arc<Instance>,
+    resource: &'a ResourcePlan,
+    identity: &'a str,
+) -> Result<Outbox<'a, LiveState>, Outcome> {
+    let plan = &instance.plan;
+    let callback = PreparedCallback::prepare(Arc::clone(&plan.callback), &plan.instance.namespace, &*core.secrets);
+    let callback = callback.map_err(Outcome::CallbackUnusable)?;
+    match instance.state().sinks.health(&CALLBACK).admission(callback.fingerprint(), Utc::now()) {
+        Admission::Gone => return Err(Outcome::CallbackGone),
+        Admission::ClosedUntil(_) => return Err(Outcome::CallbackClosed),
+        Admission::Open | Admission::Probe => {}
+    }
+    let access = Access::prepare(instance.requester(core), "spec.callback.auth", &plan.callback.auth).await;
+    let access = access.map_err(Outcome::CallbackUnusable)?;
+    let sink = HttpSink::new(callback, access, plan, identity, &core.egress, &core.metrics);
+    let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight }];
+    Ok(Outbox::new(&instance.live, &resource.name, outlets, &core.metrics, &instance.stop))
+}
+
+/// When the resource wants to run again, earlier than its interval says, and for what.
+pub(super) fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
+    let sinks = [(&CALLBACK, instance.plan.callback.fingerprint())];
+    let (at, wake) = instance.state().delivery(&resource.name).wake(&resource.name, sinks, Utc::now())?;
+    let job = match wake {
+        Wake::Poll => Job::Poll,
+        Wake::RetryQueue => Job::RetryQueue,
+    };
+    Some((at, job))
+}

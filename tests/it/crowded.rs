@@ -1,0 +1,166 @@
+//! Many in one process: those that hang, and those that send much, take nothing that the others need.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::rig;
+use crate::rig::client;
+use crate::rig::http::{Answer, Body, Server};
+use crate::rig::manifest::Instance;
+use crate::rig::pollinator::Site;
+use crate::rig::provider::{self, Provider};
+use crate::rig::receiver::Receiver;
+
+/// More than version 0.1.0 had permits.
+const HANGING: usize = 320;
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Accepts connections to any loopback address and never answers.
+struct Silence {
+    port: u16,
+    held: Arc<(Mutex<Vec<TcpStream>>, Condvar)>,
+}
+
+impl Silence {
+    fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        let held: Arc<(Mutex<Vec<TcpStream>>, Condvar)> = Arc::default();
+        let kept = Arc::clone(&held);
+        // it ends with the process of the tests, as all that listen to nobody do
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                kept.0.lock().unwrap().push(stream);
+                kept.1.notify_all();
+            }
+        });
+        Self { port, held }
+    }
+
+    fn wait_connections(&self, count: usize) {
+        let (held, more) = &*self.held;
+        let held = more.wait_timeout_while(held.lock().unwrap(), rig::PATIENCE, |held| held.len() < count).unwrap().0;
+        assert!(held.len() >= count, "{} of {count} connections at once", held.len());
+    }
+}
+
+/// Each is another host for those who connect, and all are the same for who listens.
+fn host(number: usize, port: u16) -> String {
+    format!("http://127.1.{}.{}:{port}", number / 250, 1 + number % 250)
+}
+
+#[test]
+fn hundreds_of_hanging_hosts_delay_no_poll_of_an_instance_that_answers() {
+    let silence = Silence::start();
+    let (receiver, healthy) = (Receiver::start(), Provider::start());
+    let instance = |name: &str, url: &str| Instance::new(name, url, &receiver.url(name));
+    let mut documents = vec![instance("healthy", &healthy.url()).basic_auth().yaml()];
+    documents.extend((0..HANGING).map(|number| {
+        // every other one is a tenant of its own
+        let yaml = instance(&format!("hangs-{number}"), &host(number, silence.port)).yaml();
+        if number % 2 == 0 { yaml } else { yaml.replace("namespace: it", &format!("namespace: tenant-{number}")) }
+    }));
+    let site = Site::new(&documents);
+    let pollinator = site.start();
+    silence.wait_connections(HANGING);
+    let before = healthy.asked();
+    for round in 0..5 {
+        healthy.create(&format!("steady-{round}"));
+        healthy.wait_polled(1);
+    }
+    let asks = healthy.asks();
+    let gaps: Vec<_> = asks[before.saturating_sub(1)..].windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+    // A request that hangs keeps what it has for 30 s.
+    assert!(gaps.iter().all(|gap| *gap < 3 * INTERVAL), "the interval is {INTERVAL:?}: {gaps:?}");
+    let verdict = rig::settle(&receiver, "healthy", || healthy.truth(), provider::version);
+    rig::assert_perfect(&verdict, &pollinator, "healthy");
+}
+
+/// Records of one page, almost as many bytes as a page may have.
+const RECORDS: usize = 29;
+const LARGE: usize = 40;
+
+/// The pages of an instance, in pieces, so that the double keeps none of them.
+fn large_page() -> (usize, impl Iterator<Item = Vec<u8>> + Send) {
+    let record = |number: usize| {
+        let comma = if number == 0 { "" } else { "," };
+        let head = format!("{comma}{{\"id\":\"r{number}\",\"modified\":\"2026-01-01T00:00:00.000Z\",\"text\":\"");
+        let text = "x".repeat(1_000_000);
+        format!("{head}{text}\"}}").into_bytes()
+    };
+    let pieces = move || {
+        let records = (0..RECORDS).map(record);
+        std::iter::once(b"{\"records\":[".to_vec()).chain(records).chain(std::iter::once(b"],\"next\":null}".to_vec()))
+    };
+    (pieces().map(|piece| piece.len()).sum(), pieces())
+}
+
+#[test]
+fn forty_large_pages_at_once_cost_bounded_memory_and_every_record_arrives() {
+    let receiver = Receiver::start();
+    let chunked = AtomicUsize::new(0);
+    let port = rig::free_port();
+    let _provider = Server::start_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), move |_| {
+        let (length, pieces) = large_page();
+        let pieces = Box::new(pieces);
+        // every other one does not say how long it is
+        let body = if chunked.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            Body::Stream(pieces)
+        } else {
+            Body::Sized(length, pieces)
+        };
+        Answer::status(200).header("Content-Type", "application/json").body(body)
+    });
+    let instance = |number: usize| {
+        let name = format!("large-{number}");
+        Instance::new(&name, &host(number, port), &receiver.url(&name)).earliest().and_resource("interval: 1h").yaml()
+    };
+    let site = Site::new(&(0..LARGE).map(instance).collect::<Vec<_>>());
+    let pollinator = site.start();
+    for number in 0..LARGE {
+        let all = receiver.try_wait(&format!("large-{number}"), 4 * rig::PATIENCE, |posts| {
+            let accepted = posts.iter().filter(|post| post.accepted()).flat_map(|post| post.events());
+            let ids: BTreeSet<_> = accepted.map(|event| event.object).collect();
+            (ids.len() == RECORDS).then_some(())
+        });
+        assert!(all.is_some(), "large-{number}: records are missing\n{}", pollinator.report(&format!("large-{number}")));
+    }
+    if let Some(mebibytes) = pollinator.peak_memory() {
+        println!("peak memory {mebibytes} MiB");
+        assert!(mebibytes < 450, "peak memory {mebibytes} MiB, for {} MiB of pages", LARGE * RECORDS);
+    }
+}
+
+#[test]
+fn the_delay_of_a_poll_ends_when_its_request_is_sent() {
+    let receiver = Receiver::start();
+    let provider = Provider::start().slow(Duration::from_secs(3));
+    let instances: Vec<_> = (0..5).map(|number| format!("queues-{number}")).collect();
+    let site = Site::new(
+        &instances
+            .iter()
+            .map(|name| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth().yaml())
+            .collect::<Vec<_>>(),
+    );
+    let mut command = site.command();
+    command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let pollinator = site.spawn(command);
+    for name in &instances {
+        pollinator.wait_ready(name);
+    }
+    let line = pollinator.wait_stderr("/metrics");
+    let start = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address in {line}"));
+    let address: String = line[start..].chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+    let metrics = client::must("GET", &format!("http://{address}/metrics"), None);
+    let value = |name: &str| -> u64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {metrics}"));
+        line.trim().parse().unwrap()
+    };
+    // a host is asked four things at once: the fifth waits for three seconds
+    let soon = value("pollinator_poll_delay_seconds_bucket{le=\"1.0\"}");
+    assert!(soon >= 4 && value("pollinator_poll_delay_seconds_count") > soon, "{metrics}");
+}
