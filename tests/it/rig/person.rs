@@ -1,12 +1,18 @@
-//! A person in front of a browser without scripts: keeps cookies, follows redirects, fills in forms.
+//! A person in front of a browser without scripts: keeps cookies, follows redirects, fills in forms, and tries again when told to.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use regex::Regex;
 use url::Url;
 
+use super::PATIENCE;
 use super::client::{self, Reply};
 use super::oidc::form;
+
+/// How long they wait when a page is busy.
+const A_MOMENT: Duration = Duration::from_millis(200);
 
 /// Redirects in a row, as browsers allow them.
 const MAX_REDIRECTS: usize = 20;
@@ -115,7 +121,9 @@ impl Person {
 
     fn go(&mut self, method: &str, url: Url, body: Option<String>) -> Page {
         let (mut method, mut url, mut body) = (method, url, body);
-        for _ in 0..MAX_REDIRECTS {
+        let deadline = Instant::now() + PATIENCE;
+        let mut redirects = 0;
+        while redirects < MAX_REDIRECTS {
             if method == "GET" && self.stop_at.as_deref() == Some(url.path()) {
                 return Page { url, reply: None };
             }
@@ -127,8 +135,13 @@ impl Person {
             if body.is_some() {
                 headers.push(("Content-Type", "application/x-www-form-urlencoded"));
             }
-            let reply = client::exchange(method, url.as_str(), &headers, body.take())
+            let reply = client::exchange(method, url.as_str(), &headers, body.clone())
                 .unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+            if reply.status == 503 && reply.body.contains("Wait a moment, then try again.") && Instant::now() < deadline {
+                thread::park_timeout(A_MOMENT);
+                continue;
+            }
+            (redirects, body) = (redirects + 1, None);
             self.keep_cookies(&url, &reply);
             if !(300..400).contains(&reply.status) {
                 return Page { url, reply: Some(reply) };
