@@ -6,8 +6,8 @@
 //! its end or its deadline, and whoever holds it needs no further memory in order to let go: a listing that gathers pages asks for
 //! another one only while nobody waits ([`Ledger::has_room`]).
 //!
-//! What is beside the lifeline is shared fairly: small bodies have an eighth for themselves, and a namespace may hold up to [`SHARE`] times
-//! what is free. Next is who fits, the namespace that holds least, then the instance that does, then the one that came first.
+//! What is beside the lifeline is shared fairly: small bodies have an eighth for themselves, and a namespace may hold up to twice what is
+//! free. Next is who fits, the namespace that holds least, then the instance that does, then the one that came first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;

@@ -5,7 +5,7 @@
 //!
 //! - **What an instance is known for decides how many permits it leaves to others.** The last quarter is closed to those whose last request
 //!   hung, and the last eighth to those of whom nothing is known yet. However many hang, an instance that answers finds a permit.
-//! - **A namespace may use up to [`SHARE`] times what is free** (as switches share their buffers between ports). Alone it gets nearly
+//! - **A namespace may use up to sixteen times what is free** (as switches share their buffers between ports). Alone it gets nearly
 //!   everything, and still leaves some; the more of them are greedy, the less each gets.
 //!
 //! The same structure serves requests, whose lanes are hosts, and jobs, which have one lane.
