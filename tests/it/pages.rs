@@ -200,19 +200,44 @@ fn the_page_of_sharding_tells_the_default_spans() {
     assert!(page.contains(&format!("({DEFAULT_RANGES} unless")), "{DEFAULT_RANGES} shares");
 }
 
+/// The functions that a page names exist; answers how many it names.
+fn named_functions(page: &str) -> usize {
+    let named = regex::Regex::new(r"`([a-z0-9_]+(?:/[a-z0-9_]+)*\.rs)::([a-z0-9_]+)`").unwrap();
+    let content = text(page);
+    let found = named.captures_iter(&content);
+    found
+        .map(|found| {
+            let (file, function) = (&found[1], &found[2]);
+            let holds = ["src", "tests"].iter().any(|top| {
+                fs::read_to_string(root().join(top).join(file)).is_ok_and(|source| source.contains(&format!("fn {function}(")))
+            });
+            assert!(holds, "{page} names {file}::{function}");
+        })
+        .count()
+}
+
 /// Tests named as guards exist.
 #[test]
 fn the_tests_that_the_architecture_names_exist() {
-    let page = text("ARCHITECTURE.md");
-    let named = regex::Regex::new(r"`([a-z_]+(?:/[a-z_]+)*\.rs)::([a-z0-9_]+)`").unwrap();
-    let mut count = 0;
-    for found in named.captures_iter(&page) {
-        count += 1;
-        let (file, function) = (&found[1], &found[2]);
-        let holds = ["src", "tests"].iter().any(|top| {
-            fs::read_to_string(root().join(top).join(file)).is_ok_and(|source| source.contains(&format!("fn {function}(")))
-        });
-        assert!(holds, "ARCHITECTURE.md names {file}::{function}");
-    }
+    let count = named_functions("ARCHITECTURE.md");
     assert!(count > 20, "{count}");
+}
+
+/// Each promise and each fault has its row, with a test that exists or with what is not tested.
+#[test]
+fn the_page_of_what_is_tested_is_complete() {
+    const PAGE: &str = "docs/contribute/tested.md";
+    assert!(named_functions(PAGE) > 200);
+    let content = text(PAGE);
+    let mut rows = Vec::new();
+    for line in content.lines() {
+        let cells: Vec<_> = line.split(" | ").collect();
+        let Some(id) = cells[0].strip_prefix("| ").filter(|id| id.starts_with('F') || id.starts_with("I-")) else { continue };
+        let [_, meaning, tests, left] = cells[..] else { panic!("{line}") };
+        let is_empty = |cell: &str| cell.trim_end_matches(" |") == "–";
+        assert!(!meaning.is_empty() && !(is_empty(tests) && is_empty(left)), "{line}");
+        rows.push(id.to_owned());
+    }
+    let all: Vec<_> = (1..=55).map(|n| format!("I-{n}")).chain((1..=70).map(|n| format!("F{n}"))).collect();
+    assert_eq!(rows, all);
 }
