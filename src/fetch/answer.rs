@@ -171,6 +171,7 @@ pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> P
             invalid(&format!("the answer has null at byte {at} where its records should be; check query, or set recordsPath"))
         }
         SplitError::BodyTooLarge => too_large("the answer is larger than 32 MiB; ask for fewer records a page"),
+        SplitError::TooManyRecords => too_large("the answer has more than 500,000 records; ask for fewer records a page"),
         SplitError::RecordTooLarge { at } => too_large(&format!(
             "the record at byte {at} is larger than 1 MiB; ask for fewer fields with query, or correct recordsPath"
         )),

@@ -7,6 +7,10 @@ use crate::detect::record::Record;
 use crate::egress::byte_budget::Share;
 use crate::plan::field_path::Segment;
 
+/// Records of one page that are still read: where each stands takes memory besides the body, most of all for a body that is a few
+/// bytes a record, as an inflated `[0,0,0,…]` is.
+pub const MAX_RECORDS: usize = 500_000;
+
 /// Where a record stands in the body of its page. Positions fit 32 bits: a body is at most 32 MiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {

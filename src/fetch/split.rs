@@ -4,7 +4,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::error_shape::{self, Rows};
-use super::page::{Page, Span};
+use super::page::{MAX_RECORDS, Page, Span};
 use super::place::{self, Absence, Place};
 use super::scan::{Scan, ScanError};
 use crate::plan::RecordsAs;
@@ -28,6 +28,8 @@ pub enum SplitError {
         /// Where it begins.
         at: usize,
     },
+    /// More than [`MAX_RECORDS`] records.
+    TooManyRecords,
     /// Not UTF-8.
     Encoding {
         /// First wrong byte.
@@ -321,6 +323,7 @@ impl Split<'_> {
         if end - start > MAX_RECORD {
             return Err(SplitError::RecordTooLarge { at: start });
         }
+        (self.spans.len() < MAX_RECORDS).then_some(()).ok_or(SplitError::TooManyRecords)?;
         self.spans.push(Span {
             start: position(start),
             end: position(end),

@@ -118,6 +118,13 @@ fn bounds_records_and_bodies() {
 }
 
 #[test]
+fn a_page_has_a_bounded_number_of_records() {
+    let zeros = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+    assert_eq!(list(&zeros(MAX_RECORDS), None).unwrap().len(), MAX_RECORDS);
+    assert_eq!(list(&zeros(MAX_RECORDS + 1), None).unwrap_err(), SplitError::TooManyRecords);
+}
+
+#[test]
 fn a_digest_sees_the_records_and_nothing_else() {
     let digest = |body: &str| list(body, None).unwrap().digest();
     assert_eq!(digest(r#"{"page":1,"d":[{"a":1}]}"#), digest(r#"{"page":2,"d":[{"a":1}]}"#));

@@ -1,6 +1,7 @@
 //! What hostile or broken providers answer.
 
 use std::io::Write;
+use std::sync::LazyLock;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -28,6 +29,17 @@ pub fn gzip_bomb() -> Answer {
         Some(std::mem::take(encoder.get_mut()))
     });
     gzip(Body::Stream(Box::new(chunks)))
+}
+
+/// A list of sixteen million zeros, as much as a body may have, in some 32 kB.
+pub fn gzip_of_zeros() -> Answer {
+    static PACKED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let zeros = "0,".repeat(16 * 1024 * 1024 - 64);
+        encoder.write_all(format!("{{\"records\":[{zeros}0]}}").as_bytes()).expect("memory");
+        encoder.finish().expect("memory")
+    });
+    gzip(Body::Whole(PACKED.clone()))
 }
 
 /// A body that never ends.

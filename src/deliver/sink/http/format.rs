@@ -80,7 +80,8 @@ struct CloudEvent<'a> {
     kind: String,
     subject: &'a str,
     time: String,
-    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    datacontenttype: Option<&'static str>,
     resource: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     connector: Option<&'a str>,
@@ -101,7 +102,7 @@ pub fn encode_cloud_event(envelope: &Envelope<'_>, event: &Event) -> Payload {
         kind: format!("dev.pollinator.record.{}", event.kind.as_str()),
         subject: &event.object_id,
         time: event.version_date.unwrap_or(event.detected_at).to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        datacontenttype: "application/json",
+        datacontenttype: (!truncated).then_some("application/json"),
         resource: &event.resource,
         connector: envelope.connector,
         polltime: event.detected_at.to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -311,7 +312,7 @@ mod tests {
         assert_eq!(data_of(&cut), None);
         let read: cloudevents::Event = serde_json::from_slice(&cut.body).unwrap();
         assert_eq!(read.extension("truncated").map(ToString::to_string).as_deref(), Some("true"));
-        assert_eq!(read.subject(), Some("1"));
+        assert_eq!((read.subject(), read.datacontenttype()), (Some("1"), None));
         let old = encode_open_connectors(&envelope(&[], None), &[event("1", Kind::Updated, &record(MAX_DATA + 1))]);
         assert!(text(&old).ends_with(r#""contacts":[{"id":"1","truncated":true}]}}}"#), "{}", text(&old));
     }

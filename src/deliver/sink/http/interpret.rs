@@ -90,7 +90,7 @@ impl HttpCause {
 }
 
 /// What an answer means. Redirects are failures and never followed: an event must not go to a place that nobody configured.
-/// Only a 429 or 503 speaks for the whole callback with its `Retry-After`.
+/// A 429, 502, 503 or 504 speaks for the whole callback with its `Retry-After`, as Standard Webhooks has it.
 pub fn interpret(answer: Answer) -> Delivery {
     let (status, retry_after) = match answer {
         Answer::Status { status, retry_after } => (status.as_u16(), retry_after),
@@ -101,7 +101,7 @@ pub fn interpret(answer: Answer) -> Delivery {
         401 | 403 => Delivery::Retry { pace: Pace::Slow, retry_after: None, cause: Cause::Http(HttpCause::Unauthorized) },
         400 | 413 | 415 | 422 => Delivery::Refused { cause: Cause::Http(HttpCause::Status(status)) },
         410 => Delivery::Gone,
-        429 | 503 => retry(HttpCause::Status(status), retry_after),
+        429 | 502..=504 => retry(HttpCause::Status(status), retry_after),
         _ => retry(HttpCause::Status(status), None),
     }
 }
@@ -144,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_counts_with_429_and_503_only() {
+    fn retry_after_counts_where_a_receiver_or_what_stands_before_it_is_busy() {
         let ten = Some(Duration::from_secs(10));
-        for status in [429, 503] {
+        for status in [429, 502, 503, 504] {
             assert_eq!(answered(status, ten), retry(HttpCause::Status(status), ten), "{status}");
         }
-        for status in [301, 404, 500, 502] {
+        for status in [301, 404, 500, 501, 505] {
             assert_eq!(answered(status, ten), retry(HttpCause::Status(status), None), "{status}");
         }
     }
