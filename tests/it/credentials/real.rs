@@ -1,7 +1,7 @@
 //! The same against a server that this project did not write: oidc-provider, whose own log is the oracle.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +15,7 @@ use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
 use crate::rig::scene::ids;
-use crate::rig::{assert_perfect, settle};
+use crate::rig::{PATIENCE, assert_perfect, settle};
 
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters-1";
 
@@ -140,19 +140,28 @@ fn kills_never_make_a_spent_token_come_again() {
     consent();
     let mut pollinator = site.start_tracing();
     pollinator.wait_ready("it");
+    // that a token was lost is found out when the next one is needed, which may be polls later
+    let wait_refreshed = |pollinator: &Pollinator| {
+        let refreshed = server.issued("refresh_token") + 1;
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while !server.try_wait_issued("refresh_token", refreshed, Duration::from_secs(1)) {
+            assert!(Instant::now() < deadline, "{}", pollinator.report("it"));
+            if pollinator.rows("it").last().is_some_and(|row| row.reason == "ReauthorizationRequired") {
+                consent();
+                pollinator.wait_ready("it");
+            }
+        }
+    };
     for kill in 0..8 {
         provider.create_all(ids(&format!("k{kill}"), 2));
-        server.wait_issued("refresh_token", server.issued("refresh_token") + 1);
+        wait_refreshed(&pollinator);
         // from the very moment of the answer to some milliseconds later
         thread::park_timeout(Duration::from_millis(kill));
         pollinator.kill9();
         pollinator = site.start_tracing();
-        let row = pollinator.wait_for("it", "an end of the first poll", |row| row.ready != "Unknown");
-        if row.reason == "ReauthorizationRequired" {
-            consent();
-            pollinator.wait_ready("it");
-        }
+        pollinator.wait_for("it", "an end of the first poll", |row| row.ready != "Unknown");
     }
+    wait_refreshed(&pollinator);
     let verdict = settle(&receiver, "it", || provider.truth(), provider::version);
     assert!(verdict.is_sound() && verdict.missing.is_empty(), "{verdict}\n{}", pollinator.report("it"));
     assert!(server.reuses().is_empty(), "{:#?}", server.reuses());

@@ -143,12 +143,17 @@ impl OAuthServer {
 
     /// Waits until it has issued tokens so often for this `grant_type`.
     pub fn wait_issued(&self, grant: &str, count: usize) {
+        let seen = self.try_wait_issued(grant, count, PATIENCE);
+        assert!(seen, "fewer than {count} tokens for {grant} in time: {:#?}", self.told());
+    }
+
+    /// The same, at most so long.
+    pub fn try_wait_issued(&self, grant: &str, count: usize, limit: Duration) -> bool {
         let enough = |told: &[Told]| {
             let issued = told.iter().filter(|told| told.event == "issued" && told.grant.as_deref() == Some(grant)).count();
             (issued >= count).then_some(())
         };
-        let seen = self.told.try_wait(PATIENCE, enough);
-        assert!(seen.is_some(), "fewer than {count} tokens for {grant} in time: {:#?}", self.told());
+        self.told.try_wait(limit, enough).is_some()
     }
 
     /// Spent codes and refresh tokens that came again.
