@@ -30,7 +30,7 @@ pub enum Verdict {
 pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Verdict, Problem> {
     let code = status.as_u16();
     let wait = retry_after(headers, now);
-    let quota = Quota::of(headers, now);
+    let quota = || Quota::of(headers, now);
     match code {
         204 | 205 => Ok(Verdict::Empty),
         200..=299 => Ok(Verdict::Body),
@@ -43,7 +43,7 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
             Reason::Unauthorized,
             "auth: the provider answered 401 Unauthorized; check the credentials in the Secret",
         )),
-        403 if wait.is_some() || quota.is_spent() => Err(rate_limited(code, wait.or(quota.wait()))),
+        403 if wait.is_some() || quota().is_spent() => Err(rate_limited(code, wait.or_else(|| quota().wait()))),
         403 if lacks_scope(headers) => Err(Problem::human(
             Reason::InsufficientScope,
             "auth: the provider answered 403 and says that the token lacks a scope; add it to auth.oauth2.scopes, and give consent \
@@ -57,7 +57,7 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
             Reason::NotFound,
             format!("resources[].url: the provider answered {code} for the list; check baseUrl and url"),
         )),
-        429 => Err(rate_limited(code, wait.or(quota.wait()))),
+        429 => Err(rate_limited(code, wait.or_else(|| quota().wait()))),
         503 if wait.is_some() => Err(rate_limited(code, wait)),
         400 => Err(Problem::human(
             Reason::UnexpectedStatus,

@@ -7,6 +7,8 @@ use crate::detect::record::Record;
 use crate::egress::byte_budget::Share;
 use crate::plan::field_path::Segment;
 
+/// Bytes of one record that are still read.
+pub const MAX_RECORD: usize = 1 << 20;
 /// Records of one page that are still read: where each stands takes memory besides the body, most of all for a body that is a few
 /// bytes a record, as an inflated `[0,0,0,…]` is.
 pub const MAX_RECORDS: usize = 500_000;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::error_shape::{self, Rows};
-use super::page::{MAX_RECORDS, Page, Span};
+use super::page::{MAX_RECORD, MAX_RECORDS, Page, Span};
 use super::place::{self, Absence, Place};
 use super::scan::{Scan, ScanError};
 use crate::plan::RecordsAs;
@@ -13,8 +13,6 @@ use crate::plan::json;
 
 /// Bytes of a body that are still read.
 pub const MAX_BODY: usize = crate::egress::ledger::LARGEST;
-/// Bytes of one record that are still read.
-pub const MAX_RECORD: usize = 1 << 20;
 
 /// Why a body yields no page. Positions are byte offsets; no content is kept, only names of members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -323,7 +321,9 @@ impl Split<'_> {
         if end - start > MAX_RECORD {
             return Err(SplitError::RecordTooLarge { at: start });
         }
-        (self.spans.len() < MAX_RECORDS).then_some(()).ok_or(SplitError::TooManyRecords)?;
+        if self.spans.len() == MAX_RECORDS {
+            return Err(SplitError::TooManyRecords);
+        }
         self.spans.push(Span {
             start: position(start),
             end: position(end),

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::context::EngineContext;
 use super::instance::Instance;
 use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
+use super::schedule;
 use super::sinks::{open_outbox, wake_time};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
 use crate::api::conditions::{Problem, Reason};
@@ -201,8 +201,8 @@ impl<'a> Poll<'a> {
     }
 
     fn retries(&self, pages: u64) -> PageRetries {
-        let seed = format!("{}/{}@{}", self.instance.plan.instance, self.resource.name, self.polled_at.timestamp_micros());
-        PageRetries::new(self.resource.request.method.clone(), pages, xxh3_64(seed.as_bytes()))
+        let seed = schedule::seed(&self.instance.state().uid, &self.resource.name);
+        PageRetries::new(self.resource.request.method.clone(), pages, seed)
     }
 
     /// Reads one listing; `None` when another one is to follow.

@@ -1,9 +1,9 @@
 //! Polling: when each resource is due, and one poll from its first request to the committed cursor.
 //!
 //! The [`engine`] holds all instances of the process. It is told by [`command`]s what is declared, keeps an `entry` for each, and begins a
-//! `job` when a resource is due ([`schedule`]; after a restart, [`start`]). At most one job of a resource runs at a time, and a changed plan waits until the jobs of
-//! the old one have ended: no event of the old plan goes to the new callback. What a job met becomes the [`health`] of its resource, and
-//! health and state become the [`status`] that people read.
+//! `job` when a resource is due ([`schedule`]; after a restart, [`start`]). At most one job of a resource runs at a time, and a changed
+//! plan waits until the jobs of the old one have ended: no event of the old plan goes to the new callback. What a job met becomes the
+//! [`health`] of its resource, and health and state become the [`status`] that people read.
 //!
 //! A poll is five steps ([`cycle`]): prepare sinks and credentials, send what is due in the retry queue, read the list page by page, hand
 //! each page's changes to the outbox, and commit. It never reads a spec, it gets a plan; it never loops over records, the detector does.

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::api::conditions::{Problem, Reaction};
+use crate::deliver::schedule::jittered;
 
 /// Tries of one page after the first.
 const MAX_RETRIES: u32 = 7;
@@ -59,12 +59,10 @@ impl PageRetries {
         (self.pages, self.failures, self.first_failure) = (self.pages + 1, 0, None);
     }
 
-    /// Between half of the step and the whole.
+    /// At most the step, and at least two thirds of it.
     fn backoff(&self) -> Duration {
         let step = FIRST_WAIT.saturating_mul(1 << (self.failures - 1).min(12)).min(MAX_BACKOFF);
-        let dice = xxh3_64(&[self.seed.to_le_bytes(), u64::from(self.failures).to_le_bytes()].concat());
-        // The upper 32 bits are a fraction.
-        step.mul_f64(0.5 + 0.5 * f64::from((dice >> 32) as u32) / f64::from(u32::MAX))
+        jittered(step * 5 / 6, self.failures, self.seed)
     }
 }
 
