@@ -235,14 +235,15 @@ impl OauthServer {
 
     /// Waits until an answer waits.
     pub fn wait_held(&self) {
+        assert!(self.try_wait_held(PATIENCE), "no request came whose answer could be held");
+    }
+
+    /// The same, at most so long.
+    pub fn try_wait_held(&self, limit: Duration) -> bool {
         let book = self.book();
-        let (book, limit) = self
-            .shared
-            .change
-            .wait_timeout_while(book, PATIENCE, |book| book.held == 0)
-            .unwrap_or_else(PoisonError::into_inner);
-        assert!(!limit.timed_out(), "no request came whose answer could be held");
-        drop(book);
+        let (_book, waited) =
+            self.shared.change.wait_timeout_while(book, limit, |book| book.held == 0).unwrap_or_else(PoisonError::into_inner);
+        !waited.timed_out()
     }
 
     /// Lets held answers go.
@@ -307,9 +308,17 @@ impl OauthServer {
 
     /// Waits for so many grants in all.
     pub fn wait_granted(&self, total: usize) {
-        let granted = |uses: &[Use]| uses.iter().filter(|one| one.error.is_empty()).count();
-        let seen = self.shared.uses.try_wait(PATIENCE, |uses| (granted(uses) >= total).then_some(()));
-        assert!(seen.is_some(), "only {} of {total} grants came", granted(&self.uses()));
+        assert!(self.try_wait_granted(total, PATIENCE), "only {} of {total} grants came", self.granted());
+    }
+
+    /// The same, at most so long.
+    pub fn try_wait_granted(&self, total: usize, limit: Duration) -> bool {
+        self.shared.uses.try_wait(limit, |uses| (granted(uses) >= total).then_some(())).is_some()
+    }
+
+    /// How many requests got tokens.
+    pub fn granted(&self) -> usize {
+        granted(&self.uses())
     }
 
     /// Tokens and codes that were used more than once although a use spends them, without a grace.
@@ -509,4 +518,8 @@ impl Book {
         }
         body.to_string()
     }
+}
+
+fn granted(uses: &[Use]) -> usize {
+    uses.iter().filter(|one| one.error.is_empty()).count()
 }
