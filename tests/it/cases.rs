@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use crate::rig::{is_installed, skip};
+use crate::rig::{is_installed, skip, turns};
 
 /// Scripts that run at the same time. Some of them measure seconds, and most of them wait most of the time.
 const AT_ONCE: usize = 4;
@@ -60,6 +60,7 @@ fn run(script: &Path) -> Result<(), String> {
 
 #[test]
 fn every_script_passes() {
+    turns::take();
     let folder = folder();
     let scripts = scripts(&folder);
     if scripts.is_empty() {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::rig::traffic::Dice;
+use crate::rig::turns;
 use switches::Switch;
 use world::World;
 
@@ -28,6 +29,7 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Plays worlds, and fails with what happened in those that went wrong.
 fn play(worlds: u64, switches: impl Fn(u64) -> Vec<Switch> + Sync) {
+    turns::take();
     let first = number("POLLINATOR_SEED").unwrap_or(1);
     let (next, failed) = (AtomicU64::new(first), Mutex::new(Vec::new()));
     thread::scope(|scope| {

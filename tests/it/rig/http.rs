@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 
+use super::turns;
+
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -128,17 +130,20 @@ struct Shared {
 
 impl Server {
     pub fn start(handler: impl Fn(&Ask) -> Answer + Send + Sync + 'static) -> Self {
+        turns::take();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
         Self::listen(listener, handler)
     }
 
     /// On a port that was in use before, for a peer that comes back.
     pub fn start_at(address: SocketAddr, handler: impl Fn(&Ask) -> Answer + Send + Sync + 'static) -> Self {
+        turns::take();
         Self::listen(TcpListener::bind(address).expect("the port that was free a moment ago"), handler)
     }
 
     /// At an address that a test of another process may have; waits until it is free.
     pub fn wait_at(address: SocketAddr, handler: impl Fn(&Ask) -> Answer + Send + Sync + 'static) -> Self {
+        turns::take();
         let deadline = Instant::now() + super::PATIENCE;
         loop {
             match TcpListener::bind(address) {

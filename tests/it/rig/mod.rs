@@ -38,6 +38,7 @@ pub mod status_lint;
 pub mod strain;
 pub mod tls;
 pub mod traffic;
+pub mod turns;
 
 use std::env;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -53,6 +54,7 @@ use oracle::{Delivered, Truth, Verdict};
 /// Runs a test of this binary again as a process that can be killed. `inner` is set there; what it prints behind `word` on a line is
 /// returned.
 pub fn run_again(test: &str, inner: &str, word: &str) -> (Child, String) {
+    turns::take();
     let mut again = Command::new(env::current_exe().expect("this binary"))
         .args(["--exact", "--nocapture", test])
         .env(inner, "1")

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::http::Ask;
 use super::log::Log;
 use super::real_server::Package;
-use super::{PATIENCE, canary, client, free_port, manifest};
+use super::{PATIENCE, canary, client, free_port, manifest, turns};
 
 const PACKAGE: Package = Package { folder: "oauth", need: "Node 20 and npm" };
 
@@ -61,6 +61,7 @@ impl OAuthServer {
 
     /// The same with settings in the environment: `ACCESS_TOKEN_SECONDS`, `ROTATE=never`, `CLIENT_JWKS`.
     pub fn start_with(settings: &[(&str, &str)]) -> Option<Self> {
+        turns::take();
         if !PACKAGE.install() {
             return None;
         }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::log::Log;
-use super::{PATIENCE, canary, manifest};
+use super::{PATIENCE, canary, manifest, turns};
 
 /// One line of `local --output json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -112,6 +112,7 @@ pub struct Site {
 impl Site {
     /// Writes the documents, and the Secret for the doubles' basic authentication.
     pub fn new(documents: &[String]) -> Self {
+        turns::take();
         let folder =
             tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
         let site = Self { folder, runs: AtomicUsize::new(0) };
@@ -185,6 +186,7 @@ impl Drop for Site {
 
 /// The binary, in an environment that does not depend on the caller's.
 pub fn binary() -> Command {
+    turns::take();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pollinator"));
     command.env_remove("RUST_LOG").env_remove("HTTP_PROXY").env_remove("http_proxy").env("NO_COLOR", "1");
     command

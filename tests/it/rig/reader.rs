@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::PATIENCE;
 use super::control_plane::guard::Guarded;
 use super::control_plane::{ControlPlane, Run};
+use super::{PATIENCE, turns};
 
 /// What the repository gives to its users.
 const GIVEN: [&str; 4] = ["charts", "deploy", "examples", "crds"];
@@ -38,6 +38,7 @@ pub struct Reader {
 impl Reader {
     /// In a fresh copy of what the repository gives, with the program under test on the path.
     pub fn new() -> Self {
+        turns::take();
         let folder = tempfile::Builder::new().prefix("reader-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let reader = Self { folder, servers: Vec::new(), started: 0, replaced: Vec::new() };
         for part in GIVEN {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::manifest::Instance;
 use super::traffic::Records;
-use super::{PATIENCE, canary, client, free_port, skip};
+use super::{PATIENCE, canary, client, free_port, skip, turns};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ impl RealServer {
     /// Starts it, installing it first if needed. `None`: it cannot be had here, which one loud line says; where CI or
     /// `POLLINATOR_REQUIRE_CONTROL_PLANE` ask for it, that is a failure instead.
     pub fn start(kind: Kind) -> Option<Self> {
+        turns::take();
         if !kind.package().install() {
             return None;
         }

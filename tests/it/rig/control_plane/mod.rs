@@ -26,7 +26,7 @@ use guard::{Guarded, Sweeper};
 use identity::Identity;
 pub use namespace::Namespace;
 
-use super::{PATIENCE, free_port, skip};
+use super::{PATIENCE, free_port, skip, turns};
 
 /// The project's CRDs, as they are released.
 pub const CRDS: [(&str, &str); 2] = [
@@ -113,11 +113,13 @@ static HELM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
 
 /// Where Helm is. `None`: it cannot be had here, which one loud line said.
 pub fn helm() -> Option<&'static Path> {
+    turns::take();
     HELM.as_deref()
 }
 
 /// kubectl, for what it does without a server. `None`: it cannot be had here, which one loud line said.
 pub fn kubectl_alone() -> Option<&'static Path> {
+    turns::take();
     KUBECTL.as_deref()
 }
 
@@ -132,6 +134,7 @@ pub fn build_tools() -> Result<(), String> {
 /// The control plane that all tests of this process share, started by the first of them and ended with the process. `None`: it
 /// cannot be had here, which one loud line said.
 pub fn shared() -> Option<&'static ControlPlane> {
+    turns::take();
     SHARED.as_ref()
 }
 
@@ -155,6 +158,7 @@ impl ControlPlane {
                 skip("tests with a control plane", why);
             }
         });
+        turns::take();
         LazyLock::force(&TOLD);
         let binaries = BINARIES.as_ref().ok()?;
         let mut why = String::new();

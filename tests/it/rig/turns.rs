@@ -1,0 +1,215 @@
+//! Tests take turns: how many run at once follows from what the machine has left.
+//!
+//! Most of what these tests do is wait, for polls that are seconds apart; so more of them than cores can run at once, and how many
+//! more depends on what else the machine does. A fixed number of threads is either too few on a quiet machine, or too many on a busy
+//! one, where whole clusters then wait for each other until somebody's patience ends. So the runner has threads to spare
+//! (`.cargo/config.toml`), and a test that starts a server or a process waits here for its turn: a few always run, and another one
+//! starts only while the processors have been idle for much of the last second. First come, first served, so that clusters and light
+//! tests mix. A test that starts nothing takes no turn.
+//!
+//! A turn belongs to the thread of the test, which libtest names after it, and ends with that thread. Threads that a test starts
+//! share its turn; they have no name, and taking is nothing for them. So no one who has a turn waits for another.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// So many run however busy the machine is, for each core.
+const ALWAYS_PER_CORE: usize = 2;
+/// No more than these run however idle it is, for each core: memory, ports and the one control plane are shared, too.
+const MOST_PER_CORE: usize = 6;
+/// Beyond those that always run, one starts only when the last has shown what it costs.
+const SETTLING: Duration = Duration::from_millis(500);
+/// What was busy is counted over this time.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Another test starts while less than this share of the processors' time was used, in percent.
+const BUSY: u64 = 60;
+
+static TURNS: Turns = Turns { state: Mutex::new(State::new()), change: Condvar::new() };
+
+struct Turns {
+    state: Mutex<State>,
+    change: Condvar,
+}
+
+thread_local! {
+    static MINE: RefCell<Option<Turn>> = const { RefCell::new(None) };
+}
+
+/// Waits until the test of this thread may run. Once it may, it may until it ends.
+pub fn take() {
+    let is_test = thread::current().name().is_some_and(|name| name.contains("::"));
+    if is_test && MINE.with_borrow(Option::is_none) {
+        let turn = TURNS.wait();
+        MINE.set(Some(turn));
+    }
+}
+
+/// Given back when its thread ends.
+struct Turn;
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TURNS.state.lock().running -= 1;
+        TURNS.change.notify_all();
+    }
+}
+
+impl Turns {
+    fn wait(&self) -> Turn {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let mut state = self.state.lock();
+        let ticket = state.enter();
+        while !state.may_start(ticket, Instant::now(), cores, || Sample::read(cores)) {
+            // whoever ends says so; that the machine became idle, nobody does
+            self.change.wait_for(&mut state, SETTLING / 4);
+        }
+        drop(state);
+        self.change.notify_all();
+        Turn
+    }
+}
+
+/// Who runs and who waits.
+struct State {
+    running: usize,
+    next_ticket: u64,
+    waiting: VecDeque<u64>,
+    last_start: Option<Instant>,
+    samples: VecDeque<(Instant, Sample)>,
+}
+
+impl State {
+    const fn new() -> Self {
+        Self { running: 0, next_ticket: 0, waiting: VecDeque::new(), last_start: None, samples: VecDeque::new() }
+    }
+
+    fn enter(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.push_back(ticket);
+        ticket
+    }
+
+    /// Whether the holder of `ticket` starts now. `read` says what the processors did so far; `None`: nobody can tell.
+    fn may_start(&mut self, ticket: u64, now: Instant, cores: usize, read: impl FnOnce() -> Option<Sample>) -> bool {
+        if self.samples.back().is_none_or(|(at, _)| now >= *at + SETTLING / 4) {
+            self.samples.extend(read().map(|sample| (now, sample)));
+            // the newest that is a window old, and all since
+            while self.samples.get(1).is_some_and(|(at, _)| now >= *at + WINDOW) {
+                self.samples.pop_front();
+            }
+        }
+        if self.waiting.front() != Some(&ticket) {
+            return false;
+        }
+        let starts = match self.running {
+            few if few < ALWAYS_PER_CORE * cores => true,
+            some if some < MOST_PER_CORE * cores => {
+                self.last_start.is_none_or(|at| now >= at + SETTLING) && self.busy(now).is_some_and(|busy| busy < BUSY)
+            }
+            _ => false,
+        };
+        if starts {
+            self.waiting.pop_front();
+            self.running += 1;
+            self.last_start = Some(now);
+        }
+        starts
+    }
+
+    /// The share of the processors' time that was used in the last window, in percent; `None` until one was seen.
+    fn busy(&self, now: Instant) -> Option<u64> {
+        let ((first, from), (_, to)) = (self.samples.front()?, self.samples.back()?);
+        (now >= *first + WINDOW).then(|| to.busy_since(*from))
+    }
+}
+
+/// What the processors did since the machine started, in ticks.
+#[derive(Clone, Copy)]
+struct Sample {
+    idle: u64,
+    all: u64,
+}
+
+impl Sample {
+    /// From `/proc/stat` (proc(5)). `None` where there is none, or where it counts processors that this process may not use.
+    fn read(cores: usize) -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?, cores)
+    }
+
+    fn parse(stat: &str, cores: usize) -> Option<Self> {
+        let counted = stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu ")).count();
+        let ticks: Vec<u64> =
+            stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map_while(|word| word.parse().ok()).collect();
+        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of user and nice
+        let (idle, all) = (ticks.get(3)? + ticks.get(4)?, ticks.iter().take(8).sum());
+        (counted == cores).then_some(Self { idle, all })
+    }
+
+    fn busy_since(self, earlier: Self) -> u64 {
+        let all = self.all.saturating_sub(earlier.all);
+        let idle = self.idle.saturating_sub(earlier.idle);
+        100 - (100 * idle).checked_div(all).unwrap_or(0).min(100)
+    }
+}
+
+mod tests {
+    use super::*;
+
+    const STAT: &str = "cpu  10 0 10 70 10 0 0 0 5 5\ncpu0 5 0 5 35 5 0 0 0 0 0\ncpu1 5 0 5 35 5 0 0 0 5 5\nintr 1 2\n";
+
+    #[test]
+    fn the_first_line_counts_all_processors() {
+        let read = Sample::parse(STAT, 2).unwrap();
+        assert_eq!((read.idle, read.all), (80, 100));
+        assert!(Sample::parse(STAT, 1).is_none(), "processors of others");
+        assert!(Sample::parse("", 2).is_none());
+    }
+
+    #[test]
+    fn a_few_always_run_and_more_where_the_machine_is_idle() {
+        for (idle_of_ten, expected) in [(1, 4), (5, 12)] {
+            let (mut state, mut now) = (State::new(), Instant::now());
+            let mut clock = 0;
+            let tickets: Vec<_> = (0..20).map(|_| state.enter()).collect();
+            assert!(!state.may_start(tickets[1], now, 2, || None), "out of order");
+            let mut next = tickets.into_iter().peekable();
+            for _ in 0..400 {
+                now += SETTLING / 4;
+                clock += 10;
+                if state
+                    .may_start(*next.peek().unwrap(), now, 2, || Some(Sample { idle: clock * idle_of_ten / 10, all: clock }))
+                {
+                    next.next();
+                }
+            }
+            assert_eq!(state.running, expected);
+        }
+    }
+
+    #[test]
+    fn where_nobody_can_tell_only_a_few_run() {
+        let (mut state, now) = (State::new(), Instant::now());
+        let tickets: Vec<_> = (0..9).map(|_| state.enter()).collect();
+        let started = tickets.into_iter().filter(|ticket| state.may_start(*ticket, now, 1, || None)).count();
+        assert_eq!(started, 2);
+        state.running -= 1;
+        assert!(state.may_start(*state.waiting.front().unwrap(), now, 1, || None));
+    }
+
+    #[test]
+    fn threads_of_a_test_share_its_turn() {
+        take();
+        let before = TURNS.state.lock().next_ticket;
+        thread::scope(|scope| scope.spawn(take).join().unwrap());
+        take();
+        assert!(TURNS.state.lock().running >= 1);
+        // tests beside this one may have come; this one did not again
+        assert!(TURNS.state.lock().next_ticket >= before);
+    }
+}
