@@ -12,11 +12,15 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::env;
 use std::fs;
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+
+use super::control_plane;
 
 /// So many run however busy the machine is, for each core.
 const ALWAYS_PER_CORE: usize = 2;
@@ -44,8 +48,20 @@ thread_local! {
 pub fn take() {
     let is_test = thread::current().name().is_some_and(|name| name.contains("::"));
     if is_test && MINE.with_borrow(Option::is_none) {
+        build_tools_first();
         let turn = TURNS.wait();
         MINE.set(Some(turn));
+    }
+}
+
+/// Where all tests run, the control plane's tools are built before the first of them waits for anything: on a fresh machine that is some
+/// minutes of every processor. Where some run, those that want the tools build them.
+fn build_tools_first() {
+    static TOOLS: Once = Once::new();
+    let runs_all = env::args().skip(1).all(|argument| argument.starts_with('-'));
+    if runs_all {
+        // what is missing, each test that wants it says
+        TOOLS.call_once(|| drop(control_plane::build_tools()));
     }
 }
 
