@@ -37,6 +37,7 @@ pub fn run() {
             path: "/appointments",
             callback: "http://127.0.0.1/events",
             format: "CloudEvents",
+            batched: false,
             start_from: "Now",
             dated,
         };

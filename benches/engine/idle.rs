@@ -50,7 +50,8 @@ fn measure(pace: &Pace, path: &str, provider: &str) -> (f64, u64, u64) {
     let store = Arc::new(Counting::default());
     let mut engine = Running::start(Arc::clone(&store) as _);
     let callback = format!("{provider}{EVENTS}");
-    let manifest = Manifest { provider, path, callback: &callback, format: "CloudEvents", start_from: "Now", dated: true };
+    let manifest =
+        Manifest { provider, path, callback: &callback, format: "CloudEvents", batched: false, start_from: "Now", dated: true };
     let often = |mut plan: PollPlan| {
         for resource in &mut plan.resources {
             Arc::make_mut(resource).interval = pace.interval;

@@ -89,7 +89,7 @@ fn write_states(folder: &Path, count: u64, provider: &str) {
 
 fn manifest(provider: &str) -> Manifest<'_> {
     let callback = "http://127.0.0.1:9/events";
-    Manifest { provider, path: EMPTY, callback, format: "CloudEvents", start_from: "Now", dated: true }
+    Manifest { provider, path: EMPTY, callback, format: "CloudEvents", batched: false, start_from: "Now", dated: true }
 }
 
 /// Runs so many instances until all were polled, and prints the figures.

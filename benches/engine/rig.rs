@@ -68,6 +68,8 @@ pub struct Manifest<'a> {
     pub callback: &'a str,
     /// Format of the events.
     pub format: &'a str,
+    /// Whether CloudEvents travel in batches.
+    pub batched: bool,
     /// `startFrom`.
     pub start_from: &'a str,
     /// Whether records have dates; otherwise they are compared by content.
@@ -87,7 +89,7 @@ impl Manifest<'_> {
                 "createdDateField": "creation_date", "createdDateFormat": pattern, "createdDateTimezone": "GMT",
             });
         }
-        json!({
+        let mut manifest = json!({
             "apiVersion": "pollinator.dev/v1alpha1",
             "kind": "ConnectorInstance",
             "metadata": {"name": name, "namespace": NAMESPACE},
@@ -101,8 +103,11 @@ impl Manifest<'_> {
                     "signature": {"secretRef": {"name": "account", "key": "signing-key"}},
                 },
             },
-        })
-        .to_string()
+        });
+        if self.batched {
+            manifest["spec"]["callback"]["batch"] = json!({});
+        }
+        manifest.to_string()
     }
 
     /// The plan of one instance.

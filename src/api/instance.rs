@@ -137,6 +137,9 @@ pub struct Polling {
         .message("url must be https; http needs allowInsecureHttp: true").reason(Reason::FieldValueForbidden).field_path(".url"),
     validation = Rule::new("!has(self.auth) || !has(self.auth.oauth2) || (has(self.auth.oauth2.grant) && has(self.auth.oauth2.tokenUrl))")
         .message("oauth2 needs grant and tokenUrl").reason(Reason::FieldValueRequired).field_path(".auth.oauth2"),
+    validation = Rule::new("!has(self.batch) || self.format == 'CloudEvents'")
+        .message("batch needs format: CloudEvents; OpenConnectors sends up to ten events a request without it")
+        .reason(Reason::FieldValueForbidden).field_path(".batch"),
 )]
 pub struct Callback {
     /// Where events are POSTed: https, or http with allowInsecureHttp.
@@ -144,9 +147,12 @@ pub struct Callback {
     #[x_kube(validation = Rule::new("isURL(self) && self.matches('^(?i:https?)://') && url(self).getHost() != '' && !self.contains('#')")
         .message("must be an http or https URL without fragment"))]
     pub url: String,
-    /// Shape of the events: CloudEvents (1.0, structured JSON, one event a request) or OpenConnectors (the body of SAP Open Connectors, up to ten events a request). Default: CloudEvents.
+    /// Shape of the events: CloudEvents (1.0, structured JSON, one event a request unless batch is set) or OpenConnectors (the body of SAP Open Connectors, up to ten events a request). Default: CloudEvents.
     #[serde(default = "cloud_events")]
     pub format: Format,
+    /// Sends several CloudEvents of one resource in one request, in the batched content mode (application/cloudevents-batch+json): what a page holds, without waiting for more. Default: one event a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
     /// Signs every request. Default: requests are not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
@@ -170,11 +176,25 @@ pub struct Callback {
     pub allow_insecure_http: bool,
 }
 
+/// How much one request carries.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    /// Events of one request at most, 1 to 128. Default: 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 128))]
+    pub max_events: Option<i32>,
+    /// Bytes of the body of one request at most, 1024 to 4194304 (4 MiB); an event that is larger travels alone. Default: 262144 (256 KiB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1_024, max = 4_194_304))]
+    pub max_bytes: Option<i32>,
+}
+
 /// Shape of the events.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 #[schemars(description = "")]
 pub enum Format {
-    /// CloudEvents 1.0, structured JSON, one event a request.
+    /// CloudEvents 1.0, structured JSON, one event a request unless batched.
     CloudEvents,
     /// The body of SAP Open Connectors, up to ten events a request.
     OpenConnectors,

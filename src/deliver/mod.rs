@@ -1,12 +1,13 @@
 //! Changes → signed requests → accepted | tried again | kept in the retry queue.
 //!
-//! [`outbox`] decides what is sent when, and sends it: [`triage`] says which change may go to which sink now, [`sink`] encodes and
-//! sends, [`outcome`] applies what became of it to the state. [`health`] says how a sink fares as a whole, [`retry_queue`] what it
-//! keeps with its body, [`schedule`] when a failure is tried again; [`sinks`] holds this of every sink, [`delivery_state`] what
-//! delivery reads and changes of one resource.
+//! [`outbox`] decides what is sent when, and sends it: [`triage`] says which change may go to which sink now, [`batch`] what travels
+//! in one request, [`sink`] encodes and sends, [`outcome`] applies what became of it to the state. [`health`] says how a sink fares as
+//! a whole, [`retry_queue`] what it keeps with its body, [`schedule`] when a failure is tried again; [`sinks`] holds this of every
+//! sink, [`delivery_state`] what delivery reads and changes of one resource.
 //!
 //! Only a sink knows its protocol. A change counts as known once every sink has accepted, deferred or parked it.
 
+pub mod batch;
 pub mod delivery_state;
 pub mod health;
 #[cfg(test)]

@@ -9,10 +9,11 @@ use futures::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::batch::{Parts, batches};
 use super::delivery_state::SharedState;
 use super::health::Admission;
 use super::outcome::{DeliveryOutcome, Try, apply_change, apply_retry};
-use super::sink::{BatchLimit, Delivery, Sink, SinkName};
+use super::sink::{Delivery, Sink, SinkName};
 use super::triage::{Ready, Step, Targets, triage};
 use crate::api::conditions::Problem;
 use crate::detect::event::{Change, Event, Kind};
@@ -236,7 +237,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
 
     async fn send_to(&self, index: usize, chunk: &[Change], ready: &[Ready]) -> Results {
         let sink = &*self.outlets[index].sink;
-        let requests = batches(chunk, ready, sink.batch_limit());
+        let requests = batches(ready, sink.batch_limit(), |change| sink.size(&chunk[change].event));
         let sending = futures::stream::iter(requests).map(|batch| self.send_batch(index, chunk, batch));
         let sent: Vec<Results> = sending.buffer_unordered(sink.max_in_flight().max(1)).collect().await;
         let mut results: Results = (Vec::with_capacity(ready.len()), None);
@@ -247,32 +248,30 @@ impl<'a, S: SharedState> Outbox<'a, S> {
         results
     }
 
-    /// Sends one request. With a problem, what it carried is untouched: no try is counted.
+    /// Sends one request, and its parts when it is refused. With a problem, what a part carried is untouched: no try is counted.
     async fn send_batch(&self, index: usize, chunk: &[Change], batch: Vec<usize>) -> Results {
         let Outlet { sink, in_flight } = &self.outlets[index];
         // The semaphore is never closed.
         let _permit = in_flight.acquire().await;
-        if !self.admits(index) {
-            return (untried(batch), None);
-        }
-        let events: Vec<_> = batch.iter().map(|change| &chunk[*change].event).collect();
-        let delivery = sink.send(&events).await;
-        if !matches!(delivery, Delivery::Refused { .. }) || batch.len() == 1 {
-            return self.apply(index, chunk, batch, delivery);
-        }
-        // One of them is refused: find out which, so that it does not take the others with it.
-        let mut results = Vec::with_capacity(batch.len());
-        let mut singles = batch.into_iter();
-        while let Some(single) = singles.next() {
-            let delivery = sink.send(&[&chunk[single].event]).await;
-            let (outcomes, problem) = self.apply(index, chunk, vec![single], delivery);
-            results.extend(outcomes);
-            if problem.is_some() {
-                results.extend(untried(singles));
-                return (results, problem);
+        let mut results: Results = (Vec::with_capacity(batch.len()), None);
+        let mut parts = Parts::of(batch);
+        while let Some(part) = parts.take_next() {
+            if results.1.is_some() || !self.admits(index) {
+                results.0.extend(untried(part));
+                continue;
             }
+            let events: Vec<_> = part.iter().map(|change| &chunk[*change].event).collect();
+            let delivery = sink.send(&events).await;
+            if matches!(delivery, Delivery::Refused { .. }) && part.len() > 1 {
+                // One of them is refused: find out which, so that it does not take the others with it.
+                parts.split(part);
+                continue;
+            }
+            let (outcomes, problem) = self.apply(index, chunk, part, delivery);
+            results.0.extend(outcomes);
+            results.1 = problem;
         }
-        (results, None)
+        results
     }
 
     /// Applies what became of one request.
@@ -310,30 +309,6 @@ impl<'a, S: SharedState> Outbox<'a, S> {
             self.metrics.event_lag(lag);
         }
     }
-}
-
-/// Which changes travel in one request. What failed before travels alone, and first.
-fn batches(chunk: &[Change], ready: &[Ready], limit: BatchLimit) -> Vec<Vec<usize>> {
-    if limit.events <= 1 {
-        return ready.iter().map(|ready| vec![ready.index]).collect();
-    }
-    let (alone, together): (Vec<Ready>, Vec<Ready>) = ready.iter().partition(|ready| ready.failed_before);
-    let mut requests: Vec<_> = alone.into_iter().map(|ready| vec![ready.index]).collect();
-    let mut room = 0;
-    for Ready { index, .. } in together {
-        let bytes = chunk[index].event.data_len();
-        match requests.last_mut() {
-            Some(batch) if room >= bytes && batch.len() < limit.events => {
-                room -= bytes;
-                batch.push(index);
-            }
-            _ => {
-                room = limit.bytes.saturating_sub(bytes);
-                requests.push(vec![index]);
-            }
-        }
-    }
-    requests
 }
 
 fn untried(changes: impl IntoIterator<Item = usize>) -> Vec<(usize, DeliveryOutcome)> {

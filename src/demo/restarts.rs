@@ -107,8 +107,7 @@ fn delivery(event: &Received) -> Delivery {
     let data = event.data.as_deref().map_or("", RawValue::get);
     let record: Record = serde_json::from_str(data).unwrap();
     Delivery {
-        // Open Connectors names requests, not events.
-        event_id: format!("{} {}", event.webhook_id, event.object_id),
+        event_id: event.event_id.clone(),
         object_id: event.object_id.clone(),
         kind: event.kind,
         version: record.updated_at,

@@ -195,7 +195,7 @@ fn arrive(event: Received, now: DateTime<Utc>) -> (Arrival, Delivery) {
     let version = serde_json::from_str(data).map_or_else(|_| String::new(), |record: Record| record.updated_at);
     let changed_at = DateTime::parse_from_rfc3339(&version).map_or(now, |at| at.to_utc());
     let delivery = Delivery {
-        event_id: event.webhook_id.clone(),
+        event_id: event.event_id.clone(),
         object_id: event.object_id.clone(),
         kind: event.kind,
         version,

@@ -369,6 +369,17 @@ impl CallbackPlan {
 pub enum EventFormat {
     /// CloudEvents 1.0, structured JSON, one event a request.
     CloudEvents,
+    /// CloudEvents 1.0, batched JSON: an array of events, even of one.
+    CloudEventsBatch(Batch),
     /// The body that SAP Open Connectors sends, up to ten events a request.
     OpenConnectors,
+}
+
+/// How much one request carries at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Events.
+    pub max_events: usize,
+    /// Bytes of the body, except that one event always fits.
+    pub max_bytes: usize,
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{AuthPlan, BodyPlan, CallbackPlan, ChangeBy, DateField, EventFormat, Oauth2Plan, Order, PaginationPlan};
+use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, DateField, EventFormat, Oauth2Plan, Order, PaginationPlan};
 use super::{PollPlan, RecordsAs, ResourcePlan, SecretKey, StartFrom, TokenPlace, ValueAt};
 use crate::api::duration;
 
@@ -44,6 +44,8 @@ struct PrintedCallback<'a> {
     url: &'a str,
     format: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<PrintedBatch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<String>,
@@ -51,6 +53,13 @@ struct PrintedCallback<'a> {
     auth: Option<String>,
     max_in_flight: u32,
     timeout: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PrintedBatch {
+    max_events: usize,
+    max_bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -121,8 +130,12 @@ impl<'a> From<&'a CallbackPlan> for PrintedCallback<'a> {
         Self {
             url: callback.url.as_str(),
             format: match callback.format {
-                EventFormat::CloudEvents => "CloudEvents",
+                EventFormat::CloudEvents | EventFormat::CloudEventsBatch(_) => "CloudEvents",
                 EventFormat::OpenConnectors => "OpenConnectors",
+            },
+            batch: match callback.format {
+                EventFormat::CloudEventsBatch(Batch { max_events, max_bytes }) => Some(PrintedBatch { max_events, max_bytes }),
+                EventFormat::CloudEvents | EventFormat::OpenConnectors => None,
             },
             signature: callback.signature.as_ref().map(secret),
             headers: callback.headers_secret.as_ref().map(|name| format!("every key of Secret {name}")),
@@ -290,7 +303,7 @@ mod tests {
 baseUrl: https://api.example.com/v2
 tags: [Docs]
 auth: {apiKey: {prefix: 'Token ', secretRef: {name: shop, key: token}}}
-callback: {url: 'https://h.example/in', signature: {secretRef: {name: shop-callback, key: signing-key}}}
+callback: {url: 'https://h.example/in', batch: {maxBytes: 4096}, signature: {secretRef: {name: shop-callback, key: signing-key}}}
 resources:
 - name: contacts
   url: /search
@@ -307,6 +320,7 @@ resources:
         assert_eq!(read["namespace"], "default");
         assert_eq!(read["callback"]["signature"], "key signing-key of Secret shop-callback");
         assert_eq!(read["callback"]["timeout"], "15s");
+        assert_eq!(read["callback"]["batch"], serde_json::json!({"maxEvents": 64, "maxBytes": 4096}));
         let resource = &read["resources"][0];
         for (field, value) in [
             ("url", "https://api.example.com/v2/search"),

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::authentication::Root;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
-use super::{CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
+use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
 use super::{authentication, extract, overlay, request};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::ConnectorSpec;
@@ -23,6 +23,8 @@ const INTERVAL: Duration = Duration::from_mins(15);
 const CREATED_TOLERANCE: Duration = Duration::from_secs(10);
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_IN_FLIGHT: i32 = 8;
+const BATCH_EVENTS: i32 = 64;
+const BATCH_BYTES: i32 = 256 * 1024;
 
 /// Lays the instance over its connector, fills in defaults and parameters, and compiles all that has a syntax of its own.
 ///
@@ -186,13 +188,11 @@ fn callback(callback: &Callback, placeholders: &mut Placeholders) -> Result<Call
         _ => Err(invalid("spec.callback.maxInFlight must be between 1 and 64")),
     });
     let auth = problems.keep_all(authentication::plan(Root::Callback, callback.auth.as_ref(), None, placeholders));
-    match (url, timeout, max_in_flight, auth, problems.0.is_empty()) {
-        (Some(url), Some(timeout), Some(max_in_flight), Some(auth), true) => Ok(CallbackPlan {
+    let format = problems.keep(event_format(callback));
+    match (url, timeout, max_in_flight, auth, format, problems.0.is_empty()) {
+        (Some(url), Some(timeout), Some(max_in_flight), Some(auth), Some(format), true) => Ok(CallbackPlan {
             url,
-            format: match callback.format {
-                Format::CloudEvents => EventFormat::CloudEvents,
-                Format::OpenConnectors => EventFormat::OpenConnectors,
-            },
+            format,
             signature: callback.signature.as_ref().map(|signature| (&signature.secret_ref).into()),
             headers_secret: callback.headers_secret_ref.as_ref().map(|secret| secret.name.clone()),
             auth: Arc::new(auth),
@@ -200,6 +200,28 @@ fn callback(callback: &Callback, placeholders: &mut Placeholders) -> Result<Call
             timeout,
         }),
         _ => Err(problems.0),
+    }
+}
+
+fn event_format(callback: &Callback) -> Result<EventFormat, Problem> {
+    let Some(batch) = callback.batch else {
+        return Ok(match callback.format {
+            Format::CloudEvents => EventFormat::CloudEvents,
+            Format::OpenConnectors => EventFormat::OpenConnectors,
+        });
+    };
+    if callback.format != Format::CloudEvents {
+        return Err(invalid(
+            "spec.callback.batch needs format: CloudEvents; OpenConnectors sends up to ten events a request without it",
+        ));
+    }
+    match (batch.max_events.unwrap_or(BATCH_EVENTS), batch.max_bytes.unwrap_or(BATCH_BYTES)) {
+        (events @ 1..=128, bytes @ 1_024..=4_194_304) => Ok(EventFormat::CloudEventsBatch(Batch {
+            max_events: events.unsigned_abs() as usize,
+            max_bytes: bytes.unsigned_abs() as usize,
+        })),
+        (1..=128, _) => Err(invalid("spec.callback.batch.maxBytes must be between 1024 and 4194304")),
+        _ => Err(invalid("spec.callback.batch.maxEvents must be between 1 and 128")),
     }
 }
 

@@ -260,6 +260,28 @@ resources: [{name: a, url: /search, method: POST, body: {filter: {since: '${sinc
 }
 
 #[test]
+fn batches_are_for_cloud_events_and_have_limits() {
+    let spec = |callback: &str| {
+        format!(
+            "{{baseUrl: 'https://api.example.com', callback: {{url: 'https://h.example/in', {callback}}}, resources: [{{name: a, url: /a}}]}}"
+        )
+    };
+    let batch = |max_events, max_bytes| EventFormat::CloudEventsBatch(Batch { max_events, max_bytes });
+    assert_eq!(plan(&spec("batch: {}")).callback.format, batch(64, 262_144));
+    assert_eq!(plan(&spec("batch: {maxEvents: 1, maxBytes: 1024}")).callback.format, batch(1, 1_024));
+    for (callback, told) in [
+        ("batch: {maxEvents: 129}", "spec.callback.batch.maxEvents must be between 1 and 128"),
+        ("batch: {maxBytes: 4194305}", "spec.callback.batch.maxBytes must be between 1024 and 4194304"),
+        (
+            "batch: {}, format: OpenConnectors",
+            "spec.callback.batch needs format: CloudEvents; OpenConnectors sends up to ten events a request without it",
+        ),
+    ] {
+        assert_eq!(messages(&spec(callback), None), [told]);
+    }
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let spec = "
 connector: shop

@@ -40,6 +40,7 @@ mod tests {
     fn received(object_id: &str, data: Option<&str>) -> Received {
         Received {
             webhook_id: "igso".into(),
+            event_id: "igso".into(),
             kind: Kind::Created,
             resource: "contacts".into(),
             object_id: object_id.into(),
@@ -70,6 +71,6 @@ mod tests {
     #[test]
     fn a_json_line_is_one_line_and_keeps_every_digit() {
         let line = json(&received("a\nb", Some("{\"id\":\r\n 9007199254740993,\"note\":\"x\\ny\"}")));
-        insta::assert_snapshot!(line, @r#"{"webhookId":"igso","kind":"created","resource":"contacts","objectId":"a\nb","time":"2026-11-24T10:22:45.032Z","data":{"id":   9007199254740993,"note":"x\ny"}}"#);
+        insta::assert_snapshot!(line, @r#"{"webhookId":"igso","eventId":"igso","kind":"created","resource":"contacts","objectId":"a\nb","time":"2026-11-24T10:22:45.032Z","data":{"id":   9007199254740993,"note":"x\ny"}}"#);
     }
 }

@@ -1,4 +1,4 @@
-//! What a request carries: CloudEvents in structured JSON, or the body of Open Connectors. Pure.
+//! What a request carries: CloudEvents in structured or batched JSON, or the body of Open Connectors. Pure.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::deliver::sink::http::signature::{ELEMENTS_ID, WEBHOOK_ID};
-use crate::detect::event::Kind;
+use crate::detect::event::{EventId, Kind};
 
 /// The type of every event of Pollinator begins so.
 const TYPE_PREFIX: &str = "dev.pollinator.record.";
@@ -17,8 +17,10 @@ const TYPE_PREFIX: &str = "dev.pollinator.record.";
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Received {
-    /// Identity of the request; with CloudEvents also of the event.
+    /// Identity of the request; of a request with one event in `CloudEvents` also of the event.
     pub webhook_id: String,
+    /// Identity of the event.
+    pub event_id: String,
     /// What happened.
     pub kind: Kind,
     /// Name of the resource.
@@ -34,14 +36,14 @@ pub struct Received {
 /// Why a request cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Neither of the two forms.
-    #[error("the body is neither a CloudEvent in structured JSON nor a notification of Open Connectors")]
+    /// None of the three forms.
+    #[error("the body is neither a CloudEvent in structured JSON, nor a batch of them, nor a notification of Open Connectors")]
     Form,
     /// The content type does not announce the form.
     #[error("content-type does not announce the form of the body")]
     MediaType,
     /// The headers name another request than the body.
-    #[error("webhook-id differs from the id in the body")]
+    #[error("webhook-id differs from the id in the body, or from the one that a batch of these events has")]
     OtherId,
     /// The events and the records beside them do not belong together.
     #[error("message.raw does not hold one record for each of message.events")]
@@ -56,6 +58,7 @@ struct Form {
 
 #[derive(Deserialize)]
 struct CloudEvent {
+    specversion: String,
     id: String,
     source: String,
     #[serde(rename = "type")]
@@ -79,6 +82,9 @@ struct Message {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OldEvent {
+    /// Open Connectors itself sends none.
+    #[serde(default)]
+    event_id: String,
     object_type: String,
     object_id: String,
     event_type: String,
@@ -87,12 +93,17 @@ struct OldEvent {
 
 /// Reads the events of a request, in their order.
 pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Received>, ReadError> {
+    if body.trim_ascii_start().starts_with(b"[") {
+        return read_batch(headers, body);
+    }
     let form: Form = serde_json::from_slice(body).map_err(|_| ReadError::Form)?;
     match form {
         Form { specversion: Some(version), message: None } if version == "1.0" => {
             announced(headers, "application/cloudevents+json")?;
             let event: CloudEvent = serde_json::from_slice(body).map_err(|_| ReadError::Form)?;
-            Ok(vec![read_cloud_event(headers, event)?])
+            let event = read_cloud_event(event)?;
+            same_id(headers, &WEBHOOK_ID, &event.webhook_id)?;
+            Ok(vec![event])
         }
         Form { specversion: None, message: Some(message) } => {
             announced(headers, "application/json")?;
@@ -102,15 +113,35 @@ pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Received>, ReadError
     }
 }
 
-fn read_cloud_event(headers: &HeaderMap, event: CloudEvent) -> Result<Received, ReadError> {
-    let kind = event.kind.strip_prefix(TYPE_PREFIX).and_then(kind_of).ok_or(ReadError::Form)?;
-    // CloudEvents 1.0 §3.1: both must not be empty. An event has its data, or says that it was cut.
-    if event.id.is_empty() || event.source.is_empty() || event.data.is_some() == event.truncated {
+/// A batch names no request: its id is that of its events.
+fn read_batch(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Received>, ReadError> {
+    let events: Vec<CloudEvent> = serde_json::from_slice(body).map_err(|_| ReadError::Form)?;
+    let mut events = events.into_iter().map(read_cloud_event).collect::<Result<Vec<_>, _>>()?;
+    if events.is_empty() {
         return Err(ReadError::Form);
     }
-    same_id(headers, &WEBHOOK_ID, &event.id)?;
+    announced(headers, "application/cloudevents-batch+json")?;
+    let id = match &*events {
+        [event] => event.event_id.clone(),
+        events => EventId::of_batch(events.iter().map(|event| &*event.event_id)).to_string(),
+    };
+    same_id(headers, &WEBHOOK_ID, &id)?;
+    for event in &mut events {
+        event.webhook_id.clone_from(&id);
+    }
+    Ok(events)
+}
+
+fn read_cloud_event(event: CloudEvent) -> Result<Received, ReadError> {
+    let kind = event.kind.strip_prefix(TYPE_PREFIX).and_then(kind_of).ok_or(ReadError::Form)?;
+    // CloudEvents 1.0 §3.1: both must not be empty. An event has its data, or says that it was cut.
+    let is_whole = !event.id.is_empty() && !event.source.is_empty() && event.data.is_some() != event.truncated;
+    if event.specversion != "1.0" || !is_whole {
+        return Err(ReadError::Form);
+    }
     Ok(Received {
-        webhook_id: event.id,
+        webhook_id: event.id.clone(),
+        event_id: event.id,
         kind,
         resource: event.resource,
         object_id: event.subject,
@@ -133,6 +164,7 @@ fn read_message(headers: &HeaderMap, message: Message) -> Result<Vec<Received>, 
         .map(|(event, record)| {
             Ok(Received {
                 webhook_id: message.event_id.clone(),
+                event_id: event.event_id,
                 kind: kind_of(&event.event_type.to_ascii_lowercase()).ok_or(ReadError::Form)?,
                 resource: event.object_type,
                 object_id: event.object_id,
@@ -165,7 +197,9 @@ fn same_id(headers: &HeaderMap, name: &HeaderName, id: &str) -> Result<(), ReadE
 mod tests {
     use super::*;
     use crate::deliver::sample::event;
-    use crate::deliver::sink::http::format::{Envelope, MAX_DATA, Payload, encode_cloud_event, encode_open_connectors};
+    use crate::deliver::sink::http::format::{
+        Envelope, MAX_DATA, Payload, encode_cloud_event, encode_cloud_events, encode_open_connectors,
+    };
     use crate::deliver::sink::http::signature::sign;
     use crate::detect::event::Event;
     use crate::plan::EventFormat;
@@ -187,6 +221,11 @@ mod tests {
     fn open_connectors(events: &[Event]) -> (HeaderMap, String) {
         let payload = encode_open_connectors(&ENVELOPE, events);
         (headers(EventFormat::OpenConnectors, &payload), String::from_utf8(payload.body.to_vec()).unwrap())
+    }
+
+    fn batch(events: &[Event]) -> (HeaderMap, String) {
+        let payload = encode_cloud_events(&ENVELOPE, events);
+        (headers(EventFormat::CloudEvents, &payload), String::from_utf8(payload.body.to_vec()).unwrap())
     }
 
     fn error(headers: &HeaderMap, body: &str) -> Option<ReadError> {
@@ -215,6 +254,28 @@ mod tests {
         let shown: Vec<_> = read.iter().map(|r| (r.kind, &*r.object_id, r.data.as_deref().map_or("", RawValue::get))).collect();
         assert_eq!(shown, [(Kind::Created, "1", r#"{"id":1}"#), (Kind::Deleted, "2", r#"{"id": 2.0}"#)]);
         assert_eq!(read[0].webhook_id, read[1].webhook_id);
+        assert_eq!([&*read[0].event_id, &*read[1].event_id], [sent[0].id.as_str(), sent[1].id.as_str()]);
+    }
+
+    #[test]
+    fn a_batch_is_read_in_its_order_and_has_the_id_of_its_events() {
+        let sent = [event("1", Kind::Created, r#"{"id":1}"#), event("2", Kind::Deleted, r#"{"id": 2.0}"#)];
+        let (mut headers, body) = batch(&sent);
+        let read_events = read(&headers, body.as_bytes()).unwrap();
+        let shown: Vec<_> =
+            read_events.iter().map(|r| (r.kind, &*r.object_id, r.data.as_deref().map_or("", RawValue::get))).collect();
+        assert_eq!(shown, [(Kind::Created, "1", r#"{"id":1}"#), (Kind::Deleted, "2", r#"{"id": 2.0}"#)]);
+        for (event, sent) in read_events.iter().zip(&sent) {
+            assert_eq!(event.event_id, sent.id.as_str());
+            assert_eq!(Some(&*event.webhook_id), headers.get(WEBHOOK_ID).and_then(|id| id.to_str().ok()));
+        }
+        let (one, alone) = batch(&sent[..1]);
+        assert_eq!(read(&one, alone.as_bytes()).unwrap()[0].webhook_id, sent[0].id.as_str());
+        assert_eq!(error(&headers, &alone), Some(ReadError::OtherId), "an event less");
+        assert_eq!(error(&headers, &body.replacen(r#""specversion":"1.0","#, "", 1)), Some(ReadError::Form));
+        assert_eq!(error(&headers, &body.replacen("1.0", "0.3", 1)), Some(ReadError::Form));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json"));
+        assert_eq!(error(&headers, &body), Some(ReadError::MediaType));
     }
 
     #[test]

@@ -29,8 +29,12 @@ fn run_lane(kills: u64, seed: u64) {
     let provider = Provider::start().page_size(50);
     provider.baseline((0..10).map(|n| format!("base-{n}")));
     let receiver = Receiver::start();
-    // every other lane sends batches
-    let (format, batch) = if seed.is_multiple_of(2) { ("format: OpenConnectors", 10) } else { ("format: CloudEvents", 1) };
+    // two of three lanes send batches
+    let (format, batch) = match seed % 3 {
+        0 => ("format: OpenConnectors", 10),
+        1 => ("format: CloudEvents", 1),
+        _ => ("batch: {maxEvents: 20}", 20),
+    };
     // and every other pair of lanes trusts the order, so that the cursor moves page by page
     let order = if (seed / 2).is_multiple_of(2) { "order: Ascending" } else { "order: Unordered" };
     let instance =

@@ -46,6 +46,7 @@ mod rig;
 
 mod assertions;
 mod at_scale;
+mod batches;
 mod cases;
 mod chart;
 mod commands;

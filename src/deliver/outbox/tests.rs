@@ -285,3 +285,25 @@ async fn a_refused_event_takes_no_other_of_its_request_with_it() {
     let [.., alone, together] = &*requests else { panic!() };
     assert_eq!((alone, together), (&vec![record(3, 1)], &vec![record(7, 1), record(8, 1)]), "what failed before travels alone");
 }
+
+#[tokio::test]
+async fn a_target_that_refuses_everything_is_asked_about_five_events_alone() {
+    let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 10)]);
+    for object in 0..10 {
+        world.callback().answers(object, [Delivery::Refused { cause: Cause::Http(HttpCause::Status(415)) }]);
+    }
+    let sent = world.send((0..10).map(|object| change(object, 1))).await;
+    assert_ne!(sent.undelivered, Undelivered::None);
+    let sizes: Vec<_> = world.callback().requests().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [10, 5, 3, 2, 1, 1, 1, 2, 1, 1], "halves in order, and none once it counts as down");
+    assert!(world.live.lock().sinks.health(&CALLBACK).is_down() && world.callback().accepted().is_empty());
+}
+
+#[tokio::test]
+async fn a_target_that_is_gone_gets_no_further_part_of_a_batch() {
+    let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 10)]);
+    world.callback().answers(0, [Delivery::Refused { cause: Cause::Http(HttpCause::Status(422)) }]);
+    world.callback().answers(1, [Delivery::Gone]);
+    world.send((0..4).map(|object| change(object, 1))).await;
+    assert_eq!(world.callback().requests().last(), Some(&vec![record(1, 1)]));
+}

@@ -61,6 +61,10 @@ impl Sink for MemorySink {
         self.limit
     }
 
+    fn size(&self, event: &Event) -> usize {
+        event.data_len()
+    }
+
     fn max_in_flight(&self) -> usize {
         8
     }

@@ -113,7 +113,7 @@ impl Cause {
 pub struct BatchLimit {
     /// Events.
     pub events: usize,
-    /// Bytes of their records, except that one event always fits.
+    /// Bytes, as [`Sink::size`] counts them, except that one event always fits.
     pub bytes: usize,
 }
 
@@ -127,6 +127,9 @@ pub trait Sink: Send + Sync {
 
     /// How much one request carries.
     fn batch_limit(&self) -> BatchLimit;
+
+    /// How much of [`BatchLimit::bytes`] an event takes. Only asked of a sink whose requests may carry several events.
+    fn size(&self, event: &Event) -> usize;
 
     /// Requests under way at once.
     fn max_in_flight(&self) -> usize;

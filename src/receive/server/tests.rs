@@ -12,7 +12,7 @@ use crate::deliver::sink::{Cause, Delivery, Pace};
 use crate::detect::event::{Event, Kind};
 use crate::egress::{Egress, EgressPolicy, Limits, Overflow, Redirects};
 use crate::observe::metrics::Metrics;
-use crate::plan::{EventFormat, PollPlan, SecretKey, sample};
+use crate::plan::{Batch, EventFormat, PollPlan, SecretKey, sample};
 
 /// A sender whose callback is the receiver.
 struct Sender {
@@ -112,13 +112,16 @@ async fn both_keys_are_sent_while_a_secret_rotates() {
 
 #[tokio::test]
 async fn a_batch_is_taken_whole_and_in_order() {
-    let mut receiver = start(ReceiverOptions::default()).await;
-    let sender = Sender::new(&receiver, EventFormat::OpenConnectors, &[]);
+    let mut receiver = start(ReceiverOptions { keys: vec![key("right")], ..Default::default() }).await;
     let record = format!(r#"{{"id":1,"note":"{}"}}"#, "x".repeat(250 * 1024));
     let events: Vec<_> = (0..10).map(|object| event(&object.to_string(), Kind::Created, &record)).collect();
-    assert_eq!(sender.post(&events).await, Delivery::Accepted);
-    for object in 0..10 {
-        assert_eq!(receiver.events.try_recv().unwrap().object_id, object.to_string());
+    let batch = EventFormat::CloudEventsBatch(Batch { max_events: 10, max_bytes: MAX_BODY });
+    for format in [EventFormat::OpenConnectors, batch] {
+        let sender = Sender::new(&receiver, format, &[("signing-key", "right")]);
+        assert_eq!(sender.post(&events).await, Delivery::Accepted, "{format:?}");
+        for object in 0..10 {
+            assert_eq!(receiver.events.try_recv().unwrap().object_id, object.to_string());
+        }
     }
 }
 

@@ -41,11 +41,15 @@ impl Post {
         events.remove(0)
     }
 
-    /// The events in the body, of either format, as far as the oracle needs them.
+    /// The events in the body, of any format, as far as the oracle needs them.
     pub fn events(&self) -> Vec<Delivered> {
         let body = &self.ask.body;
-        if self.ask.header("content-type").is_some_and(|media| media.starts_with("application/cloudevents+json")) {
+        let announces = |media: &str| self.ask.header("content-type").is_some_and(|sent| sent.starts_with(media));
+        if announces("application/cloudevents+json") {
             vec![serde_json::from_slice::<CloudEvent>(body).expect("a structured event").into()]
+        } else if announces("application/cloudevents-batch+json") {
+            let events: Vec<CloudEvent> = serde_json::from_slice(body).expect("a batch of events");
+            events.into_iter().map(Into::into).collect()
         } else {
             serde_json::from_slice::<Notification>(body).expect("a body of Open Connectors").into()
         }

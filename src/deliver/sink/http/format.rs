@@ -1,6 +1,7 @@
-//! How events are written: CloudEvents 1.0 in structured JSON, or the body that SAP Open Connectors sends. Pure.
+//! How events are written: CloudEvents 1.0 in structured or batched JSON, or the body that SAP Open Connectors sends. Pure.
 
 use std::borrow::Borrow;
+use std::io;
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -11,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::BatchLimit;
 use crate::detect::event::{Event, EventId, Kind};
-use crate::plan::{EventFormat, PollPlan};
+use crate::plan::{Batch, EventFormat, PollPlan};
 
 /// A record above this many bytes is announced without its data, and says so.
 pub const MAX_DATA: usize = 256 * 1024;
@@ -43,20 +44,36 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// How much one request carries: one event, or for OpenConnectors up to ten as far as their records fit one event's bound.
+/// How much one request carries: one event; for OpenConnectors up to ten as far as their records fit one event's bound; for a batch
+/// of CloudEvents what the callback takes. Each event of an array is followed by one byte, and one stands before them.
 pub fn batch_limit(format: EventFormat) -> BatchLimit {
-    let events = match format {
-        EventFormat::CloudEvents => 1,
-        EventFormat::OpenConnectors => OPEN_CONNECTORS_BATCH,
-    };
-    BatchLimit { events, bytes: MAX_DATA }
+    match format {
+        EventFormat::CloudEvents => BatchLimit { events: 1, bytes: MAX_DATA },
+        EventFormat::CloudEventsBatch(Batch { max_events, max_bytes }) => {
+            BatchLimit { events: max_events, bytes: max_bytes.saturating_sub(1) }
+        }
+        EventFormat::OpenConnectors => BatchLimit { events: OPEN_CONNECTORS_BATCH, bytes: MAX_DATA },
+    }
 }
 
-/// Writes events in a format. CloudEvents takes one; several are written as Open Connectors does.
+/// How much of [`batch_limit`] an event takes: its record for OpenConnectors, otherwise all that is written of it and the byte after it.
+pub fn size(format: EventFormat, envelope: &Envelope<'_>, event: &Event) -> usize {
+    match format {
+        EventFormat::CloudEvents | EventFormat::OpenConnectors => event.data_len(),
+        EventFormat::CloudEventsBatch(_) => {
+            let mut written = Counter(1);
+            write_json(&mut written, &CloudEvent::of(envelope, event));
+            written.0
+        }
+    }
+}
+
+/// Writes events in a format. Structured CloudEvents take one; several are written as a batch.
 pub fn encode<E: Borrow<Event>>(format: EventFormat, envelope: &Envelope<'_>, events: &[E]) -> Payload {
     match (format, events) {
         (EventFormat::CloudEvents, [event]) => encode_cloud_event(envelope, event.borrow()),
-        (EventFormat::CloudEvents | EventFormat::OpenConnectors, events) => encode_open_connectors(envelope, events),
+        (EventFormat::CloudEvents | EventFormat::CloudEventsBatch(_), events) => encode_cloud_events(envelope, events),
+        (EventFormat::OpenConnectors, events) => encode_open_connectors(envelope, events),
     }
 }
 
@@ -92,27 +109,60 @@ struct CloudEvent<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// Writes one event as CloudEvents 1.0 structured JSON; the record stands in `data` byte for byte.
+impl<'a> CloudEvent<'a> {
+    /// The record stands in `data` byte for byte.
+    fn of(envelope: &Envelope<'a>, event: &'a Event) -> Self {
+        let truncated = event.data_len() > MAX_DATA;
+        Self {
+            specversion: "1.0",
+            id: event.id.as_str(),
+            source: format!("/namespaces/{}/connectorinstances/{}", envelope.namespace, envelope.name),
+            kind: format!("dev.pollinator.record.{}", event.kind.as_str()),
+            subject: &event.object_id,
+            time: event.version_date.unwrap_or(event.detected_at).to_rfc3339_opts(SecondsFormat::AutoSi, true),
+            datacontenttype: (!truncated).then_some("application/json"),
+            resource: &event.resource,
+            connector: envelope.connector,
+            polltime: event.detected_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            truncated,
+            data: (!truncated).then_some(&*event.data),
+        }
+    }
+}
+
+/// Writes one event as CloudEvents 1.0 structured JSON.
 pub fn encode_cloud_event(envelope: &Envelope<'_>, event: &Event) -> Payload {
-    let truncated = event.data_len() > MAX_DATA;
-    let body = CloudEvent {
-        specversion: "1.0",
-        id: event.id.as_str(),
-        source: format!("/namespaces/{}/connectorinstances/{}", envelope.namespace, envelope.name),
-        kind: format!("dev.pollinator.record.{}", event.kind.as_str()),
-        subject: &event.object_id,
-        time: event.version_date.unwrap_or(event.detected_at).to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        datacontenttype: (!truncated).then_some("application/json"),
-        resource: &event.resource,
-        connector: envelope.connector,
-        polltime: event.detected_at.to_rfc3339_opts(SecondsFormat::Millis, true),
-        truncated,
-        data: (!truncated).then_some(&*event.data),
-    };
     Payload {
         id: event.id.to_string(),
         content_type: "application/cloudevents+json; charset=utf-8",
-        body: json(&body, event.data_len().min(MAX_DATA) + METADATA),
+        body: json(&CloudEvent::of(envelope, event), event.data_len().min(MAX_DATA) + METADATA),
+    }
+}
+
+/// Writes events as a batch of CloudEvents (JSON event format 1.0 §4): an array of structured events, in their order.
+pub fn encode_cloud_events<E: Borrow<Event>>(envelope: &Envelope<'_>, events: &[E]) -> Payload {
+    let size = events.iter().map(|event| event.borrow().data_len().min(MAX_DATA) + METADATA).sum();
+    let mut body = Vec::with_capacity(size);
+    body.push(b'[');
+    for (index, event) in events.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        write_json(&mut body, &CloudEvent::of(envelope, event.borrow()));
+    }
+    body.push(b']');
+    Payload {
+        id: request_id(events).to_string(),
+        content_type: "application/cloudevents-batch+json; charset=utf-8",
+        body: body.into(),
+    }
+}
+
+/// The id of a request with these events: a single one's own.
+fn request_id<E: Borrow<Event>>(events: &[E]) -> EventId {
+    match events {
+        [event] => event.borrow().id.clone(),
+        events => EventId::of_batch(events.iter().map(|event| event.borrow().id.as_str())),
     }
 }
 
@@ -184,10 +234,7 @@ impl Serialize for Raw<'_> {
 /// Writes events of one resource as Open Connectors does; `raw.<resource>` holds just their records, in the same order.
 pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events: &[E]) -> Payload {
     let events: Vec<&Event> = events.iter().map(Borrow::borrow).collect();
-    let id = match &*events {
-        [event] => event.id.clone(),
-        events => EventId::of_batch(events.iter().map(|event| &event.id)),
-    };
+    let id = request_id(&events);
     let element_key = envelope.connector.unwrap_or_default();
     let seconds = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let old: Vec<_> = events
@@ -230,11 +277,29 @@ pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events:
     Payload { body: json(&body, size), id: id.to_string(), content_type: "application/json" }
 }
 
-#[allow(clippy::expect_used)] // strings, numbers and checked JSON under string keys always serialise
 fn json(body: &impl Serialize, size: usize) -> Bytes {
     let mut json = Vec::with_capacity(size);
-    serde_json::to_writer(&mut json, body).expect("an event is JSON");
+    write_json(&mut json, body);
     json.into()
+}
+
+#[allow(clippy::expect_used)] // strings, numbers and checked JSON under string keys always serialise, and memory takes them
+fn write_json(to: &mut impl io::Write, body: &impl Serialize) {
+    serde_json::to_writer(to, body).expect("an event is JSON");
+}
+
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -294,8 +359,45 @@ mod tests {
     }
 
     #[test]
+    fn the_official_library_reads_a_batch() {
+        let sent = [event("1", Kind::Created, r#"{"id": 1}"#), event("2/ä \"", Kind::Deleted, r#"{"id":"2"}"#)];
+        let payload = encode_cloud_events(&envelope(&[], Some("keap")), &sent);
+        assert_eq!(payload.content_type, "application/cloudevents-batch+json; charset=utf-8");
+        assert_eq!(payload.id, EventId::of_batch(sent.iter().map(|event| event.id.as_str())).as_str());
+        let read: Vec<cloudevents::Event> = serde_json::from_slice(&payload.body).unwrap();
+        let ids: Vec<_> = read.iter().map(|event| (event.id(), event.subject())).collect();
+        assert_eq!(ids, [(sent[0].id.as_str(), Some("1")), (sent[1].id.as_str(), Some("2/ä \""))]);
+        // Each is written as it would be alone.
+        let alone: Vec<_> = sent.iter().map(|event| encode_cloud_event(&envelope(&[], Some("keap")), event)).collect();
+        assert_eq!(text(&payload), format!("[{},{}]", text(&alone[0]), text(&alone[1])));
+    }
+
+    proptest::proptest! {
+        /// The sum by which requests are filled is the length of what is sent.
+        #[test]
+        fn sizes_add_up_to_the_length_of_the_body(
+            objects in proptest::collection::vec((".{0,12}", 0_usize..2_000, proptest::bool::ANY), 1..12),
+        ) {
+            let format = EventFormat::CloudEventsBatch(Batch { max_events: 64, max_bytes: 4_096 });
+            let events: Vec<_> = objects
+                .iter()
+                .map(|(id, len, is_cut)| {
+                    let len = if *is_cut { MAX_DATA + len } else { *len };
+                    event(id, Kind::Updated, &format!(r#""{}""#, "x".repeat(len)))
+                })
+                .collect();
+            let sizes: usize = events.iter().map(|event| size(format, &envelope(&[], Some("keap")), event)).sum();
+            let body = encode(format, &envelope(&[], Some("keap")), &events).body;
+            proptest::prop_assert_eq!(sizes, body.len() - 1);
+            proptest::prop_assert_eq!(batch_limit(format).bytes, 4_095);
+        }
+    }
+
+    #[test]
     fn a_record_stays_as_it_was_sent() {
         let sent = event("1", Kind::Updated, RECORD);
+        let batch = encode_cloud_events(&envelope(&[], None), std::slice::from_ref(&sent));
+        assert!(text(&batch).ends_with(&format!(r#","data":{RECORD}}}]"#)), "{}", text(&batch));
         assert_eq!(data_of(&encode_cloud_event(&envelope(&[], None), &sent)).as_deref(), Some(RECORD));
         let old = encode_open_connectors(&envelope(&[], None), &[sent]);
         assert!(text(&old).ends_with(&format!(r#""contacts":[{RECORD}]}}}}}}"#)), "{}", text(&old));
@@ -389,7 +491,7 @@ mod tests {
         "name":"Ada"},{"id":"lead_BW9v"},{"id":44}]}}}
         "#);
         assert_eq!(payload.content_type, "application/json");
-        assert_eq!(payload.id, EventId::of_batch(events.iter().map(|event| &event.id)).as_str());
+        assert_eq!(payload.id, EventId::of_batch(events.iter().map(|event| event.id.as_str())).as_str());
     }
 
     #[test]
@@ -409,6 +511,7 @@ mod tests {
     fn a_single_event_keeps_its_own_id_in_both_forms() {
         let one = event("42", Kind::Created, "{}");
         assert_eq!(encode_cloud_event(&envelope(&[], None), &one).id, one.id.as_str());
+        assert_eq!(encode_cloud_events(&envelope(&[], None), std::slice::from_ref(&one)).id, one.id.as_str());
         assert_eq!(encode_open_connectors(&envelope(&[], None), std::slice::from_ref(&one)).id, one.id.as_str());
     }
 }

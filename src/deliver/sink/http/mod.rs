@@ -97,6 +97,10 @@ impl Sink for HttpSink<'_> {
         format::batch_limit(self.callback.plan().format)
     }
 
+    fn size(&self, event: &Event) -> usize {
+        format::size(self.callback.plan().format, &Envelope::of(self.plan, self.uid), event)
+    }
+
     fn max_in_flight(&self) -> usize {
         self.callback.plan().max_in_flight.max(1) as usize
     }
