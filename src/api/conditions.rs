@@ -93,6 +93,8 @@ words! {
         ZoneFits,
         /// The provider lists only what it is asked for.
         Filtered,
+        /// Content differs only where a record has changed.
+        ContentStable,
     }
 }
 
@@ -207,6 +209,8 @@ words! {
         SuspectedTimeZone,
         /// Most of a list that is filtered by the cursor is from long before it, poll after poll.
         FilterIgnored,
+        /// The same records are reported as changed poll after poll, because of the same members.
+        VolatileRecords,
         /// The mark of deleted records is set to something else than `deletes.flag.value`.
         DeletedFlagUnmatched,
         /// The list is not in the declared order.

@@ -147,7 +147,7 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub reach_seconds: Option<i64>,
-    /// Digest of the ignoreFields under which content was hashed.
+    /// Digest of the ignoreFields and compareContent under which content was hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub hashed_without: Option<String>,

@@ -1,5 +1,6 @@
 //! `pollinator try FILE`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
 use crate::detect::event::Change;
 use crate::detect::known::{KnownSet, MAX_KNOWN};
+use crate::detect::record::{Record, RecordReader};
+use crate::detect::volatile::VolatileRecords;
 use crate::detect::window;
 use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
@@ -30,7 +33,7 @@ use crate::local::definitions::Definitions;
 use crate::observe::{Metrics, output};
 use crate::plan::date_format::DateReading;
 use crate::plan::json::scalar_text;
-use crate::plan::{AuthPlan, DateField, PaginationPlan, PollPlan, ResourcePlan};
+use crate::plan::{AuthPlan, ChangeBy, DateField, PaginationPlan, PollPlan, ResourcePlan};
 use crate::state::directory::Directory;
 
 /// Records whose id and dates are shown.
@@ -149,6 +152,9 @@ async fn try_resource(
         ));
     }
     prove_filter(asker, &plan.instance, resource, &auth, seen.records).await?;
+    if resource.change_by == ChangeBy::Content || resource.compare_content {
+        prove_content(asker, &plan.instance, resource, &auth, since).await?;
+    }
     let a_day = 86_400.0 / resource.interval.as_secs_f64();
     output::line(format_args!(
         "  requests:     at least {:.0} a day at an interval of {}",
@@ -295,6 +301,38 @@ async fn prove_filter(
         }
     };
     output::line(format_args!("  filter:       ${{since}} {verdict}"));
+    Ok(())
+}
+
+/// Where content counts, members that differ at every look make every record a changed one at every poll: two requests in a row show them.
+async fn prove_content(
+    asker: &Asker,
+    instance: &InstanceRef,
+    resource: &ResourcePlan,
+    auth: &RequestAuth,
+    since: Option<DateTime<Utc>>,
+) -> Result<(), Problem> {
+    let at = Utc::now();
+    let first_page = async || {
+        let step = PageReader::new(asker, instance, resource, auth, since, at, None).next_page().await?;
+        Ok::<_, Problem>(if let Step::Page(page) = step { Some(page) } else { None })
+    };
+    let (Some(first), Some(second)) = (first_page().await?, first_page().await?) else { return Ok(()) };
+    let reader = RecordReader::new(&resource.extract);
+    let read = |record: Record<'_>| {
+        let view = reader.read(record.json, record.key).ok()?;
+        Some((view.version_date(), view.id.into_owned()))
+    };
+    let before: HashMap<_, _> = first.records().filter_map(|record| Some((read(record)?, record.json))).collect();
+    let pairs: Vec<_> = second.records().filter_map(|record| Some((*before.get(&read(record)?)?, record.json))).collect();
+    let verdict = match VolatileRecords::between(pairs.iter().copied(), &resource.extract.ignored) {
+        _ if pairs.is_empty() => return Ok(()),
+        Some(found) => format!(
+            "differs between two requests because of {found}; add the paths that say nothing about a change to ignoreFields"
+        ),
+        None => "is the same in two requests".to_owned(),
+    };
+    output::line(format_args!("  content:      {verdict}"));
     Ok(())
 }
 

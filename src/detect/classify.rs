@@ -78,8 +78,11 @@ impl<'p> ChangeClassifier<'p> {
     pub fn classify(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Class {
         let date = self.date(view);
         match before {
-            Some(known) if is_same(&known, view, date, clock) => return Class::Same,
-            None if self.known_since.zip(date).is_some_and(|(since, date)| date < since) => return Class::Older,
+            Some(known) if self.is_same(&known, view, date, clock) => return Class::Same,
+            None if self.known_since.zip(date).is_some_and(|(since, date)| date < since) => {
+                // It can only change by content if its content is known.
+                return if self.plan.compare_content { Class::Remember } else { Class::Older };
+            }
             Some(_) | None => {}
         }
         match (self.mode, view.is_deleted(), before) {
@@ -87,7 +90,11 @@ impl<'p> ChangeClassifier<'p> {
                 Class::Remember
             }
             (_, true, _) => Class::Change(Kind::Deleted),
-            (_, false, Some(Known { deleted: false, .. })) if self.plan.change_by == ChangeBy::Created => Class::Remember,
+            (_, false, Some(Known { deleted: false, .. }))
+                if self.plan.change_by == ChangeBy::Created && !self.plan.compare_content =>
+            {
+                Class::Remember
+            }
             (_, false, Some(Known { deleted: false, .. })) => Class::Change(Kind::Updated),
             (Mode::FirstRead, false, None) | (_, false, Some(Known { deleted: true, .. })) => Class::Change(Kind::Created),
             (Mode::Usual, false, None) => Class::Change(self.kind_by_dates(view)),
@@ -98,11 +105,28 @@ impl<'p> ChangeClassifier<'p> {
     pub fn known(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Known {
         let date = self.date(view);
         Known {
-            version: view.version_hash(),
+            version: self.version(view),
             date: date.map(|date| date.timestamp_micros()),
             age: date.map_or(Age::Open, |date| self.age(view, date, before, clock)),
             deleted: view.is_deleted(),
         }
+    }
+
+    /// Hash of the version of a record, as the known set keeps it.
+    pub fn version(&self, view: &RecordView<'_>) -> u64 {
+        if self.plan.compare_content { view.content_hash() } else { view.version_hash() }
+    }
+
+    /// Is only the content of a record another one than is known? Nothing else then says that it changed.
+    pub fn is_by_content(&self, view: &RecordView<'_>, known: &Known) -> bool {
+        let has_same_date = known.date == self.date(view).map(|date| date.timestamp_micros());
+        has_same_date && (self.plan.compare_content || !view.is_created_later())
+    }
+
+    /// Was the content of a record, which alone says that it changed, hashed under other rules before?
+    pub fn is_rehashed(&self, view: &RecordView<'_>, known: &Known) -> bool {
+        let counts = known.date.is_none() || (self.plan.compare_content && self.is_by_content(view, known));
+        counts && known.deleted == view.is_deleted()
     }
 
     /// Where a date is on the provider's clock. One that is ahead was written by a fast clock, at the latest when the poll before saw it:
@@ -140,20 +164,23 @@ impl<'p> ChangeClassifier<'p> {
             _ => Kind::Created,
         }
     }
-}
 
-fn is_same(known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {
-    let is_version = known.version == view.version_hash() && known.deleted == view.is_deleted();
-    if is_version || known.version == view.content_hash() {
-        return true;
-    }
-    let (Some(before), Some(now)) = (known.date, date.map(|date| date.timestamp_micros())) else { return false };
-    match now.cmp(&before) {
-        std::cmp::Ordering::Greater => false,
-        std::cmp::Ordering::Equal => known.age.is_settled() && known.deleted == view.is_deleted() && !view.is_created_later(),
-        // A page that was read late may show an older version; but a date beyond the provider's clock says nothing about order.
-        std::cmp::Ordering::Less => {
-            !known.age.is_ahead() && !DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before))
+    fn is_same(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {
+        let is_version = known.version == self.version(view) && known.deleted == view.is_deleted();
+        if is_version || known.version == view.content_hash() {
+            return true;
+        }
+        let (Some(before), Some(now)) = (known.date, date.map(|date| date.timestamp_micros())) else { return false };
+        match now.cmp(&before) {
+            std::cmp::Ordering::Greater => false,
+            std::cmp::Ordering::Equal => {
+                let settles = known.age.is_settled() && !self.plan.compare_content && !view.is_created_later();
+                settles && known.deleted == view.is_deleted()
+            }
+            // A page that was read late may show an older version; but a date beyond the provider's clock says nothing about order.
+            std::cmp::Ordering::Less => {
+                !known.age.is_ahead() && !DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before))
+            }
         }
     }
 }

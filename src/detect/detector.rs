@@ -17,6 +17,7 @@ use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
+use super::volatile::VolatileWatch;
 use super::window::{self, Undelivered};
 use crate::plan::{ChangeBy, Order, ResourcePlan};
 
@@ -45,11 +46,13 @@ pub struct Detector<'p> {
     rows: HashMap<u64, Row, BuildHasherDefault<AlreadyHashed>>,
     /// Ids of earlier pages of the listing whose date does not tell versions apart.
     listed: HashMap<u64, Option<DateTime<Utc>>, BuildHasherDefault<AlreadyHashed>>,
-    /// Ids with the version of them that earlier pages of this poll brought, where its date does not settle it yet: only another poll is
+    /// Ids with the version of them that earlier pages of this poll brought, where its date alone does not settle it: only another poll is
     /// a later look at them.
     told: HashMap<u64, u64, BuildHasherDefault<AlreadyHashed>>,
     /// Changes that are older than what is known, whose date is ahead of the clock: corrections, unless the known version is listed, too.
     doubtful: Vec<Change>,
+    /// Records that are reported poll after poll.
+    watch: VolatileWatch,
 }
 
 /// What the state says when a poll begins.
@@ -61,7 +64,7 @@ pub struct View {
     pub cursor: Option<DateTime<Utc>>,
     /// How far behind the cursor all records are known.
     pub window: Duration,
-    /// The known set was made under other `ignoreFields`: what is known by content is remembered again, not sent.
+    /// The known set was made under another `ignoreFields` or `compareContent`: what is compared by content is remembered again, not sent.
     pub rehash: bool,
 }
 
@@ -147,7 +150,24 @@ impl<'p> Detector<'p> {
             listed: HashMap::default(),
             told: HashMap::default(),
             doubtful: Vec::new(),
+            watch: VolatileWatch::default(),
         }
+    }
+
+    /// With what earlier polls showed of changes by content.
+    #[must_use]
+    pub fn with_watch(self, watch: VolatileWatch) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// The poll has read the list to its end.
+    pub fn end_poll(&mut self) {
+        self.watch.end_poll();
+    }
+
+    /// What this poll and earlier ones showed of changes by content. The detector goes on without.
+    pub fn take_watch(&mut self) -> VolatileWatch {
+        std::mem::take(&mut self.watch)
     }
 
     /// A listing begins, asked from `since`. `reversed`: a descending list whose records will be shown from its end.
@@ -247,7 +267,7 @@ impl<'p> Detector<'p> {
                 Class::Same => {
                     if let (Some(date), Some(before)) = (date, before)
                         && !before.age.is_settled()
-                        && before.version == view.version_hash()
+                        && before.version == self.classifier.version(&view)
                         && self.told.get(&id) != Some(&before.version)
                     {
                         known.set_age(id, self.classifier.age(&view, date, Some(before), &clock));
@@ -261,6 +281,9 @@ impl<'p> Detector<'p> {
                     }
                 }
                 Class::Change(kind) => {
+                    if kind == Kind::Updated && before.is_some_and(|before| self.classifier.is_by_content(&view, &before)) {
+                        self.watch.note(id, record.json, &self.plan.extract.ignored);
+                    }
                     let change = self.change(&view, kind, record.json, self.classifier.known(&view, before, &clock));
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
                         self.doubtful.retain(|other| other.object != id);
@@ -281,7 +304,8 @@ impl<'p> Detector<'p> {
             }
         }
         found.changes = changes.into_iter().flatten().collect();
-        let unsettled = found.changes.iter().filter(|change| !change.known.age.is_settled());
+        let by_bytes = |change: &&Change| self.plan.compare_content || !change.known.age.is_settled();
+        let unsettled = found.changes.iter().filter(by_bytes);
         self.told.extend(unsettled.map(|change| (change.object, change.known.version)));
         Ok(found)
     }
@@ -332,7 +356,7 @@ impl<'p> Detector<'p> {
             return Class::Same;
         }
         let class = self.classifier.classify(view, before, clock);
-        let by_content = before.is_some_and(|known| known.date.is_none() && known.deleted == view.is_deleted());
+        let by_content = before.is_some_and(|known| self.classifier.is_rehashed(view, &known));
         if self.view.rehash && by_content && matches!(class, Class::Change(_)) { Class::Remember } else { class }
     }
 

@@ -11,7 +11,7 @@
 //! - **A date beyond the provider's clock orders nothing**: it moves no cursor and silences no later version.
 //!
 //! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone,
-//! [`absent`] a misspelt date field, [`filter`] a filter that the provider ignores.
+//! [`absent`] a misspelt date field, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
 
 pub mod absent;
 pub mod classify;
@@ -25,5 +25,6 @@ pub mod partition;
 pub mod record;
 mod rows;
 pub mod seen;
+pub mod volatile;
 pub mod window;
 pub mod zone;

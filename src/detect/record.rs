@@ -205,12 +205,7 @@ fn hash_without(json: &str, ignored: &[&[Segment]], hash: &mut Xxh3) {
         Some(b'{') => {
             hash.update(b"{");
             for_each_member(json, |key, value| {
-                let below: Vec<_> = ignored
-                    .iter()
-                    .filter_map(|path| path.split_first())
-                    .filter(|(first, _)| matches!(first, Segment::Key(name) if name == key))
-                    .map(|(_, rest)| rest)
-                    .collect();
+                let below = below_key(ignored, key);
                 if below.iter().any(|rest| rest.is_empty()) {
                     return;
                 }
@@ -225,14 +220,7 @@ fn hash_without(json: &str, ignored: &[&[Segment]], hash: &mut Xxh3) {
             hash.update(b"[");
             let mut index = 0;
             for_each_element(json, |value| {
-                // A key goes through an array to each of its elements.
-                let below: Vec<_> = ignored
-                    .iter()
-                    .filter_map(|path| match path.split_first()? {
-                        (Segment::Index(at), rest) => (*at == index).then_some(rest),
-                        (Segment::Key(_), _) => Some(*path),
-                    })
-                    .collect();
+                let below = below_element(ignored, index);
                 index += 1;
                 if !below.iter().any(|rest| rest.is_empty()) {
                     hash_without(value, &below, hash);
@@ -246,6 +234,21 @@ fn hash_without(json: &str, ignored: &[&[Segment]], hash: &mut Xxh3) {
             hash.update(json.as_bytes());
         }
     }
+}
+
+/// What is left of the ignored paths below the member `key`; an empty one ignores it.
+pub(super) fn below_key<'p>(ignored: &[&'p [Segment]], key: &str) -> Vec<&'p [Segment]> {
+    let split = ignored.iter().filter_map(|path| path.split_first());
+    split.filter(|(first, _)| matches!(first, Segment::Key(name) if name == key)).map(|(_, rest)| rest).collect()
+}
+
+/// What is left of the ignored paths below the element `index`. A key goes through an array to each of its elements.
+pub(super) fn below_element<'p>(ignored: &[&'p [Segment]], index: usize) -> Vec<&'p [Segment]> {
+    let below = |path: &&'p [Segment]| match path.split_first()? {
+        (Segment::Index(at), rest) => (*at == index).then_some(rest),
+        (Segment::Key(_), _) => Some(*path),
+    };
+    ignored.iter().filter_map(below).collect()
 }
 
 /// The values at up to eight paths, found in one pass over the record's members.

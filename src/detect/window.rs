@@ -29,7 +29,9 @@ pub const ZONES: chrono::TimeDelta = chrono::TimeDelta::hours(15);
 /// Does telling created from updated, or changed from unchanged, need every id of the list to be remembered?
 /// By content it does; and without a created date an id never seen is `created`.
 pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
-    plan.change_by == ChangeBy::Content || (plan.change_by == ChangeBy::Updated && plan.extract.created.is_none())
+    plan.compare_content
+        || plan.change_by == ChangeBy::Content
+        || (plan.change_by == ChangeBy::Updated && plan.extract.created.is_none())
 }
 
 /// Must `startFrom: Now` read the whole list? Otherwise it reads what a clock in any time zone may have stamped lately.

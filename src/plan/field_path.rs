@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A parsed path; never empty.
+/// A path; never empty when it was parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldPath {
     segments: Box<[Segment]>,
@@ -53,6 +53,11 @@ impl FieldPath {
             }
         }
         Ok(Self { segments: segments.into() })
+    }
+
+    /// The path of these steps.
+    pub fn of(segments: &[Segment]) -> Self {
+        Self { segments: segments.into() }
     }
 
     /// The steps from the root.

@@ -72,6 +72,8 @@ pub struct ResourcePlan {
     pub extract: Arc<ExtractPlan>,
     /// What makes a record a changed one.
     pub change_by: ChangeBy,
+    /// Content that differs is a change though the date did not move; every record that is listed is remembered.
+    pub compare_content: bool,
     /// updated − created within it ⇒ created.
     pub created_tolerance: Duration,
     /// How far each poll reaches back behind the cursor.
@@ -139,14 +141,17 @@ pub struct ExtractPlan {
     pub ignored: Vec<FieldPath>,
 }
 
-impl ExtractPlan {
-    /// Tells sets of ignored fields apart, as hexadecimal; empty when there are none. Content hashes hold under one of them.
-    pub fn ignored_digest(&self) -> String {
-        if self.ignored.is_empty() {
+impl ResourcePlan {
+    /// Tells the rules apart under which content is compared, as hexadecimal; empty for those without any field of the spec. Content hashes
+    /// hold under one of them.
+    pub fn content_digest(&self) -> String {
+        let mut rules: Vec<_> = self.extract.ignored.iter().map(ToString::to_string).collect();
+        // No path ends like this.
+        rules.extend(self.compare_content.then(|| "compareContent.".to_owned()));
+        if rules.is_empty() {
             return String::new();
         }
-        let paths: Vec<_> = self.ignored.iter().map(ToString::to_string).collect();
-        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(paths.join("\n").as_bytes()))
+        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(rules.join("\n").as_bytes()))
     }
 }
 

@@ -104,6 +104,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         dates_configuration: lay_dates_over(over.dates_configuration, under.dates_configuration),
         change_by: over.change_by.or(under.change_by),
         ignore_fields: if over.ignore_fields.is_empty() { under.ignore_fields } else { over.ignore_fields },
+        compare_content: over.compare_content.or(under.compare_content),
         created_tolerance: over.created_tolerance.or(under.created_tolerance),
         lookback: over.lookback.or(under.lookback),
         page_size: over.page_size.or(under.page_size),

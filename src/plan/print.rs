@@ -90,6 +90,8 @@ struct PrintedResource<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignore_fields: Vec<String>,
     change_by: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compare_content: bool,
     /// What `${since}` is made of.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<PrintedDate>,
@@ -180,6 +182,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 ChangeBy::Created => "Created",
                 ChangeBy::Content => "Content",
             },
+            compare_content: resource.compare_content,
             cursor: resource.cursor_date().filter(|_| resource.change_by != ChangeBy::Content).map(|date| PrintedDate {
                 field: date.path.to_string(),
                 example: SAMPLE.map(|sample| date.format.format_bound(Some(sample))),

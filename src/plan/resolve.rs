@@ -132,6 +132,7 @@ impl Parts<'_> {
                 client_certificate: self.client_certificate.cloned(),
                 extract: extract::shared(extract),
                 change_by: change_by?,
+                compare_content: resource.compare_content.unwrap_or_default(),
                 created_tolerance: created_tolerance?,
                 lookback: lookback?,
                 order: extract::order(resource),

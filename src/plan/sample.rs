@@ -40,6 +40,7 @@ pub fn resource() -> ResourcePlan {
             ignored: Vec::new(),
         }),
         change_by: ChangeBy::Updated,
+        compare_content: false,
         created_tolerance: Duration::from_secs(10),
         lookback: Duration::ZERO,
         order: Order::Unordered,

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::context::EngineContext;
 use super::instance::Instance;
+use super::memory::Memory;
 use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
@@ -28,16 +29,16 @@ use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
 use crate::state::ResourceState;
 use crate::state::live::LiveState;
 
-/// Runs one job, and `due` is when it was to begin. `validators` are those of the last poll that was clean, and are replaced.
+/// Runs one job, and `due` is when it was to begin. `memory` is that of the last poll, and is replaced.
 pub async fn run(
     core: &EngineContext,
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     (job, due): (Job, DateTime<Utc>),
-    validators: &mut Option<Validators>,
+    memory: &mut Memory,
 ) -> Report {
     let mut facts = Facts::default();
-    let outcome = match attempt(core, instance, resource, (job, due), validators, &mut facts).await {
+    let outcome = match attempt(core, instance, resource, (job, due), memory, &mut facts).await {
         Ok(outcome) => outcome,
         Err(problem) => Outcome::Failed(problem),
     };
@@ -49,7 +50,7 @@ async fn attempt(
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     (job, due): (Job, DateTime<Utc>),
-    validators: &mut Option<Validators>,
+    memory: &mut Memory,
     facts: &mut Facts,
 ) -> Result<Outcome, Problem> {
     if instance.is_unsaved() {
@@ -77,7 +78,13 @@ async fn attempt(
         if job == Job::RetryQueue {
             return Ok(Outcome::RetryQueueSent);
         }
-        Poll::new(core, instance, resource, access, &identity, due).run(&mut outbox, validators, facts).await
+        let mut poll = Poll::new(core, instance, resource, access, &identity, due);
+        poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
+        let polled = poll.run(&mut outbox, &mut memory.validators, facts).await;
+        memory.watch = poll.detector.take_watch();
+        memory.watch.break_off();
+        facts.volatile = memory.watch.found();
+        polled
     }
     .await;
     outbox.sums.dirty |=
@@ -190,9 +197,13 @@ impl<'a> Poll<'a> {
         };
         match reading {
             Reading::Stopped => return Ok(Outcome::Stopped),
-            Reading::Ended(PollEnd::NotModified) => *validators = known_validators,
+            Reading::Ended(PollEnd::NotModified) => {
+                *validators = known_validators;
+                self.detector.end_poll();
+            }
             Reading::Ended(PollEnd::Complete { settled }) => {
                 facts.unsettled = !settled;
+                self.detector.end_poll();
                 self.commit_cursor(settled, outbox);
             }
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,
@@ -325,8 +336,8 @@ impl<'a> Poll<'a> {
             own.taken.clear();
             outbox.sums.dirty = true;
         }
-        if settled && own.hashed_without != self.resource.extract.ignored_digest() {
-            own.hashed_without = self.resource.extract.ignored_digest();
+        if settled && own.hashed_without != self.resource.content_digest() {
+            own.hashed_without = self.resource.content_digest();
             outbox.sums.dirty = true;
         }
         let zone = match self.mode {
@@ -367,6 +378,6 @@ fn view(resource: &ResourcePlan, own: Option<&ResourceState>) -> View {
         (false, StartFrom::Now) => Mode::Baseline,
         (false, StartFrom::Earliest) => Mode::FirstRead,
     };
-    let rehash = own.is_some_and(|own| own.started && own.hashed_without != resource.extract.ignored_digest());
+    let rehash = own.is_some_and(|own| own.started && own.hashed_without != resource.content_digest());
     View { mode, cursor, window: Duration::from_secs(window), rehash }
 }

@@ -16,6 +16,7 @@ use super::due::{Due, DueQueue, sleep_until};
 use super::entry::{Done, InstanceEntry, Kind, Next, Pending, ResourceSchedule, Running};
 use super::instance::{self, Instance};
 use super::job;
+use super::memory::Memory;
 use super::report::Job;
 use super::reported::Reported;
 use super::schedule::{self, Rhythm};
@@ -340,11 +341,11 @@ impl Engine {
         let Some(job) = running.begin(&due) else { return false };
         let schedule = &mut running.schedules[due.schedule];
         let (core, instance, resource) = (Arc::clone(&self.core), Arc::clone(&running.instance), Arc::clone(&schedule.plan));
-        let mut validators = schedule.validators.take().map(|boxed| *boxed);
+        let mut memory = schedule.memory.take().map_or_else(Memory::default, |boxed| *boxed);
         let span = span::poll(&instance.plan.instance, &resource.name);
         let work = async move {
-            let report = job::run(&core, &instance, &resource, (job, due.at), &mut validators).await;
-            Done { ticket, key: due.key, schedule: due.schedule, epoch: due.epoch, report, validators }
+            let report = job::run(&core, &instance, &resource, (job, due.at), &mut memory).await;
+            Done { ticket, key: due.key, schedule: due.schedule, epoch: due.epoch, report, memory }
         };
         self.jobs.spawn(work.instrument(span));
         true
@@ -352,13 +353,13 @@ impl Engine {
 
     fn on_job_finished(&mut self, done: Result<Done, tokio::task::JoinError>, now: DateTime<Utc>) {
         // A job catches its own panic, so only an aborted one has no result; its requests are repeated after the restart.
-        let Ok(Done { ticket, key, schedule: index, epoch, report, validators }) = done else { return };
+        let Ok(Done { ticket, key, schedule: index, epoch, report, memory }) = done else { return };
         self.due.leave(ticket);
         let Some(entry) = self.instances.get_mut(&key).filter(|entry| entry.epoch == epoch) else { return };
         let Kind::Running(running) = &mut entry.kind else { return };
         running.jobs -= 1;
         let schedule = &mut running.schedules[index];
-        schedule.validators = validators.map(Box::new);
+        schedule.memory = memory.boxed();
         let changed = schedule.finish(&report, &running.instance, now);
         if self.run == Run::Once {
             (schedule.tick, schedule.wake) = (None, None);

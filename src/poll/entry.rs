@@ -9,6 +9,7 @@ use super::claim::Claim;
 use super::due::Due;
 use super::health::Health;
 use super::instance::Instance;
+use super::memory::Memory;
 use super::report::{Job, Outcome, Report};
 use super::reported::Reported;
 use super::schedule::{self, Rhythm};
@@ -17,7 +18,6 @@ use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::egress::turns::{Standing, Ticket};
-use crate::fetch::validators::Validators;
 use crate::observe::metrics::{Metrics, Watched};
 use crate::observe::span;
 use crate::plan::{PollPlan, ResourcePlan};
@@ -148,7 +148,7 @@ pub(super) struct ResourceSchedule {
     pub(super) health: Health,
     /// When a poll last succeeded.
     pub(super) last_success: Option<DateTime<Utc>>,
-    pub(super) validators: Option<Box<Validators>>,
+    pub(super) memory: Option<Box<Memory>>,
     /// The next poll in rhythm; `None` once nothing more is to be asked.
     pub(super) tick: Option<DateTime<Utc>>,
     /// An earlier wish.
@@ -177,7 +177,7 @@ impl ResourceSchedule {
             seed,
             health: Health::default(),
             last_success: None,
-            validators: None,
+            memory: None,
             tick,
             wake,
             running: false,
@@ -268,5 +268,5 @@ pub(super) struct Done {
     pub(super) schedule: usize,
     pub(super) epoch: u64,
     pub(super) report: Report,
-    pub(super) validators: Option<Validators>,
+    pub(super) memory: Memory,
 }

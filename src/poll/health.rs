@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::detect::absent::AbsentDate;
+use crate::detect::volatile::VolatileRecords;
 
 /// So many failed polls in a row make `Ready` false.
 const FAILURES_UNTIL_NOT_READY: u32 = 3;
@@ -34,6 +35,8 @@ pub struct Health {
     pub(super) notes: Vec<Note>,
     /// A date field that no record had when records were last seen.
     pub(super) absent_date: Option<Box<AbsentDate>>,
+    /// Records that are reported poll after poll.
+    pub(super) volatile: Option<Box<VolatileRecords>>,
     /// How further pages are asked for, if that was detected.
     pub(super) pagination: Option<Box<str>>,
 }
@@ -59,6 +62,7 @@ impl Health {
                 if report.facts.seen.records > 0 {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
                 }
+                self.volatile = report.facts.volatile.clone().map(Box::new);
                 if let Some(pagination) = &report.facts.pagination {
                     self.pagination = Some(pagination.as_str().into());
                 }

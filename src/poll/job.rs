@@ -10,9 +10,9 @@ use futures::FutureExt as _;
 use super::context::EngineContext;
 use super::cycle;
 use super::instance::Instance;
+use super::memory::Memory;
 use super::report::{Facts, Job, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
-use crate::fetch::validators::Validators;
 use crate::observe::metrics::{Metrics, PollOutcome};
 use crate::plan::ResourcePlan;
 
@@ -22,7 +22,7 @@ pub(super) async fn run(
     instance: &Arc<Instance>,
     resource: &ResourcePlan,
     (job, due): (Job, DateTime<Utc>),
-    validators: &mut Option<Validators>,
+    memory: &mut Memory,
 ) -> Report {
     let started = Instant::now();
     let ended = |outcome| Report { outcome, facts: Facts::default(), wake: None };
@@ -30,7 +30,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             () = instance.claim.ended() => ended(Outcome::Stopped),
-            report = cycle::run(core, instance, resource, (job, due), validators) => report,
+            report = cycle::run(core, instance, resource, (job, due), memory) => report,
         }
     };
     let report = AssertUnwindSafe(job).catch_unwind().await.unwrap_or_else(|_| {

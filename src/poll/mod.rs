@@ -26,6 +26,7 @@ mod entry;
 pub mod health;
 pub mod instance;
 mod job;
+pub mod memory;
 mod page_retries;
 mod pages;
 pub mod report;

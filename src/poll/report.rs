@@ -8,6 +8,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
+use crate::detect::volatile::VolatileRecords;
 
 /// What a job is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +74,8 @@ pub struct Facts {
     pub seen: Seen,
     /// A date field that no record has.
     pub absent_date: Option<AbsentDate>,
+    /// Records that are reported poll after poll, as far as polls in this process have shown.
+    pub volatile: Option<VolatileRecords>,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
     /// The provider's wish for patience on an answer that was fine (`Backoff`).

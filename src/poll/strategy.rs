@@ -31,7 +31,7 @@ pub enum Strategy {
     /// Entered by every poll that no other strategy fits, and by those that lost their footing. The list is read to its end, again and
     /// again from the same bound, until a pass brings nothing new. Left when it does, or after eight passes.
     UntilQuiet,
-    /// Entered for `order: Descending`. As until quiet, but a pass ends where the records are older than what was asked for.
+    /// Entered for `order: Descending`, unless the content of old records counts, too. As until quiet, but a pass ends where the records are older than what was asked for.
     NewestFirst,
     /// Entered by the first read of `startFrom: Earliest` with `order: Descending`: pages are gathered and taken from the last one on. As until quiet.
     OldestFirst,
@@ -141,7 +141,7 @@ impl<'p> PollMachine<'p> {
             (Mode::Baseline, _) => Strategy::Clock,
             (Mode::FirstRead, Order::Descending) => Strategy::OldestFirst,
             (_, Order::Ascending) if plan.request.uses_since() && !by_content => Strategy::AdvancePerPage,
-            (Mode::Usual, Order::Descending) => Strategy::NewestFirst,
+            (Mode::Usual, Order::Descending) if !plan.compare_content => Strategy::NewestFirst,
             _ => Strategy::UntilQuiet,
         };
         Self {

@@ -111,7 +111,7 @@ pub struct ResourceState {
     /// tolerance that is widened has to wait until they reach as far.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reach: u64,
-    /// Digest of the `ignoreFields` under which content was hashed; empty without any.
+    /// Digest of the `ignoreFields` and `compareContent` under which content was hashed; empty without any.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hashed_without: String,
     /// How far the dates of new records were from the provider's clock.

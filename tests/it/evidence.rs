@@ -5,6 +5,7 @@ use chrono::{TimeDelta, Timelike as _, Utc};
 use crate::rig::http::Answer;
 use crate::rig::in_process::Polls;
 use crate::rig::manifest::Instance;
+use crate::rig::oracle::Kind;
 use crate::rig::pollinator::{Row, binary};
 use crate::rig::provider::Provider;
 use crate::rig::provider::habits::Filter;
@@ -141,6 +142,58 @@ fn a_filter_that_the_provider_ignores_is_told_after_three_polls_and_until_it_wor
     assert_eq!(delivered, ["new"]);
     let _provider = provider.filter(Filter::Inclusive);
     assert_eq!(polls.poll().told("FilterIgnored"), None, "one poll shows that it works");
+}
+
+/// A provider whose records have no dates that count, and a counter that differs at every look.
+fn counting() -> Provider {
+    let mut n = 0;
+    let provider = Provider::start();
+    provider.misbehave(move |_| {
+        n += 1;
+        let record = |id: u8| format!(r#"{{"id":{id},"at":"2026-01-01T00:00:00Z","stats":{{"views":{n}}},"name":"n"}}"#);
+        Some(Answer::json(&format!("{{\"records\":[{},{}]}}", record(1), record(2))))
+    });
+    provider
+}
+
+#[test]
+fn records_that_change_at_every_look_are_told_with_the_members_that_differ() {
+    let provider = counting();
+    let receiver = Receiver::start();
+    let list = "url: /records\nrecordsPath: records\npagination: {none: {}}";
+    let dated = format!("{list}\ndatesConfiguration: {{createdDateField: at}}");
+    let instance = |name: &str, resource: &str| {
+        Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth().resource(resource).yaml()
+    };
+    let site = Site::new(&[
+        instance("content", list),
+        instance("compared", &format!("{dated}\ncompareContent: true")),
+        instance("ignored", &format!("{list}\nignoreFields: [stats]")),
+        instance("dated", &dated),
+    ]);
+    let tried = binary().arg("try").arg(site.manifests()).output().expect("it runs");
+    let tried = String::from_utf8_lossy(&tried.stdout).into_owned();
+    let says = |text: &str| tried.matches(&format!("  content:      {text}")).count();
+    assert_eq!(
+        (says("differs between two requests because of stats.views; add "), says("is the same in two requests")),
+        (2, 1),
+        "{tried}"
+    );
+    let pollinator = site.start();
+    for name in ["content", "compared"] {
+        let row = pollinator.wait_for(name, "told", |row| row.tells("VolatileRecords"));
+        let told = row.told("VolatileRecords").expect("the reason");
+        assert!(
+            told.starts_with("ignoreFields: every poll reports the same records as changed because of stats.views; "),
+            "{told}"
+        );
+        assert_eq!((row.ready.as_str(), condition(&row, "ContentStable").0), ("True", "False"), "it costs, and loses nothing");
+        let delivered = receiver.delivered(name);
+        assert!(!delivered.is_empty() && delivered.iter().all(|event| event.kind == Kind::Updated), "{delivered:?}");
+    }
+    for name in ["ignored", "dated"] {
+        assert!(receiver.delivered(name).is_empty() && !pollinator.rows(name).iter().any(|row| row.tells("VolatileRecords")));
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ struct Bench {
     known: KnownSet,
     /// The provider's `Date`.
     date: &'static str,
+    watch: VolatileWatch,
 }
 
 impl Bench {
@@ -33,7 +34,7 @@ impl Bench {
         let window = window::next_window(&plan, Duration::ZERO, None, None);
         let cursor = (plan.change_by != ChangeBy::Content).then(|| at(cursor));
         let view = View { mode: Mode::Usual, cursor, window, rehash: false };
-        Self { plan, view, known: KnownSet::default(), date: "12:00:00" }
+        Self { plan, view, known: KnownSet::default(), date: "12:00:00", watch: VolatileWatch::default() }
     }
 
     fn at(mut self, date: &'static str) -> Self {
@@ -42,7 +43,8 @@ impl Bench {
     }
 
     fn listing(&mut self, pages: &[&[String]]) -> (Vec<(Kind, String)>, Seen) {
-        let mut detector = Detector::new(&self.plan, "uid", self.view, at("12:00:00"));
+        let mut detector =
+            Detector::new(&self.plan, "uid", self.view, at("12:00:00")).with_watch(std::mem::take(&mut self.watch));
         detector.begin_listing(window::asked_from(&self.plan, self.view.cursor), false);
         let mut told = Vec::new();
         for page in pages {
@@ -57,6 +59,8 @@ impl Bench {
             self.known.remember(change.object, change.known);
             told.push((change.event.kind, change.event.object_id));
         }
+        detector.end_poll();
+        self.watch = detector.take_watch();
         (told, detector.seen())
     }
 
@@ -314,6 +318,81 @@ fn other_ignored_fields_send_nothing_again() {
     assert_eq!(bench.told(&[row(1, 2), row(2, 1)]), [created("2")]);
     bench.view.rehash = false;
     assert_eq!(bench.told(&[row(1, 3), row(2, 4)]), []);
+}
+
+#[test]
+fn members_that_differ_at_every_poll_are_found() {
+    let mut bench = Bench::new(by_content(), "00:00:00");
+    let row = |id: u32, views: u32| format!(r#"{{"id":{id},"views":{views},"name":"n"}}"#);
+    for n in 0..3 {
+        bench.told(&[row(1, n), row(2, 0)]);
+        assert_eq!(bench.watch.found(), None, "created, and two polls that may be chance");
+    }
+    bench.told(&[row(1, 3), row(2, 0)]);
+    assert_eq!(bench.watch.found().map(|found| found.to_string()).as_deref(), Some("views"));
+    bench.told(&[row(1, 3), row(2, 0)]);
+    assert!(bench.watch.is_empty());
+}
+
+#[test]
+fn bytes_that_differ_within_the_unit_of_their_date_are_found_and_dates_that_move_are_not() {
+    let mut bench = Bench::new(sample::resource(), "09:59:00").at("10:07:20");
+    let volatile = |n: u32| record("1", "10:07:00", "09:00:00", &format!(r#","link":"?{n}""#));
+    let moving = |n: u32| record("2", &format!("10:06:0{n}"), "09:00:00", &format!(r#","n":{n}"#));
+    for n in 0..4 {
+        assert_eq!(bench.told(&[volatile(n), moving(n)]), [updated("1"), updated("2")]);
+    }
+    assert_eq!(bench.watch.found().map(|found| found.to_string()).as_deref(), Some("link"));
+}
+
+/// A resource that compares content, too, and a record whose date stays.
+fn compared() -> (Bench, impl Fn(u32) -> String) {
+    let plan = ResourcePlan { compare_content: true, ..sample::resource() };
+    (Bench::new(plan, "09:59:00"), |n| record("1", "10:00:01", "09:00:00", &format!(r#","n":{n}"#)))
+}
+
+#[test]
+fn with_compare_content_a_change_needs_no_other_date() {
+    let (mut bench, version) = compared();
+    assert_eq!(bench.told(&[version(1)]), [updated("1")]);
+    assert_eq!(bench.told(&[version(1)]), []);
+    assert_eq!(bench.told(&[version(2)]), [updated("1")]);
+    assert_eq!(bench.told(&[record("1", "10:00:00", "09:00:00", "")]), [], "a copy that lags is still no change");
+    // within one poll bytes that differ are not told twice
+    let (told, _) = bench.listing(&[&[version(3)], &[version(4)]]);
+    assert_eq!(told, [updated("1")]);
+    bench.plan.compare_content = false;
+    assert_eq!(bench.told(&[version(9)]), []);
+}
+
+#[test]
+fn with_compare_content_old_records_are_remembered_and_told_when_they_change() {
+    let (mut bench, _) = compared();
+    (bench.view.cursor, bench.view.window) = (Some(at("10:00:00")), Duration::from_mins(1));
+    let old = |n: u32| record("old", "07:00:00", "07:00:00", &format!(r#","n":{n}"#));
+    assert_eq!(bench.told(&[old(1)]), [], "it may have been delivered and forgotten");
+    assert_eq!(bench.told(&[old(1)]), []);
+    assert_eq!(bench.told(&[old(2)]), [updated("old")]);
+    assert_eq!(window::horizon(&bench.plan, bench.view.cursor), None, "nothing is forgotten");
+    // the created date is the one that counts, and says nothing of updates
+    bench.plan.change_by = ChangeBy::Created;
+    assert_eq!(bench.told(&[old(3)]), [updated("old")]);
+}
+
+#[test]
+fn a_turn_to_compare_content_sends_nothing_again() {
+    let (mut bench, version) = compared();
+    let created_later = |n: u32| record("2", "10:00:01", "10:00:02", &format!(r#","n":{n}"#));
+    bench.plan.compare_content = false;
+    bench.told(&[version(1), created_later(1)]);
+    let before = bench.plan.content_digest();
+    bench.plan.compare_content = true;
+    assert_ne!(bench.plan.content_digest(), before);
+    bench.view.rehash = true;
+    assert_eq!(bench.told(&[version(2), created_later(2)]), []);
+    bench.view.rehash = false;
+    assert_eq!(bench.told(&[version(2), created_later(2)]), []);
+    assert_eq!(bench.told(&[version(3), created_later(3)]), [updated("1"), updated("2")]);
 }
 
 #[test]

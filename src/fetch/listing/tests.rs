@@ -84,6 +84,7 @@ impl Provider {
                 ignored: Vec::new(),
             }),
             change_by: ChangeBy::Content,
+            compare_content: false,
             created_tolerance: Duration::ZERO,
             lookback: Duration::ZERO,
             order: Order::Unordered,

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{Condition, Observed, RETRY_QUEUE_FULL, ResourceStatus, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::detect::absent::AbsentDate;
+use crate::detect::volatile::VolatileRecords;
 use crate::detect::zone::written;
 use crate::plan::ResourcePlan;
 use crate::poll::health::Note;
@@ -39,6 +40,7 @@ pub(super) fn resource_status(
     conditions.extend(absent.map(absent_date));
     conditions.extend(own.and_then(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
     conditions.extend(own.filter(|own| own.filter_ignored.is_ignored()).and_then(|_| ignored_filter(resource)));
+    conditions.extend(health.volatile.as_deref().map(volatile_records));
     ResourceStatus {
         name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
@@ -66,6 +68,17 @@ fn suspected_zone(resource: &ResourcePlan, behind: i32, now: DateTime<Utc>) -> C
         ConditionStatus::False,
         Reason::SuspectedTimeZone,
         format!("datesConfiguration: the dates of new records are {} {side} the provider's clock; {fix}", &hours[1..]),
+    )
+}
+
+fn volatile_records(found: &VolatileRecords) -> Condition {
+    Condition::new(
+        ConditionType::ContentStable,
+        ConditionStatus::False,
+        Reason::VolatileRecords,
+        format!(
+            "ignoreFields: every poll reports the same records as changed because of {found}; add the paths that say nothing about a change to ignoreFields"
+        ),
     )
 }
 
