@@ -64,7 +64,7 @@ pub struct ConnectorSpec {
 }
 
 /// A placeholder in the connector's templates.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Parameter {
     /// Name of the placeholder, written {name} in templates.
@@ -78,6 +78,15 @@ pub struct Parameter {
     #[serde(rename = "default", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub default_value: Option<String>,
+    /// Regular expression (RE2) that the whole value must match. Default: any value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub pattern: Option<String>,
+    /// The values that are possible. Default: any value.
+    #[serde(rename = "enum", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub one_of: Vec<String>,
 }
 
 /// A list endpoint together with the hub paths of SAP Open Connectors that it stands for.

@@ -25,6 +25,7 @@ pub mod finding;
 pub mod identity;
 pub mod instance;
 pub mod manifest;
+pub mod names;
 pub mod nearest;
 pub mod resource;
 pub mod schema;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Findings};
 use super::schema::crds;
 use super::shape::object_meta;
-use super::{structure, unknown};
+use super::{names, structure, unknown};
 
 /// A kind that can be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +60,8 @@ pub fn validate(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
 
 /// The rules for names that the server has in code: RFC 1123 subdomain and label.
 fn check_names(kind: Kind, object: &Value, findings: &mut Findings) {
-    let label = |text: &str| {
-        !text.is_empty()
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !text.starts_with('-')
-            && !text.ends_with('-')
-    };
     if let Some(name) = object["metadata"]["name"].as_str()
-        && !(name.len() <= 253 && name.split('.').all(label))
+        && !names::is_subdomain(name)
     {
         findings.add(
             "metadata.name",
@@ -75,7 +69,7 @@ fn check_names(kind: Kind, object: &Value, findings: &mut Findings) {
         );
     }
     if let Some(namespace) = object["metadata"]["namespace"].as_str()
-        && !(namespace.len() <= 63 && label(namespace))
+        && !names::is_label(namespace)
     {
         findings.add(
             "metadata.namespace",

@@ -26,6 +26,10 @@ pub struct ReceiveArgs {
     /// several secrets, as while one rotates. Without it signatures are not looked at.
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
+    /// Which signature a request must have: any that fits, or the one of Standard Webhooks, which covers the time, so that copies of
+    /// old requests are refused. Only with --secret-file.
+    #[arg(long, value_enum, default_value_t = Require::Any, requires_if("standard", "secret_file"))]
+    require: Require,
     /// Answer good requests with this status; one outside 200 to 299 accepts nothing.
     #[arg(long, default_value = "204", value_parser = parse_status)]
     status: StatusCode,
@@ -41,6 +45,15 @@ pub struct ReceiveArgs {
     /// How events are printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+}
+
+/// What a signature has to prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Require {
+    /// Any signature that fits.
+    Any,
+    /// The signature of Standard Webhooks.
+    Standard,
 }
 
 fn parse_status(text: &str) -> Result<StatusCode, String> {
@@ -77,6 +90,7 @@ async fn receive(args: ReceiveArgs) -> Result<(), String> {
     let options = ReceiverOptions {
         port: args.port,
         keys,
+        requires_standard: args.require == Require::Standard,
         status: args.status,
         delay: args.delay,
         fail_rate: args.fail_rate,

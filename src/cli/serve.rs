@@ -13,8 +13,9 @@ use crate::connect::flow::Flow;
 use crate::observe::Metrics;
 use crate::serve::{self, Limits, Server};
 
-/// Many connections: those of others must not take the place of the probe by which a pod lives.
-const HEALTH: Limits = Limits { connections: 1024, ..Limits::DEFAULT };
+/// Many connections: those of others must not take the place of the probe by which a pod lives. Of one peer few: a scrape and two
+/// probes need three. Heads are short.
+const HEALTH: Limits = Limits { connections: 512, of_one_peer: 32, head_bytes: 16 * 1024, ..Limits::DEFAULT };
 
 /// Whether there is a page at which people give consent to OAuth 2.0 providers.
 #[allow(

@@ -43,6 +43,26 @@ impl ConnectUrl {
         self.is_secure
     }
 
+    /// Is this the value of the header `Host` that browsers send which were given this origin (RFC 9110 §7.2)?
+    pub fn is_host(&self, host: &str) -> bool {
+        // A host with a slash, a question mark or an @ would be another part of the URL.
+        let is_plain = !host.is_empty() && !host.contains(['/', '\\', '?', '#', '@']) && !host.contains(char::is_whitespace);
+        let scheme = if self.is_secure { "https" } else { "http" };
+        is_plain && Url::parse(&format!("{scheme}://{host}")).is_ok_and(|url| url.origin().ascii_serialization() == self.origin)
+    }
+
+    /// Did a page of this origin, or no page at all, send a form? `origin` and `site`: the headers `Origin` (RFC 6454) and
+    /// `Sec-Fetch-Site` (Fetch Metadata). Browsers have sent at least one of the two with every form for years; what sends neither is no
+    /// browser and has no cookie of ours to misuse. An opaque origin (`null`) says nothing, so the other header must.
+    pub fn is_own_form(&self, origin: Option<&str>, site: Option<&str>) -> bool {
+        let is_own_origin = origin == Some(&self.origin);
+        match site {
+            Some("same-origin" | "none") => is_own_origin || matches!(origin, None | Some("null")),
+            Some(_) => false,
+            None => is_own_origin || origin.is_none(),
+        }
+    }
+
     /// The page of an instance.
     pub fn page(&self, instance: &InstanceRef) -> String {
         format!("{}{}", self.origin, path(&instance.namespace, &instance.name))
@@ -102,6 +122,59 @@ mod tests {
             "https://u:p@a.example",
         ] {
             assert!(ConnectUrl::parse(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_that_of_the_origin_with_or_without_its_default_port() {
+        let url = ConnectUrl::parse("https://pollinator.example.com").unwrap();
+        for own in ["pollinator.example.com", "Pollinator.Example.com", "pollinator.example.com:443"] {
+            assert!(url.is_host(own), "{own}");
+        }
+        for other in [
+            "",
+            "evil.example",
+            "pollinator.example.com:8443",
+            "pollinator.example.com:80",
+            "pollinator.example.com.evil.example",
+            "pollinator.example.com@evil.example",
+            "evil.example@pollinator.example.com",
+            "pollinator.example.com/x",
+            "pollinator.example.com#",
+            " pollinator.example.com",
+            "pollinator.exa\tmple.com",
+            "127.0.0.1:8081",
+        ] {
+            assert!(!url.is_host(other), "{other}");
+        }
+        let local = ConnectUrl::parse("http://[::1]:8081").unwrap();
+        assert!(local.is_host("[::1]:8081") && !local.is_host("[::1]") && !local.is_host("localhost:8081"));
+    }
+
+    #[test]
+    fn a_form_is_sent_by_the_page_itself() {
+        let url = ConnectUrl::parse("https://a.example").unwrap();
+        let (own, null, other) = (Some("https://a.example"), Some("null"), Some("https://b.example"));
+        for (origin, site, expected) in [
+            (own, Some("same-origin"), true),
+            (null, Some("same-origin"), true),
+            (None, Some("same-origin"), true),
+            (None, Some("none"), true),
+            (own, None, true),
+            (None, None, true),
+            (null, None, false),
+            (other, None, false),
+            (Some(""), None, false),
+            (Some("http://a.example"), None, false),
+            (Some("https://a.example:8443"), None, false),
+            (other, Some("same-origin"), false),
+            (other, Some("none"), false),
+            (own, Some("same-site"), false),
+            (own, Some("cross-site"), false),
+            (null, Some("cross-site"), false),
+            (own, Some("unheard-of"), false),
+        ] {
+            assert_eq!(url.is_own_form(origin, site), expected, "{origin:?} {site:?}");
         }
     }
 }

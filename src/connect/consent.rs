@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use url::{Url, form_urlencoded};
 
 use crate::api::conditions::Problem;
+use crate::api::names;
 use crate::auth::oauth2::stored::{Fingerprint, PendingConsent, StoredTokens};
 use crate::plan::Oauth2Plan;
 
@@ -41,7 +42,7 @@ impl StateParameter {
         let (namespace, rest) = text.split_once('.')?;
         let (name, random) = rest.rsplit_once('.')?;
         let is_random = random.len() == RANDOM && random.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c));
-        (is_name(namespace) && is_name(name) && is_random).then(|| Self {
+        (names::is_label(namespace) && names::is_subdomain(name) && is_random).then(|| Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             random: random.to_owned(),
@@ -53,12 +54,6 @@ impl fmt::Display for StateParameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.namespace, self.name, self.random)
     }
-}
-
-/// What may be a namespace or a name (RFC 1123 subdomain), so that nothing else gets into a path or a page.
-pub fn is_name(text: &str) -> bool {
-    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-.".contains(&c);
-    (1..=253).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// Random values of one consent, 32 bytes each.
@@ -298,6 +293,8 @@ pub enum Refusal {
     OtherBrowser,
     /// Another site sent the browser here.
     OtherSite,
+    /// The page was asked for under another address than `--connect-url`.
+    OtherAddress,
     /// The person said no.
     Denied,
     /// The provider refused; its error code if it is one that is known.
@@ -450,6 +447,9 @@ mod tests {
             &format!("crm.{random}"),
             &format!("crm..{random}"),
             &format!(".keap.{random}"),
+            &format!("crm....{random}"),
+            &format!("crm.-keap.{random}"),
+            &format!("{}.keap.{random}", "a".repeat(64)),
             &format!("crm.ke/ap.{random}"),
             &format!("CRM.keap.{random}"),
             &format!("crm.<b>.{random}"),

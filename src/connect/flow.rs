@@ -33,9 +33,6 @@ impl Flow {
     /// # Errors
     /// [`Refusal::UnknownInstance`], [`Refusal::Failed`].
     pub async fn candidate(&self, namespace: &str, name: &str) -> Result<Candidate, Refusal> {
-        if !consent::is_name(namespace) || !consent::is_name(name) {
-            return Err(Refusal::UnknownInstance);
-        }
         let found = self.candidates.find(namespace, name).await.map_err(Refusal::Failed)?;
         found.ok_or(Refusal::UnknownInstance)
     }

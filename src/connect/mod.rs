@@ -6,6 +6,7 @@
 //! tokens are stored ([`flow`]) → the instance is polled. Any replica can answer any of the requests ([`crate::serve::connect`]).
 
 pub mod address;
+pub mod budget;
 pub mod candidate;
 pub mod consent;
 pub mod flow;

@@ -154,6 +154,12 @@ fn told(refusal: &Refusal) -> (u16, &'static str, String) {
             "Another site sent you here",
             "The button can only be pressed on this page itself. Open the page and press it there.",
         ),
+        Refusal::OtherAddress => fixed(
+            421,
+            "This page has another address",
+            "It is served only under the address that status.connect.url of the instance has. Open that one. If a proxy is in front of \
+             the page, it must keep the header Host.",
+        ),
         Refusal::Denied => fixed(
             200,
             "Consent was not given",
@@ -195,7 +201,7 @@ fn told(refusal: &Refusal) -> (u16, &'static str, String) {
             "The code was sent, and no answer came. A code is never sent twice, so nobody was connected. Begin anew.",
         ),
         Refusal::Failed(problem) => (502, "It could not be connected", format!("{}.", problem.message)),
-        Refusal::Busy => fixed(503, "Too many people are here", "Wait a moment, then try again."),
+        Refusal::Busy => fixed(503, "Too many requests came from your address", "Wait a moment, then try again."),
     }
 }
 
@@ -219,6 +225,7 @@ mod tests {
             Refusal::Expired,
             Refusal::OtherBrowser,
             Refusal::OtherSite,
+            Refusal::OtherAddress,
             Refusal::Denied,
             Refusal::Provider(None),
             Refusal::Provider(Some("invalid_scope")),

@@ -7,12 +7,17 @@ use kube::core::Request;
 use kube::core::params::{DeleteParams, GetParams, ListParams, PostParams};
 use serde_json::Value;
 
+use crate::api::names;
+
 /// The one field manager.
 pub const MANAGER: &str = "pollinator";
 /// Deadline of one call.
 const DEADLINE: Duration = Duration::from_secs(15);
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
+
+/// In it `kubectl apply` keeps what was applied, the values of a Secret included.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What is read and written one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +43,19 @@ impl Kind {
         }
     }
 
-    fn path(self, namespace: &str) -> String {
+    /// The objects of a namespace. What can be no namespace has none, and gets into no path.
+    fn path(self, namespace: &str) -> Result<String, CallError> {
         let (root, plural) = self.root_and_plural();
-        format!("{root}/namespaces/{namespace}/{plural}")
+        if names::is_label(namespace) {
+            Ok(format!("{root}/namespaces/{namespace}/{plural}"))
+        } else {
+            Err(CallError::NotFound)
+        }
+    }
+
+    /// As [`Self::path`], for calls that put `name` behind it.
+    fn path_for(self, namespace: &str, name: &str) -> Result<String, CallError> {
+        if names::is_subdomain(name) { self.path(namespace) } else { Err(CallError::NotFound) }
     }
 
     fn path_everywhere(self) -> String {
@@ -106,16 +121,15 @@ impl Cluster {
         Self { client }
     }
 
-    /// Reads an object as it is, without the bookkeeping of its field managers (absent, the server keeps it).
+    /// Reads an object as it is, without the bookkeeping of its field managers (absent, the server keeps it), and of a Secret without
+    /// what `kubectl apply` keeps in an annotation: all values once more, under no name that anything looks for.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, CallError> {
-        let request = Request::new(kind.path(namespace)).get(name, &GetParams::default());
+        let request = Request::new(kind.path_for(namespace, name)?).get(name, &GetParams::default());
         let mut object = self.send(request).await?;
-        if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.remove("managedFields");
-        }
+        strip(kind, &mut object);
         Ok(object)
     }
 
@@ -133,10 +147,13 @@ impl Cluster {
         let mut found = Vec::new();
         let mut params = ListParams { label_selector: labels.map(str::to_owned), limit: Some(PAGE), ..ListParams::default() };
         loop {
-            let request = Request::new(namespace.map_or_else(|| kind.path_everywhere(), |namespace| kind.path(namespace)));
+            let request = Request::new(namespace.map_or_else(|| Ok(kind.path_everywhere()), |namespace| kind.path(namespace))?);
             let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
             let mut page = self.send(request).await?;
-            if let Value::Array(items) = page["items"].take() {
+            if let Value::Array(mut items) = page["items"].take() {
+                for object in &mut items {
+                    strip(kind, object);
+                }
                 found.extend(items);
             }
             match page["metadata"]["continue"].as_str().filter(|next| !next.is_empty()) {
@@ -152,7 +169,8 @@ impl Cluster {
     /// [`CallError`].
     pub async fn replace_status(&self, namespace: &str, name: &str, body: Vec<u8>, dry_run: bool) -> Result<Value, CallError> {
         let params = PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
-        let request = Request::new(Kind::ConnectorInstance.path(namespace)).replace_subresource("status", name, &params, body);
+        let request =
+            Request::new(Kind::ConnectorInstance.path_for(namespace, name)?).replace_subresource("status", name, &params, body);
         self.send(request).await
     }
 
@@ -161,7 +179,7 @@ impl Cluster {
     /// # Errors
     /// [`CallError`].
     pub async fn replace(&self, kind: Kind, namespace: &str, name: &str, object: &Value) -> Result<Value, CallError> {
-        self.send(Request::new(kind.path(namespace)).replace(name, &params(), object.to_string().into_bytes())).await
+        self.send(Request::new(kind.path_for(namespace, name)?).replace(name, &params(), object.to_string().into_bytes())).await
     }
 
     /// Creates an object.
@@ -169,7 +187,7 @@ impl Cluster {
     /// # Errors
     /// [`CallError`]; `Conflict` when there is one.
     pub async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, CallError> {
-        self.send(Request::new(kind.path(namespace)).create(&params(), object.to_string().into_bytes())).await
+        self.send(Request::new(kind.path(namespace)?).create(&params(), object.to_string().into_bytes())).await
     }
 
     /// Deletes an object.
@@ -177,7 +195,7 @@ impl Cluster {
     /// # Errors
     /// [`CallError`].
     pub async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Result<(), CallError> {
-        self.send(Request::new(kind.path(namespace)).delete(name, &DeleteParams::default())).await.map(drop)
+        self.send(Request::new(kind.path_for(namespace, name)?).delete(name, &DeleteParams::default())).await.map(drop)
     }
 
     async fn send(&self, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<Value, CallError> {
@@ -189,6 +207,51 @@ impl Cluster {
     }
 }
 
+/// Drops what nothing here reads, as soon as it has arrived.
+fn strip(kind: Kind, object: &mut Value) {
+    let Some(metadata) = object["metadata"].as_object_mut() else { return };
+    metadata.remove("managedFields");
+    if kind == Kind::Secret
+        && let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
+    {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
 fn params() -> PostParams {
     PostParams { dry_run: false, field_manager: Some(MANAGER.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_has_its_values_in_its_data_alone() {
+        let arrived = || {
+            serde_json::json!({"metadata": {
+                "name": "s", "managedFields": [{"manager": "kubectl"}],
+                "annotations": {LAST_APPLIED: "{\"stringData\":{\"a\":\"canary\"}}", "other": "1"},
+            }, "data": {"a": "Y2FuYXJ5"}})
+        };
+        let mut secret = arrived();
+        strip(Kind::Secret, &mut secret);
+        let left = serde_json::json!({"metadata": {"name": "s", "annotations": {"other": "1"}}, "data": {"a": "Y2FuYXJ5"}});
+        assert_eq!(secret, left);
+        let mut instance = arrived();
+        strip(Kind::ConnectorInstance, &mut instance);
+        assert!(instance["metadata"]["annotations"][LAST_APPLIED].is_string(), "others read what they wrote");
+    }
+
+    #[test]
+    fn no_name_leads_to_another_path() {
+        assert_eq!(Kind::Secret.path_for("crm", "keap.eu").unwrap(), "/api/v1/namespaces/crm/secrets");
+        for (namespace, name) in
+            [("..", "x"), ("crm", ".."), ("crm", "a/b"), ("crm/secrets", "x"), ("crm", "x?dryRun=All"), ("", "x"), ("crm", "")]
+        {
+            for kind in [Kind::ConnectorInstance, Kind::Connector, Kind::ConfigMap, Kind::Secret] {
+                assert_eq!(kind.path_for(namespace, name), Err(CallError::NotFound), "{namespace} {name}");
+            }
+        }
+    }
 }

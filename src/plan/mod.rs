@@ -11,6 +11,7 @@ mod hub_path;
 pub mod json;
 mod oauth2;
 mod overlay;
+mod parameter;
 mod placeholders;
 pub mod print;
 mod problems;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::parameter;
 use super::problems::invalid;
 use crate::api::conditions::Problem;
 use crate::api::connector::Parameter;
@@ -61,30 +62,21 @@ impl Placeholders {
     /// The connector's defaults under the instance's values.
     ///
     /// # Errors
-    /// One problem for each parameter without a value.
+    /// One problem for each parameter without a value, or with one that its declaration does not allow.
     pub(super) fn new(given: &BTreeMap<String, String>, declared: &[Parameter]) -> Result<Self, Vec<Problem>> {
         let mut values = given.clone();
-        let mut missing = Vec::new();
+        let mut problems = Vec::new();
         for parameter in declared {
-            if values.contains_key(&parameter.name) {
-                continue;
-            }
-            match (&parameter.default_value, &parameter.description) {
-                (Some(value), _) => {
+            match given.get(&parameter.name).or(parameter.default_value.as_ref()) {
+                Some(value) => {
+                    problems.extend(parameter::check(parameter, value).err());
                     values.insert(parameter.name.clone(), value.clone());
                 }
-                (None, Some(description)) => missing.push(invalid(format!(
-                    "spec.parameters.{} is required by the connector: {}",
-                    parameter.name,
-                    description.trim_end_matches('.')
-                ))),
-                (None, None) => {
-                    missing.push(invalid(format!("spec.parameters.{} is required by the connector", parameter.name)));
-                }
+                None => problems.push(parameter::missing(parameter)),
             }
         }
         let used = declared.iter().map(|parameter| parameter.name.clone()).collect();
-        if missing.is_empty() { Ok(Self { values, used }) } else { Err(missing) }
+        if problems.is_empty() { Ok(Self { values, used }) } else { Err(problems) }
     }
 
     /// Fills the placeholders whose parameter is known; other braces are text, as in a JSON filter.
@@ -192,8 +184,8 @@ mod tests {
             .iter()
             .map(|(name, default)| Parameter {
                 name: (*name).to_owned(),
-                description: None,
                 default_value: default.map(str::to_owned),
+                ..Parameter::default()
             })
             .collect();
         Placeholders::new(&given, &declared)

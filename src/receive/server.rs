@@ -30,11 +30,16 @@ const MAX_WAITING: usize = 1024;
 /// Senders keep their connections: none may be ended under a request that is on its way, so theirs end first (ours after a minute).
 const LIMITS: Limits = Limits {
     connections: 1024,
+    of_one_peer: 1024,
     head: Duration::from_mins(2),
     head_bytes: 64 * 1024,
     body: MAX_BODY,
     connection: Duration::MAX,
 };
+
+/// Said where `requires_standard` is set.
+const NOT_STANDARD: &str =
+    "webhook-signature is missing, and elements-webhook-signature alone covers no time: a copy would pass, too";
 
 /// How a receiver behaves.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct ReceiverOptions {
     pub port: u16,
     /// Accepted secrets; none: signatures are not looked at.
     pub keys: Vec<Key>,
+    /// Refuse what only the signature of Open Connectors proves: it covers no time, so a copied request passes again.
+    pub requires_standard: bool,
     /// The answer to a good request. Another class than 2xx means that nothing is accepted.
     pub status: StatusCode,
     /// Waited before every answer.
@@ -55,7 +62,15 @@ pub struct ReceiverOptions {
 
 impl Default for ReceiverOptions {
     fn default() -> Self {
-        Self { port: 0, keys: Vec::new(), status: StatusCode::NO_CONTENT, delay: Duration::ZERO, fail_rate: 0.0, seed: 0 }
+        Self {
+            port: 0,
+            keys: Vec::new(),
+            requires_standard: false,
+            status: StatusCode::NO_CONTENT,
+            delay: Duration::ZERO,
+            fail_rate: 0.0,
+            seed: 0,
+        }
     }
 }
 
@@ -128,7 +143,11 @@ impl Desk {
     async fn take(&self, headers: &HeaderMap, body: &Bytes) -> Result<(), (StatusCode, String)> {
         let keys = &self.options.keys;
         if !keys.is_empty() {
-            verify(headers, body, keys, Utc::now()).map_err(|refusal| (StatusCode::UNAUTHORIZED, refusal.to_string()))?;
+            let verified = verify(headers, body, keys, Utc::now());
+            let proof = verified.map_err(|refusal| (StatusCode::UNAUTHORIZED, refusal.to_string()))?;
+            if self.options.requires_standard && !proof.standard_webhooks {
+                return Err((StatusCode::UNAUTHORIZED, NOT_STANDARD.to_owned()));
+            }
         }
         let events = read(headers, body).map_err(|error| {
             let status = match error {

@@ -1,85 +1,66 @@
 //! The connect page, and nothing else, at its own address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERRER_POLICY, RETRY_AFTER,
+    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::any;
+use axum::{Extension, Router};
 use parking_lot::Mutex;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Server;
+use super::{Peer, Server};
+use crate::api::names;
 use crate::connect::address::{CALLBACK, path};
+use crate::connect::budget::Budgets;
 use crate::connect::candidate::Need;
 use crate::connect::consent::{Answer, LIFETIME, LONGEST_QUERY, Refusal};
 use crate::connect::flow::Flow;
 use crate::connect::page::{self, Page, content_security_policy};
 
-/// How many requests are answered at once, and then how many each second: people click, they do not hammer.
-const BURST: u32 = 60;
-const EACH_SECOND: u32 = 10;
 /// Beginning of the name of the cookie that ties an answer to the browser that asked.
 const COOKIE_NAME: &str = "pollinator-connect";
 
-/// What may still be answered.
-struct Allowance {
-    left: u32,
-    counted: Instant,
-}
-
-impl Allowance {
-    fn new() -> Self {
-        Self { left: BURST, counted: Instant::now() }
-    }
-
-    /// Takes one, if there is one.
-    fn take(&mut self, now: Instant) -> bool {
-        let more = (now - self.counted).as_secs();
-        if more > 0 {
-            let more = u32::try_from(more).unwrap_or(u32::MAX).saturating_mul(EACH_SECOND);
-            self.left = self.left.saturating_add(more).min(BURST);
-            self.counted = now;
-        }
-        let is_left = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        is_left
-    }
-}
-
 /// Serves the page until `stop`, then lets consents under way end.
 pub async fn serve(server: Server, flow: Flow, stop: CancellationToken) {
-    let pages = Arc::new(Pages { flow, running: TaskTracker::new() });
+    let pages = Arc::new(Pages { flow, running: TaskTracker::new(), budgets: Mutex::new(Budgets::new(Instant::now())) });
     server.run(router(Arc::clone(&pages)), stop).await;
     pages.running.close();
     pages.running.wait().await;
 }
 
 fn router(pages: Arc<Pages>) -> Router {
-    let allowance = Arc::new(Mutex::new(Allowance::new()));
+    let at_home = from_fn_with_state(Arc::clone(&pages), at_home);
     Router::new()
         .route(CALLBACK, any(callback))
         .route("/connect/{namespace}/{name}", any(instance))
         .fallback(|| async { shown(page::refused(&Refusal::UnknownInstance, None)) })
-        .layer(from_fn_with_state(allowance, bound))
+        .layer(at_home)
         .layer(axum::middleware::map_response(guard))
         .with_state(pages)
 }
 
-/// Answers as many as are allowed.
-async fn bound(State(allowance): State<Arc<Mutex<Allowance>>>, request: Request, next: Next) -> Response {
-    let allowed = allowance.lock().take(Instant::now());
-    if allowed { next.run(request).await } else { shown(page::refused(&Refusal::Busy, None)) }
+/// Answers what asks for the page under its own address: a name that leads here without being ours (DNS rebinding) shows nobody
+/// anything.
+async fn at_home(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
+    let address = &pages.flow.address;
+    let mut hosts = request.headers().get_all(HOST).into_iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).filter(|_| hosts.next().is_none());
+    // A target in absolute form wins over the header (RFC 9112 §3.2.2), so both must be ours.
+    let is_target = request.uri().authority().is_none_or(|authority| address.is_host(authority.as_str()));
+    let is_home = is_target && host.is_some_and(|host| address.is_host(host));
+    if is_home { next.run(request).await } else { shown(page::refused(&Refusal::OtherAddress, None)) }
 }
 
 /// What every answer has, whoever gave it.
@@ -88,8 +69,6 @@ async fn guard(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
-        // The address of an answer has a code in it.
-        (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -97,6 +76,8 @@ async fn guard(mut response: Response) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // The address of an answer has a code in it.
+    headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     if busy {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }
@@ -121,34 +102,54 @@ struct Pages {
     flow: Flow,
     /// Consents under way are ended even when the browser goes away: their codes serve once.
     running: TaskTracker,
+    budgets: Mutex<Budgets>,
 }
 
 /// The page of one instance, and its button. HEAD is refused as every other method is: it would be answered like GET.
 async fn instance(
     State(pages): State<Arc<Pages>>,
+    Extension(Peer(client)): Extension<Peer>,
     place: Result<Path<(String, String)>, PathRejection>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let Ok(Path((namespace, name))) = place else { return shown(page::refused(&Refusal::UnknownInstance, None)) };
+    // What can be no name costs nothing and gets nowhere.
+    if !names::is_label(&namespace) || !names::is_subdomain(&name) {
+        return shown(page::refused(&Refusal::UnknownInstance, None));
+    }
     match method {
-        Method::GET => pages.look(&namespace, &name).await,
-        Method::POST => pages.press(&namespace, &name, &headers).await,
+        Method::GET => pages.look(client, &namespace, &name).await,
+        Method::POST => pages.press(client, &namespace, &name, &headers).await,
         _ => not_allowed("GET, POST"),
     }
 }
 
 /// Where the provider sends people back. HEAD is refused, too: a code serves once, and is for the browser that can show the answer.
-async fn callback(State(pages): State<Arc<Pages>>, method: Method, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn callback(
+    State(pages): State<Arc<Pages>>,
+    Extension(Peer(client)): Extension<Peer>,
+    method: Method,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     match method {
-        Method::GET => pages.finish(&query.unwrap_or_default(), &headers).await,
+        Method::GET => pages.finish(client, &query.unwrap_or_default(), &headers).await,
         _ => not_allowed("GET"),
     }
 }
 
 impl Pages {
-    async fn look(&self, namespace: &str, name: &str) -> Response {
-        shown(match self.flow.candidate(namespace, name).await {
+    /// May this client ask for work? What is refused before any is done is not counted.
+    fn may(&self, client: IpAddr) -> bool {
+        self.budgets.lock().take(client, Instant::now())
+    }
+
+    async fn look(&self, client: IpAddr, namespace: &str, name: &str) -> Response {
+        if !self.may(client) {
+            return shown(page::refused(&Refusal::Busy, None));
+        }
+        let mut response = shown(match self.flow.candidate(namespace, name).await {
             Ok(candidate) => match candidate.need {
                 Need::Waits => {
                     let host = candidate.plan.authorization_url.as_ref().and_then(url::Url::host_str);
@@ -158,13 +159,20 @@ impl Pages {
                 Need::Unsettled => page::unsettled(namespace, name),
             },
             Err(refusal) => page::refused(&refusal, None),
-        })
+        });
+        // Its address has no secret, and under `no-referrer` browsers send its form with `Origin: null`.
+        response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        response
     }
 
-    async fn press(&self, namespace: &str, name: &str, headers: &HeaderMap) -> Response {
-        // Browsers say where a form stands (Fetch Metadata); what does not say it has no cookie of ours to misuse.
-        if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+    async fn press(&self, client: IpAddr, namespace: &str, name: &str, headers: &HeaderMap) -> Response {
+        // What is no text is a value all the same, and not ours.
+        let header = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        if !self.flow.address.is_own_form(header(ORIGIN), header(HeaderName::from_static("sec-fetch-site"))) {
             return shown(page::refused(&Refusal::OtherSite, None));
+        }
+        if !self.may(client) {
+            return shown(page::refused(&Refusal::Busy, None));
         }
         let begun = match self.flow.begin(namespace, name).await {
             Ok(begun) => begun,
@@ -187,7 +195,7 @@ impl Pages {
         response
     }
 
-    async fn finish(self: &Arc<Self>, query: &str, headers: &HeaderMap) -> Response {
+    async fn finish(self: &Arc<Self>, client: IpAddr, query: &str, headers: &HeaderMap) -> Response {
         if query.len() > LONGEST_QUERY {
             return shown(page::refused(&Refusal::Malformed, None));
         }
@@ -196,6 +204,9 @@ impl Pages {
             Ok(parsed) => parsed,
             Err(refusal) => return shown(page::refused(&refusal, None)),
         };
+        if !self.may(client) {
+            return shown(page::refused(&Refusal::Busy, None));
+        }
         let (namespace, name) = (state.namespace.clone(), state.name.clone());
         let cookie = cookie(headers, &self.cookie_name(&namespace, &name)).map(str::to_owned);
         let finishing = {
@@ -255,22 +266,4 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(have, _)| *have == name).map(|(_, value)| value)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn an_allowance_fills_again_and_no_further() {
-        let begun = Instant::now();
-        let mut allowance = Allowance { left: BURST, counted: begun };
-        assert_eq!((0..100).filter(|_| allowance.take(begun)).count(), 60);
-        let later = begun + Duration::from_secs(2);
-        assert_eq!((0..100).filter(|_| allowance.take(later)).count(), 20);
-        let much_later = begun + Duration::from_hours(1);
-        assert_eq!((0..100).filter(|_| allowance.take(much_later)).count(), 60);
-    }
 }

@@ -4,8 +4,9 @@
 pub mod connect;
 pub mod health;
 pub mod metrics;
+mod places;
 #[cfg(test)]
 mod sample;
 mod server;
 
-pub use server::{Limits, Server};
+pub use server::{Limits, Peer, Server};

@@ -4,32 +4,43 @@
 //! former: it does not know where a head ends. So the connections are hyper's, and everything behind them is axum's.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::places::{Place, Places};
+
 /// How long a request under way may take once its connection is to end.
 const ENDING: Duration = Duration::from_secs(2);
+/// Connections that are told at once that there is no place for them, and how long that may take.
+const MAX_REFUSALS: usize = 32;
+const REFUSING: Duration = Duration::from_millis(500);
+const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 /// Waited after a connection could not be taken.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What one address grants.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; more wait in the kernel.
+    /// Connections at once. One more takes the place of one that has no request under way, else it is refused.
     pub connections: usize,
+    /// Connections of one peer at once, in the same way. Behind a proxy all people are one peer.
+    pub of_one_peer: usize,
     /// How long the head of a request may take to arrive, counted from the end of the request before it.
     pub head: Duration,
     /// Bytes of the head of a request, at least 8 KiB.
@@ -44,12 +55,17 @@ impl Limits {
     /// For people and probes: enough for a page, its form and what follows.
     pub const DEFAULT: Self = Self {
         connections: 128,
+        of_one_peer: 64,
         head: Duration::from_secs(10),
         head_bytes: 32 * 1024,
         body: 64 * 1024,
         connection: Duration::from_mins(3),
     };
 }
+
+/// The address that a request came from: that of a proxy, where there is one. Each request has it as an extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
 
 /// A listener that serves nothing yet; clients that connect already wait.
 #[derive(Debug)]
@@ -79,29 +95,36 @@ impl Server {
     pub async fn run(self, router: Router, stop: CancellationToken) {
         let Self { listener, address, limits } = self;
         let router = router.layer(DefaultBodyLimit::max(limits.body));
-        let places = Arc::new(Semaphore::new(limits.connections));
+        let places = Places::new(limits.connections, limits.of_one_peer);
+        let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = async {
-                    // Only a closed semaphore refuses, and this one is never closed.
-                    let place = Arc::clone(&places).acquire_owned().await.ok();
-                    (listener.accept().await, place)
-                } => accepted,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
-                (Ok((stream, _)), place) => {
-                    let (router, stop) = (router.clone(), stop.clone());
-                    connections.spawn(async move {
-                        if let Err(error) = converse(stream, router, limits, stop).await {
-                            tracing::debug!(%address, "a connection ended: {error}");
+                Ok((stream, peer)) => match places.take(peer.ip()) {
+                    Some(place) => {
+                        let (router, stop) = (router.clone(), stop.clone());
+                        connections.spawn(async move {
+                            if let Err(error) = converse(stream, peer.ip(), router, limits, &place, stop).await {
+                                tracing::debug!(%address, "a connection ended: {error}");
+                            }
+                        });
+                    }
+                    None => {
+                        // One more than can be told is only closed.
+                        if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
+                            connections.spawn(async move {
+                                refuse(stream).await;
+                                drop(turn);
+                            });
                         }
-                        drop(place);
-                    });
-                }
+                    }
+                },
                 // Out of file handles, for example: it may pass.
-                (Err(error), _) => {
+                Err(error) => {
                     tracing::warn!(%address, "a connection cannot be taken: {error}");
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -113,19 +136,38 @@ impl Server {
     }
 }
 
-/// Serves one connection.
-async fn converse<S>(stream: S, router: Router, limits: Limits, stop: CancellationToken) -> Result<(), hyper::Error>
+/// Serves one connection, until it has to give way to another.
+async fn converse<S>(
+    stream: S,
+    peer: IpAddr,
+    router: Router,
+    limits: Limits,
+    place: &Place,
+    stop: CancellationToken,
+) -> Result<(), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (router, is_busy) = (TowerToHyperService::new(router), Arc::clone(&place.is_busy));
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        is_busy.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(Peer(peer));
+        let (answer, is_busy) = (router.call(request), Arc::clone(&is_busy));
+        async move {
+            let answer = answer.await;
+            is_busy.store(false, Ordering::Relaxed);
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
+        () = place.give_way.cancelled() => return Ok(()),
         () = stop.cancelled() => {}
         () = tokio::time::sleep(limits.connection) => {}
     }
@@ -134,14 +176,27 @@ where
     tokio::time::timeout(ENDING, connection).await.unwrap_or(Ok(()))
 }
 
+/// Says that there is no place, and takes in what was sent already: closed before that, the connection would be reset, and the answer
+/// lost with it.
+async fn refuse(mut stream: TcpStream) {
+    let refusing = async {
+        stream.write_all(NO_PLACE).await?;
+        stream.shutdown().await?;
+        let mut sent = [0; 1024];
+        while stream.read(&mut sent).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    // Who does not read is told nothing.
+    let _ = tokio::time::timeout(REFUSING, refusing).await;
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
+    use axum::Extension;
     use axum::routing::{get, post};
     use bytes::Bytes;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
@@ -210,18 +265,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_too_many_waits_until_another_ends() {
-        let running = start(greeting(), Limits { connections: 1, ..Limits::DEFAULT }).await;
-        let mut first = running.connect().await;
-        first.write_all(REQUEST).await.unwrap();
+    async fn one_connection_too_many_takes_the_place_of_one_that_idles() {
+        let running = start(greeting(), Limits { connections: 2, of_one_peer: 2, ..Limits::DEFAULT }).await;
+        let mut idle = running.connect().await;
+        idle.write_all(REQUEST).await.unwrap();
         let mut answered = [0; 12];
-        first.read_exact(&mut answered).await.unwrap();
+        idle.read_exact(&mut answered).await.unwrap();
         assert_eq!(&answered, b"HTTP/1.1 200");
-        // The kernel has taken it; the server has not.
-        let mut waiting = tokio::spawn(rest(running.connect().await, LAST_REQUEST));
-        assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "it waits");
-        drop(first);
-        assert!(waiting.await.unwrap().starts_with("HTTP/1.1 200"));
+        let mut unfinished = running.connect().await;
+        unfinished.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+        for _ in 0..5 {
+            assert!(running.send(LAST_REQUEST).await.starts_with("HTTP/1.1 200"));
+        }
+        // Both lost their places, and with them their connections.
+        assert!(!rest(idle, b"").await.contains("HTTP/1.1 5"));
+        assert_eq!(rest(unfinished, b"").await, "");
+    }
+
+    #[tokio::test]
+    async fn where_all_are_busy_one_more_is_told_to_come_again() {
+        let (begun, more) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (told, asked) = (Arc::clone(&begun), Arc::clone(&more));
+        let handler = move || async move {
+            told.notify_one();
+            asked.notified().await;
+            "done"
+        };
+        let limits = Limits { of_one_peer: 1, ..Limits::DEFAULT };
+        let running = start(Router::new().route("/", get(handler)), limits).await;
+        let under_way = tokio::spawn(rest(running.connect().await, LAST_REQUEST));
+        begun.notified().await;
+        let refused = running.send(REQUEST).await;
+        assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1\r\n"), "{refused}");
+        more.notify_one();
+        assert!(under_way.await.unwrap().ends_with("done"), "it was not cut");
+    }
+
+    #[tokio::test]
+    async fn a_request_tells_where_it_came_from() {
+        let handler = |Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() };
+        let running = start(Router::new().route("/", get(handler)), Limits::DEFAULT).await;
+        assert!(running.send(LAST_REQUEST).await.ends_with("\r\n\r\n127.0.0.1"));
     }
 
     #[tokio::test]

@@ -5,6 +5,8 @@
 //! - [`at_scale`]: a thousand instances, and what they cost the API server.
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
+//! - [`fuzzed`]: the targets of the fuzzer, with their corpus and seeded mutations of it.
+//! - [`passers`]: passers-by at the address of metrics and probes hold connections; the probe is answered, and memory is bounded.
 //! - [`crowded`]: others in the process take all they can get; an instance that answers is polled on time, and memory is bounded.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
@@ -61,6 +63,7 @@ mod ends;
 mod evidence;
 mod examples;
 mod files;
+mod fuzzed;
 mod hostile;
 mod interleaving;
 mod interrupted;
@@ -71,6 +74,7 @@ mod logs;
 mod mutual_tls;
 mod operator;
 mod pages;
+mod passers;
 mod pipes;
 mod real_servers;
 mod receiver_contract;

@@ -12,6 +12,7 @@
 //! - [`refused`]: what is wrong in a manifest is said at apply, or at once afterwards.
 //! - [`outages`]: the API server is restarted, frozen, or answers and tells wrongly, while many instances are polled.
 //! - [`replicas`]: several share the work, and take it over from one another.
+//! - [`truncated`]: answers of the API server that end too early show no Secret.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
 mod beside;
@@ -27,3 +28,4 @@ mod outages;
 mod permissions;
 mod refused;
 mod replicas;
+mod truncated;

@@ -223,6 +223,24 @@ fn the_tests_that_the_architecture_names_exist() {
     assert!(count > 20, "{count}");
 }
 
+/// Everyone who may attack has rows, and each row has tests that exist, or says that nothing prevents it.
+#[test]
+fn the_table_of_threats_names_tests_that_exist() {
+    const PAGE: &str = "docs/operate/security.md";
+    assert!(named_functions(PAGE) > 30);
+    let content = text(PAGE);
+    let (_, section) = content.split_once("\n## Threats\n").expect("the section");
+    let rows = section.split("\n## ").next().unwrap_or_default().lines().filter(|line| line.starts_with("| "));
+    let mut attackers = BTreeSet::new();
+    for row in rows.skip(1) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [who, what, cost, tests] = cells[..] else { panic!("{row}") };
+        assert!(!what.is_empty() && !cost.is_empty() && (tests.contains("::") || tests == "–"), "{row}");
+        attackers.insert(who);
+    }
+    assert_eq!(attackers, BTreeSet::from(["API server", "namespace editor", "passer-by", "provider", "receiver"]));
+}
+
 /// Each promise and each fault has its row, with a test that exists or with what is not tested.
 #[test]
 fn the_page_of_what_is_tested_is_complete() {

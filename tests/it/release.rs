@@ -264,7 +264,7 @@ fn steps(workflow: &Value) -> Vec<Value> {
 fn the_workflows_are_all_here() {
     let mut found: Vec<_> = files(&root().join(".github")).into_keys().map(|path| path.display().to_string()).collect();
     found.sort();
-    assert_eq!(found, ["workflows/ci.yaml", "workflows/release.yaml"]);
+    assert_eq!(found, ["workflows/advisories.yaml", "workflows/ci.yaml", "workflows/release.yaml"]);
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn workflows_pin_what_they_use_and_may_do_what_they_need() {
     let pinned = regex::Regex::new(r"^[a-z0-9-]+/[a-z0-9-]+@[0-9a-f]{40}$").unwrap();
     let versioned = regex::Regex::new(r"^ *-? *uses: \S+@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+$").unwrap();
     let mut versions: BTreeMap<String, String> = BTreeMap::new();
-    for name in ["ci.yaml", "release.yaml"] {
+    for name in ["advisories.yaml", "ci.yaml", "release.yaml"] {
         let (text, data) = workflow(name);
         for line in text.lines().filter(|line| line.contains("uses:")) {
             assert!(versioned.is_match(line), "{name}: {line}: a commit, and the version that it is");
@@ -321,6 +321,32 @@ fn workflows_pin_what_they_use_and_may_do_what_they_need() {
         }
     }
     assert!(versions.len() > 6, "{versions:?}");
+}
+
+/// A job that can sign in the name of this repository runs nothing that it has just fetched and compiled.
+#[test]
+fn no_job_that_can_sign_installs_programs() {
+    let installs = regex::Regex::new(r"cargo (install|binstall)|pip3? install|npm (install|ci)|go install|curl|wget").unwrap();
+    let mut signing = 0;
+    for name in ["advisories.yaml", "ci.yaml", "release.yaml"] {
+        for (job, content) in jobs(&workflow(name).1) {
+            if content["permissions"]["id-token"] != "write" {
+                continue;
+            }
+            signing += 1;
+            for step in content["steps"].as_array().unwrap() {
+                let run = step["run"].as_str().unwrap_or_default();
+                assert!(!installs.is_match(run), "{name}: {job} can sign, and runs {run}");
+            }
+        }
+    }
+    assert_eq!(signing, 3);
+}
+
+#[test]
+fn known_vulnerabilities_are_asked_for_every_day() {
+    let (text, advisories) = workflow("advisories.yaml");
+    assert!(advisories["on"]["schedule"][0]["cron"].is_string() && text.contains("check advisories"));
 }
 
 /// The names of repositories are in the chart, the kustomization and the workflow.

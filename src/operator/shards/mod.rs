@@ -40,6 +40,7 @@ pub use self::ownership::{OwnedRanges, OwnershipGuard, OwnershipLost};
 use self::range::{DEFAULT_RANGES, MAX_RANGES, Range};
 use self::session::{Membership, Session};
 use self::timing::Timing;
+use crate::api::names;
 
 /// How ownership is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,20 +76,12 @@ impl ShardsConfig {
         if !(1..=MAX_RANGES).contains(&self.ranges) {
             return Err(ConfigProblem::Ranges);
         }
-        if !is_name(&self.group, 63) {
+        if self.group.len() > 63 || !names::is_subdomain(&self.group) {
             return Err(ConfigProblem::Group);
         }
-        if is_name(&self.identity, 150) { Ok(()) } else { Err(ConfigProblem::Identity) }
+        let is_identity = self.identity.len() <= 150 && names::is_subdomain(&self.identity);
+        if is_identity { Ok(()) } else { Err(ConfigProblem::Identity) }
     }
-}
-
-/// Part of a name in Kubernetes (RFC 1123 subdomain).
-fn is_name(text: &str, longest: usize) -> bool {
-    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = [text.as_bytes().first(), text.as_bytes().last()];
-    text.len() <= longest
-        && ends.iter().all(|end| end.is_some_and(inner))
-        && text.bytes().all(|byte| inner(&byte) || byte == b'-' || byte == b'.')
 }
 
 /// A configuration that cannot work.

@@ -197,3 +197,27 @@ async fn shutting_down_frees_the_port_and_hands_over_what_nobody_looked_at() {
     assert_eq!(receiver.shutdown().await.len(), 1);
     assert!(Receiver::start(ReceiverOptions { port, ..Default::default() }).await.is_ok());
 }
+
+#[tokio::test]
+async fn where_the_standard_signature_is_required_the_old_one_alone_is_refused() {
+    use crate::deliver::sink::http::format::Payload;
+    use crate::deliver::sink::http::signature::{WEBHOOK_SIGNATURE, sign};
+
+    const BODY: &[u8] = br#"{"message":{"eventId":"id1","events":[{"objectType":"a","objectId":"1","eventType":"CREATED","date":"d"}],"raw":{"a":[{}]}}}"#;
+    let payload = Payload { id: "id1".into(), content_type: "application/json", body: Bytes::from_static(BODY) };
+    let mut both = sign(&payload, EventFormat::OpenConnectors, &[b"k".to_vec()], Utc::now());
+    both.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    let mut old = both.clone();
+    old.remove(WEBHOOK_SIGNATURE);
+    for (requires_standard, headers, expected) in [
+        (false, &both, Ok(())),
+        (false, &old, Ok(())),
+        (true, &both, Ok(())),
+        (true, &old, Err((StatusCode::UNAUTHORIZED, NOT_STANDARD.to_owned()))),
+    ] {
+        let options = ReceiverOptions { keys: vec![key("k")], requires_standard, ..Default::default() };
+        let (accepted, _events) = mpsc::channel(1);
+        let desk = Desk { options, accepted, luck: Mutex::new(StdRng::seed_from_u64(0)) };
+        assert_eq!(desk.take(headers, &Bytes::from_static(BODY)).await, expected, "{requires_standard}");
+    }
+}

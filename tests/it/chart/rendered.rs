@@ -27,6 +27,7 @@ fn effects() -> Vec<Effect> {
     let apart = json!([{"topologyKey": "rack", "labelSelector": ours}]);
     let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}});
     let digest = format!("sha256:{}", "0a".repeat(32));
+    let monitoring = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}});
     vec![
         ("replicaCount", json!(3), deployment, "/spec/replicas", json!(3)),
         ("image.repository", json!("mirror.example/p"), deployment, "{c}/image", json!("mirror.example/p:0.1.0")),
@@ -124,6 +125,7 @@ fn effects() -> Vec<Effect> {
         ("podDisruptionBudget.enabled", json!(false), "PodDisruptionBudget/pollinator", "/kind", Value::Null),
         ("podDisruptionBudget.maxUnavailable", json!(2), "PodDisruptionBudget/pollinator", "/spec/maxUnavailable", json!(2)),
         ("networkPolicy.enabled", json!(false), policy, "/kind", Value::Null),
+        ("networkPolicy.scrapeFrom", json!([monitoring]), policy, "/spec/ingress/0/from/0", monitoring),
         ("networkPolicy.apiServerPorts", json!([16443]), policy, "/spec/egress/1/ports/0/port", json!(16443)),
         (
             "networkPolicy.apiServerCidrs",
@@ -246,6 +248,7 @@ fn wrong_values_are_refused_by_name() {
         (&[("replicas", &number)], "'replicas' not allowed"),
         (&[("imagePullSecrets", &list)], "/imagePullSecrets/0"),
         (&[("extraVolumes", &list)], "/extraVolumes/0"),
+        (&[("networkPolicy.scrapeFrom", &list)], "/networkPolicy/scrapeFrom/0"),
         (&[("networkPolicy.apiServerPorts", &json!([]))], "/networkPolicy/apiServerPorts"),
         (&[("caBundle.configMap", &text), ("caBundle.secret", &text)], "caBundle.configMap and caBundle.secret are both set"),
         (&[("operator.shard", &number)], "'shard' not allowed"),

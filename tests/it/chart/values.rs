@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
     Affinity, EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, SecurityContext, Toleration,
     TopologySpreadConstraint, Volume, VolumeMount,
 };
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
@@ -252,6 +253,9 @@ struct PodDisruptionBudget {
 struct NetworkPolicy {
     /// Restrict connections: in to metrics and probes, out to DNS, the API server, providers and callbacks.
     enabled: bool,
+    /// Who may scrape metrics, as peers of a NetworkPolicy, such as [{namespaceSelector: {}}]. Empty: everyone. Probes come from the
+    /// node, which is always allowed.
+    scrape_from: Vec<NetworkPolicyPeer>,
     /// TCP ports of the API server: that of its Service, and that of its endpoints, which some network plug-ins compare.
     #[schemars(length(min = 1), inner(range(min = 1, max = 65535)))]
     api_server_ports: Vec<i32>,

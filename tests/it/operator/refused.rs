@@ -20,6 +20,7 @@ const KNOWN_LATER: &str = r#"
 - {name: unknown connector, spec: {connector: infusionsoft}, reason: ConnectorNotFound, says: [spec.connector, infusionsoft, "did you mean infusionsoftrest?"]}
 - {name: connector far from any, spec: {connector: qqqqqqqq}, reason: ConnectorNotFound, says: [spec.connector, qqqqqqqq, "create the Connector"]}
 - {name: parameter missing, without: base, spec: {connector: github}, says: [spec.parameters.owner, "required by the connector", spec.parameters.repo]}
+- {name: parameter of another shape, without: base, spec: {connector: github, parameters: {owner: rust/lang, repo: rust}}, says: ["spec.parameters.owner must match [A-Za-z0-9_-]+", "The account that owns"]}
 - {name: parameter misspelt, spec: {parameters: {accuont: a}, baseUrl: "https://api.example.com"}, says: [spec.parameters.accuont, "remove it"]}
 - {name: hole that nobody fills, resource: {url: "/{account}/contacts"}, says: ["spec.resources[contacts].url", "set spec.parameters.account"]}
 - {name: resource that the connector has not, without: base, spec: {connector: infusionsoftrest, resources: [{name: apointments}], auth: {oauth2: {secretRef: {name: s}}}}, says: ["spec.resources[apointments].url is required"]}

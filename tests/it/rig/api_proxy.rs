@@ -38,6 +38,8 @@ pub enum Fault {
     LoseAnswer,
     /// The server does what is asked, and the answer comes once the script is changed.
     HoldAnswer,
+    /// The server does what is asked, and of a body the last two bytes are missing, as of a proxy that gave up: nothing says so.
+    CutAnswer,
 }
 
 /// What happens to an event of a watch.

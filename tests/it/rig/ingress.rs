@@ -10,7 +10,7 @@ use super::pollinator::Pollinator;
 use super::{PATIENCE, client};
 
 /// Headers that are handed on.
-const REQUEST: [&str; 3] = ["cookie", "content-type", "sec-fetch-site"];
+const REQUEST: [&str; 5] = ["host", "cookie", "content-type", "origin", "sec-fetch-site"];
 
 /// Answers to consents that are kept back.
 #[derive(Default)]
@@ -80,11 +80,7 @@ impl Ingress {
 
     /// Hands on to these, in turn.
     pub fn route(&self, replicas: &[&Pollinator]) {
-        let address = |replica: &&Pollinator| {
-            let line = replica.wait_stderr("serving the connect page");
-            format!("http://{}", line.rsplit_once("address=").expect("the address is told").1.trim())
-        };
-        *lock(&self.behind) = replicas.iter().map(address).collect();
+        *lock(&self.behind) = replicas.iter().map(|replica| format!("http://{}", page_of(replica))).collect();
     }
 
     /// Keeps answers to consents back.
@@ -92,6 +88,12 @@ impl Ingress {
         lock(&self.held).holding = true;
         Hold(self)
     }
+}
+
+/// Where a process itself serves the page.
+pub fn page_of(replica: &Pollinator) -> String {
+    let line = replica.wait_stderr("serving the connect page");
+    line.rsplit_once("address=").expect("the address is told").1.trim().to_owned()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -29,6 +29,7 @@ pub mod oracle;
 pub mod person;
 pub mod pollinator;
 pub mod provider;
+pub mod raw;
 pub mod reader;
 pub mod real_server;
 pub mod receiver;

@@ -85,6 +85,12 @@ impl Shared {
                 self.script.changed_since(count).await;
                 answer
             }
+            Some(Fault::CutAnswer) => {
+                let (mut head, body) = self.ask(parts, body, upstream).await?.into_parts();
+                remove_framing(&mut head.headers);
+                let body = to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
+                Response::from_parts(head, Body::from(body.slice(..body.len().saturating_sub(2))))
+            }
             None => self.ask(parts, body, upstream).await?,
         };
         self.thawed().await;

@@ -1,0 +1,186 @@
+//! How many requests that cost work each client may make. Pure.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// What may be used at once, and how fast it comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests at once.
+    pub burst: u32,
+    /// Requests that come again each second.
+    pub each_second: u32,
+}
+
+/// Of one client: people click, they do not hammer.
+pub const CLIENT: Rate = Rate { burst: 60, each_second: 10 };
+/// Of all clients together, for the sake of the API server: a client at its full pace takes a fifth of it.
+pub const ALL: Rate = Rate { burst: 300, each_second: 50 };
+/// The part of [`ALL`] that is kept for clients that have most of their own budget left, so that many that hammer do not lock the
+/// others out.
+const RESERVE: u32 = 60;
+/// Clients that are remembered, in some 200 KiB.
+const MAX_CLIENTS: usize = 4096;
+
+/// What is left of a [`Rate`].
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    rate: Rate,
+    left: u32,
+    counted: Instant,
+}
+
+impl Allowance {
+    fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate, left: rate.burst, counted: now }
+    }
+
+    /// Adds what came again by `now`. Whole requests alone are added, and only the time that they took is used up.
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.counted).as_millis();
+        let more = passed.saturating_mul(u128::from(self.rate.each_second)) / 1000;
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        if more >= self.rate.burst - self.left {
+            (self.left, self.counted) = (self.rate.burst, now);
+        } else if more > 0 {
+            self.left += more;
+            self.counted += Duration::from_millis(u64::from(more) * 1000 / u64::from(self.rate.each_second));
+        }
+    }
+
+    /// Takes one, if there is one.
+    fn take(&mut self) -> bool {
+        let is_left = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_left
+    }
+
+    fn is_full(&self) -> bool {
+        self.left == self.rate.burst
+    }
+}
+
+/// The budgets of all clients.
+#[derive(Debug)]
+pub struct Budgets {
+    clients: HashMap<IpAddr, Allowance>,
+    all: Allowance,
+}
+
+impl Budgets {
+    /// Nobody has used anything.
+    pub fn new(now: Instant) -> Self {
+        Self { clients: HashMap::new(), all: Allowance::new(ALL, now) }
+    }
+
+    /// Takes one request out of the budget of a client and of that of all, if both have one. Who asks in vain pays, too: a client that
+    /// goes on hammering never gets back what it needs for the reserve.
+    pub fn take(&mut self, client: IpAddr, now: Instant) -> bool {
+        let key = key(client);
+        self.all.refill(now);
+        if !self.clients.contains_key(&key) && self.clients.len() >= MAX_CLIENTS {
+            // Who has their whole budget again need not be remembered.
+            self.clients.retain(|_, allowance| {
+                allowance.refill(now);
+                !allowance.is_full()
+            });
+            if self.clients.len() >= MAX_CLIENTS {
+                return self.take_of_all(RESERVE);
+            }
+        }
+        let allowance = self.clients.entry(key).or_insert_with(|| Allowance::new(CLIENT, now));
+        allowance.refill(now);
+        let reserve = if allowance.left > CLIENT.burst / 2 { 0 } else { RESERVE };
+        allowance.take() && self.take_of_all(reserve)
+    }
+
+    /// Takes one that is not of the reserve.
+    fn take_of_all(&mut self, reserve: u32) -> bool {
+        self.all.left > reserve && self.all.take()
+    }
+}
+
+/// Who counts as one client: an IPv4 address, or the 64 bits of an IPv6 address that a network gives to one customer at least.
+fn key(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn granted(budgets: &mut Budgets, client: IpAddr, tries: u32, now: Instant) -> u32 {
+        (0..tries).map(|_| u32::from(budgets.take(client, now))).sum()
+    }
+
+    #[test]
+    fn a_client_that_hammers_takes_nothing_from_others() {
+        let begun = Instant::now();
+        let mut budgets = Budgets::new(begun);
+        assert_eq!(granted(&mut budgets, address("192.0.2.1"), 10_000, begun), CLIENT.burst);
+        assert_eq!(granted(&mut budgets, address("192.0.2.2"), 30, begun), 30);
+        assert_eq!(granted(&mut budgets, address("::ffff:192.0.2.1"), 30, begun), 0, "the same client");
+    }
+
+    #[test]
+    fn a_budget_fills_again_and_no_further() {
+        let begun = Instant::now();
+        let (mut budgets, client) = (Budgets::new(begun), address("192.0.2.1"));
+        assert_eq!(granted(&mut budgets, client, 100, begun), 60);
+        assert_eq!(granted(&mut budgets, client, 100, begun + Duration::from_millis(250)), 2);
+        assert_eq!(granted(&mut budgets, client, 100, begun + Duration::from_millis(300)), 1, "the rest of a tenth is kept");
+        assert_eq!(granted(&mut budgets, client, 100, begun + Duration::from_secs(2)), 17);
+        assert_eq!(granted(&mut budgets, client, 100, begun + Duration::from_hours(1)), 60);
+        assert_eq!(granted(&mut budgets, client, 100, begun), 0, "a clock that goes back brings nothing");
+    }
+
+    #[test]
+    fn all_together_are_bounded_and_so_is_what_is_remembered() {
+        let begun = Instant::now();
+        let mut budgets = Budgets::new(begun);
+        let clients = (0..20_000_u32).map(|number| IpAddr::from(std::net::Ipv4Addr::from(number)));
+        let answered: u32 = clients.map(|client| granted(&mut budgets, client, 2, begun)).sum();
+        assert_eq!(answered, ALL.burst);
+        assert!(budgets.clients.len() <= MAX_CLIENTS, "{}", budgets.clients.len());
+        let later = begun + Duration::from_mins(1);
+        assert_eq!(granted(&mut budgets, address("192.0.2.1"), 100, later), 60, "somebody new");
+    }
+
+    #[test]
+    fn a_hundred_clients_that_hammer_lock_nobody_out() {
+        let begun = Instant::now();
+        let mut budgets = Budgets::new(begun);
+        let attackers: Vec<IpAddr> = (1..=100).map(|host| address(&format!("198.51.100.{host}"))).collect();
+        let person = address("192.0.2.1");
+        for second in 0..60 {
+            for twentieth in 0..20 {
+                let now = begun + Duration::from_millis(second * 1000 + twentieth * 50);
+                for attacker in &attackers {
+                    budgets.take(*attacker, now);
+                }
+            }
+            assert!(budgets.take(person, begun + Duration::from_millis(second * 1000 + 999)), "in second {second}");
+        }
+    }
+
+    #[test]
+    fn one_customer_of_an_ipv6_network_is_one_client() {
+        let begun = Instant::now();
+        let mut budgets = Budgets::new(begun);
+        let of_one: u32 =
+            (0..100).map(|host| granted(&mut budgets, address(&format!("2001:db8:0:1::{host:x}")), 1, begun)).sum();
+        assert_eq!(of_one, CLIENT.burst);
+        assert_eq!(granted(&mut budgets, address("2001:db8:0:2::1"), 1, begun), 1);
+    }
+}
