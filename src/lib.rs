@@ -12,6 +12,8 @@
 //!    still to be delivered.
 //! 6. Only then [`state`] commits the cursor. A crash before that repeats events with the same ids and loses none.
 //!
+//! [`import`] turns configurations of SAP Open Connectors into such declarations.
+//!
 //! Where a provider wants a person's consent, [`connect`] is the page at which it is given.
 //!
 //! [`local`] runs this from a folder of manifests, [`operator`] from a cluster; [`receive`] and [`demo`] are the other two ends of the wire, for trying it out.
@@ -19,6 +21,8 @@
 pub mod api;
 pub mod catalog;
 pub mod plan;
+
+pub mod import;
 
 pub mod auth;
 pub mod connect;

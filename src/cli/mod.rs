@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod completions;
 pub mod crds;
 pub mod demo;
+pub mod import;
 pub mod local;
 pub mod man;
 pub mod operator;
@@ -53,6 +54,8 @@ enum Command {
     Try(try_out::TryArgs),
     /// Print the resolved plan of each instance, without network.
     Plan(plan::PlanArgs),
+    /// Turn configurations of SAP Open Connectors into manifests, Secrets and a report.
+    Import(import::ImportArgs),
     /// Receive, verify and print events: the other end, for trying things out.
     Receive(receive::ReceiveArgs),
     /// Watch a sample provider, the engine and a receiver work together.
@@ -115,6 +118,7 @@ impl Cli {
             Command::Local(args) => local::run(args).await,
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),
+            Command::Import(args) => import::run(&args),
             Command::Receive(args) => receive::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Crds => crds::run(),

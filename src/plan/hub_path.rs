@@ -6,12 +6,12 @@ use percent_encoding::percent_decode_str;
 use crate::api::connector::{ConnectorResource, ConnectorSpec};
 
 /// Whether a resource's url is a hub path.
-pub(super) fn is_hub_path(url: &str) -> bool {
+pub(crate) fn is_hub_path(url: &str) -> bool {
     url.starts_with("/hubs/") || url.starts_with("hubs/")
 }
 
 /// The connector's resource that stands for the path of a hub url.
-pub(super) fn stands_for<'a>(url: &str, connector: &'a ConnectorSpec) -> Option<&'a ConnectorResource> {
+pub(crate) fn stands_for<'a>(url: &str, connector: &'a ConnectorSpec) -> Option<&'a ConnectorResource> {
     let plain = |path: &str| path.trim_matches('/').to_owned();
     let asked = plain(url.split_once('?').map_or(url, |(path, _)| path));
     connector.resources.iter().find(|resource| resource.hub_paths.iter().any(|path| plain(path) == asked))

@@ -7,7 +7,7 @@ mod cursor;
 pub mod date_format;
 mod extract;
 pub mod field_path;
-mod hub_path;
+pub(crate) mod hub_path;
 pub mod json;
 mod oauth2;
 mod overlay;

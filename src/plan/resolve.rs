@@ -252,7 +252,7 @@ fn callback_url(callback: &Callback) -> Result<Url, Problem> {
 
 /// `…/elements/api-v2/events/…` is where that platform takes the webhooks of providers. Configurations of polled instances name it
 /// when the platform itself passes the events on; then the platform notifies the callback that it knows of, and so itself.
-fn receives_for_open_connectors(url: &Url) -> bool {
+pub(crate) fn receives_for_open_connectors(url: &Url) -> bool {
     let segments: Vec<_> = url.path_segments().into_iter().flatten().filter(|segment| !segment.is_empty()).collect();
     segments
         .windows(3)

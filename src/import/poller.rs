@@ -1,0 +1,326 @@
+//! One poller → one resource.
+
+use serde_json::Value;
+
+use super::dates;
+use super::draft::{Draft, Known};
+use super::fields::{Field, Fields, Place};
+use super::hub::{self, guess};
+use super::report::{Section, Verdict};
+use super::value::{self, Said, duration, slug};
+use crate::api::resource::{ChangeBy, DatesConfiguration, Resource};
+use crate::plan::field_path::FieldPath;
+use crate::plan::hub_path::stands_for;
+
+/// Most records of a page, seconds of tolerance and of look-back that a manifest takes.
+const MAX_PAGE: f64 = 10_000.0;
+const MAX_TOLERANCE: f64 = 24.0 * 3600.0;
+const MAX_LOOKBACK: f64 = 168.0 * 3600.0;
+/// Most resources of an instance.
+const MAX_RESOURCES: usize = 64;
+
+/// Members that need nothing here, and why.
+const NEEDLESS: [(&str, &str); 8] = [
+    ("filterByCurrentDate", "a record with a date in the future is delivered once and does not move the cursor"),
+    ("batchSize", "events are batched by the callback's format"),
+    ("postHooks", "hooks are code of the platform; do what they did in the receiver"),
+    ("postHookPipelines", "hooks are code of the platform; do what they did in the receiver"),
+    ("useLastPollDate", "the cursor is always the greatest date seen"),
+    ("useHydrationBeforePostHooks", "hooks are code of the platform"),
+    ("objectName", "events carry the name of the resource"),
+    ("parameters", "describes the platform's own form"),
+];
+
+/// Does a value look like a poller?
+pub(super) fn is_poller(value: &Value) -> bool {
+    let names = ["url", "idField", "datesConfiguration"];
+    value.as_object().is_some_and(|object| object.keys().any(|key| names.iter().any(|name| key.eq_ignore_ascii_case(name))))
+}
+
+/// What all pollers of an instance are read into.
+pub(super) struct Pollers<'a> {
+    pub known: Known<'a>,
+    /// Zone that `{TimeZone}` stands for.
+    pub zone: String,
+    pub draft: &'a mut Draft,
+    pub section: &'a mut Section,
+}
+
+impl Pollers<'_> {
+    /// Adds the resource of a poller, and those that stand inside it by mistake.
+    pub fn add(&mut self, name: &str, place: &Place, poller: &Value) {
+        let Some(members) = poller.as_object() else {
+            self.section.dropped(place, "it is no poller: an object with url, idField and datesConfiguration is expected");
+            return;
+        };
+        if self.draft.spec.resources.len() >= MAX_RESOURCES {
+            self.section.to_do(place, "an instance has at most 64 resources; write a second one with this");
+            return;
+        }
+        let mut resource = Resource { name: self.name(name), ..Resource::default() };
+        let mut fields = Fields::of(place, members);
+        let is_bare = members.is_empty();
+        self.url(&mut resource, fields.take("url"), place, is_bare);
+        self.dates(&mut resource, &mut fields);
+        self.id(&mut resource, &mut fields);
+        self.change_by(&mut resource, &mut fields);
+        self.bounds(&mut resource, &mut fields);
+        self.draft.spec.resources.push(resource);
+        for field in fields {
+            if is_poller(&field.value) {
+                self.section.result(
+                    Verdict::Changed,
+                    format!("resource {}", field.name),
+                    format!("it stood inside {name} by mistake, and is a resource of its own"),
+                );
+                self.add(&field.name, &field.place, &field.value);
+            } else {
+                self.left(&field);
+            }
+        }
+    }
+
+    /// A name that a manifest takes, and that no other resource has.
+    fn name(&mut self, given: &str) -> String {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let plain: String = given.chars().map(|c| if allowed(c) { c } else { '-' }).take(58).collect();
+        let plain = plain.split("--").filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+        let plain = plain.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let plain = if plain.is_empty() { "resource" } else { plain };
+        let taken = |name: &str| self.draft.spec.resources.iter().any(|other| other.name == name);
+        let numbered = (2..).map(|number| format!("{plain}-{number}"));
+        let name = std::iter::once(plain.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default();
+        if name != given {
+            let what = format!("resource {name}");
+            self.section.result(Verdict::Changed, what, format!("was {given:?}; events carry the new name as objectType"));
+        }
+        name
+    }
+
+    fn url(&mut self, resource: &mut Resource, field: Option<Field>, place: &Place, is_bare: bool) {
+        let given = field.as_ref().map_or(Said::Nothing, |field| Said::of(&field.value));
+        let Said::Text(url) = given else {
+            let own = self.known.spec.is_some_and(|spec| spec.resources.iter().any(|r| r.resource.name == resource.name));
+            let (verdict, text) = if own {
+                (Verdict::Kept, "the connector's resource of this name".to_owned())
+            } else {
+                let path = format!("/{}", resource.name);
+                let text = format!("no URL is given: url is {path}, a guess; write the provider's own path");
+                resource.url = Some(path);
+                (Verdict::ToDo, text)
+            };
+            match field {
+                Some(field) => self.section.field(verdict, &field.place, text),
+                None if is_bare => self.section.field(verdict, place, text),
+                None => self.section.result(verdict, format!("resource {}", resource.name), text),
+            }
+            return;
+        };
+        let Some(field) = field else { return };
+        let translated = hub::translate(&url, &resource.name, self.known, &self.zone);
+        let (verdict, text) = translated.verdict();
+        self.section.field(verdict, &field.place, text);
+        resource.url = translated.url;
+        resource.query = translated.query;
+        let secret = format!("{}-more", self.draft.name);
+        for (key, value) in translated.secrets {
+            self.draft.secrets.put(&secret, &secret_key(&key), Some(value));
+        }
+        if let Some((path, _)) = &translated.lacking {
+            let entry = (resource.name.clone(), guess(path));
+            self.draft.stub.paths.entry(path.trim_matches('/').to_owned()).or_insert(entry);
+            self.draft.stub.parameters.extend(translated.wanted.iter().cloned());
+        }
+        self.draft.wanted.extend(translated.wanted);
+    }
+
+    fn dates(&mut self, resource: &mut Resource, fields: &mut Fields) {
+        let Some(field) = fields.take("datesConfiguration") else {
+            self.without_dates(resource);
+            return;
+        };
+        let Some(members) = field.value.as_object().filter(|members| !members.is_empty()) else {
+            self.section.dropped(&field.place, "it says nothing: changes are found by the connector's dates, or by content");
+            return;
+        };
+        let mut inner = Fields::of(&field.place, members);
+        let mut dates = DatesConfiguration::default();
+        let zones = ["updatedDateTimezone", "createdDateTimezone"].map(|name| {
+            let zone = inner.peek(name).map_or(Said::Nothing, |field| Said::of(&field.value));
+            if let Said::Text(zone) = zone { Some(zone) } else { None }
+        });
+        dates.updated_date_field = self.path(inner.take("updatedDateField"));
+        dates.updated_date_format = self.pattern(inner.take("updatedDateFormat"), zones[0].as_deref());
+        dates.updated_date_timezone = self.zone(inner.take("updatedDateTimezone"));
+        dates.created_date_field = self.path(inner.take("createdDateField"));
+        dates.created_date_format = self.pattern(inner.take("createdDateFormat"), zones[1].as_deref());
+        dates.created_date_timezone = self.zone(inner.take("createdDateTimezone"));
+        // These belong one level up, and are met here.
+        for name in ["createdCheckTolerance", "pollDelay", "pageSize", "filterByUpdatedDate", "filterByUpdateDate", "idField"] {
+            if let Some(field) = inner.take(name) {
+                fields.add(field);
+            }
+        }
+        if dates.updated_date_field.is_none() && dates.created_date_field.is_none() {
+            self.without_dates(resource);
+        } else {
+            resource.dates_configuration = Some(dates);
+        }
+        for field in inner {
+            self.left(&field);
+        }
+    }
+
+    fn without_dates(&mut self, resource: &Resource) {
+        let brings = self.entry_of(resource).is_some_and(|entry| entry.dates_configuration.is_some());
+        let text = if brings {
+            "no dates are configured: the connector's hold"
+        } else {
+            "no dates are configured: changes are found by content, where Open Connectors sends every record that it reads"
+        };
+        self.section.result(Verdict::Changed, format!("resource {}", resource.name), text);
+    }
+
+    /// The connector's resource below this one.
+    fn entry_of(&self, resource: &Resource) -> Option<&Resource> {
+        let spec = self.known.spec?;
+        let by_path = resource.url.as_deref().and_then(|url| stands_for(url, spec));
+        let by_name = || spec.resources.iter().find(|entry| entry.resource.name == resource.name);
+        by_path.or_else(by_name).map(|entry| &entry.resource)
+    }
+
+    fn id(&mut self, resource: &mut Resource, fields: &mut Fields) {
+        let id = fields.take("idField");
+        let says = id.as_ref().map_or(Said::Nothing, |field| Said::of(&field.value));
+        match (id, says) {
+            (None, _) => {}
+            (Some(field), Said::Nothing) => {
+                self.section
+                    .to_do(&field.place, "it is empty: the connector's holds, else \"id\"; write the path of a unique field");
+            }
+            (field, _) => resource.id_field = self.path(field),
+        }
+        if resource.id_field.is_none()
+            && let Some(field) = fields.take("xPath")
+        {
+            resource.id_field = self.path(Some(field));
+        }
+    }
+
+    /// A path in the record, as it is.
+    fn path(&mut self, field: Option<Field>) -> Option<String> {
+        let field = field?;
+        match Said::of(&field.value) {
+            Said::Nothing => self.section.dropped(&field.place, "it is empty"),
+            Said::Text(path) if path.len() <= 256 && FieldPath::parse(&path).is_ok() => {
+                self.section.kept(&field.place, shown(&path));
+                return Some(path);
+            }
+            _ => self.section.to_do(&field.place, "it is no path in a record, and was left out; write one such as data.id"),
+        }
+        None
+    }
+
+    fn pattern(&mut self, field: Option<Field>, zone: Option<&str>) -> Option<String> {
+        self.repaired(field, |given| dates::pattern(given, zone))
+    }
+
+    fn zone(&mut self, field: Option<Field>) -> Option<String> {
+        let own = self.zone.clone();
+        self.repaired(field, |given| dates::zone(if given.eq_ignore_ascii_case("{timezone}") { &own } else { given }))
+    }
+
+    fn repaired(&mut self, field: Option<Field>, repair: impl Fn(&str) -> dates::Repaired) -> Option<String> {
+        let field = field?;
+        let text = match Said::of(&field.value) {
+            Said::Nothing => {
+                self.section.dropped(&field.place, "it is empty: the default holds");
+                return None;
+            }
+            Said::Text(text) => text,
+            _ => String::new(),
+        };
+        let repaired = repair(&text);
+        let verdict = match (repaired.is_guess, &repaired.text) {
+            (true, _) => Verdict::ToDo,
+            (false, Some(written)) if *written == text => Verdict::Kept,
+            (false, _) => Verdict::Changed,
+        };
+        let written = repaired.text.as_deref().map(shown);
+        let said: Vec<_> = written.into_iter().chain(repaired.note).collect();
+        self.section.field(verdict, &field.place, said.join("; "));
+        repaired.text
+    }
+
+    fn change_by(&mut self, resource: &mut Resource, fields: &mut Fields) {
+        let created = |dates: Option<&DatesConfiguration>| dates.is_some_and(|dates| dates.created_date_field.is_some());
+        for name in ["filterByUpdatedDate", "filterByUpdateDate"] {
+            let Some(field) = fields.take(name) else { continue };
+            let has_created = created(resource.dates_configuration.as_ref())
+                || created(self.entry_of(resource).and_then(|entry| entry.dates_configuration.as_ref()));
+            match value::switch(&field.value) {
+                Some(false) if has_created => {
+                    resource.change_by = Some(ChangeBy::Created);
+                    self.section.changed(&field.place, "changeBy: Created; updates of records are not seen");
+                }
+                Some(false) => self.section.dropped(&field.place, "there is no created date to go by"),
+                _ => self.section.dropped(&field.place, "the date of change decides anyway"),
+            }
+        }
+    }
+
+    fn bounds(&mut self, resource: &mut Resource, fields: &mut Fields) {
+        resource.created_tolerance = self.seconds(fields.take("createdCheckTolerance"), "createdTolerance", MAX_TOLERANCE);
+        resource.lookback = self.seconds(fields.take("pollDelay"), "lookback", MAX_LOOKBACK);
+        if let Some(field) = fields.take("pageSize") {
+            match value::number(&field.value).filter(|size| *size >= 1.0) {
+                Some(size) => {
+                    let most = size.min(MAX_PAGE);
+                    #[allow(clippy::cast_possible_truncation, reason = "at most 10,000")]
+                    let written = most as i32;
+                    resource.page_size = Some(written);
+                    let verdict = if most < size { Verdict::Changed } else { Verdict::Kept };
+                    self.section.field(verdict, &field.place, format!("pageSize: {written}"));
+                }
+                None => self.section.dropped(&field.place, "it is no number of records: the connector's page size holds"),
+            }
+        }
+    }
+
+    fn seconds(&mut self, field: Option<Field>, name: &str, most: f64) -> Option<String> {
+        let field = field?;
+        let Some(seconds) = value::number(&field.value) else {
+            self.section.dropped(&field.place, format!("it is no number of seconds: the default of {name} holds"));
+            return None;
+        };
+        let written = duration(seconds.min(most));
+        self.section.changed(&field.place, format!("{name}: {written}"));
+        Some(written)
+    }
+
+    fn left(&mut self, field: &Field) {
+        match NEEDLESS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&field.name)) {
+            Some((_, reason)) => self.section.dropped(&field.place, *reason),
+            None if field.name.eq_ignore_ascii_case("xPath") => {
+                self.section.dropped(&field.place, "idField says where the id is")
+            }
+            None => self.section.dropped(&field.place, "no field of a resource stands for it"),
+        }
+    }
+}
+
+/// A text of the input that is known to be harmless, in one line of moderate length.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(80).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A key that a Secret takes.
+pub(super) fn secret_key(name: &str) -> String {
+    let key: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).take(200).collect();
+    if key.is_empty() || slug(&key).is_empty() { "value".to_owned() } else { key }
+}

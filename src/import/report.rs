@@ -1,0 +1,140 @@
+//! What became of each field of the input. Never shows a value that is not known to be harmless.
+
+use std::fmt;
+
+use super::fields::Place;
+
+/// What became of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It means the same here.
+    Kept,
+    /// It is written in another way, or means something else.
+    Changed,
+    /// It is not needed, with the reason.
+    Dropped,
+    /// Its value was hidden in the export: a placeholder stands in the Secret.
+    Masked,
+    /// A person has something to do before the manifest works.
+    ToDo,
+}
+
+impl Verdict {
+    const ALL: [Self; 5] = [Self::Kept, Self::Changed, Self::Dropped, Self::Masked, Self::ToDo];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Changed => "changed",
+            Self::Dropped => "dropped",
+            Self::Masked => "masked",
+            Self::ToDo => "to do",
+        }
+    }
+}
+
+/// What a line is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A field of the input, with all that is in it. No field is in two lines.
+    Field(Place),
+    /// Something in what was written that no field of the input stands for.
+    Result(String),
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Of what.
+    pub about: About,
+    /// Where it is now, or why it is not, and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8}", self.verdict.word())?;
+        match &self.about {
+            About::Field(place) => write!(f, "{place}")?,
+            About::Result(what) => f.write_str(what)?,
+        }
+        write!(f, ": {}", self.text)
+    }
+}
+
+/// What one file, or one instance of a file, came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Section {
+    /// The file, and what was found in it.
+    pub title: String,
+    /// In the order of the import.
+    pub lines: Vec<Line>,
+}
+
+impl Section {
+    pub(super) fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), lines: Vec::new() }
+    }
+
+    /// Notes what became of a field of the input.
+    pub(super) fn field(&mut self, verdict: Verdict, place: &Place, text: impl Into<String>) {
+        self.lines.push(Line { verdict, about: About::Field(place.clone()), text: text.into() });
+    }
+
+    pub(super) fn kept(&mut self, place: &Place, text: impl Into<String>) {
+        self.field(Verdict::Kept, place, text);
+    }
+
+    pub(super) fn changed(&mut self, place: &Place, text: impl Into<String>) {
+        self.field(Verdict::Changed, place, text);
+    }
+
+    pub(super) fn dropped(&mut self, place: &Place, text: impl Into<String>) {
+        self.field(Verdict::Dropped, place, text);
+    }
+
+    pub(super) fn to_do(&mut self, place: &Place, text: impl Into<String>) {
+        self.field(Verdict::ToDo, place, text);
+    }
+
+    /// Notes something about what is written.
+    pub(super) fn result(&mut self, verdict: Verdict, what: impl Into<String>, text: impl Into<String>) {
+        self.lines.push(Line { verdict, about: About::Result(what.into()), text: text.into() });
+    }
+
+    /// Has a person something to do?
+    pub fn needs_a_person(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line.verdict, Verdict::Masked | Verdict::ToDo))
+    }
+}
+
+/// The whole report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// In the order of the files.
+    pub sections: Vec<Section>,
+}
+
+impl Report {
+    /// Has a person something to do?
+    pub fn needs_a_person(&self) -> bool {
+        self.sections.iter().any(Section::needs_a_person)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for section in &self.sections {
+            writeln!(f, "{}", section.title)?;
+            for line in &section.lines {
+                writeln!(f, "  {line}")?;
+            }
+            writeln!(f)?;
+        }
+        let count = |verdict| self.sections.iter().flat_map(|s| &s.lines).filter(|line| line.verdict == verdict).count();
+        let counts: Vec<_> = Verdict::ALL.into_iter().map(|verdict| format!("{} {}", count(verdict), verdict.word())).collect();
+        writeln!(f, "{}", counts.join(", "))
+    }
+}

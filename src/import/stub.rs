@@ -1,0 +1,65 @@
+//! The `Connector` of a key that nobody knows: what instances show of it, with placeholders where a person knows more.
+
+use std::collections::BTreeMap;
+
+use super::draft::{Scheme, Stub};
+use super::report::{Section, Verdict};
+use crate::api::auth::Grant;
+use crate::api::connector::{ConnectorApiKey, ConnectorAuth, ConnectorOauth2, ConnectorResource, ConnectorSpec, Parameter};
+use crate::api::resource::{Empty, Resource};
+
+/// Where a provider is until a person says where.
+pub(super) const NO_PROVIDER: &str = "https://replace-me.invalid";
+
+/// The connector of all instances that name it.
+pub(super) fn connector(key: &str, stubs: &[&Stub], section: &mut Section) -> ConnectorSpec {
+    let mut paths: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for (path, (name, guess)) in stubs.iter().flat_map(|stub| &stub.paths) {
+        paths.entry(path).or_insert((name, guess));
+    }
+    let mut spec = ConnectorSpec {
+        title: Some(key.to_owned()),
+        base_url: Some(NO_PROVIDER.to_owned()),
+        auth: stubs.iter().find_map(|stub| stub.scheme).map(auth),
+        ..ConnectorSpec::default()
+    };
+    for (path, (name, guess)) in paths {
+        let taken = |name: &str| spec.resources.iter().any(|other: &ConnectorResource| other.resource.name == name);
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let name = std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default();
+        let resource = Resource { name, url: Some(guess.to_owned()), ..Resource::default() };
+        let hub_paths = vec![format!("/{path}")];
+        spec.resources.push(ConnectorResource { hub_paths, resource, ..ConnectorResource::default() });
+    }
+    let text =
+        "the catalog has no entry of this name: write baseUrl, auth, and of each resource the url, recordsPath and pagination";
+    section.result(Verdict::ToDo, format!("Connector {key}"), text);
+    spec
+}
+
+/// Authentication of a kind, with placeholders for what only a person knows.
+pub(super) fn auth(scheme: Scheme) -> ConnectorAuth {
+    match scheme {
+        Scheme::Basic => ConnectorAuth::Basic(Empty {}),
+        Scheme::Bearer => ConnectorAuth::Bearer(Empty {}),
+        Scheme::ApiKey => ConnectorAuth::ApiKey(ConnectorApiKey { place: None, name: "X-API-Key".to_owned(), prefix: None }),
+        Scheme::Oauth2 => ConnectorAuth::Oauth2(Box::new(ConnectorOauth2 {
+            grant: Grant::RefreshToken,
+            token_url: format!("{NO_PROVIDER}/token"),
+            authorization_url: None,
+            issuer: None,
+            scopes: Vec::new(),
+            audience: None,
+            extra_parameters: BTreeMap::new(),
+            client_authentication: None,
+            jwt: None,
+            token_response: None,
+            refresh: None,
+        })),
+    }
+}
+
+/// A parameter that every instance must give.
+pub(super) fn parameter(name: String) -> Parameter {
+    Parameter { name, description: None, default_value: None }
+}
