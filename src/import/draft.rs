@@ -29,6 +29,7 @@ impl Draft {
         let callback = Callback {
             url: NO_CALLBACK.to_owned(),
             format: Format::OpenConnectors,
+            batch: None,
             signature: None,
             headers_secret_ref: None,
             auth: None,

@@ -61,5 +61,5 @@ pub(super) fn auth(scheme: Scheme) -> ConnectorAuth {
 
 /// A parameter that every instance must give.
 pub(super) fn parameter(name: String) -> Parameter {
-    Parameter { name, description: None, default_value: None }
+    Parameter { name, description: None, default_value: None, pattern: None, one_of: Vec::new() }
 }
