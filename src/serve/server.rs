@@ -18,7 +18,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -178,7 +178,7 @@ where
 
 /// Says that there is no place, and takes in what was sent already: closed before that, the connection would be reset, and the answer
 /// lost with it.
-async fn refuse(mut stream: TcpStream) {
+async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let refusing = async {
         stream.write_all(NO_PLACE).await?;
         stream.shutdown().await?;
@@ -197,6 +197,7 @@ mod tests {
     use axum::Extension;
     use axum::routing::{get, post};
     use bytes::Bytes;
+    use tokio::net::TcpStream;
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
