@@ -22,6 +22,7 @@ use super::shape::{short_map, template_map};
     namespaced,
     derive = "PartialEq",
     category = "pollinator",
+    shortname = "con",
     doc = "Connector holds what is the same for every account at one provider.",
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
     printcolumn(name = "Base URL", type_ = "string", json_path = ".spec.baseUrl"),

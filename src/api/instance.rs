@@ -80,7 +80,7 @@ pub struct ConnectorInstanceSpec {
         .message("must be an http or https URL without query or fragment, such as https://api.example.com/v2"))]
     pub base_url: Option<String>,
 
-    /// Free labels that are copied into every event of format OpenConnectors. Default: none.
+    /// Free labels that are copied into every event: instanceTags of format OpenConnectors; the attribute tags of CloudEvents, separated by commas. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
@@ -188,23 +189,30 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The keys that sign an event: the current one, then `<key>-previous` while a secret rotates. `whsec_<base64>` is decoded
-/// (Standard Webhooks), anything else is taken as it is.
+/// (Standard Webhooks), anything else is taken as it is. The libraries of Standard Webhooks decode a secret without that prefix, too. So
+/// what may be such a secret signs twice, as the text and decoded: a receiver verifies with either.
 ///
 /// Errors: `SecretNotFound`, `SecretKeyMissing`, `SecretInvalid`.
 pub fn signing_keys(plan: &SecretKey, namespace: &str, secrets: &dyn Secrets) -> Result<Vec<Vec<u8>>, Problem> {
     let found = Referenced::find("spec.callback.signature.secretRef", namespace, &plan.name, secrets)?;
-    let mut keys = vec![signing_key(&found, &plan.key, found.required(&plan.key)?)?];
+    let mut keys = signing_key(&found, &plan.key, found.required(&plan.key)?)?;
     let previous = format!("{}-previous", plan.key);
     if let Some(value) = found.optional(&previous)? {
-        keys.push(signing_key(&found, &previous, value)?);
+        keys.extend(signing_key(&found, &previous, value)?);
     }
     Ok(keys)
 }
 
-fn signing_key(found: &Referenced<'_>, key: &str, value: &[u8]) -> Result<Vec<u8>, Problem> {
-    let Some(encoded) = value.strip_prefix(b"whsec_") else { return Ok(value.to_vec()) };
+/// Sizes of the keys that Standard Webhooks has, in bytes.
+const WEBHOOK_KEY: RangeInclusive<usize> = 24..=64;
+
+fn signing_key(found: &Referenced<'_>, key: &str, value: &[u8]) -> Result<Vec<Vec<u8>>, Problem> {
+    let Some(encoded) = value.strip_prefix(b"whsec_") else {
+        let decoded = LENIENT.decode(value).ok().filter(|decoded| WEBHOOK_KEY.contains(&decoded.len()));
+        return Ok([Some(value.to_vec()), decoded].into_iter().flatten().collect());
+    };
     match LENIENT.decode(encoded) {
-        Ok(decoded) if !decoded.is_empty() => Ok(decoded),
+        Ok(decoded) if !decoded.is_empty() => Ok(vec![decoded]),
         _ => Err(found.invalid(key, "starts with whsec_ but is no Base64 behind it", "store the secret as it was issued")),
     }
 }
@@ -414,6 +422,13 @@ mod tests {
         assert_eq!(signing_keys(&plan, NS, &both), Ok(vec![b"newer".to_vec(), b"older".to_vec()]));
         for entries in [&[("signing-key", &b"whsec_"[..])][..], &[("signing-key", b"whsec_***")], &[("signing-key", b"")]] {
             assert_eq!(reason(signing_keys(&plan, NS, &secrets(entries))), Reason::SecretInvalid, "{entries:?}");
+        }
+        let encoded = |bytes: usize| STANDARD.encode(vec![7; bytes]);
+        for (bytes, decoded) in [(23, false), (24, true), (64, true), (65, false)] {
+            let text = encoded(bytes);
+            let keys = [Some(text.clone().into_bytes()), decoded.then(|| vec![7; bytes])];
+            let found = signing_keys(&plan, NS, &secrets(&[("signing-key", text.as_bytes())]));
+            assert_eq!(found, Ok(keys.into_iter().flatten().collect()), "{bytes}");
         }
         let only_previous = secrets(&[("signing-key-previous", b"x")]);
         assert_eq!(reason(signing_keys(&plan, NS, &only_previous)), Reason::SecretKeyMissing);

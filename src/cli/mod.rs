@@ -217,6 +217,18 @@ fn parse_allow_rule(text: &str) -> Result<AllowRule, String> {
     AllowRule::parse(text).map_err(|error| error.to_string())
 }
 
+/// A name that is one step of a path as it is, and a label, too.
+fn parse_cluster_name(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let has_ends = text.bytes().next().is_some_and(is_plain) && text.bytes().last().is_some_and(is_plain);
+    let is_name = has_ends && text.len() <= 63 && text.bytes().all(|byte| is_plain(byte) || b"-.".contains(&byte));
+    if is_name {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1 to 63 small letters, digits, - and ., and begin and end with a letter or digit".to_owned())
+    }
+}
+
 /// A duration as in the manifests.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     crate::api::duration::parse(text).ok_or_else(|| "must be a duration such as 90s, 15m or 1h30m".to_owned())
@@ -241,6 +253,16 @@ fn stop_on_signals(shutdown: CancellationToken) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_cluster_is_a_step_of_a_path() {
+        for name in ["prod", "prod-eu.1", "1", &"a".repeat(63)] {
+            assert_eq!(parse_cluster_name(name).as_deref(), Ok(name));
+        }
+        for wrong in ["", "Prod", "a b", "a/b", "-a", "a.", "ä", &"a".repeat(64)] {
+            assert!(parse_cluster_name(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_number_of_bytes_is_written_as_in_kubernetes() {

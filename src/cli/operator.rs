@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::ClusterArgs;
 use super::serve::{self, ConnectArgs};
-use super::{MemoryArgs, parse_allow_rule, parse_duration, stop_on_signals};
+use super::{MemoryArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
 use crate::catalog;
 use crate::connect::flow::Flow;
@@ -77,6 +77,10 @@ pub struct OperatorArgs {
     /// repeated. Default: public addresses only.
     #[arg(long, value_name = "CIDR|HOST", value_parser = parse_allow_rule, env = "POLLINATOR_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<AllowRule>,
+    /// Name of this cluster, part of the source of CloudEvents, for receivers of several clusters: small letters, digits, - and ., up
+    /// to 63. Default: none. Receivers see other sources after a change.
+    #[arg(long, value_name = "NAME", value_parser = parse_cluster_name, env = "POLLINATOR_CLUSTER_NAME")]
+    cluster_name: Option<String>,
     #[command(flatten)]
     memory: MemoryArgs,
     /// How long requests under way may take to end after SIGTERM, for example 20s.
@@ -144,7 +148,9 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
     let tokens = Arc::new(ClusterTokens::new(cluster.clone(), Arc::clone(&secrets), Arc::clone(&connectors)));
     let core = EngineContext::new(egress, metrics.clone(), Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
-    let core = EngineContext { connect: args.connect.connect_url.clone(), ..core }.with_bytes(args.memory.budget());
+    let cluster_name = args.cluster_name.as_deref().map(Arc::from);
+    let core = EngineContext { connect: args.connect.connect_url.clone(), cluster: cluster_name, ..core };
+    let core = core.with_bytes(args.memory.budget());
     let parts = core.parts(tokens);
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (batches, received) = mpsc::channel(16);

@@ -18,7 +18,7 @@ use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
 use super::volatile::VolatileWatch;
-use super::window::{self, Undelivered};
+use super::window::{self, CursorUpdate, Undelivered};
 use crate::plan::{ChangeBy, Order, ResourcePlan};
 
 /// Detects the changes of one poll of one resource. A poll may read the list several times; each time is a listing.
@@ -105,17 +105,6 @@ pub struct Ending {
     pub undelivered: Undelivered,
     /// The baseline was read from here on, not from the beginning of the list.
     pub baseline_from: Option<DateTime<Utc>>,
-}
-
-/// What the end of a poll makes of the cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CursorUpdate {
-    /// The next cursor.
-    pub cursor: Option<DateTime<Utc>>,
-    /// The next dedup window.
-    pub window: Duration,
-    /// Records dated before it need not be remembered.
-    pub horizon: Option<DateTime<Utc>>,
 }
 
 /// A row of the page that is being read.

@@ -119,6 +119,17 @@ pub fn horizon(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<Dat
     Some(before(lower, plan.created_tolerance + granule(plan)))
 }
 
+/// What the end of a poll makes of the cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CursorUpdate {
+    /// The next cursor.
+    pub cursor: Option<DateTime<Utc>>,
+    /// The next dedup window.
+    pub window: Duration,
+    /// Records dated before it need not be remembered.
+    pub horizon: Option<DateTime<Utc>>,
+}
+
 /// What a poll could not deliver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Undelivered {

@@ -1,5 +1,6 @@
 //! What changed in the cluster, told by metadata alone: who reacts reads the object itself. So nothing that cannot be decoded
-//! stops a watch, status writes cost next to nothing here, and no object is kept.
+//! stops a watch, status writes cost next to nothing here, and no object is kept. The API server is asked for metadata alone, too (an `Api`
+//! of `PartialObjectMeta` does that): no value of a Secret travels unless an instance names that Secret.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;

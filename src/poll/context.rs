@@ -30,6 +30,8 @@ pub struct EngineContext {
     pub metrics: Metrics,
     /// Where people reach the connect page; `None`: there is none.
     pub connect: Option<ConnectUrl>,
+    /// Name of the cluster, part of the source of events; `None`: it is not told.
+    pub cluster: Option<Arc<str>>,
 }
 
 impl EngineContext {
@@ -51,7 +53,7 @@ impl EngineContext {
             metrics: metrics.clone(),
         });
         let asker = Asker { egress: egress.clone(), hosts, bytes: ByteBudget::default(), metrics: metrics.clone() };
-        Self { asker, egress, secrets, credentials, store, metrics, connect: None }
+        Self { asker, egress, secrets, credentials, store, metrics, connect: None, cluster: None }
     }
 
     /// The same with another budget for the bodies of pages.

@@ -13,6 +13,7 @@ use crate::deliver::health::Admission;
 use crate::deliver::outbox::{Outbox, Outlet};
 use crate::deliver::sink::CALLBACK;
 use crate::deliver::sink::http::HttpSink;
+use crate::deliver::sink::http::format::Envelope;
 use crate::deliver::sink::http::request::PreparedCallback;
 use crate::plan::ResourcePlan;
 use crate::state::live::LiveState;
@@ -34,7 +35,8 @@ pub(super) async fn open_outbox<'a>(
     }
     let access = Access::prepare(instance.requester(core), "spec.callback.auth", &plan.callback.auth).await;
     let access = access.map_err(Outcome::CallbackUnusable)?;
-    let sink = HttpSink::new(callback, access, plan, identity, &core.egress, &core.metrics);
+    let envelope = Envelope::of(plan, identity, core.cluster.as_deref());
+    let sink = HttpSink::new(callback, access, &plan.instance, envelope, &core.egress, &core.metrics);
     let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight }];
     Ok(Outbox::new(&instance.live, &resource.name, outlets, &core.metrics, &instance.stop))
 }

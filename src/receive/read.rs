@@ -205,7 +205,8 @@ mod tests {
     use crate::plan::EventFormat;
     use http::HeaderValue;
 
-    const ENVELOPE: Envelope<'_> = Envelope { namespace: "crm", name: "keap", connector: None, tags: &[], uid: "9d1c" };
+    const ENVELOPE: Envelope<'_> =
+        Envelope { namespace: "crm", name: "keap", connector: None, tags: &[], uid: "9d1c", cluster: None };
 
     fn headers(format: EventFormat, payload: &Payload) -> HeaderMap {
         let mut headers = sign(payload, format, &[], chrono::DateTime::UNIX_EPOCH);

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::rig;
 use crate::rig::client;
 use crate::rig::http::{Answer, Body, Server};
 use crate::rig::manifest::Instance;
-use crate::rig::pollinator::Site;
+use crate::rig::pollinator::{Row, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
 
@@ -22,25 +24,36 @@ const INTERVAL: Duration = Duration::from_secs(5);
 struct Silence {
     hosts: Vec<String>,
     held: Arc<(Mutex<Vec<TcpStream>>, Condvar)>,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Silence {
     fn start(hosts: usize) -> Self {
         let held: Arc<(Mutex<Vec<TcpStream>>, Condvar)> = Arc::default();
+        let has_ended = Arc::new(AtomicBool::new(false));
         let listen = |_| {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
             let address = listener.local_addr().expect("a bound socket has an address");
-            let kept = Arc::clone(&held);
+            let (kept, ended) = (Arc::clone(&held), Arc::clone(&has_ended));
             // it ends with the process of the tests, as all that listen to nobody do
             thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
+                    if ended.load(Ordering::SeqCst) {
+                        continue;
+                    }
                     kept.0.lock().unwrap().push(stream);
                     kept.1.notify_all();
                 }
             });
             format!("http://{address}")
         };
-        Self { hosts: (0..hosts).map(listen).collect(), held }
+        Self { hosts: (0..hosts).map(listen).collect(), held, has_ended }
+    }
+
+    /// From now on connections are closed as soon as they are taken.
+    fn end(&self) {
+        self.has_ended.store(true, Ordering::SeqCst);
+        self.held.0.lock().unwrap().clear();
     }
 
     fn wait_connections(&self, count: usize) {
@@ -74,6 +87,39 @@ fn hundreds_of_hanging_hosts_delay_no_poll_of_an_instance_that_answers() {
     let gaps: Vec<_> = asks[before.saturating_sub(1)..].windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     // A request that hangs keeps what it has for 30 s.
     assert!(gaps.iter().all(|gap| *gap < 3 * INTERVAL), "the interval is {INTERVAL:?}: {gaps:?}");
+    let verdict = rig::settle(&receiver, "healthy", || healthy.truth(), provider::version);
+    rig::assert_perfect(&verdict, &pollinator, "healthy");
+}
+
+#[test]
+fn without_file_descriptors_polls_fail_and_nothing_is_lost() {
+    const HOSTS: usize = 100;
+    let silence = Silence::start(HOSTS);
+    let (receiver, healthy) = (Receiver::start(), Provider::start());
+    let mut documents = vec![Instance::new("healthy", &healthy.url(), &receiver.url("healthy")).basic_auth().earliest().yaml()];
+    let hanging =
+        |(number, host): (usize, &String)| Instance::new(&format!("hangs-{number}"), host, &receiver.url("none")).yaml();
+    documents.extend(silence.hosts.iter().enumerate().map(hanging));
+    let site = Site::new(&documents);
+    let own = site.command();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]).arg(own.get_program()).args(own.get_args());
+    own.get_envs().for_each(|(name, value)| match value {
+        Some(value) => drop(command.env(name, value)),
+        None => drop(command.env_remove(name)),
+    });
+    let pollinator = site.spawn(command);
+    // all that there are, but for those of the process itself
+    silence.wait_connections(30);
+    let failing = |row: &Row| row.tells("ProviderUnreachable");
+    let is_told = || (0..HOSTS).any(|number| pollinator.rows(&format!("hangs-{number}")).iter().any(failing));
+    let deadline = Instant::now() + rig::PATIENCE;
+    while !is_told() {
+        assert!(Instant::now() < deadline, "no poll fails for want of descriptors");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    healthy.create("meanwhile");
+    silence.end();
     let verdict = rig::settle(&receiver, "healthy", || healthy.truth(), provider::version);
     rig::assert_perfect(&verdict, &pollinator, "healthy");
 }

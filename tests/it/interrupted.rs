@@ -112,6 +112,19 @@ fn a_page_that_stays_broken_fails_the_poll_with_its_reason_and_loses_nothing() {
 }
 
 #[test]
+fn a_page_that_is_not_found_fails_the_poll_at_once_and_loses_nothing() {
+    let scene = twenty_pages(Listing::Ascending);
+    scene.provider.misbehave(|ask| (offset(ask) == Some(50)).then(|| Answer::status(404)));
+    let pollinator = scene.site.start();
+    pollinator.wait_reason("it", "NotFound");
+    let asks = first_listing(&scene.provider);
+    let tries = asks.iter().filter(|ask| offset(ask) == Some(50)).count();
+    assert_eq!((tries, asks.len()), (1, 6), "it is not asked for again before the next poll");
+    scene.provider.misbehave(|_| None);
+    scene.assert_perfect(&pollinator);
+}
+
+#[test]
 fn a_long_wait_in_the_middle_puts_the_poll_off() {
     let scene = twenty_pages(Listing::Ascending);
     scene.provider.misbehave(|ask| (offset(ask) == Some(50)).then(|| Answer::status(429).header("Retry-After", "3600")));

@@ -1,11 +1,18 @@
 //! Awkward data at an honest provider: rows that appear late, ties, pages that shift while they are read, odd clocks.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{SecondsFormat, TimeDelta};
 
+use crate::rig::http::{Answer, Server};
+use crate::rig::in_process::Polls;
 use crate::rig::manifest::Instance;
+use crate::rig::oracle::Kind;
+use crate::rig::provider::habits::Filter;
 use crate::rig::provider::{Change, Listing, Provider};
+use crate::rig::receiver::Receiver;
 use crate::rig::scene::{Scene, ids};
 use crate::rig::traffic::Dice;
 
@@ -156,6 +163,98 @@ fn the_first_read_from_earliest_sends_all_as_created() {
     scene.provider.update("r-00007");
     scene.provider.delete("r-00008");
     scene.assert_stays_perfect(&pollinator);
+}
+
+#[test]
+fn from_a_time_on_is_sent_what_is_dated_then_or_later() {
+    let provider = Provider::start().page_size(10);
+    let start = provider.now() - TimeDelta::hours(2);
+    // the bound is inclusive
+    for (id, from_now) in [("long-ago", -TimeDelta::days(9)), ("since", -TimeDelta::hours(1)), ("just", -TimeDelta::minutes(1))]
+    {
+        provider.create_dated(id, from_now);
+    }
+    let receiver = Receiver::start();
+    let instance = Instance {
+        start_from: format!("\"{}\"", start.to_rfc3339_opts(SecondsFormat::Millis, true)),
+        ..Instance::new("it", &provider.url(), &receiver.url("it")).basic_auth()
+    };
+    let polls = Polls::new(&[instance.yaml()]);
+    // each object has its own order
+    let told = || receiver.delivered("it").into_iter().map(|event| (event.object, event.kind)).collect::<BTreeSet<_>>();
+    let created = |ids: &[&str]| ids.iter().map(|id| ((*id).to_owned(), Kind::Created)).collect::<BTreeSet<_>>();
+    assert_eq!(polls.poll().ready, "True");
+    assert_eq!(told(), created(&["since", "just"]));
+    let asked = provider.asks()[0].query().into_iter().find(|(name, _)| name == "since").map(|(_, value)| value);
+    let bound = (start - TimeDelta::milliseconds(1)).to_rfc3339_opts(SecondsFormat::Millis, true);
+    assert_eq!(asked, Some(bound), "one unit early, for filters that exclude their bound");
+    polls.poll();
+    provider.create("new");
+    polls.poll();
+    assert_eq!(told(), created(&["since", "just", "new"]), "and then as ever");
+    assert_eq!(receiver.count(), 3);
+}
+
+#[test]
+fn a_descending_list_is_left_where_it_becomes_old() {
+    let provider = Provider::start().page_size(10).listing(Listing::Descending).filter(Filter::None);
+    provider.baseline_dated(ids("older", 195), -TimeDelta::days(2));
+    provider.baseline_dated(ids("old", 5), -TimeDelta::days(1));
+    let receiver = Receiver::start();
+    let resource = format!("{}order: Descending\n", provider.resource());
+    let instance = Instance::new("it", &provider.url(), &receiver.url("it")).basic_auth().resource(&resource);
+    let polls = Polls::new(&[instance.yaml()]);
+    polls.poll();
+    assert!(provider.asked() >= 20, "the baseline is the whole list");
+    let pages_of_poll = || {
+        let before = provider.asked();
+        polls.poll();
+        provider.asked() - before
+    };
+    assert_eq!(pages_of_poll(), 2, "a page of old records behind the first one ends the list");
+    provider.create("new");
+    assert_eq!(pages_of_poll(), 4, "and what was found is made sure of");
+    let delivered: Vec<_> = receiver.delivered("it").into_iter().map(|event| event.object).collect();
+    assert_eq!(delivered, ["new"]);
+}
+
+/// Numbers beyond what floating point tells apart, forms of one letter, and ids that are long.
+#[test]
+fn ids_are_what_was_sent_to_the_last_digit_and_byte() {
+    let long = "x".repeat(5 * 1024);
+    let longer = format!("{long}y");
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+    let texts = [composed, decomposed, &long, &longer].map(|id| serde_json::to_string(id).expect("text is JSON"));
+    let numbers = ["9007199254740992", "9007199254740993", "18446744073709551617", "1.10"].map(str::to_owned);
+    let mut sent = [numbers.to_vec(), texts.to_vec(), vec!["1".to_owned()]].concat();
+    let page = |ids: &[String]| {
+        let records: Vec<_> = ids.iter().map(|id| format!("{{\"id\":{id}}}")).collect();
+        format!("[{}]", records.join(","))
+    };
+    let list = Arc::new(Mutex::new(page(&sent)));
+    let shown = Arc::clone(&list);
+    let provider = Server::start(move |_| Answer::json(shown.lock().unwrap().clone()));
+    let receiver = Receiver::start();
+    let instance = Instance::new("it", &provider.url(), &receiver.url("it")).resource("url: /records").earliest();
+    let polls = Polls::new(&[instance.yaml()]);
+    polls.poll();
+    let mut expected = numbers.to_vec();
+    expected.extend([composed, decomposed, &long, &longer, "1"].map(str::to_owned));
+    expected.sort();
+    let told = |from: usize| {
+        let mut told: Vec<_> =
+            receiver.delivered("it").split_off(from).into_iter().map(|event| (event.object, event.kind)).collect();
+        told.sort();
+        told
+    };
+    assert_eq!(told(0), expected.iter().map(|id| (id.clone(), Kind::Created)).collect::<Vec<_>>());
+    polls.poll();
+    assert_eq!(told(expected.len()), [], "nothing is taken for another one");
+    // The provider writes the number as a text from now on: other bytes, the same record.
+    *sent.last_mut().expect("there are some") = "\"1\"".to_owned();
+    *list.lock().unwrap() = page(&sent);
+    polls.poll();
+    assert_eq!(told(expected.len()), [("1".to_owned(), Kind::Updated)]);
 }
 
 #[test]

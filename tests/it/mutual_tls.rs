@@ -137,10 +137,25 @@ fn authorities_in_a_folder_are_trusted_in_addition_to_those_in_a_file() {
     let (certificate, key) = clients.client(2999);
     let secret = manifest::secret("client", &[("tls.crt", &certificate), ("tls.key", &key)]);
     manifest::write(&site.manifests(), "instances.yaml", &[fronts.iter().map(instance).collect(), vec![secret]].concat());
+    // callbacks are verified like providers
+    let [_, (_, known), (_, strange)] = &fronts;
+    let by_name = known.url().replace("127.0.0.1", "localhost");
+    let callbacks = [("callback-strange", strange.url()), ("callback-other-name", by_name)];
+    let yaml = |(name, url): &(&str, String)| Instance::new(name, &provider.url(), url).basic_auth().yaml();
+    manifest::write(&site.manifests(), "callbacks.yaml", &callbacks.iter().map(yaml).collect::<Vec<_>>());
     let mut command = site.command();
     command.env("SSL_CERT_FILE", &file).env("SSL_CERT_DIR", &mounted);
     let pollinator = site.spawn(command);
     pollinator.wait_ready("public");
     pollinator.wait_ready("private");
     assert!(pollinator.wait_reason("strange", "TlsError").contains("SSL_CERT_FILE"));
+    callbacks.iter().for_each(|(name, _)| drop(pollinator.wait_ready(name)));
+    provider.create("one");
+    for (name, fix) in
+        [("callback-strange", "SSL_CERT_FILE"), ("callback-other-name", "use a host name that the certificate covers")]
+    {
+        let told = pollinator.wait_for(name, "told", |row| row.tells("TlsError")).told("TlsError");
+        assert!(told.as_deref().is_some_and(|told| told.contains("callback.url: ") && told.contains(fix)), "{told:?}");
+        assert!(receiver.posts(name).is_empty());
+    }
 }

@@ -89,7 +89,7 @@ fn the_official_library_verifies_every_request_while_the_secret_rotates() {
         assert_eq!(post.ask.header("elements-webhook-id"), post.ask.header("webhook-id"));
     }
     for post in receiver.posts("unsigned") {
-        assert!(post.ask.header("webhook-signature").is_none() && post.ask.header("webhook-id").is_some());
+        assert!(!post.ask.headers.iter().any(|(name, _)| name.starts_with("webhook-")), "no half of the headers");
     }
 }
 
@@ -122,7 +122,6 @@ fn the_official_library_parses_every_event() {
         let event: cloudevents::Event = serde_json::from_slice(&post.ask.body).expect("a CloudEvent");
         assert_eq!(event.specversion().to_string(), "1.0");
         assert_eq!(event.source(), "/namespaces/it/connectorinstances/parsed");
-        assert_eq!(Some(event.id()), post.ask.header("webhook-id"));
         assert!(!event.id().contains('.'), "Standard Webhooks allows no dot in an id");
         assert_eq!(event.extension("resource"), Some(&ExtensionValue::String("records".into())));
         assert!(event.extension("polltime").is_some() && event.time().is_some());

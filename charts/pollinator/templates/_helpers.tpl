@@ -54,6 +54,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --shards={{ .Values.operator.shards }}
 - --lease-group={{ include "pollinator.fullname" . }}
 - --relist-interval={{ .Values.operator.relistIntervalSeconds }}s
+{{- with .Values.operator.clusterName }}
+- --cluster-name={{ . }}
+{{- end }}
 {{- range .Values.operator.allowEgress }}
 - --allow-egress={{ . }}
 {{- end }}

@@ -6,13 +6,14 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::super::error::{Part, TlsFault};
+use super::super::error::{Part, TlsFault, Unreachable};
 use super::*;
 
 /// Tells a process that it is the inner one; holds the folder of the certificates.
@@ -158,4 +159,110 @@ async fn without_authorities_http_works_and_https_says_why_not() {
     assert_eq!(fails(get(&url)).await, EgressError::Tls(TlsFault::NoTrustRoots));
     let url = bytes_server(answer("", b"ok")).await;
     assert_eq!(local().send(get(&url)).await.expect("plain http").body, "ok");
+}
+
+/// What a server of HTTP/2 does to a request instead of answering it.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// The connection ends, and the request was not looked at: `GOAWAY` without an error.
+    GoneBefore,
+    /// The connection ends because of a fault, perhaps after the request took effect.
+    GoneAfter,
+    /// The request was not looked at: `REFUSED_STREAM`.
+    Refused,
+    /// The request failed, perhaps after it took effect: `INTERNAL_ERROR`.
+    Reset,
+}
+
+/// A frame of HTTP/2, RFC 9113 §4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame");
+    [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A server that refuses so many requests, and answers the others.
+async fn refusing_server(leaf: Leaf, refusal: Refusal, requests: usize) -> Url {
+    let acceptor = acceptor(leaf, "h2");
+    let left = Arc::new(AtomicUsize::new(requests));
+    let url = server(move |stream| {
+        let (acceptor, left) = (acceptor.clone(), Arc::clone(&left));
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            // settings; and those of the client, after its preface, are fine
+            let _ = stream.write_all(&[frame(4, 0, 0, &[]), frame(4, 1, 0, &[])].concat()).await;
+            let _ = stream.read_exact(&mut [0; 24]).await;
+            let mut head = [0; 9];
+            while stream.read_exact(&mut head).await.is_ok() {
+                let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+                let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                if stream.read_exact(&mut vec![0; length]).await.is_err() {
+                    return;
+                }
+                const HEADERS: u8 = 1;
+                if head[3] != HEADERS {
+                    continue;
+                }
+                let code = |code: u32| code.to_be_bytes();
+                let refused = left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+                let answer = match refusal {
+                    // the one entry says `:status: 200`
+                    _ if !refused => [frame(HEADERS, 4, id, &[0x88]), frame(0, 1, id, b"ok")].concat(),
+                    Refusal::GoneBefore => frame(7, 0, 0, &[code(0), code(0)].concat()),
+                    Refusal::GoneAfter => frame(7, 0, 0, &[id.to_be_bytes(), code(2)].concat()),
+                    Refusal::Refused => frame(3, 0, id, &code(7)),
+                    Refusal::Reset => frame(3, 0, id, &code(2)),
+                };
+                let _ = stream.write_all(&answer).await;
+                if refused && matches!(refusal, Refusal::GoneBefore | Refusal::GoneAfter) {
+                    let _ = stream.shutdown().await;
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    over_tls(&url)
+}
+
+#[tokio::test]
+async fn requests_that_http2_refuses_are_sent_again_or_are_a_failure_of_their_own() {
+    let Some(_) = std::env::var_os(INNER) else {
+        let folder = tempfile::tempdir().expect("folder");
+        let (issuer, pem) = authority("trusted", new_key());
+        let bundle = folder.path().join("authorities.pem");
+        std::fs::write(&bundle, pem).expect("bundle");
+        std::fs::write(folder.path().join("key.pem"), issuer.key().serialize_pem()).expect("key");
+        run_again("requests_that_http2_refuses_are_sent_again_or_are_a_failure_of_their_own", folder.path(), &bundle);
+        return;
+    };
+    let folder = std::path::PathBuf::from(std::env::var_os(INNER).expect("folder"));
+    let key = std::fs::read_to_string(folder.join("key.pem")).expect("key");
+    let (trusted, _) = authority("trusted", KeyPair::from_pem(&key).expect("key"));
+    let closed = Err(EgressError::Unreachable(Unreachable::Closed));
+    for (refusal, was_looked_at) in
+        [(Refusal::GoneBefore, false), (Refusal::Refused, false), (Refusal::GoneAfter, true), (Refusal::Reset, true)]
+    {
+        // a POST that may have taken effect is for its caller to repeat, with the same id
+        let posted = if was_looked_at { closed.clone() } else { Ok("ok".into()) };
+        for (method, refused, expected) in
+            [(Method::GET, 1, Ok("ok".into())), (Method::GET, 100, closed.clone()), (Method::POST, 1, posted)]
+        {
+            let url = refusing_server(leaf(&trusted, "localhost", 2100), refusal, refused).await;
+            let egress = local();
+            let request = Request { method: method.clone(), ..get(&url) };
+            let outcome = egress.send(request.clone()).await.map(|response| response.body);
+            assert_eq!(outcome, expected, "{refusal:?} {method} {refused}");
+            if refused == 1 {
+                assert_eq!(egress.send(request).await.map(|response| response.body), Ok("ok".into()), "{refusal:?} {method}");
+            }
+        }
+    }
+    // TLS 1.0: the alert `protocol_version` (RFC 8446 §6)
+    let old = server(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(&[0x15, 3, 1, 0, 2, 2, 70]).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    assert_eq!(fails(get(&over_tls(&old))).await, EgressError::Tls(TlsFault::Handshake));
 }

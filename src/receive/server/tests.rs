@@ -36,7 +36,7 @@ impl Sender {
     }
 
     async fn post(&self, events: &[Event]) -> Delivery {
-        let envelope = Envelope::of(&self.plan, "uid");
+        let envelope = Envelope::of(&self.plan, "uid", None);
         let post = Post { egress: &self.egress, metrics: &Metrics::new(), envelope: &envelope };
         self.callback.post(&post, &RequestAuth::default(), events).await.delivery
     }

@@ -19,6 +19,7 @@ const CONTAINER: &str = "/spec/template/spec/containers/0";
 
 fn effects() -> Vec<Effect> {
     let (deployment, policy) = ("Deployment/pollinator", "NetworkPolicy/pollinator");
+    let flow = "FlowSchema/pollinator";
     let (ingress, route) = ("Ingress/pollinator-connect", "HTTPRoute/pollinator-connect");
     let toleration = json!({"key": "edge", "operator": "Exists"});
     let ours = json!({"matchLabels": {"app.kubernetes.io/name": "pollinator"}});
@@ -63,6 +64,7 @@ fn effects() -> Vec<Effect> {
         ("operator.leaseDurationSeconds", json!(30), deployment, "{c}/args/3", json!("--lease-duration=30s")),
         ("operator.shards", json!(1), deployment, "{c}/args/4", json!("--shards=1")),
         ("operator.relistIntervalSeconds", json!(60), deployment, "{c}/args/6", json!("--relist-interval=60s")),
+        ("operator.clusterName", json!("prod"), deployment, "{c}/args/7", json!("--cluster-name=prod")),
         ("operator.allowEgress", json!(["10.0.0.0/8"]), deployment, "{c}/args/7", json!("--allow-egress=10.0.0.0/8")),
         ("operator.port", json!(9090), deployment, "{c}/ports/0/containerPort", json!(9090)),
         ("operator.log.level", json!("debug"), deployment, "{c}/env/2/value", json!("debug")),
@@ -102,6 +104,9 @@ fn effects() -> Vec<Effect> {
         ("serviceAccount.annotations", json!({"a": "b"}), "ServiceAccount/pollinator", "/metadata/annotations/a", json!("b")),
         ("rbac.create", json!(false), "ClusterRole/pollinator", "/kind", Value::Null),
         ("rbac.aggregate", json!(false), "ClusterRole/pollinator-edit", "/kind", Value::Null),
+        ("flowSchema.enabled", json!(true), flow, "/spec/rules/0/resourceRules/0/resources/0", json!("leases")),
+        ("flowSchema.priorityLevel", json!("high"), flow, "/spec/priorityLevelConfiguration/name", json!("high")),
+        ("flowSchema.matchingPrecedence", json!(7), flow, "/spec/matchingPrecedence", json!(7)),
         ("podAnnotations", json!({"a": "b"}), deployment, "/spec/template/metadata/annotations/a", json!("b")),
         ("podLabels", json!({"a": "b"}), deployment, "/spec/template/metadata/labels/a", json!("b")),
         ("podSecurityContext", json!({"runAsUser": 1}), deployment, "/spec/template/spec/securityContext/runAsUser", json!(1)),
@@ -174,6 +179,7 @@ pub fn ground(path: &str) -> Vec<String> {
         "serviceMonitor" => &["serviceMonitor.enabled=true"],
         "prometheusRule" => &["prometheusRule.enabled=true"],
         "dashboard" => &["dashboard.enabled=true"],
+        "flowSchema" => &["flowSchema.enabled=true"],
         "extraVolumeMounts" => &["extraVolumes[0].name=tmp", "extraVolumes[0].emptyDir.sizeLimit=1Mi"],
         _ if path == "caBundle.key" => &["caBundle.configMap=roots"],
         _ if path == "serviceAccount.create" => &["serviceAccount.name=bee"],
@@ -257,6 +263,7 @@ fn wrong_values_are_refused_by_name() {
         (&[("operator.leaseDurationSeconds", &json!(600))], "/operator/leaseDurationSeconds"),
         (&[("operator.relistIntervalSeconds", &json!(9))], "/operator/relistIntervalSeconds"),
         (&[("operator.relistIntervalSeconds", &json!("10m"))], "/operator/relistIntervalSeconds"),
+        (&[("operator.clusterName", &json!("Prod"))], "/operator/clusterName"),
         (&[("operator.allowEgress", &text)], "/operator/allowEgress"),
         (&[("operator.extraEnv", &list)], "/operator/extraEnv/0"),
         (&[("operator.port", &json!(80))], "/operator/port"),

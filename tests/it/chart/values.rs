@@ -48,6 +48,7 @@ pub struct Values {
     ca_bundle: CaBundle,
     service_account: ServiceAccount,
     rbac: Rbac,
+    flow_schema: FlowSchema,
     /// Annotations of the pods.
     pod_annotations: Words,
     /// Labels of the pods.
@@ -132,6 +133,9 @@ struct Operator {
     /// Seconds between two lists of all objects, in case a watch missed a change.
     #[schemars(range(min = 10, max = 86400))]
     relist_interval_seconds: i32,
+    /// Name of this cluster, part of the source of CloudEvents. Empty: none.
+    #[schemars(regex(pattern = "^([a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?)?$"))]
+    cluster_name: String,
     /// Private networks and hosts that providers and callbacks may use, such as 10.0.0.0/8 or intranet.example. Empty:
     /// public addresses only.
     allow_egress: Vec<String>,
@@ -236,6 +240,19 @@ struct Rbac {
     create: bool,
     /// Add instances and connectors to the built-in roles `view`, `edit` and `admin`.
     aggregate: bool,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FlowSchema {
+    /// Create a `FlowSchema`, so that a busy API server renews Leases before it takes status updates. It applies to the whole cluster.
+    enabled: bool,
+    /// Priority level of the Leases.
+    #[schemars(length(min = 1, max = 63))]
+    priority_level: String,
+    /// Matching precedence of the `FlowSchema`. It must be smaller than those of your own that match all service accounts.
+    #[schemars(range(min = 1, max = 10000))]
+    matching_precedence: i32,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::rig::control_plane::{shared, shared_with_controllers};
 use crate::rig::http::Answer;
-use crate::rig::manifest::Instance;
+use crate::rig::manifest::{self, Instance};
 use crate::rig::operator::Cluster;
+use crate::rig::provider::Provider;
 use crate::rig::rights;
 use crate::rig::scene::ids;
 
@@ -184,6 +185,46 @@ fn a_state_that_somebody_else_wrote_is_read_again_and_never_overwritten() {
     cluster.wait_ready("it");
 }
 
+/// One more than can be kept: told at once, and nothing of it is stored.
+#[test]
+fn more_records_than_can_be_kept_are_told_and_not_half_stored() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::with(plane, "too-many", Provider::start().page_size(10_000));
+    cluster.provider.baseline(ids("old", 50_001));
+    cluster.apply(&by_content(&cluster));
+    let _operator = cluster.start();
+    cluster.ns.wait_condition("it", "Ready", "False", "StateTooLarge");
+    let instance = cluster.ns.get_instance("it");
+    let message = instance["status"]["conditions"].to_string();
+    assert!(message.contains("filter the list with ${since}"), "{message}");
+    assert_eq!(instance["status"].pointer("/resources/0/cursor/since"), None, "{instance}");
+    assert!(cluster.receiver.delivered("it").is_empty());
+}
+
+/// Who wipes a status takes the state away, too. That is a fresh start, and no loop.
+#[test]
+fn a_status_that_is_wiped_is_a_fresh_start_with_the_same_ids() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "wiped");
+    cluster.apply(&cluster.instance().earliest());
+    let operator = cluster.start();
+    cluster.wait_ready("it");
+    cluster.provider.create("a");
+    cluster.wait_status("/delivered", &json!(1));
+    // conditions stay, since their times are compared with those before
+    cluster.ns.edit_status("it", |status| *status = json!({"conditions": status["conditions"]}));
+    cluster.provider.create("b");
+    cluster.wait_status("/delivered", &json!(2));
+    cluster.wait_ready("it");
+    cluster.provider.create("c");
+    cluster.wait_status("/delivered", &json!(3));
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict}\n{}", operator.report("it"));
+    let delivered = cluster.receiver.delivered("it");
+    let ids: BTreeSet<_> = delivered.iter().map(|event| &event.event_id).collect();
+    assert_eq!(ids.len(), 3, "what comes again has the same id: {delivered:?}");
+}
+
 #[test]
 fn an_older_state_that_is_put_back_repeats_with_the_same_ids() {
     let Some(plane) = shared() else { return };
@@ -221,6 +262,7 @@ fn the_permissions_that_are_documented_are_enough() {
     let cluster = Cluster::new(plane, "rbac");
     rights::grant(&cluster.ns, &["operator"]);
     cluster.provider.baseline(ids("old", 200));
+    cluster.apply_yaml(&manifest::secret("unrelated", &[("key", "value")]));
     cluster.apply(&by_content(&cluster));
     let operator = cluster.start_as(&cluster.ns.token("operator"), &[]);
     cluster.wait_ready("it");
@@ -235,4 +277,12 @@ fn the_permissions_that_are_documented_are_enough() {
     let refused: Vec<_> = calls.iter().filter(|call| call.status == Some(403)).collect();
     assert!(refused.is_empty(), "{refused:?}");
     assert!(calls.iter().any(|call| call.is("create", "configmaps")), "{calls:?}");
+    // Lists and watches carry no values: only Secrets that an instance names are read, one by one.
+    for verb in ["list", "watch"] {
+        let mut secrets = calls.iter().filter(|call| call.is(verb, "secrets")).peekable();
+        assert!(secrets.peek().is_some(), "{verb}: {calls:?}");
+        assert!(secrets.all(|call| call.accept.contains("as=PartialObjectMetadata")), "{verb}");
+    }
+    let read: BTreeSet<_> = calls.iter().filter(|call| call.is("get", "secrets")).map(|call| call.name.as_str()).collect();
+    assert!(read.contains("login") && !read.contains("unrelated"), "{read:?}");
 }

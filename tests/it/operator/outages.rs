@@ -125,8 +125,11 @@ fn restarts_of_the_server_and_of_its_store_cost_nothing_but_time() {
     fleet.while_some_change(CHANGING, EVERY, || {
         // while it is away, what has nothing to store goes on
         let meanwhile = || fleet.wait_quiet_polled_since(CHANGING, Instant::now());
-        let restarts: [(&str, &dyn Fn()); 2] =
-            [("server", &|| plane.restart_server(meanwhile)), ("store", &|| plane.restart_etcd(meanwhile))];
+        let restarts: [(&str, &dyn Fn()); 3] = [
+            ("server", &|| plane.restart_server(meanwhile)),
+            ("store", &|| plane.restart_etcd(meanwhile)),
+            ("stopped store", &|| plane.stop_etcd(meanwhile)),
+        ];
         for (what, restart) in restarts {
             let begun = Instant::now();
             restart();

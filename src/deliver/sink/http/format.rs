@@ -34,13 +34,22 @@ pub struct Envelope<'a> {
     pub tags: &'a [String],
     /// Identity of the instance.
     pub uid: &'a str,
+    /// Name of the cluster, where events of several meet.
+    pub cluster: Option<&'a str>,
 }
 
 impl<'a> Envelope<'a> {
     /// The envelope of an instance with this stored identity.
-    pub fn of(plan: &'a PollPlan, uid: &'a str) -> Self {
+    pub fn of(plan: &'a PollPlan, uid: &'a str, cluster: Option<&'a str>) -> Self {
         let InstanceRef { namespace, name } = &plan.instance;
-        Self { namespace, name, connector: plan.connector.as_deref(), tags: &plan.tags, uid }
+        Self { namespace, name, connector: plan.connector.as_deref(), tags: &plan.tags, uid, cluster }
+    }
+
+    /// Where events come from, as CloudEvents has it.
+    fn source(&self) -> String {
+        let Self { namespace, name, cluster, .. } = self;
+        let cluster = cluster.map(|cluster| format!("/clusters/{cluster}")).unwrap_or_default();
+        format!("{cluster}/namespaces/{namespace}/connectorinstances/{name}")
     }
 }
 
@@ -102,6 +111,8 @@ struct CloudEvent<'a> {
     resource: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     connector: Option<&'a str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tags: String,
     polltime: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
@@ -116,13 +127,14 @@ impl<'a> CloudEvent<'a> {
         Self {
             specversion: "1.0",
             id: event.id.as_str(),
-            source: format!("/namespaces/{}/connectorinstances/{}", envelope.namespace, envelope.name),
+            source: envelope.source(),
             kind: format!("dev.pollinator.record.{}", event.kind.as_str()),
             subject: &event.object_id,
             time: event.version_date.unwrap_or(event.detected_at).to_rfc3339_opts(SecondsFormat::AutoSi, true),
             datacontenttype: (!truncated).then_some("application/json"),
             resource: &event.resource,
             connector: envelope.connector,
+            tags: envelope.tags.join(","),
             polltime: event.detected_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             truncated,
             data: (!truncated).then_some(&*event.data),
@@ -312,7 +324,7 @@ mod tests {
     const RECORD: &str = r#"{"id": 9007199254740993, "price":1.10, "big":1e400, "name":"\u00e9\/", "id": 2 }"#;
 
     fn envelope<'a>(tags: &'a [String], connector: Option<&'a str>) -> Envelope<'a> {
-        Envelope { namespace: "crm", name: "keap", connector, tags, uid: "9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10" }
+        Envelope { namespace: "crm", name: "keap", connector, tags, uid: "9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10", cluster: None }
     }
 
     fn text(payload: &Payload) -> &str {
@@ -391,6 +403,16 @@ mod tests {
             proptest::prop_assert_eq!(sizes, body.len() - 1);
             proptest::prop_assert_eq!(batch_limit(format).bytes, 4_095);
         }
+    }
+
+    #[test]
+    fn tags_and_the_name_of_the_cluster_are_told() {
+        let tags = ["Docs".to_owned(), "EU".to_owned()];
+        let envelope = Envelope { cluster: Some("prod-eu"), ..envelope(&tags, None) };
+        let payload = encode_cloud_event(&envelope, &event("1", Kind::Updated, "{}"));
+        let read: cloudevents::Event = serde_json::from_slice(&payload.body).unwrap();
+        assert_eq!(read.source(), "/clusters/prod-eu/namespaces/crm/connectorinstances/keap");
+        assert_eq!(read.extension("tags").map(ToString::to_string).as_deref(), Some("Docs,EU"));
     }
 
     #[test]

@@ -18,18 +18,18 @@ use self::format::Envelope;
 use self::request::{Post, PreparedCallback};
 use super::{BatchLimit, CALLBACK, Delivery, Sink, SinkName};
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::InstanceRef;
 use crate::auth::access::Access;
 use crate::detect::event::Event;
 use crate::egress::Egress;
 use crate::observe::metrics::Metrics;
 use crate::observe::span;
-use crate::plan::PollPlan;
 
 /// `spec.callback`, prepared for one job.
 pub struct HttpSink<'a> {
     callback: PreparedCallback,
-    plan: &'a PollPlan,
-    uid: &'a str,
+    instance: &'a InstanceRef,
+    envelope: Envelope<'a>,
     egress: &'a Egress,
     metrics: &'a Metrics,
     /// One renewal at a time.
@@ -37,22 +37,21 @@ pub struct HttpSink<'a> {
 }
 
 impl<'a> HttpSink<'a> {
-    /// A callback with its credentials. `uid`: the stored identity of the instance.
+    /// The callback of an instance with its credentials; `envelope` is that of its events.
     pub fn new(
         callback: PreparedCallback,
         access: Access<'a>,
-        plan: &'a PollPlan,
-        uid: &'a str,
+        instance: &'a InstanceRef,
+        envelope: Envelope<'a>,
         egress: &'a Egress,
         metrics: &'a Metrics,
     ) -> Self {
-        Self { callback, plan, uid, egress, metrics, access: Mutex::new(access) }
+        Self { callback, instance, envelope, egress, metrics, access: Mutex::new(access) }
     }
 
     /// Credentials that the callback does not accept are renewed, and then it is asked once more.
     async fn post(&self, events: &[&Event]) -> Delivery {
-        let envelope = Envelope::of(self.plan, self.uid);
-        let post = Post { egress: self.egress, metrics: self.metrics, envelope: &envelope };
+        let post = Post { egress: self.egress, metrics: self.metrics, envelope: &self.envelope };
         let auth = {
             let mut access = self.access.lock().await;
             if let Err(problem) = access.renew_in_time().await {
@@ -107,7 +106,7 @@ impl Sink for HttpSink<'_> {
 
     fn send<'s>(&'s self, events: &'s [&'s Event]) -> BoxFuture<'s, Delivery> {
         let resource = events.first().map_or("", |event| &*event.resource);
-        let span = span::delivery(&self.plan.instance, resource);
+        let span = span::delivery(self.instance, resource);
         Box::pin(self.post(events).instrument(span))
     }
 }

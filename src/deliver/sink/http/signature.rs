@@ -21,11 +21,11 @@ pub const ELEMENTS_ID: HeaderName = HeaderName::from_static("elements-webhook-id
 /// Signature of Open Connectors: Base64, not hexadecimal.
 pub const ELEMENTS_SIGNATURE: HeaderName = HeaderName::from_static("elements-webhook-signature");
 
-/// The identity and signature headers of one try. Without a key there is no signature and no timestamp to be believed.
+/// The identity and signature headers of one try. Without a key there are none of Standard Webhooks: a receiver either has all three
+/// headers to verify, or none.
 pub fn sign(payload: &Payload, format: EventFormat, keys: &[Vec<u8>], now: DateTime<Utc>) -> HeaderMap {
     // Room for what the client adds, too.
     let mut headers = HeaderMap::with_capacity(12);
-    set(&mut headers, WEBHOOK_ID, &payload.id);
     if format == EventFormat::OpenConnectors {
         set(&mut headers, ELEMENTS_ID, &payload.id);
         if let Some(key) = keys.first() {
@@ -38,6 +38,7 @@ pub fn sign(payload: &Payload, format: EventFormat, keys: &[Vec<u8>], now: DateT
     let timestamp = now.timestamp().to_string();
     let signed = [payload.id.as_bytes(), b".", timestamp.as_bytes(), b".", &payload.body];
     let signatures: Vec<_> = keys.iter().map(|key| format!("v1,{}", mac(key, &signed))).collect();
+    set(&mut headers, WEBHOOK_ID, &payload.id);
     set(&mut headers, WEBHOOK_TIMESTAMP, &timestamp);
     set(&mut headers, WEBHOOK_SIGNATURE, &signatures.join(" "));
     headers
@@ -110,9 +111,9 @@ mod tests {
         let headers = signed(EventFormat::OpenConnectors, &[NEW, OLD], DateTime::from_timestamp(1_614_265_330, 0).unwrap());
         let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         insta::assert_snapshot!(lines.join("\n"), @"
-        webhook-id: igsofogm4w5duq7m
         elements-webhook-id: igsofogm4w5duq7m
         elements-webhook-signature: sha256=u2yMYIBgqN2vL9IXPMwoNTScN7Q1DqcJhGnVc1bALL4=
+        webhook-id: igsofogm4w5duq7m
         webhook-timestamp: 1614265330
         webhook-signature: v1,Ci9bjYQStxq0T3+Nh174tVom9JmF4CmPVcGWXqbbuME= v1,T/Xa6mJR8QbjRvzR+UiRy7yBX8gn6Fs4IzGyQ5p9ehM=
         ");
@@ -127,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_there_is_an_id_and_no_signature() {
+    fn without_a_key_there_is_no_half_of_the_headers() {
         let names = |format| signed(format, &[], Utc::now()).keys().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(EventFormat::CloudEvents), ["webhook-id"]);
-        assert_eq!(names(EventFormat::OpenConnectors), ["webhook-id", "elements-webhook-id"]);
+        assert!(names(EventFormat::CloudEvents).is_empty());
+        assert_eq!(names(EventFormat::OpenConnectors), ["elements-webhook-id"]);
     }
 }

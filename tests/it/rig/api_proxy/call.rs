@@ -20,6 +20,8 @@ pub struct Call {
     /// Media type of the body.
     pub content_type: String,
     pub user_agent: String,
+    /// Media types that the client takes.
+    pub accept: String,
     pub body: Bytes,
     /// What the client was answered; `None` until then, and for good if it was not.
     pub status: Option<u16>,
@@ -30,8 +32,8 @@ impl Call {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let (verb, resource, namespace, name) = classify(parts.method.as_str(), &target);
-        let (content_type, user_agent) = (header("content-type"), header("user-agent"));
-        Self { verb, resource, namespace, name, target, content_type, user_agent, body, status: None }
+        let (content_type, user_agent, accept) = (header("content-type"), header("user-agent"), header("accept"));
+        Self { verb, resource, namespace, name, target, content_type, user_agent, accept, body, status: None }
     }
 
     /// Whether it has this verb (`*`: any) and this resource.

@@ -68,6 +68,12 @@ impl Restartable {
         Self { process, program: program.to_owned(), arguments, folder: folder.to_owned() }
     }
 
+    fn stop(&self, meanwhile: impl FnOnce()) {
+        self.process.signal("STOP");
+        meanwhile();
+        self.process.signal("CONT");
+    }
+
     /// Kills it, and starts it again with the same arguments after something else was done.
     fn restart(&mut self, meanwhile: impl FnOnce()) {
         self.process.signal("KILL");
@@ -288,6 +294,12 @@ impl ControlPlane {
     /// The same with etcd.
     pub fn restart_etcd(&self, meanwhile: impl FnOnce()) {
         self.etcd.lock().expect("no test panics in here").restart(meanwhile);
+        self.wait_answers();
+    }
+
+    /// Stops etcd with SIGSTOP while something else is done: its connections stay open, and nothing answers.
+    pub fn stop_etcd(&self, meanwhile: impl FnOnce()) {
+        self.etcd.lock().expect("no test panics in here").stop(meanwhile);
         self.wait_answers();
     }
 
