@@ -180,11 +180,11 @@ impl Engine {
             Some(InstanceEntry { reported, .. }) => (None, reported),
             None => (None, Reported::default()),
         };
-        let mut state = match &old {
-            Some(old) => old.state().clone(),
+        let (mut state, is_minted) = match &old {
+            Some(old) => (old.state().clone(), false),
             None => match self.core.store.load(&plan.instance) {
-                Ok(Some(state)) => state,
-                Ok(None) => InstanceState::new(uuid::Uuid::new_v4().to_string()),
+                Ok(Some(state)) => (state, false),
+                Ok(None) => (InstanceState::new(uuid::Uuid::new_v4().to_string()), true),
                 Err(problem) => return self.refuse(key, plan.generation, problem, Some(pending)),
             },
         };
@@ -196,9 +196,9 @@ impl Engine {
             span::poll(&plan.instance, resource)
                 .in_scope(|| tracing::warn!(reason, "cursor reset: spec.polling.startFrom decides what is sent"));
         }
-        // The first job saves it before anything else: a uid that is not kept would make other event ids after a restart. Saved
-        // here, thousands of new instances would wait for one disk write after the other.
-        let unsaved = adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
+        // The first job saves it before anything else: a uid that was made here and is not kept would make other event ids after a
+        // restart. Saved here, thousands of new instances would wait for one disk write after the other.
+        let unsaved = is_minted || adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
         let store = Arc::clone(&self.core.store);
         let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.claim, old.is_some()));
         let auths = plan.resources.iter().map(|resource| &*resource.auth).chain([&*plan.callback.auth]);

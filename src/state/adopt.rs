@@ -20,7 +20,7 @@ pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// What fitting the state found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adopted {
-    /// The state changed and must be saved before it is used.
+    /// The state changed and must be saved before it is used. A resource without a cursor needs no save: it is found new again.
     pub changed: bool,
     /// Somebody asked for a poll at once.
     pub poll_now: bool,
@@ -35,7 +35,7 @@ pub fn adopt(
     annotations: &BTreeMap<String, String>,
     now: DateTime<Utc>,
 ) -> Adopted {
-    let before = state.clone();
+    let mut before = state.clone();
     let mut adopted = Adopted::default();
     let declared = |name: &str| plan.resources.iter().any(|resource| &*resource.name == name);
     state.resources.retain(|name, _| declared(name));
@@ -48,6 +48,7 @@ pub fn adopt(
         match state.resources.get_mut(&*resource.name) {
             None => {
                 let fresh = ResourceState { meaning, ..ResourceState::default() };
+                before.resources.insert(resource.name.to_string(), Box::new(fresh.clone()));
                 state.resources.insert(resource.name.to_string(), Box::new(fresh));
             }
             Some(own) if own.meaning != meaning => {
@@ -179,6 +180,17 @@ mod tests {
         assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)).resets.len(), 1);
         assert!(!state.resources["contacts"].started);
         assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)), Adopted::default());
+    }
+
+    #[test]
+    fn a_new_resource_is_no_reason_to_save() {
+        let (mut state, mut plan) = started();
+        let more = crate::plan::ResourcePlan { name: "orders".into(), ..sample::resource() };
+        plan.resources.push(more.into());
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)), Adopted::default());
+        assert!(state.resources.contains_key("orders"));
+        let now = BTreeMap::from([(POLL_NOW.to_owned(), "1".to_owned())]);
+        assert!(adopt(&mut state, &plan, &now, at(0)).changed, "an annotation is acted on once");
     }
 
     #[test]

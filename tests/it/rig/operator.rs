@@ -184,6 +184,12 @@ impl<'p> Cluster<'p> {
         note.unwrap_or_else(|| panic!("no Event {reason} in time\n{listed:#}"))
     }
 
+    /// The statuses that the operator wrote, in order.
+    pub fn statuses_written(&self) -> Vec<Value> {
+        let written = |call: &Call| call.is("update", "connectorinstances/status") && !call.target.contains("dryRun");
+        self.proxy.calls().iter().filter(|call| written(call)).map(|call| call.json()["status"].take()).collect()
+    }
+
     /// Requests of the operator that changed something, Events and Leases aside.
     pub fn writes(&self) -> usize {
         let counts = |call: &&Call| call.is_write() && !matches!(call.resource.as_str(), "events" | "leases");
