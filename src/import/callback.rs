@@ -52,17 +52,17 @@ pub(super) fn import(settings: &mut Fields, elsewhere: Option<Field>, draft: &mu
 
 fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
     let Said::Text(text) = Said::of(&field.value) else {
-        section.to_do(&field.place, format!("it has no value: callback.url is {NO_CALLBACK}; write yours"));
+        section.ask(&field.place, format!("it has no value: callback.url is {NO_CALLBACK}; write yours"));
         return;
     };
     let Some(mut url) = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) else {
-        section.to_do(&field.place, format!("it is no http or https URL: callback.url is {NO_CALLBACK}; write yours"));
+        section.ask(&field.place, format!("it is no http or https URL: callback.url is {NO_CALLBACK}; write yours"));
         return;
     };
     let host = format!(".{}", url.host_str().unwrap_or_default().to_ascii_lowercase());
     let is_regional = host.contains(".openconnectors.") && host.ends_with(".hana.ondemand.com");
     if is_regional || PLATFORM.iter().any(|platform| host.ends_with(platform)) || receives_for_open_connectors(&url) {
-        section.to_do(
+        section.ask(
             &field.place,
             format!(
                 "refused: it is an address of Open Connectors itself, which would send the events in a loop; callback.url is \
@@ -106,7 +106,7 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
         notes.push("allowInsecureHttp: true, since it is http: events can be read on the way; use https".to_owned());
     }
     if url.as_str().len() > 2048 {
-        section.to_do(&field.place, format!("it is longer than 2,048 characters: callback.url is {NO_CALLBACK}; write yours"));
+        section.ask(&field.place, format!("it is longer than 2,048 characters: callback.url is {NO_CALLBACK}; write yours"));
         return;
     }
     let is_same = notes.is_empty() && text.starts_with("https://");
@@ -175,7 +175,7 @@ fn headers(field: &Field, draft: &mut Draft, section: &mut Section) {
     if found.is_empty() || !found.iter().all(|(name, _)| is_name(name)) {
         let more = format!("{}-more", draft.name);
         draft.secrets.put(&more, "callback-headers", Some(text).filter(|text| !text.is_empty()));
-        section.to_do(
+        section.ask(
             &field.place,
             format!("no headers were found in it; it is in Secret {more}, key callback-headers: write one key a header"),
         );

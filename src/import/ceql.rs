@@ -82,12 +82,10 @@ fn split<'a>(text: &'a str, is_unbalanced: &mut bool) -> Vec<(&'a str, bool)> {
 }
 
 fn term(text: &str) -> Option<Term> {
-    let (field, rest) = match text.strip_prefix('\'') {
-        Some(quoted) => quoted.split_once('\'')?,
-        None => {
-            let end = text.find(|c: char| c.is_whitespace() || "<>=!".contains(c))?;
-            text.split_at(end)
-        }
+    let (field, rest) = if let Some(quoted) = text.strip_prefix('\'') {
+        quoted.split_once('\'')?
+    } else {
+        text.split_at(text.find(|c: char| c.is_whitespace() || "<>=!".contains(c))?)
     };
     let rest = rest.trim_start();
     let sign = OPERATORS.into_iter().find(|operator| rest.starts_with(operator));

@@ -153,8 +153,7 @@ impl Credentials<'_> {
                 None
             }
             _ => {
-                self.section
-                    .to_do(&field.place, "it is no http or https URL without placeholders and secrets, and was left out");
+                self.section.ask(&field.place, "it is no http or https URL without placeholders and secrets, and was left out");
                 None
             }
         }
@@ -235,7 +234,7 @@ pub(super) fn put(
         Said::Nothing if !is_needed => section.dropped(&field.place, "it has no value"),
         Said::Nothing | Said::Placeholder | Said::Structure => {
             draft.secrets.put(secret, key, None);
-            section.to_do(&field.place, format!("{target}: it has no value; fill it in"));
+            section.ask(&field.place, format!("{target}: it has no value; fill it in"));
         }
     }
 }

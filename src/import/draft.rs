@@ -77,11 +77,6 @@ impl Secrets {
         self.0.entry(name.to_owned()).or_default().insert(key.to_owned(), value);
     }
 
-    /// Is anything under this key?
-    pub fn has(&self, name: &str, key: &str) -> bool {
-        self.0.get(name).is_some_and(|entries| entries.contains_key(key))
-    }
-
     /// Names, and their entries; a placeholder where a value is missing or `withheld`.
     pub fn entries(&self, withheld: bool) -> impl Iterator<Item = (&str, BTreeMap<&str, &str>)> {
         self.0.iter().map(move |(name, entries)| {

@@ -17,11 +17,13 @@ pub struct Place(Vec<Step>);
 
 impl Place {
     /// A member of the object here.
+    #[must_use]
     pub fn member(&self, name: &str) -> Self {
         self.with(Step::Member(name.to_owned()))
     }
 
     /// An element of the array here, from 0.
+    #[must_use]
     pub fn item(&self, index: usize) -> Self {
         self.with(Step::Item(index))
     }

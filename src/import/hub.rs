@@ -44,7 +44,7 @@ impl Translated {
         self.notes.push(note.into());
     }
 
-    fn to_do(&mut self, what: impl Into<String>) {
+    fn ask(&mut self, what: impl Into<String>) {
         self.to_do.push(what.into());
     }
 }
@@ -62,7 +62,7 @@ enum Reading<'a> {
 pub(super) fn translate(url: &str, name: &str, known: Known<'_>, zone: &str) -> Translated {
     let mut found = Translated::default();
     let (url, repairs) = macros::repair(url, zone);
-    repairs.into_iter().for_each(|repair| found.note(repair));
+    found.notes.extend(repairs.into_iter().map(str::to_owned));
     let (path, query) = url.split_once('?').unwrap_or((&url, ""));
     let path = self::path(path, &mut found);
     let entry = known.spec.and_then(|spec| {
@@ -88,7 +88,7 @@ fn path(path: &str, found: &mut Translated) -> String {
     }
     if plain.contains('#') || plain.contains('\\') {
         plain = plain.replace(['#', '\\'], "");
-        found.to_do("# and \\ were taken out of the path; check it");
+        found.ask("# and \\ were taken out of the path; check it");
     }
     found.wanted.extend(placeholders(&plain));
     plain
@@ -113,7 +113,7 @@ impl Translated {
     fn url_of(&mut self, path: String, known: Known<'_>, has_entry: bool) {
         if !is_hub_path(&path) {
             if known.spec.is_none() || !has_entry {
-                self.to_do("it is no hub path; check that it is the provider's own path under baseUrl");
+                self.ask("it is no hub path; check that it is the provider's own path under baseUrl");
             }
             self.url = Some(if path.is_empty() { "/".to_owned() } else { path });
             return;
@@ -122,7 +122,7 @@ impl Translated {
         match (known.spec, has_entry) {
             (Some(_), true) => self.url = Some(path),
             (Some(_), false) => {
-                self.to_do(format!(
+                self.ask(format!(
                     "the connector has no resource for this hub path: url is {guess}, a guess; write the provider's own path, and \
                      recordsPath and pagination if they are not found"
                 ));
@@ -155,7 +155,7 @@ impl Translated {
                 (other, Reading::Guess) => {
                     let other = other.to_owned();
                     self.parameter(&other, &value);
-                    self.to_do(format!("query.{other} is as in the hub URL; write the provider's own parameter"));
+                    self.ask(format!("query.{other} is as in the hub URL; write the provider's own parameter"));
                 }
             }
         }
@@ -164,13 +164,12 @@ impl Translated {
     fn where_of(&mut self, text: &str, reading: &Reading<'_>) {
         let Some(parsed) = ceql::parse(text) else {
             match reading {
-                Reading::Own(_) => self.to_do(
-                    "the where is no list of comparisons and was left out; write the provider's own parameters in query",
-                ),
+                Reading::Own(_) => self
+                    .ask("the where is no list of comparisons and was left out; write the provider's own parameters in query"),
                 Reading::Defined(Filter::Whole(parameter)) => self.whole(&parameter.clone(), text),
                 Reading::Defined(_) | Reading::Guess => {
                     self.parameter("where", text);
-                    self.to_do(
+                    self.ask(
                         "the where is no list of comparisons: it stands in query.where; write the provider's own parameters",
                     );
                 }
@@ -187,10 +186,12 @@ impl Translated {
                     self.note("the bound of time in the where is left out: the connector asks for what is new in its own way");
                 }
                 if parsed.has_or && !rest.is_empty() {
-                    self.to_do("an or in the where is not translated; write the provider's own parameters in query");
+                    self.ask("an or in the where is not translated; write the provider's own parameters in query");
                     return;
                 }
-                rest.into_iter().for_each(|term| self.beside_entry(&term.field, &term.operator, &term.value, entry));
+                for term in rest {
+                    self.beside_entry(&term.field, &term.operator, &term.value, entry);
+                }
             }
             Reading::Defined(Filter::Whole(parameter)) => self.whole(&parameter.clone(), text),
             Reading::Defined(Filter::Parameters) => {
@@ -199,15 +200,15 @@ impl Translated {
             }
             Reading::Defined(Filter::Rewritten(parameter)) => {
                 self.parameter(parameter, text);
-                self.to_do(format!("query.{parameter} has the where as it was; write it in the provider's own language"));
+                self.ask(format!("query.{parameter} has the where as it was; write it in the provider's own language"));
             }
             Reading::Guess if parsed.has_or => {
                 self.parameter("where", text);
-                self.to_do("the where has an or: it stands in query.where; write the provider's own parameters");
+                self.ask("the where has an or: it stands in query.where; write the provider's own parameters");
             }
             Reading::Guess => {
                 parsed.terms.iter().for_each(|term| self.term(term));
-                self.to_do("each comparison of the where became a query parameter, a guess; write the provider's own names");
+                self.ask("each comparison of the where became a query parameter, a guess; write the provider's own names");
             }
         }
     }
@@ -221,7 +222,7 @@ impl Translated {
                 self.parameter(&own.clone(), value);
                 self.note(format!("{own} is the connector's query parameter of that name"));
             }
-            _ => self.to_do(format!(
+            _ => self.ask(format!(
                 "the comparison of {field} is left out, for the connector does not say what it is there; write the provider's own \
                  parameter in query"
             )),
@@ -236,7 +237,7 @@ impl Translated {
     fn term(&mut self, term: &Term) {
         self.parameter(&term.field, &term.value);
         if !term.is_equality() && !term.is_time() {
-            self.to_do(format!("the comparison of {} was not an equality; check it", term.field));
+            self.ask(format!("the comparison of {} was not an equality; check it", term.field));
         }
     }
 
@@ -244,11 +245,11 @@ impl Translated {
         let value = value.trim();
         let mut text = value.to_owned();
         if value.starts_with('<') && value.ends_with('>') {
-            text = "${since}".to_owned();
-            self.to_do(format!("query.{name} had a placeholder and is ${{since}} now; check it"));
+            text = String::from("${since}");
+            self.ask(format!("query.{name} had a placeholder and is ${{since}} now; check it"));
         } else if is_secret_name(name) && !value.contains("${") {
             self.secrets.push((name.to_owned(), value.to_owned()));
-            self.to_do(format!("{name} looks like a secret and went into the Secret; name it in auth.apiKey with in: Query"));
+            self.ask(format!("{name} looks like a secret and went into the Secret; name it in auth.apiKey with in: Query"));
             return;
         }
         self.wanted.extend(placeholders(&text));

@@ -7,10 +7,7 @@ fn entry(parameters: &[(&str, &str)]) -> ConnectorSpec {
     let query = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let resource = Resource { name: "contacts".to_owned(), url: Some("/people".to_owned()), query, ..Resource::default() };
     let hub_paths = vec!["/hubs/crm/contacts".to_owned()];
-    ConnectorSpec {
-        resources: vec![ConnectorResource { hub_paths, resource, ..ConnectorResource::default() }],
-        ..ConnectorSpec::default()
-    }
+    ConnectorSpec { resources: vec![crate::import::stub::list(hub_paths, resource)], ..ConnectorSpec::default() }
 }
 
 fn pairs(found: &Translated) -> Vec<String> {

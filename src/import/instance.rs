@@ -1,23 +1,16 @@
 //! An instance, whole or in parts → a draft of its manifest.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::callback;
-use super::credentials::{Credentials, is_endpoint};
+use super::credentials::Credentials;
 use super::draft::{Draft, Known};
 use super::fields::{Field, Fields, Place};
-use super::legacy;
-use super::poller::{Pollers, is_poller, secret_key, shown};
+use super::poller::is_poller;
 use super::read::{Kind, Part, unwrapped};
 use super::report::{Section, Verdict};
-use super::value::{self, PLACEHOLDER, Said, duration, is_secret_name, slug};
-use crate::api::instance::Polling;
-
-/// Longest and shortest interval in minutes: what a manifest takes.
-const MAX_MINUTES: f64 = 168.0 * 60.0;
-const MIN_MINUTES: f64 = 5.0 / 60.0;
+use super::settings;
+use super::value::{self, Said, slug};
 
 /// Members of an instance that need nothing here.
 const NEEDLESS: [(&str, &str); 18] = [
@@ -39,21 +32,6 @@ const NEEDLESS: [(&str, &str); 18] = [
     ("accountId", "describes the account on the platform"),
     ("companyId", "describes the account on the platform"),
     ("userId", "describes the account on the platform"),
-];
-
-/// Settings that need nothing here.
-const NEEDLESS_SETTINGS: [(&str, &str); 11] = [
-    ("event.notification.subscription.id", "no webhook is registered at the provider"),
-    ("event.notification.instance.finder", "routes webhooks, and nothing here"),
-    ("event.notification.type", "every resource is polled"),
-    ("event.vendor.type", "every resource is polled"),
-    ("event.metadata", "created and updated follow from the dates"),
-    ("event.helper.key", "names code of the platform; the connector's entry does its work"),
-    ("event.raw.enabled", "events always carry the records"),
-    ("filter.response.nulls", "records are sent as the provider sends them, with nulls"),
-    ("filterByUpdatedDate", "the date of change decides anyway"),
-    ("oauth.callback.url", "only a code needs it; the connect page has its own"),
-    ("expires_in", "access tokens are asked for when they are needed"),
 ];
 
 /// Names of manifests, each given once.
@@ -113,16 +91,16 @@ pub(super) fn import<'a>(
         draft.annotations.extend(value.map(|value| (format!("pollinator.dev/{annotation}"), value)));
     }
     draft.spec.suspend = input.is_disabled;
-    switches(&mut input, &mut draft, section);
-    pollers(&mut input, known, &mut draft, section);
-    let (settings, provider_data) = (&mut input.settings, &mut input.provider_data);
-    Credentials { known, settings, provider_data, draft: &mut draft, section }.import();
+    settings::switches(&mut input.settings, &mut draft, section);
+    settings::pollers(&mut input.settings, known, &mut draft, section);
+    let (fields, provider_data) = (&mut input.settings, &mut input.provider_data);
+    Credentials { known, settings: fields, provider_data, draft: &mut draft, section }.import();
     callback::import(&mut input.settings, input.callback.take(), &mut draft, section);
     for field in input.provider_data {
         section.dropped(&field.place, "it belongs to a consent that was given to the platform");
     }
-    left(input.settings, known, &mut draft, section);
-    missing_parameters(&mut draft, section);
+    settings::left(input.settings, known, &mut draft, section);
+    settings::missing_parameters(&mut draft, section);
     if draft.spec.resources.is_empty() && known.spec.is_none_or(|spec| spec.resources.is_empty()) {
         section.result(
             Verdict::ToDo,
@@ -158,7 +136,7 @@ fn nothing_to_poll(part: &Part) -> Option<&'static str> {
     let is_off = setting("event.notification.enabled").is_none_or(|value| value::switch(value) != Some(true));
     let names = ["event.poller.configuration", "event.poller.urls", "event.objects"];
     let is_empty = |key: &&str| {
-        matches!(says(key), Said::Nothing) || setting(key).is_some_and(|v| v.as_object().is_some_and(|o| o.is_empty()))
+        matches!(says(key), Said::Nothing) || setting(key).is_some_and(|v| v.as_object().is_some_and(serde_json::Map::is_empty))
     };
     let direct = settings.as_object().is_some_and(|members| members.values().any(is_poller));
     (is_off && !direct && names.iter().all(is_empty)).then_some("its events are off and nothing is configured to be polled")
@@ -180,7 +158,7 @@ fn take_apart(part: Part, section: &mut Section) -> Input {
     match (part.kind, part.value) {
         (Kind::Instance, Value::Object(members)) => whole(&mut input, Fields::of(&place, &members), section),
         (Kind::Settings, value) => {
-            input.settings = settings(Field { name: String::new(), place, value }, section);
+            input.settings = settings::by_key(Field { name: String::new(), place, value }, section);
             input.key = element_key(&mut input.settings, section);
         }
         (Kind::PollerUrls, value) => input.settings.add(Field { name: "event.poller.urls".into(), place, value }),
@@ -199,7 +177,7 @@ fn whole(input: &mut Input, mut fields: Fields, section: &mut Section) {
                 input.name = Some(name.chars().take(253).collect());
             }
             Said::Placeholder => {
-                section.to_do(&field.place, "it is a placeholder: metadata.name follows the connector; choose one")
+                section.ask(&field.place, "it is a placeholder: metadata.name follows the connector; choose one");
             }
             _ => section.dropped(&field.place, "it has no value: metadata.name follows the connector"),
         }
@@ -228,7 +206,7 @@ fn whole(input: &mut Input, mut fields: Fields, section: &mut Section) {
     }
     input.callback = fields.take("eventsNotificationCallbackUrl");
     if let Some(field) = fields.take("configuration") {
-        input.settings = settings(field, section);
+        input.settings = settings::by_key(field, section);
     }
     for field in fields {
         let reason = NEEDLESS.iter().find(|(name, _)| *name == field.name).map(|(_, reason)| *reason);
@@ -293,187 +271,5 @@ fn tags(input: &mut Input, field: &Field, section: &mut Section) {
             &field.place,
             "spec.tags, at most 32 of 63 characters, without repetitions, placeholders and what is no text",
         );
-    }
-}
-
-/// The settings by key, from an object, a string of JSON, or a list.
-fn settings(field: Field, section: &mut Section) -> Fields {
-    let value = match field.value {
-        Value::String(text) => unwrapped(&text).unwrap_or(Value::String(text)),
-        other => other,
-    };
-    match value {
-        Value::Object(members) if !members.is_empty() => Fields::of(&field.place, &members),
-        Value::Array(items) if !items.is_empty() => {
-            let mut found = Fields::default();
-            for (index, item) in items.into_iter().enumerate() {
-                let place = field.place.item(index);
-                match (item["key"].as_str(), item.get("propertyValue")) {
-                    (Some(name), Some(value)) => found.add(Field { name: name.to_owned(), place, value: value.clone() }),
-                    _ => section.dropped(&place, "it is no setting: key and propertyValue are expected"),
-                }
-            }
-            found
-        }
-        _ => {
-            section.dropped(&field.place, "it holds no settings");
-            Fields::default()
-        }
-    }
-}
-
-fn switches(input: &mut Input, draft: &mut Draft, section: &mut Section) {
-    if let Some(field) = input.settings.take("event.notification.enabled") {
-        match value::switch(&field.value) {
-            Some(true) => section.kept(&field.place, "events are on"),
-            _ => {
-                draft.spec.suspend = true;
-                section.changed(&field.place, "spec.suspend: true, since events are off");
-            }
-        }
-    }
-    if let Some(field) = input.settings.take("event.poller.refresh_interval") {
-        let minutes = value::number(&field.value).filter(|minutes| *minutes > 0.0);
-        let bounded = minutes.map(|minutes| minutes.clamp(MIN_MINUTES, MAX_MINUTES));
-        let interval = bounded.map_or_else(|| "15m".to_owned(), |minutes| duration(minutes * 60.0));
-        let text = match (minutes, bounded) {
-            (Some(given), Some(bounded)) if (given - bounded).abs() > f64::EPSILON => {
-                format!("polling.interval: {interval}, the nearest that is possible")
-            }
-            (Some(_), _) => format!("polling.interval: {interval}"),
-            (None, _) => "polling.interval: 15m, since it is no number of minutes".to_owned(),
-        };
-        section.changed(&field.place, text);
-        draft.spec.polling = Some(Polling { interval: Some(interval), start_from: None });
-    }
-    if let Some(field) = input.settings.take("base.url") {
-        match Said::of(&field.value) {
-            Said::Text(url) if is_endpoint(&url) && !url.contains('?') => {
-                section.kept(&field.place, "spec.baseUrl");
-                draft.spec.base_url = Some(url);
-            }
-            Said::Nothing => section.dropped(&field.place, "it has no value"),
-            _ => section.to_do(
-                &field.place,
-                "it is no URL that baseUrl takes, and was left out; write baseUrl if the connector's is not right",
-            ),
-        }
-    }
-}
-
-fn pollers(input: &mut Input, known: Known<'_>, draft: &mut Draft, section: &mut Section) {
-    let zone = ["TimeZone", "time.zone"].iter().find_map(|name| match Said::of(&input.settings.peek(name)?.value) {
-        Said::Text(zone) => super::dates::zone(&zone).text,
-        _ => None,
-    });
-    let configured = input.settings.take("event.poller.configuration");
-    let urls = input.settings.take("event.poller.urls");
-    let objects = input.settings.take("event.objects");
-    let mut direct = Vec::new();
-    while let Some(field) = input.settings.take_where(|field| is_poller(&field.value)) {
-        direct.push(field);
-    }
-    let mut pollers = Pollers { known, zone: zone.unwrap_or_else(|| "GMT".to_owned()), draft, section };
-    if let Some(field) = configured {
-        let value = match &field.value {
-            Value::String(text) => unwrapped(text),
-            other => Some(other.clone()),
-        };
-        match value {
-            Some(Value::Object(members)) if !members.is_empty() => {
-                for (name, poller) in &members {
-                    pollers.add(name, &field.place.member(name), poller);
-                }
-            }
-            _ if Said::of(&field.value) == Said::Nothing => pollers.section.dropped(&field.place, "it is empty"),
-            Some(Value::Object(_)) => pollers.section.dropped(&field.place, "it is empty"),
-            _ => pollers.section.to_do(&field.place, "it cannot be read as JSON; write the resources, or export it again"),
-        }
-    }
-    for field in direct {
-        let what = format!("resource {}", field.name);
-        pollers.section.result(Verdict::Changed, what, "it stood among the settings by mistake, and is a resource");
-        pollers.add(&field.name, &field.place, &field.value);
-    }
-    if let Some(field) = urls {
-        match Said::of(&field.value) {
-            Said::Text(text) => {
-                for (index, (name, poller)) in legacy::pollers(&text).into_iter().enumerate() {
-                    pollers.add(&name, &field.place.item(index), &poller);
-                }
-            }
-            _ => pollers.section.dropped(&field.place, "it has no value"),
-        }
-    }
-    if let Some(field) = objects {
-        match Said::of(&field.value) {
-            Said::Text(text) if pollers.draft.spec.resources.is_empty() => {
-                let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-                for (index, name) in names.enumerate() {
-                    pollers.add(name, &field.place.item(index), &Value::Object(serde_json::Map::new()));
-                }
-            }
-            _ => pollers.section.dropped(&field.place, "the poller configuration says what is polled"),
-        }
-    }
-}
-
-/// The settings that nothing has taken: parameters, secrets, and what no field stands for. Their values are never shown.
-fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, section: &mut Section) {
-    let mut parameters: BTreeMap<String, String> = BTreeMap::new();
-    for parameter in known.spec.into_iter().flat_map(|spec| &spec.parameters) {
-        parameters.insert(parameter.name.to_ascii_lowercase(), parameter.name.clone());
-        if parameter.default_value.is_none() {
-            draft.wanted.insert(parameter.name.clone());
-        }
-    }
-    parameters.extend(draft.wanted.iter().map(|name| (name.to_ascii_lowercase(), name.clone())));
-    let more = format!("{}-more", draft.name);
-    for field in settings {
-        let lower = field.name.to_ascii_lowercase();
-        let last = lower.rsplit('.').next().unwrap_or_default();
-        let parameter = parameters.get(&lower).or_else(|| parameters.get(last)).cloned();
-        let needless = NEEDLESS_SETTINGS.iter().find(|(name, _)| *name == field.name).map(|(_, reason)| *reason);
-        let (place, said) = (&field.place, Said::of(&field.value));
-        match (needless, parameter, said) {
-            (Some(reason), ..) => section.dropped(place, reason),
-            (None, _, Said::Nothing) => section.dropped(place, "it has no value"),
-            (None, Some(name), Said::Text(text)) if !is_secret_name(&field.name) && text.len() <= 256 => {
-                section.kept(place, format!("spec.parameters.{name}"));
-                draft.spec.parameters.insert(name, text);
-            }
-            (None, _, Said::Placeholder) => {
-                section.to_do(place, "it is a placeholder of the documentation, and no field stands for it")
-            }
-            (None, _, Said::Masked) => {
-                let key = secret_key(&field.name);
-                draft.secrets.put(&more, &key, None);
-                section.field(
-                    Verdict::Masked,
-                    place,
-                    format!("Secret {more}, key {key}: fill it in if it is needed; nothing uses it yet"),
-                );
-            }
-            (None, _, Said::Text(text)) if is_secret_name(&field.name) => {
-                let key = secret_key(&field.name);
-                draft.secrets.put(&more, &key, Some(text));
-                section.to_do(place, format!("Secret {more}, key {key}, since it looks like a secret; nothing uses it yet"));
-            }
-            (None, _, _) if lower.starts_with("oauth.") || lower.starts_with("pagination.") => {
-                section.dropped(place, "the connector's entry says it");
-            }
-            (None, ..) => section.dropped(place, "no field of a manifest stands for it"),
-        }
-    }
-}
-
-fn missing_parameters(draft: &mut Draft, section: &mut Section) {
-    for name in std::mem::take(&mut draft.wanted) {
-        if !draft.spec.parameters.contains_key(&name) {
-            let text =
-                format!("the URLs have the placeholder {{{}}}, for which the input has no value; write it", shown(&name));
-            section.result(Verdict::ToDo, format!("spec.parameters.{name}"), text);
-            draft.spec.parameters.insert(name, PLACEHOLDER.to_owned());
-        }
     }
 }

@@ -12,23 +12,18 @@ pub(super) fn repair(text: &str, zone: &str) -> (String, Vec<&'static str>) {
     while let Some(at) = rest.find('$') {
         repaired.push_str(&rest[..at]);
         let behind = &rest[at + 1..];
-        let (inside, after) = match behind.strip_prefix('{') {
-            Some(inside) => match inside.split_once('}') {
-                Some(found) => found,
-                None => {
-                    notes.push("a macro that is not closed became ${since}");
-                    ("since", "")
-                }
-            },
+        let (inside, after) = if let Some(inside) = behind.strip_prefix('{') {
+            inside.split_once('}').unwrap_or_else(|| {
+                notes.push("a macro that is not closed became ${since}");
+                ("since", "")
+            })
+        } else if let Some(found) = behind.split_once('}').filter(|(inside, _)| is_pattern(inside)) {
             // A macro that lost its opening brace: what is before the closing one is a pattern.
-            None => match behind.split_once('}').filter(|(inside, _)| is_pattern(inside)) {
-                Some(found) => found,
-                None => {
-                    repaired.push('$');
-                    rest = behind;
-                    continue;
-                }
-            },
+            found
+        } else {
+            repaired.push('$');
+            rest = behind;
+            continue;
         };
         repaired.push_str(&known(inside, &mut notes));
         rest = after;

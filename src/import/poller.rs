@@ -54,7 +54,7 @@ impl Pollers<'_> {
             return;
         };
         if self.draft.spec.resources.len() >= MAX_RESOURCES {
-            self.section.to_do(place, "an instance has at most 64 resources; write a second one with this");
+            self.section.ask(place, "an instance has at most 64 resources; write a second one with this");
             return;
         }
         let mut resource = Resource { name: self.name(name), ..Resource::default() };
@@ -196,7 +196,7 @@ impl Pollers<'_> {
             (None, _) => {}
             (Some(field), Said::Nothing) => {
                 self.section
-                    .to_do(&field.place, "it is empty: the connector's holds, else \"id\"; write the path of a unique field");
+                    .ask(&field.place, "it is empty: the connector's holds, else \"id\"; write the path of a unique field");
             }
             (field, _) => resource.id_field = self.path(field),
         }
@@ -216,7 +216,7 @@ impl Pollers<'_> {
                 self.section.kept(&field.place, shown(&path));
                 return Some(path);
             }
-            _ => self.section.to_do(&field.place, "it is no path in a record, and was left out; write one such as data.id"),
+            _ => self.section.ask(&field.place, "it is no path in a record, and was left out; write one such as data.id"),
         }
         None
     }
@@ -302,7 +302,7 @@ impl Pollers<'_> {
         match NEEDLESS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&field.name)) {
             Some((_, reason)) => self.section.dropped(&field.place, *reason),
             None if field.name.eq_ignore_ascii_case("xPath") => {
-                self.section.dropped(&field.place, "idField says where the id is")
+                self.section.dropped(&field.place, "idField says where the id is");
             }
             None => self.section.dropped(&field.place, "no field of a resource stands for it"),
         }

@@ -95,7 +95,7 @@ impl Section {
         self.field(Verdict::Dropped, place, text);
     }
 
-    pub(super) fn to_do(&mut self, place: &Place, text: impl Into<String>) {
+    pub(super) fn ask(&mut self, place: &Place, text: impl Into<String>) {
         self.field(Verdict::ToDo, place, text);
     }
 

@@ -29,7 +29,7 @@ pub(super) fn connector(key: &str, stubs: &[&Stub], section: &mut Section) -> Co
         let name = std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default();
         let resource = Resource { name, url: Some(guess.to_owned()), ..Resource::default() };
         let hub_paths = vec![format!("/{path}")];
-        spec.resources.push(ConnectorResource { hub_paths, resource, ..ConnectorResource::default() });
+        spec.resources.push(list(hub_paths, resource));
     }
     let text =
         "the catalog has no entry of this name: write baseUrl, auth, and of each resource the url, recordsPath and pagination";
@@ -62,4 +62,10 @@ pub(super) fn auth(scheme: Scheme) -> ConnectorAuth {
 /// A parameter that every instance must give.
 pub(super) fn parameter(name: String) -> Parameter {
     Parameter { name, description: None, default_value: None, pattern: None, one_of: Vec::new() }
+}
+
+/// A list that stands for hub paths.
+#[allow(clippy::needless_update, reason = "what else an entry says of a list is none of the importer's business")]
+pub(super) fn list(hub_paths: Vec<String>, resource: Resource) -> ConnectorResource {
+    ConnectorResource { hub_paths, resource, ..ConnectorResource::default() }
 }

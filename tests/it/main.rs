@@ -33,6 +33,7 @@
 //! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
+//! - [`migration`]: what `import` makes of configurations of Open Connectors is planned and run.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`release`]: what a release consists of, made step by step, and the workflows that make one.
 //! - [`documented`]: every command and manifest of the documentation is done, and what it names exists.
@@ -71,6 +72,7 @@ mod kill;
 mod kubelet;
 mod listings;
 mod logs;
+mod migration;
 mod mutual_tls;
 mod operator;
 mod pages;

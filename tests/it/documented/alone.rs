@@ -95,6 +95,15 @@ fn the_readme_leads_to_a_first_instance() {
     page.play_to_end();
 }
 
+/// The file to import is the one that the page shows.
+#[test]
+fn importing_from_open_connectors() {
+    let reader = Reader::new();
+    fs::write(reader.home().join("instance.json"), super::shown("docs/tasks/import.md", "event.poller.configuration")).unwrap();
+    let page = Page::open("docs/tasks/import.md", reader);
+    page.play_to_end();
+}
+
 #[test]
 fn running_without_a_cluster() {
     let (provider, receiver) = (Provider::start(), Receiver::start());
