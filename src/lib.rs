@@ -22,6 +22,7 @@ pub mod plan;
 
 pub mod auth;
 pub mod connect;
+pub mod cpu;
 pub mod deliver;
 pub mod detect;
 pub mod egress;

@@ -93,6 +93,8 @@ words! {
         ZoneFits,
         /// The provider lists only what it is asked for.
         Filtered,
+        /// The polls cost no more CPU time than the share of the instance.
+        WithinShare,
     }
 }
 
@@ -194,6 +196,8 @@ words! {
         CrossOriginNextLink,
         /// The data changed so fast while being read that the listing could not be confirmed.
         ListingUnsettled,
+        /// Reading the list costs more CPU time than the share of the instance, so its polls wait.
+        Throttled,
         // records
         /// Records without the id field.
         MissingId,

@@ -16,6 +16,7 @@ use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
 use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::{MemoryTokens, TokenStore};
+use crate::cpu::CpuBudget;
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
 use crate::detect::event::Change;
@@ -82,7 +83,7 @@ pub async fn run(args: TryArgs) -> ExitCode {
         }
     };
     let (hosts, bytes) = (HostBudget::default(), ByteBudget::default());
-    let asker = Asker { egress: egress.clone(), hosts, bytes, metrics: Metrics::new() };
+    let asker = Asker { egress: egress.clone(), hosts, bytes, cpu: CpuBudget::default(), metrics: Metrics::new() };
     let secrets = Arc::new(definitions.secrets.clone());
     let (hosts, metrics) = (asker.hosts.clone(), asker.metrics.clone());
     let credentials =

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -61,6 +62,8 @@ pub struct Writer {
     /// Since when states cannot be stored, for a reason that is not one instance's.
     troubled: Mutex<Option<Instant>>,
     flushes: TaskTracker,
+    /// Where statuses are written that nobody waits for.
+    thread: Handle,
 }
 
 /// Why a commit failed.
@@ -77,13 +80,14 @@ impl From<Problem> for CommitError {
 }
 
 impl Writer {
-    /// A writer that gives notice of instances whose state was written by somebody else.
+    /// A writer that works on a thread's run time, and gives notice of instances whose state was written by somebody else.
     pub fn new(
         cluster: Cluster,
         probe: Arc<Probe>,
         publisher: Publisher,
         notices: mpsc::UnboundedSender<Notice>,
         metrics: Metrics,
+        thread: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
@@ -96,6 +100,7 @@ impl Writer {
             metrics,
             troubled: Mutex::default(),
             flushes: TaskTracker::new(),
+            thread,
         })
     }
 
@@ -111,7 +116,7 @@ impl Writer {
         if !session.flushing.swap(true, Ordering::AcqRel) {
             let writer = Arc::clone(self);
             let span = span::status(&session.id.instance);
-            self.flushes.spawn(async move { writer.flush(&session).await }.instrument(span));
+            self.flushes.spawn_on(async move { writer.flush(&session).await }.instrument(span), &self.thread);
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`crowded`]: others in the process take all they can get; an instance that answers is polled on time, and memory is bounded.
+//! - [`heavy`]: lists that cost much CPU time; polls of others and probes are not delayed.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
@@ -60,6 +61,7 @@ mod ends;
 mod evidence;
 mod examples;
 mod files;
+mod heavy;
 mod hostile;
 mod interleaving;
 mod interrupted;

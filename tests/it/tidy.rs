@@ -12,7 +12,7 @@ const LONG: [(&str, &str); 1] =
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 33] = [
+const PURE: [&str; 34] = [
     "api/",
     "plan/",
     "auth/jwt.rs",
@@ -27,6 +27,7 @@ const PURE: [&str; 33] = [
     "connect/candidate.rs",
     "connect/consent.rs",
     "connect/page.rs",
+    "cpu/shares.rs",
     "detect/",
     "egress/ledger.rs",
     "egress/quota.rs",
@@ -64,8 +65,9 @@ const SHELLS: [&str; 11] = [
 ];
 
 /// The folders in an order in which each uses only those before it: no circles, and the core does not know its shells.
-const FLOW: [&str; 20] = [
+const FLOW: [&str; 21] = [
     "api",
+    "cpu",
     "catalog",
     "plan",
     "egress",
