@@ -11,7 +11,7 @@ use chrono::Utc;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -22,6 +22,7 @@ use super::overflow::OverflowError;
 use super::pace::Pace;
 use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
+use super::write_turns::WriteTurns;
 use super::{status, stored};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::observe::metrics::{CommitOutcome, Metrics};
@@ -43,6 +44,10 @@ const RETRY: Duration = Duration::from_secs(5);
 const APART: Duration = Duration::from_secs(1);
 /// Unless there were few lately.
 const BURST: Duration = Duration::from_secs(4);
+/// Events about one instance are so far apart on average; a status that flaps faster is told less often.
+const EVENT_APART: Duration = Duration::from_secs(30);
+/// Unless there were fewer than twenty lately.
+const EVENT_BURST: Duration = Duration::from_mins(10);
 /// A byte written to the API server takes so long, all instances together: 1 MB a second is what its database can take between
 /// two compactions.
 const BYTE: Duration = Duration::from_micros(1);
@@ -55,7 +60,7 @@ pub struct Writer {
     sessions: Arc<Sessions>,
     publisher: Publisher,
     notices: mpsc::UnboundedSender<Notice>,
-    writes: Semaphore,
+    writes: WriteTurns,
     bytes: Mutex<Pace>,
     probe: Arc<Probe>,
     metrics: Metrics,
@@ -94,7 +99,7 @@ impl Writer {
             sessions: Arc::default(),
             publisher,
             notices,
-            writes: Semaphore::new(MAX_WRITES),
+            writes: WriteTurns::new(MAX_WRITES),
             bytes: Mutex::default(),
             probe,
             metrics,
@@ -169,8 +174,7 @@ impl Writer {
         let _ = tokio::time::timeout(FIRST_REPORT, session.first_report()).await;
         let wait = record.pace.reserve(APART, BURST, Instant::now());
         tokio::time::sleep(wait).await;
-        // The semaphore is never closed.
-        let _permit = self.writes.acquire().await;
+        let _turn = self.writes.acquire(&session.id.instance).await;
         let pending = session.take_pending();
         let written = self.write(session, &mut record, state, pending.as_deref()).await;
         if written.is_err() {
@@ -302,7 +306,9 @@ impl Writer {
             });
             record.confirmed |= report.ready == ConditionStatus::False || all_well;
         }
-        let told = events::transitions(before, after);
+        let mut told = events::transitions(before, after);
+        // The conditions tell the same, and kubectl shows them.
+        told.retain(|_| record.told.admit(EVENT_APART, EVENT_BURST, Instant::now()));
         self.publisher.publish(&session.id, told);
     }
 
