@@ -26,6 +26,7 @@ pub mod import;
 
 pub mod auth;
 pub mod connect;
+pub mod cpu;
 pub mod deliver;
 pub mod detect;
 pub mod egress;

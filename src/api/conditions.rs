@@ -95,6 +95,8 @@ words! {
         Filtered,
         /// Content differs only where a record has changed.
         ContentStable,
+        /// The polls cost no more CPU time than the share of the instance.
+        WithinShare,
     }
 }
 
@@ -196,6 +198,8 @@ words! {
         CrossOriginNextLink,
         /// The data changed so fast while being read that the listing could not be confirmed.
         ListingUnsettled,
+        /// Reading the list costs more CPU time than the share of the instance, so its polls wait.
+        Throttled,
         // records
         /// Records without the id field.
         MissingId,

@@ -89,9 +89,10 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
     let (ready, is_ready) = watch::channel(false);
-    if let Some(address) = args.listen {
-        serve::health(address, metrics, is_ready).await?;
-    }
+    let _serving = match args.listen {
+        Some(address) => Some(serve::health(address, metrics, is_ready).await?),
+        None => None,
+    };
     let parts = core.parts(Arc::clone(&store) as _);
     let run = if args.once { Run::Once } else { Run::Forever };
     let (reports, mut statuses) = mpsc::unbounded_channel();

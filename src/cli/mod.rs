@@ -8,6 +8,7 @@ pub mod import;
 pub mod local;
 pub mod man;
 pub mod operator;
+mod own_thread;
 pub mod plan;
 pub mod receive;
 pub mod reference;
@@ -81,7 +82,9 @@ pub fn main() -> ExitCode {
         Err(told) => return output::usage(&told),
     };
     raise_file_limit();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Work that costs much may take half of them (`crate::cpu`), and one must be left.
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).max(2);
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
         Ok(runtime) => runtime.block_on(cli.run()),
         Err(error) => {
             output::error(format_args!("pollinator: the run time cannot be started: {error}"));

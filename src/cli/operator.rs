@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::ClusterArgs;
+use super::own_thread::OwnThread;
 use super::serve::{self, ConnectArgs};
 use super::{MemoryArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
@@ -128,8 +129,11 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let config = args.cluster.config().await?;
     let unusable = |error| format!("the client of the cluster cannot be made: {error}");
     let sharing = sharing(&args, &config.default_namespace)?;
-    // Claims must not wait behind statuses.
-    let lease_client = lease::client(config.clone()).map_err(unusable)?;
+    // Claims and statuses wait for no instance, and claims not for statuses: a client's connections belong to the thread on which it is made.
+    let keeping = OwnThread::start("leases")?;
+    let lease_client = keeping.on(|| lease::client(config.clone())).map_err(unusable)?;
+    let telling = OwnThread::start("statuses")?;
+    let status_client = telling.on(|| Client::try_from(config.clone())).map_err(unusable)?;
     let client = Client::try_from(config).map_err(unusable)?;
     let metrics = Metrics::new();
     let shutdown = CancellationToken::new();
@@ -139,10 +143,12 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let serving = serve::health(args.listen, metrics.clone(), is_ready).await?;
 
     let cluster = Cluster::new(client.clone());
-    let (publisher, publishing) = Publisher::start(client.clone(), args.pod_name);
+    let (publisher, publishing) = telling.on(|| Publisher::start(status_client.clone(), args.pod_name));
     let (notices, heard) = mpsc::unbounded_channel();
     let probe = Arc::new(Probe::new(cluster.clone()));
-    let writer = Writer::new(cluster.clone(), Arc::clone(&probe), publisher, notices.clone(), metrics.clone());
+    let status_cluster = Cluster::new(status_client);
+    let writer =
+        Writer::new(status_cluster, Arc::clone(&probe), publisher, notices.clone(), metrics.clone(), telling.handle().clone());
     let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
     let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
     let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
@@ -160,8 +166,9 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let batching = tokio::spawn(batch(commanded, batches));
 
     let give_back = CancellationToken::new();
-    let (mut shards, drains) =
-        Shards::start(lease_client, &sharing, give_back.clone()).map_err(|error| format!("sharing the work: {error}"))?;
+    let (mut shards, drains) = keeping
+        .on(|| Shards::start(lease_client, &sharing, give_back.clone()))
+        .map_err(|error| format!("sharing the work: {error}"))?;
     let connecting = match args.connect.connect_url {
         None => None,
         Some(address) => {
@@ -189,7 +196,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     );
     let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
     let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone(), metrics.clone()));
-    let telling = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));
+    let readying = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));
 
     let mut left_alone = None;
     loop {
@@ -220,14 +227,14 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     if left_alone.is_none() && tokio::time::timeout(LAST_WRITES, shards.ended()).await.is_err() {
         tracing::warn!("the Leases could not be given back: others wait until they run out");
     }
-    for task in [reconciling, batching, following, telling, asking] {
+    for task in [reconciling, batching, following, readying, asking] {
         task.abort();
     }
     drop((events, writer));
     if tokio::time::timeout(LAST_WRITES, publishing).await.is_err() {
         tracing::debug!("not every Event was published before the end");
     }
-    serving.abort();
+    drop(serving);
     match (ended, left_alone) {
         (Ok(()), None) => Ok(()),
         (Ok(()), Some(_)) => {

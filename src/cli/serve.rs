@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::own_thread::OwnThread;
 use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
 use crate::observe::Metrics;
@@ -32,16 +33,19 @@ pub struct ConnectArgs {
     pub connect_url: Option<ConnectUrl>,
 }
 
-/// Serves metrics and health at an address, until the task is aborted or the process ends.
+/// Serves metrics and health at an address, on a thread of their own, until what is returned is dropped or the process ends.
 ///
 /// # Errors
 /// The address is in use or may not be used.
-pub async fn health(address: SocketAddr, metrics: Metrics, ready: watch::Receiver<bool>) -> Result<JoinHandle<()>, String> {
-    let server = bind("--listen", address, HEALTH).await?;
+pub async fn health(address: SocketAddr, metrics: Metrics, ready: watch::Receiver<bool>) -> Result<OwnThread, String> {
+    let thread = OwnThread::start("health")?;
+    let bound = thread.handle().spawn(bind("--listen", address, HEALTH)).await;
+    let server = bound.map_err(|_| "the thread of --listen ended; please report this with the log".to_owned())??;
     tracing::info!(address = %server.address(), "serving /metrics, /livez and /readyz");
     let router = serve::health::router(metrics.pulse().clone(), ready).merge(serve::metrics::router(metrics));
     // It goes on while everything else ends: then, too, it is asked how things are.
-    Ok(tokio::spawn(server.run(router, CancellationToken::new())))
+    thread.handle().spawn(server.run(router, CancellationToken::new()));
+    Ok(thread)
 }
 
 /// Serves the connect page until it is told to stop.
@@ -54,7 +58,7 @@ pub async fn connect(flow: Flow, address: SocketAddr, stop: CancellationToken) -
     Ok(tokio::spawn(serve::connect::serve(server, flow, stop)))
 }
 
-async fn bind(option: &str, address: SocketAddr, limits: Limits) -> Result<Server, String> {
+async fn bind(option: &'static str, address: SocketAddr, limits: Limits) -> Result<Server, String> {
     Server::bind(address, limits).await.map_err(|error| format!("{option} {address}: {error}"))
 }
 

@@ -17,6 +17,7 @@ use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
 use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::{MemoryTokens, TokenStore};
+use crate::cpu::CpuBudget;
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
 use crate::detect::event::Change;
@@ -85,7 +86,7 @@ pub async fn run(args: TryArgs) -> ExitCode {
         }
     };
     let (hosts, bytes) = (HostBudget::default(), ByteBudget::default());
-    let asker = Asker { egress: egress.clone(), hosts, bytes, metrics: Metrics::new() };
+    let asker = Asker { egress: egress.clone(), hosts, bytes, cpu: CpuBudget::default(), metrics: Metrics::new() };
     let secrets = Arc::new(definitions.secrets.clone());
     let (hosts, metrics) = (asker.hosts.clone(), asker.metrics.clone());
     let credentials =

@@ -14,6 +14,8 @@ use super::clock::ProviderClock;
 use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::filter;
 use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
+use super::page_reading::Row;
+pub use super::page_reading::{PageChanges, PageReading};
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
@@ -50,7 +52,10 @@ pub struct Detector<'p> {
     /// a later look at them.
     told: HashMap<u64, u64, BuildHasherDefault<AlreadyHashed>>,
     /// Changes that are older than what is known, whose date is ahead of the clock: corrections, unless the known version is listed, too.
-    doubtful: Vec<Change>,
+    /// By id, with the order in which they came.
+    doubtful: HashMap<u64, (usize, Change), BuildHasherDefault<AlreadyHashed>>,
+    /// How many of them there were.
+    doubts: usize,
     /// Records that are reported poll after poll.
     watch: VolatileWatch,
 }
@@ -66,23 +71,6 @@ pub struct View {
     pub window: Duration,
     /// The known set was made under another `ignoreFields` or `compareContent`: what is compared by content is remembered again, not sent.
     pub rehash: bool,
-}
-
-/// What one page brought.
-#[derive(Debug, Default)]
-pub struct PageChanges {
-    /// At most one change an object: the latest.
-    pub changes: Vec<Change>,
-    /// Records were remembered that are not sent.
-    pub remembered: bool,
-    /// Earliest date on the page by which the provider sorts.
-    pub least: Option<DateTime<Utc>>,
-    /// Greatest date on the page by which the provider sorts, as far as it is not ahead of the provider's clock.
-    pub greatest: Option<DateTime<Utc>>,
-    /// A record of the page lay at or after what was asked for.
-    pub has_news: bool,
-    /// Hash of the ids on the page, in their order.
-    pub ids: u64,
 }
 
 /// More records than can be remembered.
@@ -107,16 +95,6 @@ pub struct Ending {
     pub baseline_from: Option<DateTime<Utc>>,
 }
 
-/// A row of the page that is being read.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    date: Option<DateTime<Utc>>,
-    /// It is the version that is known.
-    is_known: bool,
-    /// Index of its change.
-    change: Option<usize>,
-}
-
 impl<'p> Detector<'p> {
     /// Begins a poll at `polled_at` on our clock.
     pub fn new(plan: &'p ResourcePlan, identity: &'p str, view: View, polled_at: DateTime<Utc>) -> Self {
@@ -138,7 +116,8 @@ impl<'p> Detector<'p> {
             rows: HashMap::default(),
             listed: HashMap::default(),
             told: HashMap::default(),
-            doubtful: Vec::new(),
+            doubtful: HashMap::default(),
+            doubts: 0,
             watch: VolatileWatch::default(),
         }
     }
@@ -197,11 +176,31 @@ impl<'p> Detector<'p> {
         known: &mut KnownSet,
         at: Moment,
     ) -> Result<PageChanges, TooManyRecords> {
+        let mut page = self.begin_page(at);
+        self.read(&mut page, records, known)?;
+        Ok(self.end_page(page))
+    }
+
+    /// The same in pieces, for a page that has many records: begins it.
+    pub fn begin_page(&mut self, at: Moment) -> PageReading {
         let clock = *self.clock.get_or_insert(ProviderClock::new(at.date, self.polled_at));
         self.poll_clock.get_or_insert(clock);
         self.rows.clear();
-        let mut found = PageChanges::default();
-        let mut changes: Vec<Option<Change>> = Vec::new();
+        PageReading { clock, now: at.now, found: PageChanges::default(), changes: Vec::new() }
+    }
+
+    /// Reads the next records of a page.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub fn read<'r>(
+        &mut self,
+        page: &mut PageReading,
+        records: impl Iterator<Item = Record<'r>>,
+        known: &mut KnownSet,
+    ) -> Result<(), TooManyRecords> {
+        let PageReading { clock, now, found, changes } = page;
+        let (clock, now) = (*clock, *now);
         for record in records {
             let Ok(view) = self.reader.read(record.json, record.key) else {
                 self.seen.missing_ids += 1;
@@ -250,7 +249,7 @@ impl<'p> Detector<'p> {
             }
             let mut row = Row { date, is_known, change: None };
             if is_known {
-                self.doubtful.retain(|change| change.object != id);
+                self.doubtful.remove(&id);
             }
             match class {
                 Class::Same => {
@@ -264,7 +263,7 @@ impl<'p> Detector<'p> {
                 }
                 Class::Older => {}
                 Class::Remember => {
-                    if !self.changed_meanwhile(date, &clock, at.now) {
+                    if !self.changed_meanwhile(date, &clock, now) {
                         known.remember(id, self.classifier.known(&view, before, &clock));
                         found.remembered = true;
                     }
@@ -275,8 +274,9 @@ impl<'p> Detector<'p> {
                     }
                     let change = self.change(&view, kind, record.json, self.classifier.known(&view, before, &clock));
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
-                        self.doubtful.retain(|other| other.object != id);
-                        self.doubtful.push(change);
+                        // Those that were dropped leave gaps, and yet a later one has a greater number.
+                        self.doubts += 1;
+                        self.doubtful.insert(id, (self.doubts, change));
                     } else {
                         self.seen.newest_change = self.seen.newest_change.max(view.version_date());
                         row.change = Some(changes.len());
@@ -286,6 +286,12 @@ impl<'p> Detector<'p> {
             }
             self.rows.insert(id, row);
         }
+        Ok(())
+    }
+
+    /// All records of the page were read.
+    pub fn end_page(&mut self, page: PageReading) -> PageChanges {
+        let PageReading { clock, mut found, changes, .. } = page;
         for (id, row) in &self.rows {
             let ambiguous = row.date.is_none_or(|date| !self.classifier.is_settled(date, &clock));
             if ambiguous {
@@ -296,7 +302,7 @@ impl<'p> Detector<'p> {
         let by_bytes = |change: &&Change| self.plan.compare_content || !change.known.age.is_settled();
         let unsettled = found.changes.iter().filter(by_bytes);
         self.told.extend(unsettled.map(|change| (change.object, change.known.version)));
-        Ok(found)
+        found
     }
 
     /// Are there changes that only the end of the list makes certain? Until then no cursor may pass them.
@@ -306,7 +312,9 @@ impl<'p> Detector<'p> {
 
     /// The changes that only the end of the list makes certain.
     pub fn at_end(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.doubtful)
+        let mut doubtful: Vec<_> = std::mem::take(&mut self.doubtful).into_values().collect();
+        doubtful.sort_unstable_by_key(|(came, _)| *came);
+        doubtful.into_iter().map(|(_, change)| change).collect()
     }
 
     /// What the end of a listing makes of the cursor.

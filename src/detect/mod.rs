@@ -21,6 +21,7 @@ pub mod event;
 pub mod filter;
 pub mod known;
 pub mod packed;
+mod page_reading;
 pub mod partition;
 pub mod record;
 mod rows;

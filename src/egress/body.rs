@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -22,6 +24,14 @@ pub(super) const ACCEPT_ENCODING: &str = "gzip, br, deflate";
 
 /// Room for one read of an inflated body.
 const STEP: usize = 16 * 1024;
+/// So much is inflated before other tasks have their turn: in less than a millisecond.
+const PIECE: usize = 256 * 1024;
+/// Bytes a second, before inflating, with which a body may arrive on average. A modem of 1990 had twice as many.
+const LEAST_RATE: usize = 512;
+/// Up to this many bytes a body may inflate at any ratio.
+const UNSUSPICIOUS: usize = 8 * 1024 * 1024;
+/// Above it, a body may be so many times what was sent. Lists of records come to 10 to 50; gzip of one byte that repeats to 1,000.
+const MAX_RATIO: usize = 100;
 /// What a body whose length is not announced reserves first; then twice as much each time.
 const FIRST: usize = 64 * 1024;
 
@@ -35,6 +45,12 @@ pub(super) struct Room<'s> {
     pub(super) share: Option<&'s mut Share>,
     /// What the share holds.
     pub(super) reserved: usize,
+    /// When the body began; the time for which it waited for memory does not count here, either.
+    pub(super) began: Instant,
+    /// How long it may be too slow: servers may send the head and only then begin to think.
+    pub(super) grace: Duration,
+    /// Bytes that have arrived, before inflating.
+    pub(super) arrived: &'s AtomicUsize,
 }
 
 impl Room<'_> {
@@ -53,13 +69,46 @@ impl Room<'_> {
             let started = Instant::now();
             share.grow(bytes).await;
             self.deadline += started.elapsed();
+            self.began += started.elapsed();
         }
     }
 
-    /// Waits for more of the body, until the deadline.
+    /// Waits for more of the body, until the deadline, or until too little has come for too long.
     async fn within<T>(&self, more: impl Future<Output = T>) -> Result<T, EgressError> {
-        timeout_at(self.deadline, more).await.map_err(|_| EgressError::Timeout(Phase::Body))
+        let mut more = pin!(more);
+        loop {
+            let until = self.deadline.min(self.began + self.enough());
+            if let Ok(more) = timeout_at(until, more.as_mut()).await {
+                return Ok(more);
+            }
+            if until == self.deadline {
+                return Err(EgressError::Timeout(Phase::Body));
+            }
+            // A decoder may have taken in bytes from which nothing has come yet.
+            if until >= self.began + self.enough() {
+                return Err(EgressError::Timeout(Phase::SlowBody));
+            }
+        }
     }
+
+    /// How long the body may take until more than what has arrived must be there.
+    fn enough(&self) -> Duration {
+        enough_for(self.arrived.load(Ordering::Relaxed)).max(self.grace)
+    }
+
+    fn note(&self, bytes: usize) {
+        self.arrived.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// How long so many bytes may take to arrive.
+fn enough_for(arrived: usize) -> Duration {
+    Duration::from_secs((arrived / LEAST_RATE) as u64)
+}
+
+/// Whether so many bytes that came from so few are a bomb.
+fn is_bomb(inflated: usize, arrived: usize) -> bool {
+    inflated > UNSUSPICIOUS && inflated > arrived.saturating_mul(MAX_RATIO)
 }
 
 /// One content coding of RFC 9110 §8.4.1 or RFC 7932.
@@ -110,7 +159,10 @@ pub(super) async fn read(response: reqwest::Response, coding: Option<Coding>, ro
 
 async fn read_coded(response: reqwest::Response, coding: Coding, mut room: Room<'_>) -> Result<Bytes, EgressError> {
     room.reserve(FIRST).await;
-    let mut reader = pin!(StreamReader::new(response.bytes_stream().map_err(io::Error::other)));
+    let arrived = room.arrived;
+    let noted = move |chunk: &Bytes| _ = arrived.fetch_add(chunk.len(), Ordering::Relaxed);
+    let chunks = response.bytes_stream().map_err(io::Error::other).inspect_ok(noted);
+    let mut reader = pin!(StreamReader::new(chunks));
     let first = match room.within(reader.fill_buf()).await?.map_err(|error| broken(&error))? {
         // A 204 or 304 may name the coding of the body that it does not have.
         [] => return Ok(Bytes::new()),
@@ -144,6 +196,7 @@ async fn read_plain(mut response: reqwest::Response, mut room: Room<'_>) -> Resu
     loop {
         let chunk = room.within(response.chunk()).await?.map_err(|_| EgressError::BrokenAnswer(BrokenAnswer::Truncated))?;
         let Some(chunk) = chunk else { break };
+        room.note(chunk.len());
         let len = first.len() + kept.len() + chunk.len();
         if len > room.bound {
             return Err(too_large());
@@ -179,6 +232,7 @@ async fn inflate(reader: impl AsyncBufRead + Unpin, coding: Coding, first: u8, r
 
 async fn read_counted(mut decoder: impl AsyncRead + Unpin, mut room: Room<'_>) -> Result<Bytes, EgressError> {
     let mut kept = BytesMut::new();
+    let mut pause_at = PIECE;
     loop {
         // One byte more than the bound tells a body of exactly the bound from a larger one.
         let left = room.bound + 1 - kept.len();
@@ -192,8 +246,14 @@ async fn read_counted(mut decoder: impl AsyncRead + Unpin, mut room: Room<'_>) -
         if kept.len() > room.bound {
             return Err(EgressError::TooLarge(Part::Body));
         }
+        if is_bomb(kept.len(), room.arrived.load(Ordering::Relaxed)) {
+            return Err(EgressError::TooLarge(Part::Inflated));
+        }
         // A bomb inflates for long without waiting for the network.
-        tokio::task::coop::consume_budget().await;
+        if kept.len() >= pause_at {
+            pause_at = kept.len() + PIECE;
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -204,4 +264,28 @@ fn broken(error: &io::Error) -> EgressError {
     } else {
         BrokenAnswer::Encoding
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kibibyte_a_second_is_enough_and_some_bytes_are_not() {
+        let is_enough = |rate: usize, second: u64| {
+            let arrived = rate * usize::try_from(second).unwrap();
+            Duration::from_secs(second) < enough_for(arrived)
+        };
+        assert!((2..10_000).all(|second| is_enough(1_024, second)));
+        for rate in [0, 1, 100, 500] {
+            assert!((1..10_000).all(|second| !is_enough(rate, second)), "{rate} bytes a second");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_large_and_came_from_little() {
+        assert!(!is_bomb(UNSUSPICIOUS, 10), "small");
+        assert!(!is_bomb(32 * 1024 * 1024, 400 * 1024), "as well as lists are ever packed");
+        assert!(is_bomb(32 * 1024 * 1024, 32 * 1024));
+    }
 }

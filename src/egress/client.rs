@@ -1,6 +1,7 @@
 //! Sending one request: guard, redirects, deadlines, bounds.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -243,7 +244,16 @@ async fn read(
                 headers.remove(header::CONTENT_ENCODING);
                 headers.remove(header::CONTENT_LENGTH);
             }
-            let room = Room { bound: limits.body, deadline, share: share.as_deref_mut(), reserved: 0 };
+            let (began, arrived) = (Instant::now(), AtomicUsize::new(0));
+            let room = Room {
+                bound: limits.body,
+                deadline,
+                share: share.as_deref_mut(),
+                reserved: 0,
+                began,
+                grace: limits.total / 2,
+                arrived: &arrived,
+            };
             let body = body::read(answer, coding, room).await?;
             if let Some(share) = share {
                 share.settle(body.len());

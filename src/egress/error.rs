@@ -142,6 +142,8 @@ pub enum Part {
     Headers,
     /// The body after inflating.
     Body,
+    /// The body after inflating, compared with what was sent.
+    Inflated,
 }
 
 impl fmt::Display for Part {
@@ -149,6 +151,7 @@ impl fmt::Display for Part {
         f.write_str(match self {
             Self::Headers => "headers",
             Self::Body => "body",
+            Self::Inflated => "inflated body",
         })
     }
 }
@@ -189,6 +192,8 @@ pub enum Phase {
     FirstByte,
     /// The rest of the body.
     Body,
+    /// The rest of the body, of which too little arrives.
+    SlowBody,
 }
 
 impl fmt::Display for Phase {
@@ -197,6 +202,7 @@ impl fmt::Display for Phase {
             Self::Connect => "connecting took too long",
             Self::FirstByte => "no response head came in time",
             Self::Body => "the body did not end in time",
+            Self::SlowBody => "the body arrives at less than 512 bytes a second",
         })
     }
 }
@@ -315,6 +321,17 @@ impl EgressError {
                         "oauth2.tokenUrl: the response body exceeds its bound; check that the URL is the token endpoint"
                             .to_owned()
                     }
+                },
+            ),
+            Self::TooLarge(Part::Inflated) => Problem::human(
+                Reason::ResponseTooLarge,
+                match who {
+                    Peer::Provider => {
+                        "resources[].pageSize: the response body is more than 8 MiB and more than 100 times what was sent, as only compression bombs are; check baseUrl, and ask for fewer records a page".to_owned()
+                    }
+                    Peer::Callback | Peer::TokenEndpoint => format!(
+                        "{field}: the response body is more than 8 MiB and more than 100 times what was sent, as only compression bombs are; check that the URL is the right one"
+                    ),
                 },
             ),
             Self::Setup => Problem::human(
@@ -476,10 +493,10 @@ mod tests {
         all.extend([TlsFault::Untrusted, TlsFault::Expired, TlsFault::WrongName].map(E::Tls));
         all.extend([TlsFault::BadCertificate, TlsFault::NoTrustRoots, TlsFault::Handshake].map(E::Tls));
         all.push(E::Tls(TlsFault::ClientCertificate));
-        all.extend([Part::Headers, Part::Body].map(E::TooLarge));
+        all.extend([Part::Headers, Part::Body, Part::Inflated].map(E::TooLarge));
         all.extend([Unreachable::Dns, Unreachable::Refused, Unreachable::Closed].map(E::Unreachable));
         all.extend([Unreachable::Unconnected, Unreachable::Network].map(E::Unreachable));
-        all.extend([Phase::Connect, Phase::FirstByte, Phase::Body].map(E::Timeout));
+        all.extend([Phase::Connect, Phase::FirstByte, Phase::Body, Phase::SlowBody].map(E::Timeout));
         all.extend([BrokenAnswer::Head, BrokenAnswer::Truncated].map(E::BrokenAnswer));
         all.extend([BrokenAnswer::Encoding, BrokenAnswer::UnknownEncoding].map(E::BrokenAnswer));
         all

@@ -16,6 +16,7 @@ use super::validators::{RequestDigest, Validators, make_conditional};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
+use crate::cpu::{CpuBudget, OverShare};
 use crate::egress::byte_budget::{ByteBudget, Share};
 use crate::egress::hosts::HostBudget;
 use crate::egress::quota::Quota;
@@ -39,6 +40,8 @@ pub struct Asker {
     pub hosts: HostBudget,
     /// How many bytes of pages are held.
     pub bytes: ByteBudget,
+    /// Whose turn it is to do what costs much CPU time.
+    pub cpu: CpuBudget,
     /// Counts requests.
     pub metrics: Metrics,
 }
@@ -179,16 +182,21 @@ impl<'a> PageReader<'a> {
                 ));
             }
             Verdict::Empty => Page::empty(),
-            Verdict::Body => self.split(body, &headers)?.with_share(share),
+            Verdict::Body => {
+                let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, &headers)).await;
+                split?.with_share(share)
+            }
         };
-        let next = self.pager.next(&Answer {
+        let answer = Answer {
             url: &url,
             headers: &headers,
             envelope: page.envelope(),
             path: page.path(),
             record_count: page.len(),
             digest: page.digest(),
-        })?;
+        };
+        let cpu = &self.asker.cpu;
+        let next = cpu.work(self.instance, answer.envelope.len(), || self.pager.next(&answer)).await?;
         if next.is_some() && self.bytes > MAX_BYTES {
             return Err(Problem::human(
                 Reason::ResponseTooLarge,
@@ -212,6 +220,11 @@ impl<'a> PageReader<'a> {
             self.finish();
         }
         Ok(Step::Page(page))
+    }
+
+    /// Whether the next page is to be asked for later, because this instance used more than its share of CPU time.
+    pub fn over_share(&self) -> Option<OverShare> {
+        self.asker.cpu.over_share(self.instance)
     }
 
     /// Is there memory for another page besides those that are held already?

@@ -66,6 +66,12 @@ impl Page {
         self
     }
 
+    /// Gives up the body, whose records have been read. What is left is the memory that it took: it counts for the events that were made
+    /// of them, until they are sent.
+    pub fn into_memory(self) -> Option<Arc<Share>> {
+        self.share
+    }
+
     /// Number of records.
     pub fn len(&self) -> usize {
         self.spans.len()
@@ -83,9 +89,25 @@ impl Page {
 
     /// All records in the order in which they were sent.
     pub fn records(&self) -> impl DoubleEndedIterator<Item = Record<'_>> + ExactSizeIterator {
-        self.spans.iter().enumerate().map(|(index, span)| Record {
+        self.records_in(0..self.len())
+    }
+
+    /// The records at these places, which are those of [`Self::pieces`].
+    pub fn records_in(&self, piece: Range<usize>) -> impl DoubleEndedIterator<Item = Record<'_>> + ExactSizeIterator {
+        let first = piece.start;
+        self.spans.get(piece).unwrap_or_default().iter().enumerate().map(move |(index, span)| Record {
             json: self.text(span.start..span.end),
-            key: (span.key_start > 0).then(|| self.key(index, span.key_start..span.key_end)),
+            key: (span.key_start > 0).then(|| self.key(first + index, span.key_start..span.key_end)),
+        })
+    }
+
+    /// All places, so many at a time; from the last piece to the first if `reversed`.
+    pub fn pieces(&self, records: usize, reversed: bool) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (len, size) = (self.len(), records.max(1));
+        let pieces = len.div_ceil(size);
+        (0..pieces).map(move |number| {
+            let number = if reversed { pieces - 1 - number } else { number };
+            number * size..len.min((number + 1) * size)
         })
     }
 

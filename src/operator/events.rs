@@ -1,20 +1,23 @@
 //! Kubernetes Events, on transitions alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::event_queue::EventQueue;
 use super::status::find;
 use crate::api::conditions::ConditionType;
 use crate::api::identity::InstanceId;
 
 /// Deadline of publishing one Event; it is news, never state.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Events that wait; more are dropped, since the conditions tell the same.
+/// Events that wait; of more, some are dropped, since the conditions tell the same.
 const MAX_WAITING: usize = 1024;
 /// `events.k8s.io/v1` allows a note of 1 kB.
 const MAX_NOTE: usize = 1000;
@@ -73,23 +76,31 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Takes news in and publishes them in its own time.
+/// Takes news in and publishes them in its own time, in turn by namespace.
 #[derive(Clone)]
 pub struct Publisher {
-    queue: mpsc::Sender<(ObjectReference, Transition)>,
+    queue: Arc<Mutex<EventQueue<(ObjectReference, Transition)>>>,
+    /// Says that something waits; the task ends with the last of them.
+    wake: mpsc::Sender<()>,
 }
 
 impl Publisher {
     /// Starts publishing in the name of `pod`. The task ends when the last publisher is dropped and all is published.
     pub fn start(client: Client, pod: Option<String>) -> (Self, tokio::task::JoinHandle<()>) {
-        let (queue, mut waiting) = mpsc::channel(MAX_WAITING);
+        let queue = Arc::new(Mutex::new(EventQueue::new(MAX_WAITING)));
+        let (wake, mut woken) = mpsc::channel(1);
         let recorder = Recorder::new(client, Reporter { controller: super::cluster::MANAGER.to_owned(), instance: pod });
+        let waiting = Arc::clone(&queue);
         let task = tokio::spawn(async move {
-            while let Some((about, transition)) = waiting.recv().await {
-                publish(&recorder, &about, transition).await;
+            while woken.recv().await.is_some() {
+                loop {
+                    let next = waiting.lock().pop();
+                    let Some((about, transition)) = next else { break };
+                    publish(&recorder, &about, transition).await;
+                }
             }
         });
-        (Self { queue }, task)
+        (Self { queue, wake }, task)
     }
 
     /// Queues an Event for each change of an instance.
@@ -103,10 +114,12 @@ impl Publisher {
                 uid: Some(instance.uid.to_string()),
                 ..ObjectReference::default()
             };
-            if self.queue.try_send((about, transition)).is_err() {
+            if self.queue.lock().push(&instance.instance.namespace, (about, transition)) {
                 tracing::debug!("an Event is dropped: too many are waiting");
             }
         }
+        // One that is full says already that something waits.
+        let _ = self.wake.try_send(());
     }
 }
 

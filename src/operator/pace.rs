@@ -16,6 +16,15 @@ impl Pace {
         self.drained = Some(drained + cost);
         (drained + cost).saturating_duration_since(now + burst)
     }
+
+    /// Grants `cost` if nothing has to be waited for. What is refused costs nothing.
+    pub fn admit(&mut self, cost: Duration, burst: Duration, now: Instant) -> bool {
+        let granted = Self { ..*self }.reserve(cost, burst, now).is_zero();
+        if granted {
+            self.reserve(cost, burst, now);
+        }
+        granted
+    }
 }
 
 #[cfg(test)]
@@ -35,5 +44,14 @@ mod tests {
     fn without_a_burst_the_first_waits_for_its_own_cost() {
         let mut pace = Pace::default();
         assert_eq!(pace.reserve(Duration::from_secs(2), Duration::ZERO, Instant::now()), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_is_refused_puts_nothing_off() {
+        let (second, now) = (Duration::from_secs(1), Instant::now());
+        let mut pace = Pace::default();
+        let admitted = |pace: &mut Pace, at| (0..100).filter(|_| pace.admit(second, second * 3, at)).count();
+        assert_eq!(admitted(&mut pace, now), 3);
+        assert_eq!(admitted(&mut pace, now + second * 2), 2);
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Record {
     pub(super) stored: Option<Box<Stored>>,
     /// Keeps the writes of one instance apart.
     pub(super) pace: Pace,
+    /// Keeps the Events about it within a rate.
+    pub(super) told: Pace,
     /// The first polls after the start have ended.
     pub(super) confirmed: bool,
 }

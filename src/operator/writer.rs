@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -21,6 +22,7 @@ use super::overflow::OverflowError;
 use super::pace::Pace;
 use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
+use super::write_turns::WriteTurns;
 use super::{status, stored};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::observe::metrics::{CommitOutcome, Metrics};
@@ -42,6 +44,10 @@ const RETRY: Duration = Duration::from_secs(5);
 const APART: Duration = Duration::from_secs(1);
 /// Unless there were few lately.
 const BURST: Duration = Duration::from_secs(4);
+/// Events about one instance are so far apart on average; a status that flaps faster is told less often.
+const EVENT_APART: Duration = Duration::from_secs(30);
+/// Unless there were fewer than twenty lately.
+const EVENT_BURST: Duration = Duration::from_mins(10);
 /// A byte written to the API server takes so long, all instances together: 1 MB a second is what its database can take between
 /// two compactions.
 const BYTE: Duration = Duration::from_micros(1);
@@ -54,13 +60,15 @@ pub struct Writer {
     sessions: Arc<Sessions>,
     publisher: Publisher,
     notices: mpsc::UnboundedSender<Notice>,
-    writes: Semaphore,
+    writes: WriteTurns,
     bytes: Mutex<Pace>,
     probe: Arc<Probe>,
     metrics: Metrics,
     /// Since when states cannot be stored, for a reason that is not one instance's.
     troubled: Mutex<Option<Instant>>,
     flushes: TaskTracker,
+    /// Where statuses are written that nobody waits for.
+    thread: Handle,
 }
 
 /// Why a commit failed.
@@ -77,25 +85,27 @@ impl From<Problem> for CommitError {
 }
 
 impl Writer {
-    /// A writer that gives notice of instances whose state was written by somebody else.
+    /// A writer that works on a thread's run time, and gives notice of instances whose state was written by somebody else.
     pub fn new(
         cluster: Cluster,
         probe: Arc<Probe>,
         publisher: Publisher,
         notices: mpsc::UnboundedSender<Notice>,
         metrics: Metrics,
+        thread: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             sessions: Arc::default(),
             publisher,
             notices,
-            writes: Semaphore::new(MAX_WRITES),
+            writes: WriteTurns::new(MAX_WRITES),
             bytes: Mutex::default(),
             probe,
             metrics,
             troubled: Mutex::default(),
             flushes: TaskTracker::new(),
+            thread,
         })
     }
 
@@ -111,7 +121,7 @@ impl Writer {
         if !session.flushing.swap(true, Ordering::AcqRel) {
             let writer = Arc::clone(self);
             let span = span::status(&session.id.instance);
-            self.flushes.spawn(async move { writer.flush(&session).await }.instrument(span));
+            self.flushes.spawn_on(async move { writer.flush(&session).await }.instrument(span), &self.thread);
         }
     }
 
@@ -164,8 +174,7 @@ impl Writer {
         let _ = tokio::time::timeout(FIRST_REPORT, session.first_report()).await;
         let wait = record.pace.reserve(APART, BURST, Instant::now());
         tokio::time::sleep(wait).await;
-        // The semaphore is never closed.
-        let _permit = self.writes.acquire().await;
+        let _turn = self.writes.acquire(&session.id.instance).await;
         let pending = session.take_pending();
         let written = self.write(session, &mut record, state, pending.as_deref()).await;
         if written.is_err() {
@@ -297,7 +306,9 @@ impl Writer {
             });
             record.confirmed |= report.ready == ConditionStatus::False || all_well;
         }
-        let told = events::transitions(before, after);
+        let mut told = events::transitions(before, after);
+        // The conditions tell the same, and kubectl shows them.
+        told.retain(|_| record.told.admit(EVENT_APART, EVENT_BURST, Instant::now()));
         self.publisher.publish(&session.id, told);
     }
 

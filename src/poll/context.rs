@@ -7,6 +7,7 @@ use crate::auth::oauth2::credentials::Credentials;
 use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::TokenStore;
 use crate::connect::ConnectUrl;
+use crate::cpu::CpuBudget;
 use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
@@ -52,7 +53,13 @@ impl EngineContext {
             beginnings: Beginnings::default(),
             metrics: metrics.clone(),
         });
-        let asker = Asker { egress: egress.clone(), hosts, bytes: ByteBudget::default(), metrics: metrics.clone() };
+        let asker = Asker {
+            egress: egress.clone(),
+            hosts,
+            bytes: ByteBudget::default(),
+            cpu: CpuBudget::default(),
+            metrics: metrics.clone(),
+        };
         Self { asker, egress, secrets, credentials, store, metrics, connect: None, cluster: None }
     }
 

@@ -29,6 +29,9 @@ use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
 use crate::state::ResourceState;
 use crate::state::live::LiveState;
 
+/// Records that are read at a time: enough to be worth a turn, and few enough to be read in some milliseconds.
+const PIECE: usize = 4_096;
+
 /// Runs one job, and `due` is when it was to begin. `memory` is that of the last poll, and is replaced.
 pub async fn run(
     core: &EngineContext,
@@ -186,7 +189,7 @@ impl<'a> Poll<'a> {
             let direction = if reversed { Direction::Reversed } else { Direction::Forward };
             let mut pages = Pages::new(listing, direction, self.retries(facts.pages));
             let read = self.read(&mut pages, outbox, facts).await;
-            self.note(&pages.listing, facts);
+            self.note(&pages, facts);
             let read = read?;
             self.keep_records_path(pages.listing.records_path(), outbox);
             if let Some(reading) = read {
@@ -236,7 +239,8 @@ impl<'a> Poll<'a> {
                 Step::Page(page) => {
                     facts.pages += 1;
                     // 2. Detect.
-                    let found = self.detect(&page, pages.listing.server_date(), outbox)?;
+                    let found = self.detect(&page, pages.listing.server_date(), outbox).await?;
+                    let _held = page.into_memory();
                     // 3. Deliver.
                     let PageChanges { changes, remembered, least, greatest, has_news, ids } = found;
                     let Sent { tried, undelivered, closed } = outbox.send_changes(changes).await?;
@@ -274,26 +278,38 @@ impl<'a> Poll<'a> {
         }
     }
 
-    fn detect(
+    /// The changes of a page. Of one with many records some are read at a time, so that neither a worker nor the state is taken for long.
+    async fn detect(
         &mut self,
         page: &Page,
         date: Option<DateTime<Utc>>,
         outbox: &mut Outbox<'_, LiveState>,
     ) -> Result<PageChanges, Problem> {
-        let mut state = self.instance.state();
-        let known = &mut state.resources.entry(self.resource.name.to_string()).or_default().known;
-        let at = Moment { date, now: Utc::now() };
-        let found = if self.machine.strategy() == Strategy::OldestFirst {
-            self.detector.page(page.records().rev(), known, at)
-        } else {
-            self.detector.page(page.records(), known, at)
-        };
-        let found = found.map_err(|TooManyRecords| too_many_records(&self.resource.name))?;
+        let reversed = self.machine.strategy() == Strategy::OldestFirst;
+        let Self { core, instance, resource, detector, .. } = self;
+        let cpu = &core.asker.cpu;
+        let mut reading = detector.begin_page(Moment { date, now: Utc::now() });
+        for piece in page.pieces(PIECE, reversed) {
+            let read = cpu.work(&instance.plan.instance, page.body_len(), || {
+                let mut state = instance.state();
+                let known = &mut state.resources.entry(resource.name.to_string()).or_default().known;
+                if reversed {
+                    detector.read(&mut reading, page.records_in(piece).rev(), known)
+                } else {
+                    detector.read(&mut reading, page.records_in(piece), known)
+                }
+            });
+            read.await.map_err(|TooManyRecords| too_many_records(&resource.name))?;
+        }
+        let found = cpu.work(&instance.plan.instance, page.body_len(), || detector.end_page(reading)).await;
         outbox.sums.dirty |= found.remembered;
         Ok(found)
     }
 
-    fn note(&self, listing: &PageReader<'_>, facts: &mut Facts) {
+    fn note(&self, pages: &Pages<'_>, facts: &mut Facts) {
+        let listing = &pages.listing;
+        let delayed = || self.core.asker.cpu.delayed(&self.instance.plan.instance);
+        facts.over_share = pages.over_share().or(facts.over_share).or_else(delayed);
         facts.retry_after = facts.retry_after.max(listing.retry_after());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();

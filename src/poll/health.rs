@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
 use crate::detect::volatile::VolatileRecords;
 
@@ -58,7 +59,7 @@ impl Health {
             Outcome::Polled => {
                 (self.polled, self.succeeded, self.shown) = (true, true, Shown::Authenticated);
                 self.recover();
-                self.notes = Note::all_in(&report.facts);
+                self.notes = Note::all_in(&report.facts, &self.notes);
                 if report.facts.seen.records > 0 {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
                 }
@@ -158,10 +159,15 @@ pub(super) enum Note {
     Disorder,
     Unsettled,
     RetryQueueFull,
+    /// It used more than its share of CPU time; both in percent of a core.
+    Throttled {
+        used: u32,
+        share: u32,
+    },
 }
 
 impl Note {
-    fn all_in(facts: &Facts) -> Vec<Self> {
+    fn all_in(facts: &Facts, before: &[Self]) -> Vec<Self> {
         let met = [
             (facts.seen.missing_ids > 0, Self::MissingIds),
             (facts.seen.repeated_ids > 0, Self::RepeatedIds),
@@ -171,6 +177,41 @@ impl Note {
             (facts.unsettled, Self::Unsettled),
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];
-        met.into_iter().filter_map(|(met, note)| met.then_some(note)).collect()
+        let throttled = facts.over_share.map(|over| Self::throttled(over, before));
+        met.into_iter().filter_map(|(met, note)| met.then_some(note)).chain(throttled).collect()
+    }
+
+    /// Figures that are much the same stay the same, for a status that changes is written.
+    fn throttled(over: OverShare, before: &[Self]) -> Self {
+        let (used, share) = (rounded(over.used), rounded(over.share));
+        let is_near = |old: u32, new: u32| old <= new * 3 && new <= old * 3;
+        let same = before.iter().find(
+            |note| matches!(note, Self::Throttled { used: old, share: kept } if is_near(*old, used) && is_near(*kept, share)),
+        );
+        same.copied().unwrap_or(Self::Throttled { used, share })
+    }
+}
+
+/// The next of 1, 2, 5, 10, 20, 50 and so on.
+fn rounded(percent: u32) -> u32 {
+    let decade = 10_u32.saturating_pow(percent.max(1).ilog10());
+    [1, 2, 5].map(|digit| digit * decade).into_iter().find(|step| *step >= percent).unwrap_or(decade.saturating_mul(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn throttled(used: u32, share: u32, before: &[Note]) -> Note {
+        Note::throttled(OverShare { wait: Duration::from_secs(1), used, share }, before)
+    }
+
+    #[test]
+    fn figures_are_round_and_stay_while_they_are_much_the_same() {
+        assert_eq!([0, 1, 3, 10, 11, 51, 140].map(rounded), [1, 1, 5, 10, 20, 100, 200]);
+        let first = throttled(47, 11, &[]);
+        assert_eq!(first, Note::Throttled { used: 50, share: 20 });
+        assert_eq!(throttled(99, 8, &[Note::Disorder, first]), first);
+        assert_eq!(throttled(170, 8, &[first]), Note::Throttled { used: 200, share: 10 });
     }
 }

@@ -13,6 +13,7 @@ use super::instance::Instance;
 use super::memory::Memory;
 use super::report::{Facts, Job, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::cpu::metered::metered;
 use crate::observe::metrics::{Metrics, PollOutcome};
 use crate::plan::ResourcePlan;
 
@@ -26,11 +27,12 @@ pub(super) async fn run(
 ) -> Report {
     let started = Instant::now();
     let ended = |outcome| Report { outcome, facts: Facts::default(), wake: None };
+    let (cpu, key) = (&core.asker.cpu, &instance.plan.instance);
     let job = async {
         tokio::select! {
             biased;
             () = instance.claim.ended() => ended(Outcome::Stopped),
-            report = cycle::run(core, instance, resource, (job, due), memory) => report,
+            report = metered(cpu, key, cycle::run(core, instance, resource, (job, due), memory)) => report,
         }
     };
     let report = AssertUnwindSafe(job).catch_unwind().await.unwrap_or_else(|_| {

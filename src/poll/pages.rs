@@ -1,16 +1,22 @@
 //! The pages of one listing as they come, with credentials that are renewed in time, and asked for again when one fails on the way.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::page_retries::PageRetries;
 use crate::api::conditions::{Problem, Reason};
 use crate::auth::access::Access;
+use crate::cpu::OverShare;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
 
 /// A descending list is read whole before its oldest record is sent first, up to this many bytes of pages, or fewer while memory is
 /// short: whoever holds pages must not wait for the memory of another one.
 const MAX_REVERSED: usize = 64 * 1024 * 1024;
+
+/// No page waits longer for a share of CPU time.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// How soon it is looked again whether it still has to.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// In which order pages and their records are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +34,13 @@ pub struct Pages<'l> {
     direction: Direction,
     retries: PageRetries,
     gathered: Vec<Page>,
+    over_share: Option<OverShare>,
 }
 
 impl<'l> Pages<'l> {
     /// Reads `listing` in a direction.
     pub fn new(listing: PageReader<'l>, direction: Direction, retries: PageRetries) -> Self {
-        Self { listing, direction, retries, gathered: Vec::new() }
+        Self { listing, direction, retries, gathered: Vec::new(), over_share: None }
     }
 
     /// The next page, its end, or 304.
@@ -61,8 +68,27 @@ impl<'l> Pages<'l> {
         Ok(self.gathered.pop().map_or(Step::End, Step::Page))
     }
 
+    /// What this instance used when it last waited, because it was more than its share of CPU time.
+    pub fn over_share(&self) -> Option<OverShare> {
+        self.over_share
+    }
+
+    /// Waits while this instance is over its share of CPU time. It does not while it holds pages, whose memory others may want.
+    async fn wait_for_share(&mut self) {
+        let began = Instant::now();
+        while self.gathered.is_empty()
+            && began.elapsed() < LONGEST_WAIT
+            && let Some(over) = self.listing.over_share()
+        {
+            self.over_share = Some(over);
+            // What others use changes meanwhile.
+            tokio::time::sleep(over.wait.clamp(LOOK_AGAIN / 10, LOOK_AGAIN)).await;
+        }
+    }
+
     /// The next page, asked for as often as its failures may pass by themselves.
     async fn ask(&mut self, access: &mut Access<'_>) -> Result<Step, Problem> {
+        self.wait_for_share().await;
         loop {
             let problem = match ask(&mut self.listing, access).await {
                 Ok(step) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::api::conditions::{Problem, Reason};
+use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
@@ -82,6 +83,8 @@ pub struct Facts {
     pub retry_after: Option<Duration>,
     /// How further pages are asked for, if that was detected.
     pub pagination: Option<String>,
+    /// What the instance used when it had to wait, because it was more than its share of CPU time.
+    pub over_share: Option<OverShare>,
     /// What became of the changes.
     pub sums: Sums,
 }

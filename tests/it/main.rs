@@ -8,6 +8,7 @@
 //! - [`fuzzed`]: the targets of the fuzzer, with their corpus and seeded mutations of it.
 //! - [`passers`]: passers-by at the address of metrics and probes hold connections; the probe is answered, and memory is bounded.
 //! - [`crowded`]: others in the process take all they can get; an instance that answers is polled on time, and memory is bounded.
+//! - [`heavy`]: lists that cost much CPU time; polls of others and probes are not delayed.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
@@ -65,6 +66,7 @@ mod evidence;
 mod examples;
 mod files;
 mod fuzzed;
+mod heavy;
 mod hostile;
 mod interleaving;
 mod interrupted;

@@ -12,7 +12,7 @@ const LONG: [(&str, &str); 1] =
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 34] = [
+const PURE: [&str; 36] = [
     "api/",
     "import/",
     "plan/",
@@ -29,6 +29,7 @@ const PURE: [&str; 34] = [
     "connect/candidate.rs",
     "connect/consent.rs",
     "connect/page.rs",
+    "cpu/shares.rs",
     "detect/",
     "egress/ledger.rs",
     "egress/quota.rs",
@@ -44,6 +45,7 @@ const PURE: [&str; 34] = [
     "receive/read.rs",
     "observe/metrics/text.rs",
     "operator/blobs.rs",
+    "operator/event_queue.rs",
     "operator/pace.rs",
     "operator/status.rs",
     "operator/stored.rs",
@@ -66,8 +68,9 @@ const SHELLS: [&str; 11] = [
 ];
 
 /// The folders in an order in which each uses only those before it: no circles, and the core does not know its shells.
-const FLOW: [&str; 21] = [
+const FLOW: [&str; 22] = [
     "api",
+    "cpu",
     "catalog",
     "plan",
     "import",

@@ -79,6 +79,23 @@ async fn bombs_end_at_the_bound() {
 }
 
 #[tokio::test]
+async fn a_body_that_came_from_next_to_nothing_is_refused_below_the_bound() {
+    use async_compression::tokio::bufread::GzipEncoder;
+    let sent = async |plain: &[u8]| {
+        let gzip = compress(GzipEncoder::new(plain)).await;
+        let url = bytes_server(answer("Content-Encoding: gzip\r\n", &gzip)).await;
+        let mut request = get(&url);
+        request.limits.body = 32 * 1024 * 1024;
+        local().send(request).await.map(|response| response.body.len())
+    };
+    let size = 12 * 1024 * 1024;
+    assert_eq!(sent(&vec![b'0'; size]).await, Err(EgressError::TooLarge(Part::Inflated)));
+    assert_eq!(sent(&vec![b'0'; 8 * 1024 * 1024]).await, Ok(8 * 1024 * 1024), "small enough to be anything");
+    let records = (0..size / 24).flat_map(|id| format!("{{\"id\":\"{id:08}\",\"a\":0}},").into_bytes());
+    assert!(sent(&records.collect::<Vec<_>>()).await.is_ok(), "a list of records as alike as they come");
+}
+
+#[tokio::test]
 async fn zstd_that_was_not_asked_for_is_refused_with_what_is_accepted() {
     // RFC 8878: magic number, a single segment of five bytes, one last raw block
     let frame = [b"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00".as_slice(), b"small"].concat();

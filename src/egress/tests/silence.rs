@@ -45,8 +45,8 @@ async fn silence_is_a_timeout_of_its_phase() {
     for (start, phase) in [
         ("", Phase::FirstByte),
         ("HTTP/1.1 200 OK\r\n", Phase::FirstByte),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", Phase::Body),
-        ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\n\u{1f}", Phase::Body),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", Phase::SlowBody),
+        ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\n\u{1f}", Phase::SlowBody),
     ] {
         let url = stalling_server(start).await;
         let mut request = get(&url);
@@ -54,6 +54,35 @@ async fn silence_is_a_timeout_of_its_phase() {
         request.limits.first_byte = Duration::from_millis(if phase == Phase::FirstByte { 100 } else { 60_000 });
         assert_eq!(fails(request).await, EgressError::Timeout(phase), "{start:?}");
     }
+}
+
+/// Writes a head, then so many bytes every ten milliseconds, so many times.
+async fn dripping_server(bytes: usize, times: usize) -> Url {
+    server(move |mut stream| async move {
+        read_head(&mut stream).await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes * times);
+        let _ = stream.write_all(head.as_bytes()).await;
+        for _ in 0..times {
+            if stream.write_all(&vec![b'x'; bytes]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_that_drips_ends_long_before_its_deadline_and_one_that_is_slow_passes() {
+    let drip = dripping_server(1, 10_000).await;
+    let mut request = get(&drip);
+    request.limits.total = Duration::from_secs(2);
+    assert_eq!(fails(request).await, EgressError::Timeout(Phase::SlowBody), "a hundred bytes a second");
+    let slow = dripping_server(1_024, 100).await;
+    let mut request = get(&slow);
+    // long before the end of the body, it would have been slow
+    request.limits.total = Duration::from_mins(1);
+    assert_eq!(local().send(request).await.expect("all of it").body.len(), 102_400);
 }
 
 #[tokio::test]

@@ -103,6 +103,7 @@ fn asker() -> Asker {
         egress: Egress::new(policy).unwrap(),
         hosts: HostBudget::default(),
         bytes: ByteBudget::default(),
+        cpu: crate::cpu::CpuBudget::default(),
         metrics: Metrics::new(),
     }
 }

@@ -52,6 +52,22 @@ fn finds_the_records_without_being_told() {
 }
 
 #[test]
+fn pieces_are_all_records_in_either_direction() {
+    let page = map(r#"{"a":0,"\u0062":1,"c":2,"d":3,"\u0065":4}"#).unwrap();
+    let keys = |reversed: bool, size: usize| -> Vec<_> {
+        let piece = |piece| {
+            let records: Vec<_> = page.records_in(piece).filter_map(|record| record.key).collect();
+            if reversed { records.into_iter().rev().collect::<String>() } else { records.concat() }
+        };
+        page.pieces(size, reversed).map(piece).collect()
+    };
+    assert_eq!(keys(false, 2), ["ab", "cd", "e"]);
+    assert_eq!(keys(true, 2), ["e", "dc", "ba"]);
+    assert_eq!((keys(false, 9), keys(true, 0).len()), (vec!["abcde".to_owned()], 5));
+    assert_eq!(list("[]", None).unwrap().pieces(2, false).count(), 0);
+}
+
+#[test]
 fn asks_for_the_path_when_it_cannot_know() {
     let undecided = |body: &str| match list(body, None) {
         Err(SplitError::Undecided { arrays }) => arrays.join(" "),

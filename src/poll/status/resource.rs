@@ -133,6 +133,18 @@ fn noted(note: Note) -> Condition {
             "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
         ),
         Note::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
+        Note::Throttled { used, share } => return throttled(used, share),
     };
     Condition::new(kind, ConditionStatus::False, reason, message)
+}
+
+fn throttled(used: u32, share: u32) -> Condition {
+    Condition::new(
+        ConditionType::WithinShare,
+        ConditionStatus::False,
+        Reason::Throttled,
+        format!(
+            "this instance uses about {used} % of a CPU core, and its share is about {share} %, because others need the CPU, too; so its polls wait: filter the list with ${{since}}, or increase polling.interval or the CPU limit of the operator"
+        ),
+    )
 }

@@ -97,7 +97,7 @@ impl Sink for HttpSink<'_> {
     }
 
     fn size(&self, event: &Event) -> usize {
-        format::size(self.callback.plan().format, &Envelope::of(self.plan, self.uid), event)
+        format::size(self.callback.plan().format, &self.envelope, event)
     }
 
     fn max_in_flight(&self) -> usize {

@@ -1,0 +1,44 @@
+//! A page while its records are read, in as many pieces as is convenient, and what it brought.
+
+use chrono::{DateTime, Utc};
+
+use super::clock::ProviderClock;
+use super::event::Change;
+
+/// What one page brought.
+#[derive(Debug, Default)]
+pub struct PageChanges {
+    /// At most one change an object: the latest.
+    pub changes: Vec<Change>,
+    /// Records were remembered that are not sent.
+    pub remembered: bool,
+    /// Earliest date on the page by which the provider sorts.
+    pub least: Option<DateTime<Utc>>,
+    /// Greatest date on the page by which the provider sorts, as far as it is not ahead of the provider's clock.
+    pub greatest: Option<DateTime<Utc>>,
+    /// A record of the page lay at or after what was asked for.
+    pub has_news: bool,
+    /// Hash of the ids on the page, in their order.
+    pub ids: u64,
+}
+
+/// A page of which some records were read.
+#[derive(Debug)]
+pub struct PageReading {
+    pub(super) clock: ProviderClock,
+    /// Our clock when it began.
+    pub(super) now: DateTime<Utc>,
+    pub(super) found: PageChanges,
+    /// Without those that a later row of the same id took the place of.
+    pub(super) changes: Vec<Option<Change>>,
+}
+
+/// A row of the page that is being read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) date: Option<DateTime<Utc>>,
+    /// It is the version that is known.
+    pub(super) is_known: bool,
+    /// Index of its change.
+    pub(super) change: Option<usize>,
+}
