@@ -12,10 +12,11 @@ pub const LONGEST: Duration = Duration::from_hours(24);
 static BACKOFF: HeaderName = HeaderName::from_static("backoff");
 
 /// The wait that `Retry-After` asks for: seconds, or an HTTP date in any of its three forms (RFC 9110 §5.6.7 and §10.2.3). A past
-/// date is zero, more than [`LONGEST`] is [`LONGEST`], anything else that is not understood is `None`. Of several values the
-/// longest counts.
+/// date is zero, more than [`LONGEST`] is [`LONGEST`], anything else that is not understood is `None`. A number that is a moment
+/// near now, in seconds since 1970, is that moment: some servers send one. Of several values the longest counts.
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    headers.get_all(header::RETRY_AFTER).iter().filter_map(|value| seconds(value).or_else(|| until(value, now))).max()
+    let read = |value| moment(value, now).or_else(|| seconds(value)).or_else(|| until(value, now));
+    headers.get_all(header::RETRY_AFTER).iter().filter_map(read).max()
 }
 
 /// The wait that a `Backoff` header asks for, in seconds; clamped like [`retry_after`].
@@ -30,6 +31,13 @@ fn seconds(value: &HeaderValue) -> Option<Duration> {
     }
     // Digits that no u64 holds are more than the clamp.
     Some(digits.parse().map_or(LONGEST, Duration::from_secs).min(LONGEST))
+}
+
+fn moment(value: &HeaderValue, now: DateTime<Utc>) -> Option<Duration> {
+    let at: i64 = value.to_str().ok()?.trim().parse().ok()?;
+    let ahead = at.checked_sub(now.timestamp())?;
+    let longest = i64::try_from(LONGEST.as_secs()).ok()?;
+    (-longest..=longest).contains(&ahead).then(|| Duration::from_secs(ahead.max(0).unsigned_abs()))
 }
 
 fn until(value: &HeaderValue, now: DateTime<Utc>) -> Option<Duration> {
@@ -65,6 +73,14 @@ mod tests {
     fn the_past_is_no_wait() {
         assert_eq!(asked("Sun, 06 Nov 1994 08:48:59 GMT"), Some(Duration::ZERO));
         assert_eq!(asked("0"), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_moment_in_seconds_since_1970_is_read_as_one() {
+        let now = now().timestamp();
+        assert_eq!(asked(&(now + 37).to_string()), Some(Duration::from_secs(37)));
+        assert_eq!(asked(&(now - 37).to_string()), Some(Duration::ZERO));
+        assert_eq!(asked(&(now + 90_000).to_string()), Some(LONGEST), "not near now");
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub(super) fn http_date(value: &http::HeaderValue) -> Option<DateTime<Utc>> {
 pub enum ContentClass {
     /// Any JSON type.
     Json,
+    /// JSON texts one after another (`application/x-ndjson`, `application/jsonl`, RFC 7464), which are not one list.
+    JsonLines,
     /// HTML: a login or error page.
     Html,
     /// XML.
@@ -131,6 +133,9 @@ impl ContentClass {
         let Some(value) = headers.get(CONTENT_TYPE) else { return Self::Undeclared };
         let kind = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
+            kind if ["ndjson", "jsonl", "json-seq", "jsonlines", "ldjson"].iter().any(|end| kind.ends_with(end)) => {
+                Self::JsonLines
+            }
             kind if kind.ends_with("json") => Self::Json,
             "text/html" | "application/xhtml+xml" => Self::Html,
             kind if kind.ends_with("/xml") || kind.ends_with("+xml") => Self::Xml,
@@ -144,6 +149,7 @@ impl std::fmt::Display for ContentClass {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Json => "declared as JSON",
+            Self::JsonLines => "declared as many JSON texts, which are not read; ask for one",
             Self::Html => "declared as HTML",
             Self::Xml => "declared as XML",
             Self::Text => "declared as text",
@@ -317,6 +323,8 @@ mod tests {
         for (kind, class) in [
             ("application/json", ContentClass::Json),
             ("application/hal+json; charset=utf-8", ContentClass::Json),
+            ("application/x-ndjson", ContentClass::JsonLines),
+            ("application/jsonl; charset=utf-8", ContentClass::JsonLines),
             ("TEXT/HTML; charset=x", ContentClass::Html),
             ("application/atom+xml", ContentClass::Xml),
             ("text/csv", ContentClass::Text),

@@ -326,6 +326,8 @@ mod tests {
     const ERRORS: &[&str] = &[
         r#"{"errors":[{"id":"3f1c","status":"500","title":"backend timeout"}]}"#,
         r#"{"errors":["x"]}"#,
+        r#"{"retorno":{"status":"Erro","erros":[{"erro":"m"}]}}"#,
+        r#"{"fehler":{"meldung":"m"}}"#,
         r#"{"data":null,"errors":[{"message":"m"}]}"#,
         r#"{"Errors":{"0":"x"}}"#,
         r#"{"status":"error","errors":[]}"#,

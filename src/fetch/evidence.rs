@@ -6,7 +6,7 @@
 
 use http::HeaderMap;
 
-use self::meaning::{Counted, counted, flag, lead, number};
+use self::meaning::{Counted, counted, flag, lead, number, says_previous};
 use super::members::{self, Member, Members};
 use crate::plan::field_path::Segment;
 
@@ -82,6 +82,8 @@ pub(super) struct Evidence {
     /// `count`: of the list, of the page, or as asked for.
     count: Vec<Count>,
     remaining: Option<u64>,
+    /// A flag says that there are pages before this one.
+    has_previous: bool,
     /// The root looks like one object, of which the list is a part.
     is_object: bool,
 }
@@ -122,6 +124,7 @@ impl Evidence {
         if !near {
             return;
         }
+        self.has_previous |= says_previous(words, value);
         if let Some(lead) = lead(member) {
             self.leads.push(lead);
             return;
@@ -150,6 +153,11 @@ impl Evidence {
     /// A flag that says whether more follows, such as `has_more` or `isLast`.
     pub(super) fn flag(&self) -> Option<bool> {
         self.flag.as_ref().map(|(more, _)| *more)
+    }
+
+    /// Whether a flag says that there are pages before this one, such as `hasPrevious`, or `first` with false.
+    pub(super) fn has_previous(&self) -> bool {
+        self.has_previous
     }
 
     /// Members that lead on, in the order in which they were sent.

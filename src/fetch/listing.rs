@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 
 use super::answer::{self, ContentClass, Verdict};
 use super::page::Page;
-use super::pagination::{self, Answer, Pager, Position};
+use super::pagination::{self, Answer, Ids, Pager, Position};
 use super::place::{self, Place};
 use super::request;
 use super::split::{SplitError, split_at};
@@ -187,6 +187,8 @@ impl<'a> PageReader<'a> {
                 split?.with_share(share)
             }
         };
+        let id_at = self.resource.extract.id.as_ref();
+        let ids = || page.ids_digest(id_at);
         let answer = Answer {
             url: &url,
             headers: &headers,
@@ -194,6 +196,7 @@ impl<'a> PageReader<'a> {
             path: page.path(),
             record_count: page.len(),
             digest: page.digest(),
+            ids: Ids(&ids),
         };
         let cpu = &self.asker.cpu;
         let next = cpu.work(self.instance, answer.envelope.len(), || self.pager.next(&answer)).await?;
@@ -203,7 +206,9 @@ impl<'a> PageReader<'a> {
                 "resources[].query: the list has more than 4 GiB; filter it with query so that a poll reads less",
             ));
         }
-        if page.has_list() && self.records_path.is_none() {
+        // PHP writes an empty object `[]`: an answer that is nothing but that does not tell where records will be.
+        let is_proof = !page.is_empty() || !page.path().is_empty() || self.resource.extract.records_path.is_some();
+        if page.has_list() && is_proof && self.records_path.is_none() {
             self.records_path = Some(page.path().to_vec());
         }
         // With several pages the first one's validators say nothing about the others.
@@ -301,8 +306,10 @@ impl<'a> PageReader<'a> {
             is_given: given.is_some(),
             held_list: seen.is_some() && given.is_none_or(|given| Some(given) == seen),
         };
+        // Blanks alone were sent on purpose, as no bytes are whose number is declared.
+        let is_blank = !body.is_empty() && ContentClass::of(headers) != ContentClass::Html;
         match split_at(body, &place, extract.records_as) {
-            Err(SplitError::Empty) if place.held_list && answer::is_declared_empty(headers) => Ok(Page::empty()),
+            Err(SplitError::Empty) if place.held_list && (is_blank || answer::is_declared_empty(headers)) => Ok(Page::empty()),
             split => split.map_err(|error| answer::unreadable(&error, ContentClass::of(headers), extract.records_as)),
         }
     }

@@ -103,6 +103,28 @@ const VOCABULARY: &[&str] = &[
     "string",
 ];
 
+/// Words of paging and of errors in the languages in which providers name members, as far as they mean nothing else in English or
+/// in another of them.
+const TRANSLATED: &[(&str, &[&str])] = &[
+    ("page", &["pagina", "página", "seite"]),
+    ("pages", &["paginas", "páginas", "pagine", "seiten"]),
+    ("total", &["totale", "totales", "totaux", "totaal", "gesamt", "gesamtzahl"]),
+    ("count", &["anzahl"]),
+    ("number", &["numero", "número", "numéro", "nummer"]),
+    ("of", &["de", "von"]),
+    ("per", &["por"]),
+    ("records", &["registros", "enregistrements", "datensätze", "datensaetze"]),
+    ("results", &["resultados", "resultats", "résultats", "ergebnisse", "risultati"]),
+    ("current", &["courante", "courant", "aktuelle", "corrente", "atual"]),
+    ("next", &["siguiente", "proxima", "próxima", "proximo", "próximo", "suivante", "suivant", "nächste", "naechste"]),
+    ("more", &["weitere"]),
+    ("last", &["ultima", "última", "ultimo", "último", "derniere", "dernière", "letzte"]),
+    ("has", &["tiene"]),
+    ("error", &["erro", "fehler", "erreur", "errore"]),
+    ("errors", &["erros", "errores", "erreurs", "errori"]),
+    ("message", &["mensagem", "mensaje", "meldung"]),
+];
+
 /// The words of one name, in lower case and in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Words(Vec<String>);
@@ -127,6 +149,11 @@ impl Words {
         let mut words: Vec<String> = Vec::with_capacity(pieces.len());
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
             if words.is_empty() && VENDORS.contains(&piece.as_str()) {
+                continue;
+            }
+            let translated = TRANSLATED.iter().find(|(_, others)| others.contains(&piece.as_str()));
+            if let Some((word, _)) = translated {
+                words.push((*word).to_owned());
                 continue;
             }
             match taken_apart(&piece) {
@@ -204,6 +231,7 @@ mod tests {
             (&["vid-offset", "vidOffset"], &["vid", "offset"]),
             (&["pageSize", "pagesize"], &["page", "size"]),
             (&["total_ms"], &["total", "ms"]),
+            (&["total_paginas", "totalPaginas", "total_páginas", "gesamtSeiten", "TOTAL_PAGES"], &["total", "pages"]),
             (&["default"], &["default"]),
             (&["", "$", "_"], &[]),
         ] {

@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::detect::record::Record;
 use crate::egress::byte_budget::Share;
-use crate::plan::field_path::Segment;
+use crate::plan::field_path::{FieldPath, Segment};
 
 /// Bytes of one record that are still read.
 pub const MAX_RECORD: usize = 1 << 20;
@@ -130,6 +132,18 @@ impl Page {
     /// Digest over the bytes of the record list; equal digests of two non-empty pages mean that one came twice.
     pub fn digest(&self) -> u128 {
         self.digest
+    }
+
+    /// Digest over the ids at a path, in their order: equal for two answers with the same records, whose bytes may differ. A record
+    /// without one counts with its bytes.
+    pub(super) fn ids_digest(&self, id: Option<&FieldPath>) -> u128 {
+        let mut digest = Xxh3::new();
+        for record in self.records() {
+            let id = record.key.or_else(|| id.and_then(|path| path.find(record.json))).unwrap_or(record.json);
+            digest.update(&(id.len() as u64).to_le_bytes());
+            digest.update(id.as_bytes());
+        }
+        digest.digest128()
     }
 
     /// Whether the answer had a list, perhaps an empty one: `false` when it left it out.

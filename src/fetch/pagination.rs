@@ -42,6 +42,18 @@ pub struct Answer<'a> {
     pub record_count: usize,
     /// Digest of the records.
     pub digest: u128,
+    /// Which records they are.
+    pub ids: Ids<'a>,
+}
+
+/// A digest over the ids of a page's records, for pages whose bytes differ in each answer. Read only where a walk may stand still.
+#[derive(Clone, Copy)]
+pub struct Ids<'a>(pub &'a (dyn Fn() -> u128 + Sync));
+
+impl std::fmt::Debug for Ids<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ids")
+    }
 }
 
 /// State of one walk through the pages of a list.
@@ -63,6 +75,10 @@ pub struct Pager {
     first_page: Option<u64>,
     first_count: Option<usize>,
     first_digest: Option<u128>,
+    /// Ids of the first page, where a token leads on from it.
+    first_ids: Option<u128>,
+    /// Ids of the last page whose token led to itself.
+    scrolled: Option<u128>,
     /// Most rows of a page so far.
     longest: u64,
     /// Rows so far.
@@ -117,6 +133,8 @@ impl Pager {
             first_page: None,
             first_count: None,
             first_digest: None,
+            first_ids: None,
+            scrolled: None,
             longest: 0,
             rows: 0,
             pages: 0,
@@ -150,6 +168,10 @@ impl Pager {
         let heard = self.hear(answer);
         if self.pagination == PaginationPlan::Detect {
             self.pagination = self.detect(&heard)?;
+        }
+        // Rows before the first page would never be read.
+        if matches!(&self.pagination, PaginationPlan::Page { first: 1, .. }) && self.pages == 1 && heard.said.has_previous() {
+            return Err(problems::not_the_first_page());
         }
         let next = match &self.pagination {
             PaginationPlan::None | PaginationPlan::Detect => None,

@@ -4,7 +4,7 @@ use url::Url;
 
 use super::*;
 use crate::api::conditions::Reason;
-use crate::fetch::pagination::{Answer, Pager, manifest_text};
+use crate::fetch::pagination::{Answer, Ids, Pager, manifest_text};
 use crate::plan::RequestPlan;
 use crate::plan::field_path::Segment;
 use crate::plan::template::Template;
@@ -23,7 +23,7 @@ fn detected(method: &Method, headers: &HeaderMap, envelope: &str, rows: u64) -> 
     let mut pager = Pager::new(&request, &PaginationPlan::Detect, None);
     let path = [Segment::Key("items".into())];
     let record_count = usize::try_from(rows).unwrap();
-    let next = pager.next(&Answer { url: &url, headers, envelope, path: &path, record_count, digest: 1 });
+    let next = pager.next(&Answer { url: &url, headers, envelope, path: &path, record_count, digest: 1, ids: Ids(&|| 1) });
     match (pager.detected(), next) {
         (Some(plan), _) => Detection::Found(plan.clone()),
         (None, Err(problem)) => {
@@ -48,6 +48,7 @@ fn knows_the_usual_forms() {
     for (envelope, chosen) in [
         (r#"{"value":[],"@odata.nextLink":"A?$skiptoken=50"}"#, r#"nextLink: {field: "['@odata.nextLink']"}"#),
         (r#"{"count":3,"next":"https://a/?page=2","results":[]}"#, "nextLink: {field: next}"),
+        (r#"{"siguiente":"/a?page=2","resultados":[]}"#, "nextLink: {field: siguiente}"),
         (r#"{"links":{"next":"/a?p=2"}}"#, "nextLink: {field: links.next}"),
         (r#"{"links":{"next":{"href":"x"}}}"#, "nextLink: {field: links.next.href}"),
         (r#"{"_links":{"next":{"href":"/x"}}}"#, "nextLink: {field: _links.next.href}"),
@@ -176,6 +177,14 @@ const LOUD: &[&str] = &[
     r#"{"token":"t"}"#,
     // as many rows as a page has
     r#"{"limit":3,"offset":0}"#,
+    // the list was cut off
+    r#"{"limitReached":true}"#,
+    r#"{"max_results_reached":true}"#,
+    r#"{"exceededTransferLimit":true}"#,
+    // in other languages
+    r#"{"pagina":1,"total_de_paginas":3,"registros":3,"total_de_registros":9}"#,
+    r#"{"seite":1,"anzahlSeiten":3,"gesamtAnzahl":9}"#,
+    r#"{"pagination":{"page_courante":1,"pages_totales":3}}"#,
     r#"{"count":3,"per_page":3,"page":1}"#,
 ];
 

@@ -37,7 +37,18 @@ pub(super) fn flag(words: &Words, value: &str, near: bool) -> Option<bool> {
     }
     let goes_on = words.has_any(&["next", "truncated", "continues", "continued", "remaining"])
         && plain(&["next", "truncated", "continues", "continued"]);
-    (goes_on || (words.has("exceeded") && words.has("limit"))).then_some(yes)
+    let cut_off = words.has_any(&["exceeded", "reached"]) && words.has_any(&["limit", "max", "maximum"]);
+    (goes_on || (cut_off && !words.has_any(ESTIMATES))).then_some(yes)
+}
+
+/// Whether a flag says that there are pages before this one.
+pub(super) fn says_previous(words: &Words, value: &str) -> bool {
+    let asks = |own: &[&str]| words.within(&[own, &["has", "have", "is", "on", "the"], ROWS, PAGE]);
+    match truth(words, value) {
+        Some(true) => words.has_any(&["previous", "prev"]) && asks(&["previous", "prev"]),
+        Some(false) => words.has("first") && asks(&["first"]),
+        None => false,
+    }
 }
 
 /// A member that leads on, or would and says that it leads nowhere.

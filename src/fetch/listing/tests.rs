@@ -277,6 +277,7 @@ async fn the_place_of_the_records_is_kept_for_the_next_walk() {
         &format!("{OK}\n{{\"errors\":[{{\"id\":2}}]}}"),
         &format!("{OK}\n{{\"results\":[{{\"id\":3}}]}}"),
         &format!("{OK}content-length: 0\n\n"),
+        &format!("{OK}content-length: 3\n\n \r\n"),
     ])
     .await;
     let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
@@ -291,6 +292,46 @@ async fn the_place_of_the_records_is_kept_for_the_next_walk() {
     assert_eq!(empty.records_path(), None, "nothing was found that could be kept");
     assert_eq!(all(&mut reader()).await.unwrap_err().reason, Reason::ErrorInResponse);
     assert_eq!(all(&mut reader()).await.unwrap_err().reason, Reason::RecordsNotFound);
+    for form in ["no bytes", "blanks"] {
+        assert_eq!(all(&mut reader()).await.unwrap(), [Vec::<String>::new()], "{form}");
+    }
+}
+
+/// PHP writes an object without members as `[]`: that answer does not tell where records will be.
+#[tokio::test]
+async fn an_empty_array_alone_is_no_place_of_records() {
+    let provider = Provider::new(&[&format!("{OK}\n[]"), &format!("{OK}\n[{{\"id\":1}}]"), &format!("{OK}\n[]")]).await;
+    let (asker, mut resource, auth) = (asker(), provider.resource(), auth(&[]));
+    for found in [None, Some("$")] {
+        let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), None);
+        all(&mut reader).await.unwrap();
+        assert_eq!(reader.records_path().as_deref(), found);
+    }
+    Arc::make_mut(&mut resource.extract).records_path = FieldPath::parse("['$']").ok();
+    let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), None);
+    all(&mut reader).await.unwrap();
+    assert_eq!(reader.records_path().as_deref(), Some("$"), "the manifest says so");
+}
+
+/// A scroll has one token for all pages; a last page that leads to itself comes again, though its bytes may differ.
+#[tokio::test]
+async fn a_token_that_stays_the_same_is_followed_while_other_records_come() {
+    let page = |id: u32, signed: u32| format!("{OK}\n{{\"data\":[{{\"id\":{id},\"link\":{signed}}}],\"scroll\":\"t\"}}");
+    let ids = |pages: Vec<Vec<String>>| pages.concat().iter().map(|row| row[6..7].to_owned()).collect::<String>();
+    let scrolled: Vec<String> =
+        (1..5).map(|id| page(id, 0)).chain([format!("{OK}\n{{\"data\":[],\"scroll\":\"t\"}}")]).collect();
+    let itself: Vec<String> = [1, 2, 2, 2].iter().zip(0..).map(|(id, signed)| page(*id, signed)).collect();
+    for (answers, expected) in [(scrolled, "1234"), (itself, "122")] {
+        let provider = Provider::new(&answers.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let (asker, mut resource, auth) = (asker(), provider.resource(), auth(&[]));
+        resource.pagination = PaginationPlan::Token {
+            from: ValueAt::Field(FieldPath::parse("scroll").unwrap()),
+            parameter: "scroll".into(),
+            place: TokenPlace::Query,
+        };
+        let pages = all(&mut PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), None)).await.unwrap();
+        assert_eq!(ids(pages), expected);
+    }
 }
 
 #[tokio::test]

@@ -41,9 +41,10 @@ impl Pager {
             || matches!(&next, Position::Url(url) if url == answer.url)
             || self.goes_back(&next, said);
         if stands_still {
-            // The last page often leads to itself. A first page that does, or that comes again, was never left.
-            let is_over = empty || (self.pages > 1 && !repeats_first) || said.pages_say(reach) == Some(false);
-            return if is_over { Ok(None) } else { Err(self.same_position()) };
+            return self.stand_still(heard, next);
+        }
+        if self.pages == 1 && matches!(self.pagination, PaginationPlan::Token { .. }) {
+            self.first_ids = Some((answer.ids.0)());
         }
         if *repeated {
             return Err(self.same_page());
@@ -55,6 +56,34 @@ impl Pager {
             (false, true) => Ok(None),
             (false, false) => Err(self.same_position()),
         }
+    }
+
+    /// What a link or token means that leads to the page that has it. The last page often has one; a first page that does, or that
+    /// comes again, was never left; and a scroll has one token for all of its pages, which tells it from a last page only by what
+    /// is sent next. So a token is sent once more, and the list goes on while other records come.
+    fn stand_still(&mut self, heard: &Heard<'_>, next: Position) -> Result<Option<Position>, Problem> {
+        let Heard { answer, said, reach, repeated, repeats_first } = heard;
+        if answer.record_count == 0 || said.pages_say(reach) == Some(false) {
+            return Ok(None);
+        }
+        let may_scroll = self.asked.as_deref() == Some(next.mark())
+            && matches!(self.pagination, PaginationPlan::Token { .. })
+            && !self.goes_back(&next, said);
+        let ids = if may_scroll { Some((answer.ids.0)()) } else { None };
+        let is_first_again = *repeats_first || (ids.is_some() && ids == self.first_ids);
+        if self.pages == 1 || is_first_again {
+            return Err(self.same_position());
+        }
+        let came_before = *repeated || ids.is_none() || ids == self.scrolled;
+        self.scrolled = ids;
+        if !came_before {
+            return Ok(Some(next));
+        }
+        // It says that more follows, and leads nowhere.
+        if said.flag() == Some(true) || said.pages_say(reach) == Some(true) {
+            return Err(self.same_position());
+        }
+        Ok(None)
     }
 
     /// What the answer has in the place of the next link or token.

@@ -62,3 +62,11 @@ pub(super) fn too_many_empty() -> Problem {
          against its documentation, or filter with query so that a poll reads less",
     )
 }
+
+pub(super) fn not_the_first_page() -> Problem {
+    Problem::human(
+        Reason::PaginationUnclear,
+        "resources[].pagination.page.first: the answer to page 1 says that there are pages before it; set first to 0 if the \
+         provider counts pages from 0",
+    )
+}

@@ -50,7 +50,15 @@ impl Listing {
     fn answer(&mut self, headers: &[(&'static str, &str)], envelope: &str, count: usize) -> Result<Option<Position>, Problem> {
         self.page += 1;
         let headers = headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap())).collect();
-        let answer = Answer { url: &self.url, headers: &headers, envelope, path: &[], record_count: count, digest: self.page };
+        let answer = Answer {
+            url: &self.url,
+            headers: &headers,
+            envelope,
+            path: &[],
+            record_count: count,
+            digest: self.page,
+            ids: Ids(&|| self.page),
+        };
         let next = self.pager.next(&answer);
         if let Ok(Some(Position::Url(url))) = &next {
             self.url = url.clone();
@@ -189,8 +197,15 @@ fn stops_a_walk_in_circles() {
 fn stops_when_a_page_comes_twice() {
     let base = Url::parse(URL).unwrap();
     let headers = HeaderMap::new();
-    let answer =
-        |count, digest| Answer { url: &base, headers: &headers, envelope: "[]", path: &[], record_count: count, digest };
+    let answer = |count, digest| Answer {
+        url: &base,
+        headers: &headers,
+        envelope: "[]",
+        path: &[],
+        record_count: count,
+        digest,
+        ids: Ids(&|| 0),
+    };
     let mut pager = pager(&offset());
     assert!(pager.next(&answer(5, 1)).unwrap().is_some());
     assert!(pager.next(&answer(5, 2)).unwrap().is_some());
@@ -256,6 +271,7 @@ fn script(pagination: &PaginationPlan, answers: &[(&str, usize, u128)]) -> Vec<R
                 path: &[],
                 record_count: *record_count,
                 digest: *digest,
+                ids: Ids(&|| *digest),
             };
             let next = pager.next(&answer).map_err(|problem| problem.reason);
             if let Ok(Some(Position::Url(next))) = &next {
@@ -413,7 +429,7 @@ fn a_position_that_does_not_go_forward_ends_the_list() {
     let cursor = token(TokenPlace::Query, "cursor");
     let cursor = |answers: &[(&str, usize, u128)]| script(&cursor, answers).pop().unwrap();
     let (a, b, c) = (r#"{"next":"a"}"#, r#"{"next":"b"}"#, r#"{"next":"c"}"#);
-    assert_eq!(cursor(&[(a, 2, 1), (a, 2, 2)]), Ok(None), "the last page leads to itself");
+    assert_eq!(cursor(&[(a, 2, 1), (a, 2, 2), (a, 2, 2)]), Ok(None), "the last page leads to itself");
     assert_eq!(cursor(&[(a, 2, 1), (a, 0, 0)]), Ok(None), "as Solr says it");
     assert_eq!(cursor(&[(a, 2, 1), (b, 2, 2), (b, 2, 2)]), Ok(None), "the last page comes again and leads to itself");
     assert_eq!(cursor(&[(a, 2, 1), (b, 2, 2), (a, 0, 0)]), Ok(None), "an empty page that leads back");
@@ -424,6 +440,63 @@ fn a_position_that_does_not_go_forward_ends_the_list() {
     assert_eq!(cursor(&[(a, 2, 1), (b, 2, 1)]), Err(Reason::PaginationLoop), "the parameter is ignored");
     assert_eq!(cursor(&[(a, 2, 1), (b, 2, 2), (c, 2, 2)]), Err(Reason::PaginationLoop), "the same records at a new position");
     assert_eq!(cursor(&[(a, 2, 1), (b, 2, 2), (a, 2, 3)]), Err(Reason::PaginationLoop), "round and round");
+}
+
+#[test]
+fn a_scroll_goes_on_under_one_token() {
+    let scroll = |answers: &[(&str, usize, u128)]| script(&token(TokenPlace::Query, "scroll_id"), answers);
+    let (a, b) = (r#"{"next":"a"}"#, r#"{"next":"b"}"#);
+    let walked = scroll(&[(a, 2, 1), (a, 2, 2), (a, 2, 3), (a, 1, 4), (a, 0, 0)]);
+    assert!(walked[..4].iter().all(|next| matches!(next, Ok(Some(_)))), "{walked:?}");
+    assert_eq!(walked[4], Ok(None));
+    let walked = scroll(&[(a, 2, 1), (b, 2, 2), (b, 2, 3), ("{}", 1, 4)]);
+    assert!(walked[2].as_ref().unwrap().is_some(), "{walked:?}");
+    assert_eq!(walked[3], Ok(None), "the token is gone");
+    for over in [r#"{"next":"a","has_more":false}"#, r#"{"next":"a","page":2,"pages":2}"#] {
+        assert_eq!(scroll(&[(a, 2, 1), (over, 2, 2)])[1], Ok(None), "{over}");
+    }
+    // A link that leads to itself is asked for no second time.
+    let walked =
+        script(&PaginationPlan::NextLink(field("next")), &[(r#"{"next":"?p=2"}"#, 2, 1), (r#"{"next":"?p=2"}"#, 2, 2)]);
+    assert_eq!(walked[1], Ok(None));
+}
+
+#[test]
+fn bytes_that_differ_in_each_answer_are_no_other_page() {
+    let base = Url::parse(URL).unwrap();
+    let headers = HeaderMap::new();
+    let walk = |envelope: &str, ids: &[u128]| {
+        let mut pager = pager(&token(TokenPlace::Query, "cursor"));
+        let mut last = None;
+        for (digest, ids) in ids.iter().enumerate() {
+            let digest = digest as u128;
+            let ids = Ids(&|| *ids);
+            let answer = Answer { url: &base, headers: &headers, envelope, path: &[], record_count: 2, digest, ids };
+            last = Some(pager.next(&answer).map_err(|problem| problem.reason));
+        }
+        last.unwrap()
+    };
+    assert_eq!(walk(r#"{"next":"a"}"#, &[1, 2, 2]), Ok(None), "the last page leads to itself");
+    assert_eq!(walk(r#"{"next":"a"}"#, &[1, 1]), Err(Reason::PaginationLoop), "the parameter is ignored");
+    assert_eq!(walk(r#"{"next":"a","has_more":true}"#, &[1, 2, 2]), Err(Reason::PaginationLoop), "it says that more follows");
+}
+
+#[test]
+fn a_first_page_that_says_that_it_is_none_is_a_condition() {
+    for (envelope, loud) in [
+        (r#"{"number":1,"totalPages":3,"first":false,"last":false}"#, true),
+        (r#"{"isFirst":false}"#, true),
+        (r#"{"pagination":{"has_previous_page":true}}"#, true),
+        (r#"{"hasPrev":"true"}"#, true),
+        (r#"{"first":true,"hasPrevious":false}"#, false),
+        (r#"{"previous":null,"prev":"/x","first":"/x"}"#, false),
+        (r#"{"first_name":false,"previous_employer":true}"#, false),
+    ] {
+        let walked = script(&page(), &[(envelope, 3, 1)]);
+        assert_eq!(walked[0] == Err(Reason::PaginationUnclear), loud, "{envelope}: {walked:?}");
+        let zero = PaginationPlan::Page { parameter: "page".into(), first: 0, size_parameter: None };
+        assert!(script(&zero, &[(envelope, 3, 1)])[0].is_ok(), "{envelope}");
+    }
 }
 
 #[test]
@@ -462,7 +535,8 @@ fn a_wrong_guess_is_told_and_named() {
     let base = Url::parse(URL).unwrap();
     for envelope in [r#"{"cursor":"t"}"#, r#"{"next_cursor":"t"}"#, r#"{"has_more":true,"bookmark":"t"}"#] {
         let mut pager = pager(&PaginationPlan::Detect);
-        let answer = Answer { url: &base, headers: &HeaderMap::new(), envelope, path: &[], record_count: 3, digest: 1 };
+        let answer =
+            Answer { url: &base, headers: &HeaderMap::new(), envelope, path: &[], record_count: 3, digest: 1, ids: Ids(&|| 1) };
         assert!(pager.next(&answer).unwrap().is_some(), "{envelope}");
         let problem = pager.next(&answer).unwrap_err();
         assert_eq!(problem.reason, Reason::PaginationUnclear, "{envelope}");
@@ -539,7 +613,15 @@ fn seen(mock: &Mock, plan: &PaginationPlan) -> Result<std::collections::BTreeSet
             headers.insert("x-total-count", HeaderValue::from_str(&total).unwrap());
         }
         let digest = xxhash_rust::xxh3::xxh3_128(format!("{rows:?}").as_bytes());
-        let answer = Answer { url: &base, headers: &headers, envelope: &envelope, path: &[], record_count: rows.len(), digest };
+        let answer = Answer {
+            url: &base,
+            headers: &headers,
+            envelope: &envelope,
+            path: &[],
+            record_count: rows.len(),
+            digest,
+            ids: Ids(&|| digest),
+        };
         position = pager.next(&answer).map_err(|problem| problem.to_string())?;
         seen.extend(rows);
     }
@@ -629,6 +711,7 @@ proptest! {
                 path: &[],
                 record_count: *record_count,
                 digest: *digest,
+                ids: Ids(&|| *digest),
             };
             pages += 1;
             prop_assert!(pages <= 1_000);

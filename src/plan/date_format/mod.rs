@@ -106,6 +106,9 @@ pub enum DateFormatError {
     /// `D` beside `M`.
     #[error("has D (day of the year) beside M (month); d is the day of the month")]
     DayOfYear,
+    /// `HH:MM`, with `m` where the month stands.
+    #[error("has M (month) behind the hour; m is the minute, M the month")]
+    MonthAfterHour,
     /// `h` or `K` without `a`.
     #[error("has a 12-hour clock (h or K) without a (AM/PM); H is the 24-hour clock")]
     TwelveHours,

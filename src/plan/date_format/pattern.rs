@@ -305,17 +305,27 @@ struct Seen {
     says: Says,
     zone_words: bool,
     day_before_month: bool,
+    /// The number before this place was the hour.
+    behind_hour: bool,
+    month_after_hour: bool,
 }
 
 impl Seen {
     fn all(&mut self, items: &[Item]) {
         for item in items {
+            let is_hour = matches!(
+                item,
+                Item::Number { field: Field::Hour | Field::HourFromOne | Field::HalfHour | Field::HalfHourFromZero, .. }
+            );
             match item {
                 Item::Year { width: 2, .. } => self.short_year = true,
                 Item::Year { .. } => self.long_year = true,
                 Item::MonthName { .. } => self.month = true,
                 Item::Number { field, .. } => match field {
-                    Field::Month => self.month = true,
+                    Field::Month => {
+                        self.month_after_hour |= self.behind_hour;
+                        self.month = true;
+                    }
                     Field::Day => {
                         self.day_before_month |= !self.month;
                         self.day = true;
@@ -334,6 +344,9 @@ impl Seen {
                 Item::Optional(inner) => self.all(inner),
                 Item::Literal(_) | Item::Era | Item::WeekdayName { .. } | Item::ZoneId => {}
             }
+            if !matches!(item, Item::Literal(_) | Item::Optional(_)) {
+                self.behind_hour = is_hour;
+            }
         }
     }
 
@@ -347,6 +360,9 @@ impl Seen {
         }
         if self.day_of_year && self.month {
             return Err(DateFormatError::DayOfYear);
+        }
+        if self.month_after_hour {
+            return Err(DateFormatError::MonthAfterHour);
         }
         let day = 24 * 3600;
         let ladder = [

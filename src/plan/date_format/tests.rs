@@ -523,7 +523,11 @@ fn patterns_that_would_lose_time_are_refused() {
         refused("yyyy-mm-dd").to_string(),
         "has d (day of the month) but not M (month); small and capital letters differ"
     );
-    assert!(matches!(refused("yyyy-MM-dd HH:MM:ss"), DateFormatError::Gap { .. }));
+    assert_eq!(refused("yyyy-MM-dd HH:MM:ss"), DateFormatError::MonthAfterHour);
+    // Both letters are there, so that only their places tell.
+    for swapped in ["yyyy-mm-dd'T'HH:MM:ss'Z'", "dd/mm/yyyy hh:MM a", "yyyymmddHHMMss", "yyyy-mm-dd['T'HH:MM:ss]"] {
+        assert_eq!(refused(swapped), DateFormatError::MonthAfterHour, "{swapped}");
+    }
 }
 
 /// Patterns whose texts name one instant, down to their granule.
