@@ -33,6 +33,19 @@ pub struct ConnectorSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub title: Option<String>,
+    /// Pages of the provider that describe its API. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 512), regex(pattern = "^https://[^\\s]+$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub documentation: Vec<String>,
+    /// What the facts in this connector were taken from, one source an item, with its version. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub sources: Vec<String>,
+    /// When and by what the facts in this connector were checked. Default: they were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
     /// Where the provider's API starts; {placeholders} are filled from the instance's parameters. Default: the instance must give it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s?#]+$"))]
@@ -63,6 +76,27 @@ pub struct ConnectorSpec {
     pub resources: Vec<ConnectorResource>,
 }
 
+/// When and by what facts were checked.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// Day of the check, for example 2026-11-29.
+    #[schemars(length(max = 10), regex(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
+    pub date: String,
+    /// What they were checked against: Description (what the provider published, by a test) or Recording (exchanges with the live API).
+    pub by: Evidence,
+}
+
+/// What facts were checked against.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum Evidence {
+    /// What the provider published.
+    Description,
+    /// Exchanges with the live API.
+    Recording,
+}
+
 /// A placeholder in the connector's templates.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +123,10 @@ pub struct ConnectorResource {
     #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub hub_paths: Vec<String>,
+    /// The most records that the provider gives per page, 1 to 10000: a larger pageSize is refused. Default: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_page_size: Option<i32>,
     /// The list endpoint.
     #[serde(flatten)]
     pub resource: Resource,

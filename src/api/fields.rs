@@ -58,7 +58,23 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
             "bookkeeping",
         ],
     ),
-    ("Connector", "spec", &["title", "baseUrl", "parameters", "headers", "auth", "polling", "pagination", "resources"]),
+    (
+        "Connector",
+        "spec",
+        &[
+            "title",
+            "baseUrl",
+            "parameters",
+            "headers",
+            "auth",
+            "polling",
+            "pagination",
+            "resources",
+            "documentation",
+            "sources",
+            "verified",
+        ],
+    ),
 ];
 
 /// The text of `docs/reference/fields.md`.
