@@ -1,6 +1,7 @@
 //! `Connector`: what is the same for every account at one provider.
 #![allow(clippy::doc_markdown, reason = "the docs of fields are read in kubectl explain, where backticks are noise")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
@@ -74,6 +75,22 @@ pub struct ConnectorSpec {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub resources: Vec<ConnectorResource>,
+}
+
+impl ConnectorSpec {
+    /// The parameters that a text asks for which is used when these resources are polled, and those for which `has_value` holds; the
+    /// others need no value. `polled` are the connector's resources under an instance's own.
+    pub fn parameters_for(&self, polled: &[Resource], has_value: impl Fn(&Parameter) -> bool) -> Cow<'_, [Parameter]> {
+        if self.parameters.iter().all(&has_value) {
+            return Cow::Borrowed(&self.parameters);
+        }
+        // Kinds can be written as JSON; if one could not, every parameter would be asked for.
+        let Ok(texts) = serde_json::to_string(&(&self.base_url, &self.auth, &self.headers, polled)) else {
+            return Cow::Borrowed(&self.parameters);
+        };
+        let is_needed = |parameter: &&Parameter| has_value(parameter) || texts.contains(&format!("{{{}}}", parameter.name));
+        Cow::Owned(self.parameters.iter().filter(is_needed).cloned().collect())
+    }
 }
 
 /// When and by what facts were checked.

@@ -1,6 +1,12 @@
 //! Where a connector's settings come from: a `Connector` in the instance's namespace, the mounted folder, or what is built in.
 
+#[cfg(test)]
+mod described_tests;
+#[cfg(test)]
+mod description_tests;
 mod index;
+pub mod starter;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -84,6 +90,7 @@ pub fn entry(file: &str, text: &str) -> Result<(String, ConnectorSpec), Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::connector::ConnectorAuth;
     use crate::api::instance::ConnectorInstance;
     use crate::plan::{ChangeBy, Order, PaginationPlan, PollPlan, resolve};
 
@@ -123,6 +130,39 @@ mod tests {
         assert_eq!((built_in("nothing"), text("nothing")), (None, None));
     }
 
+    /// With a value for every parameter, each entry plans with all of its resources.
+    #[test]
+    fn every_entry_plans_and_says_where_its_facts_are_from() {
+        for key in names() {
+            let spec = built_in(key).unwrap();
+            let auth = match &spec.auth {
+                Some(ConnectorAuth::ApiKey(_)) => "auth: {apiKey: {secretRef: {name: s, key: k}}}, ",
+                Some(ConnectorAuth::Basic(_)) => "auth: {basic: {secretRef: {name: s}}}, ",
+                Some(ConnectorAuth::Bearer(_)) => "auth: {bearer: {secretRef: {name: s, key: k}}}, ",
+                Some(ConnectorAuth::Oauth2(_)) => "auth: {oauth2: {secretRef: {name: s}}}, ",
+                None => "",
+            };
+            let base = if spec.base_url.is_some() { "" } else { "baseUrl: 'https://api.example.com', " };
+            let needed = spec.parameters.iter().filter(|parameter| parameter.default_value.is_none());
+            let parameters = needed.map(|parameter| format!("{}: x", parameter.name)).collect::<Vec<_>>().join(", ");
+            let instance = format!(
+                "{{connector: {key}, {base}parameters: {{{parameters}}}, {auth}callback: {{url: 'https://h.example/in'}}}}"
+            );
+            let instance = ConnectorInstance::new("a", serde_saphyr::from_str(&instance).unwrap());
+            let plan = resolve(&instance, Some(spec)).unwrap_or_else(|problems| panic!("{key}: {problems:?}"));
+            assert_eq!(plan.resources.len(), spec.resources.len(), "{key}");
+            assert!(spec.title.is_some() && spec.verified.is_some() && !spec.sources.is_empty(), "{key}");
+            assert!(!spec.documentation.is_empty(), "{key}");
+            assert!(spec.parameters.iter().all(|parameter| parameter.description.is_some()), "{key}");
+            let date = spec.verified.as_ref().map(|verified| verified.date.parse::<chrono::NaiveDate>());
+            assert!(date.is_some_and(|date| date.is_ok()), "{key}");
+            for resource in &plan.resources {
+                let filters = resource.request.uses_since();
+                assert!(!filters || resource.change_by != ChangeBy::Content, "{key} {}: content with a filter", resource.name);
+            }
+        }
+    }
+
     #[test]
     fn the_nearest_place_wins() {
         let spec = |title: &str| ConnectorSpec { title: Some(title.to_owned()), ..ConnectorSpec::default() };
@@ -152,7 +192,7 @@ mod tests {
     fn github_needs_a_repository_and_a_token() {
         let plan = plan(
             "{connector: github, parameters: {owner: rust-lang, repo: rust}, auth: {bearer: {secretRef: {name: s, key: t}}}, \
-             callback: {url: 'https://h.example/in'}}",
+             callback: {url: 'https://h.example/in'}, resources: [{name: issues}]}",
             "github",
         );
         let issues = &plan.resources[0];
