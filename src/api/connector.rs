@@ -1,6 +1,7 @@
 //! `Connector`: what is the same for every account at one provider.
 #![allow(clippy::doc_markdown, reason = "the docs of fields are read in kubectl explain, where backticks are noise")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
@@ -34,6 +35,19 @@ pub struct ConnectorSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub title: Option<String>,
+    /// Pages of the provider that describe its API. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 512), regex(pattern = "^https://[^\\s]+$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub documentation: Vec<String>,
+    /// What the facts in this connector were taken from, one source an item, with its version. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub sources: Vec<String>,
+    /// When and by what the facts in this connector were checked. Default: they were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
     /// Where the provider's API starts; {placeholders} are filled from the instance's parameters. Default: the instance must give it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s?#]+$"))]
@@ -62,6 +76,43 @@ pub struct ConnectorSpec {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub resources: Vec<ConnectorResource>,
+}
+
+impl ConnectorSpec {
+    /// The parameters that a text asks for which is used when these resources are polled, and those for which `has_value` holds; the
+    /// others need no value. `polled` are the connector's resources under an instance's own.
+    pub fn parameters_for(&self, polled: &[Resource], has_value: impl Fn(&Parameter) -> bool) -> Cow<'_, [Parameter]> {
+        if self.parameters.iter().all(&has_value) {
+            return Cow::Borrowed(&self.parameters);
+        }
+        // Kinds can be written as JSON; if one could not, every parameter would be asked for.
+        let Ok(texts) = serde_json::to_string(&(&self.base_url, &self.auth, &self.headers, polled)) else {
+            return Cow::Borrowed(&self.parameters);
+        };
+        let is_needed = |parameter: &&Parameter| has_value(parameter) || texts.contains(&format!("{{{}}}", parameter.name));
+        Cow::Owned(self.parameters.iter().filter(is_needed).cloned().collect())
+    }
+}
+
+/// When and by what facts were checked.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// Day of the check, for example 2026-11-29.
+    #[schemars(length(max = 10), regex(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))]
+    pub date: String,
+    /// What they were checked against: Description (what the provider published, by a test) or Recording (exchanges with the live API).
+    pub by: Evidence,
+}
+
+/// What facts were checked against.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[schemars(description = "")]
+pub enum Evidence {
+    /// What the provider published.
+    Description,
+    /// Exchanges with the live API.
+    Recording,
 }
 
 /// A placeholder in the connector's templates.
@@ -99,6 +150,10 @@ pub struct ConnectorResource {
     #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub hub_paths: Vec<String>,
+    /// The most records that the provider gives per page, 1 to 10000: a larger pageSize is refused. Default: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_page_size: Option<i32>,
     /// The list endpoint.
     #[serde(flatten)]
     pub resource: Resource,

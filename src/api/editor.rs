@@ -256,7 +256,7 @@ mod tests {
         let editor = Editor::new();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog");
         for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+            let path = entry.unwrap().path().join("connector.yaml");
             let connector: Value = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
             assert_eq!(editor.mark(&connector), None, "{}", path.display());
             let mut wrong = connector;

@@ -29,7 +29,7 @@ const WORKING: [(&str, &str); 2] = [
     (
         "Connector",
         "An instance names a Connector in [`spec.connector`](#ConnectorInstance.spec.connector) and overrides it field by field. A Connector in the\n\
-         instance's namespace overrides a file of `--catalog`, and that overrides the built-in [catalog](../../catalog). `pollinator plan FILE` prints\n\
+         instance's namespace overrides a file of `--catalog`, and that overrides the built-in [catalog](catalog.md). `pollinator plan FILE` prints\n\
          the result.\n",
     ),
 ];
@@ -58,7 +58,23 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
             "bookkeeping",
         ],
     ),
-    ("Connector", "spec", &["title", "baseUrl", "parameters", "headers", "auth", "polling", "pagination", "resources"]),
+    (
+        "Connector",
+        "spec",
+        &[
+            "title",
+            "baseUrl",
+            "parameters",
+            "headers",
+            "auth",
+            "polling",
+            "pagination",
+            "resources",
+            "documentation",
+            "sources",
+            "verified",
+        ],
+    ),
 ];
 
 /// The text of `docs/reference/fields.md`.

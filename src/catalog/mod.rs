@@ -1,21 +1,23 @@
 //! Where a connector's settings come from: a `Connector` in the instance's namespace, the mounted folder, or what is built in.
 
+#[cfg(test)]
+mod described_tests;
+#[cfg(test)]
+mod description_tests;
+mod index;
+pub mod starter;
+pub mod words;
+
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::ConnectorRef;
 use crate::api::manifest::{self, Manifest};
 
-/// The files of `/catalog`, by key.
-const ENTRIES: [(&str, &str); 2] = [
-    ("github", include_str!("../../catalog/github.yaml")),
-    ("infusionsoftrest", include_str!("../../catalog/infusionsoftrest.yaml")),
-];
-
+/// What was read of the built-in entries; each is read when it is first looked up, so that one that is never asked for costs nothing.
 /// An entry that cannot be read is left out; a test keeps that from happening.
-static BUILT_IN: LazyLock<BTreeMap<String, ConnectorSpec>> =
-    LazyLock::new(|| ENTRIES.iter().filter_map(|(key, text)| entry(&format!("{key}.yaml"), text).ok()).collect());
+static READ: [OnceLock<Option<Box<ConnectorSpec>>>; index::FILES.len()] = [const { OnceLock::new() }; index::FILES.len()];
 
 /// Where a connector was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +46,29 @@ pub fn look_up<'a>(
 
 /// The built-in entry of that name.
 pub fn built_in(name: &str) -> Option<&'static ConnectorSpec> {
-    BUILT_IN.get(name)
+    let at = place(name)?;
+    let read = || entry(&file(name), index::FILES[at].1).ok().map(|(_, spec)| Box::new(spec));
+    READ[at].get_or_init(read).as_deref()
 }
 
-/// The names of all built-in entries, in order.
+/// The names of all built-in entries, in order. None is read for it.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    BUILT_IN.keys().map(String::as_str)
+    index::FILES.iter().map(|(key, _)| *key)
+}
+
+/// The built-in entry of that name as it was written, with its comments.
+pub fn text(name: &str) -> Option<&'static str> {
+    place(name).map(|at| index::FILES[at].1)
+}
+
+/// Where the built-in entry of that name is among all.
+fn place(name: &str) -> Option<usize> {
+    index::FILES.binary_search_by_key(&name, |(key, _)| key).ok()
+}
+
+/// The file of a built-in entry, for messages.
+fn file(key: &str) -> String {
+    format!("catalog/{key}/connector.yaml")
 }
 
 /// Reads one file of a catalogue: a single `Connector`, whose namespace means nothing here. Yields its name and settings.
@@ -71,6 +90,7 @@ pub fn entry(file: &str, text: &str) -> Result<(String, ConnectorSpec), Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::connector::ConnectorAuth;
     use crate::api::instance::ConnectorInstance;
     use crate::plan::{ChangeBy, Order, PaginationPlan, PollPlan, resolve};
 
@@ -79,20 +99,68 @@ mod tests {
         resolve(&instance, built_in(connector)).unwrap()
     }
 
+    /// `UPDATE_GENERATED=1 cargo test --lib catalog` writes the index; the next build embeds what it names.
     #[test]
-    fn every_file_is_embedded_and_judged() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/catalog");
-        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-        let mut files: Vec<_> = files.collect();
-        files.sort();
-        assert_eq!(files, ENTRIES.map(|(key, _)| format!("{key}.yaml")));
-        for (key, text) in ENTRIES {
-            let (name, spec) = entry(key, text).unwrap();
-            assert_eq!(name, key);
-            assert!(spec.title.is_some() && !spec.resources.is_empty(), "{key}");
-            assert!(text.contains("Sources of the facts"), "{key}");
+    fn every_folder_is_in_the_index() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+        let folders = std::fs::read_dir(format!("{root}catalog")).unwrap();
+        let mut keys: Vec<_> = folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect();
+        keys.sort();
+        let path = format!("{root}src/catalog/index.rs");
+        let found = std::fs::read_to_string(&path).unwrap();
+        let (head, _) = found.split_once("= &[\n").unwrap();
+        let line = |key: &String| format!("    (\"{key}\", include_str!(\"../../{}\")),\n", file(key));
+        let expected = format!("{head}= &[\n{}];\n", keys.iter().map(line).collect::<String>());
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(&path, &expected).unwrap();
         }
-        assert_eq!(names().collect::<Vec<_>>(), ENTRIES.map(|(key, _)| key));
+        assert!(
+            found == expected,
+            "src/catalog/index.rs was stale: run UPDATE_GENERATED=1 cargo test --lib catalog, then build"
+        );
+        assert_eq!(names().collect::<Vec<_>>(), keys);
+    }
+
+    #[test]
+    fn every_entry_is_read_under_its_key() {
+        for key in names() {
+            let (name, spec) = entry(&file(key), text(key).unwrap()).unwrap();
+            assert_eq!((name.as_str(), Some(&spec)), (key, built_in(key)));
+        }
+        assert_eq!((built_in("nothing"), text("nothing")), (None, None));
+    }
+
+    /// With a value for every parameter, each entry plans with all of its resources.
+    #[test]
+    fn every_entry_plans_and_says_where_its_facts_are_from() {
+        for key in names() {
+            let spec = built_in(key).unwrap();
+            let auth = match &spec.auth {
+                Some(ConnectorAuth::ApiKey(_)) => "auth: {apiKey: {secretRef: {name: s, key: k}}}, ",
+                Some(ConnectorAuth::Basic(_)) => "auth: {basic: {secretRef: {name: s}}}, ",
+                Some(ConnectorAuth::Bearer(_)) => "auth: {bearer: {secretRef: {name: s, key: k}}}, ",
+                Some(ConnectorAuth::Oauth2(_)) => "auth: {oauth2: {secretRef: {name: s}}}, ",
+                None => "",
+            };
+            let base = if spec.base_url.is_some() { "" } else { "baseUrl: 'https://api.example.com', " };
+            let needed = spec.parameters.iter().filter(|parameter| parameter.default_value.is_none());
+            let parameters = needed.map(|parameter| format!("{}: x", parameter.name)).collect::<Vec<_>>().join(", ");
+            let instance = format!(
+                "{{connector: {key}, {base}parameters: {{{parameters}}}, {auth}callback: {{url: 'https://h.example/in'}}}}"
+            );
+            let instance = ConnectorInstance::new("a", serde_saphyr::from_str(&instance).unwrap());
+            let plan = resolve(&instance, Some(spec)).unwrap_or_else(|problems| panic!("{key}: {problems:?}"));
+            assert_eq!(plan.resources.len(), spec.resources.len(), "{key}");
+            assert!(spec.title.is_some() && spec.verified.is_some() && !spec.sources.is_empty(), "{key}");
+            assert!(!spec.documentation.is_empty(), "{key}");
+            assert!(spec.parameters.iter().all(|parameter| parameter.description.is_some()), "{key}");
+            let date = spec.verified.as_ref().map(|verified| verified.date.parse::<chrono::NaiveDate>());
+            assert!(date.is_some_and(|date| date.is_ok()), "{key}");
+            for resource in &plan.resources {
+                let filters = resource.request.uses_since();
+                assert!(!filters || resource.change_by != ChangeBy::Content, "{key} {}: content with a filter", resource.name);
+            }
+        }
     }
 
     #[test]
@@ -124,7 +192,7 @@ mod tests {
     fn github_needs_a_repository_and_a_token() {
         let plan = plan(
             "{connector: github, parameters: {owner: rust-lang, repo: rust}, auth: {bearer: {secretRef: {name: s, key: t}}}, \
-             callback: {url: 'https://h.example/in'}}",
+             callback: {url: 'https://h.example/in'}, resources: [{name: issues}]}",
             "github",
         );
         let issues = &plan.resources[0];

@@ -1,5 +1,7 @@
 //! One file a command; wiring only.
 
+pub mod catalog;
+pub mod catalog_page;
 pub mod cluster;
 pub mod completions;
 pub mod crds;
@@ -7,6 +9,7 @@ pub mod demo;
 pub mod import;
 pub mod local;
 pub mod man;
+pub mod new;
 pub mod operator;
 mod own_thread;
 pub mod plan;
@@ -57,6 +60,10 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Turn configurations of SAP Open Connectors into manifests, Secrets and a report.
     Import(import::ImportArgs),
+    /// Show the built-in catalog of providers.
+    Catalog(catalog::CatalogArgs),
+    /// Print a first manifest for an entry of the catalog.
+    New(new::NewArgs),
     /// Receive, verify and print events: the other end, for trying things out.
     Receive(receive::ReceiveArgs),
     /// Watch a sample provider, the engine and a receiver work together.
@@ -122,6 +129,8 @@ impl Cli {
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),
             Command::Import(args) => import::run(&args),
+            Command::Catalog(args) => catalog::run(&args),
+            Command::New(args) => new::run(&args),
             Command::Receive(args) => receive::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Crds => crds::run(),
@@ -142,7 +151,7 @@ fn called_as(program: Option<&OsStr>) -> clap::Command {
 /// All commands and options as data, the same wherever it is made: values of variables and the width of this terminal are left out.
 fn command() -> clap::Command {
     let hidden = |command: clap::Command| command.mut_args(|arg| arg.hide_env_values(true));
-    hidden(Cli::command()).mut_subcommands(hidden)
+    hidden(Cli::command()).mut_subcommands(|command| hidden(command).mut_subcommands(hidden))
 }
 
 /// Writes the whole result of a command; 1 when it cannot be written.

@@ -30,6 +30,11 @@ pub fn page() -> String {
         // What every command has is told once, above.
         *command = std::mem::take(command).mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
         section(&mut page, &name, &command.render_long_help().to_string());
+        for part in command.get_subcommands_mut().filter(|part| part.get_name() != "help") {
+            *part = std::mem::take(part).mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
+            let name = format!("{name} {}", part.get_name());
+            section(&mut page, &name, &part.render_long_help().to_string());
+        }
     }
     page
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::hub_path::{beyond_time, is_hub_path, stands_for};
 use super::problems::{field, invalid};
 use crate::api::conditions::Problem;
-use crate::api::connector::ConnectorSpec;
+use crate::api::connector::{ConnectorResource, ConnectorSpec};
 use crate::api::instance::ConnectorInstanceSpec;
 use crate::api::resource::{DatesConfiguration, Resource};
 
@@ -42,7 +42,16 @@ pub(super) fn resources(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec)
                 continue;
             }
         };
+        let ConnectorResource { max_page_size, resource: under, .. } = under;
         let mut resource = lay_over(over, under.clone());
+        if let (Some(asked), Some(most)) = (resource.page_size, max_page_size)
+            && asked > most
+        {
+            problems.push(invalid(format!(
+                "{} must be at most {most}, the most that the provider gives per page",
+                field(&resource.name, "pageSize")
+            )));
+        }
         resource.interval = over_interval(&spec.resources, &resource.name)
             .or(instance_wide.clone())
             .or(under.interval)
@@ -67,8 +76,12 @@ fn over_interval(listed: &[Resource], name: &str) -> Option<String> {
 }
 
 /// The connector's resource below an instance's one, and the latter without its hub path once that is answered.
-fn hub(over: &Resource, spec: &ConnectorInstanceSpec, connector: &ConnectorSpec) -> Result<(Resource, Resource), Problem> {
-    let by_name = || connector.resources.iter().find(|r| r.resource.name == over.name).map(|r| r.resource.clone());
+fn hub(
+    over: &Resource,
+    spec: &ConnectorInstanceSpec,
+    connector: &ConnectorSpec,
+) -> Result<(ConnectorResource, Resource), Problem> {
+    let by_name = || connector.resources.iter().find(|r| r.resource.name == over.name).cloned();
     let Some(url) = over.url.as_deref().filter(|url| is_hub_path(url)) else {
         return Ok((by_name().unwrap_or_default(), over.clone()));
     };
@@ -87,7 +100,7 @@ fn hub(over: &Resource, spec: &ConnectorInstanceSpec, connector: &ConnectorSpec)
             "{at} asks for {term}, which is not translated; write the provider's own parameter in query and leave it out of url"
         )));
     }
-    Ok((found.resource.clone(), Resource { url: None, ..over.clone() }))
+    Ok((found.clone(), Resource { url: None, ..over.clone() }))
 }
 
 fn lay_over(over: Resource, under: Resource) -> Resource {

@@ -13,7 +13,7 @@ use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
 use super::{authentication, extract, overlay, request};
 use crate::api::conditions::{Problem, Reason};
-use crate::api::connector::ConnectorSpec;
+use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
 use crate::api::instance::{Callback, ConnectorInstance, ConnectorInstanceSpec, Format};
 use crate::api::nearest::nearest;
@@ -53,8 +53,10 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
             )]);
         }
     };
-    let mut placeholders = Placeholders::new(&spec.parameters, &connector.parameters)?;
     let mut problems = Problems::default();
+    let merged = problems.keep_all(overlay::resources(spec, connector)).unwrap_or_default();
+    let has_value = |parameter: &Parameter| parameter.default_value.is_some() || spec.parameters.contains_key(&parameter.name);
+    let mut placeholders = Placeholders::new(&spec.parameters, &connector.parameters_for(&merged, has_value))?;
 
     let base = problems.keep(request::base_url(spec, connector, &mut placeholders));
     let client_certificate = spec.tls.as_ref().map(|tls| Arc::from(tls.client_certificate_ref.name.as_str()));
@@ -63,7 +65,6 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
         .map(|auth| Arc::new(auth.with_client_certificate(client_certificate.as_ref())));
     let start_from = problems.keep(start_from(spec, connector));
     let callback = problems.keep_all(callback(&spec.callback, &mut placeholders)).map(Arc::new);
-    let merged = problems.keep_all(overlay::resources(spec, connector)).unwrap_or_default();
 
     let mut resources = Vec::with_capacity(merged.len());
     for resource in &merged {

@@ -210,6 +210,31 @@ fn a_pasted_hub_path_is_answered_by_the_connectors_resource() {
 }
 
 #[test]
+fn a_parameter_of_a_resource_that_is_not_polled_needs_no_value() {
+    let under = "{baseUrl: 'https://api.example.com', parameters: [{name: list}, {name: board}], \
+                 resources: [{name: a, url: '/lists/{list}'}, {name: b, url: '/boards/{board}'}]}";
+    let with = |resources: &str| format!("{{connector: x, callback: {{url: 'https://h.example/in'}}, {resources}}}");
+    let only = plan_with(&with("parameters: {list: l1}, resources: [{name: a}]"), under);
+    assert_eq!(only.resources[0].request.url.as_str(), "https://api.example.com/lists/l1");
+    plan_with(&with("parameters: {list: l1, board: b1}, resources: [{name: a}]"), under);
+    assert_eq!(messages(&with("parameters: {list: l1}"), Some(under)), ["spec.parameters.board is required by the connector"]);
+}
+
+#[test]
+fn a_page_is_not_larger_than_the_provider_gives() {
+    let under = "{baseUrl: 'https://api.example.com', resources: [{name: a, url: /a, maxPageSize: 100, pageSize: 50, \
+                 pagination: {offset: {parameter: skip, sizeParameter: take}}}]}";
+    let with =
+        |size: &str| format!("{{connector: x, callback: {{url: 'https://h.example/in'}}, resources: [{{name: a{size}}}]}}");
+    assert_eq!(plan_with(&with(""), under).resources[0].page_size, Some(50));
+    assert_eq!(plan_with(&with(", pageSize: 100"), under).resources[0].page_size, Some(100));
+    assert_eq!(
+        messages(&with(", pageSize: 101"), Some(under)),
+        ["spec.resources[a].pageSize must be at most 100, the most that the provider gives per page"]
+    );
+}
+
+#[test]
 fn a_pasted_hub_path_without_connector_is_a_path() {
     let url = json!("/hubs/crm/contacts?where=lastUpdated>'${gmtDate:yyyy-MM-dd'T'HH:mm:ss'Z'}'");
     let plan = plan(&with_resource(&format!("url: {url}")));

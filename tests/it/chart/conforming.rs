@@ -248,7 +248,9 @@ fn all_that_is_rendered_conforms_and_the_server_accepts_it() {
 fn manifests_in(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect()
+    // an entry of the catalog is a folder
+    let files = files.map(|path| if path.is_dir() { path.join("connector.yaml") } else { path });
+    files.filter(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "yaml")).collect()
 }
 
 /// What rendered a document, from its file.

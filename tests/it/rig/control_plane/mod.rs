@@ -412,14 +412,18 @@ impl Run {
     }
 }
 
-/// Reads all manifests under a folder of the project, sorted by name.
+/// Reads the manifests in a folder of the project and the entries of the catalog in it (`KEY/connector.yaml`), sorted by name.
 pub fn manifests(folder: &str) -> Vec<(String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found: Vec<_> = fs::read_dir(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|ending| ending == "yaml"))
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path()).expect("text")))
+        .map(|entry| if entry.path().is_dir() { entry.path().join("connector.yaml") } else { entry.path() })
+        .filter(|file| file.is_file() && file.extension().is_some_and(|ending| ending == "yaml"))
+        .map(|file| {
+            let name = file.strip_prefix(&path).expect("a file in the folder").to_string_lossy().into_owned();
+            (name, fs::read_to_string(&file).expect("text"))
+        })
         .collect();
     found.sort();
     found

@@ -1,0 +1,295 @@
+//! Every entry against what the provider published: the folder `../shared/openapi` next to the repository, or the one that
+//! `POLLINATOR_DESCRIPTIONS` names.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::description_tests::{Description, Found, Operation, Records};
+use crate::api::connector::{ConnectorResource, ConnectorSpec};
+use crate::api::resource::{Deletes, Pagination, TokenPlace};
+use crate::plan::field_path::{FieldPath, Segment};
+
+/// Entries whose description has another name.
+const NAMED: &[(&str, &str)] = &[("infusionsoftrest", "infusionsoftrest-v1"), ("keap", "infusionsoftrest")];
+
+/// Hosts that entries write in another way than the descriptions: entry, what the entry writes, what is published, and why.
+const HOSTS: &[(&str, &str, &str, &str)] = &[
+    ("docusign", "https://{host}/", "https://www.docusign.net/", "accounts are on several hosts"),
+    ("jira", "https://{site}.", "https://your-domain.", "an example of a host"),
+    ("mailchimp", "https://{dc}.", "https://server.", "a placeholder without braces"),
+    ("adyen", "https://{host}/", "https://balanceplatform-api-test.adyen.com/", "the live host differs by account"),
+    ("paypal", ".com/v1/reporting/", ".com/v1/reporting/v1/reporting/", "the description has this part in server and path"),
+    ("servicenow", ".service-now.com", ".servicenow.com", "a slip of the third party that wrote the description"),
+];
+
+/// Entries for which no description is at hand, and why.
+const UNDESCRIBED: &[(&str, &str)] = &[
+    ("hal", "a form of answers, not one API"),
+    ("json-api", "a form of answers, not one API"),
+    ("odata-v2", "a form of answers, not one API"),
+    ("odata-v4", "a form of answers, not one API"),
+];
+
+/// Facts of entries that the descriptions do not have: entry, resource, fact and why it is in the entry all the same.
+#[rustfmt::skip]
+const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
+    ("asana", "tasks", "record modified_at", "is in an answer only where opt_fields asks for it; the compact record of the description lacks it"),
+    ("asana", "tasks", "record created_at", "is in an answer only where opt_fields asks for it; the compact record of the description lacks it"),
+    ("asana", "projects", "record modified_at", "is in an answer only where opt_fields asks for it; the compact record of the description lacks it"),
+    ("asana", "projects", "record created_at", "is in an answer only where opt_fields asks for it; the compact record of the description lacks it"),
+    ("closeio", "tasks", "record id", "the description calls the answer empty; the records of its siblings have it"),
+    ("closeio", "tasks", "record date_updated", "the description calls the answer empty; the records of its siblings have it"),
+    ("closeio", "tasks", "record date_created", "the description calls the answer empty; the records of its siblings have it"),
+    ("freshdeskv2", "contacts", "query _updated_since", "a third party's description; Open Connectors polls contacts by it"),
+    ("infusionsoftrest", "appointments", "record id", "Open Connectors polls appointments by it"),
+    ("infusionsoftrest", "tasks", "record id", "the endpoints of one task take it"),
+    ("notion", "pages", "answer next_cursor", "the description has no schemas of answers"),
+    ("notion", "pages", "record id", "the description has no schemas of answers"),
+    ("notion", "pages", "record last_edited_time", "the description has no schemas of answers"),
+    ("notion", "pages", "record created_time", "the description has no schemas of answers"),
+    ("notion", "pages", "record in_trash", "the description has no schemas of answers"),
+    ("notion", "rows", "answer next_cursor", "the description has no schemas of answers"),
+    ("notion", "rows", "record id", "the description has no schemas of answers"),
+    ("notion", "rows", "record last_edited_time", "the description has no schemas of answers"),
+    ("notion", "rows", "record created_time", "the description has no schemas of answers"),
+    ("notion", "users", "answer next_cursor", "the description has no schemas of answers"),
+    ("notion", "users", "record id", "the description has no schemas of answers"),
+    ("slack", "messages", "answer response_metadata.next_cursor", "the description of 2021 leaves it out of this answer"),
+    ("slack", "channels", "record id", "the description of 2021 leaves it out of this answer"),
+    ("slack", "users", "answer response_metadata.next_cursor", "the description of 2021 leaves it out of this answer"),
+    ("slack", "users", "record id", "the description of 2021 leaves it out of this answer"),
+    ("slack", "users", "record deleted", "the description of 2021 leaves it out of this answer"),
+];
+
+fn folder() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/openapi");
+    std::env::var_os("POLLINATOR_DESCRIPTIONS").map_or_else(beside, PathBuf::from)
+}
+
+/// Keys and texts as they are in the repository now, not as they were embedded.
+fn entries() -> Vec<(String, String)> {
+    let folders = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog")).unwrap().map(|folder| folder.unwrap());
+    let text = |folder: &fs::DirEntry| fs::read_to_string(folder.path().join("connector.yaml")).unwrap();
+    let mut found: Vec<_> = folders.map(|folder| (folder.file_name().into_string().unwrap(), text(&folder))).collect();
+    found.sort();
+    found
+}
+
+/// The facts of one resource that its description does not confirm.
+struct Check<'a> {
+    operation: Operation<'a>,
+    records: Records<'a>,
+    unconfirmed: Vec<String>,
+}
+
+impl Check<'_> {
+    fn expect(&mut self, fact: &str, found: Found) {
+        match found {
+            Found::Yes => {}
+            Found::No => self.unconfirmed.push(fact.to_owned()),
+            Found::Cut => self.unconfirmed.push(format!("{fact} (cut off)")),
+        }
+    }
+
+    fn parameter(&mut self, name: &str, place: &str) {
+        let found = if self.operation.parameter(name, place).is_some() { Found::Yes } else { Found::No };
+        self.expect(&format!("{place} {name}"), found);
+    }
+
+    fn size(&mut self, parameter: &str, asked: i64) {
+        if let Some(most) = self.operation.maximum(parameter)
+            && asked > most
+        {
+            self.unconfirmed.push(format!("{parameter} {asked} is above {most}"));
+        }
+    }
+
+    fn envelope(&mut self, path: &str) {
+        let steps = steps(path);
+        let found = self.operation.envelope(&steps.iter().map(String::as_str).collect::<Vec<_>>());
+        self.expect(&format!("answer {path}"), found);
+    }
+
+    fn field(&mut self, path: &str) {
+        let steps = steps(path);
+        let found = self.operation.field(&self.records, &steps.iter().map(String::as_str).collect::<Vec<_>>());
+        self.expect(&format!("record {path}"), found);
+    }
+}
+
+fn steps(path: &str) -> Vec<String> {
+    let path = FieldPath::parse(path).unwrap();
+    let names = path.segments().iter().filter_map(|segment| match segment {
+        Segment::Key(key) => Some(key.clone()),
+        Segment::Index(_) => None,
+    });
+    names.collect()
+}
+
+fn unconfirmed(key: &str, connector: &ConnectorSpec, of: &ConnectorResource, descriptions: &[Description]) -> Vec<String> {
+    let resource = &of.resource;
+    let method = serde_json::to_value(resource.method).unwrap();
+    let method = method.as_str().unwrap_or("GET");
+    let (base, url) = (connector.base_url.clone().unwrap_or_default(), resource.url.clone().unwrap_or_default());
+    let address = match url.starts_with("https://") {
+        true => url,
+        false => format!("{}/{}", base.trim_end_matches('/'), url.trim_start_matches('/')),
+    };
+    let hosts = HOSTS.iter().filter(|(entry, ..)| *entry == key);
+    let address = hosts.fold(address, |address, (_, ours, published, _)| address.replacen(ours, published, 1));
+    let Some(operation) = descriptions.iter().find_map(|one| one.operation(method, &address)) else {
+        return vec![format!("operation {method} {address}")];
+    };
+    let at = resource.records_path.as_deref().map(steps).unwrap_or_default();
+    let records = match &resource.records_path {
+        Some(_) => Records::At(at.iter().map(String::as_str).collect()),
+        None => Records::Root,
+    };
+    let mut check = Check { operation, records, unconfirmed: Vec::new() };
+    resource.query.keys().for_each(|name| check.parameter(name, "query"));
+    resource.headers.keys().for_each(|name| check.parameter(name, "header"));
+    if let Some(Value::Object(body)) = &resource.body {
+        for name in body.keys() {
+            let found = check.operation.body(&[name]);
+            check.expect(&format!("body {name}"), found);
+        }
+    }
+    for (name, value) in &resource.query {
+        if let Ok(asked) = value.parse() {
+            check.size(name, asked);
+        }
+    }
+    let sizes = [resource.page_size, of.max_page_size].into_iter().flatten().max();
+    match resource.pagination.as_ref().or(connector.pagination.as_ref()) {
+        Some(Pagination::Offset(offset)) => {
+            check.parameter(&offset.parameter, "query");
+            sized(&mut check, offset.size_parameter.as_deref(), sizes);
+        }
+        Some(Pagination::Page(page)) => {
+            check.parameter(&page.parameter, "query");
+            sized(&mut check, page.size_parameter.as_deref(), sizes);
+        }
+        Some(Pagination::Token(token)) => {
+            if let Some(field) = &token.field {
+                check.envelope(field);
+            }
+            match token.place {
+                Some(TokenPlace::Header) => check.parameter(&token.parameter, "header"),
+                Some(TokenPlace::Body) => {
+                    let found = check.operation.body(&token.parameter.split('.').collect::<Vec<_>>());
+                    check.expect(&format!("body {}", token.parameter), found);
+                }
+                Some(TokenPlace::Query) | None => check.parameter(&token.parameter, "query"),
+            }
+        }
+        Some(Pagination::NextLink(next)) => next.field.iter().for_each(|field| check.envelope(field)),
+        Some(Pagination::None(_) | Pagination::LinkHeader(_)) | None => {}
+    }
+    check.field(resource.id_field.as_deref().unwrap_or("id"));
+    if let Some(dates) = &resource.dates_configuration {
+        for field in [&dates.updated_date_field, &dates.created_date_field].into_iter().flatten() {
+            check.field(field);
+        }
+    }
+    if let Some(Deletes::Flag(flag)) = &resource.deletes {
+        check.field(&flag.field);
+    }
+    resource.ignore_fields.iter().for_each(|field| check.field(field));
+    for (name, place) in check.operation.required() {
+        let given = match place.as_str() {
+            "query" => resource.query.contains_key(&name),
+            _ => connector.headers.keys().chain(resource.headers.keys()).any(|header| header.eq_ignore_ascii_case(&name)),
+        };
+        // the engine sends these, and credentials are the instance's matter
+        if !given && !["accept", "content-type", "authorization", "token"].contains(&&*name.to_lowercase()) {
+            check.unconfirmed.push(format!("{place} {name} is required"));
+        }
+    }
+    check.unconfirmed
+}
+
+fn sized(check: &mut Check<'_>, parameter: Option<&str>, asked: Option<i32>) {
+    let Some(parameter) = parameter else { return };
+    check.parameter(parameter, "query");
+    if let Some(asked) = asked {
+        check.size(parameter, asked.into());
+    }
+}
+
+#[test]
+fn every_entry_says_what_the_provider_published() {
+    let folder = folder();
+    if !folder.is_dir() {
+        let why = format!("no folder {}: the catalog is not checked against published descriptions", folder.display());
+        assert!(!std::env::var("POLLINATOR_REQUIRE_CONTROL_PLANE").is_ok_and(|value| value == "1"), "{why}");
+        eprintln!("SKIPPED: {why}");
+        return;
+    }
+    let (mut wrong, mut used, mut undescribed) = (Vec::new(), BTreeSet::new(), Vec::new());
+    for (key, text) in entries() {
+        let key = key.as_str();
+        let name = NAMED.iter().find(|(entry, _)| *entry == key).map_or(key, |(_, name)| name);
+        let Ok(published) = fs::read_to_string(folder.join(format!("{name}.json"))) else {
+            undescribed.push(key.to_owned());
+            continue;
+        };
+        let descriptions = Description::read(&published).unwrap();
+        let (_, connector) = super::entry(key, &text).unwrap_or_else(|errors| panic!("{key}: {errors:?}"));
+        for resource in &connector.resources {
+            let name = &*resource.resource.name;
+            for fact in unconfirmed(key, &connector, resource, &descriptions) {
+                let excepted = EXCEPTIONS.iter().position(|(entry, of, what, _)| (*entry, *of, *what) == (key, name, &*fact));
+                match excepted {
+                    Some(at) => drop(used.insert(at)),
+                    None => wrong.push(format!("    (\"{key}\", \"{name}\", \"{fact}\", \"\"),")),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "the published descriptions lack:\n{}", wrong.join("\n"));
+    assert_eq!(undescribed, UNDESCRIBED.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+    let idle = EXCEPTIONS.iter().enumerate().filter(|(at, _)| !used.contains(at)).map(|(_, exception)| exception);
+    assert_eq!(idle.collect::<Vec<_>>(), [] as [&(&str, &str, &str, &str); 0], "exceptions that are not needed");
+}
+
+#[test]
+fn each_kind_of_fault_is_found() {
+    let published = serde_json::json!({"openapi": "3.0.0", "servers": [{"url": "https://api.example.com/v1"}], "paths": {"/shops/{shop}/orders": {"get": {
+        "parameters": [
+            {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 100}},
+            {"name": "cursor", "in": "query"}, {"name": "shop_token", "in": "query", "required": true},
+            {"name": "created", "in": "query", "style": "deepObject", "schema": {"properties": {"gte": {}}}},
+        ],
+        "responses": {"200": {"content": {"application/json": {"schema": {"properties": {
+            "next": {"type": "string"},
+            "orders": {"type": "array", "items": {"allOf": [{"$ref": "#/components/schemas/Order"}]}},
+        }}}}}},
+    }}}, "components": {"schemas": {"Order": {"properties": {"id": {}, "updated": {}, "buyer": {"x-trimmed-ref": "Buyer"}}}}}});
+    let descriptions = Description::read(&published.to_string()).unwrap();
+    let found = |resource: &str| {
+        let text = format!("{{baseUrl: 'https://api.example.com/v1', resources: [{resource}]}}");
+        let connector: ConnectorSpec = serde_saphyr::from_str(&text).unwrap();
+        unconfirmed("shop", &connector, &connector.resources[0], &descriptions)
+    };
+    let good = "name: orders, url: '/shops/{shop}/orders', recordsPath: orders, query: {limit: '100', shop_token: x, 'created[gte]': since}, \
+                pagination: {token: {field: next, parameter: cursor}}, datesConfiguration: {updatedDateField: updated}";
+    assert_eq!(found(&format!("{{{good}}}")), [""; 0]);
+    for (from, to, fault) in [
+        ("/orders", "/order", "operation GET https://api.example.com/v1/shops/{shop}/order"),
+        ("recordsPath: orders", "recordsPath: items", "record id"),
+        ("limit: '100'", "limit: '101'", "limit 101 is above 100"),
+        ("limit:", "size:", "query size"),
+        ("created[gte]", "created[gt]", "query created[gt]"),
+        (", shop_token: x", "", "query shop_token is required"),
+        ("field: next", "field: after", "answer after"),
+        ("parameter: cursor", "parameter: after", "query after"),
+        ("updatedDateField: updated", "updatedDateField: changed", "record changed"),
+        ("updatedDateField: updated", "updatedDateField: buyer.seen", "record buyer.seen (cut off)"),
+    ] {
+        let faults = found(&format!("{{{}}}", good.replacen(from, to, 1)));
+        assert_eq!(faults.first().map(String::as_str), Some(fault), "{from} → {to}");
+    }
+}
