@@ -8,7 +8,7 @@ COPY src src
 COPY templates templates
 COPY catalog catalog
 COPY benches benches
-RUN cargo build --profile dist --locked --bin pollinator
+RUN RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs" cargo build --profile dist --locked --bin pollinator
 
 FROM scratch
 # The authorities that sign certificates of providers and callbacks; mount others over them.
