@@ -270,7 +270,7 @@ struct PodDisruptionBudget {
 struct NetworkPolicy {
     /// Restrict connections: in to metrics and probes, out to DNS, the API server, providers and callbacks.
     enabled: bool,
-    /// Who may scrape metrics, as peers of a NetworkPolicy, such as [{namespaceSelector: {}}]. Empty: everyone. Probes come from the
+    /// Who may scrape metrics, as peers of a `NetworkPolicy`, such as [{namespaceSelector: {}}]. Empty: everyone. Probes come from the
     /// node, which is always allowed.
     scrape_from: Vec<NetworkPolicyPeer>,
     /// TCP ports of the API server: that of its Service, and that of its endpoints, which some network plug-ins compare.
