@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn names_that_are_data_or_many_are_not_shown() {
-        let many: String = (0..100).map(|n| format!(r#""m{n:02}":0,"#)).collect();
-        let record = |n: u8| format!("{{{}\"last\":0}}", many.replace('0', &n.to_string()));
+        let many = (0..100).map(|n| format!(r#""m{n:02}":V"#)).collect::<Vec<_>>().join(",");
+        let record = |n: u8| format!("{{{},\"last\":0}}", many.replace('V', &n.to_string()));
         let polls: Vec<_> = (1..4).map(record).collect();
         let long = |n: u8| format!(r#"{{"{}":{n}}}"#, "x".repeat(65));
         let longs: Vec<_> = (1..4).map(long).collect();
@@ -290,8 +290,8 @@ mod tests {
             let mut watch = VolatileWatch::default();
             for records in polls {
                 for (id, n) in records {
-                    let json: String = (0..200).map(|m| format!(r#""{m}":{n},"#)).collect();
-                    watch.note(id, &format!("{{{json}\"id\":{id}}}"), &[]);
+                    let json = (0..200).map(|m| format!(r#""{m}":{n}"#)).collect::<Vec<_>>().join(",");
+                    watch.note(id, &format!("{{{json},\"id\":{id}}}"), &[]);
                 }
                 watch.end_poll();
                 prop_assert!(watch.samples.len() <= RECORDS);

@@ -149,7 +149,9 @@ fn authorities_in_a_folder_are_trusted_in_addition_to_those_in_a_file() {
     pollinator.wait_ready("public");
     pollinator.wait_ready("private");
     assert!(pollinator.wait_reason("strange", "TlsError").contains("SSL_CERT_FILE"));
-    callbacks.iter().for_each(|(name, _)| drop(pollinator.wait_ready(name)));
+    for (name, _) in &callbacks {
+        pollinator.wait_ready(name);
+    }
     provider.create("one");
     for (name, fix) in
         [("callback-strange", "SSL_CERT_FILE"), ("callback-other-name", "use a host name that the certificate covers")]

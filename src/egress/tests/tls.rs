@@ -174,6 +174,9 @@ enum Refusal {
     Reset,
 }
 
+/// The type of frames that begin a request, RFC 9113 §6.2.
+const HEADERS: u8 = 1;
+
 /// A frame of HTTP/2, RFC 9113 §4.1.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a short frame");
@@ -198,7 +201,6 @@ async fn refusing_server(leaf: Leaf, refusal: Refusal, requests: usize) -> Url {
                 if stream.read_exact(&mut vec![0; length]).await.is_err() {
                     return;
                 }
-                const HEADERS: u8 = 1;
                 if head[3] != HEADERS {
                     continue;
                 }
