@@ -1,6 +1,6 @@
 //! What a provider published of an API, as far as a test of an entry asks for it: operations, parameters and fields of answers.
 //!
-//! OpenAPI 3, Swagger 2 and Google's discovery documents say the same things in different places; the differences end here. The
+//! `OpenAPI` 3, Swagger 2 and Google's discovery documents say the same things in different places; the differences end here. The
 //! descriptions are trimmed: what was cut off is [`Found::Cut`], about which nothing can be said.
 
 use serde_json::{Map, Value};

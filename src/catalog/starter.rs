@@ -1,6 +1,9 @@
 //! A first manifest for an entry: an instance with its Secrets, in which a person replaces what is marked. Pure.
+//!
+//! Writing to a String does not fail, so that what it yields is dropped.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::api::auth::Grant;
 use crate::api::connector::{ConnectorAuth, ConnectorSpec, Parameter};
@@ -47,18 +50,18 @@ pub fn manifest(key: &str, spec: &ConnectorSpec, polled: &[&Resource], wishes: &
     text +=
         &secret(&format!("{name}-callback"), &[("signing-key", "at least 24 random bytes, such as: openssl rand -base64 32")]);
     text += "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\n";
-    text += &format!("metadata: {{name: {}{namespace}}}\nspec:\n  connector: {key}\n", quoted(name));
+    let _ = writeln!(text, "metadata: {{name: {}{namespace}}}\nspec:\n  connector: {key}", quoted(name));
     if spec.base_url.is_none() {
-        text += &format!("  baseUrl: https://{REPLACE}.example.com # where the API starts\n");
+        let _ = writeln!(text, "  baseUrl: https://{REPLACE}.example.com # where the API starts");
     }
     text += &parameters(spec, polled, wishes.parameters);
     text += &auth;
     text += "  polling:\n    startFrom: Now # or Earliest, to receive the records that exist, too\n  resources:\n";
     for resource in polled {
-        text += &format!("  - name: {}\n", quoted(&resource.name));
+        let _ = writeln!(text, "  - name: {}", quoted(&resource.name));
     }
-    text += &format!("  callback:\n    url: {}\n    signature:\n", quoted(callback));
-    text += &format!("      secretRef: {{name: {}, key: signing-key}}\n", quoted(&format!("{name}-callback")));
+    let _ = writeln!(text, "  callback:\n    url: {}\n    signature:", quoted(callback));
+    let _ = writeln!(text, "      secretRef: {{name: {}, key: signing-key}}", quoted(&format!("{name}-callback")));
     text
 }
 
@@ -70,16 +73,20 @@ fn parameters(spec: &ConnectorSpec, polled: &[&Resource], given: &BTreeMap<Strin
     let mut lines = String::new();
     for parameter in &*needed {
         if let Some(description) = &parameter.description {
-            lines += &format!("    # {description}\n");
+            let _ = writeln!(lines, "    # {description}");
         }
         let name = &parameter.name;
-        lines += &match (given.get(name), &parameter.default_value) {
-            (Some(value), _) => format!("    {name}: {}\n", quoted(value)),
-            (None, Some(default)) => format!("    # {name}: {}\n", quoted(default)),
-            (None, None) => format!("    {name}: {REPLACE}\n"),
+        let _ = match (given.get(name), &parameter.default_value) {
+            (Some(value), _) => writeln!(lines, "    {name}: {}", quoted(value)),
+            (None, Some(default)) => writeln!(lines, "    # {name}: {}", quoted(default)),
+            (None, None) => writeln!(lines, "    {name}: {REPLACE}"),
         };
     }
-    if lines.is_empty() { lines } else { format!("  parameters:\n{lines}") }
+    if lines.lines().any(|line| !line.trim_start().starts_with('#')) {
+        return format!("  parameters:\n{lines}");
+    }
+    // comments alone would leave a null
+    if lines.is_empty() { lines } else { format!("  # parameters:\n{lines}") }
 }
 
 type Keys = &'static [(&'static str, &'static str)];

@@ -114,7 +114,21 @@ fn manual_pages_tell_every_command_and_option_and_have_no_fault() {
     let mut names: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let commands = ["completions", "crds", "demo", "local", "man", "operator", "plan", "receive", "schema", "try"];
+    let commands = [
+        "catalog",
+        "catalog-list",
+        "completions",
+        "crds",
+        "demo",
+        "local",
+        "man",
+        "new",
+        "operator",
+        "plan",
+        "receive",
+        "schema",
+        "try",
+    ];
     for command in commands {
         assert!(names.contains(&format!("pollinator-{command}.1")), "{names:?}");
     }
