@@ -1,5 +1,7 @@
 //! Where events go: the callback among the settings → `spec.callback` and Secrets.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use url::Url;
 
@@ -20,6 +22,7 @@ const PLATFORM: [&str; 3] = [".openconnectors.ext.hana.ondemand.com", ".cloud-el
 /// Takes the settings of the callback. `elsewhere` is the URL that an export says outside of its configuration.
 pub(super) fn import(settings: &mut Fields, elsewhere: Option<Field>, draft: &mut Draft, section: &mut Section) {
     let secret = format!("{}-callback", draft.name);
+    login(settings, &secret, draft, section);
     let given = settings.take("event.notification.callback.url");
     let has_url = given.as_ref().is_some_and(|field| Said::of(&field.value) != Said::Nothing);
     let (given, other) = if has_url { (given, elsewhere) } else { (elsewhere, given) };
@@ -35,7 +38,6 @@ pub(super) fn import(settings: &mut Fields, elsewhere: Option<Field>, draft: &mu
             format!("no callback is configured: it is {NO_CALLBACK}; write yours"),
         ),
     }
-    login(settings, &secret, draft, section);
     if let Some(field) = settings.take("event.notification.signature.key") {
         if Said::of(&field.value) == Said::Nothing {
             section.dropped(&field.place, "it has no value: requests are not signed");
@@ -72,20 +74,29 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
         return;
     }
     let mut notes = Vec::new();
+    let mut is_open = false;
     if !url.username().is_empty() || url.password().is_some() {
         let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        draft.secrets.put(secret, "username", Some(decoded(url.username())));
-        draft.secrets.put(secret, "password", Some(decoded(url.password().unwrap_or_default())));
+        let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or_default()));
         // Neither fails for a URL with a host.
         let _ = (url.set_username(""), url.set_password(None));
-        draft.spec.callback.auth = Some(Auth::Basic(Basic { secret_ref: SecretRef { name: secret.to_owned() } }));
-        notes.push(format!("user name and password went into Secret {secret}"));
+        if draft.spec.callback.auth.is_none() {
+            draft.secrets.put(secret, "username", Some(user));
+            draft.secrets.put(secret, "password", Some(password));
+            draft.spec.callback.auth = Some(Auth::Basic(Basic { secret_ref: SecretRef { name: secret.to_owned() } }));
+            notes.push(format!("user name and password went into Secret {secret}"));
+        } else {
+            draft.secrets.keep(secret, "url-username", Some(user));
+            draft.secrets.keep(secret, "url-password", Some(password));
+            is_open = true;
+            notes.push(format!(
+                "user name and password went into Secret {secret}, and those of the settings are used; check it"
+            ));
+        }
     }
     let secrets = without_secrets(&mut url);
-    let mut is_open = false;
     for (index, (name, value)) in secrets.into_iter().enumerate() {
-        let key = format!("query-{}", secret_key(&name));
-        draft.secrets.put(secret, &key, Some(value));
+        let key = draft.secrets.keep(secret, &format!("query-{}", secret_key(&name)), Some(value));
         if index == 0 && draft.spec.callback.auth.is_none() {
             let secret_ref = SecretKeyRef { name: secret.to_owned(), key };
             draft.spec.callback.auth =
@@ -172,9 +183,10 @@ fn headers(field: &Field, draft: &mut Draft, section: &mut Section) {
             .collect(),
     };
     let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if found.is_empty() || !found.iter().all(|(name, _)| is_name(name)) {
+    let distinct: BTreeSet<_> = found.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    if found.is_empty() || distinct.len() < found.len() || !found.iter().all(|(name, _)| is_name(name)) {
         let more = format!("{}-more", draft.name);
-        draft.secrets.put(&more, "callback-headers", Some(text).filter(|text| !text.is_empty()));
+        draft.secrets.keep(&more, "callback-headers", Some(text).filter(|text| !text.is_empty()));
         section.ask(
             &field.place,
             format!("no headers were found in it; it is in Secret {more}, key callback-headers: write one key a header"),

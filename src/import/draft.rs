@@ -77,6 +77,15 @@ impl Secrets {
         self.0.entry(name.to_owned()).or_default().insert(key.to_owned(), value);
     }
 
+    /// Puts a value that has no key of its own under one like this that is free, and yields it: no value replaces another.
+    pub fn keep(&mut self, name: &str, like: &str, value: Option<String>) -> String {
+        let free = |key: &String| self.0.get(name).is_none_or(|entries| !entries.contains_key(key));
+        let numbered = (2..).map(|number| format!("{like}-{number}"));
+        let key = std::iter::once(like.to_owned()).chain(numbered).find(free).unwrap_or_default();
+        self.put(name, &key, value);
+        key
+    }
+
     /// Names, and their entries; a placeholder where a value is missing or `withheld`.
     pub fn entries(&self, withheld: bool) -> impl Iterator<Item = (&str, BTreeMap<&str, &str>)> {
         self.0.iter().map(move |(name, entries)| {

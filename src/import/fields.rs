@@ -103,6 +103,11 @@ impl Fields {
         self.0.iter().find(|field| field.name.eq_ignore_ascii_case(name))
     }
 
+    /// Are none left?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All that are left.
     pub fn iter(&self) -> impl Iterator<Item = &Field> {
         self.0.iter()

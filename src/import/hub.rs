@@ -18,8 +18,8 @@ pub(super) struct Translated {
     /// `None`: the connector's own.
     pub url: Option<String>,
     pub query: BTreeMap<String, String>,
-    /// A hub path that only a connector of the user's own can stand for, and the guess at what it is there.
-    pub lacking: Option<(String, String)>,
+    /// A hub path that only a connector of the user's own can stand for.
+    pub lacking: Option<String>,
     /// Names of placeholders.
     pub wanted: Vec<String>,
     /// Literals of the query whose names say that they are secrets.
@@ -130,7 +130,7 @@ impl Translated {
             }
             (None, _) => {
                 self.note("the hub path stays; the Connector that is written beside it stands for it");
-                self.lacking = Some((path.clone(), guess));
+                self.lacking = Some(path.clone());
                 self.url = Some(path);
             }
         }

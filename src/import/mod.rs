@@ -109,7 +109,15 @@ pub fn import(sources: &[Source<'_>], options: Options<'_>) -> Imported {
     }
     let connectors = connectors(&drafts, defined, &mut imported.report);
     for (key, spec) in &connectors {
-        imported.files.push(write::connector(key, spec, options.namespace));
+        let written = write::connector(key, spec, options.namespace);
+        let mut section = Section::new(format!("{}: what an API server would refuse", written.name));
+        for error in manifest::read(&written.name, &written.text).errors {
+            section.result(Verdict::ToDo, &written.name, error.finding.to_string());
+        }
+        if section.needs_a_person() {
+            imported.report.sections.push(section);
+        }
+        imported.files.push(written);
     }
     for (mut draft, section) in drafts {
         if let Some(section) = imported.report.sections.get_mut(section) {

@@ -124,9 +124,9 @@ impl Pollers<'_> {
         resource.query = translated.query;
         let secret = format!("{}-more", self.draft.name);
         for (key, value) in translated.secrets {
-            self.draft.secrets.put(&secret, &secret_key(&key), Some(value));
+            self.draft.secrets.keep(&secret, &secret_key(&key), Some(value));
         }
-        if let Some((path, _)) = &translated.lacking {
+        if let Some(path) = &translated.lacking {
             let entry = (resource.name.clone(), guess(path));
             self.draft.stub.paths.entry(path.trim_matches('/').to_owned()).or_insert(entry);
             self.draft.stub.parameters.extend(translated.wanted.iter().cloned());

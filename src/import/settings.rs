@@ -68,6 +68,13 @@ pub(super) fn switches(settings: &mut Fields, draft: &mut Draft, section: &mut S
             draft.spec.suspend = true;
             section.changed(&field.place, "spec.suspend: true, since events are off");
         }
+    } else if !settings.is_empty() {
+        draft.spec.suspend = true;
+        section.result(
+            Verdict::Changed,
+            "spec.suspend",
+            "it is true: event.notification.enabled is missing, which means that events are off",
+        );
     }
     if let Some(field) = settings.take("event.poller.refresh_interval") {
         let minutes = value::number(&field.value).filter(|minutes| *minutes > 0.0);
@@ -184,8 +191,7 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
                 section.ask(place, "it is a placeholder of the documentation, and no field stands for it");
             }
             (None, _, Said::Masked) => {
-                let key = secret_key(&field.name);
-                draft.secrets.put(&more, &key, None);
+                let key = draft.secrets.keep(&more, &secret_key(&field.name), None);
                 section.field(
                     Verdict::Masked,
                     place,
@@ -193,8 +199,7 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
                 );
             }
             (None, _, Said::Text(text)) if is_secret_name(&field.name) => {
-                let key = secret_key(&field.name);
-                draft.secrets.put(&more, &key, Some(text));
+                let key = draft.secrets.keep(&more, &secret_key(&field.name), Some(text));
                 section.ask(place, format!("Secret {more}, key {key}, since it looks like a secret; nothing uses it yet"));
             }
             (None, _, _) if lower.starts_with("oauth.") || lower.starts_with("pagination.") => {

@@ -339,6 +339,33 @@ fn dirt_among_the_settings() {
     }
 }
 
+/// Two secrets under one name keep both values.
+#[test]
+fn no_secret_replaces_another() {
+    let mut body = page_with("/configuration/my.api key", json!("hunter7"));
+    body["configuration"]["my.api-key"] = json!("hunter8");
+    body["configuration"]["event.notification.callback.url"] = json!("https://u:hunter9@h.example/in");
+    body["configuration"]["event.notification.basic.username"] = json!("v");
+    body["configuration"]["event.notification.basic.password"] = json!("hunter10");
+    let imported = import_one(&body);
+    assert_plans(&imported);
+    assert_every_field_once(&body, &imported);
+    let secrets = file(&imported, "api-instance-with-polling.secret.yaml");
+    for value in ["hunter7", "hunter8", "hunter9", "hunter10"] {
+        assert!(secrets.contains(value), "{value}: {secrets}");
+    }
+}
+
+/// The default of the page: without the switch there are no events.
+#[test]
+fn events_that_nobody_switched_on_are_off() {
+    let mut body = page();
+    body["configuration"].as_object_mut().unwrap().remove("event.notification.enabled");
+    let imported = import_one(&body);
+    assert_eq!(spec(&imported)["suspend"], json!(true));
+    assert_eq!((line(&imported, "spec.suspend").verdict, imported.report.needs_a_person()), (Verdict::Changed, false));
+}
+
 #[test]
 fn what_is_not_polled_is_left_out_with_the_reason() {
     for (key, value, part) in
