@@ -39,6 +39,8 @@ type ByIdentity = Vec<([u8; 32], reqwest::Client)>;
 #[derive(Clone)]
 pub struct Egress {
     client: reqwest::Client,
+    /// Keeps no connection: each request has one of its own.
+    apart: reqwest::Client,
     policy: Arc<EgressPolicy>,
     roots: bool,
     /// Clients with a certificate, the one that was used last at the end.
@@ -67,7 +69,10 @@ impl Egress {
             let client = builder(&policy).tls_certs_only([]).build().map_err(|_| EgressError::Setup)?;
             (client, false)
         };
-        Ok(Self { client, policy, roots, with_identity: Arc::default() })
+        let apart = builder(&policy).pool_max_idle_per_host(0);
+        let apart = if roots { apart } else { apart.tls_certs_only([]) };
+        let apart = apart.build().map_err(|_| EgressError::Setup)?;
+        Ok(Self { client, apart, policy, roots, with_identity: Arc::default() })
     }
 
     /// Sends one request and reads its answer within the request's limits. Any status is an answer.
@@ -82,6 +87,16 @@ impl Egress {
     /// The same with a client certificate, which is shown to a server that asks for one.
     pub async fn send_as(&self, request: Request, identity: Option<&Identity>) -> Result<Response, EgressError> {
         self.send_sharing(request, identity, None).await
+    }
+
+    /// The same over a connection that served no request before, for a request that nobody can repeat. A server closes an unused
+    /// connection at the very moment at which the next request takes it, and then it is unknown whether that request was read.
+    pub async fn send_apart(&self, request: Request, identity: Option<&Identity>) -> Result<Response, EgressError> {
+        let client = match identity {
+            Some(identity) => self.build_with(identity)?,
+            None => self.apart.clone(),
+        };
+        Box::pin(self.exchange(request, client, None)).await
     }
 
     /// The same for a body that may be large: it is read as far as its share of the memory for bodies grows, and the share must be kept

@@ -105,7 +105,7 @@ impl Credential {
                 code_verifier: code_verifier.as_deref(),
             },
         };
-        let sent = self.parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
+        let sent = self.parts.egress.send_apart(request::build(plan, client, asked), material.identity.as_deref()).await;
         permit.note(&sent);
         self.parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
         match sent {

@@ -107,7 +107,7 @@ async fn send(
         redirect_uri: Some(consent.redirect_uri),
         code_verifier: Some(consent.verifier),
     };
-    let sent = parts.egress.send_as(request::build(plan, client, asked), material.identity.as_deref()).await;
+    let sent = parts.egress.send_apart(request::build(plan, client, asked), material.identity.as_deref()).await;
     permit.note(&sent);
     parts.metrics.request(Peer::TokenEndpoint, sent.as_ref().ok().map(|response| response.status));
     let read =

@@ -122,6 +122,31 @@ async fn a_get_whose_connection_was_closed_is_sent_once_more_and_a_post_is_not()
     }
 }
 
+/// A server whose keep-alive ends when the second request comes: what was read of that one, nobody knows.
+#[tokio::test]
+async fn a_request_that_goes_apart_meets_no_connection_that_is_about_to_close() {
+    let url = server(|mut stream| async move {
+        read_head(&mut stream).await;
+        let _ = stream.write_all(&answer("", b"ok")).await;
+        read_head(&mut stream).await;
+    })
+    .await;
+    let post = || Request { method: Method::POST, ..get(&url) };
+    let egress = local();
+    // A connection is kept from some moment after the answer on.
+    let mut met = false;
+    for _ in 0..1000 {
+        met |= matches!(egress.send(post()).await, Err(EgressError::Unreachable(Unreachable::Closed)));
+        if met {
+            break;
+        }
+    }
+    assert!(met, "no connection was used twice");
+    for _ in 0..20 {
+        assert!(egress.send_apart(post(), None).await.is_ok());
+    }
+}
+
 #[tokio::test]
 async fn a_name_that_cannot_exist_is_not_resolved() {
     // A label of more than 63 octets is refused before any server is asked, RFC 1035 §2.3.4.
