@@ -23,13 +23,12 @@ pub async fn metered<F: Future>(budget: &CpuBudget, instance: &InstanceRef, job:
         let polled = job.as_mut().poll(context);
         // Turns on this thread have counted their part.
         let counted = clock::counted().saturating_sub(counted);
-        spent += match used {
-            Some(used) => clock::used().saturating_sub(used).saturating_sub(counted),
-            None => {
-                let elapsed = began.elapsed();
-                is_precise = elapsed >= STEP;
-                elapsed.saturating_sub(counted).min(STEP)
-            }
+        spent += if let Some(used) = used {
+            clock::used().saturating_sub(used).saturating_sub(counted)
+        } else {
+            let elapsed = began.elapsed();
+            is_precise = elapsed >= STEP;
+            elapsed.saturating_sub(counted).min(STEP)
         };
         if spent >= STEP {
             budget.note(instance, std::mem::take(&mut spent));
