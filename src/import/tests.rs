@@ -227,7 +227,7 @@ fn an_export_is_imported() {
     let masked = line(&imported, "[0].configuration[\"oauth.api.secret\"]");
     assert_eq!(masked.verdict, Verdict::Masked);
     let secret = file(&imported, "api-instance-with-polling.secret.yaml");
-    assert!(secret.contains("client_secret: REPLACE_ME") && secret.contains("refresh_token: hunter3"), "{secret}");
+    assert!(secret.contains("client_secret: replace-me") && secret.contains("refresh_token: hunter3"), "{secret}");
     assert!(secret.contains("signing-key: hunter5"), "{secret}");
     let manifest: Value = serde_saphyr::from_str(file(&imported, "api-instance-with-polling.yaml")).unwrap();
     assert_eq!(manifest["metadata"]["annotations"]["pollinator.dev/imported-id"], "123456");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What stands in a Secret where a person must put the value.
-pub(super) const PLACEHOLDER: &str = "REPLACE_ME";
+pub(super) const PLACEHOLDER: &str = "replace-me";
 
 /// What a value says.
 #[derive(Clone, Debug, PartialEq, Eq)]

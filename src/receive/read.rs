@@ -224,9 +224,12 @@ mod tests {
         (headers(EventFormat::OpenConnectors, &payload), String::from_utf8(payload.body.to_vec()).unwrap())
     }
 
+    /// As a signed request has them: with the id of the request.
     fn batch(events: &[Event]) -> (HeaderMap, String) {
         let payload = encode_cloud_events(&ENVELOPE, events);
-        (headers(EventFormat::CloudEvents, &payload), String::from_utf8(payload.body.to_vec()).unwrap())
+        let mut headers = headers(EventFormat::CloudEvents, &payload);
+        headers.insert(WEBHOOK_ID, HeaderValue::from_str(&payload.id).unwrap());
+        (headers, String::from_utf8(payload.body.to_vec()).unwrap())
     }
 
     fn error(headers: &HeaderMap, body: &str) -> Option<ReadError> {

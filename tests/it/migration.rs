@@ -130,7 +130,7 @@ fn what_a_person_has_to_do_is_said_and_nothing_is_replaced() {
     let mut printed = desk.import(&[]);
     assert_eq!(printed.wait().code(), Some(2), "{}", printed.stderr());
     assert!(
-        printed.stdout().contains("kind: ConnectorInstance") && printed.stdout().contains("REPLACE_ME"),
+        printed.stdout().contains("kind: ConnectorInstance") && printed.stdout().contains("replace-me"),
         "{}",
         printed.stdout()
     );
