@@ -15,7 +15,7 @@ use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::filter;
 use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::page_reading::Row;
-pub use super::page_reading::{PageChanges, PageReading};
+pub use super::page_reading::{Moment, PageChanges, PageReading, TooManyRecords};
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
@@ -71,19 +71,6 @@ pub struct View {
     pub window: Duration,
     /// The known set was made under another `ignoreFields` or `compareContent`: what is compared by content is remembered again, not sent.
     pub rehash: bool,
-}
-
-/// More records than can be remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyRecords;
-
-/// When a page was answered.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// The `Date` of the listing's first answer.
-    pub date: Option<DateTime<Utc>>,
-    /// Our clock now.
-    pub now: DateTime<Utc>,
 }
 
 /// How a listing ended, for [`Detector::finish`].

@@ -5,6 +5,19 @@ use chrono::{DateTime, Utc};
 use super::clock::ProviderClock;
 use super::event::Change;
 
+/// More records than can be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyRecords;
+
+/// When a page was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The `Date` of the listing's first answer.
+    pub date: Option<DateTime<Utc>>,
+    /// Our clock now.
+    pub now: DateTime<Utc>,
+}
+
 /// What one page brought.
 #[derive(Debug, Default)]
 pub struct PageChanges {

@@ -84,7 +84,7 @@ fn names(paths: &BTreeSet<String>, path: &str) -> bool {
 #[test]
 fn fields_and_values_that_the_text_names_exist() {
     let path = Regex::new(r"^[a-z][A-Za-z]*(?:\[\])?(?:\.[a-z][A-Za-z]*(?:\[\])?)+$").unwrap();
-    let file = Regex::new(r"\.(?:json|yaml|yml|md|lua|rs|toml|go|tgz|dev|com|io|svc|fyi)$").unwrap();
+    let file = Regex::new(r"\.(?:json|yaml|yml|md|lua|rs|toml|go|tgz|dev|com|net|org|io|svc|fyi)$").unwrap();
     let (fields, values) = (fields(), values());
     let (mut checked, mut elsewhere) = (0, BTreeSet::new());
     let mut wrong = Vec::new();
