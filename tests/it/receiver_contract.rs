@@ -70,7 +70,8 @@ fn the_official_library_verifies_every_request_while_the_secret_rotates() {
             if posts.iter().all(done) {
                 return;
             }
-            assert!(posts.iter().all(|post| post.verifies(old)), "a request that no key verifies");
+            // the change may come between the two
+            assert!(posts.iter().all(|post| done(post) || post.verifies(old)), "a request that no key verifies");
         }
         panic!("the new secret was not picked up");
     };
