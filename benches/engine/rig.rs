@@ -94,12 +94,12 @@ impl Manifest<'_> {
             "kind": "ConnectorInstance",
             "metadata": {"name": name, "namespace": NAMESPACE},
             "spec": {
-                "baseURL": self.provider,
+                "baseUrl": self.provider,
                 "auth": {"apiKey": {"in": "Header", "name": "X-Api-Key", "secretRef": {"name": "account", "key": "key"}}},
                 "polling": {"interval": "15m", "startFrom": self.start_from},
                 "resources": [resource],
                 "callback": {
-                    "url": self.callback, "allowInsecureHTTP": true, "format": self.format,
+                    "url": self.callback, "allowInsecureHttp": true, "format": self.format,
                     "signature": {"secretRef": {"name": "account", "key": "signing-key"}},
                 },
             },

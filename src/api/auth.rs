@@ -65,25 +65,23 @@ pub struct Bearer {
 /// OAuth 2.0.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.grant) || self.grant != 'AuthorizationCode' || has(self.authorizationURL)")
-    .message("grant AuthorizationCode needs authorizationURL").reason(Reason::FieldValueRequired).field_path(".authorizationURL"))]
+#[x_kube(validation = Rule::new("!has(self.grant) || self.grant != 'AuthorizationCode' || has(self.authorizationUrl)")
+    .message("grant AuthorizationCode needs authorizationUrl").reason(Reason::FieldValueRequired).field_path(".authorizationUrl"))]
 pub struct Oauth2 {
-    /// How tokens are obtained: ClientCredentials, RefreshToken, AuthorizationCode or JWTBearer (RFC 7523). Default: the connector's; required without one.
+    /// How tokens are obtained: ClientCredentials, RefreshToken, AuthorizationCode or JwtBearer (RFC 7523). Default: the connector's; required without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,
     /// Token endpoint. Default: the connector's; required without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = endpoint())]
-    #[serde(rename = "tokenURL")]
     pub token_url: Option<String>,
     /// Where a person gives consent, which grant AuthorizationCode needs; with the connect page also a way to renew it for grant RefreshToken. Parameters in it are kept, such as ?access_type=offline&prompt=consent. Default: the connector's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = endpoint())]
-    #[serde(rename = "authorizationURL")]
     pub authorization_url: Option<String>,
-    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: the connector's, else any of the origin of authorizationURL.
+    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: the connector's, else any of the origin of authorizationUrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,
@@ -103,7 +101,7 @@ pub struct Oauth2 {
     /// How client id and secret are sent to the token endpoint. Default: the connector's, else Basic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication: Option<ClientAuthentication>,
-    /// What signed assertions say, for grant JWTBearer and clientAuthentication PrivateKeyJWT. Default: the connector's, else the client is issuer and subject.
+    /// What signed assertions say, for grant JwtBearer and clientAuthentication PrivateKeyJwt. Default: the connector's, else the client is issuer and subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,
     /// Where the token endpoint's answer has what. Default: the connector's, else as in RFC 6749.
@@ -120,10 +118,10 @@ pub struct Oauth2 {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientAuthentication {
-    /// When a code or client credentials are exchanged: Basic (form-encoded first, RFC 6749 §2.3.1), BasicRaw (as they are), Body, None, or PrivateKeyJWT (a signed assertion, RFC 7523). Default: Basic; None for grant JWTBearer.
+    /// When a code or client credentials are exchanged: Basic (form-encoded first, RFC 6749 §2.3.1), BasicRaw (as they are), Body, None, or PrivateKeyJwt (a signed assertion, RFC 7523). Default: Basic; None for grant JwtBearer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ClientPlace>,
-    /// When a token is refreshed: Basic, BasicRaw, Body, None or PrivateKeyJWT. Default: the same as code.
+    /// When a token is refreshed: Basic, BasicRaw, Body, None or PrivateKeyJwt. Default: the same as code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<ClientPlace>,
 }
@@ -132,15 +130,15 @@ pub struct ClientAuthentication {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Jwt {
-    /// Who signs an assertion of grant JWTBearer (iss). Default: the client_id.
+    /// Who signs an assertion of grant JwtBearer (iss). Default: the client_id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,
-    /// For whom tokens of grant JWTBearer are asked (sub), such as a user's name. Default: the client_id.
+    /// For whom tokens of grant JwtBearer are asked (sub), such as a user's name. Default: the client_id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub subject: Option<String>,
-    /// Who is to believe assertions (aud). Default: tokenURL.
+    /// Who is to believe assertions (aud). Default: tokenUrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub audience: Option<String>,
@@ -188,7 +186,6 @@ pub struct Refresh {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("1m", "99999h"))]
-    #[serde(rename = "idleTTL")]
     pub idle_ttl: Option<String>,
 }
 
@@ -235,7 +232,7 @@ pub enum Grant {
     /// RFC 6749 §4.1, from a code that a person obtained.
     AuthorizationCode,
     /// RFC 7523 §2.1, from an assertion that is signed with a key of the Secret.
-    JWTBearer,
+    JwtBearer,
 }
 
 /// Where client id and secret go.
@@ -251,7 +248,7 @@ pub enum ClientPlace {
     /// The client id alone in the body: a public client.
     None,
     /// An assertion that is signed with a key of the Secret (RFC 7523 §2.2).
-    PrivateKeyJWT,
+    PrivateKeyJwt,
 }
 
 /// TLS towards the provider.

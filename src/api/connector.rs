@@ -26,7 +26,7 @@ use super::shape::{short_map, template_map};
     shortname = "con",
     doc = "Connector holds what is the same for every account at one provider.",
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
-    printcolumn(name = "Base URL", type_ = "string", json_path = ".spec.baseURL"),
+    printcolumn(name = "Base URL", type_ = "string", json_path = ".spec.baseUrl"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -51,7 +51,6 @@ pub struct ConnectorSpec {
     /// Where the provider's API starts; {placeholders} are filled from the instance's parameters. Default: the instance must give it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s?#]+$"))]
-    #[serde(rename = "baseURL")]
     pub base_url: Option<String>,
     /// The parameters that an instance must or may give. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -200,14 +199,12 @@ pub struct ConnectorOauth2 {
     pub grant: Grant,
     /// Token endpoint; may carry {placeholders}.
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
-    #[serde(rename = "tokenURL")]
     pub token_url: String,
     /// Where a person gives consent; may carry {placeholders}. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
-    #[serde(rename = "authorizationURL")]
     pub authorization_url: Option<String>,
-    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: any of the origin of authorizationURL.
+    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: any of the origin of authorizationUrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,

@@ -39,7 +39,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
     (
         "ConnectorInstance",
         "spec",
-        &["connector", "parameters", "baseURL", "auth", "tls", "polling", "resources", "callback", "tags", "suspend"],
+        &["connector", "parameters", "baseUrl", "auth", "tls", "polling", "resources", "callback", "tags", "suspend"],
     ),
     (
         "ConnectorInstance",
@@ -63,7 +63,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
         "spec",
         &[
             "title",
-            "baseURL",
+            "baseUrl",
             "parameters",
             "headers",
             "auth",

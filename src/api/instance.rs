@@ -47,18 +47,18 @@ use super::status::ConnectorInstanceStatus;
     validation = Rule::new("self.metadata.name.size() <= 63").message("name must be no more than 63 characters")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.connector) || has(self.baseURL)")
-        .message("baseURL is required when no connector is named").reason(Reason::FieldValueRequired).field_path(".baseURL"),
+    validation = Rule::new("has(self.connector) || has(self.baseUrl)")
+        .message("baseUrl is required when no connector is named").reason(Reason::FieldValueRequired).field_path(".baseUrl"),
     validation = Rule::new("has(self.connector) || (has(self.resources) && self.resources.size() > 0)")
         .message("at least one resource is required when no connector is named").reason(Reason::FieldValueRequired),
     validation = Rule::new("has(self.connector) || !has(self.resources) || self.resources.all(r, has(r.url))")
         .message(Message::Expression("'resource ' + self.resources.map(r, !has(r.url), r.name)[0] + ' needs a url: no connector is named that could supply it'".into())).reason(Reason::FieldValueRequired).field_path(".resources"),
     validation = Rule::new("has(self.connector) || !has(self.resources) || self.resources.all(r, !has(r.datesConfiguration) || has(r.datesConfiguration.updatedDateField) || has(r.datesConfiguration.createdDateField))")
         .message(Message::Expression("'datesConfiguration of resource ' + self.resources.map(r, has(r.datesConfiguration) && !has(r.datesConfiguration.updatedDateField) && !has(r.datesConfiguration.createdDateField), r.name)[0] + ' needs updatedDateField or createdDateField; leave it out to find changes by content'".into())).field_path(".resources"),
-    validation = Rule::new("has(self.connector) || !has(self.auth) || !has(self.auth.oauth2) || (has(self.auth.oauth2.grant) && has(self.auth.oauth2.tokenURL))")
-        .message("oauth2 needs grant and tokenURL when no connector is named").reason(Reason::FieldValueRequired).field_path(".auth.oauth2"),
-    validation = Rule::new("!has(self.resources) || !has(self.baseURL) || self.resources.all(r, !has(r.url) || !r.url.matches('^[A-Za-z][A-Za-z0-9+.-]*:') || r.url.find('^https?://[^/?#]+') == self.baseURL.find('^https?://[^/?#]+'))")
-        .message(Message::Expression("'the url of resource ' + self.resources.map(r, has(r.url) && r.url.matches('^[A-Za-z][A-Za-z0-9+.-]*:') && r.url.find('^https?://[^/?#]+') != self.baseURL.find('^https?://[^/?#]+'), r.name)[0] + ' must be a path or have the origin of baseURL'".into())).field_path(".resources"),
+    validation = Rule::new("has(self.connector) || !has(self.auth) || !has(self.auth.oauth2) || (has(self.auth.oauth2.grant) && has(self.auth.oauth2.tokenUrl))")
+        .message("oauth2 needs grant and tokenUrl when no connector is named").reason(Reason::FieldValueRequired).field_path(".auth.oauth2"),
+    validation = Rule::new("!has(self.resources) || !has(self.baseUrl) || self.resources.all(r, !has(r.url) || !r.url.matches('^[A-Za-z][A-Za-z0-9+.-]*:') || r.url.find('^https?://[^/?#]+') == self.baseUrl.find('^https?://[^/?#]+'))")
+        .message(Message::Expression("'the url of resource ' + self.resources.map(r, has(r.url) && r.url.matches('^[A-Za-z][A-Za-z0-9+.-]*:') && r.url.find('^https?://[^/?#]+') != self.baseUrl.find('^https?://[^/?#]+'), r.name)[0] + ' must be a path or have the origin of baseUrl'".into())).field_path(".resources"),
     validation = sweep_not_shorter_than_poll(),
 )]
 #[serde(rename_all = "camelCase")]
@@ -78,7 +78,6 @@ pub struct ConnectorInstanceSpec {
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("isURL(self) && self.matches('^(?i:https?)://') && url(self).getHost() != '' && !self.contains('#') && !self.contains('?') && !self.contains('{')")
         .message("must be an http or https URL without query or fragment, such as https://api.example.com/v2"))]
-    #[serde(rename = "baseURL")]
     pub base_url: Option<String>,
 
     /// Free labels that are copied into every event: instanceTags of format OpenConnectors; the attribute tags of CloudEvents, separated by commas. Default: none.
@@ -134,16 +133,16 @@ pub struct Polling {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.url.startsWith('https://') || self.allowInsecureHTTP")
-        .message("url must be https; http needs allowInsecureHTTP: true").reason(Reason::FieldValueForbidden).field_path(".url"),
-    validation = Rule::new("!has(self.auth) || !has(self.auth.oauth2) || (has(self.auth.oauth2.grant) && has(self.auth.oauth2.tokenURL))")
-        .message("oauth2 needs grant and tokenURL").reason(Reason::FieldValueRequired).field_path(".auth.oauth2"),
+    validation = Rule::new("self.url.startsWith('https://') || self.allowInsecureHttp")
+        .message("url must be https; http needs allowInsecureHttp: true").reason(Reason::FieldValueForbidden).field_path(".url"),
+    validation = Rule::new("!has(self.auth) || !has(self.auth.oauth2) || (has(self.auth.oauth2.grant) && has(self.auth.oauth2.tokenUrl))")
+        .message("oauth2 needs grant and tokenUrl").reason(Reason::FieldValueRequired).field_path(".auth.oauth2"),
     validation = Rule::new("!has(self.batch) || self.format == 'CloudEvents'")
         .message("batch needs format: CloudEvents; OpenConnectors sends up to ten events a request without it")
         .reason(Reason::FieldValueForbidden).field_path(".batch"),
 )]
 pub struct Callback {
-    /// Where events are POSTed: https, or http with allowInsecureHTTP.
+    /// Where events are POSTed: https, or http with allowInsecureHttp.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("isURL(self) && self.matches('^(?i:https?)://') && url(self).getHost() != '' && !self.contains('#')")
         .message("must be an http or https URL without fragment"))]
@@ -174,7 +173,6 @@ pub struct Callback {
     pub timeout: Option<String>,
     /// Allows an http url. Default: false.
     #[serde(default)]
-    #[serde(rename = "allowInsecureHTTP")]
     pub allow_insecure_http: bool,
 }
 

@@ -297,7 +297,7 @@ apiVersion: pollinator.dev/v1alpha1
 kind: ConnectorInstance
 metadata: {name: shop, namespace: crm}
 spec:
-  baseURL: https://api.example.com
+  baseUrl: https://api.example.com
   polling: {startFrom: 2026-01-31T00:00:00Z}
   resources: [{name: orders, url: /orders, query: {limit: '100'}}]
   callback: {url: https://h.example/in}
@@ -380,7 +380,7 @@ items:
 - apiVersion: pollinator.dev/v1alpha1
   kind: ConnectorInstance
   metadata:{metadata}  spec:
-    baseURL: https://api.example.com
+    baseUrl: https://api.example.com
     callback: {{url: https://h.example/in}}
     resources: [{{name: orders, url: /orders}}]
   status:

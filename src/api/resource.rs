@@ -24,7 +24,7 @@ pub struct Resource {
     /// Name of the resource, unique in the instance; the object type of events.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
     pub name: String,
-    /// Path under baseURL, or an absolute URL of the same origin; may carry macros such as ${since}. Default: the connector's; required without one.
+    /// Path under baseUrl, or an absolute URL of the same origin; may carry macros such as ${since}. Default: the connector's; required without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = resource_url())]
@@ -327,7 +327,7 @@ pub(super) fn body_needs_post() -> Rule {
 
 fn resource_url() -> Rule {
     Rule::new(r"!self.startsWith('//') && !self.contains('\\') && !self.contains('#')")
-        .message("must be a path under baseURL, without backslash or fragment")
+        .message("must be a path under baseUrl, without backslash or fragment")
 }
 
 pub(super) fn no_credentials() -> Rule {

@@ -159,6 +159,6 @@ mod tests {
             walk("spec", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], &mut found);
         }
         found.sort();
-        assert_eq!(found, ["spec.callback.allowInsecureHTTP", "spec.callback.format", "spec.suspend"]);
+        assert_eq!(found, ["spec.callback.allowInsecureHttp", "spec.callback.format", "spec.suspend"]);
     }
 }

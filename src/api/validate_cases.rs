@@ -14,7 +14,7 @@ pub fn base() -> Value {
     json!({
         "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance", "metadata": {"name": "shop", "namespace": "crm"},
         "spec": {
-            "baseURL": "https://api.example.com/v2",
+            "baseUrl": "https://api.example.com/v2",
             "auth": {"bearer": {"secretRef": {"name": "shop", "key": "token"}}},
             "resources": [{"name": "contacts", "url": "/contacts"}],
             "callback": {"url": "https://hooks.example.org/in"}

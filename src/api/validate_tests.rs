@@ -84,14 +84,14 @@ fn connectors_are_judged_too() {
         validate(Kind::Connector, &object).map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     let whole = json!({
-        "title": "Shop", "baseURL": "https://{subdomain}.example.com/v1", "parameters": [{"name": "subdomain", "description": "Yours."}],
-        "auth": {"oauth2": {"grant": "RefreshToken", "tokenURL": "https://{subdomain}.example.com/token"}},
+        "title": "Shop", "baseUrl": "https://{subdomain}.example.com/v1", "parameters": [{"name": "subdomain", "description": "Yours."}],
+        "auth": {"oauth2": {"grant": "RefreshToken", "tokenUrl": "https://{subdomain}.example.com/token"}},
         "resources": [{"name": "orders", "hubPaths": ["/hubs/ecommerce/orders"], "url": "/orders", "query": {"since": "${since}"}}]
     });
     assert!(connector(whole).is_ok());
     assert!(connector(json!({})).is_ok());
     for (spec, message) in [
-        (json!({"baseURL": "api.example.com"}), "spec.baseURL: should match '^https?://[^\\s?#]+$'"),
+        (json!({"baseUrl": "api.example.com"}), "spec.baseUrl: should match '^https?://[^\\s?#]+$'"),
         (json!({"auth": {"basic": {}, "bearer": {}}}), "spec.auth: exactly one of apiKey, basic, bearer, oauth2 must be set"),
         (json!({"auth": {"apiKey": {"name": "X Key"}}}), "spec.auth.apiKey.name: name is not a valid header name"),
         (json!({"callback": {}}), "spec: unknown field \"spec.callback\""),

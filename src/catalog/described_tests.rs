@@ -274,7 +274,7 @@ fn each_kind_of_fault_is_found() {
     }}}, "components": {"schemas": {"Order": {"properties": {"id": {}, "updated": {}, "buyer": {"x-trimmed-ref": "Buyer"}}}}}});
     let descriptions = Description::read(&published.to_string()).unwrap();
     let found = |resource: &str| {
-        let text = format!("{{baseURL: 'https://api.example.com/v1', resources: [{resource}]}}");
+        let text = format!("{{baseUrl: 'https://api.example.com/v1', resources: [{resource}]}}");
         let connector: ConnectorSpec = serde_saphyr::from_str(&text).unwrap();
         unconfirmed("shop", &connector, &connector.resources[0], &descriptions)
     };

@@ -142,7 +142,7 @@ mod tests {
                 Some(ConnectorAuth::Oauth2(_)) => "auth: {oauth2: {secretRef: {name: s}}}, ",
                 None => "",
             };
-            let base = if spec.base_url.is_some() { "" } else { "baseURL: 'https://api.example.com', " };
+            let base = if spec.base_url.is_some() { "" } else { "baseUrl: 'https://api.example.com', " };
             let needed = spec.parameters.iter().filter(|parameter| parameter.default_value.is_none());
             let parameters = needed.map(|parameter| format!("{}: x", parameter.name)).collect::<Vec<_>>().join(", ");
             let instance = format!(

@@ -52,7 +52,7 @@ pub fn manifest(key: &str, spec: &ConnectorSpec, polled: &[&Resource], wishes: &
     text += "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\n";
     let _ = writeln!(text, "metadata: {{name: {}{namespace}}}\nspec:\n  connector: {key}", quoted(name));
     if spec.base_url.is_none() {
-        let _ = writeln!(text, "  baseURL: https://{REPLACE}.example.com # where the API starts");
+        let _ = writeln!(text, "  baseUrl: https://{REPLACE}.example.com # where the API starts");
     }
     text += &parameters(spec, polled, wishes.parameters);
     text += &auth;
@@ -114,7 +114,7 @@ fn credentials(auth: Option<&ConnectorAuth>, name: &str) -> (String, Keys) {
                 Grant::AuthorizationCode => {
                     &[("client_id", "the client"), ("client_secret", "its secret"), ("code", "from a consent")]
                 }
-                Grant::JWTBearer => &[("client_id", "the client"), ("private_key", "in PEM")],
+                Grant::JwtBearer => &[("client_id", "the client"), ("private_key", "in PEM")],
             };
             (whole("oauth2"), keys)
         }

@@ -18,7 +18,7 @@ pub fn auth(auth: Option<&ConnectorAuth>) -> String {
                 Grant::ClientCredentials => "ClientCredentials",
                 Grant::RefreshToken => "RefreshToken",
                 Grant::AuthorizationCode => "AuthorizationCode",
-                Grant::JWTBearer => "JWTBearer",
+                Grant::JwtBearer => "JwtBearer",
             };
             format!("oauth2 ({grant})")
         }
@@ -115,7 +115,7 @@ pub fn explain(key: &str, spec: &ConnectorSpec, of: &ConnectorResource) -> Strin
         let _ = writeln!(text, "{name:<12}{value}");
     };
     line("resource", &format!("{} of {key} ({})", resource.name, spec.title.as_deref().unwrap_or(key)));
-    line("request", &format!("{} under {}", request(of), spec.base_url.as_deref().unwrap_or("the baseURL of the instance")));
+    line("request", &format!("{} under {}", request(of), spec.base_url.as_deref().unwrap_or("the baseUrl of the instance")));
     for (name, value) in &resource.query {
         line("query", &format!("{name}={value}"));
     }

@@ -193,7 +193,7 @@ fn told(refusal: &Refusal) -> (u16, &'static str, String) {
         Refusal::NoCode => fixed(
             502,
             "The provider's answer is not complete",
-            "It has neither a code nor an error. Nobody was connected. Check authorizationURL of the instance, then begin anew.",
+            "It has neither a code nor an error. Nobody was connected. Check authorizationUrl of the instance, then begin anew.",
         ),
         Refusal::Ambiguous => fixed(
             502,

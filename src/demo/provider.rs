@@ -56,7 +56,7 @@ impl SampleProvider {
         Ok(Self { addr, crm, stop })
     }
 
-    /// For `spec.baseURL`.
+    /// For `spec.baseUrl`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)
     }

@@ -46,7 +46,7 @@ impl World {
 kind: ConnectorInstance
 metadata: {{name: sample, namespace: demo}}
 spec:
-  baseURL: "{}"
+  baseUrl: "{}"
   resources:
   - name: contacts
     url: /contacts
@@ -56,7 +56,7 @@ spec:
     deletes: {{flag: {{field: deleted}}}}
   callback:
     url: "{}"
-    allowInsecureHTTP: true
+    allowInsecureHttp: true
     format: {format}
     signature: {{secretRef: {{name: signing, key: signing-key}}}}
 ---

@@ -220,7 +220,7 @@ fn manifest(provider: &str, callback: &str, secret: &str) -> String {
 kind: ConnectorInstance
 metadata: {{name: sample-crm, namespace: demo}}
 spec:
-  baseURL: {provider}
+  baseUrl: {provider}
   polling: {{interval: 5s, startFrom: Now}}
   resources:
   - name: contacts
@@ -234,7 +234,7 @@ spec:
     pagination: {{nextLink: {{field: next}}}}
   callback:
     url: {callback}
-    allowInsecureHTTP: true
+    allowInsecureHttp: true
     signature: {{secretRef: {{name: demo-callback, key: signing-key}}}}
 ---
 apiVersion: v1

@@ -245,9 +245,9 @@ pub enum Peer {
 impl Peer {
     fn field(self) -> &'static str {
         match self {
-            Self::Provider => "baseURL",
+            Self::Provider => "baseUrl",
             Self::Callback => "callback.url",
-            Self::TokenEndpoint => "oauth2.tokenURL",
+            Self::TokenEndpoint => "oauth2.tokenUrl",
         }
     }
 
@@ -318,7 +318,7 @@ impl EgressError {
                     }
                     Peer::Callback => "callback.url: the response body exceeds its bound; answer with an empty body".to_owned(),
                     Peer::TokenEndpoint => {
-                        "oauth2.tokenURL: the response body exceeds its bound; check that the URL is the token endpoint"
+                        "oauth2.tokenUrl: the response body exceeds its bound; check that the URL is the token endpoint"
                             .to_owned()
                     }
                 },
@@ -327,7 +327,7 @@ impl EgressError {
                 Reason::ResponseTooLarge,
                 match who {
                     Peer::Provider => {
-                        "resources[].pageSize: the response body is more than 8 MiB and more than 100 times what was sent, as only compression bombs are; check baseURL, and ask for fewer records a page".to_owned()
+                        "resources[].pageSize: the response body is more than 8 MiB and more than 100 times what was sent, as only compression bombs are; check baseUrl, and ask for fewer records a page".to_owned()
                     }
                     Peer::Callback | Peer::TokenEndpoint => format!(
                         "{field}: the response body is more than 8 MiB and more than 100 times what was sent, as only compression bombs are; check that the URL is the right one"
@@ -512,9 +512,9 @@ mod tests {
                 assert!(message.contains("; "), "no fix: {message}");
                 if error != EgressError::Setup {
                     let names_field = match who {
-                        Peer::Provider => message.starts_with("baseURL: ") || message.starts_with("resources[]."),
+                        Peer::Provider => message.starts_with("baseUrl: ") || message.starts_with("resources[]."),
                         Peer::Callback => message.starts_with("callback.url: "),
-                        Peer::TokenEndpoint => message.starts_with("oauth2.tokenURL: "),
+                        Peer::TokenEndpoint => message.starts_with("oauth2.tokenUrl: "),
                     };
                     assert!(names_field, "{message}");
                 }

@@ -55,7 +55,7 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
         )),
         404 | 410 => Err(Problem::human(
             Reason::NotFound,
-            format!("resources[].url: the provider answered {code} for the list; check baseURL and url"),
+            format!("resources[].url: the provider answered {code} for the list; check baseUrl and url"),
         )),
         429 => Err(rate_limited(code, wait.or_else(|| quota().wait()))),
         503 if wait.is_some() => Err(rate_limited(code, wait)),
@@ -66,11 +66,11 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
         )),
         408 | 425 => Err(Problem::transient(
             Reason::UnexpectedStatus,
-            format!("baseURL: the provider answered {code}; it is asked again, and if this stays, its operator should know"),
+            format!("baseUrl: the provider answered {code}; it is asked again, and if this stays, its operator should know"),
         )),
         500..=599 => Err(Problem::transient(
             Reason::ProviderError,
-            format!("baseURL: the provider answered {code}; it is asked again, and if this stays, its operator should know"),
+            format!("baseUrl: the provider answered {code}; it is asked again, and if this stays, its operator should know"),
         )),
         _ => Err(Problem::human(
             Reason::UnexpectedStatus,
@@ -167,10 +167,10 @@ pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> P
             invalid(&format!("the answer ({class}) is not UTF-8 at byte {at}; check url and headers"))
         }
         SplitError::Malformed(error) if class == ContentClass::Html => {
-            invalid(&format!("the answer is an HTML page, not JSON (at byte {}); check baseURL, url and auth", error.at))
+            invalid(&format!("the answer is an HTML page, not JSON (at byte {}); check baseUrl, url and auth", error.at))
         }
         SplitError::Malformed(error) => invalid(&format!(
-            "the answer ({class}) is not JSON that can be read: {} at byte {}; check baseURL and url",
+            "the answer ({class}) is not JSON that can be read: {} at byte {}; check baseUrl and url",
             error.fault, error.at
         )),
         SplitError::Null { at } => {
@@ -341,12 +341,12 @@ mod tests {
         let malformed = SplitError::Malformed(ScanError { at: 0, fault: Fault::Syntax });
         assert_eq!(
             told(malformed.clone()),
-            "InvalidResponse: resources[].url: the answer is an HTML page, not JSON (at byte 0); check baseURL, url and auth"
+            "InvalidResponse: resources[].url: the answer is an HTML page, not JSON (at byte 0); check baseUrl, url and auth"
         );
         assert_eq!(
             unreadable(&malformed, ContentClass::Json, RecordsAs::List).message,
             "resources[].url: the answer (declared as JSON) is not JSON that can be read: it has a character out of place \
-             at byte 0; check baseURL and url"
+             at byte 0; check baseUrl and url"
         );
         assert_eq!(
             told(SplitError::Undecided { arrays: vec!["data".into(), "r.docs".into()] }),

@@ -178,7 +178,7 @@ impl<'a> PageReader<'a> {
             Verdict::NotModified => {
                 return Err(Problem::transient(
                     Reason::UnexpectedStatus,
-                    "baseURL: the provider answered 304 to a request without condition; a cache in between may be at fault",
+                    "baseUrl: the provider answered 304 to a request without condition; a cache in between may be at fault",
                 ));
             }
             Verdict::Empty => Page::empty(),

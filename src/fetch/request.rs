@@ -76,7 +76,7 @@ fn list_url(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position)
     if url.origin() != plan.origin {
         return Err(Problem::human(
             Reason::InvalidSpec,
-            "resources[].url: its macros lead to another origin than baseURL; correct it",
+            "resources[].url: its macros lead to another origin than baseUrl; correct it",
         ));
     }
     url.set_fragment(None);

@@ -114,7 +114,7 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
     }
     if url.scheme() == "http" {
         draft.spec.callback.allow_insecure_http = true;
-        notes.push("allowInsecureHTTP: true, since it is http: events can be read on the way; use https".to_owned());
+        notes.push("allowInsecureHttp: true, since it is http: events can be read on the way; use https".to_owned());
     }
     if url.as_str().len() > 2048 {
         section.ask(&field.place, format!("it is longer than 2,048 characters: callback.url is {NO_CALLBACK}; write yours"));

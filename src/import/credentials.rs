@@ -239,7 +239,7 @@ pub(super) fn put(
     }
 }
 
-/// An absolute URL that fits `tokenURL` and shows no secret.
+/// An absolute URL that fits `tokenUrl` and shows no secret.
 pub(super) fn is_endpoint(text: &str) -> bool {
     let plain = text.len() <= 2048 && !text.contains(['{', '}', '<', '#', ' ']);
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());

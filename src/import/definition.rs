@@ -101,10 +101,10 @@ fn base_url(defined: &mut Defined, field: Option<Field>, section: &mut Section) 
     let text = format!("it is {NO_PROVIDER}; write where the provider's API starts");
     defined.spec.base_url = Some(NO_PROVIDER.to_owned());
     match field {
-        None => section.result(Verdict::ToDo, format!("Connector {}, spec.baseURL", defined.key), text),
+        None => section.result(Verdict::ToDo, format!("Connector {}, spec.baseUrl", defined.key), text),
         Some(field) => match Said::of(&field.value) {
             Said::Text(url) if is_template(&url) && !url.contains('?') => {
-                section.kept(&field.place, "spec.baseURL");
+                section.kept(&field.place, "spec.baseUrl");
                 defined.spec.base_url = Some(url);
             }
             _ => section.ask(&field.place, text),
@@ -168,7 +168,7 @@ fn auth(defined: &mut Defined, declared: Option<&str>, settings: &mut Fields, se
     match &defined.spec.auth {
         None => section.result(Verdict::ToDo, what, "the definition does not say how requests are authenticated; write auth"),
         Some(ConnectorAuth::Oauth2(_)) if !is_complete => {
-            section.result(Verdict::ToDo, what, format!("tokenURL is {NO_PROVIDER}; write the provider's token endpoint"));
+            section.result(Verdict::ToDo, what, format!("tokenUrl is {NO_PROVIDER}; write the provider's token endpoint"));
         }
         Some(ConnectorAuth::ApiKey(_)) => {
             section.result(Verdict::ToDo, what, "the key goes into the header X-API-Key; write where the provider wants it");

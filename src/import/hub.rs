@@ -113,7 +113,7 @@ impl Translated {
     fn url_of(&mut self, path: String, known: Known<'_>, has_entry: bool) {
         if !is_hub_path(&path) {
             if known.spec.is_none() || !has_entry {
-                self.ask("it is no hub path; check that it is the provider's own path under baseURL");
+                self.ask("it is no hub path; check that it is the provider's own path under baseUrl");
             }
             self.url = Some(if path.is_empty() { "/".to_owned() } else { path });
             return;

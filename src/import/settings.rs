@@ -93,13 +93,13 @@ pub(super) fn switches(settings: &mut Fields, draft: &mut Draft, section: &mut S
     if let Some(field) = settings.take("base.url") {
         match Said::of(&field.value) {
             Said::Text(url) if is_endpoint(&url) && !url.contains('?') => {
-                section.kept(&field.place, "spec.baseURL");
+                section.kept(&field.place, "spec.baseUrl");
                 draft.spec.base_url = Some(url);
             }
             Said::Nothing => section.dropped(&field.place, "it has no value"),
             _ => section.ask(
                 &field.place,
-                "it is no URL that baseURL takes, and was left out; write baseURL if the connector's is not right",
+                "it is no URL that baseUrl takes, and was left out; write baseUrl if the connector's is not right",
             ),
         }
     }

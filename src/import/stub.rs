@@ -32,7 +32,7 @@ pub(super) fn connector(key: &str, stubs: &[&Stub], section: &mut Section) -> Co
         spec.resources.push(list(hub_paths, resource));
     }
     let text =
-        "the catalog has no entry of this name: write baseURL, auth, and of each resource the url, recordsPath and pagination";
+        "the catalog has no entry of this name: write baseUrl, auth, and of each resource the url, recordsPath and pagination";
     section.result(Verdict::ToDo, format!("Connector {key}"), text);
     spec
 }

@@ -191,8 +191,8 @@ fn the_quirks_of_the_page() {
 
     let imported = import_one(&page_with("/configuration/event.notification.callback.url", json!("http://mycoolapp.com")));
     assert_plans(&imported);
-    assert!(line(&imported, "configuration[\"event.notification.callback.url\"]").text.contains("allowInsecureHTTP: true"));
-    assert_eq!((&spec(&imported)["callback"]["allowInsecureHTTP"], imported.report.needs_a_person()), (&json!(true), false));
+    assert!(line(&imported, "configuration[\"event.notification.callback.url\"]").text.contains("allowInsecureHttp: true"));
+    assert_eq!((&spec(&imported)["callback"]["allowInsecureHttp"], imported.report.needs_a_person()), (&json!(true), false));
 }
 
 /// What `GET /instances` answers: strings for everything, hidden passwords, `"null"`, and the poller configuration as text.
@@ -274,7 +274,7 @@ fn a_definition_becomes_a_connector_and_tells_how_a_where_is_translated() {
     );
     let connector: Value = serde_saphyr::from_str(file(&imported, "shop.connector.yaml")).unwrap();
     assert_eq!(connector["metadata"], json!({"name": "shop", "namespace": "crm"}));
-    assert_eq!(connector["spec"]["baseURL"], "https://{site}.example.com/api");
+    assert_eq!(connector["spec"]["baseUrl"], "https://{site}.example.com/api");
     assert_eq!(
         connector["spec"]["resources"],
         json!([{

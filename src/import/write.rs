@@ -78,7 +78,7 @@ fn spec(spec: &ConnectorInstanceSpec) -> Value {
         }
     };
     without(&mut spec, "suspend");
-    without(&mut spec["callback"], "allowInsecureHTTP");
+    without(&mut spec["callback"], "allowInsecureHttp");
     spec
 }
 

@@ -166,7 +166,7 @@ mod tests {
         let mut object = json!({
             "apiVersion": API_VERSION, "kind": "ConnectorInstance",
             "metadata": {"namespace": "crm", "name": "keap", "uid": "u1", "resourceVersion": "7"},
-            "spec": {"baseURL": "https://api.example.com", "callback": {"url": "https://h.example/in"}, "later": true},
+            "spec": {"baseUrl": "https://api.example.com", "callback": {"url": "https://h.example/in"}, "later": true},
             "status": {"delivered": 3, "bookkeeping": "{}", "resources": [
                 {"name": "a", "failing": "x", "cursor": {"meaning": "m", "known": "x", "since": "2026-01-31T00:00:00Z"}},
             ]},

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_status_of_an_older_generation_tells_nobody_that_it_is_connected() {
-        let spec = json!({"baseURL": "https://api.example.com", "callback": {"url": "https://h.example/in"}});
+        let spec = json!({"baseUrl": "https://api.example.com", "callback": {"url": "https://h.example/in"}});
         let need_of = |status: Value| {
             let mut instance = ConnectorInstance::new("keap", serde_json::from_value(spec.clone()).unwrap());
             instance.metadata.generation = Some(2);

@@ -136,7 +136,7 @@ mod tests {
         let mut object = json!({
             "apiVersion": crate::api::API_VERSION, "kind": "ConnectorInstance", "metadata": {"name": "a"},
             "spec": {
-                "baseURL": "https://api.example.com", "resources": [{"name": "orders", "url": "/orders"}],
+                "baseUrl": "https://api.example.com", "resources": [{"name": "orders", "url": "/orders"}],
                 "callback": {"url": "https://h.example/in"}
             },
             "status": full_status(),

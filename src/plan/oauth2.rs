@@ -153,7 +153,7 @@ impl Oauth2Plan {
     pub fn keeps_tokens(&self) -> bool {
         match self.grant {
             Grant::RefreshToken | Grant::AuthorizationCode => true,
-            Grant::ClientCredentials | Grant::JWTBearer => false,
+            Grant::ClientCredentials | Grant::JwtBearer => false,
         }
     }
 }
@@ -173,19 +173,19 @@ pub(super) fn plan(
     let grant = over.grant.or(under.map(|under| under.grant));
     if grant.is_none() {
         keep(invalid(format!(
-            "{field}.grant is required: no connector supplies it; write ClientCredentials, RefreshToken, AuthorizationCode or JWTBearer"
+            "{field}.grant is required: no connector supplies it; write ClientCredentials, RefreshToken, AuthorizationCode or JwtBearer"
         )));
     }
     let token_url = match (&over.token_url, under) {
-        (Some(url), _) => url_of(field, "tokenURL", url, None),
-        (None, Some(under)) => url_of(field, "tokenURL", &under.token_url, Some(placeholders)),
+        (Some(url), _) => url_of(field, "tokenUrl", url, None),
+        (None, Some(under)) => url_of(field, "tokenUrl", &under.token_url, Some(placeholders)),
         (None, None) => {
-            Err(invalid(format!("{field}.tokenURL is required: no connector supplies it; name the token endpoint")))
+            Err(invalid(format!("{field}.tokenUrl is required: no connector supplies it; name the token endpoint")))
         }
     };
     let authorization_url = match (&over.authorization_url, under.and_then(|under| under.authorization_url.as_ref())) {
-        (Some(url), _) => url_of(field, "authorizationURL", url, None).map(Some),
-        (None, Some(url)) => url_of(field, "authorizationURL", url, Some(placeholders)).map(Some),
+        (Some(url), _) => url_of(field, "authorizationUrl", url, None).map(Some),
+        (None, Some(url)) => url_of(field, "authorizationUrl", url, Some(placeholders)).map(Some),
         (None, None) => Ok(None),
     };
     let issuer = match (&over.issuer, under.and_then(|under| under.issuer.as_ref())) {
@@ -224,7 +224,7 @@ pub(super) fn plan(
     };
     let jwt = jwt(field, over.jwt.as_ref(), under.and_then(|under| under.jwt.as_ref()));
     // An assertion speaks for itself: whoever has the key need not say more.
-    let usual = if grant == Some(Grant::JWTBearer) { ClientPlace::None } else { ClientPlace::Basic };
+    let usual = if grant == Some(Grant::JwtBearer) { ClientPlace::None } else { ClientPlace::Basic };
     let client_for_code = place(|client| client.code).unwrap_or(usual);
     let client_for_refresh = place(|client| client.refresh).unwrap_or(client_for_code);
     match (grant, token_url, authorization_url, issuer, audience, jwt, response, refresh) {
@@ -320,7 +320,7 @@ fn refresh(field: &str, over: Option<&Refresh>, under: Option<&Refresh>) -> Resu
         span(&format!("{field}.refresh.{member}"), text, Duration::ZERO).map_err(|problem| problems.push(problem)).ok()
     };
     let grace = length("grace", |refresh| refresh.grace.as_ref());
-    let idle_ttl = length("idleTTL", |refresh| refresh.idle_ttl.as_ref());
+    let idle_ttl = length("idleTtl", |refresh| refresh.idle_ttl.as_ref());
     match (grace, idle_ttl) {
         (Some(grace), Some(idle_ttl)) => Ok(RefreshPlan {
             rotates: over.and_then(|over| over.rotates).or(under.and_then(|under| under.rotates)),

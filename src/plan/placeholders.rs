@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn no_value_leaves_its_place_in_a_url() {
         let filled = |template: &str, value: &str| {
-            placeholders(&[("p", value)], &[]).unwrap().fill_url("spec.baseURL", template).map_err(|problem| problem.message)
+            placeholders(&[("p", value)], &[]).unwrap().fill_url("spec.baseUrl", template).map_err(|problem| problem.message)
         };
         for (template, value, url) in [
             ("https://{p}.example.com/v1", "acme-1", "https://acme-1.example.com/v1"),
@@ -226,7 +226,7 @@ mod tests {
             assert_eq!(
                 filled("http://{p}.api.example", value).unwrap_err(),
                 "spec.parameters.p is a part of a host name, so it must consist of letters, digits, dots and hyphens (it fills \
-                 spec.baseURL)",
+                 spec.baseUrl)",
                 "{value}"
             );
         }
@@ -248,8 +248,8 @@ mod tests {
         let mut placeholders =
             placeholders(&[("subdomian", "x"), ("sub", "y"), ("free", "z")], &[("subdomain", Some("d"))]).unwrap();
         assert_eq!(
-            placeholders.fill_all("spec.baseURL", "https://{host}/").unwrap_err().message,
-            "spec.baseURL has the placeholder {host} that no parameter fills; set spec.parameters.host"
+            placeholders.fill_all("spec.baseUrl", "https://{host}/").unwrap_err().message,
+            "spec.baseUrl has the placeholder {host} that no parameter fills; set spec.parameters.host"
         );
         placeholders.fill("{sub}");
         assert_eq!(

@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn reads_like_the_manifest_with_its_defaults() {
         let spec = "
-baseURL: https://api.example.com/v2
+baseUrl: https://api.example.com/v2
 tags: [Docs]
 auth: {apiKey: {prefix: 'Token ', secretRef: {name: shop, key: token}}}
 callback: {url: 'https://h.example/in', batch: {maxBytes: 4096}, signature: {secretRef: {name: shop-callback, key: signing-key}}}
@@ -350,7 +350,7 @@ resources:
         let cursor = |more: &str| {
             let spec = format!(
                 "
-baseURL: https://api.example.com
+baseUrl: https://api.example.com
 callback: {{url: 'https://h.example/in'}}
 resources:
 - name: contacts

@@ -25,11 +25,11 @@ pub(super) fn base_url(
     connector: &ConnectorSpec,
     placeholders: &mut Placeholders,
 ) -> Result<Url, Problem> {
-    const FIELD: &str = "spec.baseURL";
+    const FIELD: &str = "spec.baseUrl";
     let Some(text) = spec.base_url.as_ref().or(connector.base_url.as_ref()) else {
         return Err(invalid(match spec.connector {
-            Some(_) => "spec.baseURL is required: the connector brings none",
-            None => "spec.baseURL is required when no connector is named",
+            Some(_) => "spec.baseUrl is required: the connector brings none",
+            None => "spec.baseUrl is required when no connector is named",
         }));
     };
     let text = placeholders.fill_url(FIELD, text)?;
@@ -88,14 +88,14 @@ fn url(base: &Url, resource: &Resource, placeholders: &mut Placeholders) -> Resu
     };
     let url = placeholders.fill_url(&at, url.trim())?;
     if url.starts_with("//") || url.contains('\\') || url.contains('#') {
-        return Err(invalid(format!("{at} must be a path under baseURL, without backslash or fragment")));
+        return Err(invalid(format!("{at} must be a path under baseUrl, without backslash or fragment")));
     }
     let joined = if has_scheme(&url) {
         // Compared as parsed, so that an explicit :443 is no other origin and user@host is one.
         let same = Url::parse(&url).is_ok_and(|url| url.origin() == base.origin() && url.username().is_empty());
         if !same {
             return Err(invalid(format!(
-                "{at} must be a path or have the origin of baseURL, {}",
+                "{at} must be a path or have the origin of baseUrl, {}",
                 base.origin().ascii_serialization()
             )));
         }

@@ -235,7 +235,7 @@ fn callback_url(callback: &Callback) -> Result<Url, Problem> {
         ));
     };
     if url.scheme() == "http" && !callback.allow_insecure_http {
-        return Err(invalid("spec.callback.url must be https; http needs allowInsecureHTTP: true"));
+        return Err(invalid("spec.callback.url must be https; http needs allowInsecureHttp: true"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid(

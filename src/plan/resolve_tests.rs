@@ -31,12 +31,12 @@ fn messages(spec: &str, under: Option<&str>) -> Vec<String> {
 /// A spec of one resource with these members, as JSON within YAML.
 fn with_resource(members: &str) -> String {
     format!(
-        "{{baseURL: 'https://api.example.com/v2/', callback: {{url: 'https://h.example/in'}}, resources: [{{name: a, {members}}}]}}"
+        "{{baseUrl: 'https://api.example.com/v2/', callback: {{url: 'https://h.example/in'}}, resources: [{{name: a, {members}}}]}}"
     )
 }
 
 const ORDERS: &str = "
-baseURL: https://{sub}.example.com/v1
+baseUrl: https://{sub}.example.com/v1
 parameters: [{name: sub, description: Your subdomain.}]
 headers: {Accept: application/json, X-Version: '2'}
 auth: {apiKey: {in: Header, name: X-Token, prefix: 'Token '}}
@@ -116,7 +116,7 @@ fn urls_stay_on_the_origin() {
 }
 
 proptest! {
-    /// Whatever stands in url, a plan asks the origin of baseURL or there is none.
+    /// Whatever stands in url, a plan asks the origin of baseUrl or there is none.
     #[test]
     fn no_url_leaves_the_origin(url in "[/a-z:@?.\\\\#\\t ]{1,12}|(https?|HTTPS)://(api\\.example\\.com|evil\\.net)[@:/a-z0-9]{0,8}") {
         let mut instance = instance(&with_resource("url: /a"));
@@ -211,7 +211,7 @@ fn a_pasted_hub_path_is_answered_by_the_connectors_resource() {
 
 #[test]
 fn a_parameter_of_a_resource_that_is_not_polled_needs_no_value() {
-    let under = "{baseURL: 'https://api.example.com', parameters: [{name: list}, {name: board}], \
+    let under = "{baseUrl: 'https://api.example.com', parameters: [{name: list}, {name: board}], \
                  resources: [{name: a, url: '/lists/{list}'}, {name: b, url: '/boards/{board}'}]}";
     let with = |resources: &str| format!("{{connector: x, callback: {{url: 'https://h.example/in'}}, {resources}}}");
     let only = plan_with(&with("parameters: {list: l1}, resources: [{name: a}]"), under);
@@ -222,7 +222,7 @@ fn a_parameter_of_a_resource_that_is_not_polled_needs_no_value() {
 
 #[test]
 fn a_page_is_not_larger_than_the_provider_gives() {
-    let under = "{baseURL: 'https://api.example.com', resources: [{name: a, url: /a, maxPageSize: 100, pageSize: 50, \
+    let under = "{baseUrl: 'https://api.example.com', resources: [{name: a, url: /a, maxPageSize: 100, pageSize: 50, \
                  pagination: {offset: {parameter: skip, sizeParameter: take}}}]}";
     let with =
         |size: &str| format!("{{connector: x, callback: {{url: 'https://h.example/in'}}, resources: [{{name: a{size}}}]}}");
@@ -267,7 +267,7 @@ fn every_pagination_is_understood() {
 #[test]
 fn a_body_is_compiled_with_its_holes() {
     let spec = "
-baseURL: https://api.example.com
+baseUrl: https://api.example.com
 parameters: {team: blue}
 callback: {url: 'https://h.example/in'}
 resources: [{name: a, url: /search, method: POST, body: {filter: {since: '${since}', team: '{team}'}, limit: 10}}]
@@ -288,7 +288,7 @@ resources: [{name: a, url: /search, method: POST, body: {filter: {since: '${sinc
 fn batches_are_for_cloud_events_and_have_limits() {
     let spec = |callback: &str| {
         format!(
-            "{{baseURL: 'https://api.example.com', callback: {{url: 'https://h.example/in', {callback}}}, resources: [{{name: a, url: /a}}]}}"
+            "{{baseUrl: 'https://api.example.com', callback: {{url: 'https://h.example/in', {callback}}}, resources: [{{name: a, url: /a}}]}}"
         )
     };
     let batch = |max_events, max_bytes| EventFormat::CloudEventsBatch(Batch { max_events, max_bytes });
@@ -312,7 +312,7 @@ fn all_problems_are_told_at_once() {
 connector: shop
 parameters: {sub: a, sbu: b}
 auth: {oauth2: {secretRef: {name: s}}}
-callback: {url: 'http://h.example/in', auth: {oauth2: {grant: RefreshToken, tokenURL: 'https://l.example/t', secretRef: {name: s}}}, maxInFlight: 0, timeout: 1d}
+callback: {url: 'http://h.example/in', auth: {oauth2: {grant: RefreshToken, tokenUrl: 'https://l.example/t', secretRef: {name: s}}}, maxInFlight: 0, timeout: 1d}
 resources:
 - name: orders
   idField: a..b
@@ -326,7 +326,7 @@ resources:
     let found = messages(spec, Some(ORDERS));
     let begins = [
         "spec.auth.oauth2.grant is required: ",
-        "spec.auth.oauth2.tokenURL is required: ",
+        "spec.auth.oauth2.tokenUrl is required: ",
         "spec.callback.url must be https; ",
         "spec.callback.timeout must be a duration such as ",
         "spec.callback.maxInFlight must be between 1 and 64",
@@ -365,21 +365,21 @@ fn single_problems_read_well() {
         ),
         (
             "{connector: shop, callback: {url: 'https://h.example/in'}}",
-            Some("{baseURL: 'https://a.example'}"),
+            Some("{baseUrl: 'https://a.example'}"),
             "spec.resources is empty and the connector brings none; list at least one resource",
         ),
         (
-            "{baseURL: 'https://u:p@a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a}]}",
+            "{baseUrl: 'https://u:p@a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a}]}",
             None,
-            "spec.baseURL carries credentials; they belong in a Secret that spec.auth names",
+            "spec.baseUrl carries credentials; they belong in a Secret that spec.auth names",
         ),
         (
-            "{baseURL: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: '/{id}/x'}]}",
+            "{baseUrl: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: '/{id}/x'}]}",
             None,
             "spec.resources[a].url has the placeholder {id} that no parameter fills; set spec.parameters.id",
         ),
         (
-            "{baseURL: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a, changeBy: Updated}]}",
+            "{baseUrl: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a, changeBy: Updated}]}",
             None,
             "spec.resources[a].changeBy needs datesConfiguration.updatedDateField",
         ),
@@ -427,7 +427,7 @@ fn each_macro_that_is_offered_is_accepted() {
 #[test]
 fn a_callback_that_would_loop_is_refused() {
     let with_callback = |url: &str| {
-        format!("{{baseURL: 'https://api.example.com', callback: {{url: '{url}'}}, resources: [{{name: a, url: /a}}]}}")
+        format!("{{baseUrl: 'https://api.example.com', callback: {{url: '{url}'}}, resources: [{{name: a, url: /a}}]}}")
     };
     for url in [
         "https://api.openconnectors.us2.ext.hana.ondemand.com/elements/api-v2/events/",

@@ -52,7 +52,7 @@ pub fn adopt(
                 state.resources.insert(resource.name.to_string(), Box::new(fresh));
             }
             Some(own) if own.meaning != meaning => {
-                let reason = "connector, origin of baseURL or idField changed";
+                let reason = "connector, origin of baseUrl or idField changed";
                 reset(own, meaning, reason);
                 adopted.resets.push((resource.name.to_string(), reason));
             }

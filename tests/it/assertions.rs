@@ -51,7 +51,7 @@ fn a_real_server_takes_the_signature_of_every_kind_of_key_and_no_other() {
     let mut documents = Vec::new();
     for (name, client, key, key_id) in clients {
         let auth = format!(
-            "oauth2: {{grant: ClientCredentials, tokenURL: \"{}\", scopes: [read], clientAuthentication: {{code: PrivateKeyJWT}}, secretRef: {{name: {name}}}}}",
+            "oauth2: {{grant: ClientCredentials, tokenUrl: \"{}\", scopes: [read], clientAuthentication: {{code: PrivateKeyJwt}}, secretRef: {{name: {name}}}}}",
             oauth.url("/token")
         );
         documents.push(Instance { auth, ..Instance::new(name, &provider.url(), &receiver.url(name)) }.yaml());
@@ -112,7 +112,7 @@ fn an_assertion_is_a_grant() {
         ask.header("authorization") == Some(&format!("Bearer token-{newest}"))
     });
     let auth = format!(
-        "oauth2: {{grant: JWTBearer, tokenURL: \"{}/token\", scopes: [read, write], jwt: {{subject: alice@example.com, audience: \"https://login.example\"}}, secretRef: {{name: key}}}}",
+        "oauth2: {{grant: JwtBearer, tokenUrl: \"{}/token\", scopes: [read, write], jwt: {{subject: alice@example.com, audience: \"https://login.example\"}}, secretRef: {{name: key}}}}",
         endpoint.url()
     );
     let instance = Instance { auth, ..Instance::new("it", &provider.url(), &receiver.url("it")) };

@@ -206,10 +206,10 @@ fn manifests_that_an_api_server_would_refuse_are_refused() {
         (good.replace("interval: 5s", "interval: 4s"), "interval"),
         (good.replace("interval: 5s", "interval: often"), "interval"),
         (good.replace("recordsPath:", "recordPath:"), "recordPath"),
-        (good.replace("  baseURL: ", "  # "), "baseURL"),
+        (good.replace("  baseUrl: ", "  # "), "baseUrl"),
         (
-            good.replace("https://receiver", "http://receiver").replace("allowInsecureHTTP: true", "allowInsecureHTTP: false"),
-            "allowInsecureHTTP",
+            good.replace("https://receiver", "http://receiver").replace("allowInsecureHttp: true", "allowInsecureHttp: false"),
+            "allowInsecureHttp",
         ),
         (good.replace("${since}", "${sinse}"), "sinse"),
         (format!("{good}  - [unclosed"), "yaml"),

@@ -29,7 +29,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// `members` of `auth.oauth2` beside tokenURL and secretRef; `secret` beside the client.
+    /// `members` of `auth.oauth2` beside tokenUrl and secretRef; `secret` beside the client.
     pub fn new(oauth: OauthServer, members: &str, secret: &[(&str, &str)]) -> Self {
         let provider = Provider::start().taking(oauth.takes());
         let receiver = Receiver::start();
@@ -41,7 +41,7 @@ impl Scene {
 
     /// The everyday manifest with these members.
     pub fn instance(&self, members: &str) -> Instance {
-        let auth = format!("oauth2: {{tokenURL: \"{}\", secretRef: {{name: oauth}}, {members}}}", self.oauth.token_url());
+        let auth = format!("oauth2: {{tokenUrl: \"{}\", secretRef: {{name: oauth}}, {members}}}", self.oauth.token_url());
         Instance { auth, ..Instance::new("it", &self.provider.url(), &self.receiver.url("it")) }
     }
 

@@ -43,7 +43,7 @@ fn a_folder_may_hold_every_form() {
     let write = |file: &str, text: &str| fs::write(site.manifests().join(file), text).unwrap();
     write("list.yml", &list);
     write("others.yaml", &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: it}}\n---\n{}", yaml("beside")));
-    let json = r#"{"apiVersion":"pollinator.dev/v1alpha1","kind":"ConnectorInstance","metadata":{"name":"NAME"},"spec":{"baseURL":"https://api.example.com","resources":[{"name":"r","url":"/r"}],"callback":{"url":"https://h.example/in"}}}"#;
+    let json = r#"{"apiVersion":"pollinator.dev/v1alpha1","kind":"ConnectorInstance","metadata":{"name":"NAME"},"spec":{"baseUrl":"https://api.example.com","resources":[{"name":"r","url":"/r"}],"callback":{"url":"https://h.example/in"}}}"#;
     write("two.json", &(json.replace("NAME", "json-a") + &json.replace("NAME", "json-b")));
     let (code, run) = plan(&site, &site.manifests());
     assert_eq!(code, Some(0), "{}", run.stderr());

@@ -86,7 +86,7 @@ fn the_body_of_the_page_ends_in_events_of_the_old_format() {
 
     let mut import = desk.import_to_folder();
     assert_eq!(import.wait().code(), Some(0), "{}", import.stderr());
-    assert!(import.stderr().contains("allowInsecureHTTP: true"), "{}", import.stderr());
+    assert!(import.stderr().contains("allowInsecureHttp: true"), "{}", import.stderr());
     let mode = fs::metadata(desk.out.join("it.secret.yaml")).expect("a Secret").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert!(!fs::read_to_string(desk.out.join("it.yaml")).expect("a manifest").contains(CLIENT_SECRET));
@@ -95,8 +95,8 @@ fn the_body_of_the_page_ends_in_events_of_the_old_format() {
     let catalog = desk.site.path().join("catalog");
     fs::create_dir(&catalog).expect("a folder");
     let entry = format!(
-        "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: infusionsoftrest}}\nspec:\n  baseURL: \"{}\"\n  \
-         auth: {{oauth2: {{grant: RefreshToken, tokenURL: \"{}\", clientAuthentication: {{code: Body, refresh: Basic}}}}}}\n  \
+        "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: infusionsoftrest}}\nspec:\n  baseUrl: \"{}\"\n  \
+         auth: {{oauth2: {{grant: RefreshToken, tokenUrl: \"{}\", clientAuthentication: {{code: Body, refresh: Basic}}}}}}\n  \
          resources:\n  - name: appointments\n    hubPaths: [/hubs/crm/appointments]\n    url: /records\n    recordsPath: records\n    \
          query: {{since: \"${{since}}\"}}\n    pagination: {{nextLink: {{field: next}}}}\n",
         provider.url(),

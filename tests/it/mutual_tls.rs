@@ -103,7 +103,7 @@ fn the_token_endpoint_is_shown_it_too() {
     let scene = Scene::new(Provider::start().taking(oauth.takes()));
     let endpoint = TlsFront::start(oauth.address(), Arc::clone(&scene.servers), &scene.clients);
     let auth =
-        format!("oauth2: {{grant: ClientCredentials, tokenURL: \"{}/token\", secretRef: {{name: oauth}}}}", endpoint.url());
+        format!("oauth2: {{grant: ClientCredentials, tokenUrl: \"{}/token\", secretRef: {{name: oauth}}}}", endpoint.url());
     scene.declare(&Instance { auth, ..scene.instance() });
     let secret = manifest::secret("oauth", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]);
     manifest::write(&scene.site.manifests(), "oauth.yaml", &[secret]);

@@ -95,7 +95,7 @@ impl Credential {
             Client { id: &material.client_id, proof: Proof::of(signed.client.as_deref(), material.client_secret.as_deref()) };
         let asked = match &ask.sends {
             Sends::ClientCredentials => match &signed.grant {
-                Some(assertion) => TokenRequest::JWTBearer { assertion },
+                Some(assertion) => TokenRequest::JwtBearer { assertion },
                 None => TokenRequest::ClientCredentials,
             },
             Sends::RefreshToken(token) | Sends::Code(Source::RefreshToken(token)) => TokenRequest::RefreshToken(token),

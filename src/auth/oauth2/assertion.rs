@@ -36,7 +36,7 @@ pub fn sign(
         let claims = Claims { issuer, subject, audience, issued_at: now, lifetime: plan.jwt.lifetime, id, extra };
         sign_assertion(key.as_bytes(), &claims, material.key_id.as_deref()).map_err(|problem| told(plan, problem))
     };
-    let grant = if plan.grant == Grant::JWTBearer {
+    let grant = if plan.grant == Grant::JwtBearer {
         let mut extra = Map::new();
         // Some servers read the scopes there and nowhere else.
         if !plan.scopes.is_empty() {
@@ -47,7 +47,7 @@ pub fn sign(
     } else {
         None
     };
-    let client = if place == ClientPlace::PrivateKeyJWT { Some(signed(client, client, &Map::new(), ids[1])?) } else { None };
+    let client = if place == ClientPlace::PrivateKeyJwt { Some(signed(client, client, &Map::new(), ids[1])?) } else { None };
     Ok(Assertions { grant, client })
 }
 
@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn each_assertion_says_what_it_is_for() {
         let now = "2026-01-31T10:00:00Z".parse().unwrap();
-        let plan = Oauth2Plan { grant: Grant::JWTBearer, scopes: vec!["a".into(), "b".into()], ..sample::oauth2() };
-        let signed = sign(&plan, &material(KEY), ClientPlace::PrivateKeyJWT, ["g", "c"], now).unwrap();
+        let plan = Oauth2Plan { grant: Grant::JwtBearer, scopes: vec!["a".into(), "b".into()], ..sample::oauth2() };
+        let signed = sign(&plan, &material(KEY), ClientPlace::PrivateKeyJwt, ["g", "c"], now).unwrap();
         let common = json!({"iss": "client", "sub": "client", "aud": plan.token_url.as_str(), "iat": 1_769_853_600, "exp": 1_769_853_660});
         let with = |more: Value| {
             let mut all = common.clone();
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(claims(signed.grant), with(json!({"jti": "g", "scope": "a b"})));
         assert_eq!(claims(signed.client), with(json!({"jti": "c"})));
 
-        let mut plan = Oauth2Plan { grant: Grant::JWTBearer, ..sample::oauth2() };
+        let mut plan = Oauth2Plan { grant: Grant::JwtBearer, ..sample::oauth2() };
         (plan.jwt.issuer, plan.jwt.subject, plan.jwt.audience) =
             (Some("i".into()), Some("s".into()), Some("https://aud".into()));
         let signed = sign(&plan, &material(KEY), ClientPlace::None, ["g", "c"], now).unwrap();
@@ -117,13 +117,13 @@ mod tests {
         assert_eq!((&told["iss"], &told["sub"], &told["aud"]), (&json!("i"), &json!("s"), &json!("https://aud")));
 
         let plan = Oauth2Plan { grant: Grant::ClientCredentials, ..sample::oauth2() };
-        let signed = sign(&plan, &material(KEY), ClientPlace::PrivateKeyJWT, ["g", "c"], now).unwrap();
+        let signed = sign(&plan, &material(KEY), ClientPlace::PrivateKeyJwt, ["g", "c"], now).unwrap();
         assert!(signed.grant.is_none() && signed.client.is_some());
     }
 
     #[test]
     fn a_key_that_cannot_be_used_is_named_not_shown() {
-        let plan = Oauth2Plan { grant: Grant::JWTBearer, ..sample::oauth2() };
+        let plan = Oauth2Plan { grant: Grant::JwtBearer, ..sample::oauth2() };
         let problem = sign(&plan, &material("canary"), ClientPlace::None, ["g", "c"], Utc::now()).err().unwrap();
         assert_eq!(problem.reason, Reason::SecretInvalid);
         assert!(problem.message.contains("private_key of Secret") && !problem.message.contains("canary"), "{problem}");

@@ -92,8 +92,8 @@ impl Material {
         let found = Referenced::given(&field, namespace, &plan.secret, secret)?;
         let required = |key: &str| found.text(key, found.required(key)?).map(str::to_owned);
         let places = [plan.client_for_code, plan.client_for_refresh];
-        let is_public = places.iter().all(|place| matches!(place, ClientPlace::None | ClientPlace::PrivateKeyJWT));
-        let signs = plan.grant == Grant::JWTBearer || places.contains(&ClientPlace::PrivateKeyJWT);
+        let is_public = places.iter().all(|place| matches!(place, ClientPlace::None | ClientPlace::PrivateKeyJwt));
+        let signs = plan.grant == Grant::JwtBearer || places.contains(&ClientPlace::PrivateKeyJwt);
         let client_id = required("client_id")?;
         let client_secret = if is_public { None } else { Some(required("client_secret")?) };
         let private_key = if signs { Some(required("private_key")?) } else { None };

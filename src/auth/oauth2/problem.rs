@@ -47,8 +47,8 @@ pub fn other_endpoint(plan: &Oauth2Plan, other: &str) -> Problem {
     Problem::human(
         Reason::SecretInvalid,
         format!(
-            "{field}.tokenURL differs from that of instance {other}, which uses the same Secret {secret}, and a refresh token \
-             serves one token endpoint: use the same tokenURL and tokenResponse.refreshToken in every instance of this \
+            "{field}.tokenUrl differs from that of instance {other}, which uses the same Secret {secret}, and a refresh token \
+             serves one token endpoint: use the same tokenUrl and tokenResponse.refreshToken in every instance of this \
              Secret, or give this instance a Secret and a consent of its own"
         ),
     )
@@ -170,7 +170,7 @@ pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
             format!("{field}.scopes: the token endpoint refused a scope; correct the list"),
         ),
         Failure::Refused(404 | 405 | 410, _) => {
-            invalid(format!("{field}.tokenURL: there is no token endpoint at this URL; correct it"))
+            invalid(format!("{field}.tokenUrl: there is no token endpoint at this URL; correct it"))
         }
         Failure::Refused(_, Some("unsupported_grant_type")) => {
             invalid(format!("{field}.grant: the token endpoint does not support it (unsupported_grant_type); use another one"))
@@ -180,25 +180,25 @@ pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
              {secret} against its documentation"
         )),
         Failure::Refused(status, None) => invalid(format!(
-            "{field}: the token endpoint answered {status}; check tokenURL, clientAuthentication and extraParameters against its \
+            "{field}: the token endpoint answered {status}; check tokenUrl, clientAuthentication and extraParameters against its \
              documentation"
         )),
         Failure::Redirect(status) => Problem::human(
             Reason::RedirectRefused,
             format!(
-                "{field}.tokenURL: the token endpoint answered {status}, a redirect that is not followed; use the URL it leads to"
+                "{field}.tokenUrl: the token endpoint answered {status}, a redirect that is not followed; use the URL it leads to"
             ),
         ),
         Failure::NoAccessToken { .. } => invalid(format!(
             "{field}.tokenResponse.accessToken: the token endpoint's answer has no access token there; correct the path"
         )),
         Failure::Unusable => invalid(format!(
-            "{field}: the token endpoint's answer has a token that no header may carry; check tokenResponse and tokenURL"
+            "{field}: the token endpoint's answer has a token that no header may carry; check tokenResponse and tokenUrl"
         )),
         Failure::NotJson { html } => Problem::transient(
             Reason::TokenResponseInvalid,
             format!(
-                "{field}.tokenURL: the token endpoint answered {}, not JSON; check the URL, it is asked again",
+                "{field}.tokenUrl: the token endpoint answered {}, not JSON; check the URL, it is asked again",
                 if *html { "an HTML page" } else { "something else" }
             ),
         ),
@@ -210,7 +210,7 @@ pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
         Failure::Trouble(status) | Failure::Lost(status) => Problem::transient(
             Reason::TokenEndpointUnreachable,
             format!(
-                "{field}.tokenURL: the token endpoint answered {status}; it is asked again, and if this stays, its operator should know"
+                "{field}.tokenUrl: the token endpoint answered {status}; it is asked again, and if this stays, its operator should know"
             ),
         ),
     }

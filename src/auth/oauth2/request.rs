@@ -68,7 +68,7 @@ pub enum TokenRequest<'a> {
         code_verifier: Option<&'a str>,
     },
     /// RFC 7523 §2.1: a signed assertion instead of a consent.
-    JWTBearer {
+    JwtBearer {
         /// The assertion.
         assertion: &'a str,
     },
@@ -100,7 +100,7 @@ pub fn build(plan: &Oauth2Plan, client: Client<'_>, asked: TokenRequest<'_>) -> 
                 }
             }
         }
-        TokenRequest::JWTBearer { assertion } => {
+        TokenRequest::JwtBearer { assertion } => {
             form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer").append_pair("assertion", assertion);
             with_scopes = true;
         }
@@ -121,7 +121,7 @@ pub fn build(plan: &Oauth2Plan, client: Client<'_>, asked: TokenRequest<'_>) -> 
             form.append_pair("client_id", client.id);
             form.append_pair("client_assertion_type", ASSERTION_TYPE).append_pair("client_assertion", assertion);
         }
-        (Proof::None, _) | (Proof::Secret(_), ClientPlace::None | ClientPlace::PrivateKeyJWT) => {
+        (Proof::None, _) | (Proof::Secret(_), ClientPlace::None | ClientPlace::PrivateKeyJwt) => {
             form.append_pair("client_id", client.id);
         }
         (Proof::Secret(secret), ClientPlace::Body) => {
@@ -191,7 +191,7 @@ mod tests {
                 "grant_type=authorization_code&code=c&redirect_uri=https%3A%2F%2Fx%2Fcb&code_verifier=v%7E",
             ),
             (
-                TokenRequest::JWTBearer { assertion: "a.b.c" },
+                TokenRequest::JwtBearer { assertion: "a.b.c" },
                 "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=a.b.c&scope=read+write",
             ),
         ] {

@@ -103,7 +103,7 @@ async fn zstd_that_was_not_asked_for_is_refused_with_what_is_accepted() {
     assert_eq!(error, EgressError::BrokenAnswer(BrokenAnswer::UnknownEncoding));
     assert_eq!(
         error.into_problem(Peer::Provider).message,
-        "baseURL: Content-Encoding is not one of gzip, br and deflate, which the request accepts; check the provider and any proxy in \
+        "baseUrl: Content-Encoding is not one of gzip, br and deflate, which the request accepts; check the provider and any proxy in \
          between, it is tried again with back-off"
     );
 }

@@ -155,8 +155,8 @@ impl Pager {
         Problem::human(
             Reason::CrossOriginNextLink,
             format!(
-                "resources[].pagination: the provider's next link has another {part} than baseURL and was not followed, for \
-                 credentials must not leave the origin; correct baseURL, or page with token, offset or page instead"
+                "resources[].pagination: the provider's next link has another {part} than baseUrl and was not followed, for \
+                 credentials must not leave the origin; correct baseUrl, or page with token, offset or page instead"
             ),
         )
     }

@@ -22,7 +22,7 @@ apiVersion: pollinator.dev/v1alpha1
 kind: ConnectorInstance
 metadata: {name: theirs, namespace: crm}
 spec:
-  baseURL: https://api.example.com
+  baseUrl: https://api.example.com
   resources: [{name: orders, url: /orders}]
   callback: {url: https://hooks.example.org/in}
 ";
@@ -54,7 +54,7 @@ fn of(name: &str) -> InstanceRef {
 
 fn instance(name: &str) -> ConnectorInstance {
     let spec = json!({
-        "baseURL": "https://api.example.com", "tags": ["yes", "1e3", "null", "a: b", "#", "'\"\\", "ä\u{2028}", "~", "0x1F"],
+        "baseUrl": "https://api.example.com", "tags": ["yes", "1e3", "null", "a: b", "#", "'\"\\", "ä\u{2028}", "~", "0x1F"],
         "resources": [{"name": "orders", "url": "/orders", "query": {"since": "${since}", "on": "off"}}],
         "callback": {"url": "https://hooks.example.org/in"},
     });
@@ -168,7 +168,7 @@ async fn what_an_api_server_would_refuse_is_not_written() {
     let mut wrong = instance("keap");
     wrong.spec.base_url = None;
     let told = instances.create(wrong).await.unwrap_err().to_string();
-    assert!(told.contains("baseURL is required"), "{told}");
+    assert!(told.contains("baseUrl is required"), "{told}");
     for name in ["", "../theirs", "Keap", "a/b", ".."] {
         let refused = instances.create(instance(name)).await;
         assert!(matches!(refused, Err(InstancesError::Refused(_))), "{name:?}: {refused:?}");

@@ -45,7 +45,7 @@ fn failed(problem: Problem) -> Report {
 }
 
 fn away() -> Problem {
-    Problem::transient(Reason::ProviderUnreachable, "baseURL: the connection was refused; check host and port")
+    Problem::transient(Reason::ProviderUnreachable, "baseUrl: the connection was refused; check host and port")
 }
 
 fn unauthorized() -> Problem {
@@ -379,7 +379,7 @@ fn what_does_not_stop_a_poll_is_told_beside_it() {
 #[test]
 fn what_cannot_be_planned_is_stalled() {
     let status =
-        refused(InstanceRef::new("crm", "keap"), Some(3), &Problem::human(Reason::InvalidSpec, "spec.baseURL is required"));
+        refused(InstanceRef::new("crm", "keap"), Some(3), &Problem::human(Reason::InvalidSpec, "spec.baseUrl is required"));
     assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", "InvalidSpec"));
     assert_eq!(condition(&status, "Stalled"), Some(("True", "InvalidSpec")));
 }

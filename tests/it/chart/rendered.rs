@@ -140,7 +140,7 @@ fn effects() -> Vec<Effect> {
             json!("10.9.0.1/32"),
         ),
         ("networkPolicy.ports", json!([8443]), policy, "/spec/egress/2/ports/0/port", json!(8443)),
-        ("networkPolicy.allowInsecureHTTP", json!(true), policy, "/spec/egress/2/ports/1/port", json!(80)),
+        ("networkPolicy.allowInsecureHttp", json!(true), policy, "/spec/egress/2/ports/1/port", json!(80)),
         ("networkPolicy.cidrs", json!(["10.0.0.0/8"]), policy, "/spec/egress/2/to/0/ipBlock", json!({"cidr": "10.0.0.0/8"})),
         (
             "networkPolicy.exceptCidrs",

@@ -281,8 +281,7 @@ struct NetworkPolicy {
     /// TCP ports of providers and callbacks. For a Service in the cluster, use the port of its pods.
     #[schemars(length(min = 1), inner(range(min = 1, max = 65535)))]
     ports: Vec<i32>,
-    /// Also allow port 80, for callbacks that set allowInsecureHTTP.
-    #[serde(rename = "allowInsecureHTTP")]
+    /// Also allow port 80, for callbacks that set allowInsecureHttp.
     allow_insecure_http: bool,
     /// Networks that providers and callbacks may be in.
     #[schemars(length(min = 1))]

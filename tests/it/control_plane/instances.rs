@@ -26,7 +26,7 @@ fn instances(ns: &Namespace, kubeconfig: &Path, watched: Option<&str>) -> Cluste
 
 fn instance(ns: &Namespace, name: &str) -> ConnectorInstance {
     let spec = json!({
-        "baseURL": "https://api.example.com",
+        "baseUrl": "https://api.example.com",
         "resources": [{"name": "orders", "url": "/orders"}],
         "callback": {"url": "https://hooks.example.org/in"},
     });
@@ -114,7 +114,7 @@ fn the_server_decides_what_is_valid_and_what_a_caller_may() {
     let mut wrong = instance(&ns, "keap");
     wrong.spec.base_url = None;
     let told = wait(&ns, all.create(wrong)).unwrap_err();
-    assert!(matches!(&told, InstancesError::Refused(words) if words.contains("baseURL is required")), "{told}");
+    assert!(matches!(&told, InstancesError::Refused(words) if words.contains("baseUrl is required")), "{told}");
 
     let of = InstanceRef::new(ns.name(), "keap");
     let refused = |error| matches!(error, InstancesError::Call(CallError::Forbidden));

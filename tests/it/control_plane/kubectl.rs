@@ -200,7 +200,7 @@ fn columns_tell_how_it_goes() {
     let Some(plane) = shared() else { return };
     let ns = plane.namespace("columns");
     ns.apply(&manifest("shop"));
-    ns.apply("apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {name: own}\nspec: {title: Own, baseURL: \"https://x.example\"}\n");
+    ns.apply("apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {name: own}\nspec: {title: Own, baseUrl: \"https://x.example\"}\n");
     put_status(&ns, "shop");
     assert_eq!(ns.wait_condition("shop", "Ready", "True", "Polling"), "All resources are polled.");
     let columns = |text: &str| {

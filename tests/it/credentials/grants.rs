@@ -71,7 +71,7 @@ fn a_code_is_exchanged_once_and_not_needed_afterwards() {
     let oauth = OauthServer::start().life(SHORT).proofs(Proof::Body, Proof::Basic);
     let (redirect, verifier) = ("https://example.com/back?x=1", "a-verifier-of-at-least-forty-three-characters-1");
     let code = oauth.code(Some(redirect), Some(verifier));
-    let members = "grant: AuthorizationCode, authorizationURL: \"https://login.example.com/\", \
+    let members = "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\", \
                    clientAuthentication: {code: Body, refresh: Basic}";
     let scene = Scene::new(oauth, members, &[("code", &code), ("redirect_uri", redirect), ("code_verifier", verifier)]);
     let mut pollinator = scene.start();
@@ -122,7 +122,7 @@ fn two_hundred_refreshes_during_traffic_lose_nothing_and_reuse_nothing() {
     let providers: Vec<_> = (0..INSTANCES).map(|_| Provider::start().taking(oauth.takes()).page_size(3)).collect();
     for (index, provider) in providers.iter().enumerate() {
         let name = format!("it-{index:02}");
-        let auth = format!("oauth2: {{grant: RefreshToken, tokenURL: \"{}\", secretRef: {{name: {name}}}}}", oauth.token_url());
+        let auth = format!("oauth2: {{grant: RefreshToken, tokenUrl: \"{}\", secretRef: {{name: {name}}}}}", oauth.token_url());
         documents.push(Instance { auth, ..Instance::new(&name, &provider.url(), &receiver.url(&name)) }.yaml());
         let entries = [("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET), ("refresh_token", &oauth.consent())];
         documents.push(manifest::secret(&name, &entries));
@@ -218,7 +218,7 @@ fn a_callback_with_credentials_of_its_own() {
         Answer::status(if good { 204 } else { 401 })
     });
     let oauth2 =
-        format!("oauth2: {{grant: ClientCredentials, tokenURL: \"{}\", secretRef: {{name: oauth}}}}", oauth.token_url());
+        format!("oauth2: {{grant: ClientCredentials, tokenUrl: \"{}\", secretRef: {{name: oauth}}}}", oauth.token_url());
     let kinds = [
         ("basic", "basic: {secretRef: {name: login}}"),
         ("bearer", "bearer: {secretRef: {name: token, key: token}}"),
@@ -259,7 +259,7 @@ fn a_suspended_instance_keeps_its_consent_alive() {
     let oauth = OauthServer::start().life(SHORT);
     let token = oauth.consent();
     let scene = Scene::new(oauth, "", &[("refresh_token", &token)]);
-    let instance = scene.instance("grant: RefreshToken, refresh: {idleTTL: 1m}").spec("suspend: true");
+    let instance = scene.instance("grant: RefreshToken, refresh: {idleTtl: 1m}").spec("suspend: true");
     manifest::write(&scene.site.manifests(), "instances.yaml", &[instance.yaml()]);
     let pollinator = scene.site.start_tracing();
     pollinator.wait_reason("it", "Suspended");
@@ -274,7 +274,7 @@ fn a_suspended_instance_keeps_its_consent_alive() {
 fn a_code_without_a_refresh_token_is_used_until_it_is_refused() {
     let oauth = OauthServer::start().saying(None).without_refresh_tokens();
     let code = oauth.code(None, None);
-    let members = "grant: AuthorizationCode, authorizationURL: \"https://login.example.com/\"";
+    let members = "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\"";
     let scene = Scene::new(oauth, members, &[("code", &code)]);
     let mut pollinator = scene.start();
     assert!(pollinator.sigterm().success());

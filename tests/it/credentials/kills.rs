@@ -127,7 +127,7 @@ fn a_kill_before_the_first_use_costs_nothing() {
 fn a_code_whose_exchange_was_cut_off_is_not_tried_again() {
     let oauth = OauthServer::start();
     let code = oauth.code(None, None);
-    let members = "grant: AuthorizationCode, authorizationURL: \"https://login.example.com/\"";
+    let members = "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\"";
     let scene = Scene::new(oauth, members, &[("code", &code)]);
     scene.oauth.hold_next();
     let mut pollinator = scene.site.start();
@@ -150,7 +150,7 @@ fn a_code_whose_exchange_was_cut_off_is_not_tried_again() {
 fn a_code_whose_answer_was_lost_is_not_tried_again() {
     let oauth = OauthServer::start();
     let code = oauth.code(None, None);
-    let members = "grant: AuthorizationCode, authorizationURL: \"https://login.example.com/\"";
+    let members = "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\"";
     let scene = Scene::new(oauth, members, &[("code", &code)]);
     scene.oauth.lose_next(1);
     let pollinator = scene.site.start();

@@ -48,7 +48,7 @@ fn instance(server: &OAuthServer, name: &str, provider: &Provider, receiver: &Re
         _ => "Basic",
     };
     let auth = format!(
-        "oauth2: {{grant: AuthorizationCode, tokenURL: \"{}\", authorizationURL: \"{}\", secretRef: {{name: {name}}}, \
+        "oauth2: {{grant: AuthorizationCode, tokenUrl: \"{}\", authorizationUrl: \"{}\", secretRef: {{name: {name}}}, \
          clientAuthentication: {{code: {method}}}}}",
         server.url("/token"),
         server.url("/auth")
@@ -63,7 +63,7 @@ fn client_credentials_in_both_ways() {
     let mut documents = Vec::new();
     for (name, method) in [("machine-basic", "Basic"), ("machine-body", "Body")] {
         let auth = format!(
-            "oauth2: {{grant: ClientCredentials, tokenURL: \"{}\", scopes: [read], secretRef: {{name: {name}}}, \
+            "oauth2: {{grant: ClientCredentials, tokenUrl: \"{}\", scopes: [read], secretRef: {{name: {name}}}, \
              clientAuthentication: {{code: {method}}}}}",
             server.url("/token")
         );

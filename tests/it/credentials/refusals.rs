@@ -44,8 +44,8 @@ const CASES: [Case; 14] = [
     ("no-token", || Answer::json("{\"token\":\"x\"}"), "TokenResponseInvalid", &["tokenResponse.accessToken"]),
     ("odd-token", || Answer::json("{\"access_token\":\"a\\nb\"}"), "TokenResponseInvalid", &["no header may carry"]),
     ("trouble", || Answer::status(500), "TokenEndpointUnreachable", &["answered 500"]),
-    ("hang-up", Answer::hang_up, "TokenEndpointUnreachable", &["oauth2.tokenURL"]),
-    ("large", faults::endless, "ResponseTooLarge", &["oauth2.tokenURL"]),
+    ("hang-up", Answer::hang_up, "TokenEndpointUnreachable", &["oauth2.tokenUrl"]),
+    ("large", faults::endless, "ResponseTooLarge", &["oauth2.tokenUrl"]),
 ];
 
 /// Every failure ends with its condition; nothing is asked of the provider meanwhile, and the token endpoint is asked once.
@@ -69,7 +69,7 @@ fn each_refusal_has_its_condition_and_costs_one_request() {
         // of its own: instances of one Secret have one chain of tokens, and that has one token endpoint
         documents.push(secret(name));
         let auth =
-            format!("oauth2: {{grant: RefreshToken, tokenURL: \"{}/token\", secretRef: {{name: {name}}}}}", server.url());
+            format!("oauth2: {{grant: RefreshToken, tokenUrl: \"{}/token\", secretRef: {{name: {name}}}}}", server.url());
         documents.push(Instance { auth, ..Instance::new(name, &provider.url(), &receiver.url(name)) }.yaml());
         servers.push((server, asked));
     }
@@ -102,7 +102,7 @@ fn a_redirect_of_the_token_endpoint_is_not_followed() {
     scene.oauth.misbehave(move |_| Some(Answer::status(307).header("Location", target.clone())));
     let pollinator = scene.site.start_tracing();
     let message = pollinator.wait_reason("it", "RedirectRefused");
-    assert!(message.contains("spec.auth.oauth2.tokenURL"), "{message}");
+    assert!(message.contains("spec.auth.oauth2.tokenUrl"), "{message}");
     assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
@@ -111,14 +111,14 @@ fn a_token_endpoint_that_the_policy_denies_or_nobody_serves() {
     let (provider, receiver) = (Provider::start(), Receiver::start());
     let nobody = Server::start(|_| Answer::status(204)).url();
     let instance = |name: &str, url: &str| {
-        let auth = format!("oauth2: {{grant: ClientCredentials, tokenURL: \"{url}\", secretRef: {{name: oauth}}}}");
+        let auth = format!("oauth2: {{grant: ClientCredentials, tokenUrl: \"{url}\", secretRef: {{name: oauth}}}}");
         Instance { auth, ..Instance::new(name, &provider.url(), &receiver.url(name)) }.yaml()
     };
     let secret = manifest::secret("oauth", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]);
     let site = Site::new(&[instance("denied", "http://169.254.169.254/token"), instance("nobody", &nobody), secret]);
     let pollinator = site.start_tracing();
-    assert!(pollinator.wait_reason("denied", "EgressDenied").contains("oauth2.tokenURL"));
-    assert!(pollinator.wait_reason("nobody", "TokenEndpointUnreachable").contains("oauth2.tokenURL"));
+    assert!(pollinator.wait_reason("denied", "EgressDenied").contains("oauth2.tokenUrl"));
+    assert!(pollinator.wait_reason("nobody", "TokenEndpointUnreachable").contains("oauth2.tokenUrl"));
     assert_eq!(provider.asked(), 0);
 }
 

@@ -167,8 +167,8 @@ fn a_code_is_exchanged_once_for_all() {
     let oauth = OauthServer::start();
     let code = oauth.code(None, None);
     let scene =
-        Scene::new(oauth, "grant: AuthorizationCode, authorizationURL: \"https://login.example.com/\"", &[("code", &code)]);
-    let members = "grant: AuthorizationCode, authorizationURL: \"https://login.example.com/\"";
+        Scene::new(oauth, "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\"", &[("code", &code)]);
+    let members = "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\"";
     declare(&scene, &NAMES.map(|name| named(&scene, name, members)));
     start(&scene, &NAMES);
     assert_eq!(scene.oauth.asked(), 1);
@@ -296,7 +296,7 @@ fn tokens_of_version_0_1_move_to_their_secret_and_nothing_is_spent_twice() {
 /// The Secret holds the client alone, and with version 0.1.0 two people gave consent for two instances: perhaps for two accounts.
 #[test]
 fn consents_of_two_people_are_not_mixed_by_the_upgrade() {
-    let members = "grant: AuthorizationCode, authorizationURL: \"https://login.example.com/\"";
+    let members = "grant: AuthorizationCode, authorizationUrl: \"https://login.example.com/\"";
     let scene = Scene::new(OauthServer::start(), members, &[]);
     let tokens = |salt: &str| of_version_0_1(&scene.oauth.consent()).replace("842503043db353041646e58018bb8541", salt);
     for (name, salt) in [("sales", "1111"), ("billing", "2222")] {
@@ -322,7 +322,7 @@ fn consents_of_two_people_are_not_mixed_by_the_upgrade() {
 #[test]
 fn suspended_instances_keep_one_consent_alive_together() {
     let scene = scene(OauthServer::start().life(Duration::from_hours(1)));
-    let suspended = |name: &&str| named(&scene, name, "grant: RefreshToken, refresh: {idleTTL: 1m}").spec("suspend: true");
+    let suspended = |name: &&str| named(&scene, name, "grant: RefreshToken, refresh: {idleTtl: 1m}").spec("suspend: true");
     declare(&scene, &NAMES.iter().map(suspended).collect::<Vec<_>>());
     let _pollinator = scene.site.start_tracing();
     scene.oauth.wait_granted(2);

@@ -111,7 +111,7 @@ fn running_without_a_cluster() {
     let reader = Reader::new();
     let instance = Instance::new("orders", &provider.url(), &receiver.url("orders")).basic_auth();
     manifest::write(&reader.home().join("manifests"), "orders.yaml", &[instance.yaml(), manifest::login()]);
-    let bad = "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\nmetadata: {name: bad}\nspec:\n  baseURL: \
+    let bad = "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\nmetadata: {name: bad}\nspec:\n  baseUrl: \
                https://api.example.com\n  polling: {interval: 5}\n  resources:\n  - {name: a, url: /a, idfield: id}\n  callback: \
                {url: https://receiver.example.com/events}\n";
     fs::write(reader.home().join("bad.yaml"), bad).unwrap();

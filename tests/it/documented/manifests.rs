@@ -18,7 +18,7 @@ apiVersion: pollinator.dev/v1alpha1
 kind: ConnectorInstance
 metadata: {name: it}
 spec:
-  baseURL: https://api.example.com
+  baseUrl: https://api.example.com
   resources:
   - {name: contacts, url: /contacts}
   callback: {url: https://receiver.example.com/events}

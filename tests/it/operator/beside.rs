@@ -11,7 +11,7 @@ fn what_the_operator_writes_is_seen_by_people_and_drifts_for_no_tool() {
     let cluster = Cluster::new(plane, "beside");
     let url = cluster.provider.url();
     cluster.apply_yaml(&format!(
-        "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: shop, namespace: it}}\nspec: {{baseURL: \"{url}\"}}\n"
+        "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: shop, namespace: it}}\nspec: {{baseUrl: \"{url}\"}}\n"
     ));
     let instance = cluster.instance().spec("connector: shop").yaml();
     let yaml = instance.replace("namespace: it", &format!("namespace: {}", cluster.ns.name()));

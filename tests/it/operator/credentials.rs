@@ -36,7 +36,7 @@ impl<'p> Scene<'p> {
 
     fn instance(&self) -> Instance {
         let auth =
-            format!("oauth2: {{grant: RefreshToken, tokenURL: \"{}\", secretRef: {{name: oauth}}}}", self.oauth.token_url());
+            format!("oauth2: {{grant: RefreshToken, tokenUrl: \"{}\", secretRef: {{name: oauth}}}}", self.oauth.token_url());
         Instance { auth, ..self.cluster.instance() }
     }
 

@@ -44,11 +44,11 @@ fn a_connector_of_the_namespace_is_used_and_followed() {
     let cluster = Cluster::new(plane, "connector");
     let connector = |url: &str| {
         format!(
-            "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: shop, namespace: it}}\nspec: {{baseURL: \"{url}\"}}\n"
+            "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: shop, namespace: it}}\nspec: {{baseUrl: \"{url}\"}}\n"
         )
     };
     let instance = cluster.instance().spec("connector: shop");
-    let yaml = instance.yaml().replace(&format!("  baseURL: \"{}\"\n", cluster.provider.url()), "");
+    let yaml = instance.yaml().replace(&format!("  baseUrl: \"{}\"\n", cluster.provider.url()), "");
     cluster.apply_yaml(&yaml);
     let operator = cluster.start();
     cluster.ns.wait_condition("it", "Ready", "False", "ConnectorNotFound");
@@ -62,7 +62,7 @@ fn a_connector_of_the_namespace_is_used_and_followed() {
     other.baseline(["old".to_owned()]);
     cluster.apply_yaml(&connector(&other.url()));
     let note = cluster.wait_event("CursorReset");
-    assert!(note.contains("origin of baseURL"), "{note}");
+    assert!(note.contains("origin of baseUrl"), "{note}");
     other.wait_polled(1);
     let posts = cluster.receiver.count();
     other.create("b");

@@ -180,7 +180,7 @@ fn an_edit_that_changes_the_meaning_starts_afresh_and_says_why() {
     let connector = |name: &str| {
         let url = cluster.provider.url();
         format!(
-            "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: {name}, namespace: it}}\nspec: {{baseURL: \"{url}\"}}\n"
+            "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: {name}, namespace: it}}\nspec: {{baseUrl: \"{url}\"}}\n"
         )
     };
     cluster.apply_yaml(&format!("{}---\n{}", connector("one"), connector("two")));
@@ -188,7 +188,7 @@ fn an_edit_that_changes_the_meaning_starts_afresh_and_says_why() {
     cluster.provider.create("a");
     cluster.assert_perfect(&operator);
     let by_created = PROVIDER_RESOURCE.replace("idField: id", "idField: created");
-    let moved = "connector, origin of baseURL or idField changed";
+    let moved = "connector, origin of baseUrl or idField changed";
     let by_content = "url: /records\nrecordsPath: records\nidField: id\npagination: {nextLink: {field: next}}\n";
     for (index, (instance, subject, reason)) in [
         (cluster.instance().spec("connector: one"), "id", moved),

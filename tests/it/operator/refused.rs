@@ -21,12 +21,12 @@ const KNOWN_LATER: &str = r#"
 - {name: connector far from any, spec: {connector: qqqqqqqq}, reason: ConnectorNotFound, says: [spec.connector, qqqqqqqq, "create the Connector"]}
 - {name: parameter missing, without: base, spec: {connector: github}, says: [spec.parameters.owner, "required by the connector", spec.parameters.repo]}
 - {name: parameter of another shape, without: base, spec: {connector: github, parameters: {owner: rust/lang, repo: rust}}, says: ["spec.parameters.owner must match [A-Za-z0-9_-]+", "The account that owns"]}
-- {name: parameter misspelt, spec: {parameters: {accuont: a}, baseURL: "https://api.example.com"}, says: [spec.parameters.accuont, "remove it"]}
+- {name: parameter misspelt, spec: {parameters: {accuont: a}, baseUrl: "https://api.example.com"}, says: [spec.parameters.accuont, "remove it"]}
 - {name: hole that nobody fills, resource: {url: "/{account}/contacts"}, says: ["spec.resources[contacts].url", "set spec.parameters.account"]}
 - {name: resource that the connector has not, without: base, spec: {connector: infusionsoftrest, resources: [{name: apointments}], auth: {oauth2: {secretRef: {name: s}}}}, says: ["spec.resources[apointments].url is required"]}
 - {name: secret that the connector asks for, without: base, spec: {connector: infusionsoftrest}, says: [spec.auth.oauth2.secretRef is required, name the Secret]}
 # requests
-- {name: credentials in baseURL, spec: {baseURL: "https://user:word@api.example.com"}, says: [spec.baseURL, "carries credentials", "Secret that spec.auth names"]}
+- {name: credentials in baseUrl, spec: {baseUrl: "https://user:word@api.example.com"}, says: [spec.baseUrl, "carries credentials", "Secret that spec.auth names"]}
 - {name: unknown macro, resource: {headers: {x: "${sinse}"}}, says: ["spec.resources[contacts].headers.x", "unknown macro ${sinse}", known are since]}
 - {name: macro not closed, resource: {query: {since: "${since"}}, says: ["spec.resources[contacts].query.since", "not closed by }"]}
 - {name: macro not opened, resource: {query: {since: "$since}"}}, says: ["spec.resources[contacts].query.since", "without the opening brace"]}
@@ -53,8 +53,8 @@ const KNOWN_LATER: &str = r#"
 - {name: next link at no path, resource: {pagination: {nextLink: {field: a..b}}}, says: ["pagination.nextLink.field", "is not a path such as"]}
 # not there yet
 - {name: snapshots, spec: {polling: {interval: 1m}}, resource: {deletes: {snapshot: {interval: 1h}}}, says: ["deletes.snapshot is not supported yet", use deletes.flag]}
-- {name: oauth2 with a parameter of its own, spec: {auth: {bearer: DELETE, oauth2: {grant: ClientCredentials, tokenURL: "https://a.example/t", extraParameters: {client_secret: x}, secretRef: {name: s}}}}, says: [spec.auth.oauth2.extraParameters.client_secret cannot be set here]}
-- {name: callback with consent, spec: {callback: {auth: {oauth2: {grant: RefreshToken, tokenURL: "https://a.example/t", secretRef: {name: s}}}}}, says: [spec.callback.auth.oauth2.grant must be ClientCredentials]}
+- {name: oauth2 with a parameter of its own, spec: {auth: {bearer: DELETE, oauth2: {grant: ClientCredentials, tokenUrl: "https://a.example/t", extraParameters: {client_secret: x}, secretRef: {name: s}}}}, says: [spec.auth.oauth2.extraParameters.client_secret cannot be set here]}
+- {name: callback with consent, spec: {callback: {auth: {oauth2: {grant: RefreshToken, tokenUrl: "https://a.example/t", secretRef: {name: s}}}}}, says: [spec.callback.auth.oauth2.grant must be ClientCredentials]}
 - {name: callback that would loop, spec: {callback: {url: "https://api.openconnectors.us2.ext.hana.ondemand.com/elements/api-v2/events/"}}, says: [spec.callback.url is an event endpoint of SAP Open Connectors, loop, "write the URL of the application"]}
 # credentials
 - {name: no such Secret, spec: {auth: {bearer: {secretRef: {name: absent}}}}, reason: SecretNotFound, says: [spec.auth.bearer, Secret absent does not exist, create it]}
@@ -66,8 +66,8 @@ const KNOWN_LATER: &str = r#"
 - {name: a bad signing key, spec: {callback: {signature: {secretRef: {name: shop, key: bad}}}}, reason: SecretInvalid, says: [spec.callback.signature, key bad of Secret shop]}
 - {name: no secret headers, spec: {callback: {headersSecretRef: {name: absent}}}, reason: SecretNotFound, says: [spec.callback.headersSecretRef, Secret absent]}
 # addresses
-- {name: metadata service, spec: {baseURL: "http://169.254.169.254/latest"}, reason: EgressDenied, says: [baseURL, "169.254.169.254", --allow-egress]}
-- {name: private provider, spec: {baseURL: "https://10.0.0.1/api"}, reason: EgressDenied, says: [baseURL, "10.0.0.1", --allow-egress]}
+- {name: metadata service, spec: {baseUrl: "http://169.254.169.254/latest"}, reason: EgressDenied, says: [baseUrl, "169.254.169.254", --allow-egress]}
+- {name: private provider, spec: {baseUrl: "https://10.0.0.1/api"}, reason: EgressDenied, says: [baseUrl, "10.0.0.1", --allow-egress]}
 "#;
 
 #[test]

@@ -74,7 +74,7 @@ impl Instance {
 
     pub fn yaml(&self) -> String {
         let mut out = format!(
-            "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\nmetadata: {{name: {}, namespace: it, annotations: {{{}}}}}\nspec:\n  baseURL: \"{}\"\n",
+            "apiVersion: pollinator.dev/v1alpha1\nkind: ConnectorInstance\nmetadata: {{name: {}, namespace: it, annotations: {{{}}}}}\nspec:\n  baseUrl: \"{}\"\n",
             self.name, self.annotations, self.base_url
         );
         if !self.auth.is_empty() {
@@ -84,7 +84,7 @@ impl Instance {
         indent(&mut out, 2, &self.spec);
         out.push_str("  resources:\n  - name: records\n");
         indent(&mut out, 4, &self.resource);
-        let _ = writeln!(out, "  callback:\n    url: \"{}\"\n    allowInsecureHTTP: true", self.callback_url);
+        let _ = writeln!(out, "  callback:\n    url: \"{}\"\n    allowInsecureHttp: true", self.callback_url);
         indent(&mut out, 4, &self.callback);
         out
     }

@@ -115,7 +115,7 @@ impl OAuthServer {
     /// `spec.auth` with consent for one of its clients, in flow style; the Secret is [`OAuthServer::secret`]'s. `more`: further members.
     pub fn auth(&self, more: &str) -> String {
         format!(
-            "oauth2: {{grant: AuthorizationCode, tokenURL: \"{}\", authorizationURL: \"{}?prompt=consent\", \
+            "oauth2: {{grant: AuthorizationCode, tokenUrl: \"{}\", authorizationUrl: \"{}?prompt=consent\", \
              scopes: [openid, offline_access, read], secretRef: {{name: oauth}}, {more}}}",
             self.url("/token"),
             self.url("/auth")
