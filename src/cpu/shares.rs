@@ -359,7 +359,10 @@ mod tests {
             if rates.iter().sum::<f64>() <= 2.0 {
                 prop_assert!(over.iter().all(Option::is_none));
             } else {
-                prop_assert!(over.iter().any(Option::is_some) || rates.iter().filter(|rate| **rate > NOTHING).count() < 2);
+                // a hundredth over its share, nobody waits yet
+                let is_clear = rates.iter().sum::<f64>() > 2.0 * 1.02;
+                let is_alone = rates.iter().filter(|rate| **rate > NOTHING).count() < 2;
+                prop_assert!(!is_clear || is_alone || over.iter().any(Option::is_some));
                 let kept = rates.iter().zip(&over).map(|(rate, over)| {
                     over.map_or(*rate, |over| rate * (-over.wait.as_secs_f64() / MEMORY.as_secs_f64()).exp())
                 });

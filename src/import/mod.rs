@@ -1,10 +1,10 @@
 //! Configurations of SAP Open Connectors → manifests, Secrets and a report. Pure.
 //!
-//! The flow: [`read`] tells by its shape what each part of a file is. A definition of a connector becomes a `Connector`
-//! ([`definition`], [`lists`]). An [`instance`] is taken apart, its [`settings`] with it: pollers become resources ([`poller`], with
-//! [`hub`], [`ceql`], [`macros`], [`dates`] and the older form in [`legacy`]), its credentials a Secret ([`credentials`]), its
-//! callback another ([`callback`]). For a connector that nobody knows there is a [`stub`]. Then all is planned as an operator would, and
-//! written ([`write`]); the [`report`] has a line for every field.
+//! The flow: `read` tells by its shape what each part of a file is. A definition of a connector becomes a `Connector`
+//! (`definition`, `lists`). An `instance` is taken apart, its `settings` with it: pollers become resources (`poller`, with
+//! `hub`, `ceql`, `macros`, `dates` and the older form in `legacy`), its credentials a Secret (`credentials`), its
+//! callback another (`callback`). For a connector that nobody knows there is a `stub`. Then all is planned as an operator would, and
+//! written (`write`); the `report` has a line for every field.
 
 mod callback;
 mod ceql;
