@@ -43,6 +43,11 @@ pub fn run(args: &CatalogArgs) -> ExitCode {
             entry(key).and_then(|spec| Ok(words::explain(key, spec, find(key, spec, resource)?)))
         }
     };
+    show(shown)
+}
+
+/// Prints a text, or why there is none.
+pub(super) fn show(shown: Result<String, String>) -> ExitCode {
     match shown {
         Ok(text) => {
             output::text(text);

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::api::encoding;
+use crate::api::{encoding, names};
 use crate::import::{Imported, Options, Source, Written, import};
 use crate::observe::output;
 
@@ -108,9 +108,7 @@ fn write(folder: &Path, imported: &Imported) -> Result<(), String> {
 
 /// A name of a namespace (RFC 1123 label).
 fn parse_namespace(text: &str) -> Result<String, String> {
-    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    let is_name = plain && (1..=63).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-');
-    is_name.then(|| text.to_owned()).ok_or_else(|| "must consist of lower case letters, digits and -".to_owned())
+    names::is_label(text).then(|| text.to_owned()).ok_or_else(|| "must consist of lower case letters, digits and -".to_owned())
 }
 
 #[cfg(test)]

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::catalog::{entry, find};
+use super::catalog::{entry, find, show};
 use crate::catalog::starter::{self, Wishes};
-use crate::observe::output;
 
 /// Prints a first manifest for an entry of the catalog: a ConnectorInstance and its Secrets, with placeholders and comments.
 #[derive(Debug, Args)]
@@ -32,16 +31,7 @@ pub struct NewArgs {
 
 /// 1 when the output cannot be written, 2 when there is no such entry, resource or parameter.
 pub fn run(args: &NewArgs) -> ExitCode {
-    match manifest(args) {
-        Ok(text) => {
-            output::text(text);
-            output::finish(ExitCode::SUCCESS)
-        }
-        Err(why) => {
-            output::error(format_args!("pollinator: {why}"));
-            ExitCode::from(2)
-        }
-    }
+    show(manifest(args))
 }
 
 fn manifest(args: &NewArgs) -> Result<String, String> {

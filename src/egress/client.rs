@@ -1,7 +1,7 @@
 //! Sending one request: guard, redirects, deadlines, bounds.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -39,8 +39,8 @@ type ByIdentity = Vec<([u8; 32], reqwest::Client)>;
 #[derive(Clone)]
 pub struct Egress {
     client: reqwest::Client,
-    /// Keeps no connection: each request has one of its own.
-    apart: reqwest::Client,
+    /// Keeps no connection: each request has one of its own. Built for the first of them, since most processes ask for no token.
+    apart: Arc<OnceLock<reqwest::Client>>,
     policy: Arc<EgressPolicy>,
     roots: bool,
     /// Clients with a certificate, the one that was used last at the end.
@@ -69,10 +69,7 @@ impl Egress {
             let client = builder(&policy).tls_certs_only([]).build().map_err(|_| EgressError::Setup)?;
             (client, false)
         };
-        let apart = builder(&policy).pool_max_idle_per_host(0);
-        let apart = if roots { apart } else { apart.tls_certs_only([]) };
-        let apart = apart.build().map_err(|_| EgressError::Setup)?;
-        Ok(Self { client, apart, policy, roots, with_identity: Arc::default() })
+        Ok(Self { client, apart: Arc::default(), policy, roots, with_identity: Arc::default() })
     }
 
     /// Sends one request and reads its answer within the request's limits. Any status is an answer.
@@ -94,9 +91,19 @@ impl Egress {
     pub async fn send_apart(&self, request: Request, identity: Option<&Identity>) -> Result<Response, EgressError> {
         let client = match identity {
             Some(identity) => self.build_with(identity)?,
-            None => self.apart.clone(),
+            None => self.apart()?,
         };
         Box::pin(self.exchange(request, client, None)).await
+    }
+
+    fn apart(&self) -> Result<reqwest::Client, EgressError> {
+        if let Some(client) = self.apart.get() {
+            return Ok(client.clone());
+        }
+        let apart = builder(&self.policy).pool_max_idle_per_host(0);
+        let apart = if self.roots { apart } else { apart.tls_certs_only([]) };
+        let client = apart.build().map_err(|_| EgressError::Setup)?;
+        Ok(self.apart.get_or_init(|| client).clone())
     }
 
     /// The same for a body that may be large: it is read as far as its share of the memory for bodies grows, and the share must be kept

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// The parts of a line behind the name and the URL.
-const PARTS: [&str; 7] = [
+pub(super) const PARTS: [&str; 7] = [
     "xPath",
     "updatedDateField",
     "updatedDateFormat",

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::fields::Place;
+use crate::api::document::{Document, Rules};
 
 /// How often JSON may stand in a string of JSON.
 const MAX_WRAPPED: usize = 4;
@@ -133,74 +133,30 @@ pub(super) fn unwrapped(text: &str) -> Option<Value> {
     (found.is_object() || found.is_array()).then_some(found)
 }
 
-/// Reads JSON. A key that stands twice has its last value, as in other parsers; the earlier one is there under a name of its own, so
-/// that the report tells of it.
+/// Reads JSON.
 fn json(text: &str) -> Result<Value, String> {
     let text = text.trim_start_matches('\u{feff}');
-    serde_json::from_str(text).map(|Document(value)| value).map_err(|error| error.to_string())
+    serde_json::from_str(text).map(|Document::<AllAreTold>(value, _)| value).map_err(|error| error.to_string())
 }
 
-struct Document(Value);
+/// A key that stands twice has its last value, as in other parsers; the earlier one is there under a name of its own, so that the
+/// report tells of it.
+struct AllAreTold;
 
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor).map(Self)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+impl Rules for AllAreTold {
+    fn number(value: f64) -> Result<Value, &'static str> {
         Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Document(item)) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(items.into())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, Document(value))) = map.next_entry::<String, _>()? {
-            if let Some(earlier) = members.insert(name.clone(), value) {
-                let mut other = format!("{name} (earlier)");
-                while members.contains_key(&other) {
-                    other.push('+');
-                }
-                members.insert(other, earlier);
+    fn member(members: &mut Map<String, Value>, name: String, value: Value) -> Result<(), &'static str> {
+        if let Some(earlier) = members.insert(name.clone(), value) {
+            let mut other = format!("{name} (earlier)");
+            while members.contains_key(&other) {
+                other.push('+');
             }
+            members.insert(other, earlier);
         }
-        Ok(members.into())
+        Ok(())
     }
 }
 

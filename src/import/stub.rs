@@ -65,7 +65,6 @@ pub(super) fn parameter(name: String) -> Parameter {
 }
 
 /// A list that stands for hub paths.
-#[allow(clippy::needless_update, reason = "what else an entry says of a list is none of the importer's business")]
 pub(super) fn list(hub_paths: Vec<String>, resource: Resource) -> ConnectorResource {
     ConnectorResource { hub_paths, resource, ..ConnectorResource::default() }
 }

@@ -307,14 +307,7 @@ fn every_known_poller_is_imported_and_plans() {
     let mut count = 0;
     for row in table.lines().filter(|line| !line.starts_with('#')) {
         let [key, name, url, id, dates @ ..] = &row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
-        let names = [
-            "updatedDateField",
-            "updatedDateFormat",
-            "updatedDateTimezone",
-            "createdDateField",
-            "createdDateFormat",
-            "createdDateTimezone",
-        ];
+        let [_, names @ ..] = super::legacy::PARTS;
         assert_eq!(dates.len(), names.len(), "{row}");
         let dates: serde_json::Map<String, Value> = names
             .iter()

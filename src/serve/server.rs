@@ -218,6 +218,18 @@ mod tests {
         Running { address, stop: stop.clone(), server: tokio::spawn(server.run(router, stop)) }
     }
 
+    /// Answers only once it is told to; says that a request has come, and hears that it may go on.
+    fn held() -> (Router, Arc<Notify>, Arc<Notify>) {
+        let (begun, more) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (told, asked) = (Arc::clone(&begun), Arc::clone(&more));
+        let handler = move || async move {
+            told.notify_one();
+            asked.notified().await;
+            "done"
+        };
+        (Router::new().route("/", get(handler)), begun, more)
+    }
+
     fn greeting() -> Router {
         Router::new().route("/", get(|| async { "hello" }))
     }
@@ -285,15 +297,9 @@ mod tests {
 
     #[tokio::test]
     async fn where_all_are_busy_one_more_is_told_to_come_again() {
-        let (begun, more) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (told, asked) = (Arc::clone(&begun), Arc::clone(&more));
-        let handler = move || async move {
-            told.notify_one();
-            asked.notified().await;
-            "done"
-        };
+        let (router, begun, more) = held();
         let limits = Limits { of_one_peer: 1, ..Limits::DEFAULT };
-        let running = start(Router::new().route("/", get(handler)), limits).await;
+        let running = start(router, limits).await;
         let under_way = tokio::spawn(rest(running.connect().await, LAST_REQUEST));
         begun.notified().await;
         let refused = running.send(REQUEST).await;
@@ -320,14 +326,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_under_way_ends_before_the_server_and_no_other_is_taken() {
-        let (begun, more) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (told, asked) = (Arc::clone(&begun), Arc::clone(&more));
-        let handler = move || async move {
-            told.notify_one();
-            asked.notified().await;
-            "done"
-        };
-        let running = start(Router::new().route("/", get(handler)), Limits::DEFAULT).await;
+        let (router, begun, more) = held();
+        let running = start(router, Limits::DEFAULT).await;
         let idle = running.connect().await;
         let under_way = tokio::spawn(rest(running.connect().await, REQUEST));
         begun.notified().await;

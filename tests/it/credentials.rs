@@ -12,13 +12,30 @@ mod real;
 mod refusals;
 mod shared;
 
+use std::time::{Duration, Instant};
+
 use crate::rig::manifest::{self, Instance};
 use crate::rig::oauth_server::{CLIENT_ID, CLIENT_SECRET, OauthServer};
 use crate::rig::oracle::Verdict;
 use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
-use crate::rig::{assert_perfect, settle};
+use crate::rig::{PATIENCE, assert_perfect, settle};
+
+/// Waits until a refresh `came`, and gives consent where a kill turns out to have lost the token: that is found out when the next one is
+/// needed, which may be polls after the start. Returns how often that was.
+fn wait_refresh(pollinator: &Pollinator, came: impl Fn(Duration) -> bool, consent: impl Fn()) -> usize {
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while !came(Duration::from_secs(1)) {
+        assert!(Instant::now() < deadline, "no refresh: {}", pollinator.report("it"));
+        if pollinator.rows("it").last().is_some_and(|row| row.reason == "ReauthorizationRequired") {
+            consent();
+            assert!(came(PATIENCE), "no refresh after the consent: {}", pollinator.report("it"));
+            return 1;
+        }
+    }
+    0
+}
 
 /// An authorization server, a provider that takes its access tokens, one instance called `it`, one receiver.
 pub struct Scene {

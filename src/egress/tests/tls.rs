@@ -113,20 +113,24 @@ async fn http2_server(leaf: Leaf, header: usize) -> Url {
     over_tls(&url)
 }
 
-#[tokio::test]
-async fn certificates_are_verified_against_the_authorities_of_the_machine() {
-    let Some(_) = std::env::var_os(INNER) else {
+/// The authority that this process trusts. `None` where a test is not such a process yet: it was run again as one, to its end.
+fn trusted(test: &str) -> Option<Issuer<'static, KeyPair>> {
+    let Some(folder) = std::env::var_os(INNER) else {
         let folder = tempfile::tempdir().expect("folder");
         let (issuer, pem) = authority("trusted", new_key());
         let bundle = folder.path().join("authorities.pem");
         std::fs::write(&bundle, pem).expect("bundle");
         std::fs::write(folder.path().join("key.pem"), issuer.key().serialize_pem()).expect("key");
-        run_again("certificates_are_verified_against_the_authorities_of_the_machine", folder.path(), &bundle);
-        return;
+        run_again(test, folder.path(), &bundle);
+        return None;
     };
-    let folder = std::path::PathBuf::from(std::env::var_os(INNER).expect("folder"));
-    let key = std::fs::read_to_string(folder.join("key.pem")).expect("key");
-    let (trusted, _) = authority("trusted", KeyPair::from_pem(&key).expect("key"));
+    let key = std::fs::read_to_string(Path::new(&folder).join("key.pem")).expect("key");
+    Some(authority("trusted", KeyPair::from_pem(&key).expect("key")).0)
+}
+
+#[tokio::test]
+async fn certificates_are_verified_against_the_authorities_of_the_machine() {
+    let Some(trusted) = trusted("certificates_are_verified_against_the_authorities_of_the_machine") else { return };
     let (stranger, _) = authority("stranger", new_key());
 
     let url = tls_server(leaf(&trusted, "localhost", 2100)).await;
@@ -228,18 +232,7 @@ async fn refusing_server(leaf: Leaf, refusal: Refusal, requests: usize) -> Url {
 
 #[tokio::test]
 async fn requests_that_http2_refuses_are_sent_again_or_are_a_failure_of_their_own() {
-    let Some(_) = std::env::var_os(INNER) else {
-        let folder = tempfile::tempdir().expect("folder");
-        let (issuer, pem) = authority("trusted", new_key());
-        let bundle = folder.path().join("authorities.pem");
-        std::fs::write(&bundle, pem).expect("bundle");
-        std::fs::write(folder.path().join("key.pem"), issuer.key().serialize_pem()).expect("key");
-        run_again("requests_that_http2_refuses_are_sent_again_or_are_a_failure_of_their_own", folder.path(), &bundle);
-        return;
-    };
-    let folder = std::path::PathBuf::from(std::env::var_os(INNER).expect("folder"));
-    let key = std::fs::read_to_string(folder.join("key.pem")).expect("key");
-    let (trusted, _) = authority("trusted", KeyPair::from_pem(&key).expect("key"));
+    let Some(trusted) = trusted("requests_that_http2_refuses_are_sent_again_or_are_a_failure_of_their_own") else { return };
     let closed = Err(EgressError::Unreachable(Unreachable::Closed));
     for (refusal, was_looked_at) in
         [(Refusal::GoneBefore, false), (Refusal::Refused, false), (Refusal::GoneAfter, true), (Refusal::Reset, true)]

@@ -1,10 +1,9 @@
 //! The process dies between marker, answer, write and use.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::Scene;
-use crate::rig::PATIENCE;
+use super::{Scene, wait_refresh};
 use crate::rig::http::Answer;
 use crate::rig::oauth_server::OauthServer;
 use crate::rig::pollinator::Pollinator;
@@ -238,16 +237,17 @@ fn run_lane(kills: usize, seed: u64) {
     let oauth = OauthServer::start().life(SHORT);
     let token = oauth.consent();
     let scene = Scene::new(oauth, "grant: RefreshToken", &[("refresh_token", &token)]);
+    let consent = || scene.secret(&[("refresh_token", &scene.oauth.consent())]);
     let mut consents = 0;
     let mut pollinator = scene.start();
     for kill in 0..kills {
         scene.provider.create_all(ids(&format!("k{kill}"), 2));
         if dice.below(2) == 0 {
             scene.oauth.hold_next();
-            consents += wait_refresh(&scene, &pollinator, |limit| scene.oauth.try_wait_held(limit));
+            consents += wait_refresh(&pollinator, |limit| scene.oauth.try_wait_held(limit), consent);
         } else {
             let granted = scene.oauth.granted() + 1;
-            consents += wait_refresh(&scene, &pollinator, |limit| scene.oauth.try_wait_granted(granted, limit));
+            consents += wait_refresh(&pollinator, |limit| scene.oauth.try_wait_granted(granted, limit), consent);
         }
         std::thread::park_timeout(Duration::from_millis(dice.below(30)));
         if dice.below(2) == 0 {
@@ -259,24 +259,9 @@ fn run_lane(kills: usize, seed: u64) {
         pollinator.wait_for("it", "an end of the first poll", |row| row.ready != "Unknown");
     }
     let granted = scene.oauth.granted() + 1;
-    consents += wait_refresh(&scene, &pollinator, |limit| scene.oauth.try_wait_granted(granted, limit));
+    consents += wait_refresh(&pollinator, |limit| scene.oauth.try_wait_granted(granted, limit), consent);
     let verdict = scene.verdict();
     assert!(verdict.is_sound() && verdict.missing.is_empty(), "seed {seed}: {verdict}\n{}", pollinator.report("it"));
     assert_eq!(scene.oauth.used_twice(), Vec::<String>::new(), "seed {seed}");
     assert!(consents > 0 && consents <= kills, "seed {seed}: {consents} consents in {kills} kills");
-}
-
-/// Waits for the next refresh, and gives consent where a kill turns out to have lost the token: that is found out when the next one is
-/// needed, which may be polls after the start. Returns how often that was.
-fn wait_refresh(scene: &Scene, pollinator: &Pollinator, came: impl Fn(Duration) -> bool) -> usize {
-    let deadline = Instant::now() + 2 * PATIENCE;
-    while !came(Duration::from_secs(1)) {
-        assert!(Instant::now() < deadline, "no refresh: {}", pollinator.report("it"));
-        if pollinator.rows("it").last().is_some_and(|row| row.reason == "ReauthorizationRequired") {
-            scene.secret(&[("refresh_token", &scene.oauth.consent())]);
-            assert!(came(PATIENCE), "no refresh after the consent: {}", pollinator.report("it"));
-            return 1;
-        }
-    }
-    0
 }

@@ -1,12 +1,13 @@
 //! The same against a server that this project did not write: oidc-provider, whose own log is the oracle.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::wait_refresh;
 use crate::rig::canary;
 use crate::rig::manifest::{self, Instance};
 use crate::rig::oidc::{CALLBACK, OAuthServer};
@@ -15,7 +16,7 @@ use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
 use crate::rig::scene::ids;
-use crate::rig::{PATIENCE, assert_perfect, settle};
+use crate::rig::{assert_perfect, settle};
 
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters-1";
 
@@ -140,17 +141,9 @@ fn kills_never_make_a_spent_token_come_again() {
     consent();
     let mut pollinator = site.start_tracing();
     pollinator.wait_ready("it");
-    // that a token was lost is found out when the next one is needed, which may be polls later
     let wait_refreshed = |pollinator: &Pollinator| {
         let refreshed = server.issued("refresh_token") + 1;
-        let deadline = Instant::now() + 2 * PATIENCE;
-        while !server.try_wait_issued("refresh_token", refreshed, Duration::from_secs(1)) {
-            assert!(Instant::now() < deadline, "{}", pollinator.report("it"));
-            if pollinator.rows("it").last().is_some_and(|row| row.reason == "ReauthorizationRequired") {
-                consent();
-                pollinator.wait_ready("it");
-            }
-        }
+        wait_refresh(pollinator, |limit| server.try_wait_issued("refresh_token", refreshed, limit), consent);
     };
     for kill in 0..8 {
         provider.create_all(ids(&format!("k{kill}"), 2));

@@ -66,7 +66,7 @@ impl<'p> Scene<'p> {
     }
 
     fn granted(&self) -> usize {
-        self.oauth.uses().iter().filter(|one| one.error.is_empty()).count()
+        self.oauth.granted()
     }
 
     fn assert_each_used_once(&self) {

@@ -221,11 +221,14 @@ mod tests {
     #[test]
     fn threads_of_a_test_share_its_turn() {
         take();
-        let before = TURNS.state.lock().next_ticket;
-        thread::scope(|scope| scope.spawn(take).join().unwrap());
-        take();
-        assert!(TURNS.state.lock().running >= 1);
-        // tests beside this one may have come; this one did not again
-        assert!(TURNS.state.lock().next_ticket >= before);
+        assert!(MINE.with_borrow(Option::is_some));
+        let has_its_own = thread::scope(|scope| {
+            let lane = scope.spawn(|| {
+                take();
+                MINE.with_borrow(Option::is_some)
+            });
+            lane.join().unwrap()
+        });
+        assert!(!has_its_own);
     }
 }
