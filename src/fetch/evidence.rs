@@ -6,7 +6,7 @@
 
 use http::HeaderMap;
 
-use self::meaning::{Counted, counted, flag, lead, number, says_previous};
+use self::meaning::{Counted, Part, counted, flag, lead, number, part, says_previous};
 use super::members::{self, Member, Members};
 use crate::plan::field_path::Segment;
 
@@ -129,8 +129,19 @@ impl Evidence {
             self.leads.push(lead);
             return;
         }
-        let Some(number) = number(value) else { return };
         let object = if member.is_at_root() { ROOT } else { member.object.saturating_add(1) };
+        if let Some(part) = part(words, value) {
+            let count = |number| Count { object, number };
+            match part {
+                Part::Page { page, of } => {
+                    self.page.push(count(page));
+                    self.pages.push(count(of));
+                }
+                Part::Rows { of } => self.total.push(count(of)),
+            }
+            return;
+        }
+        let Some(number) = number(value) else { return };
         let count = Count { object, number };
         match counted(words, member.in_total) {
             Some(Counted::Pages) => self.pages.push(count),

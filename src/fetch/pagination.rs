@@ -56,6 +56,15 @@ impl std::fmt::Debug for Ids<'_> {
     }
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// The whole list.
+    Whole,
+    /// Records from a date on: a total may count others, too.
+    Part,
+}
+
 /// State of one walk through the pages of a list.
 #[derive(Clone, Debug)]
 pub struct Pager {
@@ -68,6 +77,7 @@ pub struct Pager {
     /// Rows a page that are asked for.
     page_size: Option<u32>,
     requested: Option<u64>,
+    extent: Extent,
     first_number: u64,
     /// Offset or page number of the page that was asked for last.
     number: u64,
@@ -81,6 +91,10 @@ pub struct Pager {
     scrolled: Option<u128>,
     /// Most rows of a page so far.
     longest: u64,
+    /// Fewest rows of a page before the last one that has some.
+    shortest: u64,
+    /// Rows of the last page that has some.
+    latest: u64,
     /// Rows so far.
     rows: u64,
     pages: u32,
@@ -112,7 +126,7 @@ impl Pager {
             request.query.iter().find(|(name, _)| wanted(name)).and_then(|(_, value)| value.as_str().parse().ok())
         };
         let (number, sized) = match pagination {
-            PaginationPlan::Page { first, size_parameter, .. } => (u64::from(*first), size_parameter.is_some()),
+            PaginationPlan::Page { first, size_parameter, .. } => (u64::from(first.unwrap_or(1)), size_parameter.is_some()),
             // Some lists count from 1: a start that the plan's query names is kept.
             PaginationPlan::Offset { parameter, size_parameter } => {
                 (literal(&|name| name == parameter).unwrap_or(0), size_parameter.is_some())
@@ -128,6 +142,7 @@ impl Pager {
             origin: request.origin.clone(),
             page_size,
             requested: requested.filter(|size| *size > 0),
+            extent: if request.uses_since() { Extent::Part } else { Extent::Whole },
             first_number: number,
             number,
             first_page: None,
@@ -136,6 +151,8 @@ impl Pager {
             first_ids: None,
             scrolled: None,
             longest: 0,
+            shortest: u64::MAX,
+            latest: u64::MAX,
             rows: 0,
             pages: 0,
             empty: 0,
@@ -170,7 +187,10 @@ impl Pager {
             self.pagination = self.detect(&heard)?;
         }
         // Rows before the first page would never be read.
-        if matches!(&self.pagination, PaginationPlan::Page { first: 1, .. }) && self.pages == 1 && heard.said.has_previous() {
+        if matches!(&self.pagination, PaginationPlan::Page { first: None | Some(1), .. })
+            && self.pages == 1
+            && heard.said.has_previous()
+        {
             return Err(problems::not_the_first_page());
         }
         let next = match &self.pagination {
@@ -178,7 +198,7 @@ impl Pager {
             PaginationPlan::Offset { .. } | PaginationPlan::Page { .. } => self.count_on(&heard)?,
             PaginationPlan::LinkHeader | PaginationPlan::NextLink(_) | PaginationPlan::Token { .. } => self.follow(&heard)?,
         };
-        let Some(next) = next else { return Ok(None) };
+        let Some(next) = next else { return self.end(&heard) };
         if self.pages >= MAX_PAGES {
             return Err(Problem::human(
                 Reason::PaginationLoop,
@@ -201,6 +221,10 @@ impl Pager {
         self.pages += 1;
         self.first_count.get_or_insert(answer.record_count);
         self.longest = self.longest.max(rows);
+        if rows > 0 {
+            let before = std::mem::replace(&mut self.latest, rows);
+            self.shortest = self.shortest.min(if self.empty > 0 { 0 } else { before });
+        }
         self.rows = self.rows.saturating_add(rows);
         self.empty = if rows == 0 { self.empty + 1 } else { 0 };
         let said = Evidence::read(answer.headers, answer.envelope, answer.path);

@@ -168,7 +168,7 @@ pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem>
         }
         Some(Pagination::Page(page)) => Ok(PaginationPlan::Page {
             parameter: page.parameter.clone(),
-            first: page.first.unwrap_or(1).unsigned_abs(),
+            first: page.first.map(i32::unsigned_abs),
             size_parameter: page.size_parameter.clone(),
         }),
     }

@@ -247,8 +247,8 @@ pub enum PaginationPlan {
     Page {
         /// Query parameter that carries it.
         parameter: String,
-        /// Number of the first page.
-        first: u32,
+        /// Number of the first page; `None`: the manifest does not say, so it is 1 unless the answers show otherwise.
+        first: Option<u32>,
         /// Query parameter that carries the page size.
         size_parameter: Option<String>,
     },

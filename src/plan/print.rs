@@ -282,7 +282,7 @@ fn pagination(plan: &PaginationPlan) -> String {
         }
         PaginationPlan::Offset { parameter, size_parameter } => format!("offset in {parameter}{}", size(size_parameter)),
         PaginationPlan::Page { parameter, first, size_parameter } => {
-            format!("page number in {parameter} from {first}{}", size(size_parameter))
+            format!("page number in {parameter} from {}{}", first.unwrap_or(1), size(size_parameter))
         }
     }
 }

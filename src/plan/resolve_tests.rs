@@ -260,7 +260,7 @@ fn every_pagination_is_understood() {
     assert_eq!((field.to_string().as_str(), parameter.as_str(), place), ("meta.next", "page_token", TokenPlace::Query));
     assert_eq!(
         pagination("pagination: {page: {parameter: p, sizeParameter: n}}"),
-        PaginationPlan::Page { parameter: "p".into(), first: 1, size_parameter: Some("n".into()) }
+        PaginationPlan::Page { parameter: "p".into(), first: None, size_parameter: Some("n".into()) }
     );
 }
 

@@ -128,6 +128,32 @@ pub(super) fn number(value: &str) -> Option<u64> {
     value.trim_matches('"').parse().ok()
 }
 
+/// A place in a list in words for people: `1 of 3`, `Page 1/3`, `1-20 of 57`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// This page and the number of pages.
+    Page { page: u64, of: u64 },
+    /// From which row to which, and the number of rows.
+    Rows { of: u64 },
+}
+
+/// What a text says of the place in the list; under a name that has no word of paging it may be of anything else.
+pub(super) fn part(words: &Words, value: &str) -> Option<Part> {
+    let text = value.strip_prefix('"')?.strip_suffix('"')?.replace(r"\/", "/").to_ascii_lowercase();
+    let text = text.strip_prefix("page").unwrap_or(&text).trim();
+    let (here, of) = text.split_once(" of ").or_else(|| text.split_once('/'))?;
+    let of = of.trim().split(' ').next()?.parse().ok()?;
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let range = || here.split_once('-').or_else(|| here.split_once('–')).and_then(|(a, b)| Some((number(a)?, number(b)?)));
+    if let Some(page) = number(here) {
+        let is_page = words.has("page") || words.is_one_of(&[&["current"], &["position"], &["progress"]]);
+        return (is_page && page <= of).then_some(Part::Page { page, of });
+    }
+    let (first, last) = range()?;
+    let is_rows = words.has_any(ROWS) || words.has_any(PAGE) || words.is_one_of(&[&["range"], &["showing"], &["shown"]]);
+    (is_rows && first <= last && last <= of).then_some(Part::Rows { of })
+}
+
 pub(super) enum Counted {
     Pages,
     Page,

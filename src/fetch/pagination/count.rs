@@ -1,7 +1,7 @@
 //! Counting on: offsets and page numbers. Pure.
 
-use super::problems::too_many_empty;
-use super::{Heard, MAX_EMPTY, MAX_EMPTY_BY_TOTAL, Pager, Position};
+use super::problems::{lacks_a_page, too_many_empty};
+use super::{Extent, Heard, MAX_EMPTY, MAX_EMPTY_BY_TOTAL, Pager, Position};
 use crate::api::conditions::Problem;
 use crate::fetch::evidence::{Evidence, To};
 use crate::plan::PaginationPlan;
@@ -87,6 +87,22 @@ impl Pager {
             }
             _ => said.start().is_some_and(|start| start < self.number),
         }
+    }
+
+    /// The end of the walk, unless it began behind the first page: some providers count pages from 0, and where no answer numbers its
+    /// page, only the total shows it. Pages that hide rows are shorter than others and prove nothing.
+    pub(super) fn end(&self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
+        let Heard { said, reach, .. } = heard;
+        let is_assumed = matches!(self.pagination, PaginationPlan::Page { first: None, .. }) && self.first_page.is_none();
+        let (Some(total), true) = (said.total(), is_assumed) else { return Ok(None) };
+        let lacks_one = match self.rows {
+            0 => self.extent == Extent::Whole && total > 0 && said.size().or(self.requested).is_some_and(|size| total <= size),
+            rows => {
+                let length = self.page_length(said, reach.rows);
+                rows.saturating_add(length) == total && self.shortest >= length
+            }
+        };
+        if lacks_one { Err(lacks_a_page()) } else { Ok(None) }
     }
 
     fn goes_on_when_empty(&self, heard: &Heard<'_>) -> Result<bool, Problem> {

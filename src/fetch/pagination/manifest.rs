@@ -21,6 +21,7 @@ pub fn manifest_text(pagination: &PaginationPlan) -> String {
             format!("offset: {{parameter: {}{}}}", scalar(parameter), size(size_parameter))
         }
         PaginationPlan::Page { parameter, first, size_parameter } => {
+            let first = first.unwrap_or(1);
             format!("page: {{parameter: {}, first: {first}{}}}", scalar(parameter), size(size_parameter))
         }
     }

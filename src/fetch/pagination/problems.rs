@@ -70,3 +70,11 @@ pub(super) fn not_the_first_page() -> Problem {
          provider counts pages from 0",
     )
 }
+
+pub(super) fn lacks_a_page() -> Problem {
+    Problem::human(
+        Reason::PaginationUnclear,
+        "resources[].pagination.page.first: the answers' total counts one page more than the pages from 1 on have; set first to 0 if \
+         the provider counts pages from 0, else to 1",
+    )
+}

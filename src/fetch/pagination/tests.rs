@@ -171,7 +171,7 @@ fn an_offset_advances_by_what_came() {
 
 #[test]
 fn page_numbers_count_from_their_first() {
-    let plan = PaginationPlan::Page { parameter: "page".into(), first: 0, size_parameter: None };
+    let plan = PaginationPlan::Page { parameter: "page".into(), first: Some(0), size_parameter: None };
     let mut listing = Listing::new(&plan);
     assert_eq!(Some(listing.pager.first()), query(&[("page", "0")]));
     assert_eq!(listing.answer(&[], "[]", 5).unwrap(), query(&[("page", "1")]));
@@ -243,7 +243,7 @@ fn shows_itself_as_a_manifest_takes_it() {
         (token(TokenPlace::Body, "a.b"), "token: {field: next, parameter: a.b, in: Body}"),
         (offset(), "offset: {parameter: offset, sizeParameter: limit}"),
         (
-            PaginationPlan::Page { parameter: "page[number]".into(), first: 1, size_parameter: None },
+            PaginationPlan::Page { parameter: "page[number]".into(), first: None, size_parameter: None },
             r#"page: {parameter: "page[number]", first: 1}"#,
         ),
         (PaginationPlan::NextLink(ValueAt::Header(HeaderName::from_static("next-page"))), "nextLink: {header: next-page}"),
@@ -254,7 +254,11 @@ fn shows_itself_as_a_manifest_takes_it() {
 }
 
 fn page() -> PaginationPlan {
-    PaginationPlan::Page { parameter: "page".into(), first: 1, size_parameter: None }
+    PaginationPlan::Page { parameter: "page".into(), first: None, size_parameter: None }
+}
+
+fn from_one() -> PaginationPlan {
+    PaginationPlan::Page { parameter: "page".into(), first: Some(1), size_parameter: None }
 }
 
 /// Walks over scripted answers: envelope, number of records, digest of the records.
@@ -494,8 +498,72 @@ fn a_first_page_that_says_that_it_is_none_is_a_condition() {
     ] {
         let walked = script(&page(), &[(envelope, 3, 1)]);
         assert_eq!(walked[0] == Err(Reason::PaginationUnclear), loud, "{envelope}: {walked:?}");
-        let zero = PaginationPlan::Page { parameter: "page".into(), first: 0, size_parameter: None };
+        let zero = PaginationPlan::Page { parameter: "page".into(), first: Some(0), size_parameter: None };
         assert!(script(&zero, &[(envelope, 3, 1)])[0].is_ok(), "{envelope}");
+    }
+}
+
+/// Whether a walk over pages of so many rows ends with a word about pages that were missed.
+fn misses_one(plan: &PaginationPlan, since: bool, listed: &[(&str, usize)]) -> bool {
+    let mut request = request(Method::GET, &[]);
+    if since {
+        request.query.push(("since".into(), Template::parse("${since}").unwrap()));
+    }
+    let mut pager = Pager::new(&request, plan, None);
+    let url = Url::parse(URL).unwrap();
+    for (number, (envelope, record_count)) in (1..).zip(listed) {
+        let (headers, digest) = (HeaderMap::new(), number);
+        let record_count = *record_count;
+        let answer = Answer { url: &url, headers: &headers, envelope, path: &[], record_count, digest, ids: Ids(&|| digest) };
+        match pager.next(&answer) {
+            Err(problem) => return problem.reason == Reason::PaginationUnclear,
+            Ok(None) => return false,
+            Ok(Some(_)) => {}
+        }
+    }
+    panic!("the list does not end");
+}
+
+#[test]
+fn pages_that_are_counted_from_zero_are_recognised_by_their_total() {
+    let is_noticed = |pages: &[usize], total: usize, plan: &PaginationPlan, since: bool| {
+        let envelope = format!(r#"{{"total":{total},"per_page":3}}"#);
+        let pages: Vec<_> = pages.iter().map(|rows| (envelope.as_str(), *rows)).collect();
+        misses_one(plan, since, &pages)
+    };
+    let empty = [0; 11];
+    let of = |first: &[usize]| [first, &empty[..]].concat();
+    // The pages before the last are full, and one more of them is counted.
+    for missed in [&of(&[3, 3, 1])[..], &of(&[1])[..], &of(&[3])[..]] {
+        let rows: usize = missed.iter().sum();
+        assert!(is_noticed(missed, rows + 3, &page(), false), "{missed:?}");
+        assert!(!is_noticed(missed, rows + 3, &from_one(), false), "the manifest says that it begins at 1");
+        assert!(!is_noticed(missed, rows + 2, &page(), false), "hidden rows");
+    }
+    assert!(!is_noticed(&of(&[3, 2, 3, 1]), 12, &page(), false), "a page before the last hides a row");
+    assert!(is_noticed(&empty, 2, &page(), false), "all rows are on page 0");
+    assert!(!is_noticed(&empty, 2, &page(), true), "the total may be that of the list before the filter");
+    assert!(!is_noticed(&empty, 40, &page(), false), "all rows are hidden");
+}
+
+#[test]
+fn a_place_in_the_list_may_be_told_in_words() {
+    for (said, more) in [
+        (r#"{"page":"1 of 3"}"#, true),
+        (r#"{"page":"Page 1 of 3"}"#, true),
+        (r#"{"paging":{"current_page":"1\/3"}}"#, true),
+        (r#"{"showing":"1-4 of 12"}"#, true),
+        (r#"{"range":"1 - 4 of 12 results"}"#, true),
+        (r#"{"page":"1 of 1"}"#, false),
+        (r#"{"showing":"1-4 of 4"}"#, false),
+        (r#"{"score":"1 of 3"}"#, false),
+        (r#"{"page":"a/b"}"#, false),
+        (r#"{"page":"3/1"}"#, false),
+    ] {
+        let detected = script(&PaginationPlan::Detect, &[(said, 4, 1)]);
+        assert_eq!(detected[0] == Err(Reason::PaginationUnclear), more, "{said}: {detected:?}");
+        let walked = script(&page(), &[(said, 4, 1)]);
+        assert!(matches!(walked[0], Ok(Some(_))) || !more, "{said}: {walked:?}");
     }
 }
 
@@ -637,9 +705,14 @@ proptest! {
         by_page in any::<bool>(),
     ) {
         let mock = Mock { says_size: true, hidden, size, says };
-        let plan = if by_page { page() } else { PaginationPlan::Offset { parameter: "offset".into(), size_parameter: None } };
+        let plan = if by_page { from_one() } else { PaginationPlan::Offset { parameter: "offset".into(), size_parameter: None } };
         let visible: std::collections::BTreeSet<_> = (0..mock.hidden.len()).filter(|row| !mock.hidden[*row]).collect();
-        prop_assert_eq!(seen(&mock, &plan).unwrap(), visible);
+        prop_assert_eq!(seen(&mock, &plan).unwrap(), visible.clone());
+        // Where the manifest does not say where pages begin, a page of hidden rows may look like one that is missed.
+        match seen(&mock, &page()) {
+            Ok(rows) => prop_assert_eq!(rows, visible),
+            Err(message) => prop_assert!(message.contains("pagination.page.first"), "{}", message),
+        }
     }
 
     /// Without a word about the size of a page an offset listing reads some rows twice and passes none.
@@ -651,7 +724,7 @@ proptest! {
         by_page in any::<bool>(),
     ) {
         let mock = Mock { says_size: false, hidden, size, says };
-        let plan = if by_page { page() } else { PaginationPlan::Offset { parameter: "offset".into(), size_parameter: None } };
+        let plan = if by_page { from_one() } else { PaginationPlan::Offset { parameter: "offset".into(), size_parameter: None } };
         let visible: std::collections::BTreeSet<_> = (0..mock.hidden.len()).filter(|row| !mock.hidden[*row]).collect();
         prop_assert_eq!(seen(&mock, &plan).unwrap(), visible);
     }
