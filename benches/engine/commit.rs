@@ -1,4 +1,4 @@
-//! What one change costs to store, by the number of records that are known.
+//! What one change, and what one of many changes costs to store, by the number of records that are known.
 
 use std::fs;
 use std::time::Instant;
@@ -13,17 +13,21 @@ use crate::rig::{NAMESPACE, RESOURCE};
 
 /// Name of the section.
 pub const NAME: &str = "commit";
-const COMMITS: u64 = 300;
 
 /// Prints bytes written, CPU and time of a commit after one change (target: the same within 2 × with 1,000 and 1,000,000 known records).
 pub fn run() {
     println!("{NAME}: one change, state in a folder; target: the same within 2 × however many records are known");
     for records in [100, 1_000, 10_000, 100_000, 1_000_000] {
-        measure(records);
+        measure(records, 300, 1);
+    }
+    println!("{NAME}: one of 256 changes; target: the same within 1.2 × with 20,000 and 1,000,000 known records");
+    for records in [20_000, 200_000, 1_000_000] {
+        measure(records, 100, 256);
     }
 }
 
-fn measure(records: u64) {
+/// Stores so many commits of so many changes each.
+fn measure(records: u64, commits: u64, changes: u64) {
     let folder = tempfile::tempdir().expect("a folder is made");
     let store = Directory::open(folder.path()).expect("the folder is ours");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is made");
@@ -39,16 +43,19 @@ fn measure(records: u64) {
     };
     commit(&state);
     let (written, cpu, begun) = (written(), process::cpu(), Instant::now());
-    for number in 1..=COMMITS {
+    let all = commits * changes;
+    for number in 1..=all {
         let own = state.resources.get_mut(RESOURCE).expect("it is there");
         own.known.remember(hash(number.wrapping_mul(7919) % records), known(number));
         own.delivered += 1;
-        commit(&state);
+        if number % changes == 0 {
+            commit(&state);
+        }
     }
-    let bytes = (self::written() - written) as f64 / COMMITS as f64;
-    let cpu = process::micros_each(process::cpu_since(cpu), COMMITS);
-    let time = process::micros_each(begun.elapsed(), COMMITS);
-    println!("{NAME}/{records:<9} {:.1} KiB written, {cpu:.0} µs CPU, {time:.0} µs", bytes / 1024.0);
+    let bytes = (self::written() - written) as f64 / all as f64;
+    let cpu = process::micros_each(process::cpu_since(cpu), all);
+    let time = process::micros_each(begun.elapsed(), all);
+    println!("{NAME}/{changes}/{records:<9} {:.1} KiB written, {cpu:.1} µs CPU, {time:.1} µs a change", bytes / 1024.0);
 }
 
 fn hash(number: u64) -> u64 {

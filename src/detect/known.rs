@@ -147,6 +147,11 @@ impl KnownSet {
         Packed::of(self.under(prefix).iter().flat_map(|part| part.of(prefix)).collect())
     }
 
+    /// The packed records of some ids, as far as they are known.
+    pub fn packed_ids(&self, ids: &[u64]) -> Packed {
+        Packed::of(ids.iter().filter_map(|id| Some((*id, self.entry(*id)?, self.details(*id)))).collect())
+    }
+
     /// The partitions, in the order of their prefixes.
     pub fn parts(&self) -> &[Arc<Partition>] {
         &self.parts
@@ -211,7 +216,11 @@ impl KnownSet {
         if is_shared && shared.get(id) == Some(entry) && shared.details(id) == details.as_ref() {
             return;
         }
+        let remembered = (Arc::weak_count(shared) > 0).then(|| Arc::downgrade(shared));
         let part = Arc::make_mut(shared);
+        if let Some(version) = remembered {
+            part.list_changes(version);
+        }
         self.len += usize::from(part.put(id, entry, details));
         if part.is_full() {
             self.split(place);

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::sync::Weak;
 
 use super::packed::{Details, Entry, Form, PACKED, Packed, Spread, Unpacked};
 
@@ -13,6 +14,8 @@ use super::packed::{Details, Entry, Form, PACKED, Packed, Spread, Unpacked};
 pub const SPLIT_AT: usize = 1024;
 /// Packed bytes at which a partition with [`Details`] splits: half of the most that one blob may have.
 pub const SPLIT_AT_BYTES: usize = 64 * 1024;
+/// Changes of a partition that are listed; after more of them it is written as a whole.
+const MAX_CHANGES: usize = 128;
 /// Leading bits by which partitions are told apart at most. A million records need ten or eleven; hashes that somebody chose to be
 /// alike make a partition large instead of the index.
 pub const MAX_BITS: u8 = 12;
@@ -83,6 +86,15 @@ pub struct Partition {
     oldest: i64,
     entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
     details: Option<Box<Column>>,
+    changes: Option<Box<Changes>>,
+}
+
+/// What was put since a version of the partition that a store remembers.
+#[derive(Clone, Debug)]
+struct Changes {
+    /// That version. While it is remembered, no other one has its address.
+    since: Weak<Partition>,
+    ids: Vec<u64>,
 }
 
 /// Details of those entries that have some.
@@ -95,7 +107,7 @@ struct Column {
 
 impl Partition {
     pub(super) fn new(prefix: Prefix) -> Self {
-        Self { prefix, oldest: i64::MAX, entries: HashMap::default(), details: None }
+        Self { prefix, oldest: i64::MAX, entries: HashMap::default(), details: None, changes: None }
     }
 
     /// Reads a packed partition; `None` when it is damaged or of other ids.
@@ -121,6 +133,31 @@ impl Partition {
             partition.put(id, entry, details);
         }
         partition
+    }
+
+    /// From now on changes are listed, since this version is one that a store remembers.
+    pub(super) fn list_changes(&mut self, since: Weak<Self>) {
+        self.changes = Some(Box::new(Changes { since, ids: Vec::new() }));
+    }
+
+    /// The ids that were put since a version, some of them several times. `None` where that is not known, or more than that changed.
+    pub fn changed_since(&self, version: &Weak<Self>) -> Option<&[u64]> {
+        let changes = self.changes.as_ref().filter(|changes| Weak::ptr_eq(&changes.since, version))?;
+        Some(&changes.ids)
+    }
+
+    /// Takes over those records of `newer` that belong here.
+    pub fn put_all(&mut self, newer: &Self) {
+        for (id, entry, details) in newer.of(self.prefix) {
+            self.put(id, entry, details.cloned());
+        }
+    }
+
+    /// The ids of its records, sorted.
+    pub fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<_> = self.entries.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// The ids that are kept here.
@@ -151,6 +188,7 @@ impl Partition {
 
     /// Takes everything out.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (u64, Entry, Option<Details>)> + use<> {
+        self.changes = None;
         let mut details = self.details.take();
         std::mem::take(&mut self.entries).into_iter().map(move |(id, entry)| {
             let details = details.as_mut().and_then(|details| details.by_id.remove(&id));
@@ -169,6 +207,9 @@ impl Partition {
     /// Is this new? What was known of the id is replaced, with its details.
     pub(super) fn put(&mut self, id: u64, entry: Entry, details: Option<Details>) -> bool {
         self.oldest = self.oldest.min(entry.date());
+        if let Some(changes) = &mut self.changes {
+            if changes.ids.len() < MAX_CHANGES { changes.ids.push(id) } else { self.changes = None }
+        }
         self.put_details(id, details);
         self.entries.insert(id, entry).is_none()
     }
@@ -197,6 +238,8 @@ impl Partition {
     /// Forgets what is dated before, and says how many that were.
     pub(super) fn forget_before(&mut self, horizon: i64) -> usize {
         let before = self.entries.len();
+        // What goes is not listed.
+        self.changes = None;
         let mut gone = Vec::new();
         self.oldest = i64::MAX;
         self.entries.retain(|id, entry| {

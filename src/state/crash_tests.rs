@@ -71,6 +71,49 @@ fn a_change_writes_one_partition_and_a_small_head() {
 }
 
 #[test]
+fn many_changes_write_the_records_that_changed_until_they_are_too_many() {
+    let place = tempfile::tempdir().unwrap();
+    let mut store = Directory::open(place.path()).unwrap();
+    let mut state = many(20_000);
+    save(&store, &state);
+    let size = |name: &str| fs::metadata(place.path().join("crm.keap.known").join(name)).unwrap().len();
+    let mut whole = 0;
+    for round in 0..60_u64 {
+        let before = names(place.path());
+        remember(&mut state, "contacts", (0..200).map(|number| (round * 200 + number) * 7919 % 20_000), round + 2);
+        // one change between writes its partition, and the recent changes stay
+        if round % 7 == 3 {
+            save(&store, &state);
+            remember(&mut state, "contacts", [round], 1_000 + round);
+        }
+        save(&store, &state);
+        let new: Vec<_> = names(place.path()).into_iter().filter(|name| !before.contains(name)).collect();
+        let bytes: u64 = new.iter().map(|name| size(name)).sum();
+        if new.len() > 4 {
+            whole += 1;
+        } else {
+            assert!(bytes < 180_000, "{new:?}: {bytes}");
+        }
+        if round % 5 == 4 {
+            drop(store);
+            store = Directory::open(place.path()).unwrap();
+            let found = store.load(&keap()).unwrap();
+            assert_eq!(found.as_ref(), Some(&state), "round {round}");
+            // from here on it is what was read that changes
+            state = found.unwrap();
+        }
+    }
+    // more than is listed of a partition, in an eighth of them
+    let mut state = many(20_000);
+    save(&store, &state);
+    remember(&mut state, "contacts", (0..20_000_u64).filter(|id| xxh3_64(&id.to_be_bytes()) >> 61 == 0), 99);
+    save(&store, &state);
+    drop(store);
+    assert_eq!(Directory::open(place.path()).unwrap().load(&keap()).unwrap(), Some(state));
+    assert!((1..=3).contains(&whole), "12,000 changes, of which 5,000 are recent at most: {whole}");
+}
+
+#[test]
 fn every_blob_is_within_its_bound() {
     let place = tempfile::tempdir().unwrap();
     save(&Directory::open(place.path()).unwrap(), &many(100_000));
@@ -156,6 +199,27 @@ fn a_copy_of_a_folder_in_use_is_a_state() {
         remember(&mut state, "contacts", [7, 8, 9], version);
         save(&store, &state);
     }
+    copy_as_listed(&place, &listed, &state);
+}
+
+/// The same, where what changed is written by itself.
+#[test]
+fn a_copy_of_a_folder_that_lacks_recent_changes_is_a_state() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Directory::open(place.path()).unwrap();
+    let mut state = many(20_000);
+    save(&store, &state);
+    for recent in [false, true] {
+        let listed = names(place.path());
+        assert_eq!(listed.iter().any(|name| name.contains("recent")), recent, "{listed:?}");
+        remember(&mut state, "contacts", 0..100, if recent { 7 } else { 6 });
+        save(&store, &state);
+        copy_as_listed(&place, &listed, &state);
+    }
+}
+
+fn copy_as_listed(place: &tempfile::TempDir, listed: &[String], state: &InstanceState) {
+    let records = state.resources["contacts"].known.len();
     let copy = tempfile::tempdir().unwrap();
     fs::create_dir(copy.path().join("crm.keap.known")).unwrap();
     for name in listed.iter().map(|name| format!("crm.keap.known/{name}")).chain(["crm.keap.json".to_owned()]) {
@@ -163,9 +227,9 @@ fn a_copy_of_a_folder_in_use_is_a_state() {
     }
     let store = Directory::open(copy.path()).unwrap();
     let mut copied = store.load(&keap()).unwrap().unwrap();
-    assert_eq!(copied.resources["contacts"].known.len(), 3_000);
-    assert_eq!(copied.resources["contacts"].delivered, 4);
-    assert_ne!(copied, state, "the last versions come again");
+    assert_eq!(copied.resources["contacts"].known.len(), records);
+    assert_eq!(copied.resources["contacts"].delivered, state.resources["contacts"].delivered);
+    assert_ne!(copied, *state, "the last versions come again");
     // and goes on from there
     remember(&mut copied, "contacts", [10], 9);
     save(&store, &copied);
@@ -223,15 +287,23 @@ proptest! {
     /// Whatever was written when the process died, the old state or the new one is there: nothing between, nothing lost.
     #[test]
     fn a_death_at_any_moment_leaves_the_old_or_the_new_state(
-        commits in prop::collection::vec((0..4_000_u64, 1..400_u64, any::<bool>(), prop::option::of(0..12_usize)), 1..12)
+        commits in prop::collection::vec((0..4_000_u64, 1..400_u64, any::<bool>(), prop::option::of(0..12_usize)), 1..12),
+        is_large in any::<bool>(),
     ) {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::new(place.path().join("crm.keap.known"));
         let file = place.path().join("crm.keap.json");
         let (mut old, mut known) = (InstanceState::new("u-1".into()), None);
-        for (number, (first, count, forget, death)) in (2..).zip(commits) {
+        if is_large {
+            old = many(8_000);
+            let (stored, written) = write(&file, &folder, replace, None, old.clone());
+            written.unwrap();
+            known = stored;
+        }
+        let first = old.clone();
+        for (number, (id, count, forget, death)) in (2..).zip(commits) {
             let mut new = old.clone();
-            remember(&mut new, if first % 3 == 0 { "orders" } else { "contacts" }, first..first + count, number);
+            remember(&mut new, if id % 3 == 0 { "orders" } else { "contacts" }, id..id + count, number);
             if forget {
                 new.resources.get_mut("contacts").into_iter().for_each(|own| own.known.forget_before(chrono::DateTime::UNIX_EPOCH));
             }
@@ -255,7 +327,7 @@ proptest! {
                     prop_assert_eq!(&found, &old);
                     old = found;
                 }
-                None => prop_assert_eq!(&old, &InstanceState::new("u-1".into())),
+                None => prop_assert_eq!(&old, &first),
             }
         }
         // what nobody names is gone, but for what was superseded just now

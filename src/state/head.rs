@@ -13,6 +13,8 @@ use crate::detect::known::Prefix;
 
 /// Version of the form of a head that names partitions.
 pub const WITH_PARTITIONS: u32 = 3;
+/// The same, of one that names recent changes, too.
+pub const WITH_RECENT: u32 = 4;
 
 /// Where a partition of a known set stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +25,17 @@ pub struct Place {
     pub generation: u64,
 }
 
-/// Places of the partitions of known sets, by resource, in the order of their prefixes.
-pub type Places = BTreeMap<String, Vec<Place>>;
+/// Where one known set stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetPlaces {
+    /// Its partitions, in the order of their prefixes.
+    pub parts: Vec<Place>,
+    /// Generation of the blob with what changed in partitions that are older.
+    pub recent: Option<u64>,
+}
+
+/// Places of known sets, by resource.
+pub type Places = BTreeMap<String, SetPlaces>;
 
 /// A head as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +87,9 @@ pub fn write(state: &InstanceState, generation: u64, places: &Places) -> serde_j
         return serde_json::to_vec(state);
     }
     let known = places.iter().map(|(resource, places)| (&**resource, text(places))).collect();
-    serde_json::to_vec(&Written { format: WITH_PARTITIONS, generation, known, state })
+    let has_recent = places.values().any(|places| places.recent.is_some());
+    let format = if has_recent { WITH_RECENT } else { WITH_PARTITIONS };
+    serde_json::to_vec(&Written { format, generation, known, state })
 }
 
 /// Reads a head of this version or an older one.
@@ -93,7 +106,7 @@ pub fn read(bytes: &[u8]) -> Result<Head, Unreadable> {
 
 fn read_with_partitions(bytes: &[u8]) -> Result<Head, Unreadable> {
     let Form { format } = serde_json::from_slice(bytes).map_err(|_| Unreadable::Damaged)?;
-    if format > WITH_PARTITIONS {
+    if format > WITH_RECENT {
         return Err(Unreadable::Newer);
     }
     let Read { generation, known, state } = serde_json::from_slice(bytes).map_err(|_| Unreadable::Damaged)?;
@@ -105,11 +118,12 @@ fn read_with_partitions(bytes: &[u8]) -> Result<Head, Unreadable> {
     })
 }
 
-/// Generations in the order of the prefixes, with the number of leading bits where it is another than before: `10:57,58,9:3`.
-fn text(places: &[Place]) -> String {
+/// Generations in the order of the prefixes, with the number of leading bits where it is another than before, and after them that of
+/// recent changes: `10:57,58,9:3;61`.
+fn text(SetPlaces { parts, recent }: &SetPlaces) -> String {
     use std::fmt::Write as _;
-    let (mut text, mut bits) = (String::with_capacity(places.len() * 6), None);
-    for place in places {
+    let (mut text, mut bits) = (String::with_capacity(parts.len() * 6), None);
+    for place in parts {
         if !text.is_empty() {
             text.push(',');
         }
@@ -121,13 +135,20 @@ fn text(places: &[Place]) -> String {
             write!(text, "{own}:{}", place.generation)
         };
     }
+    if let Some(recent) = recent {
+        let _ = write!(text, ";{recent}");
+    }
     text
 }
 
 /// `None` unless the prefixes are those of all ids.
-fn places(text: &str) -> Option<Vec<Place>> {
+fn places(text: &str) -> Option<SetPlaces> {
+    let (text, recent) = match text.split_once(';') {
+        Some((text, recent)) => (text, Some(recent.parse().ok()?)),
+        None => (text, None),
+    };
     let (mut next, mut bits) = (Some(0_u64), None);
-    let mut places = Vec::new();
+    let mut parts = Vec::new();
     for item in text.split(',') {
         let generation = match item.split_once(':') {
             Some((own, generation)) => {
@@ -141,10 +162,10 @@ fn places(text: &str) -> Option<Vec<Place>> {
         if prefix.first() != first {
             return None;
         }
-        places.push(Place { prefix, generation: generation.parse().ok()? });
+        parts.push(Place { prefix, generation: generation.parse().ok()? });
         next = prefix.last().checked_add(1);
     }
-    next.is_none().then_some(places)
+    next.is_none().then_some(SetPlaces { parts, recent })
 }
 
 #[cfg(test)]
@@ -158,11 +179,14 @@ mod tests {
 
     #[test]
     fn places_are_told_by_their_order() {
-        let all = vec![place(2, 0, 5), place(3, 2, 7), place(3, 3, 5), place(1, 1, 12)];
+        let mut all = SetPlaces { parts: vec![place(2, 0, 5), place(3, 2, 7), place(3, 3, 5), place(1, 1, 12)], recent: None };
         assert_eq!(text(&all), "2:5,3:7,5,1:12");
+        assert_eq!(places(&text(&all)), Some(all.clone()));
+        all.recent = Some(14);
+        assert_eq!(text(&all), "2:5,3:7,5,1:12;14");
         assert_eq!(places(&text(&all)), Some(all));
-        assert_eq!(places("0:9"), Some(vec![place(0, 0, 9)]));
-        for damaged in ["", "1:5", "5,6", "1:5,6,7", "1:5,2:6", "0:x", "64:1", "0:9,"] {
+        assert_eq!(places("0:9"), Some(SetPlaces { parts: vec![place(0, 0, 9)], recent: None }));
+        for damaged in ["", "1:5", "5,6", "1:5,6,7", "1:5,2:6", "0:x", "64:1", "0:9,", ";9", "0:9;", "0:9;x", "0:9;1;2"] {
             assert_eq!(places(damaged), None, "{damaged}");
         }
     }
@@ -171,7 +195,8 @@ mod tests {
     fn what_was_written_is_read_back_and_damage_and_newer_forms_are_told_apart() {
         let mut state = InstanceState::new("u-1".into());
         state.resources.insert("contacts".into(), Box::new(ResourceState { delivered: 3, ..ResourceState::default() }));
-        for places in [Places::new(), Places::from([("contacts".to_owned(), vec![place(0, 0, 4)])])] {
+        let set = |recent| Places::from([("contacts".to_owned(), SetPlaces { parts: vec![place(0, 0, 4)], recent })]);
+        for places in [Places::new(), set(None), set(Some(3))] {
             let bytes = write(&state, 4, &places).unwrap();
             let head = read(&bytes).unwrap();
             assert_eq!((&head.state, &head.places), (&state, &places));
@@ -182,7 +207,7 @@ mod tests {
         }
         let newer = write(&InstanceState { format: FORMAT + 1, ..state }, 0, &Places::new()).unwrap();
         assert_eq!(read(&newer), Err(Unreadable::Newer));
-        assert_eq!(read(br#"{"format": 4, "anything": {}}"#), Err(Unreadable::Newer));
+        assert_eq!(read(br#"{"format": 5, "anything": {}}"#), Err(Unreadable::Newer));
         assert_eq!(read(br#"{"format": 3, "generation": 4, "known": {"a": "1:4"}, "state": {}}"#), Err(Unreadable::Damaged));
     }
 }

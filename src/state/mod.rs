@@ -11,6 +11,7 @@ pub mod folder;
 pub mod head;
 pub mod live;
 pub mod partitions;
+mod recent;
 mod token_file;
 pub mod waiting;
 

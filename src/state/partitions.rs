@@ -12,8 +12,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::InstanceState;
 use super::blob::{Framed, ListBlobs, PutError};
-use super::head::{Place, Places};
-use crate::detect::known::{Form, KnownSet, Partition, Prefix};
+use super::head::{Place, Places, SetPlaces};
+use super::recent::{Recent, Written, WrittenSet, next};
+use crate::detect::known::{Form, KnownSet, Packed, Partition, Prefix};
 
 /// Most records of a set that stays in the head: writing a second file costs more than 16 KiB.
 pub const MAX_INLINE: usize = 512;
@@ -27,8 +28,8 @@ const MAX_SUPERSEDED: usize = 2048;
 pub struct Stored {
     /// Greatest generation given.
     generation: u64,
-    /// By resource, in the order of their prefixes.
-    sets: BTreeMap<String, Vec<Written>>,
+    /// By resource.
+    sets: BTreeMap<String, WrittenSet>,
     /// Blobs may be there that the head does not name.
     unclean: bool,
     /// They were found, and go as soon as another head is durable.
@@ -36,18 +37,10 @@ pub struct Stored {
     superseded: VecDeque<(Instant, String)>,
 }
 
-/// One partition as it was last read or written.
-#[derive(Clone, Debug)]
-struct Written {
-    place: Place,
-    /// Itself. Its address is another one as soon as it changes.
-    partition: Weak<Partition>,
-}
-
 /// A commit whose partitions are written and whose head is not.
 #[derive(Debug)]
 pub struct Begun {
-    sets: BTreeMap<String, Vec<Written>>,
+    sets: BTreeMap<String, WrittenSet>,
     /// Names of what was written for it.
     new: Vec<String>,
 }
@@ -82,21 +75,32 @@ impl Stored {
         let mut stored = Self { generation, ..Self::unknown() };
         for (resource, places) in places {
             let Some(own) = state.resources.get_mut(resource) else { continue };
-            let (mut parts, mut older) = (Vec::with_capacity(places.len()), HashSet::new());
-            for (index, place) in places.iter().enumerate() {
+            let (mut parts, mut older) = (Vec::with_capacity(places.parts.len()), HashSet::new());
+            for (index, place) in places.parts.iter().enumerate() {
                 let (part, found) = read(store, resource, *place).await?;
                 parts.push(part);
                 if found == Found::Older {
                     older.insert(index);
                 }
             }
+            let mut recent = None;
+            if let Some(wanted) = places.recent {
+                let (generation, changed) = read_recent(store, resource, wanted).await?;
+                let parts = parts.iter_mut().zip(&places.parts);
+                parts.filter(|(_, place)| place.generation < generation).for_each(|(part, _)| part.put_all(&changed));
+                if generation == wanted {
+                    recent = Some(Recent { generation, ids: changed.ids().into() });
+                } else {
+                    older.extend(0..places.parts.len());
+                }
+            }
             own.known = KnownSet::of_parts(parts).ok_or_else(|| LoadError::Damaged(resource.clone()))?;
-            let written = own.known.parts().iter().zip(places).enumerate();
+            let written = own.known.parts().iter().zip(&places.parts).enumerate();
             let written = written.map(|(index, (part, place))| {
                 let partition = if older.contains(&index) { Weak::new() } else { Arc::downgrade(part) };
                 Written { place: *place, partition }
             });
-            stored.sets.insert(resource.clone(), written.collect());
+            stored.sets.insert(resource.clone(), WrittenSet { parts: written.collect(), recent });
         }
         Ok(stored)
     }
@@ -130,25 +134,18 @@ impl Stored {
         self.generation += 1;
         let (mut begun, mut blobs) = (Begun { sets: BTreeMap::new(), new: Vec::new() }, Vec::new());
         for (resource, set) in large {
-            let mut before = self.sets.get(resource).map(Vec::as_slice).unwrap_or_default();
-            let mut sets = Vec::with_capacity(set.parts().len());
-            for part in set.parts() {
-                let prefix = part.prefix();
-                while let [first, rest @ ..] = before
-                    && first.place.prefix.first() < prefix.first()
-                {
-                    before = rest;
-                }
-                let stored = before.first().filter(|old| std::ptr::eq(old.partition.as_ptr(), Arc::as_ptr(part)));
-                let place = stored.map_or(Place { prefix, generation: self.generation }, |old| old.place);
-                if stored.is_none() {
-                    let packed = part.packed();
-                    let framed = Framed { form: form(packed.form), generation: self.generation, content: &packed.bytes };
-                    blobs.push((name(resource, place), framed.bytes()));
-                }
-                sets.push(Written { place, partition: Arc::downgrade(part) });
+            let next = next(self.sets.get(resource), set, self.generation);
+            let framed = |packed: Packed| {
+                Framed { form: form(packed.form), generation: self.generation, content: &packed.bytes }.bytes()
+            };
+            for part in next.new {
+                let place = Place { prefix: part.prefix(), generation: self.generation };
+                blobs.push((name(resource, place), framed(part.packed())));
             }
-            begun.sets.insert(resource.clone(), sets);
+            if let Some(recent) = next.recent_bytes {
+                blobs.push((recent_name(resource, self.generation), framed(recent)));
+            }
+            begun.sets.insert(resource.clone(), next.written);
         }
         let written = store.put_new(&blobs).await;
         begun.new = blobs.into_iter().map(|(name, _)| name).collect();
@@ -167,14 +164,19 @@ impl Stored {
     /// The head is durable.
     pub async fn confirm<S: ListBlobs>(&mut self, store: &S, begun: Begun, now: Instant) {
         let old = std::mem::replace(&mut self.sets, begun.sets);
+        let none = WrittenSet::default();
         for (resource, old) in old {
-            let own = self.sets.get(&resource).map(Vec::as_slice).unwrap_or_default();
-            let mut named = own.iter().map(|written| written.place).peekable();
-            for Written { place, .. } in old {
+            let own = self.sets.get(&resource).unwrap_or(&none);
+            let mut named = own.parts.iter().map(|written| written.place).peekable();
+            for Written { place, .. } in old.parts {
                 while named.next_if(|own| own.prefix.first() < place.prefix.first()).is_some() {}
                 if named.peek() != Some(&place) {
                     self.superseded.push_back((now, name(&resource, place)));
                 }
+            }
+            let recent = |set: &Option<Recent>| set.as_ref().map(|recent| recent.generation);
+            if let Some(generation) = recent(&old.recent).filter(|old| recent(&own.recent) != Some(*old)) {
+                self.superseded.push_back((now, recent_name(&resource, generation)));
             }
         }
         for name in std::mem::take(&mut self.left) {
@@ -205,8 +207,11 @@ impl Stored {
 
     /// Finds what the head does not name: left by a crash, or by a head that was moved away.
     async fn look_around<S: ListBlobs>(&mut self, store: &S) -> Result<(), S::Error> {
-        let own = self.sets.iter().flat_map(|(resource, set)| set.iter().map(|written| name(resource, written.place)));
-        let named: HashSet<_> = own.collect();
+        let mut named = HashSet::new();
+        for (resource, set) in &self.sets {
+            named.extend(set.parts.iter().map(|written| name(resource, written.place)));
+            named.extend(set.recent.as_ref().map(|recent| recent_name(resource, recent.generation)));
+        }
         let mut left = store.list().await?;
         left.retain(|name| !named.contains(name));
         // No name is given twice.
@@ -220,9 +225,43 @@ impl Stored {
 impl Begun {
     /// What the head must name.
     pub fn places(&self) -> Places {
-        let places = |set: &Vec<Written>| set.iter().map(|written| written.place).collect();
+        let places = |set: &WrittenSet| SetPlaces {
+            parts: set.parts.iter().map(|written| written.place).collect(),
+            recent: set.recent.as_ref().map(|recent| recent.generation),
+        };
         self.sets.iter().map(|(resource, set)| (resource.clone(), places(set))).collect()
     }
+}
+
+/// Name of the blob of recent changes.
+fn recent_name(resource: &str, generation: u64) -> String {
+    format!("{}{generation}", recent_names(resource))
+}
+
+/// What the names of all blobs of recent changes begin with.
+fn recent_names(resource: &str) -> String {
+    format!("{:016x}-recent-", xxh3_64(resource.as_bytes()))
+}
+
+/// The records that changed in partitions of older generations, and their own generation.
+async fn read_recent<S: ListBlobs>(store: &S, resource: &str, wanted: u64) -> Result<(u64, Partition), LoadError<S::Error>> {
+    let place = |generation| Place { prefix: Prefix::ALL, generation };
+    let own = recent_name(resource, wanted);
+    if let Some(blob) = store.get(&own).await.map_err(LoadError::Failed)? {
+        return Ok((wanted, unpack(own, place(wanted), Prefix::ALL, &blob.bytes)?));
+    }
+    // A folder that was copied while it was in use may lack it. What was there before, or the partitions alone, say what was delivered
+    // until then: the rest comes again, with the same ids.
+    tracing::warn!("{own} is missing, so what it says was delivered may come again");
+    let names = store.list().await.map_err(LoadError::Failed)?;
+    let names_begin = recent_names(resource);
+    let older = names.into_iter().filter_map(|name| Some((name.strip_prefix(&names_begin)?.parse().ok()?, name)));
+    let older = older.filter(|(generation, _)| *generation < wanted);
+    let Some((generation, name)) = older.max_by_key(|(generation, _)| *generation) else {
+        return Ok((0, Partition::unpack(Prefix::ALL, &[], Form::Second).ok_or(LoadError::Damaged(own))?));
+    };
+    let Some(blob) = store.get(&name).await.map_err(LoadError::Failed)? else { return Err(LoadError::Damaged(own)) };
+    Ok((generation, unpack(name, place(generation), Prefix::ALL, &blob.bytes)?))
 }
 
 /// Name of the blob of one partition.
