@@ -24,12 +24,13 @@ pub enum Place {
     Partitions(usize),
 }
 
-/// Decides where `records` go that are in `now`, when at most `max_inline` may stand in the status. What was laid out stays so
+/// Decides where `records` go that are in `now` and take as much as `weight` records without details, when at most `max_inline` of these
+/// may stand in the status. What was laid out stays so
 /// until it is far too large or far too small.
 ///
 /// # Errors
 /// `StateTooLarge`.
-pub fn place(resource: &str, records: usize, now: Place, max_inline: usize) -> Result<Place, Problem> {
+pub fn place(resource: &str, (records, weight): (usize, usize), now: Place, max_inline: usize) -> Result<Place, Problem> {
     if records > MAX_RECORDS {
         return Err(Problem::human(
             Reason::StateTooLarge,
@@ -38,11 +39,11 @@ pub fn place(resource: &str, records: usize, now: Place, max_inline: usize) -> R
             ),
         ));
     }
-    let fresh = Place::Partitions(records.div_ceil(RECORDS).next_power_of_two());
+    let fresh = Place::Partitions(weight.div_ceil(RECORDS).next_power_of_two());
     Ok(match now {
-        Place::Status if records <= max_inline => Place::Status,
-        Place::Partitions(_) if records <= max_inline / 2 => Place::Status,
-        Place::Partitions(count) if records > 2 * RECORDS * count || (count > 1 && records < RECORDS / 4 * count) => fresh,
+        Place::Status if weight <= max_inline => Place::Status,
+        Place::Partitions(_) if weight <= max_inline / 2 => Place::Status,
+        Place::Partitions(count) if weight > 2 * RECORDS * count || (count > 1 && weight < RECORDS / 4 * count) => fresh,
         Place::Partitions(_) => now,
         Place::Status => fresh,
     })
