@@ -106,3 +106,113 @@ fn data(path: Option<&FieldPath>, id: &str) -> String {
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::classify::Mode;
+    use crate::detect::detector::{Detector, Moment, View};
+    use crate::detect::record::{Record, id_hash};
+    use crate::detect::window::UNBOUNDED;
+    use crate::plan::{SnapshotPlan, sample};
+
+    fn plan() -> ResourcePlan {
+        let snapshot = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None };
+        ResourcePlan { snapshot: Some(Arc::new(snapshot)), ..sample::resource() }
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-11-24T{text}Z").parse().unwrap()
+    }
+
+    /// Lists one record whose date is long before the cursor.
+    fn list(plan: &ResourcePlan, known: &mut KnownSet, json: &str) -> Vec<Change> {
+        let view = View { mode: Mode::Usual, cursor: Some(at("10:00:00")), window: UNBOUNDED, rehash: false };
+        let mut detector = Detector::new(plan, "uid", view, at("10:01:00"));
+        detector.begin_listing(None, false);
+        let moment = Moment { date: Some(at("10:01:00")), now: at("10:01:00") };
+        let found = detector.page([Record { json, key: None }].into_iter(), known, moment).unwrap();
+        for change in &found.changes {
+            known.remember_with(change.object, change.known, change.details.clone());
+        }
+        found.changes
+    }
+
+    fn mark(known: &mut KnownSet, id: &str, presence: Presence) {
+        let (as_known, details) = (known.get(id_hash(id)).unwrap(), known.details(id_hash(id)).unwrap().clone());
+        known.remember_with(id_hash(id), as_known, Some(Details { presence, ..details }));
+    }
+
+    fn deleted(plan: &ResourcePlan, known: &mut KnownSet, id: &str) -> Change {
+        let of = id_hash(id);
+        let change = deletion(plan, "uid", (of, known.get(of).unwrap(), known.details(of).unwrap()), at("10:02:00")).unwrap();
+        known.remember_with(change.object, change.known, change.details.clone());
+        change
+    }
+
+    const OLD: &str = r#"{"id":7,"updated":"2026-11-24T08:00:00Z","created":"2026-11-24T08:00:00Z"}"#;
+
+    #[test]
+    fn each_life_of_the_same_record_has_events_of_its_own() {
+        let (plan, mut known) = (plan(), KnownSet::default());
+        let mut ids = std::collections::BTreeSet::new();
+        for life in 0..3 {
+            let created = list(&plan, &mut known, OLD);
+            assert_eq!((created.len(), created[0].event.kind), (1, Kind::Created), "life {life}, however old it is");
+            assert!(list(&plan, &mut known, OLD).is_empty(), "once");
+            mark(&mut known, "7", Presence::Gone);
+            let change = deleted(&plan, &mut known, "7");
+            assert_eq!((change.event.data.get(), &*change.event.object_id), (r#"{"id":7}"#, "7"));
+            assert!(ids.insert(created[0].event.id.clone()) && ids.insert(change.event.id));
+        }
+    }
+
+    /// These must never change: receivers recognise repeated events by them.
+    #[test]
+    fn the_id_of_a_deletion_is_the_same_for_ever() {
+        let known = Known { version: 5, date: None, age: Age::Open, deleted: false };
+        let id = |lives, presence| {
+            let details = Details { id: Some("\"42\"".into()), lives, presence, ..Details::default() };
+            deletion(&plan(), "uid", (1, known, &details), at("10:00:00")).unwrap().event.id.to_string()
+        };
+        assert_eq!(id(0, Presence::Gone), id(0, Presence::Listed));
+        insta::assert_snapshot!([id(0, Presence::Gone), id(1, Presence::Gone)].join("\n"), @"
+        omlry2pojnmqttpr4rbivar2ugjea2hu
+        qv3dm7wtrll7z5zqmeawgtdwfbiepbm3
+        ");
+    }
+
+    #[test]
+    fn being_listed_ends_every_suspicion() {
+        let (plan, mut known) = (plan(), KnownSet::default());
+        list(&plan, &mut known, OLD);
+        for presence in [Presence::Missed, Presence::Held] {
+            mark(&mut known, "7", presence);
+            assert!(list(&plan, &mut known, OLD).is_empty());
+            assert_eq!(known.details(id_hash("7")).unwrap().presence, Presence::Listed);
+        }
+        // its deletion may have arrived
+        mark(&mut known, "7", Presence::Gone);
+        let changes = list(&plan, &mut known, OLD);
+        assert_eq!((changes.len(), changes[0].event.kind), (1, Kind::Updated));
+        assert!(list(&plan, &mut known, OLD).is_empty());
+    }
+
+    #[test]
+    fn what_was_known_before_sweeps_looked_for_it_gets_its_name() {
+        let (plan, mut known) = (plan(), KnownSet::default());
+        list(&ResourcePlan { snapshot: None, ..plan.clone() }, &mut known, OLD);
+        assert_eq!(known.details(id_hash("7")), None);
+        assert!(list(&plan, &mut known, OLD).is_empty());
+        assert_eq!(known.details(id_hash("7")).unwrap().id.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn the_id_stands_where_a_record_has_it() {
+        let data = |path: Option<&str>, id: &str| data(path.map(|path| FieldPath::parse(path).unwrap()).as_ref(), id);
+        assert_eq!(data(Some("id"), "9007199254740993"), r#"{"id":9007199254740993}"#);
+        assert_eq!(data(Some("meta['the id']"), r#""a\"b""#), r#"{"meta":{"the id":"a\"b"}}"#);
+        assert_eq!(data(Some("ids[0]"), "1"), r#"{"ids[0]":1}"#);
+        assert_eq!(data(None, r#""key""#), r#"{"id":"key"}"#);
+    }
+}

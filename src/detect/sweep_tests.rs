@@ -217,6 +217,8 @@ struct Model {
     /// What the receiver believes to live.
     receiver: BTreeSet<u8>,
     events: BTreeSet<String>,
+    /// What it heard of and the state did not keep before the process died: the deletion of that cannot be found.
+    forgotten: BTreeSet<u8>,
     /// What left the list since the receiver last heard of it.
     left: BTreeSet<u8>,
     /// The process died once: what it had sent may be told again in other words.
@@ -243,6 +245,7 @@ impl Model {
             dies: false,
             receiver: BTreeSet::new(),
             events: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
             left: BTreeSet::new(),
             crashed: false,
         };
@@ -386,6 +389,8 @@ impl Model {
             return;
         }
         self.crashed = true;
+        let stored = |id: &u8| self.stored.0.get(id_hash(&id.to_string())).is_some_and(|known| !known.deleted);
+        self.forgotten.extend(self.receiver.iter().copied().filter(|id| !stored(id)));
         (self.known, self.state) = self.stored.clone();
     }
 
@@ -463,6 +468,7 @@ proptest! {
         }
         model.settle();
         let lives: BTreeSet<u8> = model.rows.iter().map(|(id, _)| *id).collect();
+        model.receiver.retain(|id| lives.contains(id) || !model.forgotten.contains(id));
         prop_assert_eq!(&model.receiver, &lives);
     }
 }

@@ -173,8 +173,7 @@ impl<'a> Poll<'a> {
         validators: &mut Option<Validators>,
         facts: &mut Facts,
     ) -> Result<Outcome, Problem> {
-        // Where records are missing, the same list is the second one that lacks them.
-        let known_validators = validators.take().filter(|_| !self.sweep.has_missing);
+        let known_validators = validators.take().filter(|_| !self.sweep.must_read);
         // Each listing is read page by page; the machine says when another one is to follow.
         let reading = loop {
             let auth = self.access.auth();

@@ -223,4 +223,20 @@ mod tests {
         assert!(!adopt(&mut state, &plan, &now("1"), at(0)).poll_now);
         assert!(adopt(&mut state, &plan, &now("2"), at(0)).poll_now);
     }
+
+    #[test]
+    fn what_waits_is_approved_and_nothing_in_advance() {
+        let (mut state, plan) = started();
+        let approve = |value: &str| BTreeMap::from([(APPROVE_DELETES.to_owned(), value.to_owned())]);
+        let sweep = |state: &InstanceState| state.resources["contacts"].sweep;
+        assert!(!adopt(&mut state, &plan, &approve("contacts"), at(0)).poll_now);
+        assert!(!sweep(&state).approved, "nothing waits");
+        adopt(&mut state, &plan, &BTreeMap::new(), at(0));
+        state.resources.get_mut("contacts").unwrap().sweep.held = 30;
+        assert!(!adopt(&mut state, &plan, &approve("orders"), at(0)).poll_now, "another resource");
+        let adopted = adopt(&mut state, &plan, &approve("contacts"), at(0));
+        assert!(adopted.poll_now && adopted.changed && sweep(&state).approved);
+        state.resources.get_mut("contacts").unwrap().sweep.approved = false;
+        assert_eq!(adopt(&mut state, &plan, &approve("contacts"), at(0)), Adopted::default(), "each value once");
+    }
 }

@@ -15,7 +15,7 @@ use crate::detect::known::Presence;
 use crate::detect::life;
 use crate::detect::seen::Seen;
 use crate::detect::sweep::{Absent, AfterPass, Answer, Sweep};
-use crate::detect::window;
+use crate::detect::window::{self, Undelivered};
 use crate::egress::Peer;
 use crate::fetch::answer;
 use crate::fetch::confirm;
@@ -41,8 +41,8 @@ const CHUNK: usize = 1_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sweeping {
     is_due: bool,
-    /// Records were missing the last time.
-    pub(super) has_missing: bool,
+    /// That the list is the same as the last one would not tell what it lacks.
+    pub(super) must_read: bool,
     failures: u32,
     retry_at: Option<DateTime<Utc>>,
 }
@@ -57,7 +57,8 @@ impl Poll<'_> {
             state.is_due(plan, self.resource.interval, self.polled_at) && retry_at.is_none_or(|at| at <= self.polled_at);
         self.sweep = Sweeping {
             is_due,
-            has_missing: state.missing > 0,
+            // What was read in between was not compared; and what lacks the same again lacks it for the second time.
+            must_read: is_due && (state.missing > 0 || plan.interval.is_some()),
             failures: failures.map_or(0, |(failures, _)| failures),
             retry_at,
         };
@@ -184,8 +185,13 @@ impl Poll<'_> {
         };
         let by_content = self.resource.change_by == ChangeBy::Content;
         let (at, before) = (self.polled_at, self.own(|own| own.sweep.gone));
+        let is_delivered = self.machine.ending().undelivered == Undelivered::None;
         let (is_news, gone) = self.own(|own| {
             let mut is_news = absent.conclude(plan, &answers, &mut own.sweep, &mut own.known, at);
+            // What was added with an old date and not taken is shown by a sweep alone.
+            if !is_delivered {
+                (own.sweep.at, is_news) = (None, true);
+            }
             // All of the list was seen: what is not known from now on is new, however old it is.
             if !by_content && own.reach < window::UNBOUNDED.as_secs() {
                 own.reach = window::UNBOUNDED.as_secs();
