@@ -95,6 +95,8 @@ words! {
         Filtered,
         /// Content differs only where a record has changed.
         ContentStable,
+        /// Deletions are found and sent, where the whole list shows them.
+        DeletesFound,
         /// The polls cost no more CPU time than the share of the instance.
         WithinShare,
     }
@@ -217,6 +219,10 @@ words! {
         VolatileRecords,
         /// The mark of deleted records is set to something else than `deletes.flag.value`.
         DeletedFlagUnmatched,
+        /// So many records are missing at once that their deletion waits for a person.
+        DeletesHeld,
+        /// The whole list kept changing while it was read, so that it proves no deletion.
+        SweepUnsettled,
         /// The list is not in the declared order.
         UnorderedResource,
         // delivering

@@ -317,12 +317,34 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub max_percent: Option<i32>,
+    /// A request for one record that proves whether it is deleted. Default: a record is deleted when it is absent from two sweeps in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<Confirm>,
+}
+
+/// A request for one record. It is sent for each record that is absent from a sweep; other statuses than 200 and those of goneStatus say nothing, and the record is asked for again after the next sweep.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Confirm {
+    /// Path of one record under baseUrl, or an absolute URL of the same origin, with the macro ${id}, for example /contacts/${id}.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = resource_url())]
+    pub url: String,
+    /// Statuses that say that the record is deleted, of 404, 410 and 403. Default: 404 and 410.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Atomic, validation = gone_status())]
+    pub gone_status: Vec<i32>,
 }
 
 pub(super) fn body_needs_post() -> Rule {
     Rule::new("!has(self.body) || (has(self.method) && self.method == 'POST')")
         .message("body needs method POST")
         .field_path(".method")
+}
+
+fn gone_status() -> Rule {
+    Rule::new("self.all(s, s in [404, 410, 403])").message("must be of 404, 410 and 403")
 }
 
 fn resource_url() -> Rule {

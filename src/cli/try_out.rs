@@ -1,5 +1,7 @@
 //! `pollinator try FILE`.
 
+mod deletes;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -156,6 +158,7 @@ async fn try_resource(
     if resource.change_by == ChangeBy::Content || resource.compare_content {
         prove_content(asker, &plan.instance, resource, &auth, since).await?;
     }
+    deletes::prove(asker, &plan.instance, resource, &auth).await?;
     let a_day = 86_400.0 / resource.interval.as_secs_f64();
     output::line(format_args!(
         "  requests:     at least {:.0} a day at an interval of {}",

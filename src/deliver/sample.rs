@@ -33,6 +33,7 @@ pub(crate) fn change(object: u64, version: u64) -> Change {
     Change {
         object,
         known: Known { version, date: Some(1), age: Age::Settled, deleted: false },
+        details: None,
         date: Some(at(0)),
         event: Event {
             id: EventId::new("u", "contacts", &object.to_string(), Kind::Updated, &token),

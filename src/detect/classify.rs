@@ -80,8 +80,9 @@ impl<'p> ChangeClassifier<'p> {
         match before {
             Some(known) if self.is_same(&known, view, date, clock) => return Class::Same,
             None if self.known_since.zip(date).is_some_and(|(since, date)| date < since) => {
-                // It can only change by content if its content is known.
-                return if self.plan.compare_content { Class::Remember } else { Class::Older };
+                // It can only change by content if its content is known, and only be missed if it is known itself.
+                let is_kept = self.plan.compare_content || self.plan.snapshot.is_some();
+                return if is_kept { Class::Remember } else { Class::Older };
             }
             Some(_) | None => {}
         }
@@ -97,6 +98,10 @@ impl<'p> ChangeClassifier<'p> {
             }
             (_, false, Some(Known { deleted: false, .. })) => Class::Change(Kind::Updated),
             (Mode::FirstRead, false, None) | (_, false, Some(Known { deleted: true, .. })) => Class::Change(Kind::Created),
+            // Where all that was ever listed is known, it is new.
+            (Mode::Usual, false, None) if self.plan.snapshot.is_some() && self.known_since.is_none() => {
+                Class::Change(Kind::Created)
+            }
             (Mode::Usual, false, None) => Class::Change(self.kind_by_dates(view)),
         }
     }
@@ -166,6 +171,10 @@ impl<'p> ChangeClassifier<'p> {
     }
 
     fn is_same(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {
+        // What a sweep found deleted is listed again, in whatever version.
+        if known.deleted && self.plan.snapshot.is_some() {
+            return false;
+        }
         let is_version = known.version == self.version(view) && known.deleted == view.is_deleted();
         if is_version || known.version == view.content_hash() {
             return true;

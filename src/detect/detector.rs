@@ -13,14 +13,16 @@ use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
 use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::filter;
-use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
+use super::known::{AlreadyHashed, Details, Known, KnownSet, MAX_KNOWN};
+use super::life;
 use super::page_reading::Row;
-pub use super::page_reading::{Moment, PageChanges, PageReading, TooManyRecords};
+pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyRecords, View};
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
+use super::sweep::Pass;
 use super::volatile::VolatileWatch;
-use super::window::{self, CursorUpdate, Undelivered};
+use super::window::{self, CursorUpdate};
 use crate::plan::{ChangeBy, Order, ResourcePlan};
 
 /// Detects the changes of one poll of one resource. A poll may read the list several times; each time is a listing.
@@ -58,28 +60,8 @@ pub struct Detector<'p> {
     doubts: usize,
     /// Records that are reported poll after poll.
     watch: VolatileWatch,
-}
-
-/// What the state says when a poll begins.
-#[derive(Clone, Copy, Debug)]
-pub struct View {
-    /// Why the list is read.
-    pub mode: Mode,
-    /// Where the last poll came to.
-    pub cursor: Option<DateTime<Utc>>,
-    /// How far behind the cursor all records are known.
-    pub window: Duration,
-    /// The known set was made under another `ignoreFields` or `compareContent`: what is compared by content is remembered again, not sent.
-    pub rehash: bool,
-}
-
-/// How a listing ended, for [`Detector::finish`].
-#[derive(Clone, Copy, Debug)]
-pub struct Ending {
-    /// What was not delivered.
-    pub undelivered: Undelivered,
-    /// The baseline was read from here on, not from the beginning of the list.
-    pub baseline_from: Option<DateTime<Utc>>,
+    /// The ids of the listing, while a sweep is due.
+    pass: Option<Pass>,
 }
 
 impl<'p> Detector<'p> {
@@ -106,6 +88,7 @@ impl<'p> Detector<'p> {
             doubtful: HashMap::default(),
             doubts: 0,
             watch: VolatileWatch::default(),
+            pass: None,
         }
     }
 
@@ -113,6 +96,16 @@ impl<'p> Detector<'p> {
     #[must_use]
     pub fn with_watch(self, watch: VolatileWatch) -> Self {
         Self { watch, ..self }
+    }
+
+    /// The ids of each listing are gathered from now on.
+    pub fn gather_ids(&mut self) {
+        self.pass = Some(Pass::default());
+    }
+
+    /// The ids of the listing under way, or that has just ended.
+    pub fn pass(&self) -> Option<&Pass> {
+        self.pass.as_ref()
     }
 
     /// The poll has read the list to its end.
@@ -134,6 +127,7 @@ impl<'p> Detector<'p> {
         self.listed.clear();
         self.doubtful.clear();
         self.seen.begin_listing();
+        self.pass = self.pass.take().map(|_| Pass::default());
         self.date_fields = DateFields::default();
     }
 
@@ -191,9 +185,11 @@ impl<'p> Detector<'p> {
         for record in records {
             let Ok(view) = self.reader.read(record.json, record.key) else {
                 self.seen.missing_ids += 1;
+                self.pass.iter_mut().for_each(Pass::note_unidentified);
                 continue;
             };
             let id = view.id_hash();
+            self.pass.iter_mut().for_each(|pass| pass.note(id));
             found.ids = found.ids.rotate_left(1) ^ id;
             let date = self.classifier.date(&view);
             let listed_date = self.classifier.listed_date(&view);
@@ -221,7 +217,8 @@ impl<'p> Detector<'p> {
             if later == Later::First || (later == Later::Neither && twin.is_some_and(|twin| twin.is_known)) {
                 continue;
             }
-            let before = known.get(id);
+            let (before, is_found) = life::listed(self.plan, &view, id, known);
+            found.remembered |= is_found;
             let class = self.classify(&view, (id, date), before, &clock);
             let is_known = class == Class::Same;
             // The first of the two counts, as it does where the second is on another page.
@@ -251,7 +248,8 @@ impl<'p> Detector<'p> {
                 Class::Older => {}
                 Class::Remember => {
                     if !self.changed_meanwhile(date, &clock, now) {
-                        known.remember(id, self.classifier.known(&view, before, &clock));
+                        let details = life::details(self.plan, &view, before, known.details(id));
+                        known.remember_with(id, self.classifier.known(&view, before, &clock), details);
                         found.remembered = true;
                     }
                 }
@@ -259,7 +257,8 @@ impl<'p> Detector<'p> {
                     if kind == Kind::Updated && before.is_some_and(|before| self.classifier.is_by_content(&view, &before)) {
                         self.watch.note(id, record.json, &self.plan.extract.ignored);
                     }
-                    let change = self.change(&view, kind, record.json, self.classifier.known(&view, before, &clock));
+                    let details = life::details(self.plan, &view, before, known.details(id));
+                    let change = self.change(&view, kind, record.json, (self.classifier.known(&view, before, &clock), details));
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
                         // Those that were dropped leave gaps, and yet a later one has a greater number.
                         self.doubts += 1;
@@ -370,12 +369,14 @@ impl<'p> Detector<'p> {
         date >= start + second && date <= start + second + (now - self.polled_at) + second
     }
 
-    fn change(&self, view: &RecordView<'_>, kind: Kind, json: &str, known: Known) -> Change {
-        let version = VersionToken { updated_text: view.updated_text.as_deref(), content: view.content };
+    fn change(&self, view: &RecordView<'_>, kind: Kind, json: &str, (known, details): (Known, Option<Details>)) -> Change {
+        let life = life::salt(details.as_ref().map_or(0, |details| details.lives));
+        let version = VersionToken { updated_text: view.updated_text.as_deref(), content: view.content ^ life };
         Change {
             object: view.id_hash(),
             date: self.classifier.listed_date(view),
             known,
+            details,
             event: Event {
                 id: EventId::new(self.identity, &self.plan.name, &view.id, kind, &version),
                 kind,

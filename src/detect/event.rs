@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::known::Known;
+use super::known::{Details, Known};
 
 /// What happened to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub struct Change {
     pub object: u64,
     /// What the known set will say of it.
     pub known: Known,
+    /// What it will say beside that.
+    pub details: Option<Details>,
     /// The date that the cursor must not pass while the change is not taken; `None` when it has none.
     pub date: Option<DateTime<Utc>>,
 }

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use super::packed::{Details, Form, Packed};
-use super::packed::{Entry, Unpacked};
+pub use super::packed::{Details, Form, Packed, Presence};
+use super::packed::{Entry, PACKED, Unpacked};
 use super::partition::SPLIT_AT;
 pub use super::partition::{Partition, Prefix};
 
@@ -88,12 +88,12 @@ impl KnownSet {
 
     /// Remembers a version in place of what was known of the id.
     pub fn remember(&mut self, id: u64, known: Known) {
-        self.put(id, Entry::of(known), None);
+        self.remember_with(id, known, None);
     }
 
     /// The same, with more than the version.
-    pub fn remember_with(&mut self, id: u64, known: Known, details: Details) {
-        self.put(id, Entry::of(known), Some(details));
+    pub fn remember_with(&mut self, id: u64, known: Known, details: Option<Details>) {
+        self.put(id, Entry::of(known), details);
     }
 
     /// The date of what is known of an id is older by now.
@@ -120,6 +120,28 @@ impl KnownSet {
                 }
             }
         }
+    }
+
+    /// Forgets the tombstones that are dated before `horizon`.
+    pub fn forget_tombstones_before(&mut self, horizon: DateTime<Utc>) {
+        let horizon = horizon.timestamp_micros();
+        for part in &mut self.parts {
+            if part.has_tombstone_before(horizon) {
+                self.len -= Arc::make_mut(part).forget_tombstones_before(horizon);
+            }
+        }
+    }
+
+    /// All records, in any order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Known, Option<&Details>)> {
+        let entries = self.parts.iter().flat_map(|part| part.of(Prefix::ALL));
+        entries.map(|(id, entry, details)| (id, entry.known(), details))
+    }
+
+    /// So many records without details take as many bytes.
+    pub fn weight(&self) -> usize {
+        let bytes: usize = self.parts.iter().map(|part| part.packed_len()).sum();
+        bytes.div_ceil(PACKED)
     }
 
     /// Number of records remembered.
@@ -444,8 +466,8 @@ mod tests {
                         model.insert(id(number), (known, None));
                     }
                     Act::RememberWith(number, len) => {
-                        let details = Details { id: Some("x".repeat(len.into()).into()), fields: [(1, version)].into() };
-                        set.remember_with(id(number), settled(version, None), details.clone());
+                        let details = Details { id: Some("x".repeat(len.into()).into()), fields: [(1, version)].into(), ..Details::default() };
+                        set.remember_with(id(number), settled(version, None), Some(details.clone()));
                         model.insert(id(number), (settled(version, None), Some(details)));
                     }
                     Act::SetAge(number) => {

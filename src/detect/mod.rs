@@ -12,6 +12,7 @@
 //!
 //! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone,
 //! [`absent`] a misspelt date field, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
+//! [`sweep`] finds the records that a complete list no longer shows, and [`life`] says what is remembered of them for that.
 
 pub mod absent;
 pub mod classify;
@@ -20,12 +21,14 @@ pub mod detector;
 pub mod event;
 pub mod filter;
 pub mod known;
+pub mod life;
 pub mod packed;
 mod page_reading;
 pub mod partition;
 pub mod record;
 mod rows;
 pub mod seen;
+pub mod sweep;
 pub mod volatile;
 pub mod window;
 pub mod zone;

@@ -15,17 +15,42 @@ pub struct Details {
     pub id: Option<Box<str>>,
     /// Of each field that is compared by itself the hash of its path and the hash of its value.
     pub fields: Box<[(u64, u64)]>,
+    /// How often it has come back after it was deleted: a change of another life is another event.
+    pub lives: u32,
+    /// What complete readings of the list have shown of it.
+    pub presence: Presence,
+}
+
+/// What complete readings of the list have shown of a record that is known as living.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It was listed when it was last looked for.
+    #[default]
+    Listed,
+    /// It was missing once.
+    Missed,
+    /// It was missing again, but with too many others: its deletion waits for a person.
+    Held,
+    /// It is deleted, and its deletion is sent until a sink has it.
+    Gone,
 }
 
 impl Details {
-    /// Packed: id hash, length of the text plus one, text, number of fields, fields.
+    /// Packed: id hash, lives with presence in the two lowest bits, length of the text plus one, text, number of fields, fields.
     pub(super) fn packed_len(&self) -> usize {
-        8 + 4 + self.id.as_ref().map_or(0, |text| text.len()) + 4 + 16 * self.fields.len()
+        8 + 4 + 4 + self.id.as_ref().map_or(0, |text| text.len()) + 4 + 16 * self.fields.len()
     }
 
     fn pack_into(&self, id: u64, bytes: &mut Vec<u8>) {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
+        let presence = match self.presence {
+            Presence::Listed => 0,
+            Presence::Missed => 1,
+            Presence::Held => 2,
+            Presence::Gone => 3,
+        };
         bytes.extend_from_slice(&id.to_be_bytes());
+        bytes.extend_from_slice(&(self.lives << 2 | presence).to_be_bytes());
         bytes.extend_from_slice(&count(self.id.as_ref().map_or(0, |text| text.len() + 1)));
         bytes.extend_from_slice(self.id.as_deref().unwrap_or_default().as_bytes());
         bytes.extend_from_slice(&count(self.fields.len()));
@@ -39,6 +64,14 @@ impl Details {
     fn unpack(bytes: &[u8]) -> Option<(u64, Self, &[u8])> {
         let count = |count: &[u8; 4]| usize::try_from(u32::from_be_bytes(*count)).ok();
         let (id, rest) = bytes.split_first_chunk::<8>()?;
+        let (life, rest) = rest.split_first_chunk::<4>()?;
+        let life = u32::from_be_bytes(*life);
+        let presence = match life & 3 {
+            0 => Presence::Listed,
+            1 => Presence::Missed,
+            2 => Presence::Held,
+            _ => Presence::Gone,
+        };
         let (len, rest) = rest.split_first_chunk::<4>()?;
         let (text, rest) = match count(len)?.checked_sub(1) {
             Some(len) => {
@@ -54,7 +87,8 @@ impl Details {
             let ([path, value], _) = field.as_chunks::<8>() else { return None };
             Some((u64::from_be_bytes(*path), u64::from_be_bytes(*value)))
         });
-        Some((u64::from_be_bytes(*id), Self { id: text, fields: fields.collect() }, rest))
+        let details = Self { id: text, fields: fields.collect(), lives: life >> 2, presence };
+        Some((u64::from_be_bytes(*id), details, rest))
     }
 }
 
@@ -98,6 +132,10 @@ impl Entry {
 
     pub(super) fn date(self) -> i64 {
         self.date_and_flags >> FLAGS
+    }
+
+    pub(super) fn is_tombstone_before(self, horizon: i64) -> bool {
+        self.date_and_flags & 1 == 1 && self.date() < horizon
     }
 
     /// An entry as 0.1.0 stored it: milliseconds shifted left by one. It did not say how old the date was, so its bytes count once more.

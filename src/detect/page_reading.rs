@@ -1,13 +1,39 @@
-//! A page while its records are read, in as many pieces as is convenient, and what it brought.
+//! What detection is given and gives back: a page while its records are read, in as many pieces as is convenient, and what it brought.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::classify::Mode;
 use super::clock::ProviderClock;
 use super::event::Change;
+use super::window::Undelivered;
 
 /// More records than can be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyRecords;
+
+/// What the state says when a poll begins.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Why the list is read.
+    pub mode: Mode,
+    /// Where the last poll came to.
+    pub cursor: Option<DateTime<Utc>>,
+    /// How far behind the cursor all records are known.
+    pub window: Duration,
+    /// The known set was made under another `ignoreFields` or `compareContent`: what is compared by content is remembered again, not sent.
+    pub rehash: bool,
+}
+
+/// How a listing ended, for [`Detector::finish`](super::detector::Detector::finish).
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// What was not delivered.
+    pub undelivered: Undelivered,
+    /// The baseline was read from here on, not from the beginning of the list.
+    pub baseline_from: Option<DateTime<Utc>>,
+}
 
 /// When a page was answered.
 #[derive(Clone, Copy, Debug)]

@@ -180,6 +180,11 @@ impl Partition {
         Packed::of(self.of(Prefix::ALL).collect())
     }
 
+    /// Bytes of the packed form.
+    pub(super) fn packed_len(&self) -> usize {
+        self.entries.len() * PACKED + self.details.as_ref().map_or(0, |details| details.bytes)
+    }
+
     /// The records of a prefix, in any order.
     pub(super) fn of(&self, prefix: Prefix) -> impl Iterator<Item = (u64, Entry, Option<&Details>)> {
         let entries = self.entries.iter().filter(move |(id, _)| prefix.contains(**id));
@@ -260,9 +265,25 @@ impl Partition {
         before - self.entries.len()
     }
 
+    /// Is there a tombstone that is dated before?
+    pub(super) fn has_tombstone_before(&self, horizon: i64) -> bool {
+        self.entries.values().any(|entry| entry.is_tombstone_before(horizon))
+    }
+
+    /// Forgets the tombstones that are dated before, and says how many that were.
+    pub(super) fn forget_tombstones_before(&mut self, horizon: i64) -> usize {
+        let old = self.entries.iter().filter(|(_, entry)| entry.is_tombstone_before(horizon));
+        let old: Vec<u64> = old.map(|(id, _)| *id).collect();
+        for id in &old {
+            self.entries.remove(id);
+            self.put_details(*id, None);
+        }
+        old.len()
+    }
+
     /// Should it be split?
     pub(super) fn is_full(&self) -> bool {
-        let bytes = self.details.as_ref().map_or(0, |details| details.bytes + self.entries.len() * PACKED);
+        let bytes = if self.details.is_some() { self.packed_len() } else { 0 };
         (self.entries.len() > SPLIT_AT || bytes > SPLIT_AT_BYTES) && self.prefix.bits < MAX_BITS
     }
 
@@ -283,6 +304,7 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::packed::Presence;
     use proptest::prelude::*;
 
     #[test]
@@ -299,7 +321,9 @@ mod tests {
     fn details() -> impl Strategy<Value = Option<Details>> {
         let id = prop::option::of(".{0,20}".prop_map(String::into_boxed_str));
         let fields = prop::collection::vec(any::<(u64, u64)>(), 0..5).prop_map(Vec::into_boxed_slice);
-        prop::option::of((id, fields).prop_map(|(id, fields)| Details { id, fields }))
+        let presence = prop_oneof![Just(Presence::Listed), Just(Presence::Missed), Just(Presence::Held), Just(Presence::Gone)];
+        let whole = (id, fields, 0..1_u32 << 30, presence);
+        prop::option::of(whole.prop_map(|(id, fields, lives, presence)| Details { id, fields, lives, presence }))
     }
 
     proptest! {

@@ -27,6 +27,8 @@ pub struct Record<'a> {
 pub struct RecordView<'a> {
     /// Id as the text that was sent: `1` and `"1"` are the same id, big integers keep every digit.
     pub id: Cow<'a, str>,
+    /// The id as JSON, as it was sent; `None` when it is a key in a map of records.
+    pub id_json: Option<&'a str>,
     /// The updated date as it was sent; part of the event's identity.
     pub updated_text: Option<Cow<'a, str>>,
     /// When it says that it was last changed; `None` also until the first change, on some servers.
@@ -126,6 +128,7 @@ impl<'p> RecordReader<'p> {
     /// [`MissingId`].
     pub fn read<'a>(&self, json: &'a str, key: Option<&'a str>) -> Result<RecordView<'a>, MissingId> {
         let [id, updated, created, deleted] = capture(json, &self.paths);
+        let id_json = id;
         let id = match (id.and_then(scalar_text), key) {
             (Some(id), _) if !id.is_empty() => id,
             (None, Some(key)) if self.plan.id.is_none() => Cow::Borrowed(key),
@@ -152,6 +155,7 @@ impl<'p> RecordReader<'p> {
         let (updated_text, updated_date) = read_date(&self.plan.updated, updated);
         let (_, created_date) = read_date(&self.plan.created, created);
         Ok(RecordView {
+            id_json: id_json.filter(|_| self.plan.id.is_some()),
             id,
             updated_text,
             updated_date,

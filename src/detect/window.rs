@@ -27,9 +27,10 @@ pub const UNBOUNDED: Duration = Duration::from_hours(24 * 366 * 10_000);
 pub const ZONES: chrono::TimeDelta = chrono::TimeDelta::hours(15);
 
 /// Does telling created from updated, or changed from unchanged, need every id of the list to be remembered?
-/// By content it does; and without a created date an id never seen is `created`.
+/// By content it does; and without a created date an id never seen is `created`. So does finding out which ids are missing.
 pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
     plan.compare_content
+        || plan.snapshot.is_some()
         || plan.change_by == ChangeBy::Content
         || (plan.change_by == ChangeBy::Updated && plan.extract.created.is_none())
 }

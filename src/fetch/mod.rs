@@ -4,6 +4,7 @@
 //! [`pagination`] says where the next page is, by what `evidence` reads in an answer, and [`listing`] is the shell that does it all over the wire.
 
 pub mod answer;
+pub mod confirm;
 pub mod detection;
 mod error_shape;
 mod evidence;

@@ -115,7 +115,7 @@ fn name_of(pair: &str) -> String {
     percent_decode_str(&name).decode_utf8_lossy().into_owned()
 }
 
-fn header_value(name: &str, value: &str) -> Result<HeaderValue, Problem> {
+pub(super) fn header_value(name: &str, value: &str) -> Result<HeaderValue, Problem> {
     HeaderValue::from_str(value).map_err(|_| {
         Problem::human(
             Reason::InvalidSpec,

@@ -9,6 +9,8 @@ pub const MAX_RECORDS: usize = 50_000;
 pub const MAX_PARTITION: usize = 128 * 1024;
 /// Records of a partition, on average, when it is laid out anew.
 const RECORDS: usize = 1024;
+/// Partitions of a resource at most: the status names each of them.
+const MAX_PARTITIONS: usize = 256;
 /// Magic and generation stand in front of the entries.
 pub const HEADER: usize = 16;
 /// What a partition begins with, by the form of its entries. The first is that of 0.1.0; the third is written only where entries have
@@ -24,12 +26,13 @@ pub enum Place {
     Partitions(usize),
 }
 
-/// Decides where `records` go that are in `now`, when at most `max_inline` may stand in the status. What was laid out stays so
+/// Decides where `records` go that are in `now` and take as much as `weight` records without details, when at most `max_inline` of these
+/// may stand in the status. What was laid out stays so
 /// until it is far too large or far too small.
 ///
 /// # Errors
 /// `StateTooLarge`.
-pub fn place(resource: &str, records: usize, now: Place, max_inline: usize) -> Result<Place, Problem> {
+pub fn place(resource: &str, (records, weight): (usize, usize), now: Place, max_inline: usize) -> Result<Place, Problem> {
     if records > MAX_RECORDS {
         return Err(Problem::human(
             Reason::StateTooLarge,
@@ -38,11 +41,11 @@ pub fn place(resource: &str, records: usize, now: Place, max_inline: usize) -> R
             ),
         ));
     }
-    let fresh = Place::Partitions(records.div_ceil(RECORDS).next_power_of_two());
+    let fresh = Place::Partitions(weight.div_ceil(RECORDS).next_power_of_two().min(MAX_PARTITIONS));
     Ok(match now {
-        Place::Status if records <= max_inline => Place::Status,
-        Place::Partitions(_) if records <= max_inline / 2 => Place::Status,
-        Place::Partitions(count) if records > 2 * RECORDS * count || (count > 1 && records < RECORDS / 4 * count) => fresh,
+        Place::Status if weight <= max_inline => Place::Status,
+        Place::Partitions(_) if weight <= max_inline / 2 => Place::Status,
+        Place::Partitions(count) if weight > 2 * RECORDS * count || (count > 1 && weight < RECORDS / 4 * count) => fresh,
         Place::Partitions(_) => now,
         Place::Status => fresh,
     })
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn small_sets_stay_in_the_status_and_large_ones_never_flap() {
-        let at = |records, now| place("r", records, now, 80).unwrap();
+        let at = |records, now| place("r", (records, records), now, 80).unwrap();
         assert_eq!(at(80, Place::Status), Place::Status);
         assert_eq!(at(81, Place::Status), Place::Partitions(1));
         assert_eq!(at(41, Place::Partitions(1)), Place::Partitions(1));
@@ -98,14 +101,16 @@ mod tests {
         assert_eq!(at(1024, Place::Partitions(4)), Place::Partitions(4));
         assert_eq!(at(1023, Place::Partitions(4)), Place::Partitions(1));
         assert_eq!(at(50_000, Place::Status), Place::Partitions(64));
-        let refused = place("r", 50_001, Place::Partitions(64), 80).unwrap_err();
+        assert_eq!(place("r", (40, 81), Place::Status, 80), Ok(Place::Partitions(1)), "their ids take room, too");
+        assert_eq!(place("r", (50_000, 900_000), Place::Status, 80), Ok(Place::Partitions(256)));
+        let refused = place("r", (50_001, 50_001), Place::Partitions(64), 80).unwrap_err();
         assert!(refused.message.contains("resource r has more than 50000 records"), "{}", refused.message);
     }
 
     #[test]
     fn every_partition_is_bounded() {
         for count in [2_048, 50_000] {
-            let Place::Partitions(parts) = place("r", count, Place::Partitions(1), 80).unwrap() else { panic!() };
+            let Place::Partitions(parts) = place("r", (count, count), Place::Partitions(1), 80).unwrap() else { panic!() };
             let known = known(count as u64);
             let largest = Prefix::equal(parts).map(|prefix| encode(1, &known.packed(prefix)).len()).max();
             assert!(largest.unwrap() <= MAX_PARTITION, "{largest:?}");

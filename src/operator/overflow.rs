@@ -164,7 +164,8 @@ impl Overflow {
         let config_maps = Objects::config_maps(cluster, owner, KNOWN, is_ours);
         for (resource, own) in &state.resources {
             let now = self.known.get(resource).map_or(Place::Status, |parts| Place::Partitions(parts.len()));
-            let next = blobs::place(resource, own.known.len(), now, max_inline).map_err(OverflowError::Problem)?;
+            let next = blobs::place(resource, (own.known.len(), own.known.weight()), now, max_inline)
+                .map_err(OverflowError::Problem)?;
             if next != now {
                 self.abandon(owner, resource);
             }

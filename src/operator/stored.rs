@@ -19,6 +19,7 @@ use crate::deliver::sink::{CALLBACK, SinkName};
 use crate::deliver::sinks::Sinks;
 use crate::detect::filter::FilterEvidence;
 use crate::detect::known::KnownSet;
+use crate::detect::sweep::SweepState;
 use crate::detect::zone::ZoneEvidence;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
 use crate::state::{FORMAT, InstanceState, ResourceState};
@@ -95,6 +96,8 @@ struct CursorPart {
     zone_evidence: Option<String>,
     #[serde(default)]
     filter_ignored_polls: FilterEvidence,
+    #[serde(default)]
+    sweep: Option<String>,
     #[serde(default)]
     known: Option<String>,
     #[serde(default)]
@@ -175,6 +178,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             hashed_without: cursor.hashed_without.unwrap_or_default(),
             filter_ignored: cursor.filter_ignored_polls,
             zone: cursor.zone_evidence.as_deref().map(|text| unpack_zone(text).ok_or_else(damaged)).transpose()?,
+            sweep: cursor.sweep.map_or(Ok(SweepState::default()), |text| serde_json::from_str(&text)).map_err(|_| damaged())?,
             records_path: part.records_path,
             failing: part.failing.as_deref().map_or(Some(Vec::new()), unpack_failing).ok_or_else(damaged)?,
             taken: Vec::new(),
@@ -220,6 +224,8 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "zoneEvidence", own.zone.map(|zone| json!(format!("{}/{}", zone.behind, zone.polls))));
         let ignored = own.filter_ignored;
         set(&mut cursor, "filterIgnoredPolls", (!ignored.is_none()).then(|| json!(ignored)));
+        let sweep = if own.sweep.is_fresh() { None } else { serde_json::to_string(&own.sweep).ok() };
+        set(&mut cursor, "sweep", sweep.map(Value::String));
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
@@ -355,6 +361,7 @@ mod tests {
                 hashed_without: "0a".into(),
                 zone: Some(ZoneEvidence { behind: -330, polls: 2 }),
                 filter_ignored: FilterEvidence::of(2),
+                sweep: SweepState { at: Some(at(5)), missing: 3, held: 2, living: 9, approved: true, ..SweepState::default() },
                 records_path: Some("data['a b'][0]".into()),
                 failing: vec![failing(5), failing(4)],
                 taken: Vec::new(),

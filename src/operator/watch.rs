@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::api::connector::Connector;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
-use crate::state::adopt::{POLL_NOW, REDELIVER, REQUESTED_AT, RESET};
+use crate::state::adopt::{APPROVE_DELETES, POLL_NOW, REDELIVER, REQUESTED_AT, RESET};
 
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
@@ -32,7 +32,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// The shortest time between two lists, which are not free.
 pub const SHORTEST_RELIST: Duration = Duration::from_secs(10);
 /// The annotations that are acted on.
-const ANNOTATIONS: [&str; 4] = [RESET, REDELIVER, POLL_NOW, REQUESTED_AT];
+const ANNOTATIONS: [&str; 5] = [RESET, REDELIVER, APPROVE_DELETES, POLL_NOW, REQUESTED_AT];
 /// Longer values are cut: they are compared and stored.
 const MAX_ANNOTATION: usize = 256;
 

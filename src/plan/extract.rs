@@ -18,7 +18,7 @@ use crate::api::resource::{self, Deletes, Method, Pagination, Resource};
 /// How records, ids and dates are found.
 ///
 /// # Errors
-/// Every path and date format that cannot be read, and deletes that are not supported yet.
+/// Every path and date format that cannot be read.
 pub(super) fn plan(resource: &Resource, placeholders: &mut Placeholders) -> Result<ExtractPlan, Vec<Problem>> {
     let name = resource.name.as_str();
     let mut problems = Problems::default();
@@ -44,14 +44,7 @@ pub(super) fn plan(resource: &Resource, placeholders: &mut Placeholders) -> Resu
         Some(Deletes::Flag(flag)) => problems
             .keep(path(name, "deletes.flag.field", &flag.field))
             .map(|path| DeletedFlag { path, value: flag.value.clone() }),
-        Some(Deletes::Snapshot(_)) => {
-            problems.0.push(invalid(format!(
-                "{} is not supported yet; use deletes.flag if the provider marks deleted records, else leave deletes out",
-                field(name, "deletes.snapshot")
-            )));
-            None
-        }
-        None => None,
+        Some(Deletes::Snapshot(_)) | None => None,
     };
     let ignored = resource.ignore_fields.iter().filter_map(|text| problems.keep(path(name, "ignoreFields", text))).collect();
     if problems.0.is_empty() {

@@ -7,8 +7,10 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, DateField, EventFormat, Oauth2Plan, Order, PaginationPlan};
-use super::{PollPlan, RecordsAs, ResourcePlan, SecretKey, StartFrom, TokenPlace, ValueAt};
+use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, ConfirmPlan, DateField, DeletedFlag, EventFormat, Oauth2Plan};
+use super::{
+    Order, PaginationPlan, PollPlan, RecordsAs, ResourcePlan, SecretKey, SnapshotPlan, StartFrom, TokenPlace, ValueAt,
+};
 use crate::api::duration;
 
 /// An instant whose parts all differ, to show what a date format looks like: 2031-05-06T17:08:09.123456Z.
@@ -172,10 +174,11 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             id_field: extract.id.as_ref().map_or_else(|| "the key of the map".to_owned(), ToString::to_string),
             updated: extract.updated.as_ref().map(PrintedDate::from),
             created: extract.created.as_ref().map(PrintedDate::from),
-            deleted: extract.deleted.as_ref().map(|flag| match &flag.value {
-                Some(value) => format!("when {} is {value}", flag.path),
-                None => format!("when {} is true or set", flag.path),
-            }),
+            deleted: match (&extract.deleted, &resource.snapshot) {
+                (Some(DeletedFlag { path, value: Some(value) }), _) => Some(format!("when {path} is {value}")),
+                (Some(DeletedFlag { path, value: None }), _) => Some(format!("when {path} is true or set")),
+                (None, snapshot) => snapshot.as_deref().map(self::snapshot),
+            },
             ignore_fields: extract.ignored.iter().map(ToString::to_string).collect(),
             change_by: match resource.change_by {
                 ChangeBy::Updated => "Updated",
@@ -263,6 +266,20 @@ fn oauth2(plan: &Oauth2Plan) -> String {
 
 fn secret(secret: &SecretKey) -> String {
     format!("key {} of Secret {}", secret.key, secret.name)
+}
+
+fn snapshot(plan: &SnapshotPlan) -> String {
+    let SnapshotPlan { interval, max_count, max_percent, confirm } = plan;
+    let often =
+        interval.map_or_else(|| "with every poll".to_owned(), |interval| format!("every {}", duration::print(interval)));
+    let when = match confirm {
+        None => "when absent from two readings of the whole list in a row".to_owned(),
+        Some(ConfirmPlan { url, gone, .. }) => {
+            let gone: Vec<_> = gone.iter().map(ToString::to_string).collect();
+            format!("when absent from the whole list and {} answers {}", url.join("${id}"), gone.join(" or "))
+        }
+    };
+    format!("{when}; read {often}; held back when more than {max_count} and more than {max_percent} % are absent")
 }
 
 fn pagination(plan: &PaginationPlan) -> String {

@@ -86,11 +86,16 @@ fn url(base: &Url, resource: &Resource, placeholders: &mut Placeholders) -> Resu
     let Some(url) = &resource.url else {
         return Err(invalid(format!("{at} is required: no connector supplies it")));
     };
-    let url = placeholders.fill_url(&at, url.trim())?;
+    template(&at, &absolute(base, &at, url, placeholders)?)
+}
+
+/// The absolute URL that a field means.
+pub(super) fn absolute(base: &Url, at: &str, url: &str, placeholders: &mut Placeholders) -> Result<String, Problem> {
+    let url = placeholders.fill_url(at, url.trim())?;
     if url.starts_with("//") || url.contains('\\') || url.contains('#') {
         return Err(invalid(format!("{at} must be a path under baseUrl, without backslash or fragment")));
     }
-    let joined = if has_scheme(&url) {
+    Ok(if has_scheme(&url) {
         // Compared as parsed, so that an explicit :443 is no other origin and user@host is one.
         let same = Url::parse(&url).is_ok_and(|url| url.origin() == base.origin() && url.username().is_empty());
         if !same {
@@ -107,8 +112,7 @@ fn url(base: &Url, resource: &Resource, placeholders: &mut Placeholders) -> Resu
             query if query.starts_with('?') => format!("{base}{query}"),
             path => format!("{base}/{path}"),
         }
-    };
-    template(&at, &joined)
+    })
 }
 
 /// Compiles a text with macros. Nothing supplies a token yet, and a macro is never an empty string.

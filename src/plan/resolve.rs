@@ -11,7 +11,7 @@ use super::authentication::Root;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
-use super::{authentication, extract, overlay, request};
+use super::{authentication, extract, overlay, request, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -112,6 +112,8 @@ impl Parts<'_> {
         let mut problems = Problems::default();
         let request = self.base.and_then(|base| problems.keep_all(request::plan(base, resource, placeholders)));
         let extract = problems.keep_all(extract::plan(resource, placeholders));
+        let snapshot = self.base.zip(request.as_ref());
+        let snapshot = snapshot.and_then(|(base, list)| problems.keep_all(snapshot::plan(base, resource, list, placeholders)));
         let change_by = problems.keep(extract::change_by(resource));
         let pagination = problems.keep(extract::pagination(resource));
         let created_tolerance =
@@ -137,6 +139,7 @@ impl Parts<'_> {
                 created_tolerance: created_tolerance?,
                 lookback: lookback?,
                 order: extract::order(resource),
+                snapshot: snapshot?.map(Arc::new),
                 pagination: pagination?,
                 page_size: page_size?,
                 interval: interval?,

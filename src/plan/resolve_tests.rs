@@ -317,7 +317,7 @@ resources:
 - name: orders
   idField: a..b
   changeBy: Created
-  deletes: {snapshot: {}}
+  deletes: {snapshot: {interval: 1w, maxCount: -1, maxPercent: 101, confirm: {url: '/orders/${since}'}}}
   headers: {Authorization: x}
   pagination: {token: {field: a, parameter: b, in: Body}}
   lookback: 1w
@@ -333,7 +333,6 @@ resources:
         "spec.callback.auth.oauth2.grant must be ClientCredentials: ",
         "spec.resources[orders].headers.Authorization cannot be set here; ",
         "spec.resources[orders].idField is not a path ",
-        "spec.resources[orders].deletes.snapshot is not supported yet; ",
         "spec.resources[orders].pagination.token.in Body needs method POST",
         "spec.resources[orders].lookback must be a duration ",
         "spec.resources[extra].url is required: ",

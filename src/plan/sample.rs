@@ -44,6 +44,7 @@ pub fn resource() -> ResourcePlan {
         created_tolerance: Duration::from_secs(10),
         lookback: Duration::ZERO,
         order: Order::Unordered,
+        snapshot: None,
         pagination: PaginationPlan::None,
         page_size: None,
         interval: Duration::from_mins(1),

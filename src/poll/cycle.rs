@@ -1,10 +1,15 @@
 //! One job of one resource: send what is due from the retry queues, then fetch → detect → deliver → commit.
 
+mod findings;
+mod sweep;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use self::findings::too_many_records;
+use self::sweep::Sweeping;
 use super::context::EngineContext;
 use super::instance::Instance;
 use super::memory::Memory;
@@ -14,12 +19,11 @@ use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::sinks::{open_outbox, wake_time};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::Problem;
 use crate::auth::access::Access;
 use crate::deliver::outbox::{Outbox, Sent};
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords, View};
-use crate::detect::known::MAX_KNOWN;
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
 use crate::fetch::listing::{PageReader, Step};
@@ -83,7 +87,9 @@ async fn attempt(
         }
         let mut poll = Poll::new(core, instance, resource, access, &identity, due);
         poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
+        poll.look_for_deletions(memory.sweep_failures);
         let polled = poll.run(&mut outbox, &mut memory.validators, facts).await;
+        memory.sweep_failures = poll.sweep_failures(&facts.sweep);
         memory.watch = poll.detector.take_watch();
         memory.watch.break_off();
         facts.volatile = memory.watch.found();
@@ -102,15 +108,6 @@ async fn attempt(
     }
 }
 
-fn too_many_records(resource: &str) -> Problem {
-    Problem::human(
-        Reason::ResponseTooLarge,
-        format!(
-            "resource {resource} lists more records than can be remembered ({MAX_KNOWN}); filter the list with ${{since}} or add datesConfiguration with a created date"
-        ),
-    )
-}
-
 /// One poll of one resource.
 struct Poll<'a> {
     core: &'a EngineContext,
@@ -125,6 +122,8 @@ struct Poll<'a> {
     due: Option<DateTime<Utc>>,
     /// Where earlier listings found the records.
     records_path: Option<String>,
+    /// Whether it looks for what the list no longer shows.
+    sweep: Sweeping,
 }
 
 /// How reading ended.
@@ -164,6 +163,7 @@ impl<'a> Poll<'a> {
             polled_at,
             due: Some(due),
             records_path,
+            sweep: Sweeping::default(),
         }
     }
 
@@ -173,7 +173,7 @@ impl<'a> Poll<'a> {
         validators: &mut Option<Validators>,
         facts: &mut Facts,
     ) -> Result<Outcome, Problem> {
-        let known_validators = validators.take();
+        let known_validators = validators.take().filter(|_| !self.sweep.must_read);
         // Each listing is read page by page; the machine says when another one is to follow.
         let reading = loop {
             let auth = self.access.auth();
@@ -210,6 +210,9 @@ impl<'a> Poll<'a> {
                 self.commit_cursor(settled, outbox);
             }
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,
+        }
+        if matches!(reading, Reading::Ended(PollEnd::Complete { .. } | PollEnd::NotModified)) {
+            self.find_deletions(reading, outbox, facts).await?;
         }
         Ok(if self.instance.stop.is_cancelled() { Outcome::Stopped } else { Outcome::Polled })
     }
@@ -306,25 +309,6 @@ impl<'a> Poll<'a> {
         Ok(found)
     }
 
-    fn note(&self, pages: &Pages<'_>, facts: &mut Facts) {
-        let listing = &pages.listing;
-        let delayed = || self.core.asker.cpu.delayed(&self.instance.plan.instance);
-        facts.over_share = pages.over_share().or(facts.over_share).or_else(delayed);
-        facts.retry_after = facts.retry_after.max(listing.retry_after());
-        facts.pagination = listing.detected().or(facts.pagination.take());
-        facts.seen = self.detector.seen();
-        facts.absent_date = self.detector.absent_date();
-    }
-
-    /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.
-    fn keep_records_path(&mut self, found: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
-        if found.is_some() && found != self.records_path {
-            self.instance.state().resources.entry(self.resource.name.to_string()).or_default().records_path.clone_from(&found);
-            self.records_path = found;
-            outbox.sums.dirty = true;
-        }
-    }
-
     /// Stores the cursor that the machine has come to in the middle of the list.
     fn keep_cursor(&self, outbox: &mut Outbox<'_, LiveState>) {
         let mut state = self.instance.state();
@@ -347,11 +331,7 @@ impl<'a> Poll<'a> {
             outbox.sums.dirty = true;
         }
         // A change that no longer turns up was superseded or taken back at the provider: nothing is failing any more.
-        if delivered && !(own.failing.is_empty() && own.taken.is_empty()) {
-            own.failing.clear();
-            own.taken.clear();
-            outbox.sums.dirty = true;
-        }
+        outbox.sums.dirty |= delivered && own.forget_tries();
         if settled && own.hashed_without != self.resource.content_digest() {
             own.hashed_without = self.resource.content_digest();
             outbox.sums.dirty = true;

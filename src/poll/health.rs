@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::report::{Facts, Outcome, Report};
+use super::report::{Facts, Outcome, Report, SweepOutcome};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
@@ -38,6 +38,8 @@ pub struct Health {
     pub(super) absent_date: Option<Box<AbsentDate>>,
     /// Records that are reported poll after poll.
     pub(super) volatile: Option<Box<VolatileRecords>>,
+    /// What became of the last sweep, unless it was broken off.
+    pub(super) sweep: Option<Box<SweepOutcome>>,
     /// How further pages are asked for, if that was detected.
     pub(super) pagination: Option<Box<str>>,
 }
@@ -64,6 +66,11 @@ impl Health {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
                 }
                 self.volatile = report.facts.volatile.clone().map(Box::new);
+                match &report.facts.sweep {
+                    SweepOutcome::None => {}
+                    SweepOutcome::Ended => self.sweep = None,
+                    trouble => self.sweep = Some(Box::new(trouble.clone())),
+                }
                 if let Some(pagination) = &report.facts.pagination {
                     self.pagination = Some(pagination.as_str().into());
                 }

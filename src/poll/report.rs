@@ -9,6 +9,7 @@ use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
+use crate::detect::sweep::Unproven;
 use crate::detect::volatile::VolatileRecords;
 
 /// What a job is to do.
@@ -66,6 +67,20 @@ impl Outcome {
     }
 }
 
+/// What became of the sweep of a poll.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SweepOutcome {
+    /// None was due, or it was broken off.
+    #[default]
+    None,
+    /// The list showed what is missing.
+    Ended,
+    /// The list was read and proves nothing.
+    Unproven(Unproven),
+    /// The list could not be read to its end, though the poll before it went well.
+    Failed(Problem),
+}
+
 /// What a job met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -77,6 +92,8 @@ pub struct Facts {
     pub absent_date: Option<AbsentDate>,
     /// Records that are reported poll after poll, as far as polls in this process have shown.
     pub volatile: Option<VolatileRecords>,
+    /// What became of the sweep.
+    pub sweep: SweepOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
     /// The provider's wish for patience on an answer that was fine (`Backoff`).

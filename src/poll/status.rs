@@ -1,6 +1,7 @@
 //! What a user reads of an instance: conditions, counters, one stable sentence. Pure.
 
 mod callback;
+mod deletes;
 mod provider;
 mod resource;
 

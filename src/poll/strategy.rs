@@ -40,6 +40,10 @@ pub enum Strategy {
     /// never comes near a result cap. Inside one date it is paged on, and then once more, until the pages before the last show the same
     /// rows twice: none has left them, which would have let others slip by. Left for until quiet when the order or the filter does not hold.
     AdvancePerPage,
+    /// Entered when all of the list is to be looked through for what it no longer shows, once the poll has ended and its cursor is kept.
+    /// The list is read to its end without its bound. What changed meanwhile is sent; the cursor stays. Left at the end of the list: whether
+    /// another pass follows is up to [`crate::detect::sweep`].
+    Sweep,
 }
 
 /// What came of the last request.
@@ -157,6 +161,18 @@ impl<'p> PollMachine<'p> {
         }
     }
 
+    /// A pass over the whole list begins, with the cursor where it is.
+    pub fn sweep(plan: &'p ResourcePlan, cursor: Option<DateTime<Utc>>) -> Self {
+        Self { strategy: Strategy::Sweep, ..Self::new(plan, Mode::Usual, cursor) }
+    }
+
+    /// The list is read to its end, so that the poll shows all of it.
+    #[must_use]
+    pub fn to_the_end(self) -> Self {
+        let strategy = if self.strategy == Strategy::NewestFirst { Strategy::UntilQuiet } else { self.strategy };
+        Self { strategy, ..self }
+    }
+
     /// The way in which the list is read now.
     pub fn strategy(&self) -> Strategy {
         self.strategy
@@ -180,7 +196,7 @@ impl<'p> PollMachine<'p> {
     /// What `${since}` stands for in the listing that begins now; `None`: from the beginning.
     pub fn since(&self) -> Option<DateTime<Utc>> {
         match self.strategy {
-            Strategy::Clock => None,
+            Strategy::Clock | Strategy::Sweep => None,
             Strategy::Baseline { from } => from,
             _ => self.moved_on.or_else(|| window::asked_from(self.plan, self.start)),
         }
@@ -212,7 +228,7 @@ impl<'p> PollMachine<'p> {
                     Strategy::Clock => self.clock(&facts),
                     Strategy::NewestFirst => self.newest_first(&facts),
                     Strategy::AdvancePerPage => self.advance(&facts),
-                    Strategy::Baseline { .. } | Strategy::UntilQuiet | Strategy::OldestFirst => Next::Page,
+                    Strategy::Baseline { .. } | Strategy::UntilQuiet | Strategy::OldestFirst | Strategy::Sweep => Next::Page,
                 };
                 if next == Next::Page {
                     self.listing.ids = self.listing.ids.rotate_left(1) ^ facts.ids;
@@ -275,7 +291,7 @@ impl<'p> PollMachine<'p> {
         self.listings += 1;
         let Listing { pages, tried, remembered, .. } = self.listing;
         let brought = tried > 0 || (remembered && matches!(self.strategy, Strategy::Baseline { .. }));
-        let settled = pages <= 1 || !brought || self.plan.change_by == ChangeBy::Content;
+        let settled = pages <= 1 || !brought || self.strategy == Strategy::Sweep || self.plan.change_by == ChangeBy::Content;
         if settled || self.listings >= MAX_LISTINGS {
             return Next::Done(PollEnd::Complete { settled });
         }

@@ -12,6 +12,8 @@ use crate::plan::{ChangeBy, PollPlan, StartFrom};
 pub const RESET: &str = "pollinator.dev/reset";
 /// Annotation: tries the parked events of the resource that it names again.
 pub const REDELIVER: &str = "pollinator.dev/redeliver";
+/// Annotation: lets the deletions of the resource that it names be sent that wait for a person.
+pub const APPROVE_DELETES: &str = "pollinator.dev/approve-deletes";
 /// Annotation: polls at once whenever its value changes.
 pub const POLL_NOW: &str = "pollinator.dev/poll-now";
 /// Annotation of Flux: the same.
@@ -65,7 +67,7 @@ pub fn adopt(
             Some(_) => {}
         }
     }
-    for key in [RESET, REDELIVER, POLL_NOW, REQUESTED_AT] {
+    for key in [RESET, REDELIVER, APPROVE_DELETES, POLL_NOW, REQUESTED_AT] {
         let Some(value) = annotations.get(key) else {
             state.handled.remove(key);
             continue;
@@ -86,6 +88,13 @@ pub fn adopt(
             REDELIVER => {
                 state.sinks.redeliver(value, now);
                 adopted.poll_now = true;
+            }
+            APPROVE_DELETES => {
+                // What does not wait yet is not approved in advance.
+                if let Some(own) = state.resources.get_mut(value.as_str()).filter(|own| own.sweep.held > 0) {
+                    own.sweep.approved = true;
+                    adopted.poll_now = true;
+                }
             }
             _ => adopted.poll_now = true,
         }
@@ -213,5 +222,21 @@ mod tests {
         assert!(adopt(&mut state, &plan, &now("1"), at(0)).poll_now);
         assert!(!adopt(&mut state, &plan, &now("1"), at(0)).poll_now);
         assert!(adopt(&mut state, &plan, &now("2"), at(0)).poll_now);
+    }
+
+    #[test]
+    fn what_waits_is_approved_and_nothing_in_advance() {
+        let (mut state, plan) = started();
+        let approve = |value: &str| BTreeMap::from([(APPROVE_DELETES.to_owned(), value.to_owned())]);
+        let sweep = |state: &InstanceState| state.resources["contacts"].sweep;
+        assert!(!adopt(&mut state, &plan, &approve("contacts"), at(0)).poll_now);
+        assert!(!sweep(&state).approved, "nothing waits");
+        adopt(&mut state, &plan, &BTreeMap::new(), at(0));
+        state.resources.get_mut("contacts").unwrap().sweep.held = 30;
+        assert!(!adopt(&mut state, &plan, &approve("orders"), at(0)).poll_now, "another resource");
+        let adopted = adopt(&mut state, &plan, &approve("contacts"), at(0));
+        assert!(adopted.poll_now && adopted.changed && sweep(&state).approved);
+        state.resources.get_mut("contacts").unwrap().sweep.approved = false;
+        assert_eq!(adopt(&mut state, &plan, &approve("contacts"), at(0)), Adopted::default(), "each value once");
     }
 }

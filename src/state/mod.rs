@@ -29,7 +29,8 @@ use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sink::SinkName;
 use crate::deliver::sinks::Sinks;
 use crate::detect::filter::FilterEvidence;
-use crate::detect::known::KnownSet;
+use crate::detect::known::{KnownSet, Presence};
+use crate::detect::sweep::SweepState;
 use crate::detect::zone::ZoneEvidence;
 
 /// Version of the state's form; a greater one is refused.
@@ -121,6 +122,9 @@ pub struct ResourceState {
     /// In how many polls in a row the provider ignored the filter.
     #[serde(default, skip_serializing_if = "FilterEvidence::is_none")]
     pub filter_ignored: FilterEvidence,
+    /// What the complete readings of the list have shown.
+    #[serde(default, skip_serializing_if = "SweepState::is_fresh")]
+    pub sweep: SweepState,
     /// Where the records were last found in an answer: a path, or `$` for the answer itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_path: Option<String>,
@@ -147,6 +151,19 @@ pub struct ResourceState {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
 fn is_zero(seconds: &u64) -> bool {
     *seconds == 0
+}
+
+impl ResourceState {
+    /// Forgets the tries of changes that no longer turn up, but for deletions, which turn up only where they are remembered. Answers
+    /// whether there were any.
+    pub fn forget_tries(&mut self) -> bool {
+        let known = &self.known;
+        let is_due = |object| known.details(object).is_some_and(|details| details.presence == Presence::Gone);
+        let before = self.failing.len() + self.taken.len();
+        self.failing.retain(|failing| is_due(failing.object));
+        self.taken.retain(|taken| is_due(taken.object));
+        self.failing.len() + self.taken.len() < before
+    }
 }
 
 impl InstanceState {

@@ -16,7 +16,7 @@ use super::head::{Place, Places, SetPlaces};
 use super::recent::{Recent, Written, WrittenSet, next};
 use crate::detect::known::{Form, KnownSet, Packed, Partition, Prefix};
 
-/// Most records of a set that stays in the head: writing a second file costs more than 16 KiB.
+/// Most records, as far as they have no details, of a set that stays in the head: writing a second file costs more than 16 KiB.
 pub const MAX_INLINE: usize = 512;
 /// So long what is superseded stays.
 const COPYING: Duration = Duration::from_secs(10);
@@ -114,7 +114,7 @@ impl Stored {
     pub fn take_large(&self, state: &mut InstanceState) -> BTreeMap<String, KnownSet> {
         let large = state.resources.iter_mut().filter(|(resource, own)| {
             let most = if self.sets.contains_key(*resource) { MAX_INLINE / 2 } else { MAX_INLINE };
-            own.known.len() > most
+            own.known.weight() > most
         });
         large.map(|(resource, own)| (resource.clone(), std::mem::take(&mut own.known))).collect()
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::detect::window::UNBOUNDED;
+use crate::detect::window::{UNBOUNDED, Undelivered};
 use crate::plan::{StartFrom, sample};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -64,6 +64,7 @@ impl Provider {
     fn resource(&self) -> ResourcePlan {
         ResourcePlan {
             name: "items".into(),
+            snapshot: None,
             request: RequestPlan {
                 method: Method::GET,
                 origin: self.url.origin(),

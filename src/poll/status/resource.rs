@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Condition, Observed, RETRY_QUEUE_FULL, ResourceStatus, of_problem};
+use super::{Condition, Observed, RETRY_QUEUE_FULL, ResourceStatus, deletes, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::detect::absent::AbsentDate;
 use crate::detect::volatile::VolatileRecords;
@@ -41,6 +41,7 @@ pub(super) fn resource_status(
     conditions.extend(own.and_then(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
     conditions.extend(own.filter(|own| own.filter_ignored.is_ignored()).and_then(|_| ignored_filter(resource)));
     conditions.extend(health.volatile.as_deref().map(volatile_records));
+    conditions.extend(own.and_then(|own| deletes::condition(resource, &own.sweep, health.sweep.as_deref())));
     ResourceStatus {
         name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),

@@ -226,3 +226,17 @@ proptest! {
         prop_assert!(false, "no end after {} listings", listings);
     }
 }
+
+#[test]
+fn a_sweep_reads_the_whole_list_once_and_moves_no_cursor() {
+    let plan = plan(Order::Descending);
+    let mut poll = PollMachine::sweep(&plan, Some(at(0)));
+    assert_eq!((poll.strategy(), poll.since()), (Strategy::Sweep, None));
+    let old = Seen { reached_lower: true, greatest: Some(at(90)), ..Seen::default() };
+    for _ in 0..3 {
+        assert_eq!(poll.next(Input::Page(PageFacts { tried: 1, ..page(old) })), Next::Page, "old records end nothing");
+    }
+    assert_eq!((poll.next(Input::End), poll.cursor()), (Next::Done(PollEnd::Complete { settled: true }), Some(at(0))));
+    let whole = PollMachine::new(&plan, Mode::Usual, Some(at(0)));
+    assert_eq!((whole.strategy(), whole.to_the_end().strategy()), (Strategy::NewestFirst, Strategy::UntilQuiet));
+}

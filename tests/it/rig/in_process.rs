@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use pollinator::egress::{Egress, EgressPolicy};
 use pollinator::local::definitions::Definitions;
 use pollinator::local::files::Sources;
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
+use super::manifest;
 use super::pollinator::{Row, Site};
 use super::provider::Provider;
 use super::receiver::Receiver;
@@ -46,6 +48,24 @@ impl Polls {
         let sources = Sources::new(vec![site.manifests()], None);
         let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
         Self { site, runtime: runtime(), definitions: Arc::new(definitions), egress: egress() }
+    }
+
+    /// The manifests change, the state stays.
+    pub fn rewrite(&mut self, documents: &[String]) {
+        manifest::write(&self.site.manifests(), "instances.yaml", documents);
+        let sources = Sources::new(vec![self.site.manifests()], None);
+        let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
+        self.definitions = Arc::new(definitions);
+    }
+
+    /// The next sweep for deletions is due at the next poll.
+    pub fn forget_sweep(&self) {
+        self.site.edit_state("\"at\":\"[^\"]+\",?", "");
+    }
+
+    /// Whatever waits is tried by the next poll.
+    pub fn age(&self) {
+        self.site.age(TimeDelta::days(2));
     }
 
     fn start(&self, runtime: &Runtime, egress: Egress) -> Running {

@@ -149,6 +149,17 @@ impl Site {
         }
     }
 
+    /// Replaces what matches a pattern in the state of a stopped process.
+    pub fn edit_state(&self, pattern: &str, with: &str) {
+        let pattern = Regex::new(pattern).expect("a pattern");
+        for entry in fs::read_dir(self.state()).expect("a state folder").flatten() {
+            if entry.path().extension().is_some_and(|ending| ending == "json") {
+                let text = fs::read_to_string(entry.path()).expect("a state file");
+                fs::write(entry.path(), pattern.replace_all(&text, with).as_bytes()).expect("a state file");
+            }
+        }
+    }
+
     /// `pollinator local` on this site, output as JSON lines.
     pub fn command(&self) -> Command {
         let mut command = binary();

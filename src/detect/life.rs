@@ -1,0 +1,218 @@
+//! The lives of a record that sweeps look for: what is remembered of it besides its version, and the event of its deletion. Pure.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::event::{Change, Event, EventId, Kind, VersionToken};
+use super::known::{Age, Details, Known, KnownSet, Presence};
+use super::record::RecordView;
+use crate::plan::field_path::{FieldPath, Segment};
+use crate::plan::json::scalar_text;
+use crate::plan::{ChangeBy, ResourcePlan};
+
+/// What is remembered of a record besides its version, where sweeps look for it: it was listed, and this is its id.
+pub(super) fn details(
+    plan: &ResourcePlan,
+    view: &RecordView<'_>,
+    before: Option<Known>,
+    old: Option<&Details>,
+) -> Option<Details> {
+    plan.snapshot.as_ref()?;
+    let id = view.id_json.map_or_else(|| quoted(&view.id), str::to_owned);
+    let returned = before.is_some_and(|known| known.deleted);
+    let (lives, fields) = old.map_or((0, Box::default()), |old| (old.lives, old.fields.clone()));
+    Some(Details { id: Some(id.into()), fields, lives: lives.saturating_add(returned.into()), presence: Presence::Listed })
+}
+
+/// A record was listed: what is known of it, which no longer says that it is missing. Answers, too, whether that was news.
+pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known: &mut KnownSet) -> (Option<Known>, bool) {
+    let before = known.get(id);
+    let Some(living) = before.filter(|before| plan.snapshot.is_some() && !before.deleted) else { return (before, false) };
+    let old = known.details(id);
+    let fresh = details(plan, view, before, old);
+    match old.filter(|old| old.id.is_some()).map(|old| old.presence) {
+        Some(Presence::Listed) => (before, false),
+        Some(Presence::Missed | Presence::Held) | None => {
+            known.remember_with(id, living, fresh);
+            (before, true)
+        }
+        Some(Presence::Gone) => {
+            // A sink may have its deletion already, though it did not say so: whatever the version, it is a change, and another one than
+            // ever before. Where updates do not count, only a creation can tell.
+            let deleted = plan.change_by == ChangeBy::Created && !plan.compare_content;
+            let again = Known { version: !living.version, date: None, age: Age::Open, deleted };
+            let lives = fresh.as_ref().map_or(0, |fresh| fresh.lives).saturating_add(u32::from(!deleted));
+            known.remember_with(id, again, fresh.map(|fresh| Details { lives, ..fresh }));
+            (Some(again), true)
+        }
+    }
+}
+
+/// What tells the changes of one life of a record from the same changes of another one. The first life has nothing to tell.
+pub(super) fn salt(lives: u32) -> u128 {
+    if lives == 0 { 0 } else { xxh3_128(&lives.to_be_bytes()) }
+}
+
+/// The deletion of a record that sweeps no longer find; `None` when it cannot be told of.
+pub fn deletion(
+    plan: &ResourcePlan,
+    identity: &str,
+    (object, known, details): (u64, Known, &Details),
+    detected_at: DateTime<Utc>,
+) -> Option<Change> {
+    let json = details.id.as_deref()?;
+    let id = scalar_text(json)?;
+    // What was last known of it, and in which life.
+    let version = VersionToken { updated_text: None, content: u128::from(known.version) ^ salt(details.lives) };
+    let event = EventId::new(identity, &plan.name, &id, Kind::Deleted, &version);
+    Some(Change {
+        object,
+        known: Known {
+            version: xxh3_64(event.as_str().as_bytes()),
+            date: Some(detected_at.timestamp_micros()),
+            age: Age::Open,
+            deleted: true,
+        },
+        details: Some(Details { lives: details.lives, ..Details::default() }),
+        date: None,
+        event: Event {
+            id: event,
+            kind: Kind::Deleted,
+            resource: Arc::clone(&plan.name),
+            object_id: id.into_owned(),
+            version_date: None,
+            detected_at,
+            data: RawValue::from_string(data(plan.extract.id.as_ref(), json)).unwrap_or_default(),
+        },
+    })
+}
+
+/// A record of which only the id is left, where a record has it.
+fn data(path: Option<&FieldPath>, id: &str) -> String {
+    let keys: Option<Vec<_>> = path.map_or(Some(vec!["id"]), |path| {
+        let keys = path.segments().iter();
+        keys.map(|segment| if let Segment::Key(key) = segment { Some(key.as_ref()) } else { None }).collect()
+    });
+    // Inside an array there is no such record: its path stands for it.
+    let flat = path.map(ToString::to_string).unwrap_or_default();
+    let keys = keys.unwrap_or_else(|| vec![&flat]);
+    let nested = keys.iter().rev().fold(id.to_owned(), |inner, key| format!("{{{}:{inner}}}", quoted(key)));
+    nested
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::classify::Mode;
+    use crate::detect::detector::{Detector, Moment, View};
+    use crate::detect::record::{Record, id_hash};
+    use crate::detect::window::UNBOUNDED;
+    use crate::plan::{SnapshotPlan, sample};
+
+    fn plan() -> ResourcePlan {
+        let snapshot = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None };
+        ResourcePlan { snapshot: Some(Arc::new(snapshot)), ..sample::resource() }
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-11-24T{text}Z").parse().unwrap()
+    }
+
+    /// Lists one record whose date is long before the cursor.
+    fn list(plan: &ResourcePlan, known: &mut KnownSet, json: &str) -> Vec<Change> {
+        let view = View { mode: Mode::Usual, cursor: Some(at("10:00:00")), window: UNBOUNDED, rehash: false };
+        let mut detector = Detector::new(plan, "uid", view, at("10:01:00"));
+        detector.begin_listing(None, false);
+        let moment = Moment { date: Some(at("10:01:00")), now: at("10:01:00") };
+        let found = detector.page([Record { json, key: None }].into_iter(), known, moment).unwrap();
+        for change in &found.changes {
+            known.remember_with(change.object, change.known, change.details.clone());
+        }
+        found.changes
+    }
+
+    fn mark(known: &mut KnownSet, id: &str, presence: Presence) {
+        let (as_known, details) = (known.get(id_hash(id)).unwrap(), known.details(id_hash(id)).unwrap().clone());
+        known.remember_with(id_hash(id), as_known, Some(Details { presence, ..details }));
+    }
+
+    fn deleted(plan: &ResourcePlan, known: &mut KnownSet, id: &str) -> Change {
+        let of = id_hash(id);
+        let change = deletion(plan, "uid", (of, known.get(of).unwrap(), known.details(of).unwrap()), at("10:02:00")).unwrap();
+        known.remember_with(change.object, change.known, change.details.clone());
+        change
+    }
+
+    const OLD: &str = r#"{"id":7,"updated":"2026-11-24T08:00:00Z","created":"2026-11-24T08:00:00Z"}"#;
+
+    #[test]
+    fn each_life_of_the_same_record_has_events_of_its_own() {
+        let (plan, mut known) = (plan(), KnownSet::default());
+        let mut ids = std::collections::BTreeSet::new();
+        for life in 0..3 {
+            let created = list(&plan, &mut known, OLD);
+            assert_eq!((created.len(), created[0].event.kind), (1, Kind::Created), "life {life}, however old it is");
+            assert!(list(&plan, &mut known, OLD).is_empty(), "once");
+            mark(&mut known, "7", Presence::Gone);
+            let change = deleted(&plan, &mut known, "7");
+            assert_eq!((change.event.data.get(), &*change.event.object_id), (r#"{"id":7}"#, "7"));
+            assert!(ids.insert(created[0].event.id.clone()) && ids.insert(change.event.id));
+        }
+    }
+
+    /// These must never change: receivers recognise repeated events by them.
+    #[test]
+    fn the_id_of_a_deletion_is_the_same_for_ever() {
+        let known = Known { version: 5, date: None, age: Age::Open, deleted: false };
+        let id = |lives, presence| {
+            let details = Details { id: Some("\"42\"".into()), lives, presence, ..Details::default() };
+            deletion(&plan(), "uid", (1, known, &details), at("10:00:00")).unwrap().event.id.to_string()
+        };
+        assert_eq!(id(0, Presence::Gone), id(0, Presence::Listed));
+        insta::assert_snapshot!([id(0, Presence::Gone), id(1, Presence::Gone)].join("\n"), @"
+        omlry2pojnmqttpr4rbivar2ugjea2hu
+        qv3dm7wtrll7z5zqmeawgtdwfbiepbm3
+        ");
+    }
+
+    #[test]
+    fn being_listed_ends_every_suspicion() {
+        let (plan, mut known) = (plan(), KnownSet::default());
+        list(&plan, &mut known, OLD);
+        for presence in [Presence::Missed, Presence::Held] {
+            mark(&mut known, "7", presence);
+            assert!(list(&plan, &mut known, OLD).is_empty());
+            assert_eq!(known.details(id_hash("7")).unwrap().presence, Presence::Listed);
+        }
+        // its deletion may have arrived
+        mark(&mut known, "7", Presence::Gone);
+        let changes = list(&plan, &mut known, OLD);
+        assert_eq!((changes.len(), changes[0].event.kind), (1, Kind::Updated));
+        assert!(list(&plan, &mut known, OLD).is_empty());
+    }
+
+    #[test]
+    fn what_was_known_before_sweeps_looked_for_it_gets_its_name() {
+        let (plan, mut known) = (plan(), KnownSet::default());
+        list(&ResourcePlan { snapshot: None, ..plan.clone() }, &mut known, OLD);
+        assert_eq!(known.details(id_hash("7")), None);
+        assert!(list(&plan, &mut known, OLD).is_empty());
+        assert_eq!(known.details(id_hash("7")).unwrap().id.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn the_id_stands_where_a_record_has_it() {
+        let data = |path: Option<&str>, id: &str| data(path.map(|path| FieldPath::parse(path).unwrap()).as_ref(), id);
+        assert_eq!(data(Some("id"), "9007199254740993"), r#"{"id":9007199254740993}"#);
+        assert_eq!(data(Some("meta['the id']"), r#""a\"b""#), r#"{"meta":{"the id":"a\"b"}}"#);
+        assert_eq!(data(Some("ids[0]"), "1"), r#"{"ids[0]":1}"#);
+        assert_eq!(data(None, r#""key""#), r#"{"id":"key"}"#);
+    }
+}

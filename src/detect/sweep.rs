@@ -1,0 +1,298 @@
+//! Deletions by complete readings of the list: which ids are missing, whether that proves anything, and what follows. Pure.
+//!
+//! A **sweep** reads the list without its lower bound, in one or several passes. What it does not show is missing, and what is missing
+//! twice in a row is deleted. Four things make that safe:
+//!
+//! - A list of several pages moves while it is read, and a row that moves hides another one. So a pass that misses something counts only
+//!   when the next pass shows the same: the same rows in the same order, or the same set of ids with none listed twice. A row that was
+//!   hidden leaves one that was seen and is gone, or one that was seen twice.
+//! - What is listed is there, whatever else a reading proves: being seen clears every suspicion ([`Presence::Listed`]).
+//! - A list without any record proves nothing, and many missing ids at once wait for a person ([`Presence::Held`]).
+//! - Where the plan has a request for one record, its answer decides instead.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasherDefault;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::known::{AlreadyHashed, KnownSet, Presence};
+use crate::plan::SnapshotPlan;
+
+/// Passes of one sweep: a list that never shows the same twice proves nothing.
+pub const MAX_PASSES: u32 = 4;
+/// Records that one sweep asks for by themselves, unless a person approved more; the others are asked for by the next one.
+pub const MAX_ASKED: usize = 1_000;
+/// So long it is remembered that a record was deleted: a copy of it that comes back within that time is announced under another event id.
+const TOMBSTONES: TimeDelta = TimeDelta::days(30);
+
+/// What is kept of the sweeps of a resource. The ids that are missing are marked in the known set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SweepState {
+    /// When the last one was begun that read the list to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// Ids that it did not show, but for those whose deletion every sink has.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missing: u64,
+    /// Of these, ids whose deletion waits for a person.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub held: u64,
+    /// Of these, ids whose deletion is to be sent.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gone: u64,
+    /// Ids that were known as living then, while deletions wait.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub living: u64,
+    /// It showed no record at all, and deletions wait.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub empty: bool,
+    /// A person approved the deletions that wait.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub approved: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl SweepState {
+    /// Nothing is to be kept.
+    pub fn is_fresh(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Is a sweep due in a poll that begins `now`? Half of the poll's interval early, so that jitter does not cost a whole one.
+    pub fn is_due(&self, plan: &SnapshotPlan, poll_interval: Duration, now: DateTime<Utc>) -> bool {
+        let (Some(at), Some(interval), false) = (self.at, plan.interval, self.approved) else { return true };
+        let wait = TimeDelta::from_std(interval.saturating_sub(poll_interval / 2)).unwrap_or(TimeDelta::MAX);
+        at > now || at.checked_add_signed(wait).is_none_or(|due| now >= due)
+    }
+}
+
+/// One reading of the whole list, row by row.
+#[derive(Clone, Debug, Default)]
+pub struct Pass {
+    seen: HashSet<u64, BuildHasherDefault<AlreadyHashed>>,
+    digest: Digest,
+    unidentified: bool,
+}
+
+/// What two passes are compared by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Digest {
+    rows: u64,
+    /// Of the ids in their order.
+    sequence: u64,
+    /// Of the ids in any order.
+    set: u64,
+    /// An id was listed twice.
+    repeats: bool,
+}
+
+impl Digest {
+    /// Do two passes in a row show that nothing moved in between?
+    fn agrees_with(self, other: Self) -> bool {
+        let same_set = (self.rows, self.set) == (other.rows, other.set) && !self.repeats && !other.repeats;
+        same_set || (self.rows, self.sequence) == (other.rows, other.sequence)
+    }
+}
+
+impl Pass {
+    /// A record was listed.
+    pub fn note(&mut self, id: u64) {
+        self.digest.rows += 1;
+        self.digest.sequence = self.digest.sequence.rotate_left(5).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ id;
+        self.digest.set = self.digest.set.wrapping_add(id);
+        self.digest.repeats |= !self.seen.insert(id);
+    }
+
+    /// A record without id was listed: it may be any.
+    pub fn note_unidentified(&mut self) {
+        self.unidentified = true;
+    }
+
+    /// Was the record listed?
+    pub fn has(&self, id: u64) -> bool {
+        self.seen.contains(&id)
+    }
+}
+
+/// Why a sweep that read the list to its end proves no absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unproven {
+    /// No two passes in a row showed the same.
+    Moved,
+    /// Records have no id.
+    Unidentified,
+}
+
+/// What follows a pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterPass {
+    /// Another one.
+    Again,
+    /// What is missing is missing.
+    Proven(Absent),
+    /// Nothing.
+    Unproven(Unproven),
+}
+
+/// A sweep under way.
+#[derive(Debug)]
+pub struct Sweep<'p> {
+    plan: &'p SnapshotPlan,
+    /// All that was ever listed is known.
+    is_full: bool,
+    passes: u32,
+    before: Option<Digest>,
+}
+
+impl<'p> Sweep<'p> {
+    /// Begins. `is_full`: all that was ever listed is known; else this sweep has to find it.
+    pub fn new(plan: &'p SnapshotPlan, is_full: bool) -> Self {
+        Self { plan, is_full, passes: 0, before: None }
+    }
+
+    /// The list was read to its end, in so many pages.
+    pub fn pass_ended(&mut self, pass: &Pass, pages: u32, known: &KnownSet) -> AfterPass {
+        self.passes += 1;
+        let agrees = self.before.replace(pass.digest).is_some_and(|before| pass.digest.agrees_with(before));
+        if pass.unidentified {
+            return AfterPass::Unproven(Unproven::Unidentified);
+        }
+        let absent = Absent::of(known, pass);
+        // One answer holds still; and what is asked for by itself needs no other proof.
+        let is_proven = pages <= 1 || agrees || (self.is_full && (absent.ids.is_empty() || self.plan.confirm.is_some()));
+        match is_proven {
+            true => AfterPass::Proven(absent),
+            false if self.passes >= MAX_PASSES => AfterPass::Unproven(Unproven::Moved),
+            false => AfterPass::Again,
+        }
+    }
+}
+
+/// What the provider answered when it was asked for one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is there.
+    Lives,
+    /// It is deleted.
+    Gone,
+    /// Neither can be told.
+    Unclear,
+}
+
+/// The living records that a sweep did not show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    /// Hashes of their ids, with what was known of their presence.
+    pub ids: Vec<(u64, Presence)>,
+    /// Records that were known as living, these included.
+    pub living: u64,
+    /// The list had no record at all.
+    pub is_empty: bool,
+}
+
+impl Absent {
+    fn of(known: &KnownSet, pass: &Pass) -> Self {
+        let mut absent = Self { is_empty: pass.digest.rows == 0, ..Self::default() };
+        // Whose id is not known by its text cannot be told of.
+        let named = known.iter().filter_map(|(id, known, details)| {
+            let details = details.filter(|details| details.id.is_some() && !known.deleted)?;
+            Some((id, details.presence))
+        });
+        for (id, presence) in named {
+            absent.living += 1;
+            if !pass.has(id) {
+                absent.ids.push((id, presence));
+            }
+        }
+        absent
+    }
+
+    /// The records whose deletion is not decided. A person may have approved those that wait.
+    fn undecided(&self, approved: bool) -> impl Iterator<Item = u64> {
+        let is_undecided = move |presence| match presence {
+            Presence::Listed | Presence::Missed => true,
+            Presence::Held => !approved,
+            Presence::Gone => false,
+        };
+        self.ids.iter().filter(move |(_, presence)| is_undecided(*presence)).map(|(id, _)| *id)
+    }
+
+    fn approved(&self, approved: bool) -> impl Iterator<Item = u64> {
+        self.ids.iter().filter(move |(_, presence)| approved && *presence == Presence::Held).map(|(id, _)| *id)
+    }
+
+    /// Are so many missing that a person must look first?
+    fn is_held(&self, plan: &SnapshotPlan, approved: bool) -> bool {
+        let count = self.undecided(approved).count() as u64;
+        let is_many = count > plan.max_count && count * 100 > plan.max_percent.saturating_mul(self.living);
+        is_many || (self.is_empty && plan.confirm.is_none())
+    }
+
+    /// The records that are to be asked for by themselves.
+    pub fn to_ask(&self, plan: &SnapshotPlan, state: &SweepState) -> Vec<u64> {
+        if plan.confirm.is_none() {
+            return Vec::new();
+        }
+        let most = if self.is_held(plan, state.approved) { 0 } else { MAX_ASKED };
+        self.approved(state.approved).chain(self.undecided(state.approved).take(most)).collect()
+    }
+
+    /// Draws the conclusion of a sweep that began at `at`: marks what is missing in the known set. What is [`Presence::Gone`] from now on
+    /// must be stored before it is sent. Answers whether there is anything to be stored.
+    pub fn conclude(
+        &self,
+        plan: &SnapshotPlan,
+        answers: &HashMap<u64, Answer>,
+        state: &mut SweepState,
+        known: &mut KnownSet,
+        at: DateTime<Utc>,
+    ) -> bool {
+        let mut is_news = false;
+        let is_held = self.is_held(plan, state.approved);
+        // Where each poll is a sweep nothing hangs on the time, and a poll that finds nothing stores nothing.
+        let mut next = SweepState { at: plan.interval.map(|_| at), ..SweepState::default() };
+        for (id, before) in &self.ids {
+            let answer = answers.get(id).copied().or(plan.confirm.is_some().then_some(Answer::Unclear));
+            let is_approved = state.approved && *before == Presence::Held;
+            let presence = match (before, answer) {
+                (Presence::Gone, _) | (_, Some(Answer::Gone)) => Presence::Gone,
+                (_, Some(Answer::Lives)) => Presence::Listed,
+                (Presence::Held, None) if is_approved => Presence::Gone,
+                (Presence::Held, _) if is_approved || is_held => Presence::Held,
+                (Presence::Listed, _) => Presence::Missed,
+                (Presence::Missed, _) if is_held => Presence::Held,
+                (Presence::Missed | Presence::Held, None) => Presence::Gone,
+                (Presence::Missed | Presence::Held, Some(Answer::Unclear)) => Presence::Missed,
+            };
+            next.missing += u64::from(presence != Presence::Listed);
+            next.held += u64::from(presence == Presence::Held);
+            next.gone += u64::from(presence == Presence::Gone);
+            if let Some((known_as, details)) = known.get(*id).zip(known.details(*id).cloned())
+                && details.presence != presence
+            {
+                is_news = true;
+                known.remember_with(*id, known_as, Some(super::known::Details { presence, ..details }));
+            }
+        }
+        if let Some(horizon) = at.checked_sub_signed(TOMBSTONES) {
+            known.forget_tombstones_before(horizon);
+        }
+        if next.held > 0 {
+            (next.living, next.empty) = (self.living, self.is_empty);
+        }
+        is_news |= *state != next;
+        *state = next;
+        is_news
+    }
+}
+
+#[cfg(test)]
+#[path = "sweep_tests.rs"]
+mod tests;

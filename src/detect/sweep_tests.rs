@@ -1,0 +1,474 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::{Just, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
+use proptest::test_runner::Config;
+
+use super::*;
+use crate::detect::classify::Mode;
+use crate::detect::detector::{Detector, Moment, View};
+use crate::detect::event::{Change, Kind};
+use crate::detect::known::{Age, Details, Known};
+use crate::detect::life;
+use crate::detect::record::{Record, id_hash};
+use crate::detect::window;
+use crate::plan::{ChangeBy, ConfirmPlan, ResourcePlan, sample};
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+}
+
+fn snapshot() -> SnapshotPlan {
+    SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None }
+}
+
+fn confirming() -> SnapshotPlan {
+    let confirm = ConfirmPlan { url: vec!["https://api.example.com/".into(), "".into()], headers: Vec::new(), gone: vec![404] };
+    SnapshotPlan { confirm: Some(confirm), ..snapshot() }
+}
+
+fn known(ids: std::ops::Range<u64>) -> KnownSet {
+    let mut known = KnownSet::default();
+    for id in ids {
+        let details = Details { id: Some(id.to_string().into()), ..Details::default() };
+        known.remember_with(id, Known { version: 1, date: None, age: Age::Open, deleted: false }, Some(details));
+    }
+    known
+}
+
+fn pass(ids: impl IntoIterator<Item = u64>) -> Pass {
+    let mut pass = Pass::default();
+    ids.into_iter().for_each(|id| pass.note(id));
+    pass
+}
+
+/// Sweeps once over a list of one page.
+fn sweep(plan: &SnapshotPlan, state: &mut SweepState, known: &mut KnownSet, listed: impl IntoIterator<Item = u64>) {
+    let AfterPass::Proven(absent) = Sweep::new(plan, true).pass_ended(&pass(listed), 1, known) else {
+        panic!("one page is proof")
+    };
+    absent.conclude(plan, &HashMap::new(), state, known, at(0));
+}
+
+fn with(known: &KnownSet, presence: Presence) -> Vec<u64> {
+    let mut ids: Vec<_> = known
+        .iter()
+        .filter(|(.., details)| details.is_some_and(|details| details.presence == presence))
+        .map(|(id, ..)| id)
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn what_is_absent_from_two_sweeps_is_gone() {
+    let (plan, mut state, mut known) = (snapshot(), SweepState::default(), known(0..100));
+    sweep(&plan, &mut state, &mut known, 2..100);
+    assert_eq!((with(&known, Presence::Missed), state.missing, state.gone), (vec![0, 1], 2, 0));
+    // one of them is listed again: the detector clears it
+    let details = Details { presence: Presence::Listed, ..known.details(1).unwrap().clone() };
+    known.remember_with(1, known.get(1).unwrap(), Some(details));
+    sweep(&plan, &mut state, &mut known, 1..99);
+    assert_eq!((with(&known, Presence::Gone), with(&known, Presence::Missed)), (vec![0], vec![99]));
+    assert_eq!((state.missing, state.gone, state.at), (2, 1, None));
+}
+
+#[test]
+fn too_many_wait_for_a_person_whose_word_is_for_those_that_waited() {
+    let (plan, mut state, mut known) = (snapshot(), SweepState::default(), known(0..100));
+    sweep(&plan, &mut state, &mut known, 50..100);
+    assert_eq!((state.held, state.missing), (0, 50), "seen once");
+    sweep(&plan, &mut state, &mut known, 50..100);
+    assert_eq!((state.held, state.gone, state.living, state.empty), (50, 0, 100, false));
+    state.approved = true;
+    // more is missing by now
+    sweep(&plan, &mut state, &mut known, 75..100);
+    assert_eq!((with(&known, Presence::Gone), with(&known, Presence::Missed)), ((0..50).collect(), (50..75).collect()));
+    assert!(!state.approved, "it was used");
+    sweep(&plan, &mut state, &mut known, 75..100);
+    assert_eq!((state.held, state.gone), (25, 50));
+}
+
+#[test]
+fn the_bounds_are_both_to_be_exceeded() {
+    for (missing, of, held) in [(10, 20, false), (11, 55, false), (11, 54, true), (200, 1000, false), (201, 1000, true)] {
+        let (plan, mut state, mut known) = (snapshot(), SweepState::default(), known(0..of));
+        for _ in 0..2 {
+            sweep(&plan, &mut state, &mut known, missing..of);
+        }
+        assert_eq!((state.held > 0, state.gone > 0), (held, !held), "{missing} of {of}");
+    }
+}
+
+#[test]
+fn an_empty_list_proves_nothing_however_few_records_are_known() {
+    let (plan, mut state, mut known) = (snapshot(), SweepState::default(), known(0..3));
+    for _ in 0..3 {
+        sweep(&plan, &mut state, &mut known, []);
+    }
+    assert_eq!((state.held, state.gone, state.empty), (3, 0, true));
+    state.approved = true;
+    sweep(&plan, &mut state, &mut known, []);
+    assert_eq!((state.held, state.gone), (0, 3));
+}
+
+#[test]
+fn the_answer_for_one_record_decides() {
+    let plan = confirming();
+    let (mut state, mut known) = (SweepState::default(), known(0..100));
+    let AfterPass::Proven(absent) = Sweep::new(&plan, true).pass_ended(&pass(3..100), 7, &known) else { panic!() };
+    let asked: BTreeSet<_> = absent.to_ask(&plan, &state).into_iter().collect();
+    assert_eq!(asked, (0..3).collect());
+    let answers = HashMap::from([(0, Answer::Gone), (1, Answer::Lives), (2, Answer::Unclear)]);
+    for _ in 0..3 {
+        let Some(fresh) = (if let AfterPass::Proven(absent) = Sweep::new(&plan, true).pass_ended(&pass(3..100), 7, &known) {
+            Some(absent)
+        } else {
+            None
+        }) else {
+            panic!()
+        };
+        fresh.conclude(&plan, &answers, &mut state, &mut known, at(0));
+        assert_eq!((with(&known, Presence::Gone), with(&known, Presence::Missed)), (vec![0], vec![2]), "unclear is never gone");
+    }
+    let AfterPass::Proven(many) = Sweep::new(&plan, true).pass_ended(&pass(50..100), 7, &known) else { panic!() };
+    assert!(many.to_ask(&plan, &state).is_empty(), "a person looks first");
+    let AfterPass::Proven(none) = Sweep::new(&plan, true).pass_ended(&pass([]), 1, &self::known(0..3)) else { panic!() };
+    assert_eq!(none.to_ask(&plan, &state).len(), 3, "an empty list is no proof, and none is needed");
+}
+
+#[test]
+fn a_list_of_pages_is_proof_when_two_passes_agree() {
+    let (plan, known) = (snapshot(), known(0..10));
+    let mut sweep = Sweep::new(&plan, true);
+    assert_eq!(sweep.pass_ended(&pass(0..9), 2, &known), AfterPass::Again);
+    assert!(matches!(sweep.pass_ended(&pass((0..9).rev()), 2, &known), AfterPass::Proven(_)), "the same set");
+    let mut sweep = Sweep::new(&plan, true);
+    let twice = || pass([0, 1, 1, 2]);
+    assert_eq!(sweep.pass_ended(&twice(), 2, &known), AfterPass::Again);
+    assert_eq!(sweep.pass_ended(&pass([0, 1, 2, 1]), 2, &known), AfterPass::Again, "one listed twice hides another one");
+    assert_eq!(sweep.pass_ended(&pass([0, 1, 2]), 2, &known), AfterPass::Again);
+    assert_eq!(sweep.pass_ended(&pass([0, 1, 3]), 2, &known), AfterPass::Unproven(Unproven::Moved));
+    assert!(matches!(Sweep::new(&plan, true).pass_ended(&pass(0..12), 2, &known), AfterPass::Proven(_)), "nothing is missing");
+    assert_eq!(Sweep::new(&plan, false).pass_ended(&pass(0..12), 2, &known), AfterPass::Again, "but not all may be known");
+    let mut nameless = pass(0..10);
+    nameless.note_unidentified();
+    assert_eq!(Sweep::new(&plan, true).pass_ended(&nameless, 1, &known), AfterPass::Unproven(Unproven::Unidentified));
+}
+
+#[test]
+fn a_sweep_is_due_by_its_interval_and_half_a_poll_early() {
+    let hour = Duration::from_hours(1);
+    let due = |state: SweepState, interval: Option<Duration>, seconds| {
+        state.is_due(&SnapshotPlan { interval, ..snapshot() }, Duration::from_mins(10), at(seconds))
+    };
+    let swept = SweepState { at: Some(at(0)), ..SweepState::default() };
+    assert!(due(swept, None, 1) && due(SweepState::default(), Some(hour), 1));
+    assert!(!due(swept, Some(hour), 3_299) && due(swept, Some(hour), 3_300));
+    assert!(due(swept, Some(hour), -5), "the clock was set back");
+    assert!(due(SweepState { approved: true, ..swept }, Some(hour), 1));
+}
+
+/// What a provider is, and what was done to it.
+#[derive(Clone, Debug)]
+enum Act {
+    Create(u8),
+    Update(u8),
+    Delete(u8),
+    /// All records, in another order.
+    Shuffle(u8),
+    Sweep {
+        /// What happens after each page of the sweep's passes.
+        between: Vec<Between>,
+        /// The page at which the list fails.
+        fails: Option<u8>,
+        /// The process ends before it has stored what it sent.
+        crashes: bool,
+    },
+    /// A poll of what changed.
+    Poll,
+    /// One sweep sees another list: nothing, the first half, or another tenant's.
+    Wrong(u8),
+    /// The receiver takes nothing for a while.
+    Refuse(bool),
+}
+
+#[derive(Clone, Debug)]
+enum Between {
+    Nothing,
+    Create(u8),
+    Update(u8),
+    Delete(u8),
+    Shuffle(u8),
+}
+
+struct Model {
+    plan: ResourcePlan,
+    /// Rows of the list: id, version, and in which life.
+    rows: Vec<(u8, u32)>,
+    clock: i64,
+    version: u32,
+    known: KnownSet,
+    state: SweepState,
+    stored: (KnownSet, SweepState),
+    refuses: bool,
+    /// The process is about to die.
+    dies: bool,
+    /// What the receiver believes to live.
+    receiver: BTreeSet<u8>,
+    events: BTreeSet<String>,
+    /// What it heard of and the state did not keep before the process died: the deletion of that cannot be found.
+    forgotten: BTreeSet<u8>,
+    /// What left the list since the receiver last heard of it.
+    left: BTreeSet<u8>,
+    /// The process died once: what it had sent may be told again in other words.
+    crashed: bool,
+}
+
+const PAGE: usize = 4;
+/// Ids of another tenant begin here.
+const FOREIGN: u8 = 100;
+
+impl Model {
+    fn new() -> Self {
+        let snapshot = Some(Arc::new(SnapshotPlan { max_count: 3, ..snapshot() }));
+        let plan = ResourcePlan { snapshot, change_by: ChangeBy::Content, ..sample::resource() };
+        let mut model = Self {
+            plan,
+            rows: (0..12).map(|id| (id, 0)).collect(),
+            clock: 0,
+            version: 0,
+            known: KnownSet::default(),
+            state: SweepState::default(),
+            stored: (KnownSet::default(), SweepState::default()),
+            refuses: false,
+            dies: false,
+            receiver: BTreeSet::new(),
+            events: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            left: BTreeSet::new(),
+            crashed: false,
+        };
+        let plan = model.plan.clone();
+        let view = View { mode: Mode::Baseline, cursor: None, window: window::UNBOUNDED, rehash: false };
+        let mut detector = Detector::new(&plan, "uid", view, at(0));
+        detector.begin_listing(None, false);
+        let rows = model.rows.clone();
+        model.page(&mut detector, &rows);
+        model.receiver = (0..12).collect();
+        model.save();
+        model
+    }
+
+    fn save(&mut self) {
+        self.stored = (KnownSet::unpack(&self.known.pack()).unwrap(), self.state);
+    }
+
+    fn change(&mut self, act: &Between) {
+        let place = |rows: &[(u8, u32)], id: u8| rows.iter().position(|(own, _)| *own == id);
+        match act {
+            Between::Nothing => {}
+            Between::Create(id) => {
+                if place(&self.rows, *id).is_none() {
+                    // as it was: a restore brings back the very same record
+                    let at = usize::from(*id) % (self.rows.len() + 1);
+                    self.rows.insert(at, (*id, 0));
+                }
+            }
+            Between::Update(id) => {
+                if let Some(at) = place(&self.rows, *id) {
+                    self.version += 1;
+                    let row = self.rows.remove(at);
+                    self.rows.push((row.0, self.version));
+                }
+            }
+            Between::Delete(id) => {
+                self.rows.retain(|(own, _)| own != id);
+                self.left.insert(*id);
+            }
+            Between::Shuffle(by) => {
+                let len = self.rows.len().max(1);
+                self.rows.rotate_left(usize::from(*by) % len);
+            }
+        }
+    }
+
+    fn deliver(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            if self.refuses {
+                continue;
+            }
+            let id: u8 = change.event.object_id.parse().unwrap();
+            let kind = change.event.kind;
+            let lives = self.receiver.contains(&id);
+            if self.events.insert(change.event.id.to_string()) {
+                match kind {
+                    Kind::Created => assert!(!lives || self.crashed, "{id} is created twice"),
+                    Kind::Updated => assert!(lives || self.crashed, "{id} is updated and was never created"),
+                    Kind::Deleted => {
+                        assert!(lives || self.crashed, "{id} is deleted twice");
+                        assert!(id >= FOREIGN || self.left.contains(&id), "{id} lives");
+                    }
+                }
+            } else {
+                assert!(self.crashed, "{kind:?} {id} is told twice");
+            }
+            if kind == Kind::Deleted {
+                self.receiver.remove(&id);
+            } else {
+                self.receiver.insert(id);
+                self.left.remove(&id);
+            }
+            self.known.remember_with(change.object, change.known, change.details);
+        }
+    }
+
+    fn page(&mut self, detector: &mut Detector<'_>, rows: &[(u8, u32)]) {
+        let json: Vec<_> = rows.iter().map(|(id, version)| format!("{{\"id\":{id},\"v\":{version}}}")).collect();
+        let records = json.iter().map(|json| Record { json, key: None });
+        let found = detector.page(records, &mut self.known, Moment { date: None, now: at(self.clock) }).unwrap();
+        self.deliver(found.changes);
+    }
+
+    /// Reads the list, of which `lists` says what it shows; then what follows a sweep. Answers whether anything was concluded.
+    fn sweep(&mut self, lists: impl Fn(&Self) -> Vec<(u8, u32)>, between: &[Between], fails: Option<u8>) {
+        self.clock += 1;
+        let plan = self.plan.clone();
+        let snapshot = plan.snapshot.as_deref().unwrap();
+        let view = View { mode: Mode::Usual, cursor: None, window: window::UNBOUNDED, rehash: false };
+        let mut detector = Detector::new(&plan, "uid", view, at(self.clock));
+        detector.gather_ids();
+        let mut sweep = Sweep::new(snapshot, true);
+        let mut between = between.iter();
+        let mut left = fails;
+        loop {
+            detector.begin_listing(None, false);
+            let (mut offset, mut pages) = (0, 0);
+            loop {
+                if left == Some(0) {
+                    return self.send();
+                }
+                left = left.map(|left| left - 1);
+                let rows = lists(self);
+                let page: Vec<_> = rows.iter().skip(offset).take(PAGE).copied().collect();
+                self.page(&mut detector, &page);
+                (offset, pages) = (offset + PAGE, pages + 1);
+                let is_last = offset >= rows.len();
+                if let Some(act) = between.next() {
+                    self.change(&act.clone());
+                }
+                if is_last {
+                    break;
+                }
+            }
+            match sweep.pass_ended(detector.pass().unwrap(), pages, &self.known) {
+                AfterPass::Again => {}
+                AfterPass::Unproven(_) => return self.send(),
+                AfterPass::Proven(absent) => {
+                    let news = absent.conclude(snapshot, &HashMap::new(), &mut self.state, &mut self.known, at(self.clock));
+                    if news {
+                        self.save();
+                    }
+                    return self.send();
+                }
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        let plan = self.plan.clone();
+        let gone = self
+            .known
+            .iter()
+            .filter(|(_, known, details)| !known.deleted && details.is_some_and(|details| details.presence == Presence::Gone));
+        let at = at(self.clock);
+        let changes = gone.filter_map(|(id, known, details)| life::deletion(&plan, "uid", (id, known, details?), at)).collect();
+        self.deliver(changes);
+        if !std::mem::take(&mut self.dies) {
+            self.save();
+            return;
+        }
+        self.crashed = true;
+        let stored = |id: &u8| self.stored.0.get(id_hash(&id.to_string())).is_some_and(|known| !known.deleted);
+        self.forgotten.extend(self.receiver.iter().copied().filter(|id| !stored(id)));
+        (self.known, self.state) = self.stored.clone();
+    }
+
+    /// Would a list without these rows be held back?
+    fn is_held(&self, shown: &[(u8, u32)]) -> bool {
+        let shown: BTreeSet<_> = shown.iter().map(|(id, _)| id_hash(&id.to_string())).collect();
+        let living: Vec<_> = self.known.iter().filter(|(_, known, _)| !known.deleted).map(|(id, ..)| id).collect();
+        let missing = living.iter().filter(|id| !shown.contains(id)).count();
+        shown.is_empty() || (missing > 3 && missing * 100 > 20 * living.len())
+    }
+
+    fn settle(&mut self) {
+        self.refuses = false;
+        // an empty list and too many deletions wait for a person, and the two may follow each other
+        for _ in 0..6 {
+            self.sweep(|model| model.rows.clone(), &[], None);
+            self.state.approved = self.state.held > 0;
+        }
+    }
+}
+
+fn between() -> impl Strategy<Value = Between> {
+    prop_oneof![
+        4 => Just(Between::Nothing),
+        1 => (0..20_u8).prop_map(Between::Create),
+        2 => (0..20_u8).prop_map(Between::Update),
+        2 => (0..20_u8).prop_map(Between::Delete),
+        1 => (0..20_u8).prop_map(Between::Shuffle),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        2 => (0..20_u8).prop_map(Act::Create),
+        2 => (0..20_u8).prop_map(Act::Update),
+        3 => (0..20_u8).prop_map(Act::Delete),
+        1 => (0..20_u8).prop_map(Act::Shuffle),
+        6 => (prop::collection::vec(between(), 0..16), prop::option::weighted(0.2, 0..8_u8), prop::bool::weighted(0.1))
+            .prop_map(|(between, fails, crashes)| Act::Sweep { between, fails, crashes }),
+        1 => Just(Act::Poll),
+        1 => (0..3_u8).prop_map(Act::Wrong),
+        1 => prop::bool::ANY.prop_map(Act::Refuse),
+    ]
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 2_000, ..Config::default() })]
+
+    #[test]
+    fn each_real_deletion_is_told_once_and_no_other(acts in prop::collection::vec(act(), 1..30)) {
+        let mut model = Model::new();
+        for act in acts {
+            match act {
+                Act::Create(id) => model.change(&Between::Create(id)),
+                Act::Update(id) => model.change(&Between::Update(id)),
+                Act::Delete(id) => model.change(&Between::Delete(id)),
+                Act::Shuffle(by) => model.change(&Between::Shuffle(by)),
+                Act::Poll => model.sweep(|model| model.rows.clone(), &[], Some(1)),
+                Act::Sweep { between, fails, crashes } => {
+                    model.dies = crashes;
+                    model.sweep(|model| model.rows.clone(), &between, fails);
+                }
+                Act::Wrong(which) => {
+                    let shown: Vec<_> = match which {
+                        0 => Vec::new(),
+                        1 => model.rows.iter().take(model.rows.len() / 2).copied().collect(),
+                        _ => (FOREIGN..FOREIGN + 6).map(|id| (id, 0)).collect(),
+                    };
+                    if model.is_held(&shown) {
+                        model.sweep(|_| shown.clone(), &[], None);
+                    }
+                }
+                Act::Refuse(refuses) => model.refuses = refuses,
+            }
+        }
+        model.settle();
+        let lives: BTreeSet<u8> = model.rows.iter().map(|(id, _)| *id).collect();
+        model.receiver.retain(|id| lives.contains(id) || !model.forgotten.contains(id));
+        prop_assert_eq!(&model.receiver, &lives);
+    }
+}

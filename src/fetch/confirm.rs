@@ -1,0 +1,111 @@
+//! The request for one record that a complete list no longer shows, and what its answer says. Pure.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use super::request::header_value;
+use super::split::MAX_BODY;
+use crate::api::conditions::{Problem, Reason};
+use crate::detect::sweep::Answer;
+use crate::egress::{Limits, Overflow, Redirects, Request};
+use crate::plan::ConfirmPlan;
+use crate::plan::template::{MacroContext, Place};
+
+/// The body says nothing that counts.
+const LIMITS: Limits =
+    Limits { body: MAX_BODY, overflow: Overflow::Discard, first_byte: Duration::from_secs(30), total: Duration::from_mins(1) };
+/// Redirects that are followed within the origin.
+const MAX_REDIRECTS: u8 = 3;
+/// What an id may have in a URL as it is: the unreserved characters of RFC 3986 §2.3. A slash in it is none of the path.
+const ID: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The request for the record with this id, without authentication.
+///
+/// # Errors
+/// `InvalidSpec` when id or macros make a URL or header that cannot be sent.
+pub fn build(plan: &ConfirmPlan, id: &str, context: &MacroContext<'_>) -> Result<Request, Problem> {
+    let unsendable = || {
+        Problem::human(
+            Reason::InvalidSpec,
+            "resources[].deletes.snapshot.confirm.url: it is no URL once an id is filled in; correct it",
+        )
+    };
+    // A URL resolves `.` and `..` as segments, and they would name another place.
+    if matches!(id, "." | "..") {
+        return Err(unsendable());
+    }
+    let id = utf8_percent_encode(id, ID).to_string();
+    let url = Url::parse(&plan.url.join(&id)).map_err(|_| unsendable())?;
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    for (name, value) in &plan.headers {
+        headers.insert(name.clone(), header_value(name.as_str(), &value.render(context, Place::Header))?);
+    }
+    let redirects = Redirects::WithinOrigin(MAX_REDIRECTS);
+    Ok(Request { method: Method::GET, url, headers, body: None, redirects, limits: LIMITS })
+}
+
+/// What an answer says about the record. Only a clear one counts.
+pub fn read(plan: &ConfirmPlan, status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Answer {
+    let code = status.as_u16();
+    // Some providers say 403 when they are asked too often.
+    let is_throttled =
+        matches!(super::answer::interpret(status, headers, now), Err(problem) if problem.reason == Reason::RateLimited);
+    match code {
+        200 => Answer::Lives,
+        _ if plan.gone.contains(&code) && !is_throttled => Answer::Gone,
+        _ => Answer::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::date_format::DateFormat;
+
+    fn plan(gone: &[u16]) -> ConfirmPlan {
+        ConfirmPlan {
+            url: vec!["https://api.example.com/contacts/".into(), "?fields=id".into()],
+            headers: Vec::new(),
+            gone: gone.to_vec(),
+        }
+    }
+
+    #[test]
+    fn an_id_stays_in_its_place() {
+        let format = DateFormat::default();
+        let context = MacroContext { since: None, now: DateTime::UNIX_EPOCH, since_format: &format, token: None };
+        let url = |id: &str| build(&plan(&[404]), id, &context).map(|request| request.url.to_string()).ok();
+        let at = |id: &str| Some(format!("https://api.example.com/contacts/{id}?fields=id"));
+        assert_eq!(url("42"), at("42"));
+        assert_eq!(url("a/b?c#d e"), at("a%2Fb%3Fc%23d%20e"));
+        assert_eq!(url("../x"), at("..%2Fx"));
+        assert_eq!(url("é%"), at("%C3%A9%25"));
+        assert_eq!((url(".."), url(".")), (None, None));
+    }
+
+    #[test]
+    fn only_a_clear_answer_counts() {
+        let read = |gone: &[u16], status: u16, header: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = header {
+                headers.insert("retry-after", value.parse().unwrap());
+            }
+            super::read(&plan(gone), StatusCode::from_u16(status).unwrap(), &headers, DateTime::UNIX_EPOCH)
+        };
+        assert_eq!(read(&[404, 410], 404, None), Answer::Gone);
+        assert_eq!(read(&[404, 410], 410, None), Answer::Gone);
+        assert_eq!(read(&[404, 410], 200, None), Answer::Lives);
+        for status in [201, 204, 301, 304, 400, 401, 403, 429, 500, 503] {
+            assert_eq!(read(&[404, 410], status, None), Answer::Unclear, "{status}");
+        }
+        assert_eq!(read(&[403], 403, None), Answer::Gone);
+        assert_eq!(read(&[403], 403, Some("30")), Answer::Unclear, "it was asked too often");
+        assert_eq!(read(&[403], 404, None), Answer::Unclear);
+    }
+}

@@ -1,0 +1,39 @@
+//! What a listing leaves: facts for the report, and where its records are.
+
+use super::Poll;
+use crate::api::conditions::{Problem, Reason};
+use crate::deliver::outbox::Outbox;
+use crate::detect::known::MAX_KNOWN;
+use crate::poll::pages::Pages;
+use crate::poll::report::Facts;
+use crate::state::live::LiveState;
+
+pub(super) fn too_many_records(resource: &str) -> Problem {
+    Problem::human(
+        Reason::ResponseTooLarge,
+        format!(
+            "resource {resource} lists more records than can be remembered ({MAX_KNOWN}); filter the list with ${{since}} or add datesConfiguration with a created date"
+        ),
+    )
+}
+
+impl Poll<'_> {
+    pub(super) fn note(&self, pages: &Pages<'_>, facts: &mut Facts) {
+        let listing = &pages.listing;
+        let delayed = || self.core.asker.cpu.delayed(&self.instance.plan.instance);
+        facts.over_share = pages.over_share().or(facts.over_share).or_else(delayed);
+        facts.retry_after = facts.retry_after.max(listing.retry_after());
+        facts.pagination = listing.detected().or(facts.pagination.take());
+        facts.seen = self.detector.seen();
+        facts.absent_date = self.detector.absent_date();
+    }
+
+    /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.
+    pub(super) fn keep_records_path(&mut self, found: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
+        if found.is_some() && found != self.records_path {
+            self.instance.state().resources.entry(self.resource.name.to_string()).or_default().records_path.clone_from(&found);
+            self.records_path = found;
+            outbox.sums.dirty = true;
+        }
+    }
+}

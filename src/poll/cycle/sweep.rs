@@ -1,0 +1,288 @@
+//! Looks for what the list no longer shows, after a poll that went well: passes over the whole list, requests for single records, and the
+//! deletions that follow. [`crate::detect::sweep`] decides.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use futures::StreamExt as _;
+
+use super::{Poll, Reading};
+use crate::api::conditions::{Problem, Reason};
+use crate::auth::RequestAuth;
+use crate::deliver::outbox::Outbox;
+use crate::detect::classify::Mode;
+use crate::detect::known::Presence;
+use crate::detect::life;
+use crate::detect::seen::Seen;
+use crate::detect::sweep::{Absent, AfterPass, Answer, Sweep};
+use crate::detect::window::{self, Undelivered};
+use crate::egress::Peer;
+use crate::fetch::answer;
+use crate::fetch::confirm;
+use crate::fetch::listing::PageReader;
+use crate::fetch::request::authenticate;
+use crate::plan::date_format::DateFormat;
+use crate::plan::json::scalar_text;
+use crate::plan::template::MacroContext;
+use crate::plan::{ChangeBy, ConfirmPlan, SnapshotPlan};
+use crate::poll::pages::{Direction, Pages};
+use crate::poll::report::{Facts, SweepOutcome};
+use crate::poll::schedule;
+use crate::poll::strategy::{PollEnd, PollMachine};
+use crate::state::ResourceState;
+use crate::state::live::LiveState;
+
+/// Single records that are asked for at once.
+const ASKED_AT_ONCE: usize = 4;
+/// Deletions that are made ready at a time.
+const CHUNK: usize = 1_000;
+
+/// Whether a poll looks for what the list no longer shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sweeping {
+    is_due: bool,
+    /// That the list is the same as the last one would not tell what it lacks.
+    pub(super) must_read: bool,
+    failures: u32,
+    retry_at: Option<DateTime<Utc>>,
+}
+
+impl Poll<'_> {
+    /// Finds out whether a sweep is due. `failures` are those of the last polls in this process.
+    pub(super) fn look_for_deletions(&mut self, failures: Option<(u32, DateTime<Utc>)>) {
+        let Some(plan) = self.resource.snapshot.as_deref() else { return };
+        let state = self.own(|own| own.sweep);
+        let retry_at = failures.map(|(_, retry_at)| retry_at);
+        let is_due =
+            state.is_due(plan, self.resource.interval, self.polled_at) && retry_at.is_none_or(|at| at <= self.polled_at);
+        self.sweep = Sweeping {
+            is_due,
+            // What was read in between was not compared; and what lacks the same again lacks it for the second time.
+            must_read: is_due && (state.missing > 0 || plan.interval.is_some()),
+            failures: failures.map_or(0, |(failures, _)| failures),
+            retry_at,
+        };
+        if is_due && !self.resource.request.uses_since() {
+            // The poll shows all of the list: its last pass is the sweep's first.
+            self.machine = self.machine.clone().to_the_end();
+            self.detector.gather_ids();
+        }
+    }
+
+    /// What is remembered of failed sweeps until the next poll.
+    pub(super) fn sweep_failures(&self, outcome: &SweepOutcome) -> Option<(u32, DateTime<Utc>)> {
+        let Sweeping { failures, retry_at, .. } = self.sweep;
+        match outcome {
+            SweepOutcome::Failed(problem) => {
+                let seed = schedule::seed(&self.instance.state().uid, &self.resource.name);
+                let again = schedule::after_failure(problem, failures + 1, self.resource.interval, seed, Utc::now());
+                Some((failures + 1, again))
+            }
+            SweepOutcome::None => retry_at.map(|retry_at| (failures, retry_at)),
+            SweepOutcome::Ended | SweepOutcome::Unproven(_) => None,
+        }
+    }
+
+    /// The poll read the list: sweeps if that is due, and sends the deletions that are to be sent.
+    pub(super) async fn find_deletions(
+        &mut self,
+        reading: Reading,
+        outbox: &mut Outbox<'_, LiveState>,
+        facts: &mut Facts,
+    ) -> Result<(), Problem> {
+        let Some(plan) = self.resource.snapshot.as_deref() else { return Ok(()) };
+        if self.mode != Mode::Usual {
+            // What is there now was just read. Nothing was known before that could be missing.
+            if plan.interval.is_some() && self.own(|own| own.started) {
+                self.own(|own| own.sweep.at = Some(self.polled_at));
+                outbox.sums.dirty = true;
+            }
+            return Ok(());
+        }
+        let is_filtered = self.resource.request.uses_since();
+        let is_read = reading != Reading::Ended(PollEnd::NotModified);
+        if self.sweep.is_due && (is_filtered || is_read) {
+            let seen = facts.seen;
+            let swept = self.sweep(plan, !is_filtered, outbox, facts).await;
+            // The conditions tell of the list as it is asked for.
+            facts.seen = Seen { records: facts.seen.records, ..seen };
+            facts.sweep = match swept {
+                // What is already read is not read in vain, but nothing more may be sent.
+                Err(problem) if outbox.refusal().is_some() || self.instance.is_unsaved() => return Err(problem),
+                Err(problem) => SweepOutcome::Failed(problem),
+                Ok(swept) => swept,
+            };
+        }
+        self.send_deletions(outbox).await
+    }
+
+    async fn sweep(
+        &mut self,
+        plan: &SnapshotPlan,
+        mut is_read: bool,
+        outbox: &mut Outbox<'_, LiveState>,
+        facts: &mut Facts,
+    ) -> Result<SweepOutcome, Problem> {
+        let by_content = self.resource.change_by == ChangeBy::Content;
+        let is_full = by_content || self.own(|own| own.reach) >= window::UNBOUNDED.as_secs();
+        let mut sweep = Sweep::new(plan, is_full);
+        if !is_read {
+            self.detector.gather_ids();
+        }
+        loop {
+            if !std::mem::take(&mut is_read) && !self.read_whole(outbox, facts).await? {
+                return Ok(SweepOutcome::None);
+            }
+            let pages = self.machine.listing_pages();
+            let (cpu, instance) = (&self.core.asker.cpu, self.instance);
+            let known = self.own(|own| own.known.clone());
+            let weight = known.len() * 16;
+            let Some(pass) = self.detector.pass() else { return Ok(SweepOutcome::None) };
+            let after = cpu.work(&instance.plan.instance, weight, || sweep.pass_ended(pass, pages, &known)).await;
+            drop(known);
+            match after {
+                AfterPass::Again => {}
+                AfterPass::Proven(absent) => {
+                    self.conclude(plan, &absent, outbox).await?;
+                    return Ok(SweepOutcome::Ended);
+                }
+                AfterPass::Unproven(why) => {
+                    // It cost what a sweep costs: the next one is due when it would be.
+                    if plan.interval.is_some() {
+                        self.own(|own| own.sweep.at = Some(self.polled_at));
+                        outbox.sums.dirty = true;
+                    }
+                    return Ok(SweepOutcome::Unproven(why));
+                }
+            }
+        }
+    }
+
+    /// One pass over the whole list. Answers whether it was read to its end.
+    async fn read_whole(&mut self, outbox: &mut Outbox<'_, LiveState>, facts: &mut Facts) -> Result<bool, Problem> {
+        self.machine = PollMachine::sweep(self.resource, self.own(|own| own.cursor));
+        self.detector.begin_listing(None, false);
+        let (auth, known_path) = (self.access.auth(), self.records_path.clone());
+        let instance = &self.instance.plan.instance;
+        let listing = PageReader::new(&self.core.asker, instance, self.resource, &auth, None, self.polled_at, None)
+            .with_records_path(known_path.as_deref());
+        let mut pages = Pages::new(listing, Direction::Forward, self.retries(facts.pages));
+        let read = self.read(&mut pages, outbox, facts).await;
+        self.note(&pages, facts);
+        Ok(matches!(read?, Some(Reading::Ended(PollEnd::Complete { .. }))))
+    }
+
+    async fn conclude(
+        &mut self,
+        plan: &SnapshotPlan,
+        absent: &Absent,
+        outbox: &mut Outbox<'_, LiveState>,
+    ) -> Result<(), Problem> {
+        let to_ask = self.own(|own| absent.to_ask(plan, &own.sweep));
+        let answers = match &plan.confirm {
+            Some(confirm) if !to_ask.is_empty() => self.ask(confirm, to_ask).await?,
+            _ => HashMap::new(),
+        };
+        let by_content = self.resource.change_by == ChangeBy::Content;
+        let (at, before) = (self.polled_at, self.own(|own| own.sweep.gone));
+        let is_delivered = self.machine.ending().undelivered == Undelivered::None;
+        let (is_news, gone) = self.own(|own| {
+            let mut is_news = absent.conclude(plan, &answers, &mut own.sweep, &mut own.known, at);
+            // What was added with an old date and not taken is shown by a sweep alone.
+            if !is_delivered {
+                (own.sweep.at, is_news) = (None, true);
+            }
+            // All of the list was seen: what is not known from now on is new, however old it is.
+            if !by_content && own.reach < window::UNBOUNDED.as_secs() {
+                own.reach = window::UNBOUNDED.as_secs();
+                is_news = true;
+            }
+            (is_news, own.sweep.gone)
+        });
+        outbox.sums.dirty |= is_news;
+        // Should a record come back whose deletion was sent, that must be known, whatever happens in between.
+        if gone > before { outbox.commit().await } else { Ok(()) }
+    }
+
+    /// Asks for single records.
+    async fn ask(&mut self, plan: &ConfirmPlan, objects: Vec<u64>) -> Result<HashMap<u64, Answer>, Problem> {
+        self.access.renew_in_time().await?;
+        let auth = self.access.auth();
+        let asking = futures::stream::iter(objects).map(|object| {
+            let (this, auth) = (&*self, &auth);
+            async move { (object, this.ask_for(plan, object, auth).await.unwrap_or(Answer::Unclear)) }
+        });
+        Ok(asking.buffer_unordered(ASKED_AT_ONCE).collect().await)
+    }
+
+    /// Asks for one record. `None` when there is no answer.
+    async fn ask_for(&self, plan: &ConfirmPlan, object: u64, auth: &RequestAuth) -> Option<Answer> {
+        if self.instance.stop.is_cancelled() {
+            return None;
+        }
+        let json = self.own(|own| own.known.details(object)?.id.clone())?;
+        let id = scalar_text(&json)?;
+        let rfc3339 = DateFormat::default();
+        let since_format = self.resource.cursor_format().unwrap_or(&rfc3339);
+        let context = MacroContext { since: None, now: self.polled_at, since_format, token: None };
+        let mut request = confirm::build(plan, &id, &context).ok()?;
+        authenticate(&mut request, auth);
+        let (asker, origin) = (&self.core.asker, &self.resource.request.origin);
+        let permit = asker.hosts.acquire(origin, &self.instance.plan.instance, auth.fingerprint).await.ok()?;
+        let mut share = asker.bytes.share(&self.instance.plan.instance);
+        let sent = asker.egress.send_sharing(request, auth.identity.as_deref(), Some(&mut share)).await;
+        permit.note(&sent);
+        asker.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
+        let response = sent.ok()?;
+        let problem = answer::interpret(response.status, &response.headers, Utc::now()).err();
+        if let Some(wait) =
+            problem.filter(|problem| problem.reason == Reason::RateLimited).and_then(|problem| problem.retry_after)
+        {
+            asker.hosts.hold(origin, auth.fingerprint, tokio::time::Instant::now() + wait);
+        }
+        Some(confirm::read(plan, response.status, &response.headers, Utc::now()))
+    }
+
+    /// Sends the deletions that are to be sent. What a sink does not take is sent again by the next poll, whether it sweeps or not.
+    async fn send_deletions(&mut self, outbox: &mut Outbox<'_, LiveState>) -> Result<(), Problem> {
+        let before = self.own(|own| own.sweep.gone);
+        if before == 0 {
+            return Ok(());
+        }
+        let identity = self.instance.state().identity().to_owned();
+        let objects = self.own(|own| gone(own));
+        for objects in objects.chunks(CHUNK) {
+            let changes = self.own(|own| {
+                let one = |object: &u64| {
+                    let (known, details) = (own.known.get(*object)?, own.known.details(*object)?);
+                    life::deletion(self.resource, &identity, (*object, known, details), self.polled_at)
+                };
+                objects.iter().filter_map(one).collect()
+            });
+            if outbox.send_changes(changes).await?.closed {
+                break;
+            }
+        }
+        self.own(|own| {
+            let left = gone(own).len() as u64;
+            own.sweep.missing = own.sweep.missing.saturating_sub(own.sweep.gone.saturating_sub(left));
+            own.sweep.gone = left;
+        });
+        outbox.sums.dirty = true;
+        Ok(())
+    }
+
+    /// The state of the resource. Never held across an await.
+    fn own<T>(&self, of: impl FnOnce(&mut ResourceState) -> T) -> T {
+        of(self.instance.state().resources.entry(self.resource.name.to_string()).or_default())
+    }
+}
+
+/// Hashes of the ids whose deletion is to be sent.
+fn gone(own: &mut ResourceState) -> Vec<u64> {
+    let is_gone = own
+        .known
+        .iter()
+        .filter(|(_, known, details)| !known.deleted && details.is_some_and(|details| details.presence == Presence::Gone));
+    is_gone.map(|(id, ..)| id).collect()
+}

@@ -1,0 +1,99 @@
+//! Whether deletions are found and sent, where complete readings of the list are what finds them. Pure.
+
+use super::{Condition, of_problem};
+use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
+use crate::detect::sweep::{SweepState, Unproven};
+use crate::plan::ResourcePlan;
+use crate::poll::report::SweepOutcome;
+
+/// `None` while nothing is to be said. What waits for a person comes before what may pass.
+pub(super) fn condition(resource: &ResourcePlan, state: &SweepState, last: Option<&SweepOutcome>) -> Option<Condition> {
+    let plan = resource.snapshot.as_deref()?;
+    let condition =
+        |reason, message: String| Condition::new(ConditionType::DeletesFound, ConditionStatus::False, reason, message);
+    if state.held > 0 && !state.approved {
+        let approve =
+            format!("if they are really deleted, set the annotation pollinator.dev/approve-deletes: {}", resource.name);
+        return Some(condition(
+            Reason::DeletesHeld,
+            if state.empty {
+                format!(
+                    "deletes.snapshot: the whole list is empty, which proves no deletion, so none is sent; correct the query or the credentials, or {approve}"
+                )
+            } else {
+                let (count, percent) = (at_least(state.held), tens(state.held, state.living));
+                format!(
+                    "deletes.snapshot: at least {count} records, about {percent} % of the known ones, are missing from the whole list, more than maxCount ({}) and maxPercent ({} %) allow, so no deletion is sent; correct the query or the credentials, or {approve}",
+                    plan.max_count, plan.max_percent
+                )
+            },
+        ));
+    }
+    match last? {
+        SweepOutcome::Unproven(Unproven::Moved) => Some(condition(
+            Reason::SweepUnsettled,
+            "deletes.snapshot: the whole list kept changing while it was read, so it proves no deletion: raise pageSize, sort the list by something that does not change, or set deletes.snapshot.confirm".to_owned(),
+        )),
+        SweepOutcome::Unproven(Unproven::Unidentified) => Some(condition(
+            Reason::MissingId,
+            "deletes.snapshot: some records of the whole list have no value at idField, so it proves no deletion: set idField to the path of the id".to_owned(),
+        )),
+        SweepOutcome::Failed(problem) => {
+            let message = format!("deletes.snapshot: the whole list cannot be read: {}", problem.message);
+            Some(of_problem(ConditionType::DeletesFound, &Problem { message, ..problem.clone() }))
+        }
+        SweepOutcome::None | SweepOutcome::Ended => None,
+    }
+}
+
+/// The greatest of 1, 2, 5, 10, 20, 50 and so on that is not above: a status that changes is written.
+fn at_least(count: u64) -> u64 {
+    let decade = 10_u64.saturating_pow(count.max(1).ilog10());
+    [5, 2, 1].map(|digit| digit * decade).into_iter().find(|step| *step <= count).unwrap_or(count)
+}
+
+/// Percent in tens, at least ten.
+fn tens(part: u64, whole: u64) -> u64 {
+    ((part * 10 + whole / 2) / whole.max(1)).clamp(1, 10) * 10
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::plan::{SnapshotPlan, sample};
+
+    fn told(state: &SweepState, last: Option<&SweepOutcome>) -> Option<(Reason, String)> {
+        let plan = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None };
+        let resource = ResourcePlan { snapshot: Some(Arc::new(plan)), ..sample::resource() };
+        condition(&resource, state, last).map(|condition| (condition.reason, condition.message))
+    }
+
+    #[test]
+    fn figures_are_round_so_that_the_status_is_not_written_at_each_sweep() {
+        assert_eq!([1, 4, 11, 19, 20, 49, 50, 99, 1_234].map(at_least), [1, 2, 10, 10, 20, 20, 50, 50, 1_000]);
+        assert_eq!(
+            [(1, 100), (24, 100), (25, 100), (99, 100), (3, 0)].map(|(part, whole)| tens(part, whole)),
+            [10, 20, 30, 100, 100]
+        );
+        let held = |held| SweepState { held, living: 100, ..SweepState::default() };
+        let (reason, message) = told(&held(52), None).unwrap();
+        assert_eq!(reason, Reason::DeletesHeld);
+        assert!(message.contains("at least 50 records, about 50 % of the known ones"), "{message}");
+        assert!(message.contains("approve-deletes: contacts"), "{message}");
+        assert_eq!(told(&held(54), None).unwrap().1, message);
+    }
+
+    #[test]
+    fn what_waits_for_a_person_comes_first_and_nothing_is_said_without_need() {
+        let moved = SweepOutcome::Unproven(Unproven::Moved);
+        let empty = SweepState { held: 3, living: 3, empty: true, ..SweepState::default() };
+        assert!(told(&empty, Some(&moved)).unwrap().1.contains("the whole list is empty"));
+        assert_eq!(told(&SweepState { approved: true, ..empty }, None), None, "it was approved");
+        assert_eq!(told(&SweepState::default(), Some(&moved)).unwrap().0, Reason::SweepUnsettled);
+        assert_eq!(told(&SweepState::default(), Some(&SweepOutcome::Ended)), None);
+        let failed = SweepOutcome::Failed(Problem::transient(Reason::ProviderError, "baseUrl: it failed"));
+        assert_eq!(told(&SweepState::default(), Some(&failed)).unwrap().0, Reason::ProviderError);
+    }
+}

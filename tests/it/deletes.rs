@@ -1,0 +1,234 @@
+//! Deletions by complete readings of the list: each real one is told once, and none that is not real.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use crate::rig::PATIENCE;
+use crate::rig::http::{Answer, Ask, Server};
+use crate::rig::in_process::Polls;
+use crate::rig::manifest::Instance;
+use crate::rig::oracle::{Delivered, Kind};
+use crate::rig::pollinator::Site;
+use crate::rig::receiver::Receiver;
+
+/// A list whose records leave it without a trace, and each record at a path of its own.
+struct Provider {
+    server: Server,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// When each was last changed.
+    records: BTreeMap<u32, DateTime<Utc>>,
+    page_size: usize,
+    /// What is answered for a record, whether it is there or not.
+    single: BTreeMap<u32, u16>,
+    /// What is answered to a request without a lower bound.
+    whole: Option<u16>,
+    asks: Vec<String>,
+}
+
+impl Shared {
+    fn answer(&mut self, ask: &Ask) -> Answer {
+        self.asks.push(ask.target.clone());
+        if let Some(id) = ask.path().strip_prefix("/records/") {
+            let id: u32 = id.parse().expect("a number");
+            let status = if self.records.contains_key(&id) { 200 } else { 404 };
+            return Answer::status(self.single.get(&id).copied().unwrap_or(status));
+        }
+        let query: BTreeMap<_, _> = ask.query().into_iter().collect();
+        let since = query.get("since").map(|since| DateTime::parse_from_rfc3339(since).expect("a time").to_utc());
+        if let Some(status) = self.whole.filter(|_| since.is_none_or(|since| since < DateTime::UNIX_EPOCH + TimeDelta::days(1)))
+        {
+            return Answer::status(status);
+        }
+        let offset: usize = query.get("offset").map_or(0, |offset| offset.parse().expect("a number"));
+        let listed = self.records.iter().filter(|(_, at)| since.is_none_or(|since| **at >= since));
+        let rows: Vec<_> = listed
+            .map(|(id, at)| {
+                format!(r#"{{"id":{id},"at":"{}","name":"n{id}"}}"#, at.to_rfc3339_opts(SecondsFormat::Millis, true))
+            })
+            .collect();
+        let size = if self.page_size == 0 { rows.len() } else { self.page_size };
+        let page = rows.iter().skip(offset).take(size).cloned().collect::<Vec<_>>().join(",");
+        let next =
+            if offset + size < rows.len() { format!(r#""/records?offset={}""#, offset + size) } else { "null".to_owned() };
+        Answer::json(format!(r#"{{"records":[{page}],"next":{next}}}"#))
+            .header("Date", Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+    }
+}
+
+impl Provider {
+    fn start(records: impl IntoIterator<Item = u32>) -> Self {
+        let old = Utc::now() - TimeDelta::days(3);
+        let records = records.into_iter().map(|id| (id, old)).collect();
+        let shared = Arc::new(Mutex::new(Shared { records, ..Shared::default() }));
+        let handled = Arc::clone(&shared);
+        let server = Server::start(move |ask| handled.lock().unwrap_or_else(PoisonError::into_inner).answer(ask));
+        Self { server, shared }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove(&self, ids: impl IntoIterator<Item = u32>) {
+        let ids: BTreeSet<u32> = ids.into_iter().collect();
+        self.shared().records.retain(|id, _| !ids.contains(id));
+    }
+
+    /// Lists records as they were, with their old dates.
+    fn restore(&self, ids: impl IntoIterator<Item = u32>) {
+        let old = Utc::now() - TimeDelta::days(3);
+        self.shared().records.extend(ids.into_iter().map(|id| (id, old)));
+    }
+
+    fn asked(&self) -> usize {
+        self.shared().asks.len()
+    }
+
+    fn instance(&self, receiver: &Receiver, snapshot: &str) -> Instance {
+        let resource = format!(
+            "url: /records\nrecordsPath: records\npagination: {{nextLink: {{field: next}}}}\ndeletes: {{snapshot: {{{snapshot}}}}}"
+        );
+        Instance::new("it", &self.server.url(), &receiver.url("it")).resource(&resource)
+    }
+
+    /// The same list, of which polls read what changed.
+    fn filtered(&self, receiver: &Receiver, snapshot: &str) -> Instance {
+        self.instance(receiver, snapshot)
+            .and_resource("query: {since: \"${since}\"}\ndatesConfiguration: {updatedDateField: at}")
+    }
+}
+
+fn told(receiver: &Receiver) -> Vec<(Kind, String)> {
+    receiver.delivered("it").into_iter().map(|event| (event.kind, event.object)).collect()
+}
+
+fn deleted(ids: impl IntoIterator<Item = u32>) -> BTreeSet<(Kind, String)> {
+    ids.into_iter().map(|id| (Kind::Deleted, id.to_string())).collect()
+}
+
+#[test]
+fn a_record_that_leaves_the_list_is_deleted_once_whatever_is_killed_between_the_sweeps() {
+    let provider = Provider::start(1..=5);
+    let receiver = Receiver::start();
+    let site = Site::new(&[provider.filtered(&receiver, "").yaml()]);
+    let mut pollinator = site.start();
+    pollinator.wait_ready("it");
+    provider.remove([3]);
+    let deadline = Instant::now() + PATIENCE;
+    let is_missed = || fs::read_to_string(site.state().join("it.it.json")).is_ok_and(|text| text.contains(r#""missing":1"#));
+    while !is_missed() {
+        assert!(Instant::now() < deadline, "{}", pollinator.report("it"));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    assert!(told(&receiver).is_empty(), "once is not enough");
+    pollinator.kill9();
+    let pollinator = site.start();
+    let came = receiver.try_wait_count("it", PATIENCE, 1).unwrap_or_else(|| panic!("{}", pollinator.report("it")));
+    let Delivered { kind, object, data, .. } = came[0].event();
+    assert_eq!((kind, &*object, &*data), (Kind::Deleted, "3", r#"{"id":3}"#));
+    // two more polls, each with a sweep
+    let asked = provider.asked();
+    while provider.asked() < asked + 4 {
+        assert!(Instant::now() < deadline + PATIENCE, "{}", pollinator.report("it"));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(told(&receiver), [(Kind::Deleted, "3".to_owned())]);
+}
+
+#[test]
+fn a_halved_list_waits_for_approval_and_what_comes_back_is_created() {
+    let provider = Provider::start(1..=40);
+    provider.shared().page_size = 15;
+    let receiver = Receiver::start();
+    let instance = provider.instance(&receiver, "").callback("format: OpenConnectors");
+    let mut polls = Polls::new(&[instance.yaml()]);
+    polls.poll();
+    provider.remove(1..=20);
+    assert!(!polls.poll().tells("DeletesHeld"), "one sweep proves nothing");
+    let row = polls.poll();
+    let held = row.told("DeletesHeld").expect("the second one does");
+    assert!(held.contains("at least 20 records, about 50 % of the known ones"), "{held}");
+    assert_eq!(row.ready, "True", "what changes is still sent");
+    // another tenant's data, and an empty list
+    provider.remove(21..=40);
+    provider.restore(101..=103);
+    polls.poll();
+    provider.remove(101..=103);
+    assert!(polls.poll().told("DeletesHeld").is_some_and(|held| held.contains("is empty")));
+    provider.restore(1..=40);
+    assert!(!polls.poll().tells("DeletesHeld"), "they are there");
+    assert_eq!(told(&receiver), (101..=103).map(|id| (Kind::Created, id.to_string())).collect::<Vec<_>>());
+    // this time it is real
+    let before = told(&receiver).len();
+    provider.remove(1..=20);
+    for _ in 0..3 {
+        polls.poll();
+    }
+    // the other tenant's three were few enough
+    assert_eq!(told(&receiver)[before..].iter().cloned().collect::<BTreeSet<_>>(), BTreeSet::new(), "23 of 43 are held");
+    polls.rewrite(&[instance.clone().annotated("pollinator.dev/approve-deletes: records").yaml()]);
+    let row = polls.poll();
+    assert!(!row.tells("DeletesHeld"));
+    let gone: BTreeSet<_> = told(&receiver)[before..].iter().cloned().collect();
+    assert_eq!(gone, deleted((1..=20).chain(101..=103)));
+    // it was for those alone
+    provider.remove(21..=35);
+    polls.poll();
+    assert!(polls.poll().tells("DeletesHeld"));
+    let told_so_far = told(&receiver).len();
+    provider.restore(1..=40);
+    for _ in 0..2 {
+        assert!(!polls.poll().tells("DeletesHeld"));
+    }
+    let events = receiver.delivered("it");
+    let created: BTreeSet<_> = events[told_so_far..].iter().map(|event| (event.kind, event.object.clone())).collect();
+    assert_eq!(created, (1..=20).map(|id| (Kind::Created, id.to_string())).collect());
+    let ids: BTreeSet<_> = events.iter().map(|event| &event.event_id).collect();
+    assert_eq!(ids.len(), events.len(), "each has an id of its own");
+}
+
+#[test]
+fn a_request_for_one_record_proves_its_deletion_at_once() {
+    let provider = Provider::start(1..=5);
+    let receiver = Receiver::start();
+    let confirm = "interval: 720h, confirm: {url: \"/records/${id}\"}";
+    let instance = provider.filtered(&receiver, confirm);
+    let polls = Polls::new(&[instance.spec("").yaml()]);
+    polls.poll();
+    // not due for a month, but for the state
+    let again = || polls.forget_sweep();
+    provider.remove([1, 2, 3]);
+    provider.shared().single.extend([(2, 200), (3, 500)]);
+    polls.poll();
+    assert!(told(&receiver).is_empty(), "no sweep is due");
+    again();
+    polls.poll();
+    assert_eq!(told(&receiver), [(Kind::Deleted, "1".to_owned())]);
+    provider.shared().single.clear();
+    // the callback takes nothing for a while, and the next polls read what changed alone
+    receiver.answer(|_| Answer::status(500));
+    again();
+    polls.poll();
+    receiver.answer(|_| Answer::status(204));
+    polls.age();
+    polls.poll();
+    let came: BTreeSet<_> = receiver.delivered("it").into_iter().map(|event| (event.kind, event.object)).collect();
+    assert_eq!(came, deleted([1, 2, 3]));
+    let whole = provider.shared().asks.iter().filter(|ask| ask.contains("since=1970")).count();
+    assert_eq!(whole, 3, "the first poll and two sweeps");
+    provider.shared().whole = Some(400);
+    again();
+    let row = polls.poll();
+    assert!(
+        !row.failed() && row.told("UnexpectedStatus").is_some_and(|told| told.starts_with("deletes.snapshot: ")),
+        "{row:?}"
+    );
+}
