@@ -274,6 +274,8 @@ impl Partition {
     pub(super) fn forget_tombstones_before(&mut self, horizon: i64) -> usize {
         let old = self.entries.iter().filter(|(_, entry)| entry.is_tombstone_before(horizon));
         let old: Vec<u64> = old.map(|(id, _)| *id).collect();
+        // What goes is not listed.
+        self.changes = None;
         for id in &old {
             self.entries.remove(id);
             self.put_details(*id, None);
