@@ -15,8 +15,8 @@ use tracing::Instrument as _;
 use super::cluster::{CallError, Kind};
 use super::drains::{self, Drains, is_in};
 use super::notice::Notice;
-use super::phase::Phase;
 use super::publish::{Outcome, Publication, Published, References};
+use super::queue_phase::QueuePhase;
 use super::tokens::TokenSights;
 use super::watch::{Change, Seen, WatchEvent};
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
@@ -48,13 +48,24 @@ pub struct Reconciler {
     tokens: TokenSights,
 }
 
+/// An instance that was seen, or that is still at work.
 #[derive(Default)]
 struct Entry {
-    fingerprint: Option<u64>,
-    uid: String,
-    published: Published,
+    presence: Presence,
+    phase: QueuePhase<Published>,
     references: References,
-    phase: Phase,
+}
+
+/// What the watch says of an instance.
+#[derive(Default)]
+enum Presence {
+    /// Nothing yet: another part of the operator named it first.
+    #[default]
+    Unseen,
+    /// It is there, and looked like this.
+    Seen { uid: String, fingerprint: u64 },
+    /// It is gone. Its uid still says whose it was.
+    Gone { uid: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +85,31 @@ enum Done {
 impl Entry {
     /// The engine was told of it, or is about to be.
     fn is_at_work(&self) -> bool {
-        self.phase != Phase::Settled || !matches!(self.published, Published::Nothing)
+        !matches!(self.phase.settled(), Some(Published::Nothing))
+    }
+
+    /// The uid under which it was last seen, or an empty one.
+    fn uid(&self) -> &str {
+        match &self.presence {
+            Presence::Unseen => "",
+            Presence::Seen { uid, .. } | Presence::Gone { uid } => uid,
+        }
+    }
+
+    /// Answers whether it is new, or looks other than before.
+    fn see(&mut self, uid: String, fingerprint: u64) -> bool {
+        let is_same = matches!(self.presence, Presence::Seen { fingerprint: before, .. } if before == fingerprint);
+        if !is_same {
+            self.presence = Presence::Seen { uid, fingerprint };
+        }
+        !is_same
+    }
+
+    fn vanish(&mut self) {
+        self.presence = match std::mem::take(&mut self.presence) {
+            Presence::Unseen => Presence::Unseen,
+            Presence::Seen { uid, .. } | Presence::Gone { uid } => Presence::Gone { uid },
+        };
     }
 }
 
@@ -125,14 +160,13 @@ impl Reconciler {
         match event {
             WatchEvent::Instance(Change::Seen(seen)) => {
                 let entry = self.instances.entry(seen.object.clone()).or_default();
-                if entry.fingerprint.replace(seen.fingerprint) != Some(seen.fingerprint) {
-                    entry.uid = seen.uid;
+                if entry.see(seen.uid, seen.fingerprint) {
                     self.enqueue_if_ours(seen.object);
                 }
             }
             WatchEvent::Instance(Change::Gone(key)) => {
                 if let Some(entry) = self.instances.get_mut(&key) {
-                    entry.fingerprint = None;
+                    entry.vanish();
                     self.enqueue(Task::Instance(key), false);
                 }
             }
@@ -211,7 +245,7 @@ impl Reconciler {
             Notice::EngineEnded => self.end_drains(),
             Notice::Drain(drain) => {
                 let range = drain.range();
-                let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(&entry.uid, range));
+                let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(entry.uid(), range));
                 let keys: HashSet<_> = concerned.map(|(key, _)| key.clone()).collect();
                 self.enqueue_all(keys.clone(), Task::Instance, false);
                 self.drains.begin(drain, keys);
@@ -235,7 +269,7 @@ impl Reconciler {
     /// An instance that is somebody else's and was never ours costs nothing.
     fn enqueue_if_ours(&mut self, key: InstanceRef) {
         let Some(entry) = self.instances.get(&key) else { return };
-        if entry.is_at_work() || self.publication.guard_of(&entry.uid).is_some() {
+        if entry.is_at_work() || self.publication.guard_of(entry.uid()).is_some() {
             self.enqueue(Task::Instance(key), false);
         }
     }
@@ -243,7 +277,7 @@ impl Reconciler {
     /// Is it ours and not at work, or at work under no claim or an old one?
     fn is_out_of_step(&self, key: &InstanceRef) -> bool {
         let Some(entry) = self.instances.get(key) else { return false };
-        let ours = self.publication.guard_of(&entry.uid).is_some();
+        let ours = self.publication.guard_of(entry.uid()).is_some();
         let session = self.publication.sessions.get(key);
         ours != entry.is_at_work() || session.is_some_and(|session| session.is_running() && !session.is_owned())
     }
@@ -269,7 +303,7 @@ impl Reconciler {
 
     fn enqueue(&mut self, task: Task, forced: bool) {
         if let Task::Instance(key) = &task {
-            if !self.instances.entry(key.clone()).or_default().phase.demand(forced) {
+            if !self.instances.entry(key.clone()).or_default().phase.enqueue(forced) {
                 return;
             }
         } else if self.queue.contains(&task) {
@@ -297,8 +331,8 @@ impl Reconciler {
             match task {
                 Task::Instance(key) => {
                     let Some(entry) = self.instances.get_mut(&key) else { continue };
-                    let (published, forced) = (std::mem::take(&mut entry.published), entry.phase.begin());
-                    let uid = entry.uid.clone();
+                    let Some((published, forced)) = entry.phase.begin() else { continue };
+                    let uid = entry.uid().to_owned();
                     let span = span::reconcile(&key);
                     let work = async move {
                         let publishing = AssertUnwindSafe(publication.publish(&key, &uid, published, forced));
@@ -360,12 +394,11 @@ impl Reconciler {
 
     fn on_instance_finished(&mut self, key: InstanceRef, outcome: Outcome) {
         let Some(entry) = self.instances.get_mut(&key) else { return };
-        let again = entry.phase.end();
-        entry.published = outcome.published;
+        let again = entry.phase.end(outcome.published);
         let new = outcome.references.unwrap_or_else(|| entry.references.clone());
         let old = std::mem::replace(&mut entry.references, new).secrets;
         let secrets = &entry.references.secrets;
-        let unseen = entry.fingerprint.is_none();
+        let unseen = !matches!(entry.presence, Presence::Seen { .. });
         let secret = |name: &String| SecretRef::new(Arc::clone(&key.namespace), &**name);
         for name in secrets {
             self.users.entry(secret(name)).or_default().insert(key.clone());

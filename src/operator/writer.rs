@@ -4,7 +4,6 @@
 //! against an owner that does not know that it no longer is one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -117,8 +116,7 @@ impl Writer {
     /// Takes a status in; it is written soon, with the state if that changes, too.
     pub fn report(self: &Arc<Self>, report: InstanceStatus) {
         let Some(session) = self.sessions.get(&report.instance) else { return };
-        session.put_pending(Box::new(report));
-        if !session.flushing.swap(true, Ordering::AcqRel) {
+        if session.report(Box::new(report)) {
             let writer = Arc::clone(self);
             let span = span::status(&session.id.instance);
             self.flushes.spawn_on(async move { writer.flush(&session).await }.instrument(span), &self.thread);
@@ -136,8 +134,7 @@ impl Writer {
     async fn flush(&self, session: &Session) {
         tokio::time::sleep(LINGER).await;
         loop {
-            if session.has_pending()
-                && !session.is_ended()
+            if session.wants_flush()
                 && let Err(problem) = self.commit(session, None).await
             {
                 tracing::warn!("the status is not written yet: {}", problem.message);
@@ -146,10 +143,7 @@ impl Writer {
                     continue;
                 }
             }
-            session.flushing.store(false, Ordering::Release);
-            // A status that came in between found the flag still set.
-            let more = session.has_pending() && !session.is_lost() && !session.is_ended() && !self.flushes.is_closed();
-            if !more || session.flushing.swap(true, Ordering::AcqRel) {
+            if !session.flushed(self.flushes.is_closed()) {
                 return;
             }
         }
@@ -213,7 +207,10 @@ impl Writer {
                 Err(error) => return Err(self.trouble(&error).into()),
             };
             let before = object["status"].take();
-            if record.stored.as_ref().is_some_and(|stored| !stored.digests.contains(&stored::state_digest(&before))) {
+            // While no one runs it, memory holds nothing that another's write could invalidate.
+            if let Some(own) = record.stored.as_ref().filter(|_| session.is_running())
+                && !own.digests.contains(&stored::state_digest(&before))
+            {
                 return Err(CommitError::Lost);
             }
             let complete = self
