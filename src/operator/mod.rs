@@ -18,6 +18,7 @@
 //! No finalizer is needed: everything the operator writes has an owner reference and goes with its instance.
 
 pub mod blobs;
+pub mod check;
 pub mod cluster;
 pub mod connectors;
 pub mod drains;
@@ -32,6 +33,7 @@ pub mod probe;
 pub mod publish;
 mod queue_phase;
 pub mod reconcile;
+pub mod run;
 pub mod secrets;
 pub mod session;
 pub mod shards;
