@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::{Instances, InstancesError};
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
@@ -81,7 +81,7 @@ impl Candidates for InstanceCandidates {
 
     fn note_consent<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, ()> {
         let sharing = self.plans.sharing(&InstanceRef::new(namespace, name));
-        let consented = sharing.into_iter().map(Command::Consented).collect();
+        let consented = sharing.into_iter().map(|instance| Command::Wake(instance, Remedy::Approval)).collect();
         Box::pin(async move {
             // The engine ends before this only when the process does.
             let _ = self.commands.send(consented).await;

@@ -19,6 +19,7 @@ use super::publish::{Outcome, Publication, Published, References};
 use super::queue_phase::QueuePhase;
 use super::tokens::TokenSights;
 use super::watch::{Change, Seen, WatchEvent};
+use crate::api::conditions::Remedy;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::observe::span;
 use crate::poll::command::Command;
@@ -191,7 +192,7 @@ impl Reconciler {
             }
             WatchEvent::Secret(Change::Seen(seen)) => {
                 if let Some(secret) = self.tokens.changed(&seen, self.listed.contains("secrets")) {
-                    self.tell_consented(&secret);
+                    self.wake_users(&secret);
                 }
                 if self.publication.secrets.is_stale(&seen.object, Some(&seen.version)) {
                     self.enqueue(Task::Secret(seen.object), false);
@@ -254,10 +255,10 @@ impl Reconciler {
         }
     }
 
-    /// All instances that name the Secret share its tokens.
-    fn tell_consented(&mut self, secret: &SecretRef) {
+    /// Another process may have stored an approval. All instances that name the Secret share it.
+    fn wake_users(&mut self, secret: &SecretRef) {
         for instance in self.users.get(secret).cloned().unwrap_or_default() {
-            self.tell(Command::Consented(instance));
+            self.tell(Command::Wake(instance, Remedy::Approval));
         }
     }
 
