@@ -11,7 +11,7 @@ use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::operator::connectors::Connectors;
-use crate::operator::writer;
+use crate::operator::state_error::call_problem;
 use crate::plan::Oauth2Plan;
 use crate::poll::command::Command;
 
@@ -50,7 +50,7 @@ impl InstanceCandidates {
     async fn read(&self, of: InstanceRef) -> Result<Option<Candidate>, Problem> {
         let instance = match self.instances.get(&of).await {
             Ok(instance) => instance,
-            Err(InstancesError::Call(error)) => return Err(writer::problem(&error)),
+            Err(InstancesError::Call(error)) => return Err(call_problem(&error)),
             Err(InstancesError::State(problem)) => return Err(problem),
             Err(error) => {
                 tracing::debug!(namespace = &*of.namespace, instance = &*of.name, "nothing to connect: {error}");

@@ -37,6 +37,7 @@ pub mod run;
 pub mod secrets;
 pub mod session;
 pub mod shards;
+pub mod state_error;
 pub mod status;
 pub mod store;
 pub mod stored;

@@ -31,6 +31,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What ended in a panic is tried again after this.
 const RETRY_AFTER_DEFECT: Duration = Duration::from_mins(1);
 
+/// What is watched: ready once each was listed.
+const WATCHED: [Kind; 3] = [Kind::ConnectorInstance, Kind::Connector, Kind::Secret];
+
 /// Keeps the engine in step with the cluster.
 pub struct Reconciler {
     publication: Arc<Publication>,
@@ -42,7 +45,7 @@ pub struct Reconciler {
     retries: BinaryHeap<Reverse<(Instant, Task)>>,
     /// Connectors of the first list that are not read yet, once that list is known.
     unread_connectors: Option<HashSet<ConnectorRef>>,
-    listed: HashSet<&'static str>,
+    listed: HashSet<Kind>,
     ready: channel::Sender<bool>,
     told_missing: bool,
     drains: Drains,
@@ -174,7 +177,7 @@ impl Reconciler {
             WatchEvent::Instance(Change::Listed(all)) => {
                 let gone: Vec<_> = self.instances.keys().filter(|key| !all.contains(*key)).cloned().collect();
                 self.enqueue_all(gone, Task::Instance, false);
-                self.note_listed("instances");
+                self.note_listed(Kind::ConnectorInstance);
             }
             WatchEvent::Connector(Change::Seen(Seen { object: key, version, .. })) => {
                 if !self.publication.connectors.is_current(&key, &version) {
@@ -188,10 +191,10 @@ impl Reconciler {
                 self.enqueue_all(gone, Task::Connector, false);
                 let read: HashSet<_> = self.publication.connectors.declared().into_iter().collect();
                 self.unread_connectors.get_or_insert_with(|| all.difference(&read).cloned().collect());
-                self.note_listed("connectors");
+                self.note_listed(Kind::Connector);
             }
             WatchEvent::Secret(Change::Seen(seen)) => {
-                if let Some(secret) = self.tokens.changed(&seen, self.listed.contains("secrets")) {
+                if let Some(secret) = self.tokens.changed(&seen, self.listed.contains(&Kind::Secret)) {
                     self.wake_users(&secret);
                 }
                 if self.publication.secrets.is_stale(&seen.object, Some(&seen.version)) {
@@ -207,7 +210,7 @@ impl Reconciler {
             WatchEvent::Secret(Change::Listed(all)) => {
                 let gone: Vec<_> = self.publication.secrets.existing().into_iter().filter(|key| !all.contains(key)).collect();
                 self.enqueue_all(gone, Task::Secret, false);
-                self.note_listed("secrets");
+                self.note_listed(Kind::Secret);
             }
             WatchEvent::Instance(Change::Failing(unknown)) => self.note_failing(Kind::ConnectorInstance, unknown),
             WatchEvent::Connector(Change::Failing(unknown)) => self.note_failing(Kind::Connector, unknown),
@@ -215,9 +218,10 @@ impl Reconciler {
         }
     }
 
-    fn note_listed(&mut self, what: &'static str) {
+    fn note_listed(&mut self, what: Kind) {
         self.listed.insert(what);
-        if self.listed.len() == 3 && !*self.ready.borrow() {
+        let is_all = WATCHED.iter().all(|kind| self.listed.contains(kind));
+        if is_all && !*self.ready.borrow() {
             self.ready.send_replace(true);
             tracing::info!(instances = self.instances.len(), "everything is listed: ready");
         }
