@@ -14,9 +14,9 @@ use tracing::Instrument as _;
 
 use super::cluster::{CallError, Kind};
 use super::drains::{self, Drains, is_in};
+use super::entry::{Entry, Presence};
 use super::notice::Notice;
-use super::publish::{Outcome, Publication, Published, References};
-use super::queue_phase::QueuePhase;
+use super::publish::{Outcome, Publication};
 use super::tokens::TokenSights;
 use super::watch::{Change, Seen, WatchEvent};
 use crate::api::conditions::Remedy;
@@ -52,26 +52,6 @@ pub struct Reconciler {
     tokens: TokenSights,
 }
 
-/// An instance that was seen, or that is still at work.
-#[derive(Default)]
-struct Entry {
-    presence: Presence,
-    phase: QueuePhase<Published>,
-    references: References,
-}
-
-/// What the watch says of an instance.
-#[derive(Default)]
-enum Presence {
-    /// Nothing yet: another part of the operator named it first.
-    #[default]
-    Unseen,
-    /// It is there, and looked like this.
-    Seen { uid: String, fingerprint: u64 },
-    /// It is gone. Its uid still says whose it was.
-    Gone { uid: String },
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
     Instance(InstanceRef),
@@ -84,37 +64,6 @@ enum Done {
     Connector(ConnectorRef, Result<bool, CallError>),
     Secret(SecretRef, Result<bool, CallError>),
     Told,
-}
-
-impl Entry {
-    /// The engine was told of it, or is about to be.
-    fn is_at_work(&self) -> bool {
-        !matches!(self.phase.settled(), Some(Published::Nothing))
-    }
-
-    /// The uid under which it was last seen, or an empty one.
-    fn uid(&self) -> &str {
-        match &self.presence {
-            Presence::Unseen => "",
-            Presence::Seen { uid, .. } | Presence::Gone { uid } => uid,
-        }
-    }
-
-    /// Answers whether it is new, or looks other than before.
-    fn see(&mut self, uid: String, fingerprint: u64) -> bool {
-        let is_same = matches!(self.presence, Presence::Seen { fingerprint: before, .. } if before == fingerprint);
-        if !is_same {
-            self.presence = Presence::Seen { uid, fingerprint };
-        }
-        !is_same
-    }
-
-    fn vanish(&mut self) {
-        self.presence = match std::mem::take(&mut self.presence) {
-            Presence::Unseen => Presence::Unseen,
-            Presence::Seen { uid, .. } | Presence::Gone { uid } => Presence::Gone { uid },
-        };
-    }
 }
 
 impl Reconciler {

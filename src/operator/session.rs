@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use self::phase::{Effect, Event, SessionPhase};
 use self::reports::Reports;
 use super::overflow::Overflow;
-use super::pace::Pace;
 use super::shards::OwnershipGuard;
 use crate::api::identity::{InstanceId, InstanceRef};
+use crate::egress::pace::Pace;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
 
