@@ -127,6 +127,16 @@ pub enum Reaction {
     Transient,
 }
 
+/// What would end a failure, where it is known and may come at any moment. It is for the code that goes on, which brings it or wakes what
+/// waits for it; users read the [`Reason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Remedy {
+    /// Other credentials of the same kind: those of the request were refused, and renewed ones may be accepted.
+    RenewedCredentials,
+    /// The approval of a person. It is stored next to the user's objects and not in them, by this process or by another one.
+    Approval,
+}
+
 words! {
     /// Machine-readable cause in a condition, a closed set. The name of the variant is the reason as users see it.
     pub enum Reason {
@@ -268,12 +278,14 @@ pub struct Problem {
     pub message: String,
     /// How long the other side asked us to wait.
     pub retry_after: Option<Duration>,
+    /// What would end it; `None`: nothing that comes by itself, or nothing that is known.
+    pub remedy: Option<Remedy>,
 }
 
 impl Problem {
     /// A problem that only a person can mend.
     pub fn human(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reaction: Reaction::Human, reason, message: message.into(), retry_after: None }
+        Self { reaction: Reaction::Human, reason, message: message.into(), retry_after: None, remedy: None }
     }
 
     /// One condition has one message: the first problem's reason, every problem's sentence.
@@ -285,11 +297,17 @@ impl Problem {
 
     /// A problem that may pass by itself.
     pub fn transient(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reaction: Reaction::Transient, reason, message: message.into(), retry_after: None }
+        Self { reaction: Reaction::Transient, reason, message: message.into(), retry_after: None, remedy: None }
     }
 
     /// A request to wait.
     pub fn throttled(reason: Reason, message: impl Into<String>, retry_after: Option<Duration>) -> Self {
-        Self { reaction: Reaction::Throttled, reason, message: message.into(), retry_after }
+        Self { reaction: Reaction::Throttled, reason, message: message.into(), retry_after, remedy: None }
+    }
+
+    /// The same, with what would end it.
+    #[must_use]
+    pub fn ended_by(self, remedy: Remedy) -> Self {
+        Self { remedy: Some(remedy), ..self }
     }
 }

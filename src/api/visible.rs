@@ -21,6 +21,11 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.contains(is_hidden) { Escaped { text, escapes: is_hidden }.to_string().into() } else { text.into() }
 }
 
+/// The beginning of a name for a message: at most so many characters, without hidden ones.
+pub fn beginning(name: &str, longest: usize) -> String {
+    name.chars().filter(|character| !is_hidden(*character)).take(longest).collect()
+}
+
 /// A text in which characters that set a direction are escaped, and no others.
 pub fn without_directions(text: &str) -> String {
     Escaped { text, escapes: is_direction }.to_string()
@@ -79,6 +84,7 @@ mod tests {
         assert_eq!(one_line("42\u{202e}21"), "42\\u202e21");
         assert_eq!(one_line("\u{9b}31m é ✓"), "\\u009b31m é ✓");
         assert!(matches!(one_line("contacts é"), Cow::Borrowed(_)));
+        assert_eq!(beginning("a\u{202e}b\ncd", 3), "abc");
         assert_eq!(Lines("a\tb\r\nc\u{7f}").to_string(), "a\tb\\u000d\nc\\u007f");
     }
 

@@ -8,7 +8,7 @@ use super::oauth2::credentials::Credentials;
 use super::oauth2::parts::Holds;
 use super::oauth2::problem::still_refused;
 use super::{RequestAuth, Secrets, client_identity};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceId;
 use crate::egress::identity::Identity;
 use crate::plan::AuthPlan;
@@ -93,12 +93,12 @@ impl<'a> Access<'a> {
         self.renew(false).await.map(Some)
     }
 
-    /// Another authentication after this one was answered 401; `problem` is returned when it cannot be renewed at all.
+    /// Another authentication after this one was refused, as `problem` says; it is returned when it cannot be renewed at all.
     ///
     /// # Errors
     /// There is no other one.
     pub async fn renew_refused(&mut self, problem: Problem) -> Result<RequestAuth, Problem> {
-        if !self.is_renewable() || problem.reason != Reason::Unauthorized {
+        if !self.is_renewable() || problem.remedy != Some(Remedy::RenewedCredentials) {
             return Err(problem);
         }
         self.renew(true).await
@@ -107,7 +107,7 @@ impl<'a> Access<'a> {
     /// What to say when the renewed one was refused, too: the same as later, when it is not renewed any more.
     pub fn refused_again(&self, problem: Problem) -> Problem {
         match &*self.plan {
-            AuthPlan::Oauth2(plan) if problem.reason == Reason::Unauthorized => still_refused(plan),
+            AuthPlan::Oauth2(plan) if problem.remedy == Some(Remedy::RenewedCredentials) => still_refused(plan),
             _ => problem,
         }
     }

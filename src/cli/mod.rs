@@ -11,7 +11,6 @@ pub mod local;
 pub mod man;
 pub mod new;
 pub mod operator;
-mod own_thread;
 pub mod plan;
 pub mod receive;
 pub mod reference;

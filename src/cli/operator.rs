@@ -8,12 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kube::Client;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::ClusterArgs;
-use super::own_thread::OwnThread;
 use super::serve::{self, ConnectArgs};
 use super::{MemoryArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
@@ -25,32 +23,12 @@ use crate::instances::cluster::ClusterInstances;
 use crate::instances::consents::InstanceCandidates;
 use crate::observe::metrics::Metrics;
 use crate::observe::output;
-use crate::operator::cluster::Cluster;
-use crate::operator::connectors::Connectors;
-use crate::operator::events::Publisher;
-use crate::operator::notice::Notice;
-use crate::operator::permissions;
-use crate::operator::probe::Probe;
-use crate::operator::publish::Publication;
-use crate::operator::reconcile::Reconciler;
-use crate::operator::secrets::ClusterSecrets;
-use crate::operator::shards::lease;
+use crate::operator::check;
+use crate::operator::run::{Operator, Settings};
+use crate::operator::shards::ShardsConfig;
 use crate::operator::shards::range::DEFAULT_RANGES;
-use crate::operator::shards::session::Membership;
 use crate::operator::shards::timing::Timing;
-use crate::operator::shards::{Drain, Health, OwnedRanges, Shards, ShardsConfig};
-use crate::operator::store::ClusterStore;
-use crate::operator::tokens::ClusterTokens;
-use crate::operator::watch::{SHORTEST_RELIST, Watches};
-use crate::operator::writer::Writer;
-use crate::poll::command::Command;
-use crate::poll::context::EngineContext;
-use crate::poll::engine::{Engine, Run};
-
-/// Commands that go to the engine together.
-const BATCH: usize = 500;
-/// How long statuses that wait may take at the end.
-const LAST_WRITES: Duration = Duration::from_secs(5);
+use crate::operator::watch::SHORTEST_RELIST;
 
 /// Runs every ConnectorInstance of a cluster. The cluster is that of the kubeconfig, else the one that it runs in.
 #[derive(Debug, Args)]
@@ -127,121 +105,41 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let config = args.cluster.config().await?;
-    let unusable = |error| format!("the client of the cluster cannot be made: {error}");
-    let sharing = sharing(&args, &config.default_namespace)?;
-    // Claims and statuses wait for no instance, and claims not for statuses: a client's connections belong to the thread on which it is made.
-    let keeping = OwnThread::start("leases")?;
-    let lease_client = keeping.on(|| lease::client(config.clone())).map_err(unusable)?;
-    let telling = OwnThread::start("statuses")?;
-    let status_client = telling.on(|| Client::try_from(config.clone())).map_err(unusable)?;
-    let client = Client::try_from(config).map_err(unusable)?;
-    let metrics = Metrics::new();
-    let shutdown = CancellationToken::new();
+    let settings = Settings {
+        sharing: sharing(&args, &config.default_namespace)?,
+        config,
+        egress,
+        mounted,
+        namespace: args.watch_namespace.clone(),
+        relist: args.relist_interval,
+        connect: args.connect.connect_url.clone(),
+        cluster_name: args.cluster_name.as_deref().map(Arc::from),
+        bytes: args.memory.budget(),
+        grace: args.grace,
+        pod_name: args.pod_name,
+    };
+    let (metrics, shutdown) = (Metrics::new(), CancellationToken::new());
     stop_on_signals(shutdown.clone())?;
-    let (listed, is_listed) = watch::channel(false);
     let (ready, is_ready) = watch::channel(false);
     let serving = serve::health(args.listen, metrics.clone(), is_ready).await?;
+    let (mut operator, services) = Operator::start(settings, &metrics, ready, &shutdown).map_err(|error| error.to_string())?;
 
-    let cluster = Cluster::new(client.clone());
-    let (publisher, publishing) = telling.on(|| Publisher::start(status_client.clone(), args.pod_name));
-    let (notices, heard) = mpsc::unbounded_channel();
-    let probe = Arc::new(Probe::new(cluster.clone()));
-    let status_cluster = Cluster::new(status_client);
-    let writer =
-        Writer::new(status_cluster, Arc::clone(&probe), publisher, notices.clone(), metrics.clone(), telling.handle().clone());
-    let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
-    let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
-    let connectors = Arc::new(Connectors::new(cluster.clone(), mounted));
-    let tokens = Arc::new(ClusterTokens::new(cluster.clone(), Arc::clone(&secrets), Arc::clone(&connectors)));
-    let core = EngineContext::new(egress, metrics.clone(), Arc::clone(&secrets) as _, store, Arc::clone(&tokens) as _);
-    let cluster_name = args.cluster_name.as_deref().map(Arc::from);
-    let core = EngineContext { connect: args.connect.connect_url.clone(), cluster: cluster_name, ..core };
-    let core = core.with_bytes(args.memory.budget());
-    let parts = core.parts(tokens);
-    let (reports, mut statuses) = mpsc::unbounded_channel();
-    let (batches, received) = mpsc::channel(16);
-    let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(received, shutdown.clone(), args.grace));
-    let (commands, commanded) = mpsc::channel(BATCH);
-    let (changes, consented) = (StatusChanges::default(), batches.clone());
-    let batching = tokio::spawn(batch(commanded, batches));
-
-    let give_back = CancellationToken::new();
-    let (mut shards, drains) = keeping
-        .on(|| Shards::start(lease_client, &sharing, give_back.clone()))
-        .map_err(|error| format!("sharing the work: {error}"))?;
+    let changes = StatusChanges::default();
     let connecting = match args.connect.connect_url {
         None => None,
         Some(address) => {
-            let instances = ClusterInstances::new(cluster.clone(), args.watch_namespace.clone(), changes.clone());
-            let (instances, plans) = (Arc::new(instances), Arc::clone(&connectors) as _);
-            let candidates = Arc::new(InstanceCandidates { instances, plans, commands: consented });
-            let flow = Flow { address, candidates, parts };
+            let instances = ClusterInstances::new(services.cluster, args.watch_namespace, changes.clone());
+            let (instances, plans) = (Arc::new(instances), services.connectors as _);
+            let candidates = Arc::new(InstanceCandidates { instances, plans, commands: services.commands });
+            let flow = Flow { address, candidates, parts: services.tokens };
             Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
-    let publication = Publication {
-        connectors,
-        cluster,
-        probe,
-        sessions: Arc::clone(writer.sessions()),
-        secrets,
-        owned: shards.owned(),
-        commands,
-    };
-    let (events, seen) = mpsc::channel(BATCH);
-    let asking =
-        tokio::spawn(tell_missing_permissions(client.clone(), args.watch_namespace.clone(), sharing.namespace.clone()));
-    let watching = tokio::spawn(
-        Watches { client, namespace: args.watch_namespace, relist: args.relist_interval, events: events.clone() }.run(),
-    );
-    let reconciling = tokio::spawn(Reconciler::new(publication, listed).run(seen, heard));
-    let following = tokio::spawn(follow_ownership(shards.owned(), drains, notices.clone(), metrics.clone()));
-    let readying = tokio::spawn(tell_readiness(ready, is_listed, shards.health(), shutdown.clone()));
-
-    let mut left_alone = None;
-    loop {
-        tokio::select! {
-            status = statuses.recv() => match status {
-                Some(status) => {
-                    changes.publish(&status);
-                    writer.report(status);
-                }
-                None => break,
-            },
-            ended = shards.ended(), if left_alone.is_none() => {
-                // Nothing is owned any more, so nothing may be done.
-                left_alone = Some(ended);
-                shutdown.cancel();
-            }
-        }
-    }
+    operator.run(|status| changes.publish(status)).await;
     serve::finish(connecting, args.grace).await;
-    let ended = engine.await;
-    watching.abort();
-    writer.sessions().release_all();
-    // The reconciler lives until it is told to end.
-    let _ = notices.send(Notice::EngineEnded);
-    writer.finish(LAST_WRITES).await;
-    // Last of all: whoever comes next finds everything stored.
-    give_back.cancel();
-    if left_alone.is_none() && tokio::time::timeout(LAST_WRITES, shards.ended()).await.is_err() {
-        tracing::warn!("the Leases could not be given back: others wait until they run out");
-    }
-    for task in [reconciling, batching, following, readying, asking] {
-        task.abort();
-    }
-    drop((events, writer));
-    if tokio::time::timeout(LAST_WRITES, publishing).await.is_err() {
-        tracing::debug!("not every Event was published before the end");
-    }
+    let ended = operator.finish().await;
     drop(serving);
-    match (ended, left_alone) {
-        (Ok(()), None) => Ok(()),
-        (Ok(()), Some(_)) => {
-            Err("the part that shares the work ended unexpectedly; please report this with the log".to_owned())
-        }
-        (Err(_), _) => Err("the engine ended unexpectedly; please report this with the log".to_owned()),
-    }
+    ended.map_err(|error| error.to_string())
 }
 
 /// Says what is missing, on standard output.
@@ -266,36 +164,7 @@ async fn check_cluster(args: &OperatorArgs) -> Result<Vec<String>, String> {
     args.catalog.as_deref().map(mounted).transpose()?;
     let config = args.cluster.config().await?;
     let leases = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let server = config.cluster_url.clone();
-    let client = Client::try_from(config).map_err(|error| format!("the client of the cluster cannot be made: {error}"))?;
-    let unanswered = |error| unanswered(&server, &error);
-    let kinds = permissions::unserved(&client).await.map_err(unanswered)?;
-    let definitions = kinds.into_iter().map(|kind| {
-        format!("the definition of {kind} is missing: apply what `pollinator crds` prints, or set crds.enabled of the chart")
-    });
-    let missing = permissions::missing(&client, args.watch_namespace.as_deref(), &leases).await.map_err(unanswered)?;
-    Ok(definitions.chain(missing.iter().map(ToString::to_string)).collect())
-}
-
-/// Why the API server did not answer, with what is to be mended.
-fn unanswered(server: &http::Uri, error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if status.code == 401 => format!(
-            "the API server {server} refuses the credentials: renew those of the kubeconfig, or see whether the pod's service account is \
-             still there"
-        ),
-        kube::Error::Api(status) => format!("the API server {server} answered {}: {}", status.code, status.message),
-        error => {
-            let mut cause: &dyn std::error::Error = error;
-            while let Some(source) = cause.source() {
-                cause = source;
-            }
-            format!(
-                "the API server {server} cannot be reached: {cause}; correct the address in the kubeconfig, or open the way to it, such as \
-                 networkPolicy.apiServerPorts of the chart"
-            )
-        }
-    }
+    check::missing(config, args.watch_namespace.as_deref(), &leases).await.map_err(|error| error.to_string())
 }
 
 /// A duration that leaves the API server in peace.
@@ -305,14 +174,6 @@ fn parse_relist_interval(text: &str) -> Result<Duration, String> {
         return Err(format!("must be {}s or more", SHORTEST_RELIST.as_secs()));
     }
     Ok(interval)
-}
-
-/// Tells once what is not permitted; what needs it fails later, with its own condition.
-async fn tell_missing_permissions(client: Client, watched: Option<String>, leases: String) {
-    match permissions::missing(&client, watched.as_deref(), &leases).await {
-        Ok(missing) => missing.iter().for_each(|missing| tracing::warn!("{missing}")),
-        Err(error) => tracing::debug!(%error, "the API server was not asked for permissions"),
-    }
 }
 
 /// How the work is shared.
@@ -330,59 +191,6 @@ fn sharing(args: &OperatorArgs, own_namespace: &str) -> Result<ShardsConfig, Str
         drain_bound: args.grace,
         ..ShardsConfig::new(args.lease_namespace.as_deref().unwrap_or(own_namespace), identity)
     })
-}
-
-/// Hands single commands on in batches: what comes together is spread together.
-async fn batch(mut commanded: mpsc::Receiver<Command>, batches: mpsc::Sender<Vec<Command>>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while commanded.recv_many(&mut batch, BATCH).await > 0 {
-        if batches.send(std::mem::take(&mut batch)).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Tells the reconciler what is ours, and what is about to be somebody else's.
-async fn follow_ownership(
-    mut owned: watch::Receiver<OwnedRanges>,
-    mut drains: mpsc::Receiver<Drain>,
-    notices: mpsc::UnboundedSender<Notice>,
-    metrics: Metrics,
-) {
-    loop {
-        // Not marked as seen: a change before the first turn is still to be told.
-        metrics.owned_shards(owned.borrow().iter().count());
-        let notice = tokio::select! {
-            changed = owned.changed() => match changed {
-                Ok(()) => Notice::OwnershipChanged,
-                Err(_) => return,
-            },
-            Some(drain) = drains.recv() => Notice::Drain(drain),
-        };
-        if notices.send(notice).is_err() {
-            return;
-        }
-    }
-}
-
-/// Ready: everything was listed, and this process takes part in sharing the work, be its share empty.
-async fn tell_readiness(
-    ready: watch::Sender<bool>,
-    mut listed: watch::Receiver<bool>,
-    mut health: watch::Receiver<Health>,
-    shutdown: CancellationToken,
-) {
-    loop {
-        let is_ready = *listed.borrow_and_update() && health.borrow_and_update().membership == Membership::Member;
-        ready.send_if_modified(|ready| std::mem::replace(ready, is_ready) != is_ready);
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Ok(()) = listed.changed() => {}
-            Ok(()) = health.changed() => {}
-            else => break,
-        }
-    }
-    ready.send_replace(false);
 }
 
 /// The entries of a catalogue folder, by name.

@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::own_thread::OwnThread;
 use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
+use crate::cpu::own_thread::OwnThread;
 use crate::observe::Metrics;
 use crate::serve::{self, Limits, Server};
 
@@ -38,7 +38,7 @@ pub struct ConnectArgs {
 /// # Errors
 /// The address is in use or may not be used.
 pub async fn health(address: SocketAddr, metrics: Metrics, ready: watch::Receiver<bool>) -> Result<OwnThread, String> {
-    let thread = OwnThread::start("health")?;
+    let thread = OwnThread::start("health").map_err(|error| error.to_string())?;
     let bound = thread.handle().spawn(bind("--listen", address, HEALTH)).await;
     let server = bound.map_err(|_| "the thread of --listen ended; please report this with the log".to_owned())??;
     tracing::info!(address = %server.address(), "serving /metrics, /livez and /readyz");

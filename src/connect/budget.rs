@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use crate::egress::pace::Pace;
+
 /// What may be used at once, and how fast it comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -23,81 +25,41 @@ const RESERVE: u32 = 60;
 /// Clients that are remembered, in some 200 KiB.
 const MAX_CLIENTS: usize = 4096;
 
-/// What is left of a [`Rate`].
-#[derive(Clone, Copy, Debug)]
-struct Allowance {
-    rate: Rate,
-    left: u32,
-    counted: Instant,
-}
-
-impl Allowance {
-    fn new(rate: Rate, now: Instant) -> Self {
-        Self { rate, left: rate.burst, counted: now }
+impl Rate {
+    /// The time after which so many requests come again.
+    fn time_of(self, requests: u32) -> Duration {
+        Duration::from_secs(1) * requests / self.each_second
     }
 
-    /// Adds what came again by `now`. Whole requests alone are added, and only the time that they took is used up.
-    fn refill(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.counted).as_millis();
-        let more = passed.saturating_mul(u128::from(self.rate.each_second)) / 1000;
-        let more = u32::try_from(more).unwrap_or(u32::MAX);
-        if more >= self.rate.burst - self.left {
-            (self.left, self.counted) = (self.rate.burst, now);
-        } else if more > 0 {
-            self.left += more;
-            self.counted += Duration::from_millis(u64::from(more) * 1000 / u64::from(self.rate.each_second));
-        }
-    }
-
-    /// Takes one, if there is one.
-    fn take(&mut self) -> bool {
-        let is_left = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        is_left
-    }
-
-    fn is_full(&self) -> bool {
-        self.left == self.rate.burst
+    /// Takes one request, if more than `reserve` are left.
+    fn take(self, pace: &mut Pace, reserve: u32, now: Instant) -> bool {
+        pace.admit(self.time_of(1), self.time_of(self.burst - reserve), now)
     }
 }
 
-/// The budgets of all clients.
-#[derive(Debug)]
+/// The budgets of all clients. At first, no one has used anything.
+#[derive(Debug, Default)]
 pub struct Budgets {
-    clients: HashMap<IpAddr, Allowance>,
-    all: Allowance,
+    clients: HashMap<IpAddr, Pace>,
+    all: Pace,
 }
 
 impl Budgets {
-    /// Nobody has used anything.
-    pub fn new(now: Instant) -> Self {
-        Self { clients: HashMap::new(), all: Allowance::new(ALL, now) }
-    }
-
     /// Takes one request out of the budget of a client and of that of all, if both have one. Who asks in vain pays, too: a client that
     /// goes on hammering never gets back what it needs for the reserve.
     pub fn take(&mut self, client: IpAddr, now: Instant) -> bool {
         let key = key(client);
-        self.all.refill(now);
         if !self.clients.contains_key(&key) && self.clients.len() >= MAX_CLIENTS {
-            // Who has their whole budget again need not be remembered.
-            self.clients.retain(|_, allowance| {
-                allowance.refill(now);
-                !allowance.is_full()
-            });
+            // A client that has its whole budget again need not be remembered.
+            self.clients.retain(|_, pace| !pace.level(now).is_zero());
             if self.clients.len() >= MAX_CLIENTS {
-                return self.take_of_all(RESERVE);
+                return ALL.take(&mut self.all, RESERVE, now);
             }
         }
-        let allowance = self.clients.entry(key).or_insert_with(|| Allowance::new(CLIENT, now));
-        allowance.refill(now);
-        let reserve = if allowance.left > CLIENT.burst / 2 { 0 } else { RESERVE };
-        allowance.take() && self.take_of_all(reserve)
-    }
-
-    /// Takes one that is not of the reserve.
-    fn take_of_all(&mut self, reserve: u32) -> bool {
-        self.all.left > reserve && self.all.take()
+        let pace = self.clients.entry(key).or_default();
+        let has_most = pace.level(now) + CLIENT.time_of(1) <= CLIENT.time_of(CLIENT.burst / 2);
+        let reserve = if has_most { 0 } else { RESERVE };
+        CLIENT.take(pace, 0, now) && ALL.take(&mut self.all, reserve, now)
     }
 }
 
@@ -127,7 +89,7 @@ mod tests {
     #[test]
     fn a_client_that_hammers_takes_nothing_from_others() {
         let begun = Instant::now();
-        let mut budgets = Budgets::new(begun);
+        let mut budgets = Budgets::default();
         assert_eq!(granted(&mut budgets, address("192.0.2.1"), 10_000, begun), CLIENT.burst);
         assert_eq!(granted(&mut budgets, address("192.0.2.2"), 30, begun), 30);
         assert_eq!(granted(&mut budgets, address("::ffff:192.0.2.1"), 30, begun), 0, "the same client");
@@ -136,7 +98,7 @@ mod tests {
     #[test]
     fn a_budget_fills_again_and_no_further() {
         let begun = Instant::now();
-        let (mut budgets, client) = (Budgets::new(begun), address("192.0.2.1"));
+        let (mut budgets, client) = (Budgets::default(), address("192.0.2.1"));
         assert_eq!(granted(&mut budgets, client, 100, begun), 60);
         assert_eq!(granted(&mut budgets, client, 100, begun + Duration::from_millis(250)), 2);
         assert_eq!(granted(&mut budgets, client, 100, begun + Duration::from_millis(300)), 1, "the rest of a tenth is kept");
@@ -148,7 +110,7 @@ mod tests {
     #[test]
     fn all_together_are_bounded_and_so_is_what_is_remembered() {
         let begun = Instant::now();
-        let mut budgets = Budgets::new(begun);
+        let mut budgets = Budgets::default();
         let clients = (0..20_000_u32).map(|number| IpAddr::from(std::net::Ipv4Addr::from(number)));
         let answered: u32 = clients.map(|client| granted(&mut budgets, client, 2, begun)).sum();
         assert_eq!(answered, ALL.burst);
@@ -160,7 +122,7 @@ mod tests {
     #[test]
     fn a_hundred_clients_that_hammer_lock_nobody_out() {
         let begun = Instant::now();
-        let mut budgets = Budgets::new(begun);
+        let mut budgets = Budgets::default();
         let attackers: Vec<IpAddr> = (1..=100).map(|host| address(&format!("198.51.100.{host}"))).collect();
         let person = address("192.0.2.1");
         for second in 0..60 {
@@ -177,7 +139,7 @@ mod tests {
     #[test]
     fn one_customer_of_an_ipv6_network_is_one_client() {
         let begun = Instant::now();
-        let mut budgets = Budgets::new(begun);
+        let mut budgets = Budgets::default();
         let of_one: u32 =
             (0..100).map(|host| granted(&mut budgets, address(&format!("2001:db8:0:1::{host:x}")), 1, begun)).sum();
         assert_eq!(of_one, CLIENT.burst);

@@ -134,7 +134,7 @@ impl SinkHealth {
     /// A try of an object failed.
     pub fn note_failed(&mut self, object: u64, failure: Failure, now: DateTime<Utc>, seed: u64) {
         self.cause = Some(failure.cause);
-        if !failure.is_the_objects {
+        if failure.blame == Blame::Sink {
             let before = self.failing.unwrap_or(FailingSink { since: now, failures: 0 });
             self.failing = Some(FailingSink { failures: before.failures.saturating_add(1), ..before });
         }
@@ -168,8 +168,17 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// What failed.
     pub cause: Cause,
-    /// It is that object's trouble: the sink works, and refused it.
-    pub is_the_objects: bool,
+    /// Whose trouble it is.
+    pub blame: Blame,
+}
+
+/// Whose trouble a failed try is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The sink's, as far as is known: it may fail for every object.
+    Sink,
+    /// That one object's: the sink has worked before, and refused it.
+    Object,
 }
 
 #[cfg(test)]
@@ -177,7 +186,7 @@ mod tests {
     use super::*;
     use crate::deliver::sink::http::interpret::HttpCause;
 
-    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), is_the_objects: false };
+    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), blame: Blame::Sink };
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
@@ -252,7 +261,7 @@ mod tests {
     fn what_a_working_sink_refuses_is_not_its_failure() {
         let mut state = SinkHealth::default();
         for _ in 0..9 {
-            state.note_failed(1, Failure { is_the_objects: true, ..FAILED }, at(0), 0);
+            state.note_failed(1, Failure { blame: Blame::Object, ..FAILED }, at(0), 0);
         }
         assert_eq!((state.failing_since(), state.fails_lastingly(at(9_000))), (None, false));
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::delivery_state::{DeliveryState, Failing};
-use super::health::Failure;
+use super::health::{Blame, Failure};
 use super::retry_queue::QueuedEvent;
 use super::schedule;
 use super::sink::{Delivery, Pace, SinkName};
@@ -127,12 +127,11 @@ fn apply_to_sink(
             return Some(DeliveryOutcome::Undelivered);
         }
         Delivery::Unusable(_) => return Some(DeliveryOutcome::Untried),
-        Delivery::Retry { retry_after, cause, .. } => {
-            Failure { retry_after: *retry_after, cause: *cause, is_the_objects: false }
-        }
+        Delivery::Retry { retry_after, cause, .. } => Failure { retry_after: *retry_after, cause: *cause, blame: Blame::Sink },
         // A target that never accepted anything is perhaps the wrong one.
         Delivery::Refused { cause } => {
-            Failure { retry_after: None, cause: *cause, is_the_objects: state.sinks.has_accepted(sink, target) }
+            let blame = if state.sinks.has_accepted(sink, target) { Blame::Object } else { Blame::Sink };
+            Failure { retry_after: None, cause: *cause, blame }
         }
     };
     state.sinks.note_failed(sink, health_key(&event.resource, object), failure, now, seed(event));

@@ -257,14 +257,14 @@ impl Serialize for Sinks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::health::Failure;
+    use crate::deliver::health::{Blame, Failure};
     use crate::deliver::retry_queue::MAX_EVENTS;
     use crate::deliver::sample::{at, event};
     use crate::deliver::sink::Cause;
     use crate::deliver::sink::http::interpret::HttpCause;
     use crate::detect::event::Kind;
 
-    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), is_the_objects: false };
+    const FAILED: Failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), blame: Blame::Sink };
     const TARGET: u64 = 9;
 
     fn archive() -> SinkName {

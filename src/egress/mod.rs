@@ -13,6 +13,7 @@ pub mod guard;
 pub mod hosts;
 pub mod identity;
 pub mod ledger;
+pub mod pace;
 pub mod quota;
 mod resolve;
 pub mod retry_after;

@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
 use super::split::{Kind, SplitError};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reason, Remedy};
 use crate::egress::quota::Quota;
 use crate::egress::retry_after::retry_after;
 use crate::plan::RecordsAs;
@@ -42,7 +42,8 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
         401 => Err(Problem::human(
             Reason::Unauthorized,
             "auth: the provider answered 401 Unauthorized; check the credentials in the Secret",
-        )),
+        )
+        .ended_by(Remedy::RenewedCredentials)),
         403 if wait.is_some() || quota().is_spent() => Err(rate_limited(code, wait.or_else(|| quota().wait()))),
         403 if lacks_scope(headers) => Err(Problem::human(
             Reason::InsufficientScope,

@@ -13,7 +13,7 @@ use super::place::{self, Place};
 use super::request;
 use super::split::{SplitError, split_at};
 use super::validators::{RequestDigest, Validators, make_conditional};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
 use crate::cpu::{CpuBudget, OverShare};
@@ -341,7 +341,7 @@ impl<'a> PageReader<'a> {
 
     fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {
         answer::interpret(response.status, &response.headers, Utc::now()).inspect_err(|problem| {
-            if problem.reason == Reason::RateLimited {
+            if problem.reaction == Reaction::Throttled {
                 self.hold(problem.retry_after);
             }
         })

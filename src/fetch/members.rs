@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::names::Words;
 use super::position::is_end;
-use crate::api::visible::is_hidden;
+use crate::api::visible;
 use crate::plan::field_path::Segment;
 use crate::plan::json;
 
@@ -102,7 +102,7 @@ impl Member<'_> {
 
 /// A path as a message names it.
 pub(super) fn shown(path: &[String]) -> String {
-    path.join(".").chars().filter(|c| !is_hidden(*c)).take(MAX_SHOWN).collect()
+    visible::beginning(&path.join("."), MAX_SHOWN)
 }
 
 /// All members that are looked at.

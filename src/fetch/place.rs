@@ -5,7 +5,7 @@
 
 use super::error_shape::{self, Rows};
 use super::names::Words;
-use crate::api::visible::is_hidden;
+use crate::api::visible;
 use crate::plan::RecordsAs;
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json;
@@ -271,7 +271,7 @@ pub(super) fn array_names(text: &str) -> Vec<String> {
 }
 
 fn shown(name: &str) -> String {
-    let plain: String = name.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
+    let plain = visible::beginning(name, MAX_NAME);
     if plain.contains(['.', '[', ']', '\'', ' ']) { format!("['{plain}']") } else { plain }
 }
 

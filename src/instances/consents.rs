@@ -6,12 +6,12 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::{Instances, InstancesError};
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::connect::candidate::{Candidate, Candidates, Need, consent_plan};
 use crate::operator::connectors::Connectors;
-use crate::operator::writer;
+use crate::operator::state_error::call_problem;
 use crate::plan::Oauth2Plan;
 use crate::poll::command::Command;
 
@@ -50,7 +50,7 @@ impl InstanceCandidates {
     async fn read(&self, of: InstanceRef) -> Result<Option<Candidate>, Problem> {
         let instance = match self.instances.get(&of).await {
             Ok(instance) => instance,
-            Err(InstancesError::Call(error)) => return Err(writer::problem(&error)),
+            Err(InstancesError::Call(error)) => return Err(call_problem(&error)),
             Err(InstancesError::State(problem)) => return Err(problem),
             Err(error) => {
                 tracing::debug!(namespace = &*of.namespace, instance = &*of.name, "nothing to connect: {error}");
@@ -81,7 +81,7 @@ impl Candidates for InstanceCandidates {
 
     fn note_consent<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, ()> {
         let sharing = self.plans.sharing(&InstanceRef::new(namespace, name));
-        let consented = sharing.into_iter().map(Command::Consented).collect();
+        let consented = sharing.into_iter().map(|instance| Command::Wake(instance, Remedy::Approval)).collect();
         Box::pin(async move {
             // The engine ends before this only when the process does.
             let _ = self.commands.send(consented).await;

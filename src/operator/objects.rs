@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::overflow::{OverflowError, is_owned, owned, version};
+use super::overflow::{is_owned, owned, version};
+use super::state_error::StateError;
 use crate::api::identity::InstanceId;
 use crate::state::blob::{Blob, BlobStore, PutError, Tag};
 
@@ -52,8 +53,8 @@ impl<'a> Objects<'a> {
     /// left-over of a write without an answer, or of an owner before us.
     ///
     /// # Errors
-    /// [`OverflowError`].
-    pub async fn overwrite(&self, name: &str, bytes: &[u8], mut seen: Option<Tag>) -> Result<Tag, OverflowError> {
+    /// [`StateError`].
+    pub async fn overwrite(&self, name: &str, bytes: &[u8], mut seen: Option<Tag>) -> Result<Tag, StateError> {
         for _ in 0..MAX_CONFLICTS {
             match self.put(name, bytes, seen.as_ref()).await {
                 Ok(tag) => return Ok(tag),
@@ -65,7 +66,7 @@ impl<'a> Objects<'a> {
     }
 
     /// What is there of ours. What is not ours is of an instance of the same name that was deleted, and goes.
-    async fn make_way(&self, name: &str) -> Result<Option<Tag>, OverflowError> {
+    async fn make_way(&self, name: &str) -> Result<Option<Tag>, StateError> {
         match self.cluster.get(self.kind, self.owner.namespace(), name).await {
             Ok(found) if is_owned(&found, self.owner) => Ok(version(&found).map(Tag)),
             Ok(_) => {
@@ -83,10 +84,10 @@ impl<'a> Objects<'a> {
 }
 
 impl BlobStore for Objects<'_> {
-    type Error = OverflowError;
+    type Error = StateError;
 
     /// What is damaged has no bytes.
-    async fn get(&self, name: &str) -> Result<Option<Blob>, OverflowError> {
+    async fn get(&self, name: &str) -> Result<Option<Blob>, StateError> {
         let object = match self.cluster.get(self.kind, self.owner.namespace(), name).await {
             Ok(object) if is_owned(&object, self.owner) => object,
             Ok(_) | Err(CallError::NotFound) => return Ok(None),
@@ -97,9 +98,9 @@ impl BlobStore for Objects<'_> {
         Ok(Some(Blob { bytes, tag: Tag(version(&object).unwrap_or_default()) }))
     }
 
-    async fn put(&self, name: &str, bytes: &[u8], seen: Option<&Tag>) -> Result<Tag, PutError<OverflowError>> {
+    async fn put(&self, name: &str, bytes: &[u8], seen: Option<&Tag>) -> Result<Tag, PutError<StateError>> {
         if !(self.is_ours)() {
-            return Err(PutError::Failed(OverflowError::NotOurs));
+            return Err(PutError::Failed(StateError::NotOurs));
         }
         let mut object = owned(self.kind, self.owner, name);
         object["metadata"]["annotations"] = json!({CHECKSUM: checksum(bytes)});
@@ -121,7 +122,7 @@ impl BlobStore for Objects<'_> {
         }
     }
 
-    async fn delete(&self, name: &str) -> Result<(), OverflowError> {
+    async fn delete(&self, name: &str) -> Result<(), StateError> {
         match self.cluster.delete(self.kind, self.owner.namespace(), name).await {
             Ok(()) | Err(CallError::NotFound) => Ok(()),
             Err(error) => Err(error.into()),

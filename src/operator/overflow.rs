@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::blobs::{self, Place};
 use super::cluster::{CallError, Cluster, Kind};
 use super::objects::Objects;
+use super::state_error::StateError;
 use super::stored::{Places, max_inline};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
@@ -45,23 +46,6 @@ struct Written {
     of: Vec<Weak<Partition>>,
 }
 
-/// Why state next to the status cannot be read or written.
-#[derive(Debug)]
-pub enum OverflowError {
-    /// As it says.
-    Problem(Problem),
-    /// A call failed.
-    Call(CallError),
-    /// The instance is another replica's: nothing more was written.
-    NotOurs,
-}
-
-impl From<CallError> for OverflowError {
-    fn from(error: CallError) -> Self {
-        Self::Call(error)
-    }
-}
-
 impl Overflow {
     /// Reads what `places` names into `state`. A resource of which the person asked to be `reset` may lack its blobs.
     ///
@@ -73,7 +57,7 @@ impl Overflow {
         places: &Places,
         reset: Option<&str>,
         state: &mut InstanceState,
-    ) -> Result<Self, OverflowError> {
+    ) -> Result<Self, StateError> {
         let mut overflow = Self::default();
         let config_maps = Objects::config_maps(cluster, owner, KNOWN, &|| true);
         let mut is_ahead = false;
@@ -96,7 +80,7 @@ impl Overflow {
                         parts.push(written);
                     }
                     None if reset == Some(resource) => break,
-                    None => return Err(OverflowError::Problem(missing("ConfigMap", &name, resource))),
+                    None => return Err(StateError::Unusable(missing("ConfigMap", &name, resource))),
                 }
             }
             if parts.len() == generations.len() {
@@ -127,7 +111,7 @@ impl Overflow {
                     overflow.ledger = Some(Written { digest: digest_of(state.sinks.events()), ..written });
                 }
                 None if places.ledger.is_none() => {}
-                None => return Err(OverflowError::Problem(missing_ledger(&name))),
+                None => return Err(StateError::Unusable(missing_ledger(&name))),
             }
         }
         for written in overflow.known.values().flatten() {
@@ -149,7 +133,7 @@ impl Overflow {
         owner: &InstanceId,
         is_ours: &(dyn Fn() -> bool + Sync),
         state: &InstanceState,
-    ) -> Result<(Places, usize), OverflowError> {
+    ) -> Result<(Places, usize), StateError> {
         let mut places = Places::default();
         let generation = self.generation + 1;
         // Before the known sets, which say of a set-aside event that it was taken.
@@ -164,8 +148,8 @@ impl Overflow {
         let config_maps = Objects::config_maps(cluster, owner, KNOWN, is_ours);
         for (resource, own) in &state.resources {
             let now = self.known.get(resource).map_or(Place::Status, |parts| Place::Partitions(parts.len()));
-            let next = blobs::place(resource, (own.known.len(), own.known.weight()), now, max_inline)
-                .map_err(OverflowError::Problem)?;
+            let size = (own.known.len(), own.known.weight());
+            let next = blobs::place(resource, size, now, max_inline).map_err(StateError::Unusable)?;
             if next != now {
                 self.abandon(owner, resource);
             }
@@ -199,7 +183,7 @@ impl Overflow {
         owner: &InstanceId,
         generation: u64,
         events: StoredEvents<'_>,
-    ) -> Result<usize, OverflowError> {
+    ) -> Result<usize, StateError> {
         let name = ledger_name(owner.name());
         if events.is_empty() {
             if self.ledger.take().is_some() {

@@ -10,13 +10,14 @@ use tokio::sync::{mpsc, watch as channel};
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
-use super::overflow::{Overflow, OverflowError};
-use super::probe::{LOOK_AGAIN, OUTDATED, Probe};
+use super::overflow::Overflow;
+use super::probe::{LOOK_AGAIN, Probe};
 use super::secrets::ClusterSecrets;
 use super::session::{Session, Sessions};
 use super::shards::{OwnedRanges, OwnershipGuard};
-use super::{stored, watch, writer};
-use crate::api::conditions::{Problem, Reason};
+use super::state_error::StateError;
+use super::{stored, watch};
+use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::api::identity::{InstanceRef, SecretRef};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::plan::{AuthPlan, PollPlan};
@@ -188,16 +189,11 @@ impl Publication {
                 return outcome;
             }
         } else if let Err(error) = self.open(session, object, annotations.get(RESET).map(String::as_str)).await {
-            let problem = match error {
-                OverflowError::Problem(problem) => problem,
-                OverflowError::Call(error) => writer::problem(&error),
-                OverflowError::NotOurs => writer::handed_over(),
-            };
-            let human = problem.reaction == crate::api::conditions::Reaction::Human;
-            outcome.retry = Some(match problem.reason {
-                Reason::CrdOutdated => LOOK_AGAIN,
-                _ if human => RETRY_SLOWLY,
-                _ => RETRY,
+            let problem = error.problem();
+            outcome.retry = Some(match (&error, problem.reaction) {
+                (StateError::Outdated, _) => LOOK_AGAIN,
+                (_, Reaction::Human) => RETRY_SLOWLY,
+                (_, Reaction::Throttled | Reaction::Transient) => RETRY,
             });
             return self.refuse(&session.id.instance, plan.generation, problem, outcome).await;
         }
@@ -212,12 +208,12 @@ impl Publication {
     }
 
     /// Reads the state and hands it over. What could not be stored is not begun: what was delivered would come again.
-    async fn open(&self, session: &Session, object: &Value, reset: Option<&str>) -> Result<(), OverflowError> {
+    async fn open(&self, session: &Session, object: &Value, reset: Option<&str>) -> Result<(), StateError> {
         if !self.probe.crd_is_complete(&session.id.instance, object, true).await? {
-            return Err(OverflowError::Problem(Problem::human(Reason::CrdOutdated, OUTDATED)));
+            return Err(StateError::Outdated);
         }
         let status = &object["status"];
-        let found = stored::read(&session.id.uid, status).map_err(OverflowError::Problem)?;
+        let found = stored::read(&session.id.uid, status).map_err(StateError::Unusable)?;
         let mut state = found.state;
         // A spec that changed while nobody looked is polled at once, whenever the one before was.
         if status["observedGeneration"] != object["metadata"]["generation"] {

@@ -14,11 +14,12 @@ use tracing::Instrument as _;
 
 use super::cluster::{CallError, Kind};
 use super::drains::{self, Drains, is_in};
+use super::entry::{Entry, Presence};
 use super::notice::Notice;
-use super::phase::Phase;
-use super::publish::{Outcome, Publication, Published, References};
+use super::publish::{Outcome, Publication};
 use super::tokens::TokenSights;
 use super::watch::{Change, Seen, WatchEvent};
+use crate::api::conditions::Remedy;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::observe::span;
 use crate::poll::command::Command;
@@ -29,6 +30,9 @@ const MAX_WORK: usize = 64;
 const RETRY: Duration = Duration::from_secs(5);
 /// What ended in a panic is tried again after this.
 const RETRY_AFTER_DEFECT: Duration = Duration::from_mins(1);
+
+/// What is watched: ready once each was listed.
+const WATCHED: [Kind; 3] = [Kind::ConnectorInstance, Kind::Connector, Kind::Secret];
 
 /// Keeps the engine in step with the cluster.
 pub struct Reconciler {
@@ -41,20 +45,11 @@ pub struct Reconciler {
     retries: BinaryHeap<Reverse<(Instant, Task)>>,
     /// Connectors of the first list that are not read yet, once that list is known.
     unread_connectors: Option<HashSet<ConnectorRef>>,
-    listed: HashSet<&'static str>,
+    listed: HashSet<Kind>,
     ready: channel::Sender<bool>,
     told_missing: bool,
     drains: Drains,
     tokens: TokenSights,
-}
-
-#[derive(Default)]
-struct Entry {
-    fingerprint: Option<u64>,
-    uid: String,
-    published: Published,
-    references: References,
-    phase: Phase,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,13 +64,6 @@ enum Done {
     Connector(ConnectorRef, Result<bool, CallError>),
     Secret(SecretRef, Result<bool, CallError>),
     Told,
-}
-
-impl Entry {
-    /// The engine was told of it, or is about to be.
-    fn is_at_work(&self) -> bool {
-        self.phase != Phase::Settled || !matches!(self.published, Published::Nothing)
-    }
 }
 
 impl Reconciler {
@@ -125,21 +113,20 @@ impl Reconciler {
         match event {
             WatchEvent::Instance(Change::Seen(seen)) => {
                 let entry = self.instances.entry(seen.object.clone()).or_default();
-                if entry.fingerprint.replace(seen.fingerprint) != Some(seen.fingerprint) {
-                    entry.uid = seen.uid;
+                if entry.see(seen.uid, seen.fingerprint) {
                     self.enqueue_if_ours(seen.object);
                 }
             }
             WatchEvent::Instance(Change::Gone(key)) => {
                 if let Some(entry) = self.instances.get_mut(&key) {
-                    entry.fingerprint = None;
+                    entry.vanish();
                     self.enqueue(Task::Instance(key), false);
                 }
             }
             WatchEvent::Instance(Change::Listed(all)) => {
                 let gone: Vec<_> = self.instances.keys().filter(|key| !all.contains(*key)).cloned().collect();
                 self.enqueue_all(gone, Task::Instance, false);
-                self.note_listed("instances");
+                self.note_listed(Kind::ConnectorInstance);
             }
             WatchEvent::Connector(Change::Seen(Seen { object: key, version, .. })) => {
                 if !self.publication.connectors.is_current(&key, &version) {
@@ -153,11 +140,11 @@ impl Reconciler {
                 self.enqueue_all(gone, Task::Connector, false);
                 let read: HashSet<_> = self.publication.connectors.declared().into_iter().collect();
                 self.unread_connectors.get_or_insert_with(|| all.difference(&read).cloned().collect());
-                self.note_listed("connectors");
+                self.note_listed(Kind::Connector);
             }
             WatchEvent::Secret(Change::Seen(seen)) => {
-                if let Some(secret) = self.tokens.changed(&seen, self.listed.contains("secrets")) {
-                    self.tell_consented(&secret);
+                if let Some(secret) = self.tokens.changed(&seen, self.listed.contains(&Kind::Secret)) {
+                    self.wake_users(&secret);
                 }
                 if self.publication.secrets.is_stale(&seen.object, Some(&seen.version)) {
                     self.enqueue(Task::Secret(seen.object), false);
@@ -172,7 +159,7 @@ impl Reconciler {
             WatchEvent::Secret(Change::Listed(all)) => {
                 let gone: Vec<_> = self.publication.secrets.existing().into_iter().filter(|key| !all.contains(key)).collect();
                 self.enqueue_all(gone, Task::Secret, false);
-                self.note_listed("secrets");
+                self.note_listed(Kind::Secret);
             }
             WatchEvent::Instance(Change::Failing(unknown)) => self.note_failing(Kind::ConnectorInstance, unknown),
             WatchEvent::Connector(Change::Failing(unknown)) => self.note_failing(Kind::Connector, unknown),
@@ -180,9 +167,10 @@ impl Reconciler {
         }
     }
 
-    fn note_listed(&mut self, what: &'static str) {
+    fn note_listed(&mut self, what: Kind) {
         self.listed.insert(what);
-        if self.listed.len() == 3 && !*self.ready.borrow() {
+        let is_all = WATCHED.iter().all(|kind| self.listed.contains(kind));
+        if is_all && !*self.ready.borrow() {
             self.ready.send_replace(true);
             tracing::info!(instances = self.instances.len(), "everything is listed: ready");
         }
@@ -211,7 +199,7 @@ impl Reconciler {
             Notice::EngineEnded => self.end_drains(),
             Notice::Drain(drain) => {
                 let range = drain.range();
-                let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(&entry.uid, range));
+                let concerned = self.instances.iter().filter(|(_, entry)| entry.is_at_work() && is_in(entry.uid(), range));
                 let keys: HashSet<_> = concerned.map(|(key, _)| key.clone()).collect();
                 self.enqueue_all(keys.clone(), Task::Instance, false);
                 self.drains.begin(drain, keys);
@@ -220,10 +208,10 @@ impl Reconciler {
         }
     }
 
-    /// All instances that name the Secret share its tokens.
-    fn tell_consented(&mut self, secret: &SecretRef) {
+    /// Another process may have stored an approval. All instances that name the Secret share it.
+    fn wake_users(&mut self, secret: &SecretRef) {
         for instance in self.users.get(secret).cloned().unwrap_or_default() {
-            self.tell(Command::Consented(instance));
+            self.tell(Command::Wake(instance, Remedy::Approval));
         }
     }
 
@@ -235,7 +223,7 @@ impl Reconciler {
     /// An instance that is somebody else's and was never ours costs nothing.
     fn enqueue_if_ours(&mut self, key: InstanceRef) {
         let Some(entry) = self.instances.get(&key) else { return };
-        if entry.is_at_work() || self.publication.guard_of(&entry.uid).is_some() {
+        if entry.is_at_work() || self.publication.guard_of(entry.uid()).is_some() {
             self.enqueue(Task::Instance(key), false);
         }
     }
@@ -243,7 +231,7 @@ impl Reconciler {
     /// Is it ours and not at work, or at work under no claim or an old one?
     fn is_out_of_step(&self, key: &InstanceRef) -> bool {
         let Some(entry) = self.instances.get(key) else { return false };
-        let ours = self.publication.guard_of(&entry.uid).is_some();
+        let ours = self.publication.guard_of(entry.uid()).is_some();
         let session = self.publication.sessions.get(key);
         ours != entry.is_at_work() || session.is_some_and(|session| session.is_running() && !session.is_owned())
     }
@@ -269,7 +257,7 @@ impl Reconciler {
 
     fn enqueue(&mut self, task: Task, forced: bool) {
         if let Task::Instance(key) = &task {
-            if !self.instances.entry(key.clone()).or_default().phase.demand(forced) {
+            if !self.instances.entry(key.clone()).or_default().phase.enqueue(forced) {
                 return;
             }
         } else if self.queue.contains(&task) {
@@ -297,8 +285,8 @@ impl Reconciler {
             match task {
                 Task::Instance(key) => {
                     let Some(entry) = self.instances.get_mut(&key) else { continue };
-                    let (published, forced) = (std::mem::take(&mut entry.published), entry.phase.begin());
-                    let uid = entry.uid.clone();
+                    let Some((published, forced)) = entry.phase.begin() else { continue };
+                    let uid = entry.uid().to_owned();
                     let span = span::reconcile(&key);
                     let work = async move {
                         let publishing = AssertUnwindSafe(publication.publish(&key, &uid, published, forced));
@@ -360,12 +348,11 @@ impl Reconciler {
 
     fn on_instance_finished(&mut self, key: InstanceRef, outcome: Outcome) {
         let Some(entry) = self.instances.get_mut(&key) else { return };
-        let again = entry.phase.end();
-        entry.published = outcome.published;
+        let again = entry.phase.end(outcome.published);
         let new = outcome.references.unwrap_or_else(|| entry.references.clone());
         let old = std::mem::replace(&mut entry.references, new).secrets;
         let secrets = &entry.references.secrets;
-        let unseen = entry.fingerprint.is_none();
+        let unseen = !matches!(entry.presence, Presence::Seen { .. });
         let secret = |name: &String| SecretRef::new(Arc::clone(&key.namespace), &**name);
         for name in secrets {
             self.users.entry(secret(name)).or_default().insert(key.clone());

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::writer;
+use super::state_error::call_problem;
 use crate::api::conditions::Problem;
 use crate::api::identity::SecretRef;
 use crate::auth::{Secret, Secrets};
@@ -113,7 +113,7 @@ impl Secrets for ClusterSecrets {
             match self.cluster.get(Kind::Secret, namespace, name).await {
                 Ok(object) => Ok(Some(Arc::new(values(&object)))),
                 Err(CallError::NotFound) => Ok(None),
-                Err(error) => Err(writer::problem(&error)),
+                Err(error) => Err(call_problem(&error)),
             }
         })
     }

@@ -1,17 +1,24 @@
 //! What the operator holds of one instance that it is responsible for: between the engine, which changes the state, and the
 //! writer, which stores it.
+//!
+//! What is decided about it is decided by two small machines, under one lock: who has it ([`phase`]), and which status is still to be
+//! written ([`reports`]). What is known of its stored form is locked apart, for as long as a write takes.
+
+mod phase;
+mod reports;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::phase::{Effect, Event, SessionPhase};
+use self::reports::Reports;
 use super::overflow::Overflow;
-use super::pace::Pace;
 use super::shards::OwnershipGuard;
 use crate::api::identity::{InstanceId, InstanceRef};
+use crate::egress::pace::Pace;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
 
@@ -25,22 +32,17 @@ pub struct Session {
     pub id: InstanceId,
     /// What is known of the stored form; held while it is being written.
     pub(super) record: tokio::sync::Mutex<Record>,
-    /// A writer task is on its way with the pending status.
-    pub(super) flushing: AtomicBool,
-    /// Read for the engine, which takes it when it starts the instance.
-    state: Mutex<Option<Box<InstanceState>>>,
-    /// The latest claim to its range.
-    guard: Mutex<Option<OwnershipGuard>>,
-    pending: Mutex<Option<Box<InstanceStatus>>>,
-    /// A status came, be it written or not.
-    reported: AtomicBool,
+    shared: Mutex<Shared>,
     report_came: Notify,
-    /// The engine runs it.
-    running: AtomicBool,
-    /// Somebody else wrote its state: nothing more may be stored.
-    lost: AtomicBool,
-    /// The operator is done with it.
-    ended: AtomicBool,
+}
+
+/// What reconciler, engine and writer share. Never locked across an await.
+#[derive(Debug, Default)]
+struct Shared {
+    phase: SessionPhase,
+    reports: Reports,
+    /// The latest claim to its range.
+    guard: Option<OwnershipGuard>,
 }
 
 /// The stored form of an instance as it was last read or written.
@@ -80,29 +82,21 @@ impl Stored {
 
 impl Session {
     fn new(id: InstanceId) -> Self {
-        Self {
-            id,
-            record: tokio::sync::Mutex::default(),
-            flushing: AtomicBool::new(false),
-            state: Mutex::new(None),
-            guard: Mutex::new(None),
-            pending: Mutex::new(None),
-            reported: AtomicBool::new(false),
-            report_came: Notify::new(),
-            running: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-        }
+        Self { id, record: tokio::sync::Mutex::default(), shared: Mutex::default(), report_came: Notify::new() }
+    }
+
+    fn step(&self, event: Event) -> Effect {
+        self.shared.lock().phase.step(event)
     }
 
     /// Renews the claim under which anything is written.
     pub(super) fn renew(&self, guard: OwnershipGuard) {
-        *self.guard.lock() = Some(guard);
+        self.shared.lock().guard = Some(guard);
     }
 
     /// May anything be written at this moment?
     pub(super) fn is_owned(&self) -> bool {
-        self.guard.lock().as_ref().is_some_and(|guard| guard.check().is_ok())
+        self.shared.lock().guard.as_ref().is_some_and(|guard| guard.check().is_ok())
     }
 
     /// Hands over the state that was read; from now on the engine runs the instance.
@@ -110,35 +104,31 @@ impl Session {
         let mut record = self.record.lock().await;
         record.stored = Some(Box::new(Stored { digests: vec![digest], overflow }));
         record.confirmed = false;
-        *self.state.lock() = Some(Box::new(state));
-        self.lost.store(false, Ordering::Release);
-        self.running.store(true, Ordering::Release);
+        self.step(Event::Opened(Box::new(state)));
     }
 
     /// The engine has the instance, or is about to take it.
     pub fn is_running(&self) -> bool {
-        self.running.load(Ordering::Acquire)
+        self.shared.lock().phase.is_held()
     }
 
-    /// Somebody else wrote its state.
+    /// The engine has it, and someone else wrote its state: nothing more is stored until it has been read again.
     pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        self.shared.lock().phase.is_overwritten()
     }
 
+    /// Someone else wrote its state. Answers whether that is news, so that it is to be read again.
     pub(super) fn lose(&self) -> bool {
-        !self.lost.swap(true, Ordering::AcqRel)
+        matches!(self.step(Event::Overwritten), Effect::ReadAgain)
     }
 
-    /// Nothing is written any more.
-    pub(super) fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    pub(super) fn put_pending(&self, status: Box<InstanceStatus>) {
-        *self.pending.lock() = Some(status);
-        if !self.reported.swap(true, Ordering::AcqRel) {
+    /// A status came. Answers whether a task is to be started that flushes it.
+    pub(super) fn report(&self, status: Box<InstanceStatus>) -> bool {
+        let starts = self.shared.lock().reports.come(status);
+        if starts {
             self.report_came.notify_waiters();
         }
+        starts
     }
 
     /// Waits for the first status of the instance.
@@ -146,48 +136,71 @@ impl Session {
         let came = self.report_came.notified();
         tokio::pin!(came);
         came.as_mut().enable();
-        if !self.reported.load(Ordering::Acquire) {
+        if self.shared.lock().reports.is_awaited() {
             came.await;
         }
     }
 
+    /// Does a status wait that is to be written, although no state goes with it?
+    pub(super) fn wants_flush(&self) -> bool {
+        let shared = self.shared.lock();
+        shared.reports.has_pending() && !shared.phase.is_ending()
+    }
+
+    /// The flushing task has done what it could. Answers whether it goes on with a status that came meanwhile.
+    pub(super) fn flushed(&self, is_last: bool) -> bool {
+        let Shared { phase, reports, .. } = &mut *self.shared.lock();
+        reports.flushed(!is_last && !phase.is_overwritten() && !phase.is_ending())
+    }
+
     /// Puts a status back that could not be written, unless a newer one waits.
     pub(super) fn return_pending(&self, status: Option<Box<InstanceStatus>>) {
-        let mut pending = self.pending.lock();
-        if pending.is_none() {
-            *pending = status;
-        }
+        self.shared.lock().reports.put_back(status);
     }
 
     pub(super) fn take_pending(&self) -> Option<Box<InstanceStatus>> {
-        self.pending.lock().take()
+        self.shared.lock().reports.take()
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        self.pending.lock().is_some()
+        self.shared.lock().reports.has_pending()
     }
 }
 
 /// All sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    by_instance: Mutex<HashMap<InstanceRef, Arc<Session>>>,
+    all: Mutex<All>,
     released: Notify,
-    /// The engine has ended: what is opened now is run by nobody.
-    closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    by_instance: HashMap<InstanceRef, Arc<Session>>,
+    engine: EngineLife,
+}
+
+/// Whether there is an engine that takes what is opened, and lets go of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum EngineLife {
+    /// It runs, or is about to.
+    #[default]
+    Running,
+    /// It has ended: what is opened now is run by no one. Never left.
+    Ended,
 }
 
 impl Sessions {
     /// The session of an instance.
     pub fn get(&self, key: &InstanceRef) -> Option<Arc<Session>> {
-        self.by_instance.lock().get(key).cloned()
+        self.all.lock().by_instance.get(key).cloned()
     }
 
     /// The session of an instance; a new one if there is none of this uid.
     pub fn begin(&self, key: &InstanceRef, uid: &str) -> Arc<Session> {
-        let mut sessions = self.by_instance.lock();
+        let sessions = &mut self.all.lock().by_instance;
         match sessions.get(key) {
-            Some(session) if *session.id.uid == *uid && !session.is_ended() => Arc::clone(session),
+            Some(session) if *session.id.uid == *uid && !session.shared.lock().phase.is_ending() => Arc::clone(session),
             _ => {
                 let session = Arc::new(Session::new(InstanceId::new(key.clone(), uid)));
                 sessions.insert(key.clone(), Arc::clone(&session));
@@ -198,21 +211,21 @@ impl Sessions {
 
     /// Ends the session as soon as the engine has let go of it.
     pub fn end(&self, session: &Session) {
-        session.ended.store(true, Ordering::Release);
-        self.forget(session);
+        self.step(session, Event::End);
     }
 
     /// The state that was read for the engine.
     pub(super) fn take_state(&self, key: &InstanceRef) -> Option<Box<InstanceState>> {
-        self.get(key).and_then(|session| session.state.lock().take())
+        match self.get(key)?.step(Event::Taken) {
+            Effect::HandOver(state) => Some(state),
+            Effect::None | Effect::ReadAgain | Effect::Forget => None,
+        }
     }
 
     /// The engine has let go of an instance.
     pub(super) fn release(&self, key: &InstanceRef) {
         if let Some(session) = self.get(key) {
-            session.running.store(false, Ordering::Release);
-            *session.state.lock() = None;
-            self.forget(&session);
+            self.step(&session, Event::Released);
         }
         self.released.notify_waiters();
     }
@@ -232,22 +245,21 @@ impl Sessions {
 
     /// The engine has ended, and with it all that it ran or was about to run.
     pub fn release_all(&self) {
-        self.closed.store(true, Ordering::Release);
-        for session in self.by_instance.lock().values() {
-            session.running.store(false, Ordering::Release);
-        }
+        let all = &mut *self.all.lock();
+        all.engine = EngineLife::Ended;
+        all.by_instance.retain(|_, session| !matches!(session.step(Event::Released), Effect::Forget));
         self.released.notify_waiters();
     }
 
     /// Has the engine ended?
     pub fn are_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.all.lock().engine == EngineLife::Ended
     }
 
     /// Waits until the engine has let go of all instances with such a uid.
     pub async fn all_released(&self, wanted: impl Fn(&str) -> bool) {
         let running: Vec<_> = {
-            let sessions = self.by_instance.lock();
+            let sessions = &self.all.lock().by_instance;
             sessions.values().filter(|session| session.is_running() && wanted(&session.id.uid)).cloned().collect()
         };
         for session in running {
@@ -255,9 +267,10 @@ impl Sessions {
         }
     }
 
-    fn forget(&self, session: &Session) {
-        if session.is_ended() && !session.is_running() {
-            let mut sessions = self.by_instance.lock();
+    fn step(&self, session: &Session, event: Event) {
+        if matches!(session.step(event), Effect::Forget) {
+            let sessions = &mut self.all.lock().by_instance;
+            // Another one may have taken its place.
             if sessions.get(&session.id.instance).is_some_and(|own| std::ptr::eq(Arc::as_ptr(own), session)) {
                 sessions.remove(&session.id.instance);
             }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::session::Sessions;
+use super::state_error::StateError;
 use super::writer::Writer;
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::state::{InstanceState, StateStore};
 
@@ -25,23 +26,19 @@ impl ClusterStore {
 
 impl StateStore for ClusterStore {
     fn load(&self, instance: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
-        let state = self.sessions.take_state(instance);
-        match state {
-            Some(state) => Ok(Some(*state)),
-            None => Err(Problem::transient(Reason::StateUnavailable, "the state of this instance has not been read yet")),
-        }
+        let state = self.sessions.take_state(instance).ok_or_else(|| StateError::Unread.problem())?;
+        Ok(Some(*state))
     }
 
     fn save<'a>(&'a self, instance: &'a InstanceRef, state: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(async move {
             let session = self.sessions.get(instance);
-            let Some(session) = session.filter(|session| *session.id.uid == *state.uid) else {
-                return Err(Problem::transient(
-                    Reason::StateUnavailable,
-                    "this ConnectorInstance was deleted or is taken over",
-                ));
+            let session = session.filter(|session| *session.id.uid == *state.uid);
+            let stored = match session {
+                Some(session) => self.writer.commit(&session, Some(&state)).await,
+                None => Err(StateError::Replaced),
             };
-            self.writer.commit(&session, Some(&state)).await
+            stored.map_err(|error| error.problem())
         })
     }
 

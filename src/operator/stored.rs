@@ -331,7 +331,7 @@ fn unpack_failing(text: &str) -> Option<Vec<Failing>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::health::Failure;
+    use crate::deliver::health::{Blame, Failure};
     use crate::deliver::sink::Cause;
     use crate::deliver::sink::http::interpret::{HttpCause, Silence};
     use crate::detect::known::{Age, Known};
@@ -376,7 +376,7 @@ mod tests {
         state.retry_after = Some(at(60_000));
         let cause = Cause::Http(HttpCause::Silent(Silence::Unreachable(Unreachable::Refused)));
         state.sinks.note_accepted(&CALLBACK, 9);
-        state.sinks.note_failed(&CALLBACK, 1, Failure { retry_after: None, cause, is_the_objects: false }, at(0), 0);
+        state.sinks.note_failed(&CALLBACK, 1, Failure { retry_after: None, cause, blame: Blame::Sink }, at(0), 0);
         state
     }
 

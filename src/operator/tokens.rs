@@ -18,8 +18,8 @@ use super::cluster::{CallError, Cluster, Kind, MANAGER};
 use super::connectors::Connectors;
 use super::overflow::{is_owned, owned, version};
 use super::secrets::ClusterSecrets;
+use super::state_error::call_problem;
 use super::watch::Seen;
-use super::writer;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
@@ -134,7 +134,7 @@ impl ClusterTokens {
 
     async fn find_rightful(&self, secret: &SecretRef, user: &InstanceId, endpoint: &str) -> Result<Option<String>, Problem> {
         let listed = self.cluster.list(Kind::ConnectorInstance, Some(&secret.namespace), None, false).await;
-        let listed = listed.map_err(|error| writer::problem(&error))?;
+        let listed = listed.map_err(|error| call_problem(&error))?;
         let names = |object: &Value| {
             let name = object["metadata"]["name"].as_str()?;
             let mut instance = ConnectorInstance::new(name, ConnectorInstanceSpec::deserialize(&object["spec"]).ok()?);
@@ -277,7 +277,7 @@ fn problem(name: &str, error: &CallError) -> Problem {
                 "the operator may not keep tokens in Secret {name}; allow it get, list, create and update on secrets in this namespace"
             ),
         ),
-        error => writer::problem(error),
+        error => call_problem(error),
     }
 }
 

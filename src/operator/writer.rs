@@ -4,7 +4,6 @@
 //! against an owner that does not know that it no longer is one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -18,13 +17,13 @@ use tracing::Instrument as _;
 use super::cluster::{CallError, Cluster, Kind};
 use super::events::{self, Publisher};
 use super::notice::Notice;
-use super::overflow::OverflowError;
-use super::pace::Pace;
 use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
+use super::state_error::StateError;
 use super::write_turns::WriteTurns;
 use super::{status, stored};
-use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
+use crate::api::conditions::{ConditionStatus, ConditionType};
+use crate::egress::pace::Pace;
 use crate::observe::metrics::{CommitOutcome, Metrics};
 use crate::observe::span;
 use crate::poll::status::InstanceStatus;
@@ -71,19 +70,6 @@ pub struct Writer {
     thread: Handle,
 }
 
-/// Why a commit failed.
-enum CommitError {
-    Problem(Problem),
-    /// Somebody else wrote the state.
-    Lost,
-}
-
-impl From<Problem> for CommitError {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
 impl Writer {
     /// A writer that works on a thread's run time, and gives notice of instances whose state was written by somebody else.
     pub fn new(
@@ -117,8 +103,7 @@ impl Writer {
     /// Takes a status in; it is written soon, with the state if that changes, too.
     pub fn report(self: &Arc<Self>, report: InstanceStatus) {
         let Some(session) = self.sessions.get(&report.instance) else { return };
-        session.put_pending(Box::new(report));
-        if !session.flushing.swap(true, Ordering::AcqRel) {
+        if session.report(Box::new(report)) {
             let writer = Arc::clone(self);
             let span = span::status(&session.id.instance);
             self.flushes.spawn_on(async move { writer.flush(&session).await }.instrument(span), &self.thread);
@@ -136,20 +121,16 @@ impl Writer {
     async fn flush(&self, session: &Session) {
         tokio::time::sleep(LINGER).await;
         loop {
-            if session.has_pending()
-                && !session.is_ended()
-                && let Err(problem) = self.commit(session, None).await
+            if session.wants_flush()
+                && let Err(error) = self.commit(session, None).await
             {
-                tracing::warn!("the status is not written yet: {}", problem.message);
+                tracing::warn!("the status is not written yet: {}", error.problem().message);
                 if !session.is_lost() && !self.flushes.is_closed() {
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
             }
-            session.flushing.store(false, Ordering::Release);
-            // A status that came in between found the flag still set.
-            let more = session.has_pending() && !session.is_lost() && !session.is_ended() && !self.flushes.is_closed();
-            if !more || session.flushing.swap(true, Ordering::AcqRel) {
+            if !session.flushed(self.flushes.is_closed()) {
                 return;
             }
         }
@@ -158,17 +139,17 @@ impl Writer {
     /// Stores a state, and the status that waits. After `Ok` both survive.
     ///
     /// # Errors
-    /// `StateUnavailable`, `StateTooLarge`, `CrdOutdated`; the old state is intact.
-    pub async fn commit(&self, session: &Session, state: Option<&InstanceState>) -> Result<(), Problem> {
+    /// See [`StateError`]; the old state is intact.
+    pub async fn commit(&self, session: &Session, state: Option<&InstanceState>) -> Result<(), StateError> {
         let mut record = session.record.lock().await;
         if state.is_none() && !session.has_pending() {
             return Ok(());
         }
         if session.is_lost() {
-            return Err(taken_over());
+            return Err(StateError::Overwritten);
         }
         if !session.is_owned() {
-            return Err(handed_over());
+            return Err(StateError::NotOurs);
         }
         // It is on its way, unless the process ends.
         let _ = tokio::time::timeout(FIRST_REPORT, session.first_report()).await;
@@ -177,25 +158,18 @@ impl Writer {
         let _turn = self.writes.acquire(&session.id.instance).await;
         let pending = session.take_pending();
         let written = self.write(session, &mut record, state, pending.as_deref()).await;
-        if written.is_err() {
-            session.return_pending(pending);
-        }
-        match written {
-            Ok(()) => {
-                if state.is_some() {
-                    self.note_stored();
-                }
-                Ok(())
-            }
-            Err(CommitError::Problem(problem)) => Err(problem),
-            Err(CommitError::Lost) => {
-                if session.lose() {
+        match &written {
+            Ok(()) if state.is_some() => self.note_stored(),
+            Ok(()) => {}
+            Err(error) => {
+                session.return_pending(pending);
+                if *error == StateError::Overwritten && session.lose() {
                     // Nobody listens any more when the process ends.
                     let _ = self.notices.send(Notice::Lost(session.id.instance.clone()));
                 }
-                Err(taken_over())
             }
         }
+        written
     }
 
     async fn write(
@@ -204,36 +178,34 @@ impl Writer {
         record: &mut Record,
         state: Option<&InstanceState>,
         report: Option<&InstanceStatus>,
-    ) -> Result<(), CommitError> {
+    ) -> Result<(), StateError> {
         let (namespace, name) = (session.id.namespace(), session.id.name());
         for _ in 0..MAX_CONFLICTS {
             let mut object = match self.cluster.get(Kind::ConnectorInstance, namespace, name).await {
                 Ok(object) if object["metadata"]["uid"] == *session.id.uid => object,
-                Ok(_) | Err(CallError::NotFound) => return Err(deleted().into()),
-                Err(error) => return Err(self.trouble(&error).into()),
+                Ok(_) | Err(CallError::NotFound) => return Err(StateError::Deleted),
+                Err(error) => return Err(self.trouble(error).into()),
             };
             let before = object["status"].take();
-            if record.stored.as_ref().is_some_and(|stored| !stored.digests.contains(&stored::state_digest(&before))) {
-                return Err(CommitError::Lost);
+            // While no one runs it, memory holds nothing that another's write could invalidate.
+            if let Some(own) = record.stored.as_ref().filter(|_| session.is_running())
+                && !own.digests.contains(&stored::state_digest(&before))
+            {
+                return Err(StateError::Overwritten);
             }
-            let complete = self
-                .probe
-                .crd_is_complete(&session.id.instance, &object, state.is_some())
-                .await
-                .map_err(|error| problem(&error))?;
+            let complete = self.probe.crd_is_complete(&session.id.instance, &object, state.is_some()).await?;
             let mut status = before.as_object().cloned().unwrap_or_default();
             let mut overflow_bytes = 0;
             if let Some(state) = state {
                 if !complete {
                     self.note_trouble();
-                    return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
+                    return Err(StateError::Outdated);
                 }
-                let Some(own) = record.stored.as_deref_mut() else { return Err(CommitError::Lost) };
+                let Some(own) = record.stored.as_deref_mut() else { return Err(StateError::Overwritten) };
                 let saved = own.overflow.save(&self.cluster, &session.id, &|| session.is_owned(), state).await;
                 let (places, bytes) = saved.map_err(|error| match error {
-                    OverflowError::Problem(problem) => problem,
-                    OverflowError::Call(error) => self.trouble(&error),
-                    OverflowError::NotOurs => handed_over(),
+                    StateError::Call(error) => self.trouble(error).into(),
+                    other => other,
                 })?;
                 overflow_bytes = bytes;
                 stored::lay(&mut status, state, &places);
@@ -258,7 +230,7 @@ impl Writer {
             self.spend(body.len() + overflow_bytes).await;
             // Right before the write: a process that slept finds out here.
             if !session.is_owned() {
-                return Err(handed_over().into());
+                return Err(StateError::NotOurs);
             }
             match self.cluster.replace_status(namespace, name, body, false).await {
                 Ok(mut answer) => {
@@ -267,7 +239,7 @@ impl Writer {
                     self.note_written(session, record, report, &before, &after).await;
                     if pruned {
                         self.probe.note_pruned().await;
-                        return Err(Problem::human(Reason::CrdOutdated, OUTDATED).into());
+                        return Err(StateError::Outdated);
                     }
                     return Ok(());
                 }
@@ -277,11 +249,11 @@ impl Writer {
                         self.metrics.commit(CommitOutcome::Conflict);
                     }
                 }
-                Err(CallError::NotFound) => return Err(deleted().into()),
-                Err(error) => return Err(self.trouble(&error).into()),
+                Err(CallError::NotFound) => return Err(StateError::Deleted),
+                Err(error) => return Err(self.trouble(error).into()),
             }
         }
-        Err(problem(&CallError::Conflict).into())
+        Err(CallError::Conflict.into())
     }
 
     async fn note_written(
@@ -325,12 +297,12 @@ impl Writer {
         }
     }
 
-    /// What a failed call means, and that it may be everybody's trouble.
-    fn trouble(&self, error: &CallError) -> Problem {
+    /// Notes that a failed call may be everybody's trouble.
+    fn trouble(&self, error: CallError) -> CallError {
         if matches!(error, CallError::Unavailable(_)) {
             self.note_trouble();
         }
-        problem(error)
+        error
     }
 
     /// Waits until so many bytes may be written.
@@ -341,44 +313,5 @@ impl Writer {
             pace.reserve(cost, BURST, Instant::now())
         };
         tokio::time::sleep(wait).await;
-    }
-}
-
-fn deleted() -> Problem {
-    Problem::transient(Reason::StateUnavailable, "this ConnectorInstance was deleted")
-}
-
-pub(super) fn handed_over() -> Problem {
-    Problem::transient(Reason::StateUnavailable, "another replica is responsible for this instance now")
-}
-
-fn taken_over() -> Problem {
-    Problem::transient(
-        Reason::StateUnavailable,
-        "the state in status was changed by somebody else, so it is read again; only the operator may write the status",
-    )
-}
-
-/// What a failed call means for the state of an instance.
-pub(crate) fn problem(error: &CallError) -> Problem {
-    match error {
-        CallError::Forbidden => Problem::human(
-            Reason::StateUnavailable,
-            "the operator may not store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",
-        ),
-        CallError::Refused(words) => {
-            tracing::error!("the API server refuses to store a state: {words}");
-            Problem::human(
-                Reason::StateUnavailable,
-                "the API server refuses to store the state of this instance; its words are in the log of the operator, please report them",
-            )
-        }
-        CallError::NotFound | CallError::Conflict | CallError::Unavailable(_) => {
-            tracing::debug!("the API server: {error}");
-            Problem::transient(
-                Reason::StateUnavailable,
-                "the API server does not store the state of this instance at the moment; the cursor waits and it is tried again",
-            )
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 
@@ -13,6 +14,18 @@ use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorAuth;
 
 const API_KEY_HEADER: &str = "X-API-Key";
+
+impl AuthPlan {
+    /// How long the provider keeps credentials that no one uses, if it forgets them at all.
+    pub fn idle_ttl(&self) -> Option<Duration> {
+        match self {
+            Self::Oauth2(plan) => plan.refresh.idle_ttl,
+            Self::None | Self::ApiKeyHeader { .. } | Self::ApiKeyQuery { .. } | Self::Basic { .. } | Self::Bearer { .. } => {
+                None
+            }
+        }
+    }
+}
 
 /// Whose requests are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

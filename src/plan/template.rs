@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::date_format::{DateFormat, DateFormatError, Zone, step_back};
-use crate::api::visible::is_hidden;
+use crate::api::visible;
 
 /// What may stand in a URL wherever a value lands: the unreserved characters of RFC 3986 §2.3 and the colon of times, which is
 /// legal in paths and queries and has no meaning there. A space is `%20` and a plus `%2B`, for servers disagree on a bare plus.
@@ -297,7 +297,7 @@ fn zoned_format(name: &'static str, argument: Option<&str>) -> Result<DateFormat
 /// The start of a text, fit for a message.
 fn excerpt(text: &str) -> String {
     const LONGEST: usize = 40;
-    let mut shown: String = text.chars().filter(|character| !is_hidden(*character)).take(LONGEST).collect();
+    let mut shown = visible::beginning(text, LONGEST);
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }

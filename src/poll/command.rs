@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::claim::Claim;
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::plan::PollPlan;
 
@@ -33,6 +33,6 @@ pub enum Command {
     Remove(InstanceRef),
     /// Secrets changed: what failed is tried at once.
     RetryFailed,
-    /// A person may have given consent for an instance: if that is what it waits for, it is tried at once.
-    Consented(InstanceRef),
+    /// What would end a failure may have come for an instance: if that is what it waits for, it is tried at once.
+    Wake(InstanceRef, Remedy),
 }

@@ -22,7 +22,7 @@ use super::reported::Reported;
 use super::schedule::{self, Rhythm};
 use super::start::{Before, Starts};
 use super::status::{self, InstanceStatus};
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::egress::turns::Ticket;
@@ -133,7 +133,7 @@ impl Engine {
             _ => None,
         });
         let saved = instance::save_all(unsaved.collect());
-        // Tokens that came are kept by nobody else.
+        // Credentials that came are kept by no one else.
         let kept = async { tokio::join!(saved, self.core.credentials.finish()) };
         if tokio::time::timeout(grace, kept).await.is_err() {
             tracing::error!("the grace period is over before everything was saved: what is not will be repeated");
@@ -152,7 +152,7 @@ impl Engine {
                 }
                 Command::Remove(instance) => self.change(&instance, Next::Remove, now),
                 Command::RetryFailed => self.retry_failed(now),
-                Command::Consented(instance) => self.retry_consented(&instance, now),
+                Command::Wake(instance, remedy) => self.wake(&instance, remedy, now),
             }
         }
     }
@@ -265,9 +265,9 @@ impl Engine {
         }
     }
 
-    fn retry_consented(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
+    fn wake(&mut self, key: &InstanceRef, remedy: Remedy, now: DateTime<Utc>) {
         let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
-        for index in running.retry_consented(now) {
+        for index in running.wake(remedy, now) {
             self.enqueue(key, index);
         }
     }
@@ -385,7 +385,7 @@ impl Engine {
                 let observed: Vec<_> = running.schedules.iter().map(ResourceSchedule::observed).collect();
                 let mut status = status::report(plan, &state, &observed, now);
                 if let Some(connect) = &self.core.connect {
-                    status::offer_consent(&mut status, plan, connect);
+                    status::offer_connect(&mut status, plan, &observed, connect);
                 }
                 (status, plan.suspended)
             }

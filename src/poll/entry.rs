@@ -14,7 +14,7 @@ use super::report::{Job, Outcome, Report};
 use super::reported::Reported;
 use super::schedule::{self, Rhythm};
 use super::status::Observed;
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::egress::turns::{Standing, Ticket};
@@ -69,12 +69,12 @@ impl Running {
         self.make_due(now, |schedule| refused || schedule.health.failures > 0)
     }
 
-    /// A person may have given consent: what waits for one is due now. Answers which resources.
-    pub(super) fn retry_consented(&mut self, now: DateTime<Utc>) -> Vec<usize> {
-        for schedule in &mut self.schedules {
-            schedule.consented = schedule.running;
+    /// What would end a failure may have come: what waits for it is due now. Answers which resources.
+    pub(super) fn wake(&mut self, remedy: Remedy, now: DateTime<Utc>) -> Vec<usize> {
+        for schedule in self.schedules.iter_mut().filter(|schedule| schedule.running) {
+            schedule.came_meanwhile = Some(remedy);
         }
-        self.make_due(now, |schedule| schedule.health.waits_for_consent())
+        self.make_due(now, |schedule| schedule.health.waits_for(remedy))
     }
 
     /// What is known of a resource that is due; `None` if it is not.
@@ -154,8 +154,8 @@ pub(super) struct ResourceSchedule {
     /// An earlier wish.
     pub(super) wake: Option<(DateTime<Utc>, Job)>,
     pub(super) running: bool,
-    /// A consent may have come while it was running.
-    pub(super) consented: bool,
+    /// What came while a job was running, which may have failed for want of it before that.
+    came_meanwhile: Option<Remedy>,
     /// Its part in the metrics of freshness.
     watched: Option<Watched>,
 }
@@ -181,7 +181,7 @@ impl ResourceSchedule {
             tick,
             wake,
             running: false,
-            consented: false,
+            came_meanwhile: None,
         }
     }
 
@@ -208,7 +208,7 @@ impl ResourceSchedule {
             watched.poll_ended(report.outcome == Outcome::Polled, now);
         }
         self.tick = self.next_tick(report, now);
-        if std::mem::take(&mut self.consented) && self.health.waits_for_consent() {
+        if self.came_meanwhile.take().is_some_and(|remedy| self.health.waits_for(remedy)) {
             self.tick = self.tick.map(|tick| tick.min(now));
         }
         self.wake = if instance.plan.suspended {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::report::{Facts, Outcome, Report, SweepOutcome};
-use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
 use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
 use crate::detect::volatile::VolatileRecords;
@@ -83,9 +83,9 @@ impl Health {
         }
     }
 
-    /// It failed for want of a person's consent.
-    pub fn waits_for_consent(&self) -> bool {
-        self.problem.as_ref().is_some_and(|problem| problem.reason == Reason::ReauthorizationRequired)
+    /// It failed for want of this.
+    pub fn waits_for(&self, remedy: Remedy) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.remedy == Some(remedy))
     }
 
     /// The problem, if it is the provider's.

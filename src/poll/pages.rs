@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::page_retries::PageRetries;
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Remedy};
 use crate::auth::access::Access;
 use crate::cpu::OverShare;
 use crate::fetch::listing::{PageReader, Step};
@@ -110,7 +110,7 @@ async fn ask(listing: &mut PageReader<'_>, access: &mut Access<'_>) -> Result<St
         listing.set_auth(auth);
     }
     let step = match listing.next_page().await {
-        Err(problem) if problem.reason == Reason::Unauthorized => {
+        Err(problem) if problem.remedy == Some(Remedy::RenewedCredentials) => {
             listing.set_auth(access.renew_refused(problem).await?);
             listing.next_page().await.map_err(|problem| access.refused_again(problem))
         }

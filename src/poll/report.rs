@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reaction};
 use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
@@ -21,7 +21,7 @@ pub enum Job {
     RetryQueue,
     /// Only store what changed: the instance is suspended.
     Save,
-    /// Only see to it that the provider does not forget the refresh token: the instance is suspended.
+    /// Only use the credentials, so that the provider does not forget them: the instance is suspended.
     KeepAlive,
 }
 
@@ -111,7 +111,7 @@ impl Facts {
     /// come earlier.
     pub fn demanded_wait(&self, problem: Option<&Problem>, interval: Duration) -> Option<TimeDelta> {
         let wait = match problem {
-            Some(problem) => problem.retry_after.filter(|_| problem.reason == Reason::RateLimited),
+            Some(problem) => problem.retry_after.filter(|_| problem.reaction == Reaction::Throttled),
             None => self.retry_after.filter(|wait| *wait > interval),
         };
         TimeDelta::from_std(wait?).ok()
@@ -121,6 +121,7 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::conditions::Reason;
 
     #[test]
     fn a_wait_beside_a_success_counts_if_it_puts_the_next_poll_off() {
@@ -132,7 +133,8 @@ mod tests {
         let limited = |wait| Problem::throttled(Reason::RateLimited, "x", wait);
         assert_eq!(wait(None, Some(&limited(Some(Duration::from_secs(10))))), Some(10));
         assert_eq!(wait(None, Some(&limited(None))), None);
-        let other = Problem::throttled(Reason::TokenEndpointUnreachable, "x", Some(Duration::from_secs(10)));
+        let other = Problem::transient(Reason::TokenEndpointUnreachable, "x");
+        let other = Problem { retry_after: Some(Duration::from_secs(10)), ..other };
         assert_eq!(wait(None, Some(&other)), None, "another server demanded that");
     }
 }

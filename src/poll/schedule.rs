@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::report::Job;
 use crate::api::conditions::{Problem, Reaction};
 use crate::deliver::schedule::jittered;
-use crate::plan::{AuthPlan, PollPlan, ResourcePlan};
+use crate::plan::{PollPlan, ResourcePlan};
 
 /// First step of the provider's back-off.
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
@@ -88,13 +88,12 @@ fn stretched(wait: Duration, failures: u32, seed: u64) -> Duration {
     wait + (above_least / 4).min(MAX_STRETCH)
 }
 
-/// When a suspended instance sees to its refresh token, if the provider forgets those that nobody uses: five times in the time that
-/// it keeps them, so that some may fail.
+/// When a suspended instance uses its credentials, if the provider forgets those that no one uses: five times in the time that it keeps
+/// them, so that some may fail.
 pub fn keep_alive(plan: &PollPlan, resource: &ResourcePlan, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Job)> {
     // All resources have one credential: the first one does it.
     let is_first = plan.resources.first().is_some_and(|first| first.name == resource.name);
-    let AuthPlan::Oauth2(oauth2) = &*resource.auth else { return None };
-    let ttl = chrono::Duration::from_std(oauth2.refresh.idle_ttl?).ok()?;
+    let ttl = TimeDelta::from_std(resource.auth.idle_ttl()?).ok()?;
     (plan.suspended && is_first).then(|| (now + ttl / 5, Job::KeepAlive))
 }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::health::{Health, Note};
-use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reaction, Reason};
+use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reaction, Reason, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::connect::ConnectUrl;
 use crate::connect::candidate::consent_plan;
@@ -18,7 +18,7 @@ use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 use crate::state::waiting::{InPassing, Waiting};
 use callback::{CallbackProblem, callback_condition, callback_problem, waiting_condition};
-use provider::provider_conditions;
+use provider::{credentials_problem, provider_conditions};
 use resource::resource_status;
 
 const RETRY_QUEUE_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
@@ -224,11 +224,9 @@ fn not_ready(
 }
 
 /// Says where a person can give consent, exactly while that is what is missing.
-pub fn offer_consent(status: &mut InstanceStatus, plan: &PollPlan, connect: &ConnectUrl) {
-    let is_missing = status
-        .conditions
-        .iter()
-        .any(|condition| condition.kind == ConditionType::Authenticated && condition.reason == Reason::ReauthorizationRequired);
+pub fn offer_connect(status: &mut InstanceStatus, plan: &PollPlan, observed: &[Observed<'_>], connect: &ConnectUrl) {
+    let missing = credentials_problem(plan, observed);
+    let is_missing = missing.is_some_and(|problem| problem.remedy == Some(Remedy::Approval));
     if is_missing && !plan.suspended && consent_plan(plan).is_some() {
         status.connect = Some(Connect { url: connect.page(&plan.instance) });
     }

@@ -34,7 +34,7 @@ const COOKIE_NAME: &str = "pollinator-connect";
 
 /// Serves the page until `stop`, then lets consents under way end.
 pub async fn serve(server: Server, flow: Flow, stop: CancellationToken) {
-    let pages = Arc::new(Pages { flow, running: TaskTracker::new(), budgets: Mutex::new(Budgets::new(Instant::now())) });
+    let pages = Arc::new(Pages { flow, running: TaskTracker::new(), budgets: Mutex::default() });
     server.run(router(Arc::clone(&pages)), stop).await;
     pages.running.close();
     pages.running.wait().await;

@@ -1,8 +1,26 @@
-//! What outlives a process: positions, never a queue of events. The provider is the log.
+//! What outlives a process: positions, hashes, and those events that a sink does not accept. Never a queue of events: the provider is the
+//! log, and what was not saved is polled again.
 //!
-//! [`StateStore`] says where it is kept; [`directory`] keeps it in a folder, and the tokens of OAuth 2.0 beside it. A state is a small
-//! [`head`] and, where much is known, [`partitions`] of it in a [`blob`] store: a commit writes the partitions that changed and then the
-//! head. [`live`] is the state of an instance while it runs.
+//! Of each resource there is a cursor, a dedup window behind it, and the known set: which version of which record was delivered. Of each
+//! sink there is its health and its retry queue. All of an instance is one [`InstanceState`], which [`live`] holds in memory while the
+//! instance runs; [`adopt`] adapts it to a changed plan, and decides whether an edit keeps the cursor.
+//!
+//! A commit makes it durable through a [`StateStore`]: in a folder ([`directory`]), or in the cluster (`operator`). Both store a small
+//! [`head`] and, where much is known, [`partitions`] of the known set as [`blob`]s. A commit writes the partitions that changed and then the
+//! head that names them, so that its cost depends on what changed and not on what is known.
+//!
+//! What every store keeps to:
+//!
+//! - **State is complete or refused.** Each blob has a form, a generation and a checksum. What is missing, damaged, or written by a newer
+//!   version is a problem with a sentence that says what to do; it is never taken for a fresh start, which would send everything again.
+//! - **A crash costs repeats, never a loss.** Partitions are durable before a head names them, and the head is replaced as a whole, last.
+//! - **One writer.** A folder is locked by its process. In the cluster a write is a compare-and-swap on what was last read.
+//! - **A commit that fails loses nothing in this process.** The progress stays in memory, and the next commit that succeeds saves it.
+//! - **An idle poll writes nothing.** A cursor that moved without an event is saved with the next one: after a crash the older cursor costs
+//!   one more read, and no event.
+//!
+//! Event ids depend on the uid under which an instance was first seen, and the state carries it, so that a restored backup makes the same
+//! ids.
 
 pub mod adopt;
 pub mod blob;
@@ -237,7 +255,7 @@ pub trait StateStore: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::health::Failure;
+    use crate::deliver::health::{Blame, Failure};
     use crate::deliver::sink::http::interpret::HttpCause;
     use crate::deliver::sink::{CALLBACK, Cause};
 
@@ -287,7 +305,7 @@ mod tests {
     fn the_delivery_state_of_other_sinks_is_kept_too() {
         let mut state: InstanceState = serde_json::from_str(STORED).unwrap();
         let archive = SinkName::new("archive");
-        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), is_the_objects: false };
+        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), blame: Blame::Sink };
         state.sinks.note_failed(&archive, 1, failure, DateTime::UNIX_EPOCH, 0);
         let mut event = state.sinks.queue(&CALLBACK).events()[0].clone();
         event.sink = archive.clone();

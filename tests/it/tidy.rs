@@ -12,7 +12,7 @@ const LONG: [(&str, &str); 1] =
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 37] = [
+const PURE: [&str; 39] = [
     "api/",
     "import/",
     "plan/",
@@ -32,6 +32,7 @@ const PURE: [&str; 37] = [
     "cpu/shares.rs",
     "detect/",
     "egress/ledger.rs",
+    "egress/pace.rs",
     "egress/quota.rs",
     "egress/turns.rs",
     "deliver/",
@@ -46,7 +47,8 @@ const PURE: [&str; 37] = [
     "observe/metrics/text.rs",
     "operator/blobs.rs",
     "operator/event_queue.rs",
-    "operator/pace.rs",
+    "operator/queue_phase.rs",
+    "operator/session/",
     "operator/status.rs",
     "operator/stored.rs",
     "operator/shards/",

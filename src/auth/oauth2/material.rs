@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::client_identity;
 use super::super::secrets::{Referenced, Secret, Secrets};
+use super::problem::consent_missing;
 use super::stored::Fingerprint;
 use crate::api::auth::{ClientPlace, Grant};
 use crate::api::conditions::{Problem, Reason};
@@ -138,10 +139,9 @@ fn source(found: &Referenced<'_>, grant: Grant) -> Result<Source, Problem> {
     found_source.ok_or_else(|| {
         let (field, name) = (found.field, found.name);
         if grant == Grant::AuthorizationCode {
-            Problem::human(
-                Reason::ReauthorizationRequired,
-                format!("{field}: nobody has given consent yet, and Secret {name} has neither code nor refresh_token; add one of them"),
-            )
+            consent_missing(format!(
+                "{field}: nobody has given consent yet, and Secret {name} has neither code nor refresh_token; add one of them"
+            ))
         } else {
             Problem::human(
                 Reason::SecretKeyMissing,

@@ -4,12 +4,17 @@ use chrono::Duration;
 
 use super::answer::Failure;
 use super::material::Sends;
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reason, Remedy};
 use crate::plan::Oauth2Plan;
 
 /// What to do about a consent that is gone.
 fn anew(plan: &Oauth2Plan) -> String {
     format!("give consent anew and store the new refresh_token or code in Secret {}", plan.secret)
+}
+
+/// A person has to give consent, for the first time or again.
+pub fn consent_missing(message: String) -> Problem {
+    Problem::human(Reason::ReauthorizationRequired, message).ended_by(Remedy::Approval)
 }
 
 /// The provider refused the refresh token or code.
@@ -19,7 +24,7 @@ pub fn refused(plan: &Oauth2Plan, sends: &Sends) -> Problem {
         Sends::RefreshToken(_) => "the refresh token was refused: it is invalid, expired, revoked or used before",
         Sends::ClientCredentials => "the grant was refused",
     };
-    Problem::human(Reason::ReauthorizationRequired, format!("{}: {what}; {}", plan.field, anew(plan)))
+    consent_missing(format!("{}: {what}; {}", plan.field, anew(plan)))
 }
 
 /// It may have been used, and the answer is lost.
@@ -30,15 +35,17 @@ pub fn ambiguous(plan: &Oauth2Plan, sends: &Sends) -> Problem {
             "a refresh was cut off, so that the refresh token may be spent, and a second use would make the provider revoke it"
         }
     };
-    Problem::human(Reason::ReauthorizationRequired, format!("{}: {what}; {}", plan.field, anew(plan)))
+    consent_missing(format!("{}: {what}; {}", plan.field, anew(plan)))
 }
 
 /// What the Secret holds began an earlier chain of tokens.
 pub fn used_before(plan: &Oauth2Plan) -> Problem {
-    Problem::human(
-        Reason::ReauthorizationRequired,
-        format!("{}: Secret {} holds a refresh token or code that was used before; {}", plan.field, plan.secret, anew(plan)),
-    )
+    consent_missing(format!(
+        "{}: Secret {} holds a refresh token or code that was used before; {}",
+        plan.field,
+        plan.secret,
+        anew(plan)
+    ))
 }
 
 /// Instances of the Secret name different token endpoints, and its tokens are those of another one. `other`: an instance of that one.
@@ -83,7 +90,7 @@ pub fn other_consent(plan: &Oauth2Plan, place: &str) -> Problem {
 
 /// What is added when more than one instance uses the Secret.
 pub fn shared(plan: &Oauth2Plan, problem: Problem) -> Problem {
-    if problem.reason != Reason::ReauthorizationRequired {
+    if problem.remedy != Some(Remedy::Approval) {
         return problem;
     }
     let message =
@@ -93,15 +100,12 @@ pub fn shared(plan: &Oauth2Plan, problem: Problem) -> Problem {
 
 /// The consent brought no refresh token.
 pub fn no_refresh_token(plan: &Oauth2Plan) -> Problem {
-    Problem::human(
-        Reason::ReauthorizationRequired,
-        format!(
-            "{}: the access token has ended and the provider gave no refresh token with it; ask for one with scopes (such as \
+    consent_missing(format!(
+        "{}: the access token has ended and the provider gave no refresh token with it; ask for one with scopes (such as \
              offline_access) or extraParameters, then {}",
-            plan.field,
-            anew(plan)
-        ),
-    )
+        plan.field,
+        anew(plan)
+    ))
 }
 
 /// A token that no header may carry was kept.
@@ -154,10 +158,7 @@ pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
     let (field, secret) = (plan.field, &plan.secret);
     let invalid = |text: String| Problem::human(Reason::TokenResponseInvalid, text);
     match failure {
-        Failure::InvalidGrant => Problem::human(
-            Reason::ReauthorizationRequired,
-            format!("{field}: the token endpoint refused the grant; {}", anew(plan)),
-        ),
+        Failure::InvalidGrant => consent_missing(format!("{field}: the token endpoint refused the grant; {}", anew(plan))),
         Failure::InvalidClient => Problem::human(
             Reason::InvalidClient,
             format!(

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::api::conditions::Reason;
 use crate::api::identity::InstanceRef;
-use crate::deliver::health::Failure;
+use crate::deliver::health::{Blame, Failure};
 use crate::deliver::sample::{change, retry};
 use crate::deliver::sink::http::interpret::HttpCause;
 use crate::deliver::sink::memory_sample::MemorySink;
@@ -127,7 +127,7 @@ impl World {
 
     /// A sink that went down an hour ago, so that a probe is due.
     fn bring_down(&self, sink: &SinkName) {
-        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(503)), is_the_objects: false };
+        let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(503)), blame: Blame::Sink };
         let hour_ago = Utc::now() - chrono::Duration::hours(1);
         (0..5).for_each(|object| self.live.lock().sinks.note_failed(sink, object, failure, hour_ago, 0));
         assert!(self.live.lock().sinks.health(sink).is_down());

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::deliver::delivery_state::{Failing, Taken};
-use crate::deliver::health::Failure;
+use crate::deliver::health::{Blame, Failure};
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sample::{at, change, event};
 use crate::deliver::sink::http::interpret::HttpCause;
@@ -32,7 +32,7 @@ fn sends(step: &Step) -> Vec<Vec<usize>> {
 }
 
 fn bring_down(state: &mut InstanceState, sink: &SinkName, now: DateTime<Utc>) {
-    let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(503)), is_the_objects: false };
+    let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(503)), blame: Blame::Sink };
     (0..5).for_each(|object| state.sinks.note_failed(sink, 90 + object, failure, now, 0));
 }
 

@@ -24,6 +24,8 @@ const FIELD_MANAGER: &str = "pollinator";
 pub const GROUP_LABEL: &str = "pollinator.dev/lease-group";
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
+/// The cause of a refusal in a namespace that is being deleted (`NamespaceTerminatingCause` of `k8s.io/api/core/v1`).
+const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
 
 /// Why a call about Leases said nothing about the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -196,11 +198,16 @@ fn trouble(error: &CallError, verb: &'static str) -> Trouble {
     match status.code {
         404 => Trouble::NoNamespace,
         // Also the answer of a namespace that is being deleted, to a creation.
-        403 if status.message.contains("being terminated") => Trouble::NoNamespace,
+        403 if has_cause(status, NAMESPACE_TERMINATING) => Trouble::NoNamespace,
         401 | 403 => Trouble::Forbidden(verb),
         400 | 405 | 415 | 422 => Trouble::Refused,
         _ => Trouble::Unavailable,
     }
+}
+
+/// The server names causes that programs are to know, next to the words for people.
+fn has_cause(status: &kube::core::Status, cause: &str) -> bool {
+    status.details.iter().flat_map(|details| &details.causes).any(|found| found.reason == cause)
 }
 
 fn spec(record: Record) -> LeaseSpec {
@@ -259,7 +266,15 @@ mod tests {
             CallError::Kube(kube::Error::Api(Box::new(status)))
         };
         assert_eq!(trouble(&status(403, "leases is forbidden"), "patch"), Trouble::Forbidden("patch"));
-        assert_eq!(trouble(&status(403, "unable to create: namespace is being terminated"), "create"), Trouble::NoNamespace);
+        let terminating = serde_json::from_value(serde_json::json!({
+            "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "leases.coordination.k8s.io \"x\" is forbidden: unable to create new content in namespace a because it is being terminated",
+            "details": {"name": "x", "causes": [
+                {"reason": "NamespaceTerminating", "message": "namespace a is being terminated", "field": "metadata.namespace"},
+            ]},
+        }));
+        let terminating = CallError::Kube(kube::Error::Api(Box::new(terminating.unwrap())));
+        assert_eq!(trouble(&terminating, "create"), Trouble::NoNamespace);
         assert_eq!(trouble(&status(429, ""), "patch"), Trouble::Unavailable);
         assert_eq!(trouble(&CallError::Late, "patch"), Trouble::Unavailable);
         assert_eq!(trouble(&status(422, ""), "patch"), Trouble::Refused);

@@ -7,11 +7,7 @@ use crate::poll::health::Shown;
 
 /// `ProviderReachable` and `Authenticated`, each worst of all resources; unknown until an answer shows it.
 pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) -> [Condition; 2] {
-    let find = |wanted: fn(Reason) -> bool| {
-        let problems = plan.resources.iter().zip(observed).filter_map(|(r, own)| Some((&r.name, own.health.at_provider()?)));
-        problems.into_iter().find(|(_, problem)| wanted(problem.reason))
-    };
-    let condition = |kind, found: Option<(_, &Problem)>, seen: bool, fine: &str, unknown: &str| match found {
+    let condition = |kind, found: Option<(&str, &Problem)>, seen: bool, fine: &str, unknown: &str| match found {
         Some((resource, problem)) => {
             Condition::new(kind, ConditionStatus::False, problem.reason, format!("resource {resource}: {}", problem.message))
         }
@@ -22,19 +18,30 @@ pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) ->
     [
         condition(
             ConditionType::ProviderReachable,
-            find(is_asking),
+            find(plan, observed, is_asking),
             shown >= Shown::Answering,
             "the provider answers",
             "the provider has not answered yet",
         ),
         condition(
             ConditionType::Authenticated,
-            find(is_credentials),
+            find(plan, observed, is_credentials),
             shown >= Shown::Authenticated,
             "the provider accepts the credentials",
             "no answer has shown yet whether the provider accepts the credentials",
         ),
     ]
+}
+
+/// What `Authenticated` says is wrong with the credentials.
+pub(super) fn credentials_problem<'a>(plan: &PollPlan, observed: &[Observed<'a>]) -> Option<&'a Problem> {
+    find(plan, observed, is_credentials).map(|(_, problem)| problem)
+}
+
+/// The first resource with such a problem.
+fn find<'p, 'o>(plan: &'p PollPlan, observed: &[Observed<'o>], wanted: fn(Reason) -> bool) -> Option<(&'p str, &'o Problem)> {
+    let problems = plan.resources.iter().zip(observed).filter_map(|(r, own)| Some((&*r.name, own.health.at_provider()?)));
+    problems.into_iter().find(|(_, problem)| wanted(problem.reason))
 }
 
 fn is_credentials(reason: Reason) -> bool {

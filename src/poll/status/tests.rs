@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::deliver::health::{DISTINCT_FAILURES, Failure};
+use crate::deliver::health::{Blame, DISTINCT_FAILURES, Failure};
 use crate::deliver::outbox::Sums;
 use crate::deliver::sink::Cause;
 use crate::deliver::sink::http::interpret::{HttpCause, Silence};
@@ -86,7 +86,7 @@ fn delivered() -> InstanceState {
 }
 
 fn fail(state: &mut InstanceState, object: u64, cause: HttpCause, retry_after: Option<Duration>) {
-    let failure = Failure { retry_after, cause: Cause::Http(cause), is_the_objects: false };
+    let failure = Failure { retry_after, cause: Cause::Http(cause), blame: Blame::Sink };
     state.sinks.note_failed(&CALLBACK, object, failure, at(0), 0);
 }
 
@@ -417,7 +417,7 @@ proptest! {
         let mut state = state();
         for (object, unauthorized) in (0..).zip(causes) {
             let cause = Cause::Http(if unauthorized { HttpCause::Unauthorized } else { HttpCause::Status(500) });
-            state.sinks.note_failed(&CALLBACK, object, Failure { retry_after: None, cause, is_the_objects: false }, at(0), 0);
+            state.sinks.note_failed(&CALLBACK, object, Failure { retry_after: None, cause, blame: Blame::Sink }, at(0), 0);
         }
         let (first, second) = (after(&first), after(&second));
         let now = at(12) + Duration::from_secs(later);

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use self::format::Envelope;
 use self::request::{Post, PreparedCallback};
 use super::{BatchLimit, CALLBACK, Delivery, Sink, SinkName};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reason, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::auth::access::Access;
 use crate::detect::event::Event;
@@ -72,7 +72,8 @@ impl<'a> HttpSink<'a> {
             // Another request may have renewed them already.
             if Arc::ptr_eq(&auth, &access.auth()) {
                 let refused =
-                    Problem::human(Reason::Unauthorized, "spec.callback.auth: the callback answered 401 Unauthorized");
+                    Problem::human(Reason::Unauthorized, "spec.callback.auth: the callback answered 401 Unauthorized")
+                        .ended_by(Remedy::RenewedCredentials);
                 if access.renew_refused(refused).await.is_err() {
                     return posted.delivery;
                 }

@@ -1,9 +1,17 @@
 //! A thread with a run time of its own, for what must go on whatever the instances cost: probes, Leases, statuses.
 
-use std::thread;
+use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
+
+/// The system grants no thread, or no file handles for it.
+#[derive(Debug, thiserror::Error)]
+#[error("the thread {name} cannot be started: {source}")]
+pub struct ThreadError {
+    name: String,
+    source: io::Error,
+}
 
 /// Lives until it is dropped; what runs on it then is aborted.
 #[derive(Debug)]
@@ -16,16 +24,13 @@ impl OwnThread {
     /// Starts a thread of that name.
     ///
     /// # Errors
-    /// The system grants no thread, or no file handles for it.
-    pub fn start(name: &str) -> Result<Self, String> {
-        let failed = |error| format!("the thread {name} cannot be started: {error}");
+    /// See [`ThreadError`].
+    pub fn start(name: &str) -> Result<Self, ThreadError> {
+        let failed = |source| ThreadError { name: name.to_owned(), source };
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (handle, ended) = (runtime.handle().clone(), CancellationToken::new());
         let until = ended.clone();
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || runtime.block_on(until.cancelled()))
-            .map_err(|error| format!("the thread {name} cannot be started: {error}"))?;
+        thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(until.cancelled())).map_err(failed)?;
         Ok(Self { handle, ended })
     }
 

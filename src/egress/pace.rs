@@ -1,4 +1,4 @@
-//! Keeps writes to the API server within a rate. Pure.
+//! Keeps something within a rate: writes to the API server, Events, requests of people. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,11 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// How much of what was granted has not drained yet.
+    pub fn level(&self, now: Instant) -> Duration {
+        self.drained.map_or(Duration::ZERO, |drained| drained.saturating_duration_since(now))
+    }
+
     /// Grants `cost` (the time that it takes to drain) and says how long to wait first, so that no more than `burst` is ever
     /// waiting to drain.
     pub fn reserve(&mut self, cost: Duration, burst: Duration, now: Instant) -> Duration {

@@ -1,0 +1,77 @@
+//! Why the state of an instance cannot be read or stored in the API server, and the sentence that people read about it.
+
+use super::cluster::CallError;
+use super::probe::OUTDATED;
+use crate::api::conditions::{Problem, Reason};
+
+/// Why state, or a status, was not read or not stored. Each variant is another next step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// What is stored cannot be used, or what is to be stored does not fit: as it says.
+    #[error("{0}")]
+    Unusable(Problem),
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The instance is another replica's: nothing more was written.
+    #[error("another replica is responsible for the instance")]
+    NotOurs,
+    /// Someone else wrote the state: it is to be read again, and nothing is stored over it.
+    #[error("someone else wrote the state")]
+    Overwritten,
+    /// The instance is gone, or another one has its name.
+    #[error("the instance was deleted")]
+    Deleted,
+    /// The installed definition lacks fields: what is stored would be pruned.
+    #[error("the installed definition lacks fields")]
+    Outdated,
+    /// The engine asks for a state that was not read for it.
+    #[error("the state has not been read yet")]
+    Unread,
+    /// The engine stores the state of an instance that is no longer the one it began with.
+    #[error("the instance was deleted or is taken over")]
+    Replaced,
+}
+
+impl StateError {
+    /// What people read.
+    pub fn problem(&self) -> Problem {
+        let later = |text: &str| Problem::transient(Reason::StateUnavailable, text);
+        match self {
+            Self::Unusable(problem) => problem.clone(),
+            Self::Call(error) => call_problem(error),
+            Self::NotOurs => later("another replica is responsible for this instance now"),
+            Self::Overwritten => later(
+                "the state in status was changed by somebody else, so it is read again; only the operator may write the status",
+            ),
+            Self::Deleted => later("this ConnectorInstance was deleted"),
+            Self::Outdated => Problem::human(Reason::CrdOutdated, OUTDATED),
+            Self::Unread => later("the state of this instance has not been read yet"),
+            Self::Replaced => later("this ConnectorInstance was deleted or is taken over"),
+        }
+    }
+}
+
+/// What a failed call means for the state of an instance.
+pub(crate) fn call_problem(error: &CallError) -> Problem {
+    match error {
+        CallError::Forbidden => Problem::human(
+            Reason::StateUnavailable,
+            "the operator may not store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",
+        ),
+        CallError::Refused(words) => {
+            tracing::error!("the API server refuses to store a state: {words}");
+            Problem::human(
+                Reason::StateUnavailable,
+                "the API server refuses to store the state of this instance; its words are in the log of the operator, please report them",
+            )
+        }
+        CallError::NotFound | CallError::Conflict | CallError::Unavailable(_) => {
+            tracing::debug!("the API server: {error}");
+            Problem::transient(
+                Reason::StateUnavailable,
+                "the API server does not store the state of this instance at the moment; the cursor waits and it is tried again",
+            )
+        }
+    }
+}
