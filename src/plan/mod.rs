@@ -5,6 +5,7 @@
 mod authentication;
 mod cursor;
 pub mod date_format;
+pub mod expression;
 mod extract;
 pub mod field_path;
 pub(crate) mod hub_path;
