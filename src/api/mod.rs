@@ -31,6 +31,7 @@ pub mod nearest;
 pub mod resource;
 pub mod schema;
 mod shape;
+pub mod shaping;
 pub mod status;
 mod structure;
 mod unknown;

@@ -19,8 +19,11 @@ pub use super::page_reading::{Moment, PageChanges, PageReading, TooManyRecords};
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
+use super::selection::{Selection, Undecided};
+use super::shape;
 use super::volatile::VolatileWatch;
-use super::window::{self, CursorUpdate, Undelivered};
+pub use super::window::Ending;
+use super::window::{self, CursorUpdate};
 use crate::plan::{ChangeBy, Order, ResourcePlan};
 
 /// Detects the changes of one poll of one resource. A poll may read the list several times; each time is a listing.
@@ -30,6 +33,7 @@ pub struct Detector<'p> {
     /// Identity of the instance: part of every event's id.
     identity: &'p str,
     reader: RecordReader<'p>,
+    selection: Selection<'p>,
     classifier: ChangeClassifier<'p>,
     view: View,
     order: Order,
@@ -73,15 +77,6 @@ pub struct View {
     pub rehash: bool,
 }
 
-/// How a listing ended, for [`Detector::finish`].
-#[derive(Clone, Copy, Debug)]
-pub struct Ending {
-    /// What was not delivered.
-    pub undelivered: Undelivered,
-    /// The baseline was read from here on, not from the beginning of the list.
-    pub baseline_from: Option<DateTime<Utc>>,
-}
-
 impl<'p> Detector<'p> {
     /// Begins a poll at `polled_at` on our clock.
     pub fn new(plan: &'p ResourcePlan, identity: &'p str, view: View, polled_at: DateTime<Utc>) -> Self {
@@ -89,6 +84,7 @@ impl<'p> Detector<'p> {
             plan,
             identity,
             reader: RecordReader::new(&plan.extract),
+            selection: Selection::new(plan.extract.filter.as_ref()),
             classifier: ChangeClassifier::new(plan, view.mode, view.cursor, view.window),
             view,
             order: plan.order,
@@ -147,6 +143,11 @@ impl<'p> Detector<'p> {
         self.date_fields.absent(&self.plan.extract)
     }
 
+    /// Why the filter could not be evaluated for records of this poll.
+    pub fn undecided(&self) -> Option<&Undecided> {
+        self.selection.undecided()
+    }
+
     /// The provider's clock at the first answer of the poll.
     pub fn provider_date(&self) -> Option<DateTime<Utc>> {
         self.poll_clock.and_then(|clock| clock.date())
@@ -189,10 +190,11 @@ impl<'p> Detector<'p> {
         let PageReading { clock, now, found, changes } = page;
         let (clock, now) = (*clock, *now);
         for record in records {
-            let Ok(view) = self.reader.read(record.json, record.key) else {
+            let Ok(mut view) = self.reader.read(record.json, record.key) else {
                 self.seen.missing_ids += 1;
                 continue;
             };
+            view.excluded = self.selection.excludes(record.json);
             let id = view.id_hash();
             found.ids = found.ids.rotate_left(1) ^ id;
             let date = self.classifier.date(&view);
@@ -334,7 +336,7 @@ impl<'p> Detector<'p> {
         let was_told = |known: &Known| {
             self.told.get(&id) == Some(&known.version)
                 && known.date == date.map(|date| date.timestamp_micros())
-                && known.deleted == view.is_deleted()
+                && known.deleted == view.is_gone()
         };
         if before.as_ref().is_some_and(was_told) {
             return Class::Same;
@@ -384,7 +386,8 @@ impl<'p> Detector<'p> {
                 version_date: view.version_date(),
                 detected_at: self.polled_at,
                 // The page was checked to be JSON, so each of its records is.
-                data: RawValue::from_string(json.to_owned()).unwrap_or_default(),
+                data: RawValue::from_string(shape::delivered(json, view, kind, &self.plan.extract, self.identity))
+                    .unwrap_or_default(),
             },
         }
     }

@@ -20,6 +20,7 @@ mod request;
 pub mod resolve;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod shaping;
 pub mod since;
 pub mod template;
 
@@ -141,6 +142,10 @@ pub struct ExtractPlan {
     pub deleted: Option<DeletedFlag>,
     /// Paths of members that content is compared without; a key that meets an array applies to each of its elements.
     pub ignored: Vec<FieldPath>,
+    /// Which records are delivered; `None`: all.
+    pub filter: Option<shaping::FilterPlan>,
+    /// What of a record is delivered.
+    pub shape: shaping::Shape,
 }
 
 impl ResourcePlan {

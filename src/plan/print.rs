@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::shaping::PrintedShaping;
 use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, DateField, EventFormat, Oauth2Plan, Order, PaginationPlan};
 use super::{PollPlan, RecordsAs, ResourcePlan, SecretKey, StartFrom, TokenPlace, ValueAt};
 use crate::api::duration;
@@ -89,6 +90,8 @@ struct PrintedResource<'a> {
     deleted: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignore_fields: Vec<String>,
+    #[serde(flatten)]
+    shaping: PrintedShaping<'a>,
     change_by: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     compare_content: bool,
@@ -177,6 +180,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 None => format!("when {} is true or set", flag.path),
             }),
             ignore_fields: extract.ignored.iter().map(ToString::to_string).collect(),
+            shaping: PrintedShaping::of(extract),
             change_by: match resource.change_by {
                 ChangeBy::Updated => "Updated",
                 ChangeBy::Created => "Created",

@@ -38,6 +38,8 @@ pub fn resource() -> ResourcePlan {
             created: date("created"),
             deleted: Some(DeletedFlag { path: FieldPath::parse("deleted").unwrap(), value: None }),
             ignored: Vec::new(),
+            filter: None,
+            shape: crate::plan::shaping::Shape::default(),
         }),
         change_by: ChangeBy::Updated,
         compare_content: false,

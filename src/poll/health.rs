@@ -8,6 +8,7 @@ use super::report::{Facts, Outcome, Report};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
+use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
 
 /// So many failed polls in a row make `Ready` false.
@@ -36,6 +37,8 @@ pub struct Health {
     pub(super) notes: Vec<Note>,
     /// A date field that no record had when records were last seen.
     pub(super) absent_date: Option<Box<AbsentDate>>,
+    /// Why the filter could not be evaluated for records when some were last seen.
+    pub(super) undecided: Option<Box<Undecided>>,
     /// Records that are reported poll after poll.
     pub(super) volatile: Option<Box<VolatileRecords>>,
     /// How further pages are asked for, if that was detected.
@@ -62,6 +65,7 @@ impl Health {
                 self.notes = Note::all_in(&report.facts, &self.notes);
                 if report.facts.seen.records > 0 {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
+                    self.undecided = report.facts.undecided.clone().map(Box::new);
                 }
                 self.volatile = report.facts.volatile.clone().map(Box::new);
                 if let Some(pagination) = &report.facts.pagination {

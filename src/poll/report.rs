@@ -9,6 +9,7 @@ use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
+use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
 
 /// What a job is to do.
@@ -75,6 +76,8 @@ pub struct Facts {
     pub seen: Seen,
     /// A date field that no record has.
     pub absent_date: Option<AbsentDate>,
+    /// Why the filter could not be evaluated for records.
+    pub undecided: Option<Undecided>,
     /// Records that are reported poll after poll, as far as polls in this process have shown.
     pub volatile: Option<VolatileRecords>,
     /// The data did not hold still while being read, so the cursor waits.

@@ -1,8 +1,10 @@
 use super::*;
-use crate::detect::window::UNBOUNDED;
+use crate::detect::window::{UNBOUNDED, Undelivered};
 use crate::plan::{StartFrom, sample};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+
+mod selection;
 
 fn at(text: &str) -> DateTime<Utc> {
     format!("2026-11-24T{text}Z").parse().unwrap()

@@ -82,6 +82,8 @@ impl Provider {
                 created: None,
                 deleted: None,
                 ignored: Vec::new(),
+                filter: None,
+                shape: crate::plan::shaping::Shape::default(),
             }),
             change_by: ChangeBy::Content,
             compare_content: false,

@@ -10,7 +10,7 @@ use super::value::{BYTES_A_STEP, Value};
 /// Steps that one evaluation may take, whatever the record: about a tenth of a millisecond.
 const STEPS: usize = 5_000;
 /// Further steps for each byte of the record: an expression that looks at each element of a list some times stays within them.
-const STEPS_A_BYTE: usize = 4;
+const STEPS_A_BYTE: usize = 10;
 /// Bytes of a text that is made, for one step.
 const MADE_A_STEP: usize = 8;
 
