@@ -21,6 +21,7 @@ pub mod document;
 pub mod duration;
 pub mod editor;
 pub mod encoding;
+pub mod error_rule;
 pub mod fields;
 pub mod finding;
 pub mod identity;

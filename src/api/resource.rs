@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duration;
+use super::error_rule::ErrorRule;
 use super::shape::{json_object, template_map};
 use super::shaping::{MaskField, OnLeave, keep_or_drop};
 
@@ -122,6 +123,11 @@ pub struct Resource {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
     pub mask_fields: Vec<MaskField>,
+    /// What responses mean that their status does not say, errors in a response with status 200 included. The first rule that holds decides, before the status does. Default: none; the connector's follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub error_rules: Vec<ErrorRule>,
 }
 
 /// Method of the list request.

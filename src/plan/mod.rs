@@ -5,6 +5,7 @@
 mod authentication;
 mod cursor;
 pub mod date_format;
+pub mod error_rules;
 pub mod expression;
 mod extract;
 pub mod field_path;
@@ -146,6 +147,8 @@ pub struct ExtractPlan {
     pub filter: Option<shaping::FilterPlan>,
     /// What of a record is delivered.
     pub shape: shaping::Shape,
+    /// What responses mean by the manifest; the first that holds decides.
+    pub error_rules: Vec<error_rules::ErrorRule>,
 }
 
 impl ResourcePlan {

@@ -58,6 +58,7 @@ pub(super) fn resources(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec)
             .or(connector_wide.clone());
         resource.pagination = resource.pagination.or_else(|| connector.pagination.clone());
         resource.headers = merge_headers(&connector.headers, resource.headers);
+        resource.error_rules.extend_from_slice(&connector.error_rules);
         merged.push(resource);
     }
     if merged.is_empty() && problems.is_empty() {
@@ -133,6 +134,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         on_leave: over.on_leave.or(under.on_leave),
         keep_fields,
         drop_fields,
+        error_rules: [over.error_rules, under.error_rules].concat(),
         mask_fields: if over.mask_fields.is_empty() { under.mask_fields } else { over.mask_fields },
     }
 }

@@ -40,6 +40,7 @@ pub fn resource() -> ResourcePlan {
             ignored: Vec::new(),
             filter: None,
             shape: crate::plan::shaping::Shape::default(),
+            error_rules: Vec::new(),
         }),
         change_by: ChangeBy::Updated,
         compare_content: false,

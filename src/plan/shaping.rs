@@ -76,7 +76,7 @@ impl Shape {
     }
 }
 
-/// Filter and shape as `pollinator plan` prints them.
+/// Filter, shape and rules for responses as `pollinator plan` prints them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PrintedShaping<'a> {
@@ -90,11 +90,13 @@ pub(super) struct PrintedShaping<'a> {
     drop_fields: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mask_fields: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    error_rules: Vec<String>,
 }
 
 impl<'a> PrintedShaping<'a> {
     pub(super) fn of(extract: &'a ExtractPlan) -> Self {
-        let ExtractPlan { filter, shape: Shape { members, masked }, .. } = extract;
+        let ExtractPlan { filter, shape: Shape { members, masked }, error_rules, .. } = extract;
         let texts = |paths: &[FieldPath]| paths.iter().map(ToString::to_string).collect();
         let (keep_fields, drop_fields) = match members {
             Members::All => (Vec::new(), Vec::new()),
@@ -110,7 +112,8 @@ impl<'a> PrintedShaping<'a> {
             }),
             keep_fields,
             drop_fields,
-            mask_fields: masked.iter().map(|Masked { path, mask }| format!("{path}: {}", with(*mask))).collect(),
+            mask_fields: masked.iter().map(|Masked { path, mask }| format!("{path} as {}", with(*mask))).collect(),
+            error_rules: error_rules.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -84,6 +84,7 @@ impl Provider {
                 ignored: Vec::new(),
                 filter: None,
                 shape: crate::plan::shaping::Shape::default(),
+                error_rules: Vec::new(),
             }),
             change_by: ChangeBy::Content,
             compare_content: false,

@@ -3,9 +3,9 @@
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::parser::Parser;
-use regex::Regex;
 
 use super::functions::Function;
+use crate::plan::error_rules::regex;
 
 /// Longest text, in bytes; the schema has the same bound.
 const MAX_TEXT: usize = 1024;
@@ -300,7 +300,7 @@ impl Compiler<'_> {
         let column = self.column(name);
         if name == "matches" {
             let pattern = match (nodes.pop(), nodes.len()) {
-                (Some(Node::Literal(Literal::Text(pattern))), 1) => Regex::new(&pattern).ok(),
+                (Some(Node::Literal(Literal::Text(pattern))), 1) => regex(&pattern),
                 _ => None,
             };
             let pattern = pattern.ok_or(CompileError::Pattern { column })?;
