@@ -93,6 +93,8 @@ words! {
         ZoneFits,
         /// The provider lists only what it is asked for.
         Filtered,
+        /// `filter` is true or false for each record.
+        FilterEvaluated,
         /// Content differs only where a record has changed.
         ContentStable,
         /// Deletions are found and sent, where the whole list shows them.
@@ -225,6 +227,8 @@ words! {
         SuspectedTimeZone,
         /// Most of a list that is filtered by the cursor is from long before it, poll after poll.
         FilterIgnored,
+        /// `filter` is neither true nor false for some records, which are delivered.
+        FilterFailed,
         /// The same records are reported as changed poll after poll, because of the same members.
         VolatileRecords,
         /// The mark of deleted records is set to something else than `deletes.flag.value`.

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{ClientAuthentication, Grant, Jwt, Place, Refresh, TokenResponse, header_name};
+use super::error_rule::ErrorRule;
 use super::instance::Polling;
 use super::resource::{Empty, Pagination, Resource, no_credentials};
 use super::shape::{short_map, template_map};
@@ -71,6 +72,11 @@ pub struct ConnectorSpec {
     /// How further pages are asked for by every resource that does not say: exactly one of none, linkHeader, nextLink, token, offset, page. Default: found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
+    /// What responses to any resource mean that their status does not say. The first rule that holds decides, after those of the resource. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub error_rules: Vec<ErrorRule>,
     /// The list endpoints that instances can poll by name. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]

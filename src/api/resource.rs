@@ -14,12 +14,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::duration;
+use super::error_rule::ErrorRule;
 use super::shape::{json_object, template_map};
+use super::shaping::{MaskField, OnLeave, keep_or_drop};
 
 /// One list endpoint.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = body_needs_post())]
+#[x_kube(validation = keep_or_drop())]
 pub struct Resource {
     /// Name of the resource, unique in the instance; the object type of events.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
@@ -98,6 +101,33 @@ pub struct Resource {
     /// How deleted records are found: exactly one of flag, snapshot. Default: the connector's, else they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletes: Option<Deletes>,
+    /// CEL expression over record that says which records are delivered, for example record.status != 'draft'. A record that is excluded is remembered, and created once it matches. One for which it cannot be decided is delivered, and a condition says why. Default: the connector's, else all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub filter: Option<String>,
+    /// What is sent when a known record no longer matches filter: Ignore (nothing) or Deleted. Default: the connector's, else Ignore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_leave: Option<OnLeave>,
+    /// Paths of the members that are delivered, and no others. Changes are found in the whole record all the same. A path that leads into an array applies to each of its elements. At most one of keepFields, dropFields. Default: the connector's, else all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub keep_fields: Vec<String>,
+    /// Paths of members that are not delivered. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub drop_fields: Vec<String>,
+    /// Members whose value is replaced before it is delivered. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
+    pub mask_fields: Vec<MaskField>,
+    /// What responses mean that their status does not say, errors in a response with status 200 included. The first rule that holds decides, before the status does. Default: none; the connector's follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub error_rules: Vec<ErrorRule>,
 }
 
 /// Method of the list request.

@@ -25,6 +25,9 @@ use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
 use crate::detect::event::Change;
 use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::record::{Record, RecordReader};
+use crate::detect::seen::Seen as Counts;
+use crate::detect::selection::Undecided;
+use crate::detect::shape;
 use crate::detect::volatile::VolatileRecords;
 use crate::detect::window;
 use crate::egress::Egress;
@@ -36,6 +39,7 @@ use crate::local::definitions::Definitions;
 use crate::observe::{Metrics, output};
 use crate::plan::date_format::DateReading;
 use crate::plan::json::scalar_text;
+use crate::plan::shaping::Shape;
 use crate::plan::{AuthPlan, ChangeBy, DateField, PaginationPlan, PollPlan, ResourcePlan};
 use crate::state::directory::Directory;
 
@@ -189,7 +193,10 @@ async fn ask(
     }
     // As the second poll would see it, were nothing known: every record is a change.
     let view = View { mode: Mode::Usual, cursor: since, window: window::UNBOUNDED, rehash: false };
-    let mut detector = Detector::new(resource, "", view, Utc::now());
+    // The ids and dates of records are shown, whatever of them is delivered.
+    let mut whole = resource.clone();
+    Arc::make_mut(&mut whole.extract).shape = Shape::default();
+    let mut detector = Detector::new(&whole, "", view, Utc::now());
     detector.begin_listing(since, false);
     let (mut pages, mut changes, mut shown, mut ended) = (0, 0u64, Vec::new(), false);
     while pages < PAGES {
@@ -236,6 +243,7 @@ async fn ask(
         for line in shown.iter().flatten() {
             output::line(format_args!("  {line}"));
         }
+        show_selection(&seen, detector.undecided());
         if seen.missing_ids > 0 {
             output::line(format_args!(
                 "  warning:      {} records have no id at idField and could not be delivered",
@@ -274,6 +282,17 @@ async fn ask(
         ));
     }
     Ok(Seen { records })
+}
+
+/// What the filter makes of the records of the pages that were read.
+fn show_selection(seen: &Counts, undecided: Option<&Undecided>) {
+    if seen.excluded > 0 {
+        let (excluded, all) = (seen.excluded, count(seen.listed, "record"));
+        output::line(format_args!("  excluded:     {excluded} of {all} by filter"));
+    }
+    if let Some(undecided) = undecided {
+        output::line(format_args!("  warning:      {undecided}"));
+    }
 }
 
 fn count(number: u64, noun: &str) -> String {
@@ -356,5 +375,8 @@ fn describe_record(resource: &ResourcePlan, json: &str, id: &str) -> Vec<String>
     };
     date("updated", &resource.extract.updated);
     date("created", &resource.extract.created);
+    if !resource.extract.shape.is_whole() {
+        lines.push(format!("    delivered  {}", one_line(&shape::outline(json, &resource.extract.shape))));
+    }
     lines
 }

@@ -9,6 +9,7 @@ use super::event::Kind;
 use super::known::{Age, Known};
 use super::record::RecordView;
 use super::window;
+use crate::plan::shaping::OnLeave;
 use crate::plan::{ChangeBy, ResourcePlan};
 
 /// What the current read of the list is for.
@@ -86,6 +87,9 @@ impl<'p> ChangeClassifier<'p> {
             }
             Some(_) | None => {}
         }
+        if view.excluded && self.mode != Mode::Baseline {
+            return self.excluded(view, before);
+        }
         match (self.mode, view.is_deleted(), before) {
             (Mode::Baseline, _, _) | (Mode::FirstRead, true, None) | (_, true, Some(Known { deleted: true, .. })) => {
                 Class::Remember
@@ -106,6 +110,15 @@ impl<'p> ChangeClassifier<'p> {
         }
     }
 
+    /// A record that the filter excludes. What was announced is deleted, where the receiver is to know or it is deleted in truth.
+    fn excluded(&self, view: &RecordView<'_>, before: Option<Known>) -> Class {
+        let leaves = self.plan.extract.filter.as_ref().is_some_and(|filter| filter.on_leave == OnLeave::Deleted);
+        match before {
+            Some(Known { deleted: false, .. }) if leaves || view.is_deleted() => Class::Change(Kind::Deleted),
+            _ => Class::Remember,
+        }
+    }
+
     /// What to remember of a record whose id is known as `before`, once it was delivered.
     pub fn known(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Known {
         let date = self.date(view);
@@ -113,7 +126,7 @@ impl<'p> ChangeClassifier<'p> {
             version: self.version(view),
             date: date.map(|date| date.timestamp_micros()),
             age: date.map_or(Age::Open, |date| self.age(view, date, before, clock)),
-            deleted: view.is_deleted(),
+            deleted: view.is_gone(),
         }
     }
 
@@ -131,7 +144,7 @@ impl<'p> ChangeClassifier<'p> {
     /// Was the content of a record, which alone says that it changed, hashed under other rules before?
     pub fn is_rehashed(&self, view: &RecordView<'_>, known: &Known) -> bool {
         let counts = known.date.is_none() || (self.plan.compare_content && self.is_by_content(view, known));
-        counts && known.deleted == view.is_deleted()
+        counts && known.deleted == view.is_gone()
     }
 
     /// Where a date is on the provider's clock. One that is ahead was written by a fast clock, at the latest when the poll before saw it:
@@ -172,11 +185,13 @@ impl<'p> ChangeClassifier<'p> {
 
     fn is_same(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {
         // What a sweep found deleted is listed again, in whatever version.
-        if known.deleted && self.plan.snapshot.is_some() {
+        if known.deleted && self.plan.snapshot.is_some() && !view.is_gone() {
             return false;
         }
-        let is_version = known.version == self.version(view) && known.deleted == view.is_deleted();
-        if is_version || known.version == view.content_hash() {
+        let is_version = known.version == self.version(view) && known.deleted == view.is_gone();
+        // Whether the filter excludes a record may change without it: with the filter, or by what is ignored.
+        let has_moved = self.plan.extract.filter.is_some() && known.deleted != view.is_gone();
+        if is_version || (known.version == view.content_hash() && !has_moved) {
             return true;
         }
         let (Some(before), Some(now)) = (known.date, date.map(|date| date.timestamp_micros())) else { return false };
@@ -184,7 +199,7 @@ impl<'p> ChangeClassifier<'p> {
             std::cmp::Ordering::Greater => false,
             std::cmp::Ordering::Equal => {
                 let settles = known.age.is_settled() && !self.plan.compare_content && !view.is_created_later();
-                settles && known.deleted == view.is_deleted()
+                settles && known.deleted == view.is_gone()
             }
             // A page that was read late may show an older version; but a date beyond the provider's clock says nothing about order.
             std::cmp::Ordering::Less => {

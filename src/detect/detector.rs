@@ -20,6 +20,8 @@ pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyR
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
+use super::selection::{Selection, Undecided};
+use super::shape;
 use super::sweep::Pass;
 use super::volatile::VolatileWatch;
 use super::window::{self, CursorUpdate};
@@ -32,6 +34,7 @@ pub struct Detector<'p> {
     /// Identity of the instance: part of every event's id.
     identity: &'p str,
     reader: RecordReader<'p>,
+    selection: Selection<'p>,
     classifier: ChangeClassifier<'p>,
     view: View,
     order: Order,
@@ -71,6 +74,7 @@ impl<'p> Detector<'p> {
             plan,
             identity,
             reader: RecordReader::new(&plan.extract),
+            selection: Selection::new(plan.extract.filter.as_ref()),
             classifier: ChangeClassifier::new(plan, view.mode, view.cursor, view.window),
             view,
             order: plan.order,
@@ -141,6 +145,11 @@ impl<'p> Detector<'p> {
         self.date_fields.absent(&self.plan.extract)
     }
 
+    /// Why the filter could not be evaluated for records of this poll.
+    pub fn undecided(&self) -> Option<&Undecided> {
+        self.selection.undecided()
+    }
+
     /// The provider's clock at the first answer of the poll.
     pub fn provider_date(&self) -> Option<DateTime<Utc>> {
         self.poll_clock.and_then(|clock| clock.date())
@@ -183,11 +192,12 @@ impl<'p> Detector<'p> {
         let PageReading { clock, now, found, changes } = page;
         let (clock, now) = (*clock, *now);
         for record in records {
-            let Ok(view) = self.reader.read(record.json, record.key) else {
+            let Ok(mut view) = self.reader.read(record.json, record.key) else {
                 self.seen.missing_ids += 1;
                 self.pass.iter_mut().for_each(Pass::note_unidentified);
                 continue;
             };
+            view.excluded = self.selection.excludes(record.json);
             let id = view.id_hash();
             self.pass.iter_mut().for_each(|pass| pass.note(id));
             found.ids = found.ids.rotate_left(1) ^ id;
@@ -333,7 +343,7 @@ impl<'p> Detector<'p> {
         let was_told = |known: &Known| {
             self.told.get(&id) == Some(&known.version)
                 && known.date == date.map(|date| date.timestamp_micros())
-                && known.deleted == view.is_deleted()
+                && known.deleted == view.is_gone()
         };
         if before.as_ref().is_some_and(was_told) {
             return Class::Same;
@@ -385,7 +395,8 @@ impl<'p> Detector<'p> {
                 version_date: view.version_date(),
                 detected_at: self.polled_at,
                 // The page was checked to be JSON, so each of its records is.
-                data: RawValue::from_string(json.to_owned()).unwrap_or_default(),
+                data: RawValue::from_string(shape::delivered(json, view, kind, &self.plan.extract, self.identity))
+                    .unwrap_or_default(),
             },
         }
     }

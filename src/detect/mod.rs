@@ -13,6 +13,7 @@
 //! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone,
 //! [`absent`] a misspelt date field, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
 //! [`sweep`] finds the records that a complete list no longer shows, and [`life`] says what is remembered of them for that.
+//! [`selection`] says which records are delivered, and [`shape`] what of them; both look at nothing that detection has not seen.
 
 pub mod absent;
 pub mod classify;
@@ -29,6 +30,8 @@ pub mod record;
 mod rows;
 pub mod seen;
 pub mod sweep;
+pub mod selection;
+pub mod shape;
 pub mod volatile;
 pub mod window;
 pub mod zone;

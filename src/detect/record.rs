@@ -45,6 +45,8 @@ pub struct RecordView<'a> {
     pub has_updated_field: bool,
     /// It has the field of the created date.
     pub has_created_field: bool,
+    /// The filter excludes it: for the receiver there is no such record.
+    pub excluded: bool,
 }
 
 /// What the mark of deleted records says of one record.
@@ -92,6 +94,11 @@ impl RecordView<'_> {
     /// It is a tombstone.
     pub fn is_deleted(&self) -> bool {
         self.mark == Mark::Deleted
+    }
+
+    /// For the receiver there is no such record: it is a tombstone, or excluded.
+    pub fn is_gone(&self) -> bool {
+        self.is_deleted() || self.excluded
     }
 }
 
@@ -165,6 +172,7 @@ impl<'p> RecordReader<'p> {
             bad_date,
             has_updated_field: updated.is_some(),
             has_created_field: created.is_some(),
+            excluded: false,
         })
     }
 }

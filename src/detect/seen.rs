@@ -24,6 +24,8 @@ pub struct Seen {
     pub unread_marks: u64,
     /// Tombstones in this listing.
     pub tombstones: u64,
+    /// Records that the filter excludes, in this listing.
+    pub excluded: u64,
     /// Greatest date that is not ahead of the provider's clock.
     pub greatest: Option<DateTime<Utc>>,
     /// Greatest date of a created or updated record that was detected.
@@ -45,6 +47,7 @@ impl Seen {
     pub(super) fn count(&mut self, view: &RecordView<'_>) {
         self.records += 1;
         self.listed += 1;
+        self.excluded += u64::from(view.excluded);
         match view.mark {
             Mark::Living => {}
             Mark::Deleted => self.tombstones += 1,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::plan::date_format::DateFormat;
+use crate::plan::shaping::OnLeave;
 use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
 
 /// How far each poll reads back at least. The clocks of a provider's servers differ by seconds, and a record may be listed some seconds
@@ -28,7 +29,12 @@ pub const ZONES: chrono::TimeDelta = chrono::TimeDelta::hours(15);
 
 /// Does telling created from updated, or changed from unchanged, need every id of the list to be remembered?
 /// By content it does; and without a created date an id never seen is `created`. So does finding out which ids are missing.
+/// With a filter it does, too: whether a record was announced decides what is sent when it comes to match or no longer does.
 pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
+    plan.extract.filter.is_some() || needs_every_id(plan)
+}
+
+fn needs_every_id(plan: &ResourcePlan) -> bool {
     plan.compare_content
         || plan.snapshot.is_some()
         || plan.change_by == ChangeBy::Content
@@ -37,7 +43,8 @@ pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
 
 /// Must `startFrom: Now` read the whole list? Otherwise it reads what a clock in any time zone may have stamped lately.
 pub fn needs_whole_baseline(plan: &ResourcePlan) -> bool {
-    needs_full_known_set(plan) || !plan.request.uses_since()
+    let tells_of_leaving = plan.extract.filter.as_ref().is_some_and(|filter| filter.on_leave == OnLeave::Deleted);
+    needs_every_id(plan) || tells_of_leaving || !plan.request.uses_since()
 }
 
 /// The smallest unit that the dates of a resource carry.

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::split::{Kind, SplitError};
 use crate::api::conditions::{Problem, Reason, Remedy};
+use crate::api::error_rule::Meaning;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after::retry_after;
 use crate::plan::RecordsAs;
@@ -80,6 +81,40 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
             ),
         )),
     }
+}
+
+/// What an answer means to which a rule of the manifest gives this meaning.
+///
+/// # Errors
+/// All meanings but that there are no records.
+pub fn by_rule(means: Meaning, status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Verdict, Problem> {
+    let code = status.as_u16();
+    let says = format!("the provider answered {code}, which errorRules take for");
+    Err(match means {
+        Meaning::Empty => return Ok(Verdict::Empty),
+        Meaning::Auth => Problem::human(
+            Reason::Unauthorized,
+            format!("auth: {says} refused credentials; check the credentials in the Secret"),
+        ),
+        Meaning::Gone => Problem::human(
+            Reason::NotFound,
+            format!("resources[].url: {says} a list that does not exist; check baseUrl and url"),
+        ),
+        Meaning::Retry => Problem::transient(
+            Reason::ProviderError,
+            format!("baseUrl: {says} a fault that may pass; retrying. If this persists, contact the provider"),
+        ),
+        Meaning::RateLimited => {
+            let wait = retry_after(headers, now).or_else(|| Quota::of(headers, now).wait());
+            let text =
+                format!("polling.interval: {says} rate limiting; retrying later. Increase the interval if this persists");
+            Problem::throttled(Reason::RateLimited, text, wait)
+        }
+        Meaning::Fatal => Problem::human(
+            Reason::ErrorInResponse,
+            format!("resources[].url: {says} an error that does not pass; check url, query and body against its documentation"),
+        ),
+    })
 }
 
 /// RFC 6750 §3.1.

@@ -26,7 +26,7 @@ use crate::observe::Metrics;
 use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::Segment;
 use crate::plan::template::MacroContext;
-use crate::plan::{PaginationPlan, ResourcePlan};
+use crate::plan::{PaginationPlan, ResourcePlan, error_rules};
 
 /// Bytes of all bodies of one walk.
 pub const MAX_BYTES: u64 = 4 << 30;
@@ -159,7 +159,7 @@ impl<'a> PageReader<'a> {
         let conditional = is_first && make_conditional(&mut request, digest, self.known);
         request::authenticate(&mut request, &self.auth);
         let (response, share) = self.send(request).await?;
-        let verdict = self.interpret(&response)?;
+        let verdict = self.interpret(&response).await?;
         if let Some(wait) = retry_after::backoff(&response.headers) {
             self.retry_after = self.retry_after.max(Some(wait));
         }
@@ -339,8 +339,21 @@ impl<'a> PageReader<'a> {
         Ok((response, share))
     }
 
-    fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {
-        answer::interpret(response.status, &response.headers, Utc::now()).inspect_err(|problem| {
+    /// What the manifest says of an answer, else what its head says.
+    async fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {
+        let Response { status, headers, body, .. } = response;
+        let rules = &self.resource.extract.error_rules;
+        let means = if error_rules::concern(rules, *status) {
+            self.asker.cpu.work(self.instance, body.len(), || error_rules::meaning(rules, *status, body)).await
+        } else {
+            None
+        };
+        let now = Utc::now();
+        let verdict = match means {
+            Some(means) => answer::by_rule(means, *status, headers, now),
+            None => answer::interpret(*status, headers, now),
+        };
+        verdict.inspect_err(|problem| {
             if problem.reaction == Reaction::Throttled {
                 self.hold(problem.retry_after);
             }

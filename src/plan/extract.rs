@@ -11,7 +11,9 @@ use super::date_format::DateFormat;
 use super::field_path::FieldPath;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, at, field, invalid};
-use super::{ChangeBy, DateField, DeletedFlag, ExtractPlan, Order, PaginationPlan, RecordsAs, TokenPlace, ValueAt};
+use super::{
+    ChangeBy, DateField, DeletedFlag, ExtractPlan, Order, PaginationPlan, RecordsAs, TokenPlace, ValueAt, error_rules, shaping,
+};
 use crate::api::conditions::Problem;
 use crate::api::resource::{self, Deletes, Method, Pagination, Resource};
 
@@ -47,8 +49,11 @@ pub(super) fn plan(resource: &Resource, placeholders: &mut Placeholders) -> Resu
         Some(Deletes::Snapshot(_)) | None => None,
     };
     let ignored = resource.ignore_fields.iter().filter_map(|text| problems.keep(path(name, "ignoreFields", text))).collect();
+    let filter = problems.keep(shaping::filter(resource)).flatten();
+    let shape = problems.keep_all(shaping::shape(resource)).unwrap_or_default();
+    let error_rules = problems.keep_all(error_rules::plan(resource)).unwrap_or_default();
     if problems.0.is_empty() {
-        Ok(ExtractPlan { records_path, records_as, id, updated, created, deleted, ignored })
+        Ok(ExtractPlan { records_path, records_as, id, updated, created, deleted, ignored, filter, shape, error_rules })
     } else {
         Err(problems.0)
     }

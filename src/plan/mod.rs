@@ -5,6 +5,8 @@
 mod authentication;
 mod cursor;
 pub mod date_format;
+pub mod error_rules;
+pub mod expression;
 mod extract;
 pub mod field_path;
 pub(crate) mod hub_path;
@@ -19,6 +21,7 @@ mod request;
 pub mod resolve;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod shaping;
 pub mod since;
 mod snapshot;
 pub mod template;
@@ -167,6 +170,12 @@ pub struct ExtractPlan {
     pub deleted: Option<DeletedFlag>,
     /// Paths of members that content is compared without; a key that meets an array applies to each of its elements.
     pub ignored: Vec<FieldPath>,
+    /// Which records are delivered; `None`: all.
+    pub filter: Option<shaping::FilterPlan>,
+    /// What of a record is delivered.
+    pub shape: shaping::Shape,
+    /// What responses mean by the manifest; the first that holds decides.
+    pub error_rules: Vec<error_rules::ErrorRule>,
 }
 
 impl ResourcePlan {

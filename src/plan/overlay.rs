@@ -58,6 +58,7 @@ pub(super) fn resources(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec)
             .or(connector_wide.clone());
         resource.pagination = resource.pagination.or_else(|| connector.pagination.clone());
         resource.headers = merge_headers(&connector.headers, resource.headers);
+        resource.error_rules.extend_from_slice(&connector.error_rules);
         merged.push(resource);
     }
     if merged.is_empty() && problems.is_empty() {
@@ -104,6 +105,10 @@ fn hub(
 }
 
 fn lay_over(over: Resource, under: Resource) -> Resource {
+    // The two exclude each other, so the instance's word on one is its word on both.
+    let says = |resource: &Resource| !resource.keep_fields.is_empty() || !resource.drop_fields.is_empty();
+    let (keep_fields, drop_fields) =
+        if says(&over) { (over.keep_fields, over.drop_fields) } else { (under.keep_fields, under.drop_fields) };
     Resource {
         name: over.name,
         url: over.url.or(under.url),
@@ -125,6 +130,12 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         order: over.order.or(under.order),
         pagination: over.pagination.or(under.pagination),
         deletes: over.deletes.or(under.deletes),
+        filter: over.filter.or(under.filter),
+        on_leave: over.on_leave.or(under.on_leave),
+        keep_fields,
+        drop_fields,
+        error_rules: [over.error_rules, under.error_rules].concat(),
+        mask_fields: if over.mask_fields.is_empty() { under.mask_fields } else { over.mask_fields },
     }
 }
 

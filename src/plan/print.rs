@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::shaping::PrintedShaping;
 use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, ConfirmPlan, DateField, DeletedFlag, EventFormat, Oauth2Plan};
 use super::{
     Order, PaginationPlan, PollPlan, RecordsAs, ResourcePlan, SecretKey, SnapshotPlan, StartFrom, TokenPlace, ValueAt,
@@ -91,6 +92,8 @@ struct PrintedResource<'a> {
     deleted: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignore_fields: Vec<String>,
+    #[serde(flatten)]
+    shaping: PrintedShaping<'a>,
     change_by: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     compare_content: bool,
@@ -180,6 +183,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 (None, snapshot) => snapshot.as_deref().map(self::snapshot),
             },
             ignore_fields: extract.ignored.iter().map(ToString::to_string).collect(),
+            shaping: PrintedShaping::of(extract),
             change_by: match resource.change_by {
                 ChangeBy::Updated => "Updated",
                 ChangeBy::Created => "Created",

@@ -450,3 +450,55 @@ fn a_callback_that_would_loop_is_refused() {
         plan(&with_callback(url));
     }
 }
+
+#[test]
+fn filter_shape_and_rules_are_laid_over_the_connectors() {
+    let under = "
+baseUrl: https://api.example.com
+errorRules: [{status: 404, means: Gone}]
+resources:
+- name: orders
+  url: /orders
+  filter: record.open
+  onLeave: Deleted
+  dropFields: [notes]
+  maskFields: [{field: mail, with: Hash}]
+  errorRules: [{status: 403, means: Retry}]
+";
+    let spec = |members: &str| {
+        format!("{{connector: shop, callback: {{url: 'https://h.example/in'}}, resources: [{{name: orders, {members}}}]}}")
+    };
+    let printed = |members: &str| {
+        let printed = crate::plan::print(&plan_with(&spec(members), under));
+        let read: serde_json::Value = serde_saphyr::from_str(&printed).unwrap();
+        let resource = &read["resources"][0];
+        ["filter", "onLeave", "keepFields", "dropFields", "maskFields", "errorRules"].map(|field| resource[field].clone())
+    };
+    let rules = json!(["Retry when status 403", "Gone when status 404"]);
+    assert_eq!(
+        printed("idField: id"),
+        [json!("record.open"), json!("Deleted"), json!(null), json!(["notes"]), json!(["mail as a hash"]), rules]
+    );
+    let over = "filter: 'record.won', keepFields: [id], maskFields: [{field: id}], errorRules: [{bodyPath: e, means: Auth}]";
+    let rules = json!(["Auth when e is set", "Retry when status 403", "Gone when status 404"]);
+    assert_eq!(printed(over), [json!("record.won"), json!("Deleted"), json!(["id"]), json!(null), json!(["id as ***"]), rules]);
+}
+
+#[test]
+fn what_is_wrong_with_a_filter_or_a_shape_names_its_field() {
+    let told = |members: &str| messages(&with_resource(&format!("url: /a, {members}")), None);
+    assert_eq!(
+        told("onLeave: Deleted, dropFields: ['a..b']"),
+        [
+            "spec.resources[a].onLeave needs filter; set filter, or leave onLeave out",
+            "spec.resources[a].dropFields is not a path such as data.items or ['Modified Time']: a member between two dots is empty",
+        ]
+    );
+    assert_eq!(
+        told("filter: 'status == 1', maskFields: [{field: 'a['}]"),
+        [
+            "spec.resources[a].filter has an unknown variable status at column 1; the only variable is record, as in record.status",
+            "spec.resources[a].maskFields is not a path such as data.items or ['Modified Time']: a bracket is not closed",
+        ]
+    );
+}

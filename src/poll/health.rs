@@ -8,6 +8,7 @@ use super::report::{Facts, Outcome, Report, SweepOutcome};
 use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
 use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
+use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
 
 /// So many failed polls in a row make `Ready` false.
@@ -36,6 +37,8 @@ pub struct Health {
     pub(super) notes: Vec<Note>,
     /// A date field that no record had when records were last seen.
     pub(super) absent_date: Option<Box<AbsentDate>>,
+    /// Why the filter could not be evaluated for records when some were last seen.
+    pub(super) undecided: Option<Box<Undecided>>,
     /// Records that are reported poll after poll.
     pub(super) volatile: Option<Box<VolatileRecords>>,
     /// What became of the last sweep, unless it was broken off.
@@ -64,6 +67,7 @@ impl Health {
                 self.notes = Note::all_in(&report.facts, &self.notes);
                 if report.facts.seen.records > 0 {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
+                    self.undecided = report.facts.undecided.clone().map(Box::new);
                 }
                 self.volatile = report.facts.volatile.clone().map(Box::new);
                 match &report.facts.sweep {

@@ -10,6 +10,7 @@ use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
 use crate::detect::sweep::Unproven;
+use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
 
 /// What a job is to do.
@@ -90,6 +91,8 @@ pub struct Facts {
     pub seen: Seen,
     /// A date field that no record has.
     pub absent_date: Option<AbsentDate>,
+    /// Why the filter could not be evaluated for records.
+    pub undecided: Option<Undecided>,
     /// Records that are reported poll after poll, as far as polls in this process have shown.
     pub volatile: Option<VolatileRecords>,
     /// What became of the sweep.

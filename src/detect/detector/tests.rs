@@ -4,6 +4,8 @@ use crate::plan::{StartFrom, sample};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod selection;
+
 fn at(text: &str) -> DateTime<Utc> {
     format!("2026-11-24T{text}Z").parse().unwrap()
 }

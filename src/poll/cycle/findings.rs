@@ -26,6 +26,7 @@ impl Poll<'_> {
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
         facts.absent_date = self.detector.absent_date();
+        facts.undecided = self.detector.undecided().cloned();
     }
 
     /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.

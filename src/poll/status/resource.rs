@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{Condition, Observed, RETRY_QUEUE_FULL, ResourceStatus, deletes, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::detect::absent::AbsentDate;
+use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
 use crate::detect::zone::written;
 use crate::plan::ResourcePlan;
@@ -40,6 +41,7 @@ pub(super) fn resource_status(
     conditions.extend(absent.map(absent_date));
     conditions.extend(own.and_then(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
     conditions.extend(own.filter(|own| own.filter_ignored.is_ignored()).and_then(|_| ignored_filter(resource)));
+    conditions.extend(health.undecided.as_deref().map(undecided_filter));
     conditions.extend(health.volatile.as_deref().map(volatile_records));
     conditions.extend(own.and_then(|own| deletes::condition(resource, &own.sweep, health.sweep.as_deref())));
     ResourceStatus {
@@ -94,6 +96,10 @@ fn ignored_filter(resource: &ResourcePlan) -> Option<Condition> {
             "{field}: the provider ignores the filter: most records of the list are from days before the date that the macro asks for, so every poll reads the whole list; correct the name of the parameter or the format of its date, and test it with pollinator try"
         ),
     ))
+}
+
+fn undecided_filter(undecided: &Undecided) -> Condition {
+    Condition::new(ConditionType::FilterEvaluated, ConditionStatus::False, Reason::FilterFailed, undecided.to_string())
 }
 
 fn absent_date(absent: &AbsentDate) -> Condition {
