@@ -5,6 +5,8 @@ mod described_tests;
 #[cfg(test)]
 mod description_tests;
 mod index;
+#[cfg(test)]
+mod published_tests;
 pub mod starter;
 pub mod words;
 
