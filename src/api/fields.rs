@@ -69,6 +69,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
             "auth",
             "polling",
             "pagination",
+            "limits",
             "resources",
             "documentation",
             "sources",
