@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::{ClientAuthentication, Grant, Jwt, Place, Refresh, TokenResponse, header_name};
 use super::error_rule::ErrorRule;
 use super::instance::Polling;
+use super::limits::ProviderLimits;
 use super::resource::{Empty, Pagination, Resource, no_credentials};
 use super::shape::{short_map, template_map};
 
@@ -77,6 +78,9 @@ pub struct ConnectorSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub error_rules: Vec<ErrorRule>,
+    /// How much the provider lets itself be asked. All instances of the process that share a credential, or an OAuth 2.0 client, share what is allowed. Default: not known; only what its responses say counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ProviderLimits>,
     /// The list endpoints that instances can poll by name. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]

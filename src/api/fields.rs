@@ -70,6 +70,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
             "polling",
             "pagination",
             "errorRules",
+            "limits",
             "resources",
             "documentation",
             "sources",

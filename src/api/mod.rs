@@ -26,6 +26,7 @@ pub mod fields;
 pub mod finding;
 pub mod identity;
 pub mod instance;
+pub mod limits;
 pub mod manifest;
 pub mod names;
 pub mod nearest;

@@ -28,6 +28,8 @@ pub struct RequestAuth {
     /// The same for the same credential, another for another one. Only means something in this process: it is salted, so that a
     /// value seen in a log tells nothing about the credential.
     pub fingerprint: u64,
+    /// The same for all credentials of one OAuth 2.0 client, as far as they are known; without one the fingerprint.
+    pub client: u64,
     /// The client certificate, beside any other authentication (RFC 8705).
     pub identity: Option<Arc<Identity>>,
 }
@@ -68,7 +70,7 @@ impl RequestAuth {
     fn sealed(headers: HeaderMap, query: Vec<(String, String)>) -> Self {
         let parts: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let fingerprint = salt().hash_one((parts, &query));
-        Self { headers, query, fingerprint, identity: None }
+        Self { headers, query, fingerprint, client: fingerprint, identity: None }
     }
 
     /// The same with a client certificate: another credential.
@@ -76,17 +78,20 @@ impl RequestAuth {
     pub fn with_identity(self, identity: Option<Arc<Identity>>) -> Self {
         let number = identity.as_ref().map(|identity| identity.number());
         let fingerprint = number.map_or(self.fingerprint, |number| salt().hash_one((self.fingerprint, number)));
-        Self { fingerprint, identity, ..self }
+        let client = if self.client == self.fingerprint { fingerprint } else { self.client };
+        Self { fingerprint, client, identity, ..self }
     }
 
-    /// An access token in the header (RFC 6750 §2.1). `identity` tells credentials apart: it stays while tokens come and go.
+    /// An access token in the header (RFC 6750 §2.1). `identity` tells credentials apart, and
+    /// `client` clients: they stay while tokens come and go.
     ///
     /// Errors: the token has a character that no header may carry.
-    pub(super) fn bearer(token: &str, identity: &[&str]) -> Option<Self> {
+    pub(super) fn bearer(token: &str, identity: &[&str], client: Option<u64>) -> Option<Self> {
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
         value.set_sensitive(true);
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
-        Some(Self { headers, query: Vec::new(), fingerprint: self::identity(identity), identity: None })
+        let fingerprint = self::identity(identity);
+        Some(Self { headers, query: Vec::new(), fingerprint, client: client.unwrap_or(fingerprint), identity: None })
     }
 
     /// The access token, if it was made from one.

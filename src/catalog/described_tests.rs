@@ -4,71 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::description_tests::{Description, Found, Operation, Records};
+use super::published_tests::{EXCEPTIONS, UNDESCRIBED, address, file_name, folder, method};
 use crate::api::connector::{ConnectorResource, ConnectorSpec};
 use crate::api::resource::{Deletes, Pagination, TokenPlace};
 use crate::plan::field_path::{FieldPath, Segment};
-
-/// Entries whose description has another name.
-const NAMED: &[(&str, &str)] = &[("infusionsoftrest", "infusionsoftrest-v1"), ("keap", "infusionsoftrest")];
-
-/// Hosts that entries write in another way than the descriptions: entry, what the entry writes, what is published, and why.
-const HOSTS: &[(&str, &str, &str, &str)] = &[
-    ("docusign", "https://{host}/", "https://www.docusign.net/", "accounts are on several hosts"),
-    ("jira", "https://{site}.", "https://your-domain.", "an example of a host"),
-    ("mailchimp", "https://{dc}.", "https://server.", "a placeholder without braces"),
-    ("adyen", "https://{host}/", "https://balanceplatform-api-test.adyen.com/", "the live host differs by account"),
-    ("paypal", ".com/v1/reporting/", ".com/v1/reporting/v1/reporting/", "the description has this part in server and path"),
-    ("servicenow", ".service-now.com", ".servicenow.com", "a slip of the third party that wrote the description"),
-];
-
-/// Entries for which no description is at hand, and why.
-const UNDESCRIBED: &[(&str, &str)] = &[
-    ("hal", "a form of answers, not one API"),
-    ("json-api", "a form of answers, not one API"),
-    ("odata-v2", "a form of answers, not one API"),
-    ("odata-v4", "a form of answers, not one API"),
-];
-
-/// Facts of entries that the descriptions do not have: entry, resource, fact and why it is in the entry all the same.
-#[rustfmt::skip]
-const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
-    ("asana", "tasks", "record modified_at", "is in an answer only where opt_fields asks for it; the compact record of the description lacks it"),
-    ("asana", "tasks", "record created_at", "is in an answer only where opt_fields asks for it; the compact record of the description lacks it"),
-    ("asana", "projects", "record modified_at", "is in an answer only where opt_fields asks for it; the compact record of the description lacks it"),
-    ("asana", "projects", "record created_at", "is in an answer only where opt_fields asks for it; the compact record of the description lacks it"),
-    ("closeio", "tasks", "record id", "the description calls the answer empty; the records of its siblings have it"),
-    ("closeio", "tasks", "record date_updated", "the description calls the answer empty; the records of its siblings have it"),
-    ("closeio", "tasks", "record date_created", "the description calls the answer empty; the records of its siblings have it"),
-    ("freshdeskv2", "contacts", "query _updated_since", "a third party's description; Open Connectors polls contacts by it"),
-    ("infusionsoftrest", "appointments", "record id", "Open Connectors polls appointments by it"),
-    ("infusionsoftrest", "tasks", "record id", "the endpoints of one task take it"),
-    ("notion", "pages", "answer next_cursor", "the description has no schemas of answers"),
-    ("notion", "pages", "record id", "the description has no schemas of answers"),
-    ("notion", "pages", "record last_edited_time", "the description has no schemas of answers"),
-    ("notion", "pages", "record created_time", "the description has no schemas of answers"),
-    ("notion", "pages", "record in_trash", "the description has no schemas of answers"),
-    ("notion", "rows", "answer next_cursor", "the description has no schemas of answers"),
-    ("notion", "rows", "record id", "the description has no schemas of answers"),
-    ("notion", "rows", "record last_edited_time", "the description has no schemas of answers"),
-    ("notion", "rows", "record created_time", "the description has no schemas of answers"),
-    ("notion", "users", "answer next_cursor", "the description has no schemas of answers"),
-    ("notion", "users", "record id", "the description has no schemas of answers"),
-    ("slack", "messages", "answer response_metadata.next_cursor", "the description of 2021 leaves it out of this answer"),
-    ("slack", "channels", "record id", "the description of 2021 leaves it out of this answer"),
-    ("slack", "users", "answer response_metadata.next_cursor", "the description of 2021 leaves it out of this answer"),
-    ("slack", "users", "record id", "the description of 2021 leaves it out of this answer"),
-    ("slack", "users", "record deleted", "the description of 2021 leaves it out of this answer"),
-];
-
-fn folder() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/openapi");
-    std::env::var_os("POLLINATOR_DESCRIPTIONS").map_or_else(beside, PathBuf::from)
-}
 
 /// Keys and texts as they are in the repository now, not as they were embedded.
 fn entries() -> Vec<(String, String)> {
@@ -132,16 +75,7 @@ fn steps(path: &str) -> Vec<String> {
 
 fn unconfirmed(key: &str, connector: &ConnectorSpec, of: &ConnectorResource, descriptions: &[Description]) -> Vec<String> {
     let resource = &of.resource;
-    let method = serde_json::to_value(resource.method).unwrap();
-    let method = method.as_str().unwrap_or("GET");
-    let (base, url) = (connector.base_url.clone().unwrap_or_default(), resource.url.clone().unwrap_or_default());
-    let address = if url.starts_with("https://") {
-        url
-    } else {
-        format!("{}/{}", base.trim_end_matches('/'), url.trim_start_matches('/'))
-    };
-    let hosts = HOSTS.iter().filter(|(entry, ..)| *entry == key);
-    let address = hosts.fold(address, |address, (_, ours, published, _)| address.replacen(ours, published, 1));
+    let (method, address) = (method(resource.method), address(key, connector.base_url.as_deref(), resource.url.as_deref()));
     let Some(operation) = descriptions.iter().find_map(|one| one.operation(method, &address)) else {
         return vec![format!("operation {method} {address}")];
     };
@@ -235,8 +169,7 @@ fn every_entry_says_what_the_provider_published() {
     let (mut wrong, mut used, mut undescribed) = (Vec::new(), BTreeSet::new(), Vec::new());
     for (key, text) in entries() {
         let key = key.as_str();
-        let name = NAMED.iter().find(|(entry, _)| *entry == key).map_or(key, |(_, name)| name);
-        let Ok(published) = fs::read_to_string(folder.join(format!("{name}.json"))) else {
+        let Ok(published) = fs::read_to_string(folder.join(file_name(key))) else {
             undescribed.push(key.to_owned());
             continue;
         };

@@ -16,14 +16,14 @@ pub(super) enum Found {
 
 /// One published description.
 pub(super) struct Description {
-    root: Value,
+    pub(super) root: Value,
 }
 
 /// One operation of a description.
 pub(super) struct Operation<'a> {
-    description: &'a Description,
+    pub(super) description: &'a Description,
     /// The operation and what its path has in common for all.
-    parts: Vec<&'a Value>,
+    pub(super) parts: Vec<&'a Value>,
     /// Its parameters are an object, by name.
     discovery: bool,
 }
@@ -78,7 +78,7 @@ impl Description {
     }
 
     /// What a reference leads to.
-    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+    pub(super) fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         let Some(reference) = value["$ref"].as_str() else { return value };
         match reference.strip_prefix('#') {
             Some(pointer) => self.root.pointer(pointer).unwrap_or(&Value::Null),
@@ -101,7 +101,7 @@ impl Description {
     }
 
     /// Whether values of a schema have a member at the end of this path; the last schemas on the way.
-    fn member<'a>(&'a self, schema: &'a Value, path: &[&str]) -> (Found, Vec<&'a Value>) {
+    pub(super) fn member<'a>(&'a self, schema: &'a Value, path: &[&str]) -> (Found, Vec<&'a Value>) {
         let mut here = Vec::new();
         self.variants(schema, 0, &mut here);
         let mut cut = false;
@@ -125,7 +125,7 @@ impl Description {
 }
 
 impl<'a> Operation<'a> {
-    fn parameters(&self) -> Vec<(String, &'a Value)> {
+    pub(super) fn parameters(&self) -> Vec<(String, &'a Value)> {
         let own = self.parts.iter().map(|part| &part["parameters"]);
         if self.discovery {
             let all = own.chain([&self.description.root["parameters"]]).filter_map(Value::as_object);
@@ -178,7 +178,7 @@ impl<'a> Operation<'a> {
         json_schema(&body["content"]).map_or(Found::No, |schema| self.description.member(schema, path).0)
     }
 
-    fn answer(&self) -> Option<&'a Value> {
+    pub(super) fn answer(&self) -> Option<&'a Value> {
         if self.discovery {
             return Some(&self.parts[0]["response"]);
         }
@@ -227,7 +227,7 @@ pub(super) enum Records<'a> {
     At(Vec<&'a str>),
 }
 
-fn json_schema(content: &Value) -> Option<&Value> {
+pub(super) fn json_schema(content: &Value) -> Option<&Value> {
     let types: &Map<_, _> = content.as_object()?;
     types.iter().find(|(name, _)| name.contains("json")).or_else(|| types.iter().next()).map(|(_, of)| &of["schema"])
 }

@@ -5,6 +5,8 @@ mod described_tests;
 #[cfg(test)]
 mod description_tests;
 mod index;
+#[cfg(test)]
+mod published_tests;
 pub mod starter;
 pub mod words;
 
@@ -156,11 +158,23 @@ mod tests {
             assert!(spec.parameters.iter().all(|parameter| parameter.description.is_some()), "{key}");
             let date = spec.verified.as_ref().map(|verified| verified.date.parse::<chrono::NaiveDate>());
             assert!(date.is_some_and(|date| date.is_ok()), "{key}");
+            if let Some(limits) = &spec.limits {
+                assert!(limits.source.is_some(), "{key}: limits without source");
+                let known = |name: &String| spec.resources.iter().any(|of| of.resource.name == *name);
+                assert!(limits.requests.iter().all(|limit| limit.resources.iter().all(known)), "{key}: limits of no resource");
+            }
             for resource in &plan.resources {
                 let filters = resource.request.uses_since();
                 assert!(!filters || resource.change_by != ChangeBy::Content, "{key} {}: content with a filter", resource.name);
             }
         }
+    }
+
+    /// The others say what is left only in headers that count anyway, or no page of theirs could be had.
+    #[test]
+    fn the_most_used_entries_have_limits() {
+        let with_limits = names().filter(|key| built_in(key).is_some_and(|spec| spec.limits.is_some()));
+        assert!(with_limits.count() >= 20);
     }
 
     #[test]

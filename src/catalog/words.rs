@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::api::auth::Grant;
 use crate::api::connector::{ConnectorAuth, ConnectorResource, ConnectorSpec, Evidence, Parameter};
+use crate::api::limits::{LimitScope, RequestLimit};
 use crate::api::resource::{ChangeBy, Deletes, Method, Order, Pagination, RecordsAs};
 
 /// What credentials the entry asks for.
@@ -106,6 +107,25 @@ pub fn pages(spec: &ConnectorSpec, of: &ConnectorResource) -> String {
     }
 }
 
+/// What the provider allows; with a resource, only what concerns that one. `None`: nothing is known.
+pub fn limits(spec: &ConnectorSpec, resource: Option<&str>) -> Option<String> {
+    let limits = spec.limits.as_ref()?;
+    let concerns = |limit: &&RequestLimit| {
+        limit.resources.is_empty() || resource.is_none_or(|name| limit.resources.iter().any(|one| one == name))
+    };
+    let requests = limits.requests.iter().filter(concerns).map(|limit| {
+        let whose = if limit.per == Some(LimitScope::Client) { " for each OAuth client" } else { "" };
+        let of = match (resource, limit.resources.as_slice()) {
+            (Some(_), _) | (None, []) => String::new(),
+            (None, names) => format!(" of {}", names.join(", ")),
+        };
+        format!("{} requests{of} in {}{whose}", limit.count, limit.period)
+    });
+    let under_way = limits.concurrent.map(|most| format!("{most} at once"));
+    let all: Vec<_> = requests.chain(under_way).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 /// One resource in full, a line for each fact.
 pub fn explain(key: &str, spec: &ConnectorSpec, of: &ConnectorResource) -> String {
     let resource = &of.resource;
@@ -135,6 +155,9 @@ pub fn explain(key: &str, spec: &ConnectorSpec, of: &ConnectorResource) -> Strin
     line("pages", &pages(spec, of));
     if let Some(most) = of.max_page_size {
         line("page size", &format!("at most {most}"));
+    }
+    if let Some(limits) = limits(spec, Some(&resource.name)) {
+        line("limits", &limits);
     }
     let polled = std::slice::from_ref(resource);
     for needed in spec.parameters_for(polled, |_| false).iter() {
@@ -167,11 +190,23 @@ mod tests {
             "changes     by updated_at; asks for what changed",
             "deletes     not seen",
             "pages       Link header",
+            "limits      5000 requests in 1h; 100 at once",
             "parameter   owner: The account that owns the repository.",
             "auth        bearer",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in:\n{text}");
         }
         assert!(!text.contains("org:"), "{text}");
+    }
+
+    #[test]
+    fn limits_are_told_for_all_resources_or_one() {
+        let youtube = built_in("youtube").unwrap();
+        let told = |resource| limits(youtube, resource).unwrap();
+        let all = "10000 requests in 24h for each OAuth client";
+        assert_eq!(told(Some("playlist-items")), all);
+        assert_eq!(told(Some("videos")), format!("{all}; 100 requests in 24h for each OAuth client"));
+        assert_eq!(told(None), format!("{all}; 100 requests of videos in 24h for each OAuth client"));
+        assert_eq!(limits(built_in("hal").unwrap(), None), None);
     }
 }

@@ -36,6 +36,10 @@ fn section(key: &str, spec: &ConnectorSpec) -> String {
     // Writing to a String does not fail.
     let _ = write!(text, "Credentials: {}. ", words::auth(spec.auth.as_ref()));
     let links: Vec<_> = spec.documentation.iter().map(|link| format!("<{link}>")).collect();
+    if let (Some(limits), Some(known)) = (words::limits(spec, None), &spec.limits) {
+        let source = known.source.as_ref().map(|source| format!(" ([source]({source}))")).unwrap_or_default();
+        let _ = write!(text, "Limits: {limits}{source}. ");
+    }
     let _ = writeln!(text, "Checked on {}. Documentation: {}", words::verified(spec), links.join(", "));
     if !spec.parameters.is_empty() {
         text += "\nParameters:\n\n";

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use url::Origin;
 
 use super::error::EgressError;
+use super::spending::{Charge, Spending};
 use super::turns::{Permits, Standing, Ticket, Turns};
 use crate::api::identity::InstanceRef;
 
@@ -36,6 +37,7 @@ pub struct HostBudget {
 struct Shared {
     queue: Mutex<Queue>,
     holds: Mutex<Holds>,
+    spending: Spending,
 }
 
 /// Who has a permit, who waits for one, and how to call whoever is next.
@@ -82,7 +84,7 @@ impl HostBudget {
     pub fn new(per_host: usize, in_all: usize) -> Self {
         let turns = Turns::new(Permits { per_lane: per_host, in_all });
         let queue = Queue { turns, calls: HashMap::new(), standings: Standings::default() };
-        Self { shared: Arc::new(Shared { queue: Mutex::new(queue), holds: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { queue: Mutex::new(queue), holds: Mutex::default(), spending: Spending::new() }) }
     }
 
     /// Waits for a share of the origin. The callers of one instance are served in the order in which they came; [`super::turns`] says
@@ -107,6 +109,31 @@ impl HostBudget {
     /// Keeps a credential from asking an origin until then. An earlier end than the present one changes nothing.
     pub fn hold(&self, origin: &Origin, credential: u64, until: Instant) {
         self.shared.holds.lock().extend(origin, credential, until, Instant::now());
+    }
+
+    /// Counts one request against the limits that a provider declares, and keeps the distance of [`HostBudget::pace`]; waits up to half
+    /// a minute for it.
+    ///
+    /// Errors: how long it is until one more is allowed, if that is longer; it is not counted then.
+    pub async fn spend(&self, origin: &Origin, credential: u64, charges: &[Charge]) -> Result<(), Duration> {
+        self.shared.spending.spend(origin, credential, charges).await
+    }
+
+    /// The provider says how many requests are left under a limit, and perhaps in what time there are more. How long it is until one more
+    /// is allowed; `None`: one is allowed now.
+    pub fn believe(&self, origin: &Origin, charge: &Charge, left: u32, renewed: Option<Duration>) -> Option<Duration> {
+        self.shared.spending.believe(origin, charge, left, renewed)
+    }
+
+    /// Requests to the origin with this credential keep such a distance for a while.
+    pub fn pace(&self, origin: &Origin, credential: u64, gap: Duration, lasts: Duration) {
+        self.shared.spending.pace(origin, credential, gap, lasts);
+    }
+
+    /// Waits until fewer than `most` requests with this credential are under way at the origin. Dropping what it yields gives the place
+    /// back.
+    pub async fn turn(&self, origin: &Origin, credential: u64, most: usize) -> Option<OwnedSemaphorePermit> {
+        self.shared.spending.turn(origin, credential, most).await
     }
 
     fn check(&self, origin: &Origin, credential: u64) -> Result<(), Duration> {

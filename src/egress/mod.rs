@@ -2,9 +2,10 @@
 //! deadlines and bounds.
 //!
 //! [`Egress::send`] is all that the rest needs. [`guard`] judges addresses, `resolve` applies it to names, `body` reads within
-//! bounds, [`error`] says what a failure means for the user, [`hosts`] and [`retry_after`] keep a host from being asked too much.
+//! bounds, [`error`] says what a failure means for the user, [`hosts`], [`spending`] and [`retry_after`] keep a host from being asked too much.
 
 pub mod address;
+pub mod allowance;
 mod body;
 pub mod byte_budget;
 mod client;
@@ -17,6 +18,7 @@ pub mod pace;
 pub mod quota;
 mod resolve;
 pub mod retry_after;
+pub mod spending;
 #[cfg(test)]
 mod tests;
 pub mod turns;

@@ -34,7 +34,7 @@ impl Quota {
         let before = TRIPLES.iter().filter_map(|[limit, left, renewed]| {
             let is_none = text(headers, limit).and_then(whole) == Some(0);
             let spent = whole(text(headers, left)?) == Some(0) && !is_none;
-            spent.then(|| text(headers, renewed).and_then(|renewed| wait(renewed, now)))
+            spent.then(|| text(headers, renewed).and_then(|renewed| renewed_in(renewed, now)))
         });
         standard(headers).into_iter().chain(before).max().map_or(Self::Left, Self::Spent)
     }
@@ -51,6 +51,38 @@ impl Quota {
             Self::Spent(wait) => wait,
         }
     }
+}
+
+/// A quota of which little is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Low {
+    /// The distance between requests with which the rest lasts until the quota is renewed; at most [`LONGEST_GAP`].
+    pub gap: Duration,
+    /// Until it is renewed.
+    pub lasts: Duration,
+}
+
+/// A poll is slowed down, not stopped.
+const LONGEST_GAP: Duration = Duration::from_secs(10);
+
+/// The quota of which at most a tenth is left, but something, in the same headers as [`Quota::of`] reads; of several the one with the
+/// longest gap.
+pub fn low(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Low> {
+    let low = |size: u64, left: u64, lasts: Duration| {
+        let rest = u32::try_from(left).unwrap_or(u32::MAX).saturating_add(1);
+        let is_low = left > 0 && left.saturating_mul(10) <= size && !lasts.is_zero();
+        is_low.then(|| Low { gap: (lasts / rest).min(LONGEST_GAP), lasts })
+    };
+    let before = TRIPLES.iter().filter_map(|[size, left, renewed]| {
+        let number = |name| text(headers, name).and_then(whole);
+        low(number(size)?, number(left)?, renewed_in(text(headers, renewed)?, now)?)
+    });
+    let policies: Vec<_> = members(headers, "ratelimit-policy").collect();
+    let standard = members(headers, "ratelimit").filter_map(|(name, of)| {
+        let size = policies.iter().find(|(policy, _)| *policy == name).and_then(|(_, of)| number(of, "q"))?;
+        low(size, number(&of, "r")?, seconds(number(&of, "t")?))
+    });
+    before.chain(standard).max()
 }
 
 /// The waits of the spent quotas that `RateLimit` names.
@@ -105,8 +137,8 @@ fn whole(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// Seconds, perhaps with a fraction; Unix seconds or, with three more digits, milliseconds; a date of RFC 3339 or HTTP.
-fn wait(renewed: &str, now: DateTime<Utc>) -> Option<Duration> {
+/// How long until the time that a header gives, at most [`LONGEST`]: seconds, perhaps with a fraction; Unix seconds or, with three more digits, milliseconds; a date of RFC 3339 or HTTP.
+pub fn renewed_in(renewed: &str, now: DateTime<Utc>) -> Option<Duration> {
     let renewed = renewed.trim();
     let point = match renewed.split('.').next().unwrap_or_default().parse::<i64>() {
         Ok(number) if number < POINT => return Some(seconds(u64::try_from(number).ok()?)),
@@ -189,6 +221,27 @@ mod tests {
             assert_eq!(quota(&[(name, "0"), (renewed, "soon")]), Quota::Spent(None), "{name}");
             assert_eq!(quota(&[(name, "0")]), Quota::Spent(None), "{name}");
         }
+    }
+
+    #[test]
+    fn of_a_quota_that_is_low_the_rest_is_spread() {
+        let low = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("value"));
+            }
+            super::low(&headers, now()).map(|low| (low.gap.as_secs(), low.lasts.as_secs()))
+        };
+        for [limit, name, renewed] in TRIPLES {
+            let of = |left: &str, reset: &str| low(&[(limit, "100"), (name, left), (renewed, reset)]);
+            assert_eq!(of("9", "60"), Some((6, 60)), "{name}");
+            assert_eq!(of("9", "86400"), Some((10, 86_400)), "{name}: slowed down, not stopped");
+            assert_eq!((of("11", "60"), of("0", "60"), of("9", "0")), (None, None, None), "{name}");
+            assert_eq!(low(&[(name, "1"), (renewed, "60")]), None, "{name}: of how many is not told");
+        }
+        let policy = ("ratelimit-policy", r#""burst";q=10;w=5, "day";q=1000;w=86400"#);
+        assert_eq!(low(&[("ratelimit", r#""burst";r=1;t=4, "day";r=900;t=80000"#), policy]), Some((2, 4)));
+        assert_eq!(low(&[("ratelimit", r#""burst";r=1;t=4"#)]), None);
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use super::page::Page;
 use super::pagination::{self, Answer, Ids, Pager, Position};
 use super::place::{self, Place};
 use super::request;
+use super::restraint::Restraint;
 use super::split::{SplitError, split_at};
 use super::validators::{RequestDigest, Validators, make_conditional};
 use crate::api::conditions::{Problem, Reaction, Reason};
@@ -164,6 +165,7 @@ impl<'a> PageReader<'a> {
             self.retry_after = self.retry_after.max(Some(wait));
         }
         let quota = Quota::of(&response.headers, Utc::now()).wait();
+        let spent = self.restraint().after(&response.headers, Utc::now());
         let Response { headers, body, url, .. } = response;
         if is_first {
             self.server_date = answer::server_date(&headers);
@@ -221,7 +223,7 @@ impl<'a> PageReader<'a> {
             // The next request would be refused; it waits instead.
             self.hold(quota);
         } else {
-            self.retry_after = self.retry_after.max(quota);
+            self.retry_after = self.retry_after.max(quota).max(spent);
             self.finish();
         }
         Ok(Step::Page(page))
@@ -321,7 +323,12 @@ impl<'a> PageReader<'a> {
         request::build(&self.resource.request, &context, position)
     }
 
+    fn restraint(&self) -> Restraint<'_> {
+        Restraint::new(&self.asker.hosts, self.resource, &self.auth)
+    }
+
     async fn send(&mut self, request: Request) -> Result<(Response, Share), Problem> {
+        let _turn = self.restraint().before().await?;
         let origin = &self.resource.request.origin;
         let permit = self.asker.hosts.acquire(origin, self.instance, self.auth.fingerprint).await.map_err(|wait| {
             let text =
@@ -353,10 +360,12 @@ impl<'a> PageReader<'a> {
             Some(means) => answer::by_rule(means, *status, headers, now),
             None => answer::interpret(*status, headers, now),
         };
-        verdict.inspect_err(|problem| {
+        verdict.map_err(|problem| {
+            let problem = Restraint::explain(problem, self.restraint().after(headers, now));
             if problem.reaction == Reaction::Throttled {
                 self.hold(problem.retry_after);
             }
+            problem
         })
     }
 

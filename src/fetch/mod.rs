@@ -17,6 +17,7 @@ pub mod pagination;
 pub mod place;
 mod position;
 pub mod request;
+mod restraint;
 mod scan;
 pub mod split;
 pub mod validators;

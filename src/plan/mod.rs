@@ -11,6 +11,7 @@ mod extract;
 pub mod field_path;
 pub(crate) mod hub_path;
 pub mod json;
+mod limits;
 mod oauth2;
 mod overlay;
 mod parameter;
@@ -26,6 +27,7 @@ pub mod since;
 mod snapshot;
 pub mod template;
 
+pub use limits::{LimitsPlan, RequestLimitPlan};
 pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
 pub use print::print;
 pub use resolve::resolve;
@@ -95,6 +97,8 @@ pub struct ResourcePlan {
     pub interval: Duration,
     /// What the first poll does with records that already exist.
     pub start_from: StartFrom,
+    /// What the provider allows; `None`: nothing is known.
+    pub limits: Option<Arc<LimitsPlan>>,
     /// Changes exactly when a stored cursor loses its meaning (origin, connector, id field).
     pub meaning: u64,
 }

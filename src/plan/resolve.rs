@@ -74,6 +74,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
             client_certificate: client_certificate.as_ref(),
             start_from,
             connector: spec.connector.as_deref(),
+            limits: connector,
         };
         if let Some(plan) = problems.keep_all(parts.resource(resource, &mut placeholders)).flatten() {
             resources.push(Arc::new(plan));
@@ -103,6 +104,7 @@ struct Parts<'a> {
     client_certificate: Option<&'a Arc<str>>,
     start_from: Option<StartFrom>,
     connector: Option<&'a str>,
+    limits: &'a ConnectorSpec,
 }
 
 impl Parts<'_> {
@@ -121,6 +123,7 @@ impl Parts<'_> {
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
         let interval = problems.keep(interval(name, resource.interval.as_deref()));
         let page_size = problems.keep(extract::page_size(resource));
+        let limits = problems.keep_all(super::limits::plan(self.limits, name));
         if !problems.0.is_empty() {
             return Err(problems.0);
         }
@@ -144,6 +147,7 @@ impl Parts<'_> {
                 page_size: page_size?,
                 interval: interval?,
                 start_from: self.start_from?,
+                limits: limits?,
             })
         };
         Ok(whole())

@@ -52,6 +52,7 @@ pub fn resource() -> ResourcePlan {
         page_size: None,
         interval: Duration::from_mins(1),
         start_from: StartFrom::Now,
+        limits: None,
         meaning: 7,
     }
 }

@@ -6,7 +6,9 @@ use crate::rig::control_plane::shared;
 use crate::rig::http::Answer;
 use crate::rig::manifest::Instance;
 use crate::rig::operator::Cluster;
+use crate::rig::pollinator::Site;
 use crate::rig::provider::Provider;
+use crate::rig::receiver::Receiver;
 use crate::rig::scene::Scene;
 
 /// The answer to all that follows, until the provider behaves again.
@@ -38,6 +40,24 @@ fn a_wait_that_the_provider_demanded_holds_over_a_restart() {
     pollinator.wait_ready("it");
     scene.provider.create("later");
     scene.assert_perfect(&pollinator);
+}
+
+/// Three instances share a credential; their connector says that the provider allows two requests a day.
+#[test]
+fn what_a_connector_says_is_allowed_is_shared_by_all_with_the_credential() {
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    let connector = "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {name: limited, namespace: it}\n\
+                     spec: {limits: {requests: [{count: 2, period: 24h}]}}\n";
+    let names = ["a", "b", "c"];
+    let instance = |name: &&str| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth();
+    let instances = names.iter().map(|name| instance(name).spec("connector: limited").yaml());
+    let site = Site::new(&instances.chain([connector.to_owned()]).collect::<Vec<_>>());
+    let mut command = site.command();
+    command.arg("--once");
+    let mut process = site.spawn(command);
+    assert_eq!(process.wait().code(), Some(1), "{}", process.stderr());
+    let limited = names.iter().filter(|name| process.rows(name).last().is_some_and(|row| row.tells("RateLimited")));
+    assert_eq!((limited.count(), provider.asked()), (1, 2), "the third request is not sent");
 }
 
 #[test]

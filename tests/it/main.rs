@@ -36,6 +36,7 @@
 //! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
+//! - [`described_providers`]: every entry of the catalog against a mock that is made from what the provider published.
 //! - [`migration`]: what `import` makes of configurations of Open Connectors is planned and run.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`release`]: what a release consists of, made step by step, and the workflows that make one.
@@ -61,6 +62,7 @@ mod control_plane;
 mod credentials;
 mod crowded;
 mod deletes;
+mod described_providers;
 mod documented;
 mod due;
 mod edits;

@@ -12,7 +12,7 @@ use super::parts::{Holds, Parts};
 use super::problem;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
-use crate::auth::{RequestAuth, prepare};
+use crate::auth::{RequestAuth, identity, prepare};
 use crate::observe::span;
 use crate::plan::{AuthPlan, Oauth2Plan};
 
@@ -93,7 +93,7 @@ impl Credentials {
         let key = Key::of(user.namespace(), plan);
         let credential = self.credential(&key);
         if let Some(token) = credential.current(plan, user, refused) {
-            return bearer(plan, &key.secret, &token);
+            return self.bearer(plan, &key.secret, &token);
         }
         let (refused, asked, user) = (refused.map(str::to_owned), Arc::clone(plan), user.clone());
         let span = span::token(&user.instance, &key.secret.name);
@@ -106,7 +106,7 @@ impl Credentials {
                 "asking for an access token ended unexpectedly; please report this with the log",
             ))
         })?;
-        bearer(plan, &key.secret, &token.token)
+        self.bearer(plan, &key.secret, &token.token)
     }
 
     /// Is the authentication still the one that would be made now? If not, it is to be made anew before it is refused.
@@ -146,6 +146,14 @@ impl Credentials {
         self.running.wait().await;
     }
 
+    /// Instances that share a credential share what a host asks it to wait; those that share a client share what it may ask.
+    fn bearer(&self, plan: &Oauth2Plan, secret: &SecretRef, token: &str) -> Result<RequestAuth, Problem> {
+        let found = self.parts.secrets.get(&secret.namespace, &secret.name);
+        let id = found.as_ref().and_then(|found| std::str::from_utf8(found.data.get("client_id")?).ok());
+        let client = id.map(|id| identity(&["client", plan.token_url.as_str(), id.trim()]));
+        RequestAuth::bearer(token, &secret.parts(plan), client).ok_or_else(|| problem::unusable(plan))
+    }
+
     fn credential(&self, key: &Key) -> Arc<Credential> {
         let mut by_key = self.by_key.lock();
         if let Some(credential) = by_key.get(key) {
@@ -156,9 +164,4 @@ impl Credentials {
         by_key.insert(key.clone(), Arc::clone(&credential));
         credential
     }
-}
-
-/// Instances that share a credential share what a host asks it to wait.
-fn bearer(plan: &Oauth2Plan, secret: &SecretRef, token: &str) -> Result<RequestAuth, Problem> {
-    RequestAuth::bearer(token, &secret.parts(plan)).ok_or_else(|| problem::unusable(plan))
 }

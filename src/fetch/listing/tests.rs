@@ -9,11 +9,13 @@ use url::Url;
 
 use super::*;
 use crate::api::conditions::Reaction;
+use crate::api::limits::LimitScope;
 use crate::egress::EgressPolicy;
 use crate::plan::field_path::FieldPath;
 use crate::plan::template::Template;
 use crate::plan::{
-    AuthPlan, ChangeBy, DateField, ExtractPlan, Order, PaginationPlan, RecordsAs, RequestPlan, StartFrom, TokenPlace, ValueAt,
+    AuthPlan, ChangeBy, DateField, ExtractPlan, LimitsPlan, Order, PaginationPlan, RecordsAs, RequestLimitPlan, RequestPlan,
+    StartFrom, TokenPlace, ValueAt,
 };
 
 /// A provider that gives its answers one after the other, the last one again and again.
@@ -96,6 +98,7 @@ impl Provider {
             page_size: None,
             interval: Duration::from_mins(1),
             start_from: StartFrom::Now,
+            limits: None,
             meaning: 0,
         }
     }
@@ -123,6 +126,7 @@ fn auth(query: &[(&str, &str)]) -> RequestAuth {
         headers: HeaderMap::new(),
         query: query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         fingerprint: 7,
+        client: 7,
         identity: None,
     }
 }
@@ -367,6 +371,47 @@ async fn a_wait_is_kept_for_the_host_and_credential() {
     assert_eq!(provider.targets().len(), 1, "the second was not sent");
     let others = RequestAuth { fingerprint: 8, identity: None, ..mine.clone() };
     assert!(PageReader::new(&asker, &INSTANCE, &resource, &others, None, now(), None).next_page().await.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_connector_declares_is_kept_by_all_that_share_a_client() {
+    let limit = |count, scope| RequestLimitPlan {
+        group: 1,
+        count,
+        period: Duration::from_hours(24),
+        scope,
+        remaining: Some(HeaderName::from_static("x-daylimit-remaining")),
+        reset: Some(HeaderName::from_static("x-daylimit-reset")),
+    };
+    let planned = |limit| Some(Arc::new(LimitsPlan { requests: vec![limit], concurrent: Some(1) }));
+    let provider = Provider::new(&[&format!("{OK}\n[]")]).await;
+    let (asker, mut resource, mine) = (asker(), provider.resource(), auth(&[]));
+    resource.limits = planned(limit(2, LimitScope::Client));
+    let others = RequestAuth { fingerprint: 8, ..mine.clone() };
+    let strangers = RequestAuth { client: 9, ..others.clone() };
+    let asked = async |auth: &RequestAuth, resource: &ResourcePlan| {
+        PageReader::new(&asker, &INSTANCE, resource, auth, None, now(), None).next_page().await.map(drop)
+    };
+    assert_eq!((asked(&mine, &resource).await, asked(&others, &resource).await), (Ok(()), Ok(())));
+    let problem = asked(&mine, &resource).await.unwrap_err();
+    assert_eq!((problem.reason, problem.reaction), (Reason::RateLimited, Reaction::Throttled));
+    assert!(problem.retry_after.unwrap() > Duration::from_hours(22));
+    assert_eq!(provider.targets().len(), 2, "the third was not sent");
+    assert_eq!(asked(&strangers, &resource).await, Ok(()), "another client");
+
+    // The provider says that the day is over for this credential, whatever its status is.
+    for status in ["403 Forbidden", "429 Too Many Requests", "200 OK"] {
+        let spent = format!("{status}\nx-daylimit-remaining: 0\nx-daylimit-reset: 7200\n\n[]");
+        let provider = Provider::new(&[&spent]).await;
+        let mut resource = provider.resource();
+        resource.limits = planned(limit(5_000, LimitScope::Credential));
+        let first = asked(&mine, &resource).await;
+        assert_eq!(first.map_err(|problem| problem.reason), if status == "200 OK" { Ok(()) } else { Err(Reason::RateLimited) });
+        let problem = asked(&mine, &resource).await.unwrap_err();
+        assert_eq!(problem.reason, Reason::RateLimited, "{status}");
+        assert!((7_100..=7_201).contains(&problem.retry_after.unwrap().as_secs()), "{status}: {:?}", problem.retry_after);
+        assert_eq!(provider.targets().len(), 1, "{status}: nothing is sent before it is renewed");
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ fn auth(query: &[(&str, &str)], headers: &[(&'static str, &'static str)]) -> Req
         headers: headers.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect(),
         query: query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         fingerprint: 1,
+        client: 1,
         identity: None,
     }
 }

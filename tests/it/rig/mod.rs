@@ -12,6 +12,7 @@ pub mod canary;
 pub mod claims;
 pub mod client;
 pub mod control_plane;
+pub mod described;
 pub mod faults;
 pub mod fleet;
 pub mod history;

@@ -1,0 +1,86 @@
+//! What keeps the requests of a resource within what its provider allows: what the connector declares, and what answers say is left.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, HeaderName};
+use tokio::sync::OwnedSemaphorePermit;
+use url::Origin;
+
+use crate::api::conditions::{Problem, Reason};
+use crate::api::limits::LimitScope;
+use crate::auth::RequestAuth;
+use crate::egress::allowance::Allowance;
+use crate::egress::hosts::HostBudget;
+use crate::egress::quota;
+use crate::egress::spending::Charge;
+use crate::plan::{LimitsPlan, RequestLimitPlan, ResourcePlan};
+
+/// The limits that the requests of a resource count against.
+pub(super) struct Restraint<'a> {
+    hosts: &'a HostBudget,
+    origin: &'a Origin,
+    limits: Option<&'a LimitsPlan>,
+    auth: &'a RequestAuth,
+}
+
+impl<'a> Restraint<'a> {
+    pub(super) fn new(hosts: &'a HostBudget, resource: &'a ResourcePlan, auth: &'a RequestAuth) -> Self {
+        Self { hosts, origin: &resource.request.origin, limits: resource.limits.as_deref(), auth }
+    }
+
+    /// Counts one request, and waits a little where one is not allowed yet. The place is given back when what this yields is dropped.
+    ///
+    /// # Errors
+    /// It would have to wait long.
+    pub(super) async fn before(&self) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let turn = match self.limits.and_then(|limits| limits.concurrent) {
+            Some(most) => self.hosts.turn(self.origin, self.auth.fingerprint, most).await,
+            None => None,
+        };
+        let charges: Vec<_> = self.limits().map(|limit| self.charge(limit)).collect();
+        self.hosts.spend(self.origin, self.auth.fingerprint, &charges).await.map_err(|wait| used_up(Some(wait)))?;
+        Ok(turn)
+    }
+
+    /// Reads what an answer says is left. How long no further request is allowed; `None`: one is.
+    pub(super) fn after(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+        if let Some(low) = quota::low(headers, now) {
+            self.hosts.pace(self.origin, self.auth.fingerprint, low.gap, low.lasts);
+        }
+        let text = |name: &Option<HeaderName>| headers.get(name.as_ref()?)?.to_str().ok();
+        let spent = self.limits().filter_map(|limit| {
+            let left = text(&limit.remaining)?.trim().parse().ok()?;
+            let renewed = text(&limit.reset).and_then(|renewed| quota::renewed_in(renewed, now));
+            self.hosts.believe(self.origin, &self.charge(limit), left, renewed).filter(|_| left == 0)
+        });
+        spent.max()
+    }
+
+    /// What a refusal means when a limit is spent: that, and not that the credential may not read the list.
+    pub(super) fn explain(problem: Problem, spent: Option<Duration>) -> Problem {
+        match problem.reason {
+            Reason::RateLimited => Problem { retry_after: problem.retry_after.max(spent), ..problem },
+            Reason::Forbidden if spent.is_some() => used_up(spent),
+            _ => problem,
+        }
+    }
+
+    fn limits(&self) -> impl Iterator<Item = &'a RequestLimitPlan> {
+        self.limits.into_iter().flat_map(|limits| &limits.requests)
+    }
+
+    fn charge(&self, limit: &RequestLimitPlan) -> Charge {
+        let subject = match limit.scope {
+            LimitScope::Credential => self.auth.fingerprint,
+            LimitScope::Client => self.auth.client,
+        };
+        Charge { subject, group: limit.group, allowance: Allowance { count: limit.count, period: limit.period } }
+    }
+}
+
+fn used_up(wait: Option<Duration>) -> Problem {
+    let text = "polling.interval: the requests that the provider allows are used up for now; the poll is repeated when more are \
+                allowed. If this persists, increase polling.interval or poll fewer resources";
+    Problem::throttled(Reason::RateLimited, text, wait)
+}
