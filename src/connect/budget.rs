@@ -64,6 +64,7 @@ impl Allowance {
 /// The budgets of all clients.
 #[derive(Debug)]
 pub struct Budgets {
+    client: Rate,
     clients: HashMap<IpAddr, Allowance>,
     all: Allowance,
 }
@@ -71,7 +72,12 @@ pub struct Budgets {
 impl Budgets {
     /// Nobody has used anything.
     pub fn new(now: Instant) -> Self {
-        Self { clients: HashMap::new(), all: Allowance::new(ALL, now) }
+        Self::of(CLIENT, ALL, now)
+    }
+
+    /// The same with other rates, of one client and of all. [`RESERVE`] must be less than the burst of all.
+    pub fn of(client: Rate, all: Rate, now: Instant) -> Self {
+        Self { client, clients: HashMap::new(), all: Allowance::new(all, now) }
     }
 
     /// Takes one request out of the budget of a client and of that of all, if both have one. Who asks in vain pays, too: a client that
@@ -89,9 +95,9 @@ impl Budgets {
                 return self.take_of_all(RESERVE);
             }
         }
-        let allowance = self.clients.entry(key).or_insert_with(|| Allowance::new(CLIENT, now));
+        let allowance = self.clients.entry(key).or_insert_with(|| Allowance::new(self.client, now));
         allowance.refill(now);
-        let reserve = if allowance.left > CLIENT.burst / 2 { 0 } else { RESERVE };
+        let reserve = if allowance.left > self.client.burst / 2 { 0 } else { RESERVE };
         allowance.take() && self.take_of_all(reserve)
     }
 
