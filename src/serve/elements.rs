@@ -9,6 +9,7 @@ mod catalogue;
 mod change;
 mod failure;
 mod instances;
+mod openapi;
 mod revise;
 mod settings;
 mod shown;
@@ -77,6 +78,9 @@ fn router(gate: impl Gate + 'static, running: TaskTracker) -> Router {
         .route("/instances/{id}", get(instances::show).put(instances::replace).patch(instances::lay).delete(instances::delete))
         .route("/instances/{id}/configuration", get(instances::configuration))
         .route("/instances/{id}/configuration/{setting}", get(instances::setting).patch(instances::lay_setting))
+        .route("/instances/{id}/enabled", put(instances::enable_one).delete(instances::disable_one))
+        .route("/instances/{id}/status", get(instances::status))
+        .route("/openapi.json", get(openapi::show))
         .route("/elements", get(catalogue::list))
         .route("/elements/{key}", get(catalogue::show))
         .route("/elements/{key}/instances", post(instances::create_of))

@@ -83,7 +83,8 @@ impl Scene {
                     "idField": "id",
                     "datesConfiguration": {
                         "updatedDateField": "modified",
-                        "updatedDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'",
+                        // between the single quotes of the page's cURL, a shell takes these away
+                        "updatedDateFormat": "yyyy-MM-ddTHH:mm:ss.SSSZ",
                         "updatedDateTimezone": "GMT",
                         "createdDateField": "created",
                         "createdDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'",
@@ -258,6 +259,15 @@ fn what_cannot_be_used_is_refused_as_a_whole_and_says_why() {
     assert_eq!(send("application/json", "{".to_owned()).status, 400);
     let reply = send("application/json; charset=utf-8", format!("{{\"name\": \"{}\"}}", "x".repeat(1 << 20)));
     assert_eq!((reply.status, message(&reply).contains("1 MiB")), (413, true));
+    // the description needs no secret, and what it describes is there
+    let described = exchange("GET", &format!("{}/openapi.json", api.base), &[], None).expect("an answer");
+    let described: Value = serde_json::from_str(&described.body).expect("JSON");
+    for (path, methods) in described["paths"].as_object().expect("paths") {
+        let path = path.replace("{id}", "1").replace("{key}", "infusionsoftrest").replace("{setting}", "1");
+        for method in methods.as_object().expect("methods").keys().filter(|_| path != "/openapi.json") {
+            assert_eq!(api.ask_as("", &method.to_uppercase(), &path, None).status, 401, "{method} {path}");
+        }
+    }
     for (method, path, status) in
         [("GET", "/instances/x", 404), ("GET", "/instances/1", 404), ("PUT", "/instances", 405), ("GET", "/nothing", 404)]
     {

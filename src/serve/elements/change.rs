@@ -104,13 +104,22 @@ pub async fn change(
     Ok(realm.instances.update(revised.0, revised.1).await?)
 }
 
+/// Whether an instance is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It keeps its state, and is not.
+    Off,
+}
+
 /// Switches an instance on or off.
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn switch(realm: &Realm, instance: &ConnectorInstance, is_on: bool) -> Result<ConnectorInstance, Failure> {
+pub async fn switch(realm: &Realm, instance: &ConnectorInstance, to: Switch) -> Result<ConnectorInstance, Failure> {
     let mut changed = instance.clone();
-    changed.spec.suspend = !is_on;
+    changed.spec.suspend = to == Switch::Off;
     Ok(realm.instances.update(changed, SecretEdits::default()).await?)
 }
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::change::{self, How};
+use super::change::{self, How, Switch};
 use super::failure::Failure;
 use super::settings::{POLLERS, settings};
 use super::{Body, Caller, Named, shown};
@@ -92,6 +92,11 @@ impl Caller {
     async fn change(&self, instance: &ConnectorInstance, how: How, body: Map<String, Value>) -> Result<Shown, Failure> {
         let changed = change::change(&self.realm, instance, how, body).await?;
         self.changed(&changed, "changed").await
+    }
+
+    async fn switch(&self, instance: &ConnectorInstance, to: Switch) -> Result<Shown, Failure> {
+        let changed = change::switch(&self.realm, instance, to).await?;
+        self.changed(&changed, if to == Switch::On { "enabled" } else { "disabled" }).await
     }
 
     async fn delete(&self, instance: &ConnectorInstance) -> Result<(), Failure> {
@@ -192,14 +197,27 @@ pub async fn delete_own(caller: Caller) -> Result<(), Failure> {
 
 /// `PUT /instances/enabled`.
 pub async fn enable(caller: Caller) -> Result<Shown, Failure> {
-    let changed = change::switch(&caller.realm, &caller.own().await?, true).await?;
-    caller.changed(&changed, "enabled").await
+    caller.switch(&caller.own().await?, Switch::On).await
 }
 
 /// `DELETE /instances/enabled`.
 pub async fn disable(caller: Caller) -> Result<Shown, Failure> {
-    let changed = change::switch(&caller.realm, &caller.own().await?, false).await?;
-    caller.changed(&changed, "disabled").await
+    caller.switch(&caller.own().await?, Switch::Off).await
+}
+
+/// `PUT /instances/{id}/enabled`.
+pub async fn enable_one(caller: Caller, At(id): At<u64>) -> Result<Shown, Failure> {
+    caller.switch(&caller.find(id).await?, Switch::On).await
+}
+
+/// `DELETE /instances/{id}/enabled`.
+pub async fn disable_one(caller: Caller, At(id): At<u64>) -> Result<Shown, Failure> {
+    caller.switch(&caller.find(id).await?, Switch::Off).await
+}
+
+/// `GET /instances/{id}/status`: not of Open Connectors, where nothing says why an instance does not work.
+pub async fn status(caller: Caller, At(id): At<u64>) -> Result<Json<Value>, Failure> {
+    Ok(Json(json!(caller.find(id).await?.status.unwrap_or_default())))
 }
 
 /// `GET /instances/configuration`.
