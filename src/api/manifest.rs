@@ -17,7 +17,7 @@ use super::validate::{Kind, validate};
 use super::{API_VERSION, yaml};
 
 /// Namespace of a manifest that names none.
-const NAMESPACE: &str = "default";
+pub const NAMESPACE: &str = "default";
 
 const KINDS: [(&str, &str, Kind); 3] = [
     ("ConnectorInstance", API_VERSION, Kind::ConnectorInstance),

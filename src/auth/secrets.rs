@@ -52,6 +52,11 @@ impl SecretMap {
     pub fn insert(&mut self, namespace: impl Into<String>, name: impl Into<String>, secret: Secret) {
         self.namespaces.entry(namespace.into()).or_default().insert(name.into(), Arc::new(secret));
     }
+
+    /// Namespaces and names of all Secrets.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.namespaces.iter().flat_map(|(namespace, secrets)| secrets.keys().map(|name| (namespace.as_str(), name.as_str())))
+    }
 }
 
 impl Secrets for SecretMap {

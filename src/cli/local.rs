@@ -10,19 +10,23 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{self, ConnectArgs};
+use super::serve::{self, ApiArgs, ConnectArgs};
 use super::{EgressArgs, ManifestArgs, MemoryArgs, parse_duration, stop_on_signals};
+use crate::api::manifest::NAMESPACE;
 use crate::connect::flow::Flow;
 use crate::egress::Egress;
 use crate::instances::consents::InstanceCandidates;
 use crate::instances::folder::FolderInstances;
-use crate::local::definitions::Definitions;
+use crate::local::api_credentials::ApiCredentials;
+use crate::local::definitions::{ConnectorSpecs, Definitions};
+use crate::local::files::Least;
 use crate::local::reload::{self, SharedSecrets};
 use crate::local::report::{Output, Reporter};
 use crate::observe::metrics::Metrics;
 use crate::observe::output;
 use crate::poll::context::EngineContext;
 use crate::poll::engine::{Engine, Run};
+use crate::serve::elements::access::{OwnSecrets, Realm};
 use crate::state::directory::Directory;
 
 /// Runs manifests from files or folders, without a cluster.
@@ -34,7 +38,7 @@ pub struct LocalArgs {
     #[arg(long, env = "POLLINATOR_STATE")]
     state: PathBuf,
     /// Poll every resource once, then exit: 0, or 1 when one failed.
-    #[arg(long, conflicts_with = "connect_url")]
+    #[arg(long, conflicts_with_all = ["connect_url", "api_listen"])]
     once: bool,
     /// How statuses are printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -50,6 +54,8 @@ pub struct LocalArgs {
     /// Serve the connect page at this address; only with --connect-url.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081", env = "POLLINATOR_CONNECT_LISTEN")]
     connect_listen: SocketAddr,
+    #[command(flatten)]
+    api: ApiArgs,
     #[command(flatten)]
     egress: EgressArgs,
     #[command(flatten)]
@@ -69,6 +75,14 @@ pub async fn run(args: LocalArgs) -> ExitCode {
 
 async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let sources = args.manifests.sources();
+    let sources = match args.api.api_listen {
+        None => sources,
+        Some(_) if sources.folder().is_none() => {
+            return Err("--api-listen needs a folder of manifests, to which it writes instances; name one as PATH".to_owned());
+        }
+        // The first instance may come by the API.
+        Some(_) => sources.with_least(Least::None),
+    };
     // Taken before the files are read: what changes from here on is picked up.
     let seen = sources.look(None);
     let mut definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
@@ -98,28 +112,36 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
-    let (instances, connecting) = match args.connect.connect_url {
-        None => (None, None),
-        Some(address) => {
-            let folder = sources.folder().map(ToOwned::to_owned);
-            let instances = Arc::new(FolderInstances::new(folder, store, &mut definitions));
-            let candidates = InstanceCandidates {
-                instances: Arc::clone(&instances) as _,
-                plans: Arc::clone(&instances) as _,
-                commands: commands.clone(),
-            };
-            let flow = Flow { address, candidates: Arc::new(candidates), parts };
-            (Some(instances), Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?))
-        }
-    };
+    let is_served = args.connect.connect_url.is_some() || args.api.api_listen.is_some();
+    let instances = is_served.then(|| {
+        let folder = sources.folder().map(ToOwned::to_owned);
+        Arc::new(FolderInstances::new(folder, store, sources.least(), &mut definitions))
+    });
+    let mut serving = Vec::new();
+    if let (Some(address), Some(instances)) = (args.connect.connect_url, &instances) {
+        let candidates = InstanceCandidates {
+            instances: Arc::clone(instances) as _,
+            plans: Arc::clone(instances) as _,
+            commands: commands.clone(),
+        };
+        let flow = Flow { address, candidates: Arc::new(candidates), parts };
+        serving.push(serve::connect(flow, args.connect_listen, shutdown.clone()).await?);
+    }
+    if let (Some(address), Some(instances)) = (args.api.api_listen, &instances) {
+        let credentials = ApiCredentials::open(&args.state).map_err(|error| error.to_string())?;
+        tracing::info!("the user and organization secrets of the instances API are in {}", credentials.file.display());
+        let realm = Realm { instances: Arc::clone(instances) as _, namespace: None, new_in: NAMESPACE.to_owned() };
+        let gate = OwnSecrets::new(&credentials.user, &credentials.organization, realm);
+        serving.push(serve::api(gate, address, shutdown.clone()).await?);
+    }
     let shown = instances.clone();
     // Nobody looks at manifests where nothing is served.
     let replaced = move |read: &mut Definitions| match &shown {
         Some(instances) => instances.replace(read),
-        None => read.declared.clear(),
+        None => forget(read),
     };
     if instances.is_none() {
-        definitions.declared.clear();
+        forget(&mut definitions);
     }
     // The receiver lives as long as the engine's task, which has just begun.
     let _ = commands.send(reload::first(&definitions)).await;
@@ -142,7 +164,9 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
             tracing::warn!("{failure}; what runs goes on");
         }
     }
-    serve::finish(connecting, args.grace).await;
+    for serving in serving {
+        serve::finish(Some(serving), args.grace).await;
+    }
     let ended = engine.await;
     if let Some(watching) = watching {
         watching.abort();
@@ -154,4 +178,10 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         return Ok(if reporter.print_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Drops what is read for those who show or create instances.
+fn forget(read: &mut Definitions) {
+    read.declared.clear();
+    read.connectors = ConnectorSpecs::default();
 }

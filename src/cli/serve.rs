@@ -12,7 +12,8 @@ use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
 use crate::cpu::own_thread::OwnThread;
 use crate::observe::Metrics;
-use crate::serve::{self, Limits, Server};
+use crate::serve::elements::access::Gate;
+use crate::serve::{self, Limits, Server, elements};
 
 /// Many connections: those of others must not take the place of the probe by which a pod lives. Of one peer few: a scrape and two
 /// probes need three. Heads are short.
@@ -58,6 +59,25 @@ pub async fn connect(flow: Flow, address: SocketAddr, stop: CancellationToken) -
     Ok(tokio::spawn(serve::connect::serve(server, flow, stop)))
 }
 
+/// Where the instances API of Open Connectors is served.
+#[allow(clippy::doc_markdown, reason = "the text is read as help, where marks are noise")]
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ApiArgs {
+    /// Serve the instances API of SAP Open Connectors at this address, below /elements/api-v2, for example 127.0.0.1:8082. Default: off.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "POLLINATOR_API_LISTEN")]
+    pub api_listen: Option<SocketAddr>,
+}
+
+/// Serves the instances API until it is told to stop.
+///
+/// # Errors
+/// The address is in use or may not be used.
+pub async fn api(gate: impl Gate + 'static, address: SocketAddr, stop: CancellationToken) -> Result<JoinHandle<()>, String> {
+    let server = bind("--api-listen", address, elements::LIMITS).await?;
+    tracing::info!(address = %server.address(), "serving the instances API below {}", elements::BASE);
+    Ok(tokio::spawn(elements::serve(server, gate, stop)))
+}
+
 async fn bind(option: &'static str, address: SocketAddr, limits: Limits) -> Result<Server, String> {
     Server::bind(address, limits).await.map_err(|error| format!("{option} {address}: {error}"))
 }
@@ -67,6 +87,6 @@ pub async fn finish(serving: Option<JoinHandle<()>>, grace: Duration) {
     if let Some(serving) = serving
         && tokio::time::timeout(grace, serving).await.is_err()
     {
-        tracing::warn!("the grace period is over: a consent that was being taken in has to be given again");
+        tracing::warn!("the grace period is over: a consent or a change that was being taken in has to be given again");
     }
 }

@@ -38,13 +38,26 @@ impl Rate {
 }
 
 /// The budgets of all clients. At first, no one has used anything.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Budgets {
+    client: Rate,
     clients: HashMap<IpAddr, Pace>,
+    rate: Rate,
     all: Pace,
 }
 
+impl Default for Budgets {
+    fn default() -> Self {
+        Self::of(CLIENT, ALL)
+    }
+}
+
 impl Budgets {
+    /// Budgets of other rates, of one client and of all. [`RESERVE`] must be less than the burst of all.
+    pub fn of(client: Rate, all: Rate) -> Self {
+        Self { client, clients: HashMap::new(), rate: all, all: Pace::default() }
+    }
+
     /// Takes one request out of the budget of a client and of that of all, if both have one. Who asks in vain pays, too: a client that
     /// goes on hammering never gets back what it needs for the reserve.
     pub fn take(&mut self, client: IpAddr, now: Instant) -> bool {
@@ -53,13 +66,14 @@ impl Budgets {
             // A client that has its whole budget again need not be remembered.
             self.clients.retain(|_, pace| !pace.level(now).is_zero());
             if self.clients.len() >= MAX_CLIENTS {
-                return ALL.take(&mut self.all, RESERVE, now);
+                return self.rate.take(&mut self.all, RESERVE, now);
             }
         }
         let pace = self.clients.entry(key).or_default();
-        let has_most = pace.level(now) + CLIENT.time_of(1) <= CLIENT.time_of(CLIENT.burst / 2);
+        let Rate { burst, .. } = self.client;
+        let has_most = pace.level(now) + self.client.time_of(1) <= self.client.time_of(burst / 2);
         let reserve = if has_most { 0 } else { RESERVE };
-        CLIENT.take(pace, 0, now) && ALL.take(&mut self.all, reserve, now)
+        self.client.take(pace, 0, now) && self.rate.take(&mut self.all, reserve, now)
     }
 }
 

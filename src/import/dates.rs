@@ -40,6 +40,12 @@ pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
         }
         return Repaired::kept(given);
     }
+    if let Some(quoted) = requoted(given) {
+        return Repaired::noted(
+            Some(&quoted),
+            "the quotes around T and Z are missing, as a shell takes them away; they are back",
+        );
+    }
     let mut shorter = given;
     while let Some(rest) = shorter.strip_suffix(['\'', '"', ' ', '}']).or_else(|| shorter.strip_prefix(['"', ' ', '{'])) {
         shorter = rest;
@@ -59,6 +65,17 @@ pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
         None,
         "it is no Java date pattern, and was left out, which means RFC 3339; write the pattern of the provider's dates",
     )
+}
+
+/// A pattern whose quotes were lost: in a body that stands between single quotes, as in the example of Open Connectors, a shell takes
+/// all others away.
+fn requoted(given: &str) -> Option<String> {
+    let quoted = given.replacen("ddTHH", "dd'T'HH", 1);
+    let quoted = match quoted.strip_suffix('Z') {
+        Some(rest) if quoted != given => format!("{rest}'Z'"),
+        _ => quoted,
+    };
+    (quoted != given && is_pattern(&quoted)).then_some(quoted)
 }
 
 /// Can a manifest have this pattern?
@@ -121,6 +138,8 @@ mod tests {
         for (given, text, guess) in [
             ("yyyy-MM-dd'T'HH:mm:ssXXX'", Some("yyyy-MM-dd'T'HH:mm:ssXXX"), false),
             ("yyyy-MM-dd HH:mm:ss\"", Some("yyyy-MM-dd HH:mm:ss"), false),
+            ("yyyy-MM-ddTHH:mm:ss.SSSZ", Some("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"), false),
+            ("yyyy-MM-ddTHH:mm:ssXXX", Some("yyyy-MM-dd'T'HH:mm:ssXXX"), false),
             ("10 digit integer Unix time", Some("seconds"), true),
             ("518862600", Some("seconds"), true),
             ("1518862600000", Some("milliseconds"), true),

@@ -86,6 +86,15 @@ impl Secrets {
         key
     }
 
+    /// Names, keys and values; `None` is one that a person must fill in.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
+        let each = |(name, entries)| {
+            let entries: &BTreeMap<String, Option<String>> = entries;
+            entries.iter().map(move |(key, value)| (name, key.as_str(), value.as_deref()))
+        };
+        self.0.iter().map(|(name, entries)| (name.as_str(), entries)).flat_map(each)
+    }
+
     /// Names, and their entries; a placeholder where a value is missing or `withheld`.
     pub fn entries(&self, withheld: bool) -> impl Iterator<Item = (&str, BTreeMap<&str, &str>)> {
         self.0.iter().map(move |(name, entries)| {

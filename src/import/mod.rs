@@ -19,6 +19,7 @@ mod legacy;
 mod lists;
 mod macros;
 mod poller;
+pub mod posted;
 mod read;
 pub mod report;
 mod settings;

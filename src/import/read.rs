@@ -134,7 +134,7 @@ pub(super) fn unwrapped(text: &str) -> Option<Value> {
 }
 
 /// Reads JSON.
-fn json(text: &str) -> Result<Value, String> {
+pub(super) fn json(text: &str) -> Result<Value, String> {
     let text = text.trim_start_matches('\u{feff}');
     serde_json::from_str(text).map(|Document::<AllAreTold>(value, _)| value).map_err(|error| error.to_string())
 }

@@ -53,14 +53,20 @@ pub struct Line {
     pub text: String,
 }
 
+impl Line {
+    /// What it says, without the verdict.
+    pub fn sentence(&self) -> String {
+        let Self { about, text, .. } = self;
+        match about {
+            About::Field(place) => format!("{place}: {text}"),
+            About::Result(what) => format!("{what}: {text}"),
+        }
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<8}", self.verdict.word())?;
-        match &self.about {
-            About::Field(place) => write!(f, "{place}")?,
-            About::Result(what) => f.write_str(what)?,
-        }
-        write!(f, ": {}", self.text)
+        write!(f, "{:<8}{}", self.verdict.word(), self.sentence())
     }
 }
 

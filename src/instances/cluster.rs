@@ -1,5 +1,6 @@
 //! The instances of a cluster.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -8,12 +9,16 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::changes::StatusChanges;
-use super::{Instances, InstancesError, name_of, version_of};
+use super::secret_edits::SecretEdits;
+use super::{Created, Instances, InstancesError, name_of, own_secrets, version_of};
 use crate::api::API_VERSION;
-use crate::api::identity::InstanceRef;
+use crate::api::connector::ConnectorSpec;
+use crate::api::identity::{InstanceId, InstanceRef, NUMBER_LABEL, number};
 use crate::api::instance::ConnectorInstance;
 use crate::api::status::ConnectorInstanceStatus;
+use crate::catalog;
 use crate::operator::cluster::{CallError, Cluster, Kind};
+use crate::operator::stored;
 use crate::poll::status::InstanceStatus;
 
 /// The cluster as one client may use it: each caller that has a token of its own gets one of these.
@@ -23,12 +28,19 @@ pub struct ClusterInstances {
     /// The one namespace that is looked at; `None`: all.
     watched: Option<String>,
     changes: StatusChanges,
+    mounted: Arc<BTreeMap<String, ConnectorSpec>>,
 }
 
 impl ClusterInstances {
     /// Every call is made by `cluster`, with the credentials of its client. `changes`: what this process reports.
     pub fn new(cluster: Cluster, watched: Option<String>, changes: StatusChanges) -> Self {
-        Self { cluster, watched, changes }
+        Self { cluster, watched, changes, mounted: Arc::default() }
+    }
+
+    /// With the entries of the mounted catalogue folder, by name.
+    #[must_use]
+    pub fn with_mounted(self, mounted: Arc<BTreeMap<String, ConnectorSpec>>) -> Self {
+        Self { mounted, ..self }
     }
 
     /// Is this namespace looked at?
@@ -43,6 +55,35 @@ impl ClusterInstances {
         }
         let read = self.cluster.get(Kind::ConnectorInstance, &of.namespace, &of.name).await;
         read.map_err(|error| failed(error, InstancesError::Changed, of))
+    }
+
+    /// What an earlier call of the same content has made.
+    async fn earlier(&self, of: &InstanceRef, new: &ConnectorInstance) -> Result<Value, InstancesError> {
+        let object = self.read(of).await?;
+        let there = instance(object.clone())?;
+        let annotations = |instance: &ConnectorInstance| instance.metadata.annotations.clone().unwrap_or_default();
+        // Others may annotate it, too.
+        let has = annotations(&there);
+        let is_same = there.spec == new.spec && annotations(new).iter().all(|(name, value)| has.get(name) == Some(value));
+        if is_same { Ok(object) } else { Err(InstancesError::Exists(of.clone())) }
+    }
+
+    /// Keeps the number of a new instance in its label, by which people find it. Without the label it is found all the same.
+    async fn labelled(&self, of: &InstanceRef, object: Value) -> Value {
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        let number = number(uid).to_string();
+        if object["metadata"]["labels"][NUMBER_LABEL] == *number {
+            return object;
+        }
+        let mut labelled = object.clone();
+        labelled["metadata"]["labels"][NUMBER_LABEL] = number.into();
+        match self.cluster.replace(Kind::ConnectorInstance, &of.namespace, &of.name, &labelled).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::debug!(namespace = &*of.namespace, instance = &*of.name, "not labelled: {error}");
+                object
+            }
+        }
     }
 }
 
@@ -70,7 +111,9 @@ impl Instances for ClusterInstances {
         Box::pin(async move { instance(self.read(of).await?) })
     }
 
-    fn create(&self, new: ConnectorInstance) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>> {
+    /// First the instance, then its Secrets, which it owns: whatever ends this in between, no Secret is left without an instance, and
+    /// a repeated call completes it. What cannot be completed is taken back.
+    fn create(&self, new: ConnectorInstance, secrets: SecretEdits) -> BoxFuture<'_, Result<Created, InstancesError>> {
         Box::pin(async move {
             let of = name_of(&new)?;
             if !self.covers(&of.namespace) {
@@ -83,13 +126,33 @@ impl Instances for ClusterInstances {
                 "apiVersion": API_VERSION, "kind": "ConnectorInstance", "metadata": {"namespace": of.namespace, "name": of.name},
             });
             lay(&mut object, &new);
-            let created = self.cluster.create(Kind::ConnectorInstance, &of.namespace, &object).await;
-            instance(created.map_err(|error| failed(error, InstancesError::Exists, &of))?)
+            let (object, is_new) = match self.cluster.create(Kind::ConnectorInstance, &of.namespace, &object).await {
+                Ok(created) => (created, true),
+                Err(CallError::Conflict) => (self.earlier(&of, &new).await?, false),
+                Err(error) => return Err(failed(error, InstancesError::Exists, &of)),
+            };
+            let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+            let owner = InstanceId::new(of.clone(), uid);
+            if let Err(error) = own_secrets::create(&self.cluster, &owner, &secrets).await {
+                if is_new && let Err(left) = self.cluster.delete(Kind::ConnectorInstance, &of.namespace, &of.name).await {
+                    tracing::warn!(
+                        namespace = &*of.namespace,
+                        instance = &*of.name,
+                        "an instance whose Secret cannot be created stays: {left}; delete it, or send it again"
+                    );
+                }
+                return Err(error);
+            }
+            Ok(Created { instance: instance(self.labelled(&of, object).await)?, is_new })
         })
     }
 
     /// What the object has besides stays, fields of a newer version included.
-    fn update(&self, changed: ConnectorInstance) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>> {
+    fn update(
+        &self,
+        changed: ConnectorInstance,
+        secrets: SecretEdits,
+    ) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>> {
         Box::pin(async move {
             let of = name_of(&changed)?;
             let version = version_of(&changed)?;
@@ -97,7 +160,10 @@ impl Instances for ClusterInstances {
             lay(&mut object, &changed);
             object["metadata"]["resourceVersion"] = version.into();
             let replaced = self.cluster.replace(Kind::ConnectorInstance, &of.namespace, &of.name, &object).await;
-            instance(replaced.map_err(|error| failed(error, InstancesError::Changed, &of))?)
+            let updated = instance(replaced.map_err(|error| failed(error, InstancesError::Changed, &of))?)?;
+            let owner = InstanceId::new(of, updated.metadata.uid.as_deref().unwrap_or_default());
+            own_secrets::update(&self.cluster, &owner, &secrets).await?;
+            Ok(updated)
         })
     }
 
@@ -108,6 +174,28 @@ impl Instances for ClusterInstances {
             }
             let deleted = self.cluster.delete(Kind::ConnectorInstance, &of.namespace, &of.name).await;
             deleted.map_err(|error| failed(error, InstancesError::Changed, of))
+        })
+    }
+
+    fn connector<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ConnectorSpec>, InstancesError>> {
+        Box::pin(async move {
+            match self.cluster.get(Kind::Connector, namespace, name).await {
+                Ok(mut object) => Ok(ConnectorSpec::deserialize(object["spec"].take()).ok()),
+                Err(CallError::NotFound) => Ok(self.mounted.get(name).or_else(|| catalog::built_in(name)).cloned()),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    fn connectors<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeSet<String>, InstancesError>> {
+        Box::pin(async move {
+            let declared = self.cluster.list(Kind::Connector, Some(namespace), None, true).await?;
+            let declared = declared.iter().filter_map(|object| object["metadata"]["name"].as_str()).map(str::to_owned);
+            Ok(catalog::names().map(str::to_owned).chain(self.mounted.keys().cloned()).chain(declared).collect())
         })
     }
 
@@ -141,6 +229,12 @@ fn instance(mut object: Value) -> Result<ConnectorInstance, InstancesError> {
         InstanceRef::new(text("namespace"), text("name"))
     };
     let mut instance = ConnectorInstance::deserialize(object).map_err(|error| InstancesError::NotUnderstood(of, error))?;
+    let identity = status["bookkeeping"].as_str().and_then(stored::identity);
+    let identity = identity.map(String::from).or_else(|| instance.metadata.uid.clone());
+    if let Some(identity) = identity {
+        let labels = instance.metadata.labels.get_or_insert_default();
+        labels.insert(NUMBER_LABEL.to_owned(), number(&identity).to_string());
+    }
     instance.status = ConnectorInstanceStatus::deserialize(status).ok().map(readable);
     Ok(instance)
 }

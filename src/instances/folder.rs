@@ -1,6 +1,8 @@
 //! The instances of a folder of manifests. What is created here gets a file of its own, and only such files are changed.
 
-use std::collections::BTreeMap;
+mod own_file;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,29 +18,34 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::changes::StatusChanges;
 use super::consents::ConsentPlans;
-use super::{Instances, InstancesError, name_of, version_of};
-use crate::api::API_VERSION;
-use crate::api::identity::InstanceRef;
+use super::secret_edits::SecretEdits;
+use super::{Created, Instances, InstancesError, name_of, version_of};
+use crate::api::connector::ConnectorSpec;
+use crate::api::identity::{InstanceRef, NUMBER_LABEL, SecretRef, number};
 use crate::api::instance::ConnectorInstance;
-use crate::api::manifest::{self, Manifest};
 use crate::api::status::ConnectorInstanceStatus;
+use crate::catalog;
 use crate::connect::candidate::consent_plan;
-use crate::local::definitions::{Declared, Definitions, Planned};
+use crate::local::definitions::{ConnectorSpecs, Declared, Definitions, Planned};
+use crate::local::files::Least;
 use crate::operator::status;
 use crate::plan::Oauth2Plan;
 use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
-
-/// First line of the files that are written here: what lacks it is somebody's own.
-const MARK: &str = "# Managed by Pollinator, which replaces this file as a whole. Remove this line to manage it yourself.";
+use own_file::OwnFile;
 
 /// What is declared in files, as the definitions were last read, with what was written here since.
 pub struct FolderInstances {
     /// Where new ones go; `None`: there are only single files, or standard input.
     folder: Option<PathBuf>,
     store: Arc<Directory>,
+    /// How many instances there must be.
+    least: Least,
     known: RwLock<BTreeMap<InstanceRef, Known>>,
+    /// Secrets in all files.
+    secrets: RwLock<BTreeSet<SecretRef>>,
+    connectors: RwLock<ConnectorSpecs>,
     reported: RwLock<BTreeMap<InstanceRef, Reported>>,
     changes: StatusChanges,
     /// One change at a time.
@@ -47,6 +54,8 @@ pub struct FolderInstances {
 
 struct Known {
     declared: Declared,
+    /// The definitions had it when they were last read: the engine may run it.
+    is_read: bool,
     consent: Option<Arc<Oauth2Plan>>,
 }
 
@@ -58,11 +67,14 @@ struct Reported {
 
 impl FolderInstances {
     /// Takes over what the definitions say of instances. New ones are written to `folder`, which must be among the definitions'
-    /// sources.
-    pub fn new(folder: Option<PathBuf>, store: Arc<Directory>, definitions: &mut Definitions) -> Self {
+    /// sources; `least` of them must stay.
+    pub fn new(folder: Option<PathBuf>, store: Arc<Directory>, least: Least, definitions: &mut Definitions) -> Self {
         let new = Self {
             folder,
             store,
+            least,
+            secrets: RwLock::default(),
+            connectors: RwLock::default(),
             known: RwLock::default(),
             reported: RwLock::default(),
             changes: StatusChanges::default(),
@@ -75,12 +87,14 @@ impl FolderInstances {
     /// The definitions were read anew.
     pub fn replace(&self, definitions: &mut Definitions) {
         let declared = std::mem::take(&mut definitions.declared);
+        *self.connectors.write() = std::mem::take(&mut definitions.connectors);
+        *self.secrets.write() = definitions.secrets.names().map(|(namespace, name)| SecretRef::new(namespace, name)).collect();
         let consent = |planned: &Planned| consent_plan(&planned.plan).cloned();
         let known: BTreeMap<_, _> = declared
             .into_iter()
             .map(|(of, declared)| {
                 let consent = definitions.planned.get(&of).and_then(consent);
-                (of, Known { declared, consent })
+                (of, Known { declared, is_read: true, consent })
             })
             .collect();
         self.reported.write().retain(|of, _| known.contains_key(of));
@@ -99,8 +113,17 @@ impl FolderInstances {
     fn shown(&self, of: &InstanceRef, instance: &ConnectorInstance) -> ConnectorInstance {
         let mut shown = instance.clone();
         shown.metadata.resource_version = Some(version(instance));
+        if let Ok(Some((uid, identity))) = self.store.ids(of) {
+            label(&mut shown, &identity);
+            shown.metadata.uid = Some(uid);
+        }
         shown.status = self.reported.read().get(of).and_then(told);
         shown
+    }
+
+    /// Is there a Secret of that name in any file?
+    fn has_secret(&self, of: &InstanceRef, name: &str) -> bool {
+        self.secrets.read().contains(&SecretRef::new(Arc::clone(&of.namespace), name))
     }
 
     fn file(&self, of: &InstanceRef) -> Option<PathBuf> {
@@ -122,8 +145,10 @@ impl FolderInstances {
     fn remember(&self, of: &InstanceRef, instance: ConnectorInstance, file: &Path) -> ConnectorInstance {
         let shown = self.shown(of, &instance);
         let declared = Declared { instance, file: file.display().to_string().into() };
+        let mut known = self.known.write();
+        let is_read = known.get(of).is_some_and(|known| known.is_read);
         // It is planned when the files are looked at next.
-        self.known.write().insert(of.clone(), Known { declared, consent: None });
+        known.insert(of.clone(), Known { declared, is_read, consent: None });
         shown
     }
 }
@@ -131,6 +156,7 @@ impl FolderInstances {
 impl Instances for FolderInstances {
     fn list<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<ConnectorInstance>, InstancesError>> {
         Box::pin(async move {
+            // Each reads a file.
             let known = self.known.read();
             let asked = known.iter().filter(|(of, _)| namespace.is_none_or(|namespace| *of.namespace == *namespace));
             Ok(asked.map(|(of, known)| self.shown(of, &known.declared.instance)).collect())
@@ -139,75 +165,131 @@ impl Instances for FolderInstances {
 
     fn get<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<ConnectorInstance, InstancesError>> {
         Box::pin(async move {
-            let mut shown = match self.known.read().get(of) {
-                Some(known) => self.shown(of, &known.declared.instance),
-                None => return Err(InstancesError::NotFound(of.clone())),
-            };
-            shown.metadata.uid = self.store.uid(of).map_err(InstancesError::State)?;
-            Ok(shown)
+            // What keeps it from being read is told here.
+            self.store.ids(of).map_err(InstancesError::State)?;
+            match self.known.read().get(of) {
+                Some(known) => Ok(self.shown(of, &known.declared.instance)),
+                None => Err(InstancesError::NotFound(of.clone())),
+            }
         })
     }
 
     /// The engine takes it up as any other edit of the folder, about two seconds later.
-    fn create(&self, new: ConnectorInstance) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>> {
+    fn create(&self, new: ConnectorInstance, secrets: SecretEdits) -> BoxFuture<'_, Result<Created, InstancesError>> {
         Box::pin(async move {
             let of = name_of(&new)?;
             let file = self.file(&of).ok_or(InstancesError::NoFolder)?;
-            let (text, instance) = manifest(&of, &new)?;
             let _alone = self.writing.lock().await;
-            if self.known.read().contains_key(&of) {
-                return Err(InstancesError::Exists(of));
+            if self.store.is_leaving(&of) {
+                return Err(InstancesError::Leaving(of));
             }
-            let (own, path) = (of.clone(), file.clone());
-            blocking(&file, move || {
-                // It may declare what was not looked at yet, or what is not understood.
+            let is_declared = self.known.read().contains_key(&of);
+            let taken: Vec<_> = secrets.names().filter(|name| self.has_secret(&of, name)).map(str::to_owned).collect();
+            let (own, path, store) = (of.clone(), file.clone(), Arc::clone(&self.store));
+            let (instance, is_new) = blocking(&file, move || {
                 if path.try_exists().map_err(|error| failed(&path, error))? {
-                    return Err(InstancesError::NotOurs(own, path.display().to_string()));
+                    // It may declare what was not looked at yet, or what is not understood.
+                    let there = stored(&path, &own)?;
+                    let is_same = there.instance.spec == new.spec && annotations(&there.instance) == annotations(&new);
+                    let is_same = is_same && there.has(&secrets);
+                    return if is_same { Ok((there.instance, false)) } else { Err(InstancesError::Exists(own)) };
                 }
-                replace(&path, text.as_bytes()).map_err(|error| failed(&path, error))
+                if is_declared {
+                    return Err(InstancesError::Exists(own));
+                }
+                if let Some(name) = taken.into_iter().next() {
+                    return Err(InstancesError::SecretNotOurs(SecretRef::new(own.namespace, name)));
+                }
+                let uid = uuid::Uuid::new_v4().to_string();
+                let mut written = OwnFile::new(new);
+                label(&mut written.instance, &uid);
+                written.edit(&secrets);
+                let (text, instance) = written.write(&own)?;
+                store.begin(&own, uid, secrets.names()).map_err(InstancesError::State)?;
+                replace(&path, text.as_bytes()).map_err(|error| failed(&path, error))?;
+                Ok((instance, true))
             })
             .await?;
-            Ok(self.remember(&of, instance, &file))
+            let instance = if is_new { self.remember(&of, instance, &file) } else { self.shown(&of, &instance) };
+            Ok(Created { instance, is_new })
         })
     }
 
     /// The engine takes it up as any other edit of the folder, about two seconds later.
-    fn update(&self, changed: ConnectorInstance) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>> {
+    fn update(
+        &self,
+        changed: ConnectorInstance,
+        secrets: SecretEdits,
+    ) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>> {
         Box::pin(async move {
             let of = name_of(&changed)?;
             let read = version_of(&changed)?.to_owned();
-            let (text, instance) = manifest(&of, &changed)?;
             let _alone = self.writing.lock().await;
             let file = self.own_file(&of)?;
+            let elsewhere: Vec<_> = secrets.names().filter(|name| self.has_secret(&of, name)).map(str::to_owned).collect();
             let (own, path) = (of.clone(), file.clone());
-            blocking(&file, move || {
-                if version(&stored(&path, &own)?) != read {
+            let instance = blocking(&file, move || {
+                let mut there = stored(&path, &own)?;
+                if version(&there.instance) != read {
                     return Err(InstancesError::Changed(own));
                 }
-                replace(&path, text.as_bytes()).map_err(|error| failed(&path, error))
+                let strange = elsewhere.into_iter().find(|name| there.secrets().all(|own| own != name));
+                if let Some(name) = strange {
+                    return Err(InstancesError::SecretNotOurs(SecretRef::new(own.namespace, name)));
+                }
+                there.instance = changed;
+                there.edit(&secrets);
+                let (text, instance) = there.write(&own)?;
+                replace(&path, text.as_bytes()).map_err(|error| failed(&path, error))?;
+                Ok(instance)
             })
             .await?;
             Ok(self.remember(&of, instance, &file))
         })
     }
 
-    /// The engine lets go of it about two seconds later. Its state stays in the state folder.
+    /// The engine lets go of it about two seconds later. Its Secrets go with its file, and its state once the engine has let go.
     fn delete<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<(), InstancesError>> {
         Box::pin(async move {
             let _alone = self.writing.lock().await;
             let file = self.own_file(of)?;
-            if self.known.read().len() == 1 {
+            if self.known.read().len() == 1 && self.least == Least::One {
                 return Err(InstancesError::Last(of.clone()));
             }
-            let (own, path) = (of.clone(), file.clone());
-            blocking(&file, move || {
-                stored(&path, &own)?;
-                remove(&path).map_err(|error| failed(&path, error))
+            let is_running = self.known.read().get(of).is_some_and(|known| known.is_read);
+            let (own, path, store) = (of.clone(), file.clone(), Arc::clone(&self.store));
+            let secrets = blocking(&file, move || {
+                let secrets: Vec<String> = stored(&path, &own)?.secrets().map(str::to_owned).collect();
+                remove(&path).map_err(|error| failed(&path, error))?;
+                store.forget(&own, secrets.clone(), is_running);
+                Ok(secrets)
             })
             .await?;
             self.known.write().remove(of);
             self.reported.write().remove(of);
+            self.secrets.write().retain(|place| place.namespace != of.namespace || !secrets.iter().any(|s| **s == *place.name));
             Ok(())
+        })
+    }
+
+    fn connector<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ConnectorSpec>, InstancesError>> {
+        Box::pin(async move {
+            let connectors = self.connectors.read();
+            let found = catalog::look_up(namespace, name, &connectors.declared, &connectors.mounted);
+            Ok(found.map(|(_, spec)| spec.clone()))
+        })
+    }
+
+    fn connectors<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeSet<String>, InstancesError>> {
+        Box::pin(async move {
+            let connectors = self.connectors.read();
+            let declared = connectors.declared.keys().filter(|of| *of.namespace == *namespace).map(|of| of.name.to_string());
+            let mounted = connectors.mounted.keys().cloned();
+            Ok(catalog::names().map(str::to_owned).chain(declared).chain(mounted).collect())
         })
     }
 
@@ -233,50 +315,24 @@ impl ConsentPlans for FolderInstances {
     }
 }
 
-/// The text of a manifest with what a caller decides, and what it declares: the same to the last default.
-///
-/// # Errors
-/// [`InstancesError::Refused`]: what an API server would refuse, too.
-fn manifest(of: &InstanceRef, declared: &ConnectorInstance) -> Result<(String, ConnectorInstance), InstancesError> {
-    let mut metadata = Map::new();
-    metadata.insert("name".to_owned(), json!(of.name));
-    metadata.insert("namespace".to_owned(), json!(of.namespace));
-    for (field, values) in [("labels", &declared.metadata.labels), ("annotations", &declared.metadata.annotations)] {
-        if let Some(values) = values.as_ref().filter(|values| !values.is_empty()) {
-            metadata.insert(field.to_owned(), json!(values));
-        }
-    }
-    let object = json!({
-        "apiVersion": API_VERSION, "kind": "ConnectorInstance", "metadata": metadata, "spec": declared.spec,
-    });
-    let text = serde_saphyr::to_string(&object).map_err(|error| InstancesError::Refused(error.to_string()))?;
-    let text = format!("{MARK}\n{text}");
-    let mut read = manifest::read("", &text);
-    match (read.manifests.pop(), &*read.errors) {
-        (Some((_, Manifest::ConnectorInstance(instance))), []) => Ok((text, *instance)),
-        (_, errors) => {
-            let findings: Vec<_> = errors.iter().map(|error| error.finding.to_string()).collect();
-            Err(InstancesError::Refused(findings.join("\n")))
-        }
-    }
-}
-
-/// The instance that a file holds, if it is one that is managed here and holds no other.
+/// The file of an instance.
 ///
 /// # Errors
 /// [`InstancesError::NotOurs`], [`InstancesError::File`].
-fn stored(path: &Path, of: &InstanceRef) -> Result<ConnectorInstance, InstancesError> {
+fn stored(path: &Path, of: &InstanceRef) -> Result<OwnFile, InstancesError> {
     let text = fs::read_to_string(path).map_err(|error| failed(path, error))?;
-    let read = manifest::read("", &text);
-    let mut manifests = read.manifests.into_iter().map(|(_, manifest)| manifest);
-    match (manifests.next(), manifests.next()) {
-        (Some(Manifest::ConnectorInstance(instance)), None)
-            if text.starts_with(MARK) && read.errors.is_empty() && name_of(&instance).is_ok_and(|name| name == *of) =>
-        {
-            Ok(*instance)
-        }
-        _ => Err(InstancesError::NotOurs(of.clone(), path.display().to_string())),
-    }
+    OwnFile::read(&path.display().to_string(), &text, of)
+}
+
+/// Writes the number of an instance into its label.
+fn label(instance: &mut ConnectorInstance, identity: &str) {
+    let labels = instance.metadata.labels.get_or_insert_default();
+    labels.insert(NUMBER_LABEL.to_owned(), number(identity).to_string());
+}
+
+/// Annotations; none are the same as an empty map.
+fn annotations(instance: &ConnectorInstance) -> BTreeMap<String, String> {
+    instance.metadata.annotations.clone().unwrap_or_default()
 }
 
 /// What guards an update: it is another one after every change of what a caller decides.
@@ -314,10 +370,10 @@ fn failed(path: &Path, source: io::Error) -> InstancesError {
 }
 
 /// Does slow things to a file where they hold up nobody.
-async fn blocking(
+async fn blocking<T: Send + 'static>(
     path: &Path,
-    work: impl FnOnce() -> Result<(), InstancesError> + Send + 'static,
-) -> Result<(), InstancesError> {
+    work: impl FnOnce() -> Result<T, InstancesError> + Send + 'static,
+) -> Result<T, InstancesError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(path, io::Error::other(error))))
 }
 

@@ -7,7 +7,10 @@ pub mod changes;
 pub mod cluster;
 pub mod consents;
 pub mod folder;
+mod own_secrets;
+pub mod secret_edits;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +18,11 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::broadcast;
 
+use secret_edits::SecretEdits;
+
 use crate::api::conditions::Problem;
-use crate::api::identity::InstanceRef;
+use crate::api::connector::ConnectorSpec;
+use crate::api::identity::{InstanceRef, NUMBER_LABEL, SecretRef};
 use crate::api::instance::ConnectorInstance;
 use crate::operator::cluster::CallError;
 use crate::poll::status::InstanceStatus;
@@ -24,9 +30,10 @@ use crate::poll::status::InstanceStatus;
 /// The instances of a folder or of a cluster, as one caller may see and change them.
 ///
 /// An instance that is read has its namespace and name, labels, annotations, spec, and a `resourceVersion` that guards an
-/// [`update`](Self::update). Its status is the last one that was reported; what only the engine reads of it is left out.
+/// [`update`](Self::update). Once it has begun it has a uid, and the label [`NUMBER_LABEL`] with the number of its identity, whatever is
+/// stored. Its status is the last one that was reported; what only the engine reads of it is left out.
 pub trait Instances: Send + Sync {
-    /// All instances of a namespace, or of all namespaces that are looked at, by namespace and name. In a folder they have no uid.
+    /// All instances of a namespace, or of all namespaces that are looked at, by namespace and name.
     ///
     /// # Errors
     /// [`InstancesError::Call`].
@@ -38,28 +45,66 @@ pub trait Instances: Send + Sync {
     /// [`InstancesError::NotFound`], [`InstancesError::NotUnderstood`], [`InstancesError::State`], [`InstancesError::Call`].
     fn get<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<ConnectorInstance, InstancesError>>;
 
-    /// Declares a new one with the namespace and name, labels, annotations and spec of `new`, and returns it as it is stored.
+    /// Declares a new one with the namespace and name, labels, annotations and spec of `new`, and its Secrets: all or nothing. Where it
+    /// is there already with the same annotations, spec and Secrets, that one is meant: a repeated call makes no second one.
     ///
     /// # Errors
-    /// [`InstancesError::Exists`], [`InstancesError::Refused`] and those of writing.
-    fn create(&self, new: ConnectorInstance) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>>;
+    /// [`InstancesError::Exists`], [`InstancesError::Leaving`], [`InstancesError::SecretNotOurs`], [`InstancesError::Refused`] and
+    /// those of writing.
+    fn create(&self, new: ConnectorInstance, secrets: SecretEdits) -> BoxFuture<'_, Result<Created, InstancesError>>;
 
-    /// Replaces labels, annotations and spec of an instance that was read before: `metadata.resourceVersion` must be that of the
-    /// reading. Returns it as it is stored.
+    /// Replaces labels, annotations and spec of an instance that was read before, and edits its Secrets: `metadata.resourceVersion` must
+    /// be that of the reading. Returns it as it is stored.
     ///
     /// # Errors
-    /// [`InstancesError::NotFound`], [`InstancesError::Changed`], [`InstancesError::Refused`] and those of writing.
-    fn update(&self, changed: ConnectorInstance) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>>;
+    /// [`InstancesError::NotFound`], [`InstancesError::Changed`], [`InstancesError::SecretNotOurs`], [`InstancesError::Refused`] and
+    /// those of writing.
+    fn update(
+        &self,
+        changed: ConnectorInstance,
+        secrets: SecretEdits,
+    ) -> BoxFuture<'_, Result<ConnectorInstance, InstancesError>>;
 
-    /// Deletes an instance, and with it its state.
+    /// Deletes an instance, and with it its state and the Secrets that were created with it.
     ///
     /// # Errors
     /// [`InstancesError::NotFound`] and those of writing.
     fn delete<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<(), InstancesError>>;
 
+    /// The settings of the connector that an instance in a namespace means by a name.
+    ///
+    /// # Errors
+    /// [`InstancesError::Call`].
+    fn connector<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ConnectorSpec>, InstancesError>>;
+
+    /// Names of all connectors that an instance in a namespace can name.
+    ///
+    /// # Errors
+    /// [`InstancesError::Call`].
+    fn connectors<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeSet<String>, InstancesError>>;
+
     /// The statuses that this process reports from now on, of the instances that it runs. Who reads too slowly is told
     /// [`Lagged`](broadcast::error::RecvError::Lagged) and reads what it needs with [`get`](Self::get).
     fn changes(&self) -> broadcast::Receiver<Arc<InstanceStatus>>;
+}
+
+/// What came of a wish for a new instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Created {
+    /// As it is stored.
+    pub instance: ConnectorInstance,
+    /// It was not there before.
+    pub is_new: bool,
+}
+
+/// The number of an instance that was read (see [`identity::number`](crate::api::identity::number)); none before it has begun.
+pub fn number_of(instance: &ConnectorInstance) -> Option<u64> {
+    instance.metadata.uid.as_ref()?;
+    instance.metadata.labels.as_ref()?.get(NUMBER_LABEL)?.parse().ok()
 }
 
 /// Why instances cannot be read or changed.
@@ -69,8 +114,16 @@ pub enum InstancesError {
     #[error("there is no instance {0}")]
     NotFound(InstanceRef),
     /// There is one of that name.
-    #[error("there is an instance {0} already; choose another name")]
+    #[error("there is an instance {0} already, and it is another one; change that one, or choose another name")]
     Exists(InstanceRef),
+    /// The one of that name was deleted, and the engine has not let go of it yet.
+    #[error("the instance {0} that was deleted is still ending; try again in a few seconds")]
+    Leaving(InstanceRef),
+    /// A Secret of that name did not come with the instance.
+    #[error(
+        "Secret {0} does not belong to this instance; change it where it is declared, or choose another name for the instance"
+    )]
+    SecretNotOurs(SecretRef),
     /// Someone else changed it since it was read.
     #[error("instance {0} has changed since it was read; read it again and repeat the change")]
     Changed(InstanceRef),

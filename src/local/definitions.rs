@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::files::Sources;
+use super::files::{Least, Sources};
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
@@ -28,6 +28,17 @@ pub struct Definitions {
     pub others: Vec<String>,
     /// What instances were made of, for those who show them: whoever reads definitions takes it or drops it.
     pub declared: BTreeMap<InstanceRef, Declared>,
+    /// What they may be made on top of, for those who create them: whoever reads definitions takes it or drops it.
+    pub connectors: ConnectorSpecs,
+}
+
+/// Connectors that are not built in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConnectorSpecs {
+    /// Declared in the files.
+    pub declared: BTreeMap<ConnectorRef, ConnectorSpec>,
+    /// In the mounted folder, by name.
+    pub mounted: BTreeMap<String, ConnectorSpec>,
 }
 
 /// An instance as it was declared.
@@ -69,7 +80,7 @@ impl Definitions {
         for file in sources.catalog() {
             let entry = file.map_err(|error| vec![error]).and_then(|(name, text)| catalog::entry(&name, &text));
             match entry {
-                Ok((key, connector)) => drop(found.mounted.insert(key, connector)),
+                Ok((key, connector)) => drop(found.connectors.mounted.insert(key, connector)),
                 Err(refusals) => errors.extend(refusals),
             }
         }
@@ -89,7 +100,7 @@ impl Definitions {
                 }
             }
         }
-        if errors.is_empty() && found.instances.is_empty() {
+        if errors.is_empty() && found.instances.is_empty() && sources.least() == Least::One {
             errors.push("no ConnectorInstance was found; name a file or folder that holds one".to_owned());
         }
         if errors.is_empty() { Ok(found.plan()) } else { Err(Unusable(errors)) }
@@ -99,8 +110,7 @@ impl Definitions {
 #[derive(Default)]
 struct Found {
     instances: BTreeMap<InstanceRef, Declared>,
-    connectors: BTreeMap<ConnectorRef, ConnectorSpec>,
-    mounted: BTreeMap<String, ConnectorSpec>,
+    connectors: ConnectorSpecs,
     secrets: BTreeMap<SecretRef, Secret>,
     others: Vec<String>,
 }
@@ -116,7 +126,7 @@ impl Found {
                 self.instances.insert(InstanceRef::new(namespace, name), declared).is_none()
             }
             Manifest::Connector(connector) => {
-                self.connectors.insert(ConnectorRef::new(namespace, name), connector.spec).is_none()
+                self.connectors.declared.insert(ConnectorRef::new(namespace, name), connector.spec).is_none()
             }
             Manifest::Secret(secret) => {
                 self.secrets.insert(SecretRef::new(namespace, name), Secret { data: secret.data }).is_none()
@@ -126,6 +136,7 @@ impl Found {
     }
 
     fn plan(self) -> Definitions {
+        let ConnectorSpecs { declared: connectors, mounted } = &self.connectors;
         let mut definitions = Definitions { others: self.others, ..Definitions::default() };
         for (place, secret) in self.secrets {
             definitions.secrets.insert(&*place.namespace, &*place.name, secret);
@@ -133,7 +144,7 @@ impl Found {
         for (key, declared) in self.instances {
             let instance = &declared.instance;
             let named = instance.spec.connector.as_deref();
-            let connector = named.and_then(|name| catalog::look_up(&key.namespace, name, &self.connectors, &self.mounted));
+            let connector = named.and_then(|name| catalog::look_up(&key.namespace, name, connectors, mounted));
             match resolve(instance, connector.map(|(_, spec)| spec)) {
                 Ok(plan) => {
                     let annotations = instance.metadata.annotations.clone().unwrap_or_default();
@@ -145,6 +156,7 @@ impl Found {
             }
             definitions.declared.insert(key, declared);
         }
+        definitions.connectors = self.connectors;
         definitions
     }
 }

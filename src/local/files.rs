@@ -22,8 +22,19 @@ const COARSE: Duration = Duration::from_secs(2);
 pub struct Sources {
     paths: Vec<PathBuf>,
     catalog: Option<PathBuf>,
+    least: Least,
     /// What can be read but once: standard input and pipes.
     held: Arc<Held>,
+}
+
+/// How many instances the files must declare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Least {
+    /// One: a process without any was started by mistake.
+    #[default]
+    One,
+    /// None: they can be added while it runs.
+    None,
 }
 
 type Held = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
@@ -40,7 +51,18 @@ impl Sources {
                 held.insert(path.clone(), bytes.map_err(|error| error.to_string()));
             }
         }
-        Self { paths, catalog, held: Arc::new(held) }
+        Self { paths, catalog, least: Least::default(), held: Arc::new(held) }
+    }
+
+    /// The same with another number of instances that must be there.
+    #[must_use]
+    pub fn with_least(self, least: Least) -> Self {
+        Self { least, ..self }
+    }
+
+    /// How many instances there must be.
+    pub fn least(&self) -> Least {
+        self.least
     }
 
     /// The first of the paths that is a folder: where a manifest can be added.

@@ -1,5 +1,6 @@
 //! The engine without a cluster: definitions from a folder, state in a folder, statuses as lines.
 
+pub mod api_credentials;
 pub mod definitions;
 pub mod files;
 pub mod reload;

@@ -126,6 +126,11 @@ struct Bookkeeping {
     retry_after: Option<DateTime<Utc>>,
 }
 
+/// The identity that the bookkeeping of a status keeps (see [`InstanceState::identity`]).
+pub fn identity(bookkeeping: &str) -> Option<Box<str>> {
+    serde_json::from_str::<Bookkeeping>(bookkeeping).ok()?.identity
+}
+
 /// Reads the state out of a status, which is null for an instance never seen before.
 ///
 /// # Errors

@@ -246,6 +246,7 @@ impl Engine {
                 self.release(key);
             }
         }
+        self.core.store.removed(key);
     }
 
     fn release(&self, key: &InstanceRef) {

@@ -16,15 +16,18 @@ use super::blob::{ListBlobs, PutError};
 use super::folder::{Folder, absent_is_none, replace};
 use super::head::{self, Head, Unreadable};
 use super::partitions::{LoadError, Stored};
-use super::{InstanceState, StateStore};
+use super::{InstanceState, StateStore, token_file};
 use crate::api::conditions::{Problem, Reason};
-use crate::api::identity::InstanceRef;
+use crate::api::identity::{InstanceRef, SecretRef};
+use crate::auth::oauth2::store::TokenPlace;
 
 /// A locked state folder. The lock is the operating system's, so it ends with the process, however that ends.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     partitions: Arc<Partitions>,
+    /// Instances that were deleted and whose state goes once the engine has let go of them, with their Secrets.
+    leaving: Mutex<HashMap<InstanceRef, Vec<String>>>,
     _lock: File,
 }
 
@@ -61,7 +64,7 @@ impl Directory {
         fs::create_dir_all(path).map_err(unusable)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), partitions: Arc::default(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), partitions: Arc::default(), leaving: Mutex::default(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
@@ -85,12 +88,65 @@ impl Directory {
         Folder::new(self.file_of(&instance.namespace, &instance.name, "known"))
     }
 
-    /// Uid of an instance that has a state.
+    /// Uid and identity of an instance that has a state.
     ///
     /// # Errors
     /// As [`StateStore::load`].
-    pub fn uid(&self, instance: &InstanceRef) -> Result<Option<String>, Problem> {
-        Ok(read_head(&self.file(instance))?.map(|head| head.state.uid))
+    pub fn ids(&self, instance: &InstanceRef) -> Result<Option<(String, String)>, Problem> {
+        let head = read_head(&self.file(instance))?;
+        Ok(head.map(|Head { state, .. }| (state.uid.clone(), state.identity().to_owned())))
+    }
+
+    /// Begins the state of a new instance under a uid, with nothing left of one that had the name, or of tokens for `secrets`.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn begin<'a>(
+        &self,
+        instance: &InstanceRef,
+        uid: String,
+        secrets: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Problem> {
+        let secrets: Vec<_> = secrets.map(str::to_owned).collect();
+        self.erase(instance, &secrets);
+        let file = self.file(instance);
+        let head = head::write(&InstanceState::new(uid), 0, &BTreeMap::new()).map_err(io::Error::from);
+        head.and_then(|head| replace(&file, &head)).map_err(|error| unwritable(&file, &error))
+    }
+
+    /// The state of an instance is of no use any more, nor are the tokens of the Secrets that came with it. They go at once, or, while
+    /// the engine has the instance, when it lets go of it.
+    pub fn forget(&self, instance: &InstanceRef, secrets: Vec<String>, is_running: bool) {
+        if is_running {
+            self.leaving.lock().insert(instance.clone(), secrets);
+        } else {
+            self.erase(instance, &secrets);
+        }
+    }
+
+    /// Was it forgotten while the engine still has it?
+    pub fn is_leaving(&self, instance: &InstanceRef) -> bool {
+        self.leaving.lock().contains_key(instance)
+    }
+
+    fn erase(&self, instance: &InstanceRef, secrets: &[String]) {
+        self.partitions.all().remove(instance);
+        let tokens = secrets.iter().map(|name| SecretRef::new(Arc::clone(&instance.namespace), name.as_str()));
+        let tokens = tokens.map(|secret| token_file::file(self, &TokenPlace::Secret(secret)));
+        for file in tokens.chain([self.file(instance)]) {
+            warn_unless_gone(&file, fs::remove_file(&file));
+        }
+        let folder = self.folder(instance);
+        warn_unless_gone(folder.path(), fs::remove_dir_all(folder.path()));
+    }
+}
+
+/// What stays behind does no harm: a new instance of the name begins afresh all the same.
+fn warn_unless_gone(path: &Path, removed: io::Result<()>) {
+    if let Err(error) = removed
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!("{} is left of an instance that was deleted: {error}; remove it", path.display());
     }
 }
 
@@ -139,6 +195,13 @@ impl StateStore for Directory {
 
     fn release(&self, instance: &InstanceRef) {
         self.partitions.all().remove(instance);
+    }
+
+    fn removed(&self, instance: &InstanceRef) {
+        let leaving = self.leaving.lock().remove(instance);
+        if let Some(secrets) = leaving {
+            self.erase(instance, &secrets);
+        }
     }
 }
 

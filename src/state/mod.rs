@@ -250,6 +250,9 @@ pub trait StateStore: Send + Sync {
 
     /// The engine let go of an instance: no save follows unless it is loaded again.
     fn release(&self, _instance: &InstanceRef) {}
+
+    /// An instance is not declared any more, and nothing runs for it.
+    fn removed(&self, _instance: &InstanceRef) {}
 }
 
 #[cfg(test)]

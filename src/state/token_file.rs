@@ -17,7 +17,7 @@ use crate::auth::oauth2::stored::{FORMAT, StoredTokens};
 const OF_SECRET: &str = "oauth-tokens";
 const OF_INSTANCE: &str = "oauth-token";
 
-fn file(folder: &Directory, place: &TokenPlace) -> PathBuf {
+pub(super) fn file(folder: &Directory, place: &TokenPlace) -> PathBuf {
     match place {
         TokenPlace::Secret(secret) => folder.file_of(&secret.namespace, &secret.name, OF_SECRET),
         TokenPlace::Instance(instance) => folder.file_of(instance.namespace(), instance.name(), OF_INSTANCE),

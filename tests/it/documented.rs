@@ -21,11 +21,12 @@ use crate::rig::markdown::{self, Fence};
 use crate::rig::reader::Reader;
 
 /// The pages with commands, and the test that types them.
-const PLAYED: [(&str, &str); 9] = [
+const PLAYED: [(&str, &str); 10] = [
     ("README.md", "alone::the_readme_leads_to_a_first_instance"),
     ("charts/pollinator/README.md", "cluster::the_page_of_the_chart_says_what_the_page_of_installing_does"),
     ("docs/get-started/first-instance.md", "cluster::a_first_instance_from_nothing"),
     ("docs/get-started/install.md", "cluster::installing_upgrading_and_uninstalling"),
+    ("docs/reference/instances-api.md", "alone::creating_an_instance_by_the_api"),
     ("docs/tasks/import.md", "alone::importing_from_open_connectors"),
     ("docs/tasks/local.md", "alone::running_without_a_cluster"),
     ("docs/operate/operations.md", "cluster::operating_backing_up_and_restoring"),
@@ -54,11 +55,12 @@ const NOT_HERE: [(&str, &str, &str); 4] = [
 ];
 
 /// Commands that go on until they are told to end, and what they say once they are at work.
-const SERVERS: [(&str, &str); 8] = [
+const SERVERS: [(&str, &str); 9] = [
     ("python3 -m http.server 8000 --bind 127.0.0.1", "Serving HTTP"),
     ("pollinator receive --port 9000 --secret-file signing-key", "listening on"),
     ("pollinator local contacts.yaml --state state", " Polling "),
     ("pollinator local manifests/ --state state/", " Polling "),
+    ("pollinator local manifests/ --state state/ --api-listen 127.0.0.1:8082", "serving the instances API"),
     ("pollinator local manifests/ --state state/ --allow-egress 10.0.0.0/8 --allow-egress intranet.example", " Polling "),
     ("pollinator operator", "everything is listed"),
     ("pollinator operator --watch-namespace crm", "everything is listed"),

@@ -31,6 +31,7 @@
 //! - [`assertions`]: JSON Web Tokens that are signed for a token endpoint.
 //! - [`mutual_tls`]: servers that demand a client certificate.
 //! - [`connect`]: the page at which people give consent, against a real OAuth 2.0 server, by forms and in a browser.
+//! - [`elements`]: the instances API of Open Connectors, from the page's cURL to events.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
 //! - [`kubelet`]: pods as local processes, and the operator as a Deployment of them.
@@ -66,6 +67,7 @@ mod described_providers;
 mod documented;
 mod due;
 mod edits;
+mod elements;
 mod ends;
 mod evidence;
 mod examples;

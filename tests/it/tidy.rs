@@ -113,8 +113,9 @@ const IMPURE: [&str; 11] = [
 ];
 
 /// Who may touch the values of Secrets beside `auth`, and why.
-const SECRETS: [(&str, &str); 3] = [
+const SECRETS: [(&str, &str); 4] = [
     ("api/manifest.rs", "decodes Secrets that are declared in a file"),
+    ("instances/folder/own_file.rs", "writes the Secrets that came with an instance next to its manifest"),
     ("local/definitions.rs", "hands them over to `auth`"),
     ("local/reload.rs", "hands a replaced set over to `auth`"),
 ];

@@ -40,7 +40,7 @@ impl Scene {
     }
 
     fn instances(&self) -> FolderInstances {
-        FolderInstances::new(Some(self.manifests.path().to_owned()), Arc::clone(&self.store), &mut self.read())
+        FolderInstances::new(Some(self.manifests.path().to_owned()), Arc::clone(&self.store), Least::One, &mut self.read())
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -68,7 +68,7 @@ fn instance(name: &str) -> ConnectorInstance {
 async fn what_is_created_stands_in_a_file_of_its_own_and_is_read_like_any_other() {
     let scene = Scene::new();
     let instances = scene.instances();
-    let created = instances.create(instance("keap")).await.unwrap();
+    let created = instances.create(instance("keap"), SecretEdits::default()).await.unwrap().instance;
     assert_eq!(created.spec, instance("keap").spec);
     assert_eq!(instances.get(&of("keap")).await.unwrap(), created);
     let names = |all: Vec<ConnectorInstance>| all.into_iter().map(|one| one.metadata.name.unwrap()).collect::<Vec<_>>();
@@ -83,38 +83,42 @@ async fn what_is_created_stands_in_a_file_of_its_own_and_is_read_like_any_other(
     assert_eq!(scene.instances().get(&of("keap")).await.unwrap(), created);
     // and nothing half-written stays
     assert_eq!(fs::read_dir(scene.manifests.path()).unwrap().count(), 2);
-    assert!(matches!(instances.create(instance("keap")).await, Err(InstancesError::Exists(_))));
-    assert!(matches!(instances.create(instance("theirs")).await, Err(InstancesError::Exists(_))));
+    let again = instances.create(instance("keap"), SecretEdits::default()).await.unwrap();
+    assert_eq!((again.is_new, again.instance), (false, created));
+    let mut another = instance("keap");
+    another.spec.suspend = true;
+    assert!(matches!(instances.create(another, SecretEdits::default()).await, Err(InstancesError::Exists(_))));
+    assert!(matches!(instances.create(instance("theirs"), SecretEdits::default()).await, Err(InstancesError::Exists(_))));
 }
 
 #[tokio::test]
 async fn a_change_needs_the_version_that_was_read() {
     let scene = Scene::new();
     let instances = scene.instances();
-    let created = instances.create(instance("keap")).await.unwrap();
+    let created = instances.create(instance("keap"), SecretEdits::default()).await.unwrap().instance;
     let mut change = created.clone();
     change.spec.suspend = true;
-    let updated = instances.update(change.clone()).await.unwrap();
+    let updated = instances.update(change.clone(), SecretEdits::default()).await.unwrap();
     assert!(updated.spec.suspend && updated.metadata.resource_version != created.metadata.resource_version);
     assert!(scene.read().declared[&of("keap")].instance.spec.suspend);
 
-    assert!(matches!(instances.update(change.clone()).await, Err(InstancesError::Changed(_))));
+    assert!(matches!(instances.update(change.clone(), SecretEdits::default()).await, Err(InstancesError::Changed(_))));
     change.metadata.resource_version = None;
-    let told = instances.update(change).await.unwrap_err().to_string();
+    let told = instances.update(change, SecretEdits::default()).await.unwrap_err().to_string();
     assert!(told.starts_with("metadata.resourceVersion: Required value"), "{told}");
 
     // an edit by hand that was not looked at yet counts, too
     let text = fs::read_to_string(scene.file("crm.keap.yaml")).unwrap();
     fs::write(scene.file("crm.keap.yaml"), text.replace("suspend: true", "suspend: false")).unwrap();
-    assert!(matches!(instances.update(updated).await, Err(InstancesError::Changed(_))));
+    assert!(matches!(instances.update(updated, SecretEdits::default()).await, Err(InstancesError::Changed(_))));
 }
 
 #[tokio::test]
 async fn what_is_deleted_is_gone_and_the_last_one_stays() {
     let scene = Scene::new();
     let instances = scene.instances();
-    instances.create(instance("keap")).await.unwrap();
-    instances.create(instance("other")).await.unwrap();
+    instances.create(instance("keap"), SecretEdits::default()).await.unwrap();
+    instances.create(instance("other"), SecretEdits::default()).await.unwrap();
     instances.delete(&of("keap")).await.unwrap();
     assert!(!scene.file("crm.keap.yaml").exists());
     assert!(matches!(instances.get(&of("keap")).await, Err(InstancesError::NotFound(_))));
@@ -130,22 +134,25 @@ async fn what_somebody_wrote_is_left_alone() {
     let scene = Scene::new();
     let instances = scene.instances();
     let theirs = instances.get(&of("theirs")).await.unwrap();
-    let told = instances.update(theirs).await.unwrap_err().to_string();
+    let told = instances.update(theirs, SecretEdits::default()).await.unwrap_err().to_string();
     assert!(told.starts_with("instance crm/theirs is declared in ") && told.contains("theirs.yaml"), "{told}");
     assert!(matches!(instances.delete(&of("theirs")).await, Err(InstancesError::NotOurs(..))));
     assert_eq!(fs::read_to_string(scene.file("theirs.yaml")).unwrap(), THEIRS);
 
     // a file of the name that ours would have
     fs::write(scene.file("crm.keap.yaml"), THEIRS.replace("theirs", "keap")).unwrap();
-    assert!(matches!(instances.create(instance("keap")).await, Err(InstancesError::NotOurs(..))), "not looked at yet");
+    assert!(
+        matches!(instances.create(instance("keap"), SecretEdits::default()).await, Err(InstancesError::NotOurs(..))),
+        "not looked at yet"
+    );
     instances.replace(&mut scene.read());
     assert!(matches!(instances.delete(&of("keap")).await, Err(InstancesError::NotOurs(..))));
 
     // ours, to which somebody added
-    let created = instances.create(instance("more")).await.unwrap();
+    let created = instances.create(instance("more"), SecretEdits::default()).await.unwrap().instance;
     let text = fs::read_to_string(scene.file("crm.more.yaml")).unwrap();
     fs::write(scene.file("crm.more.yaml"), format!("{text}---\n{}", THEIRS.replace("theirs", "added"))).unwrap();
-    assert!(matches!(instances.update(created).await, Err(InstancesError::NotOurs(..))));
+    assert!(matches!(instances.update(created, SecretEdits::default()).await, Err(InstancesError::NotOurs(..))));
     assert!(matches!(instances.delete(&of("more")).await, Err(InstancesError::NotOurs(..))));
 }
 
@@ -155,8 +162,8 @@ async fn without_a_folder_nothing_is_written() {
     let sources = Sources::new(vec![scene.file("theirs.yaml")], None);
     assert_eq!(sources.folder(), None);
     let mut definitions = Definitions::read(&sources).unwrap();
-    let instances = FolderInstances::new(None, Arc::clone(&scene.store), &mut definitions);
-    let told = instances.create(instance("keap")).await.unwrap_err().to_string();
+    let instances = FolderInstances::new(None, Arc::clone(&scene.store), Least::One, &mut definitions);
+    let told = instances.create(instance("keap"), SecretEdits::default()).await.unwrap_err().to_string();
     assert!(told.contains("no folder of manifests was given"), "{told}");
     assert!(matches!(instances.delete(&of("theirs")).await, Err(InstancesError::NotOurs(..))));
 }
@@ -167,15 +174,15 @@ async fn what_an_api_server_would_refuse_is_not_written() {
     let instances = scene.instances();
     let mut wrong = instance("keap");
     wrong.spec.base_url = None;
-    let told = instances.create(wrong).await.unwrap_err().to_string();
+    let told = instances.create(wrong, SecretEdits::default()).await.unwrap_err().to_string();
     assert!(told.contains("baseUrl is required"), "{told}");
     for name in ["", "../theirs", "Keap", "a/b", ".."] {
-        let refused = instances.create(instance(name)).await;
+        let refused = instances.create(instance(name), SecretEdits::default()).await;
         assert!(matches!(refused, Err(InstancesError::Refused(_))), "{name:?}: {refused:?}");
     }
     let mut elsewhere = instance("keap");
     elsewhere.metadata.namespace = Some("../crm".to_owned());
-    assert!(matches!(instances.create(elsewhere).await, Err(InstancesError::Refused(_))));
+    assert!(matches!(instances.create(elsewhere, SecretEdits::default()).await, Err(InstancesError::Refused(_))));
     assert_eq!(fs::read_dir(scene.manifests.path()).unwrap().count(), 1);
 }
 
@@ -203,4 +210,95 @@ async fn a_status_is_shown_and_told_and_a_uid_comes_with_the_state() {
     fs::write(scene.file("theirs.yaml"), THEIRS.replace("theirs", "another")).unwrap();
     instances.replace(&mut scene.read());
     assert!(instances.reported.read().is_empty());
+}
+
+fn secrets(value: &str) -> SecretEdits {
+    let mut edits = SecretEdits::default();
+    edits.set("keap-oauth", "client_secret", value.to_owned());
+    edits
+}
+
+#[tokio::test]
+async fn secrets_come_and_go_with_their_instance() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let created = instances.create(instance("keap"), secrets("yes")).await.unwrap();
+    let mode = fs::metadata(scene.file("crm.keap.yaml")).unwrap().permissions().mode();
+    assert_eq!((created.is_new, mode & 0o777), (true, 0o600));
+    assert_eq!(scene.read().secrets.names().collect::<Vec<_>>(), [("crm", "keap-oauth")]);
+    assert!(!instances.create(instance("keap"), secrets("yes")).await.unwrap().is_new);
+    assert!(matches!(instances.create(instance("keap"), secrets("no")).await, Err(InstancesError::Exists(_))));
+
+    // an update without a word about them leaves them, others are edited
+    let mut change = created.instance.clone();
+    change.spec.suspend = true;
+    let changed = instances.update(change, SecretEdits::default()).await.unwrap();
+    let text = || fs::read_to_string(scene.file("crm.keap.yaml")).unwrap();
+    assert!(text().contains("client_secret: \"yes\"") || text().contains("client_secret: 'yes'"), "{}", text());
+    let mut edits = secrets("1e3");
+    edits.set("keap-oauth", "code", "c".to_owned());
+    let changed = instances.update(changed, edits).await.unwrap();
+    instances.replace(&mut scene.read());
+    let mut edits = SecretEdits::default();
+    edits.remove("keap-oauth", "code");
+    instances.update(changed, edits).await.unwrap();
+    assert!(!text().contains("code: c") && text().contains("1e3"), "{}", text());
+
+    // one of another file is not touched, and its name not used again
+    let theirs = "apiVersion: v1\nkind: Secret\nmetadata: {name: other, namespace: crm}\nstringData: {a: b}\n";
+    fs::write(scene.file("secret.yaml"), theirs).unwrap();
+    instances.replace(&mut scene.read());
+    let mut edits = SecretEdits::default();
+    edits.set("other", "a", "c".to_owned());
+    let read = instances.get(&of("keap")).await.unwrap();
+    assert!(matches!(instances.update(read, edits.clone()).await, Err(InstancesError::SecretNotOurs(_))));
+    let mut fresh = instance("fresh");
+    fresh.spec.suspend = true;
+    assert!(matches!(instances.create(fresh, edits).await, Err(InstancesError::SecretNotOurs(_))));
+    assert!(!scene.file("crm.fresh.yaml").exists());
+}
+
+#[tokio::test]
+async fn an_instance_has_a_number_from_the_first_and_its_name_is_free_once_the_engine_has_let_go() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let created = instances.create(instance("keap"), secrets("a")).await.unwrap().instance;
+    let uid = created.metadata.uid.clone().unwrap();
+    assert_eq!(crate::instances::number_of(&created), Some(number(&uid)));
+    assert!(fs::read_to_string(scene.file("crm.keap.yaml")).unwrap().contains(&number(&uid).to_string()));
+    assert_eq!(scene.store.load(&of("keap")).unwrap().unwrap().uid, uid);
+    assert_eq!(crate::instances::number_of(&instances.get(&of("theirs")).await.unwrap()), None, "it has not begun");
+
+    // nobody runs it yet
+    instances.delete(&of("keap")).await.unwrap();
+    assert_eq!(scene.store.load(&of("keap")).unwrap(), None);
+    let again = instances.create(instance("keap"), secrets("a")).await.unwrap().instance;
+    assert_ne!(again.metadata.uid.unwrap(), uid, "it is another one");
+
+    // the engine has it
+    instances.replace(&mut scene.read());
+    instances.delete(&of("keap")).await.unwrap();
+    assert!(scene.store.load(&of("keap")).unwrap().is_some());
+    let refused = instances.create(instance("keap"), secrets("a")).await;
+    assert!(matches!(refused, Err(InstancesError::Leaving(_))), "{refused:?}");
+    scene.store.removed(&of("keap"));
+    assert_eq!(scene.store.load(&of("keap")).unwrap(), None);
+    assert!(instances.create(instance("keap"), secrets("a")).await.unwrap().is_new);
+}
+
+#[tokio::test]
+async fn the_last_one_goes_where_none_need_be() {
+    let scene = Scene::new();
+    fs::remove_file(scene.file("theirs.yaml")).unwrap();
+    let sources = Sources::new(vec![scene.manifests.path().to_owned()], None);
+    assert!(Definitions::read(&sources).is_err());
+    let sources = sources.with_least(Least::None);
+    let read = || Definitions::read(&sources).unwrap();
+    let folder = sources.folder().map(ToOwned::to_owned);
+    let instances = FolderInstances::new(folder, Arc::clone(&scene.store), sources.least(), &mut read());
+    instances.create(instance("keap"), SecretEdits::default()).await.unwrap();
+    instances.delete(&of("keap")).await.unwrap();
+    assert!(read().planned.is_empty());
 }

@@ -7,6 +7,7 @@ use pollinator::api::identity::InstanceRef;
 use pollinator::api::instance::ConnectorInstance;
 use pollinator::instances::changes::StatusChanges;
 use pollinator::instances::cluster::ClusterInstances;
+use pollinator::instances::secret_edits::SecretEdits;
 use pollinator::instances::{Instances, InstancesError};
 use pollinator::operator::cluster::{CallError, Cluster};
 use serde_json::json;
@@ -53,23 +54,23 @@ fn an_instance_is_created_read_changed_and_deleted() {
     assert!(matches!(wait(&ns, all.get(&of)), Err(InstancesError::NotFound(_))));
     let mut new = instance(&ns, "keap");
     new.metadata.labels = Some([("team".to_owned(), "crm".to_owned())].into());
-    let created = wait(&ns, all.create(new)).unwrap();
+    let created = wait(&ns, all.create(new, SecretEdits::default())).unwrap().instance;
     assert!(created.metadata.uid.is_some() && created.metadata.resource_version.is_some());
-    assert!(matches!(wait(&ns, all.create(instance(&ns, "keap"))), Err(InstancesError::Exists(_))));
+    assert!(matches!(wait(&ns, all.create(instance(&ns, "keap"), SecretEdits::default())), Err(InstancesError::Exists(_))));
     assert_eq!(wait(&ns, all.get(&of)).unwrap().spec, created.spec);
 
     // what somebody else put there in the meantime stays
     ns.api().merge(&ns.instance("keap"), &json!({"metadata": {"finalizers": ["example.org/keep"]}})).ok();
     let mut change = created;
     change.spec.suspend = true;
-    assert!(matches!(wait(&ns, all.update(change.clone())), Err(InstancesError::Changed(_))));
+    assert!(matches!(wait(&ns, all.update(change.clone(), SecretEdits::default())), Err(InstancesError::Changed(_))));
     change.metadata.resource_version = wait(&ns, all.get(&of)).unwrap().metadata.resource_version;
-    let updated = wait(&ns, all.update(change.clone())).unwrap();
+    let updated = wait(&ns, all.update(change.clone(), SecretEdits::default())).unwrap();
     assert!(updated.spec.suspend && updated.metadata.generation == Some(2));
     assert_eq!(updated.metadata.finalizers, Some(vec!["example.org/keep".to_owned()]));
     assert_eq!(updated.metadata.labels.unwrap()["team"], "crm");
     change.metadata.resource_version = None;
-    let told = wait(&ns, all.update(change)).unwrap_err().to_string();
+    let told = wait(&ns, all.update(change, SecretEdits::default())).unwrap_err().to_string();
     assert!(told.starts_with("metadata.resourceVersion: Required value"), "{told}");
 
     ns.api().merge(&ns.instance("keap"), &json!({"metadata": {"finalizers": null}})).ok();
@@ -85,7 +86,7 @@ fn lists_are_of_one_namespace_or_of_all_and_have_the_statuses() {
     let all = instances(&ns, ns.kubeconfig(), None);
     let watching = instances(&ns, ns.kubeconfig(), Some(ns.name()));
     for (ns, name) in [(&ns, "b"), (&ns, "a"), (&other, "c")] {
-        wait(ns, all.create(instance(ns, name))).unwrap();
+        wait(ns, all.create(instance(ns, name), SecretEdits::default())).unwrap();
     }
     ns.edit_status("a", |status| *status = json!({"delivered": 3, "observedGeneration": 1, "bookkeeping": "{}"}));
 
@@ -102,7 +103,7 @@ fn lists_are_of_one_namespace_or_of_all_and_have_the_statuses() {
     let of = InstanceRef::new(other.name(), "c");
     assert!(matches!(wait(&ns, watching.get(&of)), Err(InstancesError::NotFound(_))));
     assert!(matches!(wait(&ns, watching.delete(&of)), Err(InstancesError::NotFound(_))));
-    let told = wait(&ns, watching.create(instance(&other, "d"))).unwrap_err().to_string();
+    let told = wait(&ns, watching.create(instance(&other, "d"), SecretEdits::default())).unwrap_err().to_string();
     assert!(told.starts_with("metadata.namespace: ") && told.contains(ns.name()), "{told}");
 }
 
@@ -113,13 +114,13 @@ fn the_server_decides_what_is_valid_and_what_a_caller_may() {
     let (all, nobody) = (instances(&ns, ns.kubeconfig(), None), instances(&ns, &ns.kubeconfig_as("nobody"), None));
     let mut wrong = instance(&ns, "keap");
     wrong.spec.base_url = None;
-    let told = wait(&ns, all.create(wrong)).unwrap_err();
+    let told = wait(&ns, all.create(wrong, SecretEdits::default())).unwrap_err();
     assert!(matches!(&told, InstancesError::Refused(words) if words.contains("baseUrl is required")), "{told}");
 
     let of = InstanceRef::new(ns.name(), "keap");
     let refused = |error| matches!(error, InstancesError::Call(CallError::Forbidden));
     assert!(refused(wait(&ns, nobody.get(&of)).unwrap_err()));
     assert!(refused(wait(&ns, nobody.list(Some(ns.name()))).unwrap_err()));
-    assert!(refused(wait(&ns, nobody.create(instance(&ns, "keap"))).unwrap_err()));
+    assert!(refused(wait(&ns, nobody.create(instance(&ns, "keap"), SecretEdits::default())).unwrap_err()));
     assert!(refused(wait(&ns, nobody.delete(&of)).unwrap_err()));
 }

@@ -105,6 +105,26 @@ fn importing_from_open_connectors() {
 }
 
 #[test]
+fn creating_an_instance_by_the_api() {
+    let mut reader = Reader::new();
+    reader.replace("8082", &fixed_port());
+    // nothing is sent to the provider of the page
+    let catalog = reader.home().join("catalog");
+    let entry = "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {name: infusionsoftrest}\nspec:\n  baseUrl: \
+                 http://127.0.0.1:9\n  auth: {oauth2: {grant: RefreshToken, tokenUrl: 'http://127.0.0.1:9/token'}}\n  resources: \
+                 [{name: appointments, hubPaths: [/hubs/crm/appointments], url: /appointments}]\n";
+    fs::create_dir_all(&catalog).unwrap();
+    fs::write(catalog.join("infusionsoftrest.yaml"), entry).unwrap();
+    reader.set("POLLINATOR_CATALOG", &catalog.to_string_lossy());
+    fs::write(reader.home().join("instance.json"), super::shown("docs/tasks/import.md", "event.poller.configuration")).unwrap();
+    let mut page = Page::open("docs/reference/instances-api.md", reader);
+    page.play_through("curl");
+    assert!(page.said.contains("\"name\":\"API Instance with Polling\""), "{}", page.said);
+    assert!(page.reader.home().join("manifests/default.api-instance-with-polling.yaml").exists());
+    page.play_to_end();
+}
+
+#[test]
 fn running_without_a_cluster() {
     let (provider, receiver) = (Provider::start(), Receiver::start());
     provider.create("a");

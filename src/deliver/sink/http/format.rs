@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
-use crate::api::identity::InstanceRef;
+use crate::api::identity::{self, InstanceRef};
 use crate::deliver::sink::BatchLimit;
 use crate::detect::event::{Event, EventId, Kind};
 use crate::plan::{Batch, EventFormat, PollPlan};
@@ -188,9 +188,9 @@ struct Notification<'a> {
 struct Message<'a> {
     event_id: &'a str,
     element_key: &'a str,
-    instance_id: &'a str,
+    instance_id: u64,
     #[serde(rename = "instance_id")]
-    instance_id_again: &'a str,
+    instance_id_again: u64,
     instance_name: &'a str,
     instance_tags: &'a [String],
     events: &'a [OldEvent<'a>],
@@ -273,16 +273,17 @@ pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events:
         })
         .collect();
     let resource = events.first().map_or("", |event| &*event.resource);
+    let number = identity::number(envelope.uid);
     let body = Notification {
         message: Message {
             event_id: id.as_str(),
             element_key,
-            instance_id: envelope.uid,
-            instance_id_again: envelope.uid,
+            instance_id: number,
+            instance_id_again: number,
             instance_name: envelope.name,
             instance_tags: envelope.tags,
             events: &old,
-            raw: Raw { instance_id: envelope.uid, resource, event_id: id.as_str(), events: &old, records },
+            raw: Raw { instance_id: &number.to_string(), resource, event_id: id.as_str(), events: &old, records },
         },
     };
     let size = events.iter().map(|event| event.data_len().min(MAX_DATA) + 2 * METADATA).sum();
@@ -463,8 +464,8 @@ mod tests {
         insta::assert_snapshot!(text(&payload).replace(",\"", ",\n\""), @r#"
         {"message":{"eventId":"h25qi65b7lwnj6t2hg56jdfdts2latt3",
         "elementKey":"infusionsoftrest",
-        "instanceId":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
-        "instance_id":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
+        "instanceId":7522386230768514,
+        "instance_id":7522386230768514,
         "instanceName":"keap",
         "instanceTags":["Docs",
         "EU"],
@@ -487,7 +488,7 @@ mod tests {
         "date":"2026-11-24T10:22:45Z",
         "pollDate":"2026-11-24T10:23:35Z",
         "eventId":"e3q72po2trsvl6wezmuapukbqtvqbnow"}],
-        "raw":{"instance_id":"9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
+        "raw":{"instance_id":"7522386230768514",
         "objectType":"contacts",
         "eventId":"h25qi65b7lwnj6t2hg56jdfdts2latt3",
         "events":[{"objectType":"contacts",

@@ -1,0 +1,138 @@
+//! A file that is managed here: the manifest of one instance, and after it the Secrets that came with it.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::api::API_VERSION;
+use crate::api::identity::InstanceRef;
+use crate::api::instance::ConnectorInstance;
+use crate::api::manifest::{self, Manifest};
+use crate::instances::secret_edits::SecretEdits;
+use crate::instances::{InstancesError, name_of};
+
+/// First line of the files that are written here: what lacks it is somebody's own.
+const MARK: &str = "# Managed by Pollinator, which replaces this file as a whole. Remove this line to manage it yourself.";
+
+/// The Secrets of an instance: their values by name and key.
+type Kept = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+
+/// What such a file holds.
+pub(super) struct OwnFile {
+    pub instance: ConnectorInstance,
+    kept: Kept,
+}
+
+impl OwnFile {
+    /// A file for an instance without Secrets.
+    pub fn new(instance: ConnectorInstance) -> Self {
+        Self { instance, kept: Kept::new() }
+    }
+
+    /// Reads the text of the file `path`, if it is managed here and holds no other instance.
+    ///
+    /// # Errors
+    /// [`InstancesError::NotOurs`].
+    pub fn read(path: &str, text: &str, of: &InstanceRef) -> Result<Self, InstancesError> {
+        let not_ours = || InstancesError::NotOurs(of.clone(), path.to_owned());
+        let read = manifest::read("", text);
+        if !text.starts_with(MARK) || !read.errors.is_empty() {
+            return Err(not_ours());
+        }
+        let (mut instance, mut kept) = (None, Kept::new());
+        for (_, manifest) in read.manifests {
+            match manifest {
+                Manifest::ConnectorInstance(found) if instance.is_none() && name_of(&found).is_ok_and(|name| name == *of) => {
+                    instance = Some(*found);
+                }
+                Manifest::Secret(declared) if declared.namespace == *of.namespace => {
+                    kept.insert(declared.name, declared.data);
+                }
+                _ => return Err(not_ours()),
+            }
+        }
+        instance.map(|instance| Self { instance, kept }).ok_or_else(not_ours)
+    }
+
+    /// Names of its Secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.kept.keys().map(String::as_str)
+    }
+
+    /// Changes the Secrets. One without keys is left out.
+    pub fn edit(&mut self, edits: &SecretEdits) {
+        for (name, edits) in edits.each() {
+            let kept = self.kept.entry(name.to_owned()).or_default();
+            for (key, value) in edits {
+                match value {
+                    Some(value) => drop(kept.insert(key.clone(), value.clone().into_bytes())),
+                    None => drop(kept.remove(key)),
+                }
+            }
+        }
+        self.kept.retain(|_, values| !values.is_empty());
+    }
+
+    /// Would the Secrets be the same after these changes?
+    pub fn has(&self, edits: &SecretEdits) -> bool {
+        let mut edited = Self { instance: self.instance.clone(), kept: self.kept.clone() };
+        edited.edit(edits);
+        edited.kept == self.kept
+    }
+
+    /// Its text, and the instance as it is declared there: the same to the last default.
+    ///
+    /// # Errors
+    /// [`InstancesError::Refused`]: what an API server would refuse, too.
+    pub fn write(&self, of: &InstanceRef) -> Result<(String, ConnectorInstance), InstancesError> {
+        let mut text = format!("{MARK}\n{}", yaml(&manifest(of, &self.instance))?);
+        for (name, values) in &self.kept {
+            text.push_str("---\n");
+            text.push_str(&yaml(&secret(of, name, values))?);
+        }
+        let mut read = manifest::read("", &text);
+        if !read.errors.is_empty() {
+            let findings: Vec<_> = read.errors.iter().map(|error| error.finding.to_string()).collect();
+            return Err(InstancesError::Refused(findings.join("\n")));
+        }
+        match read.manifests.swap_remove(0) {
+            (_, Manifest::ConnectorInstance(instance)) => Ok((text, *instance)),
+            (_, other) => Err(InstancesError::Refused(format!("a {} is no instance", other.kind()))),
+        }
+    }
+}
+
+/// The manifest with what a caller decides.
+fn manifest(of: &InstanceRef, declared: &ConnectorInstance) -> Value {
+    let mut metadata = metadata(&of.namespace, &of.name);
+    for (field, values) in [("labels", &declared.metadata.labels), ("annotations", &declared.metadata.annotations)] {
+        if let Some(values) = values.as_ref().filter(|values| !values.is_empty()) {
+            metadata.insert(field.to_owned(), json!(values));
+        }
+    }
+    json!({"apiVersion": API_VERSION, "kind": "ConnectorInstance", "metadata": metadata, "spec": declared.spec})
+}
+
+fn secret(of: &InstanceRef, name: &str, values: &BTreeMap<String, Vec<u8>>) -> Value {
+    let texts: Option<Map<_, _>> =
+        values.iter().map(|(key, value)| Some((key.clone(), std::str::from_utf8(value).ok()?.into()))).collect();
+    let (field, values) = match texts {
+        Some(texts) => ("stringData", texts),
+        None => ("data", values.iter().map(|(key, value)| (key.clone(), STANDARD.encode(value).into())).collect()),
+    };
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata(&of.namespace, name), "type": "Opaque", field: values})
+}
+
+fn metadata(namespace: &str, name: &str) -> Map<String, Value> {
+    [("name".to_owned(), json!(name)), ("namespace".to_owned(), json!(namespace))].into_iter().collect()
+}
+
+fn yaml(object: &Value) -> Result<String, InstancesError> {
+    let mut text = serde_saphyr::to_string(object).map_err(|error| InstancesError::Refused(error.to_string()))?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
