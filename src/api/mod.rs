@@ -17,6 +17,7 @@
 pub mod auth;
 pub mod conditions;
 pub mod connector;
+pub mod delta;
 pub mod document;
 pub mod duration;
 pub mod editor;

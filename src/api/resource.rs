@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::delta::Delta;
 use super::duration;
 use super::shape::{json_object, template_map};
 
@@ -62,7 +63,7 @@ pub struct Resource {
     /// What makes a record a changed one: Updated (its date of change), Created (its date of creation: updates are not seen) or Content (it differs from what was seen). Default: the connector's, else Updated with an updatedDateField, Created with only a createdDateField, Content without dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_by: Option<ChangeBy>,
-    /// Whether a record is also a changed one when its content differs though its date did not move. Only what the provider lists is compared, so leave macros of the cursor out of the request to see every change; the first poll reads the whole list. Default: the connector's, else false.
+    /// Whether a record is also a changed one when its content differs though its date did not move. Only what the provider lists is compared, so leave macros of the cursor out of the request to see every change; the first poll reads the whole list. Default: the connector's, else true with delta and false without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare_content: Option<bool>,
     /// Paths of members that say nothing about a change, such as view counts or signed links: content is compared without them. A path that leads into an array applies to each of its elements. Default: the connector's, else none.
@@ -95,6 +96,9 @@ pub struct Resource {
     /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, offset, page. Default: the connector's, else found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
+    /// How each poll continues where the last one ended, for lists that answer with what has changed since a token: exactly one of token, link. Default: the connector's, else polls continue by date or compare the whole list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<Delta>,
     /// How deleted records are found: exactly one of flag, snapshot. Default: the connector's, else they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletes: Option<Deletes>,
@@ -341,6 +345,6 @@ fn date_pattern() -> Rule {
         .message("must be a Java date pattern with closed quotes such as yyyy-MM-dd'T'HH:mm:ssXXX, or milliseconds, or seconds")
 }
 
-fn field_or_header() -> Rule {
+pub(super) fn field_or_header() -> Rule {
     Rule::new("has(self.field) != has(self.header)").message("exactly one of field, header must be set")
 }

@@ -159,7 +159,7 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub filter_ignored_polls: Option<i64>,
-    /// Opaque position in a feed.
+    /// Digest of the request, and the token or URL of the provider with which the next poll continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub token: Option<String>,

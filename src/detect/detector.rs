@@ -206,6 +206,8 @@ impl<'p> Detector<'p> {
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
             let later = match (twin, self.listed.get(&id)) {
+                // Changes are listed in the order in which they were made.
+                _ if self.plan.delta.is_some() => Later::Second,
                 (Some(twin), _) => rows::later(self.order, twin.date, date, &clock),
                 // A row of an earlier page counts for this listing unless a later version follows: what changed in between is seen
                 // by the next listing.
@@ -250,7 +252,8 @@ impl<'p> Detector<'p> {
                 }
                 Class::Older => {}
                 Class::Remember => {
-                    if !self.changed_meanwhile(date, &clock, now) {
+                    // Behind the token of the last page only what changes after it is listed.
+                    if self.plan.delta.is_some() || !self.changed_meanwhile(date, &clock, now) {
                         known.remember(id, self.classifier.known(&view, before, &clock));
                         found.remembered = true;
                     }
@@ -330,9 +333,10 @@ impl<'p> Detector<'p> {
         before: Option<Known>,
         clock: &ProviderClock,
     ) -> Class {
-        // Other bytes may be a link that is signed anew. If they are a change, the next poll tells.
+        // Other bytes may be a link that is signed anew. If they are a change, the next poll tells; a list of changes is not asked again.
         let was_told = |known: &Known| {
-            self.told.get(&id) == Some(&known.version)
+            self.plan.delta.is_none()
+                && self.told.get(&id) == Some(&known.version)
                 && known.date == date.map(|date| date.timestamp_micros())
                 && known.deleted == view.is_deleted()
         };
@@ -350,7 +354,9 @@ impl<'p> Detector<'p> {
             return;
         }
         self.seen.bad_dates += u64::from(view.bad_date);
-        self.date_fields.note(&self.plan.extract, view, json);
+        if !view.is_deleted() {
+            self.date_fields.note(&self.plan.extract, view, json);
+        }
         let Some(date) = date else { return };
         self.seen.order(self.order, self.last.replace(date), date);
         self.seen.outdated += u64::from(self.too_old.is_some_and(|too_old| date < too_old));

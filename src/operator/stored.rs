@@ -21,6 +21,7 @@ use crate::detect::filter::FilterEvidence;
 use crate::detect::known::KnownSet;
 use crate::detect::zone::ZoneEvidence;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
+use crate::state::delta_token::DeltaToken;
 use crate::state::{FORMAT, InstanceState, ResourceState};
 
 /// Most records whose packed form stands in the status of an instance with one resource: 2.5 KiB.
@@ -96,6 +97,8 @@ struct CursorPart {
     #[serde(default)]
     filter_ignored_polls: FilterEvidence,
     #[serde(default)]
+    token: Option<DeltaToken>,
+    #[serde(default)]
     known: Option<String>,
     #[serde(default)]
     blobs: Option<String>,
@@ -170,6 +173,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             meaning: cursor.meaning,
             started: cursor.started,
             cursor: cursor.since,
+            token: cursor.token,
             known,
             reach: cursor.reach_seconds,
             hashed_without: cursor.hashed_without.unwrap_or_default(),
@@ -220,6 +224,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "zoneEvidence", own.zone.map(|zone| json!(format!("{}/{}", zone.behind, zone.polls))));
         let ignored = own.filter_ignored;
         set(&mut cursor, "filterIgnoredPolls", (!ignored.is_none()).then(|| json!(ignored)));
+        set(&mut cursor, "token", own.token.as_ref().map(|token| json!(token)));
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
@@ -350,6 +355,7 @@ mod tests {
                 meaning: "00ff".into(),
                 started: true,
                 cursor: Some(DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap()),
+                token: "00000000000000ff:https://api.example.com/delta?t=1".parse().ok(),
                 known: known(3),
                 reach: 60,
                 hashed_without: "0a".into(),

@@ -174,7 +174,12 @@ pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem>
     }
 }
 
-fn value_at(resource: &str, union: &str, in_field: Option<&str>, in_header: Option<&str>) -> Result<ValueAt, Problem> {
+pub(super) fn value_at(
+    resource: &str,
+    union: &str,
+    in_field: Option<&str>,
+    in_header: Option<&str>,
+) -> Result<ValueAt, Problem> {
     match (in_field, in_header) {
         (Some(text), None) => path(resource, &format!("{union}.field"), text).map(ValueAt::Field),
         (None, Some(name)) => HeaderName::try_from(name)

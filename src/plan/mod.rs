@@ -5,6 +5,7 @@
 mod authentication;
 mod cursor;
 pub mod date_format;
+pub mod delta;
 mod extract;
 pub mod field_path;
 pub(crate) mod hub_path;
@@ -83,6 +84,8 @@ pub struct ResourcePlan {
     pub order: Order,
     /// How further pages are asked for.
     pub pagination: PaginationPlan,
+    /// How each poll continues where the last one ended; `None`: by date, or the whole list is compared.
+    pub delta: Option<delta::DeltaPlan>,
     /// Records asked for per page, for paginations with a size parameter.
     pub page_size: Option<u32>,
     /// Time between two polls.

@@ -124,6 +124,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         interval: over.interval.or(under.interval),
         order: over.order.or(under.order),
         pagination: over.pagination.or(under.pagination),
+        delta: over.delta.or(under.delta),
         deletes: over.deletes.or(under.deletes),
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::delta::{DeltaForm, DeltaPlan};
 use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, DateField, EventFormat, Oauth2Plan, Order, PaginationPlan};
 use super::{PollPlan, RecordsAs, ResourcePlan, SecretKey, StartFrom, TokenPlace, ValueAt};
 use crate::api::duration;
@@ -99,6 +100,8 @@ struct PrintedResource<'a> {
     lookback: String,
     order: &'static str,
     pagination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page_size: Option<u32>,
     interval: String,
@@ -195,6 +198,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 Order::Unordered => "Unordered",
             },
             pagination: pagination(&resource.pagination),
+            delta: resource.delta.as_ref().map(delta),
             page_size: resource.page_size,
             interval: duration::print(resource.interval),
             start_from: match resource.start_from {
@@ -212,7 +216,7 @@ impl From<&DateField> for PrintedDate {
     }
 }
 
-fn body(plan: &BodyPlan) -> Value {
+pub(super) fn body(plan: &BodyPlan) -> Value {
     match plan {
         BodyPlan::Literal(value) => value.clone(),
         BodyPlan::Text(text) => text.as_str().into(),
@@ -287,7 +291,15 @@ fn pagination(plan: &PaginationPlan) -> String {
     }
 }
 
-fn value_at(at: &ValueAt) -> String {
+fn delta(plan: &DeltaPlan) -> String {
+    match &plan.form {
+        DeltaForm::Token { first: None } => format!("token in {}", value_at(&plan.from)),
+        DeltaForm::Token { first: Some(first) } => format!("token in {}, at first {first}", value_at(&plan.from)),
+        DeltaForm::Link => format!("URL in {}", value_at(&plan.from)),
+    }
+}
+
+pub(super) fn value_at(at: &ValueAt) -> String {
     match at {
         ValueAt::Field(path) => format!("field {path}"),
         ValueAt::Header(name) => format!("header {name}"),

@@ -45,6 +45,7 @@ pub fn resource() -> ResourcePlan {
         lookback: Duration::ZERO,
         order: Order::Unordered,
         pagination: PaginationPlan::None,
+        delta: None,
         page_size: None,
         interval: Duration::from_mins(1),
         start_from: StartFrom::Now,

@@ -1,10 +1,10 @@
 //! One job of one resource: send what is due from the retry queues, then fetch → detect → deliver → commit.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use self::begin::view;
 use super::context::EngineContext;
 use super::instance::Instance;
 use super::memory::Memory;
@@ -18,16 +18,18 @@ use crate::api::conditions::{Problem, Reason};
 use crate::auth::access::Access;
 use crate::deliver::outbox::{Outbox, Sent};
 use crate::detect::classify::Mode;
-use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords, View};
+use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords};
 use crate::detect::known::MAX_KNOWN;
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
 use crate::fetch::validators::Validators;
-use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
-use crate::state::ResourceState;
+use crate::plan::{ChangeBy, ResourcePlan};
 use crate::state::live::LiveState;
+
+mod begin;
+mod delta;
 
 /// Records that are read at a time: enough to be worth a turn, and few enough to be read in some milliseconds.
 const PIECE: usize = 4_096;
@@ -147,10 +149,10 @@ impl<'a> Poll<'a> {
         identity: &'a str,
         due: DateTime<Utc>,
     ) -> Self {
-        let (view, records_path) = {
+        let (view, records_path, token) = {
             let state = instance.state();
             let own = state.resources.get(&*resource.name).map(|own| &**own);
-            (view(resource, own), own.and_then(|own| own.records_path.clone()))
+            (view(resource, own), own.and_then(|own| own.records_path.clone()), begin::token(resource, own))
         };
         let polled_at = Utc::now();
         Self {
@@ -158,7 +160,7 @@ impl<'a> Poll<'a> {
             instance,
             resource,
             access,
-            machine: PollMachine::new(resource, view.mode, view.cursor),
+            machine: PollMachine::new(resource, view.mode, view.cursor).with_token(token),
             detector: Detector::new(resource, identity, view, polled_at),
             mode: view.mode,
             polled_at,
@@ -174,6 +176,7 @@ impl<'a> Poll<'a> {
         facts: &mut Facts,
     ) -> Result<Outcome, Problem> {
         let known_validators = validators.take();
+        let next_token;
         // Each listing is read page by page; the machine says when another one is to follow.
         let reading = loop {
             let auth = self.access.auth();
@@ -183,7 +186,8 @@ impl<'a> Poll<'a> {
             let instance = &self.instance.plan.instance;
             let listing = PageReader::new(&self.core.asker, instance, self.resource, &auth, since, self.polled_at, first)
                 .with_due(self.due.take())
-                .with_records_path(known_path.as_deref());
+                .with_records_path(known_path.as_deref())
+                .with_token(self.machine.token());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
             let direction = if reversed { Direction::Reversed } else { Direction::Forward };
@@ -195,6 +199,7 @@ impl<'a> Poll<'a> {
             if let Some(reading) = read {
                 let clean = self.machine.is_clean();
                 *validators = pages.listing.validators().filter(|_| clean);
+                next_token = pages.listing.next_token();
                 break reading;
             }
         };
@@ -208,6 +213,8 @@ impl<'a> Poll<'a> {
                 facts.unsettled = !settled;
                 self.detector.end_poll();
                 self.commit_cursor(settled, outbox);
+                facts.token_expired = self.machine.has_expired();
+                self.commit_token(next_token?, outbox);
             }
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,
         }
@@ -235,6 +242,7 @@ impl<'a> Poll<'a> {
             };
             let input = match step {
                 Step::NotModified => Input::NotModified,
+                Step::TokenExpired => Input::TokenExpired,
                 Step::End => Input::End,
                 Step::Page(page) => {
                     facts.pages += 1;
@@ -373,6 +381,9 @@ impl<'a> Poll<'a> {
         }
         // A pass over several pages that brought nothing was not confirmed by another one.
         let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);
+        if self.resource.delta.is_some() {
+            return;
+        }
         if self.resource.change_by == ChangeBy::Content || !(confirmed || self.mode == Mode::Baseline) {
             return;
         }
@@ -384,16 +395,4 @@ impl<'a> Poll<'a> {
             own.known.forget_before(horizon);
         }
     }
-}
-
-/// What the state of a resource says when a poll begins.
-fn view(resource: &ResourcePlan, own: Option<&ResourceState>) -> View {
-    let (started, cursor, window) = own.map_or((false, None, 0), |own| (own.started, own.cursor, own.reach));
-    let mode = match (started, resource.start_from) {
-        (true, _) | (false, StartFrom::Time(_)) => Mode::Usual,
-        (false, StartFrom::Now) => Mode::Baseline,
-        (false, StartFrom::Earliest) => Mode::FirstRead,
-    };
-    let rehash = own.is_some_and(|own| own.started && own.hashed_without != resource.content_digest());
-    View { mode, cursor, window: Duration::from_secs(window), rehash }
 }

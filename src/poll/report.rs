@@ -79,6 +79,8 @@ pub struct Facts {
     pub volatile: Option<VolatileRecords>,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
+    /// The provider no longer accepted the token of the last poll, and all of the list was read.
+    pub token_expired: bool,
     /// The provider's wish for patience on an answer that was fine (`Backoff`).
     pub retry_after: Option<Duration>,
     /// How further pages are asked for, if that was detected.

@@ -40,6 +40,10 @@ pub enum Strategy {
     /// never comes near a result cap. Inside one date it is paged on, and then once more, until the pages before the last show the same
     /// rows twice: none has left them, which would have let others slip by. Left for until quiet when the order or the filter does not hold.
     AdvancePerPage,
+    /// Entered by every poll of a list with `delta`. The list is asked for with the token of the last poll, or whole without one, and read
+    /// once: the provider lists what changes meanwhile behind the token that the last page has. A token that expired is dropped, and the
+    /// list is read whole.
+    Delta,
 }
 
 /// What came of the last request.
@@ -51,6 +55,8 @@ pub enum Input {
     End,
     /// The first page is the same as at the last poll (304).
     NotModified,
+    /// The provider no longer accepts the token of the last poll.
+    TokenExpired,
 }
 
 /// One page, after its changes were delivered or not.
@@ -115,6 +121,9 @@ pub struct PollMachine<'p> {
     moved_on: Option<DateTime<Utc>>,
     /// The ids on the pages before the last one when the same was asked for before.
     ids_before: Option<u64>,
+    /// With what the list is asked for.
+    token: Option<String>,
+    has_expired: bool,
     listings: u32,
     pages: u32,
     listing: Listing,
@@ -137,6 +146,7 @@ impl<'p> PollMachine<'p> {
     pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>) -> Self {
         let by_content = plan.change_by == ChangeBy::Content;
         let strategy = match (mode, plan.order) {
+            _ if plan.delta.is_some() => Strategy::Delta,
             (Mode::Baseline, _) if window::needs_whole_baseline(plan) => Strategy::Baseline { from: None },
             (Mode::Baseline, _) => Strategy::Clock,
             (Mode::FirstRead, Order::Descending) => Strategy::OldestFirst,
@@ -151,10 +161,28 @@ impl<'p> PollMachine<'p> {
             cursor,
             moved_on: None,
             ids_before: None,
+            token: None,
+            has_expired: false,
             listings: 0,
             pages: 0,
             listing: Listing::default(),
         }
+    }
+
+    /// The same, with the token of the last poll.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// The token with which the listing that begins now is asked for; `None`: all of the list is read.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Was the token of the last poll no longer accepted?
+    pub fn has_expired(&self) -> bool {
+        self.has_expired
     }
 
     /// The way in which the list is read now.
@@ -180,7 +208,7 @@ impl<'p> PollMachine<'p> {
     /// What `${since}` stands for in the listing that begins now; `None`: from the beginning.
     pub fn since(&self) -> Option<DateTime<Utc>> {
         match self.strategy {
-            Strategy::Clock => None,
+            Strategy::Clock | Strategy::Delta => None,
             Strategy::Baseline { from } => from,
             _ => self.moved_on.or_else(|| window::asked_from(self.plan, self.start)),
         }
@@ -201,6 +229,10 @@ impl<'p> PollMachine<'p> {
     pub fn next(&mut self, input: Input) -> Next {
         match input {
             Input::NotModified => Next::Done(PollEnd::NotModified),
+            Input::TokenExpired => {
+                (self.token, self.has_expired) = (None, true);
+                self.list_again()
+            }
             Input::End => self.end(),
             Input::Page(facts) => {
                 self.pages += 1;
@@ -212,7 +244,7 @@ impl<'p> PollMachine<'p> {
                     Strategy::Clock => self.clock(&facts),
                     Strategy::NewestFirst => self.newest_first(&facts),
                     Strategy::AdvancePerPage => self.advance(&facts),
-                    Strategy::Baseline { .. } | Strategy::UntilQuiet | Strategy::OldestFirst => Next::Page,
+                    Strategy::Baseline { .. } | Strategy::UntilQuiet | Strategy::OldestFirst | Strategy::Delta => Next::Page,
                 };
                 if next == Next::Page {
                     self.listing.ids = self.listing.ids.rotate_left(1) ^ facts.ids;
@@ -275,7 +307,8 @@ impl<'p> PollMachine<'p> {
         self.listings += 1;
         let Listing { pages, tried, remembered, .. } = self.listing;
         let brought = tried > 0 || (remembered && matches!(self.strategy, Strategy::Baseline { .. }));
-        let settled = pages <= 1 || !brought || self.plan.change_by == ChangeBy::Content;
+        let once = self.strategy == Strategy::Delta || self.plan.change_by == ChangeBy::Content;
+        let settled = pages <= 1 || !brought || once;
         if settled || self.listings >= MAX_LISTINGS {
             return Next::Done(PollEnd::Complete { settled });
         }
@@ -288,5 +321,7 @@ impl<'p> PollMachine<'p> {
     }
 }
 
+#[cfg(test)]
+mod delta_tests;
 #[cfg(test)]
 mod tests;

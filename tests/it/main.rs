@@ -11,6 +11,7 @@
 //! - [`heavy`]: lists that cost much CPU time; polls of others and probes are not delayed.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
+//! - [`deltas`]: lists that continue by token, and what happens when the provider forgets it.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
 //! - [`cases`]: scripts rebuilt from public reports, one for each kind of awkward provider, file or terminal.
@@ -58,6 +59,7 @@ mod connect;
 mod control_plane;
 mod credentials;
 mod crowded;
+mod deltas;
 mod documented;
 mod due;
 mod edits;
