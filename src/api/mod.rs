@@ -22,6 +22,7 @@ pub mod document;
 pub mod duration;
 pub mod editor;
 pub mod encoding;
+pub mod feed;
 pub mod fields;
 pub mod finding;
 pub mod identity;

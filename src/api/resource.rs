@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::delta::Delta;
 use super::duration;
+use super::feed::Feed;
 use super::shape::{json_object, template_map};
 
 /// One list endpoint.
@@ -93,12 +94,15 @@ pub struct Resource {
     /// The order in which the provider lists records by date: Ascending, Descending or Unordered. Default: the connector's, else Unordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, offset, page. Default: the connector's, else found out from the first response.
+    /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, lastId, offset, page. Default: the connector's, else found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
     /// How each poll continues where the last one ended, for lists that answer with what has changed since a token: exactly one of token, link. Default: the connector's, else polls continue by date or compare the whole list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<Delta>,
+    /// What the records say about objects, for lists of events such as customer.deleted. Needs idField (the id of the event), datesConfiguration.createdDateField (its date) and order. Default: the connector's, else the records are the objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<Feed>,
     /// How deleted records are found: exactly one of flag, snapshot. Default: the connector's, else they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletes: Option<Deletes>,
@@ -193,6 +197,8 @@ pub enum Pagination {
     NextLink(NextLink),
     /// The response carries a token for the next page.
     Token(Token),
+    /// The request carries the id of the last record of the page before.
+    LastId(LastId),
     /// A query parameter carries the number of records to skip.
     Offset(Offset),
     /// A query parameter carries the page number.
@@ -249,6 +255,22 @@ pub enum TokenPlace {
     Header,
     /// Field of the JSON body.
     Body,
+}
+
+/// Pages by the id of the last record.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastId {
+    /// Name of the query parameter, header or (dotted) body field that takes the id, such as starting_after.
+    #[schemars(length(min = 1, max = 128))]
+    pub parameter: String,
+    /// Where the id goes in the next request: Query, Header or Body. Default: Query.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<TokenPlace>,
+    /// Path to the value in a record. Default: idField.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub field: Option<String>,
 }
 
 /// Pages by number of records to skip.

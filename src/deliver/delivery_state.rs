@@ -96,7 +96,7 @@ impl DeliveryState<'_> {
         } else {
             self.failing.retain(|failing| failing.object != change.object);
             self.taken.retain(|taken| taken.object != change.object);
-            self.known.remember(change.object, change.known);
+            self.known.remember(change.record, change.known);
         }
     }
 

@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::value::RawValue;
 
 use super::absent::{AbsentDate, DateFields};
 use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
-use super::event::{Change, Event, EventId, Kind, VersionToken};
+use super::event::{Change, Kind};
 use super::filter;
 use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::page_reading::Row;
@@ -262,7 +260,8 @@ impl<'p> Detector<'p> {
                     if kind == Kind::Updated && before.is_some_and(|before| self.classifier.is_by_content(&view, &before)) {
                         self.watch.note(id, record.json, &self.plan.extract.ignored);
                     }
-                    let change = self.change(&view, kind, record.json, self.classifier.known(&view, before, &clock));
+                    let known = self.classifier.known(&view, before, &clock);
+                    let Some(change) = self.change(&view, kind, record.json, known) else { continue };
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
                         // Those that were dropped leave gaps, and yet a later one has a greater number.
                         self.doubts += 1;
@@ -291,7 +290,7 @@ impl<'p> Detector<'p> {
         found.changes = changes.into_iter().flatten().collect();
         let by_bytes = |change: &&Change| self.plan.compare_content || !change.known.age.is_settled();
         let unsettled = found.changes.iter().filter(by_bytes);
-        self.told.extend(unsettled.map(|change| (change.object, change.known.version)));
+        self.told.extend(unsettled.map(|change| (change.record, change.known.version)));
         found
     }
 
@@ -333,6 +332,9 @@ impl<'p> Detector<'p> {
         before: Option<Known>,
         clock: &ProviderClock,
     ) -> Class {
+        if self.plan.feed.is_some() && before.is_some() {
+            return Class::Same;
+        }
         // Other bytes may be a link that is signed anew. If they are a change, the next poll tells; a list of changes is not asked again.
         let was_told = |known: &Known| {
             self.plan.delta.is_none()
@@ -375,26 +377,8 @@ impl<'p> Detector<'p> {
         // What has passed since on our clock is a span, so that the two clocks need not agree.
         date >= start + second && date <= start + second + (now - self.polled_at) + second
     }
-
-    fn change(&self, view: &RecordView<'_>, kind: Kind, json: &str, known: Known) -> Change {
-        let version = VersionToken { updated_text: view.updated_text.as_deref(), content: view.content };
-        Change {
-            object: view.id_hash(),
-            date: self.classifier.listed_date(view),
-            known,
-            event: Event {
-                id: EventId::new(self.identity, &self.plan.name, &view.id, kind, &version),
-                kind,
-                resource: Arc::clone(&self.plan.name),
-                object_id: view.id.clone().into_owned(),
-                version_date: view.version_date(),
-                detected_at: self.polled_at,
-                // The page was checked to be JSON, so each of its records is.
-                data: RawValue::from_string(json.to_owned()).unwrap_or_default(),
-            },
-        }
-    }
 }
 
+mod change;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ pub mod classify;
 pub mod clock;
 pub mod detector;
 pub mod event;
+mod feed;
 pub mod filter;
 pub mod known;
 pub mod packed;

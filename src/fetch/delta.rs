@@ -1,6 +1,6 @@
 //! The token or URL with which the next poll continues: read from the answers of a listing, and asked for at its beginning. Pure.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use super::pagination::Position;
@@ -26,9 +26,9 @@ impl ListingToken {
         Self { sent: sent.map(str::to_owned), ..Self::default() }
     }
 
-    /// Was the listing asked for with a token of an earlier one?
-    pub fn is_sent(&self) -> bool {
-        self.sent.is_some()
+    /// Does an answer say that the token of an earlier listing, with which this one was asked for, is no longer valid?
+    pub fn has_expired(&self, plan: Option<&DeltaPlan>, status: StatusCode, body: &[u8]) -> bool {
+        self.sent.is_some() && plan.is_some_and(|plan| plan.is_expired(status, body))
     }
 
     /// What `${cursor}` stands for.

@@ -25,7 +25,6 @@ use crate::egress::retry_after;
 use crate::egress::{Egress, Peer, Request, Response};
 use crate::observe::Metrics;
 use crate::plan::date_format::DateFormat;
-use crate::plan::delta::DeltaPlan;
 use crate::plan::field_path::Segment;
 use crate::plan::template::MacroContext;
 use crate::plan::{PaginationPlan, ResourcePlan};
@@ -177,7 +176,7 @@ impl<'a> PageReader<'a> {
         let conditional = is_first && make_conditional(&mut request, digest, self.known);
         request::authenticate(&mut request, &self.auth);
         let (response, share) = self.send(request).await?;
-        if self.has_expired(&response) {
+        if self.token.has_expired(self.resource.delta.as_ref(), response.status, &response.body) {
             return Ok(Step::TokenExpired);
         }
         let verdict = self.interpret(&response)?;
@@ -223,6 +222,8 @@ impl<'a> PageReader<'a> {
             self.token.note(delta, (&url, &headers, page.envelope()), page.len(), &self.auth.query);
         }
         let cpu = &self.asker.cpu;
+        let last = || page.records().next_back().map(|record| (record.json, record.key));
+        self.pager.note_last(last, id_at);
         let next = cpu.work(self.instance, answer.envelope.len(), || self.pager.next(&answer)).await?;
         if next.is_some() && self.bytes > MAX_BYTES {
             return Err(Problem::human(
@@ -366,11 +367,6 @@ impl<'a> PageReader<'a> {
         self.asker.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
         let response = sent.map_err(|error| error.into_problem(Peer::Provider))?;
         Ok((response, share))
-    }
-
-    fn has_expired(&self, response: &Response) -> bool {
-        let says_so = |delta: &DeltaPlan| delta.is_expired(response.status, &response.body);
-        self.token.is_sent() && self.resource.delta.as_ref().is_some_and(says_so)
     }
 
     fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {

@@ -17,6 +17,7 @@ use crate::plan::{PaginationPlan, RequestPlan, ValueAt};
 
 mod count;
 mod follow;
+mod last_id;
 mod manifest;
 mod problems;
 
@@ -94,6 +95,8 @@ pub struct Pager {
     asked: Option<String>,
     seen_pages: HashSet<u128>,
     seen_marks: HashSet<u128>,
+    /// JSON text of the id of the last record, where it leads on.
+    last_id: Option<String>,
     /// The member or header with the token of the next poll, which leads to no page.
     beside: Option<String>,
 }
@@ -147,6 +150,7 @@ impl Pager {
             asked: None,
             seen_pages: HashSet::new(),
             seen_marks: HashSet::new(),
+            last_id: None,
             beside: None,
         }
     }
@@ -196,6 +200,7 @@ impl Pager {
         let next = match &self.pagination {
             PaginationPlan::None | PaginationPlan::Detect => None,
             PaginationPlan::Offset { .. } | PaginationPlan::Page { .. } => self.count_on(&heard)?,
+            PaginationPlan::LastId { .. } => self.after_last(&heard)?,
             PaginationPlan::LinkHeader | PaginationPlan::NextLink(_) | PaginationPlan::Token { .. } => self.follow(&heard)?,
         };
         let Some(next) = next else { return Ok(None) };

@@ -125,6 +125,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         order: over.order.or(under.order),
         pagination: over.pagination.or(under.pagination),
         delta: over.delta.or(under.delta),
+        feed: over.feed.or(under.feed),
         deletes: over.deletes.or(under.deletes),
     }
 }

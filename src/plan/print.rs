@@ -103,6 +103,8 @@ struct PrintedResource<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     delta: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    feed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     page_size: Option<u32>,
     interval: String,
     start_from: String,
@@ -199,6 +201,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             },
             pagination: pagination(&resource.pagination),
             delta: resource.delta.as_ref().map(delta),
+            feed: resource.feed.as_ref().map(|feed| format!("events about {}, kinds by {}", feed.object_id, feed.type_field)),
             page_size: resource.page_size,
             interval: duration::print(resource.interval),
             start_from: match resource.start_from {
@@ -277,17 +280,24 @@ fn pagination(plan: &PaginationPlan) -> String {
         PaginationPlan::LinkHeader => "Link header".to_owned(),
         PaginationPlan::NextLink(at) => format!("next link in {}", value_at(at)),
         PaginationPlan::Token { from, parameter, place } => {
-            let place = match place {
-                TokenPlace::Query => "query parameter",
-                TokenPlace::Header => "header",
-                TokenPlace::Body => "body field",
-            };
-            format!("token in {}, sent as {place} {parameter}", value_at(from))
+            format!("token in {}, sent as {} {parameter}", value_at(from), token_place(*place))
+        }
+        PaginationPlan::LastId { field, parameter, place } => {
+            let field = field.as_ref().map_or_else(|| "id".to_owned(), ToString::to_string);
+            format!("{field} of the last record, sent as {} {parameter}", token_place(*place))
         }
         PaginationPlan::Offset { parameter, size_parameter } => format!("offset in {parameter}{}", size(size_parameter)),
         PaginationPlan::Page { parameter, first, size_parameter } => {
             format!("page number in {parameter} from {first}{}", size(size_parameter))
         }
+    }
+}
+
+fn token_place(place: TokenPlace) -> &'static str {
+    match place {
+        TokenPlace::Query => "query parameter",
+        TokenPlace::Header => "header",
+        TokenPlace::Body => "body field",
     }
 }
 

@@ -46,6 +46,7 @@ pub fn resource() -> ResourcePlan {
         order: Order::Unordered,
         pagination: PaginationPlan::None,
         delta: None,
+        feed: None,
         page_size: None,
         interval: Duration::from_mins(1),
         start_from: StartFrom::Now,

@@ -1,10 +1,11 @@
 //! One job of one resource: send what is due from the retry queues, then fetch → detect → deliver → commit.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use self::begin::view;
+use self::begin::{too_many_records, view};
 use super::context::EngineContext;
 use super::instance::Instance;
 use super::memory::Memory;
@@ -14,12 +15,11 @@ use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
 use super::sinks::{open_outbox, wake_time};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::Problem;
 use crate::auth::access::Access;
 use crate::deliver::outbox::{Outbox, Sent};
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords};
-use crate::detect::known::MAX_KNOWN;
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
 use crate::fetch::listing::{PageReader, Step};
@@ -30,6 +30,7 @@ use crate::state::live::LiveState;
 
 mod begin;
 mod delta;
+mod feed;
 
 /// Records that are read at a time: enough to be worth a turn, and few enough to be read in some milliseconds.
 const PIECE: usize = 4_096;
@@ -104,15 +105,6 @@ async fn attempt(
     }
 }
 
-fn too_many_records(resource: &str) -> Problem {
-    Problem::human(
-        Reason::ResponseTooLarge,
-        format!(
-            "resource {resource} lists more records than can be remembered ({MAX_KNOWN}); filter the list with ${{since}} or add datesConfiguration with a created date"
-        ),
-    )
-}
-
 /// One poll of one resource.
 struct Poll<'a> {
     core: &'a EngineContext,
@@ -127,6 +119,8 @@ struct Poll<'a> {
     due: Option<DateTime<Utc>>,
     /// Where earlier listings found the records.
     records_path: Option<String>,
+    /// Objects of which an event of a feed was not taken: later ones wait for it.
+    held: HashSet<u64>,
 }
 
 /// How reading ended.
@@ -166,6 +160,7 @@ impl<'a> Poll<'a> {
             polled_at,
             due: Some(due),
             records_path,
+            held: HashSet::new(),
         }
     }
 
@@ -251,7 +246,7 @@ impl<'a> Poll<'a> {
                     let _held = page.into_memory();
                     // 3. Deliver.
                     let PageChanges { changes, remembered, least, greatest, has_news, ids } = found;
-                    let Sent { tried, undelivered, closed } = outbox.send_changes(changes).await?;
+                    let Sent { tried, undelivered, closed } = self.send(changes, outbox).await?;
                     if closed {
                         return Ok(Some(Reading::Closed));
                     }
@@ -381,7 +376,7 @@ impl<'a> Poll<'a> {
         }
         // A pass over several pages that brought nothing was not confirmed by another one.
         let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);
-        if self.resource.delta.is_some() {
+        if self.resource.delta.is_some() && self.resource.feed.is_none() {
             return;
         }
         if self.resource.change_by == ChangeBy::Content || !(confirmed || self.mode == Mode::Baseline) {

@@ -33,7 +33,7 @@ pub enum Strategy {
     UntilQuiet,
     /// Entered for `order: Descending`, unless the content of old records counts, too. As until quiet, but a pass ends where the records are older than what was asked for.
     NewestFirst,
-    /// Entered by the first read of `startFrom: Earliest` with `order: Descending`: pages are gathered and taken from the last one on. As until quiet.
+    /// Entered by the first read of `startFrom: Earliest` with `order: Descending`, and by every poll of such a feed: pages are gathered and taken from the last one on. As until quiet.
     OldestFirst,
     /// Entered for `order: Ascending` where the request is filtered. After each page whose greatest date passes the cursor the list is asked
     /// for again from there, always for its first page, which nothing can shift. That commits page by page, needs no second pass, and
@@ -150,6 +150,8 @@ impl<'p> PollMachine<'p> {
             (Mode::Baseline, _) if window::needs_whole_baseline(plan) => Strategy::Baseline { from: None },
             (Mode::Baseline, _) => Strategy::Clock,
             (Mode::FirstRead, Order::Descending) => Strategy::OldestFirst,
+            // Events of one object are sent in the order in which they came.
+            (Mode::Usual, Order::Descending) if plan.feed.is_some() => Strategy::OldestFirst,
             (_, Order::Ascending) if plan.request.uses_since() && !by_content => Strategy::AdvancePerPage,
             (Mode::Usual, Order::Descending) if !plan.compare_content => Strategy::NewestFirst,
             _ => Strategy::UntilQuiet,

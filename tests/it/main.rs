@@ -12,6 +12,7 @@
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`deltas`]: lists that continue by token, and what happens when the provider forgets it.
+//! - [`feeds`]: lists of events about objects, and pages by the id of the last record.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
 //! - [`cases`]: scripts rebuilt from public reports, one for each kind of awkward provider, file or terminal.
@@ -66,6 +67,7 @@ mod edits;
 mod ends;
 mod evidence;
 mod examples;
+mod feeds;
 mod files;
 mod fuzzed;
 mod heavy;

@@ -3,6 +3,7 @@ use crate::detect::window::UNBOUNDED;
 use crate::plan::{StartFrom, sample};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 fn at(text: &str) -> DateTime<Utc> {
     format!("2026-11-24T{text}Z").parse().unwrap()

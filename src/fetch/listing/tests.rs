@@ -86,6 +86,7 @@ impl Provider {
             change_by: ChangeBy::Content,
             compare_content: false,
             delta: None,
+            feed: None,
             created_tolerance: Duration::ZERO,
             lookback: Duration::ZERO,
             order: Order::Unordered,

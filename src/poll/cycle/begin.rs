@@ -1,9 +1,11 @@
-//! What a poll begins with. Pure.
+//! What a poll begins with, and what it cannot hold. Pure.
 
 use std::time::Duration;
 
+use crate::api::conditions::{Problem, Reason};
 use crate::detect::classify::Mode;
 use crate::detect::detector::View;
+use crate::detect::known::MAX_KNOWN;
 use crate::plan::{ResourcePlan, StartFrom};
 use crate::state::ResourceState;
 
@@ -22,4 +24,13 @@ pub(super) fn view(resource: &ResourcePlan, own: Option<&ResourceState>) -> View
 /// The token of the last poll, if it is one for the request of this plan.
 pub(super) fn token(resource: &ResourcePlan, own: Option<&ResourceState>) -> Option<String> {
     own?.token.as_ref()?.text_for(resource.delta.as_ref()).map(str::to_owned)
+}
+
+pub(super) fn too_many_records(resource: &str) -> Problem {
+    Problem::human(
+        Reason::ResponseTooLarge,
+        format!(
+            "resource {resource} lists more records than can be remembered ({MAX_KNOWN}); filter the list with ${{since}} or add datesConfiguration with a created date"
+        ),
+    )
 }

@@ -29,7 +29,9 @@ impl Poll<'_> {
         // A token that no event follows is not worth a write of its own: after a crash the older one lists a little more.
         outbox.sums.dirty |= own.token.is_none() || self.machine.has_expired();
         own.token = Some(next);
-        // All records are known from here on, whatever their date.
-        (own.cursor, own.reach) = (None, UNBOUNDED.as_secs());
+        if self.resource.feed.is_none() {
+            // All records are known from here on, whatever their date.
+            (own.cursor, own.reach) = (None, UNBOUNDED.as_secs());
+        }
     }
 }
