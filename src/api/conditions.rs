@@ -87,6 +87,8 @@ words! {
         Ordered,
         /// The list held still while it was read.
         Settled,
+        /// The list was continued from where the last poll ended.
+        Continuous,
         /// There is room for events that the callback does not accept.
         LedgerOpen,
         /// Dates and the provider's clock agree on the time zone.
@@ -212,6 +214,8 @@ words! {
         CrossOriginNextLink,
         /// The data changed so fast while being read that the listing could not be confirmed.
         ListingUnsettled,
+        /// The provider no longer accepts the token of the last poll, so the list was read whole.
+        DeltaTokenExpired,
         /// Reading the list costs more CPU time than the share of the instance, so its polls wait.
         Throttled,
         // records

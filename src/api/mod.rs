@@ -17,11 +17,13 @@
 pub mod auth;
 pub mod conditions;
 pub mod connector;
+pub mod delta;
 pub mod document;
 pub mod duration;
 pub mod editor;
 pub mod encoding;
 pub mod error_rule;
+pub mod feed;
 pub mod fields;
 pub mod finding;
 pub mod identity;

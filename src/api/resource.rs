@@ -13,8 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::delta::Delta;
 use super::duration;
 use super::error_rule::ErrorRule;
+use super::feed::Feed;
 use super::shape::{json_object, template_map};
 use super::shaping::{MaskField, OnLeave, keep_or_drop};
 
@@ -65,7 +67,7 @@ pub struct Resource {
     /// What makes a record a changed one: Updated (its date of change), Created (its date of creation: updates are not seen) or Content (it differs from what was seen). Default: the connector's, else Updated with an updatedDateField, Created with only a createdDateField, Content without dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_by: Option<ChangeBy>,
-    /// Whether a record is also a changed one when its content differs though its date did not move. Only what the provider lists is compared, so leave macros of the cursor out of the request to see every change; the first poll reads the whole list. Default: the connector's, else false.
+    /// Whether a record is also a changed one when its content differs though its date did not move. Only what the provider lists is compared, so leave macros of the cursor out of the request to see every change; the first poll reads the whole list. Default: the connector's, else true with delta and false without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare_content: Option<bool>,
     /// Paths of members that say nothing about a change, such as view counts or signed links: content is compared without them. A path that leads into an array applies to each of its elements. Default: the connector's, else none.
@@ -95,9 +97,15 @@ pub struct Resource {
     /// The order in which the provider lists records by date: Ascending, Descending or Unordered. Default: the connector's, else Unordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, offset, page. Default: the connector's, else found out from the first response.
+    /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, lastId, offset, page. Default: the connector's, else found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
+    /// How each poll continues where the last one ended, for lists that answer with what has changed since a token: exactly one of token, link. Default: the connector's, else polls continue by date or compare the whole list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<Delta>,
+    /// What the records say about objects, for lists of events such as customer.deleted. Needs idField (the id of the event), datesConfiguration.createdDateField (its date) and order. Default: the connector's, else the records are the objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<Feed>,
     /// How deleted records are found: exactly one of flag, snapshot. Default: the connector's, else they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletes: Option<Deletes>,
@@ -219,6 +227,8 @@ pub enum Pagination {
     NextLink(NextLink),
     /// The response carries a token for the next page.
     Token(Token),
+    /// The request carries the id of the last record of the page before.
+    LastId(LastId),
     /// A query parameter carries the number of records to skip.
     Offset(Offset),
     /// A query parameter carries the page number.
@@ -275,6 +285,22 @@ pub enum TokenPlace {
     Header,
     /// Field of the JSON body.
     Body,
+}
+
+/// Pages by the id of the last record.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastId {
+    /// Name of the query parameter, header or (dotted) body field that takes the id, such as starting_after.
+    #[schemars(length(min = 1, max = 128))]
+    pub parameter: String,
+    /// Where the id goes in the next request: Query, Header or Body. Default: Query.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<TokenPlace>,
+    /// Path to the value in a record. Default: idField.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub field: Option<String>,
 }
 
 /// Pages by number of records to skip.
@@ -393,6 +419,6 @@ fn date_pattern() -> Rule {
         .message("must be a Java date pattern with closed quotes such as yyyy-MM-dd'T'HH:mm:ssXXX, or milliseconds, or seconds")
 }
 
-fn field_or_header() -> Rule {
+pub(super) fn field_or_header() -> Rule {
     Rule::new("has(self.field) != has(self.header)").message("exactly one of field, header must be set")
 }

@@ -27,6 +27,12 @@ pub(super) fn template_map(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 2048}})
 }
 
+/// At most 64 types of events with their meaning.
+pub(super) fn feed_types(_: &mut SchemaGenerator) -> Schema {
+    let kinds = ["Created", "Updated", "Deleted", "Ignored"];
+    json_schema!({"type": "object", "minProperties": 1, "maxProperties": 64, "additionalProperties": {"type": "string", "enum": kinds}})
+}
+
 /// Any JSON object; its size is bounded in the planner.
 pub(super) fn json_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-map-type": "atomic", "maxProperties": 64})

@@ -163,7 +163,7 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub sweep: Option<String>,
-    /// Opaque position in a feed.
+    /// Digest of the request, and the token or URL of the provider with which the next poll continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub token: Option<String>,

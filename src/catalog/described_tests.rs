@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::description_tests::{Description, Found, Operation, Records};
 use super::published_tests::{EXCEPTIONS, UNDESCRIBED, address, file_name, folder, method};
 use crate::api::connector::{ConnectorResource, ConnectorSpec};
+use crate::api::delta::Delta;
 use crate::api::resource::{Deletes, Pagination, TokenPlace};
 use crate::plan::field_path::{FieldPath, Segment};
 
@@ -121,6 +122,10 @@ fn unconfirmed(key: &str, connector: &ConnectorSpec, of: &ConnectorResource, des
                 Some(TokenPlace::Query) | None => check.parameter(&token.parameter, "query"),
             }
         }
+        Some(Pagination::LastId(last)) => {
+            check.parameter(&last.parameter, "query");
+            last.field.iter().for_each(|field| check.field(field));
+        }
         Some(Pagination::NextLink(next)) => next.field.iter().for_each(|field| check.envelope(field)),
         Some(Pagination::None(_) | Pagination::LinkHeader(_)) | None => {}
     }
@@ -129,6 +134,14 @@ fn unconfirmed(key: &str, connector: &ConnectorSpec, of: &ConnectorResource, des
         for field in [&dates.updated_date_field, &dates.created_date_field].into_iter().flatten() {
             check.field(field);
         }
+    }
+    match &resource.delta {
+        Some(Delta::Token(token)) => token.field.iter().for_each(|field| check.envelope(field)),
+        Some(Delta::Link(link)) => link.field.iter().for_each(|field| check.envelope(field)),
+        None => {}
+    }
+    if let Some(feed) = &resource.feed {
+        check.field(&feed.type_field);
     }
     if let Some(Deletes::Flag(flag)) = &resource.deletes {
         check.field(&flag.field);

@@ -62,6 +62,7 @@ pub fn changes(of: &ConnectorResource) -> String {
     let by_content = resource.change_by == Some(ChangeBy::Content);
     let by = match (&dates.updated_date_field, &dates.created_date_field) {
         (Some(updated), _) if !by_content && resource.change_by != Some(ChangeBy::Created) => format!("by {updated}"),
+        _ if resource.feed.is_some() => "by events about them".to_owned(),
         (_, Some(created)) if !by_content => format!("only new records, by {created}"),
         _ => "by content".to_owned(),
     };
@@ -71,6 +72,7 @@ pub fn changes(of: &ConnectorResource) -> String {
         texts.into_iter().any(|text| ["${since", "${gmtDate", "${date", "${epoch"].iter().any(|start| text.contains(start)))
     };
     let reads = match (asks_since, resource.order) {
+        _ if resource.delta.is_some() => "continues by token",
         (true, _) => "asks for what changed",
         (false, Some(Order::Descending)) => "newest first, stops at the last one seen",
         (false, _) => "reads the whole list",
@@ -81,6 +83,7 @@ pub fn changes(of: &ConnectorResource) -> String {
 /// How deleted records are seen.
 pub fn deletes(of: &ConnectorResource) -> String {
     match &of.resource.deletes {
+        None if of.resource.feed.is_some() => "by the type of the event".to_owned(),
         None => "not seen".to_owned(),
         Some(Deletes::Snapshot(_)) => "by complete lists".to_owned(),
         Some(Deletes::Flag(flag)) => match &flag.value {
@@ -102,6 +105,7 @@ pub fn pages(spec: &ConnectorSpec, of: &ConnectorResource) -> String {
         Some(Pagination::Token(token)) => {
             format!("{} from {}", token.parameter, token.field.as_deref().or(token.header.as_deref()).unwrap_or_default())
         }
+        Some(Pagination::LastId(last)) => format!("{} by the id of the last record", last.parameter),
         Some(Pagination::Offset(offset)) => format!("{} by number of records", offset.parameter),
         Some(Pagination::Page(page)) => format!("{} by number of pages", page.parameter),
     }

@@ -207,7 +207,7 @@ async fn ask(
         })?;
         let page = match step {
             Step::Page(page) => page,
-            Step::NotModified | Step::End => {
+            Step::NotModified | Step::TokenExpired | Step::End => {
                 ended = true;
                 break;
             }

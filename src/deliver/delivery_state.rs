@@ -96,7 +96,7 @@ impl DeliveryState<'_> {
         } else {
             self.failing.retain(|failing| failing.object != change.object);
             self.taken.retain(|taken| taken.object != change.object);
-            self.known.remember_with(change.object, change.known, change.details.clone());
+            self.known.remember_with(change.record, change.known, change.details.clone());
         }
     }
 

@@ -1,6 +1,7 @@
 //! Delivery: the changes of a job → requests to every sink → accepted, tried again, or kept in the retry queue.
 //!
-//! The [`outbox`] of a job takes the changes of one page. [`triage`] says which of them may go to which sink now, [`batch`] which of those
+//! The [`outbox`] of a job takes the changes of one page. [`rounds`] says what waits for an earlier event of its object, [`triage`] which of
+//! them may go to which sink now, [`batch`] which of those
 //! share a request, and a [`sink`] encodes, sends and answers with a [`Delivery`](sink::Delivery). [`outcome`] applies each answer to the
 //! state, in one step under its lock. Changes are sent in parallel, to all sinks and several to each, but never two of one object to the
 //! same sink: a receiver gets the versions of an object in their order. Before a job polls, the outbox sends the events of the retry
@@ -34,6 +35,7 @@ mod model_tests;
 pub mod outbox;
 pub mod outcome;
 pub mod retry_queue;
+pub mod rounds;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod schedule;

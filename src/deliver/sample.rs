@@ -32,6 +32,7 @@ pub(crate) fn change(object: u64, version: u64) -> Change {
     let token = VersionToken { updated_text: None, content: version.into() };
     Change {
         object,
+        record: object,
         known: Known { version, date: Some(1), age: Age::Settled, deleted: false },
         details: None,
         date: Some(at(0)),

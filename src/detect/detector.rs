@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::value::RawValue;
 
 use super::absent::{AbsentDate, DateFields};
 use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
-use super::event::{Change, Event, EventId, Kind, VersionToken};
+use super::event::{Change, Kind};
 use super::filter;
-use super::known::{AlreadyHashed, Details, Known, KnownSet, MAX_KNOWN};
+use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::life;
 use super::page_reading::Row;
 pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyRecords, View};
@@ -21,7 +19,6 @@ use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
 use super::selection::{Selection, Undecided};
-use super::shape;
 use super::sweep::Pass;
 use super::volatile::VolatileWatch;
 use super::window::{self, CursorUpdate};
@@ -212,6 +209,8 @@ impl<'p> Detector<'p> {
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
             let later = match (twin, self.listed.get(&id)) {
+                // Changes are listed in the order in which they were made.
+                _ if self.plan.delta.is_some() => Later::Second,
                 (Some(twin), _) => rows::later(self.order, twin.date, date, &clock),
                 // A row of an earlier page counts for this listing unless a later version follows: what changed in between is seen
                 // by the next listing.
@@ -257,7 +256,8 @@ impl<'p> Detector<'p> {
                 }
                 Class::Older => {}
                 Class::Remember => {
-                    if !self.changed_meanwhile(date, &clock, now) {
+                    // Behind the token of the last page only what changes after it is listed.
+                    if self.plan.delta.is_some() || !self.changed_meanwhile(date, &clock, now) {
                         let details = life::details(self.plan, &view, before, known.details(id));
                         known.remember_with(id, self.classifier.known(&view, before, &clock), details);
                         found.remembered = true;
@@ -268,7 +268,8 @@ impl<'p> Detector<'p> {
                         self.watch.note(id, record.json, &self.plan.extract.ignored);
                     }
                     let details = life::details(self.plan, &view, before, known.details(id));
-                    let change = self.change(&view, kind, record.json, (self.classifier.known(&view, before, &clock), details));
+                    let known = self.classifier.known(&view, before, &clock);
+                    let Some(change) = self.change(&view, kind, record.json, (known, details)) else { continue };
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
                         // Those that were dropped leave gaps, and yet a later one has a greater number.
                         self.doubts += 1;
@@ -297,7 +298,7 @@ impl<'p> Detector<'p> {
         found.changes = changes.into_iter().flatten().collect();
         let by_bytes = |change: &&Change| self.plan.compare_content || !change.known.age.is_settled();
         let unsettled = found.changes.iter().filter(by_bytes);
-        self.told.extend(unsettled.map(|change| (change.object, change.known.version)));
+        self.told.extend(unsettled.map(|change| (change.record, change.known.version)));
         found
     }
 
@@ -339,9 +340,13 @@ impl<'p> Detector<'p> {
         before: Option<Known>,
         clock: &ProviderClock,
     ) -> Class {
-        // Other bytes may be a link that is signed anew. If they are a change, the next poll tells.
+        if self.plan.feed.is_some() && before.is_some() {
+            return Class::Same;
+        }
+        // Other bytes may be a link that is signed anew. If they are a change, the next poll tells; a list of changes is not asked again.
         let was_told = |known: &Known| {
-            self.told.get(&id) == Some(&known.version)
+            self.plan.delta.is_none()
+                && self.told.get(&id) == Some(&known.version)
                 && known.date == date.map(|date| date.timestamp_micros())
                 && known.deleted == view.is_gone()
         };
@@ -359,7 +364,9 @@ impl<'p> Detector<'p> {
             return;
         }
         self.seen.bad_dates += u64::from(view.bad_date);
-        self.date_fields.note(&self.plan.extract, view, json);
+        if !view.is_deleted() {
+            self.date_fields.note(&self.plan.extract, view, json);
+        }
         let Some(date) = date else { return };
         self.seen.order(self.order, self.last.replace(date), date);
         self.seen.outdated += u64::from(self.too_old.is_some_and(|too_old| date < too_old));
@@ -378,29 +385,8 @@ impl<'p> Detector<'p> {
         // What has passed since on our clock is a span, so that the two clocks need not agree.
         date >= start + second && date <= start + second + (now - self.polled_at) + second
     }
-
-    fn change(&self, view: &RecordView<'_>, kind: Kind, json: &str, (known, details): (Known, Option<Details>)) -> Change {
-        let life = life::salt(details.as_ref().map_or(0, |details| details.lives));
-        let version = VersionToken { updated_text: view.updated_text.as_deref(), content: view.content ^ life };
-        Change {
-            object: view.id_hash(),
-            date: self.classifier.listed_date(view),
-            known,
-            details,
-            event: Event {
-                id: EventId::new(self.identity, &self.plan.name, &view.id, kind, &version),
-                kind,
-                resource: Arc::clone(&self.plan.name),
-                object_id: view.id.clone().into_owned(),
-                version_date: view.version_date(),
-                detected_at: self.polled_at,
-                // The page was checked to be JSON, so each of its records is.
-                data: RawValue::from_string(shape::delivered(json, view, kind, &self.plan.extract, self.identity))
-                    .unwrap_or_default(),
-            },
-        }
-    }
 }
 
+mod change;
 #[cfg(test)]
 mod tests;

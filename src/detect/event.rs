@@ -73,8 +73,10 @@ impl Event {
 pub struct Change {
     /// The event to send.
     pub event: Event,
-    /// Hash of the object's id.
+    /// Hash of the object's id: one event of it is under way at a time.
     pub object: u64,
+    /// Hash under which it is known once it was taken: that of the object's id, or of the id of a feed's event.
+    pub record: u64,
     /// What the known set will say of it.
     pub known: Known,
     /// What it will say beside that.

@@ -70,6 +70,7 @@ pub fn deletion(
     let event = EventId::new(identity, &plan.name, &id, Kind::Deleted, &version);
     Some(Change {
         object,
+        record: object,
         known: Known {
             version: xxh3_64(event.as_str().as_bytes()),
             date: Some(detected_at.timestamp_micros()),

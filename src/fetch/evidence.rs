@@ -89,11 +89,11 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Reads it from headers and the body without its records; `path` leads to the records.
-    pub(super) fn read(headers: &HeaderMap, envelope: &str, path: &[Segment]) -> Self {
+    /// Reads it from headers and the body without its records; `path` leads to the records. The member `beside` says nothing of pages.
+    pub(super) fn read(headers: &HeaderMap, envelope: &str, path: &[Segment], beside: Option<&str>) -> Self {
         let members = Members::read(headers, envelope, path);
         let mut said = Self { is_object: members.is_object(), ..Self::default() };
-        for member in members.iter() {
+        for member in members.iter().filter(|member| beside.is_none_or(|beside| member.path.join(".") != beside)) {
             said.hear(member);
         }
         if let Some((start, total)) = members.content_range() {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method};
 
 use super::answer::{self, ContentClass, Verdict};
+use super::delta::ListingToken;
 use super::page::Page;
 use super::pagination::{self, Answer, Ids, Pager, Position};
 use super::place::{self, Place};
@@ -54,6 +55,8 @@ pub enum Step {
     Page(Page),
     /// The first page, and there is no other, is the same as when the validators were made.
     NotModified,
+    /// The provider no longer accepts the token that the walk began with.
+    TokenExpired,
     /// There are no more pages.
     End,
 }
@@ -70,7 +73,7 @@ pub struct PageReader<'a> {
     auth: Cow<'a, RequestAuth>,
     since: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-    token: Option<&'a str>,
+    token: ListingToken,
     known: Option<&'a Validators>,
     pager: Pager,
     /// The next page to ask for; `None` when the walk is over.
@@ -98,7 +101,7 @@ impl<'a> PageReader<'a> {
         now: DateTime<Utc>,
         known: Option<&'a Validators>,
     ) -> Self {
-        let pager = Pager::new(&resource.request, &resource.pagination, resource.page_size);
+        let pager = Pager::new(&resource.request, &resource.pagination, resource.page_size).beside(resource.delta.as_ref());
         Self {
             asker,
             instance,
@@ -107,7 +110,7 @@ impl<'a> PageReader<'a> {
             auth: Cow::Borrowed(auth),
             since,
             now,
-            token: None,
+            token: ListingToken::default(),
             known,
             position: Some(pager.first()),
             pager,
@@ -121,11 +124,25 @@ impl<'a> PageReader<'a> {
         }
     }
 
-    /// Gives the value of `${cursor}`.
+    /// Gives the token with which an earlier walk ended: this one begins there.
     #[must_use]
-    pub fn with_token(mut self, token: Option<&'a str>) -> Self {
-        self.token = token;
+    pub fn with_token(mut self, token: Option<&str>) -> Self {
+        self.token = ListingToken::begun_with(token);
+        let delta = self.resource.delta.as_ref();
+        if let Some(start) = self.token.start(delta, &self.resource.request.origin) {
+            self.position = Some(start);
+        } else if let Some(token) = token {
+            self.pager.continue_from(token);
+        }
         self
+    }
+
+    /// The token for the next walk, once this one has ended; `None` without `delta`.
+    ///
+    /// # Errors
+    /// As [`ListingToken::next`].
+    pub fn next_token(&self) -> Result<Option<String>, Problem> {
+        self.resource.delta.as_ref().map(|delta| self.token.next(delta)).transpose()
     }
 
     /// Says when the poll was due: how late its first request is sent is measured.
@@ -160,6 +177,9 @@ impl<'a> PageReader<'a> {
         let conditional = is_first && make_conditional(&mut request, digest, self.known);
         request::authenticate(&mut request, &self.auth);
         let (response, share) = self.send(request).await?;
+        if self.token.has_expired(self.resource.delta.as_ref(), response.status, &response.body) {
+            return Ok(Step::TokenExpired);
+        }
         let verdict = self.interpret(&response).await?;
         if let Some(wait) = retry_after::backoff(&response.headers) {
             self.retry_after = self.retry_after.max(Some(wait));
@@ -200,7 +220,12 @@ impl<'a> PageReader<'a> {
             digest: page.digest(),
             ids: Ids(&ids),
         };
+        if let Some(delta) = &self.resource.delta {
+            self.token.note(delta, (&url, &headers, page.envelope()), page.len(), &self.auth.query);
+        }
         let cpu = &self.asker.cpu;
+        let last = || page.records().next_back().map(|record| (record.json, record.key));
+        self.pager.note_last(last, id_at);
         let next = cpu.work(self.instance, answer.envelope.len(), || self.pager.next(&answer)).await?;
         if next.is_some() && self.bytes > MAX_BYTES {
             return Err(Problem::human(
@@ -319,7 +344,12 @@ impl<'a> PageReader<'a> {
     fn build(&self, position: &Position) -> Result<Request, Problem> {
         let rfc3339 = DateFormat::default();
         let since_format = self.resource.cursor_format().unwrap_or(&rfc3339);
-        let context = MacroContext { since: self.since, now: self.now, since_format, token: self.token };
+        let context = MacroContext {
+            since: self.since,
+            now: self.now,
+            since_format,
+            token: self.token.value(self.resource.delta.as_ref()),
+        };
         request::build(&self.resource.request, &context, position)
     }
 

@@ -100,6 +100,15 @@ impl Member<'_> {
     }
 }
 
+/// A path of names as one text, whether `a.b` is one name or two.
+pub(super) fn joined(path: &[Segment]) -> String {
+    let names = path.iter().map(|segment| match segment {
+        Segment::Key(name) => name.clone(),
+        Segment::Index(index) => index.to_string(),
+    });
+    names.collect::<Vec<_>>().join(".")
+}
+
 /// A path as a message names it.
 pub(super) fn shown(path: &[String]) -> String {
     visible::beginning(&path.join("."), MAX_SHOWN)

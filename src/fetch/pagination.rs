@@ -10,11 +10,14 @@ use super::detection::{self, Detection};
 use super::evidence::{Evidence, Reach, asks_for_size};
 pub use super::position::Position;
 use crate::api::conditions::{Problem, Reason};
+use crate::fetch::members;
+use crate::plan::delta::DeltaPlan;
 use crate::plan::field_path::Segment;
-use crate::plan::{PaginationPlan, RequestPlan};
+use crate::plan::{PaginationPlan, RequestPlan, ValueAt};
 
 mod count;
 mod follow;
+mod last_id;
 mod manifest;
 mod problems;
 
@@ -106,6 +109,10 @@ pub struct Pager {
     asked: Option<String>,
     seen_pages: HashSet<u128>,
     seen_marks: HashSet<u128>,
+    /// JSON text of the id of the last record, where it leads on.
+    last_id: Option<String>,
+    /// The member or header with the token of the next poll, which leads to no page.
+    beside: Option<String>,
 }
 
 /// What one answer means for the walk.
@@ -160,7 +167,24 @@ impl Pager {
             asked: None,
             seen_pages: HashSet::new(),
             seen_marks: HashSet::new(),
+            last_id: None,
+            beside: None,
         }
+    }
+
+    /// Leaves out of account what is the token of the next poll.
+    #[must_use]
+    pub fn beside(self, delta: Option<&DeltaPlan>) -> Self {
+        let beside = delta.map(|delta| match &delta.from {
+            ValueAt::Field(path) => members::joined(path.segments()),
+            ValueAt::Header(name) => name.to_string(),
+        });
+        Self { beside, ..self }
+    }
+
+    /// Begins at a token: an answer that has the same one again is the end.
+    pub fn continue_from(&mut self, token: &str) {
+        self.asked = Some(token.to_owned());
     }
 
     /// Where the first page is.
@@ -196,6 +220,7 @@ impl Pager {
         let next = match &self.pagination {
             PaginationPlan::None | PaginationPlan::Detect => None,
             PaginationPlan::Offset { .. } | PaginationPlan::Page { .. } => self.count_on(&heard)?,
+            PaginationPlan::LastId { .. } => self.after_last(&heard)?,
             PaginationPlan::LinkHeader | PaginationPlan::NextLink(_) | PaginationPlan::Token { .. } => self.follow(&heard)?,
         };
         let Some(next) = next else { return self.end(&heard) };
@@ -227,7 +252,7 @@ impl Pager {
         }
         self.rows = self.rows.saturating_add(rows);
         self.empty = if rows == 0 { self.empty + 1 } else { 0 };
-        let said = Evidence::read(answer.headers, answer.envelope, answer.path);
+        let said = Evidence::read(answer.headers, answer.envelope, answer.path, self.beside.as_deref());
         if self.pages == 1 {
             self.first_page = said.page().filter(|page| *page <= 1);
         }

@@ -15,7 +15,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::auth::RequestAuth;
 use crate::egress::{Limits, Overflow, Redirects, Request};
 use crate::plan::field_path::Segment;
-use crate::plan::template::{MacroContext, Place};
+use crate::plan::template::{MacroContext, Place, Template};
 use crate::plan::{BodyPlan, RequestPlan};
 
 /// Bounds of every list request.
@@ -44,7 +44,8 @@ pub fn build(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position
     if body.is_some() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    for (name, value) in &plan.headers {
+    let is_sent = |value: &Template| context.token.is_some() || !value.uses_token();
+    for (name, value) in plan.headers.iter().filter(|(_, value)| is_sent(value)) {
         headers.insert(name.clone(), header_value(name.as_str(), &value.render(context, Place::Header))?);
     }
     if let Position::Header { name, value } = position {
@@ -82,7 +83,8 @@ fn list_url(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position)
     url.set_fragment(None);
     let mut pairs: Vec<String> =
         url.query().filter(|q| !q.is_empty()).map(|q| q.split('&').map(str::to_owned).collect()).unwrap_or_default();
-    for (name, value) in &plan.query {
+    // Without a token the parameter that takes one is left out, for an empty one is no token either.
+    for (name, value) in plan.query.iter().filter(|(_, value)| context.token.is_some() || !value.uses_token()) {
         pairs.push(pair(name, &value.render(context, Place::QueryValue)));
     }
     if let Position::Query(added) = position {
@@ -145,7 +147,8 @@ fn write_body(text: &mut String, body: Option<&BodyPlan>, context: &MacroContext
         Some(BodyPlan::Text(template)) => push_string(text, &template.render(context, Place::Json)),
         Some(BodyPlan::List(items)) => {
             text.push('[');
-            for (index, item) in items.iter().enumerate() {
+            let sent = items.iter().filter(|item| context.token.is_some() || !item.is_token());
+            for (index, item) in sent.enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
@@ -155,7 +158,8 @@ fn write_body(text: &mut String, body: Option<&BodyPlan>, context: &MacroContext
         }
         Some(BodyPlan::Map(members)) => {
             text.push('{');
-            for (index, (name, value)) in members.iter().enumerate() {
+            let sent = members.iter().filter(|(_, value)| context.token.is_some() || !value.is_token());
+            for (index, (name, value)) in sent.enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
@@ -179,8 +183,11 @@ fn write_patched(text: &mut String, body: Option<&BodyPlan>, context: &MacroCont
     let mut met = false;
     text.push('{');
     for (name, value) in members {
-        at(text, name);
         let patch = (name == key).then_some(patch);
+        if patch.is_none() && context.token.is_none() && value.is_token() {
+            continue;
+        }
+        at(text, name);
         met |= patch.is_some();
         write_body(text, Some(value), context, patch);
     }

@@ -22,6 +22,7 @@ use crate::detect::known::KnownSet;
 use crate::detect::sweep::SweepState;
 use crate::detect::zone::ZoneEvidence;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
+use crate::state::delta_token::DeltaToken;
 use crate::state::{FORMAT, InstanceState, ResourceState};
 
 /// Most records whose packed form stands in the status of an instance with one resource: 2.5 KiB.
@@ -98,6 +99,7 @@ struct CursorPart {
     filter_ignored_polls: FilterEvidence,
     #[serde(default)]
     sweep: Option<String>,
+    token: Option<DeltaToken>,
     #[serde(default)]
     known: Option<String>,
     #[serde(default)]
@@ -178,6 +180,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             meaning: cursor.meaning,
             started: cursor.started,
             cursor: cursor.since,
+            token: cursor.token,
             known,
             reach: cursor.reach_seconds,
             hashed_without: cursor.hashed_without.unwrap_or_default(),
@@ -231,6 +234,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "filterIgnoredPolls", (!ignored.is_none()).then(|| json!(ignored)));
         let sweep = if own.sweep.is_fresh() { None } else { serde_json::to_string(&own.sweep).ok() };
         set(&mut cursor, "sweep", sweep.map(Value::String));
+        set(&mut cursor, "token", own.token.as_ref().map(|token| json!(token)));
         set(&mut cursor, "known", known.map(Value::String));
         set(&mut cursor, "blobs", blobs.map(Value::String));
         entry.insert("cursor".to_owned(), Value::Object(cursor));
@@ -361,6 +365,7 @@ mod tests {
                 meaning: "00ff".into(),
                 started: true,
                 cursor: Some(DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap()),
+                token: "00000000000000ff:https://api.example.com/delta?t=1".parse().ok(),
                 known: known(3),
                 reach: 60,
                 hashed_without: "0a".into(),

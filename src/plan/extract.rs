@@ -148,18 +148,13 @@ pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem>
         }
         Some(Pagination::Token(token)) => {
             let from = value_at(name, "pagination.token", token.field.as_deref(), token.header.as_deref())?;
-            let place = match token.place {
-                Some(resource::TokenPlace::Header) => TokenPlace::Header,
-                Some(resource::TokenPlace::Body) => TokenPlace::Body,
-                Some(resource::TokenPlace::Query) | None => TokenPlace::Query,
-            };
-            if place == TokenPlace::Body && resource.method != Some(Method::Post) {
-                return Err(invalid(format!("{} Body needs method POST", field(name, "pagination.token.in"))));
-            }
-            if place == TokenPlace::Header && HeaderName::try_from(token.parameter.as_str()).is_err() {
-                return Err(invalid(format!("{} is not a valid header name", field(name, "pagination.token.parameter"))));
-            }
+            let place = place(resource, "pagination.token", token.place, &token.parameter)?;
             Ok(PaginationPlan::Token { from, parameter: token.parameter.clone(), place })
+        }
+        Some(Pagination::LastId(last)) => {
+            let place = place(resource, "pagination.lastId", last.place, &last.parameter)?;
+            let field = last.field.as_deref().map(|text| path(name, "pagination.lastId.field", text)).transpose()?;
+            Ok(PaginationPlan::LastId { field, parameter: last.parameter.clone(), place })
         }
         Some(Pagination::Offset(offset)) => {
             Ok(PaginationPlan::Offset { parameter: offset.parameter.clone(), size_parameter: offset.size_parameter.clone() })
@@ -172,7 +167,33 @@ pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem>
     }
 }
 
-fn value_at(resource: &str, union: &str, in_field: Option<&str>, in_header: Option<&str>) -> Result<ValueAt, Problem> {
+/// Where the next request takes what leads to the page.
+fn place(
+    resource: &Resource,
+    union: &str,
+    place: Option<resource::TokenPlace>,
+    parameter: &str,
+) -> Result<TokenPlace, Problem> {
+    let at = |part: &str| field(&resource.name, &format!("{union}.{part}"));
+    match place {
+        Some(resource::TokenPlace::Header) if HeaderName::try_from(parameter).is_err() => {
+            Err(invalid(format!("{} is not a valid header name", at("parameter"))))
+        }
+        Some(resource::TokenPlace::Body) if resource.method != Some(Method::Post) => {
+            Err(invalid(format!("{} Body needs method POST", at("in"))))
+        }
+        Some(resource::TokenPlace::Header) => Ok(TokenPlace::Header),
+        Some(resource::TokenPlace::Body) => Ok(TokenPlace::Body),
+        Some(resource::TokenPlace::Query) | None => Ok(TokenPlace::Query),
+    }
+}
+
+pub(super) fn value_at(
+    resource: &str,
+    union: &str,
+    in_field: Option<&str>,
+    in_header: Option<&str>,
+) -> Result<ValueAt, Problem> {
     match (in_field, in_header) {
         (Some(text), None) => path(resource, &format!("{union}.field"), text).map(ValueAt::Field),
         (None, Some(name)) => HeaderName::try_from(name)

@@ -5,15 +5,18 @@
 mod authentication;
 mod cursor;
 pub mod date_format;
+pub mod delta;
 pub mod error_rules;
 pub mod expression;
 mod extract;
+pub mod feed;
 pub mod field_path;
 pub(crate) mod hub_path;
 pub mod json;
 mod limits;
 mod oauth2;
 mod overlay;
+mod pagination;
 mod parameter;
 mod placeholders;
 pub mod print;
@@ -29,6 +32,7 @@ pub mod template;
 
 pub use limits::{LimitsPlan, RequestLimitPlan};
 pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
+pub use pagination::{PaginationPlan, TokenPlace, ValueAt};
 pub use print::print;
 pub use resolve::resolve;
 
@@ -91,6 +95,10 @@ pub struct ResourcePlan {
     pub snapshot: Option<Arc<SnapshotPlan>>,
     /// How further pages are asked for.
     pub pagination: PaginationPlan,
+    /// How each poll continues where the last one ended; `None`: by date, or the whole list is compared.
+    pub delta: Option<delta::DeltaPlan>,
+    /// What its records say about objects; `None`: they are the objects.
+    pub feed: Option<feed::FeedPlan>,
     /// Records asked for per page, for paginations with a size parameter.
     pub page_size: Option<u32>,
     /// Time between two polls.
@@ -254,64 +262,6 @@ pub enum StartFrom {
     Earliest,
     /// Records from this time on are sent.
     Time(DateTime<Utc>),
-}
-
-/// How further pages are asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PaginationPlan {
-    /// Found out from the first answer.
-    Detect,
-    /// One page is all.
-    None,
-    /// RFC 8288 `Link` header with `rel="next"`.
-    LinkHeader,
-    /// The answer carries the URL of the next page, absolute or relative to the request URL.
-    NextLink(ValueAt),
-    /// The answer carries a token for the next page.
-    Token {
-        /// Where the token stands.
-        from: ValueAt,
-        /// Name of the parameter, header or (dotted) body field that takes it.
-        parameter: String,
-        /// Where it goes.
-        place: TokenPlace,
-    },
-    /// Number of records to skip.
-    Offset {
-        /// Query parameter that carries it.
-        parameter: String,
-        /// Query parameter that carries the page size.
-        size_parameter: Option<String>,
-    },
-    /// Page numbers.
-    Page {
-        /// Query parameter that carries it.
-        parameter: String,
-        /// Number of the first page; `None`: the manifest does not say, so it is 1 unless the answers show otherwise.
-        first: Option<u32>,
-        /// Query parameter that carries the page size.
-        size_parameter: Option<String>,
-    },
-}
-
-/// A value in an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ValueAt {
-    /// In the JSON body.
-    Field(FieldPath),
-    /// In a response header.
-    Header(HeaderName),
-}
-
-/// Where a page token goes in the next request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenPlace {
-    /// Query parameter.
-    Query,
-    /// Request header.
-    Header,
-    /// Field of the JSON body.
-    Body,
 }
 
 /// How requests are authenticated; names Secrets, never holds one.

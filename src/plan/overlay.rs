@@ -129,6 +129,8 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         interval: over.interval.or(under.interval),
         order: over.order.or(under.order),
         pagination: over.pagination.or(under.pagination),
+        delta: over.delta.or(under.delta),
+        feed: over.feed.or(under.feed),
         deletes: over.deletes.or(under.deletes),
         filter: over.filter.or(under.filter),
         on_leave: over.on_leave.or(under.on_leave),

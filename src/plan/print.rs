@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::delta::{DeltaForm, DeltaPlan};
 use super::shaping::PrintedShaping;
 use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, ConfirmPlan, DateField, DeletedFlag, EventFormat, Oauth2Plan};
 use super::{
@@ -105,6 +106,10 @@ struct PrintedResource<'a> {
     order: &'static str,
     pagination: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     page_size: Option<u32>,
     interval: String,
     start_from: String,
@@ -202,6 +207,8 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 Order::Unordered => "Unordered",
             },
             pagination: pagination(&resource.pagination),
+            delta: resource.delta.as_ref().map(delta),
+            feed: resource.feed.as_ref().map(|feed| format!("events about {}, kinds by {}", feed.object_id, feed.type_field)),
             page_size: resource.page_size,
             interval: duration::print(resource.interval),
             start_from: match resource.start_from {
@@ -219,7 +226,7 @@ impl From<&DateField> for PrintedDate {
     }
 }
 
-fn body(plan: &BodyPlan) -> Value {
+pub(super) fn body(plan: &BodyPlan) -> Value {
     match plan {
         BodyPlan::Literal(value) => value.clone(),
         BodyPlan::Text(text) => text.as_str().into(),
@@ -294,12 +301,11 @@ fn pagination(plan: &PaginationPlan) -> String {
         PaginationPlan::LinkHeader => "Link header".to_owned(),
         PaginationPlan::NextLink(at) => format!("next link in {}", value_at(at)),
         PaginationPlan::Token { from, parameter, place } => {
-            let place = match place {
-                TokenPlace::Query => "query parameter",
-                TokenPlace::Header => "header",
-                TokenPlace::Body => "body field",
-            };
-            format!("token in {}, sent as {place} {parameter}", value_at(from))
+            format!("token in {}, sent as {} {parameter}", value_at(from), token_place(*place))
+        }
+        PaginationPlan::LastId { field, parameter, place } => {
+            let field = field.as_ref().map_or_else(|| "id".to_owned(), ToString::to_string);
+            format!("{field} of the last record, sent as {} {parameter}", token_place(*place))
         }
         PaginationPlan::Offset { parameter, size_parameter } => format!("offset in {parameter}{}", size(size_parameter)),
         PaginationPlan::Page { parameter, first, size_parameter } => {
@@ -308,7 +314,23 @@ fn pagination(plan: &PaginationPlan) -> String {
     }
 }
 
-fn value_at(at: &ValueAt) -> String {
+fn token_place(place: TokenPlace) -> &'static str {
+    match place {
+        TokenPlace::Query => "query parameter",
+        TokenPlace::Header => "header",
+        TokenPlace::Body => "body field",
+    }
+}
+
+fn delta(plan: &DeltaPlan) -> String {
+    match &plan.form {
+        DeltaForm::Token { first: None } => format!("token in {}", value_at(&plan.from)),
+        DeltaForm::Token { first: Some(first) } => format!("token in {}, at first {first}", value_at(&plan.from)),
+        DeltaForm::Link => format!("URL in {}", value_at(&plan.from)),
+    }
+}
+
+pub(super) fn value_at(at: &ValueAt) -> String {
     match at {
         ValueAt::Field(path) => format!("field {path}"),
         ValueAt::Header(name) => format!("header {name}"),

@@ -115,13 +115,8 @@ pub(super) fn absolute(base: &Url, at: &str, url: &str, placeholders: &mut Place
     })
 }
 
-/// Compiles a text with macros. Nothing supplies a token yet, and a macro is never an empty string.
 fn template(field: &str, text: &str) -> Result<Template, Problem> {
-    let template = Template::parse(text).map_err(at(field))?;
-    if template.uses_token() {
-        return Err(invalid(format!("{field} has the macro ${{cursor}}, which nothing supplies yet; use ${{since}}")));
-    }
-    Ok(template)
+    Template::parse(text).map_err(at(field))
 }
 
 /// RFC 3986 §3.1.

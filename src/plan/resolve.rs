@@ -11,7 +11,7 @@ use super::authentication::Root;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
-use super::{authentication, extract, overlay, request, snapshot};
+use super::{authentication, delta, extract, feed, overlay, request, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -118,6 +118,8 @@ impl Parts<'_> {
         let snapshot = snapshot.and_then(|(base, list)| problems.keep_all(snapshot::plan(base, resource, list, placeholders)));
         let change_by = problems.keep(extract::change_by(resource));
         let pagination = problems.keep(extract::pagination(resource));
+        let delta = problems.keep(delta::plan(resource, request.as_ref()));
+        let feed = problems.keep_all(feed::plan(resource));
         let created_tolerance =
             problems.keep(span(&field(name, "createdTolerance"), resource.created_tolerance.as_deref(), CREATED_TOLERANCE));
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
@@ -138,12 +140,14 @@ impl Parts<'_> {
                 client_certificate: self.client_certificate.cloned(),
                 extract: extract::shared(extract),
                 change_by: change_by?,
-                compare_content: resource.compare_content.unwrap_or_default(),
+                compare_content: resource.compare_content.unwrap_or(resource.delta.is_some() && resource.feed.is_none()),
                 created_tolerance: created_tolerance?,
                 lookback: lookback?,
                 order: extract::order(resource),
                 snapshot: snapshot?.map(Arc::new),
                 pagination: pagination?,
+                delta: delta?,
+                feed: feed?,
                 page_size: page_size?,
                 interval: interval?,
                 start_from: self.start_from?,

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::plan::delta::DeltaForm;
 use crate::plan::{AuthPlan, ChangeBy, Order, PaginationPlan, TokenPlace, ValueAt};
 
 fn instance(spec: &str) -> ConnectorInstance {
@@ -404,6 +405,43 @@ fn a_misspelt_connector_is_put_right() {
     assert!(messages(spec, None)[0].ends_with("; did you mean infusionsoftrest?"));
 }
 
+#[test]
+fn a_delta_and_its_macro_go_together() {
+    let delta = |members: &str| plan(&with_resource(members)).resources[0].delta.clone().unwrap();
+    let token = delta("url: /a, query: {t: '${cursor}'}, delta: {token: {field: next}}");
+    assert_eq!(token.form, DeltaForm::Token { first: None });
+    let body = "method: POST, url: /a, body: {cursor: '${cursor}'}, delta: {token: {header: x-next, first: '0'}}";
+    assert_eq!(delta(body).form, DeltaForm::Token { first: Some("0".into()) });
+    assert_eq!(delta("url: /a, delta: {link: {field: '@odata.deltaLink'}}").form, DeltaForm::Link);
+    assert!(plan(&with_resource("url: /a, delta: {link: {field: a}}")).resources[0].compare_content);
+    // A token holds for one request and one place.
+    let scopes = ["t: '${cursor}'", "t: '${cursor}', x: '1'"]
+        .map(|query| delta(&format!("url: /a, query: {{{query}}}, delta: {{token: {{field: next}}}}")).scope);
+    assert_ne!(scopes[0], scopes[1]);
+    assert_eq!(token.scope, scopes[0]);
+    for (members, part) in [
+        ("url: /a, query: {t: '${cursor}'}", "query has the macro ${cursor}, and nothing says"),
+        ("url: /a, delta: {token: {field: next}}", "delta.token needs the macro ${cursor}"),
+        ("url: /a, delta: {link: {field: a}}, deletes: {snapshot: {}}", "deletes.snapshot has no meaning with delta"),
+        (
+            "url: '/a/${cursor}', delta: {token: {field: next}}",
+            "url has the macro ${cursor}, and the first request has no token",
+        ),
+        (
+            "url: /a, query: {t: '${cursor}'}, delta: {link: {field: next}}",
+            "query has the macro ${cursor}, and with delta.link",
+        ),
+        (
+            "url: /a, query: {s: '${since}', t: '${cursor}'}, delta: {token: {field: next}}",
+            "query has a macro of the date cursor",
+        ),
+        ("url: /a, delta: {link: {field: next, expired: {status: 429}}}", "delta.expired.status must be"),
+    ] {
+        let found = messages(&with_resource(members), None);
+        assert!(found.len() == 1 && found[0].contains(part), "{members}: {found:?}");
+    }
+}
+
 /// What messages offer is accepted, alone or with what the macro takes, wherever a macro may be.
 #[test]
 fn each_macro_that_is_offered_is_accepted() {
@@ -418,7 +456,8 @@ fn each_macro_that_is_offered_is_accepted() {
             _ => name.to_owned(),
         };
         for place in ["url: '/a?x=${M}'", "url: /a, query: {x: '${M}'}", "url: /a, headers: {x: '${M}'}"] {
-            plan(&with_resource(&place.replace('M', &used)));
+            let token = if name == "cursor" { ", delta: {token: {field: next, first: now}}" } else { "" };
+            plan(&with_resource(&format!("{}{token}", place.replace('M', &used))));
         }
     }
 }

@@ -49,6 +49,8 @@ pub fn resource() -> ResourcePlan {
         order: Order::Unordered,
         snapshot: None,
         pagination: PaginationPlan::None,
+        delta: None,
+        feed: None,
         page_size: None,
         interval: Duration::from_mins(1),
         start_from: StartFrom::Now,

@@ -13,12 +13,9 @@ use crate::api::visible;
 /// legal in paths and queries and has no meaning there. A space is `%20` and a plus `%2B`, for servers disagree on a bare plus.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-/// The macros that a manifest may use, as messages offer them; the parser knows no other, save [`TOKEN`].
-pub(super) const OFFERED: [&str; 8] =
-    ["since", "gmtDate", "date", "dateTimeZone", "epoch", "milliseconds", "now", "nowTimeZone"];
-
-/// The macro for a provider's opaque token. It is not offered, because the plan refuses it: nothing supplies a token yet.
-const TOKEN: &str = "cursor";
+/// The macros that a manifest may use, as messages offer them; the parser knows no other.
+pub(super) const OFFERED: [&str; 9] =
+    ["since", "gmtDate", "date", "dateTimeZone", "epoch", "milliseconds", "now", "nowTimeZone", "cursor"];
 
 /// A text whose macros were checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -233,7 +230,7 @@ impl Macro {
             None => (inside, None),
         };
         let alone = |name, meaning| if argument.is_none() { Ok(meaning) } else { Err(TemplateError::NoArgument(name)) };
-        let known = OFFERED.into_iter().chain([TOKEN]).find(|known| known.eq_ignore_ascii_case(name)).unwrap_or_default();
+        let known = OFFERED.into_iter().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or_default();
         match known {
             "since" => alone("since", Self::Since),
             "date" if argument.is_none() => Ok(Self::Since),
@@ -250,7 +247,7 @@ impl Macro {
             "now" if argument.is_none() => Ok(Self::Now),
             "now" => gmt_format("now", argument).map(Self::NowAs),
             "nowTimeZone" => zoned_format("nowTimeZone", argument).map(Self::NowAs),
-            TOKEN => alone(TOKEN, Self::Token),
+            "cursor" => alone("cursor", Self::Token),
             _ => Err(TemplateError::Unknown(excerpt(inside))),
         }
     }

@@ -1,13 +1,17 @@
 //! One job of one resource: send what is due from the retry queues, then fetch → detect → deliver → commit.
 
+mod begin;
+mod delta;
+mod feed;
 mod findings;
 mod sweep;
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use self::begin::view;
 use self::findings::too_many_records;
 use self::sweep::Sweeping;
 use super::context::EngineContext;
@@ -23,14 +27,13 @@ use crate::api::conditions::Problem;
 use crate::auth::access::Access;
 use crate::deliver::outbox::{Outbox, Sent};
 use crate::detect::classify::Mode;
-use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords, View};
+use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords};
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
 use crate::fetch::validators::Validators;
-use crate::plan::{ChangeBy, ResourcePlan, StartFrom};
-use crate::state::ResourceState;
+use crate::plan::{ChangeBy, ResourcePlan};
 use crate::state::live::LiveState;
 
 /// Records that are read at a time: enough to be worth a turn, and few enough to be read in some milliseconds.
@@ -124,6 +127,8 @@ struct Poll<'a> {
     records_path: Option<String>,
     /// Whether it looks for what the list no longer shows.
     sweep: Sweeping,
+    /// Objects of which an event of a feed was not taken: later ones wait for it.
+    held: HashSet<u64>,
 }
 
 /// How reading ended.
@@ -146,10 +151,10 @@ impl<'a> Poll<'a> {
         identity: &'a str,
         due: DateTime<Utc>,
     ) -> Self {
-        let (view, records_path) = {
+        let (view, records_path, token) = {
             let state = instance.state();
             let own = state.resources.get(&*resource.name).map(|own| &**own);
-            (view(resource, own), own.and_then(|own| own.records_path.clone()))
+            (view(resource, own), own.and_then(|own| own.records_path.clone()), begin::token(resource, own))
         };
         let polled_at = Utc::now();
         Self {
@@ -157,13 +162,14 @@ impl<'a> Poll<'a> {
             instance,
             resource,
             access,
-            machine: PollMachine::new(resource, view.mode, view.cursor),
+            machine: PollMachine::new(resource, view.mode, view.cursor).with_token(token),
             detector: Detector::new(resource, identity, view, polled_at),
             mode: view.mode,
             polled_at,
             due: Some(due),
             records_path,
             sweep: Sweeping::default(),
+            held: HashSet::new(),
         }
     }
 
@@ -174,6 +180,7 @@ impl<'a> Poll<'a> {
         facts: &mut Facts,
     ) -> Result<Outcome, Problem> {
         let known_validators = validators.take().filter(|_| !self.sweep.must_read);
+        let next_token;
         // Each listing is read page by page; the machine says when another one is to follow.
         let reading = loop {
             let auth = self.access.auth();
@@ -183,7 +190,8 @@ impl<'a> Poll<'a> {
             let instance = &self.instance.plan.instance;
             let listing = PageReader::new(&self.core.asker, instance, self.resource, &auth, since, self.polled_at, first)
                 .with_due(self.due.take())
-                .with_records_path(known_path.as_deref());
+                .with_records_path(known_path.as_deref())
+                .with_token(self.machine.token());
             let reversed = self.machine.strategy() == Strategy::OldestFirst;
             self.detector.begin_listing(since, reversed);
             let direction = if reversed { Direction::Reversed } else { Direction::Forward };
@@ -195,6 +203,7 @@ impl<'a> Poll<'a> {
             if let Some(reading) = read {
                 let clean = self.machine.is_clean();
                 *validators = pages.listing.validators().filter(|_| clean);
+                next_token = pages.listing.next_token();
                 break reading;
             }
         };
@@ -208,6 +217,8 @@ impl<'a> Poll<'a> {
                 facts.unsettled = !settled;
                 self.detector.end_poll();
                 self.commit_cursor(settled, outbox);
+                facts.token_expired = self.machine.has_expired();
+                self.commit_token(next_token?, outbox);
             }
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,
         }
@@ -238,6 +249,7 @@ impl<'a> Poll<'a> {
             };
             let input = match step {
                 Step::NotModified => Input::NotModified,
+                Step::TokenExpired => Input::TokenExpired,
                 Step::End => Input::End,
                 Step::Page(page) => {
                     facts.pages += 1;
@@ -246,7 +258,7 @@ impl<'a> Poll<'a> {
                     let _held = page.into_memory();
                     // 3. Deliver.
                     let PageChanges { changes, remembered, least, greatest, has_news, ids } = found;
-                    let Sent { tried, undelivered, closed } = outbox.send_changes(changes).await?;
+                    let Sent { tried, undelivered, closed } = self.send(changes, outbox).await?;
                     if closed {
                         return Ok(Some(Reading::Closed));
                     }
@@ -353,6 +365,9 @@ impl<'a> Poll<'a> {
         }
         // A pass over several pages that brought nothing was not confirmed by another one.
         let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);
+        if self.resource.delta.is_some() && self.resource.feed.is_none() {
+            return;
+        }
         if self.resource.change_by == ChangeBy::Content || !(confirmed || self.mode == Mode::Baseline) {
             return;
         }
@@ -364,16 +379,4 @@ impl<'a> Poll<'a> {
             own.known.forget_before(horizon);
         }
     }
-}
-
-/// What the state of a resource says when a poll begins.
-fn view(resource: &ResourcePlan, own: Option<&ResourceState>) -> View {
-    let (started, cursor, window) = own.map_or((false, None, 0), |own| (own.started, own.cursor, own.reach));
-    let mode = match (started, resource.start_from) {
-        (true, _) | (false, StartFrom::Time(_)) => Mode::Usual,
-        (false, StartFrom::Now) => Mode::Baseline,
-        (false, StartFrom::Earliest) => Mode::FirstRead,
-    };
-    let rehash = own.is_some_and(|own| own.started && own.hashed_without != resource.content_digest());
-    View { mode, cursor, window: Duration::from_secs(window), rehash }
 }

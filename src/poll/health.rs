@@ -169,6 +169,7 @@ pub(super) enum Note {
     UnreadMarks,
     Disorder,
     Unsettled,
+    TokenExpired,
     RetryQueueFull,
     /// It used more than its share of CPU time; both in percent of a core.
     Throttled {
@@ -186,6 +187,7 @@ impl Note {
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
             (facts.seen.disorder, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
+            (facts.token_expired, Self::TokenExpired),
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         let throttled = facts.over_share.map(|over| Self::throttled(over, before));

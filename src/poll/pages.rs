@@ -60,7 +60,7 @@ impl<'l> Pages<'l> {
                         bytes += page.body_len();
                         self.gathered.push(page);
                     }
-                    Step::NotModified => return Ok(Step::NotModified),
+                    step @ (Step::NotModified | Step::TokenExpired) => return Ok(step),
                     Step::End => break,
                 }
             }

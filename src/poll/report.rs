@@ -9,8 +9,8 @@ use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
-use crate::detect::sweep::Unproven;
 use crate::detect::selection::Undecided;
+use crate::detect::sweep::Unproven;
 use crate::detect::volatile::VolatileRecords;
 
 /// What a job is to do.
@@ -99,6 +99,8 @@ pub struct Facts {
     pub sweep: SweepOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
+    /// The provider no longer accepted the token of the last poll, and all of the list was read.
+    pub token_expired: bool,
     /// The provider's wish for patience on an answer that was fine (`Backoff`).
     pub retry_after: Option<Duration>,
     /// How further pages are asked for, if that was detected.

@@ -33,7 +33,7 @@ pub enum Strategy {
     UntilQuiet,
     /// Entered for `order: Descending`, unless the content of old records counts, too. As until quiet, but a pass ends where the records are older than what was asked for.
     NewestFirst,
-    /// Entered by the first read of `startFrom: Earliest` with `order: Descending`: pages are gathered and taken from the last one on. As until quiet.
+    /// Entered by the first read of `startFrom: Earliest` with `order: Descending`, and by every poll of such a feed: pages are gathered and taken from the last one on. As until quiet.
     OldestFirst,
     /// Entered for `order: Ascending` where the request is filtered. After each page whose greatest date passes the cursor the list is asked
     /// for again from there, always for its first page, which nothing can shift. That commits page by page, needs no second pass, and
@@ -44,6 +44,10 @@ pub enum Strategy {
     /// The list is read to its end without its bound. What changed meanwhile is sent; the cursor stays. Left at the end of the list: whether
     /// another pass follows is up to [`crate::detect::sweep`].
     Sweep,
+    /// Entered by every poll of a list with `delta`. The list is asked for with the token of the last poll, or whole without one, and read
+    /// once: the provider lists what changes meanwhile behind the token that the last page has. A token that expired is dropped, and the
+    /// list is read whole.
+    Delta,
 }
 
 /// What came of the last request.
@@ -55,6 +59,8 @@ pub enum Input {
     End,
     /// The first page is the same as at the last poll (304).
     NotModified,
+    /// The provider no longer accepts the token of the last poll.
+    TokenExpired,
 }
 
 /// One page, after its changes were delivered or not.
@@ -119,6 +125,9 @@ pub struct PollMachine<'p> {
     moved_on: Option<DateTime<Utc>>,
     /// The ids on the pages before the last one when the same was asked for before.
     ids_before: Option<u64>,
+    /// With what the list is asked for.
+    token: Option<String>,
+    has_expired: bool,
     listings: u32,
     pages: u32,
     listing: Listing,
@@ -141,9 +150,12 @@ impl<'p> PollMachine<'p> {
     pub fn new(plan: &'p ResourcePlan, mode: Mode, cursor: Option<DateTime<Utc>>) -> Self {
         let by_content = plan.change_by == ChangeBy::Content;
         let strategy = match (mode, plan.order) {
+            _ if plan.delta.is_some() => Strategy::Delta,
             (Mode::Baseline, _) if window::needs_whole_baseline(plan) => Strategy::Baseline { from: None },
             (Mode::Baseline, _) => Strategy::Clock,
             (Mode::FirstRead, Order::Descending) => Strategy::OldestFirst,
+            // Events of one object are sent in the order in which they came.
+            (Mode::Usual, Order::Descending) if plan.feed.is_some() => Strategy::OldestFirst,
             (_, Order::Ascending) if plan.request.uses_since() && !by_content => Strategy::AdvancePerPage,
             (Mode::Usual, Order::Descending) if !plan.compare_content => Strategy::NewestFirst,
             _ => Strategy::UntilQuiet,
@@ -155,6 +167,8 @@ impl<'p> PollMachine<'p> {
             cursor,
             moved_on: None,
             ids_before: None,
+            token: None,
+            has_expired: false,
             listings: 0,
             pages: 0,
             listing: Listing::default(),
@@ -171,6 +185,22 @@ impl<'p> PollMachine<'p> {
     pub fn to_the_end(self) -> Self {
         let strategy = if self.strategy == Strategy::NewestFirst { Strategy::UntilQuiet } else { self.strategy };
         Self { strategy, ..self }
+    }
+
+    /// The same, with the token of the last poll.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// The token with which the listing that begins now is asked for; `None`: all of the list is read.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Was the token of the last poll no longer accepted?
+    pub fn has_expired(&self) -> bool {
+        self.has_expired
     }
 
     /// The way in which the list is read now.
@@ -196,7 +226,7 @@ impl<'p> PollMachine<'p> {
     /// What `${since}` stands for in the listing that begins now; `None`: from the beginning.
     pub fn since(&self) -> Option<DateTime<Utc>> {
         match self.strategy {
-            Strategy::Clock | Strategy::Sweep => None,
+            Strategy::Clock | Strategy::Sweep | Strategy::Delta => None,
             Strategy::Baseline { from } => from,
             _ => self.moved_on.or_else(|| window::asked_from(self.plan, self.start)),
         }
@@ -217,6 +247,10 @@ impl<'p> PollMachine<'p> {
     pub fn next(&mut self, input: Input) -> Next {
         match input {
             Input::NotModified => Next::Done(PollEnd::NotModified),
+            Input::TokenExpired => {
+                (self.token, self.has_expired) = (None, true);
+                self.list_again()
+            }
             Input::End => self.end(),
             Input::Page(facts) => {
                 self.pages += 1;
@@ -228,7 +262,11 @@ impl<'p> PollMachine<'p> {
                     Strategy::Clock => self.clock(&facts),
                     Strategy::NewestFirst => self.newest_first(&facts),
                     Strategy::AdvancePerPage => self.advance(&facts),
-                    Strategy::Baseline { .. } | Strategy::UntilQuiet | Strategy::OldestFirst | Strategy::Sweep => Next::Page,
+                    Strategy::Baseline { .. }
+                    | Strategy::UntilQuiet
+                    | Strategy::OldestFirst
+                    | Strategy::Sweep
+                    | Strategy::Delta => Next::Page,
                 };
                 if next == Next::Page {
                     self.listing.ids = self.listing.ids.rotate_left(1) ^ facts.ids;
@@ -291,7 +329,8 @@ impl<'p> PollMachine<'p> {
         self.listings += 1;
         let Listing { pages, tried, remembered, .. } = self.listing;
         let brought = tried > 0 || (remembered && matches!(self.strategy, Strategy::Baseline { .. }));
-        let settled = pages <= 1 || !brought || self.strategy == Strategy::Sweep || self.plan.change_by == ChangeBy::Content;
+        let once = matches!(self.strategy, Strategy::Delta | Strategy::Sweep) || self.plan.change_by == ChangeBy::Content;
+        let settled = pages <= 1 || !brought || once;
         if settled || self.listings >= MAX_LISTINGS {
             return Next::Done(PollEnd::Complete { settled });
         }
@@ -304,5 +343,7 @@ impl<'p> PollMachine<'p> {
     }
 }
 
+#[cfg(test)]
+mod delta_tests;
 #[cfg(test)]
 mod tests;

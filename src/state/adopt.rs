@@ -64,6 +64,8 @@ pub fn adopt(
                 reset(own, meaning, reason);
                 adopted.resets.push((resource.name.to_string(), reason));
             }
+            // A token that was put aside would be long out of date when it is wanted again.
+            Some(own) if resource.delta.is_none() => own.token = None,
             Some(_) => {}
         }
     }

@@ -24,6 +24,7 @@
 
 pub mod adopt;
 pub mod blob;
+pub mod delta_token;
 pub mod directory;
 pub mod folder;
 pub mod head;
@@ -39,6 +40,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use self::delta_token::DeltaToken;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::delivery_state::{DeliveryState, Failing, Taken};
@@ -124,6 +126,9 @@ pub struct ResourceState {
     /// Lower bound of the next poll, inclusive; exact to the nanosecond.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<DateTime<Utc>>,
+    /// With what the next poll continues, where the provider answers with what has changed since a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<DeltaToken>,
     /// Which version of which record was delivered.
     #[serde(default, skip_serializing_if = "KnownSet::is_empty")]
     pub known: KnownSet,

@@ -13,6 +13,8 @@
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`deletes`]: records leave the list, or seem to; each real deletion is told once, and no other.
+//! - [`deltas`]: lists that continue by token, and what happens when the provider forgets it.
+//! - [`feeds`]: lists of events about objects, and pages by the id of the last record.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
 //! - [`cases`]: scripts rebuilt from public reports, one for each kind of awkward provider, file or terminal.
@@ -63,6 +65,7 @@ mod control_plane;
 mod credentials;
 mod crowded;
 mod deletes;
+mod deltas;
 mod described_providers;
 mod documented;
 mod due;
@@ -71,6 +74,7 @@ mod elements;
 mod ends;
 mod evidence;
 mod examples;
+mod feeds;
 mod files;
 mod fuzzed;
 mod heavy;

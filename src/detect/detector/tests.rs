@@ -3,6 +3,7 @@ use crate::detect::window::{UNBOUNDED, Undelivered};
 use crate::plan::{StartFrom, sample};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 mod selection;
 

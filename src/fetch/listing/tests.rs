@@ -91,6 +91,8 @@ impl Provider {
             }),
             change_by: ChangeBy::Content,
             compare_content: false,
+            delta: None,
+            feed: None,
             created_tolerance: Duration::ZERO,
             lookback: Duration::ZERO,
             order: Order::Unordered,
@@ -137,7 +139,7 @@ async fn all(reader: &mut PageReader<'_>) -> Result<Vec<Vec<String>>, Problem> {
     loop {
         match reader.next_page().await? {
             Step::Page(page) => pages.push(page.records().map(|r| r.json.to_owned()).collect()),
-            Step::NotModified => panic!("no validators were given"),
+            Step::NotModified | Step::TokenExpired => panic!("no validators and no token were given"),
             Step::End => return Ok(pages),
         }
     }

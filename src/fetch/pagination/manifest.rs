@@ -17,6 +17,10 @@ pub fn manifest_text(pagination: &PaginationPlan) -> String {
         PaginationPlan::Token { from, parameter, place } => {
             format!("token: {{{}, parameter: {}, in: {place:?}}}", at(from), scalar(parameter))
         }
+        PaginationPlan::LastId { field, parameter, place } => {
+            let field = field.as_ref().map(|field| format!(", field: {}", scalar(&field.to_string()))).unwrap_or_default();
+            format!("lastId: {{parameter: {}, in: {place:?}{field}}}", scalar(parameter))
+        }
         PaginationPlan::Offset { parameter, size_parameter } => {
             format!("offset: {{parameter: {}{}}}", scalar(parameter), size(size_parameter))
         }

@@ -139,6 +139,11 @@ fn noted(note: Note) -> Condition {
             Reason::ListingUnsettled,
             "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
         ),
+        Note::TokenExpired => (
+            ConditionType::Continuous,
+            Reason::DeltaTokenExpired,
+            "delta: the provider no longer accepted the token of the last poll, so the whole list was read and compared; records that were deleted since the last poll are missed: if this persists, decrease polling.interval, or check delta against the provider's documentation",
+        ),
         Note::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
         Note::Throttled { used, share } => return throttled(used, share),
     };

@@ -1,0 +1,61 @@
+//! From a record that is a change to the event that says so. Pure.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Detector;
+use crate::detect::event::{Change, Event, EventId, Kind, VersionToken};
+use crate::detect::feed;
+use crate::detect::known::{Details, Known};
+use crate::detect::life;
+use crate::detect::record::{RecordView, id_hash};
+use crate::detect::shape;
+
+impl Detector<'_> {
+    /// The change that a record is; `None` for an event of a feed that says nothing to send.
+    pub(super) fn change(
+        &mut self,
+        view: &RecordView<'_>,
+        kind: Kind,
+        json: &str,
+        (known, details): (Known, Option<Details>),
+    ) -> Option<Change> {
+        let record = view.id_hash();
+        let (object_id, kind, json, version) = match &self.plan.feed {
+            None => {
+                let life = life::salt(details.as_ref().map_or(0, |details| details.lives));
+                let version = VersionToken { updated_text: view.updated_text.as_deref(), content: view.content ^ life };
+                (view.id.clone(), kind, json, version)
+            }
+            Some(plan) => {
+                let Some(said) = feed::read(plan, json) else {
+                    self.seen.missing_ids += 1;
+                    return None;
+                };
+                // The id of the event tells it from others: its bytes may differ at each look.
+                let version = VersionToken { updated_text: None, content: xxh3_128(view.id.as_bytes()) };
+                (said.object_id, said.kind?, said.object, version)
+            }
+        };
+        Some(Change {
+            object: id_hash(&object_id),
+            record,
+            date: self.classifier.listed_date(view),
+            known,
+            details,
+            event: Event {
+                id: EventId::new(self.identity, &self.plan.name, &object_id, kind, &version),
+                kind,
+                resource: Arc::clone(&self.plan.name),
+                object_id: object_id.into_owned(),
+                version_date: view.version_date(),
+                detected_at: self.polled_at,
+                // The page was checked to be JSON, so each of its records is.
+                data: RawValue::from_string(shape::delivered(json, view, kind, &self.plan.extract, self.identity))
+                    .unwrap_or_default(),
+            },
+        })
+    }
+}

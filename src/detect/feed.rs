@@ -1,0 +1,35 @@
+//! What one event of a feed says about an object. Pure.
+
+use std::borrow::Cow;
+
+use super::event::Kind;
+use crate::plan::feed::{FeedKind, FeedPlan};
+use crate::plan::json::scalar_text;
+
+/// What one event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Said<'a> {
+    /// What happened to the object; `None`: nothing that is to be sent.
+    pub(super) kind: Option<Kind>,
+    /// Id of the object.
+    pub(super) object_id: Cow<'a, str>,
+    /// The object as it is after that, byte for byte; the whole event if it has none.
+    pub(super) object: &'a str,
+}
+
+/// Reads an event. `None`: it is about an object without an id.
+pub(super) fn read<'a>(plan: &FeedPlan, json: &'a str) -> Option<Said<'a>> {
+    let of_type = plan.type_field.find(json).and_then(scalar_text);
+    let kind = match of_type.map_or(FeedKind::Ignored, |of_type| plan.kind(&of_type)) {
+        FeedKind::Created => Some(Kind::Created),
+        FeedKind::Updated => Some(Kind::Updated),
+        FeedKind::Deleted => Some(Kind::Deleted),
+        FeedKind::Ignored => None,
+    };
+    let object_id = plan.object_id.find(json).and_then(scalar_text).filter(|id| !id.is_empty() && id != "null");
+    let object = plan.object.as_ref().and_then(|path| path.find(json)).filter(|object| *object != "null");
+    match (kind, object_id) {
+        (None, object_id) => Some(Said { kind, object_id: object_id.unwrap_or_default(), object: json }),
+        (Some(_), object_id) => Some(Said { kind, object_id: object_id?, object: object.unwrap_or(json) }),
+    }
+}

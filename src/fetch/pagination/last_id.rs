@@ -1,0 +1,54 @@
+//! Going on behind the last record of a page. Rows that are added or removed before it do not move what follows. Pure.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Heard, Pager, Position};
+use crate::api::conditions::{Problem, Reason};
+use crate::fetch::position::{Value, carry};
+use crate::plan::PaginationPlan;
+use crate::plan::field_path::FieldPath;
+use crate::plan::json;
+
+impl Pager {
+    /// Gives the last record of an answer before [`Pager::next`]; `id` leads to the id of a record, `key` is its name in a map.
+    pub fn note_last<'a>(&mut self, last: impl FnOnce() -> Option<(&'a str, Option<&'a str>)>, id: Option<&FieldPath>) {
+        let PaginationPlan::LastId { field, .. } = &self.pagination else { return };
+        let value = last().and_then(|(record, key)| match (field.as_ref().or(id), key) {
+            (Some(path), _) => path.find(record).map(str::to_owned),
+            (None, Some(key)) => Some(serde_json::Value::from(key).to_string()),
+            (None, None) => None,
+        });
+        self.last_id = value.filter(|value| !matches!(value.as_bytes().first(), None | Some(b'{' | b'[' | b'n')));
+    }
+
+    /// The page behind the last record. Without a word of the answer the list goes on until a page is empty, for pages may be short where
+    /// rows are hidden.
+    pub(super) fn after_last(&mut self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
+        let Heard { answer, said, repeated, .. } = heard;
+        let last = self.last_id.take();
+        if answer.record_count == 0 || said.flag() == Some(false) {
+            return Ok(None);
+        }
+        let PaginationPlan::LastId { parameter, place, .. } = &self.pagination else { return Ok(None) };
+        let Some(json) = last else {
+            return Err(Problem::human(
+                Reason::InvalidResponse,
+                "resources[].pagination.lastId: the last record of a page has no value there, so the next page cannot be asked for; set \
+                 field to the path of what the provider's documentation names",
+            ));
+        };
+        let text = json.starts_with('"').then(|| json::scalar_text(&json).map(std::borrow::Cow::into_owned)).flatten();
+        let next = carry(Value { json, text }, parameter, *place)?;
+        // A bound that is inclusive shows the last record once more, and then nothing else.
+        if self.asked.as_deref() == Some(next.mark()) {
+            return Ok(None);
+        }
+        if *repeated {
+            return Err(self.same_page());
+        }
+        if !self.seen_marks.insert(xxh3_128(next.mark().as_bytes())) {
+            return Err(self.same_position());
+        }
+        Ok(Some(next))
+    }
+}

@@ -1,0 +1,25 @@
+//! What a poll begins with. Pure.
+
+use std::time::Duration;
+
+use crate::detect::classify::Mode;
+use crate::detect::detector::View;
+use crate::plan::{ResourcePlan, StartFrom};
+use crate::state::ResourceState;
+
+/// What the state of a resource says when a poll begins.
+pub(super) fn view(resource: &ResourcePlan, own: Option<&ResourceState>) -> View {
+    let (started, cursor, window) = own.map_or((false, None, 0), |own| (own.started, own.cursor, own.reach));
+    let mode = match (started, resource.start_from) {
+        (true, _) | (false, StartFrom::Time(_)) => Mode::Usual,
+        (false, StartFrom::Now) => Mode::Baseline,
+        (false, StartFrom::Earliest) => Mode::FirstRead,
+    };
+    let rehash = own.is_some_and(|own| own.started && own.hashed_without != resource.content_digest());
+    View { mode, cursor, window: Duration::from_secs(window), rehash }
+}
+
+/// The token of the last poll, if it is one for the request of this plan.
+pub(super) fn token(resource: &ResourcePlan, own: Option<&ResourceState>) -> Option<String> {
+    own?.token.as_ref()?.text_for(resource.delta.as_ref()).map(str::to_owned)
+}

@@ -1,0 +1,37 @@
+//! The end of a poll of a list that continues by token.
+
+use super::Poll;
+use crate::deliver::outbox::Outbox;
+use crate::detect::window::{UNBOUNDED, Undelivered};
+use crate::state::delta_token::DeltaToken;
+use crate::state::live::LiveState;
+
+/// Why the cursor was given up, as the status says.
+const EXPIRED: &str = "the provider no longer accepts the delta token of the last poll";
+
+impl Poll<'_> {
+    /// Continues from `next` once every change before it is delivered. Until then the next poll asks with the old token again: what it
+    /// lists is known but for what was not taken.
+    pub(super) fn commit_token(&self, next: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
+        let Some((plan, next)) = self.resource.delta.as_ref().zip(next) else { return };
+        if self.machine.ending().undelivered != Undelivered::None {
+            return;
+        }
+        let next = DeltaToken::new(plan, next);
+        let mut state = self.instance.state();
+        let own = state.resources.entry(self.resource.name.to_string()).or_default();
+        if own.token.as_ref() == Some(&next) {
+            return;
+        }
+        if self.machine.has_expired() {
+            own.reset_reason = Some(EXPIRED.to_owned());
+        }
+        // A token that no event follows is not worth a write of its own: after a crash the older one lists a little more.
+        outbox.sums.dirty |= own.token.is_none() || self.machine.has_expired();
+        own.token = Some(next);
+        if self.resource.feed.is_none() {
+            // All records are known from here on, whatever their date.
+            (own.cursor, own.reach) = (None, UNBOUNDED.as_secs());
+        }
+    }
+}
