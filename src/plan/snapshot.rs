@@ -60,8 +60,7 @@ pub(super) fn plan(
     };
     let at = |part: &str| field(&resource.name, &format!("deletes.snapshot.{part}"));
     let mut problems = Problems::default();
-    let interval =
-        interval.as_deref().and_then(|text| problems.keep(span(&at("interval"), Some(text), Duration::ZERO)));
+    let interval = interval.as_deref().and_then(|text| problems.keep(span(&at("interval"), Some(text), Duration::ZERO)));
     let max_count = problems.keep(bounded(&at("maxCount"), max_count.unwrap_or(MAX_COUNT), 1_000_000));
     let max_percent = problems.keep(bounded(&at("maxPercent"), max_percent.unwrap_or(MAX_PERCENT), 100));
     let confirm =
@@ -138,7 +137,10 @@ resources:
         let confirm = plan.confirm.unwrap();
         assert_eq!(confirm.url, ["https://api.example.com/v2/contacts/".into(), "?f=1".into()]);
         assert_eq!((confirm.gone, confirm.headers.len(), plan.max_count), (vec![404, 410], 1, 0));
-        assert!(printed.contains("https://api.example.com/v2/contacts/${id}?f=1 answers 404 or 410; read every 24h"), "{printed}");
+        assert!(
+            printed.contains("https://api.example.com/v2/contacts/${id}?f=1 answers 404 or 410; read every 24h"),
+            "{printed}"
+        );
     }
 
     #[test]

@@ -12,11 +12,11 @@ use crate::rig::http::{Answer, Ask, Server};
 use crate::rig::in_process::Polls;
 use crate::rig::manifest::Instance;
 use crate::rig::oracle::{Delivered, Kind};
-use crate::rig::pollinator::Site;
+use crate::rig::pollinator::{Site, binary};
 use crate::rig::receiver::Receiver;
 
 /// A list whose records leave it without a trace, and each record at a path of its own.
-struct Provider {
+pub struct Provider {
     server: Server,
     shared: Arc<Mutex<Shared>>,
 }
@@ -66,7 +66,7 @@ impl Shared {
 }
 
 impl Provider {
-    fn start(records: impl IntoIterator<Item = u32>) -> Self {
+    pub fn start(records: impl IntoIterator<Item = u32>) -> Self {
         let old = Utc::now() - TimeDelta::days(3);
         let records = records.into_iter().map(|id| (id, old)).collect();
         let shared = Arc::new(Mutex::new(Shared { old, records, ..Shared::default() }));
@@ -79,7 +79,7 @@ impl Provider {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remove(&self, ids: impl IntoIterator<Item = u32>) {
+    pub fn remove(&self, ids: impl IntoIterator<Item = u32>) {
         let ids: BTreeSet<u32> = ids.into_iter().collect();
         self.shared().records.retain(|id, _| !ids.contains(id));
     }
@@ -103,17 +103,17 @@ impl Provider {
     }
 
     /// The same list, of which polls read what changed.
-    fn filtered(&self, receiver: &Receiver, snapshot: &str) -> Instance {
+    pub fn filtered(&self, receiver: &Receiver, snapshot: &str) -> Instance {
         self.instance(receiver, snapshot)
             .and_resource("query: {since: \"${since}\"}\ndatesConfiguration: {updatedDateField: at}")
     }
 }
 
-fn told(receiver: &Receiver) -> Vec<(Kind, String)> {
+pub fn told(receiver: &Receiver) -> Vec<(Kind, String)> {
     receiver.delivered("it").into_iter().map(|event| (event.kind, event.object)).collect()
 }
 
-fn deleted(ids: impl IntoIterator<Item = u32>) -> BTreeSet<(Kind, String)> {
+pub fn deleted(ids: impl IntoIterator<Item = u32>) -> BTreeSet<(Kind, String)> {
     ids.into_iter().map(|id| (Kind::Deleted, id.to_string())).collect()
 }
 
@@ -204,7 +204,7 @@ fn a_request_for_one_record_proves_its_deletion_at_once() {
     let receiver = Receiver::start();
     let confirm = "interval: 720h, confirm: {url: \"/records/${id}\"}";
     let instance = provider.filtered(&receiver, confirm);
-    let polls = Polls::new(&[instance.spec("").yaml()]);
+    let polls = Polls::new(&[instance.yaml()]);
     polls.poll();
     // not due for a month, but for the state
     let again = || polls.forget_sweep();
@@ -234,4 +234,23 @@ fn a_request_for_one_record_proves_its_deletion_at_once() {
         !row.failed() && row.told("UnexpectedStatus").is_some_and(|told| told.starts_with("deletes.snapshot: ")),
         "{row:?}"
     );
+}
+
+#[test]
+fn a_trial_says_how_deletions_are_found_and_tries_the_request_for_one_record() {
+    let provider = Provider::start(1..=2);
+    let receiver = Receiver::start();
+    let instance = provider.filtered(&receiver, "interval: 24h, confirm: {url: \"/records/${id}\"}");
+    let site = Site::new(&[instance.yaml()]);
+    for (status, says) in [
+        (200, "works: a record that is listed answers 200"),
+        (404, "does NOT work: a record that is listed answers 404, as if it were deleted; "),
+        (500, "does NOT work: a record that is listed answers 500 instead of 200, "),
+    ] {
+        provider.shared().single = BTreeMap::from([(1, status)]);
+        let tried = binary().arg("try").arg(site.manifests()).output().expect("it runs");
+        let tried = String::from_utf8_lossy(&tried.stdout).into_owned();
+        assert!(tried.contains("  deletes:      the whole list is read every 24h; "), "{tried}");
+        assert!(tried.contains(&format!("  confirm:      {says}")), "{tried}");
+    }
 }
