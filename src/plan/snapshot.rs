@@ -95,7 +95,9 @@ fn confirm(
     }
     let gone = if confirm.gone_status.is_empty() { &GONE[..] } else { &confirm.gone_status };
     let gone = gone.iter().map(|status| match status {
-        403 | 404 | 410 => Ok(status.unsigned_abs() as u16),
+        403 => Ok(403),
+        404 => Ok(404),
+        410 => Ok(410),
         _ => Err(invalid(format!(
             "{} must be of 404, 410 and 403",
             field(&resource.name, "deletes.snapshot.confirm.goneStatus")

@@ -254,3 +254,30 @@ fn a_trial_says_how_deletions_are_found_and_tries_the_request_for_one_record() {
         assert!(tried.contains(&format!("  confirm:      {says}")), "{tried}");
     }
 }
+
+#[test]
+fn what_is_older_than_the_cursor_is_learnt_in_silence_when_sweeps_are_turned_on() {
+    let provider = Provider::start(1..=7);
+    provider.shared().page_size = 3;
+    let receiver = Receiver::start();
+    let both = "datesConfiguration: {updatedDateField: at, createdDateField: at}";
+    let dated = |deletes: &str| {
+        let resource = format!(
+            "url: /records\nrecordsPath: records\nquery: {{since: \"${{since}}\"}}\npagination: {{nextLink: {{field: next}}}}\n{both}\n{deletes}"
+        );
+        provider.filtered(&receiver, "").resource(&resource).yaml()
+    };
+    let mut polls = Polls::new(&[dated("")]);
+    polls.poll();
+    polls.rewrite(&[dated("deletes: {snapshot: {}}")]);
+    polls.poll();
+    assert!(told(&receiver).is_empty(), "they were there before");
+    provider.remove([2]);
+    // one that was imported with its old date
+    provider.restore([8]);
+    polls.poll();
+    polls.poll();
+    assert_eq!(told(&receiver), [(Kind::Created, "8".to_owned()), (Kind::Deleted, "2".to_owned())]);
+    polls.poll();
+    assert_eq!(told(&receiver).len(), 2);
+}
