@@ -100,8 +100,7 @@ fn data(path: Option<&FieldPath>, id: &str) -> String {
     // Inside an array there is no such record: its path stands for it.
     let flat = path.map(ToString::to_string).unwrap_or_default();
     let keys = keys.unwrap_or_else(|| vec![&flat]);
-    let nested = keys.iter().rev().fold(id.to_owned(), |inner, key| format!("{{{}:{inner}}}", quoted(key)));
-    nested
+    keys.iter().rev().fold(id.to_owned(), |inner, key| format!("{{{}:{inner}}}", quoted(key)))
 }
 
 fn quoted(text: &str) -> String {

@@ -266,10 +266,9 @@ impl Absent {
                 (_, Some(Answer::Lives)) => Presence::Listed,
                 (Presence::Held, None) if is_approved => Presence::Gone,
                 (Presence::Held, _) if is_approved || is_held => Presence::Held,
-                (Presence::Listed, _) => Presence::Missed,
                 (Presence::Missed, _) if is_held => Presence::Held,
                 (Presence::Missed | Presence::Held, None) => Presence::Gone,
-                (Presence::Missed | Presence::Held, Some(Answer::Unclear)) => Presence::Missed,
+                (Presence::Listed, _) | (Presence::Missed | Presence::Held, Some(Answer::Unclear)) => Presence::Missed,
             };
             next.missing += u64::from(presence != Presence::Listed);
             next.held += u64::from(presence == Presence::Held);

@@ -35,6 +35,7 @@ pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
 pub use pagination::{PaginationPlan, TokenPlace, ValueAt};
 pub use print::print;
 pub use resolve::resolve;
+pub use snapshot::{ConfirmPlan, SnapshotPlan};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,30 +140,6 @@ pub enum BodyPlan {
     List(Vec<BodyPlan>),
     /// An object, in the order of its keys.
     Map(Vec<(String, BodyPlan)>),
-}
-
-/// How deleted records are found by complete readings of the list, which are called sweeps.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SnapshotPlan {
-    /// Time between two sweeps; `None`: every poll is one.
-    pub interval: Option<Duration>,
-    /// Deletions are held back when they are more than this and more than [`Self::max_percent`].
-    pub max_count: u64,
-    /// In percent of the known records.
-    pub max_percent: u64,
-    /// How the absence of one record is proven.
-    pub confirm: Option<ConfirmPlan>,
-}
-
-/// A request for one record that proves whether it is deleted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConfirmPlan {
-    /// Absolute URL of the origin of the list, around the places of the id.
-    pub url: Vec<Box<str>>,
-    /// Extra headers, those of the list.
-    pub headers: Vec<(HeaderName, Template)>,
-    /// Statuses that say that the record is deleted.
-    pub gone: Vec<u16>,
 }
 
 /// How records, ids and dates are found in an answer.

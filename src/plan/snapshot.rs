@@ -1,12 +1,40 @@
 //! How deleted records are found by complete readings of the list: `deletes.snapshot` → [`SnapshotPlan`].
 
+use std::time::Duration;
+
+use http::HeaderName;
 use url::Url;
 
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
-use super::{ConfirmPlan, RequestPlan, SnapshotPlan, request};
+use super::template::Template;
+use super::{RequestPlan, request};
 use crate::api::conditions::Problem;
 use crate::api::resource::{Confirm, Deletes, Resource, Snapshot};
+
+/// How deleted records are found by complete readings of the list, which are called sweeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotPlan {
+    /// Time between two sweeps; `None`: every poll is one.
+    pub interval: Option<Duration>,
+    /// Deletions are held back when they are more than this and more than [`Self::max_percent`].
+    pub max_count: u64,
+    /// In percent of the known records.
+    pub max_percent: u64,
+    /// How the absence of one record is proven.
+    pub confirm: Option<ConfirmPlan>,
+}
+
+/// A request for one record that proves whether it is deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfirmPlan {
+    /// Absolute URL of the origin of the list, around the places of the id.
+    pub url: Vec<Box<str>>,
+    /// Extra headers, those of the list.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// Statuses that say that the record is deleted.
+    pub gone: Vec<u16>,
+}
 
 /// Deletions that are never too many to be sent.
 const MAX_COUNT: i32 = 10;
@@ -32,8 +60,7 @@ pub(super) fn plan(
     };
     let at = |part: &str| field(&resource.name, &format!("deletes.snapshot.{part}"));
     let mut problems = Problems::default();
-    let interval =
-        interval.as_deref().and_then(|text| problems.keep(span(&at("interval"), Some(text), std::time::Duration::ZERO)));
+    let interval = interval.as_deref().and_then(|text| problems.keep(span(&at("interval"), Some(text), Duration::ZERO)));
     let max_count = problems.keep(bounded(&at("maxCount"), max_count.unwrap_or(MAX_COUNT), 1_000_000));
     let max_percent = problems.keep(bounded(&at("maxPercent"), max_percent.unwrap_or(MAX_PERCENT), 100));
     let confirm =
@@ -68,11 +95,67 @@ fn confirm(
     }
     let gone = if confirm.gone_status.is_empty() { &GONE[..] } else { &confirm.gone_status };
     let gone = gone.iter().map(|status| match status {
-        403 | 404 | 410 => Ok(status.unsigned_abs() as u16),
+        403 => Ok(403),
+        404 => Ok(404),
+        410 => Ok(410),
         _ => Err(invalid(format!(
             "{} must be of 404, 410 and 403",
             field(&resource.name, "deletes.snapshot.confirm.goneStatus")
         ))),
     });
     Ok(ConfirmPlan { url: parts, headers: list.headers.clone(), gone: gone.collect::<Result<_, _>>()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::instance::ConnectorInstance;
+    use crate::plan::{print, resolve};
+
+    fn planned(snapshot: &str) -> Result<(SnapshotPlan, String), Vec<String>> {
+        let spec = format!(
+            "
+baseUrl: https://api.example.com/v2
+callback: {{url: 'https://h.example/in'}}
+resources:
+- {{name: contacts, url: /contacts, headers: {{x-version: '2'}}, deletes: {{snapshot: {{{snapshot}}}}}}}
+"
+        );
+        let plan = resolve(&ConnectorInstance::new("shop", serde_saphyr::from_str(&spec).unwrap()), None);
+        let plan = plan.map_err(|problems| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>())?;
+        let printed = print(&plan).lines().filter_map(|line| line.trim().strip_prefix("deleted: ")).collect();
+        Ok(((**plan.resources[0].snapshot.as_ref().unwrap()).clone(), printed))
+    }
+
+    #[test]
+    fn defaults_are_told_and_the_url_of_a_record_is_taken_apart() {
+        let (plan, printed) = planned("").unwrap();
+        assert_eq!(plan, SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None });
+        assert!(
+            printed.contains("when absent from two readings of the whole list in a row; read with every poll; held back when more than 10 and more than 20 % are absent"),
+            "{printed}"
+        );
+        let (plan, printed) = planned("interval: 24h, maxCount: 0, confirm: {url: '/contacts/${id}?f=1'}").unwrap();
+        let confirm = plan.confirm.unwrap();
+        assert_eq!(confirm.url, ["https://api.example.com/v2/contacts/".into(), "?f=1".into()]);
+        assert_eq!((confirm.gone, confirm.headers.len(), plan.max_count), (vec![404, 410], 1, 0));
+        assert!(
+            printed.contains("https://api.example.com/v2/contacts/${id}?f=1 answers 404 or 410; read every 24h"),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn a_url_that_cannot_name_a_record_is_refused() {
+        for (url, says) in [
+            ("/contacts", "must contain ${id}, and no other macro"),
+            ("/contacts/${id}?s=${since}", "must contain ${id}, and no other macro"),
+            ("https://other.example/${id}", "must be a path or have the origin of baseUrl"),
+            ("//${id}", "must be a path under baseUrl"),
+        ] {
+            let problems = planned(&format!("confirm: {{url: '{url}'}}")).unwrap_err();
+            assert!(problems[0].starts_with("spec.resources[contacts].deletes.snapshot.confirm.url "), "{problems:?}");
+            assert!(problems[0].contains(says), "{problems:?}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! - [`beside`]: what people and other tools see of its writes, and write themselves.
 //! - [`everyday`]: what it delivers, what it writes for it, and what a restart repeats.
 //! - [`declared`]: instances, connectors and Secrets come, change and go.
+//! - [`deletes`]: deletions that wait outlive the operator.
 //! - [`credentials`]: OAuth 2.0: tokens in their Secret, and replicas that never use one twice.
 //! - [`edits`]: specs, Secrets and whole namespaces change while records do.
 //! - [`kept`]: state that does not fit into the status, and state that somebody else touched.
@@ -19,6 +20,7 @@ mod beside;
 mod crds;
 mod credentials;
 mod declared;
+mod deletes;
 mod edits;
 mod everyday;
 mod faults;

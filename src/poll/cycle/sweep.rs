@@ -250,7 +250,7 @@ impl Poll<'_> {
             return Ok(());
         }
         let identity = self.instance.state().identity().to_owned();
-        let objects = self.own(|own| gone(own));
+        let objects = self.own(gone);
         for objects in objects.chunks(CHUNK) {
             let changes = self.own(|own| {
                 let one = |object: &u64| {
