@@ -103,9 +103,11 @@ fn rules_say_what_answers_mean_and_what_follows() {
     let receiver = Receiver::start();
     let providers = cases.map(|(_, status, body, ..)| {
         let provider = Provider::start();
-        let answer = Answer::json(body).with_status(status);
-        let answer = if body.is_empty() && status == 400 { answer.header("Retry-After", "3600") } else { answer };
-        provider.misbehave(move |_| Some(answer.clone()));
+        provider.misbehave(move |_| {
+            let answer = Answer::json(body).with_status(status);
+            let asks_for_a_wait = body.is_empty() && status == 400;
+            Some(if asks_for_a_wait { answer.header("Retry-After", "3600") } else { answer })
+        });
         provider
     });
     let instances = cases.iter().zip(&providers).map(|((name, _, _, rule, ..), provider)| {
