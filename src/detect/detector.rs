@@ -194,7 +194,7 @@ impl<'p> Detector<'p> {
                 self.seen.missing_ids += 1;
                 continue;
             };
-            view.excluded = self.selection.excludes(record.json);
+            view.selected = self.selection.of(record.json);
             let id = view.id_hash();
             found.ids = found.ids.rotate_left(1) ^ id;
             let date = self.classifier.date(&view);

@@ -50,7 +50,9 @@ fn a_filter_and_a_shape_decide_what_the_receiver_gets() {
     }
 
     let pollinator = site.start();
-    ["dropping", "keeping"].iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    for name in ["dropping", "keeping"] {
+        pollinator.wait_ready(name);
+    }
     // one comes to match, one no longer does, and of one it cannot be said
     *list.lock().unwrap() = records([record(1, &open), record(2, &draft), record(3, "")]);
     let of = |name: &str, events: usize| {
