@@ -87,7 +87,7 @@ impl<'p> ChangeClassifier<'p> {
             }
             Some(_) | None => {}
         }
-        if view.excluded && self.mode != Mode::Baseline {
+        if view.is_excluded() && self.mode != Mode::Baseline {
             return self.excluded(view, before);
         }
         match (self.mode, view.is_deleted(), before) {

@@ -194,7 +194,7 @@ impl<'p> Detector<'p> {
                 self.pass.iter_mut().for_each(Pass::note_unidentified);
                 continue;
             };
-            view.excluded = self.selection.excludes(record.json);
+            view.selected = self.selection.of(record.json);
             let id = view.id_hash();
             self.pass.iter_mut().for_each(|pass| pass.note(id));
             found.ids = found.ids.rotate_left(1) ^ id;

@@ -45,8 +45,8 @@ pub struct RecordView<'a> {
     pub has_updated_field: bool,
     /// It has the field of the created date.
     pub has_created_field: bool,
-    /// The filter excludes it: for the receiver there is no such record.
-    pub excluded: bool,
+    /// What the filter says of it.
+    pub selected: Selected,
 }
 
 /// What the mark of deleted records says of one record.
@@ -58,6 +58,15 @@ pub enum Mark {
     Deleted,
     /// The mark is set, but to something that `deletes.flag.value` does not name and seems to mean.
     Unread,
+}
+
+/// What the filter says of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selected {
+    /// It is delivered: the filter is true, cannot be evaluated, or there is none.
+    Yes,
+    /// It is not.
+    No,
 }
 
 impl RecordView<'_> {
@@ -96,9 +105,14 @@ impl RecordView<'_> {
         self.mark == Mark::Deleted
     }
 
+    /// The filter excludes it: for the receiver there is no such record.
+    pub fn is_excluded(&self) -> bool {
+        self.selected == Selected::No
+    }
+
     /// For the receiver there is no such record: it is a tombstone, or excluded.
     pub fn is_gone(&self) -> bool {
-        self.is_deleted() || self.excluded
+        self.is_deleted() || self.is_excluded()
     }
 }
 
@@ -172,7 +186,7 @@ impl<'p> RecordReader<'p> {
             bad_date,
             has_updated_field: updated.is_some(),
             has_created_field: created.is_some(),
-            excluded: false,
+            selected: Selected::Yes,
         })
     }
 }

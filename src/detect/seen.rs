@@ -47,7 +47,7 @@ impl Seen {
     pub(super) fn count(&mut self, view: &RecordView<'_>) {
         self.records += 1;
         self.listed += 1;
-        self.excluded += u64::from(view.excluded);
+        self.excluded += u64::from(view.is_excluded());
         match view.mark {
             Mark::Living => {}
             Mark::Deleted => self.tombstones += 1,

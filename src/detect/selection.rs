@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::record::Selected;
 use crate::plan::expression::Failure;
 use crate::plan::shaping::FilterPlan;
 
@@ -36,14 +37,14 @@ impl<'p> Selection<'p> {
         Self { filter, undecided: None }
     }
 
-    /// Whether a record is not to be delivered, and whether that could be decided.
-    pub(super) fn excludes(&mut self, json: &str) -> bool {
-        let Some(filter) = self.filter else { return false };
-        match filter.expression.is_true(json) {
-            Ok(matches) => !matches,
-            Err(failure) => {
+    /// What the filter says of a record, given as the JSON that was sent.
+    pub(super) fn of(&mut self, json: &str) -> Selected {
+        match self.filter.map(|filter| filter.expression.is_true(json)) {
+            None | Some(Ok(true)) => Selected::Yes,
+            Some(Ok(false)) => Selected::No,
+            Some(Err(failure)) => {
                 self.undecided.get_or_insert_with(|| Undecided::from(failure));
-                false
+                Selected::Yes
             }
         }
     }

@@ -35,7 +35,7 @@ pub fn shaped<'a>(json: &'a str, shape: &Shape, identity: &str) -> Cow<'a, str> 
 
 /// What is delivered with a change of a record. Of one that the filter excludes nothing but its id is the receiver's business.
 pub(super) fn delivered(json: &str, view: &RecordView<'_>, kind: Kind, extract: &ExtractPlan, identity: &str) -> String {
-    if kind == Kind::Deleted && view.excluded && !view.is_deleted() {
+    if kind == Kind::Deleted && view.is_excluded() && !view.is_deleted() {
         return id_alone(extract.id.as_ref(), &view.id, json);
     }
     shaped(json, &extract.shape, identity).into_owned()

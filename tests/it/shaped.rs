@@ -50,7 +50,9 @@ fn a_filter_and_a_shape_decide_what_the_receiver_gets() {
     }
 
     let pollinator = site.start();
-    ["dropping", "keeping"].iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    for name in ["dropping", "keeping"] {
+        pollinator.wait_ready(name);
+    }
     // one comes to match, one no longer does, and of one it cannot be said
     *list.lock().unwrap() = records([record(1, &open), record(2, &draft), record(3, "")]);
     let of = |name: &str, events: usize| {
@@ -103,9 +105,11 @@ fn rules_say_what_answers_mean_and_what_follows() {
     let receiver = Receiver::start();
     let providers = cases.map(|(_, status, body, ..)| {
         let provider = Provider::start();
-        let answer = Answer::json(body).with_status(status);
-        let answer = if body.is_empty() && status == 400 { answer.header("Retry-After", "3600") } else { answer };
-        provider.misbehave(move |_| Some(answer.clone()));
+        provider.misbehave(move |_| {
+            let answer = Answer::json(body).with_status(status);
+            let asks_for_a_wait = body.is_empty() && status == 400;
+            Some(if asks_for_a_wait { answer.header("Retry-After", "3600") } else { answer })
+        });
         provider
     });
     let instances = cases.iter().zip(&providers).map(|((name, _, _, rule, ..), provider)| {

@@ -83,7 +83,6 @@ impl Function {
                 Self::LowerAscii => made().map(|()| Value::made(text.to_ascii_lowercase()))?,
                 Self::UpperAscii => made().map(|()| Value::made(text.to_ascii_uppercase()))?,
                 Self::Trim => made().map(|()| Value::made(text.trim()))?,
-                Self::Text => first,
                 Self::Int => Value::Int(text.parse().map_err(|_| Failure::Conversion)?),
                 Self::Uint => Value::Uint(text.parse().map_err(|_| Failure::Conversion)?),
                 Self::Double => Value::Double(text.parse().map_err(|_| Failure::Conversion)?, None),
@@ -93,7 +92,7 @@ impl Function {
                 Self::Duration => Value::Span(
                     duration::parse(text).and_then(|span| TimeDelta::from_std(span).ok()).ok_or(Failure::Conversion)?,
                 ),
-                Self::Dyn => first,
+                Self::Text | Self::Dyn => first,
             });
         }
         match self {
