@@ -1,4 +1,4 @@
-//! Ranges that are about to be somebody else's: which of their instances the engine was not yet told to let go of.
+//! Ranges that are about to be another replica's, each with those of its instances that the engine still has to be sent the removal of.
 
 use std::collections::HashSet;
 
@@ -17,25 +17,25 @@ impl Drains {
         self.0.push((drain, instances));
     }
 
-    /// The engine was told to let go of an instance.
-    pub fn told(&mut self, instance: &InstanceRef) {
+    /// The engine was sent the removal of an instance.
+    pub fn remove(&mut self, instance: &InstanceRef) {
         for (_, instances) in &mut self.0 {
             instances.remove(instance);
         }
     }
 
-    /// The engine has ended: there is nobody any more to be told.
-    pub fn all_told(&mut self) {
+    /// The engine has ended: no removal can be sent any more.
+    pub fn remove_all(&mut self) {
         for (_, instances) in &mut self.0 {
             instances.clear();
         }
     }
 
-    /// Takes out the drains whose instances were all told.
-    pub fn take_told(&mut self) -> Vec<Drain> {
-        let (told, waiting) = std::mem::take(&mut self.0).into_iter().partition(|(_, instances)| instances.is_empty());
+    /// Takes out the drains of which no instance is left.
+    pub fn take_empty(&mut self) -> Vec<Drain> {
+        let (empty, waiting) = std::mem::take(&mut self.0).into_iter().partition(|(_, instances)| instances.is_empty());
         self.0 = waiting;
-        told.into_iter().map(|(drain, _)| drain).collect()
+        empty.into_iter().map(|(drain, _)| drain).collect()
     }
 }
 

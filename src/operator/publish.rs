@@ -203,7 +203,7 @@ impl Publication {
             let guard = guard.clone();
             move || guard.check().is_ok()
         });
-        self.tell(Command::Put { plan, annotations, claim }).await;
+        self.send(Command::Put { plan, annotations, claim }).await;
         outcome
     }
 
@@ -233,7 +233,7 @@ impl Publication {
             return outcome;
         }
         tracing::warn!(reason = %problem.reason, "{}", problem.message);
-        self.tell(Command::Refuse { instance: key.clone(), generation, problem: problem.clone() }).await;
+        self.send(Command::Refuse { instance: key.clone(), generation, problem: problem.clone() }).await;
         outcome.published = Published::Refused(generation, problem);
         outcome
     }
@@ -253,12 +253,12 @@ impl Publication {
         if !matches!(outcome.published, Published::Nothing)
             || self.sessions.get(key).is_some_and(|session| session.is_running())
         {
-            self.tell(Command::Remove(key.clone())).await;
+            self.send(Command::Remove(key.clone())).await;
         }
         outcome.published = Published::Nothing;
     }
 
-    pub(super) async fn tell(&self, command: Command) {
+    pub(super) async fn send(&self, command: Command) {
         // The engine ends before this only when the process does.
         let _ = self.commands.send(command).await;
     }

@@ -47,7 +47,7 @@ pub struct Reconciler {
     unread_connectors: Option<HashSet<ConnectorRef>>,
     listed: HashSet<Kind>,
     ready: channel::Sender<bool>,
-    told_missing: bool,
+    said_missing: bool,
     drains: Drains,
     tokens: TokenSights,
 }
@@ -63,7 +63,8 @@ enum Done {
     Instance(InstanceRef, Box<Outcome>),
     Connector(ConnectorRef, Result<bool, CallError>),
     Secret(SecretRef, Result<bool, CallError>),
-    Told,
+    /// A command is sent, or a drain has ended.
+    Other,
 }
 
 impl Reconciler {
@@ -79,7 +80,7 @@ impl Reconciler {
             unread_connectors: None,
             listed: HashSet::new(),
             ready,
-            told_missing: false,
+            said_missing: false,
             drains: Drains::default(),
             tokens: TokenSights::default(),
         }
@@ -177,8 +178,8 @@ impl Reconciler {
     }
 
     fn note_failing(&mut self, kind: Kind, unknown: bool) {
-        if unknown && !self.told_missing {
-            self.told_missing = true;
+        if unknown && !self.said_missing {
+            self.said_missing = true;
             tracing::error!(
                 "the API server does not know {}: the CRDs are not installed; apply the folder crds, or what `pollinator crds` prints; waiting for them",
                 kind.names().1
@@ -191,7 +192,7 @@ impl Reconciler {
     fn on_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Lost(key) => self.enqueue(Task::Instance(key), false),
-            Notice::Recovered => self.tell(Command::RetryFailed),
+            Notice::Recovered => self.send(Command::RetryFailed),
             Notice::OwnershipChanged => {
                 let moved: Vec<_> = self.instances.keys().filter(|key| self.is_out_of_step(key)).cloned().collect();
                 self.enqueue_all(moved, Task::Instance, false);
@@ -211,13 +212,13 @@ impl Reconciler {
     /// Another process may have stored an approval. All instances that name the Secret share it.
     fn wake_users(&mut self, secret: &SecretRef) {
         for instance in self.users.get(secret).cloned().unwrap_or_default() {
-            self.tell(Command::Wake(instance, Remedy::Approval));
+            self.send(Command::Wake(instance, Remedy::Approval));
         }
     }
 
-    fn tell(&mut self, command: Command) {
+    fn send(&mut self, command: Command) {
         let publication = Arc::clone(&self.publication);
-        self.work.spawn(async move { publication.tell(command).map(|()| Done::Told).await });
+        self.work.spawn(async move { publication.send(command).map(|()| Done::Other).await });
     }
 
     /// An instance that is somebody else's and was never ours costs nothing.
@@ -238,13 +239,13 @@ impl Reconciler {
 
     fn end_drains(&mut self) {
         if self.publication.sessions.are_closed() {
-            self.drains.all_told();
+            self.drains.remove_all();
         }
-        for drain in self.drains.take_told() {
+        for drain in self.drains.take_empty() {
             let sessions = Arc::clone(&self.publication.sessions);
             self.work.spawn(async move {
                 drains::end(drain, &sessions).await;
-                Done::Told
+                Done::Other
             });
         }
     }
@@ -312,12 +313,12 @@ impl Reconciler {
 
     fn on_work_finished(&mut self, done: Done) {
         match done {
-            Done::Told => {}
+            Done::Other => {}
             Done::Instance(key, outcome) => {
                 let gone = outcome.gone;
                 self.on_instance_finished(key.clone(), *outcome);
                 if gone {
-                    self.drains.told(&key);
+                    self.drains.remove(&key);
                     self.end_drains();
                 }
             }

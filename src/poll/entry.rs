@@ -71,8 +71,10 @@ impl Running {
 
     /// What would end a failure may have come: what waits for it is due now. Answers which resources.
     pub(super) fn wake(&mut self, remedy: Remedy, now: DateTime<Utc>) -> Vec<usize> {
-        for schedule in self.schedules.iter_mut().filter(|schedule| schedule.running) {
-            schedule.came_meanwhile = Some(remedy);
+        for schedule in &mut self.schedules {
+            if let Activity::Running { came } = &mut schedule.activity {
+                *came = Some(remedy);
+            }
         }
         self.make_due(now, |schedule| schedule.health.waits_for(remedy))
     }
@@ -91,7 +93,7 @@ impl Running {
     /// Begins the job that is due. `None` if it is due no more.
     pub(super) fn begin(&mut self, due: &Due) -> Option<Job> {
         let job = self.job(due)?;
-        self.schedules[due.schedule].running = true;
+        self.schedules[due.schedule].activity = Activity::Running { came: None };
         self.jobs += 1;
         Some(job)
     }
@@ -102,7 +104,7 @@ impl Running {
         }
         let schedule = &self.schedules[due.schedule];
         // Entries of the queue that were overtaken by an earlier or later wish are stale.
-        let (at, job) = schedule.due().filter(|_| !schedule.running)?;
+        let (at, job) = schedule.due().filter(|_| schedule.activity == Activity::Idle)?;
         (at == due.at).then_some(job)
     }
 
@@ -140,6 +142,15 @@ pub(super) struct Pending {
     pub(super) claim: Claim,
 }
 
+/// Whether a job of a resource runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    /// None does.
+    Idle,
+    /// One does. `came`: what arrived meanwhile; the job may have failed for want of it before that.
+    Running { came: Option<Remedy> },
+}
+
 /// One resource of a running instance.
 pub(super) struct ResourceSchedule {
     pub(super) plan: Arc<ResourcePlan>,
@@ -153,9 +164,7 @@ pub(super) struct ResourceSchedule {
     pub(super) tick: Option<DateTime<Utc>>,
     /// An earlier wish.
     pub(super) wake: Option<(DateTime<Utc>, Job)>,
-    pub(super) running: bool,
-    /// What came while a job was running, which may have failed for want of it before that.
-    came_meanwhile: Option<Remedy>,
+    activity: Activity,
     /// Its part in the metrics of freshness.
     watched: Option<Watched>,
 }
@@ -180,8 +189,7 @@ impl ResourceSchedule {
             memory: None,
             tick,
             wake,
-            running: false,
-            came_meanwhile: None,
+            activity: Activity::Idle,
         }
     }
 
@@ -198,7 +206,7 @@ impl ResourceSchedule {
 
     /// A job ended: notes how, and when it runs next. Answers whether something about the instance is to be reported.
     pub(super) fn finish(&mut self, report: &Report, instance: &Instance, now: DateTime<Utc>) -> bool {
-        self.running = false;
+        let activity = std::mem::replace(&mut self.activity, Activity::Idle);
         let before = self.health.clone();
         self.health.note(report, now);
         if report.outcome == Outcome::Polled {
@@ -208,7 +216,9 @@ impl ResourceSchedule {
             watched.poll_ended(report.outcome == Outcome::Polled, now);
         }
         self.tick = self.next_tick(report, now);
-        if self.came_meanwhile.take().is_some_and(|remedy| self.health.waits_for(remedy)) {
+        if let Activity::Running { came: Some(remedy) } = activity
+            && self.health.waits_for(remedy)
+        {
             self.tick = self.tick.map(|tick| tick.min(now));
         }
         self.wake = if instance.plan.suspended {

@@ -183,6 +183,24 @@ fn a_state_that_somebody_else_wrote_is_read_again_and_never_overwritten() {
     assert!(verdict.is_sound(), "{verdict}");
     cluster.wait_status("/delivered", &json!(106));
     cluster.wait_ready("it");
+
+    // While no one runs it, nothing in memory can be outdated: what is wrong is said, whoever wrote the state.
+    refuse(&cluster, "absent");
+    cluster.ns.edit_status("it", |status| status["resources"][0]["delivered"] = json!(500));
+    refuse(&cluster, "lacking");
+    cluster.apply(&cluster.instance());
+    cluster.wait_ready("it");
+    cluster.provider.create("last");
+    cluster.wait_status("/delivered", &json!(501));
+}
+
+/// Names a connector that does not exist, and waits until the status says so.
+fn refuse(cluster: &Cluster<'_>, connector: &str) {
+    cluster.apply(&cluster.instance().spec(&format!("connector: {connector}")));
+    cluster.ns.wait_instance("it", &format!("there is no connector {connector}"), |instance| {
+        let ready = instance["status"]["conditions"].as_array()?.iter().find(|one| one["type"] == "Ready")?;
+        (ready["status"] == "False" && ready["message"].as_str()?.contains(connector)).then_some(())
+    });
 }
 
 /// One more than can be kept: told at once, and nothing of it is stored.
