@@ -50,7 +50,7 @@ fn what_a_connector_says_is_allowed_is_shared_by_all_with_the_credential() {
                      spec: {limits: {requests: [{count: 2, period: 24h}]}}\n";
     let names = ["a", "b", "c"];
     let instance = |name: &&str| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth();
-    let instances = names.iter().map(|name| instance(name).spec("connector: limited").yaml());
+    let instances = names.iter().map(|name| instance(name).earliest().spec("connector: limited").yaml());
     let site = Site::new(&instances.chain([connector.to_owned()]).collect::<Vec<_>>());
     let mut command = site.command();
     command.arg("--once");
