@@ -222,8 +222,10 @@ impl<'a> Poll<'a> {
             }
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,
         }
-        if matches!(reading, Reading::Ended(PollEnd::Complete { .. } | PollEnd::NotModified)) {
-            self.find_deletions(reading, outbox, facts).await?;
+        let is_whole = matches!(reading, Reading::Ended(PollEnd::Complete { .. } | PollEnd::NotModified));
+        if is_whole && self.resource.snapshot.is_some() {
+            // Apart, so that polls without sweeps hold no room for one.
+            Box::pin(self.find_deletions(reading, outbox, facts)).await?;
         }
         Ok(if self.instance.stop.is_cancelled() { Outcome::Stopped } else { Outcome::Polled })
     }
