@@ -47,7 +47,7 @@ impl Sent {
         self.advance(allowance.part_at(at));
         self.spent_until = self.spent_until.filter(|until| *until > at);
         if let Some(until) = self.spent_until {
-            return Some(until - at);
+            return Some(until.saturating_sub(at));
         }
         let mut used = self.used();
         if used < u64::from(allowance.count) {
@@ -140,7 +140,7 @@ mod tests {
         }
         let wait = sent.wait(&MINUTE, at(100)).unwrap();
         assert!((at(60)..=at(64)).contains(&wait), "{wait:?}");
-        assert!(sent.wait(&MINUTE, at(100) + wait - Duration::from_millis(1)).is_some());
+        assert!(sent.wait(&MINUTE, (at(100) + wait).saturating_sub(Duration::from_millis(1))).is_some());
         assert_eq!(sent.wait(&MINUTE, at(100) + wait), None);
     }
 
@@ -190,7 +190,7 @@ mod tests {
                 times.push(now);
             }
             for (first, begin) in times.iter().enumerate() {
-                let within = times[first..].iter().take_while(|time| **time - *begin < allowance.period).count();
+                let within = times[first..].iter().take_while(|time| time.saturating_sub(*begin) < allowance.period).count();
                 prop_assert!(within <= count as usize, "{within} within {period}s");
             }
         }

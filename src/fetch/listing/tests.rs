@@ -391,15 +391,15 @@ async fn what_a_connector_declares_is_kept_by_all_that_share_a_client() {
     resource.limits = planned(limit(2, LimitScope::Client));
     let others = RequestAuth { fingerprint: 8, ..mine.clone() };
     let strangers = RequestAuth { client: 9, ..others.clone() };
-    let asked = async |auth: &RequestAuth, resource: &ResourcePlan| {
+    let first_page = async |auth: &RequestAuth, resource: &ResourcePlan| {
         PageReader::new(&asker, &INSTANCE, resource, auth, None, now(), None).next_page().await.map(drop)
     };
-    assert_eq!((asked(&mine, &resource).await, asked(&others, &resource).await), (Ok(()), Ok(())));
-    let problem = asked(&mine, &resource).await.unwrap_err();
+    assert_eq!((first_page(&mine, &resource).await, first_page(&others, &resource).await), (Ok(()), Ok(())));
+    let problem = first_page(&mine, &resource).await.unwrap_err();
     assert_eq!((problem.reason, problem.reaction), (Reason::RateLimited, Reaction::Throttled));
     assert!(problem.retry_after.unwrap() > Duration::from_hours(22));
     assert_eq!(provider.targets().len(), 2, "the third was not sent");
-    assert_eq!(asked(&strangers, &resource).await, Ok(()), "another client");
+    assert_eq!(first_page(&strangers, &resource).await, Ok(()), "another client");
 
     // The provider says that the day is over for this credential, whatever its status is.
     for status in ["403 Forbidden", "429 Too Many Requests", "200 OK"] {
@@ -407,9 +407,9 @@ async fn what_a_connector_declares_is_kept_by_all_that_share_a_client() {
         let provider = Provider::new(&[&spent]).await;
         let mut resource = provider.resource();
         resource.limits = planned(limit(5_000, LimitScope::Credential));
-        let first = asked(&mine, &resource).await;
+        let first = first_page(&mine, &resource).await;
         assert_eq!(first.map_err(|problem| problem.reason), if status == "200 OK" { Ok(()) } else { Err(Reason::RateLimited) });
-        let problem = asked(&mine, &resource).await.unwrap_err();
+        let problem = first_page(&mine, &resource).await.unwrap_err();
         assert_eq!(problem.reason, Reason::RateLimited, "{status}");
         assert!((7_100..=7_201).contains(&problem.retry_after.unwrap().as_secs()), "{status}: {:?}", problem.retry_after);
         assert_eq!(provider.targets().len(), 1, "{status}: nothing is sent before it is renewed");
