@@ -68,7 +68,7 @@ pub struct ConnectorSpec {
     /// When polling happens unless the instance says otherwise. Default: every 15m, from Now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polling: Option<Polling>,
-    /// How further pages are asked for by every resource that does not say: exactly one of none, linkHeader, nextLink, token, lastId, offset, page. Default: found out from the first response.
+    /// How further pages are asked for by every resource that does not say: exactly one of none, linkHeader, nextLink, token, lastId, keyset, offset, page. Default: found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
     /// The list endpoints that instances can poll by name. Default: none.

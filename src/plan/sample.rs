@@ -43,6 +43,7 @@ pub fn resource() -> ResourcePlan {
         compare_content: false,
         created_tolerance: Duration::from_secs(10),
         lookback: Duration::ZERO,
+        lateness: Duration::ZERO,
         order: Order::Unordered,
         pagination: PaginationPlan::None,
         delta: None,

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use self::begin::{too_many_records, view};
 use super::context::EngineContext;
 use super::instance::Instance;
-use super::memory::Memory;
+use super::memory::{Memory, Trail};
 use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
@@ -31,6 +31,8 @@ use crate::state::live::LiveState;
 mod begin;
 mod delta;
 mod feed;
+mod keyset;
+mod trail;
 
 /// Records that are read at a time: enough to be worth a turn, and few enough to be read in some milliseconds.
 const PIECE: usize = 4_096;
@@ -86,7 +88,9 @@ async fn attempt(
         }
         let mut poll = Poll::new(core, instance, resource, access, &identity, due);
         poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
+        poll.follow(memory.trail);
         let polled = poll.run(&mut outbox, &mut memory.validators, facts).await;
+        memory.trail = poll.trail;
         memory.watch = poll.detector.take_watch();
         memory.watch.break_off();
         facts.volatile = memory.watch.found();
@@ -121,6 +125,7 @@ struct Poll<'a> {
     records_path: Option<String>,
     /// Objects of which an event of a feed was not taken: later ones wait for it.
     held: HashSet<u64>,
+    trail: Trail,
 }
 
 /// How reading ended.
@@ -161,6 +166,7 @@ impl<'a> Poll<'a> {
             due: Some(due),
             records_path,
             held: HashSet::new(),
+            trail: Trail::default(),
         }
     }
 
@@ -208,6 +214,7 @@ impl<'a> Poll<'a> {
                 facts.unsettled = !settled;
                 self.detector.end_poll();
                 self.commit_cursor(settled, outbox);
+                self.leave_trail(settled);
                 facts.token_expired = self.machine.has_expired();
                 self.commit_token(next_token?, outbox);
             }
@@ -235,12 +242,13 @@ impl<'a> Poll<'a> {
                 () = self.instance.stop.cancelled() => return Ok(Some(Reading::Stopped)),
                 step = pages.next(&mut self.access) => step?,
             };
+            let mut page_len = 0;
             let input = match step {
                 Step::NotModified => Input::NotModified,
                 Step::TokenExpired => Input::TokenExpired,
                 Step::End => Input::End,
                 Step::Page(page) => {
-                    facts.pages += 1;
+                    (facts.pages, page_len) = (facts.pages + 1, page.len());
                     // 2. Detect.
                     let found = self.detect(&page, pages.listing.server_date(), outbox).await?;
                     let _held = page.into_memory();
@@ -254,7 +262,7 @@ impl<'a> Poll<'a> {
                     Input::Page(PageFacts {
                         tried,
                         undelivered,
-                        has_next: pages.listing.has_next(),
+                        has_next: pages.listing.has_next() || self.is_keyset(),
                         provider_date: self.detector.provider_date(),
                         seen: self.detector.seen(),
                         has_news,
@@ -267,6 +275,7 @@ impl<'a> Poll<'a> {
             };
             // 4. What next?
             let next = self.machine.next(input);
+            self.check_keyset(next, page_len)?;
             // 5. Keep the cursor that was reached on the way.
             self.keep_cursor(outbox);
             match next {
@@ -317,15 +326,6 @@ impl<'a> Poll<'a> {
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
         facts.absent_date = self.detector.absent_date();
-    }
-
-    /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.
-    fn keep_records_path(&mut self, found: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
-        if found.is_some() && found != self.records_path {
-            self.instance.state().resources.entry(self.resource.name.to_string()).or_default().records_path.clone_from(&found);
-            self.records_path = found;
-            outbox.sums.dirty = true;
-        }
     }
 
     /// Stores the cursor that the machine has come to in the middle of the list.

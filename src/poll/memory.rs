@@ -1,5 +1,7 @@
 //! What one poll of a resource leaves to the next in this process. Without it the next poll costs more or reports less, but loses nothing.
 
+use chrono::{DateTime, Utc};
+
 use crate::detect::volatile::VolatileWatch;
 use crate::fetch::validators::Validators;
 
@@ -10,11 +12,22 @@ pub struct Memory {
     pub validators: Option<Validators>,
     /// What changes by content showed.
     pub watch: VolatileWatch,
+    /// How far it came.
+    pub trail: Trail,
+}
+
+/// How far the polls of a resource came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// When the list was last read to its end and all of it delivered, on the provider's clock.
+    pub read_at: Option<DateTime<Utc>>,
+    /// When a token for the next poll was last kept for good.
+    pub token_kept_at: Option<DateTime<Utc>>,
 }
 
 impl Memory {
     /// `None` if there is nothing in it: most resources need none.
     pub fn boxed(self) -> Option<Box<Self>> {
-        (self.validators.is_some() || !self.watch.is_empty()).then(|| Box::new(self))
+        (self.validators.is_some() || !self.watch.is_empty() || self.trail != Trail::default()).then(|| Box::new(self))
     }
 }
