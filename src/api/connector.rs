@@ -70,7 +70,7 @@ pub struct ConnectorSpec {
     /// When polling happens unless the instance says otherwise. Default: every 15m, from Now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polling: Option<Polling>,
-    /// How further pages are asked for by every resource that does not say: exactly one of none, linkHeader, nextLink, token, lastId, offset, page. Default: found out from the first response.
+    /// How further pages are asked for by every resource that does not say: exactly one of none, linkHeader, nextLink, token, lastId, keyset, offset, page. Default: found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
     /// What responses to any resource mean that their status does not say. The first rule that holds decides, after those of the resource. Default: none.

@@ -85,6 +85,11 @@ pub struct Resource {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]
     pub lookback: Option<String>,
+    /// How long after its date a record may appear in the list, 0s to 168h. Polls reach back as far behind the cursor until this time has passed on the provider's clock without a later record, and then as far as lookback says. Default: the connector's, else 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("0s", "168h"))]
+    pub lateness: Option<String>,
     /// Records asked for per page, 1 to 10000; used by paginations with a sizeParameter. Default: the connector's, else the provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
@@ -97,7 +102,7 @@ pub struct Resource {
     /// The order in which the provider lists records by date: Ascending, Descending or Unordered. Default: the connector's, else Unordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, lastId, offset, page. Default: the connector's, else found out from the first response.
+    /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, lastId, keyset, offset, page. Default: the connector's, else found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
     /// How each poll continues where the last one ended, for lists that answer with what has changed since a token: exactly one of token, link. Default: the connector's, else polls continue by date or compare the whole list.
@@ -229,6 +234,8 @@ pub enum Pagination {
     Token(Token),
     /// The request carries the id of the last record of the page before.
     LastId(LastId),
+    /// There are no further pages: the list is asked for again from the date of the last record. Needs pageSize, order Ascending and a macro of the cursor such as ${since}.
+    Keyset(Keyset),
     /// A query parameter carries the number of records to skip.
     Offset(Offset),
     /// A query parameter carries the page number.
@@ -301,6 +308,16 @@ pub struct LastId {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub field: Option<String>,
+}
+
+/// Lists that are asked for again from the date of their last record.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Keyset {
+    /// Query parameter that carries pageSize. Default: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub size_parameter: Option<String>,
 }
 
 /// Pages by number of records to skip.

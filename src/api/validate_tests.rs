@@ -59,7 +59,7 @@ fn an_explicit_null_is_no_value() {
     let refused = validate(Kind::ConnectorInstance, &object).unwrap_err();
     assert_eq!(
         refused[0].to_string(),
-        "spec.resources[0].pagination: exactly one of none, linkHeader, nextLink, token, lastId, offset, page must be set"
+        "spec.resources[0].pagination: exactly one of none, linkHeader, nextLink, token, lastId, keyset, offset, page must be set"
     );
     object["spec"]["resources"] = json!([null]);
     let refused = validate(Kind::ConnectorInstance, &object).unwrap_err();

@@ -126,6 +126,7 @@ fn unconfirmed(key: &str, connector: &ConnectorSpec, of: &ConnectorResource, des
             check.parameter(&last.parameter, "query");
             last.field.iter().for_each(|field| check.field(field));
         }
+        Some(Pagination::Keyset(keyset)) => sized(&mut check, keyset.size_parameter.as_deref(), sizes),
         Some(Pagination::NextLink(next)) => next.field.iter().for_each(|field| check.envelope(field)),
         Some(Pagination::None(_) | Pagination::LinkHeader(_)) | None => {}
     }

@@ -106,6 +106,7 @@ pub fn pages(spec: &ConnectorSpec, of: &ConnectorResource) -> String {
             format!("{} from {}", token.parameter, token.field.as_deref().or(token.header.as_deref()).unwrap_or_default())
         }
         Some(Pagination::LastId(last)) => format!("{} by the id of the last record", last.parameter),
+        Some(Pagination::Keyset(_)) => "again from the last date".to_owned(),
         Some(Pagination::Offset(offset)) => format!("{} by number of records", offset.parameter),
         Some(Pagination::Page(page)) => format!("{} by number of pages", page.parameter),
     }

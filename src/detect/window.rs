@@ -64,9 +64,20 @@ pub fn before(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     chrono::Duration::from_std(by).ok().and_then(|by| at.checked_sub_signed(by)).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
-/// How far behind the cursor a poll asks: the look-back, but at least the margin.
+/// How far behind the cursor a poll asks while records may appear late: the look-back and the lateness, but at least the margin.
 pub fn lookback(plan: &ResourcePlan) -> Duration {
-    plan.lookback.max(MARGIN)
+    plan.lookback.max(plan.lateness).max(MARGIN)
+}
+
+/// Has every record up to the cursor appeared? A list that was read to its end at `read_at`, on the provider's clock, had them all if the
+/// lateness had passed by then.
+pub fn is_quiet(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>, read_at: Option<DateTime<Utc>>) -> bool {
+    !plan.lateness.is_zero() && cursor.zip(read_at).is_some_and(|(cursor, read_at)| before(read_at, plan.lateness) >= cursor)
+}
+
+/// What `${since}` stands for in a poll of a quiet list: no record behind the cursor appears any more.
+pub fn asked_when_quiet(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    cursor.map(|cursor| before(cursor, plan.lookback.max(MARGIN)))
 }
 
 /// What `${since}` stands for in a poll that starts at `cursor`; `None`: from the beginning.
@@ -191,6 +202,21 @@ mod tests {
         assert_eq!(next(Some(greatest), Undelivered::Since(at("10:30:00"))), Some(at("10:30:00")));
         assert_eq!(next(Some(greatest), Undelivered::Since(at("09:30:00"))), Some(old));
         assert_eq!(next(Some(greatest), Undelivered::None.and(Some(greatest)).and(None)), Some(old));
+    }
+
+    #[test]
+    fn a_list_is_quiet_once_no_record_can_appear_late() {
+        let plan = ResourcePlan { lateness: Duration::from_mins(5), ..sample::resource() };
+        let cursor = Some(at("10:00:00"));
+        let quiet = |plan, read_at: &str| is_quiet(plan, cursor, Some(at(read_at)));
+        assert!(!quiet(&plan, "10:00:00") && !quiet(&plan, "10:04:59") && quiet(&plan, "10:05:00"));
+        assert!(!is_quiet(&plan, cursor, None) && !is_quiet(&plan, None, Some(at("10:05:00"))));
+        assert!(!quiet(&sample::resource(), "11:00:00"), "without lateness the look-back stays");
+        assert_eq!(asked_from(&plan, cursor), Some(at("09:55:00")));
+        assert_eq!(asked_when_quiet(&plan, cursor), Some(at("09:59:00")));
+        let both = ResourcePlan { lookback: Duration::from_mins(2), ..plan };
+        assert_eq!(asked_when_quiet(&both, cursor), Some(at("09:58:00")));
+        assert!(horizon(&both, cursor) < Some(at("09:55:00")), "what may come up again is remembered");
     }
 
     #[test]

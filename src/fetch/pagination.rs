@@ -189,7 +189,12 @@ impl Pager {
 
     /// Where the first page is.
     pub fn first(&self) -> Position {
-        self.numbered().unwrap_or(Position::Start)
+        match (&self.pagination, self.page_size) {
+            (PaginationPlan::Keyset { size_parameter: Some(name) }, Some(size)) => {
+                Position::Query(vec![(name.clone(), size.to_string())])
+            }
+            _ => self.numbered().unwrap_or(Position::Start),
+        }
     }
 
     /// What detection chose, once the first answer was seen. `None` when the plan decides, or when nothing hints at more pages.
@@ -203,7 +208,7 @@ impl Pager {
     /// A page, link or token that came before, too many pages, a link to another origin, a value that is no link or token, or
     /// an answer that says that more follows, but not how.
     pub fn next(&mut self, answer: &Answer<'_>) -> Result<Option<Position>, Problem> {
-        if self.pagination == PaginationPlan::None {
+        if matches!(self.pagination, PaginationPlan::None | PaginationPlan::Keyset { .. }) {
             return Ok(None);
         }
         let heard = self.hear(answer);
@@ -218,7 +223,7 @@ impl Pager {
             return Err(problems::not_the_first_page());
         }
         let next = match &self.pagination {
-            PaginationPlan::None | PaginationPlan::Detect => None,
+            PaginationPlan::None | PaginationPlan::Keyset { .. } | PaginationPlan::Detect => None,
             PaginationPlan::Offset { .. } | PaginationPlan::Page { .. } => self.count_on(&heard)?,
             PaginationPlan::LastId { .. } => self.after_last(&heard)?,
             PaginationPlan::LinkHeader | PaginationPlan::NextLink(_) | PaginationPlan::Token { .. } => self.follow(&heard)?,

@@ -12,7 +12,8 @@ use super::field_path::FieldPath;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, at, field, invalid};
 use super::{
-    ChangeBy, DateField, DeletedFlag, ExtractPlan, Order, PaginationPlan, RecordsAs, TokenPlace, ValueAt, error_rules, shaping,
+    ChangeBy, DateField, DeletedFlag, ExtractPlan, Order, PaginationPlan, RecordsAs, RequestPlan, TokenPlace, ValueAt,
+    error_rules, shaping,
 };
 use crate::api::conditions::Problem;
 use crate::api::resource::{self, Deletes, Method, Pagination, Resource};
@@ -156,6 +157,7 @@ pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem>
             let field = last.field.as_deref().map(|text| path(name, "pagination.lastId.field", text)).transpose()?;
             Ok(PaginationPlan::LastId { field, parameter: last.parameter.clone(), place })
         }
+        Some(Pagination::Keyset(keyset)) => Ok(PaginationPlan::Keyset { size_parameter: keyset.size_parameter.clone() }),
         Some(Pagination::Offset(offset)) => {
             Ok(PaginationPlan::Offset { parameter: offset.parameter.clone(), size_parameter: offset.size_parameter.clone() })
         }
@@ -165,6 +167,19 @@ pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem>
             size_parameter: page.size_parameter.clone(),
         }),
     }
+}
+
+/// Checks what `pagination.keyset` needs beside it.
+pub(super) fn keyset(resource: &Resource, change_by: ChangeBy, request: &RequestPlan) -> Result<(), Problem> {
+    let is_keyset = matches!(resource.pagination, Some(Pagination::Keyset(_)));
+    let is_asked_again = order(resource) == Order::Ascending && request.uses_since() && change_by != ChangeBy::Content;
+    if is_keyset && !(is_asked_again && resource.page_size.is_some()) {
+        return Err(invalid(format!(
+            "{} needs pageSize, order: Ascending, a date in datesConfiguration, and a macro of the cursor such as ${{since}} in the request",
+            field(&resource.name, "pagination.keyset")
+        )));
+    }
+    Ok(())
 }
 
 /// Where the next request takes what leads to the page.

@@ -90,6 +90,8 @@ pub struct ResourcePlan {
     pub created_tolerance: Duration,
     /// How far each poll reaches back behind the cursor.
     pub lookback: Duration,
+    /// How long after its date a record may appear: until then each poll reaches back as far.
+    pub lateness: Duration,
     /// The order in which the provider lists records by their version date.
     pub order: Order,
     /// Deleted records are found by complete readings of the list, in this way.

@@ -125,6 +125,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         compare_content: over.compare_content.or(under.compare_content),
         created_tolerance: over.created_tolerance.or(under.created_tolerance),
         lookback: over.lookback.or(under.lookback),
+        lateness: over.lateness.or(under.lateness),
         page_size: over.page_size.or(under.page_size),
         interval: over.interval.or(under.interval),
         order: over.order.or(under.order),

@@ -33,6 +33,11 @@ pub enum PaginationPlan {
         /// Where it goes.
         place: TokenPlace,
     },
+    /// Asked for again from the date of the last record, by the macros of the cursor.
+    Keyset {
+        /// Query parameter that carries the page size.
+        size_parameter: Option<String>,
+    },
     /// Number of records to skip.
     Offset {
         /// Query parameter that carries it.

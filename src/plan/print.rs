@@ -103,6 +103,8 @@ struct PrintedResource<'a> {
     cursor: Option<PrintedDate>,
     created_tolerance: String,
     lookback: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lateness: Option<String>,
     order: &'static str,
     pagination: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,6 +203,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             }),
             created_tolerance: duration::print(resource.created_tolerance),
             lookback: duration::print(resource.lookback),
+            lateness: (!resource.lateness.is_zero()).then(|| duration::print(resource.lateness)),
             order: match resource.order {
                 Order::Ascending => "Ascending",
                 Order::Descending => "Descending",
@@ -307,6 +310,7 @@ fn pagination(plan: &PaginationPlan) -> String {
             let field = field.as_ref().map_or_else(|| "id".to_owned(), ToString::to_string);
             format!("{field} of the last record, sent as {} {parameter}", token_place(*place))
         }
+        PaginationPlan::Keyset { size_parameter } => format!("again from the last date{}", size(size_parameter)),
         PaginationPlan::Offset { parameter, size_parameter } => format!("offset in {parameter}{}", size(size_parameter)),
         PaginationPlan::Page { parameter, first, size_parameter } => {
             format!("page number in {parameter} from {}{}", first.unwrap_or(1), size(size_parameter))

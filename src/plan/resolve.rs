@@ -123,9 +123,13 @@ impl Parts<'_> {
         let created_tolerance =
             problems.keep(span(&field(name, "createdTolerance"), resource.created_tolerance.as_deref(), CREATED_TOLERANCE));
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
+        let lateness = problems.keep(span(&field(name, "lateness"), resource.lateness.as_deref(), Duration::ZERO));
         let interval = problems.keep(interval(name, resource.interval.as_deref()));
         let page_size = problems.keep(extract::page_size(resource));
         let limits = problems.keep_all(super::limits::plan(self.limits, name));
+        if let Some((change_by, request)) = change_by.zip(request.as_ref()) {
+            problems.keep(extract::keyset(resource, change_by, request));
+        }
         if !problems.0.is_empty() {
             return Err(problems.0);
         }
@@ -143,6 +147,7 @@ impl Parts<'_> {
                 compare_content: resource.compare_content.unwrap_or(resource.delta.is_some() && resource.feed.is_none()),
                 created_tolerance: created_tolerance?,
                 lookback: lookback?,
+                lateness: lateness?,
                 order: extract::order(resource),
                 snapshot: snapshot?.map(Arc::new),
                 pagination: pagination?,

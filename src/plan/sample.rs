@@ -46,6 +46,7 @@ pub fn resource() -> ResourcePlan {
         compare_content: false,
         created_tolerance: Duration::from_secs(10),
         lookback: Duration::ZERO,
+        lateness: Duration::ZERO,
         order: Order::Unordered,
         snapshot: None,
         pagination: PaginationPlan::None,

@@ -4,7 +4,9 @@ mod begin;
 mod delta;
 mod feed;
 mod findings;
+mod keyset;
 mod sweep;
+mod trail;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use self::findings::too_many_records;
 use self::sweep::Sweeping;
 use super::context::EngineContext;
 use super::instance::Instance;
-use super::memory::Memory;
+use super::memory::{Memory, Trail};
 use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
@@ -90,9 +92,11 @@ async fn attempt(
         }
         let mut poll = Poll::new(core, instance, resource, access, &identity, due);
         poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
+        poll.follow(memory.trail);
         poll.look_for_deletions(memory.sweep_failures);
         let polled = poll.run(&mut outbox, &mut memory.validators, facts).await;
         memory.sweep_failures = poll.sweep_failures(&facts.sweep);
+        memory.trail = poll.trail;
         memory.watch = poll.detector.take_watch();
         memory.watch.break_off();
         facts.volatile = memory.watch.found();
@@ -129,6 +133,7 @@ struct Poll<'a> {
     sweep: Sweeping,
     /// Objects of which an event of a feed was not taken: later ones wait for it.
     held: HashSet<u64>,
+    trail: Trail,
 }
 
 /// How reading ended.
@@ -170,6 +175,7 @@ impl<'a> Poll<'a> {
             records_path,
             sweep: Sweeping::default(),
             held: HashSet::new(),
+            trail: Trail::default(),
         }
     }
 
@@ -217,6 +223,7 @@ impl<'a> Poll<'a> {
                 facts.unsettled = !settled;
                 self.detector.end_poll();
                 self.commit_cursor(settled, outbox);
+                self.leave_trail(settled);
                 facts.token_expired = self.machine.has_expired();
                 self.commit_token(next_token?, outbox);
             }
@@ -249,12 +256,13 @@ impl<'a> Poll<'a> {
                 () = self.instance.stop.cancelled() => return Ok(Some(Reading::Stopped)),
                 step = pages.next(&mut self.access) => step?,
             };
+            let mut page_len = 0;
             let input = match step {
                 Step::NotModified => Input::NotModified,
                 Step::TokenExpired => Input::TokenExpired,
                 Step::End => Input::End,
                 Step::Page(page) => {
-                    facts.pages += 1;
+                    (facts.pages, page_len) = (facts.pages + 1, page.len());
                     // 2. Detect.
                     let found = self.detect(&page, pages.listing.server_date(), outbox).await?;
                     let _held = page.into_memory();
@@ -268,7 +276,7 @@ impl<'a> Poll<'a> {
                     Input::Page(PageFacts {
                         tried,
                         undelivered,
-                        has_next: pages.listing.has_next(),
+                        has_next: pages.listing.has_next() || self.is_keyset(),
                         provider_date: self.detector.provider_date(),
                         seen: self.detector.seen(),
                         has_news,
@@ -281,6 +289,7 @@ impl<'a> Poll<'a> {
             };
             // 4. What next?
             let next = self.machine.next(input);
+            self.check_keyset(next, page_len)?;
             // 5. Keep the cursor that was reached on the way.
             self.keep_cursor(outbox);
             match next {

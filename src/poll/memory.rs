@@ -14,11 +14,23 @@ pub struct Memory {
     pub watch: VolatileWatch,
     /// Sweeps in a row that failed, and when the next one may begin.
     pub sweep_failures: Option<(u32, DateTime<Utc>)>,
+    /// How far it came.
+    pub trail: Trail,
+}
+
+/// How far the polls of a resource came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// When the list was last read to its end and all of it delivered, on the provider's clock.
+    pub read_at: Option<DateTime<Utc>>,
+    /// When a token for the next poll was last kept for good.
+    pub token_kept_at: Option<DateTime<Utc>>,
 }
 
 impl Memory {
     /// `None` if there is nothing in it: most resources need none.
     pub fn boxed(self) -> Option<Box<Self>> {
-        (self.validators.is_some() || !self.watch.is_empty() || self.sweep_failures.is_some()).then(|| Box::new(self))
+        let is_empty = self.validators.is_none() && self.watch.is_empty() && self.sweep_failures.is_none();
+        (!is_empty || self.trail != Trail::default()).then(|| Box::new(self))
     }
 }

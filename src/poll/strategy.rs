@@ -11,7 +11,7 @@ use crate::detect::detector::Ending;
 use crate::detect::seen::Seen;
 use crate::detect::window::{self, Undelivered};
 use crate::fetch::pagination::MAX_PAGES;
-use crate::plan::{ChangeBy, Order, ResourcePlan};
+use crate::plan::{ChangeBy, Order, PaginationPlan, ResourcePlan};
 
 /// A list that spans pages is read again after changes, since rows that move while it is read hide others; at most this often.
 const MAX_LISTINGS: u32 = 8;
@@ -128,6 +128,7 @@ pub struct PollMachine<'p> {
     /// With what the list is asked for.
     token: Option<String>,
     has_expired: bool,
+    is_quiet: bool,
     listings: u32,
     pages: u32,
     listing: Listing,
@@ -151,6 +152,8 @@ impl<'p> PollMachine<'p> {
         let by_content = plan.change_by == ChangeBy::Content;
         let strategy = match (mode, plan.order) {
             _ if plan.delta.is_some() => Strategy::Delta,
+            // It has one page only, and the next one is asked for by date.
+            _ if matches!(plan.pagination, PaginationPlan::Keyset { .. }) => Strategy::AdvancePerPage,
             (Mode::Baseline, _) if window::needs_whole_baseline(plan) => Strategy::Baseline { from: None },
             (Mode::Baseline, _) => Strategy::Clock,
             (Mode::FirstRead, Order::Descending) => Strategy::OldestFirst,
@@ -169,6 +172,7 @@ impl<'p> PollMachine<'p> {
             ids_before: None,
             token: None,
             has_expired: false,
+            is_quiet: false,
             listings: 0,
             pages: 0,
             listing: Listing::default(),
@@ -193,6 +197,12 @@ impl<'p> PollMachine<'p> {
         Self { token, ..self }
     }
 
+    /// The same, after a poll that read the list to its end at `read_at`, on the provider's clock.
+    #[must_use]
+    pub fn read_at(self, read_at: Option<DateTime<Utc>>) -> Self {
+        Self { is_quiet: window::is_quiet(self.plan, self.start, read_at), ..self }
+    }
+
     /// The token with which the listing that begins now is asked for; `None`: all of the list is read.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
@@ -201,6 +211,11 @@ impl<'p> PollMachine<'p> {
     /// Was the token of the last poll no longer accepted?
     pub fn has_expired(&self) -> bool {
         self.has_expired
+    }
+
+    /// Is there a change of the listing under way that was not taken?
+    pub fn has_undelivered(&self) -> bool {
+        self.listing.undelivered != Undelivered::None
     }
 
     /// The way in which the list is read now.
@@ -228,6 +243,7 @@ impl<'p> PollMachine<'p> {
         match self.strategy {
             Strategy::Clock | Strategy::Sweep | Strategy::Delta => None,
             Strategy::Baseline { from } => from,
+            _ if self.is_quiet => self.moved_on.or_else(|| window::asked_when_quiet(self.plan, self.start)),
             _ => self.moved_on.or_else(|| window::asked_from(self.plan, self.start)),
         }
     }

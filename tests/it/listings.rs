@@ -1,10 +1,10 @@
 //! Awkward data at an honest provider: rows that appear late, ties, pages that shift while they are read, odd clocks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::{DateTime, SecondsFormat, TimeDelta};
 
 use crate::rig::http::{Answer, Server};
 use crate::rig::in_process::Polls;
@@ -93,6 +93,72 @@ fn rows_that_appear_late_are_found_within_the_lookback() {
     scene.provider.wait_polled(2);
     scene.provider.show("late");
     scene.assert_stays_perfect(&pollinator);
+}
+
+#[test]
+fn late_rows_are_found_until_none_can_appear_any_more() {
+    let provider = Provider::start().clock_at(chrono::Utc::now());
+    let scene = Scene::with(provider, |instance| instance.and_resource("lateness: 5m"));
+    let pollinator = scene.start();
+    scene.provider.pass(TimeDelta::seconds(10));
+    scene.provider.create_hidden("late");
+    scene.provider.wait_polled(1);
+    scene.provider.pass(TimeDelta::seconds(10));
+    scene.provider.create("prompt");
+    scene.wait_posts(1, &pollinator);
+    scene.provider.wait_polled(1);
+    scene.provider.show("late");
+    scene.assert_perfect(&pollinator);
+    let since = || {
+        let asks = scene.provider.asks();
+        let (_, since) = asks.last()?.query().into_iter().find(|(name, _)| name == "since")?;
+        DateTime::parse_from_rfc3339(&since).ok()
+    };
+    let while_it_may_change = since().unwrap();
+    scene.provider.pass(TimeDelta::minutes(10));
+    scene.provider.wait_polled(2);
+    assert_eq!(since().unwrap() - while_it_may_change, TimeDelta::minutes(4), "a minute is always read again");
+    scene.provider.create("after");
+    scene.assert_perfect(&pollinator);
+}
+
+/// Ids and seconds; at most three rows at once, from a second on, oldest first.
+#[test]
+fn a_list_without_pages_is_read_by_its_dates() {
+    let rows: Arc<Mutex<Vec<(String, i64)>>> = Arc::default();
+    let served = Arc::clone(&rows);
+    let provider = Server::start(move |ask| {
+        let query: BTreeMap<_, _> = ask.query().into_iter().collect();
+        let from: i64 = query["from"].parse().unwrap();
+        let limit: usize = query["limit"].parse().unwrap();
+        let mut rows = served.lock().unwrap().clone();
+        rows.sort_by_key(|(_, at)| *at);
+        let page = rows.iter().filter(|(_, at)| *at >= from).take(limit);
+        let page: Vec<_> = page.map(|(id, at)| format!(r#"{{"id":"{id}","at":{at}}}"#)).collect();
+        Answer::json(format!("[{}]", page.join(",")))
+    });
+    let receiver = Receiver::start();
+    let resource = "url: /rows\nquery: {from: \"${epoch:s}\"}\norder: Ascending\npageSize: 3\n\
+                    pagination: {keyset: {sizeParameter: limit}}\n\
+                    datesConfiguration: {updatedDateField: at, updatedDateFormat: seconds, createdDateField: at, createdDateFormat: seconds}";
+    let polls = Polls::new(&[Instance::new("it", &provider.url(), &receiver.url("it")).resource(resource).yaml()]);
+    let now = chrono::Utc::now().timestamp();
+    let add = |prefix: &str, range: std::ops::Range<i64>, at: &dyn Fn(i64) -> i64| {
+        rows.lock().unwrap().extend(range.map(|n| (format!("{prefix}-{n}"), at(n))));
+    };
+    add("old", 0..10, &|n| now - 9_000 + n * 10);
+    assert_eq!(polls.poll().ready, "True");
+    assert_eq!(receiver.count(), 0, "all of it is the baseline");
+    // two of each date
+    add("new", 0..11, &|n| now - 5_000 + n / 2 * 10);
+    assert_eq!(polls.poll().ready, "True");
+    assert_eq!(receiver.count(), 11);
+    assert_eq!(polls.poll().ready, "True");
+    assert_eq!(receiver.count(), 11);
+    // more of one date than are listed at once
+    add("tie", 0..4, &|_| now - 1_000);
+    let row = polls.poll();
+    assert!(row.tells("PaginationUnclear"), "{row:?}");
 }
 
 #[test]

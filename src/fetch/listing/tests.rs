@@ -95,6 +95,7 @@ impl Provider {
             feed: None,
             created_tolerance: Duration::ZERO,
             lookback: Duration::ZERO,
+            lateness: Duration::ZERO,
             order: Order::Unordered,
             pagination: PaginationPlan::Detect,
             page_size: None,

@@ -21,6 +21,10 @@ pub fn manifest_text(pagination: &PaginationPlan) -> String {
             let field = field.as_ref().map(|field| format!(", field: {}", scalar(&field.to_string()))).unwrap_or_default();
             format!("lastId: {{parameter: {}, in: {place:?}{field}}}", scalar(parameter))
         }
+        PaginationPlan::Keyset { size_parameter } => {
+            let size = size_parameter.as_ref().map(|name| format!("sizeParameter: {}", scalar(name))).unwrap_or_default();
+            format!("keyset: {{{size}}}")
+        }
         PaginationPlan::Offset { parameter, size_parameter } => {
             format!("offset: {{parameter: {}{}}}", scalar(parameter), size(size_parameter))
         }

@@ -1,5 +1,7 @@
 //! The end of a poll of a list that continues by token.
 
+use chrono::TimeDelta;
+
 use super::Poll;
 use crate::deliver::outbox::Outbox;
 use crate::detect::window::{UNBOUNDED, Undelivered};
@@ -9,10 +11,13 @@ use crate::state::live::LiveState;
 /// Why the cursor was given up, as the status says.
 const EXPIRED: &str = "the provider no longer accepts the delta token of the last poll";
 
+/// A token is written at least as often while it changes.
+const KEPT_FOR: TimeDelta = TimeDelta::hours(1);
+
 impl Poll<'_> {
     /// Continues from `next` once every change before it is delivered. Until then the next poll asks with the old token again: what it
     /// lists is known but for what was not taken.
-    pub(super) fn commit_token(&self, next: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
+    pub(super) fn commit_token(&mut self, next: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
         let Some((plan, next)) = self.resource.delta.as_ref().zip(next) else { return };
         if self.machine.ending().undelivered != Undelivered::None {
             return;
@@ -26,8 +31,13 @@ impl Poll<'_> {
         if self.machine.has_expired() {
             own.reset_reason = Some(EXPIRED.to_owned());
         }
-        // A token that no event follows is not worth a write of its own: after a crash the older one lists a little more.
-        outbox.sums.dirty |= own.token.is_none() || self.machine.has_expired();
+        // A token that no event follows is worth a write now and then only: after a crash the older one lists a little more. One that is
+        // never written would have expired by then.
+        let is_old = self.trail.token_kept_at.is_none_or(|kept| self.polled_at - kept >= KEPT_FOR);
+        outbox.sums.dirty |= own.token.is_none() || is_old || self.machine.has_expired();
+        if outbox.sums.dirty {
+            self.trail.token_kept_at = Some(self.polled_at);
+        }
         own.token = Some(next);
         if self.resource.feed.is_none() {
             // All records are known from here on, whatever their date.

@@ -1,12 +1,10 @@
-//! What a listing leaves: facts for the report, and where its records are.
+//! What a listing leaves for the report.
 
 use super::Poll;
 use crate::api::conditions::{Problem, Reason};
-use crate::deliver::outbox::Outbox;
 use crate::detect::known::MAX_KNOWN;
 use crate::poll::pages::Pages;
 use crate::poll::report::Facts;
-use crate::state::live::LiveState;
 
 pub(super) fn too_many_records(resource: &str) -> Problem {
     Problem::human(
@@ -27,14 +25,5 @@ impl Poll<'_> {
         facts.seen = self.detector.seen();
         facts.absent_date = self.detector.absent_date();
         facts.undecided = self.detector.undecided().cloned();
-    }
-
-    /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.
-    pub(super) fn keep_records_path(&mut self, found: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
-        if found.is_some() && found != self.records_path {
-            self.instance.state().resources.entry(self.resource.name.to_string()).or_default().records_path.clone_from(&found);
-            self.records_path = found;
-            outbox.sums.dirty = true;
-        }
     }
 }

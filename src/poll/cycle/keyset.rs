@@ -1,0 +1,35 @@
+//! Lists without pages, which are asked for again from the date of the last record.
+
+use super::Poll;
+use crate::api::conditions::{Problem, Reason};
+use crate::plan::PaginationPlan;
+use crate::poll::strategy::{Next, Strategy};
+
+impl Poll<'_> {
+    pub(super) fn is_keyset(&self) -> bool {
+        matches!(self.resource.pagination, PaginationPlan::Keyset { .. })
+    }
+
+    /// Can the rest of the list be asked for by date? `next` is what follows a page of so many records.
+    pub(super) fn check_keyset(&self, next: Next, page_len: usize) -> Result<(), Problem> {
+        if !self.is_keyset() {
+            return Ok(());
+        }
+        if self.machine.strategy() != Strategy::AdvancePerPage {
+            return Err(Problem::human(
+                Reason::UnorderedResource,
+                "resources[].pagination.keyset: the list is not in ascending order of its dates, or does not begin at the date that is \
+                 asked for, so its rest cannot be reached by date; ask the provider to sort in query, or set another pagination",
+            ));
+        }
+        let is_full = self.resource.page_size.is_some_and(|size| page_len >= size as usize);
+        if next == Next::Page && is_full && !self.machine.has_undelivered() {
+            return Err(Problem::human(
+                Reason::PaginationUnclear,
+                "resources[].pagination.keyset: a whole page of records has one date, so those behind it cannot be reached by date; raise \
+                 pageSize, or set another pagination",
+            ));
+        }
+        Ok(())
+    }
+}
