@@ -32,7 +32,9 @@ fn delivered(receiver: &Receiver, seen: &mut usize) -> Ids {
         found.entry((key, text("resource"))).or_default().push(text("subject"));
     }
     *seen = posts.len();
-    found.values_mut().for_each(|ids| ids.sort());
+    for ids in found.values_mut() {
+        ids.sort();
+    }
     found
 }
 

@@ -247,7 +247,9 @@ impl State {
             }
         };
         if !faults.is_empty() {
-            faults.into_iter().for_each(|fault| self.fault(&key, &resource, fault));
+            for fault in faults {
+                self.fault(&key, &resource, fault);
+            }
             return self.mocked[at].error(400);
         }
         if is_later && self.slowed.insert(key) {
@@ -390,7 +392,7 @@ impl Mocked {
                 _ => {}
             },
             Some(Pagination::LinkHeader(_)) if has_more => {
-                headers.push(("Link".to_owned(), format!("<{}>; rel=\"next\"", link())))
+                headers.push(("Link".to_owned(), format!("<{}>; rel=\"next\"", link())));
             }
             _ => {}
         }
