@@ -17,6 +17,7 @@
 pub mod auth;
 pub mod conditions;
 pub mod connector;
+pub mod deletes;
 pub mod delta;
 pub mod document;
 pub mod duration;

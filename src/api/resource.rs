@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::deletes::Deletes;
 use super::delta::Delta;
 use super::duration;
 use super::error_rule::ErrorRule;
@@ -350,77 +351,13 @@ pub struct Page {
     pub size_parameter: Option<String>,
 }
 
-/// Exactly one member.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub enum Deletes {
-    /// Deleted records stay in the list and are marked.
-    Flag(Flag),
-    /// Deleted records vanish from complete lists.
-    Snapshot(Snapshot),
-}
-
-/// A mark on deleted records.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Flag {
-    /// Path to the mark in a record.
-    #[schemars(length(min = 1, max = 256))]
-    pub field: String,
-    /// Text that marks a deleted record. Default: a record is deleted when the field is true or set, such as a deletion time; absent, null, false, 0 and empty mean that it lives.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    pub value: Option<String>,
-}
-
-/// Complete sweeps.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Snapshot {
-    /// Time between two complete sweeps, 5s to 720h, not shorter than the polling interval. Default: every poll.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 24))]
-    #[x_kube(validation = duration::between("5s", "720h"))]
-    pub interval: Option<String>,
-    /// Deletes are held back when they are more than this many and more than maxPercent. Default: 10.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub max_count: Option<i32>,
-    /// Deletes are held back when they are more than maxCount and more than this percentage of the known records. Default: 20.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
-    pub max_percent: Option<i32>,
-    /// A request for one record that proves whether it is deleted. Default: a record is deleted when it is absent from two sweeps in a row.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub confirm: Option<Confirm>,
-}
-
-/// A request for one record. It is sent for each record that is absent from a sweep; other statuses than 200 and those of goneStatus say nothing, and the record is asked for again after the next sweep.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Confirm {
-    /// Path of one record under baseUrl, or an absolute URL of the same origin, with the macro ${id}, for example /contacts/${id}.
-    #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(validation = resource_url())]
-    pub url: String,
-    /// Statuses that say that the record is deleted, of 404, 410 and 403. Default: 404 and 410.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 3))]
-    #[x_kube(merge_strategy = ListMerge::Atomic, validation = gone_status())]
-    pub gone_status: Vec<i32>,
-}
-
 pub(super) fn body_needs_post() -> Rule {
     Rule::new("!has(self.body) || (has(self.method) && self.method == 'POST')")
         .message("body needs method POST")
         .field_path(".method")
 }
 
-fn gone_status() -> Rule {
-    Rule::new("self.all(s, s in [404, 410, 403])").message("must be of 404, 410 and 403")
-}
-
-fn resource_url() -> Rule {
+pub(super) fn resource_url() -> Rule {
     Rule::new(r"!self.startsWith('//') && !self.contains('\\') && !self.contains('#')")
         .message("must be a path under baseUrl, without backslash or fragment")
 }

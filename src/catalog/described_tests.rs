@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::description_tests::{Description, Found, Operation, Records};
 use super::published_tests::{EXCEPTIONS, UNDESCRIBED, address, file_name, folder, method};
 use crate::api::connector::{ConnectorResource, ConnectorSpec};
+use crate::api::deletes::Deletes;
 use crate::api::delta::Delta;
-use crate::api::resource::{Deletes, Pagination, TokenPlace};
+use crate::api::resource::{Pagination, TokenPlace};
 use crate::plan::field_path::{FieldPath, Segment};
 
 /// Keys and texts as they are in the repository now, not as they were embedded.

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use crate::api::auth::Grant;
 use crate::api::connector::{ConnectorAuth, ConnectorResource, ConnectorSpec, Evidence, Parameter};
+use crate::api::deletes::Deletes;
 use crate::api::limits::{LimitScope, RequestLimit};
-use crate::api::resource::{ChangeBy, Deletes, Method, Order, Pagination, RecordsAs};
+use crate::api::resource::{ChangeBy, Method, Order, Pagination, RecordsAs};
 
 /// What credentials the entry asks for.
 pub fn auth(auth: Option<&ConnectorAuth>) -> String {

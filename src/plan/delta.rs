@@ -6,8 +6,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::problems::{field, invalid};
 use super::{BodyPlan, RequestPlan, ValueAt, extract, print};
 use crate::api::conditions::Problem;
+use crate::api::deletes::Deletes;
 use crate::api::delta::{Delta, Expired};
-use crate::api::resource::{Deletes, Resource};
+use crate::api::resource::Resource;
 
 /// How each poll continues where the last one ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

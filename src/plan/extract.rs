@@ -16,7 +16,8 @@ use super::{
     error_rules, shaping,
 };
 use crate::api::conditions::Problem;
-use crate::api::resource::{self, Deletes, Method, Pagination, Resource};
+use crate::api::deletes::Deletes;
+use crate::api::resource::{self, Method, Pagination, Resource};
 
 /// How records, ids and dates are found.
 ///
@@ -173,6 +174,13 @@ pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem>
 pub(super) fn keyset(resource: &Resource, change_by: ChangeBy, request: &RequestPlan) -> Result<(), Problem> {
     let is_keyset = matches!(resource.pagination, Some(Pagination::Keyset(_)));
     let is_asked_again = order(resource) == Order::Ascending && request.uses_since() && change_by != ChangeBy::Content;
+    if is_keyset && matches!(resource.deletes, Some(Deletes::Snapshot(_))) {
+        return Err(invalid(format!(
+            "{} needs a list that can be read from its beginning to its end, and with pagination.keyset it is read by date; remove one \
+             of the two",
+            field(&resource.name, "deletes.snapshot")
+        )));
+    }
     if is_keyset && !(is_asked_again && resource.page_size.is_some()) {
         return Err(invalid(format!(
             "{} needs pageSize, order: Ascending, a date in datesConfiguration, and a macro of the cursor such as ${{since}} in the request",

@@ -424,6 +424,11 @@ fn a_delta_and_its_macro_go_together() {
         ("url: /a, delta: {token: {field: next}}", "delta.token needs the macro ${cursor}"),
         ("url: /a, delta: {link: {field: a}}, deletes: {snapshot: {}}", "deletes.snapshot has no meaning with delta"),
         (
+            "url: /a, query: {s: '${since}'}, order: Ascending, pageSize: 9, pagination: {keyset: {}}, deletes: {snapshot: {}}, \
+             datesConfiguration: {updatedDateField: u}",
+            "deletes.snapshot needs a list that can be read from its beginning",
+        ),
+        (
             "url: '/a/${cursor}', delta: {token: {field: next}}",
             "url has the macro ${cursor}, and the first request has no token",
         ),

@@ -10,7 +10,8 @@ use super::problems::{Problems, field, invalid, span};
 use super::template::Template;
 use super::{RequestPlan, request};
 use crate::api::conditions::Problem;
-use crate::api::resource::{Confirm, Deletes, Resource, Snapshot};
+use crate::api::deletes::{Confirm, Deletes, Snapshot};
+use crate::api::resource::Resource;
 
 /// How deleted records are found by complete readings of the list, which are called sweeps.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pollinator::api::connector::{ConnectorResource, ConnectorSpec};
-use pollinator::api::resource::{ChangeBy, Deletes, Order, Pagination, RecordsAs};
+use pollinator::api::deletes::Deletes;
+use pollinator::api::resource::{ChangeBy, Order, Pagination, RecordsAs};
 use pollinator::plan::date_format::DateFormat;
 use pollinator::plan::field_path::{FieldPath, Segment};
 use serde_json::{Map, Value, json};
