@@ -56,7 +56,11 @@ fn an_instance_is_created_read_changed_and_deleted() {
     new.metadata.labels = Some([("team".to_owned(), "crm".to_owned())].into());
     let created = wait(&ns, all.create(new, SecretEdits::default())).unwrap().instance;
     assert!(created.metadata.uid.is_some() && created.metadata.resource_version.is_some());
-    assert!(matches!(wait(&ns, all.create(instance(&ns, "keap"), SecretEdits::default())), Err(InstancesError::Exists(_))));
+    let again = wait(&ns, all.create(instance(&ns, "keap"), SecretEdits::default())).unwrap();
+    assert!(!again.is_new && again.instance.metadata.uid == created.metadata.uid, "a repeated call makes no second one");
+    let mut another = instance(&ns, "keap");
+    another.spec.tags = vec!["other".to_owned()];
+    assert!(matches!(wait(&ns, all.create(another, SecretEdits::default())), Err(InstancesError::Exists(_))));
     assert_eq!(wait(&ns, all.get(&of)).unwrap().spec, created.spec);
 
     // what somebody else put there in the meantime stays
