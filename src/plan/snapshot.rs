@@ -124,7 +124,8 @@ resources:
         );
         let plan = resolve(&ConnectorInstance::new("shop", serde_saphyr::from_str(&spec).unwrap()), None);
         let plan = plan.map_err(|problems| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>())?;
-        let printed = print(&plan).lines().filter_map(|line| line.trim().strip_prefix("deleted: ")).collect();
+        let printed: serde_json::Value = serde_saphyr::from_str(&print(&plan)).unwrap();
+        let printed = printed["resources"][0]["deleted"].as_str().unwrap().to_owned();
         Ok(((**plan.resources[0].snapshot.as_ref().unwrap()).clone(), printed))
     }
 
