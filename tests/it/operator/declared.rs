@@ -63,7 +63,8 @@ fn a_connector_of_the_namespace_is_used_and_followed() {
     cluster.apply_yaml(&connector(&other.url()));
     let note = cluster.wait_event("CursorReset");
     assert!(note.contains("origin of baseUrl"), "{note}");
-    other.wait_polled(1);
+    // The first of them may still be reading the baseline, in which "b" would be no news.
+    other.wait_polled(2);
     let posts = cluster.receiver.count();
     other.create("b");
     cluster.wait_posts(posts + 1, &operator);
