@@ -4,18 +4,17 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, Method};
+use http::Method;
 
-use super::answer::{self, ContentClass, Verdict};
+use super::answer::{self, Verdict};
 use super::delta::ListingToken;
 use super::page::Page;
 use super::pagination::{self, Answer, Ids, Pager, Position};
-use super::place::{self, Place};
+use super::place;
 use super::request;
 use super::restraint::Restraint;
-use super::split::{SplitError, split_at};
 use super::validators::{RequestDigest, Validators, make_conditional};
-use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
 use crate::cpu::{CpuBudget, OverShare};
@@ -28,7 +27,7 @@ use crate::observe::Metrics;
 use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::Segment;
 use crate::plan::template::MacroContext;
-use crate::plan::{PaginationPlan, ResourcePlan, error_rules};
+use crate::plan::{PaginationPlan, ResourcePlan};
 
 /// Bytes of all bodies of one walk.
 pub const MAX_BYTES: u64 = 4 << 30;
@@ -321,26 +320,6 @@ impl<'a> PageReader<'a> {
         self.bytes
     }
 
-    fn split(&self, body: bytes::Bytes, headers: &HeaderMap) -> Result<Page, Problem> {
-        if answer::is_problem_type(headers) {
-            return Err(answer::error_in_response());
-        }
-        let extract = &self.resource.extract;
-        let given = extract.records_path.as_ref().map(place::given);
-        let seen = self.records_path.as_deref().or(self.known_path.as_deref());
-        let place = Place {
-            path: given.or(seen),
-            is_given: given.is_some(),
-            held_list: seen.is_some() && given.is_none_or(|given| Some(given) == seen),
-        };
-        // Blanks alone were sent on purpose, as no bytes are whose number is declared.
-        let is_blank = !body.is_empty() && ContentClass::of(headers) != ContentClass::Html;
-        match split_at(body, &place, extract.records_as) {
-            Err(SplitError::Empty) if place.held_list && (is_blank || answer::is_declared_empty(headers)) => Ok(Page::empty()),
-            split => split.map_err(|error| answer::unreadable(&error, ContentClass::of(headers), extract.records_as)),
-        }
-    }
-
     fn build(&self, position: &Position) -> Result<Request, Problem> {
         let rfc3339 = DateFormat::default();
         let since_format = self.resource.cursor_format().unwrap_or(&rfc3339);
@@ -376,29 +355,6 @@ impl<'a> PageReader<'a> {
         Ok((response, share))
     }
 
-    /// What the manifest says of an answer, else what its head says.
-    async fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {
-        let Response { status, headers, body, .. } = response;
-        let rules = &self.resource.extract.error_rules;
-        let means = if error_rules::concern(rules, *status) {
-            self.asker.cpu.work(self.instance, body.len(), || error_rules::meaning(rules, *status, body)).await
-        } else {
-            None
-        };
-        let now = Utc::now();
-        let verdict = match means {
-            Some(means) => answer::by_rule(means, *status, headers, now),
-            None => answer::interpret(*status, headers, now),
-        };
-        verdict.map_err(|problem| {
-            let problem = Restraint::explain(problem, self.restraint().after(headers, now));
-            if problem.reaction == Reaction::Throttled {
-                self.hold(problem.retry_after);
-            }
-            problem
-        })
-    }
-
     /// A `Backoff` beside a success counts from the end of the walk: a long list must not be cut in the middle for ever.
     fn finish(&mut self) {
         self.position = None;
@@ -413,5 +369,6 @@ impl<'a> PageReader<'a> {
     }
 }
 
+mod meaning;
 #[cfg(test)]
 mod tests;

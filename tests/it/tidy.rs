@@ -56,11 +56,12 @@ const PURE: [&str; 40] = [
 ];
 
 /// The shells in those folders: what asks, sends or writes.
-const SHELLS: [&str; 12] = [
+const SHELLS: [&str; 13] = [
     "deliver/outbox.rs",
     "deliver/sink/http/mod.rs",
     "deliver/sink/http/request.rs",
     "fetch/listing.rs",
+    "fetch/listing/meaning.rs",
     "fetch/restraint.rs",
     "state/directory.rs",
     "state/folder.rs",

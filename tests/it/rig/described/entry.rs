@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use pollinator::api::connector::{ConnectorResource, ConnectorSpec};
 use pollinator::api::deletes::Deletes;
+use pollinator::api::feed::FeedKind;
 use pollinator::api::resource::{ChangeBy, Order, Pagination, RecordsAs};
 use pollinator::plan::date_format::DateFormat;
 use pollinator::plan::field_path::{FieldPath, Segment};
@@ -108,16 +109,27 @@ impl Mocked {
         self.id_in(&self.records[changed])
     }
 
+    /// How many records stand before the one that follows an id.
+    pub fn after(&self, id: &str) -> Option<usize> {
+        self.listed().iter().position(|record| self.id_in(record) == id).map(|place| place + 1)
+    }
+
     /// The records of one page, from `skip` on, at most `most`, and whether there are more.
     pub fn page(&self, skip: usize, most: usize) -> (Vec<Value>, bool) {
+        let records = self.listed();
+        let has_more = records.len() > skip + most;
+        (records.into_iter().skip(skip).take(most).map(|record| self.record(record)).collect(), has_more)
+    }
+
+    /// All records, in the order of the list.
+    fn listed(&self) -> Vec<&Record> {
         let mut records: Vec<_> = self.records.iter().collect();
         match self.resource.resource.order {
             Some(Order::Ascending) => records.sort_by_key(|record| record.updated),
             Some(Order::Descending) => records.sort_by_key(|record| std::cmp::Reverse(record.updated)),
             Some(Order::Unordered) | None => {}
         }
-        let has_more = records.len() > skip + most;
-        (records.into_iter().skip(skip).take(most).map(|record| self.record(record)).collect(), has_more)
+        records
     }
 
     /// The whole answer. `extra` are members beside the list; null removes one.
@@ -190,6 +202,12 @@ impl Mocked {
         }
         if let Some(Deletes::Flag(flag)) = &resource.deletes {
             set(&mut made, &steps(&flag.field), self.alive(&flag.field, flag.value.as_deref()));
+        }
+        // Each event is the first one about an object of the same id.
+        if let Some(feed) = &resource.feed {
+            let created = feed.type_map.iter().find(|(_, kind)| **kind == FeedKind::Created);
+            set(&mut made, &steps(&feed.type_field), json!(created.map(|(name, _)| name).expect("a type that creates")));
+            set(&mut made, &steps(&feed.object_id_field), self.id(record.number));
         }
         made
     }

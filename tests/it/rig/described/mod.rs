@@ -362,6 +362,10 @@ impl Mocked {
                     None => 0,
                 }
             }
+            Some(Pagination::LastId(last)) => match query(&last.parameter) {
+                Some(id) => self.after(&id).ok_or_else(|| format!("{}={id}: no record has this id", last.parameter))?,
+                None => 0,
+            },
             _ => number(request::OWN, 0)? * PAGE,
         };
         let is_one_page = matches!(self.pagination, Some(Pagination::None(_)) | None);

@@ -1,0 +1,59 @@
+//! What one answer means: by the manifest, by its head, and the records that its body has.
+
+use chrono::Utc;
+use http::HeaderMap;
+
+use super::PageReader;
+use crate::api::conditions::{Problem, Reaction};
+use crate::egress::Response;
+use crate::fetch::answer::{self, ContentClass, Verdict};
+use crate::fetch::page::Page;
+use crate::fetch::place::{self, Place};
+use crate::fetch::restraint::Restraint;
+use crate::fetch::split::{SplitError, split_at};
+use crate::plan::error_rules;
+
+impl PageReader<'_> {
+    /// What the manifest says of an answer, else what its head says.
+    pub(super) async fn interpret(&self, response: &Response) -> Result<Verdict, Problem> {
+        let Response { status, headers, body, .. } = response;
+        let rules = &self.resource.extract.error_rules;
+        let means = if error_rules::concern(rules, *status) {
+            self.asker.cpu.work(self.instance, body.len(), || error_rules::meaning(rules, *status, body)).await
+        } else {
+            None
+        };
+        let now = Utc::now();
+        let verdict = match means {
+            Some(means) => answer::by_rule(means, *status, headers, now),
+            None => answer::interpret(*status, headers, now),
+        };
+        verdict.map_err(|problem| {
+            let problem = Restraint::explain(problem, self.restraint().after(headers, now));
+            if problem.reaction == Reaction::Throttled {
+                self.hold(problem.retry_after);
+            }
+            problem
+        })
+    }
+
+    pub(super) fn split(&self, body: bytes::Bytes, headers: &HeaderMap) -> Result<Page, Problem> {
+        if answer::is_problem_type(headers) {
+            return Err(answer::error_in_response());
+        }
+        let extract = &self.resource.extract;
+        let given = extract.records_path.as_ref().map(place::given);
+        let seen = self.records_path.as_deref().or(self.known_path.as_deref());
+        let place = Place {
+            path: given.or(seen),
+            is_given: given.is_some(),
+            held_list: seen.is_some() && given.is_none_or(|given| Some(given) == seen),
+        };
+        // Blanks alone were sent on purpose, as no bytes are whose number is declared.
+        let is_blank = !body.is_empty() && ContentClass::of(headers) != ContentClass::Html;
+        match split_at(body, &place, extract.records_as) {
+            Err(SplitError::Empty) if place.held_list && (is_blank || answer::is_declared_empty(headers)) => Ok(Page::empty()),
+            split => split.map_err(|error| answer::unreadable(&error, ContentClass::of(headers), extract.records_as)),
+        }
+    }
+}
