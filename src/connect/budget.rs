@@ -53,7 +53,7 @@ impl Default for Budgets {
 }
 
 impl Budgets {
-    /// Budgets of other rates, of one client and of all. [`RESERVE`] must be less than the burst of all.
+    /// Budgets of other rates, of one client and of all. `RESERVE` must be less than the burst of all.
     pub fn of(client: Rate, all: Rate) -> Self {
         Self { client, clients: HashMap::new(), rate: all, all: Pace::default() }
     }

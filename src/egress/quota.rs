@@ -56,7 +56,7 @@ impl Quota {
 /// A quota of which little is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Low {
-    /// The distance between requests with which the rest lasts until the quota is renewed; at most [`LONGEST_GAP`].
+    /// The distance between requests with which the rest lasts until the quota is renewed; at most `LONGEST_GAP`.
     pub gap: Duration,
     /// Until it is renewed.
     pub lasts: Duration,

@@ -1,8 +1,8 @@
 //! What the operator holds of one instance that it is responsible for: between the engine, which changes the state, and the
 //! writer, which stores it.
 //!
-//! What is decided about it is decided by two small machines, under one lock: who has it ([`phase`]), and which status is still to be
-//! written ([`reports`]). What is known of its stored form is locked apart, for as long as a write takes.
+//! What is decided about it is decided by two small machines, under one lock: who has it (`phase`), and which status is still to be
+//! written (`reports`). What is known of its stored form is locked apart, for as long as a write takes.
 
 mod phase;
 mod reports;

@@ -1,8 +1,8 @@
 //! The instances API of SAP Open Connectors: its paths, names and status codes, in front of [`Instances`](crate::instances::Instances).
 //!
-//! A request is admitted by a [`Gate`](access::Gate) ([`access`]), which says whose instances it may see. A body becomes an instance
-//! and its Secrets, or a change of them ([`change`], by the importer and [`revise`]); what is stored is shown again as Open Connectors
-//! shows it ([`shown`], [`settings`]), without the value of any Secret. Nothing here holds state.
+//! A request is admitted by a [`Gate`] ([`access`]), which says whose instances it may see. A body becomes an instance
+//! and its Secrets, or a change of them (`change`, by the importer and `revise`); what is stored is shown again as Open Connectors
+//! shows it (`shown`, `settings`), without the value of any Secret. Nothing here holds state.
 
 pub mod access;
 mod catalogue;

@@ -33,7 +33,7 @@ impl Presented {
     /// Reads the header. The order of its parts and their case mean nothing.
     ///
     /// # Errors
-    /// [`Failure::Unauthorized`]: it is not there, or a part of it.
+    /// `Failure::Unauthorized`: it is not there, or a part of it.
     pub fn read(headers: &HeaderMap) -> Result<Self, Failure> {
         let refused = |what: &str| {
             Err(Failure::Unauthorized(format!(
@@ -80,7 +80,7 @@ pub trait Gate: Send + Sync {
     /// The caller's instances.
     ///
     /// # Errors
-    /// [`Failure::Unauthorized`], and what keeps the gate from knowing.
+    /// `Failure::Unauthorized`, and what keeps the gate from knowing.
     fn admit<'a>(&'a self, presented: &'a Presented) -> BoxFuture<'a, Result<Realm, Failure>>;
 }
 
