@@ -1,5 +1,9 @@
 //! What a provider's response means where its status does not say so, as users declare it.
-#![allow(clippy::doc_markdown, reason = "the docs of fields are read in kubectl explain, where backticks are noise")]
+#![allow(
+    clippy::doc_markdown,
+    rustdoc::broken_intra_doc_links,
+    reason = "the docs of fields are read in kubectl explain, where backticks are noise and [0] is a path"
+)]
 
 use kube::KubeSchema;
 use kube::core::Rule;
