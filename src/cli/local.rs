@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{self, ApiArgs, ConnectArgs};
+use super::serve::{self, ConnectArgs};
 use super::{EgressArgs, ManifestArgs, MemoryArgs, parse_duration, stop_on_signals};
 use crate::api::manifest::NAMESPACE;
 use crate::connect::flow::Flow;
@@ -55,8 +55,6 @@ pub struct LocalArgs {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081", env = "POLLINATOR_CONNECT_LISTEN")]
     connect_listen: SocketAddr,
     #[command(flatten)]
-    api: ApiArgs,
-    #[command(flatten)]
     egress: EgressArgs,
     #[command(flatten)]
     memory: MemoryArgs,
@@ -75,7 +73,7 @@ pub async fn run(args: LocalArgs) -> ExitCode {
 
 async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let sources = args.manifests.sources();
-    let sources = match args.api.api_listen {
+    let sources = match args.connect.api.api_listen {
         None => sources,
         Some(_) if sources.folder().is_none() => {
             return Err("--api-listen needs a folder of manifests, to which it writes instances; name one as PATH".to_owned());
@@ -112,7 +110,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
-    let is_served = args.connect.connect_url.is_some() || args.api.api_listen.is_some();
+    let is_served = args.connect.connect_url.is_some() || args.connect.api.api_listen.is_some();
     let instances = is_served.then(|| {
         let folder = sources.folder().map(ToOwned::to_owned);
         Arc::new(FolderInstances::new(folder, store, sources.least(), &mut definitions))
@@ -125,14 +123,14 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
             commands: commands.clone(),
         };
         let flow = Flow { address, candidates: Arc::new(candidates), parts };
-        serving.push(serve::connect(flow, args.connect_listen, shutdown.clone()).await?);
+        serving.push(Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?));
     }
-    if let (Some(address), Some(instances)) = (args.api.api_listen, &instances) {
+    if let (Some(address), Some(instances)) = (args.connect.api.api_listen, &instances) {
         let credentials = ApiCredentials::open(&args.state).map_err(|error| error.to_string())?;
         tracing::info!("the user and organization secrets of the instances API are in {}", credentials.file.display());
         let realm = Realm { instances: Arc::clone(instances) as _, namespace: None, new_in: NAMESPACE.to_owned() };
         let gate = OwnSecrets::new(&credentials.user, &credentials.organization, realm);
-        serving.push(serve::api(gate, address, shutdown.clone()).await?);
+        serving.push(Some(serve::api(gate, address, shutdown.clone()).await?));
     }
     let shown = instances.clone();
     // Nobody looks at manifests where nothing is served.
@@ -164,9 +162,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
             tracing::warn!("{failure}; what runs goes on");
         }
     }
-    for serving in serving {
-        serve::finish(Some(serving), args.grace).await;
-    }
+    serve::finish(serving, args.grace).await;
     let ended = engine.await;
     if let Some(watching) = watching {
         watching.abort();

@@ -105,6 +105,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let config = args.cluster.config().await?;
+    let (api_config, api_mounted) = (config.clone(), mounted.clone());
     let settings = Settings {
         sharing: sharing(&args, &config.default_namespace)?,
         config,
@@ -128,15 +129,16 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let connecting = match args.connect.connect_url {
         None => None,
         Some(address) => {
-            let instances = ClusterInstances::new(services.cluster, args.watch_namespace, changes.clone());
+            let instances = ClusterInstances::new(services.cluster, args.watch_namespace.clone(), changes.clone());
             let (instances, plans) = (Arc::new(instances), services.connectors as _);
             let candidates = Arc::new(InstanceCandidates { instances, plans, commands: services.commands });
             let flow = Flow { address, candidates, parts: services.tokens };
             Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
+    let api = serve::cluster_api(args.connect.api, &api_config, args.watch_namespace, api_mounted, shutdown.clone()).await?;
     operator.run(|status| changes.publish(status)).await;
-    serve::finish(connecting, args.grace).await;
+    serve::finish([connecting, api], args.grace).await;
     let ended = operator.finish().await;
     drop(serving);
     ended.map_err(|error| error.to_string())

@@ -1,18 +1,24 @@
 //! What is served beside the work, and its options, shared by the commands that have them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use kube::Config;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::connector::ConnectorSpec;
 use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
 use crate::cpu::own_thread::OwnThread;
+use crate::instances::callers::Callers;
 use crate::observe::Metrics;
 use crate::serve::elements::access::Gate;
+use crate::serve::elements::namespaces::Namespaces;
 use crate::serve::{self, Limits, Server, elements};
 
 /// Many connections: those of others must not take the place of the probe by which a pod lives. Of one peer few: a scrape and two
@@ -32,6 +38,9 @@ pub struct ConnectArgs {
     /// Providers must know its path /connect/callback as redirect URI. Default: no such page.
     #[arg(long, value_name = "URL", value_parser = ConnectUrl::parse, env = "POLLINATOR_CONNECT_URL")]
     pub connect_url: Option<ConnectUrl>,
+    /// The other service for people.
+    #[command(flatten)]
+    pub api: ApiArgs,
 }
 
 /// Serves metrics and health at an address, on a thread of their own, until what is returned is dropped or the process ends.
@@ -78,15 +87,30 @@ pub async fn api(gate: impl Gate + 'static, address: SocketAddr, stop: Cancellat
     Ok(tokio::spawn(elements::serve(server, gate, stop)))
 }
 
+/// Serves the instances API of a cluster, if it is asked for, until it is told to stop.
+///
+/// # Errors
+/// The address is in use or may not be used.
+pub async fn cluster_api(
+    args: ApiArgs,
+    config: &Config,
+    watched: Option<String>,
+    mounted: BTreeMap<String, ConnectorSpec>,
+    stop: CancellationToken,
+) -> Result<Option<JoinHandle<()>>, String> {
+    let Some(address) = args.api_listen else { return Ok(None) };
+    let gate = Namespaces { callers: Callers::new(config), watched, mounted: Arc::new(mounted) };
+    api(gate, address, stop).await.map(Some)
+}
+
 async fn bind(option: &'static str, address: SocketAddr, limits: Limits) -> Result<Server, String> {
     Server::bind(address, limits).await.map_err(|error| format!("{option} {address}: {error}"))
 }
 
 /// Waits until the answers to all codes that were sent are stored.
-pub async fn finish(serving: Option<JoinHandle<()>>, grace: Duration) {
-    if let Some(serving) = serving
-        && tokio::time::timeout(grace, serving).await.is_err()
-    {
+pub async fn finish(serving: impl IntoIterator<Item = Option<JoinHandle<()>>>, grace: Duration) {
+    let ended = futures::future::join_all(serving.into_iter().flatten());
+    if tokio::time::timeout(grace, ended).await.is_err() {
         tracing::warn!("the grace period is over: a consent or a change that was being taken in has to be given again");
     }
 }

@@ -29,18 +29,38 @@ pub struct ClusterInstances {
     watched: Option<String>,
     changes: StatusChanges,
     mounted: Arc<BTreeMap<String, ConnectorSpec>>,
+    /// Is what others declare read-only?
+    minds_owners: bool,
 }
 
 impl ClusterInstances {
     /// Every call is made by `cluster`, with the credentials of its client. `changes`: what this process reports.
     pub fn new(cluster: Cluster, watched: Option<String>, changes: StatusChanges) -> Self {
-        Self { cluster, watched, changes, mounted: Arc::default() }
+        Self { cluster, watched, changes, mounted: Arc::default(), minds_owners: false }
     }
 
     /// With the entries of the mounted catalogue folder, by name.
     #[must_use]
     pub fn with_mounted(self, mounted: Arc<BTreeMap<String, ConnectorSpec>>) -> Self {
         Self { mounted, ..self }
+    }
+
+    /// Changes and deletes nothing that others declare: they would undo it.
+    #[must_use]
+    pub fn minding_owners(self) -> Self {
+        Self { minds_owners: true, ..self }
+    }
+
+    /// Refuses what others declare.
+    async fn mind_owners(&self, of: &InstanceRef) -> Result<(), InstancesError> {
+        if !self.minds_owners {
+            return Ok(());
+        }
+        let declared = self.cluster.declared_by(&of.namespace, &of.name).await;
+        match declared.map_err(|error| failed(error, InstancesError::Changed, of))? {
+            Some(who) => Err(InstancesError::NotOurs(of.clone(), format!("a manifest of {who}"))),
+            None => Ok(()),
+        }
     }
 
     /// Is this namespace looked at?
@@ -156,6 +176,7 @@ impl Instances for ClusterInstances {
         Box::pin(async move {
             let of = name_of(&changed)?;
             let version = version_of(&changed)?;
+            self.mind_owners(&of).await?;
             let mut object = self.read(&of).await?;
             lay(&mut object, &changed);
             object["metadata"]["resourceVersion"] = version.into();
@@ -172,6 +193,7 @@ impl Instances for ClusterInstances {
             if !self.covers(&of.namespace) {
                 return Err(InstancesError::NotFound(of.clone()));
             }
+            self.mind_owners(of).await?;
             let deleted = self.cluster.delete(Kind::ConnectorInstance, &of.namespace, &of.name).await;
             deleted.map_err(|error| failed(error, InstancesError::Changed, of))
         })
@@ -210,7 +232,7 @@ fn failed(error: CallError, conflict: fn(InstanceRef) -> InstancesError, of: &In
         CallError::NotFound => InstancesError::NotFound(of.clone()),
         CallError::Conflict => conflict(of.clone()),
         CallError::Refused(words) => InstancesError::Refused(words),
-        error @ (CallError::Forbidden | CallError::Unavailable(_)) => error.into(),
+        error @ (CallError::Forbidden(_) | CallError::Unavailable(_)) => error.into(),
     }
 }
 

@@ -87,7 +87,7 @@ pub enum CallError {
     Conflict,
     /// RBAC: a person must allow it.
     #[error("forbidden")]
-    Forbidden,
+    Forbidden(Denial),
     /// The server refuses what was sent; its words.
     #[error("refused: {0}")]
     Refused(String),
@@ -96,13 +96,32 @@ pub enum CallError {
     Unavailable(String),
 }
 
+/// Who or what is denied, in the words of the API server, which name the caller and must not be in a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// What is denied.
+    pub of: Denied,
+    /// The server's words.
+    pub words: String,
+}
+
+/// What is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The server does not know the caller (401).
+    Caller,
+    /// The caller may not do this (403).
+    Call,
+}
+
 impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::Unavailable(error.to_string()) };
         match status.code {
             404 => Self::NotFound,
             409 => Self::Conflict,
-            401 | 403 => Self::Forbidden,
+            401 => Self::Forbidden(Denial { of: Denied::Caller, words: status.message }),
+            403 => Self::Forbidden(Denial { of: Denied::Call, words: status.message }),
             400 | 413 | 422 => Self::Refused(status.message),
             _ => Self::Unavailable(format!("{} {}", status.code, status.reason)),
         }
@@ -131,6 +150,17 @@ impl Cluster {
         let mut object = self.send(request).await?;
         strip(kind, &mut object);
         Ok(object)
+    }
+
+    /// Who else declares the spec of an instance, and would undo a change of it: a manager that applies it, `kubectl apply` of an older
+    /// kind, or Helm.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn declared_by(&self, namespace: &str, name: &str) -> Result<Option<String>, CallError> {
+        let request = Request::new(Kind::ConnectorInstance.path_for(namespace, name)?).get(name, &GetParams::default());
+        let object = self.send(request).await?;
+        Ok(declared_by(&object["metadata"]))
     }
 
     /// All objects of a kind in a namespace, or in all, or those with these labels; `metadata_only`: no more of each than its metadata.
@@ -207,6 +237,20 @@ impl Cluster {
     }
 }
 
+fn declared_by(metadata: &Value) -> Option<String> {
+    let mut managers = metadata["managedFields"].as_array().into_iter().flatten();
+    let applies = |entry: &&Value| {
+        let fields = entry["operation"] == "Apply" && entry["fieldsV1"].get("f:spec").is_some();
+        fields && entry["manager"] != MANAGER
+    };
+    if let Some(manager) = managers.find(applies) {
+        return manager["manager"].as_str().map(str::to_owned);
+    }
+    let has = |annotation: &str| metadata["annotations"][annotation].is_string();
+    let of_kinds = [(LAST_APPLIED, "kubectl apply"), ("meta.helm.sh/release-name", "Helm")];
+    of_kinds.into_iter().find(|(annotation, _)| has(annotation)).map(|(_, who)| who.to_owned())
+}
+
 /// Drops what nothing here reads, as soon as it has arrived.
 fn strip(kind: Kind, object: &mut Value) {
     let Some(metadata) = object["metadata"].as_object_mut() else { return };
@@ -241,6 +285,23 @@ mod tests {
         let mut instance = arrived();
         strip(Kind::ConnectorInstance, &mut instance);
         assert!(instance["metadata"]["annotations"][LAST_APPLIED].is_string(), "others read what they wrote");
+    }
+
+    #[test]
+    fn who_declares_an_instance_is_told_by_its_metadata() {
+        let managed = |manager: &str, operation: &str, fields: serde_json::Value| {
+            declared_by(&serde_json::json!({"managedFields": [
+                {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {}}},
+                {"manager": manager, "operation": operation, "fieldsV1": fields},
+            ]}))
+        };
+        let spec = || serde_json::json!({"f:spec": {"f:suspend": {}}});
+        assert_eq!(managed("flux", "Apply", spec()).as_deref(), Some("flux"));
+        assert_eq!(managed("kubectl-edit", "Update", spec()), None, "a person's edit declares nothing");
+        assert_eq!(managed("labels", "Apply", serde_json::json!({"f:metadata": {}})), None);
+        let annotated = |name: &str| declared_by(&serde_json::json!({"annotations": {name: "{}"}}));
+        assert_eq!(annotated(LAST_APPLIED).as_deref(), Some("kubectl apply"));
+        assert_eq!(annotated("other"), None);
     }
 
     #[test]

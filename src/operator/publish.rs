@@ -158,7 +158,7 @@ impl Publication {
         for name in &secrets {
             let held = self.secrets.hold(&SecretRef::new(Arc::clone(&key.namespace), &**name)).await;
             held.map_err(|error| {
-                outcome.retry = Some(if error == CallError::Forbidden { RETRY_SLOWLY } else { RETRY });
+                outcome.retry = Some(if matches!(error, CallError::Forbidden(_)) { RETRY_SLOWLY } else { RETRY });
                 unreadable(name, &error)
             })?;
         }
@@ -287,7 +287,7 @@ fn secrets(plan: &PollPlan) -> Vec<String> {
 
 fn unreadable(name: &str, error: &CallError) -> Problem {
     match error {
-        CallError::Forbidden | CallError::Refused(_) => Problem::human(
+        CallError::Forbidden(_) | CallError::Refused(_) => Problem::human(
             Reason::SecretUnreadable,
             format!("the operator may not read Secret {name}; allow it get on secrets in this namespace"),
         ),

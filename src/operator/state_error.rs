@@ -55,7 +55,7 @@ impl StateError {
 /// What a failed call means for the state of an instance.
 pub(crate) fn call_problem(error: &CallError) -> Problem {
     match error {
-        CallError::Forbidden => Problem::human(
+        CallError::Forbidden(_) => Problem::human(
             Reason::StateUnavailable,
             "the operator may not store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",
         ),

@@ -271,7 +271,7 @@ impl TokenSights {
 
 fn problem(name: &str, error: &CallError) -> Problem {
     match error {
-        CallError::Forbidden => Problem::human(
+        CallError::Forbidden(_) => Problem::human(
             Reason::StateUnavailable,
             format!(
                 "the operator may not keep tokens in Secret {name}; allow it get, list, create and update on secrets in this namespace"

@@ -9,6 +9,7 @@ mod catalogue;
 mod change;
 mod failure;
 mod instances;
+pub mod namespaces;
 mod openapi;
 mod revise;
 mod settings;

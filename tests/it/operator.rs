@@ -22,6 +22,7 @@ mod credentials;
 mod declared;
 mod deletes;
 mod edits;
+mod elements;
 mod everyday;
 mod faults;
 mod fleet;

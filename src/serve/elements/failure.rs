@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::instances::InstancesError;
-use crate::operator::cluster::CallError;
+use crate::operator::cluster::{CallError, Denial, Denied};
 
 /// Why a request is not granted.
 #[derive(Debug)]
@@ -99,7 +99,8 @@ impl From<InstancesError> for Failure {
             | E::NoFolder
             | E::Call(CallError::Conflict) => Self::Conflict(words),
             E::Refused(lines) => Self::Unusable(lines.lines().map(str::to_owned).collect()),
-            E::Call(CallError::Forbidden) => Self::Forbidden(words),
+            E::Call(CallError::Forbidden(Denial { of: Denied::Caller, words })) => Self::Unauthorized(words),
+            E::Call(CallError::Forbidden(Denial { of: Denied::Call, words })) => Self::Forbidden(words),
             E::Call(CallError::Refused(words)) => Self::unusable(words),
             E::Call(CallError::Unavailable(_)) | E::State(_) => Self::Unavailable(words),
             E::NotUnderstood(..) | E::File { .. } => Self::Broken(words),

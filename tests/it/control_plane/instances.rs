@@ -122,7 +122,7 @@ fn the_server_decides_what_is_valid_and_what_a_caller_may() {
     assert!(matches!(&told, InstancesError::Refused(words) if words.contains("baseUrl is required")), "{told}");
 
     let of = InstanceRef::new(ns.name(), "keap");
-    let refused = |error| matches!(error, InstancesError::Call(CallError::Forbidden));
+    let refused = |error| matches!(error, InstancesError::Call(CallError::Forbidden(_)));
     assert!(refused(wait(&ns, nobody.get(&of)).unwrap_err()));
     assert!(refused(wait(&ns, nobody.list(Some(ns.name()))).unwrap_err()));
     assert!(refused(wait(&ns, nobody.create(instance(&ns, "keap"), SecretEdits::default())).unwrap_err()));
