@@ -34,7 +34,7 @@ const KNOWN_LATER: &str = r#"
 - {name: macro with a bad format, resource: {query: {since: "${gmtDate:yyyy-MM-dd'T}"}}, says: ["spec.resources[contacts].query.since", "a quote ' that is not closed"]}
 - {name: macro with a bad unit, resource: {query: {since: "${epoch:min}"}}, says: ["spec.resources[contacts].query.since", "known are s, ms and us"]}
 - {name: macro with an argument, resource: {query: {since: "${since:yyyy}"}}, says: ["spec.resources[contacts].query.since", "it takes none"]}
-- {name: cursor macro, resource: {query: {after: "${cursor}"}}, says: ["spec.resources[contacts].query.after", "use ${since}"]}
+- {name: cursor macro, resource: {query: {after: "${cursor}"}}, says: ["spec.resources[contacts].query has the macro ${cursor}", "set delta.token", "use ${since}"]}
 - {name: header name, resource: {headers: {"a b": x}}, says: ["spec.resources[contacts].headers.a b is not a valid header name"]}
 - {name: header with a line break, resource: {headers: {x: "a\nb"}}, says: ["spec.resources[contacts].headers.x", "line break"]}
 # records and dates
@@ -51,8 +51,9 @@ const KNOWN_LATER: &str = r#"
 - {name: token in the body of GET, resource: {pagination: {token: {field: next, parameter: p, in: Body}}}, says: ["spec.resources[contacts].pagination.token.in", needs method POST]}
 - {name: token in a bad header, resource: {pagination: {token: {field: next, parameter: "a b", in: Header}}}, says: ["pagination.token.parameter is not a valid header name"]}
 - {name: next link at no path, resource: {pagination: {nextLink: {field: a..b}}}, says: ["pagination.nextLink.field", "is not a path such as"]}
-# not there yet
-- {name: snapshots, spec: {polling: {interval: 1m}}, resource: {deletes: {snapshot: {interval: 1h}}}, says: ["deletes.snapshot is not supported yet", use deletes.flag]}
+# together
+- {name: snapshots of what changed, resource: {url: /a, delta: {link: {field: next}}, deletes: {snapshot: {}}}, says: ["spec.resources[contacts].deletes.snapshot has no meaning with delta", deletes.flag]}
+- {name: confirmation without an id, resource: {deletes: {snapshot: {confirm: {url: /contacts}}}}, says: ["spec.resources[contacts].deletes.snapshot.confirm.url must contain ${id}"]}
 - {name: oauth2 with a parameter of its own, spec: {auth: {bearer: DELETE, oauth2: {grant: ClientCredentials, tokenUrl: "https://a.example/t", extraParameters: {client_secret: x}, secretRef: {name: s}}}}, says: [spec.auth.oauth2.extraParameters.client_secret cannot be set here]}
 - {name: callback with consent, spec: {callback: {auth: {oauth2: {grant: RefreshToken, tokenUrl: "https://a.example/t", secretRef: {name: s}}}}}, says: [spec.callback.auth.oauth2.grant must be ClientCredentials]}
 - {name: callback that would loop, spec: {callback: {url: "https://api.openconnectors.us2.ext.hana.ondemand.com/elements/api-v2/events/"}}, says: [spec.callback.url is an event endpoint of SAP Open Connectors, loop, "write the URL of the application"]}
