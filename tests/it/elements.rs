@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::rig::PATIENCE;
 use crate::rig::client::{Reply, exchange};
 use crate::rig::oauth_server::{CLIENT_ID, CLIENT_SECRET, OauthServer, Proof};
+use crate::rig::page_body;
 use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
@@ -64,37 +65,15 @@ impl Scene {
         Api { base: format!("http://{address}/elements/api-v2"), local, authorization }
     }
 
-    /// The body of the page's cURL; credentials, callback, the names of dates and the interval are those of the doubles.
+    /// The body of the page's cURL.
     fn page(&self) -> Value {
-        json!({
-            "element": {"key": "infusionsoftrest"},
-            "providerData": {"code": self.oauth.code(Some("https://mycoolapp.com"), None)},
-            "configuration": {
-                "oauth.api.key": CLIENT_ID,
-                "oauth.api.secret": CLIENT_SECRET,
-                "oauth.callback.url": "https://mycoolapp.com",
-                "event.notification.enabled": true,
-                "event.vendor.type": "polling",
-                "event.notification.callback.url": self.receiver.url("api-instance-with-polling"),
-                // six seconds: the page's fifteen minutes are too long for a test
-                "event.poller.refresh_interval": "0.1",
-                "event.poller.configuration": {"appointments": {
-                    "url": "/hubs/crm/appointments",
-                    "idField": "id",
-                    "datesConfiguration": {
-                        "updatedDateField": "modified",
-                        // between the single quotes of the page's cURL, a shell takes these away
-                        "updatedDateFormat": "yyyy-MM-ddTHH:mm:ss.SSSZ",
-                        "updatedDateTimezone": "GMT",
-                        "createdDateField": "created",
-                        "createdDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'",
-                        "createdDateTimezone": "GMT"
-                    }
-                }}
-            },
-            "tags": ["Docs"],
-            "name": "API Instance with Polling"
-        })
+        let code = self.oauth.code(Some("https://mycoolapp.com"), None);
+        let callback = self.receiver.url("api-instance-with-polling");
+        let mut body = page_body::of("API Instance with Polling", &code, &callback);
+        // between the single quotes of the page's cURL, a shell takes those of the pattern away
+        body["configuration"]["event.poller.configuration"]["appointments"]["datesConfiguration"]["updatedDateFormat"] =
+            json!("yyyy-MM-ddTHH:mm:ss.SSSZ");
+        body
     }
 }
 

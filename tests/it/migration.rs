@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::rig::PATIENCE;
-use crate::rig::oauth_server::{CLIENT_ID, CLIENT_SECRET, OauthServer, Proof};
+use crate::rig::oauth_server::{CLIENT_SECRET, OauthServer, Proof};
+use crate::rig::page_body;
 use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::provider::Provider;
 use crate::rig::receiver::Receiver;
@@ -45,44 +46,12 @@ impl Desk {
     }
 }
 
-/// The JSON body of the page, with these credentials and this callback; field names are those of the provider's double.
-fn body(code: &str, callback: &str) -> Value {
-    json!({
-        "element": {"key": "infusionsoftrest"},
-        "providerData": {"code": code},
-        "configuration": {
-            "oauth.api.key": CLIENT_ID,
-            "oauth.api.secret": CLIENT_SECRET,
-            "oauth.callback.url": "https://mycoolapp.com",
-            "event.notification.enabled": true,
-            "event.vendor.type": "polling",
-            "event.notification.callback.url": callback,
-            // six seconds: the page's fifteen minutes are too long for a test
-            "event.poller.refresh_interval": "0.1",
-            "event.poller.configuration": {"appointments": {
-                "url": "/hubs/crm/appointments",
-                "idField": "id",
-                "datesConfiguration": {
-                    "updatedDateField": "modified",
-                    "updatedDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'",
-                    "updatedDateTimezone": "GMT",
-                    "createdDateField": "created",
-                    "createdDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'",
-                    "createdDateTimezone": "GMT"
-                }
-            }}
-        },
-        "tags": ["Docs"],
-        "name": "it"
-    })
-}
-
 #[test]
 fn the_body_of_the_page_ends_in_events_of_the_old_format() {
     let oauth = OauthServer::start().proofs(Proof::Body, Proof::Basic);
     let provider = Provider::start().taking(oauth.takes());
     let receiver = Receiver::start();
-    let desk = Desk::new(&body(&oauth.code(Some("https://mycoolapp.com"), None), &receiver.url("it")));
+    let desk = Desk::new(&page_body::of("it", &oauth.code(Some("https://mycoolapp.com"), None), &receiver.url("it")));
 
     let mut import = desk.import_to_folder();
     assert_eq!(import.wait().code(), Some(0), "{}", import.stderr());
@@ -124,7 +93,7 @@ fn the_body_of_the_page_ends_in_events_of_the_old_format() {
 
 #[test]
 fn what_a_person_has_to_do_is_said_and_nothing_is_replaced() {
-    let mut body = body("<AUTHORIZATION_GRANT_CODE>", "https://mycoolapp.com/events");
+    let mut body = page_body::of("it", "<AUTHORIZATION_GRANT_CODE>", "https://mycoolapp.com/events");
     body["configuration"]["oauth.user.refresh_token"] = "********".into();
     let desk = Desk::new(&body);
     let mut printed = desk.import(&[]);

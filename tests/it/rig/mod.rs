@@ -27,6 +27,7 @@ pub mod oauth_server;
 pub mod oidc;
 pub mod operator;
 pub mod oracle;
+pub mod page_body;
 pub mod person;
 pub mod pollinator;
 pub mod provider;
