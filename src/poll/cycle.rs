@@ -2,9 +2,9 @@
 
 mod begin;
 mod delta;
-mod feed;
 mod findings;
 mod keyset;
+mod send;
 mod sweep;
 mod trail;
 

@@ -185,10 +185,10 @@ impl<'p> PollMachine<'p> {
     }
 
     /// The list is read to its end, so that the poll shows all of it.
-    #[must_use]
-    pub fn to_the_end(self) -> Self {
-        let strategy = if self.strategy == Strategy::NewestFirst { Strategy::UntilQuiet } else { self.strategy };
-        Self { strategy, ..self }
+    pub fn to_the_end(&mut self) {
+        if self.strategy == Strategy::NewestFirst {
+            self.strategy = Strategy::UntilQuiet;
+        }
     }
 
     /// The same, with the token of the last poll.
@@ -197,10 +197,9 @@ impl<'p> PollMachine<'p> {
         Self { token, ..self }
     }
 
-    /// The same, after a poll that read the list to its end at `read_at`, on the provider's clock.
-    #[must_use]
-    pub fn read_at(self, read_at: Option<DateTime<Utc>>) -> Self {
-        Self { is_quiet: window::is_quiet(self.plan, self.start, read_at), ..self }
+    /// It comes after a poll that read the list to its end at `read_at`, on the provider's clock.
+    pub fn follow(&mut self, read_at: Option<DateTime<Utc>>) {
+        self.is_quiet = window::is_quiet(self.plan, self.start, read_at);
     }
 
     /// The token with which the listing that begins now is asked for; `None`: all of the list is read.

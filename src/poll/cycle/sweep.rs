@@ -64,7 +64,7 @@ impl Poll<'_> {
         };
         if is_due && !self.resource.request.uses_since() {
             // The poll shows all of the list: its last pass is the sweep's first.
-            self.machine = self.machine.clone().to_the_end();
+            self.machine.to_the_end();
             self.detector.gather_ids();
         }
     }

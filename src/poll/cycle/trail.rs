@@ -11,7 +11,7 @@ impl Poll<'_> {
     /// Begins where earlier polls came to.
     pub(super) fn follow(&mut self, trail: Trail) {
         self.trail = trail;
-        self.machine = self.machine.clone().read_at(trail.read_at);
+        self.machine.follow(trail.read_at);
     }
 
     /// The list was read to its end.
