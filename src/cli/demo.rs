@@ -68,7 +68,7 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode, String> {
     bar.finish_and_clear();
     session.end().await;
     let Some(outcome) = outcome else {
-        output::error("interrupted: what was delivered is not judged");
+        output::error("interrupted: what was delivered is not checked");
         return Ok(ExitCode::from(130));
     };
     output::line(match args.output {

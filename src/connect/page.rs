@@ -110,7 +110,7 @@ struct Refused<'a> {
     back: Option<&'a str>,
 }
 
-/// It did not. `back`: path of the page at which to begin anew.
+/// It did not. `back`: path of the page at which to start again.
 pub fn refused(refusal: &Refusal, back: Option<&str>) -> Page {
     let (status, title, what) = told(refusal);
     page(status, &Refused { title, what: &what, back })
@@ -123,7 +123,7 @@ fn told(refusal: &Refusal) -> (u16, &'static str, String) {
         Refusal::Malformed => fixed(
             400,
             "This link is not complete",
-            "The address lacks something, or has it twice. Nobody was connected. Open the page of the instance and begin anew.",
+            "The address lacks something, or has it twice. No account was connected. Open the page of the instance and start again.",
         ),
         Refusal::UnknownInstance => fixed(
             404,
@@ -136,18 +136,18 @@ fn told(refusal: &Refusal) -> (u16, &'static str, String) {
             400,
             "This link is used up",
             "The consent was taken before, replaced by a newer one, or belongs to an instance that is gone. If the instance still asks \
-             for consent, begin anew.",
+             for consent, start again.",
         ),
         Refusal::Expired => fixed(
             400,
             "It took too long",
-            "More than ten minutes passed between the button and the answer. Nobody was connected. Begin anew.",
+            "More than ten minutes passed between the button and the answer. No account was connected. Start again.",
         ),
         Refusal::OtherBrowser => fixed(
             403,
             "Another browser began this",
-            "The answer must come back to the browser in which the button was pressed, with cookies allowed. Nobody was connected. If \
-             you did not press it, somebody may be trying to connect your account: do not go on. Otherwise begin anew.",
+            "The answer must come back to the browser in which the button was pressed, with cookies allowed. No account was connected. If \
+             you did not press it, someone may be trying to connect your account: do not go on. Otherwise start again.",
         ),
         Refusal::OtherSite => fixed(
             403,
@@ -163,42 +163,42 @@ fn told(refusal: &Refusal) -> (u16, &'static str, String) {
         Refusal::Denied => fixed(
             200,
             "Consent was not given",
-            "The provider says that you declined. Nobody was connected, and nothing changed.",
+            "The provider says that you declined. No account was connected, and nothing changed.",
         ),
         Refusal::Provider(code) => (
             502,
             "The provider refused",
             match code {
-                Some("invalid_scope") => "The provider answered invalid_scope. Nobody was connected. Correct spec.auth.oauth2.scopes of the \
-                                          instance, then begin anew."
+                Some("invalid_scope") => "The provider answered invalid_scope. No account was connected. Correct spec.auth.oauth2.scopes of the \
+                                          instance, then start again."
                     .to_owned(),
                 Some(code @ ("server_error" | "temporarily_unavailable")) => {
-                    format!("The provider answered {code}. Nobody was connected. Try again later.")
+                    format!("The provider answered {code}. No account was connected. Try again later.")
                 }
                 Some(code) => format!(
-                    "The provider answered {code}. Nobody was connected. Check client_id in the Secret, and that the provider knows the \
+                    "The provider answered {code}. No account was connected. Check client_id in the Secret, and that the provider knows the \
                      redirect URI of this page."
                 ),
-                None => "The provider answered with an error of its own. Nobody was connected. Try again, and ask its operator if this \
-                         stays."
+                None => "The provider answered with an error of its own. No account was connected. Try again; if this persists, contact \
+                         the provider."
                     .to_owned(),
             },
         ),
         Refusal::OtherIssuer => fixed(
             403,
             "Another provider answered",
-            "The answer names another issuer than the one that was asked. Nobody was connected. If the provider's issuer has another \
+            "The answer names another issuer than the one that was asked. No account was connected. If the provider's issuer has another \
              host than its sign-in page, set spec.auth.oauth2.issuer of the instance.",
         ),
         Refusal::NoCode => fixed(
             502,
             "The provider's answer is not complete",
-            "It has neither a code nor an error. Nobody was connected. Check authorizationUrl of the instance, then begin anew.",
+            "It has neither a code nor an error. No account was connected. Check authorizationUrl of the instance, then start again.",
         ),
         Refusal::Ambiguous => fixed(
             502,
             "The provider did not answer in time",
-            "The code was sent, and no answer came. A code is never sent twice, so nobody was connected. Begin anew.",
+            "The code was sent, and no answer came. A code is never sent twice, so no account was connected. Start again.",
         ),
         Refusal::Failed(problem) => (502, "It could not be connected", format!("{}.", problem.message)),
         Refusal::Busy => fixed(503, "Too many requests came from your address", "Wait a moment, then try again."),

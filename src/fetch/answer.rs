@@ -49,7 +49,7 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
         403 if lacks_scope(headers) => Err(Problem::human(
             Reason::InsufficientScope,
             "auth: the provider answered 403 and says that the token lacks a scope; add it to auth.oauth2.scopes, and give consent \
-             anew if a person gave it",
+             again if a person gave it",
         )),
         403 => Err(Problem::human(
             Reason::Forbidden,
@@ -68,11 +68,11 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
         )),
         408 | 425 => Err(Problem::transient(
             Reason::UnexpectedStatus,
-            format!("baseUrl: the provider answered {code}; it is asked again, and if this stays, its operator should know"),
+            format!("baseUrl: the provider answered {code}; retrying; if this persists, contact the provider"),
         )),
         500..=599 => Err(Problem::transient(
             Reason::ProviderError,
-            format!("baseUrl: the provider answered {code}; it is asked again, and if this stays, its operator should know"),
+            format!("baseUrl: the provider answered {code}; retrying; if this persists, contact the provider"),
         )),
         _ => Err(Problem::human(
             Reason::UnexpectedStatus,
@@ -127,8 +127,8 @@ fn rate_limited(code: u16, wait: Option<Duration>) -> Problem {
     Problem::throttled(
         Reason::RateLimited,
         format!(
-            "polling.interval: the provider answered {code} to slow down; it is asked again later, and if this stays, poll \
-             less often"
+            "polling.interval: the provider answered {code} to slow down; retrying later. If this persists, increase \
+             polling.interval"
         ),
         wait,
     )

@@ -340,8 +340,7 @@ impl<'a> PageReader<'a> {
         let _turn = self.restraint().before().await?;
         let origin = &self.resource.request.origin;
         let permit = self.asker.hosts.acquire(origin, self.instance, self.auth.fingerprint).await.map_err(|wait| {
-            let text =
-                "polling.interval: the provider asked for patience, and the wait is not over; if this stays, poll less often";
+            let text = "polling.interval: the provider is rate limiting requests; if this persists, increase polling.interval";
             Problem::throttled(Reason::RateLimited, text, Some(wait))
         })?;
         if let Some(due) = self.due.take() {

@@ -204,7 +204,7 @@ impl Translated {
             }
             Reading::Guess if parsed.has_or => {
                 self.parameter("where", text);
-                self.ask("the where has an or: it stands in query.where; write the provider's own parameters");
+                self.ask("the where has an or: it is in query.where; write the provider's own parameters");
             }
             Reading::Guess => {
                 parsed.terms.iter().for_each(|term| self.term(term));

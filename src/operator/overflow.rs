@@ -274,7 +274,7 @@ fn missing(kind: &str, name: &str, resource: &str) -> Problem {
     Problem::human(
         Reason::StateUnavailable,
         format!(
-            "{kind} {name} with the records that resource {resource} remembers is missing, damaged or older than the status; put it back, or start the resource afresh with the annotation pollinator.dev/reset: {resource}"
+            "{kind} {name} with the records that resource {resource} remembers is missing, damaged or older than the status; put it back, or start the resource again with the annotation pollinator.dev/reset: {resource}"
         ),
     )
 }
@@ -283,7 +283,7 @@ fn missing_ledger(name: &str) -> Problem {
     Problem::human(
         Reason::StateUnavailable,
         format!(
-            "Secret {name} with the events that were set aside is missing, damaged or older than the status; put it back, or delete and create the ConnectorInstance to start afresh"
+            "Secret {name} with the retry queue is missing, damaged or older than the status; put it back, or delete and create the ConnectorInstance to start again"
         ),
     )
 }

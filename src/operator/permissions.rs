@@ -47,10 +47,10 @@ pub const NEEDED: [Needed; 7] = [
         "secrets",
         &["get", "list", "watch", "create", "update", "delete"],
         WATCHED,
-        "credentials are not read, their changes not noticed, and events cannot be set aside",
+        "credentials are not read, their changes not noticed, and the retry queue is not stored",
     ),
     needed("", "configmaps", &["get", "create", "update", "delete"], WATCHED, "large sets of known records are not stored"),
-    needed("events.k8s.io", "events", &["create", "patch"], WATCHED, "transitions are not told as Events"),
+    needed("events.k8s.io", "events", &["create", "patch"], WATCHED, "transitions are not reported as Events"),
     needed(
         "coordination.k8s.io",
         "leases",

@@ -289,7 +289,7 @@ fn unreadable(name: &str, error: &CallError) -> Problem {
     match error {
         CallError::Forbidden(_) | CallError::Refused(_) => Problem::human(
             Reason::SecretUnreadable,
-            format!("the operator may not read Secret {name}; allow it get on secrets in this namespace"),
+            format!("the operator is not permitted to read Secret {name}; allow it get on secrets in this namespace"),
         ),
         CallError::NotFound | CallError::Conflict | CallError::Unavailable(_) => Problem::transient(
             Reason::SecretUnreadable,

@@ -185,7 +185,7 @@ impl Reconciler {
                 kind.names().1
             );
         } else if !unknown {
-            tracing::warn!(kind = kind.names().1, "cannot be watched at the moment, or the operator may not; trying again");
+            tracing::warn!(kind = kind.names().1, "watch failed or is not permitted; retrying");
         }
     }
 

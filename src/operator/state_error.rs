@@ -42,7 +42,7 @@ impl StateError {
             Self::Call(error) => call_problem(error),
             Self::NotOurs => later("another replica is responsible for this instance now"),
             Self::Overwritten => later(
-                "the state in status was changed by somebody else, so it is read again; only the operator may write the status",
+                "the state in status was changed by another writer, so it is read again; only the operator may write the status",
             ),
             Self::Deleted => later("this ConnectorInstance was deleted"),
             Self::Outdated => Problem::human(Reason::CrdOutdated, OUTDATED),
@@ -57,7 +57,7 @@ pub(crate) fn call_problem(error: &CallError) -> Problem {
     match error {
         CallError::Forbidden(_) => Problem::human(
             Reason::StateUnavailable,
-            "the operator may not store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",
+            "the operator is not permitted to store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",
         ),
         CallError::Refused(words) => {
             tracing::error!("the API server refuses to store a state: {words}");

@@ -142,7 +142,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         Problem::human(
             Reason::StateUnavailable,
             "the state in status is damaged; put back a copy of the status, or delete and create the ConnectorInstance to start \
-             afresh (then spec.polling.startFrom decides what is sent)",
+             again (then spec.polling.startFrom decides what is sent)",
         )
     };
     let mut state = InstanceState::new(uid.to_owned());

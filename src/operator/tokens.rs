@@ -274,7 +274,7 @@ fn problem(name: &str, error: &CallError) -> Problem {
         CallError::Forbidden(_) => Problem::human(
             Reason::StateUnavailable,
             format!(
-                "the operator may not keep tokens in Secret {name}; allow it get, list, create and update on secrets in this namespace"
+                "the operator is not permitted to keep tokens in Secret {name}; allow it get, list, create and update on secrets in this namespace"
             ),
         ),
         error => call_problem(error),

@@ -21,7 +21,8 @@ use callback::{CallbackProblem, callback_condition, callback_problem, waiting_co
 use provider::{credentials_problem, provider_conditions};
 use resource::resource_status;
 
-const RETRY_QUEUE_FULL: &str = "no more events can be set aside, so the cursor waits: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver";
+const RETRY_QUEUE_FULL: &str =
+    "the retry queue is full, so polling is paused: fix the receiver, then set the annotation pollinator.dev/redeliver";
 
 /// Status of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -157,7 +157,7 @@ impl Desk {
             (status, error.to_string())
         })?;
         if !self.options.status.is_success() {
-            return Err((self.options.status, "told to answer so".into()));
+            return Err((self.options.status, "answered with the status of --status".into()));
         }
         if events.len() > MAX_WAITING {
             return Err((StatusCode::PAYLOAD_TOO_LARGE, "too many events in one request".into()));
@@ -182,7 +182,7 @@ async fn answer(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         Ok(body) => {
             tokio::time::sleep(desk.options.delay).await;
             if desk.fails() {
-                Err((StatusCode::SERVICE_UNAVAILABLE, "told to fail now and then".into()))
+                Err((StatusCode::SERVICE_UNAVAILABLE, "failed by --fail-rate".into()))
             } else {
                 desk.take(&headers, &body).await
             }

@@ -253,7 +253,7 @@ fn read_head(file: &Path) -> Result<Option<Head>, Problem> {
         Unreadable::Damaged => Problem::human(
             Reason::StateUnavailable,
             format!(
-                "the state file {shown} is damaged; put back a copy, or move the file away to start afresh (then spec.polling.startFrom decides what is sent)"
+                "the state file {shown} is damaged; put back a copy, or move the file away to start again (then spec.polling.startFrom decides what is sent)"
             ),
         ),
         Unreadable::Newer => newer(file),
@@ -283,7 +283,7 @@ fn unreadable_partition(head: &Path, folder: &Folder, error: &LoadError<io::Erro
         LoadError::Damaged(name) => Problem::human(
             Reason::StateUnavailable,
             format!(
-                "the state file {} is damaged or missing; put back a copy of {} and of the folder, or move both away to start afresh (then spec.polling.startFrom decides what is sent)",
+                "the state file {} is damaged or missing; put back a copy of {} and of the folder, or move both away to start again (then spec.polling.startFrom decides what is sent)",
                 folder.path().join(name).display(),
                 head.display()
             ),

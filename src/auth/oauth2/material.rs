@@ -140,7 +140,7 @@ fn source(found: &Referenced<'_>, grant: Grant) -> Result<Source, Problem> {
         let (field, name) = (found.field, found.name);
         if grant == Grant::AuthorizationCode {
             consent_missing(format!(
-                "{field}: nobody has given consent yet, and Secret {name} has neither code nor refresh_token; add one of them"
+                "{field}: consent has not been given yet, and Secret {name} has neither code nor refresh_token; add one of them"
             ))
         } else {
             Problem::human(

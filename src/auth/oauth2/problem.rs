@@ -9,7 +9,7 @@ use crate::plan::Oauth2Plan;
 
 /// What to do about a consent that is gone.
 fn anew(plan: &Oauth2Plan) -> String {
-    format!("give consent anew and store the new refresh_token or code in Secret {}", plan.secret)
+    format!("give consent again and store the new refresh_token or code in Secret {}", plan.secret)
 }
 
 /// A person has to give consent, for the first time or again.
@@ -199,20 +199,18 @@ pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
         Failure::NotJson { html } => Problem::transient(
             Reason::TokenResponseInvalid,
             format!(
-                "{field}.tokenUrl: the token endpoint answered {}, not JSON; check the URL, it is asked again",
+                "{field}.tokenUrl: the token endpoint answered {}, not JSON; check the URL. Retrying",
                 if *html { "an HTML page" } else { "something else" }
             ),
         ),
         Failure::Throttled(wait) => Problem::throttled(
             Reason::RateLimited,
-            format!("{field}: the token endpoint asked for patience; it is asked again later"),
+            format!("{field}: the token endpoint is rate limiting requests; retrying later"),
             *wait,
         ),
         Failure::Trouble(status) | Failure::Lost(status) => Problem::transient(
             Reason::TokenEndpointUnreachable,
-            format!(
-                "{field}.tokenUrl: the token endpoint answered {status}; it is asked again, and if this stays, its operator should know"
-            ),
+            format!("{field}.tokenUrl: the token endpoint answered {status}; retrying; if this persists, contact the provider"),
         ),
     }
 }

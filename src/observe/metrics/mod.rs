@@ -105,8 +105,12 @@ impl Metrics {
                 WAIT_SECONDS,
             ),
             delivery_duration: seconds(r, "delivery_duration", "Time of one request to a callback", WORK_SECONDS),
-            parked: gauge(r, "parked_events", "Events that wait until somebody asks for another try"),
-            set_aside: gauge(r, "set_aside_events", "Events stored with their body that are tried again by the schedule"),
+            parked: gauge(r, "parked_events", "Parked events: they wait until a person redelivers them"),
+            set_aside: gauge(
+                r,
+                "set_aside_events",
+                "Events in the retry queue: they are stored with their body and retried by the schedule",
+            ),
             requests: ByTwo::new(
                 &counters(r, "requests", "Requests sent by peer and class of the answer's status"),
                 |peer, status| RequestLabels { peer, status },

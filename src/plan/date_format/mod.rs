@@ -104,7 +104,7 @@ pub enum DateFormatError {
         coarser: &'static str,
     },
     /// `D` beside `M`.
-    #[error("has D (day of the year) beside M (month); d is the day of the month")]
+    #[error("has D (day of the year) next to M (month); d is the day of the month")]
     DayOfYear,
     /// `HH:MM`, with `m` where the month stands.
     #[error("has M (month) behind the hour; m is the minute, M the month")]

@@ -66,7 +66,7 @@ pub(super) fn waiting_condition(state: &InstanceState, is_waiting: bool) -> Opti
             ConditionType::EventsWaiting,
             ConditionStatus::True,
             Reason::EventsParked,
-            "events are parked: mend what the callback refuses, then ask for them with the annotation pollinator.dev/redeliver",
+            "events are parked: fix the receiver, then set the annotation pollinator.dev/redeliver",
         ));
     }
     is_waiting.then(|| {

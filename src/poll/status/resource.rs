@@ -156,7 +156,7 @@ fn throttled(used: u32, share: u32) -> Condition {
         ConditionStatus::False,
         Reason::Throttled,
         format!(
-            "this instance uses about {used} % of a CPU core, and its share is about {share} %, because others need the CPU, too; so its polls wait: filter the list with ${{since}}, or increase polling.interval or the CPU limit of the operator"
+            "this instance uses about {used} % of a CPU core, and {share} % is what it may use while other instances need the CPU, too, so its polls wait: filter the list with ${{since}}, or increase polling.interval or the CPU limit of the operator"
         ),
     )
 }

@@ -120,9 +120,9 @@ fn purpose(resource: &str) -> &'static str {
         "connectorinstances" => "instances are not seen",
         "connectors" => "connectors of a namespace are not used",
         "connectorinstances/status" => "state and conditions are not stored",
-        "secrets" => "credentials are not read, their changes not noticed, and events cannot be set aside",
+        "secrets" => "credentials are not read, their changes not noticed, and the retry queue is not stored",
         "configmaps" => "large sets of known records are not stored",
-        "events" => "transitions are not told as Events",
+        "events" => "transitions are not reported as Events",
         "leases" => "replicas cannot share the work, and none does any",
         other => panic!("{other} is needed for nothing"),
     }

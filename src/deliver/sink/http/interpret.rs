@@ -74,7 +74,7 @@ impl HttpCause {
         match self {
             Self::Unauthorized => Problem::human(
                 Reason::CallbackUnauthorized,
-                format!("spec.callback.url ({host}) answered 401 or 403: mend spec.callback.signature or headersSecretRef"),
+                format!("spec.callback.url ({host}) answered 401 or 403: fix spec.callback.signature or headersSecretRef"),
             ),
             Self::Silent(silence) => {
                 let Problem { message, .. } = EgressError::from(silence).into_problem(Peer::Callback);
