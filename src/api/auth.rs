@@ -81,7 +81,7 @@ pub struct Oauth2 {
     #[schemars(length(max = 2048))]
     #[x_kube(validation = endpoint())]
     pub authorization_url: Option<String>,
-    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: the connector's, else any of the origin of authorizationUrl.
+    /// The issuer that a consent response must name if it names one (RFC 9207). Default: the connector's, else any issuer of the origin of authorizationUrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,
@@ -110,7 +110,7 @@ pub struct Oauth2 {
     /// How refresh tokens behave at this provider. Default: the connector's, else it is observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<Refresh>,
-    /// The Secret with the keys `client_id`, `client_secret`, and `refresh_token` or `code`; beside a code perhaps `redirect_uri` and `code_verifier`. For signed assertions `private_key` in PEM (PKCS#8, PKCS#1 or SEC1), and perhaps `key_id`.
+    /// The Secret with the keys `client_id`, `client_secret`, and `refresh_token` or `code`; with a code optionally `redirect_uri` and `code_verifier`. For signed assertions `private_key` in PEM (PKCS#8, PKCS#1 or SEC1), and optionally `key_id`.
     pub secret_ref: SecretRef,
 }
 
@@ -182,7 +182,7 @@ pub struct Refresh {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "24h"))]
     pub grace: Option<String>,
-    /// How long the provider keeps a refresh token that nobody uses; it is used in time. Default: for ever.
+    /// How long the provider keeps a refresh token that is not used; Pollinator uses it before then. Default: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("1m", "99999h"))]

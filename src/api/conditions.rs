@@ -123,9 +123,9 @@ impl ConditionType {
 /// What happens after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reaction {
-    /// Only a person can mend it. Polling goes on slowly, or waits for a change of the manifest or Secret.
+    /// Only a person can fix it. Polling continues slowly, or waits for a change of the manifest or Secret.
     Human,
-    /// The other side asked for patience: wait as long as it said.
+    /// The peer is rate limiting requests: wait as long as its retry-after says.
     Throttled,
     /// It may pass by itself: try again with back-off.
     Transient,
@@ -163,7 +163,7 @@ words! {
         SecretKeyMissing,
         /// A Secret's value cannot be used.
         SecretInvalid,
-        /// The operator may not read a referenced Secret.
+        /// The operator has no permission to read a referenced Secret.
         SecretUnreadable,
         /// The provider answered 401.
         Unauthorized,
@@ -171,7 +171,7 @@ words! {
         Forbidden,
         /// The token endpoint does not accept the client.
         InvalidClient,
-        /// A person must give consent anew, or supply a refresh token or code.
+        /// A person must give consent again, or supply a refresh token or code.
         ReauthorizationRequired,
         /// No answer from the token endpoint, or one that says it has trouble.
         TokenEndpointUnreachable,
@@ -237,7 +237,7 @@ words! {
         VolatileRecords,
         /// The mark of deleted records is set to something else than `deletes.flag.value`.
         DeletedFlagUnmatched,
-        /// So many records are missing at once that their deletion waits for a person.
+        /// Too many records are missing at once: their deletion waits for a person.
         DeletesHeld,
         /// The whole list kept changing while it was read, so that it proves no deletion.
         SweepUnsettled,
@@ -260,7 +260,7 @@ words! {
         Retrying,
         /// Events are parked.
         EventsParked,
-        /// The bound of set-aside and parked events is reached.
+        /// The limit of queued and parked events is reached.
         ParkedFull,
         // state
         /// State could not be read or written.
@@ -291,7 +291,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem that only a person can mend.
+    /// A problem that only a person can fix.
     pub fn human(reason: Reason, message: impl Into<String>) -> Self {
         Self { reaction: Reaction::Human, reason, message: message.into(), retry_after: None, remedy: None }
     }

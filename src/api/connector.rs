@@ -214,7 +214,7 @@ pub struct ConnectorOauth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
     pub authorization_url: Option<String>,
-    /// The issuer that must stand in an answer to a consent that names one (RFC 9207). Default: any of the origin of authorizationUrl.
+    /// The issuer that a consent response must name if it names one (RFC 9207). Default: any issuer of the origin of authorizationUrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,

@@ -1,5 +1,5 @@
-//! JSON values under rules of the reader's own for what `serde_json` does without a word: numbers with digits that a float cannot keep,
-//! and keys that stand twice.
+//! JSON values with strict rules where `serde_json` silently decides: numbers with digits that a float cannot keep, and keys that occur
+//! twice.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -166,7 +166,7 @@ mod tests {
     use boon::{Compiler, Schemas};
     use std::path::Path;
 
-    /// Both schemas, ready to judge.
+    /// Both schemas, ready to validate with.
     struct Editor {
         schemas: Schemas,
         kinds: Vec<(String, boon::SchemaIndex)>,
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    /// Whether a finding of the judge is about the form of one field, which an editor can see.
+    /// Whether a finding of the validation is about the form of one field, which an editor can see.
     fn is_form(finding: &Finding, object: &Value) -> bool {
         let message = finding.message.as_str();
         let words = [

@@ -25,7 +25,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
 }
 
 fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
-    // Manifests begin with a sign of ASCII, which has a zero beside it in UTF-16 and three in UTF-32.
+    // Manifests begin with an ASCII character, which has one zero byte next to it in UTF-16 and three in UTF-32.
     match bytes.first_chunk::<4>() {
         Some([0, 0, 0, _] | [_, 0, 0, 0]) => return Err("looks like UTF-32; save it as UTF-8".to_owned()),
         Some([0, _, 0, _] | [_, 0, _, 0]) => {

@@ -18,7 +18,7 @@ This page lists every field of both kinds. A test generates it from their schema
 the object; the operator applies any other default, after the connector's value. Unknown fields are refused.
 ";
 
-/// What stands between spec and status, where the pages of other operators tell how to work with a kind.
+/// The section between spec and status, where the pages of other operators explain how to work with a kind.
 const WORKING: [(&str, &str); 2] = [
     (
         "ConnectorInstance",
@@ -151,7 +151,7 @@ struct Chapter {
     page: String,
     /// What is observed has no defaults.
     is_spec: bool,
-    /// Objects that were explained, and where: the same one is not told twice.
+    /// Objects that were explained, and where: the same object is explained only once.
     seen: Vec<(Value, String)>,
 }
 
@@ -212,7 +212,7 @@ impl Chapter {
         }
     }
 
-    /// One field; returns whether its own fields were told elsewhere.
+    /// One field; returns whether its own fields are explained elsewhere.
     fn row(&mut self, path: &str, name: &str, field: &Value, default: &str, has_chapter: bool) -> bool {
         let at = format!("{path}.{name}");
         let mut kind = type_of(field);
@@ -230,7 +230,7 @@ impl Chapter {
             }
         }
         let mut meaning = text(field);
-        // Those of an object with a chapter stand there.
+        // The fields of an object with a chapter are listed in that chapter.
         if !has_chapter {
             for refusal in refusals(field) {
                 meaning.extend(["<br>Refused with: ", &refusal]);
@@ -244,7 +244,7 @@ impl Chapter {
     }
 }
 
-/// The object in a field, with what stands behind the field's name to get there.
+/// The object in a field, with the suffix of the field's name that leads to it.
 fn inner(field: &Value) -> Option<(&'static str, &Value)> {
     let has_fields = |schema: &&Value| schema["properties"].as_object().is_some_and(|fields| !fields.is_empty());
     Some(("", field))
@@ -277,7 +277,7 @@ fn default_of(field: &Value) -> String {
     }
 }
 
-/// Text as it may stand in a table.
+/// Text as a table cell can hold it.
 fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|").replace('<', "&lt;")
 }
@@ -420,7 +420,7 @@ mod tests {
         }
     }
 
-    /// Every path of the schema, lists with `[]`, but what is told at another place.
+    /// Every path of the schema, lists with `[]`, except what is explained elsewhere.
     #[test]
     fn every_field_has_its_row_or_is_told_where_its_like_is() {
         fn walk(path: &str, schema: &Value, page: &str, found: &mut (usize, usize)) {

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Finding {
     /// Where, as in `spec.resources[0].url`; empty for the whole object.
     pub path: String,
-    /// What is wrong, and where it helps, how to mend it.
+    /// What is wrong and, where that helps, how to fix it.
     pub message: String,
 }
 
@@ -20,7 +20,7 @@ impl fmt::Display for Finding {
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// In the order of the walk.
+    /// In the order in which the manifest is read.
     pub(super) found: Vec<Finding>,
     /// Whether the server would skip the CEL rules: a type, a required field, an enum or an upper bound is violated.
     pub(super) blocking: bool,

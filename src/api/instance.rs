@@ -90,7 +90,7 @@ pub struct ConnectorInstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
 
-    /// Client certificate for the provider and its token endpoint (mutual TLS, RFC 8705), beside any auth. Default: none.
+    /// Client certificate for the provider and its token endpoint (mutual TLS, RFC 8705), in addition to any auth. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 

@@ -19,7 +19,7 @@ pub struct ProviderLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub concurrent: Option<i32>,
-    /// Page of the provider that says so. Default: not told.
+    /// Page of the provider that documents the limit. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = "^https://[^\\s]+$"))]
     pub source: Option<String>,

@@ -111,7 +111,7 @@ pub struct ManifestError {
 pub struct Declared {
     /// What can be used, in the order of the text.
     pub manifests: Vec<(Place, Manifest)>,
-    /// Everything that must be mended; several for one document.
+    /// Everything that must be fixed; several for one document.
     pub errors: Vec<ManifestError>,
     /// Objects of other kinds, which are left alone: a sentence for each.
     pub others: Vec<String>,
@@ -190,7 +190,7 @@ enum What {
     Ours(Kind),
     /// `List`, `SecretList` and the like: what `kubectl get -o yaml` prints.
     List,
-    /// Of somebody else, among ours in one file.
+    /// Of another project, among ours in one file.
     Other {
         version: String,
         kind: String,
@@ -228,8 +228,8 @@ fn what(object: &Value) -> Result<What, Vec<Finding>> {
     }
 }
 
-/// Is it somebody else's kind, rather than one of ours that is misspelt? A group with a dot that is not ours or nearly ours is foreign;
-/// among the groups of Kubernetes itself the kind decides.
+/// Whether the kind is another project's, rather than one of ours that is misspelt. A group with a dot that is neither ours nor nearly ours
+/// is foreign; among the groups of Kubernetes itself the kind decides.
 fn is_foreign(version: &str, kind: &str) -> bool {
     let group = version.split_once('/').map_or("", |(group, _)| group);
     let ours = API_VERSION.split('/').next().unwrap_or_default();

@@ -1,10 +1,10 @@
 //! What users declare and what they read back: types and words, no I/O.
 //!
-//! The types are the source of the CRDs ([`crds`]) and of the offline judgement of manifests ([`validate`]). Rules that shaped them:
+//! The types are the source of the CRDs ([`crds`]) and of the offline validation of manifests ([`validate`]). Rules that shaped them:
 //!
-//! - What a [`Connector`](connector::Connector) can supply is optional and has no schema default on the instance: the server would
-//!   write the default into the instance and hide the connector's value. Such defaults live in [`plan`](crate::plan) and are told
-//!   in the field's doc.
+//! - What a [`Connector`](connector::Connector) can supply is optional and has no schema default on the instance: the server would write
+//!   the default into the instance and hide the connector's value. Such defaults live in [`plan`](crate::plan); the field's doc states
+//!   them.
 //! - No schema default inside a list or a union either: client-side apply, Argo CD and a second field manager trip over it.
 //! - Completeness ("needs a url") is a conditional rule on the spec, `has(self.connector) || …`; all else sits on the leaf, so that
 //!   a rule tightened later does not block other edits of an old object.

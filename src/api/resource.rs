@@ -81,12 +81,12 @@ pub struct Resource {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "24h"))]
     pub created_tolerance: Option<String>,
-    /// How far each poll reaches back behind the cursor, for records that appear late, 0s to 168h. Every poll reaches back at least one minute, since the clocks of servers differ. Default: the connector's, else 0s.
+    /// How far behind the cursor each poll reads again, to find records that appear late, 0s to 168h. Every poll reads at least one minute again, since the clocks of servers differ. Default: the connector's, else 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]
     pub lookback: Option<String>,
-    /// How long after its date a record may appear in the list, 0s to 168h. Polls reach back as far behind the cursor until this time has passed on the provider's clock without a later record, and then as far as lookback says. Default: the connector's, else 0s.
+    /// How long after its date a record may appear in the list, 0s to 168h. Polls read this far behind the cursor until this time has passed on the provider's clock without a later record, and then as far as lookback says. Default: the connector's, else 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]

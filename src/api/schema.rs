@@ -81,7 +81,7 @@ mod tests {
         }
     }
 
-    /// kubectl explain shows what stands here; a field without a text helps nobody.
+    /// kubectl explain shows these texts; a field without one helps no one.
     #[test]
     fn every_field_is_described() {
         fn walk(path: &str, schema: &Value, missing: &mut Vec<String>) {

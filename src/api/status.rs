@@ -28,7 +28,7 @@ pub struct ConnectorInstanceStatus {
     /// Events parked until a person asks for them, all resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<i64>,
-    /// Events set aside until their next try, all resources.
+    /// Events in the retry queue, all resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<i64>,
     /// What failed and will be tried again, in the retry queue or not; only while there is any.
@@ -47,7 +47,7 @@ pub struct ConnectorInstanceStatus {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub resources: Vec<ResourceStatus>,
-    /// What must outlive the operator and tells a reader nothing: the form of the state, how the callback fares, the annotations acted on. JSON.
+    /// What must outlive the operator and is of no use to a reader: the form of the state, the health of the callback, the annotations acted on. JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub bookkeeping: Option<String>,
@@ -143,7 +143,7 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub since: Option<String>,
-    /// So many seconds behind since the known records reach. Default: 0.
+    /// Dedup window in seconds: how far behind since the known records extend. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub reach_seconds: Option<i64>,

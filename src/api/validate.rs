@@ -1,6 +1,6 @@
-//! Judges a manifest as the API server would, without a server: nulls dropped, defaults applied, unknown fields, structural
-//! schema, then the CEL rules. `local` accepts a manifest exactly when `kubectl apply` would (server-side field validation
-//! `Strict`), so that what runs here runs there.
+//! Validates a manifest as the API server would, without a server: nulls dropped, defaults applied, unknown fields, structural schema, then
+//! the CEL rules. `local` accepts a manifest exactly when `kubectl apply` would (server-side field validation `Strict`), so that what runs
+//! here runs there.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use super::schema::crds;
 use super::shape::object_meta;
 use super::{names, structure, unknown};
 
-/// A kind that can be judged.
+/// A kind that can be validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `pollinator.dev/v1alpha1`, kind `ConnectorInstance`.

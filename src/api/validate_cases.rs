@@ -9,7 +9,7 @@ pub const ACCEPTED: &str = include_str!("validate_accepted.yaml");
 /// What the server refuses, laid over the base, each with the messages.
 pub const REFUSED: &str = include_str!("validate_refused.yaml");
 
-/// A manifest that nobody minds.
+/// A valid manifest.
 pub fn base() -> Value {
     json!({
         "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance", "metadata": {"name": "shop", "namespace": "crm"},

@@ -1,7 +1,7 @@
 //! Text from elsewhere as people read it: nothing in it moves a cursor, clears a screen or changes the order of what is shown.
 //!
-//! Ids, names and values come from providers, receivers and manifests. Terminals obey control characters (ECMA-48), and the characters that
-//! set a direction (UAX #9) can make a line read as another one.
+//! Ids, names and values come from providers, receivers and manifests. Terminals act on control characters (ECMA-48), and the characters
+//! that set a direction (UAX #9) can make a line read as another one.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
@@ -21,7 +21,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.contains(is_hidden) { Escaped { text, escapes: is_hidden }.to_string().into() } else { text.into() }
 }
 
-/// The beginning of a name for a message: at most so many characters, without hidden ones.
+/// The beginning of a name for a message: at most `longest` characters, without hidden ones.
 pub fn beginning(name: &str, longest: usize) -> String {
     name.chars().filter(|character| !is_hidden(*character)).take(longest).collect()
 }

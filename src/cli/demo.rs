@@ -15,9 +15,9 @@ use crate::local::report::Output;
 use crate::observe::output;
 use crate::receive::read::Received;
 
-/// Time between two polls. Manifests allow 5 s and more; a demo should not make anybody wait.
+/// Time between two polls. Manifests allow 5 s and more; a demo should be faster.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// The changes are spread over so long,
+/// The changes are spread over this time,
 const SPREAD: Duration = Duration::from_secs(9);
 /// but few of them do not dawdle.
 const SLOWEST: Duration = Duration::from_millis(200);

@@ -133,7 +133,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         serving.push(Some(serve::api(gate, address, shutdown.clone()).await?));
     }
     let shown = instances.clone();
-    // Nobody looks at manifests where nothing is served.
+    // Without a served page no one looks at the manifests.
     let replaced = move |read: &mut Definitions| match &shown {
         Some(instances) => instances.replace(read),
         None => forget(read),

@@ -176,7 +176,7 @@ impl ManifestArgs {
     }
 }
 
-/// Which addresses may be asked and called, beside public ones and loopback.
+/// Addresses that may be connected to, in addition to public ones and loopback.
 #[derive(Clone, Debug, Args)]
 pub struct EgressArgs {
     /// Also allow this network or host, for example 10.0.0.0/8 or intranet.example; may be repeated.

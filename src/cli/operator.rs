@@ -46,7 +46,7 @@ pub struct OperatorArgs {
     /// Serve the connect page at this address; only with --connect-url.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8081", env = "POLLINATOR_CONNECT_LISTEN")]
     connect_listen: SocketAddr,
-    /// How often everything is listed anew, in case a watch lost something; 10s or more.
+    /// How often everything is listed again, in case a watch missed something; 10s or more.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_relist_interval, env = "POLLINATOR_RELIST_INTERVAL")]
     relist_interval: Duration,
     /// Folder with catalogue entries of your own, one Connector a file; they win over the built-in ones. Default: none.
@@ -74,7 +74,7 @@ pub struct OperatorArgs {
     /// Name of the installation, prefix of the names of its Leases: replicas of one installation share the work.
     #[arg(long, value_name = "NAME", default_value = "pollinator", env = "POLLINATOR_LEASE_GROUP")]
     lease_group: String,
-    /// How long a replica that died keeps its share, 2s to 2m in whole seconds.
+    /// How long a replica that died keeps its shards, 2s to 2m in whole seconds.
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration, env = "POLLINATOR_LEASE_DURATION")]
     lease_duration: Duration,
     /// Into how many shares the work is cut, the same for all replicas; 1 lets one replica do all. Change it only while none runs.

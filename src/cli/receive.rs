@@ -98,7 +98,7 @@ async fn receive(args: ReceiveArgs) -> Result<(), String> {
     };
     let mut receiver = Receiver::start(options).await.map_err(|error| format!("--port {}: {error}", args.port))?;
     output::error(format_args!("listening on http://{}", receiver.addr));
-    // Whoever closes the pipe wants the events to be received all the same; a full disk loses them.
+    // A closed pipe does not stop receiving, since the events are still wanted; a full disk loses them.
     while output::failure().is_none() {
         tokio::select! {
             () = shutdown.cancelled() => break,

@@ -27,7 +27,7 @@ pub fn page() -> String {
     section(&mut page, "pollinator", &cli.render_long_help().to_string());
     for command in cli.get_subcommands_mut().filter(|command| command.get_name() != "help") {
         let name = format!("pollinator {}", command.get_name());
-        // What every command has is told once, above.
+        // The options of every command are listed once, above.
         *command = std::mem::take(command).mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
         section(&mut page, &name, &command.render_long_help().to_string());
         for part in command.get_subcommands_mut().filter(|part| part.get_name() != "help") {

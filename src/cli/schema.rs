@@ -10,7 +10,7 @@ use crate::api::editor::editor_schemas;
 /// A kind that has a schema.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
-    /// What is polled, how changes are told, and where they are sent.
+    /// What is polled, how changes are detected, and where they are sent.
     #[value(name = "connectorinstance", alias = "ConnectorInstance")]
     ConnectorInstance,
     /// What all instances of one API have in common.

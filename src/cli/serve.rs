@@ -1,4 +1,4 @@
-//! What is served beside the work, and its options, shared by the commands that have them.
+//! What the commands serve in addition to their work, and the options that they share for it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -58,7 +58,7 @@ pub async fn health(address: SocketAddr, metrics: Metrics, ready: watch::Receive
     Ok(thread)
 }
 
-/// Serves the connect page until it is told to stop.
+/// Serves the connect page until `stop` is cancelled.
 ///
 /// # Errors
 /// The address is in use or may not be used.
@@ -77,7 +77,7 @@ pub struct ApiArgs {
     pub api_listen: Option<SocketAddr>,
 }
 
-/// Serves the instances API until it is told to stop.
+/// Serves the instances API until `stop` is cancelled.
 ///
 /// # Errors
 /// The address is in use or may not be used.
@@ -87,7 +87,7 @@ pub async fn api(gate: impl Gate + 'static, address: SocketAddr, stop: Cancellat
     Ok(tokio::spawn(elements::serve(server, gate, stop)))
 }
 
-/// Serves the instances API of a cluster, if it is asked for, until it is told to stop.
+/// Serves the instances API of a cluster, if requested, until `stop` is cancelled.
 ///
 /// # Errors
 /// The address is in use or may not be used.

@@ -172,7 +172,7 @@ async fn try_resource(
     Ok(())
 }
 
-/// What one walk showed.
+/// What one listing showed.
 struct Seen {
     records: u64,
 }

@@ -24,7 +24,7 @@ pub enum Verdict {
     NotModified,
 }
 
-/// Judges an answer by status and headers.
+/// Interprets a response by status and headers.
 ///
 /// # Errors
 /// Every status outside 2xx but 304, sorted by what happens next.

@@ -1,9 +1,8 @@
 //! Finds out from the first answer how a provider pages, where that is certain. Pure.
 //!
-//! Known spellings come first; then the answer is judged by its shape (evidence.rs). A link is followed wherever it stands. A
-//! token is followed when the parameter that takes it follows from its name; a provider that does not know the parameter sends
-//! the same page again, and the walk stops with a condition. Numbers are not followed: which parameter takes them, and from
-//! which number on, is anyone's guess.
+//! Known spellings come first; then the shape of the response decides (evidence.rs). A link is followed wherever it is. A token is followed
+//! when the parameter that takes it follows from its name; a provider that does not know the parameter sends the same page again, and the
+//! listing stops with a condition. Numbers are not followed: which parameter takes them, and from which number on, is anyone's guess.
 
 use http::header::{HeaderName, LINK};
 use http::{HeaderMap, Method};
@@ -89,7 +88,7 @@ const TOKEN_FIELDS: &[(&[&str], &str)] = &[
     (&["next_page", "offset"], "offset"),
 ];
 
-/// Judges a first answer. A token counts only for GET: where a POST takes it is never certain.
+/// Interprets a first response. A token counts only for GET: where a POST takes it is never certain.
 pub(super) fn detect(method: &Method, headers: &HeaderMap, envelope: &str, said: &Evidence, reach: &Reach) -> Detection {
     if link_header::next_target(headers.get_all(LINK).iter().filter_map(|v| v.to_str().ok())).is_some() {
         return Detection::Found(PaginationPlan::LinkHeader);
@@ -107,7 +106,7 @@ pub(super) fn detect(method: &Method, headers: &HeaderMap, envelope: &str, said:
     let is_get = *method == Method::GET;
     match fields.token() {
         Some((from, parameter)) if is_get => return Detection::Found(token(ValueAt::Field(from), parameter)),
-        // Whoever says that nothing follows is believed, whatever else is there.
+        // A response that says that nothing follows is believed, whatever else it contains.
         _ if said.flag() == Some(false) => return Detection::Nothing,
         Some((from, _)) => return Detection::Unclear(Some(from.to_string())),
         None => {}
@@ -118,7 +117,7 @@ pub(super) fn detect(method: &Method, headers: &HeaderMap, envelope: &str, said:
         return Detection::Found(plan);
     }
     if says_more(said, reach) {
-        // A flag is certain; a token beside it most likely is how.
+        // A flag is certain; a token next to it is most likely the way to the next page.
         return tokens().find_map(followed).map_or_else(|| Detection::Unclear(said.witness(reach)), Detection::Found);
     }
     if said.is_whole(reach) {
@@ -136,7 +135,7 @@ pub(super) fn detect(method: &Method, headers: &HeaderMap, envelope: &str, said:
     }
 }
 
-/// A total beside an empty first page may be of the list before the filter, unless the page's size stands there, too.
+/// A total next to an empty first page may be of the list before the filter, unless the response has the page's size, too.
 fn says_more(said: &Evidence, reach: &Reach) -> bool {
     match said.more(reach) {
         Some(true) if reach.rows == 0 && said.size().is_none() => {

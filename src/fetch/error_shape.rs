@@ -1,8 +1,8 @@
 //! Whether an answer of status 200 says that something went wrong. Pure.
 //!
-//! Judged by names (`error`, `faults`, `errorMessage`) and by the shapes that APIs use: `{"status":"error"}`, `{"success":false}`,
-//! `{"code":401,"message":"…"}`. The more of an answer is records, the less is taken for an error: a record list may well have
-//! a `status` beside it that is data.
+//! Names (`error`, `faults`, `errorMessage`) and the shapes that APIs use (`{"status":"error"}`, `{"success":false}`,
+//! `{"code":401,"message":"…"}`) decide. The more of a response is records, the less is taken for an error: a record list may well have a
+//! `status` next to it that is data.
 
 use super::names::Words;
 use crate::plan::field_path::Segment;
@@ -74,7 +74,7 @@ const ABOUT: &[&str] = &[
     "previous",
     "callback",
 ];
-/// What stands beside an error word in the names of error members proper.
+/// Words that accompany an error word in the names of error members proper.
 const SIDE: &[&str] = &[
     "message",
     "messages",
@@ -115,7 +115,7 @@ const FAILED: &[&str] = &[
     "ko",
 ];
 const MESSAGE: &[&[&str]] = &[&["message"], &["msg"], &["detail"], &["reason"], &["status", "message"], &["info"]];
-/// Members that an answer without records may have beside its message.
+/// Members that a response without records may have in addition to its message.
 const BYSTANDERS: &[&str] =
     &["timestamp", "time", "path", "request", "trace", "documentation", "instance", "type", "title", "description"];
 const CODE: &[&[&str]] =

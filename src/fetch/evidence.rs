@@ -42,7 +42,7 @@ pub(super) enum To {
     Nowhere,
 }
 
-/// How far a walk is, for counts to be compared with.
+/// How far a listing is, for counts to be compared with.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reach {
     /// Records on this page.
@@ -185,7 +185,7 @@ impl Evidence {
     /// Rows that a page has, as the provider says; hidden ones included.
     pub(super) fn size(&self) -> Option<u64> {
         let size = self.size.first().map(|count| count.number);
-        // With a start beside it and no total, `count` is what was asked for.
+        // Next to a start and without a total, `count` is what was asked for.
         size.or_else(|| self.count_as_size()).filter(|size| *size > 0)
     }
 
@@ -212,7 +212,7 @@ impl Evidence {
         })
     }
 
-    /// Nothing beside it speaks of pages.
+    /// Nothing next to it is about pages.
     fn is_bare(&self, count: &Count) -> bool {
         ![&self.page, &self.pages, &self.size, &self.start]
             .iter()

@@ -1,4 +1,4 @@
-//! The walk through the pages of one list: asks, judges, splits, goes on.
+//! One listing, page by page: sends requests, interprets responses, splits pages, continues.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::plan::field_path::Segment;
 use crate::plan::template::MacroContext;
 use crate::plan::{PaginationPlan, ResourcePlan};
 
-/// Bytes of all bodies of one walk.
+/// Bytes of all bodies of one listing.
 pub const MAX_BYTES: u64 = 4 << 30;
 
 /// Asks providers: the client and the budget of every host.
@@ -47,20 +47,20 @@ pub struct Asker {
     pub metrics: Metrics,
 }
 
-/// One step of a walk.
+/// One step of a listing.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// A page, perhaps empty.
     Page(Page),
     /// The first page, and there is no other, is the same as when the validators were made.
     NotModified,
-    /// The provider no longer accepts the token that the walk began with.
+    /// The provider no longer accepts the token that the listing began with.
     TokenExpired,
     /// There are no more pages.
     End,
 }
 
-/// A walk through the pages of one list, under one value of `${since}`.
+/// One pass over the pages of a list, under one value of `${since}`.
 #[derive(Debug)]
 pub struct PageReader<'a> {
     asker: &'a Asker,
@@ -75,11 +75,11 @@ pub struct PageReader<'a> {
     token: ListingToken,
     known: Option<&'a Validators>,
     pager: Pager,
-    /// The next page to ask for; `None` when the walk is over.
+    /// The next page to ask for; `None` when the listing is over.
     position: Option<Position>,
-    /// Where an earlier walk found a list.
+    /// Where an earlier listing found a list.
     known_path: Option<Vec<Segment>>,
-    /// Where this walk found one.
+    /// Where this listing found one.
     records_path: Option<Vec<Segment>>,
     pages: u32,
     bytes: u64,
@@ -89,8 +89,8 @@ pub struct PageReader<'a> {
 }
 
 impl<'a> PageReader<'a> {
-    /// Begins a walk for an instance. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of an
-    /// earlier walk, used if the first request is the same again.
+    /// Begins a listing for an instance. `since` is what `${since}` stands for, `now` the start of the poll; `known` are the validators of
+    /// an earlier listing, used if the first request is the same again.
     pub fn new(
         asker: &'a Asker,
         instance: &'a InstanceRef,
@@ -123,7 +123,7 @@ impl<'a> PageReader<'a> {
         }
     }
 
-    /// Gives the token with which an earlier walk ended: this one begins there.
+    /// Sets the token with which an earlier listing ended: this one begins there.
     #[must_use]
     pub fn with_token(mut self, token: Option<&str>) -> Self {
         self.token = ListingToken::begun_with(token);
@@ -136,7 +136,7 @@ impl<'a> PageReader<'a> {
         self
     }
 
-    /// The token for the next walk, once this one has ended; `None` without `delta`.
+    /// The token for the next listing, once this one has ended; `None` without `delta`.
     ///
     /// # Errors
     /// As [`ListingToken::next`].
@@ -151,8 +151,8 @@ impl<'a> PageReader<'a> {
         self
     }
 
-    /// Gives the place at which an earlier walk found the records, as [`PageReader::records_path`] gave it. One that cannot be read is
-    /// as none.
+    /// Sets the place at which an earlier listing found the records, as [`PageReader::records_path`] returned it. One that cannot be read
+    /// is treated as none.
     #[must_use]
     pub fn with_records_path(mut self, path: Option<&str>) -> Self {
         self.known_path = path.and_then(place::read);
@@ -167,7 +167,7 @@ impl<'a> PageReader<'a> {
     /// Asks for the next page. After a problem the same page may be asked for again.
     ///
     /// # Errors
-    /// No answer, an answer that is no page, a walk in circles or without end.
+    /// No response, a response that is no page, a listing that repeats itself or does not end.
     pub async fn next_page(&mut self) -> Result<Step, Problem> {
         let Some(position) = self.position.as_ref() else { return Ok(Step::End) };
         let mut request = self.build(position)?;
@@ -232,7 +232,7 @@ impl<'a> PageReader<'a> {
                 "resources[].query: the list has more than 4 GiB; filter it with query so that a poll reads less",
             ));
         }
-        // PHP writes an empty object `[]`: an answer that is nothing but that does not tell where records will be.
+        // PHP writes an empty object as `[]`: a response that is nothing else does not show where records will be.
         let is_proof = !page.is_empty() || !page.path().is_empty() || self.resource.extract.records_path.is_some();
         if page.has_list() && is_proof && self.records_path.is_none() {
             self.records_path = Some(page.path().to_vec());
@@ -253,12 +253,12 @@ impl<'a> PageReader<'a> {
         Ok(Step::Page(page))
     }
 
-    /// Whether the next page is to be asked for later, because this instance used more than its share of CPU time.
+    /// Whether the next page is to be asked for later, because this instance used more than a fair amount of CPU time.
     pub fn over_share(&self) -> Option<OverShare> {
         self.asker.cpu.over_share(self.instance)
     }
 
-    /// Is there memory for another page besides those that are held already?
+    /// Whether there is memory for another page in addition to those that are held already.
     pub fn has_room(&self) -> bool {
         self.asker.bytes.has_room()
     }
@@ -268,7 +268,7 @@ impl<'a> PageReader<'a> {
         self.position.is_some()
     }
 
-    /// The next request as it would be sent, for showing it; `None` when the walk is over.
+    /// The next request as it would be sent, for showing it; `None` when the listing is over.
     ///
     /// # Errors
     /// As [`request::build`].
@@ -279,7 +279,7 @@ impl<'a> PageReader<'a> {
         Ok(Some(request))
     }
 
-    /// Validators for the next walk: when this one had a single page that carried some.
+    /// Validators for the next listing, when this one had a single page that carried some.
     pub fn validators(&self) -> Option<Validators> {
         self.fresh.clone()
     }
@@ -289,7 +289,7 @@ impl<'a> PageReader<'a> {
         self.server_date
     }
 
-    /// The longest wait that was asked for beside a success: by a `Backoff` header, or by the last answer for a quota that is spent.
+    /// The longest wait that a successful response asked for: by a `Backoff` header, or by the last response for a quota that is spent.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -304,8 +304,8 @@ impl<'a> PageReader<'a> {
         self.pager.detected()
     }
 
-    /// Where the records were found, to be kept for the next walk and shown: a path, or `$` for the answer itself. `None` while no
-    /// answer had a list, or when the path cannot be written.
+    /// Where the records were found, to be kept for the next listing and shown: a path, or `$` for the response itself. `None` while no
+    /// response had a list, or when the path cannot be written.
     pub fn records_path(&self) -> Option<String> {
         self.records_path.as_deref().and_then(place::kept)
     }
@@ -354,7 +354,7 @@ impl<'a> PageReader<'a> {
         Ok((response, share))
     }
 
-    /// A `Backoff` beside a success counts from the end of the walk: a long list must not be cut in the middle for ever.
+    /// A `Backoff` in a successful response counts from the end of the listing: a long list must not be cut off in the middle every time.
     fn finish(&mut self) {
         self.position = None;
         self.hold(self.retry_after);

@@ -84,7 +84,7 @@ pub(super) struct Member<'a> {
     pub(super) object: usize,
     /// It stands where an answer speaks of its list.
     pub(super) near: bool,
-    /// It stands in an object named `total`.
+    /// It is in an object named `total`.
     pub(super) in_total: bool,
     pub(super) is_header: bool,
 }

@@ -1,8 +1,8 @@
 //! Plan + cursor → requests → pages → records.
 //!
-//! [`request`] builds what is asked, [`answer`] judges what comes back, [`split`](mod@split) finds the records in it,
-//! [`pagination`] says where the next page is, by what `evidence` reads in an answer, [`delta`] where the next poll
-//! continues, and [`listing`] is the shell that does it all over the wire.
+//! [`request`] builds requests, [`answer`] interprets responses, [`split`](mod@split) finds the records in them, [`pagination`] says where
+//! the next page is, by what `evidence` reads in a response, [`delta`] where the next poll continues, and [`listing`] is the shell that
+//! does it all over the wire.
 
 pub mod answer;
 pub mod confirm;

@@ -1,4 +1,4 @@
-//! One page of records: the body as it was sent, and where each record stands in it.
+//! One page of records: the body as it was sent, and the position of each record in it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::plan::field_path::{FieldPath, Segment};
 
 /// Bytes of one record that are still read.
 pub const MAX_RECORD: usize = 1 << 20;
-/// Records of one page that are still read: where each stands takes memory besides the body, most of all for a body that is a few
-/// bytes a record, as an inflated `[0,0,0,…]` is.
+/// Records of one page that are still read: their positions take memory in addition to the body, most of all for a body that is a few bytes
+/// a record, as an inflated `[0,0,0,…]` is.
 pub const MAX_RECORDS: usize = 500_000;
 
-/// Where a record stands in the body of its page. Positions fit 32 bits: a body is at most 32 MiB.
+/// The position of a record in the body of its page. Positions fit 32 bits: a body is at most 32 MiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub(super) start: u32,
@@ -103,7 +103,7 @@ impl Page {
         })
     }
 
-    /// All places, so many at a time; from the last piece to the first if `reversed`.
+    /// All positions, in pieces of `records`; from the last piece to the first if `reversed`.
     pub fn pieces(&self, records: usize, reversed: bool) -> impl Iterator<Item = Range<usize>> + use<> {
         let (len, size) = (self.len(), records.max(1));
         let pieces = len.div_ceil(size);

@@ -1,5 +1,5 @@
-//! From one answer to the place of the next one: follows links, tokens, offsets and page numbers, believes the answer's own word
-//! about the end of the list before the length of its pages, and stops walks that go in circles. Pure.
+//! From one response to the position of the next one: follows links, tokens, offsets and page numbers, trusts a response's own statement
+//! about the end of the list more than the length of its pages, and stops listings that repeat themselves. Pure.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ mod problems;
 
 pub use self::manifest::manifest_text;
 
-/// Pages that one walk may have.
+/// Pages that one listing may have.
 pub const MAX_PAGES: u32 = 10_000;
 /// Pages in a row that may be empty while the answer says that more follow: all of their rows may be hidden.
 const MAX_EMPTY: u32 = 100;
@@ -49,7 +49,7 @@ pub struct Answer<'a> {
     pub ids: Ids<'a>,
 }
 
-/// A digest over the ids of a page's records, for pages whose bytes differ in each answer. Read only where a walk may stand still.
+/// A digest over the ids of a page's records, for pages whose bytes differ in each response. Read only where a listing may repeat a page.
 #[derive(Clone, Copy)]
 pub struct Ids<'a>(pub &'a (dyn Fn() -> u128 + Sync));
 
@@ -68,7 +68,7 @@ enum Extent {
     Part,
 }
 
-/// State of one walk through the pages of a list.
+/// State of one pass over the pages of a list.
 #[derive(Clone, Debug)]
 pub struct Pager {
     pagination: PaginationPlan,
@@ -105,7 +105,7 @@ pub struct Pager {
     empty: u32,
     /// The last step forward was shorter than a page may be.
     cautious: bool,
-    /// What tells the page that was asked for last from others, unless it is the first.
+    /// Identifies the page that was asked for last, unless it is the first.
     asked: Option<String>,
     seen_pages: HashSet<u128>,
     seen_marks: HashSet<u128>,
@@ -115,7 +115,7 @@ pub struct Pager {
     beside: Option<String>,
 }
 
-/// What one answer means for the walk.
+/// What one response means for the listing.
 struct Heard<'a> {
     answer: &'a Answer<'a>,
     said: Evidence,
@@ -127,7 +127,7 @@ struct Heard<'a> {
 }
 
 impl Pager {
-    /// Begins a walk.
+    /// Begins a listing.
     pub fn new(request: &RequestPlan, pagination: &PaginationPlan, page_size: Option<u32>) -> Self {
         let literal = |wanted: &dyn Fn(&str) -> bool| {
             request.query.iter().find(|(name, _)| wanted(name)).and_then(|(_, value)| value.as_str().parse().ok())

@@ -53,7 +53,7 @@ enum Found {
     Something,
 }
 
-/// Judges an answer without a list at its place, which says nothing of an error.
+/// Interprets a response without a list at its place, which says nothing of an error.
 pub(super) fn absence(text: &str, place: &Place<'_>, form: RecordsAs) -> Absence {
     let Some(path) = place.path else {
         return if form == RecordsAs::Map && text.trim() == "[]" { Absence::Empty } else { Absence::Wrong };
@@ -169,7 +169,7 @@ pub(super) fn is_list_of_errors(sent: &[u8]) -> bool {
     name.is_some_and(|name| Words::of(&name).has_any(&["error", "errors", "fault", "faults", "exception", "exceptions"]))
 }
 
-/// Lists that stand beside records in many APIs and are none.
+/// Lists that many APIs send next to the records and that are not records.
 fn is_aside(name: &str) -> bool {
     Words::of(name).has_any(&[
         "error",

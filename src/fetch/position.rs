@@ -36,7 +36,7 @@ pub enum Position {
 }
 
 impl Position {
-    /// What tells this position from others of the same listing.
+    /// Identifies this position among those of the same listing.
     pub(super) fn mark(&self) -> &str {
         match self {
             Self::Url(url) => url.as_str(),

@@ -49,7 +49,7 @@ pub enum SplitError {
     },
     /// The path leads to a value that is no list, or no map, of records.
     WrongKind {
-        /// What stands there.
+        /// The kind of value found there.
         found: Kind,
     },
     /// The list is no longer where it was, and there are others.
@@ -284,7 +284,7 @@ impl Split<'_> {
         Ok(())
     }
 
-    /// Reads an array; tells whether all its elements are objects.
+    /// Reads an array; returns whether all its elements are objects.
     fn elements(&mut self) -> Result<bool, SplitError> {
         let mut objects = true;
         let mut more = self.scan.enter(b']')?;
@@ -370,7 +370,7 @@ impl Split<'_> {
         Ok(name.map_or(Detected::Undecided, |name| Detected::Member(name.into_owned())))
     }
 
-    /// Reads an array that is not kept; tells whether all its elements are objects.
+    /// Reads an array that is not kept; returns whether all its elements are objects.
     fn objects_only(&mut self) -> Result<bool, SplitError> {
         let mut objects = true;
         let mut more = self.scan.enter(b']')?;

@@ -1,4 +1,4 @@
-//! What makes a request conditional (RFC 9110 §13), kept from one walk for the next. Pure.
+//! What makes a request conditional (RFC 9110 §13), kept from one listing for the next. Pure.
 
 use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, Method};
@@ -18,7 +18,7 @@ pub struct Validators {
     tag: Tag,
 }
 
-/// Tells requests apart as they are before authentication, and by the credential: another account may see another list.
+/// Identifies a request as it is before authentication, and by the credential: another account may see another list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestDigest(u128);
 
@@ -50,7 +50,7 @@ impl Validators {
         if let Some(tag) = tag {
             return Some(Self { request, tag: Tag::Entity(tag.clone()) });
         }
-        // A change within the second of the answer would bear the same date: only an older one tells states apart (§8.8.2.2).
+        // A change within the second of the response would have the same date: only an older date distinguishes states (§8.8.2.2).
         let modified = headers.get(LAST_MODIFIED)?;
         let age = answer::server_date(headers)? - answer::http_date(modified)?;
         (age >= chrono::TimeDelta::seconds(1)).then(|| Self { request, tag: Tag::Modified(modified.clone()) })

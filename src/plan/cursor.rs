@@ -1,4 +1,4 @@
-//! Which date of a record moves the cursor. Told once: the request writes `${since}` by it, detection compares by it.
+//! Which date of a record moves the cursor. Decided in one place: the request writes `${since}` by it, detection compares by it.
 
 use chrono::{DateTime, Utc};
 
@@ -26,8 +26,8 @@ impl ResourcePlan {
         self.cursor_date().map(|date| &date.format)
     }
 
-    /// The zone of dates that carry none, moved east by so many minutes: minutes east of Greenwich at that instant. `None` when dates
-    /// name their zone.
+    /// The zone of dates that have none, moved east by `minutes`: minutes east of Greenwich at that instant. `None` when dates name their
+    /// zone.
     pub fn zone_moved_east(&self, at: DateTime<Utc>, minutes: i32) -> Option<i32> {
         Some(self.cursor_format()?.zone_minutes(at)? + minutes)
     }

@@ -13,13 +13,13 @@ use crate::api::resource::Resource;
 /// How each poll continues where the last one ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeltaPlan {
-    /// Where the token or URL for the next poll stands in an answer.
+    /// Where a response has the token or URL for the next poll.
     pub from: ValueAt,
-    /// What stands there.
+    /// What the value is.
     pub form: DeltaForm,
     /// How the provider says that it is no longer valid, other than with 410.
     pub expired: Option<ExpiredAnswer>,
-    /// Tells requests apart: a token holds for one of them.
+    /// Identifies the request: a token is valid for one request only.
     pub scope: u64,
 }
 

@@ -1,4 +1,4 @@
-//! How an answer is read and walked: resource → [`ExtractPlan`], pagination, change rule.
+//! How a response is read and its pages are listed: resource → [`ExtractPlan`], pagination, change rule.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -103,7 +103,7 @@ impl Date<'_> {
     }
 }
 
-/// What makes a record a changed one; without a word from the user the dates decide.
+/// What makes a record a changed one; by default the dates decide.
 pub(super) fn change_by(resource: &Resource) -> Result<ChangeBy, Problem> {
     let dates = resource.dates_configuration.as_ref();
     let updated = dates.is_some_and(|dates| dates.updated_date_field.is_some());
@@ -170,7 +170,7 @@ pub(super) fn pagination(resource: &Resource) -> Result<PaginationPlan, Problem>
     }
 }
 
-/// Checks what `pagination.keyset` needs beside it.
+/// Checks the settings that `pagination.keyset` requires.
 pub(super) fn keyset(resource: &Resource, change_by: ChangeBy, request: &RequestPlan) -> Result<(), Problem> {
     let is_keyset = matches!(resource.pagination, Some(Pagination::Keyset(_)));
     let is_asked_again = order(resource) == Order::Ascending && request.uses_since() && change_by != ChangeBy::Content;

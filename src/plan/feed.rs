@@ -54,7 +54,7 @@ impl TypePattern {
     }
 }
 
-/// Reads `feed`, and checks what a feed needs beside it.
+/// Reads `feed`, and checks the settings that a feed requires.
 pub(super) fn plan(resource: &Resource) -> Result<Option<FeedPlan>, Vec<Problem>> {
     let Some(feed) = &resource.feed else { return Ok(None) };
     let name = resource.name.as_str();

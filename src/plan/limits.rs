@@ -24,7 +24,7 @@ pub struct LimitsPlan {
 /// A number of requests within any period of one length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestLimitPlan {
-    /// The same for requests that count together, as far as the connector tells: number and period, and which resources.
+    /// The same for requests that count together, as far as the connector states it: number and period, and which resources.
     pub group: u64,
     /// At least 1.
     pub count: u32,

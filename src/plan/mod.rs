@@ -88,9 +88,9 @@ pub struct ResourcePlan {
     pub compare_content: bool,
     /// updated − created within it ⇒ created.
     pub created_tolerance: Duration,
-    /// How far each poll reaches back behind the cursor.
+    /// How far behind the cursor each poll reads again.
     pub lookback: Duration,
-    /// How long after its date a record may appear: until then each poll reaches back as far.
+    /// How long after its date a record may appear: until then each poll reads this far behind the cursor.
     pub lateness: Duration,
     /// The order in which the provider lists records by their version date.
     pub order: Order,
@@ -170,8 +170,8 @@ pub struct ExtractPlan {
 }
 
 impl ResourcePlan {
-    /// Tells the rules apart under which content is compared, as hexadecimal; empty for those without any field of the spec. Content hashes
-    /// hold under one of them.
+    /// Identifies the rules under which content is compared, as hexadecimal; empty for those without any field of the spec. Content hashes
+    /// are valid under one set of rules.
     pub fn content_digest(&self) -> String {
         let mut rules: Vec<_> = self.extract.ignored.iter().map(ToString::to_string).collect();
         // No path ends like this.
@@ -328,7 +328,7 @@ pub struct CallbackPlan {
 }
 
 impl CallbackPlan {
-    /// Tells callbacks apart: what is known of one (gone, down) says nothing about another.
+    /// Identifies a callback: what is known of one (gone, down) says nothing about another.
     pub fn fingerprint(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(self.url.as_str().as_bytes())
     }

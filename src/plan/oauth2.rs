@@ -95,9 +95,9 @@ pub struct TokenResponsePlan {
 pub struct RefreshPlan {
     /// Does a refresh spend the refresh token? `None`: it is observed.
     pub rotates: Option<Rotates>,
-    /// So long after its first use a spent refresh token is accepted again.
+    /// This long after its first use a spent refresh token is still accepted.
     pub grace: Duration,
-    /// The provider forgets a refresh token that was not used for so long.
+    /// The provider forgets a refresh token that was not used for this long.
     pub idle_ttl: Option<Duration>,
 }
 
@@ -161,7 +161,7 @@ impl Oauth2Plan {
 /// The instance's member laid over the connector's. `field` begins every message.
 ///
 /// # Errors
-/// Everything that a person must mend, each with field, cause and fix.
+/// Everything that a person must fix, each with field, cause and fix.
 pub(super) fn plan(
     field: &'static str,
     over: &Oauth2,
@@ -223,7 +223,7 @@ pub(super) fn plan(
             .or(under.and_then(|u| u.client_authentication.as_ref()).and_then(pick))
     };
     let jwt = jwt(field, over.jwt.as_ref(), under.and_then(|under| under.jwt.as_ref()));
-    // An assertion speaks for itself: whoever has the key need not say more.
+    // An assertion identifies its client: the owner of the key need not say more.
     let usual = if grant == Some(Grant::JwtBearer) { ClientPlace::None } else { ClientPlace::Basic };
     let client_for_code = place(|client| client.code).unwrap_or(usual);
     let client_for_refresh = place(|client| client.refresh).unwrap_or(client_for_code);

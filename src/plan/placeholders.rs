@@ -14,7 +14,7 @@ use crate::api::nearest::nearest;
 /// What a value is in a URL outside of its host: a part of one segment or of one value of the query (RFC 3986 §2.3).
 const DATA: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Where a placeholder stands in a URL.
+/// The part of a URL that a placeholder is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Between `://` and the path.
@@ -32,7 +32,7 @@ impl Place {
         }
     }
 
-    /// A value as it stands there.
+    /// A value as it is written there.
     ///
     /// # Errors
     /// What it must be instead.

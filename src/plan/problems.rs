@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::duration;
 
-/// A problem with the manifest, mended by a person.
+/// A problem with the manifest, fixed by a person.
 pub(super) fn invalid(message: impl Into<String>) -> Problem {
     Problem::human(Reason::InvalidSpec, message)
 }
 
-/// The name of a resource's field as problems tell it.
+/// The name of a resource's field as problems print it.
 pub(super) fn field(resource: &str, field: &str) -> String {
     format!("spec.resources[{resource}].{field}")
 }
@@ -21,7 +21,7 @@ pub(super) fn at<E: Display>(field: &str) -> impl FnOnce(E) -> Problem {
     move |error| invalid(format!("{field} {error}"))
 }
 
-/// Problems found so far: resolving goes on, so that all are told at once.
+/// Problems found so far: resolving goes on, so that all are reported at once.
 #[derive(Debug, Default)]
 pub(super) struct Problems(pub(super) Vec<Problem>);
 

@@ -31,7 +31,7 @@ const BATCH_BYTES: i32 = 256 * 1024;
 /// `connector` is what the look-up found for `spec.connector`; it is ignored when the instance names none.
 ///
 /// # Errors
-/// Every problem that a person must mend, each with field, cause and fix; never empty.
+/// Every problem that a person must fix, each with field, cause and fix; never empty.
 pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) -> Result<PollPlan, Vec<Problem>> {
     let spec = &instance.spec;
     let namespace = instance.metadata.namespace.as_deref().unwrap_or("default");

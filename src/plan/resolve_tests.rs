@@ -117,7 +117,7 @@ fn urls_stay_on_the_origin() {
 }
 
 proptest! {
-    /// Whatever stands in url, a plan asks the origin of baseUrl or there is none.
+    /// Whatever url contains, a plan requests the origin of baseUrl or there is no plan.
     #[test]
     fn no_url_leaves_the_origin(url in "[/a-z:@?.\\\\#\\t ]{1,12}|(https?|HTTPS)://(api\\.example\\.com|evil\\.net)[@:/a-z0-9]{0,8}") {
         let mut instance = instance(&with_resource("url: /a"));

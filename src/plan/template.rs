@@ -9,8 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::date_format::{DateFormat, DateFormatError, Zone, step_back};
 use crate::api::visible;
 
-/// What may stand in a URL wherever a value lands: the unreserved characters of RFC 3986 §2.3 and the colon of times, which is
-/// legal in paths and queries and has no meaning there. A space is `%20` and a plus `%2B`, for servers disagree on a bare plus.
+/// Characters that a value may have anywhere in a URL: the unreserved characters of RFC 3986 §2.3 and the colon of times, which is legal in
+/// paths and queries and has no meaning there. A space is `%20` and a plus `%2B`, for servers disagree on a bare plus.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// The macros that a manifest may use, as messages offer them; the parser knows no other.
@@ -59,7 +59,7 @@ pub enum TemplateError {
     /// `$…}`, as met in configurations that lost a brace.
     #[error("has ${0}}} without the opening brace of a macro; write ${{date:…}} for a date, %7D for a literal brace in a URL")]
     Unopened(String),
-    /// A parameter of a connector that nobody filled in.
+    /// A parameter of a connector that was not filled in.
     #[error("has {{{0}}} inside a macro, which nothing fills in; set it under parameters, or write the value itself")]
     Placeholder(String),
     /// No such macro.
@@ -94,7 +94,7 @@ pub enum Place {
     QueryValue,
     /// A header value, raw.
     Header,
-    /// A string of a JSON body, raw: whoever writes the JSON escapes it.
+    /// A string of a JSON body, raw: the author of the JSON escapes it.
     Json,
 }
 

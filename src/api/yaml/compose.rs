@@ -327,7 +327,7 @@ impl Values {
         for (key, value) in pairs {
             if key.is_merge() {
                 match &value.kind {
-                    // What stands first wins.
+                    // The first entry wins.
                     Kind::List(maps) if maps.iter().all(|map| map.is_map()) => {
                         for map in maps.iter().rev() {
                             self.fill(map, members, depth + 1)?;

@@ -19,7 +19,7 @@ pub(super) fn value(tag: Option<&str>, plain: bool, text: &str) -> Result<Value,
         None if plain => "",
         Some("binary") => return binary(text),
         Some(tag @ ("bool" | "int" | "float" | "null")) => tag,
-        // Quotes, `!!str`, and tags that nobody knows.
+        // Quotes, `!!str`, and unknown tags.
         _ => return Ok(text.into()),
     };
     let value = resolve(text)?;

@@ -9,7 +9,7 @@ use crate::plan::RequestPlan;
 use crate::plan::field_path::Segment;
 use crate::plan::template::Template;
 
-/// Judges a first answer as a walk does.
+/// Interprets a first response as a listing does.
 fn detected(method: &Method, headers: &HeaderMap, envelope: &str, rows: u64) -> Detection {
     let url = Url::parse("https://api.example/v1/items").unwrap();
     let request = RequestPlan {

@@ -167,7 +167,7 @@ pub(super) enum Counted {
     Remaining,
 }
 
-/// What a number counts, by the words of its name. `in_total`: it stands in an object named so (`{"total":{"value":9}}`).
+/// What a number counts, by the words of its name. `in_total`: it is in an object with that name (`{"total":{"value":9}}`).
 pub(super) fn counted(words: &Words, in_total: bool) -> Option<Counted> {
     const NUMBER: &[&str] =
         &["number", "num", "no", "nr", "nb", "of", "count", "total", "last", "max", "all", "available", "result", "results"];

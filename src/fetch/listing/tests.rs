@@ -1,4 +1,4 @@
-//! Walks over loopback sockets, against a provider that answers by script and writes down what it was asked.
+//! Listings over loopback sockets, against a scripted provider that records its requests.
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -134,7 +134,7 @@ fn auth(query: &[(&str, &str)]) -> RequestAuth {
     }
 }
 
-/// Walks to the end; the records of each page.
+/// Lists to the end; the records of each page.
 async fn all(reader: &mut PageReader<'_>) -> Result<Vec<Vec<String>>, Problem> {
     let mut pages = Vec::new();
     loop {
@@ -178,7 +178,7 @@ async fn walks_to_the_end_and_tells_what_it_detected() {
     assert!(matches!(reader.next_page().await, Ok(Step::End)));
     assert_eq!(provider.targets().len(), 2, "the end asks nobody");
 
-    // The Backoff counts for whoever asks this host with this credential.
+    // The Backoff applies to every request to this host with this credential.
     let held = PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
     assert_eq!((held.reason, held.reaction), (Reason::RateLimited, Reaction::Throttled));
     assert!(held.retry_after.unwrap() <= Duration::from_mins(10));
@@ -308,7 +308,7 @@ async fn the_place_of_the_records_is_kept_for_the_next_walk() {
     }
 }
 
-/// PHP writes an object without members as `[]`: that answer does not tell where records will be.
+/// PHP writes an object without members as `[]`: that response does not show where records will be.
 #[tokio::test]
 async fn an_empty_array_alone_is_no_place_of_records() {
     let provider = Provider::new(&[&format!("{OK}\n[]"), &format!("{OK}\n[{{\"id\":1}}]"), &format!("{OK}\n[]")]).await;

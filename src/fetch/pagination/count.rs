@@ -7,8 +7,8 @@ use crate::fetch::evidence::{Evidence, To};
 use crate::plan::PaginationPlan;
 
 impl Pager {
-    /// Rows that a page has with its hidden ones. A size that merely repeats what was asked for is believed once a page was as
-    /// long: many providers shorten pages without a word.
+    /// Rows that a page has with its hidden ones. A size that merely repeats what was asked for is believed once a page was as long: many
+    /// providers shorten pages silently.
     pub(super) fn page_length(&self, said: &Evidence, rows: u64) -> u64 {
         match said.size().filter(|size| *size >= rows) {
             Some(size) if self.requested != Some(size) || self.longest >= size => size,
@@ -89,7 +89,7 @@ impl Pager {
         }
     }
 
-    /// The end of the walk, unless it began behind the first page: some providers count pages from 0, and where no answer numbers its
+    /// The end of the listing, unless it began behind the first page: some providers count pages from 0, and where no response numbers its
     /// page, only the total shows it. Pages that hide rows are shorter than others and prove nothing.
     pub(super) fn end(&self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
         let Heard { said, reach, .. } = heard;

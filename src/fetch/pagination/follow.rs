@@ -58,9 +58,9 @@ impl Pager {
         }
     }
 
-    /// What a link or token means that leads to the page that has it. The last page often has one; a first page that does, or that
-    /// comes again, was never left; and a scroll has one token for all of its pages, which tells it from a last page only by what
-    /// is sent next. So a token is sent once more, and the list goes on while other records come.
+    /// What it means when a link or token leads to the page that it came with. The last page often has one; a first page that has one, or
+    /// that comes again, was never left; and a scroll has one token for all of its pages, so only the response to the next request shows
+    /// whether this was the last page. So a token is sent once more, and the list goes on while other records come.
     fn stand_still(&mut self, heard: &Heard<'_>, next: Position) -> Result<Option<Position>, Problem> {
         let Heard { answer, said, reach, repeated, repeats_first } = heard;
         if answer.record_count == 0 || said.pages_say(reach) == Some(false) {

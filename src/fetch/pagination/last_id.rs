@@ -21,8 +21,8 @@ impl Pager {
         self.last_id = value.filter(|value| !matches!(value.as_bytes().first(), None | Some(b'{' | b'[' | b'n')));
     }
 
-    /// The page behind the last record. Without a word of the answer the list goes on until a page is empty, for pages may be short where
-    /// rows are hidden.
+    /// The page behind the last record. Unless the response says otherwise, the list goes on until a page is empty, for pages may be short
+    /// where rows are hidden.
     pub(super) fn after_last(&mut self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
         let Heard { answer, said, repeated, .. } = heard;
         let last = self.last_id.take();

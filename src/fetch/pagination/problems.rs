@@ -1,4 +1,4 @@
-//! Why a walk is stopped, as a user reads it. Pure.
+//! Why a listing is stopped, as a user reads it. Pure.
 
 use super::{Heard, Pager};
 use crate::api::conditions::{Problem, Reason};

@@ -261,7 +261,7 @@ fn from_one() -> PaginationPlan {
     PaginationPlan::Page { parameter: "page".into(), first: Some(1), size_parameter: None }
 }
 
-/// Walks over scripted answers: envelope, number of records, digest of the records.
+/// Lists scripted responses: envelope, number of records, digest of the records.
 fn script(pagination: &PaginationPlan, answers: &[(&str, usize, u128)]) -> Vec<Result<Option<Position>, Reason>> {
     let mut pager = pager(pagination);
     let mut url = Url::parse(URL).unwrap();
@@ -503,7 +503,7 @@ fn a_first_page_that_says_that_it_is_none_is_a_condition() {
     }
 }
 
-/// Whether a walk over pages of so many rows ends with a word about pages that were missed.
+/// Whether a listing over pages of these numbers of rows ends with a message about missed pages.
 fn misses_one(plan: &PaginationPlan, since: bool, listed: &[(&str, usize)]) -> bool {
     let mut request = request(Method::GET, &[]);
     if since {
@@ -663,7 +663,7 @@ impl Mock {
     }
 }
 
-/// Walks over a mock; the rows that were seen.
+/// Lists a mock; the rows that were seen.
 fn seen(mock: &Mock, plan: &PaginationPlan) -> Result<std::collections::BTreeSet<usize>, String> {
     let base = Url::parse(URL).unwrap();
     let mut pager = pager(plan);
@@ -715,7 +715,7 @@ proptest! {
         }
     }
 
-    /// Without a word about the size of a page an offset listing reads some rows twice and passes none.
+    /// When no response says the size of a page, an offset listing reads some rows twice and passes none.
     #[test]
     fn every_visible_row_is_read_without_a_size(
         hidden in prop::collection::vec(prop::bool::weighted(0.1), 0..60),

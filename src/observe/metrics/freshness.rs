@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 
-/// A resource is stale that was not polled with success for so many of its intervals.
+/// A resource is stale after this number of its intervals without a successful poll.
 const STALE: u32 = 3;
 
 /// All resources that are polled. A clone is of the same ones.
@@ -47,7 +47,7 @@ impl Polled {
     }
 }
 
-/// What a scrape tells.
+/// What a scrape reports.
 #[derive(Debug, PartialEq)]
 struct Summary {
     /// The oldest of the last successes; now if nothing is polled.

@@ -93,7 +93,7 @@ label! {
         Failed = "failed",
         /// It was stored with its body and is tried again by the schedule.
         SetAside = "set_aside",
-        /// It is kept until somebody asks for another try.
+        /// It is kept until a user asks for another try.
         Parked = "parked",
     }
 }
@@ -135,9 +135,9 @@ label! {
         Granted = "granted",
         /// The endpoint refused: a person must act.
         Refused = "refused",
-        /// The endpoint has trouble or asked for patience; it is tried again.
+        /// The endpoint has trouble or is rate limiting requests; the request is retried.
         Failed = "failed",
-        /// Nobody knows whether the endpoint acted on it.
+        /// It is unknown whether the endpoint acted on it.
         Lost = "lost",
         /// Nothing was sent: no connection, or an address that is not allowed.
         Unsent = "unsent",

@@ -74,7 +74,7 @@ impl Default for Metrics {
 
 /// Seconds of one request or poll: from a loopback answer to the longest deadline.
 const WORK_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-/// Intervals: from a poll that somebody asked for to a day of a resource that is polled every few minutes.
+/// Intervals: from a poll that a user asked for to a day of a resource that is polled every few minutes.
 const INTERVALS: [f64; 10] = [0.5, 0.9, 1.1, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 /// Seconds of waiting: from at once to a week of a callback that was down.
 const WAIT_SECONDS: [f64; 12] = [0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 604_800.0];
@@ -150,22 +150,22 @@ impl Metrics {
         self.all.records_read.inc_by(records);
     }
 
-    /// The first request of a poll was sent so long after the poll was due.
+    /// The first request of a poll was sent this long after the poll was due.
     pub fn poll_delay(&self, by: Duration) {
         self.all.poll_delay.observe(by.as_secs_f64());
     }
 
-    /// So many events met the same fate.
+    /// This number of events had the same outcome.
     pub fn events(&self, kind: EventKind, outcome: EventOutcome, count: u64) {
         self.all.events.get(kind, outcome).inc_by(count);
     }
 
-    /// An event was accepted so long after its record had changed.
+    /// An event was accepted this long after its record had changed.
     pub fn event_lag(&self, lag: Duration) {
         self.all.event_lag.observe(lag.as_secs_f64());
     }
 
-    /// One request to a callback took so long.
+    /// One request to a callback took this long.
     pub fn delivery(&self, took: Duration) {
         self.all.delivery_duration.observe(took.as_secs_f64());
     }
@@ -175,7 +175,7 @@ impl Metrics {
         self.all.parked.inc_by(by);
     }
 
-    /// The number of events set aside changed.
+    /// The number of events in the retry queue changed.
     pub fn set_aside(&self, by: i64) {
         self.all.set_aside.inc_by(by);
     }
@@ -205,7 +205,7 @@ impl Metrics {
         self.all.freshness.watch(interval, now, self.all.freshness_ratio.clone())
     }
 
-    /// So many shards are owned now.
+    /// The number of shards that are owned now.
     pub fn owned_shards(&self, count: usize) {
         self.all.owned_shards.set(i64::try_from(count).unwrap_or(i64::MAX));
     }

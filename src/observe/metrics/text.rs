@@ -21,8 +21,8 @@ impl Format {
         }
     }
 
-    /// What a client wants by its `Accept` header (RFC 9110 §12.5.1): `OpenMetrics` if it names it and wants nothing else more. As
-    /// Prometheus' own clients, everybody else gets the text format, which is the one that every scraper reads.
+    /// What a client wants by its `Accept` header (RFC 9110 §12.5.1): `OpenMetrics` if it names it and prefers nothing else. As with
+    /// Prometheus' own clients, every other client gets the text format, which every scraper reads.
     pub fn wanted(accept: &str) -> Self {
         let (mut open_metrics, mut text) = (0.0_f32, 0.0_f32);
         for range in accept.split(',') {

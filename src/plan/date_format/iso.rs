@@ -15,9 +15,9 @@ pub(super) struct Rules {
     pub(super) literal_z: bool,
 }
 
-/// Reads `2020-01-31T10:20:30.123Z` with a space instead of the T, any number of digits in the fraction or none, without seconds (as
-/// Java's `OffsetDateTime` prints a full minute), with an offset in any form, with names of the zone beside it or instead of it
-/// (RFC 9557: `+01:00[Europe/Paris]`), or without a zone. The text is single-spaced.
+/// Reads `2020-01-31T10:20:30.123Z` with a space instead of the T, any number of digits in the fraction or none, without seconds (as Java's
+/// `OffsetDateTime` prints a full minute), with an offset in any form, with names of the zone after it or instead of it (RFC 9557:
+/// `+01:00[Europe/Paris]`), or without a zone. The text is single-spaced.
 pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<Stamp> {
     let text = text.as_bytes();
     let date = text.first_chunk::<10>()?;
@@ -76,7 +76,7 @@ pub(super) fn time_on(day: NaiveDate, hour: u32, minute: u32, second: u32, nanos
     day.and_hms_nano_opt(hour, minute, second, nanos)
 }
 
-/// Digits of a fraction of a second, as nanoseconds; further digits are cut off. Gives what stands behind them.
+/// Digits of a fraction of a second, as nanoseconds; further digits are cut off. Returns the rest of the text.
 pub(super) fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     let mut nanos = 0;
     let mut read = 0;

@@ -1,8 +1,8 @@
 //! Java date patterns with their zone, read and written as Java does.
 //!
-//! The letters are those of `java.time.format.DateTimeFormatter`. Where `SimpleDateFormat` reads more (one digit where the pattern
-//! has two, blanks before a field, zone names beside offsets) that is read too, as long as it can only mean one thing. Known
-//! differences are listed at [`DateFormat::new`].
+//! The letters are those of `java.time.format.DateTimeFormatter`. Where `SimpleDateFormat` reads more (one digit where the pattern has two,
+//! blanks before a field, zone names next to offsets) that is read too, as long as it can only mean one thing. Known differences are listed
+//! at [`DateFormat::new`].
 
 mod blanks;
 mod epoch;
@@ -92,7 +92,7 @@ pub enum DateFormatError {
     /// A known letter too often, or too seldom.
     #[error("has the letter {0} in a number that has no meaning or cannot be read back")]
     Repetition(char),
-    /// No year, so that no date can be told.
+    /// No year, so that there is no date.
     #[error("has no year; write letters such as yyyy-MM-dd, or milliseconds or seconds")]
     NoYear,
     /// A finer field without the coarser one around it.
@@ -103,7 +103,7 @@ pub enum DateFormatError {
         /// The field that is missing.
         coarser: &'static str,
     },
-    /// `D` beside `M`.
+    /// `D` next to `M`.
     #[error("has D (day of the year) next to M (month); d is the day of the month")]
     DayOfYear,
     /// `HH:MM`, with `m` where the month stands.
@@ -140,7 +140,7 @@ impl DateFormat {
     ///
     /// - Any run of blanks stands for any other one, and names may end in a dot (`Nov.`, `a.m.`).
     /// - Several zones in a text (`+01:00[Europe/Paris]`) need not agree: the offset counts, as in `ISO_ZONED_DATE_TIME`.
-    /// - `zzzz` is taken beside an offset alone, and written as `GMT+01:00`.
+    /// - `zzzz` is read only next to an offset, and written as `GMT+01:00`.
     ///
     /// And from `SimpleDateFormat`: `S` is a fraction of a second, not a number of milliseconds; `u` is the year; `[…]` is optional.
     ///

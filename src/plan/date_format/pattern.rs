@@ -42,7 +42,7 @@ pub(super) enum Says {
 /// What RFC 3339 is to a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Iso {
-    /// Year, month, day and time stand in its order: it is the fast way to read nearly every text.
+    /// Year, month, day and time in its order: the fast way to read nearly every text.
     Alike,
     /// A text that does not match the pattern may be read as it.
     Instead,
@@ -53,7 +53,7 @@ pub(super) enum Iso {
 /// One piece of a pattern.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Item {
-    /// Stands as it is.
+    /// Written literally.
     Literal(char),
     /// `G`
     Era,
@@ -73,7 +73,7 @@ pub(super) enum Item {
     Offset(OffsetStyle),
     /// `z`
     ZoneName,
-    /// `zzzz`, beside an offset
+    /// `zzzz`, next to an offset
     ZoneWords,
     /// `VV`
     ZoneId,
@@ -242,7 +242,7 @@ impl Item {
     }
 }
 
-/// Marks numbers that stand beside another one: they must have exactly their width, or nobody knows where they end.
+/// Marks numbers that are adjacent to another one: they must have exactly their width, or it is unknown where they end.
 fn mark_neighbours(items: &mut [Item]) {
     let digits: Vec<bool> = items
         .iter()

@@ -83,7 +83,7 @@ fn read_items<'a>(items: &[Item], mut text: &'a [u8], fields: &mut Fields<'a>) -
         }
         after_blank = false;
         text = read_item(item, text, fields)?;
-        // an abbreviation may end in a dot, beside one that the pattern has
+        // an abbreviation may end in a dot, in addition to one that the pattern has
         if matches!(item, Item::MonthName { .. } | Item::WeekdayName { .. } | Item::HalfDay) {
             let dotted = items.get(at + 1) == Some(&Item::Literal('.'));
             text = text.strip_prefix(b".").filter(|rest| !dotted || rest.starts_with(b".")).unwrap_or(text);

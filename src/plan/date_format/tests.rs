@@ -137,7 +137,7 @@ fn a_text_may_deviate_where_it_can_only_mean_one_thing() {
     reads(&format("milliseconds", "GMT"), "2020-01-31T10:20:30Z", "2020-01-31T10:20:30Z");
     reads(&format("EEE, d MMM yyyy HH:mm:ss Z", "GMT"), "friday, 31 JANUARY 2020 10:20:30 GMT", "2020-01-31T10:20:30Z");
     reads(&format("EEE, d MMM yyyy HH:mm:ss Z", "GMT"), "Fri, 31 Jan 2020 10:20:30 EST", "2020-01-31T15:20:30Z");
-    // day and month change places: nobody can tell which is meant
+    // day and month change places: it is unknown which is meant
     assert_eq!(format("yyyy-dd-MM HH:mm:ss", "GMT").parse("2020-01-31 10:20:30"), None);
 }
 
@@ -164,7 +164,7 @@ fn names_of_zones_mean_the_offset_they_name() {
     assert_eq!(format("yyyy-MM-dd HH:mm z", "GMT").parse("2024-01-01 12:00 IST"), None);
 }
 
-/// An offset names the instant; names and regions beside it may be missing, unknown or wrong.
+/// An offset names the instant; names and regions next to it may be missing, unknown or wrong.
 #[test]
 fn of_several_zones_the_offset_counts() {
     let expected = "2026-11-24T10:00:00Z";
@@ -524,7 +524,7 @@ fn patterns_that_would_lose_time_are_refused() {
         "has d (day of the month) but not M (month); small and capital letters differ"
     );
     assert_eq!(refused("yyyy-MM-dd HH:MM:ss"), DateFormatError::MonthAfterHour);
-    // Both letters are there, so that only their places tell.
+    // Both letters are there, so that only their places show it.
     for swapped in ["yyyy-mm-dd'T'HH:MM:ss'Z'", "dd/mm/yyyy hh:MM a", "yyyymmddHHMMss", "yyyy-mm-dd['T'HH:MM:ss]"] {
         assert_eq!(refused(swapped), DateFormatError::MonthAfterHour, "{swapped}");
     }
@@ -613,7 +613,7 @@ proptest! {
         prop_assert_eq!(format.parse(&other), format.parse(&text), "{:?}", other);
     }
 
-    /// A name beside an offset changes nothing, whatever it says.
+    /// A name next to an offset changes nothing, whatever it says.
     #[test]
     fn what_stands_beside_an_offset_is_not_heard(at in instants(), pattern in prop::sample::select(vec!["yyyy-MM-dd'T'HH:mm:ssXXX", "EEE, dd MMM yyyy HH:mm:ss Z", "dd/MM/yyyy HH:mm:ss.SSSxxx", ""]), zone in prop::sample::select(&ZONES[..]), other in "[A-Za-z]{1,9}(/[A-Za-z_]{1,9})?|[A-Z][a-z]{1,8} [A-Z][a-z]{1,8} Time", bracket in 0..2_usize) {
         let format = format(pattern, zone);

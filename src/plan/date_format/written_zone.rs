@@ -1,9 +1,9 @@
-//! The zones that stand in a text: offsets, names and regions, several of them at once.
+//! The zones written in a text: offsets, names and regions, several of them at once.
 //!
-//! `2026-11-24T11:00:00+01:00[Europe/Paris]` (java.time, RFC 9557), `11:00:00 +0100 (CET)` (RFC 5322 comment), `GMT+0100 (Central
-//! European Standard Time)` (JavaScript), `+0100 CET` (Go). An offset says which instant is meant, alone; what stands beside it says
-//! for whom it was written. So nothing is refused because of a name or region beside an offset, be it unknown or contrary to the
-//! rules that we know of the zone. Java's `ISO_ZONED_DATE_TIME` keeps the instant of the offset in the same way.
+//! `2026-11-24T11:00:00+01:00[Europe/Paris]` (java.time, RFC 9557), `11:00:00 +0100 (CET)` (RFC 5322 comment), `GMT+0100 (Central European
+//! Standard Time)` (JavaScript), `+0100 CET` (Go). An offset alone says which instant is meant; a name next to it says for which region it
+//! was written. So nothing is refused because of a name or region next to an offset, even if it is unknown or contradicts the rules that we
+//! know of the zone. Java's `ISO_ZONED_DATE_TIME` keeps the instant of the offset in the same way.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
@@ -50,10 +50,10 @@ impl<'a> WrittenZones<'a> {
         self.offset.is_none() && self.names[0].is_none()
     }
 
-    /// The instant of a local time beside these zones; `zone` is that of a text without any.
+    /// The instant of a local time with these zones; `zone` is that of a text without any.
     ///
-    /// The offset decides. Without one a name such as `PDT` does, which also tells the two passes of an hour that comes twice apart,
-    /// and then the region. `None` when two of the same rank name two instants, or when nothing is known of any.
+    /// The offset decides. Without one a name such as `PDT` does, which also distinguishes the two passes of an hour that comes twice, and
+    /// then the region. `None` when two of the same rank name two instants, or when nothing is known of any.
     pub(super) fn instant(&self, local: NaiveDateTime, zone: Zone) -> Option<DateTime<Utc>> {
         if let Some(seconds) = self.offset {
             return Zone::Fixed(seconds, None).instant(local);
@@ -85,8 +85,7 @@ impl<'a> WrittenZones<'a> {
         }
     }
 
-    /// Reads what may stand behind a time: zones with or without brackets, separated by blanks or not. `None` when it is anything
-    /// else.
+    /// Reads what may follow a time: zones with or without brackets, separated by blanks or not. `None` when it is anything else.
     pub(super) fn read_all(&mut self, mut text: &'a [u8]) -> Option<()> {
         loop {
             let blank = text.starts_with(b" ");
@@ -112,14 +111,14 @@ impl<'a> WrittenZones<'a> {
         }
     }
 
-    /// What stands in brackets: a zone, `!` before it or not, or a tag such as `u-ca=iso8601` (RFC 9557 §3).
+    /// The text in brackets: a zone, with or without `!` before it, or a tag such as `u-ca=iso8601` (RFC 9557 §3).
     fn read_bracket(&mut self, inside: &'a [u8]) -> Option<()> {
         let inside = inside.strip_prefix(b"!").unwrap_or(inside);
         if inside.is_empty() || inside.contains(&b'=') {
             return Some(());
         }
         match read_zone(inside) {
-            // beside a zone that was read already, brackets only repeat it
+            // after a zone that was read already, brackets only repeat it
             Some((WrittenZone::Offset(_), [])) if !self.is_empty() => Some(()),
             Some((zone, [])) => self.add(zone),
             _ => self.add(WrittenZone::Name(str::from_utf8(inside).ok()?)),
@@ -180,7 +179,7 @@ fn long_name(text: &[u8]) -> Option<usize> {
     text[..length].windows(5).rposition(|window| window.eq_ignore_ascii_case(b" time")).map(|at| at + 5)
 }
 
-/// What a pattern's `zzzz` stands for: words up to a bracket or the end. Only read beside an offset, so any will do.
+/// The text of a pattern's `zzzz`: words up to a bracket or the end. Only read next to an offset, so any will do.
 pub(super) fn read_words(text: &[u8]) -> Option<(WrittenZone<'_>, &[u8])> {
     let length = text.iter().position(|byte| b")]".contains(byte)).unwrap_or(text.len());
     let words = str::from_utf8(&text[..length]).ok()?;

@@ -72,8 +72,8 @@ impl Zone {
         }
     }
 
-    /// The instant of a local time that stands beside a zone name such as `PDT`: in this zone if it uses the name, otherwise what
-    /// the name commonly means, or that of a region (`Japan`).
+    /// The instant of a local time next to a zone name such as `PDT`: in this zone if it uses the name, otherwise what the name commonly
+    /// means, or that of a region (`Japan`).
     pub(super) fn instant_by_name(self, local: NaiveDateTime, name: &str) -> Option<DateTime<Utc>> {
         if let Self::Named(zone) = self {
             let (first, second) = match zone.offset_from_local_datetime(&local) {

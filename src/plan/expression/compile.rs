@@ -316,7 +316,7 @@ impl Compiler<'_> {
         Ok(Node::Call(function, nodes))
     }
 
-    /// Where a name first stands as a word. The parser keeps no places of what it has read.
+    /// Where a name first occurs as a word. The parser keeps no positions of what it has read.
     fn column(&self, name: &str) -> usize {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
         let found = self.text.match_indices(name).find(|(at, _)| {

@@ -45,12 +45,12 @@ impl Meter {
         Ok(())
     }
 
-    /// So many bytes are looked at.
+    /// Counts bytes that are read.
     pub(super) fn read<'a>(&mut self, bytes: usize) -> Result<(), Failure<'a>> {
         self.take(bytes / BYTES_A_STEP + 1)
     }
 
-    /// So many bytes are made.
+    /// Counts bytes that are made.
     pub(super) fn make<'a>(&mut self, bytes: usize) -> Result<(), Failure<'a>> {
         self.take(bytes / MADE_A_STEP + 1)
     }

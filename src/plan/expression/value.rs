@@ -154,7 +154,7 @@ impl<'a> Value<'a> {
                 }
                 is_same
             }
-            // Integers of more digits than fit are told apart by those that were sent.
+            // Integers of more digits than fit are distinguished by the digits that were sent.
             (Self::Double(_, Some(left)), Self::Double(_, Some(right))) if is_integer(left) && is_integer(right) => {
                 left == right
             }
