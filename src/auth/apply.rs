@@ -25,12 +25,12 @@ pub struct RequestAuth {
     pub headers: HeaderMap,
     /// Query parameters to append, not yet percent-encoded.
     pub query: Vec<(String, String)>,
-    /// The same for the same credential, another for another one. Only means something in this process: it is salted, so that a
-    /// value seen in a log tells nothing about the credential.
+    /// The same for the same credential, another for another one. Only means something in this process: it is salted, so that a value seen
+    /// in a log reveals nothing about the credential.
     pub fingerprint: u64,
     /// The same for all credentials of one OAuth 2.0 client, as far as they are known; without one the fingerprint.
     pub client: u64,
-    /// The client certificate, beside any other authentication (RFC 8705).
+    /// The client certificate, in addition to any other authentication (RFC 8705).
     pub identity: Option<Arc<Identity>>,
 }
 
@@ -82,8 +82,8 @@ impl RequestAuth {
         Self { fingerprint, client, identity, ..self }
     }
 
-    /// An access token in the header (RFC 6750 §2.1). `identity` tells credentials apart, and
-    /// `client` clients: they stay while tokens come and go.
+    /// An access token in the header (RFC 6750 §2.1). `identity` identifies the credential, and `client` the client: they stay while tokens
+    /// come and go.
     ///
     /// Errors: the token has a character that no header may carry.
     pub(super) fn bearer(token: &str, identity: &[&str], client: Option<u64>) -> Option<Self> {
@@ -105,7 +105,7 @@ impl RequestAuth {
     }
 }
 
-/// Tells credentials apart in this process, see [`RequestAuth::fingerprint`].
+/// Identifies a credential in this process, see [`RequestAuth::fingerprint`].
 pub(super) fn identity(parts: &[&str]) -> u64 {
     salt().hash_one(parts)
 }

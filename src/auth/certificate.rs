@@ -8,7 +8,7 @@ use super::secrets::{Referenced, Secret, Secrets};
 use crate::api::conditions::Problem;
 use crate::egress::identity::{Identity, IdentityFault};
 
-/// Keys of a Secret of type `kubernetes.io/tls`, and the one that may stand beside them.
+/// Keys of a Secret of type `kubernetes.io/tls`, and the one that it may have in addition.
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 const AUTHORITIES: &str = "ca.crt";

@@ -60,7 +60,7 @@ pub enum JwtProblem {
 
 /// Signs an assertion in the compact form of RFC 7515 §7.1.
 ///
-/// `key_pem` is a private key in PEM: PKCS#8, PKCS#1 or SEC1. `key_id` tells the server which of its known keys this is (`kid`).
+/// `key_pem` is a private key in PEM: PKCS#8, PKCS#1 or SEC1. `key_id` says which of the keys that the server knows this is (`kid`).
 ///
 /// # Errors
 /// [`JwtProblem`].

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::schedule;
 use super::sink::Cause;
 
-/// So many distinct objects in a row must fail before the sink counts as down.
+/// The sink counts as down once this number of distinct objects in a row has failed.
 pub const DISTINCT_FAILURES: usize = 5;
-/// A failing sink is worth a person's attention after so many failures in a row,
+/// A failing sink needs a person's attention after this number of failures in a row,
 const LASTING_FAILURES: u32 = 3;
-/// or when it has failed, or will have been left alone, for so long.
+/// or when it has failed, or will have been left alone, for this long.
 const LASTING: chrono::Duration = chrono::Duration::minutes(5);
 
 /// The health of a sink; survives restarts, so that a restart neither tries early nor burns a try.
@@ -117,7 +117,7 @@ impl SinkHealth {
         self.failing.map(|failing| failing.since)
     }
 
-    /// Does it fail so often, or for so long, that it is worth a person's attention?
+    /// Whether it has failed often enough, or for long enough, to need a person's attention.
     pub fn fails_lastingly(&self, now: DateTime<Utc>) -> bool {
         let lasts = |failing: FailingSink| {
             let until = self.hold_until.map_or(now, |until| until.max(now));

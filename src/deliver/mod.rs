@@ -1,11 +1,6 @@
 //! Delivery: the changes of a job → requests to every sink → accepted, tried again, or kept in the retry queue.
 //!
-//! The [`outbox`] of a job takes the changes of one page. [`rounds`] says what waits for an earlier event of its object, [`triage`] which of
-//! them may go to which sink now, [`batch`] which of those
-//! share a request, and a [`sink`] encodes, sends and answers with a [`Delivery`](sink::Delivery). [`outcome`] applies each answer to the
-//! state, in one step under its lock. Changes are sent in parallel, to all sinks and several to each, but never two of one object to the
-//! same sink: a receiver gets the versions of an object in their order. Before a job polls, the outbox sends the events of the retry
-//! queue that are due.
+//! The [`outbox`] of a job takes the changes of one page. [`rounds`] says what waits for an earlier event of its object, [`triage`] which events may go to which sink now, [`batch`] which of them are sent in one request, and a [`sink`] encodes, sends and answers with a [`Delivery`](sink::Delivery). [`outcome`] applies each answer to the state, in one step under its lock. Changes are sent in parallel, to all sinks and several to each, but never two of one object to the same sink: a receiver gets the versions of an object in their order. Before a job polls, the outbox sends the events of the retry queue that are due.
 //!
 //! What a failure leads to depends on whose it is:
 //!

@@ -24,7 +24,7 @@ enum Act {
     Poll(Vec<Answer>),
     /// What is due of the retry queues is sent.
     Due(Vec<Answer>),
-    /// So many seconds pass.
+    /// This number of seconds passes.
     Wait(i64),
     /// Another process goes on with what was saved.
     Restart,

@@ -8,7 +8,7 @@ use crate::deliver::sink::{Cause, Delivery, Pace};
 use crate::detect::event::{Change, Event, EventId, Kind, VersionToken};
 use crate::detect::known::{Age, Known};
 
-/// 2026-11-24T10:22:45.032Z and so many seconds.
+/// 2026-11-24T10:22:45.032Z plus `seconds`.
 pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_795_515_765_032).unwrap() + chrono::Duration::seconds(seconds)
 }

@@ -7,8 +7,8 @@ use super::health::Admission;
 use super::sink::SinkName;
 use crate::detect::event::Change;
 
-/// Changes of one resource that may be noted as taken by one sink and lacking at another. When there are so many, a change goes to all
-/// sinks that lack it at once, or to none: a sink that is down for long stops the others rather than have them get everything twice.
+/// Changes of one resource that may be noted as taken by one sink and lacking at another. Above this number, a change goes to all sinks
+/// that lack it at once, or to none: a sink that is down for long stops the others rather than have them get everything twice.
 pub const MAX_TAKEN: usize = 1_000;
 
 /// The sinks of a step.

@@ -1,7 +1,7 @@
 //! A date field that no record of a listing has: its name is most likely misspelt. Pure.
 //!
-//! Some servers leave the updated date out until a record is changed. So a field that all records lack is told only where a field of a
-//! like name is seen, or where the records have no date at all.
+//! Some servers leave the updated date out until a record is changed. So a field that all records lack is reported only where a field with
+//! a similar name is seen, or where the records have no date at all.
 
 use std::fmt;
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 
 use super::known::Age;
 
-/// Without a `Date` header our own clock has to do; it counts only beyond what time zones and clocks that nobody set can explain.
+/// Without a `Date` header our own clock has to do; it counts only beyond what time zones and clocks that were never set can explain.
 const WITHOUT_DATE: TimeDelta = TimeDelta::hours(26);
 
 /// Clocks of servers differ by less.
@@ -58,8 +58,8 @@ impl ProviderClock {
     }
 }
 
-/// How long a date stands for. Some servers write seconds and mean minutes or days: the trailing zeros of a date tell how coarse it may
-/// be, and the granule of its format how coarse it is at least.
+/// The precision of a date. Some servers write seconds and mean minutes or days: the trailing zeros of a date show how coarse it may be,
+/// and the granule of its format how coarse it is at least.
 pub(super) fn unit(date: DateTime<Utc>, granule: Duration) -> Duration {
     let zeros = match (date.second(), date.minute(), date.hour()) {
         _ if date.nanosecond() != 0 => Duration::ZERO,

@@ -38,7 +38,7 @@ pub struct Detector<'p> {
     polled_at: DateTime<Utc>,
     /// The clock at the first answer of the poll: beyond it no cursor goes.
     poll_clock: Option<ProviderClock>,
-    /// The clock at the first answer of the listing: by it versions are told apart.
+    /// The clock at the first response of the listing: it distinguishes versions.
     clock: Option<ProviderClock>,
     lower: Option<DateTime<Utc>>,
     /// A provider that filters lists nothing dated before it.
@@ -48,10 +48,10 @@ pub struct Detector<'p> {
     date_fields: DateFields,
     /// Ids of the page that is being read.
     rows: HashMap<u64, Row, BuildHasherDefault<AlreadyHashed>>,
-    /// Ids of earlier pages of the listing whose date does not tell versions apart.
+    /// Ids of earlier pages of the listing whose date does not distinguish versions.
     listed: HashMap<u64, Option<DateTime<Utc>>, BuildHasherDefault<AlreadyHashed>>,
-    /// Ids with the version of them that earlier pages of this poll brought, where its date alone does not settle it: only another poll is
-    /// a later look at them.
+    /// Ids with the version of them that earlier pages of this poll had, where its date alone does not decide: only another poll is a later
+    /// look at them.
     told: HashMap<u64, u64, BuildHasherDefault<AlreadyHashed>>,
     /// Changes that are older than what is known, whose date is ahead of the clock: corrections, unless the known version is listed, too.
     /// By id, with the order in which they came.
@@ -152,7 +152,7 @@ impl<'p> Detector<'p> {
         self.poll_clock.and_then(|clock| clock.date())
     }
 
-    /// Detects the changes of one page. What is not sent but must be known goes into `known`; a change is remembered by whoever
+    /// Detects the changes of one page. What is not sent but must be known goes into `known`; a change is remembered by the code that
     /// delivers it.
     ///
     /// # Errors
@@ -343,7 +343,8 @@ impl<'p> Detector<'p> {
         if self.plan.feed.is_some() && before.is_some() {
             return Class::Same;
         }
-        // Other bytes may be a link that is signed anew. If they are a change, the next poll tells; a list of changes is not asked again.
+        // Other bytes may be a link that was signed again. If they are a change, the next poll finds it; a list of changes is not read
+        // twice.
         let was_told = |known: &Known| {
             self.plan.delta.is_none()
                 && self.told.get(&id) == Some(&known.version)

@@ -79,18 +79,18 @@ pub struct Change {
     pub record: u64,
     /// What the known set will say of it.
     pub known: Known,
-    /// What it will say beside that.
+    /// What it says in addition to that.
     pub details: Option<Details>,
     /// The date that the cursor must not pass while the change is not taken; `None` when it has none.
     pub date: Option<DateTime<Utc>>,
 }
 
-/// Identity of an event: 32 letters and digits, without a dot, so that it can stand in a Standard Webhooks signature.
+/// Identity of an event: 32 letters and digits, without a dot, so that a Standard Webhooks signature can contain it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(String);
 
-/// What tells two versions of a record apart.
+/// What distinguishes two versions of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionToken<'a> {
     /// The updated date as it was sent.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::window;
 use crate::plan::{ChangeBy, Order, ResourcePlan};
 
-/// So many polls in a row must say the same.
+/// This number of polls in a row must say the same.
 const POLLS: u8 = 3;
 /// A list with fewer records from before the bound costs too little to be worth a word, and may be pinned rows.
 const MANY: u64 = 20;
@@ -19,7 +19,7 @@ const COARSE: TimeDelta = TimeDelta::days(2);
 pub struct FilterEvidence(u8);
 
 impl FilterEvidence {
-    /// The evidence of so many polls.
+    /// The evidence of `polls` polls.
     pub fn of(polls: u8) -> Self {
         Self(polls.min(POLLS))
     }
@@ -40,7 +40,7 @@ impl FilterEvidence {
         self.0 >= POLLS
     }
 
-    /// The evidence after a complete listing of so many records, of which so many are dated before [`clearly_before`].
+    /// The evidence after a complete listing of this number of records, with the number of those dated before [`clearly_before`].
     #[must_use]
     pub fn after(self, records: u64, outdated: u64) -> Self {
         // an ignored filter shows the same again, so one list without is enough

@@ -81,7 +81,7 @@ impl KnownSet {
         self.entry(id).map(Entry::known)
     }
 
-    /// What is remembered of an id beside its version.
+    /// What is remembered of an id in addition to its version.
     pub fn details(&self, id: u64) -> Option<&Details> {
         self.parts.get(self.place(id))?.details(id)
     }
@@ -138,7 +138,7 @@ impl KnownSet {
         entries.map(|(id, entry, details)| (id, entry.known(), details))
     }
 
-    /// So many records without details take as many bytes.
+    /// The number of records without details that takes as many bytes.
     pub fn weight(&self) -> usize {
         let bytes: usize = self.parts.iter().map(|part| part.packed_len()).sum();
         bytes.div_ceil(PACKED)
@@ -387,7 +387,7 @@ mod tests {
         assert!(set.is_empty() && set.parts().is_empty(), "few records need few partitions");
     }
 
-    /// A store that remembers where a partition was sees that it changed, although nobody else holds it.
+    /// A store that remembers where a partition was sees that it changed, although nothing else holds it.
     #[test]
     fn a_partition_that_changes_moves() {
         let mut set = KnownSet::default();

@@ -1,4 +1,4 @@
-//! The lives of a record that sweeps look for: what is remembered of it besides its version, and the event of its deletion. Pure.
+//! The lives of a record that sweeps look for: what is remembered of it in addition to its version, and the event of its deletion. Pure.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::scalar_text;
 use crate::plan::{ChangeBy, ResourcePlan};
 
-/// What is remembered of a record besides its version, where sweeps look for it: it was listed, and this is its id.
+/// What is remembered of a record in addition to its version, where sweeps look for it: it was listed, and this is its id.
 pub(super) fn details(
     plan: &ResourcePlan,
     view: &RecordView<'_>,
@@ -41,7 +41,7 @@ pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known:
         }
         Some(Presence::Gone) => {
             // A sink may have its deletion already, though it did not say so: whatever the version, it is a change, and another one than
-            // ever before. Where updates do not count, only a creation can tell.
+            // ever before. Where updates do not count, only a creation can say so.
             let deleted = plan.change_by == ChangeBy::Created && !plan.compare_content;
             let again = Known { version: !living.version, date: None, age: Age::Open, deleted };
             let lives = fresh.as_ref().map_or(0, |fresh| fresh.lives).saturating_add(u32::from(!deleted));
@@ -51,12 +51,12 @@ pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known:
     }
 }
 
-/// What tells the changes of one life of a record from the same changes of another one. The first life has nothing to tell.
+/// Distinguishes the changes of one life of a record from the same changes of another one. The first life needs no salt.
 pub(super) fn salt(lives: u32) -> u128 {
     if lives == 0 { 0 } else { xxh3_128(&lives.to_be_bytes()) }
 }
 
-/// The deletion of a record that sweeps no longer find; `None` when it cannot be told of.
+/// The deletion of a record that sweeps no longer find; `None` when it cannot be announced.
 pub fn deletion(
     plan: &ResourcePlan,
     identity: &str,

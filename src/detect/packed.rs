@@ -8,7 +8,7 @@ use super::known::{Age, Known};
 /// Bytes of a packed entry: id hash, version hash, date with its flags.
 pub(super) const PACKED: usize = 24;
 
-/// What is remembered of a record beside its version, where a resource needs it.
+/// What is remembered of a record in addition to its version, where a resource needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
     /// The id as the provider writes it.
@@ -232,7 +232,7 @@ impl<'a> Unpacked<'a> {
     }
 }
 
-/// The keys are hashes already, but those of a partition begin with the same bits, by which the map would tell them apart.
+/// The keys are hashes already, but those of a partition begin with the same bits, which are the ones the map distinguishes them by.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spread(u64);
 

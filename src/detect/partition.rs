@@ -16,8 +16,8 @@ pub const SPLIT_AT: usize = 1024;
 pub const SPLIT_AT_BYTES: usize = 64 * 1024;
 /// Changes of a partition that are listed; after more of them it is written as a whole.
 const MAX_CHANGES: usize = 128;
-/// Leading bits by which partitions are told apart at most. A million records need ten or eleven; hashes that somebody chose to be
-/// alike make a partition large instead of the index.
+/// The most leading bits that distinguish partitions. A million records need ten or eleven; hashes that an attacker chose to be alike make
+/// a partition large instead of the index.
 pub const MAX_BITS: u8 = 12;
 
 /// Leading bits of an id hash.

@@ -41,7 +41,7 @@ pub struct RecordView<'a> {
     pub content: u128,
     /// A date is there but cannot be read.
     pub bad_date: bool,
-    /// It has the field of the updated date, whatever stands there.
+    /// It has the field of the updated date, whatever its value.
     pub has_updated_field: bool,
     /// It has the field of the created date.
     pub has_created_field: bool,
@@ -75,7 +75,7 @@ impl RecordView<'_> {
         id_hash(&self.id)
     }
 
-    /// Hash of the version, as the known set keeps it. The bytes include the updated date; where only that tells versions apart, it is
+    /// Hash of the version, as the known set keeps it. The bytes include the updated date; where only that distinguishes versions, it is
     /// the updated date alone, since bytes may differ at each look.
     pub fn version_hash(&self) -> u64 {
         match &self.updated_text {
@@ -95,7 +95,7 @@ impl RecordView<'_> {
         self.updated_date.max(self.created_date)
     }
 
-    /// It says when it was changed, and that this was before it was created: its version date does not tell its versions apart.
+    /// It says when it was changed, and that this was before it was created: its version date does not distinguish its versions.
     pub fn is_created_later(&self) -> bool {
         self.updated_date.is_some() && self.created_date > self.updated_date
     }

@@ -24,7 +24,7 @@ use crate::plan::SnapshotPlan;
 pub const MAX_PASSES: u32 = 4;
 /// Records that one sweep asks for by themselves, unless a person approved more; the others are asked for by the next one.
 pub const MAX_ASKED: usize = 1_000;
-/// So long it is remembered that a record was deleted: a copy of it that comes back within that time is announced under another event id.
+/// How long a deletion is remembered: a copy of the record that comes back within that time is announced under another event id.
 const TOMBSTONES: TimeDelta = TimeDelta::days(30);
 
 /// What is kept of the sweeps of a resource. The ids that are missing are marked in the known set.
@@ -157,7 +157,7 @@ impl<'p> Sweep<'p> {
         Self { plan, is_full, passes: 0, before: None }
     }
 
-    /// The list was read to its end, in so many pages.
+    /// The list was read to its end, in this number of pages.
     pub fn pass_ended(&mut self, pass: &Pass, pages: u32, known: &KnownSet) -> AfterPass {
         self.passes += 1;
         let agrees = self.before.replace(pass.digest).is_some_and(|before| pass.digest.agrees_with(before));
@@ -182,7 +182,7 @@ pub enum Answer {
     Lives,
     /// It is deleted.
     Gone,
-    /// Neither can be told.
+    /// Neither is certain.
     Unclear,
 }
 
@@ -200,7 +200,7 @@ pub struct Absent {
 impl Absent {
     fn of(known: &KnownSet, pass: &Pass) -> Self {
         let mut absent = Self { is_empty: pass.digest.rows == 0, ..Self::default() };
-        // Whose id is not known by its text cannot be told of.
+        // A deletion cannot be announced without the text of the id.
         let named = known.iter().filter_map(|(id, known, details)| {
             let details = details.filter(|details| details.id.is_some() && !known.deleted)?;
             Some((id, details.presence))
@@ -228,7 +228,7 @@ impl Absent {
         self.ids.iter().filter(move |(_, presence)| approved && *presence == Presence::Held).map(|(id, _)| *id)
     }
 
-    /// Are so many missing that a person must look first?
+    /// Whether enough are missing that a person must look first.
     fn is_held(&self, plan: &SnapshotPlan, approved: bool) -> bool {
         let count = self.undecided(approved).count() as u64;
         let is_many = count > plan.max_count && count * 100 > plan.max_percent.saturating_mul(self.living);

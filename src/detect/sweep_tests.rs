@@ -221,7 +221,7 @@ struct Model {
     forgotten: BTreeSet<u8>,
     /// What left the list since the receiver last heard of it.
     left: BTreeSet<u8>,
-    /// The process died once: what it had sent may be told again in other words.
+    /// The process died once: what it had sent may be sent again with different content.
     crashed: bool,
 }
 

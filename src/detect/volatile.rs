@@ -13,13 +13,13 @@ use super::record::{below_element, below_key};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::{for_each_element, for_each_member};
 
-/// So many polls in a row must say the same.
+/// This number of polls in a row must say the same.
 const POLLS: u8 = 3;
 /// Records that are sampled at most.
 const RECORDS: usize = 8;
-/// Members of a record that are told apart at most; what comes after them counts as one without a name.
+/// Members of a record that are distinguished at most; what comes after them counts as one without a name.
 const MEMBERS: usize = 64;
-/// Members inside of members are told apart down to here.
+/// Members inside of members are distinguished down to here.
 const DEPTH: usize = 4;
 /// Longest path that is shown, in bytes. A longer one is most likely data, such as ids for names.
 const LONGEST_PATH: usize = 64;
@@ -133,7 +133,7 @@ impl VolatileRecords {
     /// What two answers show that came one after the other: records that differ though their date is the same. `None`: nothing differs.
     pub fn between<'r>(pairs: impl Iterator<Item = (&'r str, &'r str)>, ignored: &[FieldPath]) -> Option<Self> {
         let mut paths = BTreeSet::new();
-        // All are compared, since those that differ may be few; the bytes tell most of them at once.
+        // All are compared, since those that differ may be few; the bytes show most of them at once.
         for (first, second) in pairs.filter(|(first, second)| first != second).take(RECORDS) {
             paths.extend(differing(&members(first, ignored), &members(second, ignored)));
         }

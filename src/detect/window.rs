@@ -27,7 +27,7 @@ pub const UNBOUNDED: Duration = Duration::from_hours(24 * 366 * 10_000);
 /// How far a record's date may be from the provider's clock for want of a time zone (UTC−12 to UTC+14) and a margin.
 pub const ZONES: chrono::TimeDelta = chrono::TimeDelta::hours(15);
 
-/// Does telling created from updated, or changed from unchanged, need every id of the list to be remembered?
+/// Whether every id of the list must be remembered to distinguish created from updated, or changed from unchanged.
 /// By content it does; and without a created date an id never seen is `created`. So does finding out which ids are missing.
 /// With a filter it does, too: whether a record was announced decides what is sent when it comes to match or no longer does.
 pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {

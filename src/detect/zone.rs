@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// So many polls in a row must say the same.
+/// This number of polls in a row must say the same.
 const POLLS: u32 = 2;
 /// Clocks that agree differ by no more than this.
 const SLACK: TimeDelta = TimeDelta::seconds(90);
@@ -51,7 +51,7 @@ fn offset(lag: TimeDelta, interval: Duration) -> Option<i32> {
     if lag >= -SLACK && lag <= interval {
         return None;
     }
-    // The longer the interval, the more offsets would fit: then only whole hours are told apart, and at last none.
+    // The longer the interval, the more offsets would fit: then only whole hours are distinguished, and at last none.
     let step = if interval.num_seconds() < QUARTER { QUARTER } else { 4 * QUARTER };
     let offset = (lag + SLACK).num_seconds().div_euclid(step) * step;
     let rest = lag - TimeDelta::seconds(offset);

@@ -6,14 +6,14 @@ use tokio::sync::broadcast;
 
 use crate::poll::status::InstanceStatus;
 
-/// Statuses that a subscriber may be behind before it is told that it lost some.
+/// Statuses that a subscriber may be behind before it learns that it lost some.
 const BEHIND: usize = 256;
 
 /// The broadcast of what the engine reports. A clone is of the same one.
 ///
-/// It never waits: a subscriber that is slow loses the oldest statuses and is told so. So what may lose none is no subscriber. The
-/// operator's writer owes every instance its last status, and the lines that `local` prints are each one event of a log; both stand
-/// before the broadcast, on the engine's own channel, which is unbounded and has one reader.
+/// It never waits: a subscriber that is slow loses the oldest statuses and learns of it. So what may lose none is no subscriber. The
+/// operator's writer owes every instance its last status, and the lines that `local` prints are each one event of a log; both read before
+/// the broadcast, on the engine's own channel, which is unbounded and has one reader.
 #[derive(Clone, Debug)]
 pub struct StatusChanges(broadcast::Sender<Arc<InstanceStatus>>);
 
@@ -24,7 +24,7 @@ impl Default for StatusChanges {
 }
 
 impl StatusChanges {
-    /// Tells all subscribers. Costs nothing while there is none.
+    /// Sends a status to all subscribers. Costs nothing while there is none.
     pub fn publish(&self, status: &InstanceStatus) {
         if self.0.receiver_count() > 0 {
             // The last one may leave in between.

@@ -167,7 +167,7 @@ impl Instances for ClusterInstances {
         })
     }
 
-    /// What the object has besides stays, fields of a newer version included.
+    /// Everything else in the object stays, fields of a newer version included.
     fn update(
         &self,
         changed: ConnectorInstance,

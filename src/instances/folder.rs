@@ -84,7 +84,7 @@ impl FolderInstances {
         new
     }
 
-    /// The definitions were read anew.
+    /// The definitions were read again.
     pub fn replace(&self, definitions: &mut Definitions) {
         let declared = std::mem::take(&mut definitions.declared);
         *self.connectors.write() = std::mem::take(&mut definitions.connectors);
@@ -101,7 +101,7 @@ impl FolderInstances {
         *self.known.write() = known;
     }
 
-    /// Takes a status in and tells the subscribers.
+    /// Takes a status in and sends it to the subscribers.
     pub fn note(&self, status: Arc<InstanceStatus>) {
         self.changes.publish(&status);
         if self.known.read().contains_key(&status.instance) {
@@ -165,7 +165,7 @@ impl Instances for FolderInstances {
 
     fn get<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<ConnectorInstance, InstancesError>> {
         Box::pin(async move {
-            // What keeps it from being read is told here.
+            // An error here says what keeps it from being read.
             self.store.ids(of).map_err(InstancesError::State)?;
             match self.known.read().get(of) {
                 Some(known) => Ok(self.shown(of, &known.declared.instance)),
@@ -369,7 +369,7 @@ fn failed(path: &Path, source: io::Error) -> InstancesError {
     InstancesError::File { path: path.to_owned(), source }
 }
 
-/// Does slow things to a file where they hold up nobody.
+/// Does slow things to a file where they hold up no one.
 async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, InstancesError> + Send + 'static,

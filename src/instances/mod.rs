@@ -88,7 +88,7 @@ pub trait Instances: Send + Sync {
     /// [`InstancesError::Call`].
     fn connectors<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeSet<String>, InstancesError>>;
 
-    /// The statuses that this process reports from now on, of the instances that it runs. Who reads too slowly is told
+    /// The statuses that this process reports from now on, of the instances that it runs. A subscriber that reads too slowly gets
     /// [`Lagged`](broadcast::error::RecvError::Lagged) and reads what it needs with [`get`](Self::get).
     fn changes(&self) -> broadcast::Receiver<Arc<InstanceStatus>>;
 }
@@ -134,7 +134,7 @@ pub enum InstancesError {
     /// The stored object is of a version that this one does not understand.
     #[error("instance {0} is not understood: {1}; run the version of Pollinator that it was written for")]
     NotUnderstood(InstanceRef, #[source] serde_json::Error),
-    /// It stands in a file that was not written here.
+    /// It is in a file that was not written here.
     #[error("instance {0} is declared in {1}, which Pollinator does not manage; change it there")]
     NotOurs(InstanceRef, String),
     /// `local` does not run without an instance.

@@ -15,7 +15,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// For a process that shares with nobody.
+    /// For a process that shares with no other one.
     pub fn for_ever() -> Self {
         Self { ended: CancellationToken::new(), holds: None }
     }
@@ -31,7 +31,7 @@ impl Claim {
         !self.ended.is_cancelled() && self.holds.as_ref().is_none_or(|holds| holds())
     }
 
-    /// Waits for its end; looks anew whenever it is polled.
+    /// Waits for its end; checks again whenever it is polled.
     pub async fn ended(&self) {
         let mut cancelled = pin!(self.ended.cancelled());
         std::future::poll_fn(|context| if self.holds() { cancelled.as_mut().poll(context) } else { Poll::Ready(()) }).await;

@@ -1,4 +1,4 @@
-//! What the engine is told: what is declared, and what changed around it.
+//! Input of the engine: what is declared, and what changed around it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

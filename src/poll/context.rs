@@ -31,7 +31,7 @@ pub struct EngineContext {
     pub metrics: Metrics,
     /// Where people reach the connect page; `None`: there is none.
     pub connect: Option<ConnectUrl>,
-    /// Name of the cluster, part of the source of events; `None`: it is not told.
+    /// Name of the cluster, part of the source of events; `None`: unknown.
     pub cluster: Option<Arc<str>>,
 }
 
@@ -69,7 +69,7 @@ impl EngineContext {
         Self { asker: Asker { bytes, ..self.asker }, ..self }
     }
 
-    /// What asking for tokens needs, for who does it beside the engine: with the same client and the same budgets.
+    /// What requesting tokens needs, for callers outside the engine: with the same client and the same budgets.
     pub fn parts(&self, tokens: Arc<dyn TokenStore>) -> Parts {
         Parts {
             egress: self.egress.clone(),

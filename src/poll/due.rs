@@ -27,7 +27,7 @@ pub(super) struct DueQueue {
 }
 
 impl DueQueue {
-    /// Nothing is due; at most so many jobs run at once.
+    /// Nothing is due; at most `jobs` jobs run at once.
     pub(super) fn new(jobs: usize) -> Self {
         let turns = Turns::new(Permits { per_lane: jobs, in_all: jobs });
         Self { later: BinaryHeap::new(), turns, waiting: HashMap::new() }

@@ -42,7 +42,7 @@ const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
 /// How long the engine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
-    /// Until it is told to stop.
+    /// Until it is stopped.
     Forever,
     /// Until every resource of the instances put so far was polled once.
     Once,
@@ -209,7 +209,7 @@ impl Engine {
             let before = Before::of(&instance.state(), &resource.name);
             let mut first = || self.starts.first_poll(Rhythm::new(seed, resource.interval), before, now);
             let tick = (!plan.suspended).then(|| if immediately { now } else { first() });
-            // Nobody polls a suspended one, and yet what was asked for by annotation is acted on, and told.
+            // A suspended one is not polled, and yet what was asked for by annotation is acted on and reported.
             let save = (plan.suspended && unsaved && index == 0).then_some((now, Job::Save));
             let wake = save.or_else(|| schedule::keep_alive(&plan, resource, now));
             ResourceSchedule::new(Arc::clone(resource), seed, tick, wake, &self.core.metrics, now)
@@ -393,7 +393,7 @@ impl Engine {
             Kind::Refused { generation, problem, .. } => (status::refused(key.clone(), *generation, problem), false),
         };
         if entry.reported.replace(Reported::of(&status, suspended), &self.core.metrics) {
-            // Nobody reads any more: the process is about to end.
+            // There is no reader any more: the process is about to end.
             let _ = self.reports.send(status);
         }
     }

@@ -180,7 +180,7 @@ impl ResourceSchedule {
         now: DateTime<Utc>,
     ) -> Self {
         Self {
-            // Nobody expects a suspended one to be polled.
+            // A suspended one is not expected to be polled.
             watched: tick.map(|first| metrics.watch(plan.interval, first.max(now))),
             plan,
             seed,
@@ -193,7 +193,7 @@ impl ResourceSchedule {
         }
     }
 
-    /// What its status tells.
+    /// What its status reports.
     pub(super) fn observed(&self) -> Observed<'_> {
         Observed { health: &self.health, last_success: self.last_success, next_poll: self.tick }
     }
@@ -226,7 +226,7 @@ impl ResourceSchedule {
             save.or_else(|| schedule::keep_alive(&instance.plan, &self.plan, now))
         } else {
             report.wake.map(|(at, job)| {
-                // What failed keeps its back-off, whoever else would like to be served.
+                // What failed keeps its back-off, whatever else waits to be served.
                 let is_failed = matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_));
                 let earliest = self.tick.filter(|_| is_failed).unwrap_or(at);
                 (at.max(now + SHORTEST_WAKE).max(earliest), job)

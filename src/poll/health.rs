@@ -11,9 +11,9 @@ use crate::detect::absent::AbsentDate;
 use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
 
-/// So many failed polls in a row make `Ready` false.
+/// This number of failed polls in a row makes `Ready` false.
 const FAILURES_UNTIL_NOT_READY: u32 = 3;
-/// So long a failure makes `Ready` false, however few polls it was.
+/// A failure that lasts this long makes `Ready` false, however few polls it was.
 const FAILING_UNTIL_NOT_READY: chrono::Duration = chrono::Duration::minutes(5);
 
 /// What is remembered of a resource's last polls; not stored.
@@ -101,8 +101,8 @@ impl Health {
         (self.failures, self.failing_since, self.problem) = (0, None, None);
     }
 
-    /// The problem as far as `Ready` minds it: a person's at once, others when they last. A provider that asks for patience is
-    /// given two intervals.
+    /// The problem as far as it makes `Ready` false: a person's at once, others when they last. A provider that is rate limiting requests
+    /// is given two intervals.
     pub(super) fn lasting_problem(
         &self,
         interval: Duration,
@@ -171,7 +171,7 @@ pub(super) enum Note {
     Unsettled,
     TokenExpired,
     RetryQueueFull,
-    /// It used more than its share of CPU time; both in percent of a core.
+    /// It used more than its fair share of CPU time; both in percent of a core.
     Throttled {
         used: u32,
         share: u32,

@@ -15,12 +15,12 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// A provider that wants a longer wait gets it: the listing fails, and the whole poll is put off.
 const MAX_PATIENCE: Duration = Duration::from_mins(2);
-/// So long after its first failure a page is given up.
+/// A page is given up this long after its first failure.
 const MAX_TIME: Duration = Duration::from_mins(5);
 
 /// The tries of the page that is asked for now.
 ///
-/// A list of many pages would never be read to its end if each failure on the way began it anew. The first page is no part of this: the
+/// A list of many pages would never be read to its end if each failure on the way started it again. The first page is no part of this: the
 /// poll that has read nothing is repeated as a whole, and its failure is to be seen at once.
 #[derive(Debug)]
 pub struct PageRetries {
@@ -54,7 +54,7 @@ impl PageRetries {
         (self.pages > 0 && self.failures <= MAX_RETRIES && wait <= MAX_PATIENCE && !is_over).then_some(wait)
     }
 
-    /// The page came; the next one begins anew.
+    /// The page came; the next one starts with no failures.
     pub fn page_came(&mut self) {
         (self.pages, self.failures, self.first_failure) = (self.pages + 1, 0, None);
     }

@@ -9,11 +9,11 @@ use crate::cpu::OverShare;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
 
-/// A descending list is read whole before its oldest record is sent first, up to this many bytes of pages, or fewer while memory is
-/// short: whoever holds pages must not wait for the memory of another one.
+/// A descending list is read whole before its oldest record is sent first, up to this many bytes of pages, or fewer while memory is short:
+/// a job that holds pages must not wait for the memory of another one.
 const MAX_REVERSED: usize = 64 * 1024 * 1024;
 
-/// No page waits longer for a share of CPU time.
+/// No page waits longer for CPU time.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// How soon it is looked again whether it still has to.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -68,12 +68,12 @@ impl<'l> Pages<'l> {
         Ok(self.gathered.pop().map_or(Step::End, Step::Page))
     }
 
-    /// What this instance used when it last waited, because it was more than its share of CPU time.
+    /// What this instance used when it last waited, because it was more than its fair share of CPU time.
     pub fn over_share(&self) -> Option<OverShare> {
         self.over_share
     }
 
-    /// Waits while this instance is over its share of CPU time. It does not while it holds pages, whose memory others may want.
+    /// Waits while this instance is over its fair share of CPU time. It does not while it holds pages, whose memory others may want.
     async fn wait_for_share(&mut self) {
         let began = Instant::now();
         while self.gathered.is_empty()

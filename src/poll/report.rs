@@ -101,11 +101,11 @@ pub struct Facts {
     pub unsettled: bool,
     /// The provider no longer accepted the token of the last poll, and all of the list was read.
     pub token_expired: bool,
-    /// The provider's wish for patience on an answer that was fine (`Backoff`).
+    /// The provider's retry-after on a successful response (`Backoff`).
     pub retry_after: Option<Duration>,
     /// How further pages are asked for, if that was detected.
     pub pagination: Option<String>,
-    /// What the instance used when it had to wait, because it was more than its share of CPU time.
+    /// What the instance used when it had to wait, because it was more than its fair share of CPU time.
     pub over_share: Option<OverShare>,
     /// What became of the changes.
     pub sums: Sums,

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::schedule::Rhythm;
 use crate::state::InstanceState;
 
-/// New resources are begun so far apart: somebody waits to see them work.
+/// New resources start this far apart: a user waits to see them work.
 const NEW_APART: TimeDelta = TimeDelta::milliseconds(2);
 /// Overdue ones are made up for so far apart, fifty a second.
 const OVERDUE_APART: TimeDelta = TimeDelta::milliseconds(20);
@@ -74,7 +74,7 @@ mod tests {
         Rhythm::new(seed(&format!("u{index}"), "r"), interval)
     }
 
-    /// First polls of so many that are taken over at once.
+    /// First polls of `count` resources that are taken over at once.
     fn first_polls(count: usize, interval: Duration, before: Before) -> Vec<DateTime<Utc>> {
         let mut starts = Starts::default();
         (0..count).map(|index| starts.first_poll(rhythm(index, interval), before, at(0))).collect()

@@ -147,7 +147,7 @@ pub fn refused(instance: InstanceRef, generation: Option<i64>, problem: &Problem
     }
 }
 
-/// The status of a running instance. `observed` stands in the order of the plan's resources.
+/// The status of a running instance. `observed` is in the order of the plan's resources.
 pub fn report(plan: &PollPlan, state: &InstanceState, observed: &[Observed<'_>], now: DateTime<Utc>) -> InstanceStatus {
     let callback = callback_problem(plan, state, observed, now);
     let problem = not_ready(plan, state, callback.as_ref(), observed, now).filter(|_| !plan.suspended);
@@ -233,7 +233,7 @@ pub fn offer_connect(status: &mut InstanceStatus, plan: &PollPlan, observed: &[O
     }
 }
 
-/// kstatus: `Stalled` for what only a person can mend, else `Reconciling`; present only while true.
+/// kstatus: `Stalled` for what only a person can fix, else `Reconciling`; present only while true.
 fn progress(problem: &Problem) -> Condition {
     let kind = if problem.reaction == Reaction::Human { ConditionType::Stalled } else { ConditionType::Reconciling };
     Condition::new(kind, ConditionStatus::True, problem.reason, problem.message.clone())

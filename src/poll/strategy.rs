@@ -20,7 +20,7 @@ const MAX_LISTINGS: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// Entered by the first poll of `startFrom: Now` where the list is filtered and records have a created date. Left after one page, which
-    /// tells the provider's clock, for [`Strategy::Baseline`] from a little before it; without a `Date`, for the baseline of everything.
+    /// shows the provider's clock, for [`Strategy::Baseline`] from a little before it; without a `Date`, for the baseline of everything.
     Clock,
     /// Entered by the first poll of `startFrom: Now`. What is shown is remembered, not sent; a list of several pages is read again until a
     /// pass shows nothing new, or a row that moved would come up as created. Left at the end of the list, which ends the poll.
@@ -109,7 +109,7 @@ pub enum PollEnd {
     },
     /// Nothing was shown, since nothing changed.
     NotModified,
-    /// So many pages were read that the rest is left to the next poll; the cursor is where they ended.
+    /// The limit of pages was reached and the rest is left to the next poll; the cursor is where they ended.
     OutOfPages,
 }
 
@@ -292,7 +292,7 @@ impl<'p> PollMachine<'p> {
     }
 
     fn clock(&mut self, facts: &PageFacts) -> Next {
-        // A record whose date cannot be read can only be told from a new one by having been remembered.
+        // A record whose date cannot be read can only be distinguished from a new one by having been remembered.
         let date = facts.provider_date.filter(|_| facts.seen.bad_dates == 0);
         self.strategy = Strategy::Baseline { from: date.and_then(|date| date.checked_sub_signed(window::ZONES)) };
         if date.is_some() { self.list_again() } else { Next::Page }
@@ -322,7 +322,7 @@ impl<'p> PollMachine<'p> {
         if !passes || !facts.has_next || self.listing.undelivered != Undelivered::None {
             return Next::Page;
         }
-        // A row that leaves an earlier page moves the first of the next one there, where nobody looks again.
+        // A row that leaves an earlier page moves the first of the next one there, where it is not read.
         let may_have_slipped = self.listing.pages > 1 && self.ids_before != Some(self.listing.ids);
         self.ids_before = may_have_slipped.then_some(self.listing.ids);
         if !may_have_slipped {

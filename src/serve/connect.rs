@@ -51,8 +51,7 @@ fn router(pages: Arc<Pages>) -> Router {
         .with_state(pages)
 }
 
-/// Answers what asks for the page under its own address: a name that leads here without being ours (DNS rebinding) shows nobody
-/// anything.
+/// Answers what asks for the page under its own address: a name that leads here without being ours (DNS rebinding) shows nothing to anyone.
 async fn at_home(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
     let address = &pages.flow.address;
     let mut hosts = request.headers().get_all(HOST).into_iter();
@@ -63,7 +62,7 @@ async fn at_home(State(pages): State<Arc<Pages>>, request: Request, next: Next) 
     if is_home { next.run(request).await } else { shown(page::refused(&Refusal::OtherAddress, None)) }
 }
 
-/// What every answer has, whoever gave it.
+/// The headers of every answer, whichever handler gave it.
 async fn guard(mut response: Response) -> Response {
     let busy = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
@@ -235,7 +234,7 @@ impl Pages {
     /// Each instance has its own, so that two consents in one browser do not disturb each other.
     fn cookie_name(&self, namespace: &str, name: &str) -> String {
         let hash = xxhash_rust::xxh3::xxh3_64(path(namespace, name).as_bytes());
-        // Nobody else may set a cookie of that beginning (RFC 6265bis §4.1.3.2).
+        // No other host may set a cookie of that beginning (RFC 6265bis §4.1.3.2).
         let beginning = if self.flow.address.is_secure() { "__Host-" } else { "" };
         format!("{beginning}{COOKIE_NAME}-{hash:016x}")
     }

@@ -107,7 +107,7 @@ async fn to_its_end(State(running): State<TaskTracker>, request: Request, next: 
     })
 }
 
-/// What every answer has, whoever gave it.
+/// The headers of every answer, whichever handler gave it.
 async fn guard(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,4 +1,4 @@
-//! Who may hold a connection: so many in sum and of one peer, and who holds most gives way.
+//! Who may hold a connection: a limit in total and of each peer; the peer that holds most gives way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -36,7 +36,7 @@ struct Holder {
 pub struct Place {
     places: Arc<Places>,
     number: u64,
-    /// To be true while a request is under way: then nobody has to give way.
+    /// To be true while a request is under way: then this connection does not give way.
     pub is_busy: Arc<AtomicBool>,
     /// Cancelled when another connection has got this place.
     pub give_way: CancellationToken,
@@ -56,9 +56,9 @@ impl Places {
 
     /// A place for a connection of this peer; `None`: all are taken by requests under way, which end when their answer begins.
     ///
-    /// A peer that has its share loses its oldest connection without a request, which is one that idles or does not finish a head. If
-    /// all places are taken, the peer that has most loses one in the same way. So nobody who holds connections keeps others out,
-    /// and a request under way is never cut.
+    /// A peer that is at its limit loses its oldest connection without a request, which is one that idles or does not finish a head. If all
+    /// places are taken, the peer that has most loses one in the same way. So holding connections keeps no one else out, and a request
+    /// under way is never cut.
     pub fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let peer = peer.to_canonical();
         let mut held = self.held.lock();

@@ -27,7 +27,7 @@ use super::places::{Place, Places};
 
 /// How long a request under way may take once its connection is to end.
 const ENDING: Duration = Duration::from_secs(2);
-/// Connections that are told at once that there is no place for them, and how long that may take.
+/// Connections that are refused at once with an answer because all places are taken, and how long that may take.
 const MAX_REFUSALS: usize = 32;
 const REFUSING: Duration = Duration::from_millis(500);
 const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -114,7 +114,7 @@ impl Server {
                         });
                     }
                     None => {
-                        // One more than can be told is only closed.
+                        // A connection beyond that number is only closed.
                         if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
                             connections.spawn(async move {
                                 refuse(stream).await;
@@ -186,7 +186,7 @@ async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         while stream.read(&mut sent).await? > 0 {}
         Ok::<_, io::Error>(())
     };
-    // Who does not read is told nothing.
+    // A peer that does not read gets no answer.
     let _ = tokio::time::timeout(REFUSING, refusing).await;
 }
 
@@ -218,7 +218,7 @@ mod tests {
         Running { address, stop: stop.clone(), server: tokio::spawn(server.run(router, stop)) }
     }
 
-    /// Answers only once it is told to; says that a request has come, and hears that it may go on.
+    /// Answers only once it is released; says that a request has come, and waits until it may go on.
     fn held() -> (Router, Arc<Notify>, Arc<Notify>) {
         let (begun, more) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (told, asked) = (Arc::clone(&begun), Arc::clone(&more));

@@ -1,4 +1,4 @@
-//! Fits stored state to a plan: a spec edit resets a cursor only when its meaning changed. Pure.
+//! Fits stored state to a plan: a spec edit resets a cursor only when the cursor scope changed. Pure.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 pub struct Adopted {
     /// The state changed and must be saved before it is used. A resource without a cursor needs no save: it is found new again.
     pub changed: bool,
-    /// Somebody asked for a poll at once.
+    /// A user asked for a poll at once.
     pub poll_now: bool,
     /// Resources whose cursor was given up, with the reason.
     pub resets: Vec<(String, &'static str)>,
@@ -102,14 +102,14 @@ pub fn adopt(
         }
     }
     if adopted.poll_now {
-        // Whoever asks for a poll wants its events to be tried too, even where a sink had been given up.
+        // A user who asks for a poll wants its events to be tried too, even where a sink had been given up.
         state.sinks.forget_all_health();
     }
     adopted.changed = *state != before;
     adopted
 }
 
-/// Fits what 0.1.0 stored. It did not tell where the known records of a list begin of which every record is remembered.
+/// Fits what 0.1.0 stored. It did not record where the known records of a list begin of which every record is remembered.
 fn convert(state: &mut InstanceState, plan: &PollPlan) {
     for resource in plan.resources.iter().filter(|resource| window::needs_full_known_set(resource)) {
         if let Some(own) = state.resources.get_mut(&*resource.name) {

@@ -58,7 +58,7 @@ pub struct Blob {
     pub tag: Tag,
 }
 
-/// Tells what is stored under a name from what was stored there before.
+/// Distinguishes what is stored under a name from what was stored there before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag(pub String);
 
@@ -71,7 +71,7 @@ pub enum PutError<E> {
     Failed(E),
 }
 
-/// What stands in a frame.
+/// The content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framed<'a> {
     /// Version of the content's form.

@@ -330,7 +330,7 @@ proptest! {
                 None => prop_assert_eq!(&old, &first),
             }
         }
-        // what nobody names is gone, but for what was superseded just now
+        // what no head names is gone, except what was superseded just now
         remember(&mut old, "contacts", [1], 99);
         let (_, written) = write(&file, &folder, replace, Some(Stored::unknown()), old.clone());
         written.unwrap();

@@ -1,5 +1,5 @@
-//! State in a folder: one JSON file an instance, replaced as a whole, beside it a folder with the partitions of what is large, and a
-//! lock file that keeps a second process out.
+//! State in a folder: one JSON file an instance, replaced as a whole, next to it a folder with the partitions of what is large, and a lock
+//! file that keeps a second process out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -31,7 +31,7 @@ pub struct Directory {
     _lock: File,
 }
 
-/// What is stored beside the heads, of those instances that have anything there.
+/// What is stored next to the heads, of those instances that have anything there.
 #[derive(Debug, Default)]
 struct Partitions(Mutex<HashMap<InstanceRef, Stored>>);
 
@@ -141,7 +141,7 @@ impl Directory {
     }
 }
 
-/// What stays behind does no harm: a new instance of the name begins afresh all the same.
+/// What is left behind does no harm: a new instance of the name still begins without state.
 fn warn_unless_gone(path: &Path, removed: io::Result<()>) {
     if let Err(error) = removed
         && error.kind() != io::ErrorKind::NotFound
@@ -223,7 +223,7 @@ fn write<S: ListBlobs<Error = io::Error>>(
     let begun = match block_on(stored.write(blobs, &large)) {
         Ok(begun) => begun,
         Err(PutError::Failed(error)) => return (Some(stored), Err(error)),
-        // Somebody else is at work in the folder: what is there is looked at again.
+        // Another process is at work in the folder: its content is read again.
         Err(PutError::Conflict) => return (None, Err(io::ErrorKind::AlreadyExists.into())),
     };
     let head = match head::write(&state, stored.generation(), &begun.places()) {
@@ -239,7 +239,7 @@ fn write<S: ListBlobs<Error = io::Error>>(
         Err(_) if matches!(absent_is_none(fs::read(file)), Ok(there) if there.as_ref() != Some(&head)) => {
             block_on(stored.withdraw(blobs, begun));
         }
-        // It is there, and what it names must stay; or nobody knows.
+        // It is there, and what it names must stay; or its state is unknown.
         Err(_) => stored.keep(begun, Instant::now()),
     }
     (Some(stored), written)

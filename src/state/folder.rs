@@ -1,4 +1,4 @@
-//! Blobs in a folder: one file each, written beside its place, made durable, and renamed.
+//! Blobs in a folder: one file each, written to a temporary file, made durable, and renamed.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -138,7 +138,7 @@ fn tag(bytes: &[u8]) -> Tag {
     Tag(format!("{:032x}", xxh3_128(bytes)))
 }
 
-/// Writes beside the file, makes that durable, and renames: a crash leaves the old or the new content, never half of one.
+/// Writes a temporary file, makes it durable, and renames it: a crash leaves the old or the new content, never half of one.
 pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     write_beside(file, content)?;
     let renamed = fs::rename(beside(file), file);

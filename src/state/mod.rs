@@ -166,7 +166,7 @@ pub struct ResourceState {
     /// Why the cursor was last given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset_reason: Option<String>,
-    /// When a poll last succeeded, at the least, as the status in a cluster tells it; elsewhere it is not kept.
+    /// When a poll last succeeded, at the least, as the status in a cluster has it; elsewhere it is not kept.
     #[serde(skip)]
     pub last_poll: Option<DateTime<Utc>>,
 }

@@ -1,5 +1,5 @@
-//! Large known sets beside the head: which of their partitions a commit has to write, and how they are read again. Pure but for the
-//! [blob store](ListBlobs) that it is given.
+//! Large known sets, stored next to the head: which of their partitions a commit has to write, and how they are read again. Pure but for
+//! the [blob store](ListBlobs) that it is given.
 //!
 //! A partition is written under a name of its own, never over another one: the old head keeps all that it names, until the new one is
 //! durable. What no head names any more is deleted a while later, so that a folder can be copied while it is in use.
@@ -18,7 +18,7 @@ use crate::detect::known::{Form, KnownSet, Packed, Partition, Prefix};
 
 /// Most records, as far as they have no details, of a set that stays in the head: writing a second file costs more than 16 KiB.
 pub const MAX_INLINE: usize = 512;
-/// So long what is superseded stays.
+/// How long what is superseded stays.
 const COPYING: Duration = Duration::from_secs(10);
 /// But no more of it than this: 48 MiB.
 const MAX_SUPERSEDED: usize = 2048;

@@ -1,8 +1,8 @@
 //! What a commit writes of a known set: the partitions that changed, or the records that changed in them. Pure.
 //!
 //! A commit that touches a few partitions writes those. One of many events touches nearly all of them, each in a few records: then the
-//! changed records are written instead, all that changed since their partitions were written, in one blob of **recent** changes beside
-//! them. When that would become too large the partitions are written. A generation says which of the two is the later word.
+//! changed records are written instead, all that changed since their partitions were written, in one blob of **recent** changes next to
+//! them. When that would become too large the partitions are written. A generation says which of the two is newer.
 
 use std::sync::{Arc, Weak};
 

@@ -188,7 +188,7 @@ mod tests {
         let file = folder.path().join("crm.oauth.oauth-tokens");
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
-        // somebody took it away meanwhile
+        // another process removed it meanwhile
         std::fs::remove_file(&file).unwrap();
         assert_eq!(store.save(&of_secret(), &user(), &tokens, &second).await, Err(SaveFailure::Conflict));
     }

@@ -22,8 +22,8 @@ pub struct Waiting {
     pub next_try: InPassing,
 }
 
-/// A time that is told when something else is, and for which alone nothing is written: all are equal. Written as RFC 3339, UTC, whole
-/// seconds.
+/// A time that is written only along with something else, and for which alone nothing is written: all are equal. Written as RFC 3339, UTC,
+/// whole seconds.
 #[derive(Clone, Copy, Debug, Default, Eq)]
 pub struct InPassing(pub Option<DateTime<Utc>>);
 

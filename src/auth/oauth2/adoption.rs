@@ -19,7 +19,7 @@ pub enum Adoption {
     Done,
     /// None yet: the process that keeps the old place waits for an answer.
     Wait,
-    /// None: both chains hold, and nothing tells whether they are of one account.
+    /// None: both chains are valid, and nothing shows whether they are of one account.
     OtherConsent,
     /// To the old place.
     Old(Box<StoredTokens>),

@@ -43,7 +43,7 @@ impl fmt::Debug for Granted {
 /// Why an answer brought no access token, sorted by what happens next.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Failure {
-    // Only a person can mend it.
+    // Only a person can fix it.
     /// The refresh token, code or assertion is invalid, expired, revoked or used before (`invalid_grant`).
     InvalidGrant,
     /// The client is unknown, proved itself wrongly or may not use this grant.
@@ -67,11 +67,11 @@ pub enum Failure {
         /// It is HTML.
         html: bool,
     },
-    /// The endpoint asked for patience.
+    /// The endpoint is rate limiting requests.
     Throttled(Option<Duration>),
     /// The endpoint has trouble; what was sent is not spent.
     Trouble(u16),
-    /// A gateway has no answer: whether what was sent is spent nobody knows.
+    /// A gateway has no answer: it is unknown whether what was sent is spent.
     Lost(u16),
 }
 
@@ -117,7 +117,7 @@ pub fn read(
         },
         300..=399 => Err(Failure::Redirect(code)),
         429 => Err(Failure::Throttled(retry_after(headers, now))),
-        // Some servers answer what the request is to blame for with 5xx; the error code tells.
+        // Some servers answer a bad request with 5xx; the error code shows it.
         500..=599 if error.as_deref().is_some_and(|error| known(error).is_some_and(|known| known.kind != Kind::Trouble)) => {
             Err(refusal(code, &error.unwrap_or_default()))
         }

@@ -22,7 +22,7 @@ use crate::observe::metrics::TokenOutcome;
 use crate::plan::Oauth2Plan;
 
 impl Credential {
-    /// Asks once and books what came of it; the next decision says what that means. Answers the Secret if it was read anew.
+    /// Sends one request and records its result; the next decision says what that means. Returns the Secret if it was read again.
     pub(super) async fn ask(
         self: &Arc<Self>,
         inner: &mut Inner,

@@ -9,7 +9,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::auth::jwt::{Claims, JwtProblem, sign_assertion};
 use crate::plan::Oauth2Plan;
 
-/// Assertions for one request. Has no `Debug`, since they serve whoever has them.
+/// Assertions for one request. Has no `Debug`, since anyone who has them can use them.
 #[derive(Default)]
 pub struct Assertions {
     /// Instead of a consent (§2.1).

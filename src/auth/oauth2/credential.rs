@@ -26,7 +26,7 @@ use crate::auth::Secret;
 use crate::observe::span;
 use crate::plan::Oauth2Plan;
 
-/// Decisions for one access token: each change that somebody else makes meanwhile costs one more.
+/// Decisions for one access token: each change that another process makes meanwhile costs one more.
 const MAX_ROUNDS: usize = 6;
 /// Writes that are tried at once, and the pause between them.
 const QUICK_SAVES: u32 = 3;
@@ -40,7 +40,7 @@ const LONGEST_AWAIT: Duration = Duration::from_secs(5);
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
-/// So often within its idle time it is seen whether a refresh token must be used.
+/// How many times within its idle time it is checked whether a refresh token must be used.
 const LOOKS_AT_IDLE: u32 = 20;
 
 /// One credential.
@@ -291,7 +291,7 @@ impl Credential {
         }
     }
 
-    /// The tokens that came exist nowhere else: their write is repeated until it succeeds or somebody else went on.
+    /// The tokens that came exist nowhere else: their write is repeated until it succeeds or another process went on.
     async fn save_later(&self, user: &InstanceId) {
         let mut pause = FIRST_SAVE_PAUSE;
         loop {
@@ -321,7 +321,7 @@ impl Credential {
 
     fn keep_current(&self, plan: &Oauth2Plan, secret: Option<Arc<Secret>>, token: &AccessToken, now: DateTime<Utc>) {
         let fresh = token.renew_at().map(|end| (end - now).to_std().unwrap_or_default());
-        // A refresh token that nobody uses is looked at now and then, however long the access token lives.
+        // A refresh token that is not used is looked at now and then, however long the access token lives.
         let look = plan.refresh.idle_ttl.map(|ttl| ttl / LOOKS_AT_IDLE);
         let fresh_until = fresh.into_iter().chain(look).min().map(|wait| Instant::now() + wait);
         let mut current = self.current.lock();

@@ -19,7 +19,7 @@ use crate::plan::{AuthPlan, Oauth2Plan};
 /// The credentials of all instances of this process.
 pub struct Credentials {
     parts: Arc<Parts>,
-    /// Told apart from every other process by markers.
+    /// Distinguishes this process from every other one in markers.
     process: Arc<str>,
     by_key: Mutex<HashMap<Key, Arc<Credential>>>,
     /// What each instance uses.
@@ -109,7 +109,7 @@ impl Credentials {
         self.bearer(plan, &key.secret, &token.token)
     }
 
-    /// Is the authentication still the one that would be made now? If not, it is to be made anew before it is refused.
+    /// Whether the authentication is still the one that would be made now. If not, it is made again before it is refused.
     pub fn is_current(&self, plan: &AuthPlan, user: &InstanceId, auth: &RequestAuth) -> bool {
         let AuthPlan::Oauth2(plan) = plan else { return true };
         let current = self.credential(&Key::of(user.namespace(), plan)).current(plan, user, None);

@@ -20,7 +20,7 @@ use crate::egress::Peer;
 use crate::observe::metrics::TokenOutcome;
 use crate::plan::Oauth2Plan;
 
-/// How often tokens are tried to be stored, and the pause between: nobody else has them.
+/// How often storing the tokens is tried, and the pause between: they exist nowhere else.
 const SAVES: u32 = 30;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Changes by others that are waited out without a pause.
@@ -29,7 +29,7 @@ const MAX_CONFLICTS: u32 = 20;
 /// Why a consent brought no tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoTokens {
-    /// Somebody must mend something, or it may pass by itself.
+    /// A person must fix something, or it may pass by itself.
     Failed(Problem),
     /// The code was sent and no answer came. It is never sent again.
     Lost,
@@ -65,8 +65,8 @@ pub async fn move_tokens(parts: &Parts, plan: &Oauth2Plan, user: &InstanceId) ->
     Takeover { parts, plan, secret: &secret, user, source }.of_the_instance().await
 }
 
-/// Exchanges the code, once, and stores the tokens: they begin a new chain. Whoever calls this has taken the pending consent away
-/// before, so that nobody else sends the code.
+/// Exchanges the code, once, and stores the tokens: they begin a new chain. The caller has taken the pending consent away before, so that
+/// no other process sends the code.
 ///
 /// # Errors
 /// [`NoTokens`].

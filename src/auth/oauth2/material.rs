@@ -22,7 +22,7 @@ pub struct Material {
     pub client_secret: Option<String>,
     /// `private_key` in PEM, for signed assertions.
     pub private_key: Option<String>,
-    /// `key_id`, which tells the provider which of the known keys it is.
+    /// `key_id`, which says which of the keys that the provider knows it is.
     pub key_id: Option<String>,
     /// A refresh token or a code. That it is missing or unusable does not matter once there are tokens.
     pub source: Result<Source, Problem>,
@@ -57,7 +57,7 @@ impl Source {
 }
 
 impl Material {
-    /// Tells clients apart, and the ways in which they prove themselves under a plan of that fingerprint.
+    /// Identifies a client, and the way in which it proves itself under a plan of that fingerprint.
     pub fn client_print(&self, salt: &str, plan: u64) -> Fingerprint {
         let secrets = [&self.client_secret, &self.private_key, &self.key_id].map(|one| one.as_deref().unwrap_or_default());
         let certificate = self.identity.as_ref().map_or(0, |identity| identity.number());

@@ -15,7 +15,7 @@ const MAX_SETTINGS: usize = 32;
 /// What a process remembers of its own token calls.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// What only a person can mend, by setting.
+    /// What only a person can fix, by setting.
     blocked: Vec<(Fingerprint, Problem)>,
     /// What is waited for, by setting: who changes a Secret to and fro gets no more calls.
     pauses: Vec<Pause>,
@@ -71,7 +71,7 @@ impl Memory {
         self.unanswered = None;
     }
 
-    /// The endpoint refused in a way that no repetition mends.
+    /// The endpoint refused in a way that repetition does not change.
     pub(super) fn block(&mut self, ask: &Ask, problem: Problem) {
         if self.blocked.len() >= MAX_SETTINGS {
             self.blocked.remove(0);

@@ -6,9 +6,9 @@
 //! Tokens belong to the Secret from which they came: all instances that name it share one chain, whichever replica polls them.
 //! Chains that version 0.1.0 kept for each instance are moved there: [`adoption`] decides, [`takeover`] does it.
 //!
-//! A refresh token that rotates is spent by its use, and the answer is the only copy of the next one. So before it is sent, a
-//! marker is stored by compare-and-swap; the answer replaces the marker before the access token is used. Whoever finds somebody
-//! else's marker does not send the token again: the provider would take that for theft and revoke all of them (RFC 9700 §4.14.2).
+//! A refresh token that rotates is spent by its use, and the answer is the only copy of the next one. So before it is sent, a marker is
+//! stored by compare-and-swap; the answer replaces the marker before the access token is used. A process that finds another one's marker
+//! does not send the token again: the provider would take that for theft and revoke all of them (RFC 9700 §4.14.2).
 
 pub mod adoption;
 pub mod answer;

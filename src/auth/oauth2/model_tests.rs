@@ -32,7 +32,7 @@ enum Event {
     Lose,
     /// Time passes, in seconds.
     Pass(i64),
-    /// Somebody writes another source into the Secret: one of the old ones, or a new consent.
+    /// A user writes another source into the Secret: one of the old ones, or a new consent.
     Rewrite(bool, usize),
 }
 

@@ -38,7 +38,7 @@ pub struct Beginnings(Arc<Held>);
 
 #[derive(Default)]
 struct Held {
-    /// Hashes tell nothing about a token.
+    /// Hashes reveal nothing about a token.
     salt: RandomState,
     by_token: Mutex<HashMap<u64, SecretRef>>,
 }

@@ -124,7 +124,7 @@ pub fn still_refused(plan: &Oauth2Plan) -> Problem {
     )
 }
 
-/// The host asked for patience, and the wait is not over.
+/// The host is rate limiting requests, and its retry-after has not passed.
 pub fn retry_after(plan: &Oauth2Plan, wait: std::time::Duration) -> Problem {
     failed(plan, &Failure::Throttled(Some(wait)))
 }

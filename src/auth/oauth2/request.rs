@@ -79,7 +79,7 @@ pub fn place(plan: &Oauth2Plan, is_refresh: bool) -> ClientPlace {
     if is_refresh { plan.client_for_refresh } else { plan.client_for_code }
 }
 
-/// Makes the request to the token endpoint. No redirect is followed: it would carry what is secret to somebody else.
+/// Makes the request to the token endpoint. No redirect is followed: it would send secrets to another host.
 pub fn build(plan: &Oauth2Plan, client: Client<'_>, asked: TokenRequest<'_>) -> Request {
     let mut form = Serializer::new(String::new());
     let mut with_scopes = false;

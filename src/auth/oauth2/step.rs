@@ -11,12 +11,12 @@ use crate::api::auth::Rotates;
 use crate::api::conditions::Problem;
 use crate::plan::Oauth2Plan;
 
-/// After this, whoever left a marker has the answer and has stored it, or never will: the longest token request, and the writes
+/// After this, the process that left a marker has the answer and has stored it, or never will: the longest token request, and the writes
 /// around it.
 pub const IN_FLIGHT: Duration = Duration::seconds(45);
 /// A provider that answers 401 to every token gets a new one this often, no faster.
 const FORCED_AGAIN: Duration = Duration::minutes(15);
-/// So often a refresh token may be sent whose answer was lost: once more is the only chance there is.
+/// How often a refresh token may be sent whose answer was lost: once more is the only chance there is.
 const MOST_LOST: u32 = 2;
 
 /// Everything that decides.
@@ -173,7 +173,7 @@ fn ask(s: &Situation<'_>, mut chain: StoredTokens) -> Decision {
     if chain.refused.contains(&attempt) || chain.refused.contains(&token) {
         return Decision::Stop(problem::refused(s.plan, &sends));
     }
-    // A clock that was set back makes nobody wait longer than was meant.
+    // A clock that was set back makes no wait longer than was meant.
     if let Some(pause) = s.memory.pause(&setting).filter(|pause| (pause.since..pause.until).contains(&s.now)) {
         return Decision::Wait(Problem { retry_after: (pause.until - s.now).to_std().ok(), ..pause.problem.clone() });
     }
@@ -189,7 +189,7 @@ fn ask(s: &Situation<'_>, mut chain: StoredTokens) -> Decision {
                 return Decision::Stop(problem::ambiguous(s.plan, &sends));
             }
         } else {
-            // Clocks differ: one that runs ahead must not make anybody wait for long.
+            // Clocks differ: one that runs ahead must not cause a long wait.
             let answered = found.at.min(s.now) + IN_FLIGHT;
             if s.is_shared && s.now < answered && (!in_grace || answered < grace_end) {
                 return Decision::Await(problem::in_flight(s.plan, answered - s.now));
@@ -241,7 +241,7 @@ fn may_rotate(s: &Situation<'_>, chain: &StoredTokens) -> bool {
     }
 }
 
-/// The refresh token was not used for so long that the provider may soon forget it.
+/// The refresh token has not been used for a time after which the provider may soon forget it.
 fn is_idle_long(s: &Situation<'_>, chain: &StoredTokens) -> bool {
     let ttl = s.plan.refresh.idle_ttl.and_then(|ttl| Duration::from_std(ttl).ok());
     let (Some(ttl), Some(last), Some(_)) = (ttl, chain.answered_at, &chain.refresh_token) else { return false };
@@ -268,7 +268,7 @@ pub enum Outcome {
     Failed(Failure),
     /// The endpoint has certainly not seen the request.
     Unsent(Problem),
-    /// No answer: nobody knows whether the endpoint acted on it.
+    /// No answer: it is unknown whether the endpoint acted on it.
     Lost(Problem),
 }
 

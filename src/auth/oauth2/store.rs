@@ -16,12 +16,12 @@ impl SecretRef {
         Self::new(namespace, &*plan.secret)
     }
 
-    /// What tells the credential of a plan from all others of this process.
+    /// Distinguishes the credential of a plan from all others of this process.
     pub(super) fn parts<'a>(&'a self, plan: &'a Oauth2Plan) -> [&'a str; 3] {
         [&self.namespace, &self.name, plan.field]
     }
 
-    /// Tells credentials apart in this process: what a host asks one of them to wait, it asks all that share it.
+    /// Identifies a credential in this process: what a host asks one of them to wait, it asks all that share it.
     pub(super) fn identity(&self, plan: &Oauth2Plan) -> u64 {
         crate::auth::identity(&self.parts(plan))
     }

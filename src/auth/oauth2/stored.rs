@@ -32,7 +32,7 @@ const EARLY_MOST: Duration = Duration::minutes(5);
 pub struct StoredTokens {
     /// Form of this.
     pub format: u32,
-    /// Salt of all fingerprints here, so that they tell nothing about a token.
+    /// Salt of all fingerprints here, so that they reveal nothing about a token.
     pub salt: String,
     /// The refresh token or code in the user's Secret from which the chain began, or which was there when consent was given. The
     /// Secret may go on holding it, which changes nothing; another one begins a new chain.
@@ -59,7 +59,7 @@ pub struct StoredTokens {
     /// A refresh token or code that may have been sent and whose answer is not stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<InFlight>,
-    /// What the provider refused for good: not to be asked again as long as plan and Secret stay what they were.
+    /// What the provider refused for good: not requested again as long as plan and Secret stay what they were.
     #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Fingerprint>,
     /// The token endpoint whose tokens these are, see [`Oauth2Plan::endpoint`](crate::plan::Oauth2Plan::endpoint); `None` until
@@ -81,7 +81,7 @@ pub struct StoredTokens {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inherited {
-    /// The salt of its fingerprints, which also tells the chain from all others.
+    /// The salt of its fingerprints, which also distinguishes the chain from all others.
     pub salt: String,
     /// Its beginnings.
     pub began: Vec<Fingerprint>,
@@ -102,7 +102,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Fingerp
     })
 }
 
-/// A consent that a person has begun: what its answer is judged by. Its `Debug` does not show the verifier.
+/// A consent that a person has begun: what its answer is checked against. Its `Debug` does not show the verifier.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingConsent {
@@ -165,7 +165,7 @@ pub struct InFlight {
     pub owner: String,
 }
 
-/// Tells tokens apart without showing one: HMAC-SHA256 under the chain's salt, shortened.
+/// Identifies a token without showing it: HMAC-SHA256 under the chain's salt, shortened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);

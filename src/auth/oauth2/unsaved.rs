@@ -5,7 +5,7 @@ use super::stored::StoredTokens;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
 
-/// So often an object is written again that was touched by somebody who left its tokens alone.
+/// How many times an object is written again that was changed by another writer who left its tokens alone.
 const MAX_TOUCHES: usize = 3;
 
 /// Tokens on their way to the store.
@@ -23,14 +23,14 @@ pub(super) struct Unsaved {
 pub(super) enum Saved {
     /// They are stored.
     Stored,
-    /// Somebody else went on from there: what came is of no use.
+    /// Another process went on from there: what came is of no use.
     Overtaken,
     /// Not yet.
     Failed(Problem),
 }
 
 impl Unsaved {
-    /// Writes them once. What somebody else stored meanwhile is never overwritten.
+    /// Writes them once. What another process stored meanwhile is never overwritten.
     pub(super) async fn write(&mut self, store: &dyn TokenStore, place: &TokenPlace, user: &InstanceId) -> Saved {
         for _ in 0..MAX_TOUCHES {
             match store.save(place, user, &self.next, &self.seen).await {

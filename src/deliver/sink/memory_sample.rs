@@ -1,4 +1,4 @@
-//! A sink that answers as it is told and keeps what it took.
+//! A sink that answers as scripted and keeps what it took.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ struct Inner {
 }
 
 impl MemorySink {
-    /// A sink that takes so many events a request.
+    /// A sink that takes `events` events a request.
     pub(crate) fn new(name: SinkName, events: usize) -> Self {
         Self { name, limit: BatchLimit { events, bytes: 1_000 }, inner: Arc::default() }
     }

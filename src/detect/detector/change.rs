@@ -34,7 +34,7 @@ impl Detector<'_> {
                     self.seen.missing_ids += 1;
                     return None;
                 };
-                // The id of the event tells it from others: its bytes may differ at each look.
+                // The id of the event distinguishes it from others: its bytes may differ at each look.
                 let version = VersionToken { updated_text: None, content: xxh3_128(view.id.as_bytes()) };
                 (said.object_id, said.kind?, said.object, version)
             }

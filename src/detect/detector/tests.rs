@@ -52,7 +52,7 @@ impl Bench {
         let mut told = Vec::new();
         for page in pages {
             let moment = Moment { date: Some(at(self.date)), now: at("12:00:00") };
-            // Pages are read in pieces, and nobody may see where one ends.
+            // Pages are read in pieces, and where a piece ends must make no difference.
             let mut reading = detector.begin_page(moment);
             for piece in page.chunks(2) {
                 let records = piece.iter().map(|json| Record { json, key: None });
@@ -366,7 +366,7 @@ fn with_compare_content_a_change_needs_no_other_date() {
     assert_eq!(bench.told(&[version(1)]), []);
     assert_eq!(bench.told(&[version(2)]), [updated("1")]);
     assert_eq!(bench.told(&[record("1", "10:00:00", "09:00:00", "")]), [], "a copy that lags is still no change");
-    // within one poll bytes that differ are not told twice
+    // within one poll bytes that differ are not announced twice
     let (told, _) = bench.listing(&[&[version(3)], &[version(4)]]);
     assert_eq!(told, [updated("1")]);
     bench.plan.compare_content = false;
@@ -467,7 +467,7 @@ fn within_a_poll_a_version_is_told_once_whatever_its_bytes() {
     let mut bench = Bench::new(sample::resource(), "09:59:00").at("10:00:01");
     assert_eq!(bench.listing(&[&signed(1), &signed(2), &signed(3)]).0, [created("1")]);
     assert_eq!(bench.told(&signed(3)), [updated("1")], "another poll looks again while the second is not over");
-    // what was not taken is not known, and is told again
+    // what was not taken is not known, and is announced again
     let plan = sample::resource();
     let mut detector = Detector::new(&plan, "uid", bench.view, at("12:00:00"));
     let moment = Moment { date: Some(at("10:00:01")), now: at("12:00:00") };
@@ -526,7 +526,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     /// Versions come with dates of a second or a minute, from clocks that are seconds slow or hours fast, in rows whose bytes differ at
-    /// each look or not. Every version that a poll showed as the latest is told exactly once.
+    /// each look or not. Every version that a poll showed as the latest is announced exactly once.
     #[test]
     fn each_latest_visible_version_is_told_once(steps in steps(), minutes in any::<bool>(), pace in 5i64..40, volatile in any::<bool>()) {
         let mut bench = Bench::new(sample::resource(), "00:00:01");
@@ -540,7 +540,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Write { id, ahead } => {
-                    // within one unit volatile bytes cannot be told from a change
+                    // within one unit volatile bytes cannot be distinguished from a change
                     clock += TimeDelta::seconds(if volatile { 130 } else { pace });
                     version += 1;
                     let stamp = clock + TimeDelta::seconds(ahead);

@@ -13,7 +13,7 @@ use crate::api::manifest::{self, Manifest};
 use crate::instances::secret_edits::SecretEdits;
 use crate::instances::{InstancesError, name_of};
 
-/// First line of the files that are written here: what lacks it is somebody's own.
+/// First line of the files that are written here: a file without it belongs to the user.
 const MARK: &str = "# Managed by Pollinator, which replaces this file as a whole. Remove this line to manage it yourself.";
 
 /// The Secrets of an instance: their values by name and key.

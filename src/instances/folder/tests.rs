@@ -10,7 +10,7 @@ use crate::poll::status::refused;
 use crate::state::InstanceState;
 use crate::state::StateStore as _;
 
-/// A folder with one instance that somebody wrote, and a state folder.
+/// A folder with one instance that a user wrote, and a state folder.
 struct Scene {
     manifests: TempDir,
     store: Arc<Directory>,
@@ -148,7 +148,7 @@ async fn what_somebody_wrote_is_left_alone() {
     instances.replace(&mut scene.read());
     assert!(matches!(instances.delete(&of("keap")).await, Err(InstancesError::NotOurs(..))));
 
-    // ours, to which somebody added
+    // ours, to which a user added
     let created = instances.create(instance("more"), SecretEdits::default()).await.unwrap().instance;
     let text = fs::read_to_string(scene.file("crm.more.yaml")).unwrap();
     fs::write(scene.file("crm.more.yaml"), format!("{text}---\n{}", THEIRS.replace("theirs", "added"))).unwrap();
@@ -231,7 +231,7 @@ async fn secrets_come_and_go_with_their_instance() {
     assert!(!instances.create(instance("keap"), secrets("yes")).await.unwrap().is_new);
     assert!(matches!(instances.create(instance("keap"), secrets("no")).await, Err(InstancesError::Exists(_))));
 
-    // an update without a word about them leaves them, others are edited
+    // an update that does not name them leaves them, others are edited
     let mut change = created.instance.clone();
     change.spec.suspend = true;
     let changed = instances.update(change, SecretEdits::default()).await.unwrap();
@@ -271,7 +271,7 @@ async fn an_instance_has_a_number_from_the_first_and_its_name_is_free_once_the_e
     assert_eq!(scene.store.load(&of("keap")).unwrap().unwrap().uid, uid);
     assert_eq!(crate::instances::number_of(&instances.get(&of("theirs")).await.unwrap()), None, "it has not begun");
 
-    // nobody runs it yet
+    // it does not run yet
     instances.delete(&of("keap")).await.unwrap();
     assert_eq!(scene.store.load(&of("keap")).unwrap(), None);
     let again = instances.create(instance("keap"), secrets("a")).await.unwrap().instance;

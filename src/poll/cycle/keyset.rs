@@ -10,7 +10,7 @@ impl Poll<'_> {
         matches!(self.resource.pagination, PaginationPlan::Keyset { .. })
     }
 
-    /// Can the rest of the list be asked for by date? `next` is what follows a page of so many records.
+    /// Checks that the rest of the list can be asked for by date. `next` is what follows a page of `page_len` records.
     pub(super) fn check_keyset(&self, next: Next, page_len: usize) -> Result<(), Problem> {
         if !self.is_keyset() {
             return Ok(());

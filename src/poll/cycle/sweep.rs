@@ -41,7 +41,7 @@ const CHUNK: usize = 1_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sweeping {
     is_due: bool,
-    /// That the list is the same as the last one would not tell what it lacks.
+    /// That the list is the same as the last one would not show what it lacks.
     pub(super) must_read: bool,
     failures: u32,
     retry_at: Option<DateTime<Utc>>,
@@ -104,7 +104,7 @@ impl Poll<'_> {
         if self.sweep.is_due && (is_filtered || is_read) {
             let seen = facts.seen;
             let swept = self.sweep(plan, !is_filtered, outbox, facts).await;
-            // The conditions tell of the list as it is asked for.
+            // The conditions describe the list as it is asked for.
             facts.seen = Seen { records: facts.seen.records, ..seen };
             facts.sweep = match swept {
                 // What is already read is not read in vain, but nothing more may be sent.

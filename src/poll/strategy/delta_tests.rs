@@ -20,7 +20,7 @@ enum Step {
     Delete(u8),
     /// The provider forgets its tokens.
     Forget,
-    /// A poll during whose list these ids change, and which dies after so many events, if at all.
+    /// A poll during whose list these ids change, and which dies after this number of events, if at all.
     Poll {
         meanwhile: Option<u8>,
         dies_after: Option<u8>,
@@ -191,7 +191,7 @@ proptest! {
                     let ended = world.poll(&plan, meanwhile, dies_after).is_some();
                     has_died |= !ended;
                     if !started && ended && !from_earliest {
-                        // what the baseline holds is known without a word
+                        // what the baseline holds is known without an event
                         prop_assert!(world.sent.is_empty());
                         world.held = before;
                     } else if ended {

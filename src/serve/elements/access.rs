@@ -92,7 +92,7 @@ pub struct OwnSecrets {
 }
 
 impl OwnSecrets {
-    /// Whoever presents both may do everything in the realm.
+    /// A client that presents both may do everything in the realm.
     pub fn new(user: &str, organization: &str, realm: Realm) -> Self {
         Self { user: digest(user), organization: digest(organization), realm }
     }

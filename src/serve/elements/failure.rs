@@ -12,7 +12,7 @@ use crate::operator::cluster::{CallError, Denial, Denied};
 /// Why a request is not granted.
 #[derive(Debug)]
 pub enum Failure {
-    /// Nobody is named in the header, or nobody who is known.
+    /// The header names no user, or an unknown one.
     Unauthorized(String),
     /// The caller may not do it.
     Forbidden(String),
@@ -22,7 +22,7 @@ pub enum Failure {
     Unknown(String),
     /// The method is none of this path.
     WrongMethod,
-    /// It is there already, somebody else's, or has changed meanwhile.
+    /// It is there already, belongs to another owner, or has changed meanwhile.
     Conflict(String),
     /// More than a body may have.
     TooLarge,

@@ -13,7 +13,7 @@ use crate::instances::callers::Callers;
 use crate::instances::changes::StatusChanges;
 use crate::instances::cluster::ClusterInstances;
 
-/// Lets everybody in whom the API server lets in: it is asked with the caller's own token, in every call.
+/// Lets in every caller whom the API server lets in: it is asked with the caller's own token, in every call.
 pub struct Namespaces {
     /// Clients by token.
     pub callers: Callers,

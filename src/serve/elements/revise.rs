@@ -90,7 +90,7 @@ pub fn secret_edits(actual: &Value, before: &Posted, after: &Posted) -> SecretEd
 /// Name of a Secret, and the key where a reference has one.
 type Named = (String, Option<String>);
 
-/// Which Secret of `actual` stands in the place of which one of `imported`.
+/// Which Secret of `actual` takes the place of which one of `imported`.
 fn references(actual: &Value, imported: &Value, found: &mut BTreeMap<Named, Named>) {
     let (Some(actual), Some(imported)) = (actual.as_object(), imported.as_object()) else { return };
     for (name, value) in imported {

@@ -1,4 +1,4 @@
-//! The `token` of an instance: another name for its number. It identifies the instance and never authorises anybody.
+//! The `token` of an instance: another name for its number. It identifies the instance and never authorises a caller.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

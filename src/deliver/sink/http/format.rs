@@ -18,7 +18,7 @@ use crate::plan::{Batch, EventFormat, PollPlan};
 pub const MAX_DATA: usize = 256 * 1024;
 /// Events of one OpenConnectors request, as many as Open Connectors sends for polled resources.
 const OPEN_CONNECTORS_BATCH: usize = 10;
-/// Bytes that an event's attributes usually take beside the record.
+/// Bytes that an event's attributes usually take in addition to the record.
 const METADATA: usize = 512;
 
 /// What is the same for all events of an instance.
@@ -121,7 +121,7 @@ struct CloudEvent<'a> {
 }
 
 impl<'a> CloudEvent<'a> {
-    /// The record stands in `data` byte for byte.
+    /// The record is in `data` byte for byte.
     fn of(envelope: &Envelope<'a>, event: &'a Event) -> Self {
         let truncated = event.data_len() > MAX_DATA;
         Self {
@@ -332,7 +332,7 @@ mod tests {
         std::str::from_utf8(&payload.body).unwrap()
     }
 
-    /// What stands in `data`, byte for byte.
+    /// The content of `data`, byte for byte.
     fn data_of(payload: &Payload) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Body {

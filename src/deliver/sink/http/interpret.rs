@@ -89,8 +89,8 @@ impl HttpCause {
     }
 }
 
-/// What an answer means. Redirects are failures and never followed: an event must not go to a place that nobody configured.
-/// A 429, 502, 503 or 504 speaks for the whole callback with its `Retry-After`, as Standard Webhooks has it.
+/// What an answer means. Redirects are failures and never followed: an event must not go to a place that was not configured. A 429, 502,
+/// 503 or 504 speaks for the whole callback with its `Retry-After`, as Standard Webhooks has it.
 pub fn interpret(answer: Answer) -> Delivery {
     let (status, retry_after) = match answer {
         Answer::Status { status, retry_after } => (status.as_u16(), retry_after),
