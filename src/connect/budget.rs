@@ -26,7 +26,7 @@ const RESERVE: u32 = 60;
 const MAX_CLIENTS: usize = 4096;
 
 impl Rate {
-    /// The time after which so many requests come again.
+    /// The time after which this number of requests is available again.
     fn time_of(self, requests: u32) -> Duration {
         Duration::from_secs(1) * requests / self.each_second
     }

@@ -25,7 +25,7 @@ pub enum Need {
     Waits,
     /// The provider accepts its credentials.
     Connected,
-    /// Nobody knows yet: it has not been polled since it was made or changed, or something else keeps it from being polled.
+    /// Not known yet: it has not been polled since it was made or changed, or something else keeps it from being polled.
     Unsettled,
 }
 
@@ -45,7 +45,7 @@ pub trait Candidates: Send + Sync {
     /// The instance of that name, if a person can give consent for it.
     ///
     /// # Errors
-    /// Why that cannot be told at the moment.
+    /// Why that is unknown at the moment.
     fn find<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Candidate>, Problem>>;
 
     /// Consent was given and its tokens are stored: what waits for it need not wait longer.

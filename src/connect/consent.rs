@@ -26,7 +26,7 @@ const OWN_PARAMETERS: [&str; 8] =
 /// Everything but the unreserved characters of RFC 3986.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The `state` of an authorization request: whose consent it is about, and a part that nobody can guess.
+/// The `state` of an authorization request: whose consent it is about, and a part that cannot be guessed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StateParameter {
     /// Namespace of the instance.
@@ -73,7 +73,7 @@ pub struct Begun {
     pub pending: PendingConsent,
     /// Where the browser is sent.
     pub authorization_url: Url,
-    /// Value of the cookie that tells the browser.
+    /// Value of the cookie that identifies the browser.
     pub cookie: String,
 }
 
@@ -129,7 +129,7 @@ pub fn begin(asked: Beginning<'_>, random: &Randomness, now: DateTime<Utc>) -> B
     }
 }
 
-/// The endpoint with these parameters; others that stand in its query stay (RFC 6749 §3.1).
+/// The endpoint with these parameters; others that are in its query stay (RFC 6749 §3.1).
 fn with_parameters(endpoint: &Url, parameters: &[(&str, &str)]) -> Url {
     let mut query = String::new();
     let mut push = |name: &str, value: &str| {
@@ -221,7 +221,7 @@ fn is_issuer(answered: &str, planned: Option<&str>, authorization: &Url) -> bool
     }
 }
 
-/// Error codes of authorization endpoints (RFC 6749 §4.1.2.1, `OpenID` Connect Core §3.1.2.6); others are not repeated to anybody.
+/// Error codes of authorization endpoints (RFC 6749 §4.1.2.1, `OpenID` Connect Core §3.1.2.6); others are never shown.
 const KNOWN: [&str; 10] = [
     "invalid_request",
     "unauthorized_client",
@@ -239,7 +239,7 @@ fn known(error: &str) -> Option<&'static str> {
     KNOWN.iter().find(|known| **known == error).copied()
 }
 
-/// Judges an answer by what is kept: the consent that it belongs to.
+/// Checks an answer against what is kept: the consent that it belongs to.
 ///
 /// # Errors
 /// [`Refusal::UnknownState`], [`Refusal::Expired`], [`Refusal::OtherBrowser`]. In the latter two cases the consent is known and is
@@ -254,7 +254,7 @@ pub fn judge(
     let Some(kept) = kept else { return Err(Refusal::UnknownState) };
     let own = of_state(kept, state, uid);
     let Some(pending) = kept.consents.iter().find(|pending| pending.state == own) else { return Err(Refusal::UnknownState) };
-    // A clock that was set back makes nobody's link live longer than was meant.
+    // A clock that was set back makes no link live longer than was meant.
     if now >= pending.expires_at || now < pending.expires_at - LIFETIME {
         return Err(Refusal::Expired);
     }
@@ -274,7 +274,7 @@ fn of_state(kept: &StoredTokens, state: &StateParameter, uid: &str) -> Fingerpri
     Fingerprint::of(&kept.salt, &[state.to_string().as_bytes(), uid.as_bytes()])
 }
 
-/// Why nobody was connected.
+/// Why no connection was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The address is none that was made here.

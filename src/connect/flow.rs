@@ -37,12 +37,12 @@ impl Flow {
         found.ok_or(Refusal::UnknownInstance)
     }
 
-    /// What a person removes to be able to connect anew.
+    /// What a person removes to be able to connect again.
     pub fn place(&self, namespace: &str, candidate: &Candidate) -> String {
         self.parts.store.name(&place(namespace, candidate))
     }
 
-    /// Begins a consent: keeps what its answer will be judged by.
+    /// Begins a consent: keeps what its answer will be checked against.
     ///
     /// # Errors
     /// Why it cannot be begun.
@@ -79,13 +79,13 @@ impl Flow {
         .await
     }
 
-    /// Ends a consent: judges the answer, exchanges its code and keeps the tokens.
+    /// Ends a consent: checks the answer, exchanges its code and keeps the tokens.
     ///
     /// # Errors
-    /// Why nobody was connected.
+    /// Why no connection was made.
     pub async fn finish(&self, state: &StateParameter, answer: &Answer, cookie: Option<&str>) -> Result<(), Refusal> {
         let (namespace, name) = (state.namespace.as_str(), state.name.as_str());
-        // Whether there is such an instance is nobody's business who has no state that was made for it.
+        // A caller without a state that was made for it must not learn whether there is such an instance.
         let candidate = self.candidate(namespace, name).await.map_err(|refusal| match refusal {
             Refusal::UnknownInstance => Refusal::UnknownState,
             other => other,

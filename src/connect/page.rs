@@ -21,10 +21,10 @@ code{overflow-wrap:anywhere}\
 @media(prefers-color-scheme:dark){body{background:#141414;color:#f0f0f0}a{color:#a9c7ff}\
 button{background:#a9c7ff;border-color:#a9c7ff;color:#0a0a0a}}";
 
-/// The policy under which the pages are shown: nothing is loaded, nothing is run, nobody frames them.
+/// The policy under which the pages are shown: nothing is loaded, nothing is run, and no page may frame them.
 ///
-/// It leaves form-action out: browsers apply that to the redirects that follow a form, too, and nobody knows to which hosts a
-/// provider's sign-in leads.
+/// It leaves form-action out: browsers apply that to the redirects that follow a form, too, and it is unknown to which hosts a provider's
+/// sign-in leads.
 pub fn content_security_policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         let hash = STANDARD.encode(Sha256::digest(STYLE));
@@ -66,7 +66,7 @@ struct Connected<'a> {
     place: &'a str,
 }
 
-/// It is connected. `place`: what is removed to connect anew.
+/// It is connected. `place`: what is removed to connect again.
 pub fn connected(namespace: &str, name: &str, place: &str) -> Page {
     page(200, &Connected { title: format!("{name} is connected"), namespace, name, place })
 }
@@ -80,7 +80,7 @@ struct Unsettled<'a> {
     why: &'a str,
 }
 
-/// Nobody knows yet whether a consent is needed.
+/// It is unknown whether a consent is needed.
 pub fn unsettled(namespace: &str, name: &str) -> Page {
     let title = format!("It is not known yet whether {name} needs a consent");
     page(200, &Unsettled { title, namespace, name, why: UNSETTLED })

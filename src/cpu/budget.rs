@@ -49,7 +49,7 @@ impl Default for CpuBudget {
 }
 
 impl CpuBudget {
-    /// Of a machine with so many cores.
+    /// Of a machine with this number of cores.
     pub fn new(cores: usize) -> Self {
         Self { shared: Arc::new(Mutex::new(Shared { shares: Shares::new(cores), calls: HashMap::new() })) }
     }
@@ -65,7 +65,7 @@ impl CpuBudget {
             (ticket, called)
         };
         let began = Instant::now();
-        // Made before waiting: whoever gives up gives the place back.
+        // Made before waiting: a caller that gives up gives the place back.
         let turn = Turn { budget: self.clone(), instance: instance.clone(), ticket };
         // The end of a call is dropped only with its turn.
         let _ = called.await;
@@ -76,12 +76,12 @@ impl CpuBudget {
         turn
     }
 
-    /// Whether an instance is to begin nothing new for a while, because it used more than its share and others want the time.
+    /// Whether an instance is to begin nothing new for a while, because it used more than its fair share and others want the time.
     pub fn over_share(&self, instance: &InstanceRef) -> Option<OverShare> {
         self.shared.lock().shares.over_share(instance, Instant::now())
     }
 
-    /// Does a piece of work over so many bytes: at once if it is of everyday size, else in a turn.
+    /// Does a piece of work over this number of bytes: at once if it is of everyday size, else in a turn.
     pub async fn work<T>(&self, instance: &InstanceRef, bytes: usize, work: impl FnOnce() -> T) -> T {
         if bytes <= EVERYDAY {
             return work();
@@ -103,7 +103,7 @@ impl CpuBudget {
         self.shared.lock().shares.delayed(instance, Instant::now())
     }
 
-    /// An instance has used so much beside its turns.
+    /// An instance has used this time outside its turns.
     pub(super) fn note(&self, instance: &InstanceRef, spent: Duration) {
         self.shared.lock().shares.note(instance, spent, Instant::now());
     }

@@ -2,10 +2,7 @@
 //!
 //! What was used is forgotten exponentially: after [`MEMORY`] a third of it is left. Divided by [`MEMORY`] it is a rate, in cores.
 //!
-//! Turns go to the namespace that used least, then to the instance that did. While all together use less than half of the
-//! machine, which is what turns can take, nobody waits for anything but a turn. Above it, that half is shared out: equal parts for
-//! namespaces, and in them for their instances, where what one does not need goes to the others. An instance that is over its share begins nothing new until its rate has
-//! come down to it. One that is alone has no share to keep to.
+//! Turns go to the namespace that used least, then to the instance that did. While all together use less than half of the machine, which is what turns can take, instances wait for nothing but a turn. Above it, that half is shared out: equal parts for namespaces, and in them for their instances, where what one does not need goes to the others. An instance that is over its fair share begins nothing new until its rate has come down to it. One that is alone has no share to keep to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,7 +16,7 @@ pub const MEMORY: Duration = Duration::from_secs(10);
 const SHARED_OUT: f64 = 0.5;
 /// No single wait is longer.
 const LONGEST: Duration = Duration::from_mins(1);
-/// The part of its time for which an instance has waited for turns that is worth being told.
+/// The part of its time for which an instance has waited for turns that is worth reporting.
 const DELAYED: f64 = 0.2;
 /// A rate below it is as none, in cores.
 const NOTHING: f64 = 0.000_1;
@@ -30,7 +27,7 @@ const SWEEP: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
-/// An instance used more CPU time than its share, and others want it.
+/// An instance used more CPU time than its fair share, and others want it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverShare {
     /// How long until it may begin something new, if nothing changes.
@@ -81,7 +78,7 @@ impl Used {
 }
 
 impl Shares {
-    /// Of a machine with so many cores. Half of them may take turns at once.
+    /// Of a machine with this number of cores. Half of them may take turns at once.
     pub fn new(cores: usize) -> Self {
         #[allow(clippy::cast_precision_loss)] // no machine has 2^52 cores
         let all = cores.max(1) as f64;
@@ -98,12 +95,12 @@ impl Shares {
         }
     }
 
-    /// An instance has used so much.
+    /// An instance has used this time.
     pub fn note(&mut self, instance: &InstanceRef, spent: Duration, now: Instant) {
         self.add(instance, (spent, Duration::ZERO), now);
     }
 
-    /// An instance has waited so long for a turn.
+    /// An instance has waited this long for a turn.
     pub fn note_wait(&mut self, instance: &InstanceRef, waited: Duration, now: Instant) {
         self.add(instance, (Duration::ZERO, waited), now);
     }
@@ -348,7 +345,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is used, the shares of all are no more than what is shared out, and whoever is below its share does not wait.
+        /// Whatever is used, the shares of all are no more than what is shared out, and an instance below its fair share does not wait.
         #[test]
         fn shares_add_up(wants in proptest::collection::vec((0usize..4, 0.0f64..2.0), 2..20)) {
             let mut shares = Shares::new(4);
@@ -359,7 +356,7 @@ mod tests {
             if rates.iter().sum::<f64>() <= 2.0 {
                 prop_assert!(over.iter().all(Option::is_none));
             } else {
-                // a hundredth over its share, nobody waits yet
+                // a hundredth over its fair share, none waits yet
                 let is_clear = rates.iter().sum::<f64>() > 2.0 * 1.02;
                 let is_alone = rates.iter().filter(|rate| **rate > NOTHING).count() < 2;
                 prop_assert!(!is_clear || is_alone || over.iter().any(Option::is_some));

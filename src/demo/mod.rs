@@ -1,4 +1,4 @@
-//! A provider whose truth is known, and the judge of what was delivered of it: all that is needed to watch the engine work.
+//! A provider whose truth is known, and the check of what was delivered of it: all that is needed to watch the engine work.
 
 pub mod oracle;
 pub mod provider;

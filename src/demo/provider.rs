@@ -29,7 +29,7 @@ use crate::serve::{Limits, Server};
 
 /// Contacts on a page.
 const PAGE: usize = 50;
-/// Contacts that were there before anybody looked: more than two pages.
+/// Contacts that exist before the first poll: more than two pages.
 const OLD_CONTACTS: u64 = 120;
 const NAMES: [&str; 10] = ["Ada", "Barbara", "Edsger", "Frances", "Grace", "Katherine", "Leslie", "Margaret", "Radia", "Tony"];
 

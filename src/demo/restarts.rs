@@ -1,4 +1,4 @@
-//! Every poll in an engine of its own, as `local --once` from a timer: all that one poll tells the next goes through the state.
+//! Every poll in an engine of its own, as `local --once` from a timer: all that one poll leaves for the next goes through the state.
 
 use std::collections::HashSet;
 use std::path::Path;

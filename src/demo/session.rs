@@ -66,7 +66,7 @@ pub struct Arrival {
 /// How a session went.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The judgement.
+    /// The result of the check.
     pub report: Report,
     /// Latencies of all events, shortest first.
     pub latencies: Vec<Duration>,
@@ -127,8 +127,8 @@ impl Session {
         self.receiver.url()
     }
 
-    /// Makes so many changes, one each `pace`, shows each arrival, waits until all has arrived, and judges. `None` when
-    /// interrupted before that.
+    /// Makes this number of changes, one each `pace`, shows each arrival, waits until all has arrived, and checks the deliveries. `None`
+    /// when interrupted before that.
     pub async fn run(
         &mut self,
         changes: u32,

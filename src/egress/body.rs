@@ -24,13 +24,14 @@ pub(super) const ACCEPT_ENCODING: &str = "gzip, br, deflate";
 
 /// Room for one read of an inflated body.
 const STEP: usize = 16 * 1024;
-/// So much is inflated before other tasks have their turn: in less than a millisecond.
+/// Bytes that are inflated before other tasks have their turn: in less than a millisecond.
 const PIECE: usize = 256 * 1024;
 /// Bytes a second, before inflating, with which a body may arrive on average. A modem of 1990 had twice as many.
 const LEAST_RATE: usize = 512;
 /// Up to this many bytes a body may inflate at any ratio.
 const UNSUSPICIOUS: usize = 8 * 1024 * 1024;
-/// Above it, a body may be so many times what was sent. Lists of records come to 10 to 50; gzip of one byte that repeats to 1,000.
+/// Above it, a body may be this many times as large as what was sent. Lists of records come to 10 to 50; gzip of one byte that repeats to
+/// 1,000.
 const MAX_RATIO: usize = 100;
 /// What a body whose length is not announced reserves first; then twice as much each time.
 const FIRST: usize = 64 * 1024;
@@ -41,7 +42,7 @@ pub(super) struct Room<'s> {
     pub(super) bound: usize,
     /// The time for which the body waited for memory does not count.
     pub(super) deadline: Instant,
-    /// None: nobody counts it, for it is small.
+    /// None: it is not counted, for it is small.
     pub(super) share: Option<&'s mut Share>,
     /// What the share holds.
     pub(super) reserved: usize,
@@ -54,7 +55,7 @@ pub(super) struct Room<'s> {
 }
 
 impl Room<'_> {
-    /// Waits until there is memory for so many bytes.
+    /// Waits until there is memory for `bytes`.
     async fn reserve(&mut self, bytes: usize) {
         if bytes <= self.reserved {
             return;
@@ -101,12 +102,12 @@ impl Room<'_> {
     }
 }
 
-/// How long so many bytes may take to arrive.
+/// How long this number of bytes may take to arrive.
 fn enough_for(arrived: usize) -> Duration {
     Duration::from_secs((arrived / LEAST_RATE) as u64)
 }
 
-/// Whether so many bytes that came from so few are a bomb.
+/// Whether `inflated` bytes that came from `arrived` bytes are a bomb.
 fn is_bomb(inflated: usize, arrived: usize) -> bool {
     inflated > UNSUSPICIOUS && inflated > arrived.saturating_mul(MAX_RATIO)
 }
@@ -234,7 +235,7 @@ async fn read_counted(mut decoder: impl AsyncRead + Unpin, mut room: Room<'_>) -
     let mut kept = BytesMut::new();
     let mut pause_at = PIECE;
     loop {
-        // One byte more than the bound tells a body of exactly the bound from a larger one.
+        // One byte more than the bound distinguishes a body of exactly the bound from a larger one.
         let left = room.bound + 1 - kept.len();
         room.reserve((kept.len() + left.min(STEP)).min(room.bound)).await;
         kept.reserve(left.min(STEP));

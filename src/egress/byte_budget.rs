@@ -72,7 +72,7 @@ impl Share {
             shared.call_next();
             called
         };
-        // The end of a call is dropped only with its share.
+        // The end of a call is dropped only with the memory it holds.
         let _ = called.await;
     }
 
@@ -115,7 +115,7 @@ mod tests {
         let budget = ByteBudget::new(LEAST);
         let instance = InstanceRef::new("crm", "keap");
         let mut held = Vec::new();
-        // One fits beside the lifeline, one is on it.
+        // One fits next to the lifeline, one is on it.
         for _ in 0..2 {
             let mut share = budget.share(&instance);
             share.grow(LARGEST / 2).now_or_never().expect("there is room");

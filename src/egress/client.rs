@@ -29,7 +29,8 @@ const IDLE_PER_HOST: usize = 256;
 const MAX_IDENTITIES: usize = 64;
 /// Names and values of all response headers in sum.
 const HEADERS: usize = 64 * 1024;
-/// Above it an HTTP/2 stream is reset without a word; so much more than the bound that a head a little too large gets its name.
+/// Above it an HTTP/2 stream is reset without an error of its own; it exceeds the bound by enough that a head a little too large is still
+/// reported as such.
 const HTTP2_HEADERS: u32 = 256 * 1024;
 
 /// Clients by the digest of the certificate that they show.
@@ -86,7 +87,7 @@ impl Egress {
         self.send_sharing(request, identity, None).await
     }
 
-    /// The same over a connection that served no request before, for a request that nobody can repeat. A server closes an unused
+    /// The same over a connection that served no request before, for a request that cannot be repeated. A server closes an unused
     /// connection at the very moment at which the next request takes it, and then it is unknown whether that request was read.
     pub async fn send_apart(&self, request: Request, identity: Option<&Identity>) -> Result<Response, EgressError> {
         let client = match identity {
@@ -106,8 +107,8 @@ impl Egress {
         Ok(self.apart.get_or_init(|| client).clone())
     }
 
-    /// The same for a body that may be large: it is read as far as its share of the memory for bodies grows, and the share must be kept
-    /// as long as the body. The time for which it waits for memory counts against no deadline.
+    /// The same for a body that may be large: it is read as far as its part of the memory for bodies grows, and that part must be kept as
+    /// long as the body. The time for which it waits for memory counts against no deadline.
     pub async fn send_sharing(
         &self,
         request: Request,

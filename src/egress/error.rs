@@ -12,7 +12,7 @@ use crate::api::conditions::{Problem, Reason};
 /// Why a request brought no answer. Holds nothing that a peer sent and no address that a name resolved to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EgressError {
-    // Only a person can mend it.
+    // Only a person can fix it.
     /// The URL can never be asked.
     #[error("invalid URL: {0}")]
     InvalidUrl(UrlFault),
@@ -67,7 +67,7 @@ impl fmt::Display for UrlFault {
 /// The egress policy's no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// The host as it stands in the URL.
+    /// The host as written in the URL.
     pub host: String,
     /// The class of its first denied address.
     pub class: AddressClass,
@@ -161,7 +161,7 @@ impl fmt::Display for Part {
 pub enum Unreachable {
     /// The host name could not be resolved.
     Dns,
-    /// Nobody listens there.
+    /// No process listens there.
     Refused,
     /// The connection was closed before an answer.
     Closed,
@@ -375,7 +375,7 @@ impl EgressError {
         }
     }
 
-    /// Reads the HTTP client's error, which happened before the response head. `roots` tells whether any authority is trusted.
+    /// Reads the HTTP client's error, which happened before the response head. `roots` says whether any authority is trusted.
     pub(super) fn before_head(error: &reqwest::Error, roots: bool) -> Self {
         let seen = Seen::of(error);
         if let Some(denial) = seen.denial {

@@ -1,5 +1,5 @@
-//! Which addresses may be asked: a pure judgement of every address, made at the moment of connecting. Private and special
-//! addresses are denied unless the administrator allows them.
+//! Which addresses may be connected to: a pure check of every address, made at the moment of connecting. Private and special addresses are
+//! denied unless the administrator allows them.
 
 use std::net::IpAddr;
 
@@ -67,7 +67,7 @@ impl AllowRule {
 }
 
 impl EgressPolicy {
-    /// Judges one address that `host` resolved to (or that stands in the URL itself).
+    /// Checks one address that `host` resolved to (or that is in the URL itself).
     ///
     /// Errors: the class that is denied. A metadata address passes only if a rule names exactly that address.
     pub fn judge(&self, host: &str, address: IpAddr) -> Result<(), AddressClass> {
@@ -88,8 +88,8 @@ impl EgressPolicy {
         if allowed { Ok(()) } else { Err(class) }
     }
 
-    /// Judges a URL before it is asked: scheme, user information, and the address if the host is one. Host names are judged when
-    /// they are resolved.
+    /// Checks a URL before it is requested: scheme, user information, and the address if the host is one. Host names are checked when they
+    /// are resolved.
     pub fn judge_url(&self, url: &Url) -> Result<(), EgressError> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(EgressError::InvalidUrl(UrlFault::Scheme));

@@ -16,8 +16,8 @@ use crate::api::identity::InstanceRef;
 
 /// Requests under way to one origin at once.
 const PER_HOST: usize = 4;
-/// Requests under way in all. Most of them only wait for an answer, which costs a socket each: so many that a thousand hosts that hang
-/// leave a quarter to the others.
+/// Requests under way in all. Most of them only wait for an answer, which costs a socket each: enough that a thousand hosts that hang leave
+/// a quarter to the others.
 const IN_ALL: usize = 1_280;
 /// Waits that are kept before the expired ones are looked for.
 const SWEEP: usize = 64;
@@ -40,7 +40,7 @@ struct Shared {
     spending: Spending,
 }
 
-/// Who has a permit, who waits for one, and how to call whoever is next.
+/// Who has a permit, who waits for one, and how to wake the next one.
 #[derive(Debug)]
 struct Queue {
     turns: Turns<Origin>,
@@ -87,21 +87,21 @@ impl HostBudget {
         Self { shared: Arc::new(Shared { queue: Mutex::new(queue), holds: Mutex::default(), spending: Spending::new() }) }
     }
 
-    /// Waits for a share of the origin. The callers of one instance are served in the order in which they came; [`super::turns`] says
+    /// Waits for a permit of the origin. The callers of one instance are served in the order in which they came; [`super::turns`] says
     /// which instance is next.
     ///
-    /// Errors: how long the origin asked this credential to wait, if the wait is not over; nothing is waited for then, so that the
-    /// caller can put the whole poll off.
+    /// Errors: how long the origin asked this credential to wait, if its retry-after has not passed; nothing is waited for then, so that
+    /// the caller can put the whole poll off.
     pub async fn acquire(&self, origin: &Origin, instance: &InstanceRef, credential: u64) -> Result<Permit, Duration> {
         self.check(origin, credential)?;
         let (ticket, called) = self.shared.queue.lock().ask(origin, instance);
-        // Made before waiting: whoever gives up gives the place back.
+        // Made before waiting: a caller that gives up gives the place back.
         let permit = Permit { shared: Arc::clone(&self.shared), instance: instance.clone(), ticket };
         if called.await.is_err() {
             // The end of a call is dropped only with its permit.
             return Err(Duration::from_secs(1));
         }
-        // Another caller may have been told to wait in the meantime.
+        // Another caller may have received a retry-after in the meantime.
         self.check(origin, credential)?;
         Ok(permit)
     }

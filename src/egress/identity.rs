@@ -16,7 +16,7 @@ pub struct Identity {
     pub(super) pem: Vec<u8>,
     /// Authorities that are trusted in addition, in DER.
     pub(super) authorities: Vec<Vec<u8>>,
-    /// Tells identities apart: of all of the above.
+    /// Identifies an identity: of all of the above.
     pub(super) fingerprint: [u8; 32],
     /// The certificate holds from here on.
     pub not_before: DateTime<Utc>,
@@ -91,7 +91,7 @@ impl Identity {
         })
     }
 
-    /// A number that is the same for the same identity, and tells nothing about it.
+    /// A number that is the same for the same identity, and reveals nothing about it.
     pub fn number(&self) -> u64 {
         u64::from_be_bytes(std::array::from_fn(|index| self.fingerprint[index]))
     }

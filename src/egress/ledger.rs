@@ -1,13 +1,13 @@
 //! Which bodies fit into the memory for bodies, and which of those that wait is next. Pure.
 //!
 //! A body whose length is announced reserves it before it is read; another one reserves more in steps as it grows, and may have to wait
-//! while it holds something. That cannot end in a deadlock, because part of the memory is the **lifeline**: as much as the largest body
-//! may take, for one body at a time. Where nothing that waits fits, the next one gets it. It then never waits again, so it is read to
-//! its end or its deadline, and whoever holds it needs no further memory in order to let go: a listing that gathers pages asks for
-//! another one only while nobody waits ([`Ledger::has_room`]).
+//! while it holds something. That cannot end in a deadlock, because part of the memory is the **lifeline**: as much as the largest body may
+//! take, for one body at a time. Where nothing that waits fits, the next one gets it. It then never waits again, so it is read to its end
+//! or its deadline, and its holder needs no further memory in order to let go: a listing that gathers pages asks for another one only while
+//! no other body waits ([`Ledger::has_room`]).
 //!
-//! What is beside the lifeline is shared fairly: small bodies have an eighth for themselves, and a namespace may hold up to twice what is
-//! free. Next is who fits, the namespace that holds least, then the instance that does, then the one that came first.
+//! The memory outside the lifeline is shared fairly: small bodies have an eighth for themselves, and a namespace may hold up to twice what
+//! is free. Next is who fits, the namespace that holds least, then the instance that does, then the one that came first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -71,7 +71,7 @@ impl Ledger {
         id
     }
 
-    /// A body is to hold so many bytes; at most [`LARGEST`] are counted. It waits from now on, unless it holds them already.
+    /// A body is to hold `bytes`; at most [`LARGEST`] are counted. It waits from now on, unless it holds them already.
     pub fn want(&mut self, id: BodyId, bytes: usize) {
         let Some(body) = self.bodies.get_mut(&id) else { return };
         let waited = body.wanted > body.held;
@@ -86,7 +86,7 @@ impl Ledger {
         self.bodies.get(&id).is_some_and(|body| body.wanted > body.held)
     }
 
-    /// A body is complete and has so many bytes: it gives back what it holds beyond them, and waits for nothing.
+    /// A body is complete and has this number of bytes: it gives back what it holds beyond them, and waits for nothing.
     pub fn settle(&mut self, id: BodyId, bytes: usize) {
         let Some(body) = self.bodies.get_mut(&id) else { return };
         self.waiting -= usize::from(body.wanted > body.held);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked for, grows, ends or is given up: the limit holds, no sum is wrong, and whoever waits is served as soon as
+        /// Whatever is asked for, grows, ends or is given up: the limit holds, no sum is wrong, and every waiting body is served as soon as
         /// the others let go.
         #[test]
         fn the_limit_holds_and_nobody_waits_in_vain(steps in proptest::collection::vec((0usize..4, 0usize..3, 0usize..40, 0usize..64), 1..150)) {
@@ -334,7 +334,7 @@ mod tests {
                 prop_assert_eq!(ledger.used, pooled);
                 prop_assert_eq!(ledger.by_namespace.values().sum::<usize>(), pooled);
                 prop_assert_eq!(ledger.waiting, ledger.bodies.values().filter(|body| body.wanted > body.held).count());
-                // Someone goes on, so that nobody waits for ever.
+                // One goes on, so that none waits for ever.
                 let goes_on = ledger.lifeline.is_some_and(|id| ledger.bodies[&id].wanted == ledger.bodies[&id].held);
                 prop_assert!(ledger.waiting == 0 || goes_on);
             }

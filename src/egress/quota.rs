@@ -1,4 +1,4 @@
-//! How long until a spent quota is renewed, by the headers in which servers tell what is left of it.
+//! How long until a spent quota is renewed, by the headers in which servers report what is left of it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::retry_after::LONGEST;
 
-/// Headers that tell how large a quota is, what is left of it and when it is renewed: those of earlier IETF drafts, which GitLab still
+/// Headers that say how large a quota is, what is left of it and when it is renewed: those of earlier IETF drafts, which GitLab still
 /// sends; the custom that GitHub made common; and Okta's.
 const TRIPLES: [[&str; 3]; 3] = [
     ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"],
@@ -17,19 +17,18 @@ const TRIPLES: [[&str; 3]; 3] = [
 /// Above this a number of seconds is a point in time (2001), below it a duration.
 const POINT: i64 = 1_000_000_000;
 
-/// What is left of the quotas that an answer tells of.
+/// What is left of the quotas that a response reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
-    /// The answer tells of none, or something is left of each.
+    /// The response reports none, or something is left of each.
     Left,
-    /// One is spent, and is renewed after this time if that was told: of several the last one. At most [`LONGEST`].
+    /// One is spent, and is renewed after this time if the response says so: of several the last one. At most [`LONGEST`].
     Spent(Option<Duration>),
 }
 
 impl Quota {
-    /// Reads `RateLimit` with `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers, the list form of recent drafts and the
-    /// dictionary of draft 7) and the headers that came before. What cannot be read tells nothing, and a quota of nothing at all is
-    /// none.
+    /// Reads `RateLimit` with `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers, the list form of recent drafts and the dictionary
+    /// of draft 7) and the headers that came before. What cannot be read says nothing, and a quota of nothing at all is none.
     pub fn of(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
         let before = TRIPLES.iter().filter_map(|[limit, left, renewed]| {
             let is_none = text(headers, limit).and_then(whole) == Some(0);
@@ -44,7 +43,7 @@ impl Quota {
         matches!(self, Self::Spent(_))
     }
 
-    /// How long until the spent one is renewed, if that was told.
+    /// How long until the spent one is renewed, if the response says so.
     pub fn wait(self) -> Option<Duration> {
         match self {
             Self::Left => None,
@@ -114,7 +113,7 @@ fn members<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = (&'h 
     })
 }
 
-/// The parts of a text between separators that stand in no quoted string.
+/// The parts of a text between separators that are in no quoted string.
 fn outside_strings(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |letter| {

@@ -1,5 +1,5 @@
-//! Host names to addresses, past the guard: what a name resolves to is judged at the moment of connecting, so that a name which
-//! changes its address between two look-ups gains nothing.
+//! Host names to addresses, past the guard: what a name resolves to is checked at the moment of connecting, so that a name which changes
+//! its address between two look-ups gains nothing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

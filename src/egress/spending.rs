@@ -22,7 +22,7 @@ const SWEEP: usize = 64;
 pub struct Charge {
     /// Fingerprint of the credential, or of the client.
     pub subject: u64,
-    /// Tells limits of one subject apart.
+    /// Distinguishes the limits of one subject.
     pub group: u64,
     /// How many requests are allowed.
     pub allowance: Allowance,

@@ -1,7 +1,7 @@
 //! Who is next when permits are scarce: namespaces first, then instances, each the one that uses the fewest. Pure.
 //!
-//! A permit may be held for as long as a peer cares to hang, so a fair order alone would not do: whoever comes while all permits hang would
-//! wait until one of them times out. Two rules keep permits free instead:
+//! A permit may be held for as long as a peer cares to hang, so a fair order alone would not do: a caller that comes while all permits hang
+//! would wait until one of them times out. Two rules keep permits free instead:
 //!
 //! - **What an instance is known for decides how many permits it leaves to others.** The last quarter is closed to those whose last request
 //!   hung, and the last eighth to those of whom nothing is known yet. However many hang, an instance that answers finds a permit.
@@ -70,7 +70,7 @@ struct Place<L> {
 }
 
 impl<L: Clone + Eq + Hash> Turns<L> {
-    /// Nobody has a permit.
+    /// No permit is taken.
     pub fn new(permits: Permits) -> Self {
         Self {
             permits,
@@ -165,7 +165,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         count(&self.lanes, lane) < self.permits.per_lane - left
     }
 
-    /// Permits that are free for those of whom so much is known.
+    /// Permits that are free for instances of this standing.
     fn room(&self, standing: Standing) -> usize {
         let left = match standing {
             Standing::Answers => 0,
@@ -212,7 +212,7 @@ mod tests {
         std::iter::from_fn(|| turns.grant_next()).collect()
     }
 
-    /// Instances that hang, each at its own host, `of(i)` in namespace; nobody gives a permit back.
+    /// Instances that hang, each at its own host, `of(i)` in namespace; none gives a permit back.
     fn hanging(turns: &mut Turns<usize>, count: usize, standing: Standing, of: impl Fn(usize) -> usize) -> usize {
         let asked = (0..count).map(|i| {
             turns.ask(&instance(of(i), i), standing, i);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: no bound is exceeded, nobody who may have a permit waits, and in the end nothing is left.
+        /// Whatever comes and goes: no bound is exceeded, no caller that may have a permit waits, and in the end nothing is left.
         #[test]
         fn bounds_hold_and_nobody_waits_in_vain(steps in proptest::collection::vec((0usize..3, 0usize..4, 0usize..3, 0usize..5, 0usize..64), 1..200)) {
             let permits = Permits { per_lane: 2, in_all: 8 };
@@ -329,7 +329,7 @@ mod tests {
                 prop_assert!(held.len() <= permits.in_all);
                 prop_assert!(turns.lanes.values().all(|used| *used <= permits.per_lane));
                 prop_assert_eq!(turns.used(), held.len());
-                // Nobody hinders an instance that answers but the bounds.
+                // Nothing but the bounds hinders an instance that answers.
                 let is_free = held.len() < permits.in_all;
                 for (ticket, _) in waiting.iter().filter(|(_, standing)| **standing == Standing::Answers) {
                     let lane = &turns.places[ticket].0.lane;

@@ -30,7 +30,7 @@ impl Repaired {
     }
 }
 
-/// A pattern; `zone` is the one configured beside it.
+/// A pattern; `zone` is the one configured next to it.
 pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
     // A double quote is a letter of the text in Java; at the end of a pattern it is a slip.
     if is_pattern(given) && !given.ends_with('"') {

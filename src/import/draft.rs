@@ -20,7 +20,7 @@ pub(super) struct Draft {
     pub secrets: Secrets,
     /// Names of placeholders in its URLs, which parameters must fill.
     pub wanted: BTreeSet<String>,
-    /// What a connector that nobody knows must have.
+    /// What an unknown connector must have.
     pub stub: Stub,
 }
 
@@ -127,7 +127,7 @@ pub(super) enum Filter {
     Rewritten(String),
 }
 
-/// What a connector that nobody knows must have, as far as an instance shows it.
+/// What an unknown connector must have, as far as an instance shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stub {
     /// Name of the connector, when there is to be one.

@@ -1,4 +1,4 @@
-//! Where a value stands in the input, and the members of an object, each of which is taken once: what is left was not understood.
+//! Where a value is in the input, and the members of an object, each of which is taken once: what is left was not understood.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ enum Step {
     Item(usize),
 }
 
-/// The way to a value in one file, through JSON that stands in a string too.
+/// The way to a value in one file, also through JSON in a string.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(Vec<Step>);
 
@@ -68,7 +68,7 @@ pub(super) struct Field {
     pub value: Value,
 }
 
-/// The members of an object that nobody has taken yet, in the order of their names.
+/// The members of an object that have not been taken yet, in the order of their names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields(Vec<Field>);
 

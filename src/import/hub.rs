@@ -54,7 +54,7 @@ enum Reading<'a> {
     /// The entry asks for what is new in its own way.
     Own(&'a ConnectorResource),
     Defined(&'a Filter),
-    /// Nobody knows: each comparison is taken for a query parameter.
+    /// Unknown: each comparison is taken for a query parameter.
     Guess,
 }
 
@@ -213,7 +213,7 @@ impl Translated {
         }
     }
 
-    /// A comparison beside an entry: the entry has a parameter of that name, or nobody knows what it means there.
+    /// A comparison next to an entry: the entry has a parameter of that name, or its meaning there is unknown.
     fn beside_entry(&mut self, field: &str, operator: &str, value: &str, entry: &ConnectorResource) {
         let own = entry.resource.query.keys().find(|own| own.eq_ignore_ascii_case(field));
         let term = Term { field: field.to_owned(), operator: operator.to_owned(), value: value.to_owned() };

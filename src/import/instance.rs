@@ -39,7 +39,7 @@ const NEEDLESS: [(&str, &str); 18] = [
 pub(super) struct Names(std::collections::BTreeSet<String>);
 
 impl Names {
-    /// A name like this one that nobody has yet.
+    /// A name like this one that is still free.
     pub fn claim(&mut self, like: &str) -> String {
         let like = Some(slug(like)).filter(|name| !name.is_empty()).unwrap_or_else(|| "instance".to_owned());
         let numbered = (2..).map(|number| format!("{like}-{number}"));

@@ -1,10 +1,9 @@
 //! Configurations of SAP Open Connectors → manifests, Secrets and a report. Pure.
 //!
-//! The flow: `read` tells by its shape what each part of a file is. A definition of a connector becomes a `Connector`
-//! (`definition`, `lists`). An `instance` is taken apart, its `settings` with it: pollers become resources (`poller`, with
-//! `hub`, `ceql`, `macros`, `dates` and the older form in `legacy`), its credentials a Secret (`credentials`), its
-//! callback another (`callback`). For a connector that nobody knows there is a `stub`. Then all is planned as an operator would, and
-//! written (`write`); the `report` has a line for every field.
+//! The flow: `read` recognises what each part of a file is by its shape. A definition of a connector becomes a `Connector` (`definition`,
+//! `lists`). An `instance` is taken apart, its `settings` with it: pollers become resources (`poller`, with `hub`, `ceql`, `macros`,
+//! `dates` and the older form in `legacy`), its credentials a Secret (`credentials`), its callback another (`callback`). For an unknown
+//! connector there is a `stub`. Then all is planned as an operator would, and written (`write`); the `report` has a line for every field.
 
 mod callback;
 mod ceql;
@@ -55,7 +54,7 @@ pub struct Source<'a> {
 /// How it is written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// Namespace of all manifests; none: that of whoever applies them.
+    /// Namespace of all manifests; none: that of the person who applies them.
     pub namespace: Option<&'a str>,
     /// Writes placeholders in the place of all values of Secrets.
     pub withhold_secrets: bool,
@@ -143,7 +142,7 @@ fn definition(part: &Part, defined: &BTreeMap<String, Defined>, section: &mut Se
     Some(definition::import(&part.place, &part.value, section))
 }
 
-/// All connectors to be written: those that are defined, and stubs for those that nobody knows.
+/// All connectors to be written: those that are defined, and stubs for unknown ones.
 fn connectors(
     drafts: &[(Draft, usize)],
     defined: BTreeMap<String, Defined>,

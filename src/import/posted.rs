@@ -70,7 +70,7 @@ pub fn element_key(body: &Map<String, Value>) -> Option<&str> {
 /// Imports a body as an instance of this connector. `name`: that of the manifest, when there is one already.
 ///
 /// # Errors
-/// It says nothing to poll; the sentences tell why.
+/// It says nothing to poll; the sentences say why.
 pub fn posted(mut body: Map<String, Value>, name: Option<&str>, connector: &ConnectorSpec) -> Result<Posted, Vec<String>> {
     let display = match name {
         Some(name) => body.insert("name".to_owned(), name.into()),

@@ -1,4 +1,4 @@
-//! A file's text → what is in it, told by its shape.
+//! A file's text → what is in it, recognised by its shape.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 use super::fields::Place;
 use crate::api::document::{Document, Rules};
 
-/// How often JSON may stand in a string of JSON.
+/// How deeply JSON may be nested in strings of JSON.
 const MAX_WRAPPED: usize = 4;
 
 /// What a part of a file is.
@@ -139,8 +139,8 @@ pub(super) fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map(|Document::<AllAreTold>(value, _)| value).map_err(|error| error.to_string())
 }
 
-/// A key that stands twice has its last value, as in other parsers; the earlier one is there under a name of its own, so that the
-/// report tells of it.
+/// A key that occurs twice has its last value, as in other parsers; the earlier one is kept under a name of its own, so that the report
+/// lists it.
 struct AllAreTold;
 
 impl Rules for AllAreTold {

@@ -13,7 +13,7 @@ pub enum Verdict {
     Changed,
     /// It is not needed, with the reason.
     Dropped,
-    /// Its value was hidden in the export: a placeholder stands in the Secret.
+    /// Its value was hidden in the export: the Secret has a placeholder.
     Masked,
     /// A person has something to do before the manifest works.
     ToDo,

@@ -1,4 +1,4 @@
-//! The `Connector` of a key that nobody knows: what instances show of it, with placeholders where a person knows more.
+//! The `Connector` of an unknown key: what instances show of it, with placeholders where a person knows more.
 
 use std::collections::BTreeMap;
 

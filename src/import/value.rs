@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// What stands in a Secret where a person must put the value.
+/// The value of a Secret's key where a person must put the real one.
 pub(super) const PLACEHOLDER: &str = "replace-me";
 
 /// What a value says.
@@ -12,7 +12,7 @@ pub(super) enum Said {
     Nothing,
     /// Asterisks in the place of a password.
     Masked,
-    /// `<minutes>`, `<INSERT_…>`: a text of the documentation that nobody replaced.
+    /// `<minutes>`, `<INSERT_…>`: a text of the documentation that was never replaced.
     Placeholder,
     /// A text, number or boolean, without the blanks around it.
     Text(String),
@@ -93,7 +93,7 @@ pub(super) fn slug(text: &str) -> String {
     slug.trim_matches('-').to_owned()
 }
 
-/// A duration of so many seconds as manifests write it: the largest unit that says it exactly.
+/// A duration of `seconds` as manifests write it: the largest unit that says it exactly.
 pub(super) fn duration(seconds: f64) -> String {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "callers bound it between 0 and a week")]
     let millis = (seconds * 1000.0).round() as u64;

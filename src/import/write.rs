@@ -15,7 +15,7 @@ use crate::api::instance::ConnectorInstanceSpec;
 pub struct Written {
     /// Its name, without a folder.
     pub name: String,
-    /// Does it hold values of Secrets? Then nobody else may read it.
+    /// Whether it holds values of Secrets. Then only its owner may read it.
     pub is_secret: bool,
     /// YAML.
     pub text: String,

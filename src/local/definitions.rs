@@ -26,9 +26,9 @@ pub struct Definitions {
     pub secrets: SecretMap,
     /// A sentence for each object of another kind, which is left alone.
     pub others: Vec<String>,
-    /// What instances were made of, for those who show them: whoever reads definitions takes it or drops it.
+    /// What instances were made of, for those who show them: a reader of definitions takes it or drops it.
     pub declared: BTreeMap<InstanceRef, Declared>,
-    /// What they may be made on top of, for those who create them: whoever reads definitions takes it or drops it.
+    /// What they may be made on top of, for those who create them: a reader of definitions takes it or drops it.
     pub connectors: ConnectorSpecs,
 }
 
@@ -70,7 +70,7 @@ impl fmt::Display for Unusable {
 }
 
 impl Definitions {
-    /// Reads, judges and plans all manifests under `paths`.
+    /// Reads, validates and plans all manifests under `paths`.
     ///
     /// # Errors
     /// Any file that cannot be read and any document that an API server would refuse: half a set of manifests is none.

@@ -1,8 +1,8 @@
 //! Standard output and standard error: the one place that writes to them.
 //!
-//! `print!` and `eprintln!` panic when the other end of a pipe is closed, as `| head` does; a lint keeps them out. Here a closed pipe
-//! means that nobody wants the rest: commands end as they would have, `local` and `operator` go on working. Anything else that keeps
-//! output from being written (a full disk) is remembered, and a command whose output is its result ends with it ([`finish`]).
+//! `print!` and `eprintln!` panic when the other end of a pipe is closed, as `| head` does; a lint keeps them out. Here a closed pipe means
+//! that the rest is not wanted: commands end as they would have, `local` and `operator` go on working. Anything else that keeps output from
+//! being written (a full disk) is remembered, and a command whose output is its result ends with it ([`finish`]).
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
@@ -29,7 +29,7 @@ pub fn text(text: impl Display) {
     write_with(|out| write!(out, "{}", Lines(text)));
 }
 
-/// Writes a line to standard error; [hidden characters](Lines) are escaped. There is nobody to tell when that fails.
+/// Writes a line to standard error; [hidden characters](Lines) are escaped. A failure to do so cannot be reported.
 pub fn error(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{}", Lines(line));
 }

@@ -1,8 +1,8 @@
-//! The spans of work that is done for one instance. Every log line in one tells by namespace and name whose it is; where instances of
-//! two namespaces have one name, nothing else tells them apart.
+//! The spans of work that is done for one instance. Namespace and name in every log line of a span say whose it is; where instances of two
+//! namespaces have one name, nothing else distinguishes them.
 //!
-//! They are of level error, so that no filter that lets a line through takes its span away. Each stands alone and has all fields: the
-//! JSON lines show the innermost span only, and the text lines would repeat them.
+//! They are of level error, so that no filter that lets a line through takes its span away. Each is complete by itself and has all fields:
+//! the JSON lines show the innermost span only, and the text lines would repeat them.
 
 use tracing::{Span, error_span};
 

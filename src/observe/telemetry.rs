@@ -17,7 +17,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged unless somebody asks for more.
+/// What is logged unless more is asked for.
 pub const DEFAULT_FILTER: &str = "warn,pollinator=info";
 
 /// Libraries that write requests (and with them keys in a query or header) into their debug lines, that log bodies which they cannot

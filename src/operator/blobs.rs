@@ -7,11 +7,11 @@ use crate::detect::known::{Form, KnownSet, Packed};
 pub const MAX_RECORDS: usize = 50_000;
 /// Most bytes of one partition.
 pub const MAX_PARTITION: usize = 128 * 1024;
-/// Records of a partition, on average, when it is laid out anew.
+/// Records of a partition, on average, when the partitions are laid out again.
 const RECORDS: usize = 1024;
 /// Partitions of a resource at most: the status names each of them.
 const MAX_PARTITIONS: usize = 256;
-/// Magic and generation stand in front of the entries.
+/// Magic and generation precede the entries.
 pub const HEADER: usize = 16;
 /// What a partition begins with, by the form of its entries. The first is that of 0.1.0; the third is written only where entries have
 /// details.
@@ -22,13 +22,12 @@ const MAGIC: [([u8; 8], Form); 3] = [(*b"PLLKNWN1", Form::First), (*b"PLLKNWN2",
 pub enum Place {
     /// Into the status.
     Status,
-    /// Into so many partitions.
+    /// Into this number of partitions.
     Partitions(usize),
 }
 
 /// Decides where `records` go that are in `now` and take as much as `weight` records without details, when at most `max_inline` of these
-/// may stand in the status. What was laid out stays so
-/// until it is far too large or far too small.
+/// fit in the status. A layout stays until it is far too large or far too small.
 ///
 /// # Errors
 /// `StateTooLarge`.
@@ -66,7 +65,7 @@ pub fn encode(generation: u64, entries: &Packed) -> Vec<u8> {
     bytes
 }
 
-/// Adds one partition to a set and tells its generation and form. `None` when the bytes are damaged.
+/// Adds one partition to a set and returns its generation and form. `None` when the bytes are damaged.
 pub fn decode(bytes: &[u8], into: &mut KnownSet) -> Option<(u64, Form)> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (generation, entries) = rest.split_first_chunk::<8>()?;

@@ -47,7 +47,7 @@ impl Connectors {
         declared.versions.get(key).is_some_and(|read| read == version)
     }
 
-    /// Reads one anew; one that is gone is forgotten. Answers whether it means something else now.
+    /// Reads one again; one that is gone is forgotten. Returns whether it means something else now.
     ///
     /// # Errors
     /// [`CallError`], never `NotFound`.
@@ -84,7 +84,7 @@ impl Connectors {
     /// The plan of an instance.
     ///
     /// # Errors
-    /// All that a person must mend, in one.
+    /// All that a person must fix, in one.
     pub fn plan(&self, instance: &ConnectorInstance) -> Result<PollPlan, Problem> {
         let declared = self.declared.read();
         let namespace = instance.metadata.namespace.as_deref().unwrap_or_default();

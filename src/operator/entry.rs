@@ -24,7 +24,7 @@ pub(super) enum Presence {
 }
 
 impl Entry {
-    /// The engine was told of it, or is about to be.
+    /// The engine has it, or is about to get it.
     pub(super) fn is_at_work(&self) -> bool {
         !matches!(self.phase.settled(), Some(Published::Nothing))
     }

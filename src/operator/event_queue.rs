@@ -1,4 +1,4 @@
-//! Events that wait to be published, in turn by namespace: one whose conditions flap takes nobody else's turn and nobody else's room. Pure.
+//! Events that wait to be published, in turn by namespace: one whose conditions flap takes no turn and no room of another. Pure.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(super) struct EventQueue<T> {
 }
 
 impl<T> EventQueue<T> {
-    /// Room for so many in all.
+    /// Room for `most` events in all.
     pub(super) fn new(most: usize) -> Self {
         Self { most, waiting: 0, by_namespace: HashMap::new(), turns: VecDeque::new() }
     }

@@ -17,7 +17,7 @@ use crate::api::identity::InstanceId;
 
 /// Deadline of publishing one Event; it is news, never state.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Events that wait; of more, some are dropped, since the conditions tell the same.
+/// Events that wait; of more, some are dropped, since the conditions say the same.
 const MAX_WAITING: usize = 1024;
 /// `events.k8s.io/v1` allows a note of 1 kB.
 const MAX_NOTE: usize = 1000;
@@ -25,7 +25,7 @@ const MAX_NOTE: usize = 1000;
 /// Something that changed in a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Somebody may have to act.
+    /// A person may have to act.
     pub warning: bool,
     /// Reason, the condition's.
     pub reason: String,
@@ -54,7 +54,7 @@ pub fn transitions(before: &Value, after: &Value) -> Vec<Transition> {
     }
     for entry in after["resources"].as_array().into_iter().flatten() {
         let old = before["resources"].as_array().into_iter().flatten().find(|old| old["name"] == entry["name"]);
-        // A reset starts the cursor's life anew; the reason alone may be that of the last reset.
+        // A reset starts the cursor's life again; the reason alone may be that of the last reset.
         let restarted = old.is_some_and(|old| old["cursor"]["started"] == true && entry["cursor"]["started"] != true);
         let reason = &entry["resetReason"];
         if reason.is_string() && (restarted || old.is_some_and(|old| old["resetReason"] != *reason)) {

@@ -1,4 +1,4 @@
-//! What a reconciler is told beside what the watches see.
+//! Notices to a reconciler, in addition to what the watches see.
 
 use super::shards::Drain;
 use crate::api::identity::InstanceRef;
@@ -6,7 +6,7 @@ use crate::api::identity::InstanceRef;
 /// News from other parts of the operator.
 #[derive(Debug)]
 pub enum Notice {
-    /// Somebody else wrote the state of an instance.
+    /// Another process wrote the state of an instance.
     Lost(InstanceRef),
     /// What kept states from being stored is over: what waits for it need not wait longer.
     Recovered,

@@ -11,7 +11,7 @@ use super::state_error::StateError;
 use crate::api::identity::InstanceId;
 use crate::state::blob::{Blob, BlobStore, PutError, Tag};
 
-/// So often an object is read again whose write was refused because it had changed.
+/// How many times an object is read again whose write was refused because it had changed.
 const MAX_CONFLICTS: usize = 3;
 /// Annotation with the checksum of the value. 0.1.0 wrote none.
 const CHECKSUM: &str = "pollinator.dev/checksum";

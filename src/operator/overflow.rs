@@ -1,5 +1,5 @@
-//! State that does not fit into the status: `ConfigMaps` with known sets, a Secret with set-aside events. Owned by the instance,
-//! so that they go with it.
+//! State that does not fit into the status: `ConfigMaps` with known sets, a Secret with the events of the retry queue. Owned by the
+//! instance, so that they go with it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -95,7 +95,7 @@ impl Overflow {
             }
             overflow.generation = generations.iter().copied().chain([overflow.generation]).max().unwrap_or_default();
         }
-        // Set-aside events are written first. Where known sets are newer than the status, so may they be.
+        // The events of the retry queue are written first. Where known sets are newer than the status, so may they be.
         let least = places.ledger.or_else(|| is_ahead.then_some(overflow.generation + 1));
         if let Some(least) = least {
             let name = ledger_name(owner.name());
@@ -136,7 +136,7 @@ impl Overflow {
     ) -> Result<(Places, usize), StateError> {
         let mut places = Places::default();
         let generation = self.generation + 1;
-        // Before the known sets, which say of a set-aside event that it was taken.
+        // Before the known sets, which say of a queued event that it was taken.
         let secrets = Objects::secrets(cluster, owner, EVENTS, is_ours);
         let mut bytes = self.save_ledger(&secrets, owner, generation, state.sinks.events()).await?;
         places.ledger = self.ledger.as_ref().map(|ledger| ledger.generation);

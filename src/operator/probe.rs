@@ -36,8 +36,8 @@ impl Probe {
         Self { cluster, crd: tokio::sync::Mutex::new(Crd::Unknown) }
     }
 
-    /// Does the server keep every field? Found out by a dry run with all of them on an instance as it was just read, and again while
-    /// it does not. What is not `storing` asks nothing: conditions stood in every version.
+    /// Whether the server keeps every field. Found out by a dry run with all of them on an instance as it was just read, and again while it
+    /// does not. What is not `storing` makes no request: conditions are in every version.
     ///
     /// # Errors
     /// The dry run met something else.

@@ -1,4 +1,4 @@
-//! One instance, from the object in the cluster to what the engine is told: deletion → ownership → plan → credentials → state.
+//! One instance, from the object in the cluster to the input of the engine: deletion → ownership → plan → credentials → state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::state::adopt::RESET;
 const MAX_RESOURCES: usize = 64;
 /// What cannot be read now is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
-/// What a person must mend where no watch looks is tried again after this.
+/// What a person must fix where no watch looks is tried again after this.
 const RETRY_SLOWLY: Duration = Duration::from_mins(1);
 
 /// Everything that publishing needs.
@@ -50,7 +50,7 @@ pub struct Publication {
     pub commands: mpsc::Sender<Command>,
 }
 
-/// What the engine was last told of an instance.
+/// What the engine last received of an instance.
 #[derive(Clone, Debug, Default)]
 pub enum Published {
     /// Nothing, or that it is gone.
@@ -85,13 +85,13 @@ pub struct Outcome {
 }
 
 impl Publication {
-    /// The claim to an instance, unless it is somebody else's.
+    /// The claim to an instance, unless another process owns it.
     pub fn guard_of(&self, uid: &str) -> Option<OwnershipGuard> {
         self.owned.borrow().guard_of(uid)
     }
 
-    /// Reads an instance and tells the engine what follows. `uid` is the last one that was seen, or empty. `forced`: what it
-    /// refers to changed, so the engine must begin anew even with the same plan.
+    /// Reads an instance and sends the engine what follows. `uid` is the last one that was seen, or empty. `forced`: what it refers to
+    /// changed, so the engine must start over even with the same plan.
     pub async fn publish(&self, key: &InstanceRef, uid: &str, published: Published, forced: bool) -> Outcome {
         let mut outcome = Outcome { published, ..Outcome::default() };
         if !uid.is_empty() && self.guard_of(uid).is_none() {
@@ -215,7 +215,7 @@ impl Publication {
         let status = &object["status"];
         let found = stored::read(&session.id.uid, status).map_err(StateError::Unusable)?;
         let mut state = found.state;
-        // A spec that changed while nobody looked is polled at once, whenever the one before was.
+        // A spec that changed while no operator ran is polled at once, whenever the one before was.
         if status["observedGeneration"] != object["metadata"]["generation"] {
             state.resources.values_mut().for_each(|own| own.last_poll = None);
         }
@@ -238,7 +238,7 @@ impl Publication {
         outcome
     }
 
-    /// The instance is deleted, or somebody else's.
+    /// The instance is deleted, or another process owns it.
     async fn give_up(&self, key: &InstanceRef, mut outcome: Outcome) -> Outcome {
         self.take_away(key, &mut outcome).await;
         if let Some(session) = self.sessions.get(key) {

@@ -1,6 +1,6 @@
 //! Where an instance is on its way from the watch to the engine. Pure.
 
-/// Where an instance is on its way to the engine. `published` is what the engine was last told of it, which no one knows while it is being
+/// Where an instance is on its way to the engine. `published` is what the engine last received of it, which is unknown while it is being
 /// read and published; `forced`: what it refers to changed, so even the same plan is put again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueuePhase<P> {
@@ -76,7 +76,7 @@ mod tests {
         #[test]
         fn every_demand_is_followed_by_a_read(steps in proptest::collection::vec(0..4_u8, 0..60)) {
             let (mut phase, mut queued, mut reading) = (QueuePhase::default(), 0, false);
-            // What the engine was told, a number that rises.
+            // What the engine received, a number that rises.
             let mut told = 0_u32;
             // Whether a demand waits for its read, and whether it is forced.
             let mut waits = None;

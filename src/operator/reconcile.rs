@@ -221,7 +221,7 @@ impl Reconciler {
         self.work.spawn(async move { publication.send(command).map(|()| Done::Other).await });
     }
 
-    /// An instance that is somebody else's and was never ours costs nothing.
+    /// An instance that another process owns and that was never ours costs nothing.
     fn enqueue_if_ours(&mut self, key: InstanceRef) {
         let Some(entry) = self.instances.get(&key) else { return };
         if entry.is_at_work() || self.publication.guard_of(entry.uid()).is_some() {
@@ -272,7 +272,7 @@ impl Reconciler {
     }
 
     fn start(&mut self) {
-        // nobody would run it
+        // nothing would run it
         if self.publication.sessions.are_closed() {
             return;
         }

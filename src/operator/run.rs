@@ -8,7 +8,7 @@
 //!
 //! It ends the other way round from how the work flows, so that nothing that was accepted is left unsaved: the engine lets its requests end
 //! and saves, the reconciler reports the drains as ended, the writer writes the last statuses, and last of all the Leases are given back.
-//! Whoever takes them finds everything stored.
+//! The process that takes them finds everything stored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ pub enum RunError {
     Engine,
 }
 
-/// What those need who serve people beside the operator.
+/// What the services need that run next to the operator.
 pub struct Services {
     /// Objects.
     pub cluster: Cluster,
@@ -129,7 +129,7 @@ pub struct Operator {
     /// How the part that shares the work ended, if it ended by itself.
     sharing_ended: Option<Result<(), JoinError>>,
     give_back: CancellationToken,
-    /// Those that are told nothing more once all else has ended.
+    /// Those that get no more input once all else has ended.
     helpers: Vec<JoinHandle<()>>,
     events: JoinHandle<()>,
     /// Their tasks are aborted with them.
@@ -276,7 +276,7 @@ impl Operator {
         // The reconciler lives until it is aborted below.
         let _ = self.notices.send(Notice::EngineEnded);
         self.writer.finish(LAST_WRITES).await;
-        // Last of all: whoever comes next finds everything stored.
+        // Last of all: the next holder finds everything stored.
         self.give_back.cancel();
         if self.sharing_ended.is_none() && tokio::time::timeout(LAST_WRITES, self.shards.ended()).await.is_err() {
             tracing::warn!("the Leases could not be given back: others wait until they run out");
@@ -330,7 +330,7 @@ async fn follow_ownership(
     }
 }
 
-/// Ready: everything was listed, and this process takes part in sharing the work, even if its share is empty.
+/// Ready: everything was listed, and this process takes part in sharing the work, even if it has no shard.
 async fn report_readiness(
     ready: watch::Sender<bool>,
     mut listed: watch::Receiver<bool>,

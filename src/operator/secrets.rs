@@ -76,7 +76,7 @@ impl ClusterSecrets {
         if self.is_held(key) { Ok(()) } else { self.read(key).await.map(drop) }
     }
 
-    /// Reads a Secret anew. Answers whether its values changed.
+    /// Reads a Secret again. Returns whether its values changed.
     ///
     /// # Errors
     /// As [`Self::hold`].
@@ -95,7 +95,7 @@ impl ClusterSecrets {
         Ok(old.is_none_or(|old| old.secret != fresh.secret))
     }
 
-    /// Lets go of a Secret that nobody refers to any more.
+    /// Releases a Secret that is no longer referred to.
     pub fn let_go(&self, key: &SecretRef) {
         self.held.write().remove(key);
     }
@@ -107,7 +107,7 @@ impl Secrets for ClusterSecrets {
         held.get(&SecretRef::new(namespace, name))?.secret.clone()
     }
 
-    /// What is held stays as it is: that it changed is for the watch to tell, and for all who use it to hear.
+    /// What is held stays as it is: the watch reports that it changed, to all who use it.
     fn get_anew<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<Secret>>, Problem>> {
         Box::pin(async move {
             match self.cluster.get(Kind::Secret, namespace, name).await {

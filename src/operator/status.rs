@@ -1,4 +1,4 @@
-//! A status report as it stands in the status: conditions with their times, and what goes with them. Pure.
+//! A status report as it is written to the status: conditions with their times, and what goes with them. Pure.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -30,7 +30,7 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
         .iter()
         .flat_map(|own| &own.conditions)
         .any(|c| c.kind == ConditionType::Polled && c.status == ConditionStatus::False);
-    // One failed poll after a restart does not tell that what was wrong is mended.
+    // One failed poll after a restart does not show that what was wrong is fixed.
     let keep_summary = !confirmed
         && same_generation
         && failing
@@ -39,7 +39,7 @@ pub fn lay(status: &mut Map<String, Value>, report: &InstanceStatus, confirmed: 
         && ready.is_some_and(|ready| ready["status"] == ConditionStatus::False.as_str());
     let fresh: Vec<_> =
         report.conditions.iter().filter(|condition| !(keep_summary && SUMMARY.contains(&condition.kind))).collect();
-    // What is of no type of ours belongs to somebody else.
+    // A condition of no type of ours belongs to another controller.
     let kept = |kind: &str| match own(kind) {
         None | Some(ConditionType::CrdOutdated) => true,
         Some(kind) => keep_summary && SUMMARY.contains(&kind),
@@ -161,7 +161,7 @@ fn merge(
     }
     let others = old.and_then(Value::as_array).into_iter().flatten();
     merged.extend(others.filter(|condition| condition["type"].as_str().is_some_and(&kept)).cloned());
-    // Whatever was kept or came: the same conditions always stand in the same order, so that a diff shows what changed.
+    // Whatever was kept or came: the same conditions are always in the same order, so that a diff shows what changed.
     let types = ConditionType::OF_INSTANCE;
     merged.sort_by_key(|condition| types.iter().position(|own| condition["type"] == own.as_str()).unwrap_or(types.len()));
     Value::Array(merged)

@@ -1,7 +1,7 @@
-//! The state of an instance as it stands in its status. Pure.
+//! The state of an instance as it is written to its status. Pure.
 //!
-//! Small known sets stand in the status as one packed string; larger ones in blobs, of which the status names the generations.
-//! Bodies of set-aside events stand in a Secret.
+//! Small known sets are in the status as one packed string; larger ones in blobs, of which the status names the generations. Bodies of
+//! queued events are in a Secret.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
 use crate::state::delta_token::DeltaToken;
 use crate::state::{FORMAT, InstanceState, ResourceState};
 
-/// Most records whose packed form stands in the status of an instance with one resource: 2.5 KiB.
+/// Most records whose packed form is in the status of an instance with one resource: 2.5 KiB.
 const MAX_INLINE: usize = 80;
-/// Most records whose packed form stands in the status, all resources: 24 KiB.
+/// Most records whose packed form is in the status, all resources: 24 KiB.
 const MAX_INLINE_IN_ALL: usize = 768;
 /// Bytes of a packed [`Failing`].
 const PACKED_FAILING: usize = 24;
-/// Most failing changes whose tries are stored of one resource; one that is left out begins its schedule anew after a restart.
+/// Most failing changes whose tries are stored of one resource; one that is left out begins its schedule again after a restart.
 const MAX_FAILING: usize = 32;
 /// The same, all resources.
 const MAX_FAILING_IN_ALL: usize = 256;
@@ -41,11 +41,11 @@ const MAX_FAILING_IN_ALL: usize = 256;
 pub struct Places {
     /// Generations of the partitions of known sets, by resource.
     pub blobs: BTreeMap<String, Vec<u64>>,
-    /// Generation of the Secret with set-aside events; `None` when there are none.
+    /// Generation of the Secret with the events of the retry queue; `None` when there are none.
     pub ledger: Option<u64>,
 }
 
-/// What the status alone tells of an instance's state.
+/// What the status alone says of an instance's state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The state, without what stands elsewhere.
@@ -269,7 +269,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
     set(status, "bookkeeping", serde_json::to_string(&bookkeeping).ok().map(Value::String));
 }
 
-/// Tells one stored state from another: a hash of what only the owner of an instance writes.
+/// Identifies a stored state: a hash of what only the owner of an instance writes.
 pub fn state_digest(status: &Value) -> u64 {
     let resources = status["resources"].as_array().into_iter().flatten();
     let own: Vec<_> = resources
@@ -279,7 +279,7 @@ pub fn state_digest(status: &Value) -> u64 {
     xxh3_64(json!([own, status["bookkeeping"]]).to_string().as_bytes())
 }
 
-/// So many records of one resource may stand in the status, out of `resources`.
+/// How many records of one resource the status can hold, out of `resources`.
 pub fn max_inline(resources: usize) -> usize {
     (MAX_INLINE_IN_ALL / resources.max(1)).min(MAX_INLINE)
 }

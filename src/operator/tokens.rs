@@ -38,7 +38,7 @@ const MOVED: &str = "moved-oauth-token";
 /// Endings of the names of these Secrets.
 const SECRET_ENDING: &str = "-oauth-tokens";
 const INSTANCE_ENDING: &str = "-oauth-token";
-/// Longest name of a Secret, and what is kept of a longer one beside a hash.
+/// Longest name of a Secret, and what is kept of a longer one in addition to a hash.
 const LONGEST_NAME: usize = 253;
 const KEPT_OF_NAME: usize = 220;
 

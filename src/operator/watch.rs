@@ -1,6 +1,6 @@
-//! What changed in the cluster, told by metadata alone: who reacts reads the object itself. So nothing that cannot be decoded
-//! stops a watch, status writes cost next to nothing here, and no object is kept. The API server is asked for metadata alone, too (an `Api`
-//! of `PartialObjectMeta` does that): no value of a Secret travels unless an instance names that Secret.
+//! What changed in the cluster, by metadata alone: code that reacts reads the object itself. So nothing that cannot be decoded stops a
+//! watch, status writes cost next to nothing here, and no object is kept. The API server is asked for metadata alone, too (an `Api` of
+//! `PartialObjectMeta` does that): no value of a Secret travels unless an instance names that Secret.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
@@ -103,14 +103,14 @@ pub struct Watches {
     pub client: Client,
     /// One namespace; `None`: all.
     pub namespace: Option<String>,
-    /// Everything is listed anew about so long after the last list: what a watch lost is found again.
+    /// Everything is listed again about this long after the last list, which finds what a watch missed.
     pub relist: Duration,
     /// Takes what is seen.
     pub events: mpsc::Sender<WatchEvent>,
 }
 
 impl Watches {
-    /// Watches instances, connectors and Secrets until nobody listens.
+    /// Watches instances, connectors and Secrets until the receiver is gone.
     pub async fn run(self) {
         tokio::join!(
             self.watch(Of::<ConnectorInstance, _>::new(InstanceRef::new, WatchEvent::Instance)),
@@ -132,7 +132,7 @@ impl Watches {
         while self.follow(&of, api.clone(), &mut pause).await {}
     }
 
-    /// Follows one list and its watch until it is time to list anew; `false`: nobody listens any more.
+    /// Follows one list and its watch until it is time to list again; `false`: the receiver is gone.
     async fn follow<K, R>(&self, of: &Of<K, R>, api: Api<PartialObjectMeta<K>>, pause: &mut Duration) -> bool
     where
         R: Eq + Hash,

@@ -29,7 +29,7 @@ pub(super) struct WriteTurn {
 }
 
 impl WriteTurns {
-    /// So many writes at once.
+    /// At most `writes` writes at once.
     pub(super) fn new(writes: usize) -> Self {
         let turns = Turns::new(Permits { per_lane: writes, in_all: writes });
         Self { shared: Arc::new(Mutex::new(Shared { turns, calls: HashMap::new() })) }
@@ -45,7 +45,7 @@ impl WriteTurns {
             shared.call_next();
             (ticket, called)
         };
-        // Made before waiting: whoever gives up gives the place back.
+        // Made before waiting: a caller that gives up gives the place back.
         let turn = WriteTurn { shared: Arc::clone(&self.shared), ticket };
         // The end of a call is dropped only with its turn.
         let _ = called.await;

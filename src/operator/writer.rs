@@ -1,7 +1,7 @@
 //! The one writer of status: state and conditions of an instance go into one `PUT` of the object as it was just read.
 //!
-//! The object's `resourceVersion` guards against everybody who writes at the same time; the digest of the stored state guards
-//! against an owner that does not know that it no longer is one.
+//! The object's `resourceVersion` guards against everyone who writes at the same time; the digest of the stored state guards against an
+//! owner that does not know that it no longer is one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,11 +31,11 @@ use crate::state::InstanceState;
 
 /// Writes under way at once.
 const MAX_WRITES: usize = 16;
-/// So often an object is read again that changed between reading and writing.
+/// How many times an object is read again that changed between reading and writing.
 const MAX_CONFLICTS: usize = 5;
-/// A status waits so long for a state that goes with it.
+/// How long a status waits for a state that goes with it.
 const LINGER: Duration = Duration::from_millis(200);
-/// A first state waits so long for a first status: without a condition `Ready`, tools take an instance for ready.
+/// How long a first state waits for a first status: without a condition `Ready`, tools take an instance for ready.
 const FIRST_REPORT: Duration = Duration::from_secs(2);
 /// A status that could not be written is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
@@ -43,14 +43,14 @@ const RETRY: Duration = Duration::from_secs(5);
 const APART: Duration = Duration::from_secs(1);
 /// Unless there were few lately.
 const BURST: Duration = Duration::from_secs(4);
-/// Events about one instance are so far apart on average; a status that flaps faster is told less often.
+/// Average distance of events about one instance; a status that flaps faster is announced less often.
 const EVENT_APART: Duration = Duration::from_secs(30);
 /// Unless there were fewer than twenty lately.
 const EVENT_BURST: Duration = Duration::from_mins(10);
-/// A byte written to the API server takes so long, all instances together: 1 MB a second is what its database can take between
-/// two compactions.
+/// The time for a byte written to the API server, all instances together: 1 MB a second is what its database can take between two
+/// compactions.
 const BYTE: Duration = Duration::from_micros(1);
-/// From so long a trouble on, everything that failed is tried again once it is over.
+/// After trouble that lasted this long, everything that failed is tried again once it is over.
 const OUTAGE: Duration = Duration::from_secs(10);
 
 /// Writes statuses.
@@ -66,12 +66,12 @@ pub struct Writer {
     /// Since when states cannot be stored, for a reason that is not one instance's.
     troubled: Mutex<Option<Instant>>,
     flushes: TaskTracker,
-    /// Where statuses are written that nobody waits for.
+    /// Where statuses are written that no caller waits for.
     thread: Handle,
 }
 
 impl Writer {
-    /// A writer that works on a thread's run time, and gives notice of instances whose state was written by somebody else.
+    /// A writer that works on a thread's run time, and gives notice of instances whose state was written by another process.
     pub fn new(
         cluster: Cluster,
         probe: Arc<Probe>,
@@ -110,7 +110,7 @@ impl Writer {
         }
     }
 
-    /// Writes what waits, and waits for it at most so long.
+    /// Writes what waits, and waits for it until `at_most` has passed.
     pub async fn finish(&self, at_most: Duration) {
         self.flushes.close();
         if tokio::time::timeout(at_most, self.flushes.wait()).await.is_err() {
@@ -164,7 +164,7 @@ impl Writer {
             Err(error) => {
                 session.return_pending(pending);
                 if *error == StateError::Overwritten && session.lose() {
-                    // Nobody listens any more when the process ends.
+                    // The receiver is gone when the process ends.
                     let _ = self.notices.send(Notice::Lost(session.id.instance.clone()));
                 }
             }
@@ -279,7 +279,7 @@ impl Writer {
             record.confirmed |= report.ready == ConditionStatus::False || all_well;
         }
         let mut told = events::transitions(before, after);
-        // The conditions tell the same, and kubectl shows them.
+        // The conditions say the same, and kubectl shows them.
         told.retain(|_| record.told.admit(EVENT_APART, EVENT_BURST, Instant::now()));
         self.publisher.publish(&session.id, told);
     }
@@ -292,12 +292,12 @@ impl Writer {
     fn note_stored(&self) {
         let since = self.troubled.lock().take();
         if since.is_some_and(|since| since.elapsed() >= OUTAGE) {
-            // Nobody listens any more when the process ends.
+            // The receiver is gone when the process ends.
             let _ = self.notices.send(Notice::Recovered);
         }
     }
 
-    /// Notes that a failed call may be everybody's trouble.
+    /// Notes that a failed call may be a problem of all instances.
     fn trouble(&self, error: CallError) -> CallError {
         if matches!(error, CallError::Unavailable(_)) {
             self.note_trouble();
@@ -305,7 +305,7 @@ impl Writer {
         error
     }
 
-    /// Waits until so many bytes may be written.
+    /// Waits until this number of bytes may be written.
     async fn spend(&self, bytes: usize) {
         let cost = BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
         let wait = {

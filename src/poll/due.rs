@@ -21,7 +21,7 @@ pub(super) struct Due {
 /// First by time, then by turn: what has come due waits until it may run.
 pub(super) struct DueQueue {
     later: BinaryHeap<Reverse<Due>>,
-    /// All jobs have one lane.
+    /// All jobs are in one lane of the permit queue.
     turns: Turns<()>,
     waiting: HashMap<Ticket, Due>,
 }

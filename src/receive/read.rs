@@ -45,7 +45,7 @@ pub enum ReadError {
     /// The headers name another request than the body.
     #[error("webhook-id differs from the id in the body, or from the one that a batch of these events has")]
     OtherId,
-    /// The events and the records beside them do not belong together.
+    /// The events and the records next to them do not belong together.
     #[error("message.raw does not hold one record for each of message.events")]
     Records,
 }

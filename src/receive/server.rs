@@ -21,7 +21,7 @@ use super::read::{ReadError, Received, read};
 use super::verify::{Key, verify};
 use crate::serve::{Limits, Server};
 
-/// Ten events of 256 KiB each may stand in one request of the Open Connectors format.
+/// Ten events of 256 KiB each may be in one request of the Open Connectors format.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 /// A request whose body takes longer is answered 408.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
@@ -113,7 +113,7 @@ impl RunningReceiver {
         format!("http://{}/events", self.addr)
     }
 
-    /// Takes no more requests, lets those under way end, and gives out the events that nobody looked at.
+    /// Takes no more requests, lets those under way end, and returns the events that were not read.
     pub async fn shutdown(mut self) -> Vec<Received> {
         self.stop.cancel();
         // A sender may be waiting for room.

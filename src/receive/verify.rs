@@ -68,7 +68,7 @@ pub struct Proof {
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It bears neither signature.
+    /// It has neither signature.
     #[error("the request is not signed: set spec.callback.signature")]
     Unsigned,
     /// A header that the signature covers is absent or cannot be read.
@@ -85,7 +85,7 @@ pub enum Refusal {
 /// Checks a request against the accepted keys.
 ///
 /// `webhook-signature` decides when it is there, since it covers the time as well. Without it, the signature of Open Connectors
-/// decides; it bears no time, so a copied request is accepted again.
+/// decides; it has no time, so a copied request is accepted again.
 pub fn verify(headers: &HeaderMap, body: &[u8], keys: &[Key], now: DateTime<Utc>) -> Result<Proof, Refusal> {
     let elements = headers.get(&ELEMENTS_SIGNATURE).map(|sent| {
         let sent = sent.as_bytes().strip_prefix(b"sha256=").unwrap_or_default();

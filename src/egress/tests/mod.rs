@@ -115,8 +115,8 @@ async fn fails(request: Request) -> EgressError {
     local().send(request).await.expect_err("this must fail")
 }
 
-/// A listener that tells whether anybody tried to connect. A connection that was made waits in the kernel's queue, so nothing has
-/// to be waited for.
+/// A listener that reports whether a connection to it was tried. A connection that was made waits in the kernel's queue, so nothing has to
+/// be waited for.
 struct Trap(BlockingListener);
 
 impl Trap {

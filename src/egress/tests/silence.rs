@@ -57,7 +57,7 @@ async fn silence_is_a_timeout_of_its_phase() {
     }
 }
 
-/// Writes a head, then so many bytes every ten milliseconds, so many times.
+/// Writes a head, then `bytes` bytes every ten milliseconds, `times` times.
 async fn dripping_server(bytes: usize, times: usize) -> Url {
     server(move |mut stream| async move {
         read_head(&mut stream).await;
@@ -123,7 +123,7 @@ async fn a_get_whose_connection_was_closed_is_sent_once_more_and_a_post_is_not()
     }
 }
 
-/// A server whose keep-alive ends when the second request comes: what was read of that one, nobody knows.
+/// A server whose keep-alive ends when the second request comes: what was read of that one is unknown.
 #[tokio::test]
 async fn a_request_that_goes_apart_meets_no_connection_that_is_about_to_close() {
     let url = server(|mut stream| async move {

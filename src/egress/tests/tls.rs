@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::super::error::{Part, TlsFault, Unreachable};
 use super::*;
 
-/// Tells a process that it is the inner one; holds the folder of the certificates.
+/// Marks a process as the inner one; holds the folder of the certificates.
 const INNER: &str = "POLLINATOR_TEST_CERTIFICATES";
 
 /// Runs the test `name` of this file again with the authorities of `bundle`.
@@ -187,7 +187,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A server that refuses so many requests, and answers the others.
+/// A server that refuses `requests` requests, and answers the others.
 async fn refusing_server(leaf: Leaf, refusal: Refusal, requests: usize) -> Url {
     let acceptor = acceptor(leaf, "h2");
     let left = Arc::new(AtomicUsize::new(requests));

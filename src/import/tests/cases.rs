@@ -384,7 +384,7 @@ fn what_is_not_polled_is_left_out_with_the_reason() {
     assert!(imported.files.is_empty() && imported.report.needs_a_person(), "{}", imported.report);
 }
 
-/// Without an entry in the catalogue the credentials are told by their names.
+/// Without an entry in the catalogue the credentials are recognised by their names.
 #[test]
 fn credentials_are_told_by_their_names() {
     for (settings, member) in [

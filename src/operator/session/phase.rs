@@ -88,7 +88,7 @@ impl SessionPhase {
                 let effect = held.hand_over();
                 (Self::Held(held), effect)
             }
-            // The engine is told in order: what it was told to run, it takes before it lets go.
+            // The engine gets its input in order: what it is to run, it takes before it lets go.
             (Self::Ending(mut held), Event::Taken) => {
                 let effect = held.hand_over();
                 (Self::Ending(held), effect)
@@ -164,7 +164,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against what the three parts may rely on, told without phases.
+        /// Against what the three parts may rely on, written without phases.
         #[test]
         fn whatever_happens_the_parts_can_rely_on_it(happenings in prop::collection::vec(happening(), 0..60)) {
             let mut phase = SessionPhase::default();

@@ -49,8 +49,8 @@ impl fmt::Debug for Moment {
     }
 }
 
-/// Now. `CLOCK_BOOTTIME` where there is one: `std::time::Instant` stands still while a Linux machine is suspended, and whoever
-/// wakes on such a clock believes in a claim that others have long taken over.
+/// Now. `CLOCK_BOOTTIME` where there is one: `std::time::Instant` stops while a Linux machine is suspended, and a process that wakes on
+/// such a clock believes in a claim that others have long taken over.
 #[cfg(target_os = "linux")]
 pub fn now() -> Moment {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

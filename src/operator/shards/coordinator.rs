@@ -33,7 +33,7 @@ pub(super) struct Coordinator {
     pub timing: Timing,
     pub owned: watch::Sender<OwnedRanges>,
     pub health: watch::Sender<Health>,
-    /// What the last call told, if not an answer.
+    /// The result of the last call, if not an answer.
     pub trouble: Option<Trouble>,
     pub drains: mpsc::Sender<Drain>,
 }
@@ -119,7 +119,7 @@ impl Coordinator {
             }
             Action::Extend(range, held) => {
                 if !guards.get(&range).is_some_and(|guard| guard.extend(&held)) {
-                    // The answer came at the very moment of the deadline, and others may have been told of the end already.
+                    // The answer came at the very moment of the deadline, and the end may have been reported already.
                     self.session.abandon(range);
                 }
             }
@@ -163,7 +163,7 @@ impl Coordinator {
         }
     }
 
-    /// Tells how things stand, if that changed.
+    /// Reports the state, if it changed.
     fn report(&self) {
         let next = Health { membership: self.session.membership(clock::now()), trouble: self.trouble };
         self.health.send_if_modified(|health| {

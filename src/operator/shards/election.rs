@@ -4,9 +4,9 @@
 //! last successful write was *sent*; another's claim is over when its record was not *seen* to change for a whole lease. Every
 //! write is a compare-and-swap on what was seen, so of several candidates one wins.
 //!
-//! Beyond client-go: a Lease that vanished, or from which somebody took the holder's name, counts as held for a whole lease; and an
-//! answer that was lost is made up for by reading, since the write may have been applied. A vanished Lease is made again without a
-//! holder and only then waited for: absence has no version, so nobody can tell one absence from the next.
+//! Beyond client-go: a Lease that vanished, or from which the holder's name was removed, counts as held for a whole lease; and an answer
+//! that was lost is made up for by reading, since the write may have been applied. A vanished Lease is made again without a holder and only
+//! then waited for: absence has no version, so one absence cannot be distinguished from the next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub enum Step {
     Renew(Write),
     /// Give the Lease back.
     Release(Write),
-    /// Make a Lease that nobody holds.
+    /// Make a Lease without a holder.
     Make(Write),
     /// Ask what the Lease says, within this time.
     Read(Duration),
@@ -108,7 +108,7 @@ enum Purpose {
     Acquire,
     Renew,
     Release,
-    /// For anybody to take at once.
+    /// For any member to take at once.
     Seed,
     /// In place of one that vanished, to be waited for.
     Mend,
@@ -135,8 +135,8 @@ impl Election {
         }
     }
 
-    /// Declares that nobody can ever have held this Lease, so that it need not be waited for if it is absent. That is believed
-    /// for the time of one lease, and not if it was seen.
+    /// Declares that no member can ever have held this Lease, so that it need not be waited for if it is absent. That is believed for the
+    /// time of one lease, and not if it was seen.
     pub fn assume_never_made(&mut self) {
         self.never_made = self.seen().is_none();
     }
@@ -199,7 +199,7 @@ impl Election {
         }
         let record = lease.as_ref().map(|lease| &lease.record);
         let stray = |attempt: &Attempt| record != attempt.base.as_ref() && !record.is_some_and(|record| self.is_mine(record));
-        // Somebody else came in between. Should my write still show up, it says nothing about who acts by now.
+        // Another writer came in between. Should my write still show up, it says nothing about who acts by now.
         if record.is_some() && self.attempt.as_ref().is_some_and(stray) && !self.is_involved() {
             self.attempt = None;
         }
@@ -269,7 +269,7 @@ impl Election {
             return Some(Loss::Expired);
         }
         let record = &self.seen()?.record;
-        // A name that somebody took away is put back by the next renewal, as a Lease that vanished is made again.
+        // A name that was removed is put back by the next renewal, as a Lease that vanished is made again.
         let other = !self.is_mine(record) && record.claim() != Claim::Cleared;
         other.then_some(Loss::Taken)
     }
@@ -351,7 +351,7 @@ impl Election {
             Reply::Missing => self.see(None, now),
             Reply::Conflict => {
                 self.must_read = true;
-                // Read at once, but do not race somebody who writes all the time.
+                // Read at once, but do not race a writer that writes all the time.
                 self.next_try = now;
             }
             Reply::Failed => {

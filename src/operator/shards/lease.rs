@@ -111,7 +111,7 @@ impl Leases {
             return self.api.create(&params, &lease).await;
         };
         let spec = spec(write.record);
-        // A merge patch leaves alone what others wrote beside ours; with a version in it, it is a compare-and-swap (409).
+        // A merge patch leaves alone what others wrote next to ours; with a version in it, it is a compare-and-swap (409).
         let patch = json!({
             "metadata": {"resourceVersion": version, "labels": labels},
             "spec": {
@@ -126,7 +126,7 @@ impl Leases {
         self.api.patch(name, &params, &Patch::Merge(patch)).await
     }
 
-    /// Deletes a Lease if it is still this one. Whether it worked does not matter: the next list will tell.
+    /// Deletes a Lease if it is still this one. Whether it worked does not matter: the next list shows it.
     pub async fn forget(&self, name: &Name, lease: &Stored, within: Duration) {
         let preconditions = Preconditions { resource_version: Some(lease.version.clone()), uid: Some(lease.uid.clone()) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
@@ -136,7 +136,7 @@ impl Leases {
         }
     }
 
-    /// What changes, as soon as it does. Events may be missing or late; a list tells the truth.
+    /// What changes, as soon as it does. Events may be missing or late; a list is always right.
     pub fn watch(&self) -> impl Stream<Item = (Name, Option<Stored>)> + Send + use<> {
         let (own, config) = (self.clone(), watcher::Config::default().labels(&self.selector()));
         watcher(self.api.clone(), config).default_backoff().filter_map(move |event| {

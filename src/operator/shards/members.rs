@@ -19,7 +19,7 @@ pub struct Members {
 }
 
 impl Members {
-    /// Nobody was seen yet. `own` is this process's Lease.
+    /// No member was seen yet. `own` is this process's Lease.
     pub fn new(own: Name, timing: Timing) -> Self {
         Self { own, timing, seen: BTreeMap::new() }
     }
@@ -50,7 +50,7 @@ impl Members {
         own.filter(|(_, seen)| self.is_live(seen, now)).filter_map(|(_, seen)| seen.holder()).collect()
     }
 
-    /// Does anybody who may be alive cut the hashes into another number of ranges? Then an instance could have two owners.
+    /// Whether any member that may be alive cuts the hashes into another number of ranges. Then an instance could have two owners.
     pub fn disagree(&self, now: Moment) -> bool {
         self.seen.iter().any(|(name, seen)| name.of() != self.own.of() && self.is_live(seen, now))
     }
@@ -59,7 +59,7 @@ impl Members {
         now < seen.lapses(self.timing.lease())
     }
 
-    /// The next moment at which a member will be found dead if it stays silent.
+    /// The next moment at which a silent member will be found dead.
     pub fn next_lapse(&self, now: Moment) -> Moment {
         let lapses = self.seen.values().map(|seen| seen.lapses(self.timing.lease()));
         lapses.filter(|at| *at > now).min().unwrap_or(Moment::NEVER)
@@ -104,7 +104,7 @@ mod tests {
         members.observe(&member(16, "a"), Some(lease(Some("a"), 1)), at(0));
         members.observe(&member(16, "me"), Some(lease(Some("me"), 1)), at(0));
         members.observe(&member(16, "b"), Some(lease(None, 1)), at(0));
-        // Somebody touches the labels of a: no sign of life.
+        // Another writer touches the labels of a: no sign of life.
         members.observe(&member(16, "a"), Some(lease(Some("a"), 2)), at(14));
         assert_eq!(members.live(at(14)).into_iter().collect::<Vec<_>>(), ["a"]);
         assert_eq!(members.next_lapse(at(14)), at(15));

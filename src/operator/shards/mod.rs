@@ -113,12 +113,12 @@ pub enum ConfigProblem {
     Identity,
 }
 
-/// How this process stands in its group.
+/// The membership of this process in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Its part; ready means [`Membership::Member`].
     pub membership: Membership,
-    /// What the last call about Leases told, if that was not an answer.
+    /// The result of the last call about Leases, if that was not an answer.
     pub trouble: Option<Trouble>,
 }
 
@@ -141,11 +141,10 @@ impl Drain {
         &self.guard
     }
 
-    /// Says that nothing is under way any more and all state is committed. Without this word, also when this is
-    /// dropped, the range is not given back but left to run out after [`ShardsConfig::drain_bound`]: nobody else gets it for the time
-    /// of a lease.
+    /// Reports that nothing is under way any more and all state is committed. Without this call, also when this is dropped, the range is
+    /// not given back but left to run out after [`ShardsConfig::drain_bound`]: no other process gets it for the time of a lease.
     pub fn ended(self) {
-        // Nobody listens only if the coordinator is gone, and with it the claim.
+        // The receiver is gone only if the coordinator is, and with it the claim.
         let _ = self.ended.send((self.guard.range(), self.guard.epoch().number));
     }
 }

@@ -42,13 +42,13 @@ impl OwnershipGuard {
         self.0.range
     }
 
-    /// Orders the claims to the range: whoever commits state may refuse an older one.
+    /// Orders the claims to the range: a store of state may refuse an older one.
     pub fn epoch(&self) -> &Epoch {
         &self.0.epoch
     }
 
-    /// Is it owned at this very moment? To be asked right before every request and commit: a process that was paused or a
-    /// machine that slept finds out here, before any timer can tell it.
+    /// Whether it is owned at this very moment. To be asked right before every request and commit: a process that was paused or a machine
+    /// that slept finds out here, before any timer can fire.
     ///
     /// # Errors
     /// [`OwnershipLost`], from then on for ever.
@@ -117,12 +117,12 @@ pub struct OwnedRanges {
 }
 
 impl OwnedRanges {
-    /// None of so many ranges.
+    /// None of `of` ranges.
     pub fn none(of: u16) -> Self {
         Self { guards: vec![None; usize::from(of)] }
     }
 
-    /// The guard for an object with this `metadata.uid`; `None` if another process owns it, or nobody.
+    /// The guard for an object with this `metadata.uid`; `None` if another process owns it, or none does.
     pub fn guard_of(&self, uid: &str) -> Option<OwnershipGuard> {
         let range = Range::of_uid(uid, self.of());
         self.guards.get(usize::from(range.index()))?.clone().filter(|guard| guard.check().is_ok())

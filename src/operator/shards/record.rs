@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::clock::Moment;
 use super::timing::MAX_LEASE;
 
-/// The duration that stands in a Lease that was given back, as in client-go.
+/// The duration in a Lease that was given back, as in client-go.
 pub const RELEASED_SECONDS: i32 = 1;
 
 /// The fields of a Lease that elections read and write.
@@ -28,16 +28,16 @@ pub struct Record {
 /// Who may act on a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim<'a> {
-    /// Nobody; the last holder gave it back.
+    /// No one; the last holder gave it back.
     Released,
-    /// Somebody took the holder's name away, but the holder may still believe in its claim.
+    /// The holder's name was removed, but the holder may still believe in its claim.
     Cleared,
     /// This holder.
     Held(&'a str),
 }
 
 impl Record {
-    /// Whose it is. A missing name beside a duration of more than a second was not written by the holder.
+    /// Whose it is. A missing name next to a duration of more than a second was not written by the holder.
     pub fn claim(&self) -> Claim<'_> {
         match self.holder.as_deref().filter(|holder| !holder.is_empty()) {
             Some(holder) => Claim::Held(holder),
@@ -86,8 +86,8 @@ impl Observation {
         }
     }
 
-    /// From when on no claim to it can be in force. A Lease that is gone, or lost its holder's name, may still have a holder.
-    /// `own` is the duration configured here; others may be configured with a longer one, which the record tells.
+    /// From when on no claim to it can be in force. A Lease that is gone, or lost its holder's name, may still have a holder. `own` is the
+    /// duration configured here; others may be configured with a longer one, which the record has.
     pub fn lapses(&self, own: Duration) -> Moment {
         match self.lease.as_ref().map(|lease| (lease.record.claim(), lease.record.seconds)) {
             Some((Claim::Released, _)) => self.since,

@@ -1,4 +1,4 @@
-//! Members and ranges → who should hold what. Every member computes the same from the same view, so nobody has to decide.
+//! Members and ranges → who should hold what. Every member computes the same from the same view, so no member has to decide.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -15,8 +15,8 @@ pub fn rank(member: &str, range: Range, members: &[&str]) -> usize {
     members.iter().filter(|other| (weight(other, range), **other) > own).count()
 }
 
-/// Who should hold each range. Every member gets `floor(S / M)` ranges and `S mod M` of them one more. Nobody who holds a range
-/// loses it unless it has too many; of too many, those go that it is drawn to least.
+/// Who should hold each range. Every member gets `floor(S / M)` ranges and `S mod M` of them one more. A member that holds a range loses it
+/// only if it has too many; of too many, those go that it is drawn to least.
 ///
 /// `holders` says for each range which of the `members` holds it, if one does. Empty without members.
 pub fn assign<'a>(members: &[&'a str], holders: &[Option<&'a str>]) -> Vec<&'a str> {
@@ -37,7 +37,7 @@ pub fn assign<'a>(members: &[&'a str], holders: &[Option<&'a str>]) -> Vec<&'a s
             Share { name, held, cap: 0 }
         })
         .collect();
-    // Whoever holds most keeps the odd ones: that moves least.
+    // The members that hold most keep the odd ones: that moves least.
     shares.sort_by_key(|share| (std::cmp::Reverse(share.held.len()), share.name));
     let (base, odd) = (ranges.len() / shares.len(), ranges.len() % shares.len());
     for (position, share) in shares.iter_mut().enumerate() {
@@ -55,7 +55,7 @@ pub fn assign<'a>(members: &[&'a str], holders: &[Option<&'a str>]) -> Vec<&'a s
         .map(|range| {
             assigned[usize::from(range.index())].unwrap_or_else(|| {
                 let open = shares.iter_mut().filter(|share| share.held.len() < share.cap);
-                // The caps add up to the number of ranges, so somebody is open.
+                // The caps add up to the number of ranges, so one member is open.
                 open.max_by_key(|share| (weight(share.name, *range), share.name)).map_or(members[0], |share| {
                     share.held.push(*range);
                     share.name

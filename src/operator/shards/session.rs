@@ -1,8 +1,8 @@
 //! One member of the group as a state machine: elections for all ranges, its own sign of life, and the balance between members.
 //! What was heard, on this machine's clock → what to do. No I/O.
 //!
-//! Joining: list (is this the very first start?), put up the own Lease, list again (does anybody disagree?), only then reach for
-//! ranges. Leaving: take the own Lease back, so that others know; drain and give back every range; then be gone.
+//! Joining: list (is this the very first start?), put up the own Lease, list again (does any member disagree?), only then reach for ranges.
+//! Leaving: take the own Lease back, so that others know; drain and give back every range; then be gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use super::timing::Timing;
 /// Dead members' Leases that are cleaned up after one list.
 const FORGET_AT_ONCE: usize = 8;
 
-/// How this member stands in the group.
+/// The state of this member in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
     /// Not yet, or for the time being not, able to reach for ranges.
     Joining,
-    /// Reaches for its share.
+    /// Claims its ranges.
     Member,
-    /// Somebody alive cuts the hashes into another number of ranges; nothing is reached for until they are gone.
+    /// A live member cuts the hashes into another number of ranges; no range is claimed until it is gone.
     Disagreement,
     /// Gives everything back.
     Leaving,
@@ -65,7 +65,7 @@ enum Entry {
     Arrived,
     /// A list was taken in.
     Listed,
-    /// A list was taken in that was asked for after the own Lease stood: whoever came before was seen, whoever comes later sees.
+    /// A list was read that was asked for after the own Lease existed: earlier members were seen, later ones see this one.
     Admitted,
 }
 
@@ -105,7 +105,7 @@ impl Session {
         };
         self.next_list = now + self.timing.look_every().mul_f64(0.9 + 0.2 * roll);
         if self.entry == Entry::Arrived {
-            // Nobody has ever owned anything here, as far as anybody can tell: no claim need be waited for.
+            // No member has ever owned anything here, as far as the list shows: no claim need be waited for.
             let deserted = leases.keys().all(|name| name.of() != self.own_name.of());
             if deserted {
                 self.slots.iter_mut().for_each(|slot| slot.election.assume_never_made());
@@ -273,8 +273,8 @@ impl Session {
         }
     }
 
-    /// Hands over one range if this member has the greatest surplus, nothing else is moving, and the members are settled. All of
-    /// them when leaving.
+    /// Hands over one range if this member has the greatest surplus, nothing else is moving, and the members are stable. All of them when
+    /// leaving.
     fn start_drains(&mut self, view: &View, now: Moment) {
         if self.leaving {
             for slot in self.slots.iter_mut().filter(|slot| slot.election.held().is_some() && slot.drain.is_none()) {
@@ -306,7 +306,7 @@ impl Session {
         if slot.election.is_unmade(now) {
             return Wish::Seed;
         }
-        // Availability before balance: whoever should take it may be unable to.
+        // Availability before balance: the member that should take it may be unable to.
         let rank = u32::try_from(view.ranks[index]).unwrap_or(u32::MAX);
         let turn = free + self.timing.retry().saturating_mul(rank.saturating_add(2));
         if now >= turn {

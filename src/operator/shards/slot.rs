@@ -1,4 +1,4 @@
-//! One range of a session: its election, its hand-over, and what the shell was told of it.
+//! One range of a session: its election, its hand-over, and what was reported of it to the shell.
 
 use std::time::Duration;
 
@@ -39,23 +39,23 @@ impl Slot {
         Self { range, election, drain: None, abandoned: false, told: None }
     }
 
-    /// Whoever let it lapse, and is probably dead.
+    /// The member that let it lapse, and is probably dead.
     pub fn lapsed_holder(&self, now: Moment) -> Option<&str> {
         let seen = self.election.observation().filter(|_| self.election.held().is_none())?;
         seen.holder().filter(|_| self.election.free_from().is_some_and(|free| now >= free))
     }
 
-    /// Whoever may hold it, this process included.
+    /// The member that may hold it, this process included.
     pub fn holder<'a>(&'a self, me: &'a str, now: Moment) -> Option<&'a str> {
         if self.election.is_involved() {
             return self.election.held().map(|_| me);
         }
         let seen = self.election.observation()?;
-        // A claim of mine that was left to run out is nobody's.
+        // A claim of mine that was left to run out has no holder.
         seen.holder().filter(|holder| *holder != me).filter(|_| self.election.free_from().is_some_and(|free| now < free))
     }
 
-    /// Takes all steps that can be taken now, and tells the shell what they mean for the range.
+    /// Takes all steps that can be taken now, and returns what they mean for the range to the shell.
     pub fn advance(&mut self, wish: Wish, drain_bound: Duration, now: Moment, wall: DateTime<Utc>, todo: &mut Todo) {
         self.tell(todo);
         if std::mem::take(&mut self.abandoned) {
@@ -64,7 +64,7 @@ impl Slot {
         }
         if let Some(Drain::Asked(since)) = self.drain {
             if now >= since + drain_bound {
-                // Work may still be under way that heeds nothing: the margin of the lease covers it, a release would not.
+                // Work that ignores the loss may still be under way: the margin of the lease covers it, a release would not.
                 self.election.abandon();
                 self.lose(Loss::Abandoned, todo);
                 return;

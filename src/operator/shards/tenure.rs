@@ -27,7 +27,7 @@ pub struct Epoch {
 pub enum Loss {
     /// It was not renewed in time.
     Expired,
-    /// The Lease names somebody else, or nobody.
+    /// The Lease names another member, or none.
     Taken,
     /// It was given back on purpose.
     Released,

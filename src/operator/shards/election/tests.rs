@@ -148,7 +148,7 @@ fn a_conflict_is_looked_into_at_once() {
     assert!(matches!(election.step(Wish::Keep, at(4.0), wall()), Step::Renew(_)));
     election.reply(Reply::Conflict, at(4.1), 0.0);
     assert!(matches!(election.step(Wish::Keep, at(4.1), wall()), Step::Read(_)));
-    // Somebody touched the labels: still mine.
+    // Another writer touched the labels: still mine.
     let mine = election.seen().unwrap().record.clone();
     election.reply(Reply::Found(Some(stored("7", mine))), at(4.2), 0.0);
     let Step::Renew(write) = election.step(Wish::Keep, at(4.2), wall()) else { panic!("not renewed") };
@@ -167,7 +167,7 @@ fn a_holder_makes_its_deleted_lease_again() {
     election.reply(Reply::Missing, at(4.1), 0.0);
     let Step::Renew(write) = election.step(Wish::Keep, at(4.1), wall()) else { panic!("not made") };
     assert_eq!((write.version, write.record.transitions), (None, 4));
-    // Somebody who waits for it was faster: it still names nobody else.
+    // Another candidate was faster: it still names no holder.
     election.reply(Reply::Conflict, at(4.2), 0.0);
     assert!(matches!(election.step(Wish::Keep, at(4.2), wall()), Step::Read(_)));
     election.reply(Reply::Found(Some(stored("9", Record { holder: None, ..held_by("", 1) }))), at(4.3), 0.0);
@@ -186,7 +186,7 @@ fn an_acquisition_whose_answer_was_lost_is_found_again() {
     let mut election = candidate();
     told.observe(Some(stored("2", lost.record.clone())), Some(at(20.0)), at(20.1));
     assert_eq!(told.held().map(|held| (held.until, held.epoch.number)), Some((at(25.0), 4)));
-    // Or it shows it too late: the claim is over, but still nobody else's.
+    // Or it shows it too late: the claim is over, but still not another member's.
     election.observe(Some(stored("1", held_by("other", 1))), None, at(0.0));
     let Step::Acquire(lost) = election.step(Wish::Take, at(15.0), wall()) else { panic!("not acquired") };
     election.reply(Reply::Failed, at(19.0), 0.0);
@@ -197,7 +197,7 @@ fn an_acquisition_whose_answer_was_lost_is_found_again() {
     let Step::Acquire(again) = election.step(Wish::Take, at(25.4), wall()) else { panic!("not acquired") };
     assert_eq!(again.version.as_deref(), Some("2"));
     assert_eq!((again.record.acquired, again.record.transitions), (lost.record.acquired, 4));
-    // Had somebody else come in between, the record would say nothing about who acts.
+    // Had another writer come in between, the record would say nothing about who acts.
     let mut election = candidate();
     election.observe(Some(stored("1", held_by("other", 1))), None, at(0.0));
     let Step::Acquire(lost) = election.step(Wish::Take, at(15.0), wall()) else { panic!("not acquired") };

@@ -463,7 +463,7 @@ fn a_drain_that_does_not_end_is_left_to_run_out() {
     world.run(10_000);
     world.join();
     world.run(25_000);
-    // Abandoned after 20 s, and not given back: whoever heeds nothing may still be at it.
+    // Abandoned after 20 s, and not given back: work that ignores the loss may still be under way.
     assert_eq!(world.owners(*world.unowned.keys().next().unwrap()), Vec::<usize>::new());
     assert_eq!(world.unowned.len(), 1);
     world.drains_end = true;

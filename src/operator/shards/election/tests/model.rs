@@ -1,7 +1,7 @@
-//! Two to four elections against one model of an API server, in simulated time: calls are delayed, lost on the way there or back,
-//! applied after their caller gave up; members pause, crash, and have clocks of different rates; somebody else meddles with the
-//! Lease. Checked after every event: no two members hold a claim at the same true time, and once the faults are over somebody
-//! holds one within a lease and two retries.
+//! Two to four elections against one model of an API server, in simulated time: calls are delayed, lost on the way there or back, applied
+//! after their caller gave up; members pause, crash, and have clocks of different rates; another writer meddles with the Lease. Checked
+//! after every event: no two members hold a claim at the same true time, and once the faults are over a member holds one within a lease and
+//! two retries.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -18,7 +18,7 @@ type Time = u64;
 
 const SECOND: Time = 1_000_000;
 
-/// What happens to the world besides the elections themselves.
+/// What happens to the world in addition to the elections themselves.
 #[derive(Clone, Debug)]
 enum Fault {
     Delete,
@@ -248,7 +248,7 @@ impl World {
     fn act(&mut self, member: usize) {
         loop {
             let now = self.local(member);
-            // Nobody's time of day is to be trusted.
+            // No member's time of day can be trusted.
             let wall = DateTime::from_timestamp(i64::try_from(self.dice.roll(100_000)).unwrap(), 0).unwrap();
             let own = &mut self.members[member];
             let (request, within) = match own.election.step(own.wish, now, wall) {
@@ -380,7 +380,7 @@ impl World {
         }
     }
 
-    /// Somebody holds within a lease and two retries of the slowest clock, and the time that news take.
+    /// A member holds within a lease and two retries of the slowest clock, and the time that news take.
     fn somebody_must_hold_soon(&mut self) -> Result<(), String> {
         let slowest = self.scene.rates.iter().copied().fold(f64::MAX, f64::min);
         let patience = timing().lease() + timing().look_every() + 2 * timing().candidate_pause(1.0) + timing().call();
@@ -436,7 +436,7 @@ proptest! {
     fn never_two_holders_and_soon_one(scene in scene(2.0)) {
         let mut world = World::new(scene);
         world.somebody_must_hold_soon().map_err(TestCaseError::fail)?;
-        // And from then on, with everybody calm.
+        // And from then on, with every member calm.
         world.run(world.now + 100 * SECOND);
         prop_assert_eq!(&world.violation, &None);
         prop_assert!((0..world.members.len()).any(|member| world.holds(member)));
