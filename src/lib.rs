@@ -16,7 +16,8 @@
 //!
 //! Where a provider wants a person's consent, [`connect`] is the page at which it is given.
 //!
-//! [`local`] runs this from a folder of manifests, [`operator`] from a cluster; [`receive`] and [`demo`] are the other two ends of the wire, for trying it out.
+//! [`local`] runs this from a folder of manifests, [`operator`] from a cluster; [`receive`] and [`demo`] are the other two ends of the
+//! wire, for trying it out.
 
 pub mod api;
 pub mod catalog;

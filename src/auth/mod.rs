@@ -7,12 +7,13 @@
 //!
 //! What every part keeps to:
 //!
-//! - **A value leaves in a request and in nothing else.** `Debug` and messages show names of Secrets and keys, never what is in them; a test
-//!   reads all that the processes of all tests wrote.
+//! - **A value leaves in a request and in nothing else.** `Debug` and messages show names of Secrets and keys, never what is in them; a
+//!   test reads all that the processes of all tests wrote.
 //! - **What is missing is named before anything is asked**: the field, the Secret and the key, so that one condition says what to do.
 //! - **A credential belongs to its Secret, not to the instance that uses it.** Instances that name one Secret share its tokens, and a wait
 //!   that a host demands of one of them holds for all.
-//! - **A token that was refused is renewed once.** A second refusal is the provider's word: polling on it would burn quotas and lock accounts.
+//! - **A token that was refused is renewed once.** A second refusal is the provider's word: polling on it would burn quotas and lock
+//!   accounts.
 //! - **The rest of the program knows no protocol.** A problem says what would end it, renewed credentials or a person's approval, and a job
 //!   that waits for that is woken by it, whether OAuth or something else is behind it.
 

@@ -1,8 +1,8 @@
 //! Hands out turns for work that costs much CPU time.
 //!
 //! There are fewer turns than async workers, so that one is always free for everything else. The work is done by a worker all the same, and
-//! not by threads of its own: with `block_in_place`, forty large pages at once took 100 to 300 MiB more, because what one thread allocates and
-//! another one frees is not used again for a while.
+//! not by threads of its own: with `block_in_place`, forty large pages at once took 100 to 300 MiB more, because what one thread allocates
+//! and another one frees is not used again for a while.
 
 use std::collections::HashMap;
 use std::sync::Arc;

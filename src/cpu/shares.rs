@@ -2,7 +2,10 @@
 //!
 //! What was used is forgotten exponentially: after [`MEMORY`] a third of it is left. Divided by [`MEMORY`] it is a rate, in cores.
 //!
-//! Turns go to the namespace that used least, then to the instance that did. While all together use less than half of the machine, which is what turns can take, instances wait for nothing but a turn. Above it, that half is shared out: equal parts for namespaces, and in them for their instances, where what one does not need goes to the others. An instance that is over its fair share begins nothing new until its rate has come down to it. One that is alone has no share to keep to.
+//! Turns go to the namespace that used least, then to the instance that did. While all together use less than half of the machine, which is
+//! what turns can take, instances wait for nothing but a turn. Above it, that half is shared out: equal parts for namespaces, and in them
+//! for their instances, where what one does not need goes to the others. An instance that is over its fair share begins nothing new until
+//! its rate has come down to it. One that is alone has no share to keep to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

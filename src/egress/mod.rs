@@ -1,7 +1,8 @@
 //! The one way out: every socket to a provider, a next link or a callback is opened here, behind the address guard, with
 //! deadlines and bounds.
 //!
-//! [`Egress::send`] is all that the rest needs. [`guard`] checks addresses, `resolve` applies it to names, `body` reads within bounds, [`error`] says what a failure means for the user, [`hosts`], [`spending`] and [`retry_after`] keep a host from being asked too much.
+//! [`Egress::send`] is all that the rest needs. [`guard`] checks addresses, `resolve` applies it to names, `body` reads within bounds,
+//! [`error`] says what a failure means for the user, [`hosts`], [`spending`] and [`retry_after`] keep a host from being asked too much.
 
 pub mod address;
 pub mod allowance;

@@ -136,7 +136,8 @@ fn whole(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// How long until the time that a header gives, at most [`LONGEST`]: seconds, perhaps with a fraction; Unix seconds or, with three more digits, milliseconds; a date of RFC 3339 or HTTP.
+/// How long until the time that a header gives, at most [`LONGEST`]: seconds, perhaps with a fraction; Unix seconds or, with three more
+/// digits, milliseconds; a date of RFC 3339 or HTTP.
 pub fn renewed_in(renewed: &str, now: DateTime<Utc>) -> Option<Duration> {
     let renewed = renewed.trim();
     let point = match renewed.split('.').next().unwrap_or_default().parse::<i64>() {

@@ -165,7 +165,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         count(&self.lanes, lane) < self.permits.per_lane - left
     }
 
-    /// Permits that are free for instances of this standing.
+    /// Permits that are free for instances that are known this well.
     fn room(&self, standing: Standing) -> usize {
         let left = match standing {
             Standing::Answers => 0,

@@ -45,7 +45,8 @@ pub fn first(definitions: &Definitions) -> Vec<Command> {
     changes(&Definitions::default(), definitions)
 }
 
-/// Looks at the files for ever and sends what changed since `seen`, after `replaced` saw the new definitions. A folder that cannot be read or is not valid changes nothing: what runs goes on, and the log says why.
+/// Looks at the files for ever and sends what changed since `seen`, after `replaced` saw the new definitions. A folder that cannot be read
+/// or is not valid changes nothing: what runs goes on, and the log says why.
 pub async fn watch(
     sources: Sources,
     mut seen: Look,

@@ -126,8 +126,8 @@ impl Placeholders {
         .collect()
     }
 
-    /// The text with its placeholders filled, and the first placeholder that has no parameter. `${…}` is a macro, not a placeholder; a placeholder may
-    /// stand inside of one.
+    /// The text with its placeholders filled, and the first placeholder that has no parameter. `${…}` is a macro, not a placeholder; a
+    /// placeholder may stand inside of one.
     fn replace(&mut self, text: &str) -> (String, Option<String>) {
         self.replace_with(text, |_, _, value| Cow::Borrowed(value))
     }

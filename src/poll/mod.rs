@@ -1,7 +1,7 @@
 //! Polling: when each resource is due, and one poll from its first request to the committed cursor.
 //!
-//! The [`engine`] holds all instances of the process. [`command`]s say what is declared. It keeps an `entry` for each instance, and starts a
-//! `job` when a resource is due ([`schedule`]; after a restart, [`start`]). At most one job of a resource runs at a time. A changed plan
+//! The [`engine`] holds all instances of the process. [`command`]s say what is declared. It keeps an `entry` for each instance, and starts
+//! a `job` when a resource is due ([`schedule`]; after a restart, [`start`]). At most one job of a resource runs at a time. A changed plan
 //! waits until the jobs of the old one have ended: no event of the old plan goes to the new callback. What a job met becomes the [`health`]
 //! of its resource, and health and state become the [`status`] that people read.
 //!
@@ -13,8 +13,8 @@
 //!
 //! - After a success it is the next point of its rhythm. The rhythm hangs on a seed of its own, so that it is the same on every replica and
 //!   after every restart, and the polls of many resources are spread over the interval.
-//! - After a failure it is a back-off, by the problem's [`Reaction`](crate::api::conditions::Reaction): soon for what may pass by itself, no
-//!   sooner than the interval for what a person must fix, and no sooner than demanded for a server that limits its rate.
+//! - After a failure it is a back-off, by the problem's [`Reaction`](crate::api::conditions::Reaction): soon for what may pass by itself,
+//!   no sooner than the interval for what a person must fix, and no sooner than demanded for a server that limits its rate.
 //! - A problem may say what would end it ([`Remedy`](crate::api::conditions::Remedy)). When that comes, a command wakes what waits for it,
 //!   and only that. The scheduler knows no protocol by which it comes.
 //!

@@ -23,7 +23,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub enum Direction {
     /// As they come.
     Forward,
-    /// From the last record of the last page on; a list of more than 64 MiB in pieces, and so is one for which there is no memory at the moment.
+    /// From the last record of the last page on; a list of more than 64 MiB in pieces, and so is one for which there is no memory at the
+    /// moment.
     Reversed,
 }
 

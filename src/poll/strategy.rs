@@ -31,18 +31,21 @@ pub enum Strategy {
     /// Entered by every poll that no other strategy fits, and by those that lost their footing. The list is read to its end, again and
     /// again from the same bound, until a pass brings nothing new. Left when it does, or after eight passes.
     UntilQuiet,
-    /// Entered for `order: Descending`, unless the content of old records counts, too. As until quiet, but a pass ends where the records are older than what was asked for.
+    /// Entered for `order: Descending`, unless the content of old records counts, too. As until quiet, but a pass ends where the records
+    /// are older than what was asked for.
     NewestFirst,
-    /// Entered by the first read of `startFrom: Earliest` with `order: Descending`, and by every poll of such a feed: pages are gathered and taken from the last one on. As until quiet.
+    /// Entered by the first read of `startFrom: Earliest` with `order: Descending`, and by every poll of such a feed: pages are gathered
+    /// and taken from the last one on. As until quiet.
     OldestFirst,
-    /// Entered for `order: Ascending` where the request is filtered. After each page whose greatest date passes the cursor the list is asked
-    /// for again from there, always for its first page, which nothing can shift. That commits page by page, needs no second pass, and
+    /// Entered for `order: Ascending` where the request is filtered. After each page whose greatest date passes the cursor the list is
+    /// asked for again from there, always for its first page, which nothing can shift. That commits page by page, needs no second pass, and
     /// never comes near a result cap. Inside one date it is paged on, and then once more, until the pages before the last show the same
-    /// rows twice: none has left them, which would have let others slip by. Left for until quiet when the order or the filter does not hold.
+    /// rows twice: none has left them, which would have let others slip by. Left for until quiet when the order or the filter does not
+    /// hold.
     AdvancePerPage,
     /// Entered when all of the list is to be looked through for what it no longer shows, once the poll has ended and its cursor is kept.
-    /// The list is read to its end without its bound. What changed meanwhile is sent; the cursor stays. Left at the end of the list: whether
-    /// another pass follows is up to [`crate::detect::sweep`].
+    /// The list is read to its end without its bound. What changed meanwhile is sent; the cursor stays. Left at the end of the list:
+    /// whether another pass follows is up to [`crate::detect::sweep`].
     Sweep,
     /// Entered by every poll of a list with `delta`. The list is asked for with the token of the last poll, or whole without one, and read
     /// once: the provider lists what changes meanwhile behind the token that the last page has. A token that expired is dropped, and the

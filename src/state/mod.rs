@@ -6,8 +6,8 @@
 //! instance runs; [`adopt`] adapts it to a changed plan, and decides whether an edit keeps the cursor.
 //!
 //! A commit makes it durable through a [`StateStore`]: in a folder ([`directory`]), or in the cluster (`operator`). Both store a small
-//! [`head`] and, where much is known, [`partitions`] of the known set as [`blob`]s. A commit writes the partitions that changed and then the
-//! head that names them, so that its cost depends on what changed and not on what is known.
+//! [`head`] and, where much is known, [`partitions`] of the known set as [`blob`]s. A commit writes the partitions that changed and then
+//! the head that names them, so that its cost depends on what changed and not on what is known.
 //!
 //! What every store keeps to:
 //!
@@ -267,7 +267,8 @@ mod tests {
     use crate::deliver::sink::http::interpret::HttpCause;
     use crate::deliver::sink::{CALLBACK, Cause};
 
-    /// As it was written while the callback was the only sink that there could be: five objects failed, one event waits and one is parked, a third object failed once.
+    /// As it was written while the callback was the only sink that there could be: five objects failed, one event waits and one is parked,
+    /// a third object failed once.
     const STORED: &str = concat!(
         r#"{"format":2,"uid":"u","resources":{"contacts":{"meaning":"07","started":true,"#,
         r#""failing":[{"object":5,"attempts":1,"refusals":0,"nextTry":"2027-01-15T08:00:05Z"}],"delivered":3}},"#,

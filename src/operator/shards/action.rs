@@ -23,7 +23,8 @@ pub enum Action {
     Own(Range, Held),
     /// It stays owned.
     Extend(Range, Held),
-    /// Start nothing new in it, and say [`Session::drained`](super::session::Session::drained) once what is under way has ended. It is still owned.
+    /// Start nothing new in it, and say [`Session::drained`](super::session::Session::drained) once what is under way has ended. It is
+    /// still owned.
     Drain(Range, Held),
     /// It is not owned any more: stop at once whatever is still under way.
     Lose(Range, Loss),

@@ -5,14 +5,14 @@
 //! tries to get the Leases of its own part ([`election`]), and hands over what is too much, one range at a time ([`session`]). So no call
 //! between members is needed, and the loss of any of them is nothing special: its Leases run out, and the others compute again.
 //!
-//! An owned range is a guard ([`ownership`]), which is cancelled when the range is lost, or when its deadline on the local clock passes. All
-//! work for an instance holds the guard of its range. Before a range is handed over, a [`Drain`] asks for its work to end and its state to be
-//! stored; only then is the Lease given back. If the drain does not end in time, the Lease is left to run out instead.
+//! An owned range is a guard ([`ownership`]), which is cancelled when the range is lost, or when its deadline on the local clock passes.
+//! All work for an instance holds the guard of its range. Before a range is handed over, a [`Drain`] asks for its work to end and its state
+//! to be stored; only then is the Lease given back. If the drain does not end in time, the Lease is left to run out instead.
 //!
 //! The rules that make this safe are those of client-go's leader election:
 //!
-//! - **Only this machine's clock counts**, and only for durations ([`clock`]). The times in a Lease are for people: a holder counts from when
-//!   it *sent* its last successful write, the others from when they *saw* the Lease change.
+//! - **Only this machine's clock counts**, and only for durations ([`clock`]). The times in a Lease are for people: a holder counts from
+//!   when it *sent* its last successful write, the others from when they *saw* the Lease change.
 //! - **Every write is a compare-and-swap**, so of several candidates one wins. An answer that got lost is replaced by reading: the write
 //!   carries a mark by which it is known again.
 //! - **A Lease that vanished, or from which the holder's name was removed, counts as held for a whole lease.** Someone may act under it.
@@ -22,8 +22,8 @@
 //! deletes all Leases under a starting process. A process that is frozen in the middle of a request can still be overtaken. State is
 //! therefore committed by compare-and-swap, and events have ids by which a receiver recognizes duplicates.
 //!
-//! Everything but `coordinator`, which makes the calls ([`lease`]), is pure and tested as a model: elections against an API server that loses
-//! and delays messages, sessions against members that crash, pause and come back.
+//! Everything but `coordinator`, which makes the calls ([`lease`]), is pure and tested as a model: elections against an API server that
+//! loses and delays messages, sessions against members that crash, pause and come back.
 
 pub mod action;
 pub mod call;
