@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(answered, ALL.burst);
         assert!(budgets.clients.len() <= MAX_CLIENTS, "{}", budgets.clients.len());
         let later = begun + Duration::from_mins(1);
-        assert_eq!(granted(&mut budgets, address("192.0.2.1"), 100, later), 60, "somebody new");
+        assert_eq!(granted(&mut budgets, address("192.0.2.1"), 100, later), 60, "a new caller");
     }
 
     #[test]

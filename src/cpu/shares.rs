@@ -266,7 +266,7 @@ mod tests {
     fn what_is_left_over_goes_to_those_who_need_it() {
         assert!((level(vec![1.0, 1.0], 1.0) - 0.5).abs() < 1e-9);
         assert!((level(vec![0.1, 1.0, 1.0], 1.0) - 0.45).abs() < 1e-9);
-        assert!(level(vec![0.1, 0.2], 1.0) >= 1.0 - 1e-9, "nobody needs more");
+        assert!(level(vec![0.1, 0.2], 1.0) >= 1.0 - 1e-9, "no instance needs more");
     }
 
     #[test]

@@ -235,7 +235,7 @@ mod tests {
         assert_eq!((first.attempts, first.refusals), (3, 2), "a failing object keeps its place in the schedule");
         queue.supersede(2, event("2", Kind::Updated, "{}"), ALONE, at(7)).unwrap();
         let second = &queue.events[1];
-        assert_eq!((second.attempts, second.refusals, second.next_try), (0, 0, Some(at(7))), "a parked one begins anew");
+        assert_eq!((second.attempts, second.refusals, second.next_try), (0, 0, Some(at(7))), "a parked one begins again");
         assert_eq!(queue.events.len(), 2);
     }
 

@@ -252,7 +252,7 @@ mod tests {
         assert_eq!((unseen.is_clean(), unseen.coalesced), (true, 3));
         assert!(compare(&flash, &delivered(&[("a", Deleted, 3)])).is_clean());
         let half = compare(&flash, &delivered(&[("a", Created, 1)]));
-        assert_eq!(half.missing, fault("a", 3), "once announced, its end must be told");
+        assert_eq!(half.missing, fault("a", 3), "once announced, its end must be announced");
         let long = compare(&truth(&[("a", Created, 1), ("a", Deleted, 11)]), &[]);
         assert_eq!(long.missing, fault("a", 11), "ten seconds are many polls");
         let old = compare(&truth(&[("a", Deleted, 3)]), &[]);

@@ -311,7 +311,7 @@ impl Model {
                     }
                 }
             } else {
-                assert!(self.crashed, "{kind:?} {id} is told twice");
+                assert!(self.crashed, "{kind:?} {id} is announced twice");
             }
             if kind == Kind::Deleted {
                 self.receiver.remove(&id);

@@ -251,7 +251,7 @@ mod tests {
         assert!(now(&budget, &a, 1).is_none(), "a third request to the same host must wait");
         assert!(now(&budget, &b, 1).is_some(), "another host has its own budget");
         drop(first);
-        assert!(now(&budget, &a, 1).is_some(), "a share given back is free");
+        assert!(now(&budget, &a, 1).is_some(), "a permit given back is free");
     }
 
     #[tokio::test]

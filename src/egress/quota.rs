@@ -237,7 +237,7 @@ mod tests {
             assert_eq!(of("9", "60"), Some((6, 60)), "{name}");
             assert_eq!(of("9", "86400"), Some((10, 86_400)), "{name}: slowed down, not stopped");
             assert_eq!((of("11", "60"), of("0", "60"), of("9", "0")), (None, None, None), "{name}");
-            assert_eq!(low(&[(name, "1"), (renewed, "60")]), None, "{name}: of how many is not told");
+            assert_eq!(low(&[(name, "1"), (renewed, "60")]), None, "{name}: the size of the quota is unknown");
         }
         let policy = ("ratelimit-policy", r#""burst";q=10;w=5, "day";q=1000;w=86400"#);
         assert_eq!(low(&[("ratelimit", r#""burst";r=1;t=4, "day";r=900;t=80000"#), policy]), Some((2, 4)));

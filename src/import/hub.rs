@@ -129,7 +129,7 @@ impl Translated {
                 self.url = Some(guess);
             }
             (None, _) => {
-                self.note("the hub path stays; the Connector that is written beside it stands for it");
+                self.note("the hub path stays; the Connector that is written with it takes its place");
                 self.lacking = Some(path.clone());
                 self.url = Some(path);
             }
@@ -170,7 +170,7 @@ impl Translated {
                 Reading::Defined(_) | Reading::Guess => {
                     self.parameter("where", text);
                     self.ask(
-                        "the where is no list of comparisons: it stands in query.where; write the provider's own parameters",
+                        "the where is no list of comparisons: it was kept in query.where; write the provider's own parameters",
                     );
                 }
             }

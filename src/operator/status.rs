@@ -263,11 +263,11 @@ mod tests {
         assert_eq!(laid(&good, &starting, false, 60), good);
         let mut other = starting.clone();
         other.generation = Some(3);
-        assert_eq!(laid(&good, &other, false, 60)["conditions"][0]["status"], "Unknown", "a new generation starts anew");
+        assert_eq!(laid(&good, &other, false, 60)["conditions"][0]["status"], "Unknown", "a new generation starts over");
         let bad = laid(&json!({}), &report(False, Reason::ProviderError, False), true, 0);
         let after = laid(&bad, &report(True, Reason::Polling, False), false, 60);
         assert_eq!(types(&after), ["Ready", "Stalled"]);
-        assert_eq!(after["conditions"], bad["conditions"], "one more failure mends nothing");
+        assert_eq!(after["conditions"], bad["conditions"], "one more failure fixes nothing");
         let mended = laid(&bad, &report(True, Reason::Polling, True), false, 60);
         assert_eq!(mended["conditions"][0]["status"], "True");
         let between = laid(&bad, &report(True, Reason::Polling, False), true, 60);

@@ -98,7 +98,7 @@ mod tests {
         assert!(first.windows(2).take(3).all(|pair| pair[0] <= pair[1]), "{first:?}");
         assert!(first.iter().sum::<Duration>() <= Duration::from_secs(23), "{first:?}");
         retries.page_came();
-        assert_eq!(waits(&mut retries, &transient()), first, "the next page begins anew");
+        assert_eq!(waits(&mut retries, &transient()), first, "the next page starts with no failures");
     }
 
     #[test]

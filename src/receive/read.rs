@@ -287,7 +287,7 @@ mod tests {
         let (headers, body) = cloud_event(&event("1", Kind::Updated, &format!(r#""{}""#, "x".repeat(MAX_DATA))));
         assert!(read(&headers, body.as_bytes()).unwrap()[0].data.is_none());
         let body = body.replace(r#","truncated":true"#, "");
-        assert_eq!(error(&headers, &body), Some(ReadError::Form), "data is missing without a word");
+        assert_eq!(error(&headers, &body), Some(ReadError::Form), "data is missing silently");
     }
 
     #[test]

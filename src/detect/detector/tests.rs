@@ -457,7 +457,7 @@ fn how_far_a_list_was_read_is_told_by_the_date_it_is_sorted_by() {
     assert!(!detector.seen().disorder);
     assert_eq!(detector.finish(Ending { undelivered: Undelivered::None, baseline_from: None }).cursor, Some(at("10:00:00")));
     let told: Vec<_> = found.changes.iter().map(|change| change.event.object_id.as_str()).collect();
-    assert_eq!(told, ["file", "1", "2", "3"], "a created date tells that a record is new");
+    assert_eq!(told, ["file", "1", "2", "3"], "a created date shows that a record is new");
     assert_eq!(found.changes[2].date, Some(at("10:00:00")), "until it is taken, it is asked for by this date");
 }
 

@@ -107,7 +107,7 @@ async fn what_the_server_does_not_accept_is_said() {
     let refused = asked(&egress, &url, &alone).await;
     assert!(matches!(refused, Err(EgressError::Tls(TlsFault::Untrusted | TlsFault::NoTrustRoots))), "{refused:?}");
     assert_eq!(asked(&egress, &url, &clients.identity("bob", Some(&servers))).await.expect("a good one"), "bob");
-    let nobody = egress.send(get(&url)).await.expect_err("nobody trusts it without an identity");
+    let nobody = egress.send(get(&url)).await.expect_err("it is not trusted without an identity");
     assert!(matches!(nobody, EgressError::Tls(TlsFault::Untrusted | TlsFault::NoTrustRoots)), "{nobody:?}");
 }
 

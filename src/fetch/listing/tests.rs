@@ -176,7 +176,7 @@ async fn walks_to_the_end_and_tells_what_it_detected() {
     assert!(targets[0].ends_with("&api_key=k"), "{targets:?}");
     assert_eq!(targets[1], "/v1/items?%24skiptoken=2&api_key=k");
     assert!(matches!(reader.next_page().await, Ok(Step::End)));
-    assert_eq!(provider.targets().len(), 2, "the end asks nobody");
+    assert_eq!(provider.targets().len(), 2, "the end sends no request");
 
     // The Backoff applies to every request to this host with this credential.
     let held = PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), None).next_page().await.unwrap_err();

@@ -193,7 +193,7 @@ async fn a_status_is_shown_and_told_and_a_uid_comes_with_the_state() {
     let mut changes = instances.changes();
     assert_eq!(instances.get(&of("theirs")).await.unwrap().metadata.uid, None);
     scene.store.save(&of("theirs"), InstanceState::new("u-1".into())).await.unwrap();
-    let status = Arc::new(refused(of("theirs"), None, &Problem::human(Reason::InvalidSpec, "spec: mend it")));
+    let status = Arc::new(refused(of("theirs"), None, &Problem::human(Reason::InvalidSpec, "spec: fix it")));
     instances.note(Arc::clone(&status));
     assert_eq!(changes.recv().await.unwrap(), status);
 
@@ -201,7 +201,7 @@ async fn a_status_is_shown_and_told_and_a_uid_comes_with_the_state() {
     assert_eq!(shown.metadata.uid.as_deref(), Some("u-1"));
     let shown = shown.status.unwrap();
     let ready = shown.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
-    assert_eq!((&*ready.status, &*ready.reason, &*ready.message), ("False", "InvalidSpec", "spec: mend it"));
+    assert_eq!((&*ready.status, &*ready.reason, &*ready.message), ("False", "InvalidSpec", "spec: fix it"));
     assert_eq!((shown.delivered, shown.connect), (Some(0), None));
 
     // it goes with its instance

@@ -53,7 +53,10 @@ fn unauthorized() -> Problem {
 }
 
 fn throttled() -> Problem {
-    Problem { reaction: Reaction::Throttled, ..Problem::transient(Reason::RateLimited, "the provider asked for patience") }
+    Problem {
+        reaction: Reaction::Throttled,
+        ..Problem::transient(Reason::RateLimited, "the provider is rate limiting requests")
+    }
 }
 
 /// The health after jobs that ended a second apart from each other.
@@ -120,9 +123,9 @@ fn a_failure_that_passes_does_not_make_ready_flap() {
         reports.extend((0..failures).map(|_| failed(away())));
         let status = read(&after(&reports), at(10));
         assert_eq!(status.ready.as_str(), if failures < 3 { "True" } else { "False" }, "{failures} in a row");
-        assert_eq!(condition(&status, "ProviderReachable"), Some(("False", "ProviderUnreachable")), "told at once");
+        assert_eq!(condition(&status, "ProviderReachable"), Some(("False", "ProviderUnreachable")), "reported at once");
         assert_eq!(condition(&status, "Reconciling").is_some(), failures >= 3);
-        assert_eq!(condition(&status, "Stalled"), None, "nobody can mend it but the provider");
+        assert_eq!(condition(&status, "Stalled"), None, "only the provider can fix it");
         reports.push(polled());
         let status = read(&after(&reports), at(20));
         assert_eq!((status.ready.as_str(), status.reason.as_str()), ("True", "Polling"));
@@ -314,7 +317,7 @@ fn a_callback_that_is_down_is_told_with_its_cause() {
             HttpCause::Unauthorized,
             "CallbackUnauthorized",
             "Stalled",
-            "spec.callback.url (hooks.example.org) answered 401 or 403: mend ",
+            "spec.callback.url (hooks.example.org) answered 401 or 403: fix ",
         ),
         (
             HttpCause::Silent(Silence::Unreachable(Unreachable::Dns)),

@@ -90,7 +90,7 @@ fn newest_first_stops_at_what_is_old_but_does_not_believe_a_first_page_of_old_ro
     assert_eq!(poll.next(Input::Page(news)), Next::Page, "pinned rows may have been among them");
     assert_eq!(poll.next(Input::Page(old)), done);
     let mut poll = begin();
-    assert_eq!(poll.next(Input::Page(old)), Next::Page, "pinned rows may stand first");
+    assert_eq!(poll.next(Input::Page(old)), Next::Page, "pinned rows may be first");
     assert_eq!(poll.next(Input::Page(old)), done);
     let mut poll = begin();
     poll.next(Input::Page(old));

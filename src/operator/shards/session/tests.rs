@@ -277,7 +277,7 @@ impl World {
                 let drained = member.draining.remove(&range).is_some();
                 assert!(drained || loss != Loss::Released, "given back without a drain");
                 self.unowned.entry(range).or_insert(self.now);
-                assert_ne!(loss, Loss::Taken, "nobody meddles here");
+                assert_ne!(loss, Loss::Taken, "no other writer meddles here");
             }
         }
     }

@@ -395,7 +395,7 @@ impl World {
                 return Ok(());
             }
             if self.now >= bound {
-                return Err(format!("nobody holds at {}", self.now));
+                return Err(format!("no member holds at {}", self.now));
             }
             self.run(self.now + SECOND / 10);
         }
