@@ -21,7 +21,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
     let text = String::from_utf16(&pairs.iter().copied().map(unit).collect::<Vec<_>>());
     text.ok()
         .filter(|_| odd.is_empty())
-        .ok_or_else(|| "begins as UTF-16 and is damaged further on; save it as UTF-8".to_owned())
+        .ok_or_else(|| "begins as UTF-16 and is damaged after that; save it as UTF-8".to_owned())
 }
 
 fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>, String> {

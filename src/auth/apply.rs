@@ -218,7 +218,7 @@ fn signing_key(found: &Referenced<'_>, key: &str, value: &[u8]) -> Result<Vec<Ve
     };
     match LENIENT.decode(encoded) {
         Ok(decoded) if !decoded.is_empty() => Ok(vec![decoded]),
-        _ => Err(found.invalid(key, "starts with whsec_ but is no Base64 behind it", "store the secret as it was issued")),
+        _ => Err(found.invalid(key, "starts with whsec_ but is not Base64 after it", "store the secret as it was issued")),
     }
 }
 

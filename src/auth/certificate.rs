@@ -39,20 +39,22 @@ pub(super) fn identity_in(
     let found = Referenced::given(FIELD, namespace, name, secret)?;
     let (certificate, key, authorities) = (found.required(CERTIFICATE)?, found.required(KEY)?, found.optional(AUTHORITIES)?);
     let identity = Identity::read(certificate, key, authorities).map_err(|fault| match fault {
-        IdentityFault::Certificate => found.invalid(CERTIFICATE, "is no certificate in PEM", "store it with its chain"),
+        IdentityFault::Certificate => found.invalid(CERTIFICATE, "is not a certificate in PEM", "store it with its chain"),
         IdentityFault::Key => found.invalid(KEY, "is no private key in PEM", "store it as PKCS#8, PKCS#1 or SEC1"),
         IdentityFault::EncryptedKey => found.invalid(KEY, "is encrypted with a password", "store it without one"),
         IdentityFault::UnsupportedKey => {
-            found.invalid(KEY, "is no RSA (2048 bits or more), P-256, P-384 or Ed25519 key", "use such a one")
+            found.invalid(KEY, "is not an RSA (2048 bits or more), P-256, P-384 or Ed25519 key", "use one of these")
         }
         IdentityFault::Mismatch => found.invalid(
             KEY,
             &format!("belongs to another certificate than {CERTIFICATE}"),
             "store the two that belong together",
         ),
-        IdentityFault::Authorities => {
-            found.invalid(AUTHORITIES, "is no certificate in PEM", "store the authorities of the provider, or remove the key")
-        }
+        IdentityFault::Authorities => found.invalid(
+            AUTHORITIES,
+            "is not a certificate in PEM",
+            "store the authorities of the provider, or remove the key",
+        ),
     })?;
     if now >= identity.not_after {
         return Err(found.invalid(CERTIFICATE, "has expired", "renew it"));

@@ -48,10 +48,10 @@ pub enum JwtProblem {
     #[error("is encrypted with a password")]
     Encrypted,
     /// A key of a kind that cannot be used, or one that is damaged.
-    #[error("is no RSA (2048 bits or more), P-256, P-384 or Ed25519 key")]
+    #[error("is not an RSA (2048 bits or more), P-256, P-384 or Ed25519 key")]
     UnsupportedKey,
     /// A life time of less than a second, or of more than [`LONGEST`].
-    #[error("the life time of an assertion is 1s to 5m")]
+    #[error("the lifetime of an assertion must be between 1s and 5m")]
     Lifetime,
     /// Signing failed, which is a defect or a lack of randomness.
     #[error("signing failed")]

@@ -48,7 +48,7 @@ impl ClusterArgs {
             }
             (None, Some(context)) => {
                 let read = Kubeconfig::read();
-                read.map(Some).map_err(|error| format!("--context {context}: there is no kubeconfig to look in: {error}"))
+                read.map(Some).map_err(|error| format!("--context {context}: there is no kubeconfig: {error}"))
             }
             (None, None) => Ok(None),
         }

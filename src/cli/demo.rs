@@ -131,7 +131,7 @@ fn summary_text(outcome: &Outcome) -> String {
     let verdict = if report.is_clean() {
         "Everything arrived once, in order and signed."
     } else {
-        "This should not be: please report it with the log."
+        "This is a bug: please report it with the log."
     };
     format!("\n{rows}From change to arrival: {median} ms in the median, {longest} ms at most.\n{verdict}")
 }

@@ -159,7 +159,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         reporter.take(status);
         if let (Some(failure), false) = (output::failure(), warned) {
             warned = true;
-            tracing::warn!("{failure}; what runs goes on");
+            tracing::warn!("{failure}; the running instances are not affected");
         }
     }
     serve::finish(serving, args.grace).await;

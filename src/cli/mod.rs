@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
         Ok(runtime) => runtime.block_on(cli.run()),
         Err(error) => {
-            output::error(format_args!("pollinator: the run time cannot be started: {error}"));
+            output::error(format_args!("pollinator: the async runtime cannot be started: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -236,7 +236,7 @@ fn parse_cluster_name(text: &str) -> Result<String, String> {
     if is_name {
         Ok(text.to_owned())
     } else {
-        Err("must have 1 to 63 small letters, digits, - and ., and begin and end with a letter or digit".to_owned())
+        Err("must have 1 to 63 lower case letters, digits, - and ., and begin and end with a letter or digit".to_owned())
     }
 }
 
@@ -253,7 +253,7 @@ fn stop_on_signals(shutdown: CancellationToken) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
     tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::info!("stopping: requests under way may end, nothing new is begun");
+        tracing::info!("stopping: finishing requests under way, starting nothing new");
         shutdown.cancel();
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         std::process::exit(130);

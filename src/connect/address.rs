@@ -29,7 +29,7 @@ impl ConnectUrl {
             || url.username() != ""
             || url.password().is_some()
         {
-            return Err("must end with its host or port: no path, query, fragment or user".to_owned());
+            return Err("must have no path, query, fragment or user".to_owned());
         }
         let is_secure = url.scheme() == "https";
         if !is_secure && !is_loopback(&url) {

@@ -79,7 +79,7 @@ impl Session {
     /// # Errors
     /// What could not be started and why, in words for a user.
     pub async fn start(seed: u64, interval: Duration) -> Result<Self, String> {
-        let loopback = |error: std::io::Error| format!("no port of 127.0.0.1 can be used: {error}");
+        let loopback = |error: std::io::Error| format!("no port on 127.0.0.1 can be used: {error}");
         let provider = SampleProvider::start(seed).await.map_err(loopback)?;
         let secret = format!("whsec_{}", BASE64.encode(rand::random::<[u8; 32]>()));
         let key = Key::parse(secret.as_bytes()).map_err(|error| format!("the signing secret {error}"))?;

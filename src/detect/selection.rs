@@ -82,7 +82,7 @@ impl fmt::Display for Undecided {
             Self::Conversion => f.write_str("a text is not a number, time or duration; test it with matches() first"),
             Self::Overflow => f.write_str("a number is too large or a divisor is zero; use double()"),
             Self::NotBoolean => f.write_str("it is neither true nor false; compare the value with something"),
-            Self::Costly => f.write_str("they are too large for it; use fewer macros inside each other"),
+            Self::Costly => f.write_str("they are too large for it; nest fewer macros"),
         }
     }
 }

@@ -351,7 +351,7 @@ impl EgressError {
                     Peer::Callback => Reason::CallbackUnreachable,
                     Peer::TokenEndpoint => Reason::TokenEndpointUnreachable,
                 };
-                Problem::transient(reason, format!("{field}: {kind}; {fix}, it is tried again with back-off"))
+                Problem::transient(reason, format!("{field}: {kind}; {fix}; retrying with back-off"))
             }
             Self::Timeout(phase) => {
                 let reason = match who {
@@ -361,7 +361,7 @@ impl EgressError {
                 };
                 Problem::transient(
                     reason,
-                    format!("{field}: {phase}; check the load of {noun}, it is tried again with back-off"),
+                    format!("{field}: {phase}; check the load of {noun}; retrying with back-off"),
                 )
             }
             Self::BrokenAnswer(fault) => Problem::transient(

@@ -32,7 +32,7 @@ pub fn build(plan: &ConfirmPlan, id: &str, context: &MacroContext<'_>) -> Result
     let unsendable = || {
         Problem::human(
             Reason::InvalidSpec,
-            "resources[].deletes.snapshot.confirm.url: it is no URL once an id is filled in; correct it",
+            "resources[].deletes.snapshot.confirm.url: it is not a URL once an id is filled in; correct it",
         )
     };
     // A URL resolves `.` and `..` as segments, and they would name another place.

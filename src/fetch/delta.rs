@@ -113,7 +113,7 @@ fn read(
 fn link(plan: &DeltaPlan, base: &Url, target: &str, secret: &[(String, String)]) -> Result<String, Problem> {
     let field = plan.field();
     let mut url = base.join(target).map_err(|_| {
-        Problem::human(Reason::InvalidResponse, format!("{field}: it leads to a text that is no URL; correct field or header"))
+        Problem::human(Reason::InvalidResponse, format!("{field}: it leads to text that is not a URL; correct field or header"))
     })?;
     if url.origin() != base.origin() {
         return Err(Problem::human(

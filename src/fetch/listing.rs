@@ -199,7 +199,7 @@ impl<'a> PageReader<'a> {
             Verdict::NotModified => {
                 return Err(Problem::transient(
                     Reason::UnexpectedStatus,
-                    "baseUrl: the provider answered 304 to a request without condition; a cache in between may be at fault",
+                    "baseUrl: the provider answered 304 to an unconditional request; check any cache in between",
                 ));
             }
             Verdict::Empty => Page::empty(),

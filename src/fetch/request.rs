@@ -72,7 +72,10 @@ pub fn authenticate(request: &mut Request, auth: &RequestAuth) {
 
 fn list_url(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position) -> Result<Url, Problem> {
     let mut url = Url::parse(&plan.url.render(context, Place::Url)).map_err(|_| {
-        Problem::human(Reason::InvalidSpec, "resources[].url: it is no absolute URL once its macros are filled in; correct it")
+        Problem::human(
+            Reason::InvalidSpec,
+            "resources[].url: it is not an absolute URL once its macros are filled in; correct it",
+        )
     })?;
     if url.origin() != plan.origin {
         return Err(Problem::human(

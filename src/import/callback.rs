@@ -27,7 +27,7 @@ pub(super) fn import(settings: &mut Fields, elsewhere: Option<Field>, draft: &mu
     let has_url = given.as_ref().is_some_and(|field| Said::of(&field.value) != Said::Nothing);
     let (given, other) = if has_url { (given, elsewhere) } else { (elsewhere, given) };
     if let Some(other) = other {
-        let text = if has_url { "the setting event.notification.callback.url says it" } else { "it has no value" };
+        let text = if has_url { "the setting event.notification.callback.url has it" } else { "it has no value" };
         section.dropped(&other.place, text);
     }
     match given {
@@ -101,7 +101,7 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
             let secret_ref = SecretKeyRef { name: secret.to_owned(), key };
             draft.spec.callback.auth =
                 Some(Auth::ApiKey(ApiKey { place: Some(Place::Query), name: Some(name), prefix: None, secret_ref }));
-            notes.push(format!("a secret in its query went into Secret {secret}, and is sent by callback.auth.apiKey"));
+            notes.push(format!("a secret in its query is in Secret {secret} now, and is sent by callback.auth.apiKey"));
         } else {
             is_open = true;
             notes
@@ -110,7 +110,7 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
     }
     if url.fragment().is_some() {
         url.set_fragment(None);
-        notes.push("the fragment was taken away".to_owned());
+        notes.push("the fragment was removed".to_owned());
     }
     if url.scheme() == "http" {
         draft.spec.callback.allow_insecure_http = true;

@@ -43,14 +43,14 @@ pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
     if let Some(quoted) = requoted(given) {
         return Repaired::noted(
             Some(&quoted),
-            "the quotes around T and Z are missing, as a shell takes them away; they are back",
+            "the quotes around T and Z were missing, as a shell removes them; they are restored",
         );
     }
     let mut shorter = given;
     while let Some(rest) = shorter.strip_suffix(['\'', '"', ' ', '}']).or_else(|| shorter.strip_prefix(['"', ' ', '{'])) {
         shorter = rest;
         if is_pattern(shorter) {
-            return Repaired::noted(Some(shorter), "a quote or brace too many was taken away");
+            return Repaired::noted(Some(shorter), "an extra quote or brace was removed");
         }
     }
     let words = given.to_ascii_lowercase();
@@ -63,7 +63,7 @@ pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
     }
     Repaired::guessed(
         None,
-        "it is no Java date pattern, and was left out, which means RFC 3339; write the pattern of the provider's dates",
+        "it is not a Java date pattern, and was left out, which means RFC 3339; write the pattern of the provider's dates",
     )
 }
 

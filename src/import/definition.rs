@@ -68,12 +68,15 @@ pub(super) fn import(place: &Place, value: &Value, section: &mut Section) -> Def
     events(&mut defined, &mut settings, section);
     parameters(&mut defined);
     for field in settings {
-        let text =
-            if is_secret_name(&field.name) { "an instance's Secret holds it" } else { "no field of a Connector stands for it" };
+        let text = if is_secret_name(&field.name) {
+            "an instance's Secret holds it"
+        } else {
+            "no field of a Connector corresponds to it"
+        };
         section.dropped(&field.place, text);
     }
     for field in fields {
-        section.dropped(&field.place, "no field of a Connector stands for it");
+        section.dropped(&field.place, "no field of a Connector corresponds to it");
     }
     defined
 }
@@ -88,7 +91,7 @@ fn settings(field: Option<Field>, section: &mut Section) -> Fields {
                 let place = field.place.item(index);
                 match item["key"].as_str() {
                     Some(name) => found.add(Field { name: name.to_owned(), place, value: item["defaultValue"].clone() }),
-                    None => section.dropped(&place, "it is no setting: a key is expected"),
+                    None => section.dropped(&place, "it is not a setting: a key is expected"),
                 }
             }
         }
@@ -145,7 +148,7 @@ fn auth(defined: &mut Defined, declared: Option<&str>, settings: &mut Fields, se
                         auth.authorization_url = Some(url);
                     }
                 }
-                _ => section.dropped(&field.place, "it is no URL that a Connector takes"),
+                _ => section.dropped(&field.place, "it is not a URL that a Connector accepts"),
             }
         }
         for name in ["oauth.scope", "oauth.scopes"] {

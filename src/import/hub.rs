@@ -88,7 +88,7 @@ fn path(path: &str, found: &mut Translated) -> String {
     }
     if plain.contains('#') || plain.contains('\\') {
         plain = plain.replace(['#', '\\'], "");
-        found.ask("# and \\ were taken out of the path; check it");
+        found.ask("# and \\ were removed from the path; check it");
     }
     found.wanted.extend(placeholders(&plain));
     plain
@@ -223,7 +223,7 @@ impl Translated {
                 self.note(format!("{own} is the connector's query parameter of that name"));
             }
             _ => self.ask(format!(
-                "the comparison of {field} is left out, for the connector does not say what it is there; write the provider's own \
+                "the comparison of {field} is left out, because the connector does not say what it means there; write the provider's own \
                  parameter in query"
             )),
         }
@@ -249,7 +249,7 @@ impl Translated {
             self.ask(format!("query.{name} had a placeholder and is ${{since}} now; check it"));
         } else if is_secret_name(name) && !value.contains("${") {
             self.secrets.push((name.to_owned(), value.to_owned()));
-            self.ask(format!("{name} looks like a secret and went into the Secret; name it in auth.apiKey with in: Query"));
+            self.ask(format!("{name} looks like a secret and is in the Secret now; name it in auth.apiKey with in: Query"));
             return;
         }
         self.wanted.extend(placeholders(&text));

@@ -23,7 +23,7 @@ const NEEDLESS: [(&str, &str); 18] = [
     ("maxCacheSize", "nothing is cached"),
     ("cacheTimeToLive", "nothing is cached"),
     ("cachingEnabled", "nothing is cached"),
-    ("eventsEnabled", "the setting event.notification.enabled says it"),
+    ("eventsEnabled", "the setting event.notification.enabled has it"),
     ("traceLoggingEnabled", "see --log"),
     ("externalAuthentication", "describes the instance on the platform"),
     ("user", "describes the account on the platform"),
@@ -210,7 +210,7 @@ fn whole(input: &mut Input, mut fields: Fields, section: &mut Section) {
     }
     for field in fields {
         let reason = NEEDLESS.iter().find(|(name, _)| *name == field.name).map(|(_, reason)| *reason);
-        section.dropped(&field.place, reason.unwrap_or("no field of a manifest stands for it"));
+        section.dropped(&field.place, reason.unwrap_or("no field of a manifest corresponds to it"));
     }
 }
 
@@ -235,7 +235,7 @@ fn element_key(fields: &mut Fields, section: &mut Section) -> Option<String> {
                     section.field(verdict, &key.place, format!("spec.connector: {name}"));
                     found = Some(name);
                 }
-                Said::Text(_) if found.is_some() => section.dropped(&key.place, "another field says it already"),
+                Said::Text(_) if found.is_some() => section.dropped(&key.place, "another field has it already"),
                 _ => section.dropped(&key.place, "it is no key of a connector"),
             }
         }
@@ -269,7 +269,7 @@ fn tags(input: &mut Input, field: &Field, section: &mut Section) {
     } else {
         section.changed(
             &field.place,
-            "spec.tags, at most 32 of 63 characters, without repetitions, placeholders and what is no text",
+            "spec.tags, at most 32 of 63 characters, without repetitions, placeholders and values that are not text",
         );
     }
 }

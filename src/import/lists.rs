@@ -83,11 +83,11 @@ fn resource(item: &Value, pages: &Pages) -> Result<Found, &'static str> {
     let text = |name: &str| item[name].as_str().unwrap_or_default().trim();
     let (path, vendor_path) = (text("path"), text("vendorPath"));
     if !text("method").eq_ignore_ascii_case("GET") || path.is_empty() {
-        return Err("only lists are polled, and it is none");
+        return Err("only lists are polled, and this is not one");
     }
     let ends_in_id = path.trim_end_matches('/').ends_with('}');
     if ends_in_id || path.len() > 256 || vendor_path.is_empty() || vendor_path.len() > 2048 {
-        return Err("only lists are polled, and it is none");
+        return Err("only lists are polled, and this is not one");
     }
     let method = match text("vendorMethod").to_ascii_uppercase().as_str() {
         "" | "GET" => None,

@@ -50,7 +50,7 @@ impl Pollers<'_> {
     /// Adds the resource of a poller, and those that stand inside it by mistake.
     pub fn add(&mut self, name: &str, place: &Place, poller: &Value) {
         let Some(members) = poller.as_object() else {
-            self.section.dropped(place, "it is no poller: an object with url, idField and datesConfiguration is expected");
+            self.section.dropped(place, "it is not a poller: an object with url, idField and datesConfiguration is expected");
             return;
         };
         if self.draft.spec.resources.len() >= MAX_RESOURCES {
@@ -71,7 +71,7 @@ impl Pollers<'_> {
                 self.section.result(
                     Verdict::Changed,
                     format!("resource {}", field.name),
-                    format!("it stood inside {name} by mistake, and is a resource of its own"),
+                    format!("it was inside {name} by mistake, and is a resource of its own"),
                 );
                 self.add(&field.name, &field.place, &field.value);
             } else {
@@ -174,7 +174,7 @@ impl Pollers<'_> {
     fn without_dates(&mut self, resource: &Resource) {
         let brings = self.entry_of(resource).is_some_and(|entry| entry.dates_configuration.is_some());
         let text = if brings {
-            "no dates are configured: the connector's hold"
+            "no dates are configured: the connector's apply"
         } else {
             "no dates are configured: changes are found by content, where Open Connectors sends every record that it reads"
         };
@@ -196,7 +196,7 @@ impl Pollers<'_> {
             (None, _) => {}
             (Some(field), Said::Nothing) => {
                 self.section
-                    .ask(&field.place, "it is empty: the connector's holds, else \"id\"; write the path of a unique field");
+                    .ask(&field.place, "it is empty: the connector's applies, else \"id\"; write the path of a unique field");
             }
             (field, _) => resource.id_field = self.path(field),
         }
@@ -234,7 +234,7 @@ impl Pollers<'_> {
         let field = field?;
         let text = match Said::of(&field.value) {
             Said::Nothing => {
-                self.section.dropped(&field.place, "it is empty: the default holds");
+                self.section.dropped(&field.place, "it is empty: the default applies");
                 return None;
             }
             Said::Text(text) => text,
@@ -263,7 +263,7 @@ impl Pollers<'_> {
                     resource.change_by = Some(ChangeBy::Created);
                     self.section.changed(&field.place, "changeBy: Created; updates of records are not seen");
                 }
-                Some(false) => self.section.dropped(&field.place, "there is no created date to go by"),
+                Some(false) => self.section.dropped(&field.place, "there is no created date to use"),
                 _ => self.section.dropped(&field.place, "the date of change decides anyway"),
             }
         }
@@ -304,7 +304,7 @@ impl Pollers<'_> {
             None if field.name.eq_ignore_ascii_case("xPath") => {
                 self.section.dropped(&field.place, "idField says where the id is");
             }
-            None => self.section.dropped(&field.place, "no field of a resource stands for it"),
+            None => self.section.dropped(&field.place, "no field of a resource corresponds to it"),
         }
     }
 }

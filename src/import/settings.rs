@@ -47,7 +47,7 @@ pub(super) fn by_key(field: Field, section: &mut Section) -> Fields {
                 let place = field.place.item(index);
                 match (item["key"].as_str(), item.get("propertyValue")) {
                     (Some(name), Some(value)) => found.add(Field { name: name.to_owned(), place, value: value.clone() }),
-                    _ => section.dropped(&place, "it is no setting: key and propertyValue are expected"),
+                    _ => section.dropped(&place, "it is not a setting: key and propertyValue are expected"),
                 }
             }
             found
@@ -82,7 +82,7 @@ pub(super) fn switches(settings: &mut Fields, draft: &mut Draft, section: &mut S
         let interval = bounded.map_or_else(|| "15m".to_owned(), |minutes| duration(minutes * 60.0));
         let text = match (minutes, bounded) {
             (Some(given), Some(bounded)) if (given - bounded).abs() > f64::EPSILON => {
-                format!("polling.interval: {interval}, the nearest that is possible")
+                format!("polling.interval: {interval}, the nearest valid value")
             }
             (Some(_), _) => format!("polling.interval: {interval}"),
             (None, _) => "polling.interval: 15m, since it is no number of minutes".to_owned(),
@@ -99,7 +99,7 @@ pub(super) fn switches(settings: &mut Fields, draft: &mut Draft, section: &mut S
             Said::Nothing => section.dropped(&field.place, "it has no value"),
             _ => section.ask(
                 &field.place,
-                "it is no URL that baseUrl takes, and was left out; write baseUrl if the connector's is not right",
+                "it is not a valid baseUrl, and was left out; write baseUrl if the connector's is not right",
             ),
         }
     }
@@ -137,7 +137,7 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
     }
     for field in direct {
         let what = format!("resource {}", field.name);
-        pollers.section.result(Verdict::Changed, what, "it stood among the settings by mistake, and is a resource");
+        pollers.section.result(Verdict::Changed, what, "it was among the settings by mistake, and is a resource");
         pollers.add(&field.name, &field.place, &field.value);
     }
     if let Some(field) = urls {
@@ -188,7 +188,7 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
                 draft.spec.parameters.insert(name, text);
             }
             (None, _, Said::Placeholder) => {
-                section.ask(place, "it is a placeholder of the documentation, and no field stands for it");
+                section.ask(place, "it is a placeholder of the documentation, and no field corresponds to it");
             }
             (None, _, Said::Masked) => {
                 let key = draft.secrets.keep(&more, &secret_key(&field.name), None);
@@ -205,7 +205,7 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
             (None, _, _) if lower.starts_with("oauth.") || lower.starts_with("pagination.") => {
                 section.dropped(place, "the connector's entry says it");
             }
-            (None, ..) => section.dropped(place, "no field of a manifest stands for it"),
+            (None, ..) => section.dropped(place, "no field of a manifest corresponds to it"),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Definitions {
             found.others.extend(declared.others);
             for (place, manifest) in declared.manifests {
                 if let Err(twice) = found.add(manifest, &place.file) {
-                    errors.push(format!("{place}: {twice} is declared twice; remove one of them"));
+                    errors.push(format!("{place}: {twice} is declared twice; remove one"));
                 }
             }
         }

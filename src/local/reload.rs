@@ -90,7 +90,9 @@ pub async fn watch(
                     return;
                 }
             }
-            Err(errors) => tracing::error!("the changed manifests are not used; what runs goes on: {errors}"),
+            Err(errors) => {
+                tracing::error!("the changed manifests are not used; the running instances are not affected: {errors}")
+            }
         }
     }
 }

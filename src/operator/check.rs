@@ -8,7 +8,7 @@ use super::permissions;
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// There is no client.
-    #[error("the client of the cluster cannot be made: {0}")]
+    #[error("the client for the cluster cannot be created: {0}")]
     Client(#[source] kube::Error),
     /// It does not accept the credentials.
     #[error(

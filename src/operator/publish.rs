@@ -293,7 +293,7 @@ fn unreadable(name: &str, error: &CallError) -> Problem {
         ),
         CallError::NotFound | CallError::Conflict | CallError::Unavailable(_) => Problem::transient(
             Reason::SecretUnreadable,
-            format!("the API server does not show Secret {name} at the moment; it is tried again"),
+            format!("the API server does not return Secret {name} at the moment; retrying"),
         ),
     }
 }

@@ -87,7 +87,7 @@ pub enum StartError {
     #[error(transparent)]
     Thread(#[from] ThreadError),
     /// A client of the API server: the kubeconfig, or the files of the service account.
-    #[error("the client of the cluster cannot be made: {0}")]
+    #[error("the client for the cluster cannot be created: {0}")]
     Client(#[from] kube::Error),
     /// The settings of the shards.
     #[error("sharing the work: {0}")]

@@ -17,7 +17,7 @@ pub enum StateError {
     #[error("another replica is responsible for the instance")]
     NotOurs,
     /// Someone else wrote the state: it is to be read again, and nothing is stored over it.
-    #[error("someone else wrote the state")]
+    #[error("another writer changed the state")]
     Overwritten,
     /// The instance is gone, or another one has its name.
     #[error("the instance was deleted")]
@@ -63,14 +63,14 @@ pub(crate) fn call_problem(error: &CallError) -> Problem {
             tracing::error!("the API server refuses to store a state: {words}");
             Problem::human(
                 Reason::StateUnavailable,
-                "the API server refuses to store the state of this instance; its words are in the log of the operator, please report them",
+                "the API server refuses to store the state of this instance; please report this with the operator's log, which has its response",
             )
         }
         CallError::NotFound | CallError::Conflict | CallError::Unavailable(_) => {
             tracing::debug!("the API server: {error}");
             Problem::transient(
                 Reason::StateUnavailable,
-                "the API server does not store the state of this instance at the moment; the cursor waits and it is tried again",
+                "the API server does not store the state of this instance at the moment; the cursor waits; retrying",
             )
         }
     }

@@ -66,7 +66,7 @@ impl ClusterTokens {
             TokenPlace::Secret(_) if !is_ours(&object) => {
                 return Err(Problem::human(
                     Reason::StateUnavailable,
-                    format!("Secret {name} is not Pollinator's, and that is the name under which tokens are kept; rename it"),
+                    format!("Secret {name} is not Pollinator's, but has the name under which tokens are kept; rename it"),
                 ));
             }
             // Of an instance of the same name that was deleted, or no one's tokens.

@@ -105,7 +105,7 @@ pub(super) fn plan(
             let plan = oauth2::plan(root.oauth2(), over, under, placeholders)?;
             if root == Root::Callback && plan.keeps_tokens() {
                 return one(format!(
-                    "{root}.oauth2.grant must be ClientCredentials: no one gives consent for a callback, and no token is kept for it"
+                    "{root}.oauth2.grant must be ClientCredentials: a callback has no consent and keeps no tokens"
                 ));
             }
             Ok(AuthPlan::Oauth2(Arc::new(plan)))

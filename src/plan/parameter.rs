@@ -22,7 +22,7 @@ pub(super) fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
         Ok(compiled) if compiled.is_match(value) => Ok(()),
         Ok(_) => Err(invalid(format!("spec.parameters.{name} must match {pattern}{}", described(parameter)))),
         Err(_) => Err(invalid(format!(
-            "spec.parameters.{name} cannot be checked: its pattern in the connector is no regular expression, or too large; correct \
+            "spec.parameters.{name} cannot be checked: its pattern in the connector is not a regular expression, or too large; correct \
              the pattern"
         ))),
     }

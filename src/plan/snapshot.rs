@@ -92,7 +92,7 @@ fn confirm(
     }
     let is_url = Url::parse(&parts.join("1")).is_ok_and(|url| url.origin() == base.origin());
     if !is_url || parts.first().is_some_and(|first| !Url::parse(first).is_ok_and(|url| url.origin() == base.origin())) {
-        return Err(invalid(format!("{at} must be a path under baseUrl with {ID} behind the host, as in /contacts/{ID}")));
+        return Err(invalid(format!("{at} must be a path under baseUrl with {ID} after the host, as in /contacts/{ID}")));
     }
     let gone = if confirm.gone_status.is_empty() { &GONE[..] } else { &confirm.gone_status };
     let gone = gone.iter().map(|status| match status {

@@ -136,7 +136,7 @@ impl Engine {
         // Credentials that came are kept by no one else.
         let kept = async { tokio::join!(saved, self.core.credentials.finish()) };
         if tokio::time::timeout(grace, kept).await.is_err() {
-            tracing::error!("the grace period is over before everything was saved: what is not will be repeated");
+            tracing::error!("the grace period ended before everything was saved: what was not saved will be repeated");
         }
     }
 
@@ -295,7 +295,7 @@ impl Engine {
             return;
         }
         self.starts = Starts::default();
-        tracing::warn!(seconds = step.num_seconds(), "the wall clock was set; due times move with it");
+        tracing::warn!(seconds = step.num_seconds(), "the wall clock was changed; due times move with it");
         let mut due = Vec::new();
         for (key, entry) in &mut self.instances {
             if let Kind::Running(running) = &mut entry.kind {

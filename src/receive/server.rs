@@ -175,7 +175,7 @@ impl Desk {
 
 async fn answer(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     if request.method() != Method::POST {
-        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], "events are sent with POST\n").into_response();
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], "send events with POST\n").into_response();
     }
     let headers = request.headers().clone();
     let taken = match body_of(request).await {

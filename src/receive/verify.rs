@@ -36,7 +36,7 @@ pub enum KeyError {
     #[error("holds no secret: it is empty")]
     Empty,
     /// The form was recognised, the rest is broken.
-    #[error("starts with whsec_ but is no Base64 behind it; store the secret as it was issued, one a file")]
+    #[error("starts with whsec_ but is not Base64 after it; store the secret as it was issued, one a file")]
     NotBase64,
 }
 

@@ -137,7 +137,7 @@ impl FromRequestParts<Arc<Elements>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, elements: &Arc<Elements>) -> Result<Self, Failure> {
         let Some(Peer(client)) = parts.extensions.get::<Peer>().copied() else {
-            return Err(Failure::Broken("the peer of the connection is not known; please report this".to_owned()));
+            return Err(Failure::Broken("the peer of the connection is unknown; please report this".to_owned()));
         };
         if !elements.budgets.lock().take(client, Instant::now()) {
             return Err(Failure::Busy);

@@ -19,7 +19,7 @@ pub fn router(pulse: Pulse, ready: watch::Receiver<bool>) -> Router {
 
 async fn liveness(State(pulse): State<Pulse>) -> (StatusCode, &'static str) {
     if pulse.has_stopped(Instant::now()) {
-        (StatusCode::SERVICE_UNAVAILABLE, "the scheduler stands still\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "the scheduler is not running\n")
     } else {
         (StatusCode::OK, "ok\n")
     }

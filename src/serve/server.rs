@@ -125,7 +125,7 @@ impl Server {
                 },
                 // Out of file handles, for example: it may pass.
                 Err(error) => {
-                    tracing::warn!(%address, "a connection cannot be taken: {error}");
+                    tracing::warn!(%address, "a connection cannot be accepted: {error}");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

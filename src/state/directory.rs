@@ -146,7 +146,7 @@ fn warn_unless_gone(path: &Path, removed: io::Result<()>) {
     if let Err(error) = removed
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!("{} is left of an instance that was deleted: {error}; remove it", path.display());
+        tracing::warn!("{} of a deleted instance could not be removed: {error}; remove it", path.display());
     }
 }
 

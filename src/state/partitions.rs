@@ -252,7 +252,7 @@ async fn read_recent<S: ListBlobs>(store: &S, resource: &str, wanted: u64) -> Re
     }
     // A folder that was copied while it was in use may lack it. What was there before, or the partitions alone, say what was delivered
     // until then: the rest comes again, with the same ids.
-    tracing::warn!("{own} is missing, so what it says was delivered may come again");
+    tracing::warn!("{own} is missing, so events that it records as delivered may be sent again");
     let names = store.list().await.map_err(LoadError::Failed)?;
     let names_begin = recent_names(resource);
     let older = names.into_iter().filter_map(|name| Some((name.strip_prefix(&names_begin)?.parse().ok()?, name)));
@@ -299,7 +299,7 @@ async fn read<S: ListBlobs>(store: &S, resource: &str, wanted: Place) -> Result<
     let older = older.filter(|(place, _)| place.generation < wanted.generation && place.prefix.covers(wanted.prefix));
     let Some((before, name)) = older.max_by_key(|(place, _)| place.generation) else { return Err(LoadError::Damaged(own)) };
     let Some(blob) = store.get(&name).await.map_err(LoadError::Failed)? else { return Err(LoadError::Damaged(own)) };
-    tracing::warn!("{own} is missing, so {name} is used, which is older: what was delivered in between may come again");
+    tracing::warn!("{own} is missing, so the older {name} is used: events delivered in between may be sent again");
     Ok((unpack(name, before, wanted.prefix, &blob.bytes)?, Found::Older))
 }
 

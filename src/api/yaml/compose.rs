@@ -345,7 +345,7 @@ impl Values {
             };
             let value = self.of(value, depth + 1)?;
             if !own.insert(name.clone()) {
-                return Err(Fault::new(key.at, format!("the key {name} stands twice in one map")));
+                return Err(Fault::new(key.at, format!("the key {name} occurs twice in one map")));
             }
             members.insert(name, value);
         }

@@ -35,6 +35,6 @@ impl Rules for NothingIsLost {
     }
 
     fn member(members: &mut Map<String, Value>, key: String, value: Value) -> Result<(), &'static str> {
-        members.insert(key, value).map_or(Ok(()), |_| Err("a key stands twice in one map"))
+        members.insert(key, value).map_or(Ok(()), |_| Err("a key occurs twice in one map"))
     }
 }

@@ -132,10 +132,10 @@ impl Credential {
         self.parts.metrics.token_request(counted);
         let grant = plan.grant;
         match outcome {
-            Outcome::Granted(granted) => tracing::debug!(?grant, ?granted, "an access token came"),
-            Outcome::Failed(failure) => tracing::warn!(?grant, ?failure, "no access token came"),
+            Outcome::Granted(granted) => tracing::debug!(?grant, ?granted, "an access token was issued"),
+            Outcome::Failed(failure) => tracing::warn!(?grant, ?failure, "no access token was issued"),
             Outcome::Unsent(problem) | Outcome::Lost(problem) => {
-                tracing::warn!(?grant, ?counted, "no access token came: {}", problem.message);
+                tracing::warn!(?grant, ?counted, "no access token was issued: {}", problem.message);
             }
         }
     }

@@ -57,7 +57,7 @@ fn told(plan: &Oauth2Plan, problem: JwtProblem) -> Problem {
         JwtProblem::Lifetime => {
             Problem::human(Reason::InvalidSpec, format!("{field}.jwt.lifetime must be between 1s and 5m; correct it"))
         }
-        JwtProblem::Signing => Problem::transient(Reason::InternalError, format!("{field}: {problem}; it is tried again")),
+        JwtProblem::Signing => Problem::transient(Reason::InternalError, format!("{field}: {problem}; retrying")),
         JwtProblem::NotPem | JwtProblem::Encrypted | JwtProblem::UnsupportedKey => Problem::human(
             Reason::SecretInvalid,
             format!(

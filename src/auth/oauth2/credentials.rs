@@ -103,7 +103,7 @@ impl Credentials {
         let token = obtaining.await.unwrap_or_else(|_| {
             Err(Problem::transient(
                 Reason::InternalError,
-                "asking for an access token ended unexpectedly; please report this with the log",
+                "requesting an access token ended unexpectedly; please report this with the log",
             ))
         })?;
         self.bearer(plan, &key.secret, &token.token)

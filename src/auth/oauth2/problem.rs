@@ -131,15 +131,12 @@ pub fn retry_after(plan: &Oauth2Plan, wait: std::time::Duration) -> Problem {
 
 /// The instance is another replica's by now.
 pub fn not_ours(plan: &Oauth2Plan) -> Problem {
-    Problem::transient(Reason::StateUnavailable, format!("{}: another replica takes this instance over", plan.field))
+    Problem::transient(Reason::StateUnavailable, format!("{}: another replica is taking this instance over", plan.field))
 }
 
 /// Others change the kept tokens all the time.
 pub fn contended(plan: &Oauth2Plan, place: &str) -> Problem {
-    Problem::transient(
-        Reason::StateUnavailable,
-        format!("{}: the tokens in {place} keep changing; it is tried again", plan.field),
-    )
+    Problem::transient(Reason::StateUnavailable, format!("{}: the tokens in {place} keep changing; retrying", plan.field))
 }
 
 /// Another process is using the refresh token.
@@ -173,9 +170,9 @@ pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
         Failure::Refused(404 | 405 | 410, _) => {
             invalid(format!("{field}.tokenUrl: there is no token endpoint at this URL; correct it"))
         }
-        Failure::Refused(_, Some("unsupported_grant_type")) => {
-            invalid(format!("{field}.grant: the token endpoint does not support it (unsupported_grant_type); use another one"))
-        }
+        Failure::Refused(_, Some("unsupported_grant_type")) => invalid(format!(
+            "{field}.grant: the token endpoint does not support this grant (unsupported_grant_type); use another one"
+        )),
         Failure::Refused(status, Some(code)) => invalid(format!(
             "{field}: the token endpoint answered {status} {code}; check extraParameters, audience, and redirect_uri in Secret \
              {secret} against its documentation"

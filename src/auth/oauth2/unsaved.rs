@@ -42,10 +42,7 @@ impl Unsaved {
                     Ok((Some(found), _)) if found == self.next => return Saved::Stored,
                     Ok((Some(found), version)) => {
                         let Some(next) = self.next.over(&found, &self.before) else {
-                            tracing::warn!(
-                                place = store.name(place),
-                                "another process stored tokens meanwhile; those are used"
-                            );
+                            tracing::warn!(place = store.name(place), "another process stored tokens meanwhile; using those");
                             return Saved::Overtaken;
                         };
                         (self.next, self.before, self.seen) = (next, found, version);
@@ -56,7 +53,7 @@ impl Unsaved {
         }
         Saved::Failed(Problem::transient(
             Reason::StateUnavailable,
-            format!("the tokens in {} keep changing; it is tried again", store.name(place)),
+            format!("the tokens in {} keep changing; retrying", store.name(place)),
         ))
     }
 }

@@ -58,7 +58,7 @@ fn loops(what: &str) -> Problem {
 pub(super) fn too_many_empty() -> Problem {
     Problem::transient(
         Reason::PaginationLoop,
-        "resources[].pagination: the provider says again and again that more follows, but sends only empty pages; check pagination \
+        "resources[].pagination: the provider keeps saying that more follows, but sends only empty pages; check pagination \
          against its documentation, or filter with query so that a poll reads less",
     )
 }

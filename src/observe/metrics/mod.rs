@@ -91,11 +91,11 @@ impl Metrics {
         let r = &mut registry;
         r.register("build", "Version of the running program", Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION") }));
         let all = All {
-            polls: ByOne::new(&counters(r, "polls", "Polls of a resource by how they ended"), |outcome| PollLabels { outcome }),
+            polls: ByOne::new(&counters(r, "polls", "Polls of a resource by outcome"), |outcome| PollLabels { outcome }),
             poll_duration: seconds(r, "poll_duration", "Time from the start of a poll to its commit", WORK_SECONDS),
             poll_delay: seconds(r, "poll_delay", "Time from when a poll was due until its first request is sent", WAIT_SECONDS),
             records_read: counter(r, "records_read", "Records read from providers"),
-            events: ByTwo::new(&counters(r, "events", "Attempts to deliver an event by what became of it"), |kind, outcome| {
+            events: ByTwo::new(&counters(r, "events", "Attempts to deliver an event by outcome"), |kind, outcome| {
                 EventLabels { kind, outcome }
             }),
             event_lag: seconds(
@@ -105,24 +105,22 @@ impl Metrics {
                 WAIT_SECONDS,
             ),
             delivery_duration: seconds(r, "delivery_duration", "Time of one request to a callback", WORK_SECONDS),
-            parked: gauge(r, "parked_events", "Parked events: they wait until a person redelivers them"),
+            parked: gauge(r, "parked_events", "Parked events, which wait until you redeliver them"),
             set_aside: gauge(
                 r,
                 "set_aside_events",
-                "Events in the retry queue: they are stored with their body and retried by the schedule",
+                "Events in the retry queue, which are stored with their body and retried on the schedule",
             ),
             requests: ByTwo::new(
                 &counters(r, "requests", "Requests sent by peer and class of the answer's status"),
                 |peer, status| RequestLabels { peer, status },
             ),
-            commits: ByOne::new(
-                &counters(r, "commits", "Attempts to store the state of a resource by what they came to"),
-                |outcome| CommitLabels { outcome },
-            ),
-            token_requests: ByOne::new(
-                &counters(r, "token_requests", "Requests for an access token by what they came to"),
-                |outcome| TokenLabels { outcome },
-            ),
+            commits: ByOne::new(&counters(r, "commits", "Attempts to store the state of a resource by outcome"), |outcome| {
+                CommitLabels { outcome }
+            }),
+            token_requests: ByOne::new(&counters(r, "token_requests", "Requests for an access token by outcome"), |outcome| {
+                TokenLabels { outcome }
+            }),
             instances: ByOne::new(&instances(r), |state| InstanceLabels { state }),
             panics: counter(r, "panics", "Defects that ended one task and no other"),
             freshness: freshness(r),

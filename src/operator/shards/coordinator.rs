@@ -71,7 +71,7 @@ impl Coordinator {
                 Some(heard) = calls.join_next() => match heard {
                     Ok(heard) => self.hear(heard),
                     // The session would wait for ever for an answer: let the whole claim of this process run out.
-                    Err(error) => return tracing::error!("a call about Leases ended unexpectedly: {error}"),
+                    Err(error) => return tracing::error!("a request for a Lease ended unexpectedly: {error}"),
                 },
                 Some((name, lease)) = watch.next() => self.session.noticed(&name, lease, clock::now()),
                 Some((range, epoch)) = endings.recv() => self.session.drained(range, epoch),
@@ -124,7 +124,7 @@ impl Coordinator {
                 }
             }
             Action::Drain(range, held) => {
-                tracing::info!(%range, epoch = held.epoch.number, "range to be handed over");
+                tracing::info!(%range, epoch = held.epoch.number, "handing a range over");
                 self.owned.send_modify(|owned| owned.set(range, None));
                 if let Some(guard) = guards.get(&range).cloned() {
                     let drain = Drain { guard, ended: ended.clone() };
@@ -139,10 +139,10 @@ impl Coordinator {
                 }
                 self.owned.send_modify(|owned| owned.set(range, None));
                 match loss {
-                    Loss::Released => tracing::info!(%range, "range given back"),
+                    Loss::Released => tracing::info!(%range, "range released"),
                     Loss::Expired => tracing::warn!(%range, "range lost: its Lease was not renewed in time"),
                     Loss::Taken => tracing::warn!(%range, "range lost: its Lease names another holder"),
-                    Loss::Abandoned => tracing::warn!(%range, "range left to run out: work under way did not end in time"),
+                    Loss::Abandoned => tracing::warn!(%range, "range left to expire: work under way did not end in time"),
                 }
             }
         }
@@ -173,7 +173,7 @@ impl Coordinator {
             }
             if previous.membership != next.membership && next.membership == Membership::Disagreement {
                 tracing::error!(
-                    "another process shares the work by another number of ranges; nothing is taken over until it is gone: \
+                    "another process uses a different number of ranges; nothing is taken over until it is gone: \
                      stop all processes before changing the number of ranges"
                 );
             }

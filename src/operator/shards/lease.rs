@@ -36,10 +36,10 @@ pub enum Trouble {
     )]
     Forbidden(&'static str),
     /// The namespace does not exist, or is going.
-    #[error("Leases cannot be made, because their namespace does not exist or is being deleted")]
+    #[error("Leases cannot be created, because their namespace does not exist or is being deleted")]
     NoNamespace,
     /// No answer, one of overload, or none in time.
-    #[error("the API server does not answer calls about Leases")]
+    #[error("the API server does not answer requests for Leases")]
     Unavailable,
     /// Anything else.
     #[error("the API server refuses a Lease that it should take; please report this")]
@@ -193,7 +193,7 @@ fn judge(error: &CallError, verb: &'static str) -> (Reply, Option<Trouble>) {
 }
 
 fn trouble(error: &CallError, verb: &'static str) -> Trouble {
-    tracing::debug!(verb, "a call about Leases failed: {error}");
+    tracing::debug!(verb, "a request for a Lease failed: {error}");
     let CallError::Kube(kube::Error::Api(status)) = error else { return Trouble::Unavailable };
     match status.code {
         404 => Trouble::NoNamespace,

@@ -28,7 +28,7 @@ struct Tenure {
 
 /// The range is not owned any more, or not known to be: do nothing further for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the range is owned by this process no longer")]
+#[error("this process no longer owns the range")]
 pub struct OwnershipLost;
 
 impl OwnershipGuard {

@@ -81,13 +81,13 @@ pub enum DateFormatError {
     #[error("is longer than {} characters", pattern::MAX_LENGTH)]
     TooLong,
     /// A quote opens and never closes.
-    #[error("has a quote ' that is not closed; literal text stands between two quotes, a quote itself is ''")]
+    #[error("has a quote ' that is not closed; put literal text between two quotes; a quote itself is ''")]
     UnbalancedQuote,
     /// A bracket without its partner.
-    #[error("has a bracket [ or ] without its partner; literal brackets stand between quotes")]
+    #[error("has an unmatched bracket [ or ]; put literal brackets between quotes")]
     UnbalancedBracket,
     /// A letter that Java does not know, or that does not say when something was changed.
-    #[error("has the letter {0}, which is no supported pattern letter; literal text stands between quotes")]
+    #[error("has the letter {0}, which is not a supported pattern letter; put literal text between quotes")]
     UnknownLetter(char),
     /// A known letter too often, or too seldom.
     #[error("has the letter {0} in a number that has no meaning or cannot be read back")]
@@ -107,7 +107,7 @@ pub enum DateFormatError {
     #[error("has D (day of the year) next to M (month); d is the day of the month")]
     DayOfYear,
     /// `HH:MM`, with `m` where the month stands.
-    #[error("has M (month) behind the hour; m is the minute, M the month")]
+    #[error("has M (month) after the hour; m is the minute, M the month")]
     MonthAfterHour,
     /// `h` or `K` without `a`.
     #[error("has a 12-hour clock (h or K) without a (AM/PM); H is the 24-hour clock")]

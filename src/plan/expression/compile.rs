@@ -44,7 +44,7 @@ pub enum CompileError {
     #[error("cannot be read by the parser of CEL; write it in another way")]
     Unreadable,
     /// The system gave no thread to read it on.
-    #[error("could not be read because the system gives no further thread; raise the limit of threads")]
+    #[error("could not be read because the system allows no further thread; raise the thread limit")]
     NoThread,
     /// It names something that does not exist.
     #[error("has an unknown variable {name} at column {column}; the only variable is record, as in record.{name}")]

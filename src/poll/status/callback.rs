@@ -74,7 +74,7 @@ pub(super) fn waiting_condition(state: &InstanceState, is_waiting: bool) -> Opti
             ConditionType::EventsWaiting,
             ConditionStatus::True,
             Reason::Retrying,
-            "events failed and are tried again by the retry schedule",
+            "events failed and are retried on the retry schedule",
         )
     })
 }

@@ -122,7 +122,7 @@ fn noted(note: Note) -> Condition {
         Note::UnreadMarks => (
             ConditionType::DeletionsReadable,
             Reason::DeletedFlagUnmatched,
-            "deletes.flag.value: records have a mark that differs from value, so no deletion is recognized; leave value out to take every mark that is true or set, such as a deletion time",
+            "deletes.flag.value: records have a value at the flag that differs from value, so no deletion is recognized; leave value out to take every mark that is true or set, such as a deletion time",
         ),
         Note::BadDates => (
             ConditionType::DatesReadable,
@@ -156,7 +156,7 @@ fn throttled(used: u32, share: u32) -> Condition {
         ConditionStatus::False,
         Reason::Throttled,
         format!(
-            "this instance uses about {used} % of a CPU core, and {share} % is what it may use while other instances need the CPU, too, so its polls wait: filter the list with ${{since}}, or increase polling.interval or the CPU limit of the operator"
+            "this instance uses about {used} % of a CPU core, of which it may use {share} % while other instances need the CPU, too, so its polls wait: filter the list with ${{since}}, or increase polling.interval or the CPU limit of the operator"
         ),
     )
 }

@@ -55,7 +55,7 @@ fn consent_url(key: &str, connector: &ConnectorSpec, query: &str) -> Result<Stri
     };
     let Some(endpoint) = &auth.authorization_url else {
         return Err(Failure::unusable(
-            "it is not known where this connector's provider asks for consent; obtain the code there",
+            "the URL at which this connector's provider asks for consent is unknown; obtain the code from the provider",
         ));
     };
     let mut endpoint = endpoint.clone();
@@ -71,8 +71,11 @@ fn consent_url(key: &str, connector: &ConnectorSpec, query: &str) -> Result<Stri
             endpoint = endpoint.replace(&place, value);
         }
     }
-    let mut url = Url::parse(&endpoint)
-        .map_err(|_| Failure::unusable("where this connector's provider asks for consent is no URL; obtain the code there"))?;
+    let mut url = Url::parse(&endpoint).map_err(|_| {
+        Failure::unusable(
+            "the address at which this connector's provider asks for consent is not a URL; obtain the code from the provider",
+        )
+    })?;
     {
         let mut pairs = url.query_pairs_mut();
         pairs.append_pair("response_type", "code").append_pair("client_id", client).append_pair("redirect_uri", callback);

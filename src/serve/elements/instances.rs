@@ -58,9 +58,9 @@ impl Caller {
     async fn own(&self) -> Result<ConnectorInstance, Failure> {
         match self.element {
             Some(Named::Instance(id)) => self.find(id).await,
-            Some(Named::Nothing) => {
-                Err(Failure::Unauthorized("the Element token is none of an instance; use token of GET /instances".to_owned()))
-            }
+            Some(Named::Nothing) => Err(Failure::Unauthorized(
+                "the Element token belongs to no instance; use a token that GET /instances returns".to_owned(),
+            )),
             None => Err(Failure::unusable(
                 "this path needs the instance's token: Authorization: User …, Organization …, Element <token>",
             )),

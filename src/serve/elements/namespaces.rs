@@ -31,11 +31,11 @@ impl Namespaces {
         }
         if self.watched.as_ref().is_some_and(|watched| watched != namespace) {
             return Err(Failure::Forbidden(
-                "this operator looks at another namespace; name that one as the organization".to_owned(),
+                "this operator watches another namespace; set the organization to that namespace".to_owned(),
             ));
         }
         let cluster = self.callers.cluster(&presented.user).map_err(|error| {
-            tracing::debug!("no client for a caller: {error}");
+            tracing::debug!("the client for a caller cannot be created: {error}");
             Failure::Unauthorized("the user secret must be a bearer token of Kubernetes".to_owned())
         })?;
         let instances = ClusterInstances::new(cluster, self.watched.clone(), StatusChanges::default());
