@@ -474,7 +474,7 @@ metadata: {{resourceVersion: \"\"}}
                 "shop.yaml, document 1: apiVersion: unknown apiVersion \"pollinator.dev/v1\" for kind Connector, did you mean pollinator.dev/v1alpha1?",
             ),
             ("{kind: Secret}", "shop.yaml, document 1: apiVersion: Required value: v1 for kind Secret"),
-            ("a: 1\na: 2\n", "shop.yaml, document 1: line 2, column 1: the key a stands twice in one map"),
+            ("a: 1\na: 2\n", "shop.yaml, document 1: line 2, column 1: the key a occurs twice in one map"),
         ] {
             assert_eq!(errors(text), [message], "{text}");
         }

@@ -40,7 +40,7 @@ pub(super) fn identity_in(
     let (certificate, key, authorities) = (found.required(CERTIFICATE)?, found.required(KEY)?, found.optional(AUTHORITIES)?);
     let identity = Identity::read(certificate, key, authorities).map_err(|fault| match fault {
         IdentityFault::Certificate => found.invalid(CERTIFICATE, "is not a certificate in PEM", "store it with its chain"),
-        IdentityFault::Key => found.invalid(KEY, "is no private key in PEM", "store it as PKCS#8, PKCS#1 or SEC1"),
+        IdentityFault::Key => found.invalid(KEY, "is not a private key in PEM", "store it as PKCS#8, PKCS#1 or SEC1"),
         IdentityFault::EncryptedKey => found.invalid(KEY, "is encrypted with a password", "store it without one"),
         IdentityFault::UnsupportedKey => {
             found.invalid(KEY, "is not an RSA (2048 bits or more), P-256, P-384 or Ed25519 key", "use one of these")
@@ -101,13 +101,13 @@ mod tests {
                 &[good[0], (KEY, "canary")],
                 "2025-01-01T00:00:00Z",
                 Reason::SecretInvalid,
-                "tls.key of Secret s is no private key",
+                "tls.key of Secret s is not a private key",
             ),
             (
                 &[good[0], good[1], (AUTHORITIES, "canary")],
                 "2025-01-01T00:00:00Z",
                 Reason::SecretInvalid,
-                "ca.crt of Secret s is no certificate",
+                "ca.crt of Secret s is not a certificate",
             ),
         ] {
             let problem = read(entries, at).unwrap_err();

@@ -42,7 +42,7 @@ pub struct Claims<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtProblem {
     /// No private key in PEM.
-    #[error("is no private key in PEM")]
+    #[error("is not a private key in PEM")]
     NotPem,
     /// A key under a password.
     #[error("is encrypted with a password")]

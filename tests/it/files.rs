@@ -60,7 +60,7 @@ fn a_file_that_cannot_be_read_is_named_with_place_and_way_out() {
         (&b"\xff\xfe\0\0a\0\0\0"[..], "x.yaml: is encoded in UTF-32; save it as UTF-8"),
         (b"a\0p\0i\0", "x.yaml: looks like UTF-16 without a byte order mark; save it as UTF-8"),
         (b"a: 1\nb: \xfc\n", "x.yaml: line 2: is not UTF-8, perhaps an older encoding such as Windows-1252; save it as UTF-8"),
-        (b"---\n---\nkind:\n\tSecret\n", "x.yaml, document 1: line 4, column 1: a tab stands where YAML allows only blanks"),
+        (b"---\n---\nkind:\n\tSecret\n", "x.yaml, document 1: line 4, column 1: a tab is used where YAML allows only spaces"),
         (b"{apiVersion: v1, kind: List, items: [{kind: Secret}]}", "x.yaml, document 1, items[0]: apiVersion: Required value"),
     ] {
         let site = site("x.yaml", bytes);

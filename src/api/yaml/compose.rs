@@ -14,7 +14,7 @@ use super::{DEEP, scalar};
 const DEPTH: usize = 256;
 /// Nodes that aliases may repeat in one document; go-yaml draws its line nearby.
 const REPEATED: usize = 400_000;
-const TAB: &str = "a tab stands where YAML allows only blanks; replace it by blanks";
+const TAB: &str = "a tab is used where YAML allows only spaces; replace it with spaces";
 const MALFORMED: &str = "it is not well-formed YAML: look for indentation, quotes, brackets and colons";
 
 /// Lines whose tabs may be taken for blanks, each of which costs another pass.

@@ -87,8 +87,8 @@ h: [true, no]
     #[test]
     fn refuses_what_json_cannot_hold() {
         for (text, message) in [
-            ("a: 1\na: 2", "line 2, column 1: the key a stands twice in one map"),
-            ("{\"a\": {\"b\": 1, \"b\": 2}}", "line 1, column 16: the key b stands twice in one map"),
+            ("a: 1\na: 2", "line 2, column 1: the key a occurs twice in one map"),
+            ("{\"a\": {\"b\": 1, \"b\": 2}}", "line 1, column 16: the key b occurs twice in one map"),
             ("a: 18446744073709551616", "line 1, column 4: a number has more digits than can be kept; put it in quotes"),
             ("a: [\n", "line 1, column 4: it is not well-formed YAML: look for indentation, quotes, brackets and colons"),
         ] {
@@ -129,7 +129,7 @@ h: [true, no]
             assert_eq!(documents(text), [Ok(value)], "{text}");
         }
         for text in ["a: b\n\tc", "a: [b]\nc: d\n\te", "a: '['\nb: c\n\td", "a:\n\tb: [c\n\t]", "a: b # [\n\tc"] {
-            assert!(documents(text)[0].as_ref().unwrap_err().contains("a tab stands where"), "{text:?}");
+            assert!(documents(text)[0].as_ref().unwrap_err().contains("a tab is used where"), "{text:?}");
         }
         let many = format!("x: 1\n---\na: [{}1\n\t]\n---\nb: 2\n", "{\"b\": 1\n\t\t},\n".repeat(300));
         assert_eq!(documents(&many).iter().filter(|document| document.is_ok()).count(), 3);
@@ -138,7 +138,7 @@ h: [true, no]
     #[test]
     fn says_what_is_wrong() {
         for (text, message) in [
-            ("a:\n\tb: 1", "line 2, column 1: a tab stands where YAML allows only blanks; replace it by blanks"),
+            ("a:\n\tb: 1", "line 2, column 1: a tab is used where YAML allows only spaces; replace it with spaces"),
             ("a: *b", "line 1, column 4: an alias (*…) has no anchor; put the text in quotes"),
             ("a: &b {c: *b}", "line 1, column 11: an alias (*…) has no anchor; put the text in quotes"),
             ("? [a]\n: b", "line 1, column 3: a key is empty, a list or a map; it must be a text"),
@@ -148,7 +148,7 @@ h: [true, no]
             ("a: .inf", "line 1, column 4: a number that is infinite or none cannot be kept; put it in quotes"),
             ("a: 1e30", "line 1, column 4: a number has more digits than can be kept; put it in quotes"),
             ("a: {<<: 1}", "line 1, column 9: << takes in a map, or a list of maps"),
-            ("a: 1\n1: b\n'1': c", "line 3, column 1: the key 1 stands twice in one map"),
+            ("a: 1\n1: b\n'1': c", "line 3, column 1: the key 1 occurs twice in one map"),
             // the port of libyaml panics here
             ("a: [!b, c]", "line 1, column 5: it is not well-formed YAML: look for indentation, quotes, brackets and colons"),
         ] {

@@ -91,7 +91,7 @@ fn options_decide_which_cluster_is_asked() {
         (ns.kubeconfig().to_str().unwrap(), &["--kubeconfig", file], &dead),
         (file, &["--context", "here"], "--context here: the kubeconfig has no such context, only: it, dead"),
         (file, &["--kubeconfig", absent], "--kubeconfig "),
-        (absent, &["--context", "it"], "--context it: there is no kubeconfig to look in"),
+        (absent, &["--context", "it"], "--context it: there is no kubeconfig"),
     ] {
         let run = check(variable, arguments);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{arguments:?}");
