@@ -76,7 +76,7 @@ pub struct Oauth2 {
     #[schemars(length(max = 2048))]
     #[x_kube(validation = endpoint())]
     pub token_url: Option<String>,
-    /// Where a person gives consent, which grant AuthorizationCode needs; with the connect page also a way to renew it for grant RefreshToken. Parameters in it are kept, such as ?access_type=offline&prompt=consent. Default: the connector's.
+    /// URL at which a person gives consent; grant AuthorizationCode requires it. With the connect page it also serves to renew the consent of grant RefreshToken. Its parameters are kept, such as ?access_type=offline&prompt=consent. Default: the connector's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = endpoint())]
@@ -85,12 +85,12 @@ pub struct Oauth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,
-    /// Scopes to ask for. Default: the connector's, else none.
+    /// Scopes to request. Default: the connector's, else none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub scopes: Vec<String>,
-    /// Audience to ask for, a parameter of the token request that some servers require. Default: the connector's, else none.
+    /// Audience to request; some servers require it in the token request. Default: the connector's, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub audience: Option<String>,
@@ -104,7 +104,7 @@ pub struct Oauth2 {
     /// What signed assertions say, for grant JwtBearer and clientAuthentication PrivateKeyJwt. Default: the connector's, else the client is issuer and subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,
-    /// Where the token endpoint's answer has what. Default: the connector's, else as in RFC 6749.
+    /// Paths of the fields of the token endpoint's response. Default: the connector's, else as in RFC 6749.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_response: Option<TokenResponse>,
     /// How refresh tokens behave at this provider. Default: the connector's, else it is observed.
@@ -130,26 +130,26 @@ pub struct ClientAuthentication {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Jwt {
-    /// Who signs an assertion of grant JwtBearer (iss). Default: the client_id.
+    /// Issuer of assertions of grant JwtBearer (iss): who signs them. Default: the client_id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,
-    /// For whom tokens of grant JwtBearer are asked (sub), such as a user's name. Default: the client_id.
+    /// Subject of grant JwtBearer (sub): for whom tokens are requested, such as a user name. Default: the client_id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub subject: Option<String>,
-    /// Who is to believe assertions (aud). Default: tokenUrl.
+    /// Audience of assertions (aud): the server that accepts them. Default: tokenUrl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub audience: Option<String>,
-    /// How long an assertion holds, 1s to 5m. Default: 1m.
+    /// How long an assertion is valid, 1s to 5m. Default: 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("1s", "5m"))]
     pub lifetime: Option<String>,
 }
 
-/// Where the token endpoint's answer has what.
+/// Paths of the fields of the token endpoint's response.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenResponse {
@@ -161,11 +161,11 @@ pub struct TokenResponse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub refresh_token: Option<String>,
-    /// Path to the life time of the access token. Default: expires_in.
+    /// Path to the lifetime of the access token. Default: expires_in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub expires_in: Option<String>,
-    /// What the life time counts: Seconds or Milliseconds from now, or UnixSeconds for a point in time. Default: Seconds.
+    /// Unit of the lifetime: Seconds or Milliseconds from now, or UnixSeconds for a point in time. Default: Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_unit: Option<ExpiresUnit>,
 }
@@ -174,7 +174,7 @@ pub struct TokenResponse {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Refresh {
-    /// Whether a refresh spends the refresh token: Never or Always. Default: it is observed; until one refresh brought no new token, it may.
+    /// Whether a refresh spends the refresh token: Never or Always. Default: observed; assumed Always until a refresh returns no new token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotates: Option<Rotates>,
     /// How long a spent refresh token is still accepted, for example 10m at Atlassian. Default: 0s.
@@ -255,7 +255,7 @@ pub enum ClientPlace {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
-    /// The Secret of type kubernetes.io/tls with the client certificate: the keys `tls.crt` and `tls.key`, and perhaps `ca.crt` with authorities that are trusted in addition.
+    /// The Secret of type kubernetes.io/tls with the client certificate: the keys `tls.crt` and `tls.key`, and optionally `ca.crt` with additional trusted authorities.
     pub client_certificate_ref: SecretRef,
 }
 

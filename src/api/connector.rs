@@ -59,7 +59,7 @@ pub struct ConnectorSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub parameters: Vec<Parameter>,
-    /// Headers of every request; values may carry {placeholders} and macros. Default: none.
+    /// Headers of every request; values may contain {placeholders} and macros. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "template_map")]
     #[x_kube(validation = no_credentials())]
@@ -70,15 +70,15 @@ pub struct ConnectorSpec {
     /// When polling happens unless the instance says otherwise. Default: every 15m, from Now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polling: Option<Polling>,
-    /// How further pages are asked for by every resource that does not say: exactly one of none, linkHeader, nextLink, token, lastId, keyset, offset, page. Default: found out from the first response.
+    /// How further pages are requested by every resource that does not set it: exactly one of none, linkHeader, nextLink, token, lastId, keyset, offset, page. Default: found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
-    /// What responses to any resource mean that their status does not say. The first rule that holds decides, after those of the resource. Default: none.
+    /// What responses to any resource mean that their status does not say. The first rule that matches decides, after those of the resource. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub error_rules: Vec<ErrorRule>,
-    /// How much the provider lets itself be asked. All instances of the process that share a credential, or an OAuth 2.0 client, share what is allowed. Default: not known; only what its responses say counts.
+    /// How many requests the provider allows. All instances of the process that share a credential, or an OAuth 2.0 client, share these limits. Default: not known; only what its responses say counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ProviderLimits>,
     /// The list endpoints that instances can poll by name. Default: none.
@@ -144,7 +144,7 @@ pub struct Parameter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub pattern: Option<String>,
-    /// The values that are possible. Default: any value.
+    /// The allowed values. Default: any value.
     #[serde(rename = "enum", default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -207,10 +207,10 @@ pub struct ConnectorApiKey {
 pub struct ConnectorOauth2 {
     /// How tokens are obtained: ClientCredentials, RefreshToken or AuthorizationCode.
     pub grant: Grant,
-    /// Token endpoint; may carry {placeholders}.
+    /// Token endpoint; may contain {placeholders}.
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
     pub token_url: String,
-    /// Where a person gives consent; may carry {placeholders}. Default: none.
+    /// URL at which a person gives consent; may contain {placeholders}. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^\\s#]+$"))]
     pub authorization_url: Option<String>,
@@ -218,16 +218,16 @@ pub struct ConnectorOauth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub issuer: Option<String>,
-    /// Scopes to ask for when the instance names none. Default: none.
+    /// Scopes to request when the instance names none. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub scopes: Vec<String>,
-    /// Audience to ask for; may carry {placeholders}. Default: none.
+    /// Audience to request; may contain {placeholders}. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub audience: Option<String>,
-    /// Further parameters of the token request; values may carry {placeholders}. Default: none.
+    /// Further parameters of the token request; values may contain {placeholders}. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "short_map")]
     pub extra_parameters: BTreeMap<String, String>,
@@ -237,7 +237,7 @@ pub struct ConnectorOauth2 {
     /// What signed assertions say. Default: the client is issuer and subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,
-    /// Where the token endpoint's answer has what. Default: as in RFC 6749.
+    /// Paths of the fields of the token endpoint's response. Default: as in RFC 6749.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_response: Option<TokenResponse>,
     /// How refresh tokens behave. Default: it is observed.

@@ -27,7 +27,7 @@ pub enum Deletes {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Flag {
-    /// Path to the mark in a record.
+    /// Path to the field that marks deleted records.
     #[schemars(length(min = 1, max = 256))]
     pub field: String,
     /// Text that marks a deleted record. Default: a record is deleted when the field is true or set, such as a deletion time; absent, null, false, 0 and empty mean that it lives.
@@ -45,11 +45,11 @@ pub struct Snapshot {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("5s", "720h"))]
     pub interval: Option<String>,
-    /// Deletes are held back when they are more than this many and more than maxPercent. Default: 10.
+    /// Deletes are held back when there are more than this number and more than maxPercent. Default: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub max_count: Option<i32>,
-    /// Deletes are held back when they are more than maxCount and more than this percentage of the known records. Default: 20.
+    /// Deletes are held back when there are more than maxCount and more than this percentage of the known records. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub max_percent: Option<i32>,
@@ -66,7 +66,7 @@ pub struct Confirm {
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = resource_url())]
     pub url: String,
-    /// Statuses that say that the record is deleted, of 404, 410 and 403. Default: 404 and 410.
+    /// Statuses that mean that the record is deleted: 404, 410 or 403. Default: 404 and 410.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Atomic, validation = gone_status())]

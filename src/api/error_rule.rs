@@ -19,7 +19,7 @@ pub struct ErrorRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 100, max = 599))]
     pub status: Option<i32>,
-    /// Path in the JSON body to the member that is looked at, for example error.code or [0].errorCode. Without match, the rule holds when it is true or set. Default: the first 64 KiB of the body as text.
+    /// Path in the JSON body to the member that is looked at, for example error.code or [0].errorCode. Without match, the rule matches when it is true or set. Default: the first 64 KiB of the body as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub body_path: Option<String>,

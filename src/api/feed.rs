@@ -16,7 +16,7 @@ pub struct Feed {
     /// Path to the type of the event in a record.
     #[schemars(length(min = 1, max = 256))]
     pub type_field: String,
-    /// What a type means: Created, Updated, Deleted or Ignored. An asterisk in a type stands for any text; a type without one counts before, and of several with one the longest. A type that none names is ignored.
+    /// What a type means: Created, Updated, Deleted or Ignored. An asterisk in a type stands for any text; a type without one counts before, and of several with one the longest. A type that matches none is ignored.
     #[schemars(schema_with = "feed_types")]
     pub type_map: BTreeMap<String, FeedKind>,
     /// Path to the id of the object in a record; idField is that of the event.

@@ -63,7 +63,7 @@ use super::status::ConnectorInstanceStatus;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectorInstanceSpec {
-    /// Name of the Connector whose settings this instance starts from; a Connector in this namespace wins over the built-in catalogue. Fields set here override it one by one. Default: none.
+    /// Name of the Connector whose settings this instance starts from; a Connector in this namespace takes precedence over the built-in catalog. Fields set here override its fields one by one. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub connector: Option<String>,
@@ -184,7 +184,7 @@ pub struct Batch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 128))]
     pub max_events: Option<i32>,
-    /// Bytes of the body of one request at most, 1024 to 4194304 (4 MiB); an event that is larger travels alone. Default: 262144 (256 KiB).
+    /// Bytes of the body of one request at most, 1024 to 4194304 (4 MiB); a larger event is sent alone. Default: 262144 (256 KiB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1_024, max = 4_194_304))]
     pub max_bytes: Option<i32>,

@@ -11,7 +11,7 @@ use super::duration;
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderLimits {
-    /// Requests that are allowed per period; all that are listed hold at the same time. Default: none is known.
+    /// Requests that are allowed per period; all listed limits apply at the same time. Default: none is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub requests: Vec<RequestLimit>,

@@ -30,7 +30,7 @@ pub struct Resource {
     /// Name of the resource, unique in the instance; the object type of events.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
     pub name: String,
-    /// Path under baseUrl, or an absolute URL of the same origin; may carry macros such as ${since}. Default: the connector's; required without one.
+    /// Path under baseUrl, or an absolute URL of the same origin; may contain macros such as ${since}. Default: the connector's; required without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = resource_url())]
@@ -38,16 +38,16 @@ pub struct Resource {
     /// GET or POST. Default: the connector's, else GET.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
-    /// Query parameters; values may carry macros. Quote numbers and booleans. Default: the connector's; merged with them by name.
+    /// Query parameters; values may contain macros. Quote numbers and booleans. Default: the connector's; merged with them by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "template_map")]
     pub query: BTreeMap<String, String>,
-    /// Extra request headers; values may carry macros. Credentials belong in auth. Default: the connector's; merged with them by name.
+    /// Extra request headers; values may contain macros. Credentials belong in auth. Default: the connector's; merged with them by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "template_map")]
     #[x_kube(validation = no_credentials())]
     pub headers: BTreeMap<String, String>,
-    /// JSON body of a POST; strings in it may carry macros. Default: the connector's, else none.
+    /// JSON body of a POST; strings in it may contain macros. Default: the connector's, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "json_object")]
     pub body: Option<Value>,
@@ -65,10 +65,10 @@ pub struct Resource {
     /// Where a record says when it was changed and created. Default: the connector's; without any, changes are found by content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dates_configuration: Option<DatesConfiguration>,
-    /// What makes a record a changed one: Updated (its date of change), Created (its date of creation: updates are not seen) or Content (it differs from what was seen). Default: the connector's, else Updated with an updatedDateField, Created with only a createdDateField, Content without dates.
+    /// What makes a record count as changed: Updated (its date of change), Created (its date of creation: updates are not seen) or Content (it differs from what was seen). Default: the connector's, else Updated with an updatedDateField, Created with only a createdDateField, Content without dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_by: Option<ChangeBy>,
-    /// Whether a record is also a changed one when its content differs though its date did not move. Only what the provider lists is compared, so leave macros of the cursor out of the request to see every change; the first poll reads the whole list. Default: the connector's, else true with delta and false without.
+    /// Whether a record also counts as changed when its content differs although its date is the same. Only what the provider lists is compared, so leave macros of the cursor out of the request to see every change; the first poll reads the whole list. Default: the connector's, else true with delta and false without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare_content: Option<bool>,
     /// Paths of members that say nothing about a change, such as view counts or signed links: content is compared without them. A path that leads into an array applies to each of its elements. Default: the connector's, else none.
@@ -91,7 +91,7 @@ pub struct Resource {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]
     pub lateness: Option<String>,
-    /// Records asked for per page, 1 to 10000; used by paginations with a sizeParameter. Default: the connector's, else the provider's.
+    /// Records requested per page, 1 to 10000; used by paginations with a sizeParameter. Default: the connector's, else the provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub page_size: Option<i32>,
@@ -103,26 +103,26 @@ pub struct Resource {
     /// The order in which the provider lists records by date: Ascending, Descending or Unordered. Default: the connector's, else Unordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// How further pages are asked for: exactly one of none, linkHeader, nextLink, token, lastId, keyset, offset, page. Default: the connector's, else found out from the first response.
+    /// How further pages are requested: exactly one of none, linkHeader, nextLink, token, lastId, keyset, offset, page. Default: the connector's, else found out from the first response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pagination: Option<Pagination>,
-    /// How each poll continues where the last one ended, for lists that answer with what has changed since a token: exactly one of token, link. Default: the connector's, else polls continue by date or compare the whole list.
+    /// How each poll continues where the last one ended, for lists that return what has changed since a token: exactly one of token, link. Default: the connector's, else polls continue by date or compare the whole list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<Delta>,
-    /// What the records say about objects, for lists of events such as customer.deleted. Needs idField (the id of the event), datesConfiguration.createdDateField (its date) and order. Default: the connector's, else the records are the objects.
+    /// How to read records that are events about objects, such as customer.deleted. Needs idField (the id of the event), datesConfiguration.createdDateField (its date) and order. Default: the connector's, else the records are the objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed: Option<Feed>,
     /// How deleted records are found: exactly one of flag, snapshot. Default: the connector's, else they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletes: Option<Deletes>,
-    /// CEL expression over record that says which records are delivered, for example record.status != 'draft'. A record that is excluded is remembered, and created once it matches. One for which it cannot be decided is delivered, and a condition says why. Default: the connector's, else all.
+    /// CEL expression over record that says which records are delivered, for example record.status != 'draft'. A record that is excluded is remembered, and is sent as created once it matches. A record for which the expression cannot be evaluated is delivered, and a condition says why. Default: the connector's, else all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub filter: Option<String>,
     /// What is sent when a known record no longer matches filter: Ignore (nothing) or Deleted. Default: the connector's, else Ignore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_leave: Option<OnLeave>,
-    /// Paths of the members that are delivered, and no others. Changes are found in the whole record all the same. A path that leads into an array applies to each of its elements. At most one of keepFields, dropFields. Default: the connector's, else all.
+    /// Paths of the members that are delivered, and no others. Changes are still detected in the whole record. A path that leads into an array applies to each of its elements. At most one of keepFields, dropFields. Default: the connector's, else all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -137,7 +137,7 @@ pub struct Resource {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["field".into()]))]
     pub mask_fields: Vec<MaskField>,
-    /// What responses mean that their status does not say, errors in a response with status 200 included. The first rule that holds decides, before the status does. Default: none; the connector's follow.
+    /// What responses mean that their status does not say, errors in a response with status 200 included. The first rule that matches decides, before the status does. Default: none; the connector's follow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -202,7 +202,7 @@ pub struct DatesConfiguration {
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = date_pattern())]
     pub updated_date_format: Option<String>,
-    /// Zone of dates that carry none: IANA name, offset or abbreviation. Default: the connector's, else GMT.
+    /// Time zone of dates without one: IANA name, offset or abbreviation. Default: the connector's, else GMT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+:/{}-]+$"))]
     pub updated_date_timezone: Option<String>,
@@ -215,7 +215,7 @@ pub struct DatesConfiguration {
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = date_pattern())]
     pub created_date_format: Option<String>,
-    /// Zone of dates that carry none: IANA name, offset or abbreviation. Default: the connector's, else GMT.
+    /// Time zone of dates without one: IANA name, offset or abbreviation. Default: the connector's, else GMT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+:/{}-]+$"))]
     pub created_date_timezone: Option<String>,
@@ -225,7 +225,7 @@ pub struct DatesConfiguration {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum Pagination {
-    /// One page is all.
+    /// There is only one page.
     None(Empty),
     /// `Link` response header with rel="next" (RFC 8288).
     LinkHeader(Empty),
@@ -235,7 +235,7 @@ pub enum Pagination {
     Token(Token),
     /// The request carries the id of the last record of the page before.
     LastId(LastId),
-    /// There are no further pages: the list is asked for again from the date of the last record. Needs pageSize, order Ascending and a macro of the cursor such as ${since}.
+    /// There are no further pages: the list is requested again from the date of the last record. Needs pageSize, order Ascending and a macro of the cursor such as ${since}.
     Keyset(Keyset),
     /// A query parameter carries the number of records to skip.
     Offset(Offset),

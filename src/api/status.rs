@@ -11,11 +11,11 @@ use super::shape::{conditions, time};
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectorInstanceStatus {
-    /// What holds at the moment; Ready sums it up.
+    /// The current state; Ready sums it up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
-    /// The generation that was last looked at.
+    /// The generation that was last processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Echo of the annotation that last asked for a poll at once.
@@ -31,7 +31,7 @@ pub struct ConnectorInstanceStatus {
     /// Events in the retry queue, all resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<i64>,
-    /// What failed and will be tried again, in the retry queue or not; only while there is any.
+    /// Events that failed and will be retried, in the retry queue or not; only while there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(merge_strategy = MapMerge::Atomic)]
     pub waiting: Option<Waiting>,
@@ -72,7 +72,7 @@ pub struct Waiting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "time")]
     pub oldest: Option<Time>,
-    /// When the next one is tried.
+    /// When the next one is retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "time")]
     pub next_try: Option<Time>,
@@ -89,11 +89,11 @@ pub struct ResourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(merge_strategy = MapMerge::Atomic)]
     pub cursor: Option<Cursor>,
-    /// Why the cursor was last thrown away.
+    /// Why the cursor was last reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub reset_reason: Option<String>,
-    /// Where the records were last found in an answer, as it would be written in the spec; $ is the answer itself.
+    /// Where the records were last found in a response, as it would be written in the spec; $ is the response itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub records_path: Option<String>,
@@ -123,7 +123,7 @@ pub struct ResourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub failing: Option<String>,
-    /// What holds at the moment for this resource.
+    /// The current state of this resource.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -133,7 +133,7 @@ pub struct ResourceStatus {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Cursor {
-    /// Hash of what gives the cursor its meaning (origin, connector, id field); another one voids it.
+    /// Hash of the cursor scope (origin, connector, id field); if it changes, the cursor is void.
     #[schemars(length(max = 64))]
     pub meaning: String,
     /// The first read is over. Default: false.
@@ -171,7 +171,7 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub known: Option<String>,
-    /// Generations of the ConfigMaps that hold the known records once they are many, in the order of their partitions, such as 3,5,3,4.
+    /// Generations of the ConfigMaps with the known records once there are many, in the order of their partitions, such as 3,5,3,4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub blobs: Option<String>,

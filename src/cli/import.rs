@@ -24,8 +24,8 @@ pub struct ImportArgs {
     /// for standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Folder for the files, which is made if it is not there; no file in it is replaced. Default: manifests are printed to standard
-    /// output with placeholders in all Secrets, and the report to standard error.
+    /// Folder for the files; it is created if it does not exist, and no file in it is replaced. Default: manifests are printed to
+    /// standard output with placeholders in all Secrets, and the report to standard error.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Namespace of all manifests. Default: none is written.

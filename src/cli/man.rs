@@ -13,7 +13,7 @@ use crate::observe::output;
 /// Prints the manual page of the program, or writes that and one for each command into a folder.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Folder for pollinator.1 and a page for each command, which is made if it is not there. Default: one page is printed.
+    /// Folder for pollinator.1 and a page for each command; it is created if it does not exist. Default: one page is printed.
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }

@@ -162,10 +162,11 @@ fn print(bytes: &[u8]) -> ExitCode {
 /// What is declared.
 #[derive(Clone, Debug, Args)]
 pub struct ManifestArgs {
-    /// Manifests of kind ConnectorInstance, Connector and Secret: files or folders, several documents a file; - for standard input.
+    /// Manifests of kind ConnectorInstance, Connector and Secret: files or folders, with one or more documents per file; - for
+    /// standard input.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Folder with catalogue entries of your own, one Connector a file; they win over the built-in ones.
+    /// Folder with your own catalog entries, one Connector per file; they take precedence over the built-in ones.
     #[arg(long, value_name = "DIR", env = "POLLINATOR_CATALOG")]
     catalog: Option<PathBuf>,
 }

@@ -35,7 +35,7 @@ use crate::operator::watch::SHORTEST_RELIST;
 pub struct OperatorArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Only look at this namespace. Default: at all.
+    /// Watch only this namespace. Default: all namespaces.
     #[arg(long, value_name = "NAMESPACE", env = "POLLINATOR_WATCH_NAMESPACE")]
     watch_namespace: Option<String>,
     /// Serve /metrics, /livez and /readyz at this address.
@@ -49,15 +49,15 @@ pub struct OperatorArgs {
     /// How often everything is listed again, in case a watch missed something; 10s or more.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_relist_interval, env = "POLLINATOR_RELIST_INTERVAL")]
     relist_interval: Duration,
-    /// Folder with catalogue entries of your own, one Connector a file; they win over the built-in ones. Default: none.
+    /// Folder with your own catalog entries, one Connector per file; they take precedence over the built-in ones. Default: none.
     #[arg(long, value_name = "DIR", env = "POLLINATOR_CATALOG")]
     catalog: Option<PathBuf>,
     /// Also allow providers and callbacks in this network or at this host, for example 10.0.0.0/8 or intranet.example; may be
     /// repeated. Default: public addresses only.
     #[arg(long, value_name = "CIDR|HOST", value_parser = parse_allow_rule, env = "POLLINATOR_ALLOW_EGRESS", value_delimiter = ',')]
     allow_egress: Vec<AllowRule>,
-    /// Name of this cluster, part of the source of CloudEvents, for receivers of several clusters: small letters, digits, - and ., up
-    /// to 63. Default: none. Receivers see other sources after a change.
+    /// Name of this cluster, part of the source of CloudEvents, for receivers of several clusters: lower case letters, digits, -
+    /// and ., up to 63. Default: none. Receivers see other sources after a change.
     #[arg(long, value_name = "NAME", value_parser = parse_cluster_name, env = "POLLINATOR_CLUSTER_NAME")]
     cluster_name: Option<String>,
     #[command(flatten)]
@@ -77,11 +77,11 @@ pub struct OperatorArgs {
     /// How long a replica that died keeps its shards, 2s to 2m in whole seconds.
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration, env = "POLLINATOR_LEASE_DURATION")]
     lease_duration: Duration,
-    /// Into how many shares the work is cut, the same for all replicas; 1 lets one replica do all. Change it only while none runs.
+    /// Number of shards, the same for all replicas; with 1, one replica does all the work. Change it only while no replica runs.
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_RANGES, env = "POLLINATOR_SHARDS")]
     shards: u16,
-    /// Only check what it needs of the cluster: an API server that answers, the custom resource definitions and permissions. Ends with
-    /// 0, or with 1 and what is missing.
+    /// Only check what the operator needs from the cluster: an API server that answers, the custom resource definitions and
+    /// permissions. Exits with 0, or with 1 and a list of what is missing.
     #[arg(long)]
     check: bool,
 }

@@ -23,7 +23,7 @@ pub struct ReceiveArgs {
     #[arg(long, default_value_t = 0, env = "POLLINATOR_PORT")]
     port: u16,
     /// File with the signing secret, whsec_ followed by Base64 or raw; one newline at its end is dropped. Repeat it to accept
-    /// several secrets, as while one rotates. Without it signatures are not looked at.
+    /// several secrets, as while one rotates. Without it signatures are not checked.
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
     /// Which signature a request must have: any that fits, or the one of Standard Webhooks, which covers the time, so that copies of
@@ -36,7 +36,7 @@ pub struct ReceiveArgs {
     /// Wait before each answer, for example 500ms or 20s.
     #[arg(long, default_value = "0s", value_parser = parse_delay)]
     delay: Duration,
-    /// Answer this share of requests, 0 to 1, with 503.
+    /// Answer this fraction of requests, 0 to 1, with 503.
     #[arg(long, default_value_t = 0.0, value_parser = parse_rate)]
     fail_rate: f64,
     /// Seed of --fail-rate: the same one fails the same requests in a row.

@@ -56,7 +56,7 @@ pub struct TryArgs {
     /// Lower bound to try the filter with, as an RFC 3339 time. Default: no bound, as the first poll.
     #[arg(long)]
     since: Option<DateTime<Utc>>,
-    /// Also ask with POST, which creates records on some servers.
+    /// Also send POST requests, which create records on some servers.
     #[arg(long)]
     yes: bool,
     /// State folder of `pollinator local`, which must not run: OAuth 2.0 tokens are taken from there, and kept there when they are
