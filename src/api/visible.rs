@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
-/// Does a character show nothing itself, but change how others are shown? Line breaks and tabs are among them.
+/// Whether a character shows nothing itself, but changes how others are shown. Line breaks and tabs are among them.
 pub fn is_hidden(character: char) -> bool {
     character.is_control() || is_direction(character) || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// Does it set the direction of what follows?
+/// Whether it sets the direction of what follows.
 pub fn is_direction(character: char) -> bool {
     matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

@@ -22,7 +22,7 @@ pub struct Requester<'a> {
     pub secrets: &'a dyn Secrets,
     /// Access tokens.
     pub credentials: &'a Credentials,
-    /// May the instance still be acted for?
+    /// Whether this process may still act for the instance.
     pub holds: Holds,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Access<'a> {
         Arc::clone(&self.auth)
     }
 
-    /// Can it be renewed?
+    /// Whether it can be renewed.
     pub fn is_renewable(&self) -> bool {
         matches!(*self.plan, AuthPlan::Oauth2(_))
     }

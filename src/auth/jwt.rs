@@ -214,7 +214,7 @@ mod tests {
         sign_assertion(pem, &claims(&Map::new()), Some("k1"))
     }
 
-    /// Does the signature of a compact token hold?
+    /// Whether the signature of a compact token is valid.
     fn holds(token: &str, algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> bool {
         let (input, signature) = token.rsplit_once('.').unwrap();
         UnparsedPublicKey::new(algorithm, key).verify(input.as_bytes(), &decode(signature)).is_ok()

@@ -213,7 +213,7 @@ impl Answer {
     }
 }
 
-/// Is this the issuer that the instance asks? Without one in the plan, it is a URL of the origin that asked the person.
+/// Whether this is the issuer that the instance asks. Without one in the plan, it is a URL of the origin that asked the person.
 fn is_issuer(answered: &str, planned: Option<&str>, authorization: &Url) -> bool {
     match planned {
         Some(planned) => answered == planned,

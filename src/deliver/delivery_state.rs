@@ -76,7 +76,7 @@ pub enum Wake {
 }
 
 impl DeliveryState<'_> {
-    /// Does this sink have this very change?
+    /// Whether this sink has this very change.
     pub fn has(&self, sink: &SinkName, change: &Change) -> bool {
         self.taken.iter().any(|taken| taken.sink == *sink && taken.is(change))
     }

@@ -59,7 +59,7 @@ struct Down {
     probe_at: DateTime<Utc>,
 }
 
-/// May something be sent?
+/// Whether something may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Yes.
@@ -82,7 +82,7 @@ impl SinkHealth {
         *self == Self::FRESH
     }
 
-    /// May something be sent to the target with this fingerprint?
+    /// Whether something may be sent to the target with this fingerprint.
     pub fn admission(&self, target: u64, now: DateTime<Utc>) -> Admission {
         if self.gone == Some(target) {
             return Admission::Gone;
@@ -97,12 +97,12 @@ impl SinkHealth {
         }
     }
 
-    /// Is the sink down, as opposed to a single object?
+    /// Whether the sink is down, as opposed to a single object.
     pub fn is_down(&self) -> bool {
         self.down.is_some()
     }
 
-    /// Is the target with this fingerprint gone?
+    /// Whether the target with this fingerprint is gone.
     pub fn is_gone(&self, target: u64) -> bool {
         self.gone == Some(target)
     }

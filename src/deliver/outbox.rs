@@ -200,7 +200,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
         may_be_asked.then(|| self.outlets[index].sink.target())
     }
 
-    /// May something be sent to an outlet now?
+    /// Whether something may be sent to an outlet now.
     fn admits(&self, index: usize) -> bool {
         let Some(target) = self.open(index) else { return false };
         let now = Utc::now();

@@ -35,7 +35,7 @@ pub enum DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
-    /// May the cursor go past it, as far as this sink is concerned?
+    /// Whether the cursor may go past it, as far as this sink is concerned.
     pub fn is_taken(self) -> bool {
         matches!(self, Self::Accepted | Self::Deferred | Self::Parked)
     }

@@ -115,7 +115,7 @@ impl RetryQueue {
         Ok(())
     }
 
-    /// Is an event of this object deferred or parked?
+    /// Whether an event of this object is deferred or parked.
     pub fn holds(&self, resource: &str, object: u64) -> bool {
         self.events.iter().any(|e| e.is_of(resource, object))
     }

@@ -99,7 +99,7 @@ impl Sinks {
         }
     }
 
-    /// Did this target of a sink ever accept an event?
+    /// Whether this target of a sink ever accepted an event.
     pub fn has_accepted(&self, sink: &SinkName, target: u64) -> bool {
         self.accepted.iter().any(|(name, accepted)| name == sink && *accepted == target)
     }

@@ -1,4 +1,4 @@
-//! Was everything delivered, once, in order and under the right name? Pure.
+//! Whether everything was delivered, once, in order and under the right name. Pure.
 //!
 //! Polling sees the latest version of a record at the time of the poll and nothing in between. So not every version must
 //! arrive, but the last one of every object must; and what arrives must be versions of the truth, in their order.
@@ -145,7 +145,7 @@ impl Object<'_> {
         self.versions.iter().position(|change| change.version == version)
     }
 
-    /// May an event that brings this version, in order, be of this kind?
+    /// Whether an event that brings this version, in order, may be of this kind.
     fn allows(&self, index: usize, kind: Kind) -> bool {
         let change = self.versions[index];
         if change.kind == Kind::Deleted || kind == Kind::Deleted {

@@ -135,13 +135,13 @@ impl<'p> ChangeClassifier<'p> {
         if self.plan.compare_content { view.content_hash() } else { view.version_hash() }
     }
 
-    /// Is only the content of a record another one than is known? Nothing else then says that it changed.
+    /// Whether only the content of a record differs from what is known. Nothing else then says that it changed.
     pub fn is_by_content(&self, view: &RecordView<'_>, known: &Known) -> bool {
         let has_same_date = known.date == self.date(view).map(|date| date.timestamp_micros());
         has_same_date && (self.plan.compare_content || !view.is_created_later())
     }
 
-    /// Was the content of a record, which alone says that it changed, hashed under other rules before?
+    /// Whether the content of a record, which alone says that it changed, was hashed under other rules before.
     pub fn is_rehashed(&self, view: &RecordView<'_>, known: &Known) -> bool {
         let counts = known.date.is_none() || (self.plan.compare_content && self.is_by_content(view, known));
         counts && known.deleted == view.is_gone()
@@ -160,12 +160,12 @@ impl<'p> ChangeClassifier<'p> {
         }
     }
 
-    /// Is the unit of a date over?
+    /// Whether the unit of a date is over.
     pub fn is_settled(&self, date: DateTime<Utc>, clock: &ProviderClock) -> bool {
         clock.age(date, self.granule).is_settled()
     }
 
-    /// Is a version older than the one that is known, but for the known one's date being ahead of the provider's clock?
+    /// Whether a version is older than the one that is known, except that the known one's date is ahead of the provider's clock.
     pub fn is_doubtful(&self, view: &RecordView<'_>, before: Option<Known>) -> bool {
         let date = self.date(view).map(|date| date.timestamp_micros());
         before.is_some_and(|known| known.age.is_ahead() && date.is_some() && date < known.date)

@@ -32,18 +32,18 @@ impl ProviderClock {
         self.date
     }
 
-    /// Is this moment certainly past?
+    /// Whether this moment is certainly past.
     fn is_past(&self, at: DateTime<Utc>) -> bool {
         at <= self.date.unwrap_or_else(|| self.ours - WITHOUT_DATE)
     }
 
-    /// Does a date lie beyond the clock, so that nothing can be concluded from it?
+    /// Whether a date lies beyond the clock, so that nothing can be concluded from it.
     pub fn is_ahead(&self, date: DateTime<Utc>) -> bool {
         // The header has whole seconds.
         date >= self.date.map_or_else(|| self.ours + WITHOUT_DATE, |now| now + TimeDelta::seconds(1))
     }
 
-    /// Does a date lie so far beyond the clock that it is no difference between two clocks?
+    /// Whether a date lies so far beyond the clock that it is no difference between two clocks.
     pub fn is_far_ahead(&self, date: DateTime<Utc>) -> bool {
         date.checked_sub_signed(FAR).is_some_and(|date| self.is_ahead(date))
     }

@@ -302,7 +302,7 @@ impl<'p> Detector<'p> {
         found
     }
 
-    /// Are there changes that only the end of the list makes certain? Until then no cursor may pass them.
+    /// Whether there are changes that only the end of the list makes certain. Until then no cursor may pass them.
     pub fn has_doubts(&self) -> bool {
         !self.doubtful.is_empty()
     }

@@ -35,7 +35,7 @@ impl FilterEvidence {
         self.0 == 0
     }
 
-    /// Is that more than a coincidence?
+    /// Whether that is more than a coincidence.
     pub fn is_ignored(self) -> bool {
         self.0 >= POLLS
     }

@@ -52,12 +52,12 @@ pub enum Age {
 }
 
 impl Age {
-    /// Was the date beyond the provider's clock?
+    /// Whether the date was beyond the provider's clock.
     pub fn is_ahead(self) -> bool {
         matches!(self, Self::Ahead | Self::AheadSettled)
     }
 
-    /// Does the same date mean the same version, whatever the bytes?
+    /// Whether the same date means the same version, whatever the bytes.
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Settled | Self::AheadSettled)
     }

@@ -63,12 +63,12 @@ impl Prefix {
         self.first() | u64::MAX >> self.bits
     }
 
-    /// Is the id one of them?
+    /// Whether the id is one of them.
     pub fn contains(self, id: u64) -> bool {
         (self.first()..=self.last()).contains(&id)
     }
 
-    /// Are all ids of `other` among them?
+    /// Whether all ids of `other` are among them.
     pub fn covers(self, other: Self) -> bool {
         self.bits <= other.bits && self.contains(other.first())
     }
@@ -209,7 +209,7 @@ impl Partition {
         self.details.as_ref()?.by_id.get(&id)
     }
 
-    /// Is this new? What was known of the id is replaced, with its details.
+    /// Returns whether this is new. What was known of the id is replaced, with its details.
     pub(super) fn put(&mut self, id: u64, entry: Entry, details: Option<Details>) -> bool {
         self.oldest = self.oldest.min(entry.date());
         if let Some(changes) = &mut self.changes {
@@ -235,7 +235,7 @@ impl Partition {
         }
     }
 
-    /// Is an entry dated before? Where none is, the next look may cost less.
+    /// Whether an entry is dated before. Where none is, the next look may cost less.
     pub(super) fn reaches_before(&self, horizon: i64) -> bool {
         self.oldest < horizon && self.entries.values().any(|entry| entry.date() < horizon)
     }
@@ -265,7 +265,7 @@ impl Partition {
         before - self.entries.len()
     }
 
-    /// Is there a tombstone that is dated before?
+    /// Whether there is a tombstone that is dated before.
     pub(super) fn has_tombstone_before(&self, horizon: i64) -> bool {
         self.entries.values().any(|entry| entry.is_tombstone_before(horizon))
     }
@@ -283,7 +283,7 @@ impl Partition {
         old.len()
     }
 
-    /// Should it be split?
+    /// Whether it should be split.
     pub(super) fn is_full(&self) -> bool {
         let bytes = if self.details.is_some() { self.packed_len() } else { 0 };
         (self.entries.len() > SPLIT_AT || bytes > SPLIT_AT_BYTES) && self.prefix.bits < MAX_BITS

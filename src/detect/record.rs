@@ -206,7 +206,7 @@ fn read_mark(flag: &DeletedFlag, sent: &str) -> Mark {
     }
 }
 
-/// Is a mark true or set? Zero, and dates that stand for none, are not.
+/// Whether a mark is true or set. Zero, and dates that stand for none, are not.
 fn is_set(text: &str) -> bool {
     let unset = ["", "null", "false", "no", "n", "f", "0", "[]", "{}", "none", "0.0"];
     !unset.iter().any(|word| text.eq_ignore_ascii_case(word)) && DateFormat::default().read(text) != DateReading::Never

@@ -65,7 +65,7 @@ impl SweepState {
         *self == Self::default()
     }
 
-    /// Is a sweep due in a poll that begins `now`? Half of the poll's interval early, so that jitter does not cost a whole one.
+    /// Whether a sweep is due in a poll that begins `now`: half of the poll's interval early, so that jitter does not cost a whole one.
     pub fn is_due(&self, plan: &SnapshotPlan, poll_interval: Duration, now: DateTime<Utc>) -> bool {
         let (Some(at), Some(interval), false) = (self.at, plan.interval, self.approved) else { return true };
         let wait = TimeDelta::from_std(interval.saturating_sub(poll_interval / 2)).unwrap_or(TimeDelta::MAX);
@@ -94,7 +94,7 @@ struct Digest {
 }
 
 impl Digest {
-    /// Do two passes in a row show that nothing moved in between?
+    /// Whether two passes in a row show that nothing moved in between.
     fn agrees_with(self, other: Self) -> bool {
         let same_set = (self.rows, self.set) == (other.rows, other.set) && !self.repeats && !other.repeats;
         same_set || (self.rows, self.sequence) == (other.rows, other.sequence)
@@ -115,7 +115,7 @@ impl Pass {
         self.unidentified = true;
     }
 
-    /// Was the record listed?
+    /// Whether the record was listed.
     pub fn has(&self, id: u64) -> bool {
         self.seen.contains(&id)
     }

@@ -41,7 +41,7 @@ fn needs_every_id(plan: &ResourcePlan) -> bool {
         || (plan.change_by == ChangeBy::Updated && plan.extract.created.is_none())
 }
 
-/// Must `startFrom: Now` read the whole list? Otherwise it reads what a clock in any time zone may have stamped lately.
+/// Whether `startFrom: Now` must read the whole list. Otherwise it reads what a clock in any time zone may have stamped lately.
 pub fn needs_whole_baseline(plan: &ResourcePlan) -> bool {
     let tells_of_leaving = plan.extract.filter.as_ref().is_some_and(|filter| filter.on_leave == OnLeave::Deleted);
     needs_every_id(plan) || tells_of_leaving || !plan.request.uses_since()

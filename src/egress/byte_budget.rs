@@ -52,7 +52,7 @@ impl ByteBudget {
         Share { shared: Arc::clone(&self.shared), id }
     }
 
-    /// May one that already holds pages read another one, only so as to have more of them together?
+    /// Whether one that already holds pages may read another one, only so as to have more of them together.
     pub fn has_room(&self) -> bool {
         self.shared.lock().ledger.has_room()
     }

@@ -261,7 +261,7 @@ impl Peer {
 }
 
 impl EgressError {
-    /// Is it certain that the other side has not seen the request?
+    /// Whether it is certain that the other side has not seen the request.
     pub fn is_unsent(&self) -> bool {
         match self {
             Self::InvalidUrl(_) | Self::Denied(_) | Self::Tls(_) | Self::Setup | Self::Timeout(Phase::Connect) => true,

@@ -81,7 +81,7 @@ impl Ledger {
         }
     }
 
-    /// Does it want more than it holds?
+    /// Whether it wants more than it holds.
     pub fn waits(&self, id: BodyId) -> bool {
         self.bodies.get(&id).is_some_and(|body| body.wanted > body.held)
     }
@@ -130,7 +130,7 @@ impl Ledger {
         Some(id)
     }
 
-    /// May one that already holds pages read another one, only so as to have more of them together?
+    /// Whether one that already holds pages may read another one, only so as to have more of them together.
     pub fn has_room(&self) -> bool {
         self.waiting == 0 && self.pool - self.used >= self.pool / 4
     }

@@ -38,7 +38,7 @@ impl Quota {
         standard(headers).into_iter().chain(before).max().map_or(Self::Left, Self::Spent)
     }
 
-    /// Is one spent?
+    /// Whether one is spent.
     pub fn is_spent(self) -> bool {
         matches!(self, Self::Spent(_))
     }

@@ -175,7 +175,7 @@ impl<L: Clone + Eq + Hash> Turns<L> {
         self.permits.in_all.saturating_sub(left + self.used())
     }
 
-    /// Does anyone have a permit or wait for one?
+    /// Whether anyone has a permit or waits for one.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         let nobody_waits = self.waiting.is_empty() && self.places.is_empty();

@@ -26,7 +26,7 @@ impl ListingToken {
         Self { sent: sent.map(str::to_owned), ..Self::default() }
     }
 
-    /// Does an answer say that the token of an earlier listing, with which this one was asked for, is no longer valid?
+    /// Whether a response says that the token of an earlier listing, with which this one was asked for, is no longer valid.
     pub fn has_expired(&self, plan: Option<&DeltaPlan>, status: StatusCode, body: &[u8]) -> bool {
         self.sent.is_some() && plan.is_some_and(|plan| plan.is_expired(status, body))
     }

@@ -263,7 +263,7 @@ impl<'a> PageReader<'a> {
         self.asker.bytes.has_room()
     }
 
-    /// Is there another page?
+    /// Whether there is another page.
     pub fn has_next(&self) -> bool {
         self.position.is_some()
     }

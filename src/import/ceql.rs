@@ -12,9 +12,9 @@ pub(super) struct Term {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Where {
     pub terms: Vec<Term>,
-    /// Was any `or` between them?
+    /// Whether any `or` was between them.
     pub has_or: bool,
-    /// Was a quote never closed, or closed twice?
+    /// Whether a quote was never closed, or closed twice.
     pub is_unbalanced: bool,
 }
 
@@ -22,7 +22,7 @@ const OPERATORS: [&str; 8] = [">=", "<=", "!=", "<>", "==", "=", ">", "<"];
 const WORDS: [&str; 9] = ["gte", "gt", "ge", "lte", "lt", "le", "eq", "ne", "like"];
 
 impl Term {
-    /// Does its value depend on the time of the poll?
+    /// Whether its value depends on the time of the poll.
     pub fn is_time(&self) -> bool {
         self.value.contains("${")
     }

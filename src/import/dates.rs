@@ -12,7 +12,7 @@ pub(super) struct Repaired {
     pub text: Option<String>,
     /// What was done, or what is odd.
     pub note: Option<String>,
-    /// Must a person look at it?
+    /// Whether a person must look at it.
     pub is_guess: bool,
 }
 
@@ -78,7 +78,7 @@ fn requoted(given: &str) -> Option<String> {
     (quoted != given && is_pattern(&quoted)).then_some(quoted)
 }
 
-/// Can a manifest have this pattern?
+/// Whether a manifest can have this pattern.
 pub(super) fn is_pattern(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_PATTERN && DateFormat::new(Some(text), None).is_ok()
 }

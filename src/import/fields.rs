@@ -32,7 +32,7 @@ impl Place {
         Self(self.0.iter().cloned().chain([step]).collect())
     }
 
-    /// Is `other` this place or one below it?
+    /// Whether `other` is this place or one below it.
     #[cfg(test)]
     pub fn holds(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
@@ -103,7 +103,7 @@ impl Fields {
         self.0.iter().find(|field| field.name.eq_ignore_ascii_case(name))
     }
 
-    /// Are none left?
+    /// Whether none are left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -13,7 +13,7 @@ pub(super) const PARTS: [&str; 7] = [
     "createdDateTimezone",
 ];
 
-/// Is a text that is no JSON of this form? A single word is not: it may be anything.
+/// Whether a text that is not JSON has this form. A single word does not: it may be anything.
 pub(super) fn is_poller_urls(text: &str) -> bool {
     let mut lines = 0;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {

@@ -31,7 +31,7 @@ const NEEDLESS: [(&str, &str); 8] = [
     ("parameters", "describes the platform's own form"),
 ];
 
-/// Does a value look like a poller?
+/// Whether a value looks like a poller.
 pub(super) fn is_poller(value: &Value) -> bool {
     let names = ["url", "idField", "datesConfiguration"];
     value.as_object().is_some_and(|object| object.keys().any(|key| names.iter().any(|name| key.eq_ignore_ascii_case(name))))

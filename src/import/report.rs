@@ -110,7 +110,7 @@ impl Section {
         self.lines.push(Line { verdict, about: About::Result(what.into()), text: text.into() });
     }
 
-    /// Has a person something to do?
+    /// Whether a person has something to do.
     pub fn needs_a_person(&self) -> bool {
         self.lines.iter().any(|line| matches!(line.verdict, Verdict::Masked | Verdict::ToDo))
     }
@@ -124,7 +124,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Has a person something to do?
+    /// Whether a person has something to do.
     pub fn needs_a_person(&self) -> bool {
         self.sections.iter().any(Section::needs_a_person)
     }

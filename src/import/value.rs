@@ -53,7 +53,7 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Does a name say that its value is a secret? Rather too often than too seldom.
+/// Whether a name says that its value is a secret; rather too often than too seldom.
 pub(super) fn is_secret_name(name: &str) -> bool {
     const PARTS: [&str; 17] = [
         "secret",

@@ -29,7 +29,7 @@ pub struct ClusterInstances {
     watched: Option<String>,
     changes: StatusChanges,
     mounted: Arc<BTreeMap<String, ConnectorSpec>>,
-    /// Is what others declare read-only?
+    /// Whether what others declare is read-only.
     minds_owners: bool,
 }
 
@@ -63,7 +63,7 @@ impl ClusterInstances {
         }
     }
 
-    /// Is this namespace looked at?
+    /// Whether this namespace is watched.
     fn covers(&self, namespace: &str) -> bool {
         self.watched.as_deref().is_none_or(|watched| watched == namespace)
     }

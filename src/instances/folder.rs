@@ -121,7 +121,7 @@ impl FolderInstances {
         shown
     }
 
-    /// Is there a Secret of that name in any file?
+    /// Whether there is a Secret of that name in any file.
     fn has_secret(&self, of: &InstanceRef, name: &str) -> bool {
         self.secrets.read().contains(&SecretRef::new(Arc::clone(&of.namespace), name))
     }

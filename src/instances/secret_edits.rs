@@ -25,7 +25,7 @@ impl SecretEdits {
         self.0.entry(secret.into()).or_default().insert(key.into(), None);
     }
 
-    /// Is there nothing to change?
+    /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -60,7 +60,7 @@ pub fn usage(told: &clap::Error) -> ExitCode {
     }
 }
 
-/// Does a person read standard error as it is written?
+/// Whether a person reads standard error as it is written.
 pub fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }

@@ -41,7 +41,7 @@ impl Connectors {
         declared.versions.keys().cloned().collect()
     }
 
-    /// Was it read in this version?
+    /// Whether it was read in this version.
     pub fn is_current(&self, key: &ConnectorRef, version: &str) -> bool {
         let declared = self.declared.read();
         declared.versions.get(key).is_some_and(|read| read == version)

@@ -46,7 +46,7 @@ pub async fn end(drain: Drain, sessions: &Sessions) {
     drain.ended();
 }
 
-/// Does the instance of that uid belong to the range?
+/// Whether the instance of that uid belongs to the range.
 pub fn is_in(uid: &str, range: Range) -> bool {
     Range::of_uid(uid, range.of()) == range
 }

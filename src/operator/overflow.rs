@@ -223,7 +223,7 @@ impl Overflow {
 }
 
 impl Written {
-    /// Is it what is known of the ids of a prefix, without a look at them?
+    /// Whether it is what is known of the ids of a prefix, without a look at them.
     fn is_of(&self, known: &KnownSet, prefix: Prefix) -> bool {
         let under = known.under(prefix);
         self.tag.is_some()

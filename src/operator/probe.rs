@@ -1,4 +1,4 @@
-//! Does the installed CRD keep every field that is stored? A server prunes unknown fields with a 200, so a cursor could get lost.
+//! Whether the installed CRD keeps every field that is stored. A server prunes unknown fields with a 200, so a cursor could get lost.
 
 use std::time::{Duration, Instant};
 

@@ -229,7 +229,7 @@ impl Reconciler {
         }
     }
 
-    /// Is it ours and not at work, or at work under no claim or an old one?
+    /// Whether it is ours and not at work, or at work under no claim or an old one.
     fn is_out_of_step(&self, key: &InstanceRef) -> bool {
         let Some(entry) = self.instances.get(key) else { return false };
         let ours = self.publication.guard_of(entry.uid()).is_some();

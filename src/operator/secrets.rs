@@ -35,12 +35,12 @@ impl ClusterSecrets {
         Self { cluster, held: RwLock::default() }
     }
 
-    /// Is it held, be it as one that does not exist?
+    /// Whether it is held, even as one that does not exist.
     pub fn is_held(&self, key: &SecretRef) -> bool {
         self.held.read().contains_key(key)
     }
 
-    /// Is it held in another version than this?
+    /// Whether it is held in another version than this.
     pub fn is_stale(&self, key: &SecretRef, version: Option<&str>) -> bool {
         let held = self.held.read();
         held.get(key).is_some_and(|held| held.version.as_deref() != version)

@@ -94,7 +94,7 @@ impl Session {
         self.shared.lock().guard = Some(guard);
     }
 
-    /// May anything be written at this moment?
+    /// Whether anything may be written at this moment.
     pub(super) fn is_owned(&self) -> bool {
         self.shared.lock().guard.as_ref().is_some_and(|guard| guard.check().is_ok())
     }
@@ -141,7 +141,7 @@ impl Session {
         }
     }
 
-    /// Does a status wait that is to be written, although no state goes with it?
+    /// Whether a status waits to be written, although no state goes with it.
     pub(super) fn wants_flush(&self) -> bool {
         let shared = self.shared.lock();
         shared.reports.has_pending() && !shared.phase.is_ending()
@@ -251,7 +251,7 @@ impl Sessions {
         self.released.notify_waiters();
     }
 
-    /// Has the engine ended?
+    /// Whether the engine has ended.
     pub fn are_closed(&self) -> bool {
         self.all.lock().engine == EngineLife::Ended
     }

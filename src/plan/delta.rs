@@ -43,7 +43,7 @@ pub struct ExpiredAnswer {
 }
 
 impl DeltaPlan {
-    /// Does an answer to a request with a token say that the token is no longer valid? 410 always does.
+    /// Whether a response to a request with a token says that the token is no longer valid. 410 always does.
     pub fn is_expired(&self, status: StatusCode, body: &[u8]) -> bool {
         let means = |expired: &ExpiredAnswer| {
             let contains = |text: &str| String::from_utf8_lossy(body).contains(text);

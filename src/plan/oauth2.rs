@@ -93,7 +93,7 @@ pub struct TokenResponsePlan {
 /// How refresh tokens behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshPlan {
-    /// Does a refresh spend the refresh token? `None`: it is observed.
+    /// Whether a refresh spends the refresh token. `None`: it is observed.
     pub rotates: Option<Rotates>,
     /// This long after its first use a spent refresh token is still accepted.
     pub grace: Duration,
@@ -144,12 +144,12 @@ impl Oauth2Plan {
         format!("{:016x}", hasher.digest())
     }
 
-    /// Can a person give consent for it at the connect page?
+    /// Whether a person can give consent for it at the connect page.
     pub fn takes_consent(&self) -> bool {
         self.keeps_tokens() && self.authorization_url.is_some()
     }
 
-    /// Does a person's consent, a code or a refresh token stand at its beginning? Then tokens are kept.
+    /// Whether it begins with a person's consent, a code or a refresh token. Then tokens are kept.
     pub fn keeps_tokens(&self) -> bool {
         match self.grant {
             Grant::RefreshToken | Grant::AuthorizationCode => true,

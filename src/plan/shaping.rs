@@ -70,7 +70,7 @@ pub enum Mask {
 }
 
 impl Shape {
-    /// Is a record delivered as it was sent?
+    /// Whether a record is delivered as it was sent.
     pub fn is_whole(&self) -> bool {
         self.members == Members::All && self.masked.is_empty()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{BodyPlan, RequestPlan};
 
 impl RequestPlan {
-    /// Does the request ask only for what changed since the cursor? What it asks for begins one unit of the macro's pattern early.
+    /// Whether the request asks only for what changed since the cursor. What it asks for begins one unit of the macro's pattern early.
     pub fn uses_since(&self) -> bool {
         self.since(Duration::ZERO).is_some()
     }

@@ -26,7 +26,7 @@ impl Claim {
         Self { ended, holds: Some(Arc::new(holds)) }
     }
 
-    /// Does it hold at this very moment?
+    /// Whether it holds at this very moment.
     pub fn holds(&self) -> bool {
         !self.ended.is_cancelled() && self.holds.as_ref().is_none_or(|holds| holds())
     }

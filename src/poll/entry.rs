@@ -35,7 +35,7 @@ pub(super) struct InstanceEntry {
 }
 
 impl InstanceEntry {
-    /// Was each resource polled, as far as any is to be?
+    /// Whether each resource was polled, as far as any is to be.
     pub(super) fn was_polled(&self) -> bool {
         match &self.kind {
             Kind::Running(running) => {

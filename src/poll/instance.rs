@@ -88,7 +88,7 @@ impl Instance {
         self.live.lock()
     }
 
-    /// Does memory hold progress that the store does not?
+    /// Whether memory holds progress that the store does not.
     pub fn is_unsaved(&self) -> bool {
         self.live.is_unsaved()
     }

@@ -57,12 +57,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Was a poll due, and did this decide what became of it?
+    /// Whether a poll was due, and this decided its result.
     pub fn is_poll(&self) -> bool {
         !matches!(self, Self::RetryQueueSent | Self::Stopped)
     }
 
-    /// Did it fail for the provider's or the state's sake?
+    /// Whether it failed because of the provider or the state.
     pub fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }

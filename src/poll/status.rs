@@ -197,7 +197,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, observed: &[Observed<'_>],
     }
 }
 
-/// Did a poll of the resource ever succeed, in this process or before?
+/// Whether a poll of the resource ever succeeded, in this process or before.
 fn was_polled(resource: &ResourcePlan, state: &InstanceState, health: &Health) -> bool {
     let before = state.resources.get(&*resource.name).is_some_and(|own| own.started);
     health.polled && (health.succeeded || before)

@@ -210,12 +210,12 @@ impl<'p> PollMachine<'p> {
         self.token.as_deref()
     }
 
-    /// Was the token of the last poll no longer accepted?
+    /// Whether the token of the last poll was no longer accepted.
     pub fn has_expired(&self) -> bool {
         self.has_expired
     }
 
-    /// Is there a change of the listing under way that was not taken?
+    /// Whether there is a change of the listing under way that was not taken.
     pub fn has_undelivered(&self) -> bool {
         self.listing.undelivered != Undelivered::None
     }
@@ -335,7 +335,7 @@ impl<'p> PollMachine<'p> {
         if self.pages >= MAX_PAGES { Next::Done(PollEnd::OutOfPages) } else { self.list_again() }
     }
 
-    /// Does a page that was asked for again show what lies clearly before it?
+    /// Whether a page that was asked for again shows what lies clearly before it.
     fn ignores_filter(&self, least: Option<DateTime<Utc>>) -> bool {
         let Some((asked, least)) = self.moved_on.zip(least) else { return false };
         // `${since}` is written one granule early.

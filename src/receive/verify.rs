@@ -1,4 +1,4 @@
-//! Is a request genuine? Standard Webhooks, and the signature of Open Connectors. Pure.
+//! Whether a request is genuine: Standard Webhooks, and the signature of Open Connectors. Pure.
 
 use std::fmt;
 

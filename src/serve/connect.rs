@@ -139,7 +139,7 @@ async fn callback(
 }
 
 impl Pages {
-    /// May this client ask for work? What is refused before any is done is not counted.
+    /// Whether this client may ask for work. What is refused before any is done is not counted.
     fn may(&self, client: IpAddr) -> bool {
         self.budgets.lock().take(client, Instant::now())
     }

@@ -124,7 +124,7 @@ impl Directory {
         }
     }
 
-    /// Was it forgotten while the engine still has it?
+    /// Whether it was forgotten while the engine still has it.
     pub fn is_leaving(&self, instance: &InstanceRef) -> bool {
         self.leaving.lock().contains_key(instance)
     }

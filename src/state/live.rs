@@ -37,7 +37,7 @@ impl LiveState {
         self.state.lock()
     }
 
-    /// Does memory hold progress that the store does not?
+    /// Whether memory holds progress that the store does not.
     pub fn is_unsaved(&self) -> bool {
         self.unsaved.load(Ordering::Acquire)
     }

@@ -105,7 +105,7 @@ impl Stored {
         Ok(stored)
     }
 
-    /// Is there anything to be remembered of this?
+    /// Whether there is anything to be remembered of this.
     pub fn is_of_use(&self) -> bool {
         !self.sets.is_empty() || self.unclean || !self.superseded.is_empty()
     }

@@ -28,7 +28,7 @@ pub struct Waiting {
 pub struct InPassing(pub Option<DateTime<Utc>>);
 
 impl InPassing {
-    /// Is no time known?
+    /// Whether no time is known.
     pub fn is_none(&self) -> bool {
         self.0.is_none()
     }

@@ -80,7 +80,7 @@ fn read(text: &str, start: usize, found: &mut Vec<Result<Value, String>>) -> Opt
     }
 }
 
-/// Does the text end within brackets or braces?
+/// Whether the text ends within brackets or braces.
 fn is_in_brackets(text: &str) -> bool {
     let mut scanner = Scanner::new();
     scanner.set_input(text.as_bytes());

@@ -37,7 +37,7 @@ pub struct Moving<'a> {
     pub secret: &'a str,
     /// The refresh token or code in it.
     pub source: Option<&'a str>,
-    /// May another process use the old chain at this moment?
+    /// Whether another process may use the old chain at this moment.
     pub is_shared: bool,
     /// Now.
     pub now: DateTime<Utc>,

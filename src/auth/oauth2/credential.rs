@@ -69,7 +69,7 @@ pub(super) struct Wish<'a> {
     pub(super) user: &'a InstanceId,
     /// The access token that was answered 401.
     pub(super) refused: Option<&'a str>,
-    /// Does the right hold?
+    /// Whether the right holds.
     pub(super) holds: &'a Holds,
 }
 

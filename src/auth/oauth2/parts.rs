@@ -13,7 +13,7 @@ use crate::egress::Egress;
 use crate::egress::hosts::HostBudget;
 use crate::observe::metrics::Metrics;
 
-/// Does the right to act for the instance hold at this moment?
+/// Whether the right to act for the instance holds at this moment.
 pub type Holds = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// What asking for tokens needs.

@@ -35,7 +35,7 @@ pub struct Situation<'a> {
     pub now: DateTime<Utc>,
     /// The name of this process.
     pub process: &'a str,
-    /// May another process use the same tokens at this moment?
+    /// Whether another process may use the same tokens at this moment.
     pub is_shared: bool,
     /// The last renewal that a 401 forced for the instance that asks.
     pub forced: Option<Forced>,
@@ -69,7 +69,7 @@ pub struct Ask {
     pub sends: Sends,
     /// The chain as it has to be stored before, its marker included.
     pub chain: StoredTokens,
-    /// Must it be stored before? Else the chain is what is stored already.
+    /// Whether it must be stored before. Else the chain is what is stored already.
     pub stores_first: bool,
     /// Identifies plan, client and source: what one of them was refused, no other was.
     pub setting: Fingerprint,
@@ -232,7 +232,7 @@ fn sends(s: &Situation<'_>, chain: &StoredTokens) -> Result<Sends, Problem> {
     }
 }
 
-/// May the use of the refresh token spend it?
+/// Whether the use of the refresh token may spend it.
 fn may_rotate(s: &Situation<'_>, chain: &StoredTokens) -> bool {
     match s.plan.refresh.rotates {
         Some(Rotates::Never) => false,

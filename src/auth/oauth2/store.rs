@@ -67,7 +67,7 @@ pub struct Keeper {
 }
 
 impl Version {
-    /// Do more instances than one use the tokens, as far as the store knows?
+    /// Whether more than one instance uses the tokens, as far as the store knows.
     pub fn is_shared(&self) -> bool {
         self.keepers.iter().filter(|keeper| !keeper.is_secret).count() > 1
     }
@@ -123,12 +123,12 @@ pub trait TokenStore: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Are tokens of this version kept for the instance, so that they do not go while it is there?
+    /// Whether tokens of this version are kept for the instance, so that they do not go while it is there.
     fn is_kept_for(&self, _user: &InstanceId, _seen: &Version) -> bool {
         true
     }
 
-    /// May another process be using the same tokens at this moment? If not, a marker of another process is that of a dead one.
+    /// Whether another process may be using the same tokens at this moment. If not, a marker of another process is that of a dead one.
     fn is_shared(&self) -> bool;
 
     /// What a message calls the place, such as a Secret or a file.

@@ -217,29 +217,29 @@ impl StoredTokens {
         Self { source, spent, inherited, consents, ..Self::new(self.salt.clone()) }
     }
 
-    /// Did this refresh token or code begin an earlier chain, one that was merged into this one included?
+    /// Whether this refresh token or code began an earlier chain, one that was merged into this one included.
     pub fn is_spent(&self, token: &str) -> bool {
         let inherited = |one: &Inherited| one.began.contains(&Fingerprint::of(&one.salt, &[token.as_bytes()]));
         self.spent.contains(&self.fingerprint(token)) || self.inherited.iter().any(inherited)
     }
 
-    /// Did this refresh token or code begin this chain or an earlier one?
+    /// Whether this refresh token or code began this chain or an earlier one.
     pub fn knows(&self, token: &str) -> bool {
         self.source.as_ref() == Some(&self.fingerprint(token)) || self.is_spent(token)
     }
 
-    /// Are there tokens of a consent that holds, as far as is known?
+    /// Whether there are tokens of a consent that is valid, as far as is known.
     pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
         let has_access = self.access.iter().chain(&self.other_access).any(|access| access.is_valid(now));
         self.refused.is_empty() && (self.refresh_token.is_some() || has_access)
     }
 
-    /// Are tokens kept here, or is it known that one may be spent?
+    /// Whether tokens are kept here, or it is known that one may be spent.
     pub fn has_tokens(&self) -> bool {
         self.access.is_some() || !self.other_access.is_empty() || self.refresh_token.is_some() || self.in_flight.is_some()
     }
 
-    /// Is this the other chain's continuation, or was the other one merged into it?
+    /// Whether this is the other chain's continuation, or the other one was merged into it.
     pub fn continues(&self, other: &Self) -> bool {
         self.salt == other.salt || self.inherited.iter().any(|one| one.salt == other.salt)
     }
@@ -347,12 +347,12 @@ impl AccessToken {
         self.expires_at.map(|end| end - ((end - self.obtained_at) / EARLY_SHARE).min(EARLY_MOST))
     }
 
-    /// Is it too early to renew it?
+    /// Whether it is too early to renew it.
     pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         self.renew_at().is_none_or(|at| now < at)
     }
 
-    /// May it still be used?
+    /// Whether it may still be used.
     pub fn is_valid(&self, now: DateTime<Utc>) -> bool {
         self.expires_at.is_none_or(|end| now < end)
     }

@@ -93,7 +93,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Did the sink refuse the credentials, so that changed Secrets may help?
+    /// Whether the sink refused the credentials, so that changed Secrets may help.
     pub fn is_unauthorized(self) -> bool {
         match self {
             Self::Http(cause) => cause == HttpCause::Unauthorized,

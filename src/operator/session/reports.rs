@@ -46,12 +46,12 @@ impl Reports {
         false
     }
 
-    /// Does one wait?
+    /// Whether one waits.
     pub(super) fn has_pending(&self) -> bool {
         matches!(self, Self::Resting(Some(_)) | Self::Flushing(Some(_)))
     }
 
-    /// Has any come, be it written or not?
+    /// Whether any has come, written or not.
     pub(super) fn is_awaited(&self) -> bool {
         matches!(self, Self::Awaited)
     }

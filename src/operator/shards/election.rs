@@ -146,12 +146,12 @@ impl Election {
         if let Role::Holder { held, .. } = &self.role { Some(held) } else { None }
     }
 
-    /// Is a claim in force or being given back?
+    /// Whether a claim is in force or being given back.
     pub fn is_involved(&self) -> bool {
         self.role != Role::Candidate
     }
 
-    /// Is a call under way?
+    /// Whether a call is under way.
     pub fn is_calling(&self) -> bool {
         self.call.is_some()
     }
@@ -161,7 +161,7 @@ impl Election {
         self.seen.as_ref().and_then(|seen| seen.lease.as_ref())
     }
 
-    /// Is it known that there is no Lease and that there never was one?
+    /// Whether it is known that there is no Lease and that there never was one.
     pub fn is_unmade(&self, now: Moment) -> bool {
         let absent = self.seen.as_ref().filter(|seen| seen.lease.is_none());
         self.never_made && absent.is_some_and(|seen| now < seen.since + self.timing.lease())

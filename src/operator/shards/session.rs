@@ -174,7 +174,7 @@ impl Session {
         self.leaving = true;
     }
 
-    /// Has everything been given back, after [`Self::leave`]?
+    /// Whether everything has been given back, after [`Self::leave`].
     pub fn is_over(&self) -> bool {
         let idle = |election: &Election| !election.is_involved() && !election.is_calling();
         self.leaving && idle(&self.own) && self.slots.iter().all(|slot| idle(&slot.election) && slot.told.is_none())

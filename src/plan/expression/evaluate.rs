@@ -274,7 +274,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Is this the step of `all` or `exists`?
+/// Whether this is the step of `all` or `exists`.
 fn is_logic(step: &Node) -> bool {
     matches!(step, Node::And(..) | Node::Or(..))
 }

@@ -214,7 +214,7 @@ fn annotate(instance: &mut ConnectorInstance, after: Posted) {
     }
 }
 
-/// Can it be polled?
+/// Whether it can be polled.
 ///
 /// # Errors
 /// [`Failure::Unusable`], with every reason.

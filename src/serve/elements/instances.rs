@@ -261,7 +261,7 @@ pub async fn lay_setting(
     settings.into_iter().find(|one| is(one, &setting)).map(Json).ok_or_else(no_setting)
 }
 
-/// Is this the setting with an id or a key?
+/// Whether this is the setting with an id or a key.
 fn is(one: &Value, setting: &str) -> bool {
     one["key"] == *setting || setting.parse::<u64>().is_ok_and(|id| one["id"] == id)
 }

@@ -49,7 +49,7 @@ pub fn name(instance: &ConnectorInstance) -> &str {
     imported.or(instance.metadata.name.as_ref()).map_or("", String::as_str)
 }
 
-/// Are its credentials good, as far as is known?
+/// Whether its credentials are good, as far as is known.
 fn is_valid(instance: &ConnectorInstance) -> bool {
     let conditions = instance.status.iter().flat_map(|status| &status.conditions);
     !conditions.into_iter().any(|condition| condition.type_ == "Authenticated" && condition.status == "False")
