@@ -5,8 +5,8 @@ const LONGEST_LABEL: usize = 63;
 /// Most characters of a subdomain.
 const LONGEST_SUBDOMAIN: usize = 253;
 
-/// Whether this is an RFC 1123 label: at most 63 lower-case letters, digits and dashes, with a letter or digit at both ends. Namespaces
-/// are.
+/// Whether this is an RFC 1123 label, as namespaces are: at most 63 lower-case letters, digits and dashes, with a letter or digit at both
+/// ends.
 pub fn is_label(text: &str) -> bool {
     text.len() <= LONGEST_LABEL && is_part(text)
 }

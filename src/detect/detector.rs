@@ -377,8 +377,8 @@ impl<'p> Detector<'p> {
         }
     }
 
-    /// Did a record change while the baseline was being read? Dated after the second of the first answer, and not in the future,
-    /// it is no part of the baseline. Not remembered, it is found by the next poll, whose cursor is not beyond the first answer.
+    /// Whether a record changed while the baseline was being read. Dated after the second of the first response, and not in the future, it
+    /// is no part of the baseline. Not remembered, it is found by the next poll, whose cursor is not beyond the first response.
     fn changed_meanwhile(&self, date: Option<DateTime<Utc>>, clock: &ProviderClock, now: DateTime<Utc>) -> bool {
         let start = self.poll_clock.as_ref().unwrap_or(clock).date();
         let (Mode::Baseline, Some(start), Some(date)) = (self.view.mode, start, date) else { return false };

@@ -69,8 +69,8 @@ pub fn lookback(plan: &ResourcePlan) -> Duration {
     plan.lookback.max(plan.lateness).max(MARGIN)
 }
 
-/// Has every record up to the cursor appeared? A list that was read to its end at `read_at`, on the provider's clock, had them all if the
-/// lateness had passed by then.
+/// Whether every record up to the cursor has appeared. A list that was read to its end at `read_at`, on the provider's clock, had them all
+/// if the lateness had passed by then.
 pub fn is_quiet(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>, read_at: Option<DateTime<Utc>>) -> bool {
     !plan.lateness.is_zero() && cursor.zip(read_at).is_some_and(|(cursor, read_at)| before(read_at, plan.lateness) >= cursor)
 }
