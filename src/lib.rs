@@ -3,7 +3,7 @@
 //!
 //! The flow; the modules below are in its order:
 //!
-//! 1. A user declares a `ConnectorInstance` ([`api`]), perhaps on top of a `Connector` ([`catalog`]).
+//! 1. A user declares a `ConnectorInstance` ([`api`]), optionally on top of a `Connector` ([`catalog`]).
 //! 2. [`plan`] turns the two into a `PollPlan`, or into a reason that a person can act on.
 //! 3. When a resource is due, [`poll`] runs one cycle: [`fetch`] asks the provider page by page through the one HTTP client in
 //!    [`egress`], with the credentials that [`auth`] prepared.

@@ -11,8 +11,8 @@ pub fn is_label(text: &str) -> bool {
     text.len() <= LONGEST_LABEL && is_part(text)
 }
 
-/// Is this an RFC 1123 subdomain: at most 253 characters, labels of any length between dots? Names of objects are. So `.`, `..` and
-/// everything with a slash, a percent sign or a control character is none.
+/// Whether this is an RFC 1123 subdomain, as names of objects are: at most 253 characters, labels of any length between dots. So `.`, `..`
+/// and everything with a slash, a percent sign or a control character is none.
 pub fn is_subdomain(text: &str) -> bool {
     text.len() <= LONGEST_SUBDOMAIN && text.split('.').all(is_part)
 }

@@ -51,9 +51,9 @@ impl ConnectUrl {
         is_plain && Url::parse(&format!("{scheme}://{host}")).is_ok_and(|url| url.origin().ascii_serialization() == self.origin)
     }
 
-    /// Did a page of this origin, or no page at all, send a form? `origin` and `site`: the headers `Origin` (RFC 6454) and
-    /// `Sec-Fetch-Site` (Fetch Metadata). Browsers have sent at least one of the two with every form for years; what sends neither is no
-    /// browser and has no cookie of ours to misuse. An opaque origin (`null`) says nothing, so the other header must.
+    /// Whether a page of this origin, or no page at all, sent a form. `origin` and `site`: the headers `Origin` (RFC 6454) and
+    /// `Sec-Fetch-Site` (Fetch Metadata). Browsers have sent at least one of the two with every form for years; a client that sends neither
+    /// is not a browser and has no cookie of ours to misuse. An opaque origin (`null`) says nothing, so the other header must.
     pub fn is_own_form(&self, origin: Option<&str>, site: Option<&str>) -> bool {
         let is_own_origin = origin == Some(&self.origin);
         match site {

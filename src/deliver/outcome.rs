@@ -128,7 +128,7 @@ fn apply_to_sink(
         }
         Delivery::Unusable(_) => return Some(DeliveryOutcome::Untried),
         Delivery::Retry { retry_after, cause, .. } => Failure { retry_after: *retry_after, cause: *cause, blame: Blame::Sink },
-        // A target that never accepted anything is perhaps the wrong one.
+        // A target that never accepted anything may be the wrong one.
         Delivery::Refused { cause } => {
             let blame = if state.sinks.has_accepted(sink, target) { Blame::Object } else { Blame::Sink };
             Failure { retry_after: None, cause: *cause, blame }

@@ -24,7 +24,7 @@ pub const MARGIN: Duration = Duration::from_mins(1);
 /// A dedup window without end: every record that was ever shown is known.
 pub const UNBOUNDED: Duration = Duration::from_hours(24 * 366 * 10_000);
 
-/// How far a record's date may be from the provider's clock for want of a time zone (UTC−12 to UTC+14) and a margin.
+/// How far a record's date may be from the provider's clock because it has no time zone (UTC−12 to UTC+14), and a margin.
 pub const ZONES: chrono::TimeDelta = chrono::TimeDelta::hours(15);
 
 /// Whether every id of the list must be remembered to distinguish created from updated, or changed from unchanged.

@@ -51,7 +51,7 @@ fn offset(lag: TimeDelta, interval: Duration) -> Option<i32> {
     if lag >= -SLACK && lag <= interval {
         return None;
     }
-    // The longer the interval, the more offsets would fit: then only whole hours are distinguished, and at last none.
+    // The longer the interval, the more offsets would fit: then only whole hours are distinguished, and finally none.
     let step = if interval.num_seconds() < QUARTER { QUARTER } else { 4 * QUARTER };
     let offset = (lag + SLACK).num_seconds().div_euclid(step) * step;
     let rest = lag - TimeDelta::seconds(offset);

@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_mins(1);
 const IDLE_PER_HOST: usize = 256;
 /// Client certificates for which a client with its connections is kept; more are taken up again when they are needed.
 const MAX_IDENTITIES: usize = 64;
-/// Names and values of all response headers in sum.
+/// Names and values of all response headers in total.
 const HEADERS: usize = 64 * 1024;
 /// Above it an HTTP/2 stream is reset without an error of its own; it exceeds the bound by enough that a head a little too large is still
 /// reported as such.

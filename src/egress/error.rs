@@ -138,7 +138,7 @@ impl fmt::Display for TlsFault {
 /// The part of an answer that exceeds its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Header names and values in sum, or the number of their lines.
+    /// Header names and values in total, or the number of their lines.
     Headers,
     /// The body after inflating.
     Body,

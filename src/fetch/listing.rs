@@ -50,7 +50,7 @@ pub struct Asker {
 /// One step of a listing.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A page, perhaps empty.
+    /// A page, which may be empty.
     Page(Page),
     /// The first page, and there is no other, is the same as when the validators were made.
     NotModified,

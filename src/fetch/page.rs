@@ -146,7 +146,7 @@ impl Page {
         digest.digest128()
     }
 
-    /// Whether the answer had a list, perhaps an empty one: `false` when it left it out.
+    /// Whether the response had a list, even an empty one: `false` when it left it out.
     pub fn has_list(&self) -> bool {
         self.listed
     }

@@ -115,7 +115,7 @@ fn base_url(defined: &mut Defined, field: Option<Field>, section: &mut Section) 
     }
 }
 
-/// A URL, perhaps with placeholders in braces.
+/// A URL, optionally with placeholders in braces.
 fn is_template(url: &str) -> bool {
     let filled = url.replace(['{', '}'], "x");
     is_endpoint(&filled)

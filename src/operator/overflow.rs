@@ -204,7 +204,7 @@ impl Overflow {
         Ok(text.len())
     }
 
-    /// Deletes what the status no longer names. What cannot be deleted goes with the instance at last.
+    /// Deletes what the status no longer names. What cannot be deleted is deleted with the instance.
     pub async fn clean(&mut self, cluster: &Cluster, namespace: &str) {
         for (kind, name) in std::mem::take(&mut self.stale) {
             if let Err(error) = cluster.delete(kind, namespace, &name).await

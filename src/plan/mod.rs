@@ -121,7 +121,7 @@ pub struct RequestPlan {
     pub method: http::Method,
     /// Scheme, host and port that every page must stay on.
     pub origin: url::Origin,
-    /// Absolute URL, perhaps with a query, perhaps with macros.
+    /// Absolute URL, optionally with a query and macros.
     pub url: Template,
     /// Added to the URL's query in this order; values are percent-encoded when rendered.
     pub query: Vec<(String, Template)>,
@@ -136,7 +136,7 @@ pub struct RequestPlan {
 pub enum BodyPlan {
     /// null, booleans and numbers.
     Literal(serde_json::Value),
-    /// A string, perhaps with macros.
+    /// A string, optionally with macros.
     Text(Template),
     /// An array.
     List(Vec<BodyPlan>),

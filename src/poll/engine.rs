@@ -1,4 +1,4 @@
-//! Owns the running instances: starts a job when it is due, takes in how it ended, and says what changed.
+//! Owns the running instances: starts a job when it is due, records how it ended, and says what changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -147,7 +147,7 @@ pub(super) struct Pending {
 enum Activity {
     /// None does.
     Idle,
-    /// One does. `came`: what arrived meanwhile; the job may have failed for want of it before that.
+    /// One does. `came`: what arrived meanwhile; the job may have failed before that because it was missing.
     Running { came: Option<Remedy> },
 }
 

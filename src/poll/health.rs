@@ -87,7 +87,7 @@ impl Health {
         }
     }
 
-    /// It failed for want of this.
+    /// It failed because this was missing.
     pub fn waits_for(&self, remedy: Remedy) -> bool {
         self.problem.as_ref().is_some_and(|problem| problem.remedy == Some(remedy))
     }

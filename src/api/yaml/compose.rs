@@ -142,7 +142,7 @@ enum Kind {
 }
 
 impl Node {
-    /// `<<`, which takes in the members of other maps.
+    /// `<<`, which merges the members of other maps.
     fn is_merge(&self) -> bool {
         let Kind::Scalar { tag, plain, text } = &self.kind else { return false };
         text == "<<" && (*plain || tag.as_deref() == Some("tag:yaml.org,2002:merge"))

@@ -271,7 +271,7 @@ proptest! {
         }
         world.lose = false;
         world.happen(Event::Rewrite(true, 0));
-        // one owner at last, as it is with ownership
+        // in the end one owner, as it is with ownership
         for _ in 0..6 {
             world.happen(Event::Step(0, 0));
         }

@@ -66,7 +66,7 @@ fn read_any(text: &str, unit: EpochUnit) -> Option<DateTime<Utc>> {
     instant(if negative { -nanoseconds } else { nanoseconds })
 }
 
-/// Milliseconds, perhaps with an offset that only says how to show them (`1520000000000+0100`).
+/// Milliseconds, optionally with an offset that only says how to show them (`1520000000000+0100`).
 fn read_odata(inside: &str) -> Option<DateTime<Utc>> {
     let (sign, rest) = match inside.strip_prefix('-') {
         Some(rest) => (-1, rest),

@@ -264,7 +264,7 @@ fn mark_neighbours(items: &mut [Item]) {
     }
 }
 
-/// Whether items are those of `yyyy-MM-dd'T'HH:mm:ss`, perhaps with a fraction, a literal Z or a zone.
+/// Whether items are those of `yyyy-MM-dd'T'HH:mm:ss`, optionally with a fraction, a literal Z or a zone.
 fn is_iso(items: &[Item]) -> bool {
     let two = |item: &Item, expected| matches!(item, Item::Number { field, width: 2, .. } if *field == expected);
     let (date, time) = match items {

@@ -18,7 +18,7 @@ use crate::api::identity::number;
 use crate::api::instance::ConnectorInstance;
 use crate::instances::number_of;
 
-/// An answer with an instance, and perhaps a warning.
+/// An answer with an instance, and optionally a warning.
 type Shown = (HeaderMap, Json<Value>);
 
 /// A part of the path. What is none of its kind names nothing.
