@@ -86,9 +86,9 @@ const RETIRED: &[(&str, &str)] = &[
     (r"run(ning)? it for long", "operate in production"),
 ];
 
-/// The same, ready to be searched for: whole words, in any case, over line ends.
+/// The same, ready to be searched for: whole words, in any case, over line ends. With the word boundaries of ASCII, which are much faster.
 static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-    let whole = |pattern: &str| Regex::new(&format!(r"(?i)\b(?:{})\b", pattern.replace(' ', r"\s+"))).unwrap();
+    let whole = |pattern: &str| Regex::new(&format!(r"(?i-u)\b(?:{})\b", pattern.replace(' ', r"\s+"))).unwrap();
     RETIRED.iter().map(|(pattern, instead)| (whole(pattern), *instead)).collect()
 });
 
