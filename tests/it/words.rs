@@ -202,7 +202,11 @@ fn retired_words_are_found_in_prose_and_not_in_code() {
     assert_eq!(words, ["a.yaml:2:", "a.yaml:3:", "a.yaml:4:", "a.yaml:1:"]);
     let source = "//! Judged.\nlet judge = \"https://judge\"; // walks\n/// Told.\n";
     assert_eq!(retired("a.rs", &comments(source, "//[/!]?")).len(), 3);
-    let source = "// \"nobody is here\"\nf(\"nobody\", '\"', \"ask\\nnobody {told}\", 'a');\nlet b: &'a str = r#\"\n\"anew\" it is\"#; \"mend\n it\"";
+    let source = r##"// "nobody is here"
+f("nobody", '"', "ask\nnobody {told}", 'a');
+let b: &'a str = r#"
+"anew" it is"#; "mend
+ it""##;
     let words: Vec<_> = retired("a.rs", &literals(source)).iter().map(|one| one[..15].to_owned()).collect();
     assert_eq!(words, ["a.rs:2: \"nobody", "a.rs:4: \"anew\" ", "a.rs:4: \"mend\" "]);
 }
