@@ -86,7 +86,8 @@ impl Engine {
                 self.move_due_times(step, now);
             }
             self.start_due_jobs(Utc::now());
-            if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
+            let is_done = || !open && self.jobs.is_empty() && self.instances.values().all(InstanceEntry::was_polled);
+            if self.run == Run::Once && is_done() {
                 return;
             }
             let next = self.due.next_at();
@@ -109,10 +110,6 @@ impl Engine {
         }
         self.core.metrics.pulse().rest();
         self.stop(grace).await;
-    }
-
-    fn nothing_waits(&self) -> bool {
-        self.instances.values().all(InstanceEntry::was_polled)
     }
 
     async fn stop(mut self, grace: Duration) {

@@ -53,7 +53,7 @@ fn unauthorized() -> Problem {
 }
 
 fn throttled() -> Problem {
-    Problem { reaction: Reaction::Throttled, ..Problem::transient(Reason::RateLimited, "the provider asked for patience") }
+    Problem { reaction: Reaction::Throttled, ..Problem::transient(Reason::RateLimited, "the provider is rate limiting requests") }
 }
 
 /// The health after jobs that ended a second apart from each other.
