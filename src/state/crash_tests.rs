@@ -170,7 +170,7 @@ fn a_damaged_or_missing_partition_is_never_a_fresh_start() {
     let refused = || {
         let problem = store.load(&keap()).unwrap_err();
         assert_eq!(problem.reason, Reason::StateUnavailable);
-        assert!(problem.message.contains("crm.keap.known") && problem.message.contains("afresh"), "{}", problem.message);
+        assert!(problem.message.contains("crm.keap.known") && problem.message.contains("start again"), "{}", problem.message);
     };
     for cut in (0..whole.len()).step_by(97) {
         fs::write(&file, &whole[..cut]).unwrap();

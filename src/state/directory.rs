@@ -344,7 +344,7 @@ mod tests {
             fs::write(&file, &whole[..cut]).unwrap();
             let problem = store.load(&keap()).unwrap_err();
             assert_eq!(problem.reason, Reason::StateUnavailable, "cut at {cut}");
-            assert!(problem.message.contains("start afresh"), "{}", problem.message);
+            assert!(problem.message.contains("start again"), "{}", problem.message);
         }
     }
 

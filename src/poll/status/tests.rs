@@ -314,7 +314,7 @@ fn a_callback_that_is_down_is_told_with_its_cause() {
             HttpCause::Unauthorized,
             "CallbackUnauthorized",
             "Stalled",
-            "spec.callback.url (hooks.example.org) answered 401 or 403: mend ",
+            "spec.callback.url (hooks.example.org) answered 401 or 403: fix ",
         ),
         (
             HttpCause::Silent(Silence::Unreachable(Unreachable::Dns)),
