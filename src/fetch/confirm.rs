@@ -10,7 +10,7 @@ use url::Url;
 
 use super::request::header_value;
 use super::split::MAX_BODY;
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::detect::sweep::Answer;
 use crate::egress::{Limits, Overflow, Redirects, Request};
 use crate::plan::ConfirmPlan;
@@ -55,7 +55,7 @@ pub fn read(plan: &ConfirmPlan, status: StatusCode, headers: &HeaderMap, now: Da
     let code = status.as_u16();
     // Some providers say 403 when they are asked too often.
     let is_throttled =
-        matches!(super::answer::interpret(status, headers, now), Err(problem) if problem.reason == Reason::RateLimited);
+        matches!(super::answer::interpret(status, headers, now), Err(problem) if problem.reaction == Reaction::Throttled);
     match code {
         200 => Answer::Lives,
         _ if plan.gone.contains(&code) && !is_throttled => Answer::Gone,

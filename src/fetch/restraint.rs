@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Origin;
 
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::api::limits::LimitScope;
 use crate::auth::RequestAuth;
 use crate::egress::allowance::Allowance;
@@ -58,10 +58,10 @@ impl<'a> Restraint<'a> {
     }
 
     /// What a refusal means when a limit is spent: that, and not that the credential may not read the list.
-    pub(super) fn explain(problem: Problem, spent: Option<Duration>) -> Problem {
-        match problem.reason {
-            Reason::RateLimited => Problem { retry_after: problem.retry_after.max(spent), ..problem },
-            Reason::Forbidden if spent.is_some() => used_up(spent),
+    pub(super) fn explain(problem: Problem, status: StatusCode, spent: Option<Duration>) -> Problem {
+        match problem.reaction {
+            Reaction::Throttled => Problem { retry_after: problem.retry_after.max(spent), ..problem },
+            Reaction::Human if spent.is_some() && status == StatusCode::FORBIDDEN => used_up(spent),
             _ => problem,
         }
     }

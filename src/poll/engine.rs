@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -22,6 +22,7 @@ use super::reported::Reported;
 use super::schedule::{self, Rhythm};
 use super::start::{Before, Starts};
 use super::status::{self, InstanceStatus};
+use super::wall_clock::WallClock;
 use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
@@ -34,8 +35,6 @@ use crate::state::adopt::adopt;
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
 /// [`crate::egress::turns`] says how many of them are left to others.
 const MAX_JOBS: usize = 4_096;
-/// A difference between wall clock and monotonic clock from here on is a step, not drift.
-const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
 
@@ -58,8 +57,7 @@ pub struct Engine {
     reports: mpsc::UnboundedSender<InstanceStatus>,
     next_epoch: u64,
     starts: Starts,
-    /// The two clocks, read together.
-    clocks: (DateTime<Utc>, std::time::Instant),
+    clock: WallClock,
 }
 
 impl Engine {
@@ -69,12 +67,12 @@ impl Engine {
             core: Arc::new(core),
             run,
             instances: HashMap::new(),
-            due: DueQueue::new(MAX_JOBS),
+            due: DueQueue::new(MAX_JOBS, rand::random()),
             jobs: JoinSet::new(),
             reports,
             next_epoch: 0,
             starts: Starts::default(),
-            clocks: (Utc::now(), std::time::Instant::now()),
+            clock: WallClock::new(Utc::now(), std::time::Instant::now()),
         }
     }
 
@@ -82,10 +80,14 @@ impl Engine {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Vec<Command>>, shutdown: CancellationToken, grace: Duration) {
         let mut open = true;
         loop {
-            self.core.metrics.pulse().beat(std::time::Instant::now());
-            self.follow_clock(Utc::now());
+            let (now, monotonic) = (Utc::now(), std::time::Instant::now());
+            self.core.metrics.pulse().beat(monotonic);
+            if let Some(step) = self.clock.step(now, monotonic) {
+                self.move_due_times(step, now);
+            }
             self.start_due_jobs(Utc::now());
-            if self.run == Run::Once && !open && self.jobs.is_empty() && self.nothing_waits() {
+            let is_done = || !open && self.jobs.is_empty() && self.instances.values().all(InstanceEntry::was_polled);
+            if self.run == Run::Once && is_done() {
                 return;
             }
             let next = self.due.next_at();
@@ -95,17 +97,19 @@ impl Engine {
                     Some(batch) => self.apply_commands(batch, Utc::now()),
                     None => open = false,
                 },
-                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.on_job_finished(done, Utc::now()),
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => {
+                    let mut ended = Some(done);
+                    while let Some(done) = ended {
+                        self.on_job_finished(done, Utc::now());
+                        ended = self.jobs.try_join_next();
+                    }
+                }
                 () = sleep_until(next), if next.is_some() => {}
                 () = tokio::time::sleep(pulse::BEAT) => {}
             }
         }
         self.core.metrics.pulse().rest();
         self.stop(grace).await;
-    }
-
-    fn nothing_waits(&self) -> bool {
-        self.instances.values().all(InstanceEntry::was_polled)
     }
 
     async fn stop(mut self, grace: Duration) {
@@ -219,7 +223,7 @@ impl Engine {
         let running = Box::new(Running { instance, schedules, jobs: 0, next: None });
         self.instances.insert(key.clone(), InstanceEntry { epoch, kind: Kind::Running(running), reported });
         for schedule in 0..plan.resources.len() {
-            self.enqueue(key, schedule);
+            self.enqueue(key, schedule, now);
         }
         self.report(key, now);
     }
@@ -227,7 +231,8 @@ impl Engine {
     fn refuse(&mut self, key: &InstanceRef, generation: Option<i64>, problem: Problem, reload: Option<Pending>) {
         let (epoch, problem) = (self.next_epoch(), Box::new(problem));
         if reload.is_some() && self.run == Run::Forever {
-            self.due.push(Due { at: Utc::now() + RELOAD_STATE, key: key.clone(), schedule: 0, epoch });
+            let now = Utc::now();
+            self.due.push(Due { at: now + RELOAD_STATE, key: key.clone(), schedule: 0, epoch }, now);
         }
         let kind = Kind::Refused { generation, problem, reload };
         let reported = self.instances.get(key).map(|entry| entry.reported).unwrap_or_default();
@@ -262,14 +267,14 @@ impl Engine {
             }
         }
         for (key, index) in due {
-            self.enqueue(&key, index);
+            self.enqueue(&key, index, now);
         }
     }
 
     fn wake(&mut self, key: &InstanceRef, remedy: Remedy, now: DateTime<Utc>) {
         let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
         for index in running.wake(remedy, now) {
-            self.enqueue(key, index);
+            self.enqueue(key, index, now);
         }
     }
 
@@ -278,22 +283,15 @@ impl Engine {
         self.next_epoch
     }
 
-    fn enqueue(&mut self, key: &InstanceRef, schedule: usize) {
+    fn enqueue(&mut self, key: &InstanceRef, schedule: usize, now: DateTime<Utc>) {
         let Some(InstanceEntry { epoch, kind: Kind::Running(running), .. }) = self.instances.get(key) else { return };
         if let Some((at, _)) = running.schedules[schedule].due() {
-            self.due.push(Due { at, key: key.clone(), schedule, epoch: *epoch });
+            self.due.push(Due { at, key: key.clone(), schedule, epoch: *epoch }, now);
         }
     }
 
-    /// When the wall clock was set, the rhythm of polls moves with it.
-    fn follow_clock(&mut self, now: DateTime<Utc>) {
-        let (wall, monotonic) = self.clocks;
-        let elapsed = chrono::Duration::from_std(monotonic.elapsed()).unwrap_or_default();
-        self.clocks = (now, std::time::Instant::now());
-        let step = now - (wall + elapsed);
-        if step.abs() < CLOCK_STEP {
-            return;
-        }
+    /// The wall clock was set: the rhythm of polls moves with it.
+    fn move_due_times(&mut self, step: chrono::Duration, now: DateTime<Utc>) {
         self.starts = Starts::default();
         tracing::warn!(seconds = step.num_seconds(), "the wall clock was changed; due times move with it");
         let mut due = Vec::new();
@@ -304,7 +302,7 @@ impl Engine {
             }
         }
         for (key, index) in due {
-            self.enqueue(&key, index);
+            self.enqueue(&key, index, now);
         }
     }
 
@@ -352,7 +350,7 @@ impl Engine {
         true
     }
 
-    fn on_job_finished(&mut self, done: Result<Done, tokio::task::JoinError>, now: DateTime<Utc>) {
+    fn on_job_finished(&mut self, done: Result<Done, JoinError>, now: DateTime<Utc>) {
         // A job catches its own panic, so only an aborted one has no result; its requests are repeated after the restart.
         let Ok(Done { ticket, key, schedule: index, epoch, report, memory }) = done else { return };
         self.due.leave(ticket);
@@ -374,7 +372,7 @@ impl Engine {
         {
             self.change(&key, next, now);
         } else {
-            self.enqueue(&key, index);
+            self.enqueue(&key, index, now);
         }
     }
 

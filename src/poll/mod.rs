@@ -46,3 +46,4 @@ mod sinks;
 pub mod start;
 pub mod status;
 pub mod strategy;
+mod wall_clock;

@@ -29,7 +29,7 @@ impl PageReader<'_> {
             None => answer::interpret(*status, headers, now),
         };
         verdict.map_err(|problem| {
-            let problem = Restraint::explain(problem, self.restraint().after(headers, now));
+            let problem = Restraint::explain(problem, *status, self.restraint().after(headers, now));
             if problem.reaction == Reaction::Throttled {
                 self.hold(problem.retry_after);
             }

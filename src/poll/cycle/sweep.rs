@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 
 use super::{Poll, Reading};
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reaction};
 use crate::auth::RequestAuth;
 use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
@@ -236,7 +236,7 @@ impl Poll<'_> {
         let response = sent.ok()?;
         let problem = answer::interpret(response.status, &response.headers, Utc::now()).err();
         if let Some(wait) =
-            problem.filter(|problem| problem.reason == Reason::RateLimited).and_then(|problem| problem.retry_after)
+            problem.filter(|problem| problem.reaction == Reaction::Throttled).and_then(|problem| problem.retry_after)
         {
             asker.hosts.hold(origin, auth.fingerprint, tokio::time::Instant::now() + wait);
         }
