@@ -247,6 +247,7 @@ impl Engine {
             }
         }
         self.core.store.removed(key);
+        self.core.journal.forget(key);
     }
 
     fn release(&self, key: &InstanceRef) {
