@@ -29,6 +29,7 @@
 pub mod batch;
 pub mod delivery_state;
 pub mod health;
+pub mod journaled;
 #[cfg(test)]
 mod model_tests;
 pub mod outbox;

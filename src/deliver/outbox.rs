@@ -12,13 +12,16 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{Parts, batches};
 use super::delivery_state::SharedState;
 use super::health::Admission;
+use super::journaled::Tried;
 use super::outcome::{DeliveryOutcome, Try, apply_change, apply_retry};
 use super::sink::{Delivery, Sink, SinkName};
 use super::triage::{Ready, Step, Targets, triage};
 use crate::api::conditions::Problem;
+use crate::api::identity::InstanceRef;
 use crate::detect::event::{Change, Event, Kind};
 use crate::detect::window::Undelivered;
-use crate::observe::metrics::{CommitOutcome, EventOutcome, Metrics};
+use crate::observe::Journal;
+use crate::observe::metrics::{CommitOutcome, Metrics};
 
 /// Events that are sent between two looks at the clock and the commit bound.
 const CHUNK: usize = 128;
@@ -45,6 +48,8 @@ pub struct Outbox<'a, S> {
     /// Why an outlet cannot be asked at all; a person must act. In their order.
     unusable: Vec<Option<Problem>>,
     metrics: &'a Metrics,
+    /// Where tries are noted for people who look, and of which instance they are.
+    journal: Option<(&'a Journal, &'a InstanceRef)>,
     /// No request is begun after its end.
     stop: &'a CancellationToken,
     uncommitted: usize,
@@ -97,11 +102,18 @@ impl<'a, S: SharedState> Outbox<'a, S> {
             names,
             outlets,
             metrics,
+            journal: None,
             stop,
             uncommitted: 0,
             uncommitted_since: None,
             sums: Sums::default(),
         }
+    }
+
+    /// Notes each try in a journal, as one of this instance.
+    #[must_use]
+    pub fn with_journal(self, journal: &'a Journal, of: &'a InstanceRef) -> Self {
+        Self { journal: Some((journal, of)), ..self }
     }
 
     /// Why a sink cannot be asked at all; a person must act.
@@ -157,9 +169,13 @@ impl<'a, S: SharedState> Outbox<'a, S> {
                     break;
                 }
                 let noted = Noted::of(&queued.event);
+                let begun = Instant::now();
                 let delivery = self.outlets[index].sink.send(&[&queued.event]).await;
+                let took = begun.elapsed();
+                let tried = Tried::of(&queued.event, queued.attempts);
                 let outcome =
                     self.state.step(self.resource, |state| apply_retry(state, queued, &delivery, &self.attempt(index)));
+                self.journal(index, [(tried, outcome)], &delivery, took);
                 self.note(&noted, outcome);
                 if let Delivery::Unusable(problem) = delivery {
                     self.unusable[index] = Some(problem);
@@ -261,40 +277,55 @@ impl<'a, S: SharedState> Outbox<'a, S> {
                 continue;
             }
             let events: Vec<_> = part.iter().map(|change| &chunk[*change].event).collect();
+            let begun = Instant::now();
             let delivery = sink.send(&events).await;
+            let took = begun.elapsed();
             if matches!(delivery, Delivery::Refused { .. }) && part.len() > 1 {
                 // One of them is refused: find out which, so that it does not take the others with it.
                 parts.split(part);
                 continue;
             }
-            let (outcomes, problem) = self.apply(index, chunk, part, delivery);
+            let (outcomes, problem) = self.apply(index, chunk, part, (delivery, took));
             results.0.extend(outcomes);
             results.1 = problem;
         }
         results
     }
 
-    /// Applies what became of one request.
-    fn apply(&self, index: usize, chunk: &[Change], batch: Vec<usize>, delivery: Delivery) -> Results {
+    /// Applies what became of one request, and notes how long it took.
+    fn apply(&self, index: usize, chunk: &[Change], batch: Vec<usize>, (delivery, took): (Delivery, Duration)) -> Results {
         if let Delivery::Unusable(problem) = delivery {
             return (untried(batch), Some(problem));
         }
         let attempt = self.attempt(index);
-        let outcomes = self.state.step(self.resource, |state| {
-            let apply = |change: usize| (change, apply_change(state, &chunk[change], &delivery, &attempt));
+        let tried: Vec<_> = self.state.step(self.resource, |state| {
+            let apply = |change: usize| {
+                let before = state.failing_at(attempt.sink, chunk[change].object).map_or(0, |failing| failing.attempts);
+                (change, before, apply_change(state, &chunk[change], &delivery, &attempt))
+            };
             batch.into_iter().map(apply).collect()
         });
-        (outcomes, None)
+        let events = tried.iter().map(|(change, before, outcome)| (Tried::of(&chunk[*change].event, *before), *outcome));
+        self.journal(index, events, &delivery, took);
+        (tried.into_iter().map(|(change, _, outcome)| (change, outcome)).collect(), None)
+    }
+
+    /// Notes tries for people who look.
+    fn journal(
+        &self,
+        index: usize,
+        tried: impl IntoIterator<Item = (Tried, DeliveryOutcome)>,
+        delivery: &Delivery,
+        took: Duration,
+    ) {
+        let Some((journal, of)) = self.journal else { return };
+        let name = &self.names[index];
+        let entries = tried.into_iter().filter_map(|(tried, outcome)| tried.entry(name, delivery, outcome, took));
+        journal.delivered(of, Utc::now(), entries);
     }
 
     fn note(&mut self, event: &Noted, outcome: DeliveryOutcome) {
-        let counted = match outcome {
-            DeliveryOutcome::Untried => return,
-            DeliveryOutcome::Accepted => EventOutcome::Accepted,
-            DeliveryOutcome::Deferred => EventOutcome::SetAside,
-            DeliveryOutcome::Parked => EventOutcome::Parked,
-            DeliveryOutcome::Undelivered | DeliveryOutcome::QueueFull => EventOutcome::Failed,
-        };
+        let Some(counted) = outcome.counted() else { return };
         self.metrics.events(event.kind.into(), counted, 1);
         self.sums.dirty = true;
         self.sums.queue_full |= outcome == DeliveryOutcome::QueueFull;

@@ -9,6 +9,7 @@ use super::retry_queue::QueuedEvent;
 use super::schedule;
 use super::sink::{Delivery, Pace, SinkName};
 use crate::detect::event::{Change, Event};
+use crate::observe::metrics::EventOutcome;
 
 /// Tries after which a failing event is deferred with its body, so that the cursor goes on.
 pub const TRIES_BEFORE_DEFERRED: u32 = 3;
@@ -35,6 +36,17 @@ pub enum DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
+    /// How it is counted; `None`: there was no try.
+    pub fn counted(self) -> Option<EventOutcome> {
+        match self {
+            Self::Untried => None,
+            Self::Accepted => Some(EventOutcome::Accepted),
+            Self::Deferred => Some(EventOutcome::SetAside),
+            Self::Parked => Some(EventOutcome::Parked),
+            Self::Undelivered | Self::QueueFull => Some(EventOutcome::Failed),
+        }
+    }
+
     /// Whether the cursor may go past it, as far as this sink is concerned.
     pub fn is_taken(self) -> bool {
         matches!(self, Self::Accepted | Self::Deferred | Self::Parked)

@@ -41,6 +41,7 @@ use crate::connect::ConnectUrl;
 use crate::cpu::own_thread::{OwnThread, ThreadError};
 use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
+use crate::observe::Journal;
 use crate::observe::metrics::Metrics;
 use crate::poll::command::Command;
 use crate::poll::context::EngineContext;
@@ -115,6 +116,8 @@ pub struct Services {
     pub commands: mpsc::Sender<Vec<Command>>,
     /// What asking for tokens needs.
     pub tokens: Parts,
+    /// The last polls and deliveries of this process.
+    pub journal: Journal,
 }
 
 /// A running operator.
@@ -188,6 +191,7 @@ impl Operator {
         let context = EngineContext { connect: settings.connect, cluster: settings.cluster_name, ..context };
         let context = context.with_bytes(settings.bytes);
         let tokens = context.parts(tokens);
+        let journal = context.journal.clone();
         let engine = Engine::new(context, Run::Forever, status_sender);
         let engine = tokio::spawn(engine.run(command_batches, shutdown.clone(), settings.grace));
 
@@ -226,7 +230,7 @@ impl Operator {
             tokio::spawn(report_missing_permissions(client, namespace, sharing.namespace)),
         ];
 
-        let services = Services { cluster, connectors, commands: batch_sender, tokens };
+        let services = Services { cluster, connectors, commands: batch_sender, tokens, journal };
         let operator = Self {
             shutdown: shutdown.clone(),
             engine,

@@ -12,7 +12,7 @@ use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
 use crate::fetch::listing::Asker;
-use crate::observe::Metrics;
+use crate::observe::{Journal, Metrics};
 use crate::state::StateStore;
 
 /// What every job needs, shared by all.
@@ -29,6 +29,8 @@ pub struct EngineContext {
     pub store: Arc<dyn StateStore>,
     /// Counters.
     pub metrics: Metrics,
+    /// The last polls and deliveries, for people who look.
+    pub journal: Journal,
     /// Where people reach the connect page; `None`: there is none.
     pub connect: Option<ConnectUrl>,
     /// Name of the cluster, part of the source of events; `None`: unknown.
@@ -60,7 +62,8 @@ impl EngineContext {
             cpu: CpuBudget::default(),
             metrics: metrics.clone(),
         };
-        Self { asker, egress, secrets, credentials, store, metrics, connect: None, cluster: None }
+        let journal = Journal::default();
+        Self { asker, egress, secrets, credentials, store, metrics, journal, connect: None, cluster: None }
     }
 
     /// The same with another budget for the bodies of pages.

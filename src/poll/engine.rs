@@ -1,5 +1,7 @@
 //! Owns the running instances: starts a job when it is due, records how it ended, and says what changed.
 
+mod clock;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -252,6 +254,7 @@ impl Engine {
             }
         }
         self.core.store.removed(key);
+        self.core.journal.forget(key);
     }
 
     fn release(&self, key: &InstanceRef) {
@@ -287,22 +290,6 @@ impl Engine {
         let Some(InstanceEntry { epoch, kind: Kind::Running(running), .. }) = self.instances.get(key) else { return };
         if let Some((at, _)) = running.schedules[schedule].due() {
             self.due.push(Due { at, key: key.clone(), schedule, epoch: *epoch }, now);
-        }
-    }
-
-    /// The wall clock was set: the rhythm of polls moves with it.
-    fn move_due_times(&mut self, step: chrono::Duration, now: DateTime<Utc>) {
-        self.starts = Starts::default();
-        tracing::warn!(seconds = step.num_seconds(), "the wall clock was changed; due times move with it");
-        let mut due = Vec::new();
-        for (key, entry) in &mut self.instances {
-            if let Kind::Running(running) = &mut entry.kind {
-                running.move_clock(step);
-                due.extend((0..running.schedules.len()).map(|index| (key.clone(), index)));
-            }
-        }
-        for (key, index) in due {
-            self.enqueue(&key, index, now);
         }
     }
 

@@ -42,7 +42,11 @@ pub(super) async fn run(
             "the poll ended unexpectedly; please report this with the log",
         )))
     });
-    count(&core.metrics, &report, started.elapsed());
+    let took = started.elapsed();
+    count(&core.metrics, &report, took);
+    if let Some(poll) = report.journaled(took) {
+        core.journal.polled(key, &resource.name, poll, Utc::now());
+    }
     report
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::api::conditions::{Problem, Reaction};
+use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
@@ -12,6 +12,7 @@ use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
 use crate::detect::sweep::Unproven;
 use crate::detect::volatile::VolatileRecords;
+use crate::observe::journal::{Poll, PollEnd};
 
 /// What a job is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,22 @@ pub struct Report {
     pub facts: Facts,
     /// An earlier time than the interval's at which the resource wants to run again, and for what.
     pub wake: Option<(DateTime<Utc>, Job)>,
+}
+
+impl Report {
+    /// What the journal has of it; `None`: it was no poll.
+    pub fn journaled(&self, took: Duration) -> Option<Poll> {
+        let Facts { pages, seen, sums, .. } = &self.facts;
+        let end = match &self.outcome {
+            Outcome::Polled if *pages == 0 => PollEnd::NotModified,
+            Outcome::Polled => PollEnd::Read,
+            Outcome::CallbackClosed => PollEnd::CallbackClosed,
+            Outcome::CallbackGone => PollEnd::Failed(Reason::CallbackGone),
+            Outcome::CallbackUnusable(problem) | Outcome::Failed(problem) => PollEnd::Failed(problem.reason),
+            Outcome::RetryQueueSent | Outcome::Stopped => return None,
+        };
+        Some(Poll::new(end, [*pages, seen.records, sums.accepted, sums.failed], took))
+    }
 }
 
 /// How a job ended.
@@ -126,7 +143,6 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::conditions::Reason;
 
     #[test]
     fn a_wait_beside_a_success_counts_if_it_puts_the_next_poll_off() {

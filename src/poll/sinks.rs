@@ -38,7 +38,8 @@ pub(super) async fn open_outbox<'a>(
     let envelope = Envelope::of(plan, identity, core.cluster.as_deref());
     let sink = HttpSink::new(callback, access, &plan.instance, envelope, &core.egress, &core.metrics);
     let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight }];
-    Ok(Outbox::new(&instance.live, &resource.name, outlets, &core.metrics, &instance.stop))
+    let outbox = Outbox::new(&instance.live, &resource.name, outlets, &core.metrics, &instance.stop);
+    Ok(outbox.with_journal(&core.journal, &plan.instance))
 }
 
 /// When the resource wants to run again, earlier than its interval says, and for what.

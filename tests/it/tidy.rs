@@ -46,6 +46,7 @@ const PURE: [&str; 41] = [
     "poll/wall_clock.rs",
     "state/",
     "receive/read.rs",
+    "observe/journal.rs",
     "observe/metrics/text.rs",
     "operator/blobs.rs",
     "operator/event_queue.rs",

@@ -29,6 +29,11 @@ impl SinkName {
         Self(name.into())
     }
 
+    /// The name as text.
+    pub fn text(&self) -> Cow<'static, str> {
+        self.0.clone()
+    }
+
     /// Is it the sink that `spec.callback` declares? Stored state names a sink only when it is not.
     pub fn is_callback(&self) -> bool {
         *self == CALLBACK
