@@ -370,7 +370,7 @@ impl EgressError {
                     Peer::Callback => Reason::CallbackUnreachable,
                     Peer::TokenEndpoint => Reason::TokenEndpointUnreachable,
                 },
-                format!("{field}: {fault}; check {noun} and any proxy in between, it is tried again with back-off"),
+                format!("{field}: {fault}; check {noun} and any proxy in between; retrying with back-off"),
             ),
         }
     }

@@ -104,7 +104,7 @@ async fn zstd_that_was_not_asked_for_is_refused_with_what_is_accepted() {
     assert_eq!(
         error.into_problem(Peer::Provider).message,
         "baseUrl: Content-Encoding is not one of gzip, br and deflate, which the request accepts; check the provider and any proxy in \
-         between, it is tried again with back-off"
+         between; retrying with back-off"
     );
 }
 

@@ -323,7 +323,7 @@ fn a_callback_that_is_down_is_told_with_its_cause() {
             HttpCause::Silent(Silence::Unreachable(Unreachable::Dns)),
             "CallbackUnreachable",
             "Reconciling",
-            "spec.callback.url (hooks.example.org): the host name could not be resolved; check the host name, ",
+            "spec.callback.url (hooks.example.org): the host name could not be resolved; check the host name; ",
         ),
         (
             HttpCause::Silent(Silence::Timeout(Phase::FirstByte)),
