@@ -210,7 +210,7 @@ impl<'p> Fleet<'p> {
         let stored = |instance: &Value| instance["status"]["delivered"].as_u64().unwrap_or_default();
         let is_stored = |instance: &Value| {
             let expected = instance["metadata"]["name"].as_str().and_then(|name| expected.get(name));
-            expected.is_none_or(|expected| stored(instance) == *expected as u64)
+            expected.is_some_and(|expected| stored(instance) == *expected as u64)
         };
         let all = self.versions.wait_each(self.instances.len(), PATIENCE, is_stored);
         all.unwrap_or_else(|stored| panic!("stored in time are only {stored} of {}: {expected:?}", self.instances.len()));
