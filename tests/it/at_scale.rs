@@ -1,13 +1,14 @@
 //! A thousand instances and what they cost the API server. This one takes minutes, so it comes first and runs beside all others.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::rig::api_proxy::Call;
 use crate::rig::control_plane::shared;
 use crate::rig::fleet;
+use crate::rig::history::History;
 use crate::rig::operator::Cluster;
 use crate::rig::provider::Provider;
 
@@ -47,23 +48,13 @@ impl Crowd<'_> {
     }
 
     fn wait_ready(&self) {
-        let (mut deadline, mut most) = (Instant::now() + ROUND, 0);
-        loop {
-            let list = self.cluster.ns.api().get(&self.cluster.ns.instances()).ok();
-            let is_ready = |item: &&Value| {
-                let conditions = item["status"]["conditions"].as_array();
-                conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
-            };
-            let ready = list["items"].as_array().unwrap().iter().filter(is_ready).count();
-            if ready == INSTANCES {
-                return;
-            }
-            if ready > most {
-                (deadline, most) = (Instant::now() + ROUND, ready);
-            }
-            assert!(Instant::now() < deadline, "{ready} are ready, and no more come");
-            thread::park_timeout(Duration::from_secs(1));
-        }
+        let is_ready = |instance: &Value| {
+            let conditions = instance["status"]["conditions"].as_array();
+            conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+        };
+        let versions = History::watch(self.cluster.ns.api(), &self.cluster.ns.instances());
+        let ready = versions.wait_each(INSTANCES, ROUND, is_ready);
+        ready.unwrap_or_else(|ready| panic!("{ready} are ready, and no more come"));
     }
 
     /// That the last ones became ready is still being written, and told as Events, a few at a time.

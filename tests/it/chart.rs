@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::rig::control_plane::Namespace;
@@ -55,10 +56,21 @@ fn rendered(ns: &Namespace<'_>, sets: &[String], values: &[(&str, &Value)]) -> O
 fn objects(yaml: &str) -> Objects {
     let mut found = Objects::new();
     for document in yaml.split("\n---\n") {
-        let object: Option<Value> = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}"));
-        let Some(object) = object.filter(Value::is_object) else { continue };
+        let Some(object) = read_once(document) else { continue };
         let name = format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
         assert!(found.insert(name.clone(), object).is_none(), "{name} is there twice");
     }
     found
+}
+
+/// The object that a document contains. Most documents, and all that are long, are the same whatever is set; each is read once.
+fn read_once(document: &str) -> Option<Value> {
+    static READ: Mutex<BTreeMap<String, Option<Value>>> = Mutex::new(BTreeMap::new());
+    if let Some(known) = READ.lock().get(document) {
+        return known.clone();
+    }
+    let object: Option<Value> = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}"));
+    let object = object.filter(Value::is_object);
+    READ.lock().insert(document.to_owned(), object.clone());
+    object
 }

@@ -14,7 +14,7 @@ use crate::rig::kubelet::image::Image;
 use crate::rig::markdown;
 use crate::rig::operator::Cluster;
 use crate::rig::reader::Reader;
-use crate::rig::skip;
+use crate::rig::{skip, turns};
 
 static PLANE: LazyLock<Option<ControlPlane>> = LazyLock::new(ControlPlane::start);
 static ALONE: Mutex<()> = Mutex::new(());
@@ -22,7 +22,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// The control plane, for one page until the guard is dropped. `None`: it cannot be had here, which one loud line said.
 fn plane() -> Option<(MutexGuard<'static, ()>, &'static ControlPlane)> {
     shared_with_controllers()?;
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let alone = turns::without(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
     let plane = PLANE.as_ref()?;
     // as it is before anybody did anything
     let reader = reader(plane, "default")?;

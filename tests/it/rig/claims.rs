@@ -37,8 +37,10 @@ impl Claims {
 
     /// The same for at most so long. Answers whether it came.
     pub fn try_balance(&self, shares: usize, replicas: &[&str], limit: Duration) -> bool {
+        let (mut read, mut holders) = (0, BTreeMap::new());
         let balanced = |versions: &[Value]| {
-            let holders = holders(versions);
+            holders.extend(versions[read..].iter().filter_map(claim).map(|claim| (claim.share, claim.holder)));
+            read = versions.len();
             let mut counts: BTreeMap<&str, usize> = replicas.iter().map(|replica| (*replica, 0)).collect();
             for holder in holders.values() {
                 *counts.get_mut(replica_of(holder.as_deref()?)?)? += 1;

@@ -24,7 +24,7 @@ use super::pollinator::Pollinator;
 use super::provider::{self, Provider};
 use super::receiver::Post;
 use super::traffic::Traffic;
-use super::{PATIENCE, rights};
+use super::{PATIENCE, rights, turns};
 
 /// Into how many shares the work is cut, as by default.
 pub const SHARES: usize = 16;
@@ -47,7 +47,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// Lets nobody else create hundreds of instances, or measure what hundreds cost, while the guard lives.
 pub fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    turns::without(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// One process of the operator.
@@ -128,21 +128,12 @@ impl<'p> Fleet<'p> {
 
     /// Waits until the first state of every instance is stored: what changes from then on must be delivered, whoever dies.
     pub fn wait_ready(&self) {
-        let ns = &self.cluster.ns;
-        let deadline = Instant::now() + PATIENCE;
         let is_ready = |instance: &Value| {
             let conditions = instance["status"]["conditions"].as_array().into_iter().flatten();
             conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True" && one["reason"] == "Polling")
         };
-        loop {
-            let list = ns.api().get(&ns.instances()).ok();
-            let ready = list["items"].as_array().into_iter().flatten().filter(|one| is_ready(one)).count();
-            if ready == self.instances.len() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "only {ready} are ready in time");
-            thread::park_timeout(Duration::from_millis(200));
-        }
+        let ready = self.versions.wait_each(self.instances.len(), PATIENCE, is_ready);
+        ready.unwrap_or_else(|ready| panic!("only {ready} are ready in time"));
     }
 
     /// Every poll of every instance, in the order of time.
@@ -160,31 +151,36 @@ impl<'p> Fleet<'p> {
 
     /// Waits until every quiet instance was polled after a moment: those of all but the first providers.
     pub fn wait_quiet_polled_since(&self, changing: usize, since: Instant) {
-        let quiet = |name: &&String| self.number(name) % self.providers.len() >= changing;
-        self.wait_polls("a poll of every quiet instance", |polls| {
-            let last = |name: &String| polls.get(name).and_then(|polls| polls.last()).is_some_and(|last| last.at > since);
-            self.instances.iter().filter(quiet).all(last)
-        });
-    }
-
-    fn number(&self, instance: &str) -> usize {
-        self.instances.iter().position(|name| name == instance).expect("an instance of the fleet")
-    }
-
-    /// Waits until the requests to the providers satisfy `look`.
-    pub fn wait_polls(&self, what: &str, mut look: impl FnMut(&BTreeMap<String, Vec<Polled>>) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !look(&self.polls()) {
-            assert!(Instant::now() < deadline, "not seen in time: {what}");
-            thread::park_timeout(Duration::from_millis(100));
-        }
+        self.wait_polled(|provider| provider >= changing, since);
     }
 
     /// Waits until every instance was polled after a moment.
     pub fn wait_polled_since(&self, since: Instant) {
-        self.wait_polls("a poll of every instance", |polls| {
-            polls.len() == self.instances.len() && polls.values().all(|polls| polls.last().is_some_and(|last| last.at >= since))
-        });
+        self.wait_polled(|_| true, since);
+    }
+
+    /// Waits until every instance of these providers was polled after a moment.
+    fn wait_polled(&self, of: impl Fn(usize) -> bool, since: Instant) {
+        let instances = self.instances.iter().enumerate().filter(|(index, _)| of(index % self.providers.len()));
+        let mut waiting: BTreeSet<&str> = instances.map(|(_, name)| name.as_str()).collect();
+        let mut read = vec![0; self.providers.len()];
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            for (provider, read) in self.providers.iter().zip(&mut read) {
+                *read += provider.look(|asks| {
+                    let new = &asks[*read..];
+                    for ask in new.iter().filter(|ask| ask.at >= since) {
+                        waiting.remove(ask.header("x-instance").unwrap_or_default());
+                    }
+                    new.len()
+                });
+            }
+            if waiting.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not polled in time: {waiting:?}");
+            thread::park_timeout(Duration::from_millis(100));
+        }
     }
 
     /// The longest times between two polls of one instance since a moment: by one replica, and by one after another. Now counts as
@@ -205,33 +201,19 @@ impl<'p> Fleet<'p> {
 
     /// Waits until the status of every instance counts every event that the receiver accepted.
     pub fn wait_stored(&self) {
-        let ns = &self.cluster.ns;
         let posts = self.cluster.receiver.by_instance();
         let accepted = |name: &str| {
             let accepted = posts.get(name).into_iter().flatten().filter(|post| post.accepted());
             accepted.flat_map(Post::events).map(|event| event.event_id).collect::<BTreeSet<_>>().len()
         };
-        let expected: BTreeMap<_, _> = self.instances.iter().map(|name| (name, accepted(name))).collect();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let list = ns.api().get(&ns.instances()).ok();
-            let stored = |instance: &Value| instance["status"]["delivered"].as_u64().unwrap_or_default();
-            let short: Vec<_> = list["items"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|instance| {
-                    let name = instance["metadata"]["name"].as_str()?.to_owned();
-                    let expected = *expected.get(&name)? as u64;
-                    (stored(instance) != expected).then(|| format!("{name}: {} of {expected}", stored(instance)))
-                })
-                .collect();
-            if short.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not stored in time: {short:?}");
-            thread::park_timeout(Duration::from_millis(200));
-        }
+        let expected: BTreeMap<_, _> = self.instances.iter().map(|name| (name.as_str(), accepted(name))).collect();
+        let stored = |instance: &Value| instance["status"]["delivered"].as_u64().unwrap_or_default();
+        let is_stored = |instance: &Value| {
+            let expected = instance["metadata"]["name"].as_str().and_then(|name| expected.get(name));
+            expected.is_some_and(|expected| stored(instance) == *expected as u64)
+        };
+        let all = self.versions.wait_each(self.instances.len(), PATIENCE, is_stored);
+        all.unwrap_or_else(|stored| panic!("stored in time are only {stored} of {}: {expected:?}", self.instances.len()));
     }
 
     /// Over all versions of all instances: no cursor ever moved backwards, nor did a count of what was delivered. Answers how many
@@ -286,26 +268,34 @@ impl<'p> Fleet<'p> {
     /// Waits until all is delivered to all, and judges what came to each.
     pub fn verdicts(&self) -> BTreeMap<String, Verdict> {
         let (mut deadline, mut arrived) = (Instant::now() + PATIENCE, 0);
+        let mut verdicts = BTreeMap::new();
         loop {
             let posts = self.cluster.receiver.by_instance();
             let count = posts.values().map(Vec::len).sum();
             if count > arrived {
                 (arrived, deadline) = (count, Instant::now() + PATIENCE);
             }
-            let verdicts: BTreeMap<_, _> = self
-                .instances
-                .iter()
-                .enumerate()
-                .map(|(index, name)| {
+            let truths: Vec<_> = self.providers.iter().map(Provider::truth).collect();
+            let is_complete = |verdict: &Verdict| verdict.missing.is_empty();
+            // those that were complete are judged again when all seem to be
+            let all = verdicts.values().all(is_complete);
+            for (index, name) in self.instances.iter().enumerate() {
+                if all || verdicts.get(name).is_none_or(|verdict| !is_complete(verdict)) {
                     let accepted = posts.get(name).into_iter().flatten().filter(|post| post.accepted());
                     let delivered: Vec<Delivered> = accepted.flat_map(Post::events).collect();
-                    (name.clone(), oracle::judge(&self.provider(index).truth(), &delivered, provider::version))
-                })
-                .collect();
-            if Instant::now() > deadline || verdicts.values().all(|verdict| verdict.missing.is_empty()) {
+                    let truth = &truths[index % self.providers.len()];
+                    verdicts.insert(name.clone(), oracle::judge(truth, &delivered, provider::version));
+                }
+            }
+            if all && verdicts.values().all(is_complete) {
                 return verdicts;
             }
-            self.cluster.receiver.try_wait_total(count + 200, Duration::from_secs(1));
+            if !verdicts.values().all(is_complete) {
+                if Instant::now() > deadline {
+                    return verdicts;
+                }
+                self.cluster.receiver.try_wait_total(count + 200, Duration::from_secs(1));
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Every version of every object of a collection, as a watch saw it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -29,6 +30,34 @@ impl History {
         let api = api.clone();
         thread::spawn(move || watcher.run(&api, version));
         history
+    }
+
+    /// Waits until the latest versions of so many objects satisfy `look`. Patience begins anew with each that does.
+    ///
+    /// # Errors
+    /// How many did when it was at its end.
+    pub fn wait_each(&self, count: usize, patience: Duration, look: impl Fn(&Value) -> bool) -> Result<(), usize> {
+        let (mut read, mut satisfying) = (0, BTreeSet::new());
+        loop {
+            let before = satisfying.len();
+            let more = self.log.try_wait(patience, |versions| {
+                for version in &versions[read..] {
+                    let name = version["metadata"]["name"].as_str().unwrap_or_default();
+                    if look(version) {
+                        satisfying.insert(name.to_owned());
+                    } else {
+                        satisfying.remove(name);
+                    }
+                }
+                read = versions.len();
+                (satisfying.len() > before || satisfying.len() == count).then_some(())
+            });
+            match more {
+                _ if satisfying.len() == count => return Ok(()),
+                Some(()) => {}
+                None => return Err(satisfying.len()),
+            }
+        }
     }
 }
 

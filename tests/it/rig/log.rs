@@ -42,6 +42,11 @@ impl<T: Clone> Log<T> {
         self.lock().clone()
     }
 
+    /// Looks at all entries up to now, without a copy of them. Whoever writes waits meanwhile.
+    pub fn look<R>(&self, look: impl FnOnce(&[T]) -> R) -> R {
+        look(&self.lock())
+    }
+
     /// Number of entries up to now.
     pub fn len(&self) -> usize {
         self.lock().len()

@@ -8,12 +8,17 @@
 //! tests mix. A test that starts nothing takes no turn.
 //!
 //! A turn belongs to the thread of the test, which libtest names after it, and ends with that thread. Threads that a test starts
-//! share its turn; they have no name, and taking is nothing for them. So no one who has a turn waits for another.
+//! share its turn; they have no name, and taking is nothing for them. A test that waits for something that another test holds gives its
+//! turn back meanwhile ([`without`]). So no one who has a turn waits for another.
+//!
+//! `POLLINATOR_TURNS` names a file to which each test, when its turn is over, appends a line: how long it waited for its turn, how long it
+//! had it, both in seconds, how busy the machine was meanwhile, in percent, and its name.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::env;
 use std::fs;
+use std::io::Write as _;
 use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,13 +30,13 @@ use super::control_plane;
 /// So many run however busy the machine is, for each core.
 const ALWAYS_PER_CORE: usize = 2;
 /// No more than these run however idle it is, for each core: memory, ports and the one control plane are shared, too.
-const MOST_PER_CORE: usize = 4;
+const MOST_PER_CORE: usize = 8;
 /// Beyond those that always run, one starts only when the last has shown what it costs.
 const SETTLING: Duration = Duration::from_millis(500);
 /// What was busy is counted over this time.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Another test starts while less than this share of the processors' time was used, in percent.
-const BUSY: u64 = 60;
+const BUSY: u64 = 75;
 
 static TURNS: Turns = Turns { state: Mutex::new(State::new()), change: Condvar::new() };
 
@@ -49,9 +54,20 @@ pub fn take() {
     let is_test = thread::current().name().is_some_and(|name| name.contains("::"));
     if is_test && MINE.with_borrow(Option::is_none) {
         build_tools_first();
-        let turn = TURNS.wait();
+        let turn = TURNS.wait(State::enter);
         MINE.set(Some(turn));
     }
+}
+
+/// Waits for something that another test holds. Meanwhile the turn of this thread is given back; then it is the next to get one, since
+/// others may wait for what it holds now.
+pub fn without<R>(wait: impl FnOnce() -> R) -> R {
+    let had = MINE.take().is_some();
+    let result = wait();
+    if had {
+        MINE.set(Some(TURNS.wait(State::enter_first)));
+    }
+    result
 }
 
 /// Where all tests run, the control plane's tools are built before the first of them waits for anything: on a fresh machine that is some
@@ -66,28 +82,54 @@ fn build_tools_first() {
 }
 
 /// Given back when its thread ends.
-struct Turn;
+struct Turn {
+    entered: Instant,
+    started: Instant,
+    /// What the processors had done when it started.
+    before: Option<Sample>,
+}
+
+impl Turn {
+    /// A line of the file that `POLLINATOR_TURNS` names.
+    fn line(&self) -> String {
+        let (waited, had) = ((self.started - self.entered).as_secs_f64(), self.started.elapsed().as_secs_f64());
+        let busy = self.before.and_then(|before| Some(Sample::read(cores())?.busy_since(before).to_string()));
+        let thread = thread::current();
+        format!("{waited:.1}\t{had:.1}\t{}\t{}\n", busy.unwrap_or_default(), thread.name().unwrap_or_default())
+    }
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
         TURNS.state.lock().running -= 1;
         TURNS.change.notify_all();
+        if let Some(path) = env::var_os("POLLINATOR_TURNS") {
+            let file = fs::File::options().create(true).append(true).open(path);
+            if let Err(error) = file.and_then(|mut file| file.write_all(self.line().as_bytes())) {
+                eprintln!("POLLINATOR_TURNS: {error}");
+            }
+        }
     }
 }
 
 impl Turns {
-    fn wait(&self) -> Turn {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+    fn wait(&self, enter: impl FnOnce(&mut State) -> u64) -> Turn {
+        let entered = Instant::now();
+        let cores = cores();
         let mut state = self.state.lock();
-        let ticket = state.enter();
+        let ticket = enter(&mut state);
         while !state.may_start(ticket, Instant::now(), cores, || Sample::read(cores)) {
             // whoever ends says so; that the machine became idle, nobody does
             self.change.wait_for(&mut state, SETTLING / 4);
         }
         drop(state);
         self.change.notify_all();
-        Turn
+        Turn { entered, started: Instant::now(), before: Sample::read(cores) }
     }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Who runs and who waits.
@@ -108,6 +150,13 @@ impl State {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.waiting.push_back(ticket);
+        ticket
+    }
+
+    fn enter_first(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.push_front(ticket);
         ticket
     }
 
@@ -189,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_few_always_run_and_more_where_the_machine_is_idle() {
-        for (idle_of_ten, expected) in [(1, 4), (5, 8)] {
+        for (idle_of_ten, expected) in [(1, 4), (5, 16)] {
             let (mut state, mut now) = (State::new(), Instant::now());
             let mut clock = 0;
             let tickets: Vec<_> = (0..20).map(|_| state.enter()).collect();
@@ -216,6 +265,22 @@ mod tests {
         assert_eq!(started, 2);
         state.running -= 1;
         assert!(state.may_start(*state.waiting.front().unwrap(), now, 1, || None));
+    }
+
+    #[test]
+    fn who_waited_without_a_turn_is_the_next() {
+        let mut state = State::new();
+        let (later, first) = (state.enter(), state.enter_first());
+        assert!(!state.may_start(later, Instant::now(), 1, || None));
+        assert!(state.may_start(first, Instant::now(), 1, || None));
+        assert!(state.may_start(later, Instant::now(), 1, || None));
+    }
+
+    #[test]
+    fn a_test_that_waits_for_another_gives_its_turn_back() {
+        take();
+        assert!(without(|| MINE.with_borrow(Option::is_none)));
+        assert!(MINE.with_borrow(Option::is_some));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Requests to the API server as they are on the wire, so that status codes, warnings and pruned fields can be seen.
 
+use std::io::BufRead as _;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -145,9 +146,10 @@ impl Api {
                 let mut chunks = request.send().await.ok()?.bytes_stream();
                 let mut line = Vec::new();
                 while let Some(Ok(chunk)) = chunks.next().await {
-                    for byte in chunk {
-                        if byte != b'\n' {
-                            line.push(byte);
+                    let mut rest = &chunk[..];
+                    while !rest.is_empty() {
+                        rest.read_until(b'\n', &mut line).expect("memory can be read");
+                        if !line.ends_with(b"\n") {
                             continue;
                         }
                         let mut event: Value = serde_json::from_slice(&line).expect("a watch sends a JSON object a line");

@@ -361,6 +361,7 @@ impl ControlPlane {
         let mut command = Command::new(program);
         // caches are kept by host and port, which another plane had before
         command.env("HOME", self.folder.path()).env("KUBECONFIG", kubeconfig).env("NO_PROXY", "127.0.0.1").stdin(Stdio::null());
+        command.env("GOGC", guard::GARBAGE);
         for name in
             ["KUBECACHEDIR", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HELM_NAMESPACE", "XDG_CACHE_HOME"]
         {

@@ -217,6 +217,11 @@ impl Provider {
         self.asks.all()
     }
 
+    /// Looks at all requests up to now, without a copy of them.
+    pub fn look<R>(&self, look: impl FnOnce(&[Ask]) -> R) -> R {
+        self.asks.look(look)
+    }
+
     /// Requests up to now.
     pub fn asked(&self) -> usize {
         self.asks.len()
