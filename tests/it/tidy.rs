@@ -12,7 +12,7 @@ const LONG: [(&str, &str); 1] =
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 41] = [
+const PURE: [&str; 42] = [
     "api/",
     "import/",
     "plan/",
