@@ -1,5 +1,6 @@
-# A static binary in an empty image.
-FROM rust:1.95-alpine AS build
+# A static binary in an empty image. The digest is that of the index of all platforms: a tag may name another image tomorrow. Change it with
+# the version, to what `docker buildx imagetools inspect rust:VERSION-alpine` prints.
+FROM rust:1.95-alpine@sha256:606fd313a0f49743ee2a7bd49a0914bab7deedb12791f3a846a34a4711db7ed2 AS build
 # The C and assembly parts of the TLS library and of the allocator need a compiler and the headers of the C library.
 RUN apk add --no-cache ca-certificates gcc musl-dev
 WORKDIR /build

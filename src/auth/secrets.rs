@@ -13,6 +13,15 @@ use crate::api::conditions::{Problem, Reason};
 pub struct Secret {
     /// Values by key, decoded from Base64.
     pub data: BTreeMap<String, Vec<u8>>,
+    /// The label without which instances may not use it, where it lacks one: then there are no values.
+    pub lacks_label: Option<String>,
+}
+
+impl Secret {
+    /// One that is there, and that instances may not use for want of this label.
+    pub fn withheld(label: impl Into<String>) -> Self {
+        Self { data: BTreeMap::new(), lacks_label: Some(label.into()) }
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -23,7 +32,8 @@ impl fmt::Debug for Secret {
 
 impl<K: Into<String>, V: Into<Vec<u8>>> FromIterator<(K, V)> for Secret {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        Self { data: entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect() }
+        let data = entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Self { data, lacks_label: None }
     }
 }
 
@@ -73,15 +83,23 @@ pub(super) struct Referenced<'a> {
 }
 
 impl<'a> Referenced<'a> {
-    /// Errors: `SecretNotFound`.
+    /// Errors: `SecretNotFound`, `SecretUnreadable`.
     pub(super) fn find(field: &'a str, namespace: &str, name: &'a str, secrets: &dyn Secrets) -> Result<Self, Problem> {
         Self::given(field, namespace, name, secrets.get(namespace, name))
     }
 
-    /// Errors: `SecretNotFound`.
+    /// Errors: `SecretNotFound`, `SecretUnreadable`.
     pub(super) fn given(field: &'a str, namespace: &str, name: &'a str, found: Option<Arc<Secret>>) -> Result<Self, Problem> {
         match found {
-            Some(secret) => Ok(Self { field, name, secret }),
+            Some(secret) => match &secret.lacks_label {
+                None => Ok(Self { field, name, secret }),
+                Some(label) => Err(Problem::human(
+                    Reason::SecretUnreadable,
+                    format!(
+                        "{field}: instances may not use Secret {name}, because it lacks the label {label}; add the label to it"
+                    ),
+                )),
+            },
             None => Err(Problem::human(
                 Reason::SecretNotFound,
                 format!("{field}: Secret {name} does not exist in namespace {namespace}; create it or correct the name"),
@@ -144,6 +162,19 @@ mod tests {
         assert!(shown.contains("token"), "{shown}");
         assert!(!shown.contains("s3cr3t"), "{shown}");
         assert!(!shown.contains("115"), "bytes of the value are shown: {shown}");
+    }
+
+    #[test]
+    fn a_secret_that_is_withheld_has_no_values_and_names_its_label() {
+        let mut map = SecretMap::default();
+        map.insert("crm", "keap", Secret::withheld("team=crm"));
+        let Err(problem) = Referenced::find("spec.auth.bearer", "crm", "keap", &map) else { panic!("it may not be used") };
+        assert_eq!(problem.reason, Reason::SecretUnreadable);
+        assert_eq!(
+            problem.message,
+            "spec.auth.bearer: instances may not use Secret keap, because it lacks the label team=crm; add the label to it"
+        );
+        assert!(map.get("crm", "keap").is_some_and(|secret| secret.data.is_empty()));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Which cluster a command talks to: options as `kubectl` has them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::api::names;
 
 /// Deadline of a connection to the API server, unless the kubeconfig says otherwise.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -70,9 +73,30 @@ impl ClusterArgs {
     }
 }
 
+/// A value of an option that names a namespace.
+pub(super) fn parse_namespace(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    names::is_label(name).then(|| name.to_owned()).ok_or_else(|| "must be the name of a namespace, such as crm".to_owned())
+}
+
+/// Each namespace once, by name: one that is named twice would be watched twice.
+pub(super) fn each_once(namespaces: &[String]) -> Vec<String> {
+    namespaces.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn namespaces_are_names_and_each_is_taken_once() {
+        assert_eq!(parse_namespace(" crm "), Ok("crm".to_owned()));
+        for none in ["", "a/b", "..", "CRM", "a,b"] {
+            assert!(parse_namespace(none).is_err(), "{none}");
+        }
+        let named = ["shop", "crm", "shop"].map(str::to_owned);
+        assert_eq!(each_once(&named), ["crm", "shop"]);
+    }
 
     const FILE: &str = "\
 apiVersion: v1

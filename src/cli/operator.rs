@@ -11,33 +11,39 @@ use clap::Args;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::ClusterArgs;
+use super::cluster::{ClusterArgs, each_once, parse_namespace};
 use super::serve::{self, ConnectArgs};
 use super::{MemoryArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
 use crate::catalog;
 use crate::connect::flow::Flow;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
+use crate::instances::callers::Callers;
 use crate::instances::changes::StatusChanges;
 use crate::instances::cluster::ClusterInstances;
 use crate::instances::consents::InstanceCandidates;
 use crate::observe::metrics::Metrics;
 use crate::observe::output;
 use crate::operator::check;
+use crate::operator::required_label::RequiredLabel;
 use crate::operator::run::{Operator, Settings};
 use crate::operator::shards::ShardsConfig;
 use crate::operator::shards::range::DEFAULT_RANGES;
 use crate::operator::shards::timing::Timing;
 use crate::operator::watch::SHORTEST_RELIST;
+use crate::serve::elements::namespaces::Namespaces;
 
 /// Runs every ConnectorInstance of a cluster. The cluster is that of the kubeconfig, else the one that it runs in.
 #[derive(Debug, Args)]
 pub struct OperatorArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Watch only this namespace. Default: all namespaces.
-    #[arg(long, value_name = "NAMESPACE", env = "POLLINATOR_WATCH_NAMESPACE")]
-    watch_namespace: Option<String>,
+    /// Watch only this namespace, for which a Role is enough; may be repeated. Default: all namespaces.
+    #[arg(long, value_name = "NAMESPACE", value_parser = parse_namespace, env = "POLLINATOR_WATCH_NAMESPACE", value_delimiter = ',')]
+    watch_namespace: Vec<String>,
+    /// Let instances use only Secrets with this label. Default: all Secrets of their namespace.
+    #[arg(long, value_name = "KEY[=VALUE]", value_parser = RequiredLabel::parse, env = "POLLINATOR_SECRET_LABEL")]
+    secret_label: Option<RequiredLabel>,
     /// Serve /metrics, /livez and /readyz at this address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080", env = "POLLINATOR_LISTEN")]
     listen: SocketAddr,
@@ -105,13 +111,15 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
     let config = args.cluster.config().await?;
+    let namespaces: Arc<[String]> = each_once(&args.watch_namespace).into();
     let (api_config, api_mounted) = (config.clone(), mounted.clone());
     let settings = Settings {
         sharing: sharing(&args, &config.default_namespace)?,
         config,
         egress,
         mounted,
-        namespace: args.watch_namespace.clone(),
+        namespaces: Arc::clone(&namespaces),
+        secret_label: args.secret_label.clone(),
         relist: args.relist_interval,
         connect: args.connect.connect_url.clone(),
         cluster_name: args.cluster_name.as_deref().map(Arc::from),
@@ -129,14 +137,20 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let connecting = match args.connect.connect_url {
         None => None,
         Some(address) => {
-            let instances = ClusterInstances::new(services.cluster, args.watch_namespace.clone(), changes.clone());
+            let instances = ClusterInstances::new(services.cluster, Arc::clone(&namespaces), changes.clone());
             let (instances, plans) = (Arc::new(instances), services.connectors as _);
             let candidates = Arc::new(InstanceCandidates { instances, plans, commands: services.commands });
             let flow = Flow { address, candidates, parts: services.tokens };
             Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
-    let api = serve::cluster_api(args.connect.api, &api_config, args.watch_namespace, api_mounted, shutdown.clone()).await?;
+    let gate = Namespaces {
+        callers: Callers::new(&api_config),
+        watched: namespaces,
+        secret_label: args.secret_label,
+        mounted: Arc::new(api_mounted),
+    };
+    let api = serve::cluster_api(args.connect.api, gate, shutdown.clone()).await?;
     operator.run(|status| changes.publish(status)).await;
     serve::finish([connecting, api], args.grace).await;
     let ended = operator.finish().await;
@@ -166,7 +180,7 @@ async fn check_cluster(args: &OperatorArgs) -> Result<Vec<String>, String> {
     args.catalog.as_deref().map(mounted).transpose()?;
     let config = args.cluster.config().await?;
     let leases = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    check::missing(config, args.watch_namespace.as_deref(), &leases).await.map_err(|error| error.to_string())
+    check::missing(config, &each_once(&args.watch_namespace), &leases).await.map_err(|error| error.to_string())
 }
 
 /// A duration that leaves the API server in peace.

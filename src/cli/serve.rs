@@ -1,21 +1,16 @@
 //! What the commands serve in addition to their work, and the options that they share for it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kube::Config;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::connector::ConnectorSpec;
 use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
 use crate::cpu::own_thread::OwnThread;
-use crate::instances::callers::Callers;
 use crate::observe::Metrics;
 use crate::serve::elements::access::Gate;
 use crate::serve::elements::namespaces::Namespaces;
@@ -91,15 +86,8 @@ pub async fn api(gate: impl Gate + 'static, address: SocketAddr, stop: Cancellat
 ///
 /// # Errors
 /// The address is in use or may not be used.
-pub async fn cluster_api(
-    args: ApiArgs,
-    config: &Config,
-    watched: Option<String>,
-    mounted: BTreeMap<String, ConnectorSpec>,
-    stop: CancellationToken,
-) -> Result<Option<JoinHandle<()>>, String> {
+pub async fn cluster_api(args: ApiArgs, gate: Namespaces, stop: CancellationToken) -> Result<Option<JoinHandle<()>>, String> {
     let Some(address) = args.api_listen else { return Ok(None) };
-    let gate = Namespaces { callers: Callers::new(config), watched, mounted: Arc::new(mounted) };
     api(gate, address, stop).await.map(Some)
 }
 

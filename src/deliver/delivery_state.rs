@@ -54,6 +54,8 @@ impl Taken {
 pub struct DeliveryState<'s> {
     /// Health and retry queue of each sink.
     pub sinks: &'s mut Sinks,
+    /// Bytes that the retry queues of the instance may hold, all sinks: what the process has for them.
+    pub room: usize,
     /// Which version of which record every sink has.
     pub known: &'s mut KnownSet,
     /// Objects that failed once or twice.

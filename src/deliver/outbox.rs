@@ -20,6 +20,8 @@ use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::detect::event::{Change, Event, Kind};
 use crate::detect::window::Undelivered;
+use crate::egress::turn_queue::{Turn, TurnQueue};
+use crate::egress::turns::Standing;
 use crate::observe::Journal;
 use crate::observe::metrics::{CommitOutcome, Metrics};
 
@@ -36,11 +38,14 @@ pub struct Outlet<'a> {
     pub sink: Box<dyn Sink + 'a>,
     /// Bounds the requests to it that are under way, for all jobs of the instance.
     pub in_flight: &'a Semaphore,
+    /// Shares out the requests to the sinks of all instances that are under way.
+    pub turns: &'a TurnQueue,
 }
 
 /// Sends the changes of one job, which is one resource's.
 pub struct Outbox<'a, S> {
     state: &'a S,
+    instance: &'a InstanceRef,
     resource: &'a str,
     outlets: Vec<Outlet<'a>>,
     /// The outlets' names, in their order.
@@ -86,9 +91,10 @@ pub struct Sent {
 type Results = (Vec<(usize, DeliveryOutcome)>, Option<Problem>);
 
 impl<'a, S: SharedState> Outbox<'a, S> {
-    /// An outbox for the changes of a resource.
+    /// An outbox for the changes of a resource of an instance.
     pub fn new(
         state: &'a S,
+        instance: &'a InstanceRef,
         resource: &'a str,
         outlets: Vec<Outlet<'a>>,
         metrics: &'a Metrics,
@@ -97,6 +103,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
         let names: Vec<_> = outlets.iter().map(|outlet| outlet.sink.name().clone()).collect();
         Self {
             state,
+            instance,
             resource,
             unusable: vec![None; names.len()],
             names,
@@ -165,6 +172,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
                 self.state.step(self.resource, |state| state.sinks.queue(&self.names[index]).due(self.resource, Utc::now()));
             for queued in due {
                 self.commit_within_bounds().await?;
+                let _turn = self.turn(index).await;
                 if !self.admits(index) {
                     break;
                 }
@@ -224,6 +232,18 @@ impl<'a, S: SharedState> Outbox<'a, S> {
         matches!(admission, Admission::Open | Admission::Probe)
     }
 
+    /// Waits until one more request of all instances may be sent. One whose sink fails or is new leaves some places to others.
+    async fn turn(&self, index: usize) -> Turn {
+        let Outlet { sink, turns, .. } = &self.outlets[index];
+        let (name, target) = (&self.names[index], sink.target());
+        let standing = self.state.step(self.resource, |state| match state.sinks.health(name).failing_since() {
+            Some(_) => Standing::Hangs,
+            None if state.sinks.has_accepted(name, target) => Standing::Answers,
+            None => Standing::Unknown,
+        });
+        turns.acquire(self.instance, standing).await
+    }
+
     fn attempt(&self, index: usize) -> Try<'_> {
         let target = self.outlets[index].sink.target();
         Try { sink: &self.names[index], target, all: &self.names, now: Utc::now() }
@@ -266,9 +286,10 @@ impl<'a, S: SharedState> Outbox<'a, S> {
 
     /// Sends one request, and its parts when it is refused. With a problem, what a part carried is untouched: no try is counted.
     async fn send_batch(&self, index: usize, chunk: &[Change], batch: Vec<usize>) -> Results {
-        let Outlet { sink, in_flight } = &self.outlets[index];
+        let Outlet { sink, in_flight, .. } = &self.outlets[index];
         // The semaphore is never closed.
         let _permit = in_flight.acquire().await;
+        let _turn = self.turn(index).await;
         let mut results: Results = (Vec::with_capacity(batch.len()), None);
         let mut parts = Parts::of(batch);
         while let Some(part) = parts.take_next() {

@@ -90,7 +90,7 @@ pub fn apply_change(state: &mut DeliveryState<'_>, change: &Change, delivery: &D
         refusals: tries.refusals,
         next_try,
     };
-    if state.sinks.enqueue(event).is_err() {
+    if state.sinks.enqueue(event, state.room).is_err() {
         note_failing(state, sink, change.object, &tries, next_try.unwrap_or(now + chrono::Duration::hours(24)));
         return DeliveryOutcome::QueueFull;
     }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
 use super::health::{Failure, SinkHealth};
-use super::retry_queue::{Load, QueuedEvent, RetryQueue};
+use super::retry_queue::{Load, MAX_BYTES, QueuedEvent, RetryQueue};
 use super::sink::{CALLBACK, SinkName};
 use crate::detect::event::Event;
 
@@ -143,21 +143,34 @@ impl Sinks {
         found
     }
 
-    /// Adds an event to the queue of its sink.
+    /// Adds an event to the queue of its sink. `room`: the bytes that the process has for the instance's queues.
     ///
     /// # Errors
     /// Gives the event back when the instance's queues have no room for it.
-    pub fn enqueue(&mut self, event: QueuedEvent) -> Result<(), Box<QueuedEvent>> {
+    pub fn enqueue(&mut self, event: QueuedEvent, room: usize) -> Result<(), Box<QueuedEvent>> {
         let sink = event.sink.clone();
-        self.change(&sink, |state, elsewhere| state.queue.enqueue(event, elsewhere))
+        self.change(&sink, |state, elsewhere| state.queue.enqueue(event, without(room, elsewhere)))
     }
 
     /// A newer version of an object takes the place of the one that waits in the queue of a sink, and is tried at once.
+    /// `room`: the bytes that the process has for the instance's queues.
     ///
     /// # Errors
     /// Gives the event back when there is no room for it; the older one stays.
-    pub fn supersede(&mut self, sink: &SinkName, object: u64, event: Event, now: DateTime<Utc>) -> Result<(), Box<Event>> {
-        self.change(sink, |state, elsewhere| state.queue.supersede(object, event, elsewhere, now))
+    pub fn supersede(
+        &mut self,
+        sink: &SinkName,
+        object: u64,
+        event: Event,
+        room: usize,
+        now: DateTime<Utc>,
+    ) -> Result<(), Box<Event>> {
+        self.change(sink, |state, elsewhere| state.queue.supersede(object, event, without(room, elsewhere), now))
+    }
+
+    /// How much all queues hold.
+    pub fn load(&self) -> Load {
+        self.states.values().map(|state| state.queue.load()).sum()
     }
 
     /// Removes the event of an object from the queue of a sink: it was accepted.
@@ -211,6 +224,11 @@ impl Sinks {
         self.states.values_mut().for_each(|state| change(state));
         self.states.retain(|_, state| **state != SinkState::default());
     }
+}
+
+/// What the process has no room for counts as held elsewhere.
+fn without(room: usize, elsewhere: Load) -> Load {
+    Load { bytes: elsewhere.bytes + MAX_BYTES.saturating_sub(room), ..elsewhere }
 }
 
 /// The events of all queues as they are stored: one list.
@@ -284,7 +302,7 @@ mod tests {
         assert!(fresh.has_accepted(&CALLBACK, TARGET) && !fresh.has_accepted(&CALLBACK, 8) && fresh.states.is_empty());
         let mut sinks = fresh.clone();
         sinks.note_failed(&CALLBACK, 1, FAILED, at(0), 0);
-        sinks.enqueue(queued(&CALLBACK, 1, Some(at(0)))).unwrap();
+        sinks.enqueue(queued(&CALLBACK, 1, Some(at(0))), MAX_BYTES).unwrap();
         assert!(!sinks.health(&CALLBACK).is_fresh() && sinks.health(&archive()).is_fresh());
         sinks.note_accepted(&CALLBACK, TARGET);
         assert_ne!(sinks, fresh, "an event waits");
@@ -303,9 +321,9 @@ mod tests {
         assert!(sinks.health(&archive()).is_down() && !sinks.health(&CALLBACK).is_down());
         for object in 0..MAX_EVENTS as u64 {
             let sink = if object % 2 == 0 { archive() } else { CALLBACK.clone() };
-            sinks.enqueue(queued(&sink, object, None)).unwrap();
+            sinks.enqueue(queued(&sink, object, None), MAX_BYTES).unwrap();
         }
-        assert!(sinks.enqueue(queued(&CALLBACK, 1_000, None)).is_err());
+        assert!(sinks.enqueue(queued(&CALLBACK, 1_000, None), MAX_BYTES).is_err());
         assert!(sinks.queue(&archive()).holds("contacts", 0) && !sinks.queue(&CALLBACK).holds("contacts", 0));
         assert_eq!((sinks.parked(), sinks.parked_of("contacts"), sinks.parked_of("orders")), (MAX_EVENTS, MAX_EVENTS, 0));
         assert_eq!(sinks.redeliver("contacts", at(1)), MAX_EVENTS);
@@ -329,7 +347,7 @@ mod tests {
     fn queued_events_survive_a_restart_byte_for_byte() {
         let mut sinks = Sinks::default();
         for event in [queued(&CALLBACK, 1, None), queued(&archive(), 2, None), queued(&CALLBACK, 3, Some(at(3)))] {
-            sinks.enqueue(event).unwrap();
+            sinks.enqueue(event, MAX_BYTES).unwrap();
         }
         let text = serde_json::to_string(&sinks.events()).unwrap();
         let mut read = Sinks::default();

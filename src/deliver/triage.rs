@@ -67,7 +67,7 @@ pub fn triage(state: &mut DeliveryState<'_>, changes: &[Change], targets: Target
                 continue;
             }
             if state.sinks.queue(sink).holds(&change.event.resource, change.object) {
-                if state.sinks.supersede(sink, change.object, change.event.clone(), now).is_ok() {
+                if state.sinks.supersede(sink, change.object, change.event.clone(), state.room, now).is_ok() {
                     state.note_taken(sink, change, targets.names);
                     step.superseded = true;
                 } else {

@@ -1,7 +1,8 @@
-//! The memory for bodies: one bound for the whole process, shared fairly between namespaces and their instances.
+//! The memory for bodies and retry queues: one bound for the whole process, shared fairly between namespaces and their instances.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -14,7 +15,7 @@ pub const DEFAULT: usize = 128 * 1024 * 1024;
 /// The least that can be set: one body on the lifeline, and as much for all others ([`super::ledger`]).
 pub const LEAST: usize = 2 * LARGEST;
 
-/// Shares out the memory for bodies. A clone shares the budget.
+/// Shares out the memory for bodies and retry queues. A clone shares the budget.
 #[derive(Clone, Debug)]
 pub struct ByteBudget {
     shared: Arc<Mutex<Shared>>,
@@ -31,6 +32,14 @@ struct Shared {
 pub struct Share {
     shared: Arc<Mutex<Shared>>,
     id: BodyId,
+}
+
+/// What the retry queues of one instance hold. Dropping it gives all of it back.
+#[derive(Debug)]
+pub struct QueueShare {
+    shared: Arc<Mutex<Shared>>,
+    instance: InstanceRef,
+    held: AtomicUsize,
 }
 
 impl Default for ByteBudget {
@@ -50,6 +59,11 @@ impl ByteBudget {
     pub fn share(&self, instance: &InstanceRef) -> Share {
         let id = self.shared.lock().ledger.open(instance);
         Share { shared: Arc::clone(&self.shared), id }
+    }
+
+    /// The share of the retry queues of an instance. It holds nothing yet.
+    pub fn queue_share(&self, instance: &InstanceRef) -> QueueShare {
+        QueueShare { shared: Arc::clone(&self.shared), instance: instance.clone(), held: AtomicUsize::new(0) }
     }
 
     /// Whether one that already holds pages may read another one, only so as to have more of them together.
@@ -81,6 +95,29 @@ impl Share {
         let mut shared = self.shared.lock();
         shared.ledger.settle(self.id, bytes);
         shared.call_next();
+    }
+}
+
+impl QueueShare {
+    /// Bytes that the queues may hold now, at least what they hold.
+    pub fn room(&self) -> usize {
+        self.shared.lock().ledger.room_of_queues(&self.instance)
+    }
+
+    /// The queues hold this many bytes from now on.
+    pub fn hold(&self, bytes: usize) {
+        let before = self.held.swap(bytes, Ordering::AcqRel);
+        if before != bytes {
+            let mut shared = self.shared.lock();
+            shared.ledger.hold_queued(&self.instance, before, bytes);
+            shared.call_next();
+        }
+    }
+}
+
+impl Drop for QueueShare {
+    fn drop(&mut self) {
+        self.hold(0);
     }
 }
 

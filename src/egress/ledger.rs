@@ -8,6 +8,9 @@
 //!
 //! The memory outside the lifeline is shared fairly: small bodies have an eighth for themselves, and a namespace may hold up to twice what
 //! is free. Next is who fits, the namespace that holds least, then the instance that does, then the one that came first.
+//!
+//! Events in retry queues are held for days, so they may take at most a quarter of the memory outside the lifeline, shared by the same rule. What
+//! does not fit stays with the provider. Queues that were stored are taken over whatever room there is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -21,6 +24,8 @@ pub const LARGEST: usize = 32 * 1024 * 1024;
 const SMALL: usize = 1024 * 1024;
 /// A namespace may hold this many times what is free.
 const SHARE: usize = 2;
+/// Retry queues may take this part of what is beside the lifeline.
+const QUEUES: usize = 4;
 
 /// One body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +41,15 @@ pub struct Ledger {
     lifeline: Option<BodyId>,
     waiting: usize,
     used: usize,
+    by_namespace: HashMap<Arc<str>, usize>,
+    by_instance: HashMap<InstanceRef, usize>,
+    queues: Queues,
+}
+
+/// What retry queues hold.
+#[derive(Debug, Default)]
+struct Queues {
+    held: usize,
     by_namespace: HashMap<Arc<str>, usize>,
     by_instance: HashMap<InstanceRef, usize>,
 }
@@ -60,6 +74,7 @@ impl Ledger {
             used: 0,
             by_namespace: HashMap::new(),
             by_instance: HashMap::new(),
+            queues: Queues::default(),
         }
     }
 
@@ -130,9 +145,28 @@ impl Ledger {
         Some(id)
     }
 
+    /// Retry queues of an instance held `before` bytes, and hold `bytes` from now on.
+    pub fn hold_queued(&mut self, instance: &InstanceRef, before: usize, bytes: usize) {
+        let queues = &mut self.queues;
+        take_off(&mut queues.by_namespace, &instance.namespace, before);
+        take_off(&mut queues.by_instance, instance, before);
+        queues.held = queues.held - before + bytes;
+        if bytes > 0 {
+            *queues.by_namespace.entry(Arc::clone(&instance.namespace)).or_default() += bytes;
+            *queues.by_instance.entry(instance.clone()).or_default() += bytes;
+        }
+    }
+
+    /// The bytes that the retry queues of an instance may hold, at least what they hold: a namespace may hold up to twice what is left.
+    pub fn room_of_queues(&self, instance: &InstanceRef) -> usize {
+        let free = (self.pool / QUEUES).saturating_sub(self.queues.held);
+        let of_namespace = count(&self.queues.by_namespace, &instance.namespace);
+        count(&self.queues.by_instance, instance) + (free * SHARE).saturating_sub(of_namespace) / (SHARE + 1)
+    }
+
     /// Whether one that already holds pages may read another one, only so as to have more of them together.
     pub fn has_room(&self) -> bool {
-        self.waiting == 0 && self.pool - self.used >= self.pool / 4
+        self.waiting == 0 && self.free() >= self.pool / 4
     }
 
     /// Bytes that are held in all.
@@ -154,16 +188,21 @@ impl Ledger {
         } else {
             return None;
         };
-        let namespace = self.by_namespace.get(&body.instance.namespace).copied().unwrap_or_default();
-        let instance = self.by_instance.get(&body.instance).copied().unwrap_or_default();
+        let namespace = count(&self.by_namespace, &body.instance.namespace);
+        let instance = count(&self.by_instance, &body.instance);
         Some(Rank { fits, namespace, instance, id })
     }
 
     fn fits(&self, body: &Body, more: usize) -> bool {
         let left = if body.wanted > SMALL { self.pool / 8 } else { 0 };
-        let room = self.pool.saturating_sub(left + self.used);
-        let own = self.by_namespace.get(&body.instance.namespace).copied().unwrap_or_default();
+        let room = self.free().saturating_sub(left);
+        let own = count(&self.by_namespace, &body.instance.namespace);
         more <= room && own < room.saturating_mul(SHARE)
+    }
+
+    /// What neither bodies nor retry queues hold, the lifeline aside. Queues that were taken over may exceed it.
+    fn free(&self) -> usize {
+        self.pool.saturating_sub(self.used + self.queues.held)
     }
 
     /// What it holds counts no more among the others, for the lifeline has room for all of it.
@@ -218,6 +257,10 @@ enum Fits {
     Lifeline,
 }
 
+fn count<K: Eq + Hash>(sums: &HashMap<K, usize>, key: &K) -> usize {
+    sums.get(key).copied().unwrap_or_default()
+}
+
 fn take_off<K: Eq + Hash>(sums: &mut HashMap<K, usize>, key: &K, bytes: usize) {
     if let Some(sum) = sums.get_mut(key) {
         *sum -= bytes;
@@ -266,6 +309,51 @@ mod tests {
         }
         assert!(grant_all(&mut ledger).is_empty());
         assert_eq!((ledger.held(), ledger.bodies.len(), ledger.by_instance.len()), (0, 0, 0));
+    }
+
+    /// Fills the queue of an instance, as far as it may, by events of this many bytes.
+    fn fill(ledger: &mut Ledger, instance: &InstanceRef, event: usize) -> usize {
+        let mut held = 0;
+        while held + event <= ledger.room_of_queues(instance).min(MIB / 2) {
+            ledger.hold_queued(instance, held, held + event);
+            held += event;
+        }
+        held
+    }
+
+    #[test]
+    fn a_thousand_full_retry_queues_take_a_quarter_and_leave_room_to_another_namespace() {
+        let mut ledger = Ledger::new(128 * MIB);
+        let greedy: Vec<_> = (0..1_000).map(|name| InstanceRef::new("greedy", format!("i{name}"))).collect();
+        let taken: usize = greedy.iter().map(|instance| fill(&mut ledger, instance, 1024)).sum();
+        assert!((15 * MIB..=16 * MIB).contains(&taken), "two thirds of 24 MiB: {taken}");
+        for namespace in 0..8 {
+            assert_eq!(fill(&mut ledger, &of(namespace), 1024), MIB / 2, "{namespace}");
+        }
+        assert!(ledger.queues.held <= 24 * MIB);
+        // Pages still have what is left, and all is given back.
+        let page = ask(&mut ledger, 9, 32 * MIB);
+        assert_eq!(grant_all(&mut ledger), [page]);
+        assert_eq!(ledger.lifeline, None);
+        for instance in greedy.iter().cloned().chain((0..8).map(of)) {
+            let held = count(&ledger.queues.by_instance, &instance);
+            ledger.hold_queued(&instance, held, 0);
+        }
+        assert_eq!((ledger.queues.held, ledger.queues.by_instance.len(), ledger.queues.by_namespace.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn queues_that_were_stored_are_taken_over_and_may_only_shrink_while_there_is_no_room() {
+        let mut ledger = Ledger::new(64 * MIB);
+        let stored: Vec<_> = (0..100).map(|name| InstanceRef::new("n0", format!("i{name}"))).collect();
+        stored.iter().for_each(|instance| ledger.hold_queued(instance, 0, MIB / 2));
+        assert_eq!(ledger.room_of_queues(&stored[0]), MIB / 2, "what it has, and no more");
+        assert_eq!(ledger.room_of_queues(&of(1)), 0);
+        // A page is read all the same, on the lifeline.
+        let page = ask(&mut ledger, 2, MIB);
+        assert_eq!((grant_all(&mut ledger), ledger.lifeline), (vec![page], Some(page)));
+        ledger.hold_queued(&stored[0], MIB / 2, 100);
+        assert_eq!(ledger.room_of_queues(&stored[0]), 100);
     }
 
     #[test]

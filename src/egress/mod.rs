@@ -21,6 +21,7 @@ pub mod retry_after;
 pub mod spending;
 #[cfg(test)]
 mod tests;
+pub mod turn_queue;
 pub mod turns;
 
 pub use client::Egress;

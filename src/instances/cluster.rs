@@ -18,6 +18,7 @@ use crate::api::instance::ConnectorInstance;
 use crate::api::status::ConnectorInstanceStatus;
 use crate::catalog;
 use crate::operator::cluster::{CallError, Cluster, Kind};
+use crate::operator::required_label::RequiredLabel;
 use crate::operator::stored;
 use crate::poll::status::InstanceStatus;
 
@@ -25,24 +26,31 @@ use crate::poll::status::InstanceStatus;
 #[derive(Clone)]
 pub struct ClusterInstances {
     cluster: Cluster,
-    /// The one namespace that is looked at; `None`: all.
-    watched: Option<String>,
+    /// The namespaces that are looked at; none: all.
+    watched: Arc<[String]>,
     changes: StatusChanges,
     mounted: Arc<BTreeMap<String, ConnectorSpec>>,
+    secret_label: Option<RequiredLabel>,
     /// Whether what others declare is read-only.
     minds_owners: bool,
 }
 
 impl ClusterInstances {
     /// Every call is made by `cluster`, with the credentials of its client. `changes`: what this process reports.
-    pub fn new(cluster: Cluster, watched: Option<String>, changes: StatusChanges) -> Self {
-        Self { cluster, watched, changes, mounted: Arc::default(), minds_owners: false }
+    pub fn new(cluster: Cluster, watched: Arc<[String]>, changes: StatusChanges) -> Self {
+        Self { cluster, watched, changes, mounted: Arc::default(), secret_label: None, minds_owners: false }
     }
 
     /// With the entries of the mounted catalogue folder, by name.
     #[must_use]
     pub fn with_mounted(self, mounted: Arc<BTreeMap<String, ConnectorSpec>>) -> Self {
         Self { mounted, ..self }
+    }
+
+    /// Puts this label on the Secrets that come with instances: without it they could not be used.
+    #[must_use]
+    pub fn with_secret_label(self, secret_label: Option<RequiredLabel>) -> Self {
+        Self { secret_label, ..self }
     }
 
     /// Changes and deletes nothing that others declare: they would undo it.
@@ -65,7 +73,7 @@ impl ClusterInstances {
 
     /// Whether this namespace is watched.
     fn covers(&self, namespace: &str) -> bool {
-        self.watched.as_deref().is_none_or(|watched| watched == namespace)
+        self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
     }
 
     /// The object as the server has it.
@@ -110,12 +118,16 @@ impl ClusterInstances {
 impl Instances for ClusterInstances {
     fn list<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<ConnectorInstance>, InstancesError>> {
         Box::pin(async move {
-            let namespace = namespace.or(self.watched.as_deref());
-            if namespace.is_some_and(|namespace| !self.covers(namespace)) {
-                return Ok(Vec::new());
+            let namespaces: Vec<_> = match namespace {
+                Some(namespace) if !self.covers(namespace) => Vec::new(),
+                None if !self.watched.is_empty() => self.watched.iter().map(|watched| Some(watched.as_str())).collect(),
+                namespace => vec![namespace],
+            };
+            let mut objects = Vec::new();
+            for namespace in namespaces {
+                // The server lists by namespace and name.
+                objects.extend(self.cluster.list(Kind::ConnectorInstance, namespace, None, false).await?);
             }
-            // The server lists by namespace and name.
-            let objects = self.cluster.list(Kind::ConnectorInstance, namespace, None, false).await?;
             let understood = objects.into_iter().filter_map(|object| {
                 let parsed = instance(object);
                 if let Err(error) = &parsed {
@@ -138,8 +150,8 @@ impl Instances for ClusterInstances {
             let of = name_of(&new)?;
             if !self.covers(&of.namespace) {
                 return Err(InstancesError::Refused(format!(
-                    "metadata.namespace: this operator looks at namespace {} alone; choose that one",
-                    self.watched.as_deref().unwrap_or_default()
+                    "metadata.namespace: this operator looks only at these namespaces: {}; choose one of them",
+                    self.watched.join(", ")
                 )));
             }
             let mut object = json!({
@@ -153,7 +165,7 @@ impl Instances for ClusterInstances {
             };
             let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
             let owner = InstanceId::new(of.clone(), uid);
-            if let Err(error) = own_secrets::create(&self.cluster, &owner, &secrets).await {
+            if let Err(error) = own_secrets::create(&self.cluster, &owner, &secrets, self.secret_label.as_ref()).await {
                 if is_new && let Err(left) = self.cluster.delete(Kind::ConnectorInstance, &of.namespace, &of.name).await {
                     tracing::warn!(
                         namespace = &*of.namespace,
@@ -183,7 +195,7 @@ impl Instances for ClusterInstances {
             let replaced = self.cluster.replace(Kind::ConnectorInstance, &of.namespace, &of.name, &object).await;
             let updated = instance(replaced.map_err(|error| failed(error, InstancesError::Changed, &of))?)?;
             let owner = InstanceId::new(of, updated.metadata.uid.as_deref().unwrap_or_default());
-            own_secrets::update(&self.cluster, &owner, &secrets).await?;
+            own_secrets::update(&self.cluster, &owner, &secrets, self.secret_label.as_ref()).await?;
             Ok(updated)
         })
     }

@@ -11,15 +11,21 @@ use super::secret_edits::SecretEdits;
 use crate::api::API_VERSION;
 use crate::api::identity::{InstanceId, SecretRef};
 use crate::operator::cluster::{CallError, Cluster, Kind};
+use crate::operator::required_label::RequiredLabel;
 
-/// Makes the Secrets of an instance that was just created, or finds those that an earlier try has made.
+/// Makes the Secrets of an instance that was just created, with this label, or finds those that an earlier try has made.
 ///
 /// # Errors
 /// [`InstancesError::SecretNotOurs`], [`InstancesError::Exists`] when one of an earlier try has other values,
 /// [`InstancesError::Call`].
-pub(super) async fn create(cluster: &Cluster, owner: &InstanceId, edits: &SecretEdits) -> Result<(), InstancesError> {
+pub(super) async fn create(
+    cluster: &Cluster,
+    owner: &InstanceId,
+    edits: &SecretEdits,
+    label: Option<&RequiredLabel>,
+) -> Result<(), InstancesError> {
     for (name, edits) in edits.each() {
-        let mut object = new(owner, name);
+        let mut object = new(owner, name, label);
         edit(&mut object, edits);
         match cluster.create(Kind::Secret, owner.namespace(), &object).await {
             Ok(_) => {}
@@ -39,7 +45,12 @@ pub(super) async fn create(cluster: &Cluster, owner: &InstanceId, edits: &Secret
 ///
 /// # Errors
 /// [`InstancesError::SecretNotOurs`], [`InstancesError::Changed`], [`InstancesError::Call`].
-pub(super) async fn update(cluster: &Cluster, owner: &InstanceId, edits: &SecretEdits) -> Result<(), InstancesError> {
+pub(super) async fn update(
+    cluster: &Cluster,
+    owner: &InstanceId,
+    edits: &SecretEdits,
+    label: Option<&RequiredLabel>,
+) -> Result<(), InstancesError> {
     for (name, edits) in edits.each() {
         let changed = match own(cluster, owner, name).await {
             Ok(mut object) => {
@@ -47,7 +58,7 @@ pub(super) async fn update(cluster: &Cluster, owner: &InstanceId, edits: &Secret
                 cluster.replace(Kind::Secret, owner.namespace(), name, &object).await
             }
             Err(InstancesError::Call(CallError::NotFound)) => {
-                let mut object = new(owner, name);
+                let mut object = new(owner, name, label);
                 edit(&mut object, edits);
                 cluster.create(Kind::Secret, owner.namespace(), &object).await
             }
@@ -73,12 +84,16 @@ async fn own(cluster: &Cluster, owner: &InstanceId, name: &str) -> Result<Value,
     }
 }
 
-fn new(owner: &InstanceId, name: &str) -> Value {
+fn new(owner: &InstanceId, name: &str, label: Option<&RequiredLabel>) -> Value {
     let reference = json!({"apiVersion": API_VERSION, "kind": "ConnectorInstance", "name": owner.name(), "uid": owner.uid});
-    json!({
+    let mut object = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {"name": name, "namespace": owner.namespace(), "ownerReferences": [reference]},
-    })
+    });
+    if let Some(label) = label {
+        label.put_on(&mut object);
+    }
+    object
 }
 
 fn edit(object: &mut Value, edits: &BTreeMap<String, Option<String>>) {
@@ -103,7 +118,7 @@ mod tests {
     #[test]
     fn what_is_not_edited_stays() {
         let owner = InstanceId::new(InstanceRef::new("crm", "keap"), "u1");
-        let mut object = new(&owner, "keap-oauth");
+        let mut object = new(&owner, "keap-oauth", None);
         let mut edits = SecretEdits::default();
         edits.set("keap-oauth", "client_id", "a".to_owned());
         edits.set("keap-oauth", "code", "b".to_owned());

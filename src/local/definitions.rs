@@ -129,7 +129,7 @@ impl Found {
                 self.connectors.declared.insert(ConnectorRef::new(namespace, name), connector.spec).is_none()
             }
             Manifest::Secret(secret) => {
-                self.secrets.insert(SecretRef::new(namespace, name), Secret { data: secret.data }).is_none()
+                self.secrets.insert(SecretRef::new(namespace, name), Secret { data: secret.data, lacks_label: None }).is_none()
             }
         };
         if new { Ok(()) } else { Err(shown) }

@@ -43,11 +43,12 @@ pub enum CheckError {
     },
 }
 
-/// What is missing of definitions and permissions, a line each. `leases`: the namespace of the Leases.
+/// What is missing of definitions and permissions, a line each. `watched`: these namespaces; none: all. `leases`: the namespace of
+/// the Leases.
 ///
 /// # Errors
 /// See [`CheckError`].
-pub async fn missing(config: Config, watched: Option<&str>, leases: &str) -> Result<Vec<String>, CheckError> {
+pub async fn missing(config: Config, watched: &[String], leases: &str) -> Result<Vec<String>, CheckError> {
     let server = config.cluster_url.clone();
     let client = Client::try_from(config).map_err(CheckError::Client)?;
     let unanswered = |error| unanswered(server.clone(), error);

@@ -16,7 +16,7 @@ const WATCHED: Place = Place::Watched;
 /// Where a permission is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the namespace that is watched, else in all.
+    /// In each namespace that is watched, else in all.
     Watched,
     /// In the namespace of the Leases.
     Leases,
@@ -93,11 +93,11 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Asks the API server what this client may not do. `watched`: one namespace, or all.
+/// Asks the API server what this client may not do. `watched`: these namespaces; none: all.
 ///
 /// # Errors
 /// The API server does not answer, or does not answer this question.
-pub async fn missing(client: &Client, watched: Option<&str>, leases: &str) -> Result<Vec<Missing>, kube::Error> {
+pub async fn missing(client: &Client, watched: &[String], leases: &str) -> Result<Vec<Missing>, kube::Error> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let answers = stream::iter(questions(watched, leases)).map(|question| {
         let reviews = reviews.clone();
@@ -123,14 +123,18 @@ pub async fn unserved(client: &Client) -> Result<Vec<&'static str>, kube::Error>
     Ok(["connectorinstances", "connectors"].into_iter().filter(|kind| !served.iter().any(|name| name == kind)).collect())
 }
 
-fn questions(watched: Option<&str>, leases: &str) -> Vec<Missing> {
+fn questions(watched: &[String], leases: &str) -> Vec<Missing> {
+    let (everywhere, leases) = ([String::new()], [leases.to_owned()]);
+    let watched = if watched.is_empty() { &everywhere } else { watched };
     let mut questions = Vec::new();
     for needed in NEEDED {
-        let namespace = match needed.place {
-            Place::Watched => watched.unwrap_or_default(),
-            Place::Leases => leases,
+        let namespaces = match needed.place {
+            Place::Watched => watched,
+            Place::Leases => &leases,
         };
-        questions.extend(needed.verbs.iter().map(|verb| Missing { needed, verb, namespace: namespace.to_owned() }));
+        for namespace in namespaces {
+            questions.extend(needed.verbs.iter().map(|verb| Missing { needed, verb, namespace: namespace.clone() }));
+        }
     }
     questions
 }
@@ -175,6 +179,21 @@ mod tests {
             "permission to create configmaps is missing in namespace crm: large sets of known records are not stored; add it to \
              the Role of the operator's service account"
         );
+    }
+
+    #[test]
+    fn permissions_are_asked_for_in_each_namespace_and_those_of_leases_in_theirs() {
+        let places = |watched: &[&str]| {
+            let watched: Vec<_> = watched.iter().map(|name| (*name).to_owned()).collect();
+            let all = questions(&watched, "system");
+            let of = |verb: &str, resource: &str| {
+                let asked = all.iter().filter(|question| question.verb == verb && question.needed.resource == resource);
+                asked.map(|question| question.namespace.clone()).collect::<Vec<_>>()
+            };
+            (of("watch", "secrets"), of("patch", "leases"))
+        };
+        assert_eq!(places(&[]), (vec![String::new()], vec!["system".to_owned()]));
+        assert_eq!(places(&["crm", "shop"]), (vec!["crm".to_owned(), "shop".to_owned()], vec!["system".to_owned()]));
     }
 
     #[test]

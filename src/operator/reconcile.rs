@@ -15,10 +15,11 @@ use tracing::Instrument as _;
 use super::cluster::{CallError, Kind};
 use super::drains::{self, Drains, is_in};
 use super::entry::{Entry, Presence};
+use super::lists::Lists;
 use super::notice::Notice;
 use super::publish::{Outcome, Publication};
 use super::tokens::TokenSights;
-use super::watch::{Change, Seen, WatchEvent};
+use super::watch::{Change, Failing, Seen, WatchEvent};
 use crate::api::conditions::Remedy;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::observe::span;
@@ -31,9 +32,6 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What ended in a panic is tried again after this.
 const RETRY_AFTER_DEFECT: Duration = Duration::from_mins(1);
 
-/// What is watched: ready once each was listed.
-const WATCHED: [Kind; 3] = [Kind::ConnectorInstance, Kind::Connector, Kind::Secret];
-
 /// Keeps the engine in step with the cluster.
 pub struct Reconciler {
     publication: Arc<Publication>,
@@ -43,9 +41,7 @@ pub struct Reconciler {
     queue: VecDeque<Task>,
     work: JoinSet<Done>,
     retries: BinaryHeap<Reverse<(Instant, Task)>>,
-    /// Connectors of the first list that are not read yet, once that list is known.
-    unread_connectors: Option<HashSet<ConnectorRef>>,
-    listed: HashSet<Kind>,
+    lists: Lists,
     ready: channel::Sender<bool>,
     said_missing: bool,
     drains: Drains,
@@ -68,8 +64,8 @@ enum Done {
 }
 
 impl Reconciler {
-    /// `ready` becomes true once everything was listed.
-    pub fn new(publication: Publication, ready: channel::Sender<bool>) -> Self {
+    /// `ready` becomes true once everything was listed, in each of `namespaces`; none: in all by one list.
+    pub fn new(publication: Publication, namespaces: usize, ready: channel::Sender<bool>) -> Self {
         Self {
             publication: Arc::new(publication),
             instances: HashMap::new(),
@@ -77,8 +73,7 @@ impl Reconciler {
             queue: VecDeque::new(),
             work: JoinSet::new(),
             retries: BinaryHeap::new(),
-            unread_connectors: None,
-            listed: HashSet::new(),
+            lists: Lists::new(namespaces),
             ready,
             said_missing: false,
             drains: Drains::default(),
@@ -124,10 +119,11 @@ impl Reconciler {
                     self.enqueue(Task::Instance(key), false);
                 }
             }
-            WatchEvent::Instance(Change::Listed(all)) => {
-                let gone: Vec<_> = self.instances.keys().filter(|key| !all.contains(*key)).cloned().collect();
+            WatchEvent::Instance(Change::Listed(listing)) => {
+                let gone: Vec<_> = self.instances.keys().filter(|key| listing.lacks(&key.namespace, key)).cloned().collect();
                 self.enqueue_all(gone, Task::Instance, false);
-                self.note_listed(Kind::ConnectorInstance);
+                self.lists.note(Kind::ConnectorInstance, listing.namespace);
+                self.report_listed();
             }
             WatchEvent::Connector(Change::Seen(Seen { object: key, version, .. })) => {
                 if !self.publication.connectors.is_current(&key, &version) {
@@ -135,16 +131,16 @@ impl Reconciler {
                 }
             }
             WatchEvent::Connector(Change::Gone(key)) => self.enqueue(Task::Connector(key), false),
-            WatchEvent::Connector(Change::Listed(all)) => {
-                let gone: Vec<_> =
-                    self.publication.connectors.declared().into_iter().filter(|key| !all.contains(key)).collect();
-                self.enqueue_all(gone, Task::Connector, false);
+            WatchEvent::Connector(Change::Listed(listing)) => {
                 let read: HashSet<_> = self.publication.connectors.declared().into_iter().collect();
-                self.unread_connectors.get_or_insert_with(|| all.difference(&read).cloned().collect());
-                self.note_listed(Kind::Connector);
+                let gone: Vec<_> = read.iter().filter(|key| listing.lacks(&key.namespace, key)).cloned().collect();
+                self.enqueue_all(gone, Task::Connector, false);
+                let free = self.lists.note_connectors(listing, &read);
+                self.let_in(free);
+                self.report_listed();
             }
             WatchEvent::Secret(Change::Seen(seen)) => {
-                if let Some(secret) = self.tokens.changed(&seen, self.listed.contains(&Kind::Secret)) {
+                if let Some(secret) = self.tokens.changed(&seen, self.lists.has(Kind::Secret, Some(&seen.object.namespace))) {
                     self.wake_users(&secret);
                 }
                 if self.publication.secrets.is_stale(&seen.object, Some(&seen.version)) {
@@ -157,35 +153,36 @@ impl Reconciler {
                     self.enqueue(Task::Secret(key), false);
                 }
             }
-            WatchEvent::Secret(Change::Listed(all)) => {
-                let gone: Vec<_> = self.publication.secrets.existing().into_iter().filter(|key| !all.contains(key)).collect();
+            WatchEvent::Secret(Change::Listed(listing)) => {
+                let held = self.publication.secrets.existing().into_iter();
+                let gone: Vec<_> = held.filter(|key| listing.lacks(&key.namespace, key)).collect();
                 self.enqueue_all(gone, Task::Secret, false);
-                self.note_listed(Kind::Secret);
+                self.lists.note(Kind::Secret, listing.namespace);
+                self.report_listed();
             }
-            WatchEvent::Instance(Change::Failing(unknown)) => self.note_failing(Kind::ConnectorInstance, unknown),
-            WatchEvent::Connector(Change::Failing(unknown)) => self.note_failing(Kind::Connector, unknown),
-            WatchEvent::Secret(Change::Failing(unknown)) => self.note_failing(Kind::Secret, unknown),
+            WatchEvent::Instance(Change::Failing(failing)) => self.note_failing(Kind::ConnectorInstance, &failing),
+            WatchEvent::Connector(Change::Failing(failing)) => self.note_failing(Kind::Connector, &failing),
+            WatchEvent::Secret(Change::Failing(failing)) => self.note_failing(Kind::Secret, &failing),
         }
     }
 
-    fn note_listed(&mut self, what: Kind) {
-        self.listed.insert(what);
-        let is_all = WATCHED.iter().all(|kind| self.listed.contains(kind));
-        if is_all && !*self.ready.borrow() {
+    fn report_listed(&self) {
+        if self.lists.are_complete() && !*self.ready.borrow() {
             self.ready.send_replace(true);
             tracing::info!(instances = self.instances.len(), "everything is listed: ready");
         }
     }
 
-    fn note_failing(&mut self, kind: Kind, unknown: bool) {
-        if unknown && !self.said_missing {
+    fn note_failing(&mut self, kind: Kind, failing: &Failing) {
+        if failing.is_unknown && !self.said_missing {
             self.said_missing = true;
             tracing::error!(
                 "the API server does not know {}: the CRDs are not installed; apply the folder crds, or what `pollinator crds` prints; waiting for them",
                 kind.names().1
             );
-        } else if !unknown {
-            tracing::warn!(kind = kind.names().1, "watch failed or is not permitted; retrying");
+        } else if !failing.is_unknown {
+            let (kind, namespace) = (kind.names().1, failing.namespace.as_deref());
+            tracing::warn!(kind, namespace, "watch failed or is not permitted; retrying");
         }
     }
 
@@ -250,6 +247,11 @@ impl Reconciler {
         }
     }
 
+    /// Those that waited for connectors are in the queue again; what asked for them is noted in their phase.
+    fn let_in(&mut self, instances: Vec<InstanceRef>) {
+        self.queue.extend(instances.into_iter().map(Task::Instance));
+    }
+
     fn enqueue_all<R>(&mut self, keys: impl IntoIterator<Item = R>, task: fn(R) -> Task, forced: bool) {
         for key in keys {
             self.enqueue(task(key), forced);
@@ -276,14 +278,11 @@ impl Reconciler {
         if self.publication.sessions.are_closed() {
             return;
         }
-        let connectors_known = self.unread_connectors.as_ref().is_some_and(HashSet::is_empty);
         while self.work.len() < MAX_WORK {
-            if !connectors_known && matches!(self.queue.front(), Some(Task::Instance(_)) | None) {
-                return;
-            }
             let Some(task) = self.queue.pop_front() else { return };
             let publication = Arc::clone(&self.publication);
             match task {
+                Task::Instance(key) if !self.lists.knows_connectors(&key.namespace) => self.lists.hold_back(key),
                 Task::Instance(key) => {
                     let Some(entry) = self.instances.get_mut(&key) else { continue };
                     let Some((published, forced)) = entry.phase.begin() else { continue };
@@ -323,9 +322,8 @@ impl Reconciler {
                 }
             }
             Done::Connector(key, Ok(changed)) => {
-                if let Some(unread) = &mut self.unread_connectors {
-                    unread.remove(&key);
-                }
+                let free = self.lists.note_read(&key);
+                self.let_in(free);
                 let users = self.instances.iter().filter(|(instance, entry)| {
                     changed && instance.namespace == key.namespace && entry.references.connector.as_deref() == Some(&*key.name)
                 });

@@ -27,6 +27,7 @@ use super::permissions;
 use super::probe::Probe;
 use super::publish::Publication;
 use super::reconcile::Reconciler;
+use super::required_label::RequiredLabel;
 use super::secrets::ClusterSecrets;
 use super::shards::lease;
 use super::shards::session::Membership;
@@ -63,8 +64,10 @@ pub struct Settings {
     pub egress: Egress,
     /// Catalogue entries of the user's own, by name.
     pub mounted: BTreeMap<String, ConnectorSpec>,
-    /// The one namespace to look at; `None`: all.
-    pub namespace: Option<String>,
+    /// The namespaces to look at, each named once; none: all.
+    pub namespaces: Arc<[String]>,
+    /// Instances may use only Secrets with this label; `None`: all of their namespace.
+    pub secret_label: Option<RequiredLabel>,
     /// How often everything is listed again.
     pub relist: Duration,
     /// Where people reach the connect page; `None`: there is none.
@@ -151,7 +154,7 @@ impl Operator {
         ready: watch::Sender<bool>,
         shutdown: &CancellationToken,
     ) -> Result<(Self, Services), StartError> {
-        let Settings { config, sharing, namespace, .. } = settings;
+        let Settings { config, sharing, namespaces, .. } = settings;
         // Claims and statuses wait for no instance, and claims not for statuses: a client's connections belong to the thread on which it is
         // made.
         let lease_thread = OwnThread::start("leases")?;
@@ -182,7 +185,7 @@ impl Operator {
         );
 
         // The engine, with everything that it reads and stores in the cluster.
-        let secrets = Arc::new(ClusterSecrets::new(cluster.clone()));
+        let secrets = Arc::new(ClusterSecrets::new(cluster.clone(), settings.secret_label));
         let store = Arc::new(ClusterStore::new(Arc::clone(&writer)));
         let connectors = Arc::new(Connectors::new(cluster.clone(), settings.mounted));
         let tokens = Arc::new(ClusterTokens::new(cluster.clone(), Arc::clone(&secrets), Arc::clone(&connectors)));
@@ -211,13 +214,14 @@ impl Operator {
         };
         // The reconciler lives until it is aborted, even when the watches have ended: drains are still to be reported.
         let kept_open = watch_event_sender.clone();
+        let reconciler = Reconciler::new(publication, namespaces.len(), listed_sender);
         let reconciling = async move {
-            Reconciler::new(publication, listed_sender).run(watch_events, notices).await;
+            reconciler.run(watch_events, notices).await;
             drop(kept_open);
         };
         let watches = Watches {
             client: client.clone(),
-            namespace: namespace.clone(),
+            namespaces: Arc::clone(&namespaces),
             relist: settings.relist,
             events: watch_event_sender,
         };
@@ -227,7 +231,7 @@ impl Operator {
             tokio::spawn(batch(commands, batch_sender.clone())),
             tokio::spawn(follow_ownership(shards.owned(), drains, notice_sender.clone(), metrics.clone())),
             tokio::spawn(report_readiness(ready, listed, shards.health(), shutdown.clone())),
-            tokio::spawn(report_missing_permissions(client, namespace, sharing.namespace)),
+            tokio::spawn(report_missing_permissions(client, namespaces, sharing.namespace)),
         ];
 
         let services = Services { cluster, connectors, commands: batch_sender, tokens, journal };
@@ -355,8 +359,8 @@ async fn report_readiness(
 }
 
 /// Reports once what is not permitted; what needs it fails later, with its own condition.
-async fn report_missing_permissions(client: Client, namespace: Option<String>, lease_namespace: String) {
-    match permissions::missing(&client, namespace.as_deref(), &lease_namespace).await {
+async fn report_missing_permissions(client: Client, namespaces: Arc<[String]>, lease_namespace: String) {
+    match permissions::missing(&client, &namespaces, &lease_namespace).await {
         Ok(missing) => missing.iter().for_each(|missing| tracing::warn!("{missing}")),
         Err(error) => tracing::debug!(%error, "the API server was not asked for permissions"),
     }

@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::cluster::{CallError, Cluster, Kind};
+use super::required_label::RequiredLabel;
 use super::state_error::call_problem;
 use crate::api::conditions::Problem;
 use crate::api::identity::SecretRef;
@@ -18,6 +19,8 @@ use crate::auth::{Secret, Secrets};
 /// Referenced Secrets in memory.
 pub struct ClusterSecrets {
     cluster: Cluster,
+    /// Only Secrets with this label have values.
+    label: Option<RequiredLabel>,
     held: RwLock<HashMap<SecretRef, Held>>,
 }
 
@@ -30,9 +33,17 @@ struct Held {
 }
 
 impl ClusterSecrets {
-    /// Holds none yet.
-    pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, held: RwLock::default() }
+    /// Holds none yet. `label`: what Secrets must have before instances may use them.
+    pub fn new(cluster: Cluster, label: Option<RequiredLabel>) -> Self {
+        Self { cluster, label, held: RwLock::default() }
+    }
+
+    /// The values of a Secret, if instances may use it.
+    fn usable(&self, object: &Value) -> Secret {
+        match &self.label {
+            Some(label) if !label.is_on(object) => Secret::withheld(label.to_string()),
+            _ => values(object),
+        }
     }
 
     /// Whether it is held, even as one that does not exist.
@@ -85,7 +96,7 @@ impl ClusterSecrets {
             Ok(object) => Held {
                 version: object["metadata"]["resourceVersion"].as_str().map(str::to_owned),
                 uid: object["metadata"]["uid"].as_str().map(str::to_owned),
-                secret: Some(Arc::new(values(&object))),
+                secret: Some(Arc::new(self.usable(&object))),
             },
             Err(CallError::NotFound) => Held { version: None, uid: None, secret: None },
             Err(error) => return Err(error),
@@ -111,7 +122,7 @@ impl Secrets for ClusterSecrets {
     fn get_anew<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<Secret>>, Problem>> {
         Box::pin(async move {
             match self.cluster.get(Kind::Secret, namespace, name).await {
-                Ok(object) => Ok(Some(Arc::new(values(&object)))),
+                Ok(object) => Ok(Some(Arc::new(self.usable(&object)))),
                 Err(CallError::NotFound) => Ok(None),
                 Err(error) => Err(call_problem(&error)),
             }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -54,10 +55,35 @@ pub enum Change<R: Eq + Hash> {
     Seen(Seen<R>),
     /// An object is gone.
     Gone(R),
-    /// A complete list ended: these are all that there are.
-    Listed(HashSet<R>),
-    /// A list or watch fails; `true`: the server does not know the kind.
-    Failing(bool),
+    /// A complete list ended.
+    Listed(Listing<R>),
+    /// A list or watch fails.
+    Failing(Failing),
+}
+
+/// A list or watch that fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// The namespace that is watched; `None`: all.
+    pub namespace: Option<Arc<str>>,
+    /// Does the server not know the kind?
+    pub is_unknown: bool,
+}
+
+/// A complete list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing<R: Eq + Hash> {
+    /// The namespace that was listed; `None`: all.
+    pub namespace: Option<Arc<str>>,
+    /// All that there are in it.
+    pub all: HashSet<R>,
+}
+
+impl<R: Eq + Hash> Listing<R> {
+    /// Is the object, which is in this namespace, known to be gone?
+    pub fn lacks(&self, namespace: &str, object: &R) -> bool {
+        self.namespace.as_deref().is_none_or(|listed| listed == namespace) && !self.all.contains(object)
+    }
 }
 
 /// An object by its metadata.
@@ -101,8 +127,8 @@ pub fn acted_on(annotations: Option<&BTreeMap<String, String>>) -> BTreeMap<Stri
 pub struct Watches {
     /// Must not have a read timeout: a watch is silent for minutes.
     pub client: Client,
-    /// One namespace; `None`: all.
-    pub namespace: Option<String>,
+    /// These namespaces, each named once; none: all.
+    pub namespaces: Arc<[String]>,
     /// Everything is listed again about this long after the last list, which finds what a watch missed.
     pub relist: Duration,
     /// Takes what is seen.
@@ -112,28 +138,39 @@ pub struct Watches {
 impl Watches {
     /// Watches instances, connectors and Secrets until the receiver is gone.
     pub async fn run(self) {
-        tokio::join!(
-            self.watch(Of::<ConnectorInstance, _>::new(InstanceRef::new, WatchEvent::Instance)),
-            self.watch(Of::<Connector, _>::new(ConnectorRef::new, WatchEvent::Connector)),
-            self.watch(Of::<Secret, _>::new(SecretRef::new, WatchEvent::Secret)),
-        );
+        let each = self.namespaces.iter().map(|namespace| Some(Arc::from(namespace.as_str())));
+        let places: Vec<Option<Arc<str>>> = if self.namespaces.is_empty() { vec![None] } else { each.collect() };
+        let watching = places.iter().map(|place| async {
+            tokio::join!(
+                self.watch(Of::<ConnectorInstance, _>::new(InstanceRef::new, WatchEvent::Instance), place.clone()),
+                self.watch(Of::<Connector, _>::new(ConnectorRef::new, WatchEvent::Connector), place.clone()),
+                self.watch(Of::<Secret, _>::new(SecretRef::new, WatchEvent::Secret), place.clone()),
+            );
+        });
+        futures::future::join_all(watching).await;
     }
 
-    async fn watch<K, R>(&self, of: Of<K, R>)
+    async fn watch<K, R>(&self, of: Of<K, R>, namespace: Option<Arc<str>>)
     where
         R: Eq + Hash,
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        let api: Api<PartialObjectMeta<K>> = match &self.namespace {
+        let api: Api<PartialObjectMeta<K>> = match &namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
         let mut pause = FIRST_PAUSE;
-        while self.follow(&of, api.clone(), &mut pause).await {}
+        while self.follow(&of, api.clone(), namespace.as_ref(), &mut pause).await {}
     }
 
     /// Follows one list and its watch until it is time to list again; `false`: the receiver is gone.
-    async fn follow<K, R>(&self, of: &Of<K, R>, api: Api<PartialObjectMeta<K>>, pause: &mut Duration) -> bool
+    async fn follow<K, R>(
+        &self,
+        of: &Of<K, R>,
+        api: Api<PartialObjectMeta<K>>,
+        namespace: Option<&Arc<str>>,
+        pause: &mut Duration,
+    ) -> bool
     where
         R: Eq + Hash,
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -162,7 +199,7 @@ impl Watches {
                     *pause = FIRST_PAUSE;
                     // Not all kinds and replicas at once.
                     relist = Some(Instant::now() + self.relist.mul_f64(0.9 + 0.2 * rand::random::<f64>()));
-                    Change::Listed(std::mem::take(&mut listed))
+                    Change::Listed(Listing { namespace: namespace.cloned(), all: std::mem::take(&mut listed) })
                 }
                 Some(Ok(Event::Apply(object))) => {
                     *pause = FIRST_PAUSE;
@@ -171,7 +208,7 @@ impl Watches {
                 Some(Ok(Event::Delete(object))) => Change::Gone(of.name(&object.metadata)),
                 Some(Err(error)) => {
                     tracing::debug!(kind = &*K::kind(&()), "watch: {error}");
-                    let failing = Change::Failing(is_unknown(&error));
+                    let failing = Change::Failing(Failing { namespace: namespace.cloned(), is_unknown: is_unknown(&error) });
                     if self.events.send((of.event)(failing)).await.is_err() {
                         return false;
                     }
@@ -249,6 +286,17 @@ mod tests {
         ] {
             assert_ne!(before, Seen::of((), &changed).fingerprint, "{changed:?}");
         }
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_says_nothing_of_another() {
+        let (kept, gone) = (InstanceRef::new("crm", "a"), InstanceRef::new("crm", "b"));
+        let elsewhere = InstanceRef::new("shop", "b");
+        let lacks = |listing: &Listing<InstanceRef>, of: &InstanceRef| listing.lacks(&of.namespace, of);
+        let of_one = Listing { namespace: Some("crm".into()), all: HashSet::from([kept.clone()]) };
+        assert!(!lacks(&of_one, &kept) && lacks(&of_one, &gone) && !lacks(&of_one, &elsewhere));
+        let of_all = Listing { namespace: None, ..of_one };
+        assert!(!lacks(&of_all, &kept) && lacks(&of_all, &gone) && lacks(&of_all, &elsewhere));
     }
 
     #[test]

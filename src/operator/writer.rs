@@ -20,10 +20,11 @@ use super::notice::Notice;
 use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
 use super::state_error::StateError;
-use super::write_turns::WriteTurns;
 use super::{status, stored};
 use crate::api::conditions::{ConditionStatus, ConditionType};
 use crate::egress::pace::Pace;
+use crate::egress::turn_queue::TurnQueue;
+use crate::egress::turns::Standing;
 use crate::observe::metrics::{CommitOutcome, Metrics};
 use crate::observe::span;
 use crate::poll::status::InstanceStatus;
@@ -59,7 +60,7 @@ pub struct Writer {
     sessions: Arc<Sessions>,
     publisher: Publisher,
     notices: mpsc::UnboundedSender<Notice>,
-    writes: WriteTurns,
+    writes: TurnQueue,
     bytes: Mutex<Pace>,
     probe: Arc<Probe>,
     metrics: Metrics,
@@ -85,7 +86,7 @@ impl Writer {
             sessions: Arc::default(),
             publisher,
             notices,
-            writes: WriteTurns::new(MAX_WRITES),
+            writes: TurnQueue::new(MAX_WRITES),
             bytes: Mutex::default(),
             probe,
             metrics,
@@ -155,7 +156,7 @@ impl Writer {
         let _ = tokio::time::timeout(FIRST_REPORT, session.first_report()).await;
         let wait = record.pace.reserve(APART, BURST, Instant::now());
         tokio::time::sleep(wait).await;
-        let _turn = self.writes.acquire(&session.id.instance).await;
+        let _turn = self.writes.acquire(&session.id.instance, Standing::Answers).await;
         let pending = session.take_pending();
         let written = self.write(session, &mut record, state, pending.as_deref()).await;
         match &written {

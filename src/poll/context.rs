@@ -11,9 +11,13 @@ use crate::cpu::CpuBudget;
 use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
+use crate::egress::turn_queue::TurnQueue;
 use crate::fetch::listing::Asker;
 use crate::observe::{Journal, Metrics};
 use crate::state::StateStore;
+
+/// Requests to callbacks under way at once, of all instances: as many as to providers.
+const DELIVERIES: usize = 1_280;
 
 /// What every job needs, shared by all.
 pub struct EngineContext {
@@ -21,6 +25,8 @@ pub struct EngineContext {
     pub asker: Asker,
     /// The way to callbacks.
     pub egress: Egress,
+    /// Shares out the requests to callbacks.
+    pub deliveries: TurnQueue,
     /// Secrets by namespace and name.
     pub secrets: Arc<dyn Secrets>,
     /// Access tokens.
@@ -62,8 +68,9 @@ impl EngineContext {
             cpu: CpuBudget::default(),
             metrics: metrics.clone(),
         };
+        let deliveries = TurnQueue::new(DELIVERIES);
         let journal = Journal::default();
-        Self { asker, egress, secrets, credentials, store, metrics, journal, connect: None, cluster: None }
+        Self { asker, egress, deliveries, secrets, credentials, store, metrics, journal, connect: None, cluster: None }
     }
 
     /// The same with another budget for the bodies of pages.

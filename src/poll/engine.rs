@@ -205,8 +205,7 @@ impl Engine {
         // The first job saves it before anything else: a uid that was made here and is not kept would make other event ids after a
         // restart. Saved here, thousands of new instances would wait for one disk write after the other.
         let unsaved = is_minted || adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
-        let store = Arc::clone(&self.core.store);
-        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, store, pending.claim, old.is_some()));
+        let instance = Arc::new(Instance::new(Arc::clone(&plan), state, unsaved, &self.core, pending.claim, old.is_some()));
         let auths = plan.resources.iter().map(|resource| &*resource.auth).chain([&*plan.callback.auth]);
         self.core.credentials.join(&plan.instance, auths);
         let immediately = adopted.poll_now || old.is_some() || self.run == Run::Once;

@@ -18,8 +18,8 @@ use crate::auth::access::Requester;
 use crate::egress::hosts::HostBudget;
 use crate::observe::span;
 use crate::plan::{PollPlan, ResourcePlan};
+use crate::state::InstanceState;
 use crate::state::live::LiveState;
-use crate::state::{InstanceState, StateStore};
 
 /// States saved at once when the process ends.
 const MAX_SAVES: usize = 16;
@@ -41,12 +41,12 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Wraps plan and state; `unsaved` when the store does not have this state yet, `ran` when this process has run it before.
+    /// Wraps plan and state; `unsaved` when the store of `core` does not have this state yet, `ran` when this process has run it before.
     pub fn new(
         plan: Arc<PollPlan>,
         state: InstanceState,
         unsaved: bool,
-        store: Arc<dyn StateStore>,
+        core: &EngineContext,
         claim: Claim,
         ran: bool,
     ) -> Self {
@@ -55,7 +55,7 @@ impl Instance {
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
             stop: claim.child_token(),
             claim,
-            live: LiveState::new(plan.instance.clone(), state, unsaved, store),
+            live: LiveState::new(plan.instance.clone(), state, unsaved, Arc::clone(&core.store), &core.asker.bytes),
             plan,
         }
     }

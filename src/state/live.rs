@@ -9,6 +9,7 @@ use super::{InstanceState, StateStore};
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::delivery_state::{DeliveryState, SharedState};
+use crate::egress::byte_budget::{ByteBudget, QueueShare};
 
 /// The state of a running instance.
 pub struct LiveState {
@@ -18,12 +19,23 @@ pub struct LiveState {
     saving: tokio::sync::Mutex<()>,
     unsaved: AtomicBool,
     store: Arc<dyn StateStore>,
+    /// Memory for the retry queues.
+    queues: QueueShare,
 }
 
 impl LiveState {
-    /// The state of an instance; `unsaved` when the store does not have it yet.
-    pub fn new(instance: InstanceRef, state: InstanceState, unsaved: bool, store: Arc<dyn StateStore>) -> Self {
+    /// The state of an instance; `unsaved` when the store does not have it yet. Its retry queues count in `bytes`.
+    pub fn new(
+        instance: InstanceRef,
+        state: InstanceState,
+        unsaved: bool,
+        store: Arc<dyn StateStore>,
+        bytes: &ByteBudget,
+    ) -> Self {
+        let queues = bytes.queue_share(&instance);
+        queues.hold(state.sinks.load().bytes);
         Self {
+            queues,
             instance,
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
@@ -49,7 +61,12 @@ impl LiveState {
     pub async fn commit(&self) -> Result<(), Problem> {
         let _one = self.saving.lock().await;
         self.unsaved.store(true, Ordering::Release);
-        let snapshot = self.lock().clone();
+        let snapshot = {
+            let state = self.lock();
+            // Events may have been dropped outside deliveries.
+            self.queues.hold(state.sinks.load().bytes);
+            state.clone()
+        };
         self.store.save(&self.instance, snapshot).await?;
         self.unsaved.store(false, Ordering::Release);
         Ok(())
@@ -58,7 +75,11 @@ impl LiveState {
 
 impl SharedState for LiveState {
     fn step<R>(&self, resource: &str, step: impl FnOnce(&mut DeliveryState<'_>) -> R) -> R {
-        step(&mut self.lock().delivery(resource))
+        let mut state = self.lock();
+        let room = self.queues.room();
+        let result = step(&mut DeliveryState { room, ..state.delivery(resource) });
+        self.queues.hold(state.sinks.load().bytes);
+        result
     }
 
     async fn commit(&self) -> Result<(), Problem> {

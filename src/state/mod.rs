@@ -45,6 +45,7 @@ use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::delivery_state::{DeliveryState, Failing, Taken};
 use crate::deliver::health::SinkHealth;
+use crate::deliver::retry_queue::MAX_BYTES;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sink::SinkName;
 use crate::deliver::sinks::Sinks;
@@ -207,7 +208,7 @@ impl InstanceState {
     pub fn delivery(&mut self, resource: &str) -> DeliveryState<'_> {
         let own = self.resources.entry(resource.to_owned()).or_default();
         let ResourceState { known, failing, taken, delivered, last_change_time, .. } = &mut **own;
-        DeliveryState { sinks: &mut self.sinks, known, failing, taken, delivered, last_change_time }
+        DeliveryState { sinks: &mut self.sinks, room: MAX_BYTES, known, failing, taken, delivered, last_change_time }
     }
 
     /// A poll has ended, with which the provider demanded to be left alone for `wait`, or demanded nothing. Answers whether that is worth
@@ -318,7 +319,7 @@ mod tests {
         state.sinks.note_failed(&archive, 1, failure, DateTime::UNIX_EPOCH, 0);
         let mut event = state.sinks.queue(&CALLBACK).events()[0].clone();
         event.sink = archive.clone();
-        state.sinks.enqueue(event).unwrap();
+        state.sinks.enqueue(event, MAX_BYTES).unwrap();
         let failing = Failing { sink: archive.clone(), ..state.resources["contacts"].failing[0].clone() };
         let own = state.delivery("contacts");
         own.failing.push(failing);

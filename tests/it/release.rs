@@ -183,6 +183,17 @@ fn what_is_published_is_built_with_the_profile_dist_which_optimizes_across_packa
     }
 }
 
+#[test]
+fn the_image_is_built_from_the_pinned_compiler_by_its_digest() {
+    let toolchain = text("rust-toolchain.toml");
+    let version = toolchain.lines().find_map(|line| line.strip_prefix("channel = \"")).unwrap();
+    let minor = version.trim_end_matches('"').splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let base = regex::Regex::new(&format!("^FROM (scratch|rust:{minor}-alpine@sha256:[0-9a-f]{{64}} AS build)$")).unwrap();
+    let dockerfile = text("Dockerfile");
+    let bases: Vec<_> = dockerfile.lines().filter(|line| line.starts_with("FROM ")).collect();
+    assert!(bases.len() == 2 && bases.iter().all(|line| base.is_match(line)), "{bases:?}");
+}
+
 /// The chart's description, with what its annotations hold.
 fn chart() -> (Value, impl Fn(&str) -> Value) {
     let chart: Value = serde_saphyr::from_str(&text("charts/pollinator/Chart.yaml")).unwrap();

@@ -45,6 +45,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{- /* The namespaces that are watched, separated by commas; empty: all. */}}
+{{- define "pollinator.watched" -}}
+{{- $names := .Values.watchNamespaces }}
+{{- with .Values.watchNamespace }}{{ $names = append $names . }}{{ end }}
+{{- $names | uniq | sortAlpha | join "," }}
+{{- end }}
+
 {{- /* Arguments and environment for both `operator` and its check. */}}
 {{- define "pollinator.arguments" -}}
 - operator
@@ -59,6 +66,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- range .Values.operator.allowEgress }}
 - --allow-egress={{ . }}
+{{- end }}
+{{- with .Values.operator.secretLabel }}
+- --secret-label={{ . }}
 {{- end }}
 {{- if .Values.catalog }}
 - --catalog=/etc/pollinator/catalog
@@ -108,14 +118,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - name: POLLINATOR_MAX_BUFFERED_BYTES
   value: {{ . | quote }}
 {{- end }}
-{{- if eq .Values.watchNamespace .Release.Namespace }}
+{{- $watched := include "pollinator.watched" . }}
+{{- if eq $watched .Release.Namespace }}
 - name: POLLINATOR_WATCH_NAMESPACE
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
-{{- else if .Values.watchNamespace }}
+{{- else if $watched }}
 - name: POLLINATOR_WATCH_NAMESPACE
-  value: {{ .Values.watchNamespace | quote }}
+  value: {{ $watched | quote }}
 {{- end }}
 {{- with .Values.operator.extraEnv }}
 {{ toYaml . }}
@@ -217,7 +228,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if gt (int .Values.podDisruptionBudget.maxUnavailable) (sub (int .Values.replicaCount) 1 | max 1 | int) }}
 {{- fail "podDisruptionBudget.maxUnavailable is not below replicaCount: all pods could be drained together" }}
 {{- end }}
-{{- if and .Values.watchNamespace .Values.crds.enabled (not .Values.crds.keep) }}
-{{- fail "crds.keep is false while watchNamespace is set: an uninstall would delete the instances of all namespaces; set crds.keep, or crds.enabled to false" }}
+{{- if and (include "pollinator.watched" .) .Values.crds.enabled (not .Values.crds.keep) }}
+{{- fail "crds.keep is false while watchNamespace is set or watchNamespaces has entries: an uninstall would delete the instances of all namespaces; set crds.keep, or crds.enabled to false" }}
 {{- end }}
 {{- end }}

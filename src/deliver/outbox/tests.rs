@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
@@ -13,6 +14,8 @@ use crate::deliver::sample::{change, retry};
 use crate::deliver::sink::http::interpret::HttpCause;
 use crate::deliver::sink::memory_sample::MemorySink;
 use crate::deliver::sink::{CALLBACK, Cause};
+use crate::egress::byte_budget::{ByteBudget, LEAST};
+use crate::egress::ledger::LARGEST;
 use crate::state::live::LiveState;
 use crate::state::{InstanceState, StateStore};
 
@@ -42,6 +45,8 @@ struct World {
     live: LiveState,
     sinks: Vec<MemorySink>,
     in_flight: Semaphore,
+    turns: TurnQueue,
+    instance: InstanceRef,
     metrics: Metrics,
     stop: CancellationToken,
 }
@@ -59,7 +64,7 @@ fn unusable() -> Delivery {
 }
 
 fn live(state: InstanceState, store: &Arc<Store>) -> LiveState {
-    LiveState::new(InstanceRef::new("crm", "keap"), state, false, Arc::clone(store) as _)
+    LiveState::new(InstanceRef::new("crm", "keap"), state, false, Arc::clone(store) as _, &ByteBudget::default())
 }
 
 impl World {
@@ -67,7 +72,16 @@ impl World {
         let store = Arc::new(Store::default());
         *store.sink.lock() = sinks.first().cloned();
         let live = live(InstanceState::new("u".into()), &store);
-        Self { store, live, sinks, in_flight: Semaphore::new(8), metrics: Metrics::new(), stop: CancellationToken::new() }
+        Self {
+            store,
+            live,
+            sinks,
+            in_flight: Semaphore::new(8),
+            turns: TurnQueue::new(8),
+            instance: InstanceRef::new("crm", "keap"),
+            metrics: Metrics::new(),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// With the sinks `callback` and `archive`, which take one event a request.
@@ -84,8 +98,9 @@ impl World {
     }
 
     fn outbox(&self) -> Outbox<'_, LiveState> {
-        let outlet = |sink: &MemorySink| Outlet { sink: Box::new(sink.clone()), in_flight: &self.in_flight };
-        Outbox::new(&self.live, "contacts", self.sinks.iter().map(outlet).collect(), &self.metrics, &self.stop)
+        let outlet =
+            |sink: &MemorySink| Outlet { sink: Box::new(sink.clone()), in_flight: &self.in_flight, turns: &self.turns };
+        Outbox::new(&self.live, &self.instance, "contacts", self.sinks.iter().map(outlet).collect(), &self.metrics, &self.stop)
     }
 
     /// One job that finds these changes.
@@ -306,4 +321,47 @@ async fn a_target_that_is_gone_gets_no_further_part_of_a_batch() {
     world.callback().answers(1, [Delivery::Gone]);
     world.send((0..4).map(|object| change(object, 1))).await;
     assert_eq!(world.callback().requests().last(), Some(&vec![record(1, 1)]));
+}
+
+#[tokio::test]
+async fn an_event_waits_for_its_place_among_those_of_all_instances() {
+    let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]);
+    let other = InstanceRef::new("other", "i");
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(world.turns.acquire(&other, Standing::Answers).await);
+    }
+    let mut sending = Box::pin(world.send([change(1, 5)]));
+    assert!(sending.as_mut().now_or_never().is_none());
+    assert!(world.callback().requests().is_empty());
+    held.pop();
+    // Of its sink nothing is known, so it leaves the last place.
+    assert!(sending.as_mut().now_or_never().is_none());
+    held.pop();
+    sending.await;
+    assert_eq!(world.callback().accepted(), [record(1, 5)]);
+}
+
+#[tokio::test]
+async fn what_the_process_has_no_room_for_stays_with_the_provider_until_there_is_some() {
+    let mut world = World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]);
+    let budget = ByteBudget::new(LEAST);
+    let others: Vec<_> = (0..16).map(|n| budget.queue_share(&InstanceRef::new(format!("n{n}"), "i"))).collect();
+    others.iter().for_each(|share| share.hold(LARGEST / 64));
+    let state = InstanceState::new("u".into());
+    world.live = LiveState::new(world.instance.clone(), state, false, Arc::clone(&world.store) as _, &budget);
+    world.callback().answers(1, std::iter::repeat_n(retry(), 5));
+    let mut full = Vec::new();
+    for round in 0..4 {
+        if round == 3 {
+            others.iter().for_each(|share| share.hold(0));
+        }
+        world.pass_time();
+        // Others pass, so that the sink is not down.
+        let mut outbox = world.outbox();
+        outbox.send_changes(vec![change(1, 5), change(10 + round, 5)]).await.unwrap();
+        full.push(outbox.sums.queue_full);
+    }
+    assert_eq!(full, [false, false, true, false]);
+    assert_eq!((world.known(1), world.live.lock().sinks.deferred()), (Some(5), 1));
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::deliver::delivery_state::{Failing, Taken};
 use crate::deliver::health::{Blame, Failure};
-use crate::deliver::retry_queue::QueuedEvent;
+use crate::deliver::retry_queue::{MAX_BYTES, QueuedEvent};
 use crate::deliver::sample::{at, change, event};
 use crate::deliver::sink::http::interpret::HttpCause;
 use crate::deliver::sink::{CALLBACK, Cause};
@@ -56,7 +56,10 @@ fn what_every_sink_holds_in_its_queue_is_replaced_there_and_known() {
     let mut state = state();
     for sink in both() {
         let event = event("1", Kind::Updated, "{}");
-        state.sinks.enqueue(QueuedEvent { sink, object: 1, event, attempts: 3, refusals: 0, next_try: None }).unwrap();
+        state
+            .sinks
+            .enqueue(QueuedEvent { sink, object: 1, event, attempts: 3, refusals: 0, next_try: None }, MAX_BYTES)
+            .unwrap();
     }
     let step = step(&mut state, &[change(1, 2)], at(0));
     assert_eq!((sends(&step), &*step.lacking, step.superseded), (vec![vec![]; 2], &[0][..], true));

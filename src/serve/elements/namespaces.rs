@@ -12,13 +12,16 @@ use crate::api::names;
 use crate::instances::callers::Callers;
 use crate::instances::changes::StatusChanges;
 use crate::instances::cluster::ClusterInstances;
+use crate::operator::required_label::RequiredLabel;
 
 /// Lets in every caller whom the API server lets in: it is asked with the caller's own token, in every call.
 pub struct Namespaces {
     /// Clients by token.
     pub callers: Callers,
-    /// The one namespace that the operator looks at; `None`: all.
-    pub watched: Option<String>,
+    /// The namespaces that the operator looks at; none: all.
+    pub watched: Arc<[String]>,
+    /// The label without which instances may not use a Secret; `None`: they may use all.
+    pub secret_label: Option<RequiredLabel>,
     /// Entries of the mounted catalogue folder, by name.
     pub mounted: Arc<BTreeMap<String, ConnectorSpec>>,
 }
@@ -29,17 +32,18 @@ impl Namespaces {
         if !names::is_label(namespace) {
             return Err(Failure::Forbidden("the organization must be the name of a namespace".to_owned()));
         }
-        if self.watched.as_ref().is_some_and(|watched| watched != namespace) {
+        if !self.watched.is_empty() && !self.watched.contains(namespace) {
             return Err(Failure::Forbidden(
-                "this operator watches another namespace; set the organization to that namespace".to_owned(),
+                "this operator does not watch this namespace; set the organization to one that it watches".to_owned(),
             ));
         }
         let cluster = self.callers.cluster(&presented.user).map_err(|error| {
             tracing::debug!("the client for a caller cannot be created: {error}");
             Failure::Unauthorized("the user secret must be a bearer token of Kubernetes".to_owned())
         })?;
-        let instances = ClusterInstances::new(cluster, self.watched.clone(), StatusChanges::default());
-        let instances = instances.with_mounted(Arc::clone(&self.mounted)).minding_owners();
+        let instances = ClusterInstances::new(cluster, Arc::clone(&self.watched), StatusChanges::default());
+        let instances =
+            instances.with_mounted(Arc::clone(&self.mounted)).with_secret_label(self.secret_label.clone()).minding_owners();
         Ok(Realm { instances: Arc::new(instances), namespace: Some(namespace.clone()), new_in: namespace.clone() })
     }
 }

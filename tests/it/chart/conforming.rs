@@ -29,6 +29,7 @@ fn switches() -> Vec<Switch> {
         let path = leaf.path.as_str();
         let other: &[&str] = match (path, &leaf.default) {
             ("watchNamespace", _) => &["watchNamespace=pollinator-system", "watchNamespace=crm"],
+            ("watchNamespaces", _) => &["watchNamespaces={pollinator-system,crm}"],
             ("replicaCount", _) => &["replicaCount=3"],
             ("caBundle.configMap", _) => &["caBundle.configMap=roots", "caBundle.secret=roots"],
             ("catalog", _) => &["catalog.crm=kind: Connector"],

@@ -60,12 +60,15 @@ fn effects() -> Vec<Effect> {
             Value::Null,
         ),
         ("watchNamespace", json!("crm"), "Role/pollinator", "/metadata/namespace", json!("crm")),
+        ("watchNamespaces", json!(["crm"]), "RoleBinding/pollinator", "/metadata/namespace", json!("crm")),
+        ("watchNamespaces", json!(["shop", "crm"]), deployment, "{c}/env/5/value", json!("crm,shop")),
         ("operator.graceSeconds", json!(7), deployment, "/spec/template/spec/terminationGracePeriodSeconds", json!(29)),
         ("operator.leaseDurationSeconds", json!(30), deployment, "{c}/args/3", json!("--lease-duration=30s")),
         ("operator.shards", json!(1), deployment, "{c}/args/4", json!("--shards=1")),
         ("operator.relistIntervalSeconds", json!(60), deployment, "{c}/args/6", json!("--relist-interval=60s")),
         ("operator.clusterName", json!("prod"), deployment, "{c}/args/7", json!("--cluster-name=prod")),
         ("operator.allowEgress", json!(["10.0.0.0/8"]), deployment, "{c}/args/7", json!("--allow-egress=10.0.0.0/8")),
+        ("operator.secretLabel", json!("team=crm"), deployment, "{c}/args/7", json!("--secret-label=team=crm")),
         ("operator.port", json!(9090), deployment, "{c}/ports/0/containerPort", json!(9090)),
         ("operator.log.level", json!("debug"), deployment, "{c}/env/2/value", json!("debug")),
         ("operator.log.format", json!("text"), deployment, "{c}/env/3/value", json!("text")),
@@ -301,6 +304,7 @@ fn wrong_values_are_refused_by_name() {
             "connect.httpRoute.enabled needs connect.httpRoute.gateway",
         ),
         (&[("watchNamespace", &json!("crm")), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
+        (&[("watchNamespaces", &list), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
     ];
     for (sets, expected) in cases {
         let Some(Rendered { objects, error }) = rendered(&ns, &[], sets) else { return };

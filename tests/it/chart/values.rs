@@ -41,6 +41,9 @@ pub struct Values {
     /// Run only the instances of this namespace; a Role there is enough. Empty: all namespaces.
     #[schemars(length(max = 63))]
     watch_namespace: String,
+    /// Run only the instances of these namespaces; a Role in each is enough. Empty: all namespaces.
+    #[schemars(inner(length(min = 1, max = 63)))]
+    watch_namespaces: Vec<String>,
     operator: Operator,
     connect: Connect,
     /// Your own catalog entries: connector name to the text of a Connector. They override the built-in ones.
@@ -139,6 +142,10 @@ struct Operator {
     /// Private networks and hosts that providers and callbacks may use, such as 10.0.0.0/8 or intranet.example. Empty:
     /// public addresses only.
     allow_egress: Vec<String>,
+    /// Label that Secrets must have before instances may use them, as key or key=value. Empty: instances may use every Secret of their
+    /// namespace.
+    #[schemars(length(max = 380))]
+    secret_label: String,
     /// Port of metrics and probes.
     #[schemars(range(min = 1024, max = 65535))]
     port: i32,

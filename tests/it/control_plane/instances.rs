@@ -22,7 +22,7 @@ fn instances(ns: &Namespace, kubeconfig: &Path, watched: Option<&str>) -> Cluste
         config.default_retry = false;
         kube::Client::try_from(config).unwrap()
     });
-    ClusterInstances::new(Cluster::new(client), watched.map(str::to_owned), StatusChanges::default())
+    ClusterInstances::new(Cluster::new(client), watched.into_iter().map(str::to_owned).collect(), StatusChanges::default())
 }
 
 fn instance(ns: &Namespace, name: &str) -> ConnectorInstance {

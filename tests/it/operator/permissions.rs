@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::kept::by_content;
+use crate::rig::api_proxy::Call;
 use crate::rig::control_plane::shared;
-use crate::rig::operator::{Cluster, health};
+use crate::rig::manifest::Instance;
+use crate::rig::operator::{Cluster, health, wait_ready_to_serve};
 use crate::rig::pollinator::binary;
 use crate::rig::rights;
 use crate::rig::scene::ids;
@@ -164,4 +166,63 @@ fn without_any_rule_something_breaks_and_the_operator_says_so() {
             other => panic!("{other} is needed for nothing"),
         }
     }
+}
+
+#[test]
+fn a_role_in_each_of_two_namespaces_is_enough_for_both_and_no_other_is_looked_at() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "first-of-two");
+    let (second, third) = (plane.namespace("second-of-two"), plane.namespace("none-of-two"));
+    let token = cluster.ns.token("operator");
+    rights::grant(&cluster.ns, &["operator"]);
+    rights::grant_to_others(&second, &cluster.ns, &["operator"]);
+    cluster.apply(&cluster.instance());
+    for ns in [&second, &third] {
+        let here = |yaml: &str| yaml.replace("namespace: it", &format!("namespace: {}", ns.name()));
+        ns.apply(&here(&crate::rig::manifest::login()));
+        let instance = Instance::new("it", &cluster.provider.url(), &cluster.receiver.url(ns.name())).basic_auth();
+        ns.apply(&here(&instance.yaml()));
+    }
+    // One namespace is named twice, and another one has no Role.
+    let closed = plane.namespace("closed-of-two");
+    let named = [second.name(), second.name(), closed.name()];
+    let operator = cluster.start_as(&token, &named.map(|name| ["--watch-namespace", name]).concat());
+    cluster.wait_ready("it");
+    second.wait_condition("it", "Ready", "True", "Polling");
+    assert_eq!(health(&operator, "/readyz"), 503, "one namespace cannot be listed");
+    let missing = format!("permission to list connectorinstances.pollinator.dev is missing in namespace {}", closed.name());
+    operator.wait_stderr(&missing);
+    assert!(!operator.stderr().contains(&format!("is missing in namespace {}:", second.name())), "{}", operator.stderr());
+    rights::grant_to_others(&closed, &cluster.ns, &["operator"]);
+    wait_ready_to_serve(&operator);
+
+    // No other namespace is looked at, and none twice.
+    assert!(third.get_instance("it")["status"].is_null());
+    let calls = cluster.proxy.calls();
+    for call in calls.iter().filter(|call| matches!(&*call.verb, "list" | "watch" | "get")) {
+        let is_ours = [cluster.ns.name(), second.name(), closed.name()].contains(&&*call.namespace);
+        assert!(is_ours || call.resource.starts_with('/'), "{call:?}");
+    }
+    let lists = |call: &&Call| call.verb == "list" && call.resource == "connectorinstances" && call.namespace == second.name();
+    assert_eq!(calls.iter().filter(lists).count(), 1);
+
+    // one that is deleted goes, and the list of its namespace says nothing of the other
+    second.api().delete(&second.instance("it")).ok();
+    cluster.provider.create("later");
+    cluster.assert_perfect(&operator);
+    assert_eq!(health(&operator, "/livez"), 200);
+}
+
+#[test]
+fn with_a_required_label_no_other_secret_is_used() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "labelled");
+    cluster.apply(&cluster.instance());
+    let operator = cluster.start_with(&["--secret-label", "pollinator.dev/usable=true"]);
+    let message = cluster.ns.wait_condition("it", "Ready", "False", "SecretUnreadable");
+    assert!(message.contains("lacks the label pollinator.dev/usable=true; add the label"), "{message}");
+    assert_eq!(cluster.provider.asked(), 0, "nothing is asked without credentials");
+    cluster.ns.kubectl(&["label", "secret", "--all", "pollinator.dev/usable=true"]).ok();
+    cluster.wait_ready("it");
+    assert!(!operator.stderr().contains("panicked"), "{}", operator.stderr());
 }

@@ -11,13 +11,22 @@ pub fn grant(ns: &Namespace<'_>, accounts: &[&str]) {
     grant_rules(ns, "operator", &documented(), accounts);
 }
 
+/// Grants it in this namespace to these `ServiceAccount`s of another one.
+pub fn grant_to_others(ns: &Namespace<'_>, home: &Namespace<'_>, accounts: &[&str]) {
+    grant_in(ns, home, "operator", &documented(), accounts);
+}
+
 /// Grants these rules by a role of this name.
 pub fn grant_rules(ns: &Namespace<'_>, role: &str, rules: &[Value], accounts: &[&str]) {
+    grant_in(ns, ns, role, rules, accounts);
+}
+
+fn grant_in(ns: &Namespace<'_>, home: &Namespace<'_>, role: &str, rules: &[Value], accounts: &[&str]) {
     let reference = json!({"apiGroup": GROUP, "kind": "Role", "name": role});
     let metadata = json!({"name": role});
     let role = json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Role", "metadata": metadata, "rules": rules});
     let subjects: Vec<_> =
-        accounts.iter().map(|name| json!({"kind": "ServiceAccount", "name": name, "namespace": ns.name()})).collect();
+        accounts.iter().map(|name| json!({"kind": "ServiceAccount", "name": name, "namespace": home.name()})).collect();
     let binding = json!({
         "apiVersion": format!("{GROUP}/v1"), "kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": subjects
     });
