@@ -136,7 +136,9 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
-    let api = serve::cluster_api(args.connect.api, &api_config, args.watch_namespace, api_mounted, shutdown.clone()).await?;
+    let stop = shutdown.clone();
+    let api =
+        serve::cluster_api(args.connect.api, &api_config, args.watch_namespace, api_mounted, services.journal, stop).await?;
     operator.run(|status| changes.publish(status)).await;
     serve::finish([connecting, api], args.grace).await;
     let ended = operator.finish().await;

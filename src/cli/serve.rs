@@ -16,7 +16,7 @@ use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
 use crate::cpu::own_thread::OwnThread;
 use crate::instances::callers::Callers;
-use crate::observe::Metrics;
+use crate::observe::{Journal, Metrics};
 use crate::serve::elements::access::Gate;
 use crate::serve::elements::namespaces::Namespaces;
 use crate::serve::{self, Limits, Server, elements};
@@ -96,10 +96,12 @@ pub async fn cluster_api(
     config: &Config,
     watched: Option<String>,
     mounted: BTreeMap<String, ConnectorSpec>,
+    journal: Journal,
     stop: CancellationToken,
 ) -> Result<Option<JoinHandle<()>>, String> {
     let Some(address) = args.api_listen else { return Ok(None) };
-    let gate = Namespaces { callers: Callers::new(config), watched, mounted: Arc::new(mounted) };
+    let callers = Callers::new(config).map_err(|error| format!("the client of the API server cannot be made: {error}"))?;
+    let gate = Namespaces { callers, watched, journal, mounted: Arc::new(mounted) };
     api(gate, address, stop).await.map(Some)
 }
 

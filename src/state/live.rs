@@ -1,7 +1,7 @@
 //! The state of an instance while it runs: in memory for its jobs, made durable by commits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -17,6 +17,8 @@ pub struct LiveState {
     /// One save at a time, so that an older snapshot never overwrites a newer one.
     saving: tokio::sync::Mutex<()>,
     unsaved: AtomicBool,
+    /// Changes that were made beside the jobs: one that is made during a save is not in it.
+    changes: AtomicU64,
     store: Arc<dyn StateStore>,
 }
 
@@ -28,6 +30,7 @@ impl LiveState {
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
             unsaved: AtomicBool::new(unsaved),
+            changes: AtomicU64::new(0),
             store,
         }
     }
@@ -35,6 +38,15 @@ impl LiveState {
     /// The state. Never held across an await.
     pub fn lock(&self) -> MutexGuard<'_, InstanceState> {
         self.state.lock()
+    }
+
+    /// Changes the state, which is unsaved from then on.
+    pub fn change<R>(&self, change: impl FnOnce(&mut InstanceState) -> R) -> R {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.unsaved.store(true, Ordering::Release);
+        result
     }
 
     /// Does memory hold progress that the store does not?
@@ -49,9 +61,16 @@ impl LiveState {
     pub async fn commit(&self) -> Result<(), Problem> {
         let _one = self.saving.lock().await;
         self.unsaved.store(true, Ordering::Release);
-        let snapshot = self.lock().clone();
+        let (snapshot, seen) = {
+            let state = self.lock();
+            (state.clone(), self.changes.load(Ordering::Acquire))
+        };
         self.store.save(&self.instance, snapshot).await?;
-        self.unsaved.store(false, Ordering::Release);
+        // Under the lock, so that no change comes in between.
+        let _state = self.lock();
+        if self.changes.load(Ordering::Acquire) == seen {
+            self.unsaved.store(false, Ordering::Release);
+        }
         Ok(())
     }
 }

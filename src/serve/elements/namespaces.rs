@@ -12,6 +12,7 @@ use crate::api::names;
 use crate::instances::callers::Callers;
 use crate::instances::changes::StatusChanges;
 use crate::instances::cluster::ClusterInstances;
+use crate::observe::Journal;
 
 /// Lets everybody in whom the API server lets in: it is asked with the caller's own token, in every call.
 pub struct Namespaces {
@@ -19,6 +20,8 @@ pub struct Namespaces {
     pub callers: Callers,
     /// The one namespace that the operator looks at; `None`: all.
     pub watched: Option<String>,
+    /// The last polls and deliveries of this process.
+    pub journal: Journal,
     /// Entries of the mounted catalogue folder, by name.
     pub mounted: Arc<BTreeMap<String, ConnectorSpec>>,
 }
@@ -35,12 +38,17 @@ impl Namespaces {
             ));
         }
         let cluster = self.callers.cluster(&presented.user).map_err(|error| {
-            tracing::debug!("no client for a caller: {error}");
+            tracing::debug!("a caller's token cannot be sent: {error}");
             Failure::Unauthorized("the user secret must be a bearer token of Kubernetes".to_owned())
         })?;
         let instances = ClusterInstances::new(cluster, self.watched.clone(), StatusChanges::default());
         let instances = instances.with_mounted(Arc::clone(&self.mounted)).minding_owners();
-        Ok(Realm { instances: Arc::new(instances), namespace: Some(namespace.clone()), new_in: namespace.clone() })
+        Ok(Realm {
+            instances: Arc::new(instances),
+            journal: self.journal.clone(),
+            namespace: Some(namespace.clone()),
+            new_in: namespace.clone(),
+        })
     }
 }
 
