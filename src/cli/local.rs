@@ -105,7 +105,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         Some(address) => Some(serve::health(address, metrics, is_ready).await?),
         None => None,
     };
-    let parts = core.parts(Arc::clone(&store) as _);
+    let (parts, journal) = (core.parts(Arc::clone(&store) as _), core.journal.clone());
     let run = if args.once { Run::Once } else { Run::Forever };
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(16);
@@ -113,7 +113,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let is_served = args.connect.connect_url.is_some() || args.connect.api.api_listen.is_some();
     let instances = is_served.then(|| {
         let folder = sources.folder().map(ToOwned::to_owned);
-        Arc::new(FolderInstances::new(folder, store, sources.least(), &mut definitions))
+        Arc::new(FolderInstances::new(folder, store, sources.least(), &mut definitions, commands.clone()))
     });
     let mut serving = Vec::new();
     if let (Some(address), Some(instances)) = (args.connect.connect_url, &instances) {
@@ -128,7 +128,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     if let (Some(address), Some(instances)) = (args.connect.api.api_listen, &instances) {
         let credentials = ApiCredentials::open(&args.state).map_err(|error| error.to_string())?;
         tracing::info!("the user and organization secrets of the instances API are in {}", credentials.file.display());
-        let realm = Realm { instances: Arc::clone(instances) as _, namespace: None, new_in: NAMESPACE.to_owned() };
+        let realm = Realm { instances: Arc::clone(instances) as _, journal, namespace: None, new_in: NAMESPACE.to_owned() };
         let gate = OwnSecrets::new(&credentials.user, &credentials.organization, realm);
         serving.push(Some(serve::api(gate, address, shutdown.clone()).await?));
     }

@@ -145,9 +145,11 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         }
     };
     let gate = Namespaces {
-        callers: Callers::new(&api_config),
+        callers: Callers::new(&api_config)
+            .map_err(|error| format!("the client of the API server cannot be created: {error}"))?,
         watched: namespaces,
         secret_label: args.secret_label,
+        journal: services.journal,
         mounted: Arc::new(api_mounted),
     };
     let api = serve::cluster_api(args.connect.api, gate, shutdown.clone()).await?;

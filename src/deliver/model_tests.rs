@@ -170,7 +170,7 @@ proptest! {
             }
             world.check_known();
         }
-        world.state.sinks.redeliver("contacts", world.now);
+        world.state.sinks.redeliver("contacts", None, world.now);
         for _ in 0..4 {
             world.now += chrono::Duration::days(2);
             world.poll(&mut std::iter::empty());

@@ -289,7 +289,7 @@ mod tests {
                 assert!(count < 100);
             }
             assert_eq!(count, tries, "{delivery:?}");
-            assert_eq!(state.sinks.redeliver("contacts", now), 1);
+            assert_eq!(state.sinks.redeliver("contacts", None, now), 1);
             assert_eq!(state.sinks.deferred(), 1);
         }
     }

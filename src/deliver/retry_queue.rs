@@ -143,10 +143,17 @@ impl RetryQueue {
         }
     }
 
-    /// A person asked for it: the parked events of a resource are tried again, with a full schedule before them.
-    pub fn redeliver(&mut self, resource: &str, now: DateTime<Utc>) -> usize {
-        let parked = self.events.iter_mut().filter(|e| e.next_try.is_none() && &*e.event.resource == resource);
+    /// A person asked for it: the parked events of a resource, or the one of an id, are tried again, with a full schedule before them.
+    pub fn redeliver(&mut self, resource: &str, event: Option<&str>, now: DateTime<Utc>) -> usize {
+        let parked = self.events.iter_mut().filter(|e| e.is_parked(resource, event));
         parked.map(|e| (e.next_try, e.attempts, e.refusals) = (Some(now), 0, 0)).count()
+    }
+
+    /// A person asked for it: the parked events of a resource, or the one of an id, are dropped.
+    pub fn discard(&mut self, resource: &str, event: Option<&str>) -> usize {
+        let before = self.events.len();
+        self.events.retain(|e| !e.is_parked(resource, event));
+        before - self.events.len()
     }
 
     /// Drops the events of resources that are no longer declared.
@@ -173,6 +180,11 @@ impl RetryQueue {
 impl QueuedEvent {
     fn is_of(&self, resource: &str, object: u64) -> bool {
         self.object == object && &*self.event.resource == resource
+    }
+
+    /// Is it parked, of that resource, and the event of that id, if one is meant?
+    fn is_parked(&self, resource: &str, event: Option<&str>) -> bool {
+        self.next_try.is_none() && &*self.event.resource == resource && event.is_none_or(|id| self.event.id.as_str() == id)
     }
 }
 
@@ -286,12 +298,24 @@ mod tests {
         foreign.event.resource = "orders".into();
         let mut queue = queue([entry(1, 10, Some(at(500))), entry(2, 10, None), foreign]);
         assert_eq!((queue.deferred(), queue.parked(), queue.parked_of("contacts")), (1, 2, 1));
-        assert_eq!(queue.redeliver("contacts", at(7)), 1);
+        assert_eq!(queue.redeliver("contacts", None, at(7)), 1);
         assert_eq!((queue.deferred(), queue.parked(), queue.parked_of("contacts")), (2, 1, 0));
         let woken = &queue.events[1];
         assert_eq!((woken.attempts, woken.refusals, woken.next_try), (0, 0, Some(at(7))));
         assert_eq!(queue.events[0], entry(1, 10, Some(at(500))), "one that waits anyway keeps its place");
-        assert_eq!(queue.redeliver("contacts", at(8)), 0);
+        assert_eq!(queue.redeliver("contacts", None, at(8)), 0);
+    }
+
+    #[test]
+    fn a_single_parked_event_is_sent_again_or_dropped() {
+        let mut queue = queue([entry(1, 10, Some(at(500))), entry(2, 10, None), entry(3, 10, None)]);
+        let ids: Vec<_> = queue.events().iter().map(|e| e.event.id.to_string()).collect();
+        assert_eq!((queue.redeliver("contacts", Some(&ids[0]), at(7)), queue.discard("contacts", Some(&ids[0]))), (0, 0));
+        assert_eq!((queue.redeliver("orders", Some(&ids[1]), at(7)), queue.discard("orders", None)), (0, 0));
+        assert_eq!(queue.redeliver("contacts", Some(&ids[1]), at(7)), 1);
+        assert_eq!((queue.events()[1].next_try, queue.parked()), (Some(at(7)), 1));
+        assert_eq!((queue.discard("contacts", Some(&ids[1])), queue.discard("contacts", Some(&ids[2]))), (0, 1));
+        assert_eq!((queue.events().len(), queue.parked()), (2, 0), "what waits for its next try is kept");
     }
 
     #[test]

@@ -184,9 +184,16 @@ impl Sinks {
         self.change(&sink, |state, _| state.queue.reschedule(event));
     }
 
-    /// A person asked for it: the parked events of a resource are tried again.
-    pub fn redeliver(&mut self, resource: &str, now: DateTime<Utc>) -> usize {
-        self.states.values_mut().map(|state| state.queue.redeliver(resource, now)).sum()
+    /// A person asked for it: the parked events of a resource, or the one of an id, are tried again.
+    pub fn redeliver(&mut self, resource: &str, event: Option<&str>, now: DateTime<Utc>) -> usize {
+        self.states.values_mut().map(|state| state.queue.redeliver(resource, event, now)).sum()
+    }
+
+    /// A person asked for it: the parked events of a resource, or the one of an id, are dropped.
+    pub fn discard(&mut self, resource: &str, event: Option<&str>) -> usize {
+        let mut dropped = 0;
+        self.change_each(|state| dropped += state.queue.discard(resource, event));
+        dropped
     }
 
     /// Drops the events of resources that are no longer declared.
@@ -326,7 +333,7 @@ mod tests {
         assert!(sinks.enqueue(queued(&CALLBACK, 1_000, None), MAX_BYTES).is_err());
         assert!(sinks.queue(&archive()).holds("contacts", 0) && !sinks.queue(&CALLBACK).holds("contacts", 0));
         assert_eq!((sinks.parked(), sinks.parked_of("contacts"), sinks.parked_of("orders")), (MAX_EVENTS, MAX_EVENTS, 0));
-        assert_eq!(sinks.redeliver("contacts", at(1)), MAX_EVENTS);
+        assert_eq!(sinks.redeliver("contacts", None, at(1)), MAX_EVENTS);
         sinks.forget_all_health();
         assert!(sinks.health(&archive()).is_fresh());
         sinks.retain_resources(|_| false);

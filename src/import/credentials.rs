@@ -83,12 +83,17 @@ impl Credentials<'_> {
                 self.section.dropped(&field.place, "the code is exchanged for a refresh token");
             }
         } else {
-            if let Some(field) = code {
-                let text = if has_refresh { "it is used once; the refresh token is used" } else { "it is a placeholder" };
-                self.section.dropped(&field.place, text);
-            }
-            if needs_grant || refresh.is_some() {
-                self.put(refresh, &secret, "refresh_token", needs_grant);
+            let has_other = has_refresh || refresh.as_ref().is_some_and(|field| Said::of(&field.value) == Said::Masked);
+            match code {
+                Some(field) if needs_grant && !has_other => self.ask_for_grant(&field, refresh, &secret),
+                code => {
+                    if let Some(field) = code {
+                        self.section.dropped(&field.place, "it is used once; the refresh token is used");
+                    }
+                    if needs_grant || refresh.is_some() {
+                        self.put(refresh, &secret, "refresh_token", needs_grant);
+                    }
+                }
             }
         }
         for name in ["oauth.user.token", "oauth.user.refresh_time", "oauth.user.refresh_interval"] {
@@ -118,6 +123,18 @@ impl Credentials<'_> {
             self.section.changed(&field.place, format!("auth.oauth2.clientAuthentication.code: {place:?}"));
         }
         self.draft.spec.auth = Some(Auth::Oauth2(Box::new(auth)));
+    }
+
+    /// The code that the input names is none, and there is no refresh token either.
+    fn ask_for_grant(&mut self, code: &Field, refresh: Option<Field>, secret: &str) {
+        if let Some(field) = refresh {
+            self.section.dropped(&field.place, "it has no value");
+        }
+        self.draft.secrets.put(secret, "refresh_token", None);
+        self.section.ask(
+            &code.place,
+            format!("it is no code: give consent and send its code, or a refresh token (Secret {secret}, key refresh_token)"),
+        );
     }
 
     fn code(&mut self, code: Option<Field>, secret: &str) {

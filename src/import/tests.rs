@@ -180,6 +180,8 @@ fn the_quirks_of_the_page() {
         (json!(true), json!("15m"))
     );
     assert!(line(&imported, "configuration[\"event.poller.refresh_interval\"]").text.contains("no number of minutes"));
+    let code = line(&imported, "providerData.code");
+    assert!(code.verdict == Verdict::ToDo && code.text.starts_with("it is no code: give consent"), "{code}");
     file(&imported, "infusionsoftrest.yaml");
 
     let own = "https://api.openconnectors.us2.ext.hana.ondemand.com/elements/api-v2/events/";

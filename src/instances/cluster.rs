@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::Utc;
 use futures::future::BoxFuture;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use tokio::sync::broadcast;
 
 use super::changes::StatusChanges;
 use super::secret_edits::SecretEdits;
+use super::waiting::WaitingEvent;
 use super::{Created, Instances, InstancesError, name_of, own_secrets, version_of};
 use crate::api::API_VERSION;
 use crate::api::connector::ConnectorSpec;
@@ -19,8 +21,13 @@ use crate::api::status::ConnectorInstanceStatus;
 use crate::catalog;
 use crate::operator::cluster::{CallError, Cluster, Kind};
 use crate::operator::required_label::RequiredLabel;
-use crate::operator::stored;
+use crate::operator::state_error::StateError;
+use crate::operator::{overflow, stored};
 use crate::poll::status::InstanceStatus;
+use crate::state::wish::Wish;
+
+/// How often a wish is written again when the object has changed in between.
+const ASKED_AGAIN: usize = 5;
 
 /// The cluster as one client may use it: each caller that has a token of its own gets one of these.
 #[derive(Clone)]
@@ -59,15 +66,15 @@ impl ClusterInstances {
         Self { minds_owners: true, ..self }
     }
 
-    /// Refuses what others declare.
-    async fn mind_owners(&self, of: &InstanceRef) -> Result<(), InstancesError> {
-        if !self.minds_owners {
-            return Ok(());
+    /// The object as the server has it, unless others declare it and that counts.
+    async fn read_own(&self, of: &InstanceRef) -> Result<Value, InstancesError> {
+        if !self.covers(&of.namespace) {
+            return Err(InstancesError::NotFound(of.clone()));
         }
-        let declared = self.cluster.declared_by(&of.namespace, &of.name).await;
-        match declared.map_err(|error| failed(error, InstancesError::Changed, of))? {
-            Some(who) => Err(InstancesError::NotOurs(of.clone(), format!("a manifest of {who}"))),
-            None => Ok(()),
+        let read = self.cluster.get_declared(&of.namespace, &of.name).await;
+        match read.map_err(|error| failed(error, InstancesError::Changed, of))? {
+            (_, Some(who)) if self.minds_owners => Err(InstancesError::NotOurs(of.clone(), format!("a manifest of {who}"))),
+            (object, _) => Ok(object),
         }
     }
 
@@ -188,8 +195,7 @@ impl Instances for ClusterInstances {
         Box::pin(async move {
             let of = name_of(&changed)?;
             let version = version_of(&changed)?;
-            self.mind_owners(&of).await?;
-            let mut object = self.read(&of).await?;
+            let mut object = self.read_own(&of).await?;
             lay(&mut object, &changed);
             object["metadata"]["resourceVersion"] = version.into();
             let replaced = self.cluster.replace(Kind::ConnectorInstance, &of.namespace, &of.name, &object).await;
@@ -202,12 +208,54 @@ impl Instances for ClusterInstances {
 
     fn delete<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<(), InstancesError>> {
         Box::pin(async move {
-            if !self.covers(&of.namespace) {
+            if self.minds_owners {
+                self.read_own(of).await?;
+            } else if !self.covers(&of.namespace) {
                 return Err(InstancesError::NotFound(of.clone()));
             }
-            self.mind_owners(of).await?;
             let deleted = self.cluster.delete(Kind::ConnectorInstance, &of.namespace, &of.name).await;
             deleted.map_err(|error| failed(error, InstancesError::Changed, of))
+        })
+    }
+
+    /// As the last commit stored them: in a Secret next to the instance, which the caller must be allowed to read.
+    fn waiting<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<WaitingEvent>, InstancesError>> {
+        Box::pin(async move {
+            let object = self.read(of).await?;
+            let count = |field: &str| object["status"][field].as_u64().unwrap_or_default();
+            // Most have none, and no Secret.
+            if count("parked") + count("setAside") == 0 {
+                return Ok(Vec::new());
+            }
+            let owner = InstanceId::new(of.clone(), object["metadata"]["uid"].as_str().unwrap_or_default());
+            let queued = overflow::queued(&self.cluster, &owner).await;
+            let queued = queued.map_err(|error| match error {
+                StateError::Call(error) => InstancesError::Call(error),
+                other => InstancesError::State(other.problem()),
+            })?;
+            Ok(queued.iter().map(WaitingEvent::from).collect())
+        })
+    }
+
+    /// Written into an annotation, which the replica that runs the instance acts on.
+    fn ask<'a>(&'a self, of: &'a InstanceRef, wish: Wish) -> BoxFuture<'a, Result<(), InstancesError>> {
+        Box::pin(async move {
+            let key = wish.annotation();
+            for _ in 0..ASKED_AGAIN {
+                let mut object = self.read(of).await?;
+                let there = object["metadata"]["annotations"][key].as_str();
+                let handled = object["status"]["bookkeeping"].as_str().and_then(|text| stored::handled(text, key));
+                let pending = there.filter(|there| handled.as_deref() != Some(*there));
+                let value = wish.value(pending, Utc::now()).ok_or_else(|| InstancesError::Pending(of.clone()))?;
+                object["metadata"]["annotations"][key] = value.into();
+                match self.cluster.replace(Kind::ConnectorInstance, &of.namespace, &of.name, &object).await {
+                    Ok(_) => return Ok(()),
+                    // The status was written in between, most likely.
+                    Err(CallError::Conflict) => {}
+                    Err(error) => return Err(failed(error, InstancesError::Changed, of)),
+                }
+            }
+            Err(InstancesError::Changed(of.clone()))
         })
     }
 

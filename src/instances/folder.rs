@@ -1,5 +1,6 @@
 //! The instances of a folder of manifests. What is created here gets a file of its own, and only such files are changed.
 
+mod consents;
 mod own_file;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +14,12 @@ use futures::future::BoxFuture;
 use parking_lot::RwLock;
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::changes::StatusChanges;
-use super::consents::ConsentPlans;
 use super::secret_edits::SecretEdits;
+use super::waiting::WaitingEvent;
 use super::{Created, Instances, InstancesError, name_of, version_of};
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::{InstanceRef, NUMBER_LABEL, SecretRef, number};
@@ -30,9 +31,11 @@ use crate::local::definitions::{ConnectorSpecs, Declared, Definitions, Planned};
 use crate::local::files::Least;
 use crate::operator::status;
 use crate::plan::Oauth2Plan;
+use crate::poll::command::Command;
 use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
+use crate::state::wish::Wish;
 use own_file::OwnFile;
 
 /// What is declared in files, as the definitions were last read, with what was written here since.
@@ -48,6 +51,8 @@ pub struct FolderInstances {
     connectors: RwLock<ConnectorSpecs>,
     reported: RwLock<BTreeMap<InstanceRef, Reported>>,
     changes: StatusChanges,
+    /// To the engine of this process.
+    commands: mpsc::Sender<Vec<Command>>,
     /// One change at a time.
     writing: tokio::sync::Mutex<()>,
 }
@@ -67,8 +72,14 @@ struct Reported {
 
 impl FolderInstances {
     /// Takes over what the definitions say of instances. New ones are written to `folder`, which must be among the definitions'
-    /// sources; `least` of them must stay.
-    pub fn new(folder: Option<PathBuf>, store: Arc<Directory>, least: Least, definitions: &mut Definitions) -> Self {
+    /// sources; `least` of them must stay. What is asked of running ones goes to `commands`.
+    pub fn new(
+        folder: Option<PathBuf>,
+        store: Arc<Directory>,
+        least: Least,
+        definitions: &mut Definitions,
+        commands: mpsc::Sender<Vec<Command>>,
+    ) -> Self {
         let new = Self {
             folder,
             store,
@@ -78,6 +89,7 @@ impl FolderInstances {
             known: RwLock::default(),
             reported: RwLock::default(),
             changes: StatusChanges::default(),
+            commands,
             writing: tokio::sync::Mutex::default(),
         };
         new.replace(definitions);
@@ -272,6 +284,27 @@ impl Instances for FolderInstances {
         })
     }
 
+    fn waiting<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<WaitingEvent>, InstancesError>> {
+        Box::pin(async move {
+            if !self.known.read().contains_key(of) {
+                return Err(InstancesError::NotFound(of.clone()));
+            }
+            self.store.queued(of).map(|queued| queued.iter().map(WaitingEvent::from).collect()).map_err(InstancesError::State)
+        })
+    }
+
+    /// The engine is told: the manifest may be in a file that is not written here.
+    fn ask<'a>(&'a self, of: &'a InstanceRef, wish: Wish) -> BoxFuture<'a, Result<(), InstancesError>> {
+        Box::pin(async move {
+            if !self.known.read().contains_key(of) {
+                return Err(InstancesError::NotFound(of.clone()));
+            }
+            // The process ends when the engine has ended.
+            let _ = self.commands.send(vec![Command::Ask(of.clone(), wish)]).await;
+            Ok(())
+        })
+    }
+
     fn connector<'a>(
         &'a self,
         namespace: &'a str,
@@ -295,23 +328,6 @@ impl Instances for FolderInstances {
 
     fn changes(&self) -> broadcast::Receiver<Arc<InstanceStatus>> {
         self.changes.subscribe()
-    }
-}
-
-impl ConsentPlans for FolderInstances {
-    /// As the definitions were last planned, which is what the engine runs.
-    fn consent_plan(&self, instance: &ConnectorInstance) -> Option<Arc<Oauth2Plan>> {
-        let of = name_of(instance).ok()?;
-        self.known.read().get(&of)?.consent.clone()
-    }
-
-    /// All instances that name the Secret share its tokens.
-    fn sharing(&self, of: &InstanceRef) -> Vec<InstanceRef> {
-        let known = self.known.read();
-        let Some(own) = known.get(of).and_then(|known| known.consent.as_ref()) else { return Vec::new() };
-        let plans = known.iter().filter_map(|(other, known)| Some((other, known.consent.as_ref()?)));
-        let sharing = plans.filter(|(other, plan)| other.namespace == of.namespace && plan.secret == own.secret);
-        sharing.map(|(other, _)| other.clone()).collect()
     }
 }
 

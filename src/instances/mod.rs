@@ -10,6 +10,7 @@ pub mod consents;
 pub mod folder;
 mod own_secrets;
 pub mod secret_edits;
+pub mod waiting;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,6 +21,7 @@ use futures::future::BoxFuture;
 use tokio::sync::broadcast;
 
 use secret_edits::SecretEdits;
+use waiting::WaitingEvent;
 
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorSpec;
@@ -27,6 +29,7 @@ use crate::api::identity::{InstanceRef, NUMBER_LABEL, SecretRef};
 use crate::api::instance::ConnectorInstance;
 use crate::operator::cluster::CallError;
 use crate::poll::status::InstanceStatus;
+use crate::state::wish::Wish;
 
 /// The instances of a folder or of a cluster, as one caller may see and change them.
 ///
@@ -71,6 +74,19 @@ pub trait Instances: Send + Sync {
     /// # Errors
     /// [`InstancesError::NotFound`] and those of writing.
     fn delete<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<(), InstancesError>>;
+
+    /// The events of an instance that wait for their next try or for a person, oldest first, as they were last stored.
+    ///
+    /// # Errors
+    /// [`InstancesError::NotFound`], [`InstancesError::State`], [`InstancesError::Call`].
+    fn waiting<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<WaitingEvent>, InstancesError>>;
+
+    /// Asks the engine that runs an instance for something that changes no manifest: whoever declares it, a caller that may change it may
+    /// ask. It is done a moment later.
+    ///
+    /// # Errors
+    /// [`InstancesError::NotFound`], [`InstancesError::Pending`], [`InstancesError::Changed`] and those of writing.
+    fn ask<'a>(&'a self, of: &'a InstanceRef, wish: Wish) -> BoxFuture<'a, Result<(), InstancesError>>;
 
     /// The settings of the connector that an instance in a namespace means by a name.
     ///
@@ -128,6 +144,9 @@ pub enum InstancesError {
     /// Someone else changed it since it was read.
     #[error("instance {0} has changed since it was read; read it again and repeat the change")]
     Changed(InstanceRef),
+    /// So much was asked for lately that there is no room for more until the engine has acted on it.
+    #[error("instance {0} has requests that were not acted on yet; try again in a few seconds")]
+    Pending(InstanceRef),
     /// What was sent is no valid instance; one line for each field.
     #[error("{0}")]
     Refused(String),

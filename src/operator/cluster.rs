@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
 use kube::Client;
 use kube::core::Request;
 use kube::core::params::{DeleteParams, GetParams, ListParams, PostParams};
@@ -132,12 +134,20 @@ impl From<kube::Error> for CallError {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// What each request says of who asks; `None`: what the client says.
+    authorization: Option<HeaderValue>,
 }
 
 impl Cluster {
     /// `client` must not repeat calls by itself: a repeated write hides its conflict.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, authorization: None }
+    }
+
+    /// The same for another caller. The client must have no credentials of its own.
+    #[must_use]
+    pub fn with_authorization(self, authorization: HeaderValue) -> Self {
+        Self { authorization: Some(authorization), ..self }
     }
 
     /// Reads an object as it is, without the bookkeeping of its field managers (absent, the server keeps it), and of a Secret without
@@ -152,15 +162,17 @@ impl Cluster {
         Ok(object)
     }
 
-    /// Who else declares the spec of an instance, and would undo a change of it: a manager that applies it, `kubectl apply` of an older
-    /// kind, or Helm.
+    /// An instance as [`get`](Self::get) reads it, and who else declares its spec and would undo a change of it: a manager that applies
+    /// it, `kubectl apply` of an older kind, or Helm.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn declared_by(&self, namespace: &str, name: &str) -> Result<Option<String>, CallError> {
+    pub async fn get_declared(&self, namespace: &str, name: &str) -> Result<(Value, Option<String>), CallError> {
         let request = Request::new(Kind::ConnectorInstance.path_for(namespace, name)?).get(name, &GetParams::default());
-        let object = self.send(request).await?;
-        Ok(declared_by(&object["metadata"]))
+        let mut object = self.send(request).await?;
+        let declared_by = declared_by(&object["metadata"]);
+        strip(Kind::ConnectorInstance, &mut object);
+        Ok((object, declared_by))
     }
 
     /// All objects of a kind in a namespace, or in all, or those with these labels; `metadata_only`: no more of each than its metadata.
@@ -229,7 +241,10 @@ impl Cluster {
     }
 
     async fn send(&self, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<Value, CallError> {
-        let request = request.map_err(|error| CallError::Refused(error.to_string()))?;
+        let mut request = request.map_err(|error| CallError::Refused(error.to_string()))?;
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
         match tokio::time::timeout(DEADLINE, self.client.request::<Value>(request)).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(CallError::Unavailable(format!("no answer within {} seconds", DEADLINE.as_secs()))),

@@ -232,6 +232,19 @@ impl Written {
     }
 }
 
+/// The events that wait in the retry queues of an instance, as they were last stored.
+///
+/// # Errors
+/// A failed call, or what is there but cannot be read.
+pub async fn queued(cluster: &Cluster, owner: &InstanceId) -> Result<Vec<QueuedEvent>, StateError> {
+    let name = ledger_name(owner.name());
+    let Some(Blob { bytes, .. }) = Objects::secrets(cluster, owner, EVENTS, &|| true).get(&name).await? else {
+        return Ok(Vec::new());
+    };
+    let read: Result<(u64, Vec<QueuedEvent>), _> = serde_json::from_slice(&bytes);
+    read.map(|(_, events)| events).map_err(|_| StateError::Unusable(missing_ledger(&name)))
+}
+
 /// Where the partitions of a known set are in which the ids of a prefix are. One that changes moves.
 fn addresses(known: &KnownSet, prefix: Prefix) -> Vec<Weak<Partition>> {
     known.under(prefix).iter().map(Arc::downgrade).collect()

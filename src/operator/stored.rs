@@ -133,6 +133,11 @@ pub fn identity(bookkeeping: &str) -> Option<Box<str>> {
     serde_json::from_str::<Bookkeeping>(bookkeeping).ok()?.identity
 }
 
+/// The last value of an annotation that was acted on, as the bookkeeping of a status keeps it.
+pub fn handled(bookkeeping: &str, annotation: &str) -> Option<String> {
+    serde_json::from_str::<Bookkeeping>(bookkeeping).ok()?.handled.remove(annotation)
+}
+
 /// Reads the state out of a status, which is null for an instance never seen before.
 ///
 /// # Errors

@@ -23,7 +23,8 @@ use tokio::time::Instant;
 use crate::api::connector::Connector;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
-use crate::state::adopt::{APPROVE_DELETES, POLL_NOW, REDELIVER, REQUESTED_AT, RESET};
+use crate::state::adopt::{APPROVE_DELETES, DISCARD, POLL_NOW, REDELIVER, REQUESTED_AT, RESET};
+use crate::state::wish;
 
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
@@ -33,9 +34,9 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// The shortest time between two lists, which are not free.
 pub const SHORTEST_RELIST: Duration = Duration::from_secs(10);
 /// The annotations that are acted on.
-const ANNOTATIONS: [&str; 5] = [RESET, REDELIVER, APPROVE_DELETES, POLL_NOW, REQUESTED_AT];
+const ANNOTATIONS: [&str; 6] = [RESET, REDELIVER, DISCARD, APPROVE_DELETES, POLL_NOW, REQUESTED_AT];
 /// Longer values are cut: they are compared and stored.
-const MAX_ANNOTATION: usize = 256;
+const MAX_ANNOTATION: usize = wish::LONGEST_VALUE;
 
 /// What a watch reports, by the kind of the object.
 #[derive(Clone, Debug)]

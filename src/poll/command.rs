@@ -7,6 +7,7 @@ use super::claim::Claim;
 use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::plan::PollPlan;
+use crate::state::wish::Wish;
 
 /// A change of what is declared.
 #[derive(Clone, Debug)]
@@ -35,4 +36,6 @@ pub enum Command {
     RetryFailed,
     /// What would end a failure may have come for an instance: if that is what it waits for, it is tried at once.
     Wake(InstanceRef, Remedy),
+    /// A person asks for something. An instance that is not run has nothing to grant it with.
+    Ask(InstanceRef, Wish),
 }

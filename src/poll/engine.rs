@@ -33,6 +33,7 @@ use crate::observe::{pulse, span};
 use crate::plan::ResourcePlan;
 use crate::state::InstanceState;
 use crate::state::adopt::adopt;
+use crate::state::wish::Wish;
 
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
 /// [`crate::egress::turns`] says how many of them are left to others.
@@ -159,6 +160,7 @@ impl Engine {
                 Command::Remove(instance) => self.change(&instance, Next::Remove, now),
                 Command::RetryFailed => self.retry_failed(now),
                 Command::Wake(instance, remedy) => self.wake(&instance, remedy, now),
+                Command::Ask(instance, wish) => self.ask(&instance, &wish, now),
             }
         }
     }
@@ -278,6 +280,14 @@ impl Engine {
         for index in running.wake(remedy, now) {
             self.enqueue(key, index, now);
         }
+    }
+
+    fn ask(&mut self, key: &InstanceRef, wish: &Wish, now: DateTime<Utc>) {
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
+        for index in running.ask(wish, now) {
+            self.enqueue(key, index, now);
+        }
+        self.report(key, now);
     }
 
     fn next_epoch(&mut self) -> u64 {

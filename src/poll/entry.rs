@@ -21,6 +21,7 @@ use crate::egress::turns::{Standing, Ticket};
 use crate::observe::metrics::{Metrics, Watched};
 use crate::observe::span;
 use crate::plan::{PollPlan, ResourcePlan};
+use crate::state::wish::Wish;
 
 /// A wish to run at once is granted after this: a deadline that has passed must not make a loop.
 const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
@@ -77,6 +78,17 @@ impl Running {
             }
         }
         self.make_due(now, |schedule| schedule.health.waits_for(remedy))
+    }
+
+    /// A person asks for something: it is done at once, and what follows from it is due now. Answers which resources are.
+    pub(super) fn ask(&mut self, wish: &Wish, now: DateTime<Utc>) -> Vec<usize> {
+        self.instance.change(|state| wish.grant(state, now));
+        if let Some(first) = self.schedules.first_mut().filter(|_| self.instance.plan.suspended) {
+            // Nobody polls it, and yet what was asked for is kept.
+            first.wake = Some((now, Job::Save));
+            return vec![0];
+        }
+        self.make_due(now, |_| true)
     }
 
     /// What is known of a resource that is due; `None` if it is not.

@@ -88,6 +88,11 @@ impl Instance {
         self.live.lock()
     }
 
+    /// Changes the state; the next job saves it before anything else.
+    pub fn change<R>(&self, change: impl FnOnce(&mut InstanceState) -> R) -> R {
+        self.live.change(change)
+    }
+
     /// Whether memory holds progress that the store does not.
     pub fn is_unsaved(&self) -> bool {
         self.live.is_unsaved()

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{FORMAT, InstanceState, ResourceState};
+use super::{FORMAT, InstanceState, ResourceState, wish};
 use crate::detect::window;
 use crate::plan::{ChangeBy, PollPlan, StartFrom};
 
 /// Annotation: rebaselines the resource that it names.
 pub const RESET: &str = "pollinator.dev/reset";
-/// Annotation: tries the parked events of the resource that it names again.
+/// Annotation: tries the parked events again that it names (see [`wish::parked`]).
 pub const REDELIVER: &str = "pollinator.dev/redeliver";
+/// Annotation: drops the parked events that it names, in the same way.
+pub const DISCARD: &str = "pollinator.dev/discard";
 /// Annotation: lets the deletions of the resource that it names be sent that wait for a person.
 pub const APPROVE_DELETES: &str = "pollinator.dev/approve-deletes";
 /// Annotation: polls at once whenever its value changes.
@@ -69,7 +71,7 @@ pub fn adopt(
             Some(_) => {}
         }
     }
-    for key in [RESET, REDELIVER, APPROVE_DELETES, POLL_NOW, REQUESTED_AT] {
+    for key in [RESET, REDELIVER, DISCARD, APPROVE_DELETES, POLL_NOW, REQUESTED_AT] {
         let Some(value) = annotations.get(key) else {
             state.handled.remove(key);
             continue;
@@ -88,8 +90,15 @@ pub fn adopt(
                 }
             }
             REDELIVER => {
-                state.sinks.redeliver(value, now);
+                for (resource, event) in wish::parked(value) {
+                    state.sinks.redeliver(resource, event, now);
+                }
                 adopted.poll_now = true;
+            }
+            DISCARD => {
+                for (resource, event) in wish::parked(value) {
+                    state.sinks.discard(resource, event);
+                }
             }
             APPROVE_DELETES => {
                 // What does not wait yet is not approved in advance.

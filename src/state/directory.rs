@@ -20,6 +20,7 @@ use super::{InstanceState, StateStore, token_file};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::{InstanceRef, SecretRef};
 use crate::auth::oauth2::store::TokenPlace;
+use crate::deliver::retry_queue::QueuedEvent;
 
 /// A locked state folder. The lock is the operating system's, so it ends with the process, however that ends.
 #[derive(Debug)]
@@ -95,6 +96,15 @@ impl Directory {
     pub fn ids(&self, instance: &InstanceRef) -> Result<Option<(String, String)>, Problem> {
         let head = read_head(&self.file(instance))?;
         Ok(head.map(|Head { state, .. }| (state.uid.clone(), state.identity().to_owned())))
+    }
+
+    /// The events that wait in the retry queues of an instance.
+    ///
+    /// # Errors
+    /// As [`StateStore::load`].
+    pub fn queued(&self, instance: &InstanceRef) -> Result<Vec<QueuedEvent>, Problem> {
+        let head = read_head(&self.file(instance))?;
+        Ok(head.map_or_else(Vec::new, |Head { state, .. }| state.sinks.queued().cloned().collect()))
     }
 
     /// Begins the state of a new instance under a uid, with nothing left of one that had the name, or of tokens for `secrets`.

@@ -1,7 +1,7 @@
 //! The state of an instance while it runs: in memory for its jobs, made durable by commits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -18,6 +18,8 @@ pub struct LiveState {
     /// One save at a time, so that an older snapshot never overwrites a newer one.
     saving: tokio::sync::Mutex<()>,
     unsaved: AtomicBool,
+    /// Changes that were made beside the jobs: one that is made during a save is not in it.
+    changes: AtomicU64,
     store: Arc<dyn StateStore>,
     /// Memory for the retry queues.
     queues: QueueShare,
@@ -40,6 +42,7 @@ impl LiveState {
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
             unsaved: AtomicBool::new(unsaved),
+            changes: AtomicU64::new(0),
             store,
         }
     }
@@ -47,6 +50,15 @@ impl LiveState {
     /// The state. Never held across an await.
     pub fn lock(&self) -> MutexGuard<'_, InstanceState> {
         self.state.lock()
+    }
+
+    /// Changes the state, which is unsaved from then on.
+    pub fn change<R>(&self, change: impl FnOnce(&mut InstanceState) -> R) -> R {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.unsaved.store(true, Ordering::Release);
+        result
     }
 
     /// Whether memory holds progress that the store does not.
@@ -61,14 +73,18 @@ impl LiveState {
     pub async fn commit(&self) -> Result<(), Problem> {
         let _one = self.saving.lock().await;
         self.unsaved.store(true, Ordering::Release);
-        let snapshot = {
+        let (snapshot, seen) = {
             let state = self.lock();
             // Events may have been dropped outside deliveries.
             self.queues.hold(state.sinks.load().bytes);
-            state.clone()
+            (state.clone(), self.changes.load(Ordering::Acquire))
         };
         self.store.save(&self.instance, snapshot).await?;
-        self.unsaved.store(false, Ordering::Release);
+        // Under the lock, so that no change comes in between.
+        let _state = self.lock();
+        if self.changes.load(Ordering::Acquire) == seen {
+            self.unsaved.store(false, Ordering::Release);
+        }
         Ok(())
     }
 }

@@ -33,6 +33,7 @@ pub mod partitions;
 mod recent;
 mod token_file;
 pub mod waiting;
+pub mod wish;
 
 use std::collections::BTreeMap;
 

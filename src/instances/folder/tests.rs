@@ -40,12 +40,23 @@ impl Scene {
     }
 
     fn instances(&self) -> FolderInstances {
-        FolderInstances::new(Some(self.manifests.path().to_owned()), Arc::clone(&self.store), Least::One, &mut self.read())
+        FolderInstances::new(
+            Some(self.manifests.path().to_owned()),
+            Arc::clone(&self.store),
+            Least::One,
+            &mut self.read(),
+            commands(),
+        )
     }
 
     fn file(&self, name: &str) -> PathBuf {
         self.manifests.path().join(name)
     }
+}
+
+/// To an engine that has ended.
+fn commands() -> mpsc::Sender<Vec<Command>> {
+    mpsc::channel(1).0
 }
 
 fn of(name: &str) -> InstanceRef {
@@ -162,7 +173,7 @@ async fn without_a_folder_nothing_is_written() {
     let sources = Sources::new(vec![scene.file("theirs.yaml")], None);
     assert_eq!(sources.folder(), None);
     let mut definitions = Definitions::read(&sources).unwrap();
-    let instances = FolderInstances::new(None, Arc::clone(&scene.store), Least::One, &mut definitions);
+    let instances = FolderInstances::new(None, Arc::clone(&scene.store), Least::One, &mut definitions, commands());
     let told = instances.create(instance("keap"), SecretEdits::default()).await.unwrap_err().to_string();
     assert!(told.contains("no folder of manifests was given"), "{told}");
     assert!(matches!(instances.delete(&of("theirs")).await, Err(InstancesError::NotOurs(..))));
@@ -297,7 +308,7 @@ async fn the_last_one_goes_where_none_need_be() {
     let sources = sources.with_least(Least::None);
     let read = || Definitions::read(&sources).unwrap();
     let folder = sources.folder().map(ToOwned::to_owned);
-    let instances = FolderInstances::new(folder, Arc::clone(&scene.store), sources.least(), &mut read());
+    let instances = FolderInstances::new(folder, Arc::clone(&scene.store), sources.least(), &mut read(), commands());
     instances.create(instance("keap"), SecretEdits::default()).await.unwrap();
     instances.delete(&of("keap")).await.unwrap();
     assert!(read().planned.is_empty());

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::failure::Failure;
 use crate::instances::Instances;
+use crate::observe::Journal;
 
 /// What a request presents. Its `Debug` shows nothing of it.
 #[derive(Default)]
@@ -69,6 +70,8 @@ impl Presented {
 pub struct Realm {
     /// Where they are.
     pub instances: Arc<dyn Instances>,
+    /// What this process did for them lately.
+    pub journal: Journal,
     /// The one namespace that is meant; `None`: all.
     pub namespace: Option<String>,
     /// Namespace of new ones.

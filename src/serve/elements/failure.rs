@@ -93,6 +93,7 @@ impl From<InstancesError> for Failure {
             E::Exists(_)
             | E::Leaving(_)
             | E::Changed(_)
+            | E::Pending(_)
             | E::NotOurs(..)
             | E::SecretNotOurs(_)
             | E::Last(_)

@@ -12,6 +12,7 @@ use crate::api::names;
 use crate::instances::callers::Callers;
 use crate::instances::changes::StatusChanges;
 use crate::instances::cluster::ClusterInstances;
+use crate::observe::Journal;
 use crate::operator::required_label::RequiredLabel;
 
 /// Lets in every caller whom the API server lets in: it is asked with the caller's own token, in every call.
@@ -22,6 +23,8 @@ pub struct Namespaces {
     pub watched: Arc<[String]>,
     /// The label without which instances may not use a Secret; `None`: they may use all.
     pub secret_label: Option<RequiredLabel>,
+    /// The last polls and deliveries of this process.
+    pub journal: Journal,
     /// Entries of the mounted catalogue folder, by name.
     pub mounted: Arc<BTreeMap<String, ConnectorSpec>>,
 }
@@ -44,7 +47,12 @@ impl Namespaces {
         let instances = ClusterInstances::new(cluster, Arc::clone(&self.watched), StatusChanges::default());
         let instances =
             instances.with_mounted(Arc::clone(&self.mounted)).with_secret_label(self.secret_label.clone()).minding_owners();
-        Ok(Realm { instances: Arc::new(instances), namespace: Some(namespace.clone()), new_in: namespace.clone() })
+        Ok(Realm {
+            instances: Arc::new(instances),
+            journal: self.journal.clone(),
+            namespace: Some(namespace.clone()),
+            new_in: namespace.clone(),
+        })
     }
 }
 

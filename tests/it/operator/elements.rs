@@ -1,10 +1,13 @@
 //! The instances API in front of a cluster: whatever is done is done with the caller's token.
 
+mod killed;
+
 use serde_json::{Value, json};
 
 use crate::rig::client::{Reply, exchange};
 use crate::rig::control_plane::{Namespace, shared_with_controllers};
 use crate::rig::operator::Cluster;
+use crate::rig::pollinator::Pollinator;
 use crate::rig::{PATIENCE, canary};
 
 /// What a caller needs in its namespace, as the page says it.
@@ -21,16 +24,62 @@ fn role(ns: &Namespace<'_>, account: &str) -> String {
     )
 }
 
+/// A connector whose provider is the double.
+fn add_shop(cluster: &Cluster<'_>) {
+    cluster.apply_yaml(&format!(
+        "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: shop, namespace: it}}\nspec: {{baseUrl: \"{}\", \
+         auth: {{basic: {{}}}}, resources: [{{name: orders, hubPaths: [/hubs/ecommerce/orders], url: /records, recordsPath: records, \
+         query: {{since: \"${{since}}\"}}, pagination: {{nextLink: {{field: next}}}}}}]}}\n",
+        cluster.provider.url()
+    ));
+}
+
+/// The body of an instance of it.
+fn posted(name: &str, callback: &str) -> Value {
+    json!({
+        "element": {"key": "shop"}, "name": name, "tags": ["Docs"],
+        "configuration": {
+            "username": canary::USER, "password": canary::ODD_PASSWORD,
+            "event.notification.enabled": true, "event.vendor.type": "polling",
+            "event.notification.callback.url": callback, "event.poller.refresh_interval": "60",
+            "event.poller.configuration": {"orders": {
+                "url": "/hubs/ecommerce/orders", "idField": "id",
+                "datesConfiguration": {
+                    "updatedDateField": "modified", "updatedDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'", "updatedDateTimezone": "GMT",
+                    "createdDateField": "created", "createdDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'", "createdDateTimezone": "GMT",
+                },
+            }},
+        },
+    })
+}
+
+/// The operator with the API.
+fn start(cluster: &Cluster<'_>) -> Pollinator {
+    cluster.start_with(&["--api-listen", "127.0.0.1:0"])
+}
+
 struct Api {
     base: String,
     token: String,
 }
 
 impl Api {
-    fn ask_in(&self, namespace: &str, method: &str, path: &str, body: Option<&Value>) -> Reply {
+    /// That of an operator, for the one who has this token.
+    fn of(operator: &Pollinator, token: String) -> Self {
+        let line = operator.wait_stderr("serving the instances API");
+        let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
+        Self { base: format!("http://{address}/elements/api-v2"), token }
+    }
+
+    /// `Err`: the operator ended before it answered.
+    fn try_ask_in(&self, namespace: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Reply, reqwest::Error> {
         let authorization = format!("User {}, Organization {namespace}", self.token);
         let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
-        exchange(method, &format!("{}{path}", self.base), &headers, body.map(ToString::to_string)).expect("an answer")
+        exchange(method, &format!("{}{path}", self.base), &headers, body.map(ToString::to_string))
+    }
+
+    fn ask_in(&self, namespace: &str, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        self.try_ask_in(namespace, method, path, body).expect("an answer")
     }
 
     fn must(&self, ns: &Namespace<'_>, method: &str, path: &str, body: Option<&Value>) -> Value {
@@ -47,32 +96,11 @@ fn a_caller_does_what_its_own_token_allows_and_no_more() {
     let (ns, other) = (&cluster.ns, plane.namespace("api-other"));
     let token = ns.token("caller");
     ns.apply(&role(ns, "caller"));
-    cluster.apply_yaml(&format!(
-        "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: shop, namespace: it}}\nspec: {{baseUrl: \"{}\", \
-         auth: {{basic: {{}}}}, resources: [{{name: orders, hubPaths: [/hubs/ecommerce/orders], url: /records, recordsPath: records, \
-         query: {{since: \"${{since}}\"}}, pagination: {{nextLink: {{field: next}}}}}}]}}\n",
-        cluster.provider.url()
-    ));
-    let operator = cluster.start_with(&["--api-listen", "127.0.0.1:0"]);
-    let line = operator.wait_stderr("serving the instances API");
-    let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
-    let api = Api { base: format!("http://{address}/elements/api-v2"), token };
+    add_shop(&cluster);
+    let operator = start(&cluster);
+    let api = Api::of(&operator, token);
 
-    let body = json!({
-        "element": {"key": "shop"}, "name": "Web Shop", "tags": ["Docs"],
-        "configuration": {
-            "username": canary::USER, "password": canary::ODD_PASSWORD,
-            "event.notification.enabled": true, "event.vendor.type": "polling",
-            "event.notification.callback.url": cluster.receiver.url("web-shop"), "event.poller.refresh_interval": "60",
-            "event.poller.configuration": {"orders": {
-                "url": "/hubs/ecommerce/orders", "idField": "id",
-                "datesConfiguration": {
-                    "updatedDateField": "modified", "updatedDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'", "updatedDateTimezone": "GMT",
-                    "createdDateField": "created", "createdDateFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'", "createdDateTimezone": "GMT",
-                },
-            }},
-        },
-    });
+    let body = posted("Web Shop", &cluster.receiver.url("web-shop"));
     let created = api.must(ns, "POST", "/instances", Some(&body));
     let (id, path) = (&created["id"], format!("/instances/{}", created["id"]));
     let stored = cluster.wait_ready("web-shop");
@@ -143,9 +171,9 @@ fn a_caller_of_an_operator_of_all_namespaces_gets_its_own_alone() {
     plane.runtime().block_on(async {
         let kubeconfig = kube::config::Kubeconfig::read_from(ns.kubeconfig()).expect("a kubeconfig");
         let own = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await;
-        let callers = Callers::new(&own.expect("a configuration"));
+        let callers = Callers::new(&own.expect("a configuration")).expect("a client");
         let instances = ClusterInstances::new(
-            callers.cluster(&token).expect("a client"),
+            callers.cluster(&token).expect("a token"),
             std::sync::Arc::default(),
             StatusChanges::default(),
         );
