@@ -1,5 +1,7 @@
 //! Owns the running instances: starts a job when it is due, takes in how it ended, and says what changed.
 
+mod clock;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +36,6 @@ use crate::state::adopt::adopt;
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
 /// [`crate::egress::turns`] says how many of them are left to others.
 const MAX_JOBS: usize = 4_096;
-/// A difference between wall clock and monotonic clock from here on is a step, not drift.
-const CLOCK_STEP: chrono::Duration = chrono::Duration::seconds(5);
 /// How long an instance waits whose state could not be read.
 const RELOAD_STATE: chrono::Duration = chrono::Duration::seconds(10);
 
@@ -282,29 +282,6 @@ impl Engine {
         let Some(InstanceEntry { epoch, kind: Kind::Running(running), .. }) = self.instances.get(key) else { return };
         if let Some((at, _)) = running.schedules[schedule].due() {
             self.due.push(Due { at, key: key.clone(), schedule, epoch: *epoch });
-        }
-    }
-
-    /// When the wall clock was set, the rhythm of polls moves with it.
-    fn follow_clock(&mut self, now: DateTime<Utc>) {
-        let (wall, monotonic) = self.clocks;
-        let elapsed = chrono::Duration::from_std(monotonic.elapsed()).unwrap_or_default();
-        self.clocks = (now, std::time::Instant::now());
-        let step = now - (wall + elapsed);
-        if step.abs() < CLOCK_STEP {
-            return;
-        }
-        self.starts = Starts::default();
-        tracing::warn!(seconds = step.num_seconds(), "the wall clock was set; due times move with it");
-        let mut due = Vec::new();
-        for (key, entry) in &mut self.instances {
-            if let Kind::Running(running) = &mut entry.kind {
-                running.move_clock(step);
-                due.extend((0..running.schedules.len()).map(|index| (key.clone(), index)));
-            }
-        }
-        for (key, index) in due {
-            self.enqueue(&key, index);
         }
     }
 
