@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::cluster::{CallError, Kind};
+use super::connector_status::News;
 use super::drains::{self, Drains, is_in};
 use super::entry::{Entry, Presence};
 use super::notice::Notice;
@@ -50,6 +51,8 @@ pub struct Reconciler {
     said_missing: bool,
     drains: Drains,
     tokens: TokenSights,
+    /// To the writer of the statuses of connectors.
+    connector_news: mpsc::UnboundedSender<News>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +72,7 @@ enum Done {
 
 impl Reconciler {
     /// `ready` becomes true once everything was listed.
-    pub fn new(publication: Publication, ready: channel::Sender<bool>) -> Self {
+    pub fn new(publication: Publication, ready: channel::Sender<bool>, connector_news: mpsc::UnboundedSender<News>) -> Self {
         Self {
             publication: Arc::new(publication),
             instances: HashMap::new(),
@@ -83,6 +86,7 @@ impl Reconciler {
             said_missing: false,
             drains: Drains::default(),
             tokens: TokenSights::default(),
+            connector_news,
         }
     }
 
@@ -111,26 +115,32 @@ impl Reconciler {
     }
 
     fn on_watch_event(&mut self, event: WatchEvent) {
+        if let WatchEvent::Connector(change) = &event {
+            self.tell(News::Connector(change.clone()));
+        }
         match event {
             WatchEvent::Instance(Change::Seen(seen)) => {
                 let entry = self.instances.entry(seen.object.clone()).or_default();
                 if entry.see(seen.uid, seen.fingerprint) {
+                    self.tell(News::Instances(Arc::clone(&seen.object.namespace)));
                     self.enqueue_if_ours(seen.object);
                 }
             }
             WatchEvent::Instance(Change::Gone(key)) => {
                 if let Some(entry) = self.instances.get_mut(&key) {
                     entry.vanish();
+                    self.tell(News::Instances(Arc::clone(&key.namespace)));
                     self.enqueue(Task::Instance(key), false);
                 }
             }
             WatchEvent::Instance(Change::Listed(all)) => {
                 let gone: Vec<_> = self.instances.keys().filter(|key| !all.contains(*key)).cloned().collect();
+                gone.iter().for_each(|key| self.tell(News::Instances(Arc::clone(&key.namespace))));
                 self.enqueue_all(gone, Task::Instance, false);
                 self.note_listed(Kind::ConnectorInstance);
             }
-            WatchEvent::Connector(Change::Seen(Seen { object: key, version, .. })) => {
-                if !self.publication.connectors.is_current(&key, &version) {
+            WatchEvent::Connector(Change::Seen(Seen { object: key, uid, generation, .. })) => {
+                if !self.publication.connectors.is_current(&key, &uid, generation) {
                     self.enqueue(Task::Connector(key), false);
                 }
             }
@@ -166,6 +176,11 @@ impl Reconciler {
             WatchEvent::Connector(Change::Failing(unknown)) => self.note_failing(Kind::Connector, unknown),
             WatchEvent::Secret(Change::Failing(unknown)) => self.note_failing(Kind::Secret, unknown),
         }
+    }
+
+    fn tell(&self, news: News) {
+        // The writer ends before this only when the process does.
+        let _ = self.connector_news.send(news);
     }
 
     fn note_listed(&mut self, what: Kind) {
