@@ -103,6 +103,9 @@ words! {
         DeletesFound,
         /// The polls cost no more CPU time than the share of the instance.
         WithinShare,
+        // of a connector
+        /// Instances can use it.
+        Accepted,
     }
 }
 
@@ -156,6 +159,8 @@ words! {
         InvalidSpec,
         /// `spec.connector` names nothing that exists.
         ConnectorNotFound,
+        /// Plans can be made from the connector.
+        Accepted,
         // credentials
         /// A referenced Secret does not exist.
         SecretNotFound,

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::error_rule::ErrorRule;
 use super::instance::Polling;
 use super::limits::ProviderLimits;
 use super::resource::{Empty, Pagination, Resource, no_credentials};
-use super::shape::{short_map, template_map};
+use super::shape::{conditions, short_map, template_map};
 
 /// What is the same for every account at one provider.
 #[allow(clippy::duplicated_attributes)] // printcolumn(..) repeats keys by design
@@ -23,13 +24,22 @@ use super::shape::{short_map, template_map};
     version = "v1alpha1",
     kind = "Connector",
     namespaced,
+    status = "ConnectorStatus",
     derive = "PartialEq",
     category = "pollinator",
     shortname = "con",
     doc = "Connector holds what is the same for every account at one provider.",
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
     printcolumn(name = "Base URL", type_ = "string", json_path = ".spec.baseUrl"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type==\"Accepted\")].status"),
+    printcolumn(name = "Instances", type_ = "integer", json_path = ".status.instances"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].message",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectorSpec {
@@ -102,6 +112,22 @@ impl ConnectorSpec {
         let is_needed = |parameter: &&Parameter| has_value(parameter) || texts.contains(&format!("{{{}}}", parameter.name));
         Cow::Owned(self.parameters.iter().filter(is_needed).cloned().collect())
     }
+}
+
+/// What the operator found in a connector, and who uses it.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectorStatus {
+    /// What holds at the moment: Accepted says whether instances can use the connector.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// The generation that was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How many instances of the namespace name the connector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<i64>,
 }
 
 /// When and by what facts were checked.

@@ -35,11 +35,23 @@ const WORKING: [(&str, &str); 2] = [
 ];
 
 /// The order of chapters: first what a user must think of, then what can stay as it is. Each kind's parts, and the fields of each.
-const CHAPTERS: [(&str, &str, &[&str]); 3] = [
+const CHAPTERS: [(&str, &str, &[&str]); 4] = [
     (
         "ConnectorInstance",
         "spec",
-        &["connector", "parameters", "baseUrl", "auth", "tls", "polling", "resources", "callback", "tags", "suspend"],
+        &[
+            "connector",
+            "parameters",
+            "baseUrl",
+            "auth",
+            "tls",
+            "polling",
+            "resources",
+            "callback",
+            "displayName",
+            "tags",
+            "suspend",
+        ],
     ),
     (
         "ConnectorInstance",
@@ -77,6 +89,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 3] = [
             "verified",
         ],
     ),
+    ("Connector", "status", &["conditions", "observedGeneration", "instances"]),
 ];
 
 /// The text of `docs/reference/fields.md`.

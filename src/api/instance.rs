@@ -37,6 +37,7 @@ use super::status::ConnectorInstanceStatus;
     printcolumn(name = "Parked", type_ = "integer", json_path = ".status.parked"),
     printcolumn(name = "Last Change", type_ = "date", json_path = ".status.lastChangeTime"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName", priority = 1),
     printcolumn(name = "Callback", type_ = "string", json_path = ".spec.callback.url", priority = 1),
     printcolumn(
         name = "Message",
@@ -79,6 +80,11 @@ pub struct ConnectorInstanceSpec {
     #[x_kube(validation = Rule::new("isURL(self) && self.matches('^(?i:https?)://') && url(self).getHost() != '' && !self.contains('#') && !self.contains('?') && !self.contains('{')")
         .message("must be an http or https URL without query or fragment, such as https://api.example.com/v2"))]
     pub base_url: Option<String>,
+
+    /// Name for people, such as Keap of the sales team: kubectl shows it in wide output. It may change at any time; events and state do not contain it. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub display_name: Option<String>,
 
     /// Free labels that are copied into every event: instanceTags of format OpenConnectors; the attribute tags of CloudEvents, separated by commas. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

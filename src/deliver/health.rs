@@ -97,6 +97,17 @@ impl SinkHealth {
         }
     }
 
+    /// The wall clock was set: what is remembered of it moves with it.
+    pub(super) fn move_clock(&mut self, step: chrono::Duration) {
+        self.hold_until = self.hold_until.map(|until| until + step);
+        if let Some(down) = &mut self.down {
+            down.probe_at += step;
+        }
+        if let Some(failing) = &mut self.failing {
+            failing.since += step;
+        }
+    }
+
     /// Whether the sink is down, as opposed to a single object.
     pub fn is_down(&self) -> bool {
         self.down.is_some()

@@ -5,7 +5,7 @@
 
 use std::iter::Sum;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::sink::SinkName;
@@ -93,6 +93,13 @@ impl RetryQueue {
     /// Takes an event back that was stored, whatever room there is.
     pub(super) fn restore(&mut self, event: QueuedEvent) {
         self.events.push(event);
+    }
+
+    /// The wall clock was set: the next tries move with it.
+    pub(super) fn move_clock(&mut self, step: TimeDelta) {
+        for event in &mut self.events {
+            event.next_try = event.next_try.map(|at| at + step);
+        }
     }
 
     /// A newer version of an object takes the place of the one that waits (latest state wins), and is tried at once. `elsewhere`:

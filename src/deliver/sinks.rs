@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 
 use super::health::{Failure, SinkHealth};
@@ -57,6 +57,14 @@ impl Sinks {
         for event in events {
             let sink = event.sink.clone();
             self.change(&sink, |state, _| state.queue.restore(event));
+        }
+    }
+
+    /// The wall clock was set: what waits for a time moves with it.
+    pub fn move_clock(&mut self, step: TimeDelta) {
+        for state in self.states.values_mut() {
+            state.health.move_clock(step);
+            state.queue.move_clock(step);
         }
     }
 

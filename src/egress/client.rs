@@ -73,6 +73,15 @@ impl Egress {
         Ok(Self { client, apart: Arc::default(), policy, roots, with_identity: Arc::default() })
     }
 
+    /// The same with another resolver.
+    #[cfg(test)]
+    pub(super) fn resolving(policy: EgressPolicy, lookup: Arc<super::resolve::Lookup>) -> Result<Self, EgressError> {
+        let egress = Self::new(policy)?;
+        let resolver = GuardedResolver { policy: Arc::clone(&egress.policy), lookup };
+        let client = builder(&egress.policy).dns_resolver(resolver).build().map_err(|_| EgressError::Setup)?;
+        Ok(Self { client, ..egress })
+    }
+
     /// Sends one request and reads its answer within the request's limits. Any status is an answer.
     ///
     /// Redirects are followed for GET only; a refused one is an error, a 3xx with [`Redirects::Never`] an answer. A GET whose
@@ -210,7 +219,7 @@ fn builder(policy: &Arc<EgressPolicy>) -> reqwest::ClientBuilder {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .dns_resolver(GuardedResolver { policy: Arc::clone(policy) })
+        .dns_resolver(GuardedResolver::of_system(policy))
         .connect_timeout(CONNECT)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_PER_HOST)

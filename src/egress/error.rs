@@ -7,6 +7,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::address::AddressClass;
+use super::descriptors;
 use crate::api::conditions::{Problem, Reason};
 
 /// Why a request brought no answer. Holds nothing that a peer sent and no address that a name resolved to.
@@ -167,6 +168,9 @@ pub enum Unreachable {
     Closed,
     /// No connection could be made, for any other reason: nothing was sent.
     Unconnected,
+    /// This process has no file descriptor left for a connection: nothing was sent. Stored under a name that older versions know.
+    #[serde(rename(serialize = "Unconnected"))]
+    OutOfDescriptors,
     /// Any other failure of the network.
     Network,
 }
@@ -178,6 +182,7 @@ impl fmt::Display for Unreachable {
             Self::Refused => "the connection was refused",
             Self::Closed => "the connection was closed before an answer",
             Self::Unconnected => "no connection could be made",
+            Self::OutOfDescriptors => "no file descriptor is free where Pollinator runs",
             Self::Network => "the network failed",
         })
     }
@@ -265,7 +270,7 @@ impl EgressError {
     pub fn is_unsent(&self) -> bool {
         match self {
             Self::InvalidUrl(_) | Self::Denied(_) | Self::Tls(_) | Self::Setup | Self::Timeout(Phase::Connect) => true,
-            Self::Unreachable(kind) => matches!(kind, Unreachable::Dns | Unreachable::Refused | Unreachable::Unconnected),
+            Self::Unreachable(kind) => !matches!(kind, Unreachable::Closed | Unreachable::Network),
             Self::RedirectRefused(_) | Self::TooLarge(_) | Self::Timeout(_) | Self::BrokenAnswer(_) => false,
         }
     }
@@ -342,6 +347,7 @@ impl EgressError {
                 let fix = match kind {
                     Unreachable::Dns => "check the host name",
                     Unreachable::Refused => "check host and port, and that the server runs",
+                    Unreachable::OutOfDescriptors => "raise the limit of open files there (ulimit -n)",
                     Unreachable::Closed | Unreachable::Unconnected | Unreachable::Network => {
                         "check the server and the network in between"
                     }
@@ -385,6 +391,9 @@ impl EgressError {
             let blind = fault == TlsFault::Untrusted && !roots;
             return Self::Tls(if blind { TlsFault::NoTrustRoots } else { fault });
         }
+        if seen.out_of_descriptors {
+            return Self::Unreachable(Unreachable::OutOfDescriptors);
+        }
         if error.is_dns() && !error.is_timeout() {
             return Self::Unreachable(Unreachable::Dns);
         }
@@ -418,6 +427,7 @@ struct Seen {
     denial: Option<Denial>,
     tls: Option<TlsFault>,
     io: Option<io::ErrorKind>,
+    out_of_descriptors: bool,
     head_too_large: bool,
     not_http: bool,
 }
@@ -443,6 +453,7 @@ impl Seen {
             self.not_http |= error.is_parse();
         } else if let Some(error) = cause.downcast_ref::<io::Error>() {
             self.io = Some(error.kind());
+            self.out_of_descriptors |= descriptors::are_used_up(error);
             // io::Error::source() skips the error that it wraps.
             if let Some(inner) = error.get_ref() {
                 self.look(inner);
@@ -495,7 +506,7 @@ mod tests {
         all.push(E::Tls(TlsFault::ClientCertificate));
         all.extend([Part::Headers, Part::Body, Part::Inflated].map(E::TooLarge));
         all.extend([Unreachable::Dns, Unreachable::Refused, Unreachable::Closed].map(E::Unreachable));
-        all.extend([Unreachable::Unconnected, Unreachable::Network].map(E::Unreachable));
+        all.extend([Unreachable::Unconnected, Unreachable::OutOfDescriptors, Unreachable::Network].map(E::Unreachable));
         all.extend([Phase::Connect, Phase::FirstByte, Phase::Body, Phase::SlowBody].map(E::Timeout));
         all.extend([BrokenAnswer::Head, BrokenAnswer::Truncated].map(E::BrokenAnswer));
         all.extend([BrokenAnswer::Encoding, BrokenAnswer::UnknownEncoding].map(E::BrokenAnswer));

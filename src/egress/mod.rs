@@ -9,6 +9,7 @@ pub mod allowance;
 mod body;
 pub mod byte_budget;
 mod client;
+pub mod descriptors;
 pub mod error;
 pub mod guard;
 pub mod hosts;

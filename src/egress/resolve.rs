@@ -1,25 +1,44 @@
 //! Host names to addresses, past the guard: what a name resolves to is checked at the moment of connecting, so that a name which changes
 //! its address between two look-ups gains nothing.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::error::Denial;
 use super::guard::EgressPolicy;
 
-/// The system's resolver behind the guard.
+/// Looks a name up.
+pub(super) type Lookup = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
+
+/// A resolver behind the guard.
 pub(super) struct GuardedResolver {
     pub(super) policy: Arc<EgressPolicy>,
+    pub(super) lookup: Arc<Lookup>,
+}
+
+impl GuardedResolver {
+    /// The system's.
+    pub(super) fn of_system(policy: &Arc<EgressPolicy>) -> Self {
+        let lookup = |name: String| {
+            let found = async move { tokio::net::lookup_host((name, 0)).await.map(Iterator::collect::<Vec<_>>) };
+            found.boxed()
+        };
+        Self { policy: Arc::clone(policy), lookup: Arc::new(lookup) }
+    }
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = Arc::clone(&self.policy);
+        let found = (self.lookup)(name.as_str().to_owned());
         Box::pin(async move {
             let host = name.as_str();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            let found = found.await?;
             let allowed = permitted(&policy, host, found)?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })

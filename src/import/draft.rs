@@ -41,6 +41,7 @@ impl Draft {
             connector: None,
             parameters: BTreeMap::new(),
             base_url: None,
+            display_name: None,
             tags: Vec::new(),
             auth: None,
             tls: None,

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use kube::Client;
 use kube::core::Request;
-use kube::core::params::{DeleteParams, GetParams, ListParams, PostParams};
+use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 use crate::api::names;
@@ -17,6 +17,12 @@ pub const MANAGER: &str = "pollinator";
 const DEADLINE: Duration = Duration::from_secs(15);
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
+
+/// What etcd says once its quota is used up (its alarm NOSPACE), as the API server passes it on.
+const STORE_FULL: &str = "database space exceeded";
+
+/// Asks for a list as rows.
+const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
 
 /// In it `kubectl apply` keeps what was applied, the values of a Secret included.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -95,7 +101,18 @@ pub enum CallError {
     Refused(String),
     /// No answer, or one that may be better later.
     #[error("unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(Outage),
+}
+
+/// Why the API server does not do what it was asked to, though it may later.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Outage {
+    /// Its store takes nothing more, until a person has made room.
+    #[error("the store of the API server (etcd) is out of space")]
+    StoreFull,
+    /// Anything else, in words for the log.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// Who or what is denied, in the words of the API server, which name the caller and must not be in a condition.
@@ -118,14 +135,15 @@ pub enum Denied {
 
 impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
-        let kube::Error::Api(status) = error else { return Self::Unavailable(error.to_string()) };
+        let kube::Error::Api(status) = error else { return Self::Unavailable(Outage::Other(error.to_string())) };
         match status.code {
             404 => Self::NotFound,
             409 => Self::Conflict,
             401 => Self::Forbidden(Denial { of: Denied::Caller, words: status.message }),
             403 => Self::Forbidden(Denial { of: Denied::Call, words: status.message }),
             400 | 413 | 422 => Self::Refused(status.message),
-            _ => Self::Unavailable(format!("{} {}", status.code, status.reason)),
+            500 if status.message.contains(STORE_FULL) => Self::Unavailable(Outage::StoreFull),
+            _ => Self::Unavailable(Outage::Other(format!("{} {}", status.code, status.reason))),
         }
     }
 }
@@ -240,6 +258,30 @@ impl Cluster {
         self.send(Request::new(kind.path_for(namespace, name)?).delete(name, &DeleteParams::default())).await.map(drop)
     }
 
+    /// Changes the status of a connector by a merge patch; the `resourceVersion` in it guards it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn patch_connector_status(&self, namespace: &str, name: &str, patch: &Value) -> Result<Value, CallError> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let request = Request::new(Kind::Connector.path_for(namespace, name)?);
+        self.send(request.patch_subresource("status", name, &params, &Patch::Merge(patch))).await
+    }
+
+    /// One page of a list as the API server prints it, without the objects: rows of cells, by the columns of the definition.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn table(&self, kind: Kind, namespace: &str, continued: Option<&str>) -> Result<Value, CallError> {
+        let mut target = format!("{}?limit={PAGE}&includeObject=None", kind.path(namespace)?);
+        if let Some(token) = continued {
+            target.push_str("&continue=");
+            target.extend(url::form_urlencoded::byte_serialize(token.as_bytes()));
+        }
+        let request = http::Request::get(target).header(http::header::ACCEPT, TABLE).body(Vec::new());
+        self.send(request.map_err(kube::core::request::Error::BuildRequest)).await
+    }
+
     async fn send(&self, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<Value, CallError> {
         let mut request = request.map_err(|error| CallError::Refused(error.to_string()))?;
         if let Some(authorization) = &self.authorization {
@@ -247,7 +289,7 @@ impl Cluster {
         }
         match tokio::time::timeout(DEADLINE, self.client.request::<Value>(request)).await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(CallError::Unavailable(format!("no answer within {} seconds", DEADLINE.as_secs()))),
+            Err(_) => Err(CallError::Unavailable(Outage::Other(format!("no answer within {} seconds", DEADLINE.as_secs())))),
         }
     }
 }

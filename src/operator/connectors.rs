@@ -25,8 +25,14 @@ struct Declared {
     usable: BTreeMap<ConnectorRef, ConnectorSpec>,
     /// Those that this version does not understand.
     unusable: HashSet<ConnectorRef>,
-    /// The `resourceVersion` of each.
-    versions: HashMap<ConnectorRef, String>,
+    /// Which object each is, and which spec was read: a write to its status alone changes nothing.
+    read: HashMap<ConnectorRef, Read>,
+}
+
+/// What decides whether an object is to be read again.
+struct Read {
+    uid: String,
+    generation: Option<i64>,
 }
 
 impl Connectors {
@@ -38,13 +44,13 @@ impl Connectors {
     /// All that were read from the cluster.
     pub fn declared(&self) -> Vec<ConnectorRef> {
         let declared = self.declared.read();
-        declared.versions.keys().cloned().collect()
+        declared.read.keys().cloned().collect()
     }
 
-    /// Whether it was read in this version.
-    pub fn is_current(&self, key: &ConnectorRef, version: &str) -> bool {
+    /// Whether this spec of this object was read.
+    pub fn is_current(&self, key: &ConnectorRef, uid: &str, generation: Option<i64>) -> bool {
         let declared = self.declared.read();
-        declared.versions.get(key).is_some_and(|read| read == version)
+        declared.read.get(key).is_some_and(|read| read.uid == uid && read.generation == generation)
     }
 
     /// Reads one again; one that is gone is forgotten. Returns whether it means something else now.
@@ -57,12 +63,15 @@ impl Connectors {
             Err(CallError::NotFound) => None,
             Err(error) => return Err(error),
         };
-        let version = found.as_ref().and_then(|object| object["metadata"]["resourceVersion"].as_str()).map(str::to_owned);
+        let read = found.as_ref().map(|object| Read {
+            uid: object["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
+            generation: object["metadata"]["generation"].as_i64(),
+        });
         let spec = found.map(|object| ConnectorSpec::deserialize(&object["spec"]));
         let mut declared = self.declared.write();
-        match version {
-            Some(version) => drop(declared.versions.insert(key.clone(), version)),
-            None => drop(declared.versions.remove(key)),
+        match read {
+            Some(read) => drop(declared.read.insert(key.clone(), read)),
+            None => drop(declared.read.remove(key)),
         }
         let was_unusable = declared.unusable.remove(key);
         let old = declared.usable.remove(key);

@@ -1,9 +1,9 @@
 //! The engine on a cluster: definitions come from objects, state is kept in them, and replicas share the instances.
 //!
-//! [`run`] starts everything and ends it in order. A change travels one way: [`watch`] reports metadata → [`reconcile`] queues the object,
-//! one at a time for each → [`publish`] reads it, checks who owns it, makes the plan, reads credentials and state, and sends the engine a
-//! command. What the engine reports travels the other way: [`store`] and [`writer`] put state and conditions into the status, one write at
-//! a time for each instance → [`events`] report transitions.
+//! [`run`] starts everything and ends it in order. A change travels one way: [`watch`] reports metadata → [`reconcile`] queues the object, one
+//! at a time for each → [`publish`] reads it, checks who owns it, makes the plan, reads credentials and state, and sends the engine a
+//! command. What the engine reports travels the other way: [`store`] and [`writer`] put state and conditions into the status, one write at a
+//! time for each instance → [`events`] report transitions. [`connector_writer`] does the same for connectors, of which no engine knows.
 //!
 //! Between the two is the [`session`] of an instance. It has one phase: no one runs the instance, the engine has it, or the engine has it
 //! for the last time. Reconciler, engine and writer meet there and nowhere else, and each waits for the phase that it needs. So an instance
@@ -30,6 +30,8 @@
 pub mod blobs;
 pub mod check;
 pub mod cluster;
+pub mod connector_status;
+pub mod connector_writer;
 pub mod connectors;
 pub mod drains;
 mod entry;

@@ -38,10 +38,11 @@ pub struct Needed {
 }
 
 /// All that is needed, and nothing more. The tables of docs/operate/operator.md, the chart and the kustomization say the same.
-pub const NEEDED: [Needed; 7] = [
+pub const NEEDED: [Needed; 8] = [
     needed(GROUP, "connectorinstances", &["get", "list", "watch"], WATCHED, "instances are not seen"),
     needed(GROUP, "connectors", &["get", "list", "watch"], WATCHED, "connectors of a namespace are not used"),
     needed(GROUP, "connectorinstances/status", &["update"], WATCHED, "state and conditions are not stored"),
+    needed(GROUP, "connectors/status", &["patch"], WATCHED, "connectors do not show whether they are accepted and used"),
     needed(
         "",
         "secrets",
@@ -175,7 +176,7 @@ mod tests {
              are not stored; add it to the ClusterRole of the operator's service account"
         );
         assert_eq!(
-            missing(4, "create", "crm"),
+            missing(5, "create", "crm"),
             "permission to create configmaps is missing in namespace crm: large sets of known records are not stored; add it to \
              the Role of the operator's service account"
         );

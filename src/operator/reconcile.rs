@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::cluster::{CallError, Kind};
+use super::connector_status::News;
 use super::drains::{self, Drains, is_in};
 use super::entry::{Entry, Presence};
 use super::lists::Lists;
@@ -46,6 +47,8 @@ pub struct Reconciler {
     said_missing: bool,
     drains: Drains,
     tokens: TokenSights,
+    /// To the writer of the statuses of connectors.
+    connector_news: mpsc::UnboundedSender<News>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +68,12 @@ enum Done {
 
 impl Reconciler {
     /// `ready` becomes true once everything was listed, in each of `namespaces`; none: in all by one list.
-    pub fn new(publication: Publication, namespaces: usize, ready: channel::Sender<bool>) -> Self {
+    pub fn new(
+        publication: Publication,
+        namespaces: usize,
+        ready: channel::Sender<bool>,
+        connector_news: mpsc::UnboundedSender<News>,
+    ) -> Self {
         Self {
             publication: Arc::new(publication),
             instances: HashMap::new(),
@@ -78,6 +86,7 @@ impl Reconciler {
             said_missing: false,
             drains: Drains::default(),
             tokens: TokenSights::default(),
+            connector_news,
         }
     }
 
@@ -106,27 +115,33 @@ impl Reconciler {
     }
 
     fn on_watch_event(&mut self, event: WatchEvent) {
+        if let WatchEvent::Connector(change) = &event {
+            self.tell(News::Connector(change.clone()));
+        }
         match event {
             WatchEvent::Instance(Change::Seen(seen)) => {
                 let entry = self.instances.entry(seen.object.clone()).or_default();
                 if entry.see(seen.uid, seen.fingerprint) {
+                    self.tell(News::Instances(Arc::clone(&seen.object.namespace)));
                     self.enqueue_if_ours(seen.object);
                 }
             }
             WatchEvent::Instance(Change::Gone(key)) => {
                 if let Some(entry) = self.instances.get_mut(&key) {
                     entry.vanish();
+                    self.tell(News::Instances(Arc::clone(&key.namespace)));
                     self.enqueue(Task::Instance(key), false);
                 }
             }
             WatchEvent::Instance(Change::Listed(listing)) => {
                 let gone: Vec<_> = self.instances.keys().filter(|key| listing.lacks(&key.namespace, key)).cloned().collect();
+                gone.iter().for_each(|key| self.tell(News::Instances(Arc::clone(&key.namespace))));
                 self.enqueue_all(gone, Task::Instance, false);
                 self.lists.note(Kind::ConnectorInstance, listing.namespace);
                 self.report_listed();
             }
-            WatchEvent::Connector(Change::Seen(Seen { object: key, version, .. })) => {
-                if !self.publication.connectors.is_current(&key, &version) {
+            WatchEvent::Connector(Change::Seen(Seen { object: key, uid, generation, .. })) => {
+                if !self.publication.connectors.is_current(&key, &uid, generation) {
                     self.enqueue(Task::Connector(key), false);
                 }
             }
@@ -164,6 +179,11 @@ impl Reconciler {
             WatchEvent::Connector(Change::Failing(failing)) => self.note_failing(Kind::Connector, &failing),
             WatchEvent::Secret(Change::Failing(failing)) => self.note_failing(Kind::Secret, &failing),
         }
+    }
+
+    fn tell(&self, news: News) {
+        // The writer ends before this only when the process does.
+        let _ = self.connector_news.send(news);
     }
 
     fn report_listed(&self) {

@@ -20,6 +20,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::Cluster;
+use super::connector_writer::ConnectorWriter;
 use super::connectors::Connectors;
 use super::events::Publisher;
 use super::notice::Notice;
@@ -176,7 +177,7 @@ impl Operator {
         let (publisher, events) = status_thread.on(|| Publisher::start(status_client.clone(), settings.pod_name));
         let probe = Arc::new(Probe::new(cluster.clone()));
         let writer = Writer::new(
-            Cluster::new(status_client),
+            Cluster::new(status_client.clone()),
             Arc::clone(&probe),
             publisher,
             notice_sender.clone(),
@@ -214,7 +215,10 @@ impl Operator {
         };
         // The reconciler lives until it is aborted, even when the watches have ended: drains are still to be reported.
         let kept_open = watch_event_sender.clone();
-        let reconciler = Reconciler::new(publication, namespaces.len(), listed_sender);
+        let (connector_news, news_of_connectors) = mpsc::unbounded_channel();
+        let connector_writer = ConnectorWriter::new(Cluster::new(status_client), shards.owned());
+        let connector_statuses = status_thread.handle().spawn(connector_writer.run(news_of_connectors, shutdown.clone()));
+        let reconciler = Reconciler::new(publication, namespaces.len(), listed_sender, connector_news);
         let reconciling = async move {
             reconciler.run(watch_events, notices).await;
             drop(kept_open);
@@ -227,6 +231,7 @@ impl Operator {
         };
         let watching = tokio::spawn(watches.run());
         let helpers = vec![
+            connector_statuses,
             tokio::spawn(reconciling),
             tokio::spawn(batch(commands, batch_sender.clone())),
             tokio::spawn(follow_ownership(shards.owned(), drains, notice_sender.clone(), metrics.clone())),

@@ -1,6 +1,6 @@
 //! Why the state of an instance cannot be read or stored in the API server, and the sentence that people read about it.
 
-use super::cluster::CallError;
+use super::cluster::{CallError, Outage};
 use super::probe::OUTDATED;
 use crate::api::conditions::{Problem, Reason};
 
@@ -66,7 +66,11 @@ pub(crate) fn call_problem(error: &CallError) -> Problem {
                 "the API server refuses to store the state of this instance; please report this with the operator's log, which has its response",
             )
         }
-        CallError::NotFound | CallError::Conflict | CallError::Unavailable(_) => {
+        CallError::Unavailable(Outage::StoreFull) => Problem::transient(
+            Reason::StateUnavailable,
+            "the store of the API server (etcd) is out of space, so the state of this instance is not stored; free space in etcd and clear its alarm NOSPACE: the cursor waits and it is tried again",
+        ),
+        CallError::NotFound | CallError::Conflict | CallError::Unavailable(Outage::Other(_)) => {
             tracing::debug!("the API server: {error}");
             Problem::transient(
                 Reason::StateUnavailable,

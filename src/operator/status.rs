@@ -134,7 +134,7 @@ fn own(kind: &str) -> Option<ConditionType> {
 }
 
 /// `fresh` conditions, then the old ones that are `kept`. The time of the last transition changes with the status alone.
-fn merge(
+pub(super) fn merge(
     old: Option<&Value>,
     fresh: &[&Condition],
     kept: impl Fn(&str) -> bool,

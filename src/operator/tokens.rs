@@ -291,6 +291,7 @@ mod tests {
             object: SecretRef::new("crm", name),
             uid: "u".into(),
             version: version.into(),
+            generation: None,
             fingerprint: 0,
         };
         let mut sights = TokenSights::default();

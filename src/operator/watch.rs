@@ -96,6 +96,8 @@ pub struct Seen<R> {
     pub uid: String,
     /// Changes with every write.
     pub version: String,
+    /// Changes with the spec, and with nothing else.
+    pub generation: Option<i64>,
     /// What decides whether anything is to be done: uid, generation, acted-on annotations, whether it is being deleted.
     pub fingerprint: u64,
 }
@@ -109,6 +111,7 @@ impl<R> Seen<R> {
             object,
             uid: metadata.uid.clone().unwrap_or_default(),
             version: metadata.resource_version.clone().unwrap_or_default(),
+            generation: metadata.generation,
             fingerprint: xxhash_rust::xxh3::xxh3_64(parts.as_bytes()),
         }
     }

@@ -3,6 +3,7 @@
 //! A plan is all that the later steps need; nothing behind this point reads a manifest.
 
 mod authentication;
+pub mod connector;
 mod cursor;
 pub mod date_format;
 pub mod delta;

@@ -1,6 +1,6 @@
 //! What the declaration of a parameter says about its value.
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 
 use super::problems::invalid;
 use crate::api::conditions::Problem;
@@ -15,17 +15,29 @@ pub(super) fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
     if !parameter.one_of.is_empty() && !parameter.one_of.iter().any(|possible| possible == value) {
         return Err(invalid(format!("spec.parameters.{name} must be one of: {}", parameter.one_of.join(", "))));
     }
-    let Some(pattern) = &parameter.pattern else { return Ok(()) };
+    match (pattern(parameter)?, &parameter.pattern) {
+        (Some(compiled), Some(pattern)) if !compiled.is_match(value) => {
+            Err(invalid(format!("spec.parameters.{name} must match {pattern}{}", described(parameter))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The pattern of the whole value, if there is one.
+///
+/// # Errors
+/// It cannot be compiled.
+pub(super) fn pattern(parameter: &Parameter) -> Result<Option<Regex>, Problem> {
+    let Some(pattern) = &parameter.pattern else { return Ok(None) };
     // By itself first: what is no pattern might become another one by what is put around it.
     let compile = |pattern: &str| RegexBuilder::new(pattern).size_limit(LONGEST_PATTERN).build();
-    match compile(pattern).and_then(|_| compile(&format!("^(?:{pattern})$"))) {
-        Ok(compiled) if compiled.is_match(value) => Ok(()),
-        Ok(_) => Err(invalid(format!("spec.parameters.{name} must match {pattern}{}", described(parameter)))),
-        Err(_) => Err(invalid(format!(
-            "spec.parameters.{name} cannot be checked: its pattern in the connector is not a regular expression, or too large; correct \
-             the pattern"
-        ))),
-    }
+    compile(pattern).and_then(|_| compile(&format!("^(?:{pattern})$"))).map(Some).map_err(|_| {
+        invalid(format!(
+            "spec.parameters.{} cannot be checked: its pattern in the connector is not a regular expression, or too large; correct the \
+             pattern",
+            parameter.name
+        ))
+    })
 }
 
 /// A parameter that an instance has to give.

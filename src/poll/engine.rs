@@ -85,9 +85,7 @@ impl Engine {
         loop {
             let (now, monotonic) = (Utc::now(), std::time::Instant::now());
             self.core.metrics.pulse().beat(monotonic);
-            if let Some(step) = self.clock.step(now, monotonic) {
-                self.move_due_times(step, now);
-            }
+            self.follow_clock(now, monotonic);
             self.start_due_jobs(Utc::now());
             let is_done = || !open && self.jobs.is_empty() && self.instances.values().all(InstanceEntry::was_polled);
             if self.run == Run::Once && is_done() {

@@ -131,11 +131,13 @@ impl Running {
         due
     }
 
-    /// The wall clock was set: the rhythm of polls moves with it.
+    /// The wall clock was set: the rhythm of polls moves with it, and so does all that waits for a time.
     pub(super) fn move_clock(&mut self, step: chrono::Duration) {
         for schedule in &mut self.schedules {
             schedule.tick = schedule.tick.map(|tick| tick + step);
+            schedule.wake = schedule.wake.map(|(at, job)| (at + step, job));
         }
+        self.instance.state().move_clock(step);
     }
 }
 

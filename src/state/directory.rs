@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::blob::{ListBlobs, PutError};
-use super::folder::{Folder, absent_is_none, replace};
+use super::folder::{Folder, READABLE, WRITABLE, absent_is_none, replace};
 use super::head::{self, Head, Unreadable};
 use super::partitions::{LoadError, Stored};
 use super::{InstanceState, StateStore, token_file};
@@ -21,6 +21,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::{InstanceRef, SecretRef};
 use crate::auth::oauth2::store::TokenPlace;
 use crate::deliver::retry_queue::QueuedEvent;
+use crate::egress::descriptors::cause_and_fix;
 
 /// A locked state folder. The lock is the operating system's, so it ends with the process, however that ends.
 #[derive(Debug)]
@@ -274,7 +275,7 @@ fn read_head(file: &Path) -> Result<Option<Head>, Problem> {
 fn unreadable(file: &Path, error: &io::Error) -> Problem {
     Problem::transient(
         Reason::StateUnavailable,
-        format!("the state file {} cannot be read: {}; make it readable for this process", file.display(), error.kind()),
+        format!("the state file {} cannot be read: {}", file.display(), cause_and_fix(error, READABLE)),
     )
 }
 
@@ -306,7 +307,7 @@ fn unreadable_partition(head: &Path, folder: &Folder, error: &LoadError<io::Erro
 fn unwritable(file: &Path, error: &io::Error) -> Problem {
     Problem::transient(
         Reason::StateUnavailable,
-        format!("the state file {} cannot be written: {}; make room or make the folder writable", file.display(), error.kind()),
+        format!("the state file {} cannot be written: {}", file.display(), cause_and_fix(error, WRITABLE)),
     )
 }
 

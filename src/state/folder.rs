@@ -13,6 +13,10 @@ use super::blob::{Blob, BlobStore, ListBlobs, PutError, Tag};
 /// Files that are made durable at the same time: a file system does many of them at once for little more than one.
 const AT_ONCE: usize = 16;
 
+/// What a person is to do when a file or folder cannot be read, and when it cannot be written.
+pub(super) const READABLE: &str = "make it readable for this process";
+pub(super) const WRITABLE: &str = "make room or make the folder writable";
+
 /// A folder of blobs, made with the first of them. Its calls do not wait for anything but the disk.
 #[derive(Clone, Debug)]
 pub struct Folder {

@@ -212,6 +212,16 @@ impl InstanceState {
         DeliveryState { sinks: &mut self.sinks, room: MAX_BYTES, known, failing, taken, delivered, last_change_time }
     }
 
+    /// The wall clock was set. What this process has chosen moves with it; cursors and dates are of the provider's clock.
+    pub fn move_clock(&mut self, step: TimeDelta) {
+        self.retry_after = self.retry_after.map(|until| until + step);
+        self.sinks.move_clock(step);
+        for own in self.resources.values_mut() {
+            own.last_poll = own.last_poll.map(|at| at + step);
+            own.failing.iter_mut().for_each(|failing| failing.next_try += step);
+        }
+    }
+
     /// A poll has ended, with which the provider demanded to be left alone for `wait`, or demanded nothing. Answers whether that is worth
     /// a write.
     pub fn note_retry_after(&mut self, wait: Option<TimeDelta>, now: DateTime<Utc>) -> bool {

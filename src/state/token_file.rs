@@ -7,11 +7,12 @@ use futures::future::BoxFuture;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::directory::Directory;
-use super::folder::replace;
+use super::folder::{READABLE, WRITABLE, replace};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::{InstanceId, InstanceRef, SecretRef};
 use crate::auth::oauth2::store::{SaveFailure, TokenPlace, TokenStore, Version};
 use crate::auth::oauth2::stored::{FORMAT, StoredTokens};
+use crate::egress::descriptors::cause_and_fix;
 
 /// Endings of files with tokens: of a Secret, and of an instance as version 0.1.0 kept them. No state ends so.
 const OF_SECRET: &str = "oauth-tokens";
@@ -84,7 +85,7 @@ impl TokenStore for Directory {
             listed.await?.map_err(|error| {
                 Problem::transient(
                     Reason::StateUnavailable,
-                    format!("the state folder cannot be listed: {}; make it readable for this process", error.kind()),
+                    format!("the state folder cannot be listed: {}", cause_and_fix(&error, READABLE)),
                 )
             })
         })
@@ -103,7 +104,7 @@ fn read(file: &Path) -> Result<(Option<StoredTokens>, Version), Problem> {
         Err(error) => {
             return Err(Problem::transient(
                 Reason::StateUnavailable,
-                format!("the token file {shown} cannot be read: {}; make it readable for this process", error.kind()),
+                format!("the token file {shown} cannot be read: {}", cause_and_fix(&error, READABLE)),
             ));
         }
     };
@@ -131,7 +132,7 @@ fn version(bytes: &[u8]) -> Version {
 fn unwritable(file: &Path, error: &io::Error) -> SaveFailure {
     SaveFailure::Failed(Problem::transient(
         Reason::StateUnavailable,
-        format!("the token file {} cannot be written: {}; make room or make the folder writable", file.display(), error.kind()),
+        format!("the token file {} cannot be written: {}", file.display(), cause_and_fix(error, WRITABLE)),
     ))
 }
 

@@ -111,7 +111,13 @@ fn without_file_descriptors_polls_fail_and_nothing_is_lost() {
     let pollinator = site.spawn(command);
     // all that there are, but for those of the process itself
     silence.wait_connections(30);
-    let failing = |row: &Row| row.tells("ProviderUnreachable");
+    let failing = |row: &Row| {
+        let told = row.told("ProviderUnreachable");
+        told.is_some_and(|told| {
+            told == "baseUrl: no file descriptor is free where Pollinator runs; raise the limit of open files there (ulimit -n), it is tried \
+                     again with back-off"
+        })
+    };
     let is_told = || (0..HOSTS).any(|number| pollinator.rows(&format!("hangs-{number}")).iter().any(failing));
     let deadline = Instant::now() + rig::PATIENCE;
     while !is_told() {
@@ -120,6 +126,7 @@ fn without_file_descriptors_polls_fail_and_nothing_is_lost() {
     }
     healthy.create("meanwhile");
     silence.end();
+    assert!(!pollinator.stderr().contains("uncategorized"), "{}", pollinator.stderr());
     let verdict = rig::settle(&receiver, "healthy", || healthy.truth(), provider::version);
     rig::assert_perfect(&verdict, &pollinator, "healthy");
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`beside`]: what people and other tools see of its writes, and write themselves.
 //! - [`everyday`]: what it delivers, what it writes for it, and what a restart repeats.
+//! - [`connectors`]: what the status of a Connector says, and what it costs.
 //! - [`declared`]: instances, connectors and Secrets come, change and go.
 //! - [`deletes`]: deletions that wait outlive the operator.
 //! - [`credentials`]: OAuth 2.0: tokens in their Secret, and replicas that never use one twice.
@@ -17,6 +18,7 @@
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
 mod beside;
+mod connectors;
 mod crds;
 mod credentials;
 mod declared;

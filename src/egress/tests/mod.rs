@@ -3,6 +3,7 @@
 mod bodies;
 mod guard;
 mod mutual;
+mod names;
 mod redirects;
 mod silence;
 mod tls;

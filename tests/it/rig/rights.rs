@@ -50,6 +50,6 @@ fn documented() -> Vec<Value> {
         })
     });
     let rules: Vec<_> = rows.collect();
-    assert_eq!(rules.len(), 6, "{rules:?}");
+    assert_eq!(rules.len(), 7, "{rules:?}");
     rules
 }

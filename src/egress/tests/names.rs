@@ -1,0 +1,74 @@
+//! Names that resolve late, not at all, or to something else than before.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::FutureExt as _;
+
+use super::super::error::Unreachable;
+use super::*;
+
+/// What a resolver does, one look-up after another; the last one repeats.
+#[derive(Clone, Copy)]
+enum Told {
+    At(&'static str),
+    Nothing,
+    Failure(i32),
+    Silence,
+}
+
+/// A client that asks for names as it is told, and a URL of a name at this port. Only 127.0.0.1 is public.
+fn client(port: u16, told: &'static [Told]) -> (Egress, Url) {
+    let count = AtomicUsize::new(0);
+    let lookup = move |name: String| {
+        assert_eq!(name, "api.example");
+        let answer = told[count.fetch_add(1, Ordering::SeqCst).min(told.len() - 1)];
+        async move {
+            match answer {
+                Told::At(address) => Ok(vec![format!("{address}:0").parse().expect("an address")]),
+                Told::Nothing => Err(io::Error::other("failed to lookup address information")),
+                Told::Failure(number) => Err(io::Error::from_raw_os_error(number)),
+                Told::Silence => std::future::pending().await,
+            }
+        }
+        .boxed()
+    };
+    let allow = vec![AllowRule::parse("127.0.0.1").expect("a rule")];
+    let egress = Egress::resolving(EgressPolicy { allow, allow_loopback: false }, Arc::new(lookup)).expect("a client");
+    (egress, Url::parse(&format!("http://api.example:{port}/")).expect("url"))
+}
+
+async fn asked(egress: &Egress, url: &Url) -> Result<(), EgressError> {
+    let mut request = get(url);
+    request.limits.first_byte = Duration::from_millis(300);
+    egress.send(request).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn a_name_that_resolves_to_another_address_later_is_judged_again() {
+    let public = bytes_server("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    let port = public.port().expect("a port");
+    // The same port, so that only the guard is in the way.
+    let inside = BlockingListener::bind(("127.0.0.2", port)).ok();
+    let (egress, url) = client(port, &[Told::At("127.0.0.1"), Told::At("127.0.0.2")]);
+    assert_eq!(asked(&egress, &url).await, Ok(()));
+    for _ in 0..2 {
+        assert!(matches!(asked(&egress, &url).await, Err(EgressError::Denied(_))));
+    }
+    if let Some(inside) = inside {
+        inside.set_nonblocking(true).expect("a socket");
+        assert_eq!(inside.accept().expect_err("nobody connects").kind(), ErrorKind::WouldBlock);
+    }
+}
+
+#[tokio::test]
+async fn names_that_do_not_resolve_are_told_apart_and_resolve_again() {
+    let server = bytes_server("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    let all = &[Told::Nothing, Told::Silence, Told::Failure(24), Told::At("127.0.0.1")];
+    let (egress, url) = client(server.port().expect("a port"), all);
+    assert_eq!(asked(&egress, &url).await, Err(EgressError::Unreachable(Unreachable::Dns)));
+    assert!(matches!(asked(&egress, &url).await, Err(EgressError::Timeout(_))), "a resolver that does not answer");
+    assert_eq!(asked(&egress, &url).await, Err(EgressError::Unreachable(Unreachable::OutOfDescriptors)));
+    assert_eq!(asked(&egress, &url).await, Ok(()));
+}
