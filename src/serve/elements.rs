@@ -7,7 +7,9 @@
 pub mod access;
 mod catalogue;
 mod change;
+mod deliveries;
 mod failure;
+mod history;
 mod instances;
 pub mod namespaces;
 mod openapi;
@@ -76,11 +78,19 @@ fn router(gate: impl Gate + 'static, running: TaskTracker) -> Router {
         .route("/instances/enabled", put(instances::enable).delete(instances::disable))
         .route("/instances/polling-disabled", get(instances::disabled))
         .route("/instances/configuration", get(instances::own_configuration))
+        .route("/instances/event-poller-records", get(history::records))
+        .route("/instances/events", get(history::own_events))
+        .route("/instances/events/{event}", get(history::own_event))
         .route("/instances/{id}", get(instances::show).put(instances::replace).patch(instances::lay).delete(instances::delete))
         .route("/instances/{id}/configuration", get(instances::configuration))
         .route("/instances/{id}/configuration/{setting}", get(instances::setting).patch(instances::lay_setting))
         .route("/instances/{id}/enabled", put(instances::enable_one).delete(instances::disable_one))
         .route("/instances/{id}/status", get(instances::status))
+        .route("/instances/{id}/events", get(history::events))
+        .route("/instances/{id}/events/{event}", get(history::event))
+        .route("/instances/{id}/deliveries", get(deliveries::of_one))
+        .route("/instances/{id}/deliveries/{event}", put(deliveries::redeliver_one).delete(deliveries::discard_one))
+        .route("/notifications/subscriptions/deliveries", get(deliveries::list).put(deliveries::redeliver))
         .route("/openapi.json", get(openapi::show))
         .route("/elements", get(catalogue::list))
         .route("/elements/{key}", get(catalogue::show))

@@ -2,7 +2,7 @@
 //! operator stand on.
 
 mod harness;
-mod instances;
+pub mod instances;
 pub mod judged;
 mod kubectl;
 mod proxy;

@@ -21,13 +21,14 @@ use crate::rig::markdown::{self, Fence};
 use crate::rig::reader::Reader;
 
 /// The pages with commands, and the test that types them.
-const PLAYED: [(&str, &str); 10] = [
+const PLAYED: [(&str, &str); 11] = [
     ("README.md", "alone::the_readme_leads_to_a_first_instance"),
     ("charts/pollinator/README.md", "cluster::the_page_of_the_chart_says_what_the_page_of_installing_does"),
     ("docs/get-started/first-instance.md", "cluster::a_first_instance_from_nothing"),
     ("docs/get-started/install.md", "cluster::installing_upgrading_and_uninstalling"),
     ("docs/reference/instances-api.md", "alone::creating_an_instance_by_the_api"),
     ("docs/tasks/import.md", "alone::importing_from_open_connectors"),
+    ("docs/tasks/migrate.md", "alone::migrating_with_the_request_of_open_connectors"),
     ("docs/tasks/local.md", "alone::running_without_a_cluster"),
     ("docs/operate/operations.md", "cluster::operating_backing_up_and_restoring"),
     ("docs/operate/operator.md", "cluster::running_it_from_outside"),

@@ -1,5 +1,7 @@
 //! The instances API of Open Connectors: what the page does with `curl`, and what scripts do after it.
 
+mod history;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
@@ -219,7 +221,7 @@ fn what_cannot_be_used_is_refused_as_a_whole_and_says_why() {
             with("/configuration/oauth.api.secret", "********".into()),
             "Secret api-instance-with-polling-oauth, key client_secret",
         ),
-        (400, with("/providerData/code", "<AUTHORIZATION_GRANT_CODE>".into()), "key refresh_token"),
+        (400, with("/providerData/code", "<AUTHORIZATION_GRANT_CODE>".into()), "providerData.code: it is no code"),
         (400, with("/element", json!({})), "element.key is missing"),
         (404, with("/element/key", "nothing".into()), "there is no connector of this key"),
         (404, with("/element/key", "../x".into()), "there is no connector of this key"),
@@ -242,7 +244,8 @@ fn what_cannot_be_used_is_refused_as_a_whole_and_says_why() {
     let described = exchange("GET", &format!("{}/openapi.json", api.base), &[], None).expect("an answer");
     let described: Value = serde_json::from_str(&described.body).expect("JSON");
     for (path, methods) in described["paths"].as_object().expect("paths") {
-        let path = path.replace("{id}", "1").replace("{key}", "infusionsoftrest").replace("{setting}", "1");
+        let path =
+            path.replace("{id}", "1").replace("{key}", "infusionsoftrest").replace("{setting}", "1").replace("{event}", "x");
         for method in methods.as_object().expect("methods").keys().filter(|_| path != "/openapi.json") {
             assert_eq!(api.ask_as("", &method.to_uppercase(), &path, None).status, 401, "{method} {path}");
         }

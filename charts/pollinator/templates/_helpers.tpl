@@ -77,6 +77,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --connect-url={{ .Values.connect.url }}
 - --connect-listen=0.0.0.0:{{ .Values.connect.port }}
 {{- end }}
+{{- if .Values.api.enabled }}
+- --api-listen=0.0.0.0:{{ .Values.api.port }}
+{{- end }}
 {{- with .Values.operator.extraArgs }}
 {{ toYaml . }}
 {{- end }}
@@ -221,6 +224,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if and .Values.connect.httpRoute.enabled (not .Values.connect.httpRoute.gateway) }}
 {{- fail "connect.httpRoute.enabled needs connect.httpRoute.gateway: name the Gateway that the route belongs to" }}
+{{- end }}
+{{- if and .Values.api.enabled (eq (int .Values.api.port) (int .Values.operator.port)) }}
+{{- fail "api.port is operator.port: the API needs a port of its own, since metrics must not be public" }}
+{{- end }}
+{{- if and .Values.api.enabled .Values.connect.enabled (eq (int .Values.api.port) (int .Values.connect.port)) }}
+{{- fail "api.port is connect.port: the API and the connect page need a port each" }}
+{{- end }}
+{{- if or .Values.api.ingress.enabled .Values.api.httpRoute.enabled }}
+{{- if not .Values.api.enabled }}
+{{- fail "api.ingress and api.httpRoute need api.enabled: there is nothing to lead to" }}
+{{- end }}
+{{- if not .Values.api.host }}
+{{- fail "api.ingress and api.httpRoute need api.host: the host name at which clients reach the API" }}
+{{- end }}
+{{- end }}
+{{- if and .Values.api.httpRoute.enabled (not .Values.api.httpRoute.gateway) }}
+{{- fail "api.httpRoute.enabled needs api.httpRoute.gateway: name the Gateway that the route belongs to" }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
 {{- fail "serviceMonitor.enabled needs service.enabled: there is nothing to scrape" }}

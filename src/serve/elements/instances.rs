@@ -39,11 +39,11 @@ fn unknown() -> Failure {
 
 impl Caller {
     /// All instances that the caller may see and that have begun.
-    async fn all(&self) -> Result<Vec<ConnectorInstance>, Failure> {
+    pub(super) async fn all(&self) -> Result<Vec<ConnectorInstance>, Failure> {
         Ok(self.realm.instances.list(self.realm.namespace.as_deref()).await?)
     }
 
-    async fn find(&self, id: u64) -> Result<ConnectorInstance, Failure> {
+    pub(super) async fn find(&self, id: u64) -> Result<ConnectorInstance, Failure> {
         let mut found = self.all().await?.into_iter().filter(|instance| number_of(instance) == Some(id));
         match (found.next(), found.next()) {
             (Some(instance), None) => Ok(instance),
@@ -55,7 +55,7 @@ impl Caller {
     }
 
     /// The instance that the `Element` token names.
-    async fn own(&self) -> Result<ConnectorInstance, Failure> {
+    pub(super) async fn own(&self) -> Result<ConnectorInstance, Failure> {
         match self.element {
             Some(Named::Instance(id)) => self.find(id).await,
             Some(Named::Nothing) => Err(Failure::Unauthorized(
@@ -73,7 +73,7 @@ impl Caller {
     }
 
     /// One line for each change.
-    fn log(&self, instance: &ConnectorInstance, what: &str) {
+    pub(super) fn log(&self, instance: &ConnectorInstance, what: &str) {
         let (place, id) = (change::place(instance), number_of(instance));
         let (namespace, name) = (&*place.namespace, &*place.name);
         tracing::info!(namespace, instance = name, id, client = %self.client, "instances API: {what}");

@@ -17,6 +17,11 @@ enum Shape {
     Settings,
     Element,
     Elements,
+    Event,
+    Events,
+    PollerRecords,
+    Delivery,
+    Deliveries,
     Object,
 }
 
@@ -33,6 +38,11 @@ impl Shape {
             Self::Settings => Some(list("Setting")),
             Self::Element => Some(named("Element")),
             Self::Elements => Some(list("Element")),
+            Self::Event => Some(named("Event")),
+            Self::Events => Some(list("Event")),
+            Self::PollerRecords => Some(list("PollerRecord")),
+            Self::Delivery => Some(named("Delivery")),
+            Self::Deliveries => Some(list("Delivery")),
             Self::Object => Some(json!({"type": "object"})),
         }
     }
@@ -42,7 +52,7 @@ impl Shape {
 type Operation = (&'static str, &'static str, &'static str, Shape, Shape);
 
 /// All of the API.
-const OPERATIONS: [Operation; 24] = [
+const OPERATIONS: [Operation; 34] = [
     ("/elements", "get", "Lists the connectors", Shape::Nothing, Shape::Elements),
     ("/elements/{key}", "get", "Shows a connector", Shape::Nothing, Shape::Element),
     ("/elements/{key}/instances", "post", "Creates an instance of a connector", Shape::Body, Shape::Instance),
@@ -61,6 +71,21 @@ const OPERATIONS: [Operation; 24] = [
     ),
     ("/instances/enabled", "put", "Resumes the instance of the Element token", Shape::Nothing, Shape::Instance),
     ("/instances/enabled", "delete", "Suspends the instance of the Element token", Shape::Nothing, Shape::Instance),
+    (
+        "/instances/event-poller-records",
+        "get",
+        "Lists a record for each polled resource of all instances, or of that of the Element token",
+        Shape::Nothing,
+        Shape::PollerRecords,
+    ),
+    (
+        "/instances/events",
+        "get",
+        "Lists the last events of the instance of the Element token, as this process has sent them",
+        Shape::Nothing,
+        Shape::Events,
+    ),
+    ("/instances/events/{event}", "get", "Shows an event of the instance of the Element token", Shape::Nothing, Shape::Event),
     ("/instances/polling-disabled", "get", "Lists the instances that are suspended", Shape::Nothing, Shape::Instances),
     ("/instances/{id}", "get", "Shows an instance", Shape::Nothing, Shape::Instance),
     ("/instances/{id}", "put", "Replaces an instance", Shape::Body, Shape::Instance),
@@ -72,8 +97,36 @@ const OPERATIONS: [Operation; 24] = [
     ("/instances/{id}/enabled", "put", "Resumes an instance", Shape::Nothing, Shape::Instance),
     ("/instances/{id}/enabled", "delete", "Suspends an instance", Shape::Nothing, Shape::Instance),
     ("/instances/{id}/status", "get", "Shows the conditions of an instance", Shape::Nothing, Shape::Object),
+    (
+        "/instances/{id}/deliveries",
+        "get",
+        "Lists the deliveries of an instance: parked, to be tried again, and lately accepted",
+        Shape::Nothing,
+        Shape::Deliveries,
+    ),
+    ("/instances/{id}/deliveries/{event}", "put", "Sends a parked event again", Shape::Nothing, Shape::Delivery),
+    ("/instances/{id}/deliveries/{event}", "delete", "Drops a parked event", Shape::Nothing, Shape::Delivery),
+    (
+        "/instances/{id}/events",
+        "get",
+        "Lists the last events of an instance, as this process has sent them",
+        Shape::Nothing,
+        Shape::Events,
+    ),
+    ("/instances/{id}/events/{event}", "get", "Shows an event of an instance", Shape::Nothing, Shape::Event),
+    (
+        "/notifications/subscriptions/deliveries",
+        "get",
+        "Lists the deliveries of all instances, or of that of the Element token",
+        Shape::Nothing,
+        Shape::Deliveries,
+    ),
+    ("/notifications/subscriptions/deliveries", "put", "Sends all parked events again", Shape::Nothing, Shape::Deliveries),
     ("/openapi.json", "get", "Shows this document", Shape::Nothing, Shape::Object),
 ];
+
+/// Of the numbers that stand for identities: 53 bits.
+const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 
 /// Statuses with which each request may be refused.
 const REFUSALS: [(u16, &str); 8] = [
@@ -123,7 +176,7 @@ fn document() -> Value {
                 "type": "apiKey", "in": "header", "name": "Authorization",
                 "description": "User <user secret>, Organization <organization secret>[, Element <token>]",
             }},
-            "schemas": schemas(),
+            "schemas": schemas().into_iter().chain(history_schemas()).collect::<Map<_, _>>(),
         },
     })
 }
@@ -151,20 +204,27 @@ fn parameters(path: &str) -> impl Iterator<Item = Value> {
         let kind = if name == "id" { "integer" } else { "string" };
         json!({"name": name, "in": "path", "required": true, "schema": {"type": kind}})
     });
-    let of_consent: &[(&str, bool)] = match path {
-        "/elements/{key}/oauth/url" => &[("apiKey", true), ("callbackUrl", true), ("state", false), ("siteAddress", false)],
+    let in_query: &[(&str, &str, bool)] = match path {
+        "/elements/{key}/oauth/url" => &[
+            ("apiKey", "string", true),
+            ("callbackUrl", "string", true),
+            ("state", "string", false),
+            ("siteAddress", "string", false),
+        ],
+        "/instances/events" | "/instances/{id}/events" => &[("pageSize", "integer", false)],
+        "/instances/{id}/deliveries" | "/notifications/subscriptions/deliveries" => &[("where", "string", false)],
         _ => &[],
     };
-    let in_query = of_consent
+    let in_query = in_query
         .iter()
-        .map(|(name, required)| json!({"name": name, "in": "query", "required": required, "schema": {"type": "string"}}));
+        .map(|(name, kind, required)| json!({"name": name, "in": "query", "required": required, "schema": {"type": kind}}));
     in_path.chain(in_query)
 }
 
-fn schemas() -> Value {
+fn schemas() -> Map<String, Value> {
     let text = json!({"type": "string"});
-    let number = json!({"type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_991_u64});
-    json!({
+    let number = json!({"type": "integer", "minimum": 1, "maximum": LARGEST_NUMBER});
+    object(json!({
         "Error": {"type": "object", "required": ["requestId", "message"], "properties": {"requestId": text, "message": text}},
         "Body": {
             "type": "object",
@@ -197,7 +257,45 @@ fn schemas() -> Value {
                 "cachingEnabled": {"type": "boolean"}, "externalAuthentication": text, "user": {"type": "object"},
             },
         },
-    })
+    }))
+}
+
+/// What the paths of events and deliveries answer.
+fn history_schemas() -> Map<String, Value> {
+    let text = json!({"type": "string"});
+    let number = json!({"type": "integer", "minimum": 1, "maximum": LARGEST_NUMBER});
+    object(json!({
+        "Event": {
+            "type": "object", "required": ["id", "eventDate", "status", "providerData", "notifiedData"],
+            "properties": {
+                "id": text, "eventDate": text, "status": {"enum": ["DISPATCHED", "NOTIFIED"]}, "providerData": text,
+                "notifiedData": {"type": "array", "items": {"type": "object"}},
+            },
+        },
+        "PollerRecord": {
+            "type": "object", "required": ["id", "instanceId", "objectName"],
+            "properties": {
+                "id": number, "instanceId": number, "instanceName": text, "objectName": text,
+                "lastPollDate": {"type": ["string", "null"]}, "nextPollDate": {"type": ["string", "null"]},
+                "lastPoll": {"type": "object"}, "alikePolls": {"type": "object"},
+            },
+        },
+        "Delivery": {
+            "type": "object",
+            "required": ["notificationId", "subscriptionId", "status", "createdDate", "updatedDate", "notification", "subscription"],
+            "properties": {
+                "notificationId": text, "subscriptionId": number, "status": {"enum": ["delivered", "retry", "queued"]},
+                "createdDate": text, "updatedDate": text, "notification": {"type": "object"}, "subscription": {"type": "object"},
+            },
+        },
+    }))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
 #[cfg(test)]

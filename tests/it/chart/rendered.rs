@@ -21,6 +21,7 @@ fn effects() -> Vec<Effect> {
     let (deployment, policy) = ("Deployment/pollinator", "NetworkPolicy/pollinator");
     let flow = "FlowSchema/pollinator";
     let (ingress, route) = ("Ingress/pollinator-connect", "HTTPRoute/pollinator-connect");
+    let (api_ingress, api_route) = ("Ingress/pollinator-api", "HTTPRoute/pollinator-api");
     let toleration = json!({"key": "edge", "operator": "Exists"});
     let ours = json!({"matchLabels": {"app.kubernetes.io/name": "pollinator"}});
     let zone = "topology.kubernetes.io/zone";
@@ -92,6 +93,20 @@ fn effects() -> Vec<Effect> {
         ("connect.httpRoute.gateway", json!("g2"), route, "/spec/parentRefs/0/name", json!("g2")),
         ("connect.httpRoute.gatewayNamespace", json!("edge"), route, "/spec/parentRefs/0/namespace", json!("edge")),
         ("connect.httpRoute.sectionName", json!("https"), route, "/spec/parentRefs/0/sectionName", json!("https")),
+        ("api.enabled", json!(true), deployment, "{c}/ports/1/name", json!("api")),
+        ("api.enabled", json!(true), "Service/pollinator-api", "/spec/ports/0/targetPort", json!("api")),
+        ("api.host", json!("b.example"), "Ingress/pollinator-api", "/spec/rules/0/host", json!("b.example")),
+        ("api.port", json!(9092), deployment, "{c}/args/7", json!("--api-listen=0.0.0.0:9092")),
+        ("api.allowFrom", json!([monitoring]), policy, "/spec/ingress/1/from/0", monitoring.clone()),
+        ("api.ingress.enabled", json!(true), api_ingress, "/spec/rules/0/http/paths/0/path", json!("/elements/api-v2")),
+        ("api.ingress.className", json!("nginx"), api_ingress, "/spec/ingressClassName", json!("nginx")),
+        ("api.ingress.annotations", json!({"a": "b"}), api_ingress, "/metadata/annotations/a", json!("b")),
+        ("api.ingress.tlsSecretName", json!("cert"), api_ingress, "/spec/tls/0/secretName", json!("cert")),
+        ("api.httpRoute.enabled", json!(true), api_route, "/spec/rules/0/matches/0/path/value", json!("/elements/api-v2")),
+        ("api.httpRoute.annotations", json!({"a": "b"}), api_route, "/metadata/annotations/a", json!("b")),
+        ("api.httpRoute.gateway", json!("g2"), api_route, "/spec/parentRefs/0/name", json!("g2")),
+        ("api.httpRoute.gatewayNamespace", json!("edge"), api_route, "/spec/parentRefs/0/namespace", json!("edge")),
+        ("api.httpRoute.sectionName", json!("https"), api_route, "/spec/parentRefs/0/sectionName", json!("https")),
         (
             "catalog",
             json!({"crm": "kind: Connector"}),
@@ -178,6 +193,13 @@ pub fn ground(path: &str) -> Vec<String> {
             "connect.httpRoute.gateway=g1",
         ],
         "connect" => &["connect.enabled=true", "connect.url=https://a.example"],
+        "api" if path.contains("ingress") || path == "api.host" => {
+            &["api.enabled=true", "api.host=a.example", "api.ingress.enabled=true"]
+        }
+        "api" if path.contains("httpRoute") => {
+            &["api.enabled=true", "api.host=a.example", "api.httpRoute.enabled=true", "api.httpRoute.gateway=g1"]
+        }
+        "api" => &["api.enabled=true"],
         "podDisruptionBudget" | "topologySpreadConstraints" => &["replicaCount=3"],
         "serviceMonitor" => &["serviceMonitor.enabled=true"],
         "prometheusRule" => &["prometheusRule.enabled=true"],
@@ -303,6 +325,14 @@ fn wrong_values_are_refused_by_name() {
             &[("connect.enabled", &truth), ("connect.url", &json!("https://a.example")), ("connect.httpRoute.enabled", &truth)],
             "connect.httpRoute.enabled needs connect.httpRoute.gateway",
         ),
+        (&[("api.ingress.enabled", &truth)], "api.ingress and api.httpRoute need api.enabled"),
+        (&[("api.enabled", &truth), ("api.httpRoute.enabled", &truth)], "api.ingress and api.httpRoute need api.host"),
+        (
+            &[("api.enabled", &truth), ("api.host", &json!("a.example")), ("api.httpRoute.enabled", &truth)],
+            "api.httpRoute.enabled needs api.httpRoute.gateway",
+        ),
+        (&[("api.enabled", &truth), ("api.port", &json!(8080))], "api.port is operator.port"),
+        (&[("api.host", &json!("https://a.example"))], "/api/host"),
         (&[("watchNamespace", &json!("crm")), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
         (&[("watchNamespaces", &list), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
     ];

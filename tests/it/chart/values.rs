@@ -46,6 +46,7 @@ pub struct Values {
     watch_namespaces: Vec<String>,
     operator: Operator,
     connect: Connect,
+    api: Api,
     /// Your own catalog entries: connector name to the text of a Connector. They override the built-in ones.
     catalog: Words,
     ca_bundle: CaBundle,
@@ -188,6 +189,51 @@ struct ConnectIngress {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ConnectRoute {
     /// Create an `HTTPRoute` of the Gateway API that routes only the path /connect at the host of the URL.
+    enabled: bool,
+    /// Annotations of the `HTTPRoute`.
+    annotations: Words,
+    /// Name of the Gateway. Required if the route is enabled.
+    gateway: String,
+    /// Namespace of the Gateway. Empty: the namespace of the release.
+    gateway_namespace: String,
+    /// Listener of the Gateway. Empty: all matching listeners.
+    section_name: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Api {
+    /// Serve the instances API of SAP Open Connectors. Read docs/reference/instances-api.md#in-a-cluster first.
+    enabled: bool,
+    /// Host name at which clients reach the API, such as connectors.example.com. Required with an Ingress or an `HTTPRoute`.
+    #[schemars(regex(pattern = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$"), length(max = 253))]
+    host: String,
+    /// Port of the API. It must differ from the ports of metrics and of the connect page.
+    #[schemars(range(min = 1024, max = 65535))]
+    port: i32,
+    /// Who may reach the API, as peers of a `NetworkPolicy`, such as [{namespaceSelector: {}}]. Empty: everyone.
+    allow_from: Vec<NetworkPolicyPeer>,
+    ingress: ApiIngress,
+    http_route: ApiRoute,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ApiIngress {
+    /// Create an Ingress that routes only the path /elements/api-v2 at the host.
+    enabled: bool,
+    /// Class of the Ingress. Empty: the cluster's default.
+    class_name: String,
+    /// Annotations of the Ingress.
+    annotations: Words,
+    /// Name of the Secret with the certificate of the host. Empty: TLS is terminated elsewhere.
+    tls_secret_name: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ApiRoute {
+    /// Create an `HTTPRoute` of the Gateway API that routes only the path /elements/api-v2 at the host.
     enabled: bool,
     /// Annotations of the `HTTPRoute`.
     annotations: Words,

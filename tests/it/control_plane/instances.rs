@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::rig::control_plane::{Namespace, shared};
 
 /// With the access of a kubeconfig.
-fn instances(ns: &Namespace, kubeconfig: &Path, watched: Option<&str>) -> ClusterInstances {
+pub fn instances(ns: &Namespace, kubeconfig: &Path, watched: Option<&str>) -> ClusterInstances {
     let client = ns.plane().runtime().block_on(async {
         let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
         let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();

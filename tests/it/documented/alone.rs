@@ -104,11 +104,10 @@ fn importing_from_open_connectors() {
     page.play_to_end();
 }
 
-#[test]
-fn creating_an_instance_by_the_api() {
+/// A reader with a port of its own for the API, of whom nothing is sent to the provider of the page.
+fn caller() -> Reader {
     let mut reader = Reader::new();
     reader.replace("8082", &fixed_port());
-    // nothing is sent to the provider of the page
     let catalog = reader.home().join("catalog");
     let entry = "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {name: infusionsoftrest}\nspec:\n  baseUrl: \
                  http://127.0.0.1:9\n  auth: {oauth2: {grant: RefreshToken, tokenUrl: 'http://127.0.0.1:9/token'}}\n  resources: \
@@ -116,11 +115,33 @@ fn creating_an_instance_by_the_api() {
     fs::create_dir_all(&catalog).unwrap();
     fs::write(catalog.join("infusionsoftrest.yaml"), entry).unwrap();
     reader.set("POLLINATOR_CATALOG", &catalog.to_string_lossy());
+    reader
+}
+
+#[test]
+fn creating_an_instance_by_the_api() {
+    let reader = caller();
     fs::write(reader.home().join("instance.json"), super::shown("docs/tasks/import.md", "event.poller.configuration")).unwrap();
     let mut page = Page::open("docs/reference/instances-api.md", reader);
     page.play_through("curl");
     assert!(page.said.contains("\"name\":\"API Instance with Polling\""), "{}", page.said);
     assert!(page.reader.home().join("manifests/default.api-instance-with-polling.yaml").exists());
+    page.play_to_end();
+}
+
+/// The request is typed as it is shown, quotes of a date format included, which the shell takes away.
+#[test]
+fn migrating_with_the_request_of_open_connectors() {
+    let mut page = Page::open("docs/tasks/migrate.md", caller());
+    page.play_through("export TOKEN=");
+    let created: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(page.reader.place().join("created.json")).unwrap()).unwrap();
+    let poller = created["configuration"]["event.poller.configuration"].as_str().unwrap();
+    assert!(poller.contains("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"), "{poller}");
+    page.play_to_section("6. Change it");
+    assert!(page.said.trim_end().ends_with("[]"), "no event yet: {}", page.said);
+    page.play_through("PATCH");
+    assert!(page.said.contains("\"event.poller.refresh_interval\":\"5\""), "{}", page.said);
     page.play_to_end();
 }
 

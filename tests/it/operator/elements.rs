@@ -2,6 +2,9 @@
 
 mod killed;
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::rig::client::{Reply, exchange};
@@ -120,14 +123,26 @@ fn a_caller_does_what_its_own_token_allows_and_no_more() {
     let posts = cluster.receiver.try_wait_count("web-shop", PATIENCE, 1).expect("an event");
     let sent: Value = serde_json::from_slice(&posts[0].ask.body).expect("JSON");
     assert_eq!(sent["message"]["instanceId"], *id);
+    // the entry is written once the answer was read
+    let (events, deadline) = (format!("{path}/events"), Instant::now() + PATIENCE);
+    while api.must(ns, "GET", &events, None)[0]["status"] != "NOTIFIED" {
+        assert!(Instant::now() < deadline, "no event is listed");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    let records = api.must(ns, "GET", "/instances/event-poller-records", None);
+    assert!(records[0]["objectName"] == "orders" && records[0]["lastPoll"]["records"].is_u64(), "{records}");
     let listed = api.must(ns, "GET", "/instances", None).to_string();
     assert!(listed.contains("Web Shop") && !listed.contains(canary::ODD_PASSWORD), "{listed}");
 
     // RBAC decides, in the words of the API server; what the operator itself may do does not matter
     let nowhere = Api { base: api.base.clone(), token: ns.token("nobody") };
-    for (method, path, body) in
-        [("GET", "/instances", None), ("GET", &*path, None), ("POST", "/instances", Some(&body)), ("DELETE", &*path, None)]
-    {
+    for (method, path, body) in [
+        ("GET", "/instances", None),
+        ("GET", &*path, None),
+        ("GET", &*events, None),
+        ("POST", "/instances", Some(&body)),
+        ("DELETE", &*path, None),
+    ] {
         let refused = nowhere.ask_in(ns.name(), method, path, body);
         assert_eq!(refused.status, 403, "{method} {path}: {}", refused.body);
         assert!(refused.body.contains("cannot") && refused.body.contains(":nobody"), "{}", refused.body);

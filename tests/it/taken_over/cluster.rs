@@ -7,9 +7,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
+use pollinator::api::identity::InstanceRef;
+use pollinator::instances::Instances as _;
+use pollinator::state::wish::{Parked, Wish};
 use serde_json::{Value, json};
 
 use super::{BY_CONTENT, beginning, fixtures};
+use crate::control_plane::instances::instances;
 use crate::rig::control_plane::shared;
 use crate::rig::manifest::Instance;
 use crate::rig::operator::Cluster;
@@ -97,7 +101,14 @@ fn statuses_and_what_stands_beside_them_go_on() {
     cluster.provider.delete("new-00001");
     cluster.provider.pass(TimeDelta::hours(3));
     cluster.provider.update("new-00002");
-    cluster.ns.kubectl(&["annotate", "coni", "waiting", "pollinator.dev/redeliver=records"]).ok();
+    // as the API and the console do it
+    let (service, of) = (instances(&cluster.ns, cluster.ns.kubeconfig(), None), InstanceRef::new(cluster.ns.name(), "waiting"));
+    let waits = plane.runtime().block_on(service.waiting(&of)).expect("what waits");
+    let parked: Vec<_> =
+        waits.iter().filter(|event| event.is_parked()).map(|event| (&*event.object, event.event.as_str())).collect();
+    assert_eq!(parked, [(PARKED, PARKED)], "{waits:?}");
+    let again = Wish::Redeliver(Parked { resource: "records".to_owned(), event: Some(PARKED.to_owned()) });
+    plane.runtime().block_on(service.ask(&of, again)).expect("it is asked for");
     for (name, before) in INSTANCES.iter().zip(before) {
         let more = if *name == "waiting" { 5 } else { 4 };
         let after = wait_delivered(&cluster, name, before["delivered"].as_u64().expect("a counter") + more);

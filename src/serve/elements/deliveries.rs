@@ -1,0 +1,284 @@
+//! Deliveries as Open Connectors lists and repeats them: what the callback has, what is tried again, and what is parked.
+//!
+//! What waits is read where it is stored, so every replica shows it; what was delivered is in the memory of the process that did it.
+
+use axum::Json;
+use axum::extract::RawQuery;
+use serde_json::{Value, json};
+
+use super::Caller;
+use super::change::place;
+use super::failure::Failure;
+use super::history::{object, time};
+use super::instances::At;
+use crate::api::instance::ConnectorInstance;
+use crate::instances::number_of;
+use crate::instances::waiting::WaitingEvent;
+use crate::observe::journal::{Entry, What};
+use crate::observe::metrics::EventOutcome;
+use crate::state::wish::{Parked, Wish};
+
+/// How a delivery stands, in the words of Open Connectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    /// The callback has it.
+    Delivered,
+    /// It is tried again.
+    Retry,
+    /// It is parked, until someone asks for it.
+    Queued,
+}
+
+impl Status {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retry => "retry",
+            Self::Queued => "queued",
+        }
+    }
+}
+
+/// The word of Open Connectors for what became of a try.
+pub fn outcome(outcome: EventOutcome) -> &'static str {
+    match outcome {
+        EventOutcome::Accepted => Status::Delivered,
+        EventOutcome::Failed | EventOutcome::SetAside => Status::Retry,
+        EventOutcome::Parked => Status::Queued,
+    }
+    .as_str()
+}
+
+/// Which deliveries are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Which {
+    status: Option<String>,
+    url: Option<String>,
+}
+
+impl Which {
+    /// Reads `where`, for example `channel='webhook' and status='queued'`.
+    ///
+    /// # Errors
+    /// [`Failure::Unusable`].
+    fn read(query: Option<&str>) -> Result<Self, Failure> {
+        let mut which = Self::default();
+        let condition = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(name, _)| name == "where");
+        let Some((_, condition)) = condition else { return Ok(which) };
+        let refused = || {
+            Failure::unusable(
+                "where must be conditions such as channel='webhook' and status='queued', with and between them; the fields are channel, \
+                 status and config.url",
+            )
+        };
+        for part in parts(&condition) {
+            let (field, value) = part.split_once('=').ok_or_else(refused)?;
+            let value = value.trim().strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).ok_or_else(refused)?;
+            match field.trim() {
+                "channel" if value == "webhook" => {}
+                "status" if ["delivered", "retry", "queued"].contains(&value) => which.status = Some(value.to_owned()),
+                "config.url" => which.url = Some(value.to_owned()),
+                _ => return Err(refused()),
+            }
+        }
+        Ok(which)
+    }
+
+    fn has(&self, status: Status) -> bool {
+        self.status.as_deref().is_none_or(|asked| asked == status.as_str())
+    }
+
+    fn includes(&self, instance: &ConnectorInstance) -> bool {
+        self.url.as_deref().is_none_or(|asked| instance.spec.callback.url == asked)
+    }
+}
+
+/// The conditions between the words `and`. A URL in quotes may have spaces, too.
+fn parts(condition: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut is_quoted) = (Vec::new(), 0, false);
+    for (at, character) in condition.char_indices() {
+        if character == '\'' {
+            is_quoted = !is_quoted;
+        }
+        let rest = &condition[at..];
+        let is_and = rest.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(" and "));
+        if !is_quoted && is_and && at >= start {
+            parts.push(&condition[start..at]);
+            start = at + 5;
+        }
+    }
+    parts.push(&condition[start..]);
+    parts
+}
+
+/// `GET /notifications/subscriptions/deliveries`: of all instances, or of the one of the token.
+pub async fn list(caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
+    let which = Which::read(query.as_deref())?;
+    let mut all = Vec::new();
+    for instance in caller.meant().await?.iter().filter(|instance| which.includes(instance)) {
+        all.extend(caller.deliveries(instance, &which).await?);
+    }
+    Ok(Json(Value::Array(all)))
+}
+
+/// `PUT /notifications/subscriptions/deliveries`: sends the parked ones again, and lists them.
+pub async fn redeliver(caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
+    let which = Which::read(query.as_deref())?;
+    if which.status.as_deref().is_some_and(|status| status != Status::Queued.as_str()) {
+        return Err(Failure::unusable("only deliveries with status='queued' wait to be sent again; name that status"));
+    }
+    let mut all = Vec::new();
+    for instance in caller.meant().await?.iter().filter(|instance| which.includes(instance)) {
+        let mut parked = caller.realm.instances.waiting(&place(instance)).await?;
+        parked.retain(WaitingEvent::is_parked);
+        let mut resources: Vec<_> = parked.iter().map(|event| event.resource.to_string()).collect();
+        resources.sort();
+        resources.dedup();
+        for resource in resources {
+            caller.ask(instance, Wish::Redeliver(Parked { resource, event: None })).await?;
+        }
+        all.extend(parked.iter().filter_map(|event| waiting(instance, event)));
+    }
+    Ok(Json(Value::Array(all)))
+}
+
+/// `GET /instances/{id}/deliveries`: not of Open Connectors, where deliveries belong to accounts.
+pub async fn of_one(caller: Caller, At(id): At<u64>, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
+    let which = Which::read(query.as_deref())?;
+    let instance = caller.find(id).await?;
+    Ok(Json(Value::Array(caller.deliveries(&instance, &which).await?)))
+}
+
+/// `PUT /instances/{id}/deliveries/{event}`: sends a parked event again.
+pub async fn redeliver_one(caller: Caller, At((id, event)): At<(u64, String)>) -> Result<Json<Value>, Failure> {
+    caller.one(id, &event, Wish::Redeliver).await
+}
+
+/// `DELETE /instances/{id}/deliveries/{event}`: drops a parked event, which is then never sent.
+pub async fn discard_one(caller: Caller, At((id, event)): At<(u64, String)>) -> Result<Json<Value>, Failure> {
+    caller.one(id, &event, Wish::Discard).await
+}
+
+impl Caller {
+    /// All instances, or the one of the token.
+    async fn meant(&self) -> Result<Vec<ConnectorInstance>, Failure> {
+        if self.element.is_some() { Ok(vec![self.own().await?]) } else { self.all().await }
+    }
+
+    async fn deliveries(&self, instance: &ConnectorInstance, which: &Which) -> Result<Vec<Value>, Failure> {
+        let place = place(instance);
+        let mut all = Vec::new();
+        if which.has(Status::Queued) || which.has(Status::Retry) {
+            let events = self.realm.instances.waiting(&place).await?;
+            let asked = events.iter().filter(|event| which.has(status(event)));
+            all.extend(asked.filter_map(|event| waiting(instance, event)));
+        }
+        if which.has(Status::Delivered) {
+            let entries = self.realm.journal.last(&place).unwrap_or_default();
+            all.extend(entries.iter().filter_map(|entry| delivered(instance, entry)));
+        }
+        Ok(all)
+    }
+
+    async fn one(&self, id: u64, event: &str, wish: fn(Parked) -> Wish) -> Result<Json<Value>, Failure> {
+        let instance = self.find(id).await?;
+        let events = self.realm.instances.waiting(&place(&instance)).await?;
+        let found = events.iter().find(|waiting| waiting.event.as_str() == event).ok_or_else(|| {
+            Failure::Unknown("no event of this id waits; GET the deliveries of the instance lists them".to_owned())
+        })?;
+        if !found.is_parked() {
+            return Err(Failure::Conflict("this event is not parked: it is tried again by itself".to_owned()));
+        }
+        let parked = Parked { resource: found.resource.to_string(), event: Some(event.to_owned()) };
+        self.ask(&instance, wish(parked)).await?;
+        Ok(Json(waiting(&instance, found).unwrap_or_default()))
+    }
+
+    async fn ask(&self, instance: &ConnectorInstance, wish: Wish) -> Result<(), Failure> {
+        let what = match &wish {
+            Wish::PollNow => "asked for a poll",
+            Wish::Redeliver(_) => "asked to send parked events again",
+            Wish::Discard(_) => "asked to drop a parked event",
+        };
+        self.realm.instances.ask(&place(instance), wish).await?;
+        self.log(instance, what);
+        Ok(())
+    }
+}
+
+fn status(event: &WaitingEvent) -> Status {
+    if event.is_parked() { Status::Queued } else { Status::Retry }
+}
+
+fn waiting(instance: &ConnectorInstance, event: &WaitingEvent) -> Option<Value> {
+    let mut notification = object(&event.resource, &event.object, event.kind);
+    notification["attempts"] = event.attempts.into();
+    notification["refusals"] = event.refusals.into();
+    if let Some(next) = event.next_try {
+        notification["nextTry"] = time(next).into();
+    }
+    let found = time(event.found);
+    delivery(instance, event.event.as_str(), status(event), [&found, &found], &notification)
+}
+
+fn delivered(instance: &ConnectorInstance, entry: &Entry) -> Option<Value> {
+    let What::Delivery(tried) = &entry.what else { return None };
+    if tried.outcome != EventOutcome::Accepted {
+        return None;
+    }
+    let mut notification = object(&entry.resource, &tried.object, tried.kind);
+    notification["attempts"] = tried.attempt.into();
+    let at = time(entry.at);
+    delivery(instance, tried.event.as_str(), Status::Delivered, [&at, &at], &notification)
+}
+
+fn delivery(
+    instance: &ConnectorInstance,
+    event: &str,
+    status: Status,
+    [created, updated]: [&str; 2],
+    notification: &Value,
+) -> Option<Value> {
+    let id = number_of(instance)?;
+    let topics: Vec<_> = instance.spec.resources.iter().map(|resource| &resource.name).collect();
+    Some(json!({
+        "notificationId": event,
+        "subscriptionId": id,
+        "status": status.as_str(),
+        "createdDate": created,
+        "updatedDate": updated,
+        "notification": notification,
+        "subscription": {
+            "id": id, "channel": "webhook", "topics": topics, "config": {"url": instance.spec.callback.url},
+            "active": !instance.spec.suspend,
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(condition: &str) -> Result<Which, Failure> {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("where", condition).finish();
+        Which::read(Some(&query))
+    }
+
+    #[test]
+    fn conditions_are_read_as_the_page_of_open_connectors_writes_them() {
+        assert_eq!(Which::read(None).unwrap(), Which::default());
+        let queued = Which { status: Some("queued".into()), url: None };
+        for condition in ["channel='webhook' and status='queued'", "status='queued' AND channel = 'webhook'", "status='queued'"]
+        {
+            assert_eq!(read(condition).unwrap(), queued, "{condition}");
+        }
+        let both = read("status='queued' and config.url='https://a.example/ and b'").unwrap();
+        assert_eq!(both.url.as_deref(), Some("https://a.example/ and b"));
+        assert!(both.has(Status::Queued) && !both.has(Status::Retry) && queued.has(Status::Queued));
+        for condition in
+            ["", "channel='email'", "status=queued", "status='gone'", "status='queued' or channel='webhook'", "x='y'", "é and "]
+        {
+            assert!(matches!(read(condition), Err(Failure::Unusable(_))), "{condition}");
+        }
+    }
+}
