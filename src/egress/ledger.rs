@@ -24,7 +24,7 @@ pub const LARGEST: usize = 32 * 1024 * 1024;
 const SMALL: usize = 1024 * 1024;
 /// A namespace may hold this many times what is free.
 const SHARE: usize = 2;
-/// Retry queues may take this part of what is beside the lifeline.
+/// Retry queues may take this part of the memory outside the lifeline.
 const QUEUES: usize = 4;
 
 /// One body.

@@ -120,7 +120,7 @@ impl Statuses {
         self.namespaces.values().filter_map(|namespace| namespace.due).min()
     }
 
-    /// Takes out the namespaces that are due, the longest waiting first, at most so many.
+    /// Takes out the namespaces that are due, the longest waiting first, at most `at_most`.
     pub fn take_due(&mut self, at_most: usize, now: Instant) -> Vec<Arc<str>> {
         let mut due: Vec<_> = self.namespaces.iter().filter_map(|(name, of)| Some((of.due?, Arc::clone(name)))).collect();
         due.retain(|(at, _)| *at <= now);
@@ -160,7 +160,7 @@ impl Statuses {
         }
     }
 
-    /// A namespace was looked at; so many instances were counted, or something failed.
+    /// A namespace was looked at; its instances were counted, or something failed.
     pub fn rest(&mut self, namespace: &str, counted: Result<usize, ()>, now: Instant) {
         let Some(namespace) = self.namespaces.get_mut(namespace) else { return };
         match counted {

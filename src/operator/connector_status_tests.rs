@@ -52,7 +52,7 @@ fn a_connector_is_written_once_and_again_when_its_spec_or_count_changes() {
     assert_eq!(look(&mut statuses, &one, now), ["crm/shop: Some(1)"]);
     assert_eq!(statuses.next(), None);
 
-    // the watch tells of the write, which is no news
+    // the watch reports the write, which is no news
     statuses.note(seen("shop", "u", "shop with Some(1)"), ours, now);
     assert_eq!(statuses.next(), None);
     // an instance that changed and still counts costs a list, and no write
@@ -63,7 +63,7 @@ fn a_connector_is_written_once_and_again_when_its_spec_or_count_changes() {
     statuses.note(News::Instances("crm".into()), ours, now);
     now += APART * 2;
     assert_eq!(look(&mut statuses, &counts(&[]), now), ["crm/shop: Some(0)"]);
-    // somebody else wrote the spec, or the status
+    // someone else wrote the spec, or the status
     statuses.note(seen("shop", "u", "9"), ours, now);
     now += APART * 2;
     assert_eq!(look(&mut statuses, &counts(&[]), now), ["crm/shop: Some(0)"]);

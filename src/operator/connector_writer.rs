@@ -160,7 +160,7 @@ impl ConnectorWriter {
     }
 }
 
-/// What instances that use it would be told.
+/// What instances that use it would report.
 fn problems(key: &ConnectorRef, spec: &Value) -> Vec<Problem> {
     match ConnectorSpec::deserialize(spec) {
         Ok(spec) => findings(&key.name, &spec),

@@ -14,7 +14,7 @@ const VALUES: [&str; 3] = ["x", "1", "UTC"];
 /// Most resources that one instance may poll.
 const AT_ONCE: usize = 64;
 
-/// What each instance that uses the connector would be told, in the same words. Empty when the connector can be used.
+/// What each instance that uses the connector would report, in the same words. Empty when the connector can be used.
 pub fn findings(name: &str, connector: &ConnectorSpec) -> Vec<Problem> {
     let mut common = found_with(name, connector, VALUES[0]);
     for value in &VALUES[1..] {
@@ -27,7 +27,7 @@ pub fn findings(name: &str, connector: &ConnectorSpec) -> Vec<Problem> {
     common
 }
 
-/// What an instance would be told whose parameters have this value wherever the connector does not say which are possible.
+/// What an instance would report whose parameters have this value wherever the connector does not say which are possible.
 fn found_with(name: &str, connector: &ConnectorSpec, value: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut connector = connector.clone();

@@ -18,7 +18,7 @@ enum Told {
     Silence,
 }
 
-/// A client that asks for names as it is told, and a URL of a name at this port. Only 127.0.0.1 is public.
+/// A client that resolves names as `resolve` says, and a URL of a name at this port. Only 127.0.0.1 is public.
 fn client(port: u16, told: &'static [Told]) -> (Egress, Url) {
     let count = AtomicUsize::new(0);
     let lookup = move |name: String| {
@@ -58,7 +58,7 @@ async fn a_name_that_resolves_to_another_address_later_is_judged_again() {
     }
     if let Some(inside) = inside {
         inside.set_nonblocking(true).expect("a socket");
-        assert_eq!(inside.accept().expect_err("nobody connects").kind(), ErrorKind::WouldBlock);
+        assert_eq!(inside.accept().expect_err("no one connects").kind(), ErrorKind::WouldBlock);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::instances::number_of;
 use crate::observe::journal::{Delivery, Entry, LAST, PollEnd, What};
 use crate::observe::metrics::EventOutcome;
 
-/// What tells that the list is not all that happened.
+/// What says that the list is not all that happened.
 const NOT_HERE: &str = r#"299 - "this replica has not polled the instance since it started; another one may have""#;
 
 /// An answer that may say that another process knows more.

@@ -78,8 +78,8 @@ impl HttpCause {
             ),
             Self::Silent(silence) => {
                 let Problem { message, .. } = EgressError::from(silence).into_problem(Peer::Callback);
-                let told = message.strip_prefix("callback.url").unwrap_or(&message);
-                Problem::transient(Reason::CallbackUnreachable, format!("spec.callback.url ({host}){told}"))
+                let failure = message.strip_prefix("callback.url").unwrap_or(&message);
+                Problem::transient(Reason::CallbackUnreachable, format!("spec.callback.url ({host}){failure}"))
             }
             Self::Status(status) => Problem::transient(
                 Reason::CallbackFailing,
