@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
+use super::chapters::CHAPTERS;
 use super::duration;
 use super::editor::union_members;
 use super::schema::crds;
@@ -32,64 +33,6 @@ const WORKING: [(&str, &str); 2] = [
          instance's namespace overrides a file of `--catalog`, and that overrides the built-in [catalog](catalog.md). `pollinator plan FILE` prints\n\
          the result.\n",
     ),
-];
-
-/// The order of chapters: first what a user must think of, then what can stay as it is. Each kind's parts, and the fields of each.
-const CHAPTERS: [(&str, &str, &[&str]); 4] = [
-    (
-        "ConnectorInstance",
-        "spec",
-        &[
-            "connector",
-            "parameters",
-            "baseUrl",
-            "auth",
-            "tls",
-            "polling",
-            "resources",
-            "callback",
-            "displayName",
-            "tags",
-            "suspend",
-        ],
-    ),
-    (
-        "ConnectorInstance",
-        "status",
-        &[
-            "conditions",
-            "observedGeneration",
-            "lastHandledReconcileAt",
-            "delivered",
-            "parked",
-            "setAside",
-            "waiting",
-            "lastChangeTime",
-            "connect",
-            "resources",
-            "bookkeeping",
-        ],
-    ),
-    (
-        "Connector",
-        "spec",
-        &[
-            "title",
-            "baseUrl",
-            "parameters",
-            "headers",
-            "auth",
-            "polling",
-            "pagination",
-            "errorRules",
-            "limits",
-            "resources",
-            "documentation",
-            "sources",
-            "verified",
-        ],
-    ),
-    ("Connector", "status", &["conditions", "observedGeneration", "instances"]),
 ];
 
 /// The text of `docs/reference/fields.md`.

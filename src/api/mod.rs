@@ -15,6 +15,7 @@
 #![allow(rustdoc::bare_urls)]
 
 pub mod auth;
+mod chapters;
 pub mod conditions;
 pub mod connector;
 pub mod deletes;

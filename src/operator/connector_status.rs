@@ -75,7 +75,7 @@ impl Statuses {
                 }
             }
             News::Connector(Change::Gone(key)) => {
-                self.retain(|namespace, name| (namespace, name) != (&key.namespace, &key.name))
+                self.retain(|namespace, name| (namespace, name) != (&key.namespace, &key.name));
             }
             News::Connector(Change::Listed(listing)) => self.retain(|namespace, name| {
                 !listing.lacks(namespace, &ConnectorRef { namespace: Arc::clone(namespace), name: Arc::clone(name) })
@@ -163,19 +163,16 @@ impl Statuses {
     /// A namespace was looked at; its instances were counted, or something failed.
     pub fn rest(&mut self, namespace: &str, counted: Result<usize, ()>, now: Instant) {
         let Some(namespace) = self.namespaces.get_mut(namespace) else { return };
-        match counted {
-            Ok(instances) => {
-                let each = APART_EACH.saturating_mul(u32::try_from(instances).unwrap_or(u32::MAX));
-                namespace.failures = 0;
-                namespace.rests = Some(now + APART + each);
-                namespace.due = namespace.due.map(|due| due.max(now + APART + each));
-            }
-            Err(()) => {
-                let pause = FIRST_PAUSE.saturating_mul(1 << namespace.failures.min(10)).min(LAST_PAUSE);
-                namespace.failures = namespace.failures.saturating_add(1);
-                namespace.rests = Some(now + pause);
-                namespace.due = Some(now + pause);
-            }
+        if let Ok(instances) = counted {
+            let each = APART_EACH.saturating_mul(u32::try_from(instances).unwrap_or(u32::MAX));
+            namespace.failures = 0;
+            namespace.rests = Some(now + APART + each);
+            namespace.due = namespace.due.map(|due| due.max(now + APART + each));
+        } else {
+            let pause = FIRST_PAUSE.saturating_mul(1 << namespace.failures.min(10)).min(LAST_PAUSE);
+            namespace.failures = namespace.failures.saturating_add(1);
+            namespace.rests = Some(now + pause);
+            namespace.due = Some(now + pause);
         }
     }
 }

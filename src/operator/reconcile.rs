@@ -135,7 +135,9 @@ impl Reconciler {
             }
             WatchEvent::Instance(Change::Listed(listing)) => {
                 let gone: Vec<_> = self.instances.keys().filter(|key| listing.lacks(&key.namespace, key)).cloned().collect();
-                gone.iter().for_each(|key| self.tell(News::Instances(Arc::clone(&key.namespace))));
+                for key in &gone {
+                    self.tell(News::Instances(Arc::clone(&key.namespace)));
+                }
                 self.enqueue_all(gone, Task::Instance, false);
                 self.lists.note(Kind::ConnectorInstance, listing.namespace);
                 self.report_listed();

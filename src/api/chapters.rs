@@ -1,0 +1,59 @@
+//! In which order the page of fields describes them.
+
+/// The order of chapters: first what a user must think of, then what can stay as it is. Each kind's parts, and the fields of each.
+pub(super) const CHAPTERS: [(&str, &str, &[&str]); 4] = [
+    (
+        "ConnectorInstance",
+        "spec",
+        &[
+            "connector",
+            "parameters",
+            "baseUrl",
+            "auth",
+            "tls",
+            "polling",
+            "resources",
+            "callback",
+            "displayName",
+            "tags",
+            "suspend",
+        ],
+    ),
+    (
+        "ConnectorInstance",
+        "status",
+        &[
+            "conditions",
+            "observedGeneration",
+            "lastHandledReconcileAt",
+            "delivered",
+            "parked",
+            "setAside",
+            "waiting",
+            "lastChangeTime",
+            "connect",
+            "resources",
+            "bookkeeping",
+        ],
+    ),
+    (
+        "Connector",
+        "spec",
+        &[
+            "title",
+            "baseUrl",
+            "parameters",
+            "headers",
+            "auth",
+            "polling",
+            "pagination",
+            "errorRules",
+            "limits",
+            "resources",
+            "documentation",
+            "sources",
+            "verified",
+        ],
+    ),
+    ("Connector", "status", &["conditions", "observedGeneration", "instances"]),
+];
