@@ -293,7 +293,7 @@ impl Instances for FolderInstances {
         })
     }
 
-    /// The engine is told: the manifest may be in a file that is not written here.
+    /// A command to the engine: the manifest may be in a file that is not written here.
     fn ask<'a>(&'a self, of: &'a InstanceRef, wish: Wish) -> BoxFuture<'a, Result<(), InstancesError>> {
         Box::pin(async move {
             if !self.known.read().contains_key(of) {

@@ -81,7 +81,7 @@ pub trait Instances: Send + Sync {
     /// [`InstancesError::NotFound`], [`InstancesError::State`], [`InstancesError::Call`].
     fn waiting<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<WaitingEvent>, InstancesError>>;
 
-    /// Asks the engine that runs an instance for something that changes no manifest: whoever declares it, a caller that may change it may
+    /// Asks the engine that runs an instance for something that changes no manifest: even where someone else declares it, a caller that may change it may
     /// ask. It is done a moment later.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ pub enum InstancesError {
     /// Someone else changed it since it was read.
     #[error("instance {0} has changed since it was read; read it again and repeat the change")]
     Changed(InstanceRef),
-    /// So much was asked for lately that there is no room for more until the engine has acted on it.
+    /// There is no room for more requests until the engine has acted on those before.
     #[error("instance {0} has requests that were not acted on yet; try again in a few seconds")]
     Pending(InstanceRef),
     /// What was sent is no valid instance; one line for each field.

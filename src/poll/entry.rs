@@ -84,7 +84,7 @@ impl Running {
     pub(super) fn ask(&mut self, wish: &Wish, now: DateTime<Utc>) -> Vec<usize> {
         self.instance.change(|state| wish.grant(state, now));
         if let Some(first) = self.schedules.first_mut().filter(|_| self.instance.plan.suspended) {
-            // Nobody polls it, and yet what was asked for is kept.
+            // It is not polled, and yet what was asked for is kept.
             first.wake = Some((now, Job::Save));
             return vec![0];
         }

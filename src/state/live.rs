@@ -17,7 +17,7 @@ pub struct LiveState {
     /// One save at a time, so that an older snapshot never overwrites a newer one.
     saving: tokio::sync::Mutex<()>,
     unsaved: AtomicBool,
-    /// Changes that were made beside the jobs: one that is made during a save is not in it.
+    /// Changes that were not made by jobs: one that is made during a save is not in it.
     changes: AtomicU64,
     store: Arc<dyn StateStore>,
 }

@@ -67,7 +67,7 @@ impl Wish {
             }
         }
         if !matches!(self, Self::Discard(_)) {
-            // Whoever asks for a poll wants its events to be tried too, even where a sink had been given up.
+            // Anyone who asks for a poll wants its events to be tried too, even where a sink had been given up.
             state.sinks.forget_all_health();
         }
     }

@@ -1,4 +1,4 @@
-//! The wall clock beside the monotonic one: due times are on the former, which people and time servers set.
+//! The wall clock next to the monotonic one: due times are on the former, which people and time servers set.
 
 use chrono::{DateTime, Utc};
 
