@@ -70,14 +70,14 @@ fn events_of(caller: &Caller, instance: &ConnectorInstance, query: Option<&str>)
         headers.insert(WARNING, HeaderValue::from_static(NOT_HERE));
         Vec::new()
     });
-    let mut events = told(&entries);
+    let mut events = events_in(&entries);
     events.truncate(size);
     Ok((headers, Json(Value::Array(events))))
 }
 
 fn event_of(caller: &Caller, instance: &ConnectorInstance, event: &str) -> Result<Json<Value>, Failure> {
     let entries = caller.realm.journal.last(&place(instance)).unwrap_or_default();
-    let found = told(&entries).into_iter().find(|one| one["id"] == event);
+    let found = events_in(&entries).into_iter().find(|one| one["id"] == event);
     found.map(Json).ok_or_else(|| {
         Failure::Unknown(
             "this replica has no event of this id among its last; GET the events of the instance lists them".to_owned(),
@@ -98,7 +98,7 @@ fn page_size(query: Option<&str>) -> Result<usize, Failure> {
 }
 
 /// The events among the entries, the latest first, each with all its tries.
-fn told(entries: &[Entry]) -> Vec<Value> {
+fn events_in(entries: &[Entry]) -> Vec<Value> {
     let tries = || entries.iter().filter_map(|entry| delivery(entry).map(|delivery| (entry, delivery)));
     let mut met = HashSet::new();
     let latest: Vec<_> = tries().filter(|(_, delivery)| met.insert(&delivery.event)).collect();
@@ -212,16 +212,16 @@ mod tests {
             tried("2", 1, EventOutcome::Failed, 8),
             tried("1", 1, EventOutcome::Failed, 7),
         ];
-        let told = told(&entries);
+        let listed = events_in(&entries);
         let shown: Vec<_> =
-            told.iter().map(|event| (&event["status"], event["notifiedData"].as_array().unwrap().len())).collect();
+            listed.iter().map(|event| (&event["status"], event["notifiedData"].as_array().unwrap().len())).collect();
         assert_eq!(shown, [(&json!("NOTIFIED"), 2), (&json!("DISPATCHED"), 1)]);
-        assert_eq!(told[0]["eventDate"], "2027-01-15T08:00:09.000Z");
-        let data: Value = serde_json::from_str(told[0]["providerData"].as_str().unwrap()).unwrap();
+        assert_eq!(listed[0]["eventDate"], "2027-01-15T08:00:09.000Z");
+        let data: Value = serde_json::from_str(listed[0]["providerData"].as_str().unwrap()).unwrap();
         assert_eq!(data, json!({"objectType": "contacts", "objectId": "1", "eventType": "UPDATED"}));
         let first =
             json!({"date": "2027-01-15T08:00:07.000Z", "attempt": 1, "answer": "503", "status": "retry", "milliseconds": 7});
-        assert_eq!(told[0]["notifiedData"][1], first);
+        assert_eq!(listed[0]["notifiedData"][1], first);
         assert!(page_size(Some("pageSize=0")).is_err() && page_size(Some("pageSize=x")).is_err());
         assert_eq!((page_size(None).unwrap(), page_size(Some("a=b&pageSize=7")).unwrap()), (LAST, 7));
     }
