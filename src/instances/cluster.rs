@@ -208,8 +208,8 @@ impl Instances for ClusterInstances {
 
     fn owner<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Option<String>, InstancesError>> {
         Box::pin(async move {
-            let declared = self.cluster.declared_by(&of.namespace, &of.name).await;
-            declared.map_err(|error| failed(error, InstancesError::Changed, of))
+            let read = self.cluster.get_declared(&of.namespace, &of.name).await;
+            read.map(|(_, owner)| owner).map_err(|error| failed(error, InstancesError::Changed, of))
         })
     }
 

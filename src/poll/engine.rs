@@ -277,14 +277,6 @@ impl Engine {
         }
     }
 
-    fn ask(&mut self, key: &InstanceRef, wish: &Wish, now: DateTime<Utc>) {
-        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
-        for index in running.ask(wish, now) {
-            self.enqueue(key, index);
-        }
-        self.report(key, now);
-    }
-
     fn next_epoch(&mut self) -> u64 {
         self.next_epoch += 1;
         self.next_epoch
