@@ -45,7 +45,9 @@ fn without_links(text: &str) -> String {
     let mut rest = text;
     let mut out = String::new();
     while let Some((before, after)) = rest.split_once('[') {
-        let link = after.split_once("](").and_then(|(words, after)| Some((words, after.split_once(')')?.1)));
+        // Brackets in code are no link.
+        let link = after.split_once("](").filter(|(words, _)| !words.contains('['));
+        let link = link.and_then(|(words, after)| Some((words, after.split_once(')')?.1)));
         out.push_str(before);
         let Some((words, after)) = link else {
             out.push('[');
