@@ -9,6 +9,8 @@ COPY src src
 COPY templates templates
 COPY catalog catalog
 COPY benches benches
+# what the console says about each reason
+COPY docs/reference/conditions.md docs/reference/conditions.md
 RUN RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs" cargo build --profile dist --locked --bin pollinator
 
 FROM scratch

@@ -91,6 +91,11 @@ fn parameters(spec: &ConnectorSpec, polled: &[&Resource], given: &BTreeMap<Strin
 
 type Keys = &'static [(&'static str, &'static str)];
 
+/// The keys of the Secret with the credentials of an instance, and what each of them is.
+pub fn keys(auth: Option<&ConnectorAuth>) -> &'static [(&'static str, &'static str)] {
+    credentials(auth, "").1
+}
+
 /// The `auth` of the instance, and the keys of the Secret that it names.
 fn credentials(auth: Option<&ConnectorAuth>, name: &str) -> (String, Keys) {
     let with_key =

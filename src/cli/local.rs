@@ -10,7 +10,8 @@ use clap::Args;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{self, ConnectArgs};
+use super::preview::Trials;
+use super::serve::{self, ConnectArgs, ConsoleArgs};
 use super::{EgressArgs, ManifestArgs, MemoryArgs, parse_duration, stop_on_signals};
 use crate::api::manifest::NAMESPACE;
 use crate::connect::flow::Flow;
@@ -26,6 +27,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::output;
 use crate::poll::context::EngineContext;
 use crate::poll::engine::{Engine, Run};
+use crate::serve::console::Content;
 use crate::serve::elements::access::{OwnSecrets, Realm};
 use crate::state::directory::Directory;
 
@@ -38,7 +40,7 @@ pub struct LocalArgs {
     #[arg(long, env = "POLLINATOR_STATE")]
     state: PathBuf,
     /// Poll every resource once, then exit: 0, or 1 when one failed.
-    #[arg(long, conflicts_with_all = ["connect_url", "api_listen"])]
+    #[arg(long, conflicts_with_all = ["connect_url", "api_listen", "console"])]
     once: bool,
     /// How statuses are printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -54,6 +56,8 @@ pub struct LocalArgs {
     /// Serve the connect page at this address; only with --connect-url.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081", env = "POLLINATOR_CONNECT_LISTEN")]
     connect_listen: SocketAddr,
+    #[command(flatten)]
+    console: ConsoleArgs,
     #[command(flatten)]
     egress: EgressArgs,
     #[command(flatten)]
@@ -73,20 +77,20 @@ pub async fn run(args: LocalArgs) -> ExitCode {
 
 async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let sources = args.manifests.sources();
-    let sources = match args.connect.api.api_listen {
-        None => sources,
-        Some(_) if sources.folder().is_none() => {
-            return Err("--api-listen needs a folder of manifests, to which it writes instances; name one as PATH".to_owned());
-        }
-        // The first instance may come by the API.
-        Some(_) => sources.with_least(Least::None),
-    };
+    let has_folder = sources.folder().is_some();
+    if args.connect.api.api_listen.is_some() && !has_folder {
+        return Err("--api-listen needs a folder of manifests, to which it writes instances; name one as PATH".to_owned());
+    }
+    // The first instance may come by the API, or while the console shows that there is none.
+    let is_added_to = args.connect.api.api_listen.is_some() || args.console.console.is_some();
+    let sources = if is_added_to && has_folder { sources.with_least(Least::None) } else { sources };
     // Taken before the files are read: what changes from here on is picked up.
     let seen = sources.look(None);
     let mut definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
     definitions.others.iter().for_each(|other| tracing::info!("{other}"));
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
+    let trials = egress.clone();
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
     let metrics = Metrics::new();
     let core = EngineContext::new(
@@ -111,7 +115,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let (commands, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
     let is_served = args.connect.connect_url.is_some() || args.connect.api.api_listen.is_some();
-    let instances = is_served.then(|| {
+    let instances = (is_served || args.console.console.is_some()).then(|| {
         let folder = sources.folder().map(ToOwned::to_owned);
         Arc::new(FolderInstances::new(folder, store, sources.least(), &mut definitions, commands.clone()))
     });
@@ -128,9 +132,24 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     if let (Some(address), Some(instances)) = (args.connect.api.api_listen, &instances) {
         let credentials = ApiCredentials::open(&args.state).map_err(|error| error.to_string())?;
         tracing::info!("the user and organization secrets of the instances API are in {}", credentials.file.display());
-        let realm = Realm { instances: Arc::clone(instances) as _, journal, namespace: None, new_in: NAMESPACE.to_owned() };
+        let (instances, journal) = (Arc::clone(instances) as _, journal.clone());
+        let realm = Realm { instances, journal, namespace: None, new_in: NAMESPACE.to_owned() };
         let gate = OwnSecrets::new(&credentials.user, &credentials.organization, realm);
         serving.push(Some(serve::api(gate, address, shutdown.clone()).await?));
+    }
+    if let (Some(address), Some(instances)) = (args.console.console, &instances) {
+        let next_step = match sources.folder() {
+            Some(folder) => format!("Add a manifest to {}. It is picked up within a few seconds.", folder.display()),
+            None => "Start Pollinator again with a folder of manifests.".to_owned(),
+        };
+        let content = Content {
+            instances: Arc::clone(instances) as _,
+            next_step,
+            new_in: has_folder.then(|| NAMESPACE.to_owned()),
+            journal,
+            preview: Arc::new(Trials::new(trials)),
+        };
+        serving.push(Some(serve::console(content, &args.console, address, shutdown.clone()).await?));
     }
     let shown = instances.clone();
     // Without a served page no one looks at the manifests.

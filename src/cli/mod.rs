@@ -12,6 +12,7 @@ pub mod man;
 pub mod new;
 pub mod operator;
 pub mod plan;
+mod preview;
 pub mod receive;
 pub mod reference;
 pub mod schema;

@@ -12,9 +12,10 @@ use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
 use crate::cpu::own_thread::OwnThread;
 use crate::observe::Metrics;
+use crate::serve::console::{Console, Content};
 use crate::serve::elements::access::Gate;
 use crate::serve::elements::namespaces::Namespaces;
-use crate::serve::{self, Limits, Server, elements};
+use crate::serve::{self, Limits, Server, console, elements};
 
 /// Many connections: those of others must not take the place of the probe by which a pod lives. Of one peer few: a scrape and two
 /// probes need three. Heads are short.
@@ -89,6 +90,55 @@ pub async fn api(gate: impl Gate + 'static, address: SocketAddr, stop: Cancellat
 pub async fn cluster_api(args: ApiArgs, gate: Namespaces, stop: CancellationToken) -> Result<Option<JoinHandle<()>>, String> {
     let Some(address) = args.api_listen else { return Ok(None) };
     api(gate, address, stop).await.map(Some)
+}
+
+/// Where the console is served.
+#[allow(
+    clippy::doc_markdown,
+    rustdoc::bare_urls,
+    rustdoc::invalid_html_tags,
+    reason = "the text is read as help, where marks are noise"
+)]
+#[derive(Clone, Debug, Args)]
+pub struct ConsoleArgs {
+    /// Serve the console, pages that show every instance and act on it, at this address. A URL that signs in one browser is printed.
+    /// Without =ADDRESS:PORT at 127.0.0.1:8083. Default: no console.
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:8083",
+        env = "POLLINATOR_CONSOLE"
+    )]
+    pub console: Option<SocketAddr>,
+    /// The origin at which people reach the console, an https URL without a path, where that is another one than its address: behind a
+    /// proxy, which must keep the header Host. Required for an address other than loopback.
+    #[arg(long, value_name = "URL", value_parser = ConnectUrl::parse, requires = "console", env = "POLLINATOR_CONSOLE_URL")]
+    pub console_url: Option<ConnectUrl>,
+}
+
+/// Serves the console until it is told to stop.
+///
+/// # Errors
+/// The address is in use, may not be used, or is seen by others without TLS.
+pub async fn console(
+    content: Content,
+    args: &ConsoleArgs,
+    address: SocketAddr,
+    stop: CancellationToken,
+) -> Result<JoinHandle<()>, String> {
+    if !address.ip().is_loopback() && args.console_url.is_none() {
+        return Err(format!(
+            "--console={address}: others can reach this address, so --console-url must name the https origin of the proxy in front of it"
+        ));
+    }
+    let server = bind("--console", address, console::LIMITS).await?;
+    let own = || ConnectUrl::parse(&format!("http://{}", server.address()));
+    let origin = args.console_url.clone().map_or_else(own, Ok).map_err(|error| format!("--console {address}: {error}"))?;
+    tracing::info!(address = %server.address(), "serving the console");
+    let console = Console::new(content, origin, stop);
+    Ok(tokio::spawn(console::serve(server, console)))
 }
 
 async fn bind(option: &'static str, address: SocketAddr, limits: Limits) -> Result<Server, String> {

@@ -91,6 +91,24 @@ pub async fn run(args: TryArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let wishes = Wishes { since: args.since, posts: args.yes, keeps_tokens: args.state.is_some() };
+    let failed = trial(&definitions, egress, tokens, wishes).await;
+    output::finish(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What a trial may do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// Lower bound to try the filter with.
+    pub since: Option<DateTime<Utc>>,
+    /// Ask with POST, too.
+    pub posts: bool,
+    /// Tokens that come are kept, so that a refresh token or code may be used.
+    pub keeps_tokens: bool,
+}
+
+/// Tries every resource and prints what it sees. Answers whether one failed.
+pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn TokenStore>, wishes: Wishes) -> bool {
     let (hosts, bytes) = (HostBudget::default(), ByteBudget::default());
     let asker = Asker { egress: egress.clone(), hosts, bytes, cpu: CpuBudget::default(), metrics: Metrics::new() };
     let secrets = Arc::new(definitions.secrets.clone());
@@ -112,14 +130,14 @@ pub async fn run(args: TryArgs) -> ExitCode {
     for planned in definitions.planned.values() {
         for resource in &planned.plan.resources {
             output::line(format_args!("{}, resource {}", planned.plan.instance, resource.name));
-            if resource.request.method == http::Method::POST && !args.yes {
+            if resource.request.method == http::Method::POST && !wishes.posts {
                 failed = true;
                 output::line(format_args!(
                     "  not asked:    the request is a POST, which creates records on some servers; say --yes to send it"
                 ));
                 continue;
             }
-            if args.state.is_none() && spends(&resource.auth) {
+            if !wishes.keeps_tokens && spends(&resource.auth) {
                 failed = true;
                 output::line(format_args!(
                     "  not asked:    a token request may spend the refresh token or code in the Secret, and a trial keeps nothing; say \
@@ -127,14 +145,14 @@ pub async fn run(args: TryArgs) -> ExitCode {
                 ));
                 continue;
             }
-            if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, resource, args.since).await {
+            if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, resource, wishes.since).await {
                 failed = true;
                 output::line(format_args!("  failed:       {problem}"));
             }
         }
     }
     credentials.finish().await;
-    output::finish(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    failed
 }
 
 /// Would a token request take something from the user that cannot be given back?

@@ -218,6 +218,13 @@ impl Instances for ClusterInstances {
         })
     }
 
+    fn owner<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Option<String>, InstancesError>> {
+        Box::pin(async move {
+            let read = self.cluster.get_declared(&of.namespace, &of.name).await;
+            read.map(|(_, owner)| owner).map_err(|error| failed(error, InstancesError::Changed, of))
+        })
+    }
+
     /// As the last commit stored them: in a Secret next to the instance, which the caller must be allowed to read.
     fn waiting<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<WaitingEvent>, InstancesError>> {
         Box::pin(async move {

@@ -4,8 +4,6 @@ mod consents;
 mod own_file;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +16,7 @@ use tokio::sync::{broadcast, mpsc};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::changes::StatusChanges;
+use super::glance::Glance;
 use super::secret_edits::SecretEdits;
 use super::waiting::WaitingEvent;
 use super::{Created, Instances, InstancesError, name_of, version_of};
@@ -36,7 +35,7 @@ use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
 use crate::state::wish::Wish;
-use own_file::OwnFile;
+use own_file::{OwnFile, blocking, failed, remove, stored};
 
 /// What is declared in files, as the definitions were last read, with what was written here since.
 pub struct FolderInstances {
@@ -175,6 +174,19 @@ impl Instances for FolderInstances {
         })
     }
 
+    /// No file is read.
+    fn glances<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Glance>, InstancesError>> {
+        Box::pin(async move {
+            let (known, reported) = (self.known.read(), self.reported.read());
+            let asked = known.iter().filter(|(of, _)| namespace.is_none_or(|namespace| *of.namespace == *namespace));
+            let glance = |(of, known): (&InstanceRef, &Known)| Glance {
+                of: of.clone(),
+                ..Glance::reported(&known.declared.instance, reported.get(of).map(|own| &*own.status))
+            };
+            Ok(asked.map(glance).collect())
+        })
+    }
+
     fn get<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<ConnectorInstance, InstancesError>> {
         Box::pin(async move {
             // An error here says what keeps it from being read.
@@ -284,6 +296,16 @@ impl Instances for FolderInstances {
         })
     }
 
+    fn owner<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Option<String>, InstancesError>> {
+        Box::pin(async move {
+            match self.own_file(of) {
+                Ok(_) => Ok(None),
+                Err(InstancesError::NotOurs(_, file)) => Ok(Some(file)),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     fn waiting<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Vec<WaitingEvent>, InstancesError>> {
         Box::pin(async move {
             if !self.known.read().contains_key(of) {
@@ -331,15 +353,6 @@ impl Instances for FolderInstances {
     }
 }
 
-/// The file of an instance.
-///
-/// # Errors
-/// [`InstancesError::NotOurs`], [`InstancesError::File`].
-fn stored(path: &Path, of: &InstanceRef) -> Result<OwnFile, InstancesError> {
-    let text = fs::read_to_string(path).map_err(|error| failed(path, error))?;
-    OwnFile::read(&path.display().to_string(), &text, of)
-}
-
 /// Writes the number of an instance into its label.
 fn label(instance: &mut ConnectorInstance, identity: &str) {
     let labels = instance.metadata.labels.get_or_insert_default();
@@ -373,24 +386,6 @@ fn told(reported: &Reported) -> Option<ConnectorInstanceStatus> {
         told.insert(field.to_owned(), value);
     }
     ConnectorInstanceStatus::deserialize(Value::Object(told)).ok()
-}
-
-/// Removes a file for good.
-fn remove(path: &Path) -> io::Result<()> {
-    fs::remove_file(path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-}
-
-fn failed(path: &Path, source: io::Error) -> InstancesError {
-    InstancesError::File { path: path.to_owned(), source }
-}
-
-/// Does slow things to a file where they hold up no one.
-async fn blocking<T: Send + 'static>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T, InstancesError> + Send + 'static,
-) -> Result<T, InstancesError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(path, io::Error::other(error))))
 }
 
 #[cfg(test)]

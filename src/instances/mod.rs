@@ -8,6 +8,7 @@ pub mod changes;
 pub mod cluster;
 pub mod consents;
 pub mod folder;
+pub mod glance;
 mod own_secrets;
 pub mod secret_edits;
 pub mod waiting;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::broadcast;
 
+use glance::Glance;
 use secret_edits::SecretEdits;
 use waiting::WaitingEvent;
 
@@ -42,6 +44,14 @@ pub trait Instances: Send + Sync {
     /// # Errors
     /// [`InstancesError::Call`].
     fn list<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<ConnectorInstance>, InstancesError>>;
+
+    /// One line about each, in no order.
+    ///
+    /// # Errors
+    /// [`InstancesError::Call`].
+    fn glances<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Glance>, InstancesError>> {
+        Box::pin(async move { Ok(self.list(namespace).await?.iter().map(Glance::of).collect()) })
+    }
 
     /// One instance.
     ///
@@ -74,6 +84,12 @@ pub trait Instances: Send + Sync {
     /// # Errors
     /// [`InstancesError::NotFound`] and those of writing.
     fn delete<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<(), InstancesError>>;
+
+    /// Who declares an instance, where that is not this product: a change of its spec belongs there.
+    ///
+    /// # Errors
+    /// [`InstancesError::NotFound`], [`InstancesError::Call`].
+    fn owner<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Option<String>, InstancesError>>;
 
     /// The events of an instance that wait for their next try or for a person, oldest first, as they were last stored.
     ///

@@ -70,6 +70,24 @@ impl fmt::Display for Unusable {
 }
 
 impl Definitions {
+    /// One instance that no file declares, on top of the connector that it names, with the values of Secrets in its namespace.
+    pub fn of_one(
+        of: InstanceRef,
+        instance: ConnectorInstance,
+        connector: Option<ConnectorSpec>,
+        secrets: impl IntoIterator<Item = (String, BTreeMap<String, Vec<u8>>)>,
+    ) -> Self {
+        let mut found = Found::default();
+        if let (Some(spec), Some(name)) = (connector, &instance.spec.connector) {
+            found.connectors.declared.insert(ConnectorRef::new(Arc::clone(&of.namespace), name.as_str()), spec);
+        }
+        let named =
+            |(name, data): (String, _)| (SecretRef::new(Arc::clone(&of.namespace), name), Secret { data, lacks_label: None });
+        found.secrets.extend(secrets.into_iter().map(named));
+        found.instances.insert(of, Declared { instance, file: "".into() });
+        found.plan()
+    }
+
     /// Reads, validates and plans all manifests under `paths`.
     ///
     /// # Errors

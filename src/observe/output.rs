@@ -5,9 +5,12 @@
 //! being written (a full disk) is remembered, and a command whose output is its result ends with it ([`finish`]).
 
 use std::fmt::Display;
+use std::future::Future;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+
+use parking_lot::Mutex;
 
 use crate::api::visible::{self, Lines};
 
@@ -19,8 +22,38 @@ pub fn bytes(bytes: &[u8]) {
     write_with(|out| out.write_all(bytes));
 }
 
+tokio::task_local! {
+    /// What the work of this task prints, where a page shows it instead of the screen.
+    static KEPT: Mutex<Vec<String>>;
+}
+/// Lines that are kept of one work.
+const MOST_KEPT: usize = 1_000;
+
+/// Does work whose lines are kept instead of written. They are yielded next to what it yields.
+pub async fn kept<T>(work: impl Future<Output = T>) -> (T, Vec<String>) {
+    let keeping = async {
+        let done = work.await;
+        (done, KEPT.with(|kept| std::mem::take(&mut *kept.lock())))
+    };
+    KEPT.scope(Mutex::default(), keeping).await
+}
+
+/// Keeps a line where lines are kept. Answers whether that is so.
+fn keep(line: &impl Display) -> bool {
+    let kept = KEPT.try_with(|kept| {
+        let mut kept = kept.lock();
+        if kept.len() < MOST_KEPT {
+            kept.push(Lines(line).to_string());
+        }
+    });
+    kept.is_ok()
+}
+
 /// Writes a line to standard output, at once; [hidden characters](Lines) are escaped.
 pub fn line(line: impl Display) {
+    if keep(&line) {
+        return;
+    }
     write_with(|out| writeln!(out, "{}", Lines(line)));
 }
 
@@ -97,5 +130,25 @@ impl Write for Log {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_are_kept_for_the_work_that_prints_them_and_not_without_end() {
+        let work = async |count: usize| {
+            for number in 0..count {
+                line(format_args!("{number}\u{202E}"));
+                tokio::task::yield_now().await;
+            }
+            count
+        };
+        let (one, other) = tokio::join!(kept(work(2)), kept(work(3)));
+        assert_eq!(one, (2, vec!["0\\u202e".to_owned(), "1\\u202e".to_owned()]));
+        assert_eq!(other.1.len(), 3);
+        assert_eq!(kept(work(MOST_KEPT + 5)).await.1.len(), MOST_KEPT);
     }
 }

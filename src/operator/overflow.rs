@@ -19,6 +19,7 @@ use crate::deliver::sinks::StoredEvents;
 use crate::detect::known::{Form, KnownSet, Partition, Prefix};
 use crate::state::InstanceState;
 use crate::state::blob::{Blob, BlobStore as _, Tag};
+use crate::state::wish;
 
 /// Key of the one value of each object.
 const KNOWN: &str = "known";
@@ -47,7 +48,7 @@ struct Written {
 }
 
 impl Overflow {
-    /// Reads what `places` names into `state`. A resource of which the person asked to be `reset` may lack its blobs.
+    /// Reads what `places` names into `state`. A resource that the annotation `reset` names may lack its blobs.
     ///
     /// # Errors
     /// What is named must be there, whole, and no older.
@@ -79,7 +80,7 @@ impl Overflow {
                         is_ahead |= written.generation > *least;
                         parts.push(written);
                     }
-                    None if reset == Some(resource) => break,
+                    None if reset.is_some_and(|value| wish::parked(value).any(|(named, _)| named == *resource)) => break,
                     None => return Err(StateError::Unusable(missing("ConfigMap", &name, resource))),
                 }
             }

@@ -1,6 +1,7 @@
 //! Owns the running instances: starts a job when it is due, records how it ended, and says what changed.
 
 mod clock;
+mod wishes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,8 +33,7 @@ use crate::egress::turns::Ticket;
 use crate::observe::{pulse, span};
 use crate::plan::ResourcePlan;
 use crate::state::InstanceState;
-use crate::state::adopt::adopt;
-use crate::state::wish::Wish;
+use crate::state::adopt::{adopt, forget_cursor};
 
 /// Jobs under way at once; more wait until one ends. Most of them only wait, for a permit of their host or for a slow callback:
 /// [`crate::egress::turns`] says how many of them are left to others.
@@ -150,7 +150,7 @@ impl Engine {
             match command {
                 Command::Put { plan, annotations, claim } => {
                     let instance = plan.instance.clone();
-                    self.change(&instance, Next::Replace(Pending { plan, annotations, claim }), now);
+                    self.change(&instance, Next::Replace(Pending { plan, annotations, claim, resets: Vec::new() }), now);
                 }
                 Command::Refuse { instance, generation, problem } => {
                     self.change(&instance, Next::Refuse { generation, problem }, now);
@@ -168,7 +168,7 @@ impl Engine {
         if let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) {
             running.instance.stop.cancel();
             if running.jobs > 0 {
-                running.next = Some(next);
+                running.next = Some(next.instead_of(running.next.take()));
                 return;
             }
         }
@@ -197,7 +197,8 @@ impl Engine {
         if old.as_ref().is_some_and(|old| old.plan.callback.fingerprint() != plan.callback.fingerprint()) {
             state.sinks.forget_health(&CALLBACK);
         }
-        let adopted = adopt(&mut state, &plan, &pending.annotations, now);
+        let mut adopted = adopt(&mut state, &plan, &pending.annotations, now);
+        pending.resets.iter().for_each(|name| forget_cursor(&mut state, name, "asked for by a person", &mut adopted));
         for (resource, reason) in &adopted.resets {
             span::poll(&plan.instance, resource)
                 .in_scope(|| tracing::warn!(reason, "cursor reset: spec.polling.startFrom decides what is sent"));
@@ -278,14 +279,6 @@ impl Engine {
         for index in running.wake(remedy, now) {
             self.enqueue(key, index, now);
         }
-    }
-
-    fn ask(&mut self, key: &InstanceRef, wish: &Wish, now: DateTime<Utc>) {
-        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
-        for index in running.ask(wish, now) {
-            self.enqueue(key, index, now);
-        }
-        self.report(key, now);
     }
 
     fn next_epoch(&mut self) -> u64 {

@@ -154,6 +154,18 @@ pub(super) struct Pending {
     pub(super) plan: Arc<PollPlan>,
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) claim: Claim,
+    /// Resources whose cursors a person wants to be forgotten.
+    pub(super) resets: Vec<String>,
+}
+
+impl Next {
+    /// What follows instead of what was to follow: a newer plan still does what was asked for under the older one.
+    pub(super) fn instead_of(mut self, before: Option<Self>) -> Self {
+        if let (Self::Replace(pending), Some(Self::Replace(before))) = (&mut self, before) {
+            pending.resets.extend(before.resets);
+        }
+        self
+    }
 }
 
 /// Whether a job of a resource runs.

@@ -82,11 +82,8 @@ pub fn adopt(
         state.handled.insert(key.to_owned(), value.clone());
         match key {
             RESET => {
-                if let Some(own) = state.resources.get_mut(value.as_str()) {
-                    let reason = "asked for by annotation";
-                    reset(own, own.meaning.clone(), reason);
-                    adopted.resets.push((value.clone(), reason));
-                    adopted.poll_now = true;
+                for (resource, _) in wish::parked(value) {
+                    forget_cursor(state, resource, "asked for by annotation", &mut adopted);
                 }
             }
             REDELIVER => {
@@ -101,10 +98,12 @@ pub fn adopt(
                 }
             }
             APPROVE_DELETES => {
-                // What does not wait yet is not approved in advance.
-                if let Some(own) = state.resources.get_mut(value.as_str()).filter(|own| own.sweep.held > 0) {
-                    own.sweep.approved = true;
-                    adopted.poll_now = true;
+                for (resource, _) in wish::parked(value) {
+                    // What does not wait yet is not approved in advance.
+                    if let Some(own) = state.resources.get_mut(resource).filter(|own| own.sweep.held > 0) {
+                        own.sweep.approved = true;
+                        adopted.poll_now = true;
+                    }
                 }
             }
             _ => adopted.poll_now = true,
@@ -116,6 +115,14 @@ pub fn adopt(
     }
     adopted.changed = *state != before;
     adopted
+}
+
+/// Forgets the cursor of a resource, if there is one of that name, and notes it.
+pub fn forget_cursor(state: &mut InstanceState, resource: &str, reason: &'static str, adopted: &mut Adopted) {
+    let Some(own) = state.resources.get_mut(resource) else { return };
+    reset(own, own.meaning.clone(), reason);
+    adopted.resets.push((resource.to_owned(), reason));
+    (adopted.poll_now, adopted.changed) = (true, true);
 }
 
 /// Fits what 0.1.0 stored. It did not record where the known records of a list begin of which every record is remembered.
@@ -249,5 +256,14 @@ mod tests {
         assert!(adopted.poll_now && adopted.changed && sweep(&state).approved);
         state.resources.get_mut("contacts").unwrap().sweep.approved = false;
         assert_eq!(adopt(&mut state, &plan, &approve("contacts"), at(0)), Adopted::default(), "each value once");
+    }
+
+    #[test]
+    fn the_same_value_with_another_mark_is_another_request() {
+        let (mut state, plan) = started();
+        let reset = |value: &str| BTreeMap::from([(RESET.to_owned(), value.to_owned())]);
+        assert_eq!(adopt(&mut state, &plan, &reset("contacts 17"), at(0)).resets.len(), 1);
+        assert_eq!(adopt(&mut state, &plan, &reset("contacts 17"), at(0)), Adopted::default());
+        assert_eq!(adopt(&mut state, &plan, &reset("contacts,no-such 18"), at(0)).resets.len(), 1);
     }
 }

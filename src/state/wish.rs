@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use super::InstanceState;
-use super::adopt::{DISCARD, POLL_NOW, REDELIVER};
+use super::adopt::{APPROVE_DELETES, DISCARD, POLL_NOW, REDELIVER, RESET};
 
 /// Characters of an annotation that are compared and stored: a longer value is cut.
 pub const LONGEST_VALUE: usize = 256;
@@ -29,6 +29,10 @@ pub enum Wish {
     Redeliver(Parked),
     /// Drop parked events: they are never sent.
     Discard(Parked),
+    /// Forget the cursor and the known records of a resource: `startFrom` decides again what is sent.
+    Reset(String),
+    /// Send the deletions of a resource that wait for approval.
+    ApproveDeletes(String),
 }
 
 impl Wish {
@@ -38,6 +42,8 @@ impl Wish {
             Self::PollNow => POLL_NOW,
             Self::Redeliver(_) => REDELIVER,
             Self::Discard(_) => DISCARD,
+            Self::Reset(_) => RESET,
+            Self::ApproveDeletes(_) => APPROVE_DELETES,
         }
     }
 
@@ -49,6 +55,7 @@ impl Wish {
             Self::Redeliver(Parked { resource, event }) | Self::Discard(Parked { resource, event }) => {
                 event.as_ref().map_or_else(|| resource.clone(), |event| format!("{resource}/{event}"))
             }
+            Self::Reset(resource) | Self::ApproveDeletes(resource) => resource.clone(),
         };
         let before = pending.map(|pending| format!("{},", without_mark(pending))).unwrap_or_default();
         let value = format!("{before}{own} {}", now.timestamp_millis());
@@ -64,6 +71,14 @@ impl Wish {
             }
             Self::Discard(Parked { resource, event }) => {
                 state.sinks.discard(resource, event.as_deref());
+            }
+            // The engine does it between two polls: one that is under way goes by the cursor.
+            Self::Reset(_) => {}
+            // What does not wait yet is not approved in advance.
+            Self::ApproveDeletes(resource) => {
+                if let Some(own) = state.resources.get_mut(resource.as_str()).filter(|own| own.sweep.held > 0) {
+                    own.sweep.approved = true;
+                }
             }
         }
         if !matches!(self, Self::Discard(_)) {

@@ -33,6 +33,7 @@
 //! - [`assertions`]: JSON Web Tokens that are signed for a token endpoint.
 //! - [`mutual_tls`]: servers that demand a client certificate.
 //! - [`connect`]: the page at which people give consent, against a real OAuth 2.0 server, by forms and in a browser.
+//! - [`console`]: the pages that show instances and act on them, in a browser and from outside.
 //! - [`elements`]: the instances API of Open Connectors, from the page's cURL to events.
 //! - [`operator`]: the operator on a real control plane: what it delivers, stores, writes and survives.
 //! - [`control_plane`]: what a real kube-apiserver makes of the CRDs, and the harness for tests of the operator.
@@ -61,6 +62,7 @@ mod cases;
 mod chart;
 mod commands;
 mod connect;
+mod console;
 mod control_plane;
 mod credentials;
 mod crowded;

@@ -1,6 +1,9 @@
 //! A file that is managed here: the manifest of one instance, and after it the Secrets that came with it.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -102,6 +105,33 @@ impl OwnFile {
             (_, other) => Err(InstancesError::Refused(format!("a {} is no instance", other.kind()))),
         }
     }
+}
+
+/// The file of an instance.
+///
+/// # Errors
+/// [`InstancesError::NotOurs`], [`InstancesError::File`].
+pub(super) fn stored(path: &Path, of: &InstanceRef) -> Result<OwnFile, InstancesError> {
+    let text = fs::read_to_string(path).map_err(|error| failed(path, error))?;
+    OwnFile::read(&path.display().to_string(), &text, of)
+}
+
+/// Removes a file for good.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+pub(super) fn failed(path: &Path, source: io::Error) -> InstancesError {
+    InstancesError::File { path: path.to_owned(), source }
+}
+
+/// Does slow things to a file where they hold up no one.
+pub(super) async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, InstancesError> + Send + 'static,
+) -> Result<T, InstancesError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(path, io::Error::other(error))))
 }
 
 /// The manifest with what a caller decides.

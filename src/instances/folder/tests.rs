@@ -1,5 +1,7 @@
 //! A folder of manifests on a disk.
 
+use std::fs;
+
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -199,6 +199,8 @@ impl Caller {
             Wish::PollNow => "asked for a poll",
             Wish::Redeliver(_) => "asked to send parked events again",
             Wish::Discard(_) => "asked to drop a parked event",
+            Wish::Reset(_) => "asked to reset a resource",
+            Wish::ApproveDeletes(_) => "asked to send deletions that wait for approval",
         };
         self.realm.instances.ask(&place(instance), wish).await?;
         self.log(instance, what);

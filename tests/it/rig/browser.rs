@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -136,6 +137,38 @@ impl Browser {
         let mut all = self.all(selector);
         assert_eq!(all.len(), 1, "{selector} at {}: {}", self.url(), self.source());
         all.remove(0)
+    }
+
+    /// What a script on the page returns; it may run whatever the page forbids itself.
+    pub fn run(&self, script: &str) -> Value {
+        self.command("POST", "/execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// What a script passes to its last argument.
+    pub fn run_async(&self, script: &str) -> Value {
+        self.command("POST", "/execute/async", &json!({"script": script, "args": []}))
+    }
+
+    /// Makes what is shown so wide and high, in CSS pixels.
+    pub fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
+    }
+
+    /// Prefers dark or light colours.
+    pub fn prefer(&self, is_dark: bool) {
+        let scheme = json!({"name": "prefers-color-scheme", "value": if is_dark { "dark" } else { "light" }});
+        self.devtools("Emulation.setEmulatedMedia", &json!({"features": [scheme]}));
+    }
+
+    /// All of the page as a PNG.
+    pub fn screenshot(&self) -> Vec<u8> {
+        let taken = self.devtools("Page.captureScreenshot", &json!({"captureBeyondViewport": true}));
+        base64::engine::general_purpose::STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("Base64")
+    }
+
+    fn devtools(&self, command: &str, params: &Value) -> Value {
+        self.command("POST", "/goog/cdp/execute", &json!({"cmd": command, "params": params}))
     }
 
     fn get(&self, path: &str) -> String {

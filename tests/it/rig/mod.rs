@@ -7,6 +7,7 @@
 //! [`reader`].
 
 pub mod api_proxy;
+pub mod axe;
 pub mod browser;
 pub mod canary;
 pub mod claims;

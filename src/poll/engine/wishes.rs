@@ -1,0 +1,47 @@
+//! What people ask of running instances.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::Engine;
+use crate::api::identity::InstanceRef;
+use crate::poll::entry::{InstanceEntry, Kind, Next, Pending};
+use crate::state::wish::Wish;
+
+impl Engine {
+    pub(super) fn ask(&mut self, key: &InstanceRef, wish: &Wish, now: DateTime<Utc>) {
+        if let Wish::Reset(resource) = wish {
+            return self.reset(key, resource, now);
+        }
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
+        for index in running.ask(wish, now) {
+            self.enqueue(key, index, now);
+        }
+        self.report(key, now);
+    }
+
+    /// Forgets the cursor of a resource once the jobs under way have ended: they go by it. Whatever else is known of the list goes with it.
+    fn reset(&mut self, key: &InstanceRef, resource: &str, now: DateTime<Utc>) {
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
+        let pending = match running.next.take() {
+            Some(Next::Replace(mut pending)) => {
+                pending.resets.push(resource.to_owned());
+                pending
+            }
+            // It is about to end.
+            Some(next) => {
+                running.next = Some(next);
+                return;
+            }
+            None => Pending {
+                plan: Arc::clone(&running.instance.plan),
+                // Those that were acted on: none of them is new.
+                annotations: running.instance.state().handled.clone(),
+                claim: running.instance.claim.clone(),
+                resets: vec![resource.to_owned()],
+            },
+        };
+        self.change(key, Next::Replace(pending), now);
+    }
+}

@@ -1,0 +1,323 @@
+//! The console: pages to look at instances and to act on them, in front of [`Instances`].
+//!
+//! A request comes under the address of the console ([`Console::address`]), has a session ([`session`], [`visit`]), and gets a page that
+//! is a function of what is stored and of the time ([`overview`], [`instance`]; the templates are in `templates/console`). A change is a
+//! form with the token of its session ([`visit::Form`], [`action`]), and leaves a line in the log. Pages work without their script, which
+//! only keeps them fresh ([`live`]). While no one looks, nothing runs.
+
+pub mod action;
+pub mod advice;
+mod create;
+mod draft;
+mod form;
+mod history;
+pub mod instance;
+mod live;
+mod manifest;
+pub mod overview;
+mod page;
+pub mod preview;
+pub mod refusal;
+pub mod session;
+pub mod stamp;
+mod visit;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::form_urlencoded;
+
+use super::{Limits, Server};
+use crate::api::identity::InstanceRef;
+use crate::api::names;
+use crate::connect::ConnectUrl;
+use crate::connect::budget::{Budgets, Rate};
+use crate::instances::Instances;
+use crate::observe::{Journal, output};
+use action::Action;
+use overview::Asked;
+use page::{Frame, InstanceTemplate, OpenedTemplate, OverviewTemplate, Refused, shown};
+use preview::Preview;
+use refusal::Refusal;
+use session::{Session, Sessions};
+use visit::{Form, Stranger, Visit};
+
+/// What its address grants: forms of a page, and streams that last.
+pub const LIMITS: Limits = Limits { body: 256 * 1024, connection: Duration::from_mins(10), ..Limits::DEFAULT };
+
+/// Of one client; a page is four requests when it is first opened, and one whenever something changes.
+const CLIENT: Rate = Rate { burst: 200, each_second: 20 };
+/// Of all clients together.
+const ALL: Rate = Rate { burst: 400, each_second: 60 };
+
+/// What the handlers share.
+pub struct Console {
+    instances: Arc<dyn Instances>,
+    /// Where people reach it.
+    address: ConnectUrl,
+    /// How a first instance is made.
+    next_step: String,
+    /// The namespace of new instances; `None`: there is no place for any.
+    new_in: Option<String>,
+    journal: Journal,
+    preview: Arc<dyn Preview>,
+    sessions: Mutex<Sessions>,
+    budgets: Mutex<Budgets>,
+    watchers: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// What a console shows.
+pub struct Content {
+    /// The instances.
+    pub instances: Arc<dyn Instances>,
+    /// What a person does who has no instance.
+    pub next_step: String,
+    /// The namespace of new instances; `None`: there is no place for any.
+    pub new_in: Option<String>,
+    /// The last polls and deliveries.
+    pub journal: Journal,
+    /// Tries instances before they are saved.
+    pub preview: Arc<dyn Preview>,
+}
+
+impl Console {
+    /// Of the instances of a process, for people who open the URLs that it prints.
+    pub fn new(content: Content, address: ConnectUrl, stop: CancellationToken) -> Self {
+        let Content { instances, next_step, new_in, journal, preview } = content;
+        Self {
+            instances,
+            address,
+            next_step,
+            new_in,
+            journal,
+            preview,
+            sessions: Mutex::default(),
+            budgets: Mutex::new(Budgets::of(CLIENT, ALL)),
+            watchers: Arc::new(Semaphore::new(live::MOST)),
+            stop,
+        }
+    }
+
+    /// What is around a page of a session.
+    fn frame(&self, session: &Session, now: DateTime<Utc>) -> Frame {
+        Frame::new(Some(session), now).adding(self.new_in.is_some())
+    }
+
+    /// Prints the URL that signs in the next browser.
+    fn print_url(&self) {
+        let url = format!("{}/open?ticket={}", self.address, self.sessions.lock().ticket());
+        output::error(format_args!("open the console once, in the browser to be signed in: {url}"));
+    }
+
+    /// Cookies are of a host, whatever the port: each console has its own.
+    fn cookie_name(&self) -> String {
+        let origin = self.address.to_string();
+        // Nobody else may set a cookie of that beginning (RFC 6265bis §4.1.3.2).
+        let beginning = if self.address.is_secure() { "__Host-" } else { "" };
+        format!("{beginning}pollinator-console-{:08x}", xxhash_rust::xxh3::xxh3_64(origin.as_bytes()) >> 32)
+    }
+
+    /// The header that gives a browser its session, or takes it.
+    fn cookie(&self, id: &str) -> HeaderValue {
+        let secure = if self.address.is_secure() { "; Secure" } else { "" };
+        let age = if id.is_empty() { "; Max-Age=0" } else { "" };
+        let text = format!("{}={id}; Path=/; HttpOnly; SameSite=Strict{secure}{age}", self.cookie_name());
+        // A name and an id of Base64 are visible ASCII.
+        let mut value = HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+}
+
+/// Serves the console until its `stop`, then lets changes under way end.
+pub async fn serve(server: Server, console: Console) {
+    let (running, stop) = (TaskTracker::new(), console.stop.clone());
+    console.print_url();
+    server.run(router(Arc::new(console), running.clone()), stop).await;
+    running.close();
+    running.wait().await;
+}
+
+fn router(console: Arc<Console>, running: TaskTracker) -> Router {
+    Router::new()
+        .route("/", get(overview))
+        .route("/instances/{namespace}/{name}", get(show))
+        .route("/instances/{namespace}/{name}/{action}", post(act))
+        .route("/new", get(create::choose))
+        .route("/new/plain", get(create::plain_form).post(create::submit_plain))
+        .route("/new/from/{key}", get(create::form_of).post(create::submit_of))
+        .route("/open", get(open))
+        .route("/leave", post(leave))
+        .route("/live", get(live::show))
+        .route("/assets/{name}", get(asset))
+        .method_not_allowed_fallback(|| async { Refused::from(Refusal::WrongMethod) })
+        .fallback(|| async { Refused::from(Refusal::NotFound) })
+        .layer(from_fn_with_state(running, to_its_end))
+        .layer(from_fn_with_state(Arc::clone(&console), at_home))
+        .layer(map_response(guard))
+        .with_state(console)
+}
+
+/// A change that was begun ends even when the browser goes away.
+async fn to_its_end(State(running): State<TaskTracker>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let ended = running.spawn(next.run(request)).await;
+    ended.unwrap_or_else(|_| Refused::from(Refusal::Broken("the request ended unexpectedly")).into_response())
+}
+
+/// Answers what asks under the address of the console: a name that leads here without being ours (DNS rebinding) sees nothing.
+async fn at_home(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    let address = &console.address;
+    let mut hosts = request.headers().get_all(HOST).into_iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).filter(|_| hosts.next().is_none());
+    // A target in absolute form wins over the header (RFC 9112 §3.2.2), so both must be ours.
+    let is_target = request.uri().authority().is_none_or(|authority| address.is_host(authority.as_str()));
+    if is_target && host.is_some_and(|host| address.is_host(host)) {
+        next.run(request).await
+    } else {
+        Refused::from(Refusal::OtherAddress { address: address.to_string() }).into_response()
+    }
+}
+
+/// What every answer has, whoever gave it.
+async fn guard(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        // Under `no-referrer` browsers send forms with `Origin: null`.
+        (REFERRER_POLICY, "same-origin"),
+        (CONTENT_SECURITY_POLICY, page::POLICY),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), interest-cohort=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn overview(State(console): State<Arc<Console>>, visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+    let glances = console.instances.glances(None).await?;
+    let now = Utc::now();
+    let view = overview::overview(glances, Asked::parse(&query.unwrap_or_default()), now);
+    shown(&OverviewTemplate { frame: console.frame(&visit.session, now), view, next_step: console.next_step.clone() })
+}
+
+async fn show(
+    State(console): State<Arc<Console>>,
+    visit: Visit,
+    place: Result<Path<(String, String)>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    let Path((namespace, name)) = place.map_err(|_| Refusal::NotFound)?;
+    let of = named(&namespace, &name)?;
+    let instance = console.instances.get(&of).await?;
+    let owner = console.instances.owner(&of).await?;
+    let waiting = console.instances.waiting(&of).await?;
+    let history = console.journal.last(&of).unwrap_or_default();
+    let query = query.unwrap_or_default();
+    let done = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done");
+    let now = Utc::now();
+    shown(&InstanceTemplate {
+        frame: console.frame(&visit.session, now),
+        view: instance::page(&instance, owner.as_deref(), now),
+        waiting: waiting::waiting(waiting, now),
+        history: history::lines(&history, now),
+        done: done.and_then(|(_, word)| done_text(&word)),
+    })
+}
+
+async fn act(
+    State(console): State<Arc<Console>>,
+    place: Result<Path<(String, String, String)>, PathRejection>,
+    form: Form,
+) -> Result<Response, Refused> {
+    let Path((namespace, name, action)) = place.map_err(|_| Refusal::NotFound)?;
+    let (of, action) = (named(&namespace, &name)?, Action::parse(&action).ok_or(Refusal::NotFound)?);
+    let (resource, event) = (form.field("resource"), form.field("event"));
+    let event = Some(event).filter(|event| !event.is_empty());
+    let acted = action.act(&*console.instances, &of, resource, event).await;
+    let (session, client, resource) =
+        (&form.visit.session.label, form.visit.client, names::is_label(resource).then_some(resource));
+    match acted {
+        Ok(()) => {
+            tracing::info!(namespace, instance = name, resource, action = action.as_str(), session, %client, "console: a change was made");
+            Ok(to(&format!("{}?done={}", instance::href(&of), action.as_str())))
+        }
+        Err(error) => {
+            tracing::warn!(namespace, instance = name, resource, action = action.as_str(), session, %client, "console: no change: {error}");
+            Err(error.into())
+        }
+    }
+}
+
+async fn open(State(console): State<Arc<Console>>, _: Stranger, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+    let query = query.unwrap_or_default();
+    let ticket = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ticket");
+    let ticket = ticket.map(|(_, ticket)| ticket).unwrap_or_default();
+    let id = console.sessions.lock().begin(&ticket, Utc::now()).ok_or(Refusal::UsedUp)?;
+    tracing::info!("console: a browser signed in");
+    console.print_url();
+    // A page and no redirect: after one that another site began, browsers would leave the cookie out (SameSite=Strict).
+    let mut response = shown(&OpenedTemplate { frame: Frame::new(None, Utc::now()) })?;
+    response.headers_mut().insert(SET_COOKIE, console.cookie(&id));
+    Ok(response)
+}
+
+async fn leave(State(console): State<Arc<Console>>, form: Form) -> Response {
+    console.sessions.lock().end(&form.visit.id);
+    tracing::info!(session = form.visit.session.label, client = %form.visit.client, "console: a browser signed out");
+    let mut response = to("/");
+    response.headers_mut().insert(SET_COOKIE, console.cookie(""));
+    response
+}
+
+async fn asset(_: Stranger, name: Result<Path<String>, PathRejection>) -> Result<Response, Refused> {
+    let Path(name) = name.map_err(|_| Refusal::NotFound)?;
+    page::asset(&name).ok_or_else(|| Refusal::NotFound.into())
+}
+
+/// What is said once something is done.
+fn done_text(word: &str) -> Option<&'static str> {
+    if word == "create" {
+        return Some("The instance was created. Its first poll begins within a few seconds.");
+    }
+    Action::parse(word).map(Action::done)
+}
+
+/// What can be no name costs nothing and gets nowhere.
+fn named(namespace: &str, name: &str) -> Result<InstanceRef, Refusal> {
+    let is_name = names::is_label(namespace) && names::is_subdomain(name);
+    if is_name { Ok(InstanceRef::new(namespace, name)) } else { Err(Refusal::NotFound) }
+}
+
+/// Shows another page after a form.
+fn to(path: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    response
+}

@@ -1,0 +1,132 @@
+//! Tells pages that something has changed, as server-sent events. What has changed they ask for themselves.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::Console;
+use super::page::Refused;
+use super::refusal::Refusal;
+use super::visit::Visit;
+use crate::poll::status::InstanceStatus;
+
+/// Pages that hear of changes at once; the others are still refreshed every half minute.
+pub const MOST: usize = 32;
+/// When something is sent.
+#[derive(Clone, Copy)]
+struct Intervals {
+    /// Changes within this time are one.
+    together: Duration,
+    /// How often a client hears that the connection lives.
+    alive: Duration,
+    /// A client that takes nothing for so long is dropped.
+    slowest: Duration,
+}
+
+const INTERVALS: Intervals =
+    Intervals { together: Duration::from_millis(500), alive: Duration::from_secs(20), slowest: Duration::from_secs(10) };
+
+type Events = mpsc::Sender<Result<Bytes, Infallible>>;
+
+/// The events of a page.
+pub async fn show(State(console): State<Arc<Console>>, _: Visit) -> Result<Response, Refused> {
+    let permit = Arc::clone(&console.watchers).try_acquire_owned().map_err(|_| Refusal::Busy)?;
+    let (events, taken) = mpsc::channel(1);
+    tokio::spawn(feed(console.instances.changes(), events, permit, console.stop.clone(), INTERVALS));
+    let stream = futures::stream::unfold(taken, |mut taken| async { taken.recv().await.map(|event| (event, taken)) });
+    let mut response = Body::from_stream(stream).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    Ok(response)
+}
+
+async fn feed(
+    mut changes: broadcast::Receiver<Arc<InstanceStatus>>,
+    events: Events,
+    permit: OwnedSemaphorePermit,
+    stop: CancellationToken,
+    intervals: Intervals,
+) {
+    let Intervals { together, alive, slowest } = intervals;
+    let mut is_taken = send(&events, ": hello\n\n", slowest).await;
+    while is_taken {
+        let heard = tokio::select! {
+            () = stop.cancelled() => break,
+            () = events.closed() => break,
+            heard = changes.recv() => Some(heard),
+            () = tokio::time::sleep(alive) => None,
+        };
+        is_taken = match heard {
+            None => send(&events, ": alive\n\n", slowest).await,
+            Some(Err(RecvError::Closed)) => break,
+            // Which was lost does not matter: the page asks for all that it shows.
+            Some(Ok(_) | Err(RecvError::Lagged(_))) => {
+                tokio::time::sleep(together).await;
+                while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
+                send(&events, "event: changed\ndata: 1\n\n", slowest).await
+            }
+        };
+    }
+    drop(permit);
+}
+
+/// Answers whether the client takes it.
+async fn send(events: &Events, text: &'static str, slowest: Duration) -> bool {
+    matches!(tokio::time::timeout(slowest, events.send(Ok(Bytes::from_static(text.as_bytes())))).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::api::conditions::{Problem, Reason};
+    use crate::api::identity::InstanceRef;
+    use crate::instances::changes::StatusChanges;
+    use crate::poll::status::refused;
+
+    #[tokio::test]
+    async fn many_changes_are_few_events_and_a_client_that_takes_none_is_dropped() {
+        let (changes, places) = (StatusChanges::default(), Arc::new(Semaphore::new(1)));
+        let status = refused(InstanceRef::new("crm", "keap"), None, &Problem::human(Reason::InvalidSpec, "spec"));
+        let permit = Arc::clone(&places).try_acquire_owned().unwrap();
+        let (events, mut taken) = mpsc::channel(1);
+        let short = Duration::from_millis(20);
+        let intervals = Intervals { together: short, alive: Duration::from_mins(10), slowest: short };
+        let feeding = tokio::spawn(feed(changes.subscribe(), events, permit, CancellationToken::new(), intervals));
+        assert_eq!(taken.recv().await.unwrap().unwrap(), ": hello\n\n");
+        for _ in 0..1_000 {
+            changes.publish(&status);
+        }
+        assert_eq!(taken.recv().await.unwrap().unwrap(), "event: changed\ndata: 1\n\n");
+        let more = tokio::time::timeout(short * 10, taken.recv()).await;
+        assert!(more.is_err(), "a thousand changes at once are one event");
+        // It takes no more: one event fits the channel, and the next is one too many.
+        while !feeding.is_finished() {
+            changes.publish(&status);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(places.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_gives_its_place_back_at_once() {
+        let (changes, places) = (StatusChanges::default(), Arc::new(Semaphore::new(1)));
+        let permit = Arc::clone(&places).try_acquire_owned().unwrap();
+        let (events, mut taken) = mpsc::channel(1);
+        let feeding = tokio::spawn(feed(changes.subscribe(), events, permit, CancellationToken::new(), INTERVALS));
+        assert!(taken.recv().await.is_some());
+        drop(taken);
+        feeding.await.unwrap();
+        assert_eq!(places.available_permits(), 1);
+    }
+}

@@ -1,0 +1,194 @@
+//! Why a page is not shown or a change not made, and what to do. Pure.
+
+use axum::http::StatusCode;
+
+use super::session::NoSession;
+use crate::instances::InstancesError;
+use crate::operator::cluster::CallError;
+
+/// What went wrong.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Another name leads here (DNS rebinding), or a proxy changed `Host`.
+    OtherAddress {
+        /// The address of the console.
+        address: String,
+    },
+    /// The browser has no session.
+    NoSession(NoSession),
+    /// The URL that begins a session was used before, or is none of this process.
+    UsedUp,
+    /// Another site sent the form.
+    OtherSite,
+    /// The form is of another session.
+    OldForm,
+    /// The form cannot be read.
+    Malformed,
+    /// The form is too long.
+    TooLong,
+    /// There is no such page.
+    NotFound,
+    /// The method is not for this address.
+    WrongMethod,
+    /// Too many requests.
+    Busy,
+    /// What was asked for was not done.
+    Instances(InstancesError),
+    /// A defect.
+    Broken(&'static str),
+}
+
+impl From<InstancesError> for Refusal {
+    fn from(error: InstancesError) -> Self {
+        Self::Instances(error)
+    }
+}
+
+/// What the page says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The heading.
+    pub title: &'static str,
+    /// What happened and what to do.
+    pub text: String,
+}
+
+impl Refusal {
+    /// What the page says.
+    pub fn notice(&self) -> Notice {
+        let notice = |status, title, text: &str| Notice { status, title, text: text.to_owned() };
+        match self {
+            Self::OtherAddress { address } => Notice {
+                status: StatusCode::MISDIRECTED_REQUEST,
+                title: "The console has another address",
+                text: format!(
+                    "It is served only at {address}. Open that address. If a proxy is in front of the console, it must keep the header \
+                     Host."
+                ),
+            },
+            Self::NoSession(NoSession::Unknown) => notice(
+                StatusCode::UNAUTHORIZED,
+                "This browser is not signed in",
+                "Pollinator printed a URL when it started, and another one each time one was used. Open the last one in this browser.",
+            ),
+            Self::NoSession(NoSession::Over) => notice(
+                StatusCode::UNAUTHORIZED,
+                "The session has timed out",
+                "Sessions end after an hour without use, and after 12 hours in any case. Open the URL that Pollinator printed last.",
+            ),
+            Self::UsedUp => notice(
+                StatusCode::FORBIDDEN,
+                "This URL is used up",
+                "Each URL signs in one browser, once. Open the URL that Pollinator printed last. If you did not use this one, someone \
+                 else may have: stop the process and start it again.",
+            ),
+            Self::OtherSite => notice(
+                StatusCode::FORBIDDEN,
+                "Another site sent this form",
+                "Nothing was changed. Open the page of the instance and press the button there.",
+            ),
+            Self::OldForm => notice(
+                StatusCode::FORBIDDEN,
+                "This form is out of date",
+                "Nothing was changed. The form belongs to another session. Go back, reload the page, and try again.",
+            ),
+            Self::Malformed => notice(
+                StatusCode::BAD_REQUEST,
+                "The form cannot be read",
+                "Nothing was changed. Go back, reload the page, and try again.",
+            ),
+            Self::TooLong => notice(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The form is too long",
+                "Nothing was changed. A form of the console has at most 256 KiB; shorten what you entered.",
+            ),
+            Self::NotFound => notice(
+                StatusCode::NOT_FOUND,
+                "There is no such page",
+                "Check the address, or go to the overview. The instance may have been deleted.",
+            ),
+            Self::WrongMethod => notice(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This address has no such page",
+                "It takes forms only. Go to the overview.",
+            ),
+            Self::Busy => notice(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many requests",
+                "Nothing was changed. Wait a few seconds, and reload the page.",
+            ),
+            Self::Instances(error) => Notice { status: status_of(error), title: title_of(error), text: error.to_string() },
+            Self::Broken(what) => Notice {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                title: "Something is wrong with Pollinator",
+                text: format!("{what}; please report this with the log"),
+            },
+        }
+    }
+}
+
+fn status_of(error: &InstancesError) -> StatusCode {
+    match error {
+        InstancesError::NotFound(_) => StatusCode::NOT_FOUND,
+        InstancesError::Exists(_)
+        | InstancesError::Leaving(_)
+        | InstancesError::SecretNotOurs(_)
+        | InstancesError::Changed(_)
+        | InstancesError::NotOurs(..)
+        | InstancesError::Last(_)
+        | InstancesError::NoFolder => StatusCode::CONFLICT,
+        InstancesError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        InstancesError::Call(CallError::Forbidden(_)) => StatusCode::FORBIDDEN,
+        InstancesError::Call(_) | InstancesError::Pending(_) => StatusCode::SERVICE_UNAVAILABLE,
+        InstancesError::NotUnderstood(..) | InstancesError::State(_) | InstancesError::File { .. } => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+fn title_of(error: &InstancesError) -> &'static str {
+    match error {
+        InstancesError::NotFound(_) => "There is no such instance",
+        InstancesError::Call(CallError::Forbidden(_)) => "You are not permitted to do this",
+        InstancesError::Call(_) | InstancesError::Pending(_) => "It did not work this time",
+        InstancesError::NotUnderstood(..) | InstancesError::State(_) | InstancesError::File { .. } => {
+            "The instance cannot be read or written"
+        }
+        _ => "Nothing was changed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::identity::InstanceRef;
+
+    #[test]
+    fn every_page_of_an_error_says_what_to_do() {
+        let of = || InstanceRef::new("crm", "keap");
+        let all = [
+            Refusal::OtherAddress { address: "http://127.0.0.1:8083".to_owned() },
+            Refusal::NoSession(NoSession::Unknown),
+            Refusal::NoSession(NoSession::Over),
+            Refusal::UsedUp,
+            Refusal::OtherSite,
+            Refusal::OldForm,
+            Refusal::Malformed,
+            Refusal::TooLong,
+            Refusal::NotFound,
+            Refusal::WrongMethod,
+            Refusal::Busy,
+            Refusal::Instances(InstancesError::NotOurs(of(), "shop.yaml".to_owned())),
+            Refusal::Instances(InstancesError::Changed(of())),
+            Refusal::Broken("a task ended"),
+        ];
+        for refusal in all {
+            let Notice { status, title, text } = refusal.notice();
+            assert!(status.is_client_error() || status.is_server_error(), "{title}");
+            let verbs = ["open", "go ", "check", "shorten", "wait", "change it", "read it again", "report"];
+            assert!(verbs.iter().any(|verb| text.to_lowercase().contains(verb)), "{title}: {text}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The console in headless Chromium.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Scene;
+use crate::rig::PATIENCE;
+use crate::rig::axe::Axe;
+use crate::rig::browser::Browser;
+use crate::rig::canary::TOKEN;
+
+/// Keeps a picture of what is shown, where the output of tests is.
+fn picture(browser: &Browser, name: &str) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");
+    fs::create_dir_all(&folder).expect("the target folder");
+    fs::write(folder.join(format!("{name}.png")), browser.screenshot()).expect("a file");
+}
+
+/// Pictures in both schemes, on a desk and in a hand. Each is a page that everyone can use.
+fn pictures(browser: &Browser, axe: Option<&Axe>, name: &str) {
+    for (scheme, is_dark) in [("light", false), ("dark", true)] {
+        browser.prefer(is_dark);
+        browser.resize(1280, 900);
+        if let Some(axe) = axe {
+            axe.assert_clean(browser);
+        }
+        picture(browser, &format!("{name}-{scheme}"));
+        browser.resize(360, 780);
+        assert_fits(browser);
+        if let Some(axe) = axe {
+            axe.assert_clean(browser);
+        }
+        picture(browser, &format!("{name}-{scheme}-360"));
+    }
+    browser.prefer(false);
+    browser.resize(1280, 900);
+}
+
+/// No line is wider than the window.
+fn assert_fits(browser: &Browser) {
+    let wide = browser.run("return [document.documentElement.scrollWidth, window.innerWidth]");
+    assert!(wide[0].as_u64() <= wide[1].as_u64(), "{wide} at {}", browser.url());
+}
+
+/// What a page owes every reader.
+fn assert_accessible(browser: &Browser) {
+    assert_eq!(browser.one("html").attribute("lang"), "en");
+    let heading = browser.one("h1").text();
+    assert_eq!(browser.title(), format!("{heading} - Pollinator"));
+    assert_eq!(browser.one("main").role(), "main");
+    for what in ["button", "a", "input:not([type=hidden])", "select", "summary"] {
+        for element in browser.all(what) {
+            // what is hidden has no name
+            assert!(
+                element.label().len() > 1 || element.attribute("hidden") == "true",
+                "{what} without a name at {}",
+                browser.url()
+            );
+        }
+    }
+    for never in ["iframe", "object", "style", "script:not([src])", "[style]", "[onclick]"] {
+        assert!(!browser.has(never), "{never} at {}", browser.url());
+    }
+    for loaded in browser.all("script, link, img") {
+        let from = [loaded.attribute("src"), loaded.attribute("href")].concat();
+        assert!(from.contains("127.0.0.1") || from.starts_with('/'), "{from}");
+    }
+}
+
+#[test]
+fn a_person_sees_what_is_wrong_and_polls_at_once() {
+    let Some(browser) = Browser::start(true) else { return };
+    let axe = Axe::load();
+    let scene = Scene::start();
+    scene.receiver.try_wait_count("it", PATIENCE, 1).expect("the first record is delivered");
+
+    browser.visit(&scene.ticket(0));
+    browser.wait_heading("Instances");
+    assert_accessible(&browser);
+    // times are in the zone of the viewer, and in UTC on hover
+    let time = browser.all("time").into_iter().next().expect("a time");
+    assert!(time.attribute("title").ends_with(" UTC") && !time.text().contains("UTC"), "{}", time.text());
+    pictures(&browser, axe.as_ref(), "overview");
+
+    browser.one("a[href='/instances/it/broken']").click();
+    browser.wait_heading("broken");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "instance-broken");
+    browser.one(".crumbs a[href='/']").click();
+    browser.wait_heading("Instances");
+
+    // what changes is shown without a reload, and what a person does is answered
+    browser.one("a[href='/instances/it/it']").click();
+    browser.wait_heading("it");
+    let wait = |count: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        while browser.run("return document.querySelector('#facts dd').textContent").as_str() != Some(count) {
+            assert!(Instant::now() < deadline, "{count} is not shown: {}", browser.source());
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    };
+    wait("1");
+    scene.provider.create("second");
+    browser.one("form[action$='/poll-now'] button").click();
+    assert_eq!(browser.one(".done").text(), "All resources are polled now.");
+    wait("2");
+    assert_accessible(&browser);
+    browser.one("#manifest summary").click();
+    assert!(browser.one("#yaml").text().contains("baseUrl"));
+    pictures(&browser, axe.as_ref(), "instance");
+
+    browser.visit(&format!("{}/instances/it/nobody", scene.base));
+    browser.wait_heading("There is no such instance");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "error");
+}
+
+#[test]
+fn all_of_it_works_without_scripts() {
+    let Some(browser) = Browser::start(false) else { return };
+    let scene = Scene::start();
+    scene.receiver.try_wait_count("it", PATIENCE, 1).expect("the first record is delivered");
+    browser.visit(&scene.ticket(0));
+    browser.wait_heading("Instances");
+    browser.one("#q").type_in("nothing has this");
+    browser.one(".filter button").click();
+    assert!(browser.one(".empty").text().contains("No instance matches"));
+    browser.one(".filter a").click();
+    browser.one("a[href='/instances/it/it']").click();
+    browser.wait_heading("it");
+    scene.provider.create("second");
+    browser.one("form[action$='/poll-now'] button").click();
+    scene.receiver.try_wait_count("it", PATIENCE, 2).expect("the change is delivered");
+    browser.one("form[action='/leave'] button").click();
+    browser.wait_heading("This browser is not signed in");
+    assert_accessible(&browser);
+}
+
+/// From an empty folder to the first event: the walk of the page that this product replaces, in a browser.
+#[test]
+fn a_person_creates_an_instance_from_nothing() {
+    let Some(browser) = Browser::start(true) else { return };
+    let axe = Axe::load();
+    let scene = Scene::empty();
+    scene.provider.create("first");
+    let mut clicks = 0;
+    let mut click = |selector: &str| {
+        browser.one(selector).click();
+        clicks += 1;
+    };
+    browser.visit(&scene.ticket(0));
+    browser.wait_heading("Instances");
+    assert!(browser.one(".empty").text().contains("There is no instance yet"), "{}", browser.source());
+    pictures(&browser, axe.as_ref(), "empty");
+    click(".empty a[href='/new']");
+    browser.wait_heading("New instance");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "choose");
+    browser.one("#q").type_in("mock keap");
+    click("form[role=search] button");
+    click("a[href='/new/from/mockkeap']");
+    browser.wait_heading("Poll Mock Keap");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "new");
+    let fill = |id: &str, text: &str| {
+        browser.run(&format!("document.getElementById('{id}').value = ''"));
+        browser.all(&format!("[id='{id}']")).into_iter().next().expect("a field").type_in(text);
+    };
+    fill("name", "keap");
+    fill("credential.token", "wrong-canary-token");
+    fill("interval", "5s");
+    fill("callback", &scene.receiver.url("keap"));
+    click("input[name=startFrom][value=Earliest]");
+    click("button[value=preview]");
+    // what is wrong shows before anything is saved
+    assert!(browser.one("#preview").text().contains("Unauthorized"), "{}", browser.source());
+    assert!(!browser.source().contains("wrong-canary-token"), "what was entered as a secret is not shown");
+    fill("credential.token", TOKEN);
+    click("button[value=preview]");
+    let shown = browser.one("#preview").text();
+    assert!(shown.contains("record:       id first") && shown.contains("would deliver: 1 event"), "{shown}");
+    assert!(scene.receiver.count() == 0 && !scene.site.manifests().join("default.keap.yaml").exists(), "nothing is saved");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "preview");
+    click("button[value=yaml]");
+    let yaml = browser.one("#yaml").text();
+    assert!(yaml.contains("token: replace-me") && yaml.contains("connector: mockkeap") && !yaml.contains(TOKEN), "{yaml}");
+    click("button[value=create]");
+    browser.wait_heading("keap");
+    scene.receiver.try_wait_count("keap", PATIENCE, 1).expect("the record is delivered");
+    assert!(clicks <= 12, "{clicks}");
+
+    // what was created here can be suspended here
+    browser.one("form[action$='/suspend'] button").click();
+    scene.local.wait_for("keap", "suspended", |row| row.reason == "Suspended");
+    assert!(!browser.source().contains(TOKEN) && !scene.local.stderr().contains(TOKEN));
+}

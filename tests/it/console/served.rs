@@ -1,0 +1,212 @@
+//! The console from outside.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use super::{Scene, cookie, token};
+use crate::rig::client::Reply;
+use crate::rig::{PATIENCE, raw};
+
+fn header<'a>(reply: &'a Reply, name: &str) -> &'a str {
+    reply.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+#[test]
+fn a_browser_signs_in_once_and_each_change_needs_the_form_of_its_session() {
+    let scene = Scene::start();
+
+    // no one is let in without a session, and whatever is asked for, the answer is guarded
+    for (method, path, status) in [
+        ("GET", "/", 401),
+        ("GET", "/instances/it/it", 401),
+        ("GET", "/live", 401),
+        ("POST", "/instances/it/it/poll-now", 401),
+        ("POST", "/leave", 401),
+        ("GET", "/open", 403),
+        ("GET", "/open?ticket=guess", 403),
+        ("GET", "/no/such/page", 404),
+        ("GET", "/assets/..%2f..%2fetc", 404),
+        ("DELETE", "/instances/it/it", 405),
+        ("PUT", "/", 405),
+    ] {
+        let reply = scene.ask(method, path, &[], None);
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.body);
+        assert!(header(&reply, "content-security-policy").contains("frame-ancestors 'none'"), "{method} {path}");
+        assert!(!header(&reply, "content-security-policy").contains("unsafe"), "{method} {path}");
+        for (name, value) in [
+            ("x-frame-options", "DENY"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            assert_eq!(header(&reply, name), value, "{method} {path}");
+        }
+        assert_eq!(cookie(&reply), "", "{method} {path}");
+        assert!(reply.body.contains("<h1>"), "every error is a page: {}", reply.body);
+    }
+    // a name that leads here without being its own
+    let hosts = ["evil.example", "localhost", "127.0.0.1", "127.0.0.1:1", "", "evil.example\r\nhost: 127.0.0.1"];
+    for host in hosts {
+        let head = format!("GET /open?ticket=x HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let answer = raw::exchange(scene.address(), 1, &head);
+        assert!(answer.starts_with("HTTP/1.1 421"), "{host}: {answer}");
+    }
+
+    // the URL begins a session of its own, whatever the browser brought along, and does so once
+    let url = scene.ticket(0);
+    let name = |cookie: &str| cookie.split('=').next().unwrap_or_default().to_owned();
+    let opened = scene.ask("GET", &url, &[("Cookie", "pollinator-console=chosen-by-another")], None);
+    let set = cookie(&opened);
+    assert!(set.contains("; Path=/; HttpOnly; SameSite=Strict") && !set.contains("Secure"), "{set}");
+    let own = set.split(';').next().expect("a cookie").to_owned();
+    let fixed = format!("{}=chosen-by-another", name(&own));
+    assert_eq!(scene.ask("GET", "/", &[("Cookie", &fixed)], None).status, 401);
+    assert_eq!(scene.ask("GET", "/", &[("Cookie", &format!("{fixed}; {own}"))], None).status, 401, "of two none is believed");
+    assert_eq!(scene.ask("GET", &url, &[], None).status, 403, "used up");
+
+    // it shows what there is, worst first
+    let page = scene.ask("GET", "/", &[("Cookie", &own)], None);
+    assert_eq!(page.status, 200, "{}", page.body);
+    let (broken, healthy) = (page.body.find("/instances/it/broken"), page.body.find("/instances/it/it"));
+    assert!(broken.is_some() && broken < healthy, "{}", page.body);
+    let page = scene.ask("GET", "/instances/it/it", &[("Cookie", &own)], None);
+    assert!(page.body.contains("baseUrl") && page.body.contains("records"), "{}", page.body);
+    assert_eq!(scene.ask("GET", "/instances/it/nobody", &[("Cookie", &own)], None).status, 404);
+
+    // only the form of the session changes something
+    let csrf = token(&page);
+    let other = scene.sign_in(1);
+    let others = token(&scene.ask("GET", "/instances/it/it", &[("Cookie", &other)], None));
+    assert_ne!(csrf, others);
+    let form = |token: &str| format!("csrf={token}&resource=records");
+    let action = "/instances/it/it/poll-now";
+    assert_eq!(scene.submit(action, &own, "").status, 403);
+    assert_eq!(scene.submit(action, &own, &form(&others)).status, 403);
+    for (origin, site) in [("http://evil.example", "cross-site"), ("null", "cross-site"), (scene.base.as_str(), "same-site")] {
+        let headers = [
+            ("Cookie", own.as_str()),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Origin", origin),
+            ("Sec-Fetch-Site", site),
+        ];
+        assert_eq!(scene.ask("POST", action, &headers, Some(form(&csrf))).status, 403, "{origin} {site}");
+    }
+    let headers = [("Cookie", own.as_str()), ("Content-Type", "application/json"), ("Origin", scene.base.as_str())];
+    assert_eq!(scene.ask("POST", action, &headers, Some(form(&csrf))).status, 400);
+    assert_eq!(scene.submit("/instances/it/it/delete", &own, &form(&csrf)).status, 404);
+    assert!(!scene.local.stderr().contains("a change was made"), "{}", scene.local.stderr());
+
+    // it is polled once an hour, and now
+    scene.provider.create("second");
+    let done = scene.submit(action, &own, &form(&csrf));
+    assert_eq!((done.status, header(&done, "location")), (303, "/instances/it/it?done=poll-now"), "{}", done.body);
+    scene.receiver.try_wait_count("it", PATIENCE, 2).expect("the change is delivered");
+    let line = scene.local.wait_stderr("console: a change was made");
+    for part in ["namespace=\"it\"", "instance=\"it\"", "action=\"poll-now\"", "session=", "client=127.0.0.1"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+
+    // after a reset the list is read from its beginning
+    let done = scene.submit("/instances/it/it/reset", &own, &form(&csrf));
+    assert_eq!(done.status, 303, "{}", done.body);
+    scene.local.wait_for("it", "a reset", |row| row.resources.iter().any(|own| own.reset_reason.is_some()));
+    scene.receiver.try_wait_count("it", PATIENCE, 4).expect("both records again");
+
+    // a person's own file is theirs to change
+    let page = scene.ask("GET", "/instances/it/it", &[("Cookie", &own)], None);
+    assert!(page.body.contains("instances.yaml") && !page.body.contains("/suspend"), "{}", page.body);
+    let refused = scene.submit("/instances/it/it/suspend", &own, &form(&csrf));
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(refused.body.contains("instances.yaml"), "{}", refused.body);
+
+    // who leaves has left
+    assert_eq!(scene.submit("/leave", &own, &form(&csrf)).status, 303);
+    assert_eq!(scene.ask("GET", "/", &[("Cookie", &own)], None).status, 401);
+    assert_eq!(scene.ask("GET", "/", &[("Cookie", &other)], None).status, 200);
+    for secret in [own.split('=').nth(1).expect("a value"), &csrf] {
+        assert!(!scene.local.stderr().contains(secret) && !scene.local.stdout().contains(secret));
+    }
+}
+
+/// What a server says to a request from 127.0.0.`from`, up to the end of its head; the connection stays open.
+fn head_of(scene: &Scene, from: u8, cookie: &str) -> (TcpStream, String) {
+    let mut stream = raw::connect(scene.address(), from);
+    let host = scene.address();
+    let request = format!("GET /live HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\n\r\n");
+    let mut said = Vec::new();
+    if stream.write_all(request.as_bytes()).is_ok() {
+        let mut byte = [0];
+        while !said.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
+            said.push(byte[0]);
+        }
+    }
+    (stream, String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn a_thousand_streams_and_a_form_without_end_leave_the_console_as_it_was() {
+    let scene = Scene::start();
+    let own = scene.sign_in(0);
+    let page = || scene.ask("GET", "/", &[("Cookie", &own)], None).status;
+    assert_eq!(page(), 200);
+    let before = scene.local.memory("VmRSS");
+    let mut streams = Vec::new();
+    let (mut served, mut refused) = (0, 0);
+    for number in 0..1_000_u32 {
+        let from = 2 + u8::try_from(number % 100).expect("below 100");
+        let (stream, said) = head_of(&scene, from, &own);
+        served += usize::from(said.starts_with("HTTP/1.1 200"));
+        refused += usize::from(said.starts_with("HTTP/1.1 503"));
+        streams.push(stream);
+    }
+    assert!(served >= 32 && refused > 500, "{served} served, {refused} refused");
+    let after = scene.local.memory("VmRSS");
+    if let (Some(before), Some(after)) = (before, after) {
+        println!("{before} KiB before, {after} KiB after");
+        assert!(after < before + 32 * 1024, "{before} KiB before, {after} KiB after");
+    }
+    drop(streams);
+    // the places come back once it is seen that no one reads
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !head_of(&scene, 200, &own).1.starts_with("HTTP/1.1 200") {
+        assert!(std::time::Instant::now() < deadline, "no place comes back");
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+    while page() != 200 {
+        assert!(std::time::Instant::now() < deadline, "the console is not served");
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+
+    // ten MB are not read to their end
+    let csrf = token(&scene.ask("GET", "/instances/it/it", &[("Cookie", &own)], None));
+    let mut stream = raw::connect(scene.address(), 201);
+    let head = format!(
+        "POST /instances/it/it/poll-now HTTP/1.1\r\nhost: {}\r\ncookie: {own}\r\norigin: {}\r\ncontent-type: \
+         application/x-www-form-urlencoded\r\ncontent-length: 10000000\r\n\r\ncsrf={csrf}&x=",
+        scene.address(),
+        scene.base
+    );
+    stream.write_all(head.as_bytes()).expect("it is sent");
+    let chunk = [b'x'; 64 * 1024];
+    let mut sent = 0;
+    while sent < 10_000_000 && stream.write_all(&chunk).is_ok() {
+        sent += chunk.len();
+    }
+    let mut answer = Vec::new();
+    // A reset is an end, too.
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert_eq!(page(), 200);
+    assert!(!scene.local.stderr().contains("a change was made"));
+}
+
+#[test]
+fn the_console_is_for_this_machine_unless_a_proxy_with_tls_is_named() {
+    let scene = Scene::start();
+    let mut command = scene.site.command();
+    command.arg("--console=0.0.0.0:0");
+    let mut refused = scene.site.spawn(command);
+    assert_eq!(refused.wait().code(), Some(2));
+    assert!(refused.stderr().contains("--console-url"), "{}", refused.stderr());
+}
