@@ -4,8 +4,9 @@
 //! more depends on what else the machine does. A fixed number of threads is either too few on a quiet machine, or too many on a busy
 //! one, where whole clusters then wait for each other until somebody's patience ends. So the runner has threads to spare
 //! (`.cargo/config.toml`), and a test that starts a server or a process waits here for its turn: a few always run, and another one
-//! starts only while the processors have been idle for much of the last second. First come, first served, so that clusters and light
-//! tests mix. A test that starts nothing takes no turn.
+//! starts only while the processors have been idle for a part of the last second. A test with a cluster counts as several that only wait
+//! for a local process ([`Weight`]). First come, first served, so that clusters and light tests mix. A test that starts nothing takes no
+//! turn.
 //!
 //! A turn belongs to the thread of the test, which libtest names after it, and ends with that thread. Threads that a test starts
 //! share its turn; they have no name, and taking is nothing for them. A test that waits for something that another test holds gives its
@@ -27,16 +28,25 @@ use parking_lot::{Condvar, Mutex};
 
 use super::control_plane;
 
-/// So many run however busy the machine is, for each core.
-const ALWAYS_PER_CORE: usize = 2;
-/// No more than these run however idle it is, for each core: memory, ports and the one control plane are shared, too.
-const MOST_PER_CORE: usize = 8;
+/// While those that run weigh less than this for each core, another one starts however busy the machine is.
+const ALWAYS_PER_CORE: usize = 6;
+/// While those that run weigh this for each core, none starts however idle it is: memory, ports and the one control plane are shared, too.
+const MOST_PER_CORE: usize = 16;
 /// Beyond those that always run, one starts only when the last has shown what it costs.
 const SETTLING: Duration = Duration::from_millis(500);
 /// What was busy is counted over this time.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Another test starts while less than this share of the processors' time was used, in percent.
 const BUSY: u64 = 75;
+
+/// What a test costs while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// It waits for a local process most of the time.
+    Light = 1,
+    /// It makes an API server work, and often several processes.
+    Cluster = 3,
+}
 
 static TURNS: Turns = Turns { state: Mutex::new(State::new()), change: Condvar::new() };
 
@@ -51,21 +61,36 @@ thread_local! {
 
 /// Waits until the test of this thread may run. Once it may, it may until it ends.
 pub fn take() {
+    take_as(Weight::Light);
+}
+
+/// The same for a test with a cluster.
+pub fn take_with_cluster() {
+    take_as(Weight::Cluster);
+}
+
+fn take_as(weight: Weight) {
     let is_test = thread::current().name().is_some_and(|name| name.contains("::"));
-    if is_test && MINE.with_borrow(Option::is_none) {
+    if !is_test {
+        return;
+    }
+    if MINE.with_borrow(Option::is_none) {
         build_tools_first();
-        let turn = TURNS.wait(State::enter);
+        let turn = TURNS.wait(weight, State::enter);
         MINE.set(Some(turn));
+    } else {
+        // one that runs and turns out to be heavier does not wait for others: they may wait for it
+        MINE.with_borrow_mut(|mine| mine.iter_mut().for_each(|turn| turn.grow(weight)));
     }
 }
 
 /// Waits for something that another test holds. Meanwhile the turn of this thread is given back; then it is the next to get one, since
 /// others may wait for what it holds now.
 pub fn without<R>(wait: impl FnOnce() -> R) -> R {
-    let had = MINE.take().is_some();
+    let had = MINE.take().map(|turn| turn.weight);
     let result = wait();
-    if had {
-        MINE.set(Some(TURNS.wait(State::enter_first)));
+    if let Some(weight) = had {
+        MINE.set(Some(TURNS.wait(weight, State::enter_first)));
     }
     result
 }
@@ -83,6 +108,7 @@ fn build_tools_first() {
 
 /// Given back when its thread ends.
 struct Turn {
+    weight: Weight,
     entered: Instant,
     started: Instant,
     /// What the processors had done when it started.
@@ -90,6 +116,13 @@ struct Turn {
 }
 
 impl Turn {
+    fn grow(&mut self, weight: Weight) {
+        if weight > self.weight {
+            TURNS.state.lock().running += weight as usize - self.weight as usize;
+            self.weight = weight;
+        }
+    }
+
     /// A line of the file that `POLLINATOR_TURNS` names.
     fn line(&self) -> String {
         let (waited, had) = ((self.started - self.entered).as_secs_f64(), self.started.elapsed().as_secs_f64());
@@ -101,7 +134,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        TURNS.state.lock().running -= 1;
+        TURNS.state.lock().running -= self.weight as usize;
         TURNS.change.notify_all();
         if let Some(path) = env::var_os("POLLINATOR_TURNS") {
             let file = fs::File::options().create(true).append(true).open(path);
@@ -113,18 +146,18 @@ impl Drop for Turn {
 }
 
 impl Turns {
-    fn wait(&self, enter: impl FnOnce(&mut State) -> u64) -> Turn {
+    fn wait(&self, weight: Weight, enter: impl FnOnce(&mut State) -> u64) -> Turn {
         let entered = Instant::now();
         let cores = cores();
         let mut state = self.state.lock();
         let ticket = enter(&mut state);
-        while !state.may_start(ticket, Instant::now(), cores, || Sample::read(cores)) {
+        while !state.may_start(ticket, weight, Instant::now(), cores, || Sample::read(cores)) {
             // whoever ends says so; that the machine became idle, nobody does
             self.change.wait_for(&mut state, SETTLING / 4);
         }
         drop(state);
         self.change.notify_all();
-        Turn { entered, started: Instant::now(), before: Sample::read(cores) }
+        Turn { weight, entered, started: Instant::now(), before: Sample::read(cores) }
     }
 }
 
@@ -134,6 +167,7 @@ fn cores() -> usize {
 
 /// Who runs and who waits.
 struct State {
+    /// What those that run weigh.
     running: usize,
     next_ticket: u64,
     waiting: VecDeque<u64>,
@@ -161,7 +195,14 @@ impl State {
     }
 
     /// Whether the holder of `ticket` starts now. `read` says what the processors did so far; `None`: nobody can tell.
-    fn may_start(&mut self, ticket: u64, now: Instant, cores: usize, read: impl FnOnce() -> Option<Sample>) -> bool {
+    fn may_start(
+        &mut self,
+        ticket: u64,
+        weight: Weight,
+        now: Instant,
+        cores: usize,
+        read: impl FnOnce() -> Option<Sample>,
+    ) -> bool {
         if self.samples.back().is_none_or(|(at, _)| now >= *at + SETTLING / 4) {
             self.samples.extend(read().map(|sample| (now, sample)));
             // the newest that is a window old, and all since
@@ -181,7 +222,7 @@ impl State {
         };
         if starts {
             self.waiting.pop_front();
-            self.running += 1;
+            self.running += weight as usize;
             self.last_start = Some(now);
         }
         starts
@@ -238,22 +279,23 @@ mod tests {
 
     #[test]
     fn a_few_always_run_and_more_where_the_machine_is_idle() {
-        for (idle_of_ten, expected) in [(1, 4), (5, 16)] {
+        for (idle_of_ten, weight, expected) in
+            [(1, Weight::Light, 12), (1, Weight::Cluster, 4), (5, Weight::Light, 32), (5, Weight::Cluster, 11)]
+        {
             let (mut state, mut now) = (State::new(), Instant::now());
             let mut clock = 0;
-            let tickets: Vec<_> = (0..20).map(|_| state.enter()).collect();
-            assert!(!state.may_start(tickets[1], now, 2, || None), "out of order");
+            let tickets: Vec<_> = (0..40).map(|_| state.enter()).collect();
+            assert!(!state.may_start(tickets[1], weight, now, 2, || None), "out of order");
             let mut next = tickets.into_iter().peekable();
             for _ in 0..400 {
                 now += SETTLING / 4;
                 clock += 10;
-                if state
-                    .may_start(*next.peek().unwrap(), now, 2, || Some(Sample { idle: clock * idle_of_ten / 10, all: clock }))
-                {
+                let sample = || Some(Sample { idle: clock * idle_of_ten / 10, all: clock });
+                if state.may_start(*next.peek().unwrap(), weight, now, 2, sample) {
                     next.next();
                 }
             }
-            assert_eq!(state.running, expected);
+            assert_eq!(state.running, expected * weight as usize);
         }
     }
 
@@ -261,19 +303,19 @@ mod tests {
     fn where_nobody_can_tell_only_a_few_run() {
         let (mut state, now) = (State::new(), Instant::now());
         let tickets: Vec<_> = (0..9).map(|_| state.enter()).collect();
-        let started = tickets.into_iter().filter(|ticket| state.may_start(*ticket, now, 1, || None)).count();
+        let started = tickets.into_iter().filter(|ticket| state.may_start(*ticket, Weight::Cluster, now, 1, || None)).count();
         assert_eq!(started, 2);
         state.running -= 1;
-        assert!(state.may_start(*state.waiting.front().unwrap(), now, 1, || None));
+        assert!(state.may_start(*state.waiting.front().unwrap(), Weight::Light, now, 1, || None));
     }
 
     #[test]
     fn who_waited_without_a_turn_is_the_next() {
         let mut state = State::new();
         let (later, first) = (state.enter(), state.enter_first());
-        assert!(!state.may_start(later, Instant::now(), 1, || None));
-        assert!(state.may_start(first, Instant::now(), 1, || None));
-        assert!(state.may_start(later, Instant::now(), 1, || None));
+        assert!(!state.may_start(later, Weight::Light, Instant::now(), 1, || None));
+        assert!(state.may_start(first, Weight::Light, Instant::now(), 1, || None));
+        assert!(state.may_start(later, Weight::Light, Instant::now(), 1, || None));
     }
 
     #[test]

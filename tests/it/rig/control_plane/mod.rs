@@ -143,7 +143,7 @@ pub fn build_tools() -> Result<(), String> {
 /// The control plane that all tests of this process share, started by the first of them and ended with the process. `None`: it
 /// cannot be had here, which one loud line said.
 pub fn shared() -> Option<&'static ControlPlane> {
-    turns::take();
+    turns::take_with_cluster();
     SHARED.as_ref()
 }
 
@@ -176,7 +176,7 @@ impl ControlPlane {
                 skip("tests with a control plane", why);
             }
         });
-        turns::take();
+        turns::take_with_cluster();
         LazyLock::force(&TOLD);
         let binaries = BINARIES.as_ref().ok()?;
         let mut why = String::new();
