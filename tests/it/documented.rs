@@ -21,7 +21,7 @@ use crate::rig::markdown::{self, Fence};
 use crate::rig::reader::Reader;
 
 /// The pages with commands, and the test that types them.
-const PLAYED: [(&str, &str); 10] = [
+const PLAYED: [(&str, &str); 11] = [
     ("README.md", "alone::the_readme_leads_to_a_first_instance"),
     ("charts/pollinator/README.md", "cluster::the_page_of_the_chart_says_what_the_page_of_installing_does"),
     ("docs/get-started/first-instance.md", "cluster::a_first_instance_from_nothing"),
@@ -29,6 +29,7 @@ const PLAYED: [(&str, &str); 10] = [
     ("docs/reference/instances-api.md", "alone::creating_an_instance_by_the_api"),
     ("docs/tasks/import.md", "alone::importing_from_open_connectors"),
     ("docs/tasks/local.md", "alone::running_without_a_cluster"),
+    ("docs/operate/backup.md", "cluster::saving_and_moving_state"),
     ("docs/operate/operations.md", "cluster::operating_backing_up_and_restoring"),
     ("docs/operate/operator.md", "cluster::running_it_from_outside"),
     ("docs/contribute/release.md", "alone::making_a_release"),
