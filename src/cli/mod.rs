@@ -17,6 +17,7 @@ pub mod receive;
 pub mod reference;
 pub mod schema;
 pub mod serve;
+pub mod state;
 pub mod try_out;
 
 use std::ffi::OsStr;
@@ -66,6 +67,8 @@ enum Command {
     New(new::NewArgs),
     /// Receive, verify and print events: the other end, for trying things out.
     Receive(receive::ReceiveArgs),
+    /// Save the state of instances into a file, and restore it.
+    State(state::StateArgs),
     /// Watch a sample provider, the engine and a receiver work together.
     Demo(demo::DemoArgs),
     /// Print the custom resource definitions.
@@ -132,6 +135,7 @@ impl Cli {
             Command::Catalog(args) => catalog::run(&args),
             Command::New(args) => new::run(&args),
             Command::Receive(args) => receive::run(args).await,
+            Command::State(args) => state::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Crds => crds::run(),
             Command::Schema(args) => schema::run(&args),

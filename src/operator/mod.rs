@@ -25,6 +25,8 @@
 //! - **No one is asked to clean up.** Everything the operator writes has an owner reference and goes with its instance; there is no
 //!   finalizer. Tokens of OAuth 2.0 belong to the user's Secret and are kept in a Secret next to it ([`tokens`]).
 //!
+//! A person with the permissions can read and replace the state of an instance, too ([`transfer`]).
+//!
 //! Each step has its own error, and the variants of [`state_error`] are the next steps; the sentence that people read is made there, last.
 
 pub mod blobs;
@@ -56,5 +58,6 @@ pub mod status;
 pub mod store;
 pub mod stored;
 pub mod tokens;
+pub mod transfer;
 pub mod watch;
 pub mod writer;

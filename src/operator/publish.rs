@@ -98,7 +98,10 @@ impl Publication {
             return self.give_up(key, outcome).await;
         }
         if let Some(session) = self.sessions.get(key).filter(|session| session.is_running())
-            && (session.is_lost() || !session.is_owned() || !matches!(outcome.published, Published::Running(..)))
+            && (session.is_lost()
+                || !session.is_owned()
+                || !matches!(outcome.published, Published::Running(..))
+                || self.was_replaced(&session, &outcome.published).await)
         {
             // What it accepted is stored, or refused, before the state is read.
             self.take_away(key, &mut outcome).await;
@@ -223,6 +226,25 @@ impl Publication {
         let overflow = Overflow::load(&self.cluster, &session.id, &found.places, reset.as_deref(), &mut state).await?;
         session.open(state, stored::state_digest(status), overflow).await;
         Ok(())
+    }
+
+    /// Did a person replace the state while the instance was suspended, as `pollinator state import` does? Then what the engine has of it is
+    /// of no use, and the next poll is not to begin with it.
+    async fn was_replaced(&self, session: &Session, published: &Published) -> bool {
+        let Published::Running(plan, _) = published else { return false };
+        if !plan.suspended {
+            return false;
+        }
+        // No write is under way while this is held.
+        let record = session.record.lock().await;
+        let Some(own) = &record.stored else { return false };
+        match self.cluster.get(Kind::ConnectorInstance, session.id.namespace(), session.id.name()).await {
+            Ok(object) => {
+                object["metadata"]["uid"] == *session.id.uid && !own.digests.contains(&stored::state_digest(&object["status"]))
+            }
+            // It is read once more in a moment, and that error counts.
+            Err(_) => false,
+        }
     }
 
     async fn refuse(&self, key: &InstanceRef, generation: Option<i64>, problem: Problem, mut outcome: Outcome) -> Outcome {

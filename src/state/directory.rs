@@ -80,14 +80,12 @@ impl Directory {
         self.file_of(&instance.namespace, &instance.name, "json")
     }
 
-    /// A namespace is a DNS label, so the first dot is unambiguous, and so is the last.
     pub(super) fn file_of(&self, namespace: &str, name: &str, ending: &str) -> PathBuf {
-        self.path.join(format!("{namespace}.{name}.{ending}"))
+        file_of(&self.path, namespace, name, ending)
     }
 
-    /// Partitions of an instance's known sets.
     fn folder(&self, instance: &InstanceRef) -> Folder {
-        Folder::new(self.file_of(&instance.namespace, &instance.name, "known"))
+        partitions_of(&self.path, instance)
     }
 
     /// Uid and identity of an instance that has a state.
@@ -163,17 +161,12 @@ fn warn_unless_gone(path: &Path, removed: io::Result<()>) {
 
 impl StateStore for Directory {
     fn load(&self, instance: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
-        let (file, folder) = (self.file(instance), self.folder(instance));
-        let head = read_head(&file)?;
-        let (state, stored) = match head {
-            Some(Head { mut state, generation, places }) => {
-                let loaded = block_on(Stored::load(&folder, &mut state, generation, &places));
-                (Some(state), loaded.map_err(|error| unreadable_partition(&file, &folder, &error))?)
-            }
+        let (state, stored) = match block_on(load(&self.path, instance))? {
+            Some((state, stored)) => (Some(state), stored),
             None => (None, Stored::unknown()),
         };
         // Most have none.
-        if folder.path().exists() {
+        if self.folder(instance).path().exists() {
             self.partitions.all().insert(instance.clone(), stored);
         }
         Ok(state)
@@ -214,6 +207,26 @@ impl StateStore for Directory {
             self.erase(instance, &secrets);
         }
     }
+}
+
+/// A file of a state folder. A namespace is a DNS label, so the first dot is unambiguous, and so is the last.
+pub(super) fn file_of(folder: &Path, namespace: &str, name: &str, ending: &str) -> PathBuf {
+    folder.join(format!("{namespace}.{name}.{ending}"))
+}
+
+/// Partitions of an instance's known sets.
+fn partitions_of(folder: &Path, instance: &InstanceRef) -> Folder {
+    Folder::new(file_of(folder, &instance.namespace, &instance.name, "known"))
+}
+
+/// Reads the state of an instance out of a state folder.
+pub(super) async fn load(folder: &Path, instance: &InstanceRef) -> Result<Option<(InstanceState, Stored)>, Problem> {
+    let file = file_of(folder, &instance.namespace, &instance.name, "json");
+    let Some(Head { mut state, generation, places }) = read_head(&file)? else { return Ok(None) };
+    let partitions = partitions_of(folder, instance);
+    let loaded = Stored::load(&partitions, &mut state, generation, &places).await;
+    let stored = loaded.map_err(|error| unreadable_partition(&file, &partitions, &error))?;
+    Ok(Some((state, stored)))
 }
 
 /// Writes the partitions that changed and then the head. Answers, too, what is known of the partitions from now on.

@@ -179,6 +179,8 @@ fn write_beside(file: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
+    // That of a file which is named without one.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }
 

@@ -19,11 +19,15 @@
 //! - **An idle poll writes nothing.** A cursor that moved without an event is saved with the next one: after a crash the older cursor costs
 //!   one more read, and no event.
 //!
+//! A person can take a state out of one place and into another ([`backup`]), as a whole and in one file.
+//!
 //! Event ids depend on the uid under which an instance was first seen, and the state carries it, so that a restored backup makes the same
 //! ids.
 
 pub mod adopt;
+pub mod backup;
 pub mod blob;
+pub mod bystander;
 pub mod delta_token;
 pub mod directory;
 pub mod folder;

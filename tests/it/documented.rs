@@ -30,6 +30,7 @@ const PLAYED: [(&str, &str); 11] = [
     ("docs/tasks/import.md", "alone::importing_from_open_connectors"),
     ("docs/tasks/migrate.md", "alone::migrating_with_the_request_of_open_connectors"),
     ("docs/tasks/local.md", "alone::running_without_a_cluster"),
+    ("docs/operate/backup.md", "cluster::saving_and_moving_state"),
     ("docs/operate/operations.md", "cluster::operating_backing_up_and_restoring"),
     ("docs/operate/operator.md", "cluster::running_it_from_outside"),
     ("docs/contribute/release.md", "alone::making_a_release"),

@@ -5,6 +5,7 @@
 //! - [`at_scale`]: a thousand instances, and what they cost the API server.
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
+//! - [`backup`]: the state of an instance goes into a file and to another place.
 //! - [`fuzzed`]: the targets of the fuzzer, with their corpus and seeded mutations of it.
 //! - [`passers`]: passers-by at the address of metrics and probes hold connections; the probe is answered, and memory is bounded.
 //! - [`crowded`]: others in the process take all they can get; an instance that answers is polled on time, and memory is bounded.
@@ -57,6 +58,7 @@ mod rig;
 
 mod assertions;
 mod at_scale;
+mod backup;
 mod batches;
 mod cases;
 mod chart;

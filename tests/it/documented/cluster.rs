@@ -84,6 +84,21 @@ fn running_it_from_outside() {
     page.play_to_end();
 }
 
+#[test]
+fn saving_and_moving_state() {
+    let Some((_alone, plane)) = plane() else { return };
+    let (cluster, Some(reader)) = keap(plane, "state") else { return };
+    let operator = cluster.start();
+    cluster.wait_ready("keap");
+    let mut page = Page::open("docs/operate/backup.md", reader);
+    page.play_through("pollinator state import keap.state --overwrite");
+    cluster.ns.wait_condition("keap", "Ready", "True", "Polling");
+    cluster.provider.create("after");
+    let came = cluster.receiver.try_wait_count("keap", PATIENCE, 1);
+    assert!(came.is_some(), "{}", operator.report("keap"));
+    page.play_to_end();
+}
+
 /// The page's commands are for `pollinator-system`, where the operator of the release runs.
 #[test]
 fn operating_backing_up_and_restoring() {

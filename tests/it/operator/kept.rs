@@ -1,11 +1,13 @@
 //! State that does not fit into the status, and state that somebody else touched.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
 use crate::rig::control_plane::{shared, shared_with_controllers};
-use crate::rig::http::Answer;
+use crate::rig::http::{Answer, Server};
 use crate::rig::manifest::{self, Instance};
 use crate::rig::operator::Cluster;
 use crate::rig::provider::Provider;
@@ -304,4 +306,47 @@ fn the_permissions_that_are_documented_are_enough() {
     }
     let read: BTreeSet<_> = calls.iter().filter(|call| call.is("get", "secrets")).map(|call| call.name.as_str()).collect();
     assert!(read.contains("login") && !read.contains("unrelated"), "{read:?}");
+}
+
+/// A provider whose tokens for the next poll have this many bytes: a number, and filling before it. What has changed since is its record of
+/// that number.
+fn tokens_of(length: Arc<AtomicUsize>, asked: Arc<AtomicUsize>) -> Server {
+    Server::start(move |ask| {
+        let since = ask.query().into_iter().find(|(name, _)| name == "syncToken").map(|(_, token)| token);
+        asked.store(since.as_ref().map_or(0, String::len), Ordering::SeqCst);
+        let number: usize = since.map_or(0, |token| token.trim_start_matches('x').parse().unwrap());
+        let filling = "x".repeat(length.load(Ordering::SeqCst) - (number + 1).to_string().len());
+        Answer::json(format!(r#"{{"items":[{{"id":"r-{number}"}}],"nextSyncToken":"{filling}{}"}}"#, number + 1))
+    })
+}
+
+#[test]
+fn the_longest_token_is_kept_by_a_real_server_and_a_longer_one_is_told() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "tokens");
+    let (length, asked) = (Arc::new(AtomicUsize::new(4_000)), Arc::new(AtomicUsize::new(0)));
+    let server = tokens_of(Arc::clone(&length), Arc::clone(&asked));
+    let mut instance = cluster.instance().resource(
+        "url: /list\nquery: {syncToken: \"${cursor}\"}\nrecordsPath: items\nidField: id\ndelta: {token: {field: nextSyncToken}}\n",
+    );
+    instance.base_url = server.url();
+    cluster.apply(&instance);
+    let mut operator = cluster.start();
+    cluster.wait_posts(1, &operator);
+    let kept = cluster.ns.wait_instance("it", "a stored token", |one| {
+        one["status"]["resources"][0]["cursor"]["token"].as_str().filter(|token| token.len() > 4_000).map(str::to_owned)
+    });
+    assert_eq!(kept.len(), 16 + 1 + 4_000);
+    assert!(operator.sigterm().success());
+    // it goes on with that token, and each record has come once
+    let operator = cluster.start();
+    let seen = cluster.receiver.count();
+    cluster.wait_posts(seen + 2, &operator);
+    assert_eq!(asked.load(Ordering::SeqCst), 4_000);
+    let objects: Vec<_> = cluster.receiver.delivered("it").into_iter().map(|event| event.object).collect();
+    assert_eq!(objects.iter().collect::<BTreeSet<_>>().len(), objects.len(), "{objects:?}");
+    length.store(4_001, Ordering::SeqCst);
+    cluster.ns.wait_instance("it", "what is wrong", |one| {
+        one["status"]["resources"].to_string().contains("is longer than 4000 bytes").then_some(())
+    });
 }
