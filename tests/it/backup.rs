@@ -56,8 +56,9 @@ impl Place {
 
 /// Id and object of the latest of so many events.
 fn told(receiver: &Receiver, count: usize, by: &Pollinator) -> (String, String) {
-    let posts = receiver.try_wait_count("it", PATIENCE, count);
-    assert!(posts.is_some(), "fewer than {count}\n{}", by.report("it"));
+    let came =
+        receiver.try_wait("it", PATIENCE, |posts| (posts.iter().filter(|post| post.accepted()).count() >= count).then_some(()));
+    assert!(came.is_some(), "fewer than {count}\n{}", by.report("it"));
     let Delivered { event_id, object, .. } = receiver.delivered("it").remove(count - 1);
     (event_id, object)
 }
