@@ -18,7 +18,7 @@ use crate::observe::output;
 use crate::serve::console::preview::Preview;
 
 /// How long a trial may take.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// Trials at once.
 const MOST: usize = 2;
 
@@ -61,7 +61,7 @@ impl Preview for Trials {
                 let set = keys.iter().filter_map(|(key, value)| Some((key.clone(), value.as_ref()?.clone().into_bytes())));
                 (name.to_owned(), set.collect())
             });
-            self.try_out(&Definitions::of_one(of, instance, connector, values)).await
+            Box::pin(self.try_out(&Definitions::of_one(of, instance, connector, values))).await
         })
     }
 }

@@ -65,15 +65,14 @@ impl Wish {
     /// Does what the wish says of the state.
     pub fn grant(&self, state: &mut InstanceState, now: DateTime<Utc>) {
         match self {
-            Self::PollNow => {}
+            // A reset is done by the engine between two polls: one that is under way goes by the cursor.
+            Self::PollNow | Self::Reset(_) => {}
             Self::Redeliver(Parked { resource, event }) => {
                 state.sinks.redeliver(resource, event.as_deref(), now);
             }
             Self::Discard(Parked { resource, event }) => {
                 state.sinks.discard(resource, event.as_deref());
             }
-            // The engine does it between two polls: one that is under way goes by the cursor.
-            Self::Reset(_) => {}
             // What does not wait yet is not approved in advance.
             Self::ApproveDeletes(resource) => {
                 if let Some(own) = state.resources.get_mut(resource.as_str()).filter(|own| own.sweep.held > 0) {

@@ -51,8 +51,8 @@ impl Scene {
     pub fn start() -> Self {
         let (provider, receiver) = (Provider::start(), Receiver::start());
         provider.create("first");
-        let healthy = Instance::new("it", &provider.url(), &receiver.url("it")).earliest();
-        let broken = Instance::new("broken", &provider.url(), "http://127.0.0.1:9/in").earliest();
+        let healthy = Instance::new("it", &provider.url(), &receiver.url("it")).basic_auth().earliest();
+        let broken = Instance::new("broken", &provider.url(), "http://127.0.0.1:9/in").basic_auth().earliest();
         let hourly = |instance: &Instance| instance.yaml().replace("interval: 5s", "interval: 1h");
         let site = Site::new(&[hourly(&healthy), hourly(&broken)]);
         let mut command = site.command();

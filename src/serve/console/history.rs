@@ -62,14 +62,9 @@ fn poll(poll: &Poll) -> String {
         PollEnd::NotModified => "not modified".to_owned(),
         PollEnd::Read => {
             let counted = |number: u32, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
-            let mut text = format!("{} on {}", counted(poll.records, "record"), counted(poll.pages, "page"));
-            if poll.accepted > 0 {
-                text += &format!(", {} delivered", poll.accepted);
-            }
-            if poll.failed > 0 {
-                text += &format!(", {} not accepted", poll.failed);
-            }
-            text
+            let sent = |number: u32, what: &str| if number > 0 { format!(", {number} {what}") } else { String::new() };
+            let read = format!("{} on {}", counted(poll.records, "record"), counted(poll.pages, "page"));
+            [read, sent(poll.accepted, "delivered"), sent(poll.failed, "not accepted")].concat()
         }
     }
 }
