@@ -58,6 +58,9 @@ fn objects(yaml: &str) -> Objects {
         let object: Option<Value> = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}"));
         let Some(object) = object.filter(Value::is_object) else { continue };
         let name = format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+        // The roles of several namespaces have one name.
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        let name = if found.contains_key(&name) { format!("{name}/{namespace}") } else { name };
         assert!(found.insert(name.clone(), object).is_none(), "{name} is there twice");
     }
     found

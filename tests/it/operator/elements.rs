@@ -144,7 +144,11 @@ fn a_caller_of_an_operator_of_all_namespaces_gets_its_own_alone() {
         let kubeconfig = kube::config::Kubeconfig::read_from(ns.kubeconfig()).expect("a kubeconfig");
         let own = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await;
         let callers = Callers::new(&own.expect("a configuration"));
-        let instances = ClusterInstances::new(callers.cluster(&token).expect("a client"), std::sync::Arc::default(), StatusChanges::default());
+        let instances = ClusterInstances::new(
+            callers.cluster(&token).expect("a client"),
+            std::sync::Arc::default(),
+            StatusChanges::default(),
+        );
         assert!(instances.list(Some(ns.name())).await.expect("a list").is_empty());
         for namespace in [Some(other.name()), None] {
             let refused = instances.list(namespace).await.unwrap_err();
