@@ -346,7 +346,9 @@ mod tests {
     fn queues_that_were_stored_are_taken_over_and_may_only_shrink_while_there_is_no_room() {
         let mut ledger = Ledger::new(64 * MIB);
         let stored: Vec<_> = (0..100).map(|name| InstanceRef::new("n0", format!("i{name}"))).collect();
-        stored.iter().for_each(|instance| ledger.hold_queued(instance, 0, MIB / 2));
+        for instance in &stored {
+            ledger.hold_queued(instance, 0, MIB / 2);
+        }
         assert_eq!(ledger.room_of_queues(&stored[0]), MIB / 2, "what it has, and no more");
         assert_eq!(ledger.room_of_queues(&of(1)), 0);
         // A page is read all the same, on the lifeline.

@@ -114,7 +114,7 @@ mod tests {
         let of_crm = listing(Some("crm"), &[("crm", "a"), ("crm", "b")]);
         let read = HashSet::from([ConnectorRef::new("crm", "b")]);
         assert!(lists.note_connectors(of_crm, &read).is_empty(), "one is not read yet");
-        assert_eq!(lists.note_read(&ConnectorRef::new("crm", "a")), [crm.clone()]);
+        assert_eq!(lists.note_read(&ConnectorRef::new("crm", "a")), std::slice::from_ref(&crm));
         assert!(lists.knows_connectors(&crm.namespace) && !lists.knows_connectors(&shop.namespace));
         // A connector that comes later is read when it is seen, and nothing waits for it.
         assert!(lists.note_connectors(listing(Some("crm"), &[("crm", "c")]), &HashSet::new()).is_empty());
@@ -126,7 +126,9 @@ mod tests {
     fn a_list_of_all_has_every_namespace() {
         let instances = ["crm", "shop"].map(|namespace| InstanceRef::new(namespace, "it"));
         let mut lists = Lists::new(0);
-        instances.iter().for_each(|instance| lists.hold_back(instance.clone()));
+        for instance in &instances {
+            lists.hold_back(instance.clone());
+        }
         assert_eq!(lists.note_connectors(listing(None, &[("crm", "a")]), &HashSet::new()), instances[1..]);
         assert_eq!(lists.note_read(&ConnectorRef::new("crm", "a")), instances[..1]);
         lists.note(Kind::Secret, None);

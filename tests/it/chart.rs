@@ -58,6 +58,9 @@ fn objects(yaml: &str) -> Objects {
     for document in yaml.split("\n---\n") {
         let Some(object) = read_once(document) else { continue };
         let name = format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+        // The roles of several namespaces have one name.
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        let name = if found.contains_key(&name) { format!("{name}/{namespace}") } else { name };
         assert!(found.insert(name.clone(), object).is_none(), "{name} is there twice");
     }
     found

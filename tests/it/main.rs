@@ -10,6 +10,7 @@
 //! - [`passers`]: passers-by at the address of metrics and probes hold connections; the probe is answered, and memory is bounded.
 //! - [`crowded`]: others in the process take all they can get; an instance that answers is polled on time, and memory is bounded.
 //! - [`heavy`]: lists that cost much CPU time; polls of others and probes are not delayed.
+//! - [`soak`]: the whole zoo of hostile peers beside honest instances, for a while.
 //! - [`shaped`]: a filter and a shape decide what is delivered, and rules what an answer means.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
@@ -102,6 +103,7 @@ mod retries;
 mod secrets;
 mod shaped;
 mod shards;
+mod soak;
 mod state;
 mod taken_over;
 mod tidy;

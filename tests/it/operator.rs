@@ -1,5 +1,6 @@
 //! The operator on a real control plane.
 //!
+//! - [`attacked`]: attackers of another namespace take nothing from honest instances.
 //! - [`beside`]: what people and other tools see of its writes, and write themselves.
 //! - [`everyday`]: what it delivers, what it writes for it, and what a restart repeats.
 //! - [`connectors`]: what the status of a Connector says, and what it costs.
@@ -17,6 +18,7 @@
 //! - [`truncated`]: answers of the API server that end too early show no Secret.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
+mod attacked;
 mod beside;
 mod connectors;
 mod crds;

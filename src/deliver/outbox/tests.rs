@@ -347,14 +347,18 @@ async fn what_the_process_has_no_room_for_stays_with_the_provider_until_there_is
     let mut world = World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]);
     let budget = ByteBudget::new(LEAST);
     let others: Vec<_> = (0..16).map(|n| budget.queue_share(&InstanceRef::new(format!("n{n}"), "i"))).collect();
-    others.iter().for_each(|share| share.hold(LARGEST / 64));
+    for share in &others {
+        share.hold(LARGEST / 64);
+    }
     let state = InstanceState::new("u".into());
     world.live = LiveState::new(world.instance.clone(), state, false, Arc::clone(&world.store) as _, &budget);
     world.callback().answers(1, std::iter::repeat_n(retry(), 5));
     let mut full = Vec::new();
     for round in 0..4 {
         if round == 3 {
-            others.iter().for_each(|share| share.hold(0));
+            for share in &others {
+                share.hold(0);
+            }
         }
         world.pass_time();
         // Others pass, so that the sink is not down.

@@ -62,6 +62,7 @@ fn effects() -> Vec<Effect> {
         ),
         ("watchNamespace", json!("crm"), "Role/pollinator", "/metadata/namespace", json!("crm")),
         ("watchNamespaces", json!(["crm"]), "RoleBinding/pollinator", "/metadata/namespace", json!("crm")),
+        ("watchNamespaces", json!(["shop", "crm"]), "Role/pollinator/shop", "/metadata/namespace", json!("shop")),
         ("watchNamespaces", json!(["shop", "crm"]), deployment, "{c}/env/5/value", json!("crm,shop")),
         ("operator.graceSeconds", json!(7), deployment, "/spec/template/spec/terminationGracePeriodSeconds", json!(29)),
         ("operator.leaseDurationSeconds", json!(30), deployment, "{c}/args/3", json!("--lease-duration=30s")),

@@ -43,6 +43,7 @@ pub mod strain;
 pub mod tls;
 pub mod traffic;
 pub mod turns;
+pub mod zoo;
 
 use std::env;
 use std::io::{self, BufRead as _, BufReader, Write as _};

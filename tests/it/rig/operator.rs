@@ -228,6 +228,11 @@ pub fn health(operator: &Pollinator, path: &str) -> u16 {
     client::send("GET", &served(operator, path), None).expect("an answer").0
 }
 
+/// Where a running operator serves metrics and probes.
+pub fn health_address(operator: &Pollinator) -> std::net::SocketAddr {
+    served(operator, "").trim_start_matches("http://").parse().expect("an address")
+}
+
 /// The value of one series, labels included, in a scrape of a running process.
 pub fn metric(process: &Pollinator, series: &str) -> f64 {
     let scrape = client::must("GET", &served(process, "/metrics"), None);
