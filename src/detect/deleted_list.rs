@@ -49,11 +49,11 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
     let text = date.and_then(|_| list.extract.updated.as_ref()?.path.find(json)).and_then(scalar_text);
     let unit = unit(list, text.as_deref().unwrap_or_default());
     let last = date.map(|date| end_of_unit(date, unit));
-    let lasts = date.filter(|_| unit > SHORT).or(last).map(|date| date.timestamp_micros());
+    let until = date.filter(|_| unit > SHORT).or(last).map(|date| date.timestamp_micros());
     // What the filter excludes is known as deleted, too.
-    let is_told = |known: Known| known.deleted && (plan.extract.filter.is_some() || lasts <= known.date);
+    let is_told = |known: Known| known.deleted && (plan.extract.filter.is_some() || until <= known.date);
     match before {
-        Some(known) if is_told(known) => return RowMeaning::Again(Known { date: known.date.max(lasts), ..known }),
+        Some(known) if is_told(known) => return RowMeaning::Again(Known { date: known.date.max(until), ..known }),
         Some(known) if !known.deleted && is_later(known, last) => return RowMeaning::Superseded,
         Some(_) | None => {}
     }
@@ -68,7 +68,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
     RowMeaning::Deletion(Box::new(Change {
         object: id_hash(id),
         record: id_hash(id),
-        known: Known { version, date: lasts, age: Age::Open, deleted: true },
+        known: Known { version, date: until, age: Age::Open, deleted: true },
         details: None,
         date: row.date,
         event: Event {

@@ -3,6 +3,7 @@
 //! It is read as the list of the records is, so its plan is one of a resource: its records are rows that name a deleted record and the
 //! date of the deletion. What was read of it is kept under a name that no resource can have.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::problems::{field, invalid};
@@ -93,8 +94,11 @@ pub(super) fn as_written(resource: &str, mut problem: Problem) -> Problem {
 pub(super) fn print(list: &ResourcePlan, pagination: impl Fn(&PaginationPlan) -> String) -> String {
     let path = |path: Option<&super::field_path::FieldPath>| path.map(ToString::to_string).unwrap_or_default();
     let date = list.extract.updated.as_ref().map(|date| &date.path);
-    let query =
-        list.request.query.iter().map(|(name, value)| format!(" {name}={}", value.as_str())).collect::<String>();
+    let mut query = String::new();
+    for (name, value) in &list.request.query {
+        // Writing into a text does not fail.
+        let _ = write!(query, " {name}={}", value.as_str());
+    }
     format!(
         "when {}{query} lists it, by {} and its date {}; pagination: {}",
         list.request.url.as_str(),

@@ -167,7 +167,11 @@ impl Parts<'_> {
         let Some(mut plan) = whole() else { return Ok(None) };
         if let Some(declared) = deleted_list::declared(resource).map_err(|problem| vec![problem])? {
             let list = self.resource(&declared, placeholders).map_err(|problems| {
-                problems.into_iter().map(|problem| deleted_list::as_written(name, problem)).collect::<Vec<_>>()
+                let named = problems.into_iter().map(|problem| deleted_list::as_written(name, problem));
+                let mut named: Vec<_> = named.collect();
+                // Its one date stands for two.
+                named.dedup_by(|one, other| one.message == other.message);
+                named
             })?;
             plan.deleted_list = list.map(|list| deleted_list::beside(list, &plan));
         }

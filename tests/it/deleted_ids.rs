@@ -102,7 +102,7 @@ fn each_deletion_is_told_once_and_what_comes_back_is_created() {
     let provider = Provider::start(1..=9);
     let receiver = Receiver::start();
     provider.delete([9]);
-    let polls = Polls::new(&[provider.instance(&receiver, FEED).yaml()]);
+    let mut polls = Polls::new(&[provider.instance(&receiver, FEED).yaml()]);
     assert_eq!(polls.poll().ready, "True");
     assert_eq!(told(&receiver), [], "it was deleted before the first poll");
     // 77 was created and deleted in between
@@ -149,6 +149,16 @@ fn each_deletion_is_told_once_and_what_comes_back_is_created() {
     provider.shared().answer = None;
     let row = polls.poll();
     assert!(!row.tells("MissingId") && !row.tells("InvalidDate") && !row.tells("NotFound"), "{row:?}");
+    // it is turned off and on again: what was deleted meanwhile is not told
+    polls.rewrite(&[provider.instance(&receiver, "").yaml()]);
+    polls.poll();
+    let before = told(&receiver).len();
+    provider.delete([6]);
+    polls.poll();
+    polls.rewrite(&[provider.instance(&receiver, FEED).yaml()]);
+    polls.poll();
+    polls.poll();
+    assert_eq!(told(&receiver).len(), before);
 }
 
 #[test]

@@ -95,7 +95,9 @@ impl Poll<'_> {
         let taken: Vec<_> = told.into_iter().chain(taken.map(|(row, _)| row)).collect();
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        taken.into_iter().for_each(|row| own.known.remember(row.record, row.known));
+        for row in taken {
+            own.known.remember(row.record, row.known);
+        }
         Ok(sent)
     }
 
