@@ -101,6 +101,8 @@ words! {
         ContentStable,
         /// Deletions are found and sent, where the whole list shows them.
         DeletesFound,
+        /// The complete readings that compare content go well.
+        Swept,
         /// The polls cost no more CPU time than the share of the instance.
         WithinShare,
         // of a connector

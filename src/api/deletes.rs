@@ -5,13 +5,16 @@
     reason = "the docs of fields are read in kubectl explain, where backticks are noise"
 )]
 
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
 use kube::core::Rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
-use super::resource::resource_url;
+use super::resource::{Pagination, date_pattern, resource_url};
+use super::shape::template_map;
 
 /// Exactly one member.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum Deletes {
     Flag(Flag),
     /// Deleted records vanish from complete lists.
     Snapshot(Snapshot),
+    /// The provider lists the ids of deleted records elsewhere.
+    Feed(DeletedList),
 }
 
 /// A mark on deleted records.
@@ -71,6 +76,43 @@ pub struct Confirm {
     #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Atomic, validation = gone_status())]
     pub gone_status: Vec<i32>,
+}
+
+/// A list of deleted ids. Each poll reads it before the list of the records, from a cursor of its own.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletedList {
+    /// Path under baseUrl, or an absolute URL of the same origin; may carry macros such as ${since}, which stands for the cursor of this list.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = resource_url())]
+    pub url: String,
+    /// Query parameters; values may carry macros. Quote numbers and booleans. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "template_map")]
+    pub query: BTreeMap<String, String>,
+    /// Path to the rows in the response. Default: the response itself if it is an array, else its only array member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub records_path: Option<String>,
+    /// Path to the id of the deleted record in a row. Default: id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub id_field: Option<String>,
+    /// Path to the time of the deletion in a row. It moves the cursor of this list.
+    #[schemars(length(min = 1, max = 256))]
+    pub date_field: String,
+    /// Java date pattern, `milliseconds` or `seconds`. Default: RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = date_pattern())]
+    pub date_format: Option<String>,
+    /// Zone of dates that carry none: IANA name, offset or abbreviation. Default: GMT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+:/{}-]+$"))]
+    pub date_timezone: Option<String>,
+    /// How further pages are asked for, one of those of the resource but keyset. Default: the resource's; with keyset found out from the first response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pagination: Option<Pagination>,
 }
 
 fn gone_status() -> Rule {

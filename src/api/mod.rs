@@ -28,6 +28,7 @@ pub mod error_rule;
 pub mod feed;
 pub mod fields;
 pub mod finding;
+pub mod full_sweep;
 pub mod identity;
 pub mod instance;
 pub mod limits;

@@ -18,6 +18,7 @@ use super::delta::Delta;
 use super::duration;
 use super::error_rule::ErrorRule;
 use super::feed::Feed;
+use super::full_sweep::FullSweep;
 use super::shape::{json_object, template_map};
 use super::shaping::{MaskField, OnLeave, keep_or_drop};
 
@@ -68,7 +69,7 @@ pub struct Resource {
     /// What makes a record count as changed: Updated (its date of change), Created (its date of creation: updates are not seen) or Content (it differs from what was seen). Default: the connector's, else Updated with an updatedDateField, Created with only a createdDateField, Content without dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_by: Option<ChangeBy>,
-    /// Whether a record also counts as changed when its content differs although its date is the same. Only what the provider lists is compared, so leave macros of the cursor out of the request to see every change; the first poll reads the whole list. Default: the connector's, else true with delta and false without.
+    /// Whether a record also counts as changed when its content differs although its date is the same. Only what the provider lists is compared, so leave macros of the cursor out of the request to see every change; the first poll reads the whole list. Default: the connector's, else true with delta or fullSweep and false without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare_content: Option<bool>,
     /// Paths of members that say nothing about a change, such as view counts or signed links: content is compared without them. A path that leads into an array applies to each of its elements. Default: the connector's, else none.
@@ -91,6 +92,9 @@ pub struct Resource {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]
     pub lateness: Option<String>,
+    /// A complete reading of the list from time to time, to find records that change without a later date: each is compared by content. It implies compareContent. Default: the connector's, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_sweep: Option<FullSweep>,
     /// Records requested per page, 1 to 10000; used by paginations with a sizeParameter. Default: the connector's, else the provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
@@ -112,7 +116,7 @@ pub struct Resource {
     /// How to read records that are events about objects, such as customer.deleted. Needs idField (the id of the event), datesConfiguration.createdDateField (its date) and order. Default: the connector's, else the records are the objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed: Option<Feed>,
-    /// How deleted records are found: exactly one of flag, snapshot. Default: the connector's, else they are not.
+    /// How deleted records are found: exactly one of flag, snapshot, feed. Default: the connector's, else they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletes: Option<Deletes>,
     /// CEL expression over record that says which records are delivered, for example record.status != 'draft'. A record that is excluded is remembered, and is sent as created once it matches. A record for which the expression cannot be evaluated is delivered, and a condition says why. Default: the connector's, else all.
@@ -368,7 +372,7 @@ pub(super) fn no_credentials() -> Rule {
 }
 
 /// Coarse on purpose: the planner reads the pattern in full.
-fn date_pattern() -> Rule {
+pub(super) fn date_pattern() -> Rule {
     Rule::new(r"self in ['milliseconds', 'seconds'] || self.matches('^([^A-Za-z\']|[GyYuMLwWDdFEaHkKhmsSnzZXV]|\'[^\']*\')+$')")
         .message("must be a Java date pattern with closed quotes such as yyyy-MM-dd'T'HH:mm:ssXXX, or milliseconds, or seconds")
 }

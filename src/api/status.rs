@@ -175,4 +175,39 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub blobs: Option<String>,
+    /// The same for the list of deleted ids, with deletes.feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_list: Option<DeletedListCursor>,
+}
+
+/// Where the next poll of a list of deleted ids starts.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletedListCursor {
+    /// Hash of what gives the cursor its meaning (origin, connector, id field); another one voids it.
+    #[schemars(length(max = 64))]
+    pub meaning: String,
+    /// The first read is over. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<bool>,
+    /// Lower bound of the next poll, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub since: Option<String>,
+    /// So many seconds behind since the known rows reach. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub reach_seconds: Option<i64>,
+    /// Where the rows were last found in an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub records_path: Option<String>,
+    /// Packed hashes of the known rows, while they are few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub known: Option<String>,
+    /// Generations of the ConfigMaps that hold the known rows once they are many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub blobs: Option<String>,
 }

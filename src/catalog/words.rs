@@ -87,6 +87,7 @@ pub fn deletes(of: &ConnectorResource) -> String {
         None if of.resource.feed.is_some() => "by the type of the event".to_owned(),
         None => "not seen".to_owned(),
         Some(Deletes::Snapshot(_)) => "by complete lists".to_owned(),
+        Some(Deletes::Feed(_)) => "by a list of deleted ids".to_owned(),
         Some(Deletes::Flag(flag)) => match &flag.value {
             Some(value) => format!("{} is {value}", flag.field),
             None => format!("{} is set", flag.field),

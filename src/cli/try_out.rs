@@ -180,6 +180,12 @@ async fn try_resource(
     if resource.change_by == ChangeBy::Content || resource.compare_content {
         prove_content(asker, &plan.instance, resource, &auth, since).await?;
     }
+    if let Some(interval) = resource.full_sweep {
+        let interval = crate::api::duration::print(interval);
+        output::line(format_args!(
+            "  full sweep:   the whole list is read every {interval}, and each record is compared by content"
+        ));
+    }
     deletes::prove(asker, &plan.instance, resource, &auth).await?;
     let a_day = 86_400.0 / resource.interval.as_secs_f64();
     output::line(format_args!(

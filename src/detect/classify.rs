@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::clock::{ProviderClock, unit};
+use super::deleted_list::version_of_deleted;
 use super::event::Kind;
 use super::known::{Age, Known};
 use super::record::RecordView;
@@ -103,9 +104,7 @@ impl<'p> ChangeClassifier<'p> {
             (_, false, Some(Known { deleted: false, .. })) => Class::Change(Kind::Updated),
             (Mode::FirstRead, false, None) | (_, false, Some(Known { deleted: true, .. })) => Class::Change(Kind::Created),
             // Where all that was ever listed is known, it is new.
-            (Mode::Usual, false, None) if self.plan.snapshot.is_some() && self.known_since.is_none() => {
-                Class::Change(Kind::Created)
-            }
+            (Mode::Usual, false, None) if self.is_all_known() => Class::Change(Kind::Created),
             (Mode::Usual, false, None) => Class::Change(self.kind_by_dates(view)),
         }
     }
@@ -171,6 +170,12 @@ impl<'p> ChangeClassifier<'p> {
         before.is_some_and(|known| known.age.is_ahead() && date.is_some() && date < known.date)
     }
 
+    /// Have sweeps or the first poll shown every record that there was?
+    fn is_all_known(&self) -> bool {
+        let has_sweeps = self.plan.snapshot.is_some() || self.plan.full_sweep.is_some();
+        has_sweeps && self.known_since.is_none()
+    }
+
     fn kind_by_dates(&self, view: &RecordView<'_>) -> Kind {
         match (view.version_date(), view.created_date) {
             (Some(version), Some(created)) if self.plan.change_by != ChangeBy::Created => {
@@ -187,6 +192,10 @@ impl<'p> ChangeClassifier<'p> {
         // What a sweep found deleted is listed again, in whatever version.
         if known.deleted && self.plan.snapshot.is_some() && !view.is_gone() {
             return false;
+        }
+        // A list of deleted ids names it, and it is shown as it was then.
+        if known.deleted && self.plan.deleted_list.is_some() && known.version == version_of_deleted(self.version(view)) {
+            return true;
         }
         let is_version = known.version == self.version(view) && known.deleted == view.is_gone();
         // Whether the filter excludes a record may change without it: with the filter, or by what is ignored.

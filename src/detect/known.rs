@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::packed::{Details, Form, Packed, Presence};
 use super::packed::{Entry, PACKED, Unpacked};
-use super::partition::SPLIT_AT;
+use super::partition::{Horizons, SPLIT_AT};
 pub use super::partition::{Partition, Prefix};
 
 /// Most records that one resource may remember.
@@ -105,11 +105,16 @@ impl KnownSet {
 
     /// Forgets every record whose date lies before `horizon`; records without a date stay.
     pub fn forget_before(&mut self, horizon: DateTime<Utc>) {
-        let horizon = horizon.timestamp_micros();
+        self.forget_before_but_tombstones(horizon, horizon);
+    }
+
+    /// The same, but of tombstones forgets those that are dated before a horizon of their own.
+    pub fn forget_before_but_tombstones(&mut self, living: DateTime<Utc>, tombstones: DateTime<Utc>) {
+        let horizons = Horizons { living: living.timestamp_micros(), tombstones: tombstones.timestamp_micros() };
         for part in &mut self.parts {
             // A partition that keeps everything stays as it is stored.
-            if part.reaches_before(horizon) {
-                self.len -= Arc::make_mut(part).forget_before(horizon);
+            if part.reaches_before(horizons) {
+                self.len -= Arc::make_mut(part).forget_before(horizons);
             }
         }
         if self.parts.len() > 1 && self.len < SPARSE * self.parts.len() {

@@ -92,7 +92,7 @@ pub fn deletion(
 }
 
 /// A record of which only the id is left, where a record has it.
-fn data(path: Option<&FieldPath>, id: &str) -> String {
+pub(super) fn data(path: Option<&FieldPath>, id: &str) -> String {
     let keys: Option<Vec<_>> = path.map_or(Some(vec!["id"]), |path| {
         let keys = path.segments().iter();
         keys.map(|segment| if let Segment::Key(key) = segment { Some(key.as_ref()) } else { None }).collect()

@@ -134,8 +134,12 @@ impl Entry {
         self.date_and_flags >> FLAGS
     }
 
+    pub(super) fn is_tombstone(self) -> bool {
+        self.date_and_flags & 1 == 1
+    }
+
     pub(super) fn is_tombstone_before(self, horizon: i64) -> bool {
-        self.date_and_flags & 1 == 1 && self.date() < horizon
+        self.is_tombstone() && self.date() < horizon
     }
 
     /// An entry as 0.1.0 stored it: milliseconds shifted left by one. It did not say how old the date was, so its bytes count once more.

@@ -20,6 +20,23 @@ const MAX_CHANGES: usize = 128;
 /// a partition large instead of the index.
 pub const MAX_BITS: u8 = 12;
 
+/// What is dated before is forgotten, in microseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Horizons {
+    pub(super) living: i64,
+    pub(super) tombstones: i64,
+}
+
+impl Horizons {
+    fn keep(self, entry: Entry) -> bool {
+        entry.date() >= if entry.is_tombstone() { self.tombstones } else { self.living }
+    }
+
+    fn latest(self) -> i64 {
+        self.living.max(self.tombstones)
+    }
+}
+
 /// Leading bits of an id hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
@@ -235,20 +252,20 @@ impl Partition {
         }
     }
 
-    /// Whether an entry is dated before. Where none is, the next look may cost less.
-    pub(super) fn reaches_before(&self, horizon: i64) -> bool {
-        self.oldest < horizon && self.entries.values().any(|entry| entry.date() < horizon)
+    /// Whether an entry is dated before its horizon. Where none is, the next look may cost less.
+    pub(super) fn reaches_before(&self, horizons: Horizons) -> bool {
+        self.oldest < horizons.latest() && self.entries.values().any(|entry| !horizons.keep(*entry))
     }
 
-    /// Forgets what is dated before, and says how many that were.
-    pub(super) fn forget_before(&mut self, horizon: i64) -> usize {
+    /// Forgets what is dated before its horizon, and says how many that were.
+    pub(super) fn forget_before(&mut self, horizons: Horizons) -> usize {
         let before = self.entries.len();
         // What goes is not listed.
         self.changes = None;
         let mut gone = Vec::new();
         self.oldest = i64::MAX;
         self.entries.retain(|id, entry| {
-            let stays = entry.date() >= horizon;
+            let stays = horizons.keep(*entry);
             if stays {
                 self.oldest = self.oldest.min(entry.date());
             } else if self.details.is_some() {

@@ -25,7 +25,7 @@ pub const MAX_PASSES: u32 = 4;
 /// Records that one sweep asks for by themselves, unless a person approved more; the others are asked for by the next one.
 pub const MAX_ASKED: usize = 1_000;
 /// How long a deletion is remembered: a copy of the record that comes back within that time is announced under another event id.
-const TOMBSTONES: TimeDelta = TimeDelta::days(30);
+pub const TOMBSTONES: TimeDelta = TimeDelta::days(30);
 
 /// What is kept of the sweeps of a resource. The ids that are missing are marked in the known set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +66,8 @@ impl SweepState {
     }
 
     /// Whether a sweep is due in a poll that begins `now`: half of the poll's interval early, so that jitter does not cost a whole one.
-    pub fn is_due(&self, plan: &SnapshotPlan, poll_interval: Duration, now: DateTime<Utc>) -> bool {
-        let (Some(at), Some(interval), false) = (self.at, plan.interval, self.approved) else { return true };
+    pub fn is_due(&self, interval: Option<Duration>, poll_interval: Duration, now: DateTime<Utc>) -> bool {
+        let (Some(at), Some(interval), false) = (self.at, interval, self.approved) else { return true };
         let wait = TimeDelta::from_std(interval.saturating_sub(poll_interval / 2)).unwrap_or(TimeDelta::MAX);
         at > now || at.checked_add_signed(wait).is_none_or(|due| now >= due)
     }

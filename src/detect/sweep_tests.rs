@@ -159,9 +159,8 @@ fn a_list_of_pages_is_proof_when_two_passes_agree() {
 #[test]
 fn a_sweep_is_due_by_its_interval_and_half_a_poll_early() {
     let hour = Duration::from_hours(1);
-    let due = |state: SweepState, interval: Option<Duration>, seconds| {
-        state.is_due(&SnapshotPlan { interval, ..snapshot() }, Duration::from_mins(10), at(seconds))
-    };
+    let due =
+        |state: SweepState, interval: Option<Duration>, seconds| state.is_due(interval, Duration::from_mins(10), at(seconds));
     let swept = SweepState { at: Some(at(0)), ..SweepState::default() };
     assert!(due(swept, None, 1) && due(SweepState::default(), Some(hour), 1));
     assert!(!due(swept, Some(hour), 3_299) && due(swept, Some(hour), 3_300));

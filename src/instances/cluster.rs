@@ -335,6 +335,9 @@ fn readable(mut status: ConnectorInstanceStatus) -> ConnectorInstanceStatus {
         resource.failing = None;
         if let Some(cursor) = &mut resource.cursor {
             (cursor.known, cursor.blobs, cursor.token) = (None, None, None);
+            if let Some(deleted) = &mut cursor.deleted_list {
+                (deleted.known, deleted.blobs) = (None, None);
+            }
         }
     }
     status

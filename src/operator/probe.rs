@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cluster::{CallError, Cluster};
 use crate::api::identity::InstanceRef;
-use crate::api::status::{Connect, ConnectorInstanceStatus, Cursor, ResourceStatus, Waiting};
+use crate::api::status::{Connect, ConnectorInstanceStatus, Cursor, DeletedListCursor, ResourceStatus, Waiting};
 
 /// What a person is to do.
 pub const OUTDATED: &str = "the installed CRD connectorinstances.pollinator.dev lacks fields that this version stores, so nothing is stored and polling waits; apply the CRDs of this version";
@@ -109,6 +109,15 @@ pub fn full_status() -> Value {
                 token: text(),
                 known: text(),
                 blobs: text(),
+                deleted_list: Some(DeletedListCursor {
+                    meaning: "1".to_owned(),
+                    started: Some(true),
+                    since: text(),
+                    reach_seconds: Some(1),
+                    records_path: text(),
+                    known: text(),
+                    blobs: text(),
+                }),
             }),
             reset_reason: text(),
             records_path: text(),

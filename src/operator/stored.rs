@@ -21,6 +21,7 @@ use crate::detect::filter::FilterEvidence;
 use crate::detect::known::KnownSet;
 use crate::detect::sweep::SweepState;
 use crate::detect::zone::ZoneEvidence;
+use crate::plan::deleted_list;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
 use crate::state::delta_token::DeltaToken;
 use crate::state::{FORMAT, InstanceState, ResourceState};
@@ -104,6 +105,34 @@ struct CursorPart {
     known: Option<String>,
     #[serde(default)]
     blobs: Option<String>,
+    #[serde(default)]
+    deleted_list: Option<ListPart>,
+}
+
+/// The cursor of a list of deleted ids.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListPart {
+    meaning: String,
+    #[serde(default)]
+    started: bool,
+    #[serde(default)]
+    since: Option<DateTime<Utc>>,
+    #[serde(default)]
+    reach_seconds: u64,
+    #[serde(default)]
+    records_path: Option<String>,
+    #[serde(default)]
+    known: Option<String>,
+    #[serde(default)]
+    blobs: Option<String>,
+}
+
+/// What a status says of where a known set is: the set, if it stands there, or the generations of its blobs. `None`: it is damaged.
+fn known_at(known: Option<&str>, blobs: Option<&str>) -> Option<(KnownSet, Option<Vec<u64>>)> {
+    let known = known.map_or_else(|| Some(KnownSet::default()), KnownSet::unpack)?;
+    let blobs = blobs.map(|text| text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>());
+    Some((known, blobs.transpose().ok()?))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -173,13 +202,22 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
     for part in part.resources {
         // Without a cursor there is only what a status report said.
         let Some(cursor) = part.cursor else { continue };
-        let known = match cursor.known.as_deref() {
-            Some(text) => KnownSet::unpack(text).ok_or_else(damaged)?,
-            None => KnownSet::default(),
-        };
-        if let Some(text) = cursor.blobs {
-            let generations = text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>().map_err(|_| damaged())?;
-            places.blobs.insert(part.name.clone(), generations);
+        let (known, blobs) = known_at(cursor.known.as_deref(), cursor.blobs.as_deref()).ok_or_else(damaged)?;
+        places.blobs.extend(blobs.map(|generations| (part.name.clone(), generations)));
+        if let Some(list) = cursor.deleted_list {
+            let name = deleted_list::name_of(&part.name);
+            let (known, blobs) = known_at(list.known.as_deref(), list.blobs.as_deref()).ok_or_else(damaged)?;
+            places.blobs.extend(blobs.map(|generations| (name.clone(), generations)));
+            let own = ResourceState {
+                meaning: list.meaning,
+                started: list.started,
+                cursor: list.since,
+                known,
+                reach: list.reach_seconds,
+                records_path: list.records_path,
+                ..ResourceState::default()
+            };
+            state.resources.insert(name, Box::new(own));
         }
         let own = ResourceState {
             meaning: cursor.meaning,
@@ -219,20 +257,14 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
     }
     let mut resources = Vec::with_capacity(state.resources.len());
     let max_failing = (MAX_FAILING_IN_ALL / state.resources.len().max(1)).min(MAX_FAILING);
-    for (name, own) in &state.resources {
+    for (name, own) in state.resources.iter().filter(|(name, _)| deleted_list::resource_of(name).is_none()) {
         let mut entry = old.remove(name).unwrap_or_default();
         set(&mut entry, "name", Some(json!(name)));
         let mut cursor = match entry.remove("cursor") {
             Some(Value::Object(cursor)) => cursor,
             _ => Map::new(),
         };
-        let blobs =
-            places.blobs.get(name).map(|generations| generations.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
-        let known = (blobs.is_none() && !own.known.is_empty()).then(|| own.known.pack());
-        set(&mut cursor, "meaning", Some(json!(own.meaning)));
-        set(&mut cursor, "started", own.started.then_some(Value::Bool(true)));
-        set(&mut cursor, "since", own.cursor.map(|at| json!(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))));
-        set(&mut cursor, "reachSeconds", (own.reach > 0).then(|| json!(own.reach)));
+        lay_position(&mut cursor, name, own, places);
         set(&mut cursor, "hashedWithout", (!own.hashed_without.is_empty()).then(|| json!(own.hashed_without)));
         set(&mut cursor, "zoneEvidence", own.zone.map(|zone| json!(format!("{}/{}", zone.behind, zone.polls))));
         let ignored = own.filter_ignored;
@@ -240,8 +272,14 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         let sweep = if own.sweep.is_fresh() { None } else { serde_json::to_string(&own.sweep).ok() };
         set(&mut cursor, "sweep", sweep.map(Value::String));
         set(&mut cursor, "token", own.token.as_ref().map(|token| json!(token)));
-        set(&mut cursor, "known", known.map(Value::String));
-        set(&mut cursor, "blobs", blobs.map(Value::String));
+        let list_name = deleted_list::name_of(name);
+        let list = state.resources.get(&list_name).map(|list| {
+            let mut part = Map::new();
+            lay_position(&mut part, &list_name, list, places);
+            set(&mut part, "recordsPath", list.records_path.as_ref().map(|path| json!(path)));
+            Value::Object(part)
+        });
+        set(&mut cursor, "deletedList", list);
         entry.insert("cursor".to_owned(), Value::Object(cursor));
         set(&mut entry, "recordsPath", own.records_path.as_ref().map(|path| json!(path)));
         set(&mut entry, "failing", pack_failing(&own.failing, max_failing).map(Value::String));
@@ -272,6 +310,18 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         retry_after: state.retry_after,
     };
     set(status, "bookkeeping", serde_json::to_string(&bookkeeping).ok().map(Value::String));
+}
+
+/// Where the next poll of a list starts, and what is known there.
+fn lay_position(cursor: &mut Map<String, Value>, name: &str, own: &ResourceState, places: &Places) {
+    let blobs = places.blobs.get(name).map(|generations| generations.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+    let known = (blobs.is_none() && !own.known.is_empty()).then(|| own.known.pack());
+    set(cursor, "meaning", Some(json!(own.meaning)));
+    set(cursor, "started", own.started.then_some(Value::Bool(true)));
+    set(cursor, "since", own.cursor.map(|at| json!(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))));
+    set(cursor, "reachSeconds", (own.reach > 0).then(|| json!(own.reach)));
+    set(cursor, "known", known.map(Value::String));
+    set(cursor, "blobs", blobs.map(Value::String));
 }
 
 /// Identifies a stored state: a hash of what only the owner of an instance writes.
@@ -387,6 +437,16 @@ mod tests {
             }),
         );
         state.resources.insert("orders".into(), Box::new(ResourceState { meaning: "1".into(), ..ResourceState::default() }));
+        let list = ResourceState {
+            meaning: "2".into(),
+            started: true,
+            cursor: Some(at(9)),
+            reach: 60,
+            known: known(2),
+            records_path: Some("$".into()),
+            ..ResourceState::default()
+        };
+        state.resources.insert("contacts/deleted".into(), Box::new(list));
         state.handled.insert(REQUESTED_AT.into(), "now".into());
         state.retry_after = Some(at(60_000));
         let cause = Cause::Http(HttpCause::Silent(Silence::Unreachable(Unreachable::Refused)));
@@ -430,7 +490,8 @@ mod tests {
 
     #[test]
     fn what_stands_elsewhere_is_named() {
-        let places = Places { blobs: BTreeMap::from([("contacts".to_owned(), vec![3, 0, 12])]), ledger: Some(4) };
+        let blobs = [("contacts".to_owned(), vec![3, 0, 12]), ("contacts/deleted".to_owned(), vec![7])];
+        let places = Places { blobs: BTreeMap::from(blobs), ledger: Some(4) };
         let status = laid(json!({}), &state(), &places);
         assert_eq!(status["resources"][0]["cursor"]["blobs"], "3,0,12");
         assert!(status["resources"][0]["cursor"].get("known").is_none());
@@ -460,6 +521,8 @@ mod tests {
         for (path, value) in [
             ("/resources/0/cursor/known", json!("%")),
             ("/resources/0/cursor/since", json!("yesterday")),
+            ("/resources/0/cursor/deletedList/known", json!("%")),
+            ("/resources/0/cursor/deletedList/since", json!("yesterday")),
             ("/resources/0/failing", json!("AAAA")),
             ("/bookkeeping", json!("{")),
             ("/bookkeeping", json!("{\"format\": 99}")),

@@ -48,7 +48,7 @@ pub(super) fn plan(resource: &Resource, placeholders: &mut Placeholders) -> Resu
         Some(Deletes::Flag(flag)) => problems
             .keep(path(name, "deletes.flag.field", &flag.field))
             .map(|path| DeletedFlag { path, value: flag.value.clone() }),
-        Some(Deletes::Snapshot(_)) | None => None,
+        Some(Deletes::Snapshot(_) | Deletes::Feed(_)) | None => None,
     };
     let ignored = resource.ignore_fields.iter().filter_map(|text| problems.keep(path(name, "ignoreFields", text))).collect();
     let filter = problems.keep(shaping::filter(resource)).flatten();

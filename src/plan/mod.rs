@@ -6,12 +6,14 @@ mod authentication;
 pub mod connector;
 mod cursor;
 pub mod date_format;
+pub mod deleted_list;
 pub mod delta;
 pub mod error_rules;
 pub mod expression;
 mod extract;
 pub mod feed;
 pub mod field_path;
+mod full_sweep;
 pub(crate) mod hub_path;
 pub mod json;
 mod limits;
@@ -93,10 +95,14 @@ pub struct ResourcePlan {
     pub lookback: Duration,
     /// How long after its date a record may appear: until then each poll reads this far behind the cursor.
     pub lateness: Duration,
+    /// Time between two complete readings of the list in which records are compared by content; `None`: there are none.
+    pub full_sweep: Option<Duration>,
     /// The order in which the provider lists records by their version date.
     pub order: Order,
     /// Deleted records are found by complete readings of the list, in this way.
     pub snapshot: Option<Arc<SnapshotPlan>>,
+    /// Deleted records are found in this list, whose rows are their ids with the dates of their deletion.
+    pub deleted_list: Option<Arc<ResourcePlan>>,
     /// How further pages are asked for.
     pub pagination: PaginationPlan,
     /// How each poll continues where the last one ended; `None`: by date, or the whole list is compared.

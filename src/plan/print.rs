@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::deleted_list;
 use super::delta::{DeltaForm, DeltaPlan};
 use super::shaping::PrintedShaping;
 use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, ConfirmPlan, DateField, DeletedFlag, EventFormat, Oauth2Plan};
@@ -105,6 +106,8 @@ struct PrintedResource<'a> {
     lookback: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     lateness: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full_sweep: Option<String>,
     order: &'static str,
     pagination: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,7 +190,8 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             deleted: match (&extract.deleted, &resource.snapshot) {
                 (Some(DeletedFlag { path, value: Some(value) }), _) => Some(format!("when {path} is {value}")),
                 (Some(DeletedFlag { path, value: None }), _) => Some(format!("when {path} is true or set")),
-                (None, snapshot) => snapshot.as_deref().map(self::snapshot),
+                (None, Some(snapshot)) => Some(self::snapshot(snapshot)),
+                (None, None) => resource.deleted_list.as_deref().map(|list| deleted_list::print(list, pagination)),
             },
             ignore_fields: extract.ignored.iter().map(ToString::to_string).collect(),
             shaping: PrintedShaping::of(extract),
@@ -204,6 +208,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             created_tolerance: duration::print(resource.created_tolerance),
             lookback: duration::print(resource.lookback),
             lateness: (!resource.lateness.is_zero()).then(|| duration::print(resource.lateness)),
+            full_sweep: resource.full_sweep.map(|interval| format!("every {}, by content", duration::print(interval))),
             order: match resource.order {
                 Order::Ascending => "Ascending",
                 Order::Descending => "Descending",

@@ -11,7 +11,7 @@ use super::authentication::Root;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
-use super::{authentication, delta, extract, feed, overlay, request, snapshot};
+use super::{authentication, deleted_list, delta, extract, feed, full_sweep, overlay, request, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -124,6 +124,7 @@ impl Parts<'_> {
             problems.keep(span(&field(name, "createdTolerance"), resource.created_tolerance.as_deref(), CREATED_TOLERANCE));
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
         let lateness = problems.keep(span(&field(name, "lateness"), resource.lateness.as_deref(), Duration::ZERO));
+        let full_sweep = problems.keep(full_sweep::plan(resource, request.as_ref(), change_by));
         let interval = problems.keep(interval(name, resource.interval.as_deref()));
         let page_size = problems.keep(extract::page_size(resource));
         let limits = problems.keep_all(super::limits::plan(self.limits, name));
@@ -144,12 +145,16 @@ impl Parts<'_> {
                 client_certificate: self.client_certificate.cloned(),
                 extract: extract::shared(extract),
                 change_by: change_by?,
-                compare_content: resource.compare_content.unwrap_or(resource.delta.is_some() && resource.feed.is_none()),
+                compare_content: resource
+                    .compare_content
+                    .unwrap_or(full_sweep?.is_some() || (resource.delta.is_some() && resource.feed.is_none())),
                 created_tolerance: created_tolerance?,
                 lookback: lookback?,
                 lateness: lateness?,
+                full_sweep: full_sweep?,
                 order: extract::order(resource),
                 snapshot: snapshot?.map(Arc::new),
+                deleted_list: None,
                 pagination: pagination?,
                 delta: delta?,
                 feed: feed?,
@@ -159,7 +164,18 @@ impl Parts<'_> {
                 limits: limits?,
             })
         };
-        Ok(whole())
+        let Some(mut plan) = whole() else { return Ok(None) };
+        if let Some(declared) = deleted_list::declared(resource).map_err(|problem| vec![problem])? {
+            let list = self.resource(&declared, placeholders).map_err(|problems| {
+                let named = problems.into_iter().map(|problem| deleted_list::as_written(name, problem));
+                let mut named: Vec<_> = named.collect();
+                // Its one date stands for two.
+                named.dedup_by(|one, other| one.message == other.message);
+                named
+            })?;
+            plan.deleted_list = list.map(|list| deleted_list::beside(list, &plan));
+        }
+        Ok(Some(plan))
     }
 }
 

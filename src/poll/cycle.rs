@@ -1,8 +1,11 @@
 //! One job of one resource: send what is due from the retry queues, then fetch → detect → deliver → commit.
 
 mod begin;
+mod cursor;
+mod deleted_list;
 mod delta;
 mod findings;
+mod full_sweep;
 mod keyset;
 mod send;
 mod sweep;
@@ -31,11 +34,10 @@ use crate::deliver::outbox::{Outbox, Sent};
 use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, PageChanges, TooManyRecords};
 use crate::detect::window::Undelivered;
-use crate::detect::zone::ZoneEvidence;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
 use crate::fetch::validators::Validators;
-use crate::plan::{ChangeBy, ResourcePlan};
+use crate::plan::ResourcePlan;
 use crate::state::live::LiveState;
 
 /// Records that are read at a time: enough to be worth a turn, and few enough to be read in some milliseconds.
@@ -90,12 +92,22 @@ async fn attempt(
         if job == Job::RetryQueue {
             return Ok(Outcome::RetryQueueSent);
         }
+        let (mut access, mut deletions_wait) = (access, false);
+        if let Some(list) = resource.deleted_list.as_deref() {
+            // Apart, so that polls without such a list hold no room for one.
+            let reading =
+                deleted_list::read((core, instance), (resource, list), (access, &identity), &mut outbox, memory, facts);
+            let read = Box::pin(reading).await?;
+            (access, deletions_wait) = (read.access, read.waits);
+        }
         let mut poll = Poll::new(core, instance, resource, access, &identity, due);
+        poll.deletions_wait = deletions_wait;
         poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
         poll.follow(memory.trail);
         poll.look_for_deletions(memory.sweep_failures);
         let polled = poll.run(&mut outbox, &mut memory.validators, facts).await;
-        memory.sweep_failures = poll.sweep_failures(&facts.sweep);
+        let swept = if resource.full_sweep.is_some() { &facts.full_sweep } else { &facts.sweep };
+        memory.sweep_failures = poll.sweep_failures(swept);
         memory.trail = poll.trail;
         memory.watch = poll.detector.take_watch();
         memory.watch.break_off();
@@ -134,6 +146,10 @@ struct Poll<'a> {
     /// Objects of which an event of a feed was not taken: later ones wait for it.
     held: HashSet<u64>,
     trail: Trail,
+    /// The list is one of deleted ids, of this resource.
+    names_deleted_of: Option<&'a ResourcePlan>,
+    /// The list of deleted ids told of deletions that were not taken.
+    deletions_wait: bool,
 }
 
 /// How reading ended.
@@ -176,6 +192,8 @@ impl<'a> Poll<'a> {
             sweep: Sweeping::default(),
             held: HashSet::new(),
             trail: Trail::default(),
+            names_deleted_of: None,
+            deletions_wait: false,
         }
     }
 
@@ -233,6 +251,9 @@ impl<'a> Poll<'a> {
         if is_whole && self.resource.snapshot.is_some() {
             // Apart, so that polls without sweeps hold no room for one.
             Box::pin(self.find_deletions(reading, outbox, facts)).await?;
+        }
+        if is_whole && self.resource.full_sweep.is_some() {
+            Box::pin(self.sweep_in_full(outbox, facts)).await?;
         }
         Ok(if self.instance.stop.is_cancelled() { Outcome::Stopped } else { Outcome::Polled })
     }
@@ -296,7 +317,8 @@ impl<'a> Poll<'a> {
                 Next::Page => {}
                 Next::Listing => return Ok(None),
                 Next::Done(end) => {
-                    let late = outbox.send_changes(self.detector.at_end()).await?;
+                    let late = self.detector.at_end();
+                    let late = self.send(late, outbox).await?;
                     self.machine.note_at_end(late.undelivered);
                     return Ok(Some(if late.closed { Reading::Closed } else { Reading::Ended(end) }));
                 }
@@ -330,64 +352,5 @@ impl<'a> Poll<'a> {
         let found = cpu.work(&instance.plan.instance, page.body_len(), || detector.end_page(reading)).await;
         outbox.sums.dirty |= found.remembered;
         Ok(found)
-    }
-
-    /// Stores the cursor that the machine has come to in the middle of the list.
-    fn keep_cursor(&self, outbox: &mut Outbox<'_, LiveState>) {
-        let mut state = self.instance.state();
-        let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        if own.cursor != self.machine.cursor() {
-            own.cursor = self.machine.cursor();
-            outbox.sums.dirty = true;
-        }
-    }
-
-    fn commit_cursor(&self, settled: bool, outbox: &mut Outbox<'_, LiveState>) {
-        let ending = self.machine.ending();
-        let seen = self.detector.seen();
-        let mut state = self.instance.state();
-        let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        let delivered = ending.undelivered == Undelivered::None;
-        // While a record of the first read is not taken, it must come up as created again, not as its dates would have it.
-        if !own.started && (self.mode == Mode::Baseline || (settled && delivered)) {
-            own.started = true;
-            outbox.sums.dirty = true;
-        }
-        // A change that no longer turns up was superseded or taken back at the provider: nothing is failing any more.
-        outbox.sums.dirty |= delivered && own.forget_tries();
-        if settled && own.hashed_without != self.resource.content_digest() {
-            own.hashed_without = self.resource.content_digest();
-            outbox.sums.dirty = true;
-        }
-        let zone = match self.mode {
-            Mode::Usual => {
-                ZoneEvidence::after(own.zone, seen.newest_change, self.detector.provider_date(), self.resource.interval)
-            }
-            Mode::Baseline | Mode::FirstRead => own.zone,
-        };
-        if own.zone != zone {
-            own.zone = zone;
-            outbox.sums.dirty = true;
-        }
-        if self.mode == Mode::Usual {
-            let filter = own.filter_ignored.after(seen.listed, seen.outdated);
-            outbox.sums.dirty |= filter != own.filter_ignored;
-            own.filter_ignored = filter;
-        }
-        // A pass over several pages that brought nothing was not confirmed by another one.
-        let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);
-        if self.resource.delta.is_some() && self.resource.feed.is_none() {
-            return;
-        }
-        if self.resource.change_by == ChangeBy::Content || !(confirmed || self.mode == Mode::Baseline) {
-            return;
-        }
-        let update = self.detector.finish(ending);
-        // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event.
-        own.cursor = own.cursor.max(update.cursor);
-        own.reach = update.window.as_secs();
-        if let Some(horizon) = update.horizon {
-            own.known.forget_before(horizon);
-        }
     }
 }

@@ -43,6 +43,8 @@ pub struct Health {
     pub(super) volatile: Option<Box<VolatileRecords>>,
     /// What became of the last sweep, unless it was broken off.
     pub(super) sweep: Option<Box<SweepOutcome>>,
+    /// The same of the complete reading that compares content.
+    pub(super) full_sweep: Option<Box<SweepOutcome>>,
     /// How further pages are asked for, if that was detected.
     pub(super) pagination: Option<Box<str>>,
 }
@@ -70,10 +72,13 @@ impl Health {
                     self.undecided = report.facts.undecided.clone().map(Box::new);
                 }
                 self.volatile = report.facts.volatile.clone().map(Box::new);
-                match &report.facts.sweep {
-                    SweepOutcome::None => {}
-                    SweepOutcome::Ended => self.sweep = None,
-                    trouble => self.sweep = Some(Box::new(trouble.clone())),
+                for (outcome, own) in [(&report.facts.sweep, &mut self.sweep), (&report.facts.full_sweep, &mut self.full_sweep)]
+                {
+                    match outcome {
+                        SweepOutcome::None => {}
+                        SweepOutcome::Ended => *own = None,
+                        trouble => *own = Some(Box::new(trouble.clone())),
+                    }
                 }
                 if let Some(pagination) = &report.facts.pagination {
                     self.pagination = Some(pagination.as_str().into());

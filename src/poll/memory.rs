@@ -16,6 +16,8 @@ pub struct Memory {
     pub sweep_failures: Option<(u32, DateTime<Utc>)>,
     /// How far it came.
     pub trail: Trail,
+    /// That of the list of deleted ids.
+    pub deleted_list: Option<Box<Self>>,
 }
 
 /// How far the polls of a resource came.
@@ -31,6 +33,6 @@ impl Memory {
     /// `None` if there is nothing in it: most resources need none.
     pub fn boxed(self) -> Option<Box<Self>> {
         let is_empty = self.validators.is_none() && self.watch.is_empty() && self.sweep_failures.is_none();
-        (!is_empty || self.trail != Trail::default()).then(|| Box::new(self))
+        (!is_empty || self.trail != Trail::default() || self.deleted_list.is_some()).then(|| Box::new(self))
     }
 }

@@ -85,7 +85,16 @@ impl Outcome {
     }
 }
 
-/// What became of the sweep of a poll.
+/// What rows of a list of deleted ids lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRows {
+    /// An id.
+    Ids,
+    /// A date that can be read.
+    Dates,
+}
+
+/// What became of the sweep of a poll, or of the list of deleted ids in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SweepOutcome {
     /// None was due, or it was broken off.
@@ -95,8 +104,10 @@ pub enum SweepOutcome {
     Ended,
     /// The list was read and proves nothing.
     Unproven(Unproven),
-    /// The list could not be read to its end, though the poll before it went well.
+    /// The list could not be read to its end, though the list of the records could.
     Failed(Problem),
+    /// The list of deleted ids was read, but some rows say nothing.
+    Unreadable(BadRows),
 }
 
 /// What a job met.
@@ -114,6 +125,8 @@ pub struct Facts {
     pub volatile: Option<VolatileRecords>,
     /// What became of the sweep.
     pub sweep: SweepOutcome,
+    /// What became of the complete reading that compares content.
+    pub full_sweep: SweepOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
     /// The provider no longer accepted the token of the last poll, and all of the list was read.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{FORMAT, InstanceState, ResourceState, wish};
 use crate::detect::window;
-use crate::plan::{ChangeBy, PollPlan, StartFrom};
+use crate::plan::{ChangeBy, PollPlan, StartFrom, deleted_list};
 
 /// Annotation: rebaselines the resource that it names.
 pub const RESET: &str = "pollinator.dev/reset";
@@ -42,12 +42,13 @@ pub fn adopt(
     let mut before = state.clone();
     let mut adopted = Adopted::default();
     let declared = |name: &str| plan.resources.iter().any(|resource| &*resource.name == name);
-    state.resources.retain(|name, _| declared(name));
+    let lists = || plan.resources.iter().filter_map(|resource| resource.deleted_list.as_deref());
+    state.resources.retain(|name, _| declared(name) || lists().any(|list| &*list.name == name));
     state.sinks.retain_resources(declared);
     if state.format < FORMAT {
         convert(state, plan);
     }
-    for resource in &plan.resources {
+    for resource in plan.resources.iter().map(|resource| &**resource).chain(lists()) {
         let meaning = format!("{:016x}", resource.meaning);
         match state.resources.get_mut(&*resource.name) {
             None => {
@@ -121,6 +122,9 @@ pub fn adopt(
 pub fn forget_cursor(state: &mut InstanceState, resource: &str, reason: &'static str, adopted: &mut Adopted) {
     let Some(own) = state.resources.get_mut(resource) else { return };
     reset(own, own.meaning.clone(), reason);
+    if let Some(list) = state.resources.get_mut(&deleted_list::name_of(resource)) {
+        reset(list, list.meaning.clone(), reason);
+    }
     adopted.resets.push((resource.to_owned(), reason));
     (adopted.poll_now, adopted.changed) = (true, true);
 }
@@ -228,6 +232,24 @@ mod tests {
         assert!(state.resources.is_empty());
         adopt(&mut state, &plan, &BTreeMap::new(), at(0));
         assert_eq!(state.resources["contacts"].cursor, None);
+    }
+
+    #[test]
+    fn a_list_of_deleted_ids_comes_and_goes_with_its_resource() {
+        let (mut state, mut plan) = started();
+        let list = crate::plan::ResourcePlan { name: "contacts/deleted".into(), ..sample::resource() };
+        let with = crate::plan::ResourcePlan { deleted_list: Some(list.into()), ..sample::resource() };
+        plan.resources = vec![with.into()];
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)), Adopted::default());
+        let cursor = |state: &InstanceState| state.resources.get("contacts/deleted").map(|own| own.cursor);
+        state.resources.get_mut("contacts/deleted").unwrap().cursor = Some(at(7));
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(0)), Adopted::default());
+        let reset = BTreeMap::from([(RESET.to_owned(), "contacts".to_owned())]);
+        assert_eq!(adopt(&mut state, &plan, &reset, at(0)).resets.len(), 1);
+        assert_eq!(cursor(&state), Some(None), "both begin again");
+        plan.resources = vec![sample::resource().into()];
+        assert!(adopt(&mut state, &plan, &reset, at(0)).changed);
+        assert_eq!(cursor(&state), None);
     }
 
     #[test]

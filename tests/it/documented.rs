@@ -21,7 +21,7 @@ use crate::rig::markdown::{self, Fence};
 use crate::rig::reader::Reader;
 
 /// The pages with commands, and the test that types them.
-const PLAYED: [(&str, &str); 11] = [
+const PLAYED: [(&str, &str); 12] = [
     ("README.md", "alone::the_readme_leads_to_a_first_instance"),
     ("charts/pollinator/README.md", "cluster::the_page_of_the_chart_says_what_the_page_of_installing_does"),
     ("docs/get-started/first-instance.md", "cluster::a_first_instance_from_nothing"),

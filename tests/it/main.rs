@@ -6,6 +6,7 @@
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`backup`]: the state of an instance goes into a file and to another place.
+//! - [`full_sweeps`]: records that change without a later date; complete readings find them by their content.
 //! - [`fuzzed`]: the targets of the fuzzer, with their corpus and seeded mutations of it.
 //! - [`passers`]: passers-by at the address of metrics and probes hold connections; the probe is answered, and memory is bounded.
 //! - [`crowded`]: others in the process take all they can get; an instance that answers is polled on time, and memory is bounded.
@@ -15,6 +16,7 @@
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`deletes`]: records leave the list, or seem to; each real deletion is told once, and no other.
+//! - [`deleted_ids`]: lists of deleted ids; each deletion is told once and in its place.
 //! - [`deltas`]: lists that continue by token, and what happens when the provider forgets it.
 //! - [`feeds`]: lists of events about objects, and pages by the id of the last record.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
@@ -69,6 +71,7 @@ mod console;
 mod control_plane;
 mod credentials;
 mod crowded;
+mod deleted_ids;
 mod deletes;
 mod deltas;
 mod described_providers;
@@ -81,6 +84,7 @@ mod evidence;
 mod examples;
 mod feeds;
 mod files;
+mod full_sweeps;
 mod fuzzed;
 mod heavy;
 mod hostile;

@@ -1,10 +1,11 @@
-//! What a trial shows of deletions by complete lists.
+//! What a trial shows of deletions by complete lists, and of lists of deleted ids.
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 
 use crate::api::conditions::Problem;
 use crate::api::duration;
 use crate::api::identity::InstanceRef;
+use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
 use crate::detect::record::RecordReader;
 use crate::detect::sweep::Answer;
@@ -23,6 +24,9 @@ pub(super) async fn prove(
     resource: &ResourcePlan,
     auth: &RequestAuth,
 ) -> Result<(), Problem> {
+    if let Some(list) = resource.deleted_list.as_deref() {
+        return show(asker, instance, list, auth).await;
+    }
     let Some(snapshot) = resource.snapshot.as_deref() else { return Ok(()) };
     let often = snapshot
         .interval
@@ -38,6 +42,44 @@ pub(super) async fn prove(
     match id {
         Some(id) => output::line(format_args!("  confirm:      {}", ask(asker, resource, auth, (plan, &id)).await?)),
         None => output::line(format_args!("  confirm:      cannot be tried: there is no record")),
+    }
+    Ok(())
+}
+
+/// Reads the first page of a list of deleted ids, and says whether its rows can be read.
+async fn show(asker: &Asker, instance: &InstanceRef, list: &ResourcePlan, auth: &RequestAuth) -> Result<(), Problem> {
+    let mut walk = PageReader::new(asker, instance, list, auth, None, Utc::now(), None);
+    let step = walk.next_page().await.map_err(|problem| {
+        let message = format!("deletes.feed: the list of deleted ids cannot be read: {}", problem.message);
+        Problem { message, ..problem }
+    })?;
+    let Step::Page(page) = step else { return Ok(()) };
+    let reader = RecordReader::new(&list.extract);
+    let mut first = None;
+    let (mut rows, mut unidentified, mut undated) = (0_usize, 0_usize, 0_usize);
+    for record in page.records() {
+        rows += 1;
+        match reader.read(record.json, record.key) {
+            Ok(row) => {
+                undated += usize::from(row.version_date().is_none());
+                first = first.or_else(|| Some((one_line(&row.id).into_owned(), row.version_date())));
+            }
+            Err(_) => unidentified += 1,
+        }
+    }
+    let more = if walk.has_next() { ", and there are more" } else { "" };
+    output::line(format_args!("  deletes:      the list of deleted ids has {rows} rows on its first page{more}"));
+    if let Some((id, date)) = first {
+        let date = date.map_or_else(|| "no date".to_owned(), |date| date.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        output::line(format_args!("  deleted:      id {id}, {date}"));
+    }
+    if unidentified > 0 {
+        output::line(format_args!("  warning:      {unidentified} of these rows have no value at deletes.feed.idField"));
+    }
+    if undated > 0 {
+        output::line(format_args!(
+            "  warning:      {undated} of these rows have no date at deletes.feed.dateField that matches dateFormat"
+        ));
     }
     Ok(())
 }

@@ -67,6 +67,7 @@ impl Provider {
         ResourcePlan {
             name: "items".into(),
             snapshot: None,
+            deleted_list: None,
             request: RequestPlan {
                 method: Method::GET,
                 origin: self.url.origin(),
@@ -96,6 +97,7 @@ impl Provider {
             created_tolerance: Duration::ZERO,
             lookback: Duration::ZERO,
             lateness: Duration::ZERO,
+            full_sweep: None,
             order: Order::Unordered,
             pagination: PaginationPlan::Detect,
             page_size: None,

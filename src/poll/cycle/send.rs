@@ -12,6 +12,9 @@ impl Poll<'_> {
     /// Sends the changes of a page. Of a feed each event waits until the one before it about the same object was taken, in this poll or,
     /// if it was not, in the next one.
     pub(super) async fn send(&mut self, changes: Vec<Change>, outbox: &mut Outbox<'_, LiveState>) -> Result<Sent, Problem> {
+        if let Some(resource) = self.names_deleted_of {
+            return self.send_deletions_of(resource, changes, outbox).await;
+        }
         if self.resource.feed.is_none() {
             return outbox.send_changes(changes).await;
         }

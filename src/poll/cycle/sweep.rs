@@ -40,7 +40,7 @@ const CHUNK: usize = 1_000;
 /// Whether a poll looks for what the list no longer shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sweeping {
-    is_due: bool,
+    pub(super) is_due: bool,
     /// That the list is the same as the last one would not show what it lacks.
     pub(super) must_read: bool,
     failures: u32,
@@ -50,15 +50,19 @@ pub(super) struct Sweeping {
 impl Poll<'_> {
     /// Finds out whether a sweep is due. `failures` are those of the last polls in this process.
     pub(super) fn look_for_deletions(&mut self, failures: Option<(u32, DateTime<Utc>)>) {
-        let Some(plan) = self.resource.snapshot.as_deref() else { return };
+        let interval = match (self.resource.snapshot.as_deref(), self.resource.full_sweep) {
+            (Some(plan), _) => plan.interval,
+            (None, Some(interval)) => Some(interval),
+            (None, None) => return,
+        };
         let state = self.own(|own| own.sweep);
         let retry_at = failures.map(|(_, retry_at)| retry_at);
         let is_due =
-            state.is_due(plan, self.resource.interval, self.polled_at) && retry_at.is_none_or(|at| at <= self.polled_at);
+            state.is_due(interval, self.resource.interval, self.polled_at) && retry_at.is_none_or(|at| at <= self.polled_at);
         self.sweep = Sweeping {
             is_due,
             // What was read in between was not compared; and what lacks the same again lacks it for the second time.
-            must_read: is_due && (state.missing > 0 || plan.interval.is_some()),
+            must_read: is_due && self.resource.snapshot.is_some() && (state.missing > 0 || interval.is_some()),
             failures: failures.map_or(0, |(failures, _)| failures),
             retry_at,
         };
@@ -71,6 +75,9 @@ impl Poll<'_> {
 
     /// What is remembered of failed sweeps until the next poll.
     pub(super) fn sweep_failures(&self, outcome: &SweepOutcome) -> Option<(u32, DateTime<Utc>)> {
+        if self.resource.deleted_list.is_some() && self.resource.full_sweep.is_none() {
+            return None;
+        }
         let Sweeping { failures, retry_at, .. } = self.sweep;
         match outcome {
             SweepOutcome::Failed(problem) => {
@@ -79,7 +86,7 @@ impl Poll<'_> {
                 Some((failures + 1, again))
             }
             SweepOutcome::None => retry_at.map(|retry_at| (failures, retry_at)),
-            SweepOutcome::Ended | SweepOutcome::Unproven(_) => None,
+            SweepOutcome::Ended | SweepOutcome::Unproven(_) | SweepOutcome::Unreadable(_) => None,
         }
     }
 
@@ -159,7 +166,7 @@ impl Poll<'_> {
     }
 
     /// One pass over the whole list. Answers whether it was read to its end.
-    async fn read_whole(&mut self, outbox: &mut Outbox<'_, LiveState>, facts: &mut Facts) -> Result<bool, Problem> {
+    pub(super) async fn read_whole(&mut self, outbox: &mut Outbox<'_, LiveState>, facts: &mut Facts) -> Result<bool, Problem> {
         self.machine = PollMachine::sweep(self.resource, self.own(|own| own.cursor));
         self.detector.begin_listing(None, false);
         let (auth, known_path) = (self.access.auth(), self.records_path.clone());
@@ -273,7 +280,7 @@ impl Poll<'_> {
     }
 
     /// The state of the resource. Never held across an await.
-    fn own<T>(&self, of: impl FnOnce(&mut ResourceState) -> T) -> T {
+    pub(super) fn own<T>(&self, of: impl FnOnce(&mut ResourceState) -> T) -> T {
         of(self.instance.state().resources.entry(self.resource.name.to_string()).or_default())
     }
 }

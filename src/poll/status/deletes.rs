@@ -1,16 +1,16 @@
-//! Whether deletions are found and sent, where complete readings of the list are what finds them. Pure.
+//! Whether deletions are found and sent, where complete readings of the list or a list of deleted ids are what finds them. Pure.
 
 use super::{Condition, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::detect::sweep::{SweepState, Unproven};
 use crate::plan::ResourcePlan;
-use crate::poll::report::SweepOutcome;
+use crate::poll::report::{BadRows, SweepOutcome};
 
 /// `None` while nothing is to be said. What waits for a person comes before what may pass.
 pub(super) fn condition(resource: &ResourcePlan, state: &SweepState, last: Option<&SweepOutcome>) -> Option<Condition> {
-    let plan = resource.snapshot.as_deref()?;
     let condition =
         |reason, message: String| Condition::new(ConditionType::DeletesFound, ConditionStatus::False, reason, message);
+    let Some(plan) = resource.snapshot.as_deref() else { return resource.deleted_list.as_ref().and_then(|_| of_list(last?)) };
     if state.held > 0 && !state.approved {
         let approve =
             format!("if they are really deleted, set the annotation pollinator.dev/approve-deletes: {}", resource.name);
@@ -42,8 +42,36 @@ pub(super) fn condition(resource: &ResourcePlan, state: &SweepState, last: Optio
             let message = format!("deletes.snapshot: the whole list cannot be read: {}", problem.message);
             Some(of_problem(ConditionType::DeletesFound, &Problem { message, ..problem.clone() }))
         }
-        SweepOutcome::None | SweepOutcome::Ended => None,
+        SweepOutcome::None | SweepOutcome::Ended | SweepOutcome::Unreadable(_) => None,
     }
+}
+
+/// Whether the complete readings that compare content go well.
+pub(super) fn full_sweep(resource: &ResourcePlan, last: Option<&SweepOutcome>) -> Option<Condition> {
+    resource.full_sweep?;
+    let SweepOutcome::Failed(problem) = last? else { return None };
+    let message = format!("fullSweep: the whole list cannot be read: {}", problem.message);
+    Some(of_problem(ConditionType::Swept, &Problem { message, ..problem.clone() }))
+}
+
+/// What is said of a list of deleted ids.
+fn of_list(last: &SweepOutcome) -> Option<Condition> {
+    let (reason, message) = match last {
+        SweepOutcome::Failed(problem) => {
+            let message = format!("deletes.feed: the list of deleted ids cannot be read: {}", problem.message);
+            return Some(of_problem(ConditionType::DeletesFound, &Problem { message, ..problem.clone() }));
+        }
+        SweepOutcome::Unreadable(BadRows::Ids) => (
+            Reason::MissingId,
+            "deletes.feed.idField: rows of the list of deleted ids have no value there, so their deletions are not sent: set it to the path of the id",
+        ),
+        SweepOutcome::Unreadable(BadRows::Dates) => (
+            Reason::InvalidDate,
+            "deletes.feed.dateField: rows of the list of deleted ids have no date there that can be read: set it to the path of the time of the deletion, and correct dateFormat or dateTimezone",
+        ),
+        SweepOutcome::None | SweepOutcome::Ended | SweepOutcome::Unproven(_) => return None,
+    };
+    Some(Condition::new(ConditionType::DeletesFound, ConditionStatus::False, reason, message))
 }
 
 /// The greatest of 1, 2, 5, 10, 20, 50 and so on that is not above: a status that changes is written.
@@ -83,6 +111,36 @@ mod tests {
         assert!(message.contains("at least 50 records, about 50 % of the known ones"), "{message}");
         assert!(message.contains("approve-deletes: contacts"), "{message}");
         assert_eq!(told(&held(54), None).unwrap().1, message);
+    }
+
+    #[test]
+    fn a_full_sweep_that_fails_is_told_while_it_is_wanted() {
+        let failed = SweepOutcome::Failed(Problem::transient(Reason::ProviderError, "baseUrl: it failed"));
+        let swept = ResourcePlan { full_sweep: Some(std::time::Duration::from_mins(1)), ..sample::resource() };
+        let condition = full_sweep(&swept, Some(&failed)).unwrap();
+        assert_eq!(condition.message, "fullSweep: the whole list cannot be read: baseUrl: it failed");
+        assert!(
+            full_sweep(&swept, Some(&SweepOutcome::Ended)).is_none()
+                && full_sweep(&sample::resource(), Some(&failed)).is_none()
+        );
+    }
+
+    #[test]
+    fn a_list_of_deleted_ids_is_named_by_its_fields() {
+        let list = ResourcePlan { deleted_list: Some(Arc::new(sample::resource())), ..sample::resource() };
+        let told = |resource: &ResourcePlan, last: SweepOutcome| {
+            condition(resource, &SweepState::default(), Some(&last)).map(|condition| (condition.reason, condition.message))
+        };
+        let failed = || SweepOutcome::Failed(Problem::transient(Reason::ProviderError, "baseUrl: it failed"));
+        let (reason, message) = told(&list, failed()).unwrap();
+        assert_eq!(
+            (reason, &*message),
+            (Reason::ProviderError, "deletes.feed: the list of deleted ids cannot be read: baseUrl: it failed")
+        );
+        assert_eq!(told(&list, SweepOutcome::Unreadable(BadRows::Ids)).unwrap().0, Reason::MissingId);
+        assert_eq!(told(&list, SweepOutcome::Unreadable(BadRows::Dates)).unwrap().0, Reason::InvalidDate);
+        assert_eq!(told(&list, SweepOutcome::Ended), None);
+        assert_eq!(told(&sample::resource(), failed()), None, "neither is declared any more");
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) fn resource_status(
     conditions.extend(health.undecided.as_deref().map(undecided_filter));
     conditions.extend(health.volatile.as_deref().map(volatile_records));
     conditions.extend(own.and_then(|own| deletes::condition(resource, &own.sweep, health.sweep.as_deref())));
+    conditions.extend(deletes::full_sweep(resource, health.full_sweep.as_deref()));
     ResourceStatus {
         name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),

@@ -1,0 +1,105 @@
+//! What a row of a list of deleted ids means for the record that it names. Pure.
+//!
+//! The rows are detected as records are, in a known set of their own, so each deletion comes here once. Between the two lists **the later
+//! date wins**: a record whose known version is later than the deletion was created again and told since, and what the other list shows
+//! of a deleted record that is not later than its deletion is what was deleted. Of a date only its unit is known. Within one unit the
+//! deletion wins, but where the unit is long, such as a day: there a record that differs from what was deleted is one that came back.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::event::{Change, Event, EventId, Kind, VersionToken};
+use super::known::{Age, Known};
+use super::life;
+use super::record::id_hash;
+use super::window;
+use crate::plan::ResourcePlan;
+use crate::plan::json::scalar_text;
+
+/// Within a unit of at most this length the deletion wins.
+const SHORT: Duration = Duration::from_secs(1);
+/// Dates with fractions of a second have this unit.
+const FINEST: Duration = Duration::from_millis(1);
+/// Tells the version that was deleted from the same version of a living record.
+const DELETED: u64 = 0x6465_6c65_7465_6421;
+
+/// What is remembered of a version once it is known that it was deleted.
+pub(super) fn version_of_deleted(version: u64) -> u64 {
+    version ^ DELETED
+}
+
+/// What a row means.
+#[derive(Debug)]
+pub enum RowMeaning {
+    /// This deletion is to be sent.
+    Deletion(Box<Change>),
+    /// The receiver knows of it. This is known of the record from now on.
+    Again(Known),
+    /// The record was created again since.
+    Superseded,
+}
+
+/// What a row of the list of deleted ids `list` means for the resource of `plan`. `before` is what is known of the record.
+pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &Change, before: Option<Known>) -> RowMeaning {
+    let (id, json) = (&row.event.object_id, row.event.data.get());
+    let date = row.event.version_date;
+    let text = date.and_then(|_| list.extract.updated.as_ref()?.path.find(json)).and_then(scalar_text);
+    let unit = unit(list, text.as_deref().unwrap_or_default());
+    let last = date.map(|date| end_of_unit(date, unit));
+    let until = date.filter(|_| unit > SHORT).or(last).map(|date| date.timestamp_micros());
+    // What the filter excludes is known as deleted, too.
+    let is_told = |known: Known| known.deleted && (plan.extract.filter.is_some() || until <= known.date);
+    match before {
+        Some(known) if is_told(known) => return RowMeaning::Again(Known { date: known.date.max(until), ..known }),
+        Some(known) if !known.deleted && is_later(known, last) => return RowMeaning::Superseded,
+        Some(_) | None => {}
+    }
+    let content = if text.is_some() { 0 } else { xxh3_128(json.as_bytes()) };
+    let event = EventId::new(identity, &plan.name, id, Kind::Deleted, &VersionToken { updated_text: text.as_deref(), content });
+    let version = match before {
+        Some(known) if known.deleted => known.version,
+        Some(known) => version_of_deleted(known.version),
+        None => xxh3_64(event.as_str().as_bytes()),
+    };
+    let id_json = list.extract.id.as_ref().and_then(|path| path.find(json)).unwrap_or_default();
+    RowMeaning::Deletion(Box::new(Change {
+        object: id_hash(id),
+        record: id_hash(id),
+        known: Known { version, date: until, age: Age::Open, deleted: true },
+        details: None,
+        date: row.date,
+        event: Event {
+            id: event,
+            kind: Kind::Deleted,
+            resource: std::sync::Arc::clone(&plan.name),
+            object_id: id.clone(),
+            version_date: date,
+            detected_at: row.event.detected_at,
+            data: RawValue::from_string(life::data(plan.extract.id.as_ref(), id_json)).unwrap_or_default(),
+        },
+    }))
+}
+
+/// Is a version that is known certainly later than the unit that ends at `last`?
+fn is_later(known: Known, last: Option<DateTime<Utc>>) -> bool {
+    !known.age.is_ahead() && known.date.zip(last).is_some_and(|(known, last)| known > last.timestamp_micros())
+}
+
+/// How long the date of a row stands for, which has this text.
+fn unit(list: &ResourcePlan, text: &str) -> Duration {
+    let granule = window::granule(list);
+    // RFC 3339 may write fractions of a second, and need not.
+    if granule <= SHORT && text.contains('.') { FINEST.min(granule) } else { granule }
+}
+
+fn end_of_unit(date: DateTime<Utc>, unit: Duration) -> DateTime<Utc> {
+    let rest = TimeDelta::from_std(unit).ok().and_then(|unit| unit.checked_sub(&TimeDelta::microseconds(1)));
+    rest.and_then(|rest| date.checked_add_signed(rest)).unwrap_or(date)
+}
+
+#[cfg(test)]
+#[path = "deleted_list_tests.rs"]
+mod tests;

@@ -1,0 +1,75 @@
+//! Keeps the cursor that a poll has come to, and what the poll showed besides.
+
+use super::Poll;
+use super::deleted_list::tombstones_from;
+use crate::deliver::outbox::Outbox;
+use crate::detect::classify::Mode;
+use crate::detect::window::Undelivered;
+use crate::detect::zone::ZoneEvidence;
+use crate::plan::ChangeBy;
+use crate::state::live::LiveState;
+
+impl Poll<'_> {
+    /// Stores the cursor that the machine has come to in the middle of the list.
+    pub(super) fn keep_cursor(&self, outbox: &mut Outbox<'_, LiveState>) {
+        let mut state = self.instance.state();
+        let own = state.resources.entry(self.resource.name.to_string()).or_default();
+        if own.cursor != self.machine.cursor() {
+            own.cursor = self.machine.cursor();
+            outbox.sums.dirty = true;
+        }
+    }
+
+    pub(super) fn commit_cursor(&self, settled: bool, outbox: &mut Outbox<'_, LiveState>) {
+        let ending = self.machine.ending();
+        let seen = self.detector.seen();
+        let mut state = self.instance.state();
+        let own = state.resources.entry(self.resource.name.to_string()).or_default();
+        let delivered = ending.undelivered == Undelivered::None;
+        // While a record of the first read is not taken, it must come up as created again, not as its dates would have it.
+        if !own.started && (self.mode == Mode::Baseline || (settled && delivered)) {
+            own.started = true;
+            outbox.sums.dirty = true;
+        }
+        // A change that no longer turns up was superseded or taken back at the provider: nothing is failing any more.
+        outbox.sums.dirty |= delivered && self.has_told_deletions() && self.has_told_sweeps(own.sweep.at) && own.forget_tries();
+        if settled && own.hashed_without != self.resource.content_digest() {
+            own.hashed_without = self.resource.content_digest();
+            outbox.sums.dirty = true;
+        }
+        let zone = match self.mode {
+            Mode::Usual => {
+                ZoneEvidence::after(own.zone, seen.newest_change, self.detector.provider_date(), self.resource.interval)
+            }
+            Mode::Baseline | Mode::FirstRead => own.zone,
+        };
+        if own.zone != zone {
+            own.zone = zone;
+            outbox.sums.dirty = true;
+        }
+        if self.mode == Mode::Usual {
+            let filter = own.filter_ignored.after(seen.listed, seen.outdated);
+            outbox.sums.dirty |= filter != own.filter_ignored;
+            own.filter_ignored = filter;
+        }
+        // A pass over several pages that brought nothing was not confirmed by another one.
+        let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);
+        if self.resource.delta.is_some() && self.resource.feed.is_none() {
+            return;
+        }
+        if self.resource.change_by == ChangeBy::Content || !(confirmed || self.mode == Mode::Baseline) {
+            return;
+        }
+        let update = self.detector.finish(ending);
+        // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event.
+        own.cursor = own.cursor.max(update.cursor);
+        own.reach = update.window.as_secs();
+        if let Some(horizon) = update.horizon {
+            let tombstones = match self.resource.deleted_list {
+                Some(_) => tombstones_from(self.polled_at, horizon),
+                None => horizon,
+            };
+            own.known.forget_before_but_tombstones(horizon, tombstones);
+        }
+    }
+}
