@@ -116,5 +116,5 @@ pub struct DeletedList {
 }
 
 fn gone_status() -> Rule {
-    Rule::new("self.all(s, s in [404, 410, 403])").message("must be of 404, 410 and 403")
+    Rule::new("self.all(s, s in [404, 410, 403])").message("must be 404, 410 or 403")
 }

@@ -149,8 +149,7 @@ impl Declared {
                 }
             }
             Ok(What::Other { version, kind }) => {
-                self.others
-                    .push(format!("{place}: is a {kind} of {version}, which Pollinator does not read; it is left alone"));
+                self.others.push(format!("{place}: is a {kind} of {version}, which Pollinator does not read; ignored"));
             }
             Err(findings) => self.refuse(&place, findings),
         }
@@ -199,7 +198,7 @@ enum What {
 
 fn what(object: &Value) -> Result<What, Vec<Finding>> {
     if !object.is_object() {
-        return Err(vec![finding("", "is not a manifest: a map with apiVersion, kind, metadata and spec is expected")]);
+        return Err(vec![finding("", "is not a manifest: write a map with apiVersion, kind, metadata and spec")]);
     }
     let Some(kind) = object["kind"].as_str() else {
         return Err(vec![finding("kind", "Required value: one of ConnectorInstance, Connector, Secret")]);
@@ -413,7 +412,7 @@ metadata: {{resourceVersion: \"\"}}
         );
         assert_eq!(
             declared.others,
-            ["shop.yaml, document 1, items[2]: is a Namespace of v1, which Pollinator does not read; it is left alone"]
+            ["shop.yaml, document 1, items[2]: is a Namespace of v1, which Pollinator does not read; ignored"]
         );
     }
 
@@ -449,7 +448,7 @@ metadata: {{resourceVersion: \"\"}}
             errors(list),
             [
                 "shop.yaml, document 1, items[0].items[0]: apiVersion: Required value: v1 for kind Secret",
-                "shop.yaml, document 1, items[1]: is not a manifest: a map with apiVersion, kind, metadata and spec is expected",
+                "shop.yaml, document 1, items[1]: is not a manifest: write a map with apiVersion, kind, metadata and spec",
             ]
         );
     }
@@ -463,7 +462,7 @@ metadata: {{resourceVersion: \"\"}}
     #[test]
     fn errors_name_file_document_path_and_cause() {
         for (text, message) in [
-            ("- a", "shop.yaml, document 1: is not a manifest: a map with apiVersion, kind, metadata and spec is expected"),
+            ("- a", "shop.yaml, document 1: is not a manifest: write a map with apiVersion, kind, metadata and spec"),
             ("{kind: Conector}", "shop.yaml, document 1: kind: unknown kind \"Conector\", did you mean Connector?"),
             (
                 "{kind: Deployment}",

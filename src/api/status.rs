@@ -194,7 +194,7 @@ pub struct DeletedListCursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub since: Option<String>,
-    /// So many seconds behind since the known rows reach. Default: 0.
+    /// How many seconds before since the known rows begin. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub reach_seconds: Option<i64>,

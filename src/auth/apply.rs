@@ -85,7 +85,7 @@ impl RequestAuth {
     /// An access token in the header (RFC 6750 §2.1). `identity` identifies the credential, and `client` the client: they stay while tokens
     /// come and go.
     ///
-    /// Errors: the token has a character that no header may carry.
+    /// Errors: the token has a character that headers do not allow.
     pub(super) fn bearer(token: &str, identity: &[&str], client: Option<u64>) -> Option<Self> {
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
         value.set_sensitive(true);
@@ -143,7 +143,7 @@ pub fn prepare(root: &str, plan: &AuthPlan, namespace: &str, secrets: &dyn Secre
         }
         AuthPlan::Oauth2(_) => Err(Problem::human(
             Reason::InternalError,
-            format!("{root}.oauth2: no token was asked for; please report this with the log"),
+            format!("{root}.oauth2: no token was requested; please report this with the log"),
         )),
     }
 }
@@ -162,7 +162,7 @@ fn header_value(
 }
 
 fn not_a_header(found: &Referenced<'_>, key: &str) -> Problem {
-    found.invalid(key, "has a character that no header may carry, such as a line break", "store the bare credential")
+    found.invalid(key, "has a character that headers do not allow, such as a line break", "store the bare credential")
 }
 
 /// RFC 7617: UTF-8, and no colon in the user name.

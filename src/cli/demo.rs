@@ -119,7 +119,7 @@ fn summary_text(outcome: &Outcome) -> String {
     let rows = [
         (report.changes, "changes at the provider"),
         (report.delivered, "events delivered"),
-        (report.coalesced, "coalesced: a later version had taken their place before the next poll"),
+        (report.coalesced, "coalesced: replaced by a later version before the next poll"),
         (report.missing.len(), "missing"),
         (report.duplicates.len(), "duplicates"),
         (report.reordered.len(), "out of order"),

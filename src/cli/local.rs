@@ -89,7 +89,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let mut definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
     definitions.others.iter().for_each(|other| tracing::info!("{other}"));
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
-    let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
+    let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
     let trials = egress.clone();
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));
     let metrics = Metrics::new();

@@ -109,7 +109,7 @@ pub async fn run(args: OperatorArgs) -> ExitCode {
 async fn start(args: OperatorArgs) -> Result<(), String> {
     let mounted = args.catalog.as_deref().map(mounted).transpose()?.unwrap_or_default();
     let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
-    let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
+    let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
     let config = args.cluster.config().await?;
     let namespaces: Arc<[String]> = each_once(&args.watch_namespace).into();
     let (api_config, api_mounted) = (config.clone(), mounted.clone());
@@ -164,7 +164,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
 async fn check(args: &OperatorArgs) -> ExitCode {
     match check_cluster(args).await {
         Ok(lines) if lines.is_empty() => {
-            output::line("the API server answers, the definitions are there, no permission is missing");
+            output::line("the API server answers, the CRDs are installed, no permission is missing");
             output::finish(ExitCode::SUCCESS)
         }
         Ok(lines) => {

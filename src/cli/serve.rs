@@ -118,7 +118,7 @@ pub struct ConsoleArgs {
     pub console_url: Option<ConnectUrl>,
 }
 
-/// Serves the console until it is told to stop.
+/// Serves the console until `stop`.
 ///
 /// # Errors
 /// The address is in use, may not be used, or is seen by others without TLS.
@@ -149,6 +149,6 @@ async fn bind(option: &'static str, address: SocketAddr, limits: Limits) -> Resu
 pub async fn finish(serving: impl IntoIterator<Item = Option<JoinHandle<()>>>, grace: Duration) {
     let ended = futures::future::join_all(serving.into_iter().flatten());
     if tokio::time::timeout(grace, ended).await.is_err() {
-        tracing::warn!("the grace period is over: a consent or a change that was being taken in has to be given again");
+        tracing::warn!("the grace period is over: a consent or a change that was being processed must be submitted again");
     }
 }

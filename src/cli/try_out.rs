@@ -79,7 +79,7 @@ pub async fn run(args: TryArgs) -> ExitCode {
     let egress = match Egress::new(args.egress.policy()) {
         Ok(egress) => egress,
         Err(error) => {
-            output::error(format_args!("pollinator: the HTTP client cannot be made: {error}"));
+            output::error(format_args!("pollinator: the HTTP client cannot be created: {error}"));
             return ExitCode::from(2);
         }
     };

@@ -88,7 +88,7 @@ impl Session {
         let definitions = folder.declare(&manifest(&provider.base_url(), &receiver.url(), &secret))?;
         let commands: Vec<_> = definitions.planned.values().map(|planned| put(planned, interval)).collect();
         let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true })
-            .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
+            .map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
         let metrics = Metrics::new();
         let store = Arc::new(Directory::open(&folder.0.join("state")).map_err(|error| error.to_string())?);
         let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets), Arc::clone(&store) as _, store);

@@ -1,7 +1,7 @@
 //! What a row of a list of deleted ids means for the record that it names. Pure.
 //!
 //! The rows are detected as records are, in a known set of their own, so each deletion comes here once. Between the two lists **the later
-//! date wins**: a record whose known version is later than the deletion was created again and told since, and what the other list shows
+//! date wins**: a record whose known version is later than the deletion was created again and reported since, and what the other list shows
 //! of a deleted record that is not later than its deletion is what was deleted. Of a date only its unit is known. Within one unit the
 //! deletion wins, but where the unit is long, such as a day: there a record that differs from what was deleted is one that came back.
 
@@ -23,7 +23,7 @@ use crate::plan::json::scalar_text;
 const SHORT: Duration = Duration::from_secs(1);
 /// Dates with fractions of a second have this unit.
 const FINEST: Duration = Duration::from_millis(1);
-/// Tells the version that was deleted from the same version of a living record.
+/// Distinguishes the version that was deleted from the same version of a living record.
 const DELETED: u64 = 0x6465_6c65_7465_6421;
 
 /// What is remembered of a version once it is known that it was deleted.

@@ -153,7 +153,7 @@ fn what_comes_back_later_is_created_and_a_deletion_that_turns_up_late_is_over() 
     bench.read_records(&[version("10:01:00")], at("10:02:00"));
     bench.told();
     bench.read_rows(&[row(1, "2026-11-24T10:05:00Z")], at("10:06:00"));
-    // a copy that lags shows a version that was never told, from before the deletion
+    // a copy that lags shows a version that was never sent, from before the deletion
     bench.read_records(&[version("10:04:00")], at("10:06:00"));
     assert_eq!(bench.told(), [deleted("1")]);
     bench.read_rows(&[row(1, "2026-11-24T10:05:00Z")], at("10:09:00"));
@@ -203,7 +203,7 @@ fn by_content_what_differs_from_what_was_deleted_has_come_back() {
     assert_eq!(bench.told(), [created("1"), deleted("1")]);
     bench.read_records(&[new], at("10:04:00"));
     bench.read_rows(&[row(1, "2026-11-24T10:02:00Z")], at("10:05:00"));
-    assert_eq!(bench.told(), [created("1")], "the row was told");
+    assert_eq!(bench.told(), [created("1")], "the row was sent");
 }
 
 /// What happens at the provider, and polls.
@@ -218,7 +218,7 @@ enum Step {
     Poll {
         lag: usize,
     },
-    /// The process dies after so many events were taken, and with it what it had not stored.
+    /// The process dies after this number of events was taken, and with it what it had not stored.
     Die {
         after: usize,
     },
@@ -237,7 +237,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(Config { cases: 2_000, ..Config::default() })]
 
-    /// A receiver that applies events in their order ends with what is there, whatever happened in between; no deletion is told that was
+    /// A receiver that applies events in their order ends with what is there, whatever happened in between; no deletion is sent that was
     /// not real, and without a fault none twice.
     #[test]
     fn receivers_end_with_what_is_there(steps in prop::collection::vec(step(), 1..60), millis in any::<bool>()) {
@@ -277,7 +277,7 @@ proptest! {
                     bench.read_records(&records, now);
                     let mut told: Vec<_> = bench.told.drain(..).collect();
                     if let Step::Die { after } = step {
-                        // State and cursors are stored together, so what came is told again, or was stored.
+                        // State and cursors are stored together, so what came is sent again, or was stored.
                         told.truncate(after);
                         died = true;
                         (bench.records, bench.rows, bench.record_cursor, bench.row_cursor) = stored;

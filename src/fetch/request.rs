@@ -124,7 +124,7 @@ pub(super) fn header_value(name: &str, value: &str) -> Result<HeaderValue, Probl
     HeaderValue::from_str(value).map_err(|_| {
         Problem::human(
             Reason::InvalidSpec,
-            format!("resources[].headers: the value of {name} has a character that no header may carry; correct it"),
+            format!("resources[].headers: the value of {name} has a character that headers do not allow; correct it"),
         )
     })
 }

@@ -58,7 +58,7 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
         return;
     };
     let Some(mut url) = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) else {
-        section.ask(&field.place, format!("it is no http or https URL: callback.url is {NO_CALLBACK}; write yours"));
+        section.ask(&field.place, format!("it is not an http or https URL: callback.url is {NO_CALLBACK}; write yours"));
         return;
     };
     let host = format!(".{}", url.host_str().unwrap_or_default().to_ascii_lowercase());
@@ -114,7 +114,7 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
     }
     if url.scheme() == "http" {
         draft.spec.callback.allow_insecure_http = true;
-        notes.push("allowInsecureHttp: true, since it is http: events can be read on the way; use https".to_owned());
+        notes.push("allowInsecureHttp: true, since it is http: events can be read in transit; use https".to_owned());
     }
     if url.as_str().len() > 2048 {
         section.ask(&field.place, format!("it is longer than 2,048 characters: callback.url is {NO_CALLBACK}; write yours"));
@@ -150,7 +150,7 @@ fn login(settings: &mut Fields, secret: &str, draft: &mut Draft, section: &mut S
     // Exports mask a password that was never set, too.
     if user.as_ref().is_none_or(|field| Said::of(&field.value) == Said::Nothing) {
         for field in [user, password].into_iter().flatten() {
-            section.dropped(&field.place, "no user name is set: the callback is asked without one");
+            section.dropped(&field.place, "no user name is set: requests are sent without one");
         }
         return;
     }

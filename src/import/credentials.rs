@@ -98,7 +98,7 @@ impl Credentials<'_> {
         }
         for name in ["oauth.user.token", "oauth.user.refresh_time", "oauth.user.refresh_interval"] {
             if let Some(field) = self.settings.take(name) {
-                self.section.dropped(&field.place, "access tokens are asked for when they are needed");
+                self.section.dropped(&field.place, "access tokens are requested when they are needed");
             }
         }
         let secret_ref = SecretRef { name: secret };
@@ -170,7 +170,8 @@ impl Credentials<'_> {
                 None
             }
             _ => {
-                self.section.ask(&field.place, "it is no http or https URL without placeholders and secrets, and was left out");
+                self.section
+                    .ask(&field.place, "it is not an http or https URL without placeholders and secrets, and was left out");
                 None
             }
         }

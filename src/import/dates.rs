@@ -36,7 +36,7 @@ pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
     if is_pattern(given) && !given.ends_with('"') {
         let is_zoned = zone.is_some_and(|zone| !["", "GMT", "UTC", "Z"].contains(&zone.to_ascii_uppercase().as_str()));
         if given.contains("'Z'") && is_zoned {
-            return Repaired::noted(Some(given), "the quoted Z is a letter and no zone here: the configured zone counts");
+            return Repaired::noted(Some(given), "the quoted Z is a letter and not a zone here: the configured zone applies");
         }
         return Repaired::kept(given);
     }
@@ -56,10 +56,10 @@ pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
     let words = given.to_ascii_lowercase();
     let digits = given.len() > 7 && given.bytes().all(|b| b.is_ascii_digit());
     if digits && given.len() > 11 || words.contains("milli") {
-        return Repaired::guessed(Some("milliseconds"), "it is no pattern and looks like milliseconds since 1970; check it");
+        return Repaired::guessed(Some("milliseconds"), "it is not a pattern and looks like milliseconds since 1970; check it");
     }
     if digits || ["unix", "epoch", "seconds"].iter().any(|word| words.contains(word)) {
-        return Repaired::guessed(Some("seconds"), "it is no pattern and looks like seconds since 1970; check it");
+        return Repaired::guessed(Some("seconds"), "it is not a pattern and looks like seconds since 1970; check it");
     }
     Repaired::guessed(
         None,
@@ -89,7 +89,7 @@ pub(super) fn zone(given: &str) -> Repaired {
     match given {
         _ if !is_zone(given) => Repaired::guessed(
             None,
-            "it is no time zone, and was left out, which means GMT; write a name such as America/Denver",
+            "it is not a time zone, and was left out, which means GMT; write a name such as America/Denver",
         ),
         short if fixed.contains(&short) => {
             Repaired::noted(Some(short), "it has no summer time, as in Java; a name such as America/New_York has")

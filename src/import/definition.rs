@@ -189,7 +189,7 @@ fn events(defined: &mut Defined, settings: &mut Fields, section: &mut Section) {
                 section.changed(&field.place, format!("spec.polling.interval: {interval}"));
                 defined.spec.polling = Some(Polling { interval: Some(interval), start_from: None });
             }
-            None => section.dropped(&field.place, "it is no number of minutes: 15m holds"),
+            None => section.dropped(&field.place, "it is not a number of minutes: 15m applies"),
         }
     }
     let Some(field) = settings.take("event.poller.configuration") else { return };

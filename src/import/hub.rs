@@ -84,7 +84,7 @@ pub(super) fn translate(url: &str, name: &str, known: Known<'_>, zone: &str) -> 
 fn path(path: &str, found: &mut Translated) -> String {
     let mut plain = path.trim().trim_end_matches(['\'', '"']).replace('<', "{").replace('>', "}");
     if plain.len() < path.trim().len() {
-        found.note("a quote too many was taken away");
+        found.note("an extra quote was removed");
     }
     if plain.contains('#') || plain.contains('\\') {
         plain = plain.replace(['#', '\\'], "");
@@ -113,7 +113,7 @@ impl Translated {
     fn url_of(&mut self, path: String, known: Known<'_>, has_entry: bool) {
         if !is_hub_path(&path) {
             if known.spec.is_none() || !has_entry {
-                self.ask("it is no hub path; check that it is the provider's own path under baseUrl");
+                self.ask("it is not a hub path; check that it is the provider's own path under baseUrl");
             }
             self.url = Some(if path.is_empty() { "/".to_owned() } else { path });
             return;
@@ -164,20 +164,21 @@ impl Translated {
     fn where_of(&mut self, text: &str, reading: &Reading<'_>) {
         let Some(parsed) = ceql::parse(text) else {
             match reading {
-                Reading::Own(_) => self
-                    .ask("the where is no list of comparisons and was left out; write the provider's own parameters in query"),
+                Reading::Own(_) => self.ask(
+                    "the where is not a list of comparisons and was left out; write the provider's own parameters in query",
+                ),
                 Reading::Defined(Filter::Whole(parameter)) => self.whole(&parameter.clone(), text),
                 Reading::Defined(_) | Reading::Guess => {
                     self.parameter("where", text);
                     self.ask(
-                        "the where is no list of comparisons: it was kept in query.where; write the provider's own parameters",
+                        "the where is not a list of comparisons: it was kept in query.where; write the provider's own parameters",
                     );
                 }
             }
             return;
         };
         if parsed.is_unbalanced {
-            self.note("a quote too many in the where was ignored");
+            self.note("an extra quote in the where was ignored");
         }
         match reading {
             Reading::Own(entry) => {

@@ -14,15 +14,15 @@ use super::value::{self, Said, slug};
 
 /// Members of an instance that need nothing here.
 const NEEDLESS: [(&str, &str); 18] = [
-    ("token", "it names the instance on the platform, and nothing here"),
+    ("token", "it names the instance on the platform, and has no use here"),
     ("elementId", "describes the connector on the platform"),
     ("createdDate", "describes the instance on the platform"),
     ("updatedDate", "describes the instance on the platform"),
     ("provisionInteractions", "describes the instance on the platform"),
     ("valid", "status says whether it works"),
-    ("maxCacheSize", "nothing is cached"),
-    ("cacheTimeToLive", "nothing is cached"),
-    ("cachingEnabled", "nothing is cached"),
+    ("maxCacheSize", "responses are not cached"),
+    ("cacheTimeToLive", "responses are not cached"),
+    ("cachingEnabled", "responses are not cached"),
     ("eventsEnabled", "the setting event.notification.enabled has it"),
     ("traceLoggingEnabled", "see --log"),
     ("externalAuthentication", "describes the instance on the platform"),
@@ -236,7 +236,7 @@ fn element_key(fields: &mut Fields, section: &mut Section) -> Option<String> {
                     found = Some(name);
                 }
                 Said::Text(_) if found.is_some() => section.dropped(&key.place, "another field has it already"),
-                _ => section.dropped(&key.place, "it is no key of a connector"),
+                _ => section.dropped(&key.place, "it is not a key of a connector"),
             }
         }
         for field in inner {

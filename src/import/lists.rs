@@ -59,7 +59,7 @@ pub(super) fn resources(defined: &mut Defined, field: &Field, pages: &Pages, sec
             Ok((mut found, filter, note)) => {
                 let taken = |name: &str| defined.spec.resources.iter().any(|other| other.resource.name == name);
                 if taken(&found.resource.name) {
-                    section.dropped(&place, "another list of the same path is there already");
+                    section.dropped(&place, "another list has the same path");
                     continue;
                 }
                 let (verdict, text) = match note {
@@ -92,7 +92,7 @@ fn resource(item: &Value, pages: &Pages) -> Result<Found, &'static str> {
     let method = match text("vendorMethod").to_ascii_uppercase().as_str() {
         "" | "GET" => None,
         "POST" => Some(Method::Post),
-        _ => return Err("the provider is asked by a method that no poll uses"),
+        _ => return Err("its method is one that polls do not use"),
     };
     let name = guess(path);
     let plain = slug(&name);
@@ -111,7 +111,7 @@ fn resource(item: &Value, pages: &Pages) -> Result<Found, &'static str> {
     }
     resource.url = Some(vendor_path.replace(['#', '\\'], "")).filter(|url| !url.is_empty() && !url.starts_with("//"));
     if resource.url.as_deref().is_none_or(|url| url.contains("${") || url.contains(' ')) {
-        return Err("its vendorPath is no path");
+        return Err("its vendorPath is not a path");
     }
     let root = text("rootKey");
     let root = root.rsplit('|').next().unwrap_or_default().trim();

@@ -140,7 +140,7 @@ impl Pollers<'_> {
             return;
         };
         let Some(members) = field.value.as_object().filter(|members| !members.is_empty()) else {
-            self.section.dropped(&field.place, "it says nothing: changes are found by the connector's dates, or by content");
+            self.section.dropped(&field.place, "it is empty: changes are found by the connector's dates, or by content");
             return;
         };
         let mut inner = Fields::of(&field.place, members);
@@ -216,7 +216,7 @@ impl Pollers<'_> {
                 self.section.kept(&field.place, shown(&path));
                 return Some(path);
             }
-            _ => self.section.ask(&field.place, "it is no path in a record, and was left out; write one such as data.id"),
+            _ => self.section.ask(&field.place, "it is not a path in a record, and was left out; write one such as data.id"),
         }
         None
     }
@@ -264,7 +264,7 @@ impl Pollers<'_> {
                     self.section.changed(&field.place, "changeBy: Created; updates of records are not seen");
                 }
                 Some(false) => self.section.dropped(&field.place, "there is no created date to use"),
-                _ => self.section.dropped(&field.place, "the date of change decides anyway"),
+                _ => self.section.dropped(&field.place, "the date of change decides in any case"),
             }
         }
     }
@@ -282,7 +282,7 @@ impl Pollers<'_> {
                     let verdict = if most < size { Verdict::Changed } else { Verdict::Kept };
                     self.section.field(verdict, &field.place, format!("pageSize: {written}"));
                 }
-                None => self.section.dropped(&field.place, "it is no number of records: the connector's page size holds"),
+                None => self.section.dropped(&field.place, "it is not a number of records: the connector's page size applies"),
             }
         }
     }
@@ -290,7 +290,7 @@ impl Pollers<'_> {
     fn seconds(&mut self, field: Option<Field>, name: &str, most: f64) -> Option<String> {
         let field = field?;
         let Some(seconds) = value::number(&field.value) else {
-            self.section.dropped(&field.place, format!("it is no number of seconds: the default of {name} holds"));
+            self.section.dropped(&field.place, format!("it is not a number of seconds: the default of {name} applies"));
             return None;
         };
         let written = duration(seconds.min(most));

@@ -21,16 +21,16 @@ const MIN_MINUTES: f64 = 5.0 / 60.0;
 /// Settings that need nothing here.
 const NEEDLESS_SETTINGS: [(&str, &str); 11] = [
     ("event.notification.subscription.id", "no webhook is registered at the provider"),
-    ("event.notification.instance.finder", "routes webhooks, and nothing here"),
+    ("event.notification.instance.finder", "routes webhooks, and has no use here"),
     ("event.notification.type", "every resource is polled"),
     ("event.vendor.type", "every resource is polled"),
     ("event.metadata", "created and updated follow from the dates"),
     ("event.helper.key", "names code of the platform; the connector's entry does its work"),
     ("event.raw.enabled", "events always carry the records"),
     ("filter.response.nulls", "records are sent as the provider sends them, with nulls"),
-    ("filterByUpdatedDate", "the date of change decides anyway"),
+    ("filterByUpdatedDate", "the date of change decides in any case"),
     ("oauth.callback.url", "only a code needs it; the connect page has its own"),
-    ("expires_in", "access tokens are asked for when they are needed"),
+    ("expires_in", "access tokens are requested when they are needed"),
 ];
 
 /// The settings by key, from an object, a string of JSON, or a list.
@@ -85,7 +85,7 @@ pub(super) fn switches(settings: &mut Fields, draft: &mut Draft, section: &mut S
                 format!("polling.interval: {interval}, the nearest valid value")
             }
             (Some(_), _) => format!("polling.interval: {interval}"),
-            (None, _) => "polling.interval: 15m, since it is no number of minutes".to_owned(),
+            (None, _) => "polling.interval: 15m, since it is not a number of minutes".to_owned(),
         };
         section.changed(&field.place, text);
         draft.spec.polling = Some(Polling { interval: Some(interval), start_from: None });

@@ -53,7 +53,7 @@ impl InstanceCandidates {
             Err(InstancesError::Call(error)) => return Err(call_problem(&error)),
             Err(InstancesError::State(problem)) => return Err(problem),
             Err(error) => {
-                tracing::debug!(namespace = &*of.namespace, instance = &*of.name, "nothing to connect: {error}");
+                tracing::debug!(namespace = &*of.namespace, instance = &*of.name, "no instance to connect: {error}");
                 return Ok(None);
             }
         };

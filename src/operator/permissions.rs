@@ -39,7 +39,7 @@ pub struct Needed {
 
 /// All that is needed, and nothing more. The tables of docs/operate/operator.md, the chart and the kustomization say the same.
 pub const NEEDED: [Needed; 8] = [
-    needed(GROUP, "connectorinstances", &["get", "list", "watch"], WATCHED, "instances are not seen"),
+    needed(GROUP, "connectorinstances", &["get", "list", "watch"], WATCHED, "instances are not found"),
     needed(GROUP, "connectors", &["get", "list", "watch"], WATCHED, "connectors of a namespace are not used"),
     needed(GROUP, "connectorinstances/status", &["update"], WATCHED, "state and conditions are not stored"),
     needed(GROUP, "connectors/status", &["patch"], WATCHED, "connectors do not show whether they are accepted and used"),
@@ -48,7 +48,7 @@ pub const NEEDED: [Needed; 8] = [
         "secrets",
         &["get", "list", "watch", "create", "update", "delete"],
         WATCHED,
-        "credentials are not read, their changes not noticed, and the retry queue is not stored",
+        "credentials are not read, changes to them are missed, and the retry queue is not stored",
     ),
     needed("", "configmaps", &["get", "create", "update", "delete"], WATCHED, "large sets of known records are not stored"),
     needed("events.k8s.io", "events", &["create", "patch"], WATCHED, "transitions are not reported as Events"),
@@ -57,7 +57,7 @@ pub const NEEDED: [Needed; 8] = [
         "leases",
         &["get", "list", "watch", "create", "patch", "delete"],
         Place::Leases,
-        "replicas cannot share the work, and none does any",
+        "replicas cannot share the work, so nothing is polled",
     ),
 ];
 

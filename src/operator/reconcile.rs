@@ -199,7 +199,7 @@ impl Reconciler {
         if failing.is_unknown && !self.said_missing {
             self.said_missing = true;
             tracing::error!(
-                "the API server does not know {}: the CRDs are not installed; apply the folder crds, or what `pollinator crds` prints; waiting for them",
+                "the API server does not know {}: the CRDs are not installed; apply the output of `pollinator crds`; waiting for them",
                 kind.names().1
             );
         } else if !failing.is_unknown {

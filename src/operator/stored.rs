@@ -128,7 +128,7 @@ struct ListPart {
     blobs: Option<String>,
 }
 
-/// What a status says of where a known set is: the set, if it stands there, or the generations of its blobs. `None`: it is damaged.
+/// What a status says of where a known set is: the set itself, or the generations of its blobs. `None`: it is damaged.
 fn known_at(known: Option<&str>, blobs: Option<&str>) -> Option<(KnownSet, Option<Vec<u64>>)> {
     let known = known.map_or_else(|| Some(KnownSet::default()), KnownSet::unpack)?;
     let blobs = blobs.map(|text| text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>());

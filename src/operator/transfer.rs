@@ -15,9 +15,9 @@ use super::{status, stored};
 use crate::api::identity::{InstanceId, InstanceRef};
 use crate::state::{InstanceState, backup};
 
-/// So often an instance is read again that changed meanwhile.
+/// How often an instance that changed meanwhile is read again.
 const MAX_CONFLICTS: usize = 5;
-/// So often it is looked whether the operator has seen that an instance is suspended, and after such pauses.
+/// How often to look whether the operator has seen that an instance is suspended, and the pause between.
 const MAX_LOOKS: usize = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -103,7 +103,7 @@ pub async fn read(cluster: &Cluster, instance: &InstanceRef) -> Result<InstanceS
         let status = object["status"].take();
         match there(cluster, &id(instance, &object), &status).await {
             Ok((state, _)) => return Ok(state),
-            // The operator may have laid it out anew since the status was read.
+            // The operator may have laid it out again since the status was read.
             Err(StateError::Unusable(_)) if object["metadata"]["resourceVersion"] != seen => {
                 seen = object["metadata"]["resourceVersion"].take();
             }

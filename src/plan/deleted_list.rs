@@ -67,7 +67,7 @@ pub(super) fn declared(resource: &Resource) -> Result<Option<Resource>, Problem>
 }
 
 /// What the plan of the list takes from that of the records. An object that was deleted before the first poll was never announced, so
-/// the first reading of the list tells nothing, unless events from a time on are wanted.
+/// the first reading of the list sends nothing, unless events from a time on are wanted.
 pub(super) fn beside(list: ResourcePlan, records: &ResourcePlan) -> Arc<ResourcePlan> {
     let start_from = match records.start_from {
         StartFrom::Earliest => StartFrom::Now,

@@ -87,7 +87,7 @@ fn walk<'a>(segments: &[Segment], json: &'a str) -> Option<&'a str> {
 fn bracketed(inside: &str) -> Result<(Segment, &str), PathError> {
     let Some(quote) = inside.chars().next().filter(|c| matches!(c, '\'' | '"')) else {
         let end = inside.find(']').ok_or(PathError("a bracket is not closed"))?;
-        let index = inside[..end].parse().map_err(|_| PathError("a bracket holds neither a quoted name nor a number"))?;
+        let index = inside[..end].parse().map_err(|_| PathError("a bracket has neither a quoted name nor a number"))?;
         return Ok((Segment::Index(index), &inside[end + 1..]));
     };
     let inside = &inside[1..];

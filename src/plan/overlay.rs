@@ -62,7 +62,7 @@ pub(super) fn resources(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec)
         merged.push(resource);
     }
     if merged.is_empty() && problems.is_empty() {
-        problems.push(invalid("spec.resources is empty and the connector brings none; list at least one resource"));
+        problems.push(invalid("spec.resources is empty and the connector has none; list at least one resource"));
     }
     if merged.len() > MAX_RESOURCES {
         problems.push(invalid(format!(

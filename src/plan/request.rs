@@ -28,7 +28,7 @@ pub(super) fn base_url(
     const FIELD: &str = "spec.baseUrl";
     let Some(text) = spec.base_url.as_ref().or(connector.base_url.as_ref()) else {
         return Err(invalid(match spec.connector {
-            Some(_) => "spec.baseUrl is required: the connector brings none",
+            Some(_) => "spec.baseUrl is required: the connector has none",
             None => "spec.baseUrl is required when no connector is named",
         }));
     };

@@ -366,7 +366,7 @@ fn single_problems_read_well() {
         (
             "{connector: shop, callback: {url: 'https://h.example/in'}}",
             Some("{baseUrl: 'https://a.example'}"),
-            "spec.resources is empty and the connector brings none; list at least one resource",
+            "spec.resources is empty and the connector has none; list at least one resource",
         ),
         (
             "{baseUrl: 'https://u:p@a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a}]}",

@@ -99,10 +99,7 @@ fn confirm(
         403 => Ok(403),
         404 => Ok(404),
         410 => Ok(410),
-        _ => Err(invalid(format!(
-            "{} must be of 404, 410 and 403",
-            field(&resource.name, "deletes.snapshot.confirm.goneStatus")
-        ))),
+        _ => Err(invalid(format!("{} must be 404, 410 or 403", field(&resource.name, "deletes.snapshot.confirm.goneStatus")))),
     });
     Ok(ConfirmPlan { url: parts, headers: list.headers.clone(), gone: gone.collect::<Result<_, _>>()? })
 }

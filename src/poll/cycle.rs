@@ -148,7 +148,7 @@ struct Poll<'a> {
     trail: Trail,
     /// The list is one of deleted ids, of this resource.
     names_deleted_of: Option<&'a ResourcePlan>,
-    /// The list of deleted ids told of deletions that were not taken.
+    /// The list of deleted ids had deletions that were not taken.
     deletions_wait: bool,
 }
 

@@ -99,7 +99,7 @@ impl<'l> Pages<'l> {
                 Err(problem) => problem,
             };
             let Some(wait) = self.retries.after(&problem, Instant::now()) else { return Err(problem) };
-            tracing::debug!(reason = %problem.reason, ?wait, "a page is asked for again");
+            tracing::debug!(reason = %problem.reason, ?wait, "retrying a page");
             tokio::time::sleep(wait).await;
         }
     }

@@ -180,7 +180,7 @@ impl Pages {
                 return shown(page::refused(&refusal, None));
             }
         };
-        tracing::info!(namespace, instance = name, "a consent was begun at the connect page");
+        tracing::info!(namespace, instance = name, "consent started at the connect page");
         let mut response = shown(Page { status: 303, html: String::new() });
         let headers = response.headers_mut();
         let cookie = self.cookie(namespace, name, &begun.cookie, LIFETIME.num_seconds());
@@ -215,7 +215,7 @@ impl Pages {
         let ended = finishing.await.unwrap_or(Err(Refusal::Ambiguous));
         let mut response = shown(match &ended {
             Ok(()) => {
-                tracing::info!(namespace, instance = name, "a consent was given at the connect page");
+                tracing::info!(namespace, instance = name, "consent given at the connect page");
                 page::success(&namespace, &name)
             }
             Err(refusal) => {
@@ -251,12 +251,12 @@ impl Pages {
 fn log(namespace: &str, name: &str, refusal: &Refusal) {
     match refusal {
         Refusal::UnknownState | Refusal::Malformed | Refusal::UnknownInstance | Refusal::Connected | Refusal::Unsettled => {
-            tracing::debug!(namespace, instance = name, ?refusal, "the connect page was asked for what it does not have");
+            tracing::debug!(namespace, instance = name, ?refusal, "request for an unknown path of the connect page");
         }
         Refusal::Failed(problem) => {
             tracing::warn!(namespace, instance = name, reason = %problem.reason, "no consent: {}", problem.message);
         }
-        refusal => tracing::warn!(namespace, instance = name, ?refusal, "no consent was given at the connect page"),
+        refusal => tracing::warn!(namespace, instance = name, ?refusal, "consent failed at the connect page"),
     }
 }
 

@@ -130,7 +130,7 @@ impl Console {
     /// Cookies are of a host, whatever the port: each console has its own.
     fn cookie_name(&self) -> String {
         let origin = self.address.to_string();
-        // Nobody else may set a cookie of that beginning (RFC 6265bis §4.1.3.2).
+        // No other origin may set a cookie of that beginning (RFC 6265bis §4.1.3.2).
         let beginning = if self.address.is_secure() { "__Host-" } else { "" };
         format!("{beginning}pollinator-console-{:08x}", xxhash_rust::xxh3::xxh3_64(origin.as_bytes()) >> 32)
     }
@@ -199,7 +199,7 @@ async fn at_home(State(console): State<Arc<Console>>, request: Request, next: Ne
     }
 }
 
-/// What every answer has, whoever gave it.
+/// What every response has, whatever produced it.
 async fn guard(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [

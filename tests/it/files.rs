@@ -50,7 +50,7 @@ fn a_folder_may_hold_every_form() {
     for name in ["windows", "list-a", "list-b", "beside", "json-a", "json-b"] {
         assert!(run.stdout().contains(name), "{name}: {}", run.stdout());
     }
-    let note = "others.yaml, document 1: is a Namespace of v1, which Pollinator does not read; it is left alone";
+    let note = "others.yaml, document 1: is a Namespace of v1, which Pollinator does not read; ignored";
     assert!(run.stderr().contains(note), "{}", run.stderr());
 }
 

@@ -298,7 +298,7 @@ impl Values {
                 self.fill(node, &mut members, depth)?;
                 Ok(members.into())
             }
-            Kind::Alias(None) => Err(Fault::new(node.at, "an alias (*…) has no anchor; put the text in quotes")),
+            Kind::Alias(None) => Err(Fault::new(node.at, "an alias (*…) has no anchor; if it is text, put it in quotes")),
             Kind::Alias(Some(target)) => {
                 self.aliases += 1;
                 let value = self.of(target, depth + 1).map_err(|fault| Fault::new(node.at, fault.cause));
@@ -318,7 +318,7 @@ impl Values {
                 self.aliases -= 1;
                 return filled;
             }
-            _ => return Err(Fault::new(node.at, "<< takes in a map, or a list of maps")),
+            _ => return Err(Fault::new(node.at, "<< must have a map, or a list of maps")),
         };
         if depth > DEPTH {
             return Err(Fault::new(node.at, DEEP));

@@ -139,15 +139,15 @@ h: [true, no]
     fn says_what_is_wrong() {
         for (text, message) in [
             ("a:\n\tb: 1", "line 2, column 1: a tab is used where YAML allows only spaces; replace it with spaces"),
-            ("a: *b", "line 1, column 4: an alias (*…) has no anchor; put the text in quotes"),
-            ("a: &b {c: *b}", "line 1, column 11: an alias (*…) has no anchor; put the text in quotes"),
+            ("a: *b", "line 1, column 4: an alias (*…) has no anchor; if it is text, put it in quotes"),
+            ("a: &b {c: *b}", "line 1, column 11: an alias (*…) has no anchor; if it is text, put it in quotes"),
             ("? [a]\n: b", "line 1, column 3: a key is empty, a list or a map; it must be a text"),
             ("~: b", "line 1, column 1: a key is empty, a list or a map; it must be a text"),
             ("a: !!int x", "line 1, column 4: a value is not of the type that its tag (!!…) says"),
             ("a: !!binary '!'", "line 1, column 4: a value with the tag !!binary is not Base64"),
             ("a: .inf", "line 1, column 4: a number that is infinite or none cannot be kept; put it in quotes"),
             ("a: 1e30", "line 1, column 4: a number has more digits than can be kept; put it in quotes"),
-            ("a: {<<: 1}", "line 1, column 9: << takes in a map, or a list of maps"),
+            ("a: {<<: 1}", "line 1, column 9: << must have a map, or a list of maps"),
             ("a: 1\n1: b\n'1': c", "line 3, column 1: the key 1 occurs twice in one map"),
             // the port of libyaml panics here
             ("a: [!b, c]", "line 1, column 5: it is not well-formed YAML: look for indentation, quotes, brackets and colons"),

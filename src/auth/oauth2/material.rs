@@ -105,7 +105,7 @@ impl Material {
         let source = if plan.keeps_tokens() {
             source(&found, plan.grant)
         } else {
-            Err(Problem::human(Reason::InternalError, "client credentials begin with nothing; please report this"))
+            Err(Problem::human(Reason::InternalError, "client credentials have no previous token; please report this"))
         };
         Ok(Self { client_id, client_secret, private_key, key_id, source, identity: None })
     }

@@ -145,7 +145,7 @@ pub fn in_flight(plan: &Oauth2Plan, left: Duration) -> Problem {
         retry_after: left.to_std().ok(),
         ..Problem::transient(
             Reason::TokenEndpointUnreachable,
-            format!("{}: another process began to renew the token; its answer is waited for", plan.field),
+            format!("{}: another process is renewing the token; waiting for its result", plan.field),
         )
     }
 }
@@ -191,7 +191,7 @@ pub fn failed(plan: &Oauth2Plan, failure: &Failure) -> Problem {
             "{field}.tokenResponse.accessToken: the token endpoint's answer has no access token there; correct the path"
         )),
         Failure::Unusable => invalid(format!(
-            "{field}: the token endpoint's answer has a token that no header may carry; check tokenResponse and tokenUrl"
+            "{field}: the token endpoint's answer has a token with characters that headers do not allow; check tokenResponse and tokenUrl"
         )),
         Failure::NotJson { html } => Problem::transient(
             Reason::TokenResponseInvalid,

@@ -102,7 +102,7 @@ impl OwnFile {
         }
         match read.manifests.swap_remove(0) {
             (_, Manifest::ConnectorInstance(instance)) => Ok((text, *instance)),
-            (_, other) => Err(InstancesError::Refused(format!("a {} is no instance", other.kind()))),
+            (_, other) => Err(InstancesError::Refused(format!("a {} is not an instance", other.kind()))),
         }
     }
 }

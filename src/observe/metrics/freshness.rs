@@ -79,7 +79,7 @@ impl Collector for Freshness {
         let name = "last_successful_poll_timestamp";
         let metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
         ConstGauge::new(oldest.timestamp()).encode(metric)?;
-        let help = "Resources without a successful poll for three of their intervals, for whatever cause";
+        let help = "Resources without a successful poll for three of their intervals, whatever the cause";
         let metric = encoder.encode_descriptor("stale_resources", help, None, MetricType::Gauge)?;
         ConstGauge::new(stale).encode(metric)
     }

@@ -41,7 +41,7 @@ pub enum CompileError {
         message: String,
     },
     /// The parser cannot cope with it.
-    #[error("cannot be read by the parser of CEL; write it in another way")]
+    #[error("cannot be read by the CEL parser; write it differently")]
     Unreadable,
     /// The system gave no thread to read it on.
     #[error("could not be read because the system allows no further thread; raise the thread limit")]

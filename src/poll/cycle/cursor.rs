@@ -1,4 +1,4 @@
-//! Keeps the cursor that a poll has come to, and what the poll showed besides.
+//! Keeps the cursor that a poll has come to, and what else the poll showed.
 
 use super::Poll;
 use super::deleted_list::tombstones_from;

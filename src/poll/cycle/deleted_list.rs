@@ -1,4 +1,4 @@
-//! Reads a list of deleted ids, before the list of the records: what is deleted and comes back between two polls is told in that order.
+//! Reads a list of deleted ids, before the list of the records: what is deleted and comes back between two polls is sent in that order.
 
 use chrono::{DateTime, Utc};
 
@@ -61,7 +61,7 @@ pub(super) async fn read<'a>(
 }
 
 impl Poll<'_> {
-    /// Sends the deletions that rows tell of, for the `resource` whose list of deleted ids this is. A row is known once its deletion was taken,
+    /// Sends the deletions that rows report, for the `resource` whose list of deleted ids this is. A row is known once its deletion was taken,
     /// or if there is none to be sent.
     pub(super) async fn send_deletions_of(
         &mut self,
@@ -107,7 +107,7 @@ impl Poll<'_> {
     }
 }
 
-/// So long it is remembered that a record was deleted: if it comes back, it is created.
+/// How long a deletion is remembered: a record that comes back within that time is created.
 pub(super) fn tombstones_from(now: DateTime<Utc>, horizon: DateTime<Utc>) -> DateTime<Utc> {
     now.checked_sub_signed(TOMBSTONES).unwrap_or(horizon).min(horizon)
 }

@@ -28,7 +28,7 @@ impl Poll<'_> {
         }
         let seen = facts.seen;
         let read = self.read_whole(outbox, facts).await;
-        // The conditions tell of the list as it is asked for.
+        // The conditions are about the list as it is requested.
         facts.seen = Seen { records: facts.seen.records, ..seen };
         match read {
             Ok(true) => {
@@ -51,7 +51,7 @@ impl Poll<'_> {
         Ok(())
     }
 
-    /// Has every change that sweeps found reached the receiver? Until then it is not told by what a poll shows.
+    /// Whether every change that sweeps found has reached the receiver. What a poll shows does not answer it before.
     pub(super) fn has_told_sweeps(&self, last: Option<chrono::DateTime<chrono::Utc>>) -> bool {
         self.resource.full_sweep.is_none() || last.is_some()
     }

@@ -197,7 +197,7 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         signing_key: secret(
             "signing-key",
             "Signing key",
-            "Signs each request, so that the receiver can tell it is yours: at least 24 random bytes. Leave it empty for unsigned requests.",
+            "Signs each request, so that the receiver can verify that it is yours: at least 24 random bytes. Leave it empty for unsigned requests.",
         ),
         has_events: entered.is_none() || !fields.one("events").is_empty(),
     }

@@ -1,4 +1,4 @@
-//! Tells pages that something has changed, as server-sent events. What has changed they ask for themselves.
+//! Notifies pages that something has changed, as server-sent events. They request what has changed themselves.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Intervals {
     together: Duration,
     /// How often a client hears that the connection lives.
     alive: Duration,
-    /// A client that takes nothing for so long is dropped.
+    /// A client that takes nothing for this time is dropped.
     slowest: Duration,
 }
 

@@ -7,9 +7,9 @@ use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// A session that no person has used for so long ends; what the page loads by itself is no use.
+/// A session ends when no person has used it for this time; what a page loads by itself does not count.
 pub const IDLE: TimeDelta = TimeDelta::minutes(60);
-/// Every session ends after so long.
+/// Every session ends after this time.
 pub const LONGEST: TimeDelta = TimeDelta::hours(12);
 /// Sessions at once; one more ends the one that was used least recently.
 const MOST: usize = 32;
@@ -19,7 +19,7 @@ const MOST: usize = 32;
 pub struct Session {
     /// What every form of the session must bring.
     pub csrf: String,
-    /// By which audit lines tell sessions apart. It opens nothing.
+    /// By which audit lines distinguish sessions. It opens nothing.
     pub label: String,
     begun: DateTime<Utc>,
     used: DateTime<Utc>,

@@ -66,7 +66,7 @@ fn consent_url(key: &str, connector: &ConnectorSpec, query: &str) -> Result<Stri
             let value = value.filter(|value| value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
             let value = value.ok_or_else(|| {
                 let name = &parameter.name;
-                Failure::unusable(format!("the query parameter {name} (or siteAddress) is missing, or is no part of a URL"))
+                Failure::unusable(format!("the query parameter {name} (or siteAddress) is missing, or is not part of a URL"))
             })?;
             endpoint = endpoint.replace(&place, value);
         }

@@ -49,7 +49,8 @@ impl Caller {
             (Some(instance), None) => Ok(instance),
             (None, _) => Err(unknown()),
             (Some(_), Some(_)) => Err(Failure::Conflict(
-                "two instances have this id, since one was restored from a copy of the other; use kubectl for them".to_owned(),
+                "two instances have this id, because one was restored from a copy of the other; change them with kubectl"
+                    .to_owned(),
             )),
         }
     }
@@ -134,7 +135,7 @@ impl Caller {
 }
 
 /// RFC 9111 §5.5 calls the header obsolete; the Kubernetes API uses it, and people see it.
-const INSECURE: &str = r#"299 - "the callback is http: events can be read on the way; use https""#;
+const INSECURE: &str = r#"299 - "the callback is http: events can be read in transit; use https""#;
 
 /// `GET /instances`: all of them, or the one of the token.
 pub async fn list(caller: Caller) -> Result<Json<Value>, Failure> {

@@ -130,7 +130,7 @@ const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 
 /// Statuses with which each request may be refused.
 const REFUSALS: [(u16, &str); 8] = [
-    (400, "The request cannot be used"),
+    (400, "The request is not valid"),
     (401, "A secret is missing or wrong"),
     (403, "You have no permission"),
     (404, "Not found"),

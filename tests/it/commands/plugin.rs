@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::rig::control_plane::{Run, shared};
 use crate::rig::pollinator::binary;
 
-const FINE: &str = "the API server answers, the definitions are there, no permission is missing\n";
+const FINE: &str = "the API server answers, the CRDs are installed, no permission is missing\n";
 
 /// A folder with the program under the name by which kubectl looks for it.
 fn installed() -> (TempDir, PathBuf) {

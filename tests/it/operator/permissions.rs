@@ -56,7 +56,7 @@ fn the_check_names_each_permission_that_is_missing() {
     let cluster = Cluster::new(plane, "check");
     let all = rules();
     assert_eq!(all.len(), 8, "{all:#?}");
-    let fine = "the API server answers, the definitions are there, no permission is missing\n";
+    let fine = "the API server answers, the CRDs are installed, no permission is missing\n";
     let token = account(&cluster, "all", &all);
     assert_eq!(checked(&cluster, &token, fine), (Some(0), fine.to_owned()));
 
@@ -123,10 +123,10 @@ fn purpose(resource: &str) -> &'static str {
         "connectors" => "connectors of a namespace are not used",
         "connectorinstances/status" => "state and conditions are not stored",
         "connectors/status" => "connectors do not show whether they are accepted and used",
-        "secrets" => "credentials are not read, their changes not noticed, and the retry queue is not stored",
+        "secrets" => "credentials are not read, changes to them are missed, and the retry queue is not stored",
         "configmaps" => "large sets of known records are not stored",
         "events" => "transitions are not reported as Events",
-        "leases" => "replicas cannot share the work, and none does any",
+        "leases" => "replicas cannot share the work, so nothing is polled",
         other => panic!("{other} is needed for nothing"),
     }
 }
