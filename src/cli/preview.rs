@@ -38,7 +38,7 @@ impl Trials {
         // It is never closed.
         let _turn = self.turns.acquire().await;
         let trying = trial(definitions, self.egress.clone(), Arc::new(MemoryTokens::default()), Wishes::default());
-        let (ended, mut lines) = output::kept(tokio::time::timeout(LONGEST, trying)).await;
+        let (ended, mut lines) = Box::pin(output::kept(tokio::time::timeout(LONGEST, trying))).await;
         if ended.is_err() {
             lines.push(format!("the trial took more than {} s and was ended", LONGEST.as_secs()));
         }

@@ -182,7 +182,9 @@ async fn export(args: ExportArgs) -> Result<ExitCode, String> {
     } else {
         output::bytes(&bytes);
     }
-    saved.iter().for_each(|one| output::error(summary("exported", one)));
+    for one in &saved {
+        output::error(summary("exported", one));
+    }
     output::error(LEFT_OUT);
     Ok(code)
 }
@@ -196,7 +198,9 @@ async fn import(args: ImportArgs) -> Result<ExitCode, String> {
     }
     saved.retain(|one| args.names.is_empty() || args.names.iter().any(|name| *one.instance.name == **name));
     if let Some(namespace) = &args.namespace {
-        saved.iter_mut().for_each(|one| one.instance = InstanceRef::new(&**namespace, &*one.instance.name));
+        for one in &mut saved {
+            one.instance = InstanceRef::new(&**namespace, &*one.instance.name);
+        }
         let mut names = BTreeSet::new();
         if let Some(twice) = saved.iter().find(|one| !names.insert(&one.instance)) {
             let name = &twice.instance.name;

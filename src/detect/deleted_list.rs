@@ -48,13 +48,13 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
     let date = row.event.version_date;
     let text = date.and_then(|_| list.extract.updated.as_ref()?.path.find(json)).and_then(scalar_text);
     let unit = unit(list, text.as_deref().unwrap_or_default());
-    let last = date.map(|date| end_of_unit(date, unit));
-    let until = date.filter(|_| unit > SHORT).or(last).map(|date| date.timestamp_micros());
+    let latest = date.map(|date| end_of_unit(date, unit));
+    let until = date.filter(|_| unit > SHORT).or(latest).map(|date| date.timestamp_micros());
     // What the filter excludes is known as deleted, too.
     let is_told = |known: Known| known.deleted && (plan.extract.filter.is_some() || until <= known.date);
     match before {
         Some(known) if is_told(known) => return RowMeaning::Again(Known { date: known.date.max(until), ..known }),
-        Some(known) if !known.deleted && is_later(known, last) => return RowMeaning::Superseded,
+        Some(known) if !known.deleted && is_later(known, latest) => return RowMeaning::Superseded,
         Some(_) | None => {}
     }
     let content = if text.is_some() { 0 } else { xxh3_128(json.as_bytes()) };

@@ -149,7 +149,7 @@ mod tests {
             assert_eq!((repaired.text.as_deref(), repaired.is_guess), (text, guess), "{given}");
             assert!(repaired.note.is_some());
         }
-        assert!(pattern("yyyy-MM-dd'T'HH:mm:ss'Z'", Some("PST")).note.unwrap().contains("the configured zone counts"));
+        assert!(pattern("yyyy-MM-dd'T'HH:mm:ss'Z'", Some("PST")).note.unwrap().contains("the configured zone applies"));
         assert_eq!(pattern("yyyy-MM-dd'T'HH:mm:ss'Z'", Some("GMT")).note, None);
     }
 

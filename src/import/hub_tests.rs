@@ -36,10 +36,10 @@ fn an_entry_filters_in_its_own_way_and_takes_the_parameters_that_it_has() {
         ("/hubs/crm/contacts?where=colour='red'", vec![], Verdict::ToDo, "the comparison of colour is left out"),
         ("/hubs/crm/contacts?where=status>'open'", vec![], Verdict::ToDo, "the comparison of status is left out"),
         ("/hubs/crm/contacts?where=status='a' or status='b'", vec![], Verdict::ToDo, "an or in the where"),
-        ("/hubs/crm/contacts?where=contains(a,b)", vec![], Verdict::ToDo, "no list of comparisons"),
+        ("/hubs/crm/contacts?where=contains(a,b)", vec![], Verdict::ToDo, "not a list of comparisons"),
         ("/hubs/crm/contacts?includeDeleted=true", vec![], Verdict::ToDo, "the comparison of includeDeleted"),
         ("/hubs/crm/contacts?pageSize=5&orderBy=Id", vec![], Verdict::Changed, "pageSize is left out"),
-        ("/hubs/crm/contacts?where=a>='${date}''", vec![], Verdict::Changed, "a quote too many"),
+        ("/hubs/crm/contacts?where=a>='${date}''", vec![], Verdict::Changed, "an extra quote"),
     ] {
         let found = translate(url, "contacts", known, "GMT");
         let query: Vec<_> = query.into_iter().map(str::to_owned).collect();
@@ -75,8 +75,8 @@ fn without_an_entry_all_is_a_guess() {
         ("/hubs/crm/contacts?where=a>'${date:yyyy-MM-dd}'", "/hubs/crm/contacts", vec!["a=${date:yyyy-MM-dd}"], "a guess"),
         ("/hubs/crm/contacts?where=a>='<10 digit unix s>'", "/hubs/crm/contacts", vec!["a=${since}"], "had a placeholder"),
         ("/hubs/crm/x?where=a='${date}' or b='${date}'", "/hubs/crm/x", vec!["where=a='${date}' or b='${date}'"], "has an or"),
-        ("/clients/startingFrom=${epoch:0}", "/clients/startingFrom=${epoch:0}", vec![], "no hub path"),
-        ("/hubs/crm/contacts'", "/hubs/crm/contacts", vec![], "a quote too many"),
+        ("/clients/startingFrom=${epoch:0}", "/clients/startingFrom=${epoch:0}", vec![], "not a hub path"),
+        ("/hubs/crm/contacts'", "/hubs/crm/contacts", vec![], "an extra quote"),
         ("/hubs/social/<INSERT_ID>/likes", "/hubs/social/{INSERT_ID}/likes", vec![], "the hub path stays"),
         (
             "/hubs/crm/x?filter=a gte '${since}'&b=1",

@@ -179,7 +179,7 @@ fn the_quirks_of_the_page() {
         (spec(&imported)["suspend"].clone(), spec(&imported)["polling"]["interval"].clone()),
         (json!(true), json!("15m"))
     );
-    assert!(line(&imported, "configuration[\"event.poller.refresh_interval\"]").text.contains("no number of minutes"));
+    assert!(line(&imported, "configuration[\"event.poller.refresh_interval\"]").text.contains("not a number of minutes"));
     let code = line(&imported, "providerData.code");
     assert!(code.verdict == Verdict::ToDo && code.text.starts_with("it is no code: give consent"), "{code}");
     file(&imported, "infusionsoftrest.yaml");

@@ -91,7 +91,7 @@ pub async fn watch(
                 }
             }
             Err(errors) => {
-                tracing::error!("the changed manifests are not used; the running instances are not affected: {errors}")
+                tracing::error!("the changed manifests are not used; the running instances are not affected: {errors}");
             }
         }
     }

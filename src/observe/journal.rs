@@ -203,7 +203,9 @@ impl Journal {
         });
         let entries: Vec<_> = entries.collect();
         let mut rings = self.0.lock();
-        entries.into_iter().for_each(|entry| rings.push(of, entry));
+        for entry in entries {
+            rings.push(of, entry);
+        }
     }
 
     /// The instance is not this process's any more.
@@ -248,21 +250,18 @@ impl Rings {
 
     fn push(&mut self, of: &InstanceRef, entry: Entry) {
         self.bytes += size(&entry);
-        match self.of.get_mut(of) {
-            Some(ring) => {
-                if ring.len() >= LAST
-                    && let Some(first) = ring.pop_front()
-                {
-                    self.bytes -= size(&first);
-                }
-                ring.push_back(entry);
+        if let Some(ring) = self.of.get_mut(of) {
+            if ring.len() >= LAST
+                && let Some(first) = ring.pop_front()
+            {
+                self.bytes -= size(&first);
             }
-            None => {
-                // Room for one: an idle instance with one resource never needs more.
-                let mut ring = VecDeque::with_capacity(1);
-                ring.push_back(entry);
-                self.of.insert(of.clone(), ring);
-            }
+            ring.push_back(entry);
+        } else {
+            // Room for one: an idle instance with one resource never needs more.
+            let mut ring = VecDeque::with_capacity(1);
+            ring.push_back(entry);
+            self.of.insert(of.clone(), ring);
         }
         if self.bytes > self.budget {
             self.cut();

@@ -161,7 +161,7 @@ mod tests {
             ),
             (
                 "{parameters: [{name: dc, pattern: '('}]}",
-                "spec.parameters.dc cannot be checked: its pattern in the connector is no regular expression, or too large; correct \
+                "spec.parameters.dc cannot be checked: its pattern in the connector is not a regular expression, or too large; correct \
                  the pattern",
             ),
             ("{parameters: [{name: dc, pattern: 'eu', default: us}]}", "spec.parameters.dc must match eu"),

@@ -29,7 +29,7 @@ pub(super) fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
 /// It cannot be compiled.
 pub(super) fn pattern(parameter: &Parameter) -> Result<Option<Regex>, Problem> {
     let Some(pattern) = &parameter.pattern else { return Ok(None) };
-    // By itself first: what is no pattern might become another one by what is put around it.
+    // By itself first: what is not a pattern might become another one by what is put around it.
     let compile = |pattern: &str| RegexBuilder::new(pattern).size_limit(LONGEST_PATTERN).build();
     compile(pattern).and_then(|_| compile(&format!("^(?:{pattern})$"))).map(Some).map_err(|_| {
         invalid(format!(

@@ -114,7 +114,9 @@ mod tests {
             assert!((0..BATCH).contains(&wait), "{wait}");
         }
         let mut queue = DueQueue::new(16, 0);
-        [30_000, 10_000, 60_000].into_iter().for_each(|micros| queue.push(due(micros), now));
+        for micros in [30_000, 10_000, 60_000] {
+            queue.push(due(micros), now);
+        }
         assert_eq!(queue.pop(at(49_999)), None);
         assert_eq!([0; 3].map(|_| queue.pop(at(50_000)).map(|due| due.at)), [Some(at(10_000)), Some(at(30_000)), None]);
     }

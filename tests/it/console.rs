@@ -34,10 +34,10 @@ impl Scene {
         let site = Site::new(&[]);
         let catalog = site.path().join("catalog");
         fs::create_dir(&catalog).expect("a folder");
-        let resource = PROVIDER_RESOURCE.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        let resource = PROVIDER_RESOURCE.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
         let entry = format!(
             "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: mockkeap}}\nspec:\n  title: Mock Keap\n  baseUrl: \
-             \"{}\"\n  auth: {{bearer: {{}}}}\n  resources:\n  - name: records\n{resource}",
+             \"{}\"\n  auth: {{bearer: {{}}}}\n  resources:\n  - name: records\n{resource}\n",
             provider.url()
         );
         fs::write(catalog.join("mockkeap.yaml"), entry).expect("a file");

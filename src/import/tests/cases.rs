@@ -30,7 +30,7 @@ fn dirt_in_a_poller() {
     let cases: &[(&str, Value, &str, Verdict, &str, &str, Value)] = &[
         ("/idField", json!(""), "idField", Verdict::ToDo, "it is empty", "/idField", Value::Null),
         ("/idField", json!("@.@id"), "idField", Verdict::Kept, "@.@id", "/idField", json!("@.@id")),
-        ("/idField", json!("a..b"), "idField", Verdict::ToDo, "no path in a record", "/idField", Value::Null),
+        ("/idField", json!("a..b"), "idField", Verdict::ToDo, "not a path in a record", "/idField", Value::Null),
         (
             "/idField",
             json!("['Modified Time']"),
@@ -42,7 +42,7 @@ fn dirt_in_a_poller() {
         ),
         ("/pageSize", json!("200"), "pageSize", Verdict::Kept, "pageSize: 200", "/pageSize", json!(200)),
         ("/pageSize", json!(50_000), "pageSize", Verdict::Changed, "pageSize: 10000", "/pageSize", json!(10_000)),
-        ("/pageSize", json!("many"), "pageSize", Verdict::Dropped, "no number", "/pageSize", Value::Null),
+        ("/pageSize", json!("many"), "pageSize", Verdict::Dropped, "not a number", "/pageSize", Value::Null),
         ("/pollDelay", json!("60"), "pollDelay", Verdict::Changed, "lookback: 1m", "/lookback", json!("1m")),
         (
             "/createdCheckTolerance",
@@ -76,7 +76,7 @@ fn dirt_in_a_poller() {
             json!(true),
             "filterByUpdateDate",
             Verdict::Dropped,
-            "decides anyway",
+            "decides in any case",
             "/changeBy",
             Value::Null,
         ),
@@ -142,7 +142,7 @@ fn dirt_in_a_poller() {
             json!("Mars"),
             zone,
             Verdict::ToDo,
-            "no time zone",
+            "not a time zone",
             "/datesConfiguration/updatedDateTimezone",
             Value::Null,
         ),
@@ -160,7 +160,7 @@ fn dirt_in_a_poller() {
             json!("/hubs/crm/appointments?where=x>'${date:yyyy-MM-dd}''"),
             "url",
             Verdict::Changed,
-            "a quote too many",
+            "an extra quote",
             "/url",
             json!("/hubs/crm/appointments"),
         ),
@@ -307,7 +307,7 @@ fn dirt_among_the_settings() {
             "/callback/url",
             json!("https://h.example/in"),
         ),
-        ("event.notification.callback.url", json!("ftp://h.example"), Verdict::ToDo, "no http", "/suspend", json!(true)),
+        ("event.notification.callback.url", json!("ftp://h.example"), Verdict::ToDo, "not an http", "/suspend", json!(true)),
         (
             "event.notification.callback.headers",
             json!("X-Key: hunter9"),

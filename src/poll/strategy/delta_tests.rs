@@ -60,7 +60,7 @@ struct World {
     sent: Vec<(Kind, u8, Option<u32>)>,
     /// What the receiver holds.
     held: BTreeMap<u8, u32>,
-    /// Ids whose deletion lay between two tokens of which one had expired.
+    /// Ids whose deletion no token covers: the list was read as a whole after it.
     may_be_stale: BTreeSet<u8>,
 }
 
@@ -121,9 +121,12 @@ impl World {
             detector.begin_listing(machine.since(), false);
             if since.is_some_and(|since| since < self.forgotten) {
                 assert_eq!(machine.next(Input::TokenExpired), Next::Listing);
+                continue;
+            }
+            if since.is_none() {
+                // The whole list does not show what was deleted since it was sent: before an expiry, or by a first poll that died.
                 let truth = self.truth();
                 self.may_be_stale.extend(self.held.keys().filter(|id| !truth.contains_key(id)));
-                continue;
             }
             let end = self.log.len();
             let rows = self.rows(since, end);

@@ -187,7 +187,7 @@ fn a_thousand_streams_and_a_form_without_end_leave_the_console_as_it_was() {
         scene.base
     );
     stream.write_all(head.as_bytes()).expect("it is sent");
-    let chunk = [b'x'; 64 * 1024];
+    let chunk = vec![b'x'; 64 * 1024];
     let mut sent = 0;
     while sent < 10_000_000 && stream.write_all(&chunk).is_ok() {
         sent += chunk.len();

@@ -19,7 +19,7 @@ fn connector(name: &str, base_url: &str, url: &str) -> String {
 /// The everyday instance, which gets its base URL from this connector.
 fn instance(cluster: &Cluster<'_>, name: &str, connector: &str) -> String {
     let mut instance = cluster.instance().spec(&format!("connector: {connector}"));
-    instance.name = name.to_owned();
+    name.clone_into(&mut instance.name);
     instance.yaml().replace(&format!("  baseUrl: \"{}\"\n", cluster.provider.url()), "")
 }
 

@@ -30,7 +30,7 @@ fn a_post_that_was_cut_off_anywhere_is_completed_by_the_next_one() {
     let cuts = MOMENTS.into_iter().flat_map(|moment| WRITES.map(|write| (moment, write)));
     for (number, (moment, (verb, resource))) in cuts.enumerate() {
         let (display, name) = (format!("Killed {number}"), format!("killed-{number}"));
-        let (place, secret) = (ns.instance(&name), ns.core(&format!("secrets/{name}-login")));
+        let (object, secret) = (ns.instance(&name), ns.core(&format!("secrets/{name}-login")));
         let body = posted(&display, &cluster.receiver.url(&name));
         let is_it = {
             let name = name.clone();
@@ -45,7 +45,7 @@ fn a_post_that_was_cut_off_anywhere_is_completed_by_the_next_one() {
             let posting = scope.spawn(|| api.try_ask_in(ns.name(), "POST", "/instances", Some(&body)));
             cluster.proxy.wait("the write", |calls| calls.iter().any(&is_it).then_some(()));
             if moment == Fault::HoldAnswer {
-                let made = if resource == "secrets" { &secret } else { &place };
+                let made = if resource == "secrets" { &secret } else { &object };
                 let is_done = |object: &Value| match verb {
                     "update" => object["metadata"]["labels"]["pollinator.dev/instance-id"].is_string(),
                     _ => object["metadata"]["uid"].is_string(),
@@ -67,7 +67,7 @@ fn a_post_that_was_cut_off_anywhere_is_completed_by_the_next_one() {
         let listed = api.must(ns, "GET", "/instances", None);
         let same = listed.as_array().expect("a list").iter().filter(|one| one["name"] == *display).count();
         assert_eq!(same, 1, "{what}: {listed}");
-        let (stored, owned) = (ns.api().get(&place).ok(), ns.api().get(&secret).ok());
+        let (stored, owned) = (ns.api().get(&object).ok(), ns.api().get(&secret).ok());
         assert_eq!(owned["metadata"]["ownerReferences"][0]["uid"], stored["metadata"]["uid"], "{what}");
         assert_eq!(stored["metadata"]["labels"]["pollinator.dev/instance-id"], created["id"].to_string(), "{what}");
         paths.push((format!("/instances/{}", created["id"]), secret));
