@@ -1,8 +1,8 @@
 //! `pollinator try FILE`.
 
+mod content;
 mod deletes;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,11 +24,9 @@ use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
 use crate::detect::event::Change;
 use crate::detect::known::{KnownSet, MAX_KNOWN};
-use crate::detect::record::{Record, RecordReader};
 use crate::detect::seen::Seen as Counts;
 use crate::detect::selection::Undecided;
 use crate::detect::shape;
-use crate::detect::volatile::VolatileRecords;
 use crate::detect::window;
 use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
@@ -178,7 +176,7 @@ async fn try_resource(
     }
     prove_filter(asker, &plan.instance, resource, &auth, seen.records).await?;
     if resource.change_by == ChangeBy::Content || resource.compare_content {
-        prove_content(asker, &plan.instance, resource, &auth, since).await?;
+        content::prove(asker, &plan.instance, resource, &auth, since).await?;
     }
     if let Some(interval) = resource.full_sweep {
         let interval = crate::api::duration::print(interval);
@@ -348,38 +346,6 @@ async fn prove_filter(
         }
     };
     output::line(format_args!("  filter:       ${{since}} {verdict}"));
-    Ok(())
-}
-
-/// Where content counts, members that differ at every look make every record a changed one at every poll: two requests in a row show them.
-async fn prove_content(
-    asker: &Asker,
-    instance: &InstanceRef,
-    resource: &ResourcePlan,
-    auth: &RequestAuth,
-    since: Option<DateTime<Utc>>,
-) -> Result<(), Problem> {
-    let at = Utc::now();
-    let first_page = async || {
-        let step = PageReader::new(asker, instance, resource, auth, since, at, None).next_page().await?;
-        Ok::<_, Problem>(if let Step::Page(page) = step { Some(page) } else { None })
-    };
-    let (Some(first), Some(second)) = (first_page().await?, first_page().await?) else { return Ok(()) };
-    let reader = RecordReader::new(&resource.extract);
-    let read = |record: Record<'_>| {
-        let view = reader.read(record.json, record.key).ok()?;
-        Some((view.version_date(), view.id.into_owned()))
-    };
-    let before: HashMap<_, _> = first.records().filter_map(|record| Some((read(record)?, record.json))).collect();
-    let pairs: Vec<_> = second.records().filter_map(|record| Some((*before.get(&read(record)?)?, record.json))).collect();
-    let verdict = match VolatileRecords::between(pairs.iter().copied(), &resource.extract.ignored) {
-        _ if pairs.is_empty() => return Ok(()),
-        Some(found) => format!(
-            "differs between two requests because of {found}; add the paths that say nothing about a change to ignoreFields"
-        ),
-        None => "is the same in two requests".to_owned(),
-    };
-    output::line(format_args!("  content:      {verdict}"));
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! an idle instance has one entry a resource, and a busy one still shows what came before a quiet hour. Bodies, URLs and secrets are never
 //! in it; ids are cut and cleaned, for they come from providers.
 //!
-//! Of each instance the last [`LAST`] entries are kept, as long as all of them together fit into [`BUDGET`] bytes. Beyond that the longest
+//! Of each instance the last [`LAST`] entries are kept, as long as all of them together fit into `BUDGET` bytes. Beyond that the longest
 //! rings are cut first, so that one busy instance pushes out its own past and no one else's.
 
 use std::borrow::Cow;

@@ -1,9 +1,9 @@
 //! The console: pages to look at instances and to act on them, in front of [`Instances`].
 //!
-//! A request comes under the address of the console ([`Console::address`]), has a session ([`session`], [`visit`]), and gets a page that
+//! A request comes under the address of the console (`Console::address`), has a session ([`session`], `visit`), and gets a page that
 //! is a function of what is stored and of the time ([`overview`], [`instance`]; the templates are in `templates/console`). A change is a
-//! form with the token of its session ([`visit::Form`], [`action`]), and leaves a line in the log. Pages work without their script, which
-//! only keeps them fresh ([`live`]). While no one looks, nothing runs.
+//! form with the token of its session (`visit::Form`, [`action`]), and leaves a line in the log. Pages work without their script, which
+//! only keeps them fresh (`live`). While no one looks, nothing runs.
 
 pub mod action;
 pub mod advice;

@@ -38,6 +38,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/egress/turns.rs", "lane", "the permit queue has lanes: hosts for requests, a single one for jobs"),
     ("src/egress/turns.rs", "lanes", "as above"),
     ("src/poll/due.rs", "lane", "jobs use the same permit queue"),
+    ("src/state/backup.rs", "ledger", "a member of the stored state"),
 ];
 
 /// Patterns in any case, in which a space is any white space, and what to write instead. A word that is also needed as ordinary

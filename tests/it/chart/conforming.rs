@@ -57,19 +57,20 @@ fn reads(text: &str, helpers: &BTreeMap<String, String>, found: &mut BTreeSet<St
     }
 }
 
-/// Templates by their path in the chart, and what `_helpers.tpl` defines.
+/// Templates by their path in the chart, and what files such as `_helpers.tpl` define.
 fn templates() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let mut found = BTreeMap::new();
+    let (mut found, mut helpers) = (BTreeMap::new(), String::new());
     for folder in ["templates", "templates/tests"] {
         for entry in fs::read_dir(format!("{CHART}/{folder}")).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.extension().is_some_and(|ending| ending == "yaml") {
                 found.insert(format!("{folder}/{name}"), chart_file(&format!("{folder}/{name}")));
+            } else if path.extension().is_some_and(|ending| ending == "tpl") {
+                helpers.push_str(&chart_file(&format!("{folder}/{name}")));
             }
         }
     }
-    let helpers = chart_file("templates/_helpers.tpl");
     let define = Regex::new(r#"\{\{-? define "([^"]+)""#).unwrap();
     let starts: Vec<_> =
         define.captures_iter(&helpers).map(|name| (name.get(0).unwrap().start(), name[1].to_owned())).collect();

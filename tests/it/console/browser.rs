@@ -51,8 +51,8 @@ fn assert_accessible(browser: &Browser) {
     assert_eq!(browser.title(), format!("{heading} - Pollinator"));
     assert_eq!(browser.one("main").role(), "main");
     for what in ["button", "a", "input:not([type=hidden])", "select", "summary"] {
-        for element in browser.all(what) {
-            // what is hidden has no name
+        // what is hidden or folded has no name
+        for element in browser.all(&format!("{what}:not(details:not([open]) > :not(summary) *)")) {
             assert!(
                 element.label().len() > 1 || element.attribute("hidden") == "true",
                 "{what} without a name at {}",

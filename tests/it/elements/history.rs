@@ -40,7 +40,8 @@ fn polls_and_deliveries_are_shown_and_parked_events_sent_again_or_dropped() {
     api.local.wait_ready(NAME);
     scene.provider.create("first");
     let posts = scene.receiver.try_wait_count(NAME, PATIENCE, 1).unwrap_or_else(|| panic!("{}", api.local.report(NAME)));
-    let id = posts[0].ask.header("webhook-id").expect("an id").to_owned();
+    let sent: Value = serde_json::from_slice(&posts[0].ask.body).expect("JSON");
+    let id = sent["message"]["raw"]["eventId"].as_str().expect("an id").to_owned();
 
     // the entry is written once the answer was read
     let events = || api.must("GET", &format!("{path}/events"), None);

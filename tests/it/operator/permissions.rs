@@ -119,7 +119,7 @@ fn a_server_that_is_away_or_refuses_is_named_with_the_fix() {
 
 fn purpose(resource: &str) -> &'static str {
     match resource {
-        "connectorinstances" => "instances are not seen",
+        "connectorinstances" => "instances are not found",
         "connectors" => "connectors of a namespace are not used",
         "connectorinstances/status" => "state and conditions are not stored",
         "connectors/status" => "connectors do not show whether they are accepted and used",

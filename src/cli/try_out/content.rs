@@ -1,0 +1,46 @@
+//! What a trial shows of content that differs at every look.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::api::conditions::Problem;
+use crate::api::identity::InstanceRef;
+use crate::auth::RequestAuth;
+use crate::detect::record::{Record, RecordReader};
+use crate::detect::volatile::VolatileRecords;
+use crate::fetch::listing::{Asker, PageReader, Step};
+use crate::observe::output;
+use crate::plan::ResourcePlan;
+
+/// Where content counts, members that differ at every look make every record a changed one at every poll: two requests in a row show them.
+pub(super) async fn prove(
+    asker: &Asker,
+    instance: &InstanceRef,
+    resource: &ResourcePlan,
+    auth: &RequestAuth,
+    since: Option<DateTime<Utc>>,
+) -> Result<(), Problem> {
+    let at = Utc::now();
+    let first_page = async || {
+        let step = PageReader::new(asker, instance, resource, auth, since, at, None).next_page().await?;
+        Ok::<_, Problem>(if let Step::Page(page) = step { Some(page) } else { None })
+    };
+    let (Some(first), Some(second)) = (first_page().await?, first_page().await?) else { return Ok(()) };
+    let reader = RecordReader::new(&resource.extract);
+    let read = |record: Record<'_>| {
+        let view = reader.read(record.json, record.key).ok()?;
+        Some((view.version_date(), view.id.into_owned()))
+    };
+    let before: HashMap<_, _> = first.records().filter_map(|record| Some((read(record)?, record.json))).collect();
+    let pairs: Vec<_> = second.records().filter_map(|record| Some((*before.get(&read(record)?)?, record.json))).collect();
+    let verdict = match VolatileRecords::between(pairs.iter().copied(), &resource.extract.ignored) {
+        _ if pairs.is_empty() => return Ok(()),
+        Some(found) => format!(
+            "differs between two requests because of {found}; add the paths that say nothing about a change to ignoreFields"
+        ),
+        None => "is the same in two requests".to_owned(),
+    };
+    output::line(format_args!("  content:      {verdict}"));
+    Ok(())
+}
