@@ -20,7 +20,7 @@ use super::lists::Lists;
 use super::notice::Notice;
 use super::publish::{Outcome, Publication};
 use super::tokens::TokenSights;
-use super::watch::{Change, Failing, Seen, WatchEvent};
+use super::watch::{Change, Seen, WatchEvent};
 use crate::api::conditions::Remedy;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::observe::span;
@@ -177,9 +177,9 @@ impl Reconciler {
                 self.lists.note(Kind::Secret, listing.namespace);
                 self.report_listed();
             }
-            WatchEvent::Instance(Change::Failing(failing)) => self.note_failing(Kind::ConnectorInstance, &failing),
-            WatchEvent::Connector(Change::Failing(failing)) => self.note_failing(Kind::Connector, &failing),
-            WatchEvent::Secret(Change::Failing(failing)) => self.note_failing(Kind::Secret, &failing),
+            WatchEvent::Instance(Change::Failing(failing)) => failing.log(Kind::ConnectorInstance, &mut self.said_missing),
+            WatchEvent::Connector(Change::Failing(failing)) => failing.log(Kind::Connector, &mut self.said_missing),
+            WatchEvent::Secret(Change::Failing(failing)) => failing.log(Kind::Secret, &mut self.said_missing),
         }
     }
 
@@ -192,19 +192,6 @@ impl Reconciler {
         if self.lists.are_complete() && !*self.ready.borrow() {
             self.ready.send_replace(true);
             tracing::info!(instances = self.instances.len(), "everything is listed: ready");
-        }
-    }
-
-    fn note_failing(&mut self, kind: Kind, failing: &Failing) {
-        if failing.is_unknown && !self.said_missing {
-            self.said_missing = true;
-            tracing::error!(
-                "the API server does not know {}: the CRDs are not installed; apply the output of `pollinator crds`; waiting for them",
-                kind.names().1
-            );
-        } else if !failing.is_unknown {
-            let (kind, namespace) = (kind.names().1, failing.namespace.as_deref());
-            tracing::warn!(kind, namespace, "watch failed or is not permitted; retrying");
         }
     }
 

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::cluster::Kind;
 use crate::api::connector::Connector;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
@@ -69,6 +70,20 @@ pub struct Failing {
     pub namespace: Option<Arc<str>>,
     /// Does the server not know the kind?
     pub is_unknown: bool,
+}
+
+impl Failing {
+    /// Logs it. That the definitions are not installed is said once.
+    pub(super) fn log(&self, kind: Kind, said_missing: &mut bool) {
+        let name = kind.names().1;
+        if !self.is_unknown {
+            tracing::warn!(kind = name, namespace = self.namespace.as_deref(), "watch failed or is not permitted; retrying");
+        } else if !std::mem::replace(said_missing, true) {
+            tracing::error!(
+                "the API server does not know {name}: the CRDs are not installed; apply the output of `pollinator crds`; waiting for them"
+            );
+        }
+    }
 }
 
 /// A complete list.

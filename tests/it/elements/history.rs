@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Scene;
 use crate::rig::PATIENCE;
+use crate::rig::receiver::Post;
 
 const NAME: &str = "api-instance-with-polling";
 
@@ -20,6 +21,12 @@ fn parked(object: u64, id: &str) -> Value {
             "detectedAt": "2026-11-24T10:00:00Z", "data": {"id": id, "note": "a-record-that-is-not-shown"},
         },
     })
+}
+
+/// The id of the one event in a request. Without a signature it is in the body alone.
+fn event_id(post: &Post) -> String {
+    let sent: Value = serde_json::from_slice(&post.ask.body).expect("JSON");
+    sent["message"]["raw"]["eventId"].as_str().expect("an id").to_owned()
 }
 
 /// Asks until the answer is as it should be.
@@ -40,8 +47,7 @@ fn polls_and_deliveries_are_shown_and_parked_events_sent_again_or_dropped() {
     api.local.wait_ready(NAME);
     scene.provider.create("first");
     let posts = scene.receiver.try_wait_count(NAME, PATIENCE, 1).unwrap_or_else(|| panic!("{}", api.local.report(NAME)));
-    let sent: Value = serde_json::from_slice(&posts[0].ask.body).expect("JSON");
-    let id = sent["message"]["raw"]["eventId"].as_str().expect("an id").to_owned();
+    let id = event_id(&posts[0]);
 
     // the entry is written once the answer was read
     let events = || api.must("GET", &format!("{path}/events"), None);
@@ -91,7 +97,7 @@ fn polls_and_deliveries_are_shown_and_parked_events_sent_again_or_dropped() {
     assert_eq!((all.as_array().map(Vec::len), &all[0]["notificationId"]), (Some(1), &json!("event-of-three")), "{all}");
     wait("three is sent", || is_queued(&[]));
     let posts = scene.receiver.try_wait_count(NAME, PATIENCE, 3).expect("two more");
-    let ids: Vec<_> = posts[1..].iter().map(|post| post.ask.header("webhook-id").expect("an id").to_owned()).collect();
+    let ids: Vec<_> = posts[1..].iter().map(event_id).collect();
     assert_eq!(ids, ["event-of-one", "event-of-three"], "each once, with the id that it had");
     assert_eq!(api.must("PUT", "/notifications/subscriptions/deliveries", None), json!([]));
     // dropped for good: what is stored has it no more
