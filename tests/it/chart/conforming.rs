@@ -14,11 +14,11 @@ use crate::rig::control_plane::conform::Schemas;
 use crate::rig::control_plane::{ControlPlane, Namespace};
 
 /// Where releases go in these tests.
-const PLACES: [&str; 2] = ["pollinator-system", "crm"];
+const PLACES: [&str; 3] = ["pollinator-system", "crm", "shop"];
 
-/// One choice: the first part of its values' names, and what can be set for it; first nothing.
+/// One choice: the path of its value, and what can be set for it; first nothing.
 struct Switch {
-    name: String,
+    path: String,
     choices: Vec<Vec<String>>,
 }
 
@@ -42,14 +42,23 @@ fn switches() -> Vec<Switch> {
             [ground(path), vec![set]].concat()
         };
         let choices = std::iter::once(Vec::new()).chain(other.iter().map(with_ground)).collect();
-        switches.push(Switch { name: path.split('.').next().unwrap_or_default().to_owned(), choices });
+        switches.push(Switch { path: path.to_owned(), choices });
     }
     switches
 }
 
-/// The first parts of the names of all values that a template reads, with those of what it includes. What only refuses does not count.
+impl Switch {
+    /// Whether what a template reads is this value, has it in it, or is in it.
+    fn is_read(&self, read: &BTreeSet<String>) -> bool {
+        let is_in =
+            |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        read.iter().any(|read| is_in(read, &self.path) || is_in(&self.path, read))
+    }
+}
+
+/// The paths of all values that a template reads, with those of what it includes. What only refuses does not count.
 fn reads(text: &str, helpers: &BTreeMap<String, String>, found: &mut BTreeSet<String>) {
-    let value = Regex::new(r"\.Values\.([A-Za-z]+)").unwrap();
+    let value = Regex::new(r"\.Values\.([A-Za-z]+(?:\.[A-Za-z]+)*)").unwrap();
     found.extend(value.captures_iter(text).map(|name| name[1].to_owned()));
     let include = Regex::new(r#"(?:include|template) "([^"]+)""#).unwrap();
     for name in include.captures_iter(text).map(|name| name[1].to_owned()).filter(|name| name != "pollinator.check") {
@@ -97,11 +106,11 @@ fn combinations() -> BTreeSet<Vec<String>> {
     for text in templates.values() {
         let mut read = BTreeSet::new();
         reads(text, &helpers, &mut read);
-        let relevant: Vec<_> = switches.iter().filter(|switch| read.contains(&switch.name)).collect();
-        used.extend(relevant.iter().map(|switch| switch.name.clone()));
+        let relevant: Vec<_> = switches.iter().filter(|switch| switch.is_read(&read)).collect();
+        used.extend(relevant.iter().map(|switch| switch.path.clone()));
         made.extend(product(&relevant));
     }
-    let all: BTreeSet<_> = switches.iter().map(|switch| switch.name.clone()).collect();
+    let all: BTreeSet<_> = switches.iter().map(|switch| switch.path.clone()).collect();
     assert_eq!(used, all, "each switch is read by a template");
     made.insert(switches.iter().flat_map(|switch| switch.choices.last().cloned().unwrap_or_default()).collect());
     made
