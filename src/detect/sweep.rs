@@ -49,6 +49,9 @@ pub struct SweepState {
     /// It showed no record at all, and deletions wait.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,
+    /// It missed too many records to count as evidence: the list may have had a fault.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub suspect: bool,
     /// A person approved the deletions that wait.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub approved: bool,
@@ -257,7 +260,7 @@ impl Absent {
         let mut is_news = false;
         let is_held = self.is_held(plan, state.approved);
         // Where each poll is a sweep nothing hangs on the time, and a poll that finds nothing stores nothing.
-        let mut next = SweepState { at: plan.interval.map(|_| at), ..SweepState::default() };
+        let mut next = SweepState { at: plan.interval.map(|_| at), suspect: is_held, ..SweepState::default() };
         for (id, before) in &self.ids {
             let answer = answers.get(id).copied().or(plan.confirm.is_some().then_some(Answer::Unclear));
             let is_approved = state.approved && *before == Presence::Held;
@@ -267,6 +270,8 @@ impl Absent {
                 (Presence::Held, None) if is_approved => Presence::Gone,
                 (Presence::Held, _) if is_approved || is_held => Presence::Held,
                 (Presence::Missed, _) if is_held => Presence::Held,
+                // One of the two sweeps in a row showed too little to count.
+                (Presence::Missed | Presence::Held, None) if state.suspect => Presence::Missed,
                 (Presence::Missed | Presence::Held, None) => Presence::Gone,
                 (Presence::Listed, _) | (Presence::Missed | Presence::Held, Some(Answer::Unclear)) => Presence::Missed,
             };

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::{Just, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
@@ -220,6 +220,8 @@ struct Model {
     forgotten: BTreeSet<u8>,
     /// What left the list since the receiver last heard of it.
     left: BTreeSet<u8>,
+    /// The version that the receiver last heard of.
+    heard: BTreeMap<u8, u32>,
     /// The process died once: what it had sent may be sent again with different content.
     crashed: bool,
 }
@@ -246,6 +248,7 @@ impl Model {
             events: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             left: BTreeSet::new(),
+            heard: BTreeMap::new(),
             crashed: false,
         };
         let plan = model.plan.clone();
@@ -269,9 +272,12 @@ impl Model {
             Between::Nothing => {}
             Between::Create(id) => {
                 if place(&self.rows, *id).is_none() {
-                    // as it was: a restore brings back the very same record
+                    // As it was, since a restore brings back the very same record. Where its deletion was not noticed and a later version
+                    // was, that would be an update to what it was before, whose event has the id of the earlier one.
+                    let is_return = self.receiver.contains(id) && self.heard.get(id).is_some_and(|version| *version > 0);
+                    self.version += u32::from(is_return);
                     let at = usize::from(*id) % (self.rows.len() + 1);
-                    self.rows.insert(at, (*id, 0));
+                    self.rows.insert(at, (*id, if is_return { self.version } else { 0 }));
                 }
             }
             Between::Update(id) => {
@@ -317,6 +323,9 @@ impl Model {
             } else {
                 self.receiver.insert(id);
                 self.left.remove(&id);
+                let version =
+                    change.event.data.get().rsplit(':').next().map(|text| text.trim_end_matches('}').parse().unwrap());
+                self.heard.extend(version.map(|version| (id, version)));
             }
             self.known.remember_with(change.object, change.known, change.details);
         }
@@ -404,7 +413,7 @@ impl Model {
     fn settle(&mut self) {
         self.refuses = false;
         // an empty list and too many deletions wait for a person, and the two may follow each other
-        for _ in 0..6 {
+        for _ in 0..8 {
             self.sweep(|model| model.rows.clone(), &[], None);
             self.state.approved = self.state.held > 0;
         }
