@@ -168,6 +168,8 @@ fn a_halved_list_waits_for_approval_and_what_comes_back_is_created() {
     assert!(polls.poll().told("DeletesHeld").is_some_and(|held| held.contains("is empty")));
     provider.restore(1..=40);
     assert!(!polls.poll().tells("DeletesHeld"), "they are there");
+    assert!(!told(&receiver).iter().any(|(kind, _)| *kind == Kind::Deleted), "an empty list is not one of two in a row");
+    polls.poll();
     let created = (101..=103).map(|id| (Kind::Created, id.to_string()));
     assert_eq!(told(&receiver).into_iter().collect::<BTreeSet<_>>(), created.chain(deleted(101..=103)).collect());
     // this time it is real

@@ -28,7 +28,7 @@ const CASES: [Case; 14] = [
         "ReauthorizationRequired",
         &["the refresh token was refused", "Secret invalid-grant"],
     ),
-    ("ok-with-error", || refuse(200, "invalid_grant"), "ReauthorizationRequired", &["give consent anew"]),
+    ("ok-with-error", || refuse(200, "invalid_grant"), "ReauthorizationRequired", &["give consent again"]),
     (
         "invalid-client",
         || refuse(401, "invalid_client"),
@@ -42,7 +42,7 @@ const CASES: [Case; 14] = [
     ("not-found", || Answer::status(404), "TokenResponseInvalid", &["no token endpoint at this URL"]),
     ("html", faults::html, "TokenResponseInvalid", &["an HTML page, not JSON"]),
     ("no-token", || Answer::json("{\"token\":\"x\"}"), "TokenResponseInvalid", &["tokenResponse.accessToken"]),
-    ("odd-token", || Answer::json("{\"access_token\":\"a\\nb\"}"), "TokenResponseInvalid", &["no header may carry"]),
+    ("odd-token", || Answer::json("{\"access_token\":\"a\\nb\"}"), "TokenResponseInvalid", &["characters that headers do not allow"]),
     ("trouble", || Answer::status(500), "TokenEndpointUnreachable", &["answered 500"]),
     ("hang-up", Answer::hang_up, "TokenEndpointUnreachable", &["oauth2.tokenUrl"]),
     ("large", faults::endless, "ResponseTooLarge", &["oauth2.tokenUrl"]),
