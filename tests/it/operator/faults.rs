@@ -54,7 +54,7 @@ fn an_answer_that_is_lost_is_no_foreign_write() {
     let verdict = cluster.verdict();
     assert!(verdict.is_sound(), "{verdict}\n{}", operator.report("it"));
     cluster.wait_status("/delivered", &json!(40));
-    assert!(!operator.stderr().contains("somebody else"), "{}", operator.stderr());
+    assert!(!operator.stderr().contains("another writer"), "{}", operator.stderr());
     cluster.proxy.behave();
     cluster.provider.create("after");
     let verdict = cluster.verdict();

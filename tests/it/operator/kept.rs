@@ -162,7 +162,7 @@ fn conditions_of_others_stay() {
     cluster.assert_perfect(&operator);
     let status = cluster.wait_status("/delivered", &json!(1));
     assert!(status.to_string().contains("example.com/Audited"), "{status}");
-    assert!(!operator.stderr().contains("somebody else"), "a condition is no state");
+    assert!(!operator.stderr().contains("another writer"), "a condition is no state");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_state_that_somebody_else_wrote_is_read_again_and_never_overwritten() {
         status["resources"][0]["delivered"] = json!(105);
     });
     cluster.provider.create("next");
-    operator.wait_stderr("changed by somebody else");
+    operator.wait_stderr("changed by another writer");
     let verdict = cluster.verdict();
     assert!(verdict.is_sound(), "{verdict}");
     cluster.wait_status("/delivered", &json!(106));

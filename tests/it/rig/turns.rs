@@ -31,13 +31,13 @@ use super::control_plane;
 /// While those that run weigh less than this for each core, another one starts however busy the machine is.
 const ALWAYS_PER_CORE: usize = 6;
 /// While those that run weigh this for each core, none starts however idle it is: memory, ports and the one control plane are shared, too.
-const MOST_PER_CORE: usize = 16;
+const MOST_PER_CORE: usize = 10;
 /// Beyond those that always run, one starts only when the last has shown what it costs.
 const SETTLING: Duration = Duration::from_millis(500);
 /// What was busy is counted over this time.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Another test starts while less than this share of the processors' time was used, in percent.
-const BUSY: u64 = 75;
+const BUSY: u64 = 65;
 
 /// What a test costs while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
