@@ -42,7 +42,12 @@ const CASES: [Case; 14] = [
     ("not-found", || Answer::status(404), "TokenResponseInvalid", &["no token endpoint at this URL"]),
     ("html", faults::html, "TokenResponseInvalid", &["an HTML page, not JSON"]),
     ("no-token", || Answer::json("{\"token\":\"x\"}"), "TokenResponseInvalid", &["tokenResponse.accessToken"]),
-    ("odd-token", || Answer::json("{\"access_token\":\"a\\nb\"}"), "TokenResponseInvalid", &["characters that headers do not allow"]),
+    (
+        "odd-token",
+        || Answer::json("{\"access_token\":\"a\\nb\"}"),
+        "TokenResponseInvalid",
+        &["characters that headers do not allow"],
+    ),
     ("trouble", || Answer::status(500), "TokenEndpointUnreachable", &["answered 500"]),
     ("hang-up", Answer::hang_up, "TokenEndpointUnreachable", &["oauth2.tokenUrl"]),
     ("large", faults::endless, "ResponseTooLarge", &["oauth2.tokenUrl"]),

@@ -294,7 +294,12 @@ mod tests {
         let Some(server) = OAuthServer::start() else { return };
         let back = Person::new().deny(&authorization(&server));
         assert_eq!(back.query("error").as_deref(), Some("access_denied"));
-        assert!(server.told().iter().any(|told| told.event == "denied"), "{:#?}", server.told());
+        // it says so in a line that may come later than its answer
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !server.told().iter().any(|told| told.event == "denied") {
+            assert!(std::time::Instant::now() < deadline, "{:#?}", server.told());
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
+        }
     }
 
     #[test]

@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_few_always_run_and_more_where_the_machine_is_idle() {
         for (idle_of_ten, weight, expected) in
-            [(1, Weight::Light, 12), (1, Weight::Cluster, 4), (5, Weight::Light, 32), (5, Weight::Cluster, 11)]
+            [(1, Weight::Light, 12), (1, Weight::Cluster, 4), (5, Weight::Light, 20), (5, Weight::Cluster, 7)]
         {
             let (mut state, mut now) = (State::new(), Instant::now());
             let mut clock = 0;
