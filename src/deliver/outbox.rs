@@ -53,8 +53,8 @@ pub struct Outbox<'a, S> {
     /// Why an outlet cannot be asked at all; a person must act. In their order.
     unusable: Vec<Option<Problem>>,
     metrics: &'a Metrics,
-    /// Where tries are noted for people who look, and of which instance they are.
-    journal: Option<(&'a Journal, &'a InstanceRef)>,
+    /// Where tries are noted for people who look.
+    journal: Option<&'a Journal>,
     /// No request is begun after its end.
     stop: &'a CancellationToken,
     uncommitted: usize,
@@ -117,10 +117,10 @@ impl<'a, S: SharedState> Outbox<'a, S> {
         }
     }
 
-    /// Notes each try in a journal, as one of this instance.
+    /// Notes each try in a journal.
     #[must_use]
-    pub fn with_journal(self, journal: &'a Journal, of: &'a InstanceRef) -> Self {
-        Self { journal: Some((journal, of)), ..self }
+    pub fn with_journal(self, journal: &'a Journal) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// Why a sink cannot be asked at all; a person must act.
@@ -339,10 +339,10 @@ impl<'a, S: SharedState> Outbox<'a, S> {
         delivery: &Delivery,
         took: Duration,
     ) {
-        let Some((journal, of)) = self.journal else { return };
+        let Some(journal) = self.journal else { return };
         let name = &self.names[index];
         let entries = tried.into_iter().filter_map(|(tried, outcome)| tried.entry(name, delivery, outcome, took));
-        journal.delivered(of, Utc::now(), entries);
+        journal.delivered(self.instance, Utc::now(), entries);
     }
 
     fn note(&mut self, event: &Noted, outcome: DeliveryOutcome) {

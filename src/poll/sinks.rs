@@ -39,7 +39,7 @@ pub(super) async fn open_outbox<'a>(
     let sink = HttpSink::new(callback, access, &plan.instance, envelope, &core.egress, &core.metrics);
     let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight, turns: &core.deliveries }];
     let outbox = Outbox::new(&instance.live, &plan.instance, &resource.name, outlets, &core.metrics, &instance.stop);
-    Ok(outbox.with_journal(&core.journal, &plan.instance))
+    Ok(outbox.with_journal(&core.journal))
 }
 
 /// When the resource wants to run again, earlier than its interval says, and for what.
