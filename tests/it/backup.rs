@@ -9,17 +9,8 @@ use crate::rig::operator::Cluster;
 use crate::rig::oracle::Delivered;
 use crate::rig::pollinator::{Pollinator, Site, binary};
 use crate::rig::receiver::Receiver;
-use crate::rig::scene::{Scene, ids};
+use crate::rig::scene::{BY_CONTENT, Scene, ids};
 use crate::rig::{PATIENCE, assert_perfect, canary, provider, settle};
-
-/// Without dates, every record must be remembered: more of them than fit into a head or a status.
-const BY_CONTENT: &str = "\
-url: /records
-recordsPath: records
-idField: id
-pagination: {nextLink: {field: next}}
-deletes: {flag: {field: deleted}}
-";
 
 /// `pollinator state …`: how it ended, and what it said.
 fn state(site: &Site, arguments: &[&str]) -> (Option<i32>, String) {

@@ -22,16 +22,7 @@ use crate::rig::oracle::{self, Delivered, Kind, Verdict};
 use crate::rig::pollinator::{Row, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::{Post, Receiver};
-use crate::rig::scene::ids;
-
-/// Without dates, every record is remembered.
-const BY_CONTENT: &str = "\
-url: /records
-recordsPath: records
-idField: id
-pagination: {nextLink: {field: next}}
-deletes: {flag: {field: deleted}}
-";
+use crate::rig::scene::{BY_CONTENT, ids};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/state-0.1.0")

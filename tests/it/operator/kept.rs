@@ -12,16 +12,7 @@ use crate::rig::manifest::{self, Instance};
 use crate::rig::operator::Cluster;
 use crate::rig::provider::Provider;
 use crate::rig::rights;
-use crate::rig::scene::ids;
-
-/// Without dates, every record must be remembered.
-const BY_CONTENT: &str = "\
-url: /records
-recordsPath: records
-idField: id
-pagination: {nextLink: {field: next}}
-deletes: {flag: {field: deleted}}
-";
+use crate::rig::scene::{BY_CONTENT, ids};
 
 pub fn by_content(cluster: &Cluster<'_>) -> Instance {
     cluster.instance().resource(BY_CONTENT)

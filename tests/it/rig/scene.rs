@@ -9,6 +9,15 @@ use super::provider::{self, Provider};
 use super::receiver::{Post, Receiver};
 use super::{PATIENCE, assert_perfect, settle};
 
+/// A resource of the everyday provider. Without dates, every record must be remembered.
+pub const BY_CONTENT: &str = "\
+url: /records
+recordsPath: records
+idField: id
+pagination: {nextLink: {field: next}}
+deletes: {flag: {field: deleted}}
+";
+
 /// Its instance is called `it`.
 pub struct Scene {
     pub provider: Provider,
