@@ -153,7 +153,7 @@ pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn To
     failed
 }
 
-/// Would a token request take something from the user that cannot be given back?
+/// Whether a token request would take something from the user that cannot be given back.
 fn spends(plan: &AuthPlan) -> bool {
     matches!(plan, AuthPlan::Oauth2(plan) if plan.keeps_tokens() && plan.refresh.rotates != Some(Rotates::Never))
 }

@@ -189,7 +189,7 @@ impl QueuedEvent {
         self.object == object && &*self.event.resource == resource
     }
 
-    /// Is it parked, of that resource, and the event of that id, if one is meant?
+    /// Whether it is parked, of that resource, and has that id if one is named.
     fn is_parked(&self, resource: &str, event: Option<&str>) -> bool {
         self.next_try.is_none() && &*self.event.resource == resource && event.is_none_or(|id| self.event.id.as_str() == id)
     }

@@ -170,7 +170,7 @@ impl<'p> ChangeClassifier<'p> {
         before.is_some_and(|known| known.age.is_ahead() && date.is_some() && date < known.date)
     }
 
-    /// Have sweeps or the first poll shown every record that there was?
+    /// Whether sweeps or the first poll have shown every record that there was.
     fn is_all_known(&self) -> bool {
         let has_sweeps = self.plan.snapshot.is_some() || self.plan.full_sweep.is_some();
         has_sweeps && self.known_since.is_none()

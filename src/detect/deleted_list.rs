@@ -83,7 +83,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
     }))
 }
 
-/// Is a version that is known certainly later than the unit that ends at `last`?
+/// Whether a version that is known is certainly later than the unit that ends at `last`.
 fn is_later(known: Known, last: Option<DateTime<Utc>>) -> bool {
     !known.age.is_ahead() && known.date.zip(last).is_some_and(|(known, last)| known > last.timestamp_micros())
 }

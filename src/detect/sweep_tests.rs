@@ -402,7 +402,7 @@ impl Model {
         (self.known, self.state) = self.stored.clone();
     }
 
-    /// Would a list without these rows be held back?
+    /// Whether a list without these rows would be held back.
     fn is_held(&self, shown: &[(u8, u32)]) -> bool {
         let shown: BTreeSet<_> = shown.iter().map(|(id, _)| id_hash(&id.to_string())).collect();
         let living: Vec<_> = self.known.iter().filter(|(_, known, _)| !known.deleted).map(|(id, ..)| id).collect();

@@ -33,7 +33,7 @@ pub struct WaitingEvent {
 }
 
 impl WaitingEvent {
-    /// Does it wait for a person?
+    /// Whether it waits for a person.
     pub fn is_parked(&self) -> bool {
         self.next_try.is_none()
     }

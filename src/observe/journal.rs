@@ -93,7 +93,7 @@ impl Poll {
         Self { end, pages, records, accepted, failed, took_ms: millis(took) }
     }
 
-    /// Did it find something to deliver?
+    /// Whether it found something to deliver.
     pub fn has_changes(&self) -> bool {
         self.accepted + self.failed > 0
     }

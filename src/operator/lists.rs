@@ -33,12 +33,12 @@ impl Lists {
         self.ended.insert((kind, namespace));
     }
 
-    /// Has the list that has this namespace ended?
+    /// Whether the list that includes this namespace has ended.
     pub(super) fn has(&self, kind: Kind, namespace: Option<&Arc<str>>) -> bool {
         self.ended.contains(&(kind, None)) || self.ended.contains(&(kind, namespace.cloned()))
     }
 
-    /// Have all lists ended?
+    /// Whether all lists have ended.
     pub(super) fn are_complete(&self) -> bool {
         KINDS.iter().all(|kind| self.ended.iter().filter(|(of, _)| of == kind).count() >= self.of_each_kind)
     }
@@ -67,7 +67,7 @@ impl Lists {
         if is_free { self.held_back.remove(&connector.namespace).unwrap_or_default() } else { Vec::new() }
     }
 
-    /// Are the connectors of this namespace read?
+    /// Whether the connectors of this namespace are read.
     pub(super) fn knows_connectors(&self, namespace: &Arc<str>) -> bool {
         self.has(Kind::Connector, Some(namespace)) && !self.unread.contains_key(namespace)
     }

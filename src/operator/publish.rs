@@ -228,8 +228,8 @@ impl Publication {
         Ok(())
     }
 
-    /// Did a person replace the state while the instance was suspended, as `pollinator state import` does? Then what the engine has of it is
-    /// of no use, and the next poll is not to begin with it.
+    /// Whether a person replaced the state while the instance was suspended, as `pollinator state import` does. Then what the engine has of
+    /// it is of no use, and the next poll is not to begin with it.
     async fn was_replaced(&self, session: &Session, published: &Published) -> bool {
         let Published::Running(plan, _) = published else { return false };
         if !plan.suspended {

@@ -42,7 +42,7 @@ impl RequiredLabel {
         object["metadata"]["labels"][&self.key] = self.value.as_deref().unwrap_or("true").into();
     }
 
-    /// Has the object this label?
+    /// Whether the object has this label.
     pub fn is_on(&self, object: &Value) -> bool {
         let found = object["metadata"]["labels"][&self.key].as_str();
         found.is_some_and(|found| self.value.as_deref().is_none_or(|value| value == found))

@@ -68,7 +68,7 @@ pub enum Change<R: Eq + Hash> {
 pub struct Failing {
     /// The namespace that is watched; `None`: all.
     pub namespace: Option<Arc<str>>,
-    /// Does the server not know the kind?
+    /// Whether the server does not know the kind.
     pub is_unknown: bool,
 }
 
@@ -96,7 +96,7 @@ pub struct Listing<R: Eq + Hash> {
 }
 
 impl<R: Eq + Hash> Listing<R> {
-    /// Is the object, which is in this namespace, known to be gone?
+    /// Whether the object, which is in this namespace, is known to be gone.
     pub fn lacks(&self, namespace: &str, object: &R) -> bool {
         self.namespace.as_deref().is_none_or(|listed| listed == namespace) && !self.all.contains(object)
     }

@@ -140,7 +140,7 @@ fn checksum(namespace: &str, name: &str, state: &RawValue) -> String {
     format!("{:016x}", xxh3_64(format!("{namespace}/{name} {}", state.get()).as_bytes()))
 }
 
-/// Would it be a loss to replace this state? Not that of an instance of which nothing was read yet.
+/// Whether it would be a loss to replace this state: not that of an instance of which nothing was read yet.
 pub fn is_living(state: &InstanceState) -> bool {
     let has_begun = |own: &super::ResourceState| {
         own.started || own.cursor.is_some() || own.token.is_some() || !own.known.is_empty() || own.delivered > 0

@@ -78,7 +78,7 @@ impl OwnFile {
         self.kept.retain(|_, values| !values.is_empty());
     }
 
-    /// Would the Secrets be the same after these changes?
+    /// Whether the Secrets would be the same after these changes.
     pub fn has(&self, edits: &SecretEdits) -> bool {
         let mut edited = Self { instance: self.instance.clone(), kept: self.kept.clone() };
         edited.edit(edits);

@@ -101,7 +101,7 @@ impl Poll<'_> {
         Ok(sent)
     }
 
-    /// Did every deletion that was found before reach the receiver?
+    /// Whether every deletion that was found before has reached the receiver.
     pub(super) fn has_told_deletions(&self) -> bool {
         !self.deletions_wait
     }

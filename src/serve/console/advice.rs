@@ -17,7 +17,7 @@ pub struct Advice {
 pub struct Span {
     /// The words.
     pub text: String,
-    /// Is it a name, such as that of a field?
+    /// Whether it is a name, such as that of a field.
     pub is_code: bool,
 }
 

@@ -44,7 +44,7 @@ pub struct FormView {
     pub formats: Vec<Choice>,
     /// The key that signs events.
     pub signing_key: SecretField,
-    /// Are events turned on?
+    /// Whether events are turned on.
     pub has_events: bool,
 }
 
@@ -74,7 +74,7 @@ pub struct SecretField {
     pub label: String,
     /// What to enter.
     pub hint: String,
-    /// Was it entered before, and is it kept?
+    /// Whether it was entered before, and is kept.
     pub is_kept: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct Choice {
     pub label: String,
     /// More about it.
     pub hint: String,
-    /// Is it chosen?
+    /// Whether it is chosen.
     pub is_chosen: bool,
 }
 

@@ -19,7 +19,7 @@ pub struct Line {
     pub object: String,
     /// What came of it.
     pub result: String,
-    /// Did it work?
+    /// Whether it succeeded.
     pub is_well: bool,
     /// How long it took.
     pub took: String,

@@ -66,7 +66,7 @@ pub struct InstancePage {
     pub manifest: String,
     /// Who declares it, if not this product.
     pub owner: Option<String>,
-    /// Is polling switched off?
+    /// Whether polling is suspended.
     pub is_suspended: bool,
 }
 
@@ -92,7 +92,7 @@ pub struct ConditionRow {
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Is it as it should be? `None`: not known yet.
+    /// Whether it is as it should be; `None`: not known yet.
     pub is_well: Option<bool>,
     /// Its reason.
     pub reason: String,
@@ -107,7 +107,7 @@ pub struct ConditionRow {
 pub struct ResourceRow {
     /// Its name.
     pub name: String,
-    /// Does all hold?
+    /// Whether every condition holds.
     pub is_well: bool,
     /// Lower bound of the next poll.
     pub cursor: Option<Stamp>,
@@ -127,7 +127,7 @@ pub struct ResourceRow {
     pub delivered: String,
     /// Events parked.
     pub parked: u64,
-    /// Do deletions wait for approval?
+    /// Whether deletions wait for approval.
     pub has_held_deletes: bool,
 }
 
@@ -239,7 +239,7 @@ fn resource(own: &ResourceStatus, now: DateTime<Utc>) -> ResourceRow {
     }
 }
 
-/// Does it lead to a page, and run nothing?
+/// Whether it leads to a page and runs nothing.
 fn is_link(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }

@@ -94,7 +94,7 @@ pub struct Overview {
     pub previous: Option<String>,
     /// The page after.
     pub next: Option<String>,
-    /// Is only a part of all asked for?
+    /// Whether only a part of all is requested.
     pub is_narrowed: bool,
 }
 
@@ -107,7 +107,7 @@ pub struct Tile {
     pub count: usize,
     /// The overview of them.
     pub href: String,
-    /// Is it what is shown?
+    /// Whether it is what is shown.
     pub is_current: bool,
     /// Where its part of the bar begins, of 1000.
     pub from: usize,

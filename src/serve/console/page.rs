@@ -47,7 +47,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
 pub struct Frame {
     /// The token of the session; `None` without a session.
     csrf: Option<String>,
-    /// Can instances be added?
+    /// Whether instances can be added.
     can_create: bool,
     now: Stamp,
     version: &'static str,

@@ -117,7 +117,7 @@ impl Sessions {
 }
 
 impl Session {
-    /// Did the form come from a page of this session?
+    /// Whether the form came from a page of this session.
     pub fn has_token(&self, token: &str) -> bool {
         self.csrf.as_bytes().ct_eq(token.as_bytes()).into()
     }
