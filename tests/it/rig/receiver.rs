@@ -14,7 +14,7 @@ use super::http::{Answer, Ask, Server};
 use super::log::Log;
 use super::oracle::{Delivered, Kind};
 
-/// One request and what was answered; `None` until then, and for a connection that was closed instead.
+/// One request and what was answered; `None` for a connection that was closed instead.
 #[derive(Clone, Debug)]
 pub struct Post {
     pub ask: Ask,
@@ -222,12 +222,13 @@ impl Receiver {
     }
 }
 
+/// A request is logged together with what is answered: who sees it in the log, sees whether it was accepted.
 fn handler(posts: &Log<Post>, script: &Arc<Mutex<Box<Script>>>) -> impl Fn(&Ask) -> Answer + Send + Sync + 'static {
     let (posts, script) = (posts.clone(), Arc::clone(script));
     move |ask| {
-        let position = posts.push(Post { ask: ask.clone(), status: None });
-        let answer = (script.lock().unwrap_or_else(PoisonError::into_inner))(ask);
-        posts.amend(position, |post| post.status = (!answer.hang_up).then_some(answer.status));
+        let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = script(ask);
+        posts.push(Post { ask: ask.clone(), status: (!answer.hang_up).then_some(answer.status) });
         answer
     }
 }
