@@ -281,6 +281,77 @@ words! {
     }
 }
 
+impl Reason {
+    /// The condition of an instance that turns false when a poll fails for this reason, as it does when a callback does not accept an
+    /// event; `None` for one that only `Ready` tells, and for one for which none fails.
+    pub const fn makes_false(self) -> Option<ConditionType> {
+        match self {
+            Self::SecretNotFound
+            | Self::SecretKeyMissing
+            | Self::SecretInvalid
+            | Self::SecretUnreadable
+            | Self::Unauthorized
+            | Self::Forbidden
+            | Self::InvalidClient
+            | Self::ReauthorizationRequired
+            | Self::TokenEndpointUnreachable
+            | Self::TokenResponseInvalid
+            | Self::InsufficientScope => Some(ConditionType::Authenticated),
+            // The request cannot be made as the spec says, or its answer cannot be used.
+            Self::InvalidSpec
+            | Self::EgressDenied
+            | Self::ProviderUnreachable
+            | Self::ProviderTimeout
+            | Self::TlsError
+            | Self::NotFound
+            | Self::RateLimited
+            | Self::ProviderError
+            | Self::UnexpectedStatus
+            | Self::RedirectRefused
+            | Self::ResponseTooLarge
+            | Self::InvalidResponse
+            | Self::RecordsNotFound
+            | Self::ErrorInResponse
+            | Self::PaginationUnclear
+            | Self::PaginationLoop
+            | Self::CrossOriginNextLink
+            | Self::ListingUnsettled
+            | Self::UnorderedResource => Some(ConditionType::ProviderReachable),
+            Self::CallbackFailing
+            | Self::CallbackDown
+            | Self::CallbackUnreachable
+            | Self::CallbackUnauthorized
+            | Self::CallbackGone => Some(ConditionType::CallbackReachable),
+            Self::ConnectorNotFound
+            | Self::ParkedFull
+            | Self::StateUnavailable
+            | Self::StateTooLarge
+            | Self::CrdOutdated
+            | Self::InternalError
+            | Self::Polling
+            | Self::Suspended
+            | Self::Starting
+            | Self::Accepted
+            | Self::Delivering
+            | Self::Retrying
+            | Self::EventsParked
+            | Self::DeltaTokenExpired
+            | Self::Throttled
+            | Self::MissingId
+            | Self::RepeatedId
+            | Self::DateFieldMissing
+            | Self::InvalidDate
+            | Self::SuspectedTimeZone
+            | Self::FilterIgnored
+            | Self::FilterFailed
+            | Self::VolatileRecords
+            | Self::DeletedFlagUnmatched
+            | Self::DeletesHeld
+            | Self::SweepUnsettled => None,
+        }
+    }
+}
+
 /// A failure as a user sees it: one stable sentence that names field, cause and fix. Never a secret, a body, an id or a time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {message}")]

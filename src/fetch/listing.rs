@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use http::Method;
 
 use super::answer::{self, Verdict};
+use super::contact::Contact;
 use super::delta::ListingToken;
 use super::page::Page;
 use super::pagination::{self, Answer, Ids, Pager, Position};
@@ -86,6 +87,7 @@ pub struct PageReader<'a> {
     fresh: Option<Validators>,
     server_date: Option<DateTime<Utc>>,
     retry_after: Option<Duration>,
+    contact: Contact,
 }
 
 impl<'a> PageReader<'a> {
@@ -120,6 +122,7 @@ impl<'a> PageReader<'a> {
             fresh: None,
             server_date: None,
             retry_after: None,
+            contact: Contact::None,
         }
     }
 
@@ -176,6 +179,7 @@ impl<'a> PageReader<'a> {
         let conditional = is_first && make_conditional(&mut request, digest, self.known);
         request::authenticate(&mut request, &self.auth);
         let (response, share) = self.send(request).await?;
+        self.contact = self.contact.max(Contact::Answered);
         if self.token.has_expired(self.resource.delta.as_ref(), response.status, &response.body) {
             return Ok(Step::TokenExpired);
         }
@@ -192,6 +196,7 @@ impl<'a> PageReader<'a> {
         self.bytes += body.len() as u64;
         let page = match verdict {
             Verdict::NotModified if conditional => {
+                self.contact = Contact::Accepted;
                 self.pages = 1;
                 self.finish();
                 return Ok(Step::NotModified);
@@ -208,6 +213,7 @@ impl<'a> PageReader<'a> {
                 split?.with_share(share)
             }
         };
+        self.contact = Contact::Accepted;
         let id_at = self.resource.extract.id.as_ref();
         let ids = || page.ids_digest(id_at);
         let answer = Answer {
@@ -292,6 +298,11 @@ impl<'a> PageReader<'a> {
     /// The longest wait that a successful response asked for: by a `Backoff` header, or by the last response for a quota that is spent.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// The most that its answers have shown.
+    pub fn contact(&self) -> Contact {
+        self.contact
     }
 
     /// What detection chose, as it is written in a manifest.

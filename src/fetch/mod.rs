@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod confirm;
+pub mod contact;
 pub mod delta;
 pub mod detection;
 mod error_shape;

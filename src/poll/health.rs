@@ -5,11 +5,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::report::{Facts, Outcome, Report, SweepOutcome};
-use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
+use crate::api::conditions::{Problem, Reaction, Remedy};
 use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
 use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
+use crate::fetch::contact::Contact;
 
 /// This number of failed polls in a row makes `Ready` false.
 const FAILURES_UNTIL_NOT_READY: u32 = 3;
@@ -24,7 +25,7 @@ pub struct Health {
     /// A poll has succeeded.
     pub(super) succeeded: bool,
     /// The most that the provider's answers have shown.
-    pub(super) shown: Shown,
+    pub(super) contact: Contact,
     /// Failed polls in a row.
     pub failures: u32,
     /// When the first of them failed.
@@ -56,15 +57,13 @@ impl Health {
             Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
                 self.polled = true;
                 self.at_callback = matches!(report.outcome, Outcome::CallbackUnusable(_));
-                if !self.at_callback {
-                    self.shown = self.shown.max(Shown::by(problem.reason));
-                }
+                self.contact = self.contact.max(report.facts.contact);
                 self.failures += 1;
                 self.failing_since.get_or_insert(now);
                 self.problem = Some(Box::new(problem.clone()));
             }
             Outcome::Polled => {
-                (self.polled, self.succeeded, self.shown) = (true, true, Shown::Authenticated);
+                (self.polled, self.succeeded, self.contact) = (true, true, Contact::Accepted);
                 self.recover();
                 self.notes = Note::all_in(&report.facts, &self.notes);
                 if report.facts.seen.records > 0 {
@@ -125,43 +124,6 @@ impl Health {
             }
         };
         lasts.then_some(problem)
-    }
-}
-
-/// What the provider's answers show of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Shown {
-    /// There was no answer.
-    #[default]
-    Nothing,
-    /// It answers.
-    Answering,
-    /// It accepts the credentials: it answered with a success by its status.
-    Authenticated,
-}
-
-impl Shown {
-    /// What a poll shows that failed for this reason.
-    fn by(reason: Reason) -> Self {
-        use Reason::{
-            CrossOriginNextLink, InvalidResponse, ListingUnsettled, PaginationLoop, PaginationUnclear, RecordsNotFound,
-        };
-        use Reason::{ErrorInResponse, Forbidden, NotFound, ProviderError, RateLimited, RedirectRefused, Unauthorized};
-        match reason {
-            InvalidResponse | RecordsNotFound | PaginationUnclear | PaginationLoop | CrossOriginNextLink | ListingUnsettled => {
-                Self::Authenticated
-            }
-            // an error in a 200 may be about the credentials
-            Unauthorized
-            | Forbidden
-            | NotFound
-            | RateLimited
-            | ProviderError
-            | Reason::UnexpectedStatus
-            | RedirectRefused
-            | ErrorInResponse => Self::Answering,
-            _ => Self::Nothing,
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
 use crate::detect::sweep::Unproven;
 use crate::detect::volatile::VolatileRecords;
+use crate::fetch::contact::Contact;
 use crate::observe::journal::{Poll, PollEnd};
 
 /// What a job is to do.
@@ -115,6 +116,8 @@ pub enum SweepOutcome {
 pub struct Facts {
     /// Pages read.
     pub pages: u64,
+    /// The most that the provider's answers have shown.
+    pub contact: Contact,
     /// What detection saw.
     pub seen: Seen,
     /// A date field that no record has.

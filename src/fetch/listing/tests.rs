@@ -469,3 +469,21 @@ async fn since_is_written_in_the_format_of_the_date_that_moves_the_cursor() {
         }
     }
 }
+
+#[tokio::test]
+async fn only_what_was_asked_for_shows_that_the_credentials_are_accepted() {
+    let provider = Provider::new(&[
+        "401 Unauthorized\n\n",
+        "200 OK\ncontent-type: text/html\n\n<h1>Sign in</h1>",
+        &format!("{OK}\n{{\"error\":\"invalid token\"}}"),
+        &format!("{OK}\n[]"),
+    ])
+    .await;
+    let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));
+    for contact in [Contact::Answered, Contact::Answered, Contact::Answered, Contact::Accepted] {
+        let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), None);
+        assert_eq!(reader.contact(), Contact::None);
+        let page = all(&mut reader).await;
+        assert_eq!((page.is_ok(), reader.contact()), (contact == Contact::Accepted, contact));
+    }
+}

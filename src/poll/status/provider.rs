@@ -2,8 +2,8 @@
 
 use super::{Condition, Observed};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
+use crate::fetch::contact::Contact;
 use crate::plan::PollPlan;
-use crate::poll::health::Shown;
 
 /// `ProviderReachable` and `Authenticated`, each worst of all resources; unknown until an answer shows it.
 pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) -> [Condition; 2] {
@@ -14,19 +14,19 @@ pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) ->
         None if seen => Condition::new(kind, ConditionStatus::True, Reason::Polling, fine),
         None => Condition::new(kind, ConditionStatus::Unknown, Reason::Starting, unknown),
     };
-    let shown = observed.iter().map(|own| own.health.shown).max().unwrap_or_default();
+    let contact = observed.iter().map(|own| own.health.contact).max().unwrap_or_default();
     [
         condition(
             ConditionType::ProviderReachable,
-            find(plan, observed, is_asking),
-            shown >= Shown::Answering,
+            find(plan, observed, ConditionType::ProviderReachable),
+            contact >= Contact::Answered,
             "the provider answers",
             "the provider has not answered yet",
         ),
         condition(
             ConditionType::Authenticated,
-            find(plan, observed, is_credentials),
-            shown >= Shown::Authenticated,
+            find(plan, observed, ConditionType::Authenticated),
+            contact >= Contact::Accepted,
             "the provider accepts the credentials",
             "no answer has shown yet whether the provider accepts the credentials",
         ),
@@ -35,33 +35,11 @@ pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) ->
 
 /// What `Authenticated` says is wrong with the credentials.
 pub(super) fn credentials_problem<'a>(plan: &PollPlan, observed: &[Observed<'a>]) -> Option<&'a Problem> {
-    find(plan, observed, is_credentials).map(|(_, problem)| problem)
+    find(plan, observed, ConditionType::Authenticated).map(|(_, problem)| problem)
 }
 
-/// The first resource with such a problem.
-fn find<'p, 'o>(plan: &'p PollPlan, observed: &[Observed<'o>], wanted: fn(Reason) -> bool) -> Option<(&'p str, &'o Problem)> {
+/// The first resource with a problem that makes this condition false.
+fn find<'p, 'o>(plan: &'p PollPlan, observed: &[Observed<'o>], kind: ConditionType) -> Option<(&'p str, &'o Problem)> {
     let problems = plan.resources.iter().zip(observed).filter_map(|(r, own)| Some((&*r.name, own.health.at_provider()?)));
-    problems.into_iter().find(|(_, problem)| wanted(problem.reason))
-}
-
-fn is_credentials(reason: Reason) -> bool {
-    use Reason::{Forbidden, InsufficientScope, InvalidClient, ReauthorizationRequired, TokenEndpointUnreachable};
-    use Reason::{SecretInvalid, SecretKeyMissing, SecretNotFound, TokenResponseInvalid, Unauthorized};
-    matches!(
-        reason,
-        Unauthorized
-            | Forbidden
-            | InsufficientScope
-            | InvalidClient
-            | ReauthorizationRequired
-            | TokenEndpointUnreachable
-            | TokenResponseInvalid
-            | SecretNotFound
-            | SecretKeyMissing
-            | SecretInvalid
-    )
-}
-
-fn is_asking(reason: Reason) -> bool {
-    !is_credentials(reason) && !matches!(reason, Reason::StateUnavailable | Reason::InternalError)
+    problems.into_iter().find(|(_, problem)| problem.reason.makes_false() == Some(kind))
 }

@@ -14,6 +14,7 @@ use crate::deliver::sink::Cause;
 use crate::deliver::sink::http::interpret::{HttpCause, Silence};
 use crate::detect::seen::Seen;
 use crate::egress::error::{Phase, Unreachable};
+use crate::fetch::contact::Contact;
 use crate::plan::sample;
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -169,15 +170,16 @@ fn what_was_never_polled_is_not_ready_at_the_first_failure() {
 #[test]
 fn nothing_is_claimed_of_a_provider_that_gave_no_answer() {
     let missing = Problem::human(Reason::SecretNotFound, "auth.basic.secretRef: Secret login does not exist; create it");
-    for (problem, reachable, authenticated) in [
-        (missing, ("Unknown", "Starting"), ("False", "SecretNotFound")),
-        (away(), ("False", "ProviderUnreachable"), ("Unknown", "Starting")),
-        (throttled(), ("False", "RateLimited"), ("Unknown", "Starting")),
-        (unauthorized(), ("True", "Polling"), ("False", "Unauthorized")),
-        (Problem::human(Reason::RecordsNotFound, "recordsPath: set it"), ("False", "RecordsNotFound"), ("True", "Polling")),
+    let endless = Problem::human(Reason::PaginationLoop, "pagination: the same page came twice");
+    for (problem, contact, reachable, authenticated) in [
+        (missing, Contact::None, ("Unknown", "Starting"), ("False", "SecretNotFound")),
+        (away(), Contact::None, ("False", "ProviderUnreachable"), ("Unknown", "Starting")),
+        (throttled(), Contact::Answered, ("False", "RateLimited"), ("Unknown", "Starting")),
+        (unauthorized(), Contact::Answered, ("True", "Polling"), ("False", "Unauthorized")),
+        (endless, Contact::Accepted, ("False", "PaginationLoop"), ("True", "Polling")),
     ] {
         let reason = problem.reason;
-        let failing = after(&[failed(problem)]);
+        let failing = after(&[ended(Outcome::Failed(problem), Facts { contact, ..Facts::default() })]);
         let status = told(&plan(), &state(), &[&failing, &Health::default()], at(0));
         assert_eq!(condition(&status, "ProviderReachable"), Some(reachable), "{reason}");
         assert_eq!(condition(&status, "Authenticated"), Some(authenticated), "{reason}");
