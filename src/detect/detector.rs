@@ -226,8 +226,8 @@ impl<'p> Detector<'p> {
             if later == Later::First || (later == Later::Neither && twin.is_some_and(|twin| twin.is_known)) {
                 continue;
             }
-            let (before, is_found) = life::listed(self.plan, &view, id, known);
-            found.remembered |= is_found;
+            let (before, sign) = life::listed(self.plan, &view, id, known);
+            found.note(sign);
             let class = self.classify(&view, (id, date), before, &clock);
             let is_known = class == Class::Same;
             // The first of the two counts, as it does where the second is on another page.

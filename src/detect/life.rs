@@ -27,17 +27,30 @@ pub(super) fn details(
     Some(Details { id: Some(id.into()), fields, lives: lives.saturating_add(returned.into()), presence: Presence::Listed })
 }
 
-/// A record was listed: what is known of it, which no longer says that it is missing. Answers, too, whether that was news.
-pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known: &mut KnownSet) -> (Option<Known>, bool) {
+/// What it says of a record that it is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// Nothing new.
+    None,
+    /// It is not missing after all, or its id was not kept until now.
+    Found,
+    /// It is back, and its deletion may have been sent.
+    Returned,
+}
+
+/// A record was listed: what is known of it, which no longer says that it is missing, and what that says of it.
+pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known: &mut KnownSet) -> (Option<Known>, Sign) {
     let before = known.get(id);
-    let Some(living) = before.filter(|before| plan.snapshot.is_some() && !before.deleted) else { return (before, false) };
+    let Some(living) = before.filter(|before| plan.snapshot.is_some() && !before.deleted) else {
+        return (before, Sign::None);
+    };
     let old = known.details(id);
     let fresh = details(plan, view, before, old);
     match old.filter(|old| old.id.is_some()).map(|old| old.presence) {
-        Some(Presence::Listed) => (before, false),
+        Some(Presence::Listed) => (before, Sign::None),
         Some(Presence::Missed | Presence::Held) | None => {
             known.remember_with(id, living, fresh);
-            (before, true)
+            (before, Sign::Found)
         }
         Some(Presence::Gone) => {
             // A sink may have its deletion already, though it did not say so: whatever the version, it is a change, and another one than
@@ -46,7 +59,7 @@ pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known:
             let again = Known { version: !living.version, date: None, age: Age::Open, deleted };
             let lives = fresh.as_ref().map_or(0, |fresh| fresh.lives).saturating_add(u32::from(!deleted));
             known.remember_with(id, again, fresh.map(|fresh| Details { lives, ..fresh }));
-            (Some(again), true)
+            (Some(again), Sign::Returned)
         }
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::classify::Mode;
 use super::clock::ProviderClock;
 use super::event::Change;
+use super::life::Sign;
 use super::window::Undelivered;
 
 /// More records than can be remembered.
@@ -51,6 +52,9 @@ pub struct PageChanges {
     pub changes: Vec<Change>,
     /// Records were remembered that are not sent.
     pub remembered: bool,
+    /// Records were listed whose deletion may have been sent before it was known to have arrived. That they are back must be stored before
+    /// it is sent: a process that has forgotten it would send the deletion again, of records that exist.
+    pub returned: bool,
     /// Earliest date on the page by which the provider sorts.
     pub least: Option<DateTime<Utc>>,
     /// Greatest date on the page by which the provider sorts, as far as it is not ahead of the provider's clock.
@@ -59,6 +63,13 @@ pub struct PageChanges {
     pub has_news: bool,
     /// Hash of the ids on the page, in their order.
     pub ids: u64,
+}
+
+impl PageChanges {
+    pub(super) fn note(&mut self, sign: Sign) {
+        self.remembered |= sign != Sign::None;
+        self.returned |= sign == Sign::Returned;
+    }
 }
 
 /// A page of which some records were read.

@@ -189,6 +189,18 @@ pub enum Answer {
     Unclear,
 }
 
+/// What the conclusion of a sweep asks of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Conclusion {
+    /// Nothing: there is nothing new in it.
+    Same,
+    /// To be stored some time.
+    News,
+    /// To be stored before a deletion is sent: there are some that were not to be sent before. Should such a record come back, that must
+    /// be known, whatever happens in between.
+    Deletions,
+}
+
 /// The living records that a sweep did not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Absent {
@@ -247,8 +259,7 @@ impl Absent {
         self.approved(state.approved).chain(self.undecided(state.approved).take(most)).collect()
     }
 
-    /// Draws the conclusion of a sweep that began at `at`: marks what is missing in the known set. What is [`Presence::Gone`] from now on
-    /// must be stored before it is sent. Answers whether there is anything to be stored.
+    /// Draws the conclusion of a sweep that began at `at`: marks what is missing in the known set.
     pub fn conclude(
         &self,
         plan: &SnapshotPlan,
@@ -256,8 +267,8 @@ impl Absent {
         state: &mut SweepState,
         known: &mut KnownSet,
         at: DateTime<Utc>,
-    ) -> bool {
-        let mut is_news = false;
+    ) -> Conclusion {
+        let mut conclusion = Conclusion::Same;
         let is_held = self.is_held(plan, state.approved);
         // Where each poll is a sweep nothing hangs on the time, and a poll that finds nothing stores nothing.
         let mut next = SweepState { at: plan.interval.map(|_| at), suspect: is_held, ..SweepState::default() };
@@ -281,7 +292,8 @@ impl Absent {
             if let Some((known_as, details)) = known.get(*id).zip(known.details(*id).cloned())
                 && details.presence != presence
             {
-                is_news = true;
+                let news = if presence == Presence::Gone { Conclusion::Deletions } else { Conclusion::News };
+                conclusion = conclusion.max(news);
                 known.remember_with(*id, known_as, Some(super::known::Details { presence, ..details }));
             }
         }
@@ -291,9 +303,11 @@ impl Absent {
         if next.held > 0 {
             (next.living, next.empty) = (self.living, self.is_empty);
         }
-        is_news |= *state != next;
+        if *state != next {
+            conclusion = conclusion.max(Conclusion::News);
+        }
         *state = next;
-        is_news
+        conclusion
     }
 }
 

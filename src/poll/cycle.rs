@@ -288,7 +288,10 @@ impl<'a> Poll<'a> {
                     let found = self.detect(&page, pages.listing.server_date(), outbox).await?;
                     let _held = page.into_memory();
                     // 3. Deliver.
-                    let PageChanges { changes, remembered, least, greatest, has_news, ids } = found;
+                    let PageChanges { changes, remembered, returned, least, greatest, has_news, ids } = found;
+                    if returned {
+                        outbox.commit().await?;
+                    }
                     let Sent { tried, undelivered, closed } = self.send(changes, outbox).await?;
                     if closed {
                         return Ok(Some(Reading::Closed));

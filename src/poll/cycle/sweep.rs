@@ -14,7 +14,7 @@ use crate::detect::classify::Mode;
 use crate::detect::known::Presence;
 use crate::detect::life;
 use crate::detect::seen::Seen;
-use crate::detect::sweep::{Absent, AfterPass, Answer, Sweep};
+use crate::detect::sweep::{Absent, AfterPass, Answer, Conclusion, Sweep};
 use crate::detect::window::{self, Undelivered};
 use crate::egress::Peer;
 use crate::fetch::answer;
@@ -191,24 +191,24 @@ impl Poll<'_> {
             _ => HashMap::new(),
         };
         let by_content = self.resource.change_by == ChangeBy::Content;
-        let (at, before) = (self.polled_at, self.own(|own| own.sweep.gone));
+        let at = self.polled_at;
         let is_delivered = self.machine.ending().undelivered == Undelivered::None;
-        let (is_news, gone) = self.own(|own| {
-            let mut is_news = absent.conclude(plan, &answers, &mut own.sweep, &mut own.known, at);
+        let conclusion = self.own(|own| {
+            let mut conclusion = absent.conclude(plan, &answers, &mut own.sweep, &mut own.known, at);
             // What was added with an old date and not taken is shown by a sweep alone.
             if !is_delivered {
-                (own.sweep.at, is_news) = (None, true);
+                own.sweep.at = None;
+                conclusion = conclusion.max(Conclusion::News);
             }
             // All of the list was seen: what is not known from now on is new, however old it is.
             if !by_content && own.reach < window::UNBOUNDED.as_secs() {
                 own.reach = window::UNBOUNDED.as_secs();
-                is_news = true;
+                conclusion = conclusion.max(Conclusion::News);
             }
-            (is_news, own.sweep.gone)
+            conclusion
         });
-        outbox.sums.dirty |= is_news;
-        // Should a record come back whose deletion was sent, that must be known, whatever happens in between.
-        if gone > before { outbox.commit().await } else { Ok(()) }
+        outbox.sums.dirty |= conclusion > Conclusion::Same;
+        if conclusion == Conclusion::Deletions { outbox.commit().await } else { Ok(()) }
     }
 
     /// Asks for single records.
