@@ -57,6 +57,7 @@ mod tests {
     async fn what_a_job_costs_is_counted_once_and_what_costs_little_is_not() {
         let budget = CpuBudget::new(2);
         let (heavy, light) = (InstanceRef::new("crm", "heavy"), InstanceRef::new("crm", "light"));
+        let began = Instant::now();
         metered(&budget, &heavy, async {
             for _ in 0..10 {
                 busy(Duration::from_millis(10));
@@ -67,7 +68,9 @@ mod tests {
         .await;
         metered(&budget, &light, async { tokio::time::sleep(Duration::from_millis(20)).await }).await;
         let used = seconds(&budget, &heavy);
-        assert!((0.1..0.4).contains(&used), "{used} s of 0.2 s");
+        // Where others take the cores meanwhile, some of it is forgotten by now.
+        let left = (-began.elapsed().as_secs_f64() / super::super::shares::MEMORY.as_secs_f64()).exp();
+        assert!((0.15 * left..0.4).contains(&used), "{used} s of 0.2 s, of which {left} is left");
         assert!(seconds(&budget, &light) < 0.005);
     }
 }

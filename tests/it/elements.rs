@@ -1,5 +1,6 @@
 //! The instances API of Open Connectors: what the page does with `curl`, and what scripts do after it.
 
+mod described;
 mod history;
 
 use std::fs;

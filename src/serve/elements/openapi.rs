@@ -129,11 +129,12 @@ const OPERATIONS: [Operation; 34] = [
 const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 
 /// Statuses with which each request may be refused.
-const REFUSALS: [(u16, &str); 8] = [
+const REFUSALS: [(u16, &str); 9] = [
     (400, "The request is not valid"),
     (401, "A secret is missing or wrong"),
     (403, "You have no permission"),
     (404, "Not found"),
+    (405, "The path does not take this method, as when a parameter in it is empty"),
     (409, "It exists already, is managed elsewhere, or has changed meanwhile"),
     (413, "The body is larger than 1 MiB"),
     (415, "The body is not JSON"),
@@ -201,8 +202,8 @@ fn responses(answer: Shape) -> Value {
 fn parameters(path: &str) -> impl Iterator<Item = Value> {
     let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path.map(|name| {
-        let kind = if name == "id" { "integer" } else { "string" };
-        json!({"name": name, "in": "path", "required": true, "schema": {"type": kind}})
+        let schema = if name == "id" { number() } else { json!({"type": "string", "minLength": 1}) };
+        json!({"name": name, "in": "path", "required": true, "schema": schema})
     });
     let in_query: &[(&str, &str, bool)] = match path {
         "/elements/{key}/oauth/url" => &[
@@ -221,9 +222,14 @@ fn parameters(path: &str) -> impl Iterator<Item = Value> {
     in_path.chain(in_query)
 }
 
+/// The schema of a number that stands for an identity.
+fn number() -> Value {
+    json!({"type": "integer", "minimum": 1, "maximum": LARGEST_NUMBER})
+}
+
 fn schemas() -> Map<String, Value> {
     let text = json!({"type": "string"});
-    let number = json!({"type": "integer", "minimum": 1, "maximum": LARGEST_NUMBER});
+    let number = number();
     object(json!({
         "Error": {"type": "object", "required": ["requestId", "message"], "properties": {"requestId": text, "message": text}},
         "Body": {
@@ -263,7 +269,7 @@ fn schemas() -> Map<String, Value> {
 /// What the paths of events and deliveries answer.
 fn history_schemas() -> Map<String, Value> {
     let text = json!({"type": "string"});
-    let number = json!({"type": "integer", "minimum": 1, "maximum": LARGEST_NUMBER});
+    let number = number();
     object(json!({
         "Event": {
             "type": "object", "required": ["id", "eventDate", "status", "providerData", "notifiedData"],
