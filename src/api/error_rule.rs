@@ -27,7 +27,7 @@ pub struct ErrorRule {
     #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub pattern: Option<String>,
-    /// What the response means: Auth (credentials are refused, as with 401), Gone (the list does not exist, as with 404), Empty (there are no records), Retry (it may pass, as with 500), RateLimited (as with 429) or Fatal (only you can fix it, as with 400).
+    /// What the response means: Auth (credentials are refused, as with 401), Gone (the list does not exist, as with 404), Empty (there are no records), Retry (it may pass, as with 500), RateLimited (as with 429), QuotaExhausted (all requests of a day or month are used up: nothing is asked until more are allowed) or Fatal (only you can fix it, as with 400).
     pub means: Meaning,
 }
 
@@ -45,6 +45,8 @@ pub enum Meaning {
     Retry,
     /// The provider is rate limiting.
     RateLimited,
+    /// The requests of a long period are used up.
+    QuotaExhausted,
     /// Only a person can fix it.
     Fatal,
 }

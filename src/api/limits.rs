@@ -52,6 +52,10 @@ pub struct RequestLimit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9!#$%&*+.^_|~-]+$"))]
     pub reset_header: Option<String>,
+    /// Time zone in which the period is a calendar day: all requests are allowed again at midnight there, for example America/Los_Angeles. Needs period 24h. Default: none, and the period begins with the first request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub reset_timezone: Option<String>,
 }
 
 /// Whose requests count together.

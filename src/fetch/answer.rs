@@ -110,6 +110,14 @@ pub fn by_rule(means: Meaning, status: StatusCode, headers: &HeaderMap, now: Dat
                 format!("polling.interval: {says} rate limiting; retrying later. Increase the interval if this persists");
             Problem::throttled(Reason::RateLimited, text, wait)
         }
+        Meaning::QuotaExhausted => {
+            let wait = retry_after(headers, now).or_else(|| Quota::of(headers, now).wait());
+            let text = format!(
+                "polling.interval: {says} a quota that is used up; nothing is asked until more is allowed. If this persists, \
+                 increase polling.interval, poll fewer resources or raise the quota at the provider"
+            );
+            Problem::throttled(Reason::RateLimited, text, wait)
+        }
         Meaning::Fatal => Problem::human(
             Reason::ErrorInResponse,
             format!("resources[].url: {says} an error that does not pass; check url, query and body against its documentation"),

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use http::HeaderName;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::date_format::Zone;
 use super::problems::invalid;
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorSpec;
 use crate::api::duration;
 use crate::api::limits::{LimitScope, RequestLimit};
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// What the provider allows the requests of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +40,24 @@ pub struct RequestLimitPlan {
     pub remaining: Option<HeaderName>,
     /// Response header with the time at which more are allowed.
     pub reset: Option<HeaderName>,
+    /// The period is a calendar day.
+    pub day: Option<CalendarDay>,
+}
+
+/// The days of a time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CalendarDay(Zone);
+
+impl CalendarDay {
+    /// Of a zone by its name; `None`: there is none of this name.
+    pub fn of(zone: &str) -> Option<Self> {
+        Zone::parse(zone).map(Self)
+    }
+
+    /// When the day ends that has this instant; at the far ends of time, never.
+    pub fn ends(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.day_ends(now)
+    }
 }
 
 /// The limits of a connector for one of its resources; none is no plan.
@@ -75,6 +97,10 @@ fn request(limit: &RequestLimit) -> Result<RequestLimitPlan, Problem> {
             .transpose()
             .map_err(|_| invalid("the connector's limits.requests name a header that cannot be one; correct the connector"))
     };
+    let day = limit.reset_timezone.as_deref().map(|zone| CalendarDay::of(zone).filter(|_| period == DAY).ok_or(()));
+    let day = day.transpose().map_err(|()| {
+        invalid("the connector's limits.requests have a resetTimezone that is no zone, or whose period is not 24h; correct the connector")
+    })?;
     let group = xxh3_64(format!("{count}/{}/{}", period.as_secs(), limit.resources.join(",")).as_bytes());
     Ok(RequestLimitPlan {
         group,
@@ -83,6 +109,7 @@ fn request(limit: &RequestLimit) -> Result<RequestLimitPlan, Problem> {
         scope: limit.per.unwrap_or(LimitScope::Credential),
         remaining: header(&limit.remaining_header)?,
         reset: header(&limit.reset_header)?,
+        day,
     })
 }
 
@@ -111,12 +138,29 @@ mod tests {
     }
 
     #[test]
+    fn a_calendar_day_ends_at_midnight_of_its_zone() {
+        let limits = planned("{requests: [{count: 9, period: 24h, resetTimezone: America/Los_Angeles}]}", "videos");
+        let renewed =
+            |now: &str| limits.as_ref().unwrap().as_ref().unwrap().requests[0].day.unwrap().ends(now.parse().unwrap());
+        for (now, midnight) in [
+            ("2026-11-30T07:59:59Z", "2026-11-30T08:00:00Z"),
+            ("2026-11-30T08:00:00Z", "2026-12-01T08:00:00Z"),
+            // the day has 25 hours
+            ("2026-11-01T07:00:00Z", "2026-11-02T08:00:00Z"),
+        ] {
+            assert_eq!(renewed(now), Some(midnight.parse().unwrap()), "{now}");
+        }
+    }
+
+    #[test]
     fn a_limit_without_meaning_is_a_problem() {
         for limit in [
             "count: 0, period: 1m",
             "count: 1, period: 0s",
             "count: 1, period: soon",
             "count: 1, period: 1m, resetHeader: 'a b'",
+            "count: 1, period: 24h, resetTimezone: Nowhere/Land",
+            "count: 1, period: 1h, resetTimezone: UTC",
         ] {
             let problems = planned(&format!("{{requests: [{{{limit}}}]}}"), "a").unwrap_err();
             assert!(problems[0].message.starts_with("the connector's limits.requests "), "{limit}: {}", problems[0].message);

@@ -33,7 +33,7 @@ pub mod since;
 mod snapshot;
 pub mod template;
 
-pub use limits::{LimitsPlan, RequestLimitPlan};
+pub use limits::{CalendarDay, LimitsPlan, RequestLimitPlan};
 pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
 pub use pagination::{PaginationPlan, TokenPlace, ValueAt};
 pub use print::print;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::date_format::DateFormat;
+use super::error_rules::{self, ErrorRule};
 use super::field_path::FieldPath;
 use super::template::Template;
 use super::{
@@ -12,6 +13,13 @@ use super::{
 };
 use crate::api::auth::{ClientPlace, ExpiresUnit, Grant};
 use crate::api::identity::InstanceRef;
+use crate::api::resource::Resource;
+
+/// A rule as it is written.
+pub fn error_rule(yaml: &str) -> ErrorRule {
+    let rules = vec![serde_saphyr::from_str(yaml).unwrap()];
+    error_rules::plan(&Resource { name: "contacts".to_owned(), error_rules: rules, ..Resource::default() }).unwrap().remove(0)
+}
 
 /// A list of contacts with updated and created dates and tombstones.
 pub fn resource() -> ResourcePlan {

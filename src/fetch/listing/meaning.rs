@@ -5,6 +5,7 @@ use http::HeaderMap;
 
 use super::PageReader;
 use crate::api::conditions::{Problem, Reaction};
+use crate::api::error_rule::Meaning;
 use crate::egress::Response;
 use crate::fetch::answer::{self, ContentClass, Verdict};
 use crate::fetch::page::Page;
@@ -29,7 +30,10 @@ impl PageReader<'_> {
             None => answer::interpret(*status, headers, now),
         };
         verdict.map_err(|problem| {
-            let problem = Restraint::explain(problem, *status, self.restraint().after(headers, now));
+            let mut problem = Restraint::explain(problem, *status, self.restraint().after(headers, now));
+            if means == Some(Meaning::QuotaExhausted) {
+                problem.retry_after.get_or_insert_with(|| self.restraint().quota_renewed_in(now));
+            }
             if problem.reaction == Reaction::Throttled {
                 self.hold(problem.retry_after);
             }

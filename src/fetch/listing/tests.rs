@@ -12,10 +12,11 @@ use crate::api::conditions::Reaction;
 use crate::api::limits::LimitScope;
 use crate::egress::EgressPolicy;
 use crate::plan::field_path::FieldPath;
+use crate::plan::sample;
 use crate::plan::template::Template;
 use crate::plan::{
-    AuthPlan, ChangeBy, DateField, ExtractPlan, LimitsPlan, Order, PaginationPlan, RecordsAs, RequestLimitPlan, RequestPlan,
-    StartFrom, TokenPlace, ValueAt,
+    AuthPlan, CalendarDay, ChangeBy, DateField, ExtractPlan, LimitsPlan, Order, PaginationPlan, RecordsAs, RequestLimitPlan,
+    RequestPlan, StartFrom, TokenPlace, ValueAt,
 };
 
 /// A provider that gives its answers one after the other, the last one again and again.
@@ -387,6 +388,7 @@ async fn what_a_connector_declares_is_kept_by_all_that_share_a_client() {
         scope,
         remaining: Some(HeaderName::from_static("x-daylimit-remaining")),
         reset: Some(HeaderName::from_static("x-daylimit-reset")),
+        day: None,
     };
     let planned = |limit| Some(Arc::new(LimitsPlan { requests: vec![limit], concurrent: Some(1) }));
     let provider = Provider::new(&[&format!("{OK}\n[]")]).await;
@@ -416,6 +418,42 @@ async fn what_a_connector_declares_is_kept_by_all_that_share_a_client() {
         assert_eq!(problem.reason, Reason::RateLimited, "{status}");
         assert!((7_100..=7_201).contains(&problem.retry_after.unwrap().as_secs()), "{status}: {:?}", problem.retry_after);
         assert_eq!(provider.targets().len(), 1, "{status}: nothing is sent before it is renewed");
+    }
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_is_asked_for_again_when_its_day_ends_or_after_an_hour() {
+    let rule = sample::error_rule("{status: 403, bodyPath: reason, match: ^quota, means: QuotaExhausted}");
+    let limit = |zone: Option<&str>| RequestLimitPlan {
+        group: 1,
+        count: 10_000,
+        period: Duration::from_hours(24),
+        scope: LimitScope::Client,
+        remaining: None,
+        reset: None,
+        day: zone.and_then(CalendarDay::of),
+    };
+    let until_midnight = CalendarDay::of("America/Los_Angeles").unwrap().ends(Utc::now()).unwrap() - Utc::now();
+    let until_midnight = until_midnight.to_std().unwrap();
+    for (zone, header, expected) in [
+        (Some("America/Los_Angeles"), "", until_midnight),
+        (Some("America/Los_Angeles"), "retry-after: 60\n", Duration::from_mins(1)),
+        (None, "", Duration::from_hours(1)),
+    ] {
+        let spent = format!("403 Forbidden\n{header}\n{{\"reason\":\"quotaExceeded\"}}");
+        let provider = Provider::new(&[&spent]).await;
+        let (asker, mut resource, auth) = (asker(), provider.resource(), auth(&[]));
+        resource.extract = Arc::new(ExtractPlan { error_rules: vec![rule.clone()], ..(*resource.extract).clone() });
+        resource.limits = Some(Arc::new(LimitsPlan { requests: vec![limit(zone)], concurrent: None }));
+        for _ in 0..2 {
+            let problem =
+                PageReader::new(&asker, &INSTANCE, &resource, &auth, None, now(), None).next_page().await.unwrap_err();
+            assert_eq!((problem.reason, problem.reaction), (Reason::RateLimited, Reaction::Throttled));
+            let wait = problem.retry_after.unwrap();
+            assert!(wait.abs_diff(expected) < Duration::from_secs(30) || expected == until_midnight, "{wait:?} {expected:?}");
+            assert!(wait <= expected + Duration::from_secs(1), "{wait:?} {expected:?}");
+        }
+        assert_eq!(provider.targets().len(), 1, "the second was not sent");
     }
 }
 

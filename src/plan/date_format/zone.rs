@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, FixedOffset, LocalResult, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::{OffsetName, Tz};
 
 /// Offsets are at most 18 hours (`java.time.ZoneOffset`).
 const MAX_OFFSET: i32 = 18 * 3600;
 
 /// A fixed offset, or a zone with its rules.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plan) enum Zone {
     /// Seconds east of Greenwich; the name is what a text for `z` shows.
     Fixed(i32, Option<&'static str>),
@@ -61,6 +61,11 @@ impl Zone {
     pub(super) fn local(self, at: DateTime<Utc>) -> NaiveDateTime {
         let utc = at.naive_utc();
         FixedOffset::east_opt(self.offset_at(at)).and_then(|offset| utc.checked_add_offset(offset)).unwrap_or(utc)
+    }
+
+    /// When the local day ends that has this instant; at the far ends of time, never.
+    pub(in crate::plan) fn day_ends(self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.instant(self.local(at).date().succ_opt()?.and_time(NaiveTime::MIN))
     }
 
     /// The instant of a local time: the earlier one of two, the shifted one for a time that does not exist.

@@ -1,4 +1,4 @@
-//! Requests that its OpenAPI document allows, and many that it does not, as Schemathesis makes them up.
+//! Requests that its description allows, and many that it does not, as Schemathesis makes them up.
 
 use std::fs;
 
