@@ -72,7 +72,7 @@ mod tests {
         minutes[0].delivered = 1;
         minutes[59] = Counts { delivered: 12_000, failed: 12_000 };
         let seen = chart(&minutes, None).unwrap();
-        assert_eq!((&*seen.delivered, &*seen.failed, &*seen.most), ("12 001", "12 000", "12 000"));
+        assert_eq!((&*seen.delivered, &*seen.failed, &*seen.most), ("12\u{202F}001", "12\u{202F}000", "12\u{202F}000"));
         let bar = |is_failure, x, y, height| Bar { is_failure, x, y, height };
         assert_eq!(seen.bars, [bar(false, 0, 59, 1), bar(false, 590, 0, 60), bar(true, 590, 61, 30)]);
     }
