@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,8 @@ use crate::observe::output;
 use crate::poll::context::EngineContext;
 use crate::poll::engine::{Engine, Run};
 use crate::serve::console::Content;
+use crate::serve::console::seal::Seal;
+use crate::serve::console::sign_in::SignIn;
 use crate::serve::elements::access::{OwnSecrets, Realm};
 use crate::state::directory::Directory;
 
@@ -142,14 +145,20 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
             Some(folder) => format!("Add a manifest to {}. It is picked up within a few seconds.", folder.display()),
             None => "Start Pollinator again with a folder of manifests.".to_owned(),
         };
-        let content = Content {
+        let sign_in = SignIn::Url {
+            sessions: Mutex::default(),
             instances: Arc::clone(instances) as _,
-            next_step,
             new_in: has_folder.then(|| NAMESPACE.to_owned()),
+        };
+        let content = Content {
+            sign_in,
+            seal: Seal::random(),
+            next_step,
+            replica: None,
             journal,
             preview: Arc::new(Trials::new(trials)),
         };
-        serving.push(Some(serve::console(content, &args.console, address, shutdown.clone()).await?));
+        serving.push(Some(serve::console("--console", content, args.console.console_url, address, shutdown.clone()).await?));
     }
     let shown = instances.clone();
     // Without a served page no one looks at the manifests.

@@ -12,13 +12,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::{ClusterArgs, each_once, parse_namespace};
-use super::serve::{self, ConnectArgs};
+use super::preview::Trials;
+use super::serve::{self, ClusterConsoleArgs, ConnectArgs};
 use super::{MemoryArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
 use crate::api::connector::ConnectorSpec;
 use crate::catalog;
 use crate::connect::flow::Flow;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
-use crate::instances::callers::Callers;
+use crate::instances::callers::{CallerInstances, Callers};
 use crate::instances::changes::StatusChanges;
 use crate::instances::cluster::ClusterInstances;
 use crate::instances::consents::InstanceCandidates;
@@ -31,6 +32,8 @@ use crate::operator::shards::ShardsConfig;
 use crate::operator::shards::range::DEFAULT_RANGES;
 use crate::operator::shards::timing::Timing;
 use crate::operator::watch::SHORTEST_RELIST;
+use crate::serve::console::Content;
+use crate::serve::console::sign_in::SignIn;
 use crate::serve::elements::namespaces::Namespaces;
 
 /// Runs every ConnectorInstance of a cluster. The cluster is that of the kubeconfig, else the one that it runs in.
@@ -52,6 +55,8 @@ pub struct OperatorArgs {
     /// Serve the connect page at this address; only with --connect-url.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8081", env = "POLLINATOR_CONNECT_LISTEN")]
     connect_listen: SocketAddr,
+    #[command(flatten)]
+    console: ClusterConsoleArgs,
     /// How often everything is listed again, in case a watch missed something; 10s or more.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_relist_interval, env = "POLLINATOR_RELIST_INTERVAL")]
     relist_interval: Duration,
@@ -112,9 +117,12 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
     let config = args.cluster.config().await?;
     let namespaces: Arc<[String]> = each_once(&args.watch_namespace).into();
-    let (api_config, api_mounted) = (config.clone(), mounted.clone());
+    let (caller_config, caller_mounted) = (config.clone(), mounted.clone());
+    let (seal, trials) = (args.console.seal()?, Trials::new(egress.clone()));
+    let sharing = sharing(&args, &config.default_namespace)?;
+    let replica = sharing.identity.clone();
     let settings = Settings {
-        sharing: sharing(&args, &config.default_namespace)?,
+        sharing,
         config,
         egress,
         mounted,
@@ -144,17 +152,28 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
             Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?)
         }
     };
-    let gate = Namespaces {
-        callers: Callers::new(&api_config)
-            .map_err(|error| format!("the client of the API server cannot be created: {error}"))?,
+    let callers =
+        Callers::new(&caller_config).map_err(|error| format!("the client of the API server cannot be created: {error}"))?;
+    let callers = CallerInstances {
+        callers: Arc::new(callers),
         watched: namespaces,
         secret_label: args.secret_label,
-        journal: services.journal,
-        mounted: Arc::new(api_mounted),
+        mounted: Arc::new(caller_mounted),
+        changes: changes.clone(),
     };
+    let gate = Namespaces { instances: callers.clone(), journal: services.journal.clone() };
     let api = serve::cluster_api(args.connect.api, gate, shutdown.clone()).await?;
+    let content = Content {
+        sign_in: SignIn::Token(callers),
+        seal,
+        next_step: "Create one here, or apply a manifest with kubectl.".to_owned(),
+        replica: Some(replica),
+        journal: services.journal,
+        preview: Arc::new(trials),
+    };
+    let console = serve::cluster_console(content, args.console, shutdown.clone()).await?;
     operator.run(|status| changes.publish(status)).await;
-    serve::finish([connecting, api], args.grace).await;
+    serve::finish([connecting, api, console], args.grace).await;
     let ended = operator.finish().await;
     drop(serving);
     ended.map_err(|error| error.to_string())

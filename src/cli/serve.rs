@@ -1,6 +1,7 @@
 //! What the commands serve in addition to their work, and the options that they share for it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +13,7 @@ use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
 use crate::cpu::own_thread::OwnThread;
 use crate::observe::Metrics;
+use crate::serve::console::seal::{SHORTEST, Seal};
 use crate::serve::console::{Console, Content};
 use crate::serve::elements::access::Gate;
 use crate::serve::elements::namespaces::Namespaces;
@@ -118,24 +120,77 @@ pub struct ConsoleArgs {
     pub console_url: Option<ConnectUrl>,
 }
 
+/// Where the console of a cluster is served, and what encrypts its sessions.
+#[allow(
+    clippy::doc_markdown,
+    rustdoc::bare_urls,
+    rustdoc::invalid_html_tags,
+    reason = "the text is read as help, where marks are noise"
+)]
+#[derive(Clone, Debug, Args)]
+pub struct ClusterConsoleArgs {
+    /// Serve the console, pages that show every instance and act on it, at this address, for example 127.0.0.1:8083. People sign in
+    /// with a Kubernetes token of their own. Default: no console.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "POLLINATOR_CONSOLE_LISTEN")]
+    pub console_listen: Option<SocketAddr>,
+    /// The origin at which people reach the console: an https URL without a path, or http://127.0.0.1:PORT with kubectl port-forward.
+    /// Required for an address other than loopback.
+    #[arg(long, value_name = "URL", value_parser = ConnectUrl::parse, requires = "console_listen", env = "POLLINATOR_CONSOLE_URL")]
+    pub console_url: Option<ConnectUrl>,
+    /// File with the key that encrypts sessions: at least 32 random bytes, the same for all replicas; read at start. Default: a key
+    /// that ends with the process, so each replica knows only its own sessions.
+    #[arg(long, value_name = "FILE", requires = "console_listen", env = "POLLINATOR_CONSOLE_KEY_FILE")]
+    pub console_key_file: Option<PathBuf>,
+}
+
+impl ClusterConsoleArgs {
+    /// The key.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is too short.
+    pub fn seal(&self) -> Result<Seal, String> {
+        let Some(path) = &self.console_key_file else { return Ok(Seal::random()) };
+        let secret = std::fs::read(path).map_err(|error| format!("--console-key-file {}: {error}", path.display()))?;
+        let secret = secret.trim_ascii();
+        if secret.len() < SHORTEST {
+            return Err(format!("--console-key-file {}: must have at least {SHORTEST} bytes", path.display()));
+        }
+        Ok(Seal::of(secret))
+    }
+}
+
+/// Serves the console of a cluster, if requested, until `stop`.
+///
+/// # Errors
+/// As [`console`].
+pub async fn cluster_console(
+    content: Content,
+    args: ClusterConsoleArgs,
+    stop: CancellationToken,
+) -> Result<Option<JoinHandle<()>>, String> {
+    let Some(address) = args.console_listen else { return Ok(None) };
+    console("--console-listen", content, args.console_url, address, stop).await.map(Some)
+}
+
 /// Serves the console until `stop`.
 ///
 /// # Errors
 /// The address is in use, may not be used, or is seen by others without TLS.
 pub async fn console(
+    option: &'static str,
     content: Content,
-    args: &ConsoleArgs,
+    url: Option<ConnectUrl>,
     address: SocketAddr,
     stop: CancellationToken,
 ) -> Result<JoinHandle<()>, String> {
-    if !address.ip().is_loopback() && args.console_url.is_none() {
+    if !address.ip().is_loopback() && url.is_none() {
         return Err(format!(
-            "--console={address}: others can reach this address, so --console-url must name the https origin of the proxy in front of it"
+            "{option}={address}: others can reach this address, so --console-url must name the https origin of the proxy in front of it"
         ));
     }
-    let server = bind("--console", address, console::LIMITS).await?;
+    let server = bind(option, address, console::LIMITS).await?;
     let own = || ConnectUrl::parse(&format!("http://{}", server.address()));
-    let origin = args.console_url.clone().map_or_else(own, Ok).map_err(|error| format!("--console {address}: {error}"))?;
+    let origin = url.map_or_else(own, Ok).map_err(|error| format!("{option} {address}: {error}"))?;
     tracing::info!(address = %server.address(), "serving the console");
     let console = Console::new(content, origin, stop);
     Ok(tokio::spawn(console::serve(server, console)))

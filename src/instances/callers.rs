@@ -1,11 +1,18 @@
 //! The cluster as each caller may use it: every call is made with the caller's token, so what the API server's authorization allows is all
 //! that is possible.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 use kube::{Client, Config};
 
+use super::changes::StatusChanges;
+use super::cluster::ClusterInstances;
+use crate::api::connector::ConnectorSpec;
 use crate::operator::cluster::Cluster;
+use crate::operator::required_label::RequiredLabel;
 
 /// Speaks to the API server for callers.
 pub struct Callers {
@@ -30,6 +37,33 @@ impl Callers {
         let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
         bearer.set_sensitive(true);
         Ok(Cluster::new(self.client.clone()).with_authorization(bearer))
+    }
+}
+
+/// The instances of a cluster for each caller.
+#[derive(Clone)]
+pub struct CallerInstances {
+    /// Clients by token.
+    pub callers: Arc<Callers>,
+    /// The namespaces that the operator looks at; none: all.
+    pub watched: Arc<[String]>,
+    /// The label without which instances may not use a Secret; `None`: they may use all.
+    pub secret_label: Option<RequiredLabel>,
+    /// Entries of the mounted catalog folder, by name.
+    pub mounted: Arc<BTreeMap<String, ConnectorSpec>>,
+    /// What this process reports.
+    pub changes: StatusChanges,
+}
+
+impl CallerInstances {
+    /// The instances as the caller with this token may see and change them. What others declare is read-only.
+    ///
+    /// # Errors
+    /// The token can be none.
+    pub fn of(&self, token: &str) -> Result<ClusterInstances, InvalidHeaderValue> {
+        let cluster = self.callers.cluster(token)?;
+        let instances = ClusterInstances::new(cluster, Arc::clone(&self.watched), self.changes.clone());
+        Ok(instances.with_mounted(Arc::clone(&self.mounted)).with_secret_label(self.secret_label.clone()).minding_owners())
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use super::changes::StatusChanges;
 use super::secret_edits::SecretEdits;
 use super::waiting::WaitingEvent;
-use super::{Created, Instances, InstancesError, name_of, own_secrets, version_of};
+use super::{Created, Instances, InstancesError, Right, name_of, own_secrets, version_of};
 use crate::api::API_VERSION;
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::{InstanceId, InstanceRef, NUMBER_LABEL, number};
@@ -21,6 +21,7 @@ use crate::api::status::ConnectorInstanceStatus;
 use crate::catalog;
 use crate::operator::cluster::{CallError, Cluster, Kind};
 use crate::operator::required_label::RequiredLabel;
+use crate::operator::reviews::Verb;
 use crate::operator::state_error::StateError;
 use crate::operator::{overflow, stored};
 use crate::poll::status::InstanceStatus;
@@ -64,6 +65,14 @@ impl ClusterInstances {
     #[must_use]
     pub fn minding_owners(self) -> Self {
         Self { minds_owners: true, ..self }
+    }
+
+    /// The name of the caller.
+    ///
+    /// # Errors
+    /// [`InstancesError::Call`].
+    pub async fn who(&self) -> Result<String, InstancesError> {
+        Ok(self.cluster.who().await?)
     }
 
     /// The object as the server has it, unless others declare it and that counts.
@@ -285,6 +294,42 @@ impl Instances for ClusterInstances {
             let declared = self.cluster.list(Kind::Connector, Some(namespace), None, true).await?;
             let declared = declared.iter().filter_map(|object| object["metadata"]["name"].as_str()).map(str::to_owned);
             Ok(catalog::names().map(str::to_owned).chain(self.mounted.keys().cloned()).chain(declared).collect())
+        })
+    }
+
+    /// One call, whatever the number of connectors.
+    fn titles<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, InstancesError>> {
+        Box::pin(async move {
+            let title = |name: &str, spec: Option<&ConnectorSpec>| {
+                spec.and_then(|spec| spec.title.clone()).unwrap_or_else(|| name.to_owned())
+            };
+            let built_in = catalog::names().map(|name| (name.to_owned(), title(name, catalog::built_in(name))));
+            let mut titles: BTreeMap<_, _> = built_in.collect();
+            titles.extend(self.mounted.iter().map(|(name, spec)| (name.clone(), title(name, Some(spec)))));
+            for object in self.cluster.list(Kind::Connector, Some(namespace), None, false).await? {
+                if let Some(name) = object["metadata"]["name"].as_str() {
+                    titles.insert(name.to_owned(), object["spec"]["title"].as_str().unwrap_or(name).to_owned());
+                }
+            }
+            Ok(titles)
+        })
+    }
+
+    fn watched(&self) -> &[String] {
+        &self.watched
+    }
+
+    fn may<'a>(&'a self, right: Right, namespace: Option<&'a str>) -> BoxFuture<'a, Result<bool, InstancesError>> {
+        Box::pin(async move {
+            // Where nothing is looked at, nothing can be done.
+            if namespace.is_some_and(|namespace| !self.covers(namespace)) {
+                return Ok(false);
+            }
+            let may = |verb, kind| self.cluster.may(verb, kind, namespace);
+            Ok(match right {
+                Right::Change => may(Verb::Update, Kind::ConnectorInstance).await?,
+                Right::Create => may(Verb::Create, Kind::ConnectorInstance).await? && may(Verb::Create, Kind::Secret).await?,
+            })
         })
     }
 

@@ -13,7 +13,7 @@ mod own_secrets;
 pub mod secret_edits;
 pub mod waiting;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,9 +120,47 @@ pub trait Instances: Send + Sync {
     /// [`InstancesError::Call`].
     fn connectors<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeSet<String>, InstancesError>>;
 
+    /// Titles of all connectors that an instance in a namespace can name, by name; the name of one without a title.
+    ///
+    /// # Errors
+    /// [`InstancesError::Call`].
+    fn titles<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<BTreeMap<String, String>, InstancesError>> {
+        Box::pin(async move {
+            let mut titles = BTreeMap::new();
+            for name in self.connectors(namespace).await? {
+                let spec = self.connector(namespace, &name).await?;
+                let title = spec.and_then(|spec| spec.title).unwrap_or_else(|| name.clone());
+                titles.insert(name, title);
+            }
+            Ok(titles)
+        })
+    }
+
+    /// The namespaces that are looked at; none: all.
+    fn watched(&self) -> &[String] {
+        &[]
+    }
+
+    /// Whether the caller may do something in a namespace, or in all. In a folder everyone who gets in may do everything.
+    ///
+    /// # Errors
+    /// [`InstancesError::Call`].
+    fn may<'a>(&'a self, _: Right, _: Option<&'a str>) -> BoxFuture<'a, Result<bool, InstancesError>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
     /// The statuses that this process reports from now on, of the instances that it runs. A subscriber that reads too slowly gets
     /// [`Lagged`](broadcast::error::RecvError::Lagged) and reads what it needs with [`get`](Self::get).
     fn changes(&self) -> broadcast::Receiver<Arc<InstanceStatus>>;
+}
+
+/// What a caller may do with the instances of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// Add one, with its Secrets.
+    Create,
+    /// Change one, or ask for something ([`Instances::ask`]).
+    Change,
 }
 
 /// What came of a wish for a new instance.

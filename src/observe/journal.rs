@@ -16,6 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
+use super::last_hour::{Counts, LastHour, MINUTES};
 use super::metrics::EventOutcome;
 use crate::api::conditions::Reason;
 use crate::api::identity::InstanceRef;
@@ -204,8 +205,17 @@ impl Journal {
         let entries: Vec<_> = entries.collect();
         let mut rings = self.0.lock();
         for entry in entries {
+            if let What::Delivery(delivery) = &entry.what {
+                let is_accepted = delivery.answer == Answer::Accepted;
+                rings.hour.add(is_accepted.into(), (!is_accepted).into(), now);
+            }
             rings.push(of, entry);
         }
+    }
+
+    /// What all instances of this process did in the last hour, by the minute, the current one last.
+    pub fn last_hour(&self, now: DateTime<Utc>) -> [Counts; MINUTES] {
+        self.0.lock().hour.minutes(now)
     }
 
     /// The instance is not this process's any more.
@@ -226,14 +236,19 @@ struct Rings {
     of: HashMap<InstanceRef, VecDeque<Entry>>,
     bytes: usize,
     budget: usize,
+    /// Of all instances, those that were forgotten included.
+    hour: LastHour,
 }
 
 impl Rings {
     fn new(budget: usize) -> Self {
-        Self { of: HashMap::new(), bytes: 0, budget }
+        Self { of: HashMap::new(), bytes: 0, budget, hour: LastHour::default() }
     }
 
     fn polled(&mut self, of: &InstanceRef, resource: &Arc<str>, poll: Poll, now: DateTime<Utc>) {
+        if matches!(poll.end, PollEnd::Failed(_)) {
+            self.hour.add(0, 1, now);
+        }
         if let Some(ring) = self.of.get_mut(of)
             && let Some(index) = ring.iter().rposition(|entry| entry.resource == *resource)
             && let Some(what) = ring[index].what.with(poll)
@@ -401,6 +416,7 @@ mod tests {
             })
             .collect();
         assert_eq!((objects.len(), &*objects[0], &*objects[99]), (LAST, "249", "150"));
+        assert_eq!(journal.last_hour(at(0))[MINUTES - 1], Counts { delivered: 0, failed: 250 }, "what was cut is counted");
         assert!(is_accounted(&journal.0.lock()));
     }
 

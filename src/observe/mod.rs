@@ -1,6 +1,7 @@
 //! What can be seen from outside: log lines, metrics, the scheduler's sign of life, and the last polls and deliveries.
 
 pub mod journal;
+pub mod last_hour;
 pub mod metrics;
 pub mod output;
 pub mod pulse;

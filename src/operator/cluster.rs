@@ -66,6 +66,12 @@ impl Kind {
         if names::is_subdomain(name) { self.path(namespace) } else { Err(CallError::NotFound) }
     }
 
+    /// Its API group, empty for the core one, and its plural.
+    pub(super) fn group_and_plural(self) -> (&'static str, &'static str) {
+        let (version, _) = self.names();
+        (version.split_once('/').map_or("", |(group, _)| group), self.root_and_plural().1)
+    }
+
     fn path_everywhere(self) -> String {
         let (root, plural) = self.root_and_plural();
         format!("{root}/{plural}")
@@ -282,7 +288,10 @@ impl Cluster {
         self.send(request.map_err(kube::core::request::Error::BuildRequest)).await
     }
 
-    async fn send(&self, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<Value, CallError> {
+    pub(super) async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Value, CallError> {
         let mut request = request.map_err(|error| CallError::Refused(error.to_string()))?;
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());

@@ -49,6 +49,7 @@ pub mod publish;
 mod queue_phase;
 pub mod reconcile;
 pub mod required_label;
+pub mod reviews;
 pub mod run;
 pub mod secrets;
 pub mod session;

@@ -1,7 +1,8 @@
-//! The console: pages to look at instances and to act on them, in front of [`Instances`].
+//! The console: pages to look at instances and to act on them, in front of [`Instances`](crate::instances::Instances).
 //!
-//! A request comes under the address of the console (`Console::address`), has a session ([`session`], `visit`), and gets a page that
-//! is a function of what is stored and of the time ([`overview`], [`instance`]; the templates are in `templates/console`). A change is a
+//! A request comes under the address of the console (`Console::address`), has a session ([`sign_in`], `visit`), and gets a page that
+//! is a function of what is stored and of the time (`look`, [`overview`], [`instance`]; the templates are in `templates/console`). In a
+//! cluster everything is read and written with the token of the person, so the API server decides what is shown and done. A change is a
 //! form with the token of its session (`visit::Form`, [`action`]), and leaves a line in the log. Pages work without their script, which
 //! only keeps them fresh (`live`). While no one looks, nothing runs.
 
@@ -11,14 +12,19 @@ mod create;
 mod draft;
 mod form;
 mod history;
+mod hour;
 pub mod instance;
 mod live;
+mod look;
 mod manifest;
 pub mod overview;
 mod page;
+pub mod pass;
 pub mod preview;
 pub mod refusal;
+pub mod seal;
 pub mod session;
+pub mod sign_in;
 pub mod stamp;
 mod visit;
 mod waiting;
@@ -28,35 +34,33 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use url::form_urlencoded;
 
 use super::{Limits, Server};
 use crate::api::identity::InstanceRef;
 use crate::api::names;
 use crate::connect::ConnectUrl;
 use crate::connect::budget::{Budgets, Rate};
-use crate::instances::Instances;
-use crate::observe::{Journal, output};
+use crate::instances::Right;
+use crate::observe::Journal;
 use action::Action;
-use overview::Asked;
-use page::{Frame, InstanceTemplate, OpenedTemplate, OverviewTemplate, Refused, shown};
+use page::{Frame, Refused};
 use preview::Preview;
 use refusal::Refusal;
-use session::{Session, Sessions};
+use seal::Seal;
+use sign_in::SignIn;
 use visit::{Form, Stranger, Visit};
 
 /// What its address grants: forms of a page, and streams that last.
@@ -69,29 +73,29 @@ const ALL: Rate = Rate { burst: 400, each_second: 60 };
 
 /// What the handlers share.
 pub struct Console {
-    instances: Arc<dyn Instances>,
     /// Where people reach it.
     address: ConnectUrl,
-    /// How a first instance is made.
+    sign_in: SignIn,
+    seal: Seal,
     next_step: String,
-    /// The namespace of new instances; `None`: there is no place for any.
-    new_in: Option<String>,
+    replica: Option<String>,
     journal: Journal,
     preview: Arc<dyn Preview>,
-    sessions: Mutex<Sessions>,
     budgets: Mutex<Budgets>,
     watchers: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
-/// What a console shows.
+/// What a console shows, and to whom.
 pub struct Content {
-    /// The instances.
-    pub instances: Arc<dyn Instances>,
+    /// How people sign in, and whose instances they see then.
+    pub sign_in: SignIn,
+    /// Encrypts what browsers keep.
+    pub seal: Seal,
     /// What a person does who has no instance.
     pub next_step: String,
-    /// The namespace of new instances; `None`: there is no place for any.
-    pub new_in: Option<String>,
+    /// The name of this process among others that serve the same console; `None`: there are no others.
+    pub replica: Option<String>,
     /// The last polls and deliveries.
     pub journal: Journal,
     /// Tries instances before they are saved.
@@ -99,32 +103,37 @@ pub struct Content {
 }
 
 impl Console {
-    /// Of the instances of a process, for people who open the URLs that it prints.
+    /// At an address, until `stop`.
     pub fn new(content: Content, address: ConnectUrl, stop: CancellationToken) -> Self {
-        let Content { instances, next_step, new_in, journal, preview } = content;
+        let Content { sign_in, seal, next_step, replica, journal, preview } = content;
         Self {
-            instances,
             address,
+            sign_in,
+            seal,
             next_step,
-            new_in,
+            replica,
             journal,
             preview,
-            sessions: Mutex::default(),
             budgets: Mutex::new(Budgets::of(CLIENT, ALL)),
             watchers: Arc::new(Semaphore::new(live::MOST)),
             stop,
         }
     }
 
-    /// What is around a page of a session.
-    fn frame(&self, session: &Session, now: DateTime<Utc>) -> Frame {
-        Frame::new(Some(session), now).adding(self.new_in.is_some())
-    }
-
-    /// Prints the URL that signs in the next browser.
-    fn print_url(&self) {
-        let url = format!("{}/open?ticket={}", self.address, self.sessions.lock().ticket());
-        output::error(format_args!("open the console once, in the browser to be signed in: {url}"));
+    /// What is around a page for a person. `namespace`: the one that it is about; `None`: all.
+    async fn frame(&self, visit: &Visit, namespace: Option<&str>) -> Result<Frame, Refused> {
+        let new = match &self.sign_in {
+            SignIn::Url { new_in, .. } => new_in.as_ref().map(|_| "/new".to_owned()),
+            SignIn::Token(_) => {
+                let namespace = namespace.or(match visit.instances.watched() {
+                    [only] => Some(only),
+                    _ => None,
+                });
+                let may = visit.instances.may(Right::Create, namespace).await?;
+                may.then(|| create::href(namespace))
+            }
+        };
+        Ok(Frame::new(Some(&visit.session), Utc::now()).adding(new))
     }
 
     /// Cookies are of a host, whatever the port: each console has its own.
@@ -150,7 +159,7 @@ impl Console {
 /// Serves the console until its `stop`, then lets changes under way end.
 pub async fn serve(server: Server, console: Console) {
     let (running, stop) = (TaskTracker::new(), console.stop.clone());
-    console.print_url();
+    console.sign_in.print_url(&console);
     server.run(router(Arc::new(console), running.clone()), stop).await;
     running.close();
     running.wait().await;
@@ -158,19 +167,21 @@ pub async fn serve(server: Server, console: Console) {
 
 fn router(console: Arc<Console>, running: TaskTracker) -> Router {
     Router::new()
-        .route("/", get(overview))
-        .route("/instances/{namespace}/{name}", get(show))
+        .route("/", get(look::all))
+        .route("/instances/{namespace}/{name}", get(look::one))
         .route("/instances/{namespace}/{name}/{action}", post(act))
         .route("/new", get(create::choose))
         .route("/new/plain", get(create::plain_form).post(create::submit_plain))
         .route("/new/from/{key}", get(create::form_of).post(create::submit_of))
-        .route("/open", get(open))
-        .route("/leave", post(leave))
+        .route("/open", get(sign_in::open))
+        .route("/sign-in", post(sign_in::sign_in))
+        .route("/leave", post(sign_in::leave))
         .route("/live", get(live::show))
         .route("/assets/{name}", get(asset))
         .method_not_allowed_fallback(|| async { Refused::from(Refusal::WrongMethod) })
         .fallback(|| async { Refused::from(Refusal::NotFound) })
         .layer(from_fn_with_state(running, to_its_end))
+        .layer(from_fn(visit::keep_session))
         .layer(from_fn_with_state(Arc::clone(&console), at_home))
         .layer(map_response(guard))
         .with_state(console)
@@ -218,80 +229,24 @@ async fn guard(mut response: Response) -> Response {
     response
 }
 
-async fn overview(State(console): State<Arc<Console>>, visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let glances = console.instances.glances(None).await?;
-    let now = Utc::now();
-    let view = overview::overview(glances, Asked::parse(&query.unwrap_or_default()), now);
-    shown(&OverviewTemplate { frame: console.frame(&visit.session, now), view, next_step: console.next_step.clone() })
-}
-
-async fn show(
-    State(console): State<Arc<Console>>,
-    visit: Visit,
-    place: Result<Path<(String, String)>, PathRejection>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Refused> {
-    let Path((namespace, name)) = place.map_err(|_| Refusal::NotFound)?;
-    let of = named(&namespace, &name)?;
-    let instance = console.instances.get(&of).await?;
-    let owner = console.instances.owner(&of).await?;
-    let waiting = console.instances.waiting(&of).await?;
-    let history = console.journal.last(&of).unwrap_or_default();
-    let query = query.unwrap_or_default();
-    let done = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done");
-    let now = Utc::now();
-    shown(&InstanceTemplate {
-        frame: console.frame(&visit.session, now),
-        view: instance::page(&instance, owner.as_deref(), now),
-        waiting: waiting::waiting(waiting, now),
-        history: history::lines(&history, now),
-        done: done.and_then(|(_, word)| done_text(&word)),
-    })
-}
-
-async fn act(
-    State(console): State<Arc<Console>>,
-    place: Result<Path<(String, String, String)>, PathRejection>,
-    form: Form,
-) -> Result<Response, Refused> {
+async fn act(place: Result<Path<(String, String, String)>, PathRejection>, form: Form) -> Result<Response, Refused> {
     let Path((namespace, name, action)) = place.map_err(|_| Refusal::NotFound)?;
     let (of, action) = (named(&namespace, &name)?, Action::parse(&action).ok_or(Refusal::NotFound)?);
     let (resource, event) = (form.field("resource"), form.field("event"));
     let event = Some(event).filter(|event| !event.is_empty());
-    let acted = action.act(&*console.instances, &of, resource, event).await;
-    let (session, client, resource) =
-        (&form.visit.session.label, form.visit.client, names::is_label(resource).then_some(resource));
+    let acted = action.act(&*form.visit.instances, &of, resource, event).await;
+    let (session, user, client) = (&form.visit.session.label, &form.visit.session.user, form.visit.client);
+    let resource = names::is_label(resource).then_some(resource);
     match acted {
         Ok(()) => {
-            tracing::info!(namespace, instance = name, resource, action = action.as_str(), session, %client, "console: a change was made");
+            tracing::info!(namespace, instance = name, resource, action = action.as_str(), session, user, %client, "console: a change was made");
             Ok(to(&format!("{}?done={}", instance::href(&of), action.as_str())))
         }
         Err(error) => {
-            tracing::warn!(namespace, instance = name, resource, action = action.as_str(), session, %client, "console: no change: {error}");
+            tracing::warn!(namespace, instance = name, resource, action = action.as_str(), session, user, %client, "console: no change: {error}");
             Err(error.into())
         }
     }
-}
-
-async fn open(State(console): State<Arc<Console>>, _: Stranger, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let query = query.unwrap_or_default();
-    let ticket = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ticket");
-    let ticket = ticket.map(|(_, ticket)| ticket).unwrap_or_default();
-    let id = console.sessions.lock().begin(&ticket, Utc::now()).ok_or(Refusal::UsedUp)?;
-    tracing::info!("console: a browser signed in");
-    console.print_url();
-    // A page and no redirect: after one that another site began, browsers would leave the cookie out (SameSite=Strict).
-    let mut response = shown(&OpenedTemplate { frame: Frame::new(None, Utc::now()) })?;
-    response.headers_mut().insert(SET_COOKIE, console.cookie(&id));
-    Ok(response)
-}
-
-async fn leave(State(console): State<Arc<Console>>, form: Form) -> Response {
-    console.sessions.lock().end(&form.visit.id);
-    tracing::info!(session = form.visit.session.label, client = %form.visit.client, "console: a browser signed out");
-    let mut response = to("/");
-    response.headers_mut().insert(SET_COOKIE, console.cookie(""));
-    response
 }
 
 async fn asset(_: Stranger, name: Result<Path<String>, PathRejection>) -> Result<Response, Refused> {

@@ -1,9 +1,11 @@
 //! The console of `local`: what a person sees and does in a browser, and what others who reach its address cannot do.
 //!
 //! - [`browser`]: in headless Chromium, with and without scripts.
+//! - [`repairs`]: what is wrong is found, fixed and sent again in a browser.
 //! - [`served`]: what it looks like from outside: sessions, forms, headers, bounds.
 
-mod browser;
+pub mod browser;
+mod repairs;
 mod served;
 
 use std::fs;

@@ -3,6 +3,7 @@
 //! - [`attacked`]: attackers of another namespace take nothing from honest instances.
 //! - [`beside`]: what people and other tools see of its writes, and write themselves.
 //! - [`everyday`]: what it delivers, what it writes for it, and what a restart repeats.
+//! - [`console`]: the console: what is shown and done is what the token of the person allows.
 //! - [`connectors`]: what the status of a Connector says, and what it costs.
 //! - [`declared`]: instances, connectors and Secrets come, change and go.
 //! - [`deletes`]: deletions that wait outlive the operator.
@@ -21,6 +22,7 @@
 mod attacked;
 mod beside;
 mod connectors;
+mod console;
 mod crds;
 mod credentials;
 mod declared;

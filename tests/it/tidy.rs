@@ -12,7 +12,7 @@ const LONG: [(&str, &str); 1] =
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 56] = [
+const PURE: [&str; 59] = [
     "api/",
     "import/",
     "plan/",
@@ -47,15 +47,18 @@ const PURE: [&str; 56] = [
     "state/",
     "receive/read.rs",
     "observe/journal.rs",
+    "observe/last_hour.rs",
     "observe/metrics/text.rs",
     "instances/glance.rs",
     "serve/console/advice.rs",
     "serve/console/draft.rs",
     "serve/console/form.rs",
     "serve/console/history.rs",
+    "serve/console/hour.rs",
     "serve/console/instance.rs",
     "serve/console/manifest.rs",
     "serve/console/overview.rs",
+    "serve/console/pass.rs",
     "serve/console/session.rs",
     "serve/console/stamp.rs",
     "serve/console/waiting.rs",

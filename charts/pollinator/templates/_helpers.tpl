@@ -80,6 +80,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.api.enabled }}
 - --api-listen=0.0.0.0:{{ .Values.api.port }}
 {{- end }}
+{{- with .Values.console }}
+{{- if .enabled }}
+- --console-listen=0.0.0.0:{{ .port }}
+- --console-url={{ if .host }}https://{{ .host }}{{ else }}http://127.0.0.1:{{ .port }}{{ end }}
+{{- if .keySecret }}
+- --console-key-file=/etc/pollinator/console/key
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.operator.extraArgs }}
 {{ toYaml . }}
 {{- end }}
@@ -160,6 +169,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     items: [{key: {{ .key | quote }}, path: ca.crt}]
 {{- end }}
 {{- end }}
+{{- with .Values.console }}
+{{- if and .enabled .keySecret }}
+- name: console-key
+  secret:
+    secretName: {{ .keySecret }}
+    items: [{key: key, path: key}]
+{{- end }}
+{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -174,6 +191,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if include "pollinator.caBundle" . }}
 - name: ca-bundle
   mountPath: /etc/pollinator/ca
+  readOnly: true
+{{- end }}
+{{- if and .Values.console.enabled .Values.console.keySecret }}
+- name: console-key
+  mountPath: /etc/pollinator/console
   readOnly: true
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
@@ -241,6 +263,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if and .Values.api.httpRoute.enabled (not .Values.api.httpRoute.gateway) }}
 {{- fail "api.httpRoute.enabled needs api.httpRoute.gateway: name the Gateway that the route belongs to" }}
+{{- end }}
+{{- with .Values.console }}
+{{- if and .enabled (has (int .port) (list (int $.Values.operator.port) (int $.Values.connect.port) (int $.Values.api.port))) }}
+{{- fail "console.port is operator.port, connect.port or api.port: the console needs a port of its own" }}
+{{- end }}
+{{- if or .ingress.enabled .httpRoute.enabled }}
+{{- if not .enabled }}
+{{- fail "console.ingress and console.httpRoute need console.enabled: there is nothing to lead to" }}
+{{- end }}
+{{- if not .host }}
+{{- fail "console.ingress and console.httpRoute need console.host: the host name at which people reach the console" }}
+{{- end }}
+{{- end }}
+{{- if and .httpRoute.enabled (not .httpRoute.gateway) }}
+{{- fail "console.httpRoute.enabled needs console.httpRoute.gateway: name the Gateway that the route belongs to" }}
+{{- end }}
+{{- if and .enabled .host (not .keySecret) (gt (int $.Values.replicaCount) 1) }}
+{{- fail "console.host needs console.keySecret while replicaCount is above 1: replicas share the key that encrypts sessions" }}
+{{- end }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
 {{- fail "serviceMonitor.enabled needs service.enabled: there is nothing to scrape" }}

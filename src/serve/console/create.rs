@@ -1,5 +1,6 @@
 //! A new instance: what is polled, the form, a trial, and then it is created or taken as YAML.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
@@ -10,44 +11,86 @@ use url::form_urlencoded;
 
 use super::draft::{Fields, Origin, credential_keys, draft};
 use super::form::form;
+use super::look::own_namespace;
 use super::manifest::{manifest, with_secrets};
 use super::page::{ChooseTemplate, Frame, NewTemplate, Refused, shown};
 use super::refusal::Refusal;
+use super::sign_in::SignIn;
 use super::visit::{Form, Visit};
 use super::{Console, instance, to};
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
+use crate::api::manifest::NAMESPACE;
 use crate::api::names;
 use crate::api::visible::one_line;
-use crate::instances::InstancesError;
+use crate::instances::{InstancesError, Right};
+use crate::operator::cluster::CallError;
 use crate::plan::resolve::resolve;
 
+/// Field of the form with the secrets that were entered before, encrypted.
+const KEPT: &str = "kept";
 /// Credentials that need not be entered: those that a person's consent brings, and a password that is empty.
 const OPTIONAL: [&str; 3] = ["password", "refresh_token", "code"];
 
-/// Where instances can be added.
-fn place(console: &Console) -> Result<&str, Refusal> {
-    console.new_in.as_deref().ok_or(Refusal::Instances(InstancesError::NoFolder))
+/// The address of the choice of what is polled. `namespace`: where the instance goes, if that is known.
+pub fn href(namespace: Option<&str>) -> String {
+    format!("/new{}", namespace.map(in_namespace).unwrap_or_default())
+}
+
+/// The end of an address that names a namespace.
+fn in_namespace(namespace: &str) -> String {
+    format!("?{}", form_urlencoded::Serializer::new(String::new()).append_pair("namespace", namespace).finish())
+}
+
+/// Where a new instance goes unless the form says otherwise: as the address says, or where the person is at home.
+///
+/// # Errors
+/// The person may not add instances there.
+async fn place(console: &Console, visit: &Visit, query: Option<String>) -> Result<String, Refusal> {
+    match &console.sign_in {
+        SignIn::Url { new_in, .. } => new_in.clone().ok_or(Refusal::Instances(InstancesError::NoFolder)),
+        SignIn::Token(_) => {
+            let query = query.unwrap_or_default();
+            let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "namespace");
+            let asked = asked.map(|(_, namespace)| namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty());
+            let watched = visit.instances.watched();
+            let namespace = asked.as_deref().or(own_namespace(visit)).or(watched.first().map(String::as_str));
+            permitted(visit, namespace.unwrap_or(NAMESPACE)).await
+        }
+    }
+}
+
+/// The namespace, if the person may add instances to it.
+async fn permitted(visit: &Visit, namespace: &str) -> Result<String, Refusal> {
+    let namespace = namespace.to_owned();
+    if visit.instances.may(Right::Create, Some(&namespace)).await? {
+        Ok(namespace)
+    } else {
+        Err(Refusal::MayNotCreate { namespace: one_line(&namespace).into_owned() })
+    }
 }
 
 /// What is polled: a connector that is searched for, or an address.
 pub async fn choose(State(console): State<Arc<Console>>, visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let namespace = place(&console)?;
+    let namespace = place(&console, &visit, query.clone()).await?;
     let query = query.unwrap_or_default();
     let text = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "q").map(|(_, text)| text.trim().to_owned());
     let text = text.unwrap_or_default();
     let wanted = text.to_lowercase();
-    let mut found = Vec::new();
-    for name in console.instances.connectors(namespace).await? {
-        let spec = console.instances.connector(namespace, &name).await?;
-        let title = spec.and_then(|spec| spec.title).unwrap_or_else(|| name.clone());
-        if name.to_lowercase().contains(&wanted) || title.to_lowercase().contains(&wanted) {
-            found.push((name, one_line(&title).into_owned()));
-        }
-    }
-    let frame = Frame::new(Some(&visit.session), Utc::now()).adding(true);
-    shown(&ChooseTemplate { frame, text, found })
+    let titles = visit.instances.titles(&namespace).await?;
+    let is_wanted =
+        |(name, title): &(String, String)| name.to_lowercase().contains(&wanted) || title.to_lowercase().contains(&wanted);
+    let found = titles.into_iter().filter(is_wanted).map(|(name, title)| (name, one_line(&title).into_owned())).collect();
+    let frame = frame(&console, &visit, &namespace);
+    let namespace = matches!(console.sign_in, SignIn::Token(_)).then_some(namespace);
+    let query = namespace.as_deref().map(in_namespace).unwrap_or_default();
+    shown(&ChooseTemplate { frame, text, namespace, query, found })
+}
+
+fn frame(console: &Console, visit: &Visit, namespace: &str) -> Frame {
+    let namespace = matches!(console.sign_in, SignIn::Token(_)).then_some(namespace);
+    Frame::new(Some(&visit.session), Utc::now()).adding(Some(href(namespace)))
 }
 
 /// The empty form on top of a connector.
@@ -55,15 +98,21 @@ pub async fn form_of(
     State(console): State<Arc<Console>>,
     visit: Visit,
     key: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let Path(key) = key.map_err(|_| Refusal::NotFound)?;
-    let base = Base::of(&console, Some(key)).await?;
-    blank(&console, &visit, &base)
+    let namespace = place(&console, &visit, query).await?;
+    blank(&console, &visit, &Base::of(&visit, namespace, Some(key)).await?)
 }
 
 /// The empty form for an address.
-pub async fn plain_form(State(console): State<Arc<Console>>, visit: Visit) -> Result<Response, Refused> {
-    blank(&console, &visit, &Base::of(&console, None).await?)
+pub async fn plain_form(
+    State(console): State<Arc<Console>>,
+    visit: Visit,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    let namespace = place(&console, &visit, query).await?;
+    blank(&console, &visit, &Base::of(&visit, namespace, None).await?)
 }
 
 /// What was entered on top of a connector.
@@ -73,28 +122,27 @@ pub async fn submit_of(
     form: Form,
 ) -> Result<Response, Refused> {
     let Path(key) = key.map_err(|_| Refusal::NotFound)?;
-    submit(&console, &Base::of(&console, Some(key)).await?, form).await
+    submit(&console, Some(key), form).await
 }
 
 /// What was entered for an address.
 pub async fn submit_plain(State(console): State<Arc<Console>>, form: Form) -> Result<Response, Refused> {
-    submit(&console, &Base::of(&console, None).await?, form).await
+    submit(&console, None, form).await
 }
 
 /// What the form is for.
 struct Base {
     connector: Option<(String, ConnectorSpec)>,
-    /// Where the instance goes unless the form says otherwise.
+    /// Where the instance goes.
     namespace: String,
 }
 
 impl Base {
-    async fn of(console: &Console, key: Option<String>) -> Result<Self, Refused> {
-        let namespace = place(console)?.to_owned();
+    async fn of(visit: &Visit, namespace: String, key: Option<String>) -> Result<Self, Refused> {
         let connector = match key {
             None => None,
             Some(key) => {
-                let found = if names::is_label(&key) { console.instances.connector(&namespace, &key).await? } else { None };
+                let found = if names::is_label(&key) { visit.instances.connector(&namespace, &key).await? } else { None };
                 Some((key, found.ok_or(Refusal::NotFound)?))
             }
         };
@@ -111,26 +159,57 @@ impl Base {
 }
 
 fn blank(console: &Console, visit: &Visit, base: &Base) -> Result<Response, Refused> {
-    // Another form has been given up.
-    console.sessions.lock().drop_kept(&visit.id);
-    let frame = Frame::new(Some(&visit.session), Utc::now()).adding(true);
+    let frame = frame(console, visit, &base.namespace);
     let view = form(base.origin(), &base.namespace, None, |_| false);
-    shown(&NewTemplate { frame, view, problems: Vec::new(), preview: None, yaml: None })
+    shown(&NewTemplate { frame, view, kept: None, problems: Vec::new(), preview: None, yaml: None })
 }
 
-async fn submit(console: &Console, base: &Base, form: Form) -> Result<Response, Refused> {
+/// Secrets that were entered in a form that is not done with, by the names of their fields: they travel with the form, are not shown
+/// again, and need not be entered again.
+struct Kept(BTreeMap<String, String>);
+
+impl Kept {
+    /// Those of before, with what was entered now. The form of one session is of no use in another one.
+    fn of(console: &Console, visit: &Visit, before: &str, entered: impl Iterator<Item = (String, String)>) -> Self {
+        let opened = console.seal.open(&Self::purpose(visit), before);
+        let before = opened.and_then(|text| serde_json::from_slice(&text).ok());
+        let mut kept: BTreeMap<_, _> = before.unwrap_or_default();
+        kept.extend(entered.filter(|(_, value)| !value.is_empty()));
+        Self(kept)
+    }
+
+    fn close(&self, console: &Console, visit: &Visit) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        console.seal.close(&Self::purpose(visit), serde_json::to_vec(&self.0).ok()?)
+    }
+
+    fn purpose(visit: &Visit) -> String {
+        format!("form {}", visit.session.csrf)
+    }
+}
+
+async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Response, Refused> {
+    let before = form.field(KEPT).to_owned();
     let (visit, entered) = form.fields();
     let is_secret = |name: &str| name.starts_with("credential.") || name == "signing-key";
     let (secrets, fields): (Vec<_>, Vec<_>) = entered.into_iter().partition(|(name, _)| is_secret(name));
-    let entered = secrets.into_iter().filter(|(_, value)| !value.is_empty());
-    let kept = console.sessions.lock().keep(&visit.id, entered);
+    let kept = Kept::of(console, &visit, &before, secrets.into_iter());
     let fields = Fields::new(fields);
+    let namespace = match &console.sign_in {
+        SignIn::Token(_) if names::is_label(fields.one("namespace")) => fields.one("namespace").to_owned(),
+        // A folder has one place, whatever namespace the form says.
+        _ => place(console, &visit, None).await?,
+    };
+    let base = &Base::of(&visit, namespace, key).await?;
     let origin = base.origin();
     let namespace = if fields.one("namespace").is_empty() { &base.namespace } else { fields.one("namespace") };
-    let drafted = draft(origin, namespace, &fields, |name| kept.get(name).map(String::as_str));
+    let drafted = draft(origin, namespace, &fields, |name| kept.0.get(name).map(String::as_str));
     let mut answer = NewTemplate {
-        frame: Frame::new(Some(&visit.session), Utc::now()).adding(true),
-        view: super::form::form(origin, namespace, Some(&fields), |name| kept.contains_key(name)),
+        frame: frame(console, &visit, &base.namespace),
+        view: super::form::form(origin, namespace, Some(&fields), |name| kept.0.contains_key(name)),
+        kept: kept.close(console, &visit),
         problems: Vec::new(),
         preview: None,
         yaml: None,
@@ -144,7 +223,7 @@ async fn submit(console: &Console, base: &Base, form: Form) -> Result<Response, 
     };
     answer.problems = problems(&instance, base.spec());
     for (key, what) in credential_keys(origin, &fields) {
-        if !OPTIONAL.contains(key) && !kept.contains_key(&format!("credential.{key}")) {
+        if !OPTIONAL.contains(key) && !kept.0.contains_key(&format!("credential.{key}")) {
             answer.problems.push(format!("{key}: Required value: enter {what}"));
         }
     }
@@ -153,27 +232,31 @@ async fn submit(console: &Console, base: &Base, form: Form) -> Result<Response, 
         "refresh" => answer.problems.clear(),
         _ if !answer.problems.is_empty() => {}
         "preview" => {
+            // Pollinator asks the provider in the person's place, as it would for an instance.
+            permitted(&visit, namespace).await?;
             let preview = console.preview.preview(instance, base.spec().cloned(), secrets).await;
             answer.preview = Some(preview.join("\n"));
         }
         "yaml" => answer.yaml = Some(with_secrets(&instance, &secrets)),
         "create" => {
             let of = InstanceRef::new(namespace, fields.one("name"));
-            let (session, client) = (&visit.session.label, visit.client);
-            match console.instances.create(instance, secrets).await {
+            let (session, user, client) = (&visit.session.label, &visit.session.user, visit.client);
+            match visit.instances.create(instance, secrets).await {
                 Ok(_) => {
-                    console.sessions.lock().drop_kept(&visit.id);
                     tracing::info!(
-                        namespace = &*of.namespace, instance = &*of.name, action = "create", session, %client,
+                        namespace = &*of.namespace, instance = &*of.name, action = "create", session, user, %client,
                         "console: a change was made"
                     );
                     return Ok(to(&format!("{}?done=create", instance::href(&of))));
                 }
                 Err(error) => {
                     tracing::warn!(
-                        namespace = &*of.namespace, instance = &*of.name, action = "create", session, %client,
+                        namespace = &*of.namespace, instance = &*of.name, action = "create", session, user, %client,
                         "console: no change: {error}"
                     );
+                    if matches!(error, InstancesError::Call(CallError::Forbidden(_))) {
+                        return Err(error.into());
+                    }
                     answer.problems = error.to_string().lines().map(str::to_owned).collect();
                 }
             }

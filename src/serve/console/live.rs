@@ -39,10 +39,10 @@ const INTERVALS: Intervals =
 type Events = mpsc::Sender<Result<Bytes, Infallible>>;
 
 /// The events of a page.
-pub async fn show(State(console): State<Arc<Console>>, _: Visit) -> Result<Response, Refused> {
+pub async fn show(State(console): State<Arc<Console>>, visit: Visit) -> Result<Response, Refused> {
     let permit = Arc::clone(&console.watchers).try_acquire_owned().map_err(|_| Refusal::Busy)?;
     let (events, taken) = mpsc::channel(1);
-    tokio::spawn(feed(console.instances.changes(), events, permit, console.stop.clone(), INTERVALS));
+    tokio::spawn(feed(visit.instances.changes(), events, permit, console.stop.clone(), INTERVALS));
     let stream = futures::stream::unfold(taken, |mut taken| async { taken.recv().await.map(|event| (event, taken)) });
     let mut response = Body::from_stream(stream).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -12,9 +12,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::form::FormView;
 use super::history::Line;
+use super::hour::HourChart;
 use super::instance::InstancePage;
 use super::overview::Overview;
-use super::refusal::{Notice, Refusal};
+use super::refusal::{Notice, Refusal, WayOn};
 use super::session::Session;
 use super::stamp::Stamp;
 use super::waiting::WaitingList;
@@ -47,8 +48,10 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
 pub struct Frame {
     /// The token of the session; `None` without a session.
     csrf: Option<String>,
-    /// Whether instances can be added.
-    can_create: bool,
+    /// Who is signed in, where that has a name.
+    user: Option<String>,
+    /// Where instances are added, if they can be.
+    new: Option<String>,
     now: Stamp,
     version: &'static str,
     assets: &'static Assets,
@@ -59,17 +62,23 @@ impl Frame {
     pub fn new(session: Option<&Session>, now: DateTime<Utc>) -> Self {
         Self {
             csrf: session.map(|session| session.csrf.clone()),
-            can_create: false,
+            user: session.and_then(|session| session.user.clone()),
+            new: None,
             now: Stamp::new(now, now),
             version: env!("CARGO_PKG_VERSION"),
             assets: &ASSETS,
         }
     }
 
-    /// With a link to the form of a new instance, where instances can be added.
+    /// With a link to the form of a new instance at this address, if instances can be added.
     #[must_use]
-    pub fn adding(self, can_create: bool) -> Self {
-        Self { can_create, ..self }
+    pub fn adding(self, new: Option<String>) -> Self {
+        Self { new, ..self }
+    }
+
+    /// Where instances are added.
+    fn new_href(&self) -> &str {
+        self.new.as_deref().unwrap_or("/new")
     }
 
     /// The token for forms.
@@ -124,6 +133,10 @@ pub struct OverviewTemplate {
     pub view: Overview,
     /// How a first instance is made, where there is none.
     pub next_step: String,
+    /// How many namespaces the person may not look at.
+    pub hidden: usize,
+    /// What happened in the last hour.
+    pub hour: Option<HourChart>,
 }
 
 /// One instance.
@@ -138,8 +151,30 @@ pub struct InstanceTemplate {
     pub waiting: WaitingList,
     /// What was done lately.
     pub history: Vec<Line>,
+    /// What the person may do.
+    pub access: Access,
+    /// The replica that shows the page; `None`: there are no others.
+    pub replica: Option<String>,
     /// What was just done.
     pub done: Option<&'static str>,
+}
+
+/// What a person may do to an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Look at it.
+    Look,
+    /// Ask for something; its settings are changed where it is declared.
+    Ask,
+    /// Change it.
+    Change,
+}
+
+impl Access {
+    /// Whether buttons do something.
+    fn may_ask(self) -> bool {
+        self != Self::Look
+    }
 }
 
 /// The choice of what is polled.
@@ -150,6 +185,10 @@ pub struct ChooseTemplate {
     pub frame: Frame,
     /// What was searched for.
     pub text: String,
+    /// Where the instance goes, if that is a choice.
+    pub namespace: Option<String>,
+    /// The end of addresses that says so.
+    pub query: String,
     /// Connectors: name and title.
     pub found: Vec<(String, String)>,
 }
@@ -162,12 +201,26 @@ pub struct NewTemplate {
     pub frame: Frame,
     /// The form.
     pub view: FormView,
+    /// Secrets that were entered before, encrypted.
+    pub kept: Option<String>,
     /// What is wrong with what was entered.
     pub problems: Vec<String>,
     /// What a trial showed.
     pub preview: Option<String>,
     /// The manifest.
     pub yaml: Option<String>,
+}
+
+/// The question for a namespace, where not all may be listed.
+#[derive(Template)]
+#[template(path = "console/namespace.html")]
+pub struct NamespaceTemplate {
+    /// Around it.
+    pub frame: Frame,
+    /// What the API server says to a namespace that was asked for.
+    pub denial: Option<String>,
+    /// The namespace that was asked for, or that is most likely meant.
+    pub namespace: String,
 }
 
 /// The session has begun.
@@ -184,6 +237,7 @@ struct NoticeTemplate {
     frame: Frame,
     title: &'static str,
     text: String,
+    way_on: WayOn,
 }
 
 /// A page that is shown.
@@ -226,8 +280,8 @@ impl<T: Into<Refusal>> From<T> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let Notice { status, title, text } = self.0.notice();
-        let template = NoticeTemplate { frame: Frame::new(None, Utc::now()), title, text };
+        let Notice { status, title, text, way_on } = self.0.notice();
+        let template = NoticeTemplate { frame: Frame::new(None, Utc::now()), title, text, way_on };
         // A page of fixed parts can always be made.
         let mut response = html_response(template.render().unwrap_or_default());
         *response.status_mut() = status;
@@ -280,11 +334,14 @@ mod tests {
         let asked = Asked { text: "script".to_owned(), ..Asked::parse("") };
         let frame = Frame::new(None, at());
         let view = overview(vec![glance], asked, at());
-        let html = OverviewTemplate { frame, view, next_step: HOSTILE.to_owned() }.render().unwrap();
+        let html = OverviewTemplate { frame, view, next_step: HOSTILE.to_owned(), hidden: 0, hour: None }.render().unwrap();
         // a name cannot be like that, and the direction of a name is that of the page
         assert_inert(&html.replace('\u{202E}', ""));
         let view = overview(Vec::new(), Asked { text: HOSTILE.to_owned(), ..Asked::parse("") }, at());
-        let html = OverviewTemplate { frame: Frame::new(None, at()), view, next_step: HOSTILE.to_owned() }.render().unwrap();
+        let html =
+            OverviewTemplate { frame: Frame::new(None, at()), view, next_step: HOSTILE.to_owned(), hidden: 0, hour: None }
+                .render()
+                .unwrap();
         assert_inert(&html.replace('\u{202E}', ""));
     }
 
@@ -332,8 +389,10 @@ mod tests {
             is_well: false,
             took: hostile(),
         };
-        let (waiting, history) = (WaitingList { rows: vec![row], more: 1 }, vec![line]);
-        let html = InstanceTemplate { frame: Frame::new(None, at()), view, waiting, history, done: None }.render().unwrap();
+        let (waiting, history) = (WaitingList { rows: vec![row], more: 1, is_hidden: false }, vec![line]);
+        let frame = Frame::new(None, at());
+        let (access, replica) = (Access::Change, Some(hostile()));
+        let html = InstanceTemplate { frame, view, waiting, history, access, replica, done: None }.render().unwrap();
         assert_inert(&html);
         let (_, yaml) = html.split_once("<pre id=\"yaml\"").unwrap();
         assert!(yaml.split_once("</pre>").unwrap().0.contains("alert(2)"), "the manifest is shown");

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use super::session::NoSession;
 use crate::instances::InstancesError;
-use crate::operator::cluster::CallError;
+use crate::operator::cluster::{CallError, Denial, Denied};
 
 /// What went wrong.
 #[derive(Debug)]
@@ -16,6 +16,13 @@ pub enum Refusal {
     },
     /// The browser has no session.
     NoSession(NoSession),
+    /// There is no token of the cluster.
+    NoToken(NoToken),
+    /// The person may not add instances to a namespace.
+    MayNotCreate {
+        /// The namespace.
+        namespace: String,
+    },
     /// The URL that begins a session was used before, or is none of this process.
     UsedUp,
     /// Another site sent the form.
@@ -38,6 +45,19 @@ pub enum Refusal {
     Broken(&'static str),
 }
 
+/// Why there is no token that calls can be made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoToken {
+    /// The person has not signed in.
+    Absent,
+    /// The session has timed out.
+    Over,
+    /// The API server does not know it.
+    Unknown,
+    /// It fits no cookie.
+    TooLong,
+}
+
 impl From<InstancesError> for Refusal {
     fn from(error: InstancesError) -> Self {
         Self::Instances(error)
@@ -53,12 +73,24 @@ pub struct Notice {
     pub title: &'static str,
     /// What happened and what to do.
     pub text: String,
+    /// What the page leads to.
+    pub way_on: WayOn,
+}
+
+/// What the page of a refusal leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayOn {
+    /// The overview.
+    Overview,
+    /// A form that takes a token.
+    Token,
 }
 
 impl Refusal {
     /// What the page says.
     pub fn notice(&self) -> Notice {
-        let notice = |status, title, text: &str| Notice { status, title, text: text.to_owned() };
+        let way_on = WayOn::Overview;
+        let notice = |status, title, text: &str| Notice { status, title, text: text.to_owned(), way_on };
         match self {
             Self::OtherAddress { address } => Notice {
                 status: StatusCode::MISDIRECTED_REQUEST,
@@ -67,6 +99,20 @@ impl Refusal {
                     "It is served only at {address}. Open that address. If a proxy is in front of the console, it must keep the header \
                      Host."
                 ),
+                way_on,
+            },
+            Self::NoToken(why) => why.notice(),
+            Self::Instances(InstancesError::Call(CallError::Forbidden(Denial { of: Denied::Caller, .. }))) => {
+                NoToken::Unknown.notice()
+            }
+            Self::MayNotCreate { namespace } => Notice {
+                status: StatusCode::FORBIDDEN,
+                title: "You are not permitted to do this",
+                text: format!(
+                    "Your account may not create instances and Secrets in namespace {namespace}. Ask an administrator of the cluster for \
+                     these permissions, or go to the overview and filter by a namespace in which you have them."
+                ),
+                way_on,
             },
             Self::NoSession(NoSession::Unknown) => notice(
                 StatusCode::UNAUTHORIZED,
@@ -119,13 +165,52 @@ impl Refusal {
                 "Too many requests",
                 "Nothing was changed. Wait a few seconds, and reload the page.",
             ),
-            Self::Instances(error) => Notice { status: status_of(error), title: title_of(error), text: error.to_string() },
+            Self::Instances(error) => Notice { status: status_of(error), title: title_of(error), text: text_of(error), way_on },
             Self::Broken(what) => Notice {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
                 title: "Something is wrong with Pollinator",
                 text: format!("{what}; please report this with the log"),
+                way_on,
             },
         }
+    }
+}
+
+impl NoToken {
+    fn notice(self) -> Notice {
+        let (title, text) = match self {
+            Self::Absent => (
+                "Sign in",
+                "The console does everything with your own permissions in the cluster. Paste a token of your account.",
+            ),
+            Self::Over => (
+                "The session has timed out",
+                "Sessions end after an hour without use, and after 12 hours in any case. Paste a token to sign in again.",
+            ),
+            Self::Unknown => (
+                "The token is not accepted",
+                "The API server does not know this token, or it has expired. Create another one and paste it. If a proxy signs you in, \
+                 sign in there again.",
+            ),
+            Self::TooLong => (
+                "The token is too long",
+                "A browser keeps at most 4 KiB for a session. Paste a shorter token, such as one of a service account, or put a proxy in \
+                 front of the console that passes the token in the header Authorization.",
+            ),
+        };
+        Notice { status: StatusCode::UNAUTHORIZED, title, text: text.to_owned(), way_on: WayOn::Token }
+    }
+}
+
+/// The words of the API server name the caller, who is the one that reads them.
+fn text_of(error: &InstancesError) -> String {
+    match error {
+        InstancesError::Call(CallError::Forbidden(Denial { words, .. })) => {
+            format!(
+                "Nothing was changed. The API server says: {words}. Ask an administrator of the cluster for this permission."
+            )
+        }
+        error => error.to_string(),
     }
 }
 
@@ -172,6 +257,12 @@ mod tests {
             Refusal::OtherAddress { address: "http://127.0.0.1:8083".to_owned() },
             Refusal::NoSession(NoSession::Unknown),
             Refusal::NoSession(NoSession::Over),
+            Refusal::NoToken(NoToken::Absent),
+            Refusal::NoToken(NoToken::Over),
+            Refusal::NoToken(NoToken::Unknown),
+            Refusal::NoToken(NoToken::TooLong),
+            Refusal::MayNotCreate { namespace: "crm".to_owned() },
+            Refusal::Instances(InstancesError::Call(CallError::Forbidden(Denial { of: Denied::Call, words: "no".to_owned() }))),
             Refusal::UsedUp,
             Refusal::OtherSite,
             Refusal::OldForm,
@@ -185,9 +276,9 @@ mod tests {
             Refusal::Broken("a task ended"),
         ];
         for refusal in all {
-            let Notice { status, title, text } = refusal.notice();
+            let Notice { status, title, text, .. } = refusal.notice();
             assert!(status.is_client_error() || status.is_server_error(), "{title}");
-            let verbs = ["open", "go ", "check", "shorten", "wait", "change it", "read it again", "report"];
+            let verbs = ["paste", "ask ", "open", "go ", "check", "shorten", "wait", "change it", "read it again", "report"];
             assert!(verbs.iter().any(|verb| text.to_lowercase().contains(verb)), "{title}: {text}");
         }
     }

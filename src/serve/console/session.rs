@@ -1,9 +1,10 @@
-//! Who may use the console of `local`: browsers that opened a URL that this process printed. Given the time.
+//! A session of a person, and the sessions of `local`: browsers that opened a URL that this process printed. Given the time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -11,16 +12,20 @@ use subtle::ConstantTimeEq as _;
 pub const IDLE: TimeDelta = TimeDelta::minutes(60);
 /// Every session ends after this time.
 pub const LONGEST: TimeDelta = TimeDelta::hours(12);
+/// How often a use is noted where that costs a cookie.
+const NOTED: TimeDelta = TimeDelta::minutes(5);
 /// Sessions at once; one more ends the one that was used least recently.
 const MOST: usize = 32;
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// What every form of the session must bring.
     pub csrf: String,
     /// By which audit lines distinguish sessions. It opens nothing.
     pub label: String,
+    /// Who it is, where the API server said so.
+    pub user: Option<String>,
     begun: DateTime<Utc>,
     used: DateTime<Utc>,
 }
@@ -38,15 +43,7 @@ pub enum NoSession {
 pub struct Sessions {
     ticket: String,
     /// By the digest of their ids: who reads this memory cannot use them.
-    open: HashMap<[u8; 32], Open>,
-}
-
-/// A session with what is kept for it.
-struct Open {
-    session: Session,
-    /// Secrets that were entered in a form that is not done with, by the names of their fields: they are not shown again, and need not be
-    /// entered again.
-    kept: BTreeMap<String, String>,
+    open: HashMap<[u8; 32], Session>,
 }
 
 impl Default for Sessions {
@@ -67,15 +64,13 @@ impl Sessions {
             return None;
         }
         self.ticket = random();
-        self.open.retain(|_, open| is_open(&open.session, now));
+        self.open.retain(|_, session| session.is_open(now));
         if self.open.len() >= MOST {
-            let oldest = self.open.iter().min_by_key(|(_, open)| open.session.used).map(|(digest, _)| *digest);
+            let oldest = self.open.iter().min_by_key(|(_, session)| session.used).map(|(digest, _)| *digest);
             oldest.map(|digest| self.open.remove(&digest));
         }
         let id = random();
-        let label = random().chars().take(6).collect();
-        let session = Session { csrf: random(), label, begun: now, used: now };
-        self.open.insert(digest(&id), Open { session, kept: BTreeMap::new() });
+        self.open.insert(digest(&id), Session::new(None, now));
         Some(id)
     }
 
@@ -85,8 +80,8 @@ impl Sessions {
     /// [`NoSession`].
     pub fn find(&mut self, id: &str, by_person: bool, now: DateTime<Utc>) -> Result<Session, NoSession> {
         let digest = digest(id);
-        let session = &mut self.open.get_mut(&digest).ok_or(NoSession::Unknown)?.session;
-        if !is_open(session, now) {
+        let session = self.open.get_mut(&digest).ok_or(NoSession::Unknown)?;
+        if !session.is_open(now) {
             self.open.remove(&digest);
             return Err(NoSession::Over);
         }
@@ -96,20 +91,6 @@ impl Sessions {
         Ok(session.clone())
     }
 
-    /// Keeps secrets that were entered, by the names of their fields, next to those of before. Yields all of them.
-    pub fn keep(&mut self, id: &str, entered: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
-        let Some(open) = self.open.get_mut(&digest(id)) else { return BTreeMap::new() };
-        open.kept.extend(entered);
-        open.kept.clone()
-    }
-
-    /// Drops the secrets that were kept.
-    pub fn drop_kept(&mut self, id: &str) {
-        if let Some(open) = self.open.get_mut(&digest(id)) {
-            open.kept.clear();
-        }
-    }
-
     /// Ends a session.
     pub fn end(&mut self, id: &str) {
         self.open.remove(&digest(id));
@@ -117,14 +98,29 @@ impl Sessions {
 }
 
 impl Session {
+    /// A new one, of a person whose name may be known.
+    pub fn new(user: Option<String>, now: DateTime<Utc>) -> Self {
+        Self { csrf: random(), label: random().chars().take(6).collect(), user, begun: now, used: now }
+    }
+
+    /// Whether it has not timed out.
+    pub fn is_open(&self, now: DateTime<Utc>) -> bool {
+        now - self.used < IDLE && now - self.begun < LONGEST
+    }
+
+    /// Makes it last longer. Answers whether that is worth keeping: not at each request.
+    pub fn use_again(&mut self, now: DateTime<Utc>) -> bool {
+        let is_due = now - self.used >= NOTED;
+        if is_due {
+            self.used = now;
+        }
+        is_due
+    }
+
     /// Whether the form came from a page of this session.
     pub fn has_token(&self, token: &str) -> bool {
         self.csrf.as_bytes().ct_eq(token.as_bytes()).into()
     }
-}
-
-fn is_open(session: &Session, now: DateTime<Utc>) -> bool {
-    now - session.used < IDLE && now - session.begun < LONGEST
 }
 
 fn digest(id: &str) -> [u8; 32] {
@@ -175,22 +171,6 @@ mod tests {
             assert!(sessions.find(&id, true, at(50 * hour)).is_ok(), "{hour}");
         }
         assert_eq!(sessions.find(&id, true, at(12 * 60)), Err(NoSession::Over));
-    }
-
-    #[test]
-    fn secrets_of_a_form_are_kept_for_their_session_alone() {
-        let mut sessions = Sessions::default();
-        let mut begin = || {
-            let ticket = sessions.ticket().to_owned();
-            sessions.begin(&ticket, at(0)).unwrap()
-        };
-        let (own, other) = (begin(), begin());
-        let pair = |name: &str, value: &str| [(name.to_owned(), value.to_owned())];
-        sessions.keep(&own, pair("token", "a"));
-        assert_eq!(sessions.keep(&own, pair("key", "b")).len(), 2);
-        assert!(sessions.keep(&other, []).is_empty() && sessions.keep("unknown", pair("token", "a")).is_empty());
-        sessions.drop_kept(&own);
-        assert!(sessions.keep(&own, []).is_empty());
     }
 
     #[test]

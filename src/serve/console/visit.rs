@@ -6,17 +6,21 @@ use std::time::Instant;
 
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::{CONTENT_TYPE, COOKIE, ORIGIN};
+use axum::http::header::{CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use bytes::Bytes;
 use chrono::Utc;
+use parking_lot::Mutex;
 use url::form_urlencoded;
 
 use super::Console;
 use super::page::Refused;
 use super::refusal::Refusal;
-use super::session::{NoSession, Session};
+use super::session::Session;
+use crate::instances::Instances;
 use crate::serve::Peer;
 
 /// Header of what the page loads by itself, which is no use of the session.
@@ -28,10 +32,27 @@ pub const TOKEN: &str = "csrf";
 pub struct Visit {
     /// The session.
     pub session: Session,
-    /// Its id.
+    /// The instances, as the person may see and change them.
+    pub instances: Arc<dyn Instances>,
+    /// The value of the cookie.
     pub id: String,
     /// Where the browser is, or the proxy before it.
     pub client: IpAddr,
+}
+
+/// A place for the cookie that the answer is to set.
+#[derive(Clone, Default)]
+pub struct NewCookie(Arc<Mutex<Option<HeaderValue>>>);
+
+/// Sets the cookie of a session that goes on, unless the answer sets another one.
+pub async fn keep_session(mut request: Request, next: Next) -> Response {
+    let kept = NewCookie::default();
+    request.extensions_mut().insert(kept.clone());
+    let mut response = next.run(request).await;
+    if let Some(cookie) = kept.0.lock().take() {
+        response.headers_mut().entry(SET_COOKIE).or_insert(cookie);
+    }
+    response
 }
 
 impl FromRequestParts<Arc<Console>> for Visit {
@@ -40,10 +61,13 @@ impl FromRequestParts<Arc<Console>> for Visit {
     async fn from_request_parts(parts: &mut Parts, console: &Arc<Console>) -> Result<Self, Refused> {
         let client = client(parts, console)?;
         let by_person = !parts.headers.contains_key(BY_SCRIPT);
-        let name = console.cookie_name();
-        let id = cookie(&parts.headers, &name).ok_or(Refusal::NoSession(NoSession::Unknown))?.to_owned();
-        let session = console.sessions.lock().find(&id, by_person, Utc::now()).map_err(Refusal::NoSession)?;
-        Ok(Self { session, id, client })
+        let id = cookie(&parts.headers, &console.cookie_name());
+        let admitted = console.admit(&parts.headers, id, by_person, Utc::now()).await?;
+        if let Some(kept) = parts.extensions.get::<NewCookie>() {
+            *kept.0.lock() = admitted.cookie;
+        }
+        let id = id.unwrap_or_default().to_owned();
+        Ok(Self { session: admitted.session, instances: admitted.instances, id, client })
     }
 }
 
@@ -85,24 +109,56 @@ impl FromRequest<Arc<Console>> for Form {
     async fn from_request(request: Request, console: &Arc<Console>) -> Result<Self, Refused> {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::from_request_parts(&mut parts, console).await?;
-        // What is no text is a value all the same, and not ours.
-        let header = |name: HeaderName| parts.headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        if !console.address.is_own_form(header(ORIGIN), header(HeaderName::from_static("sec-fetch-site"))) {
-            return Err(Refusal::OtherSite.into());
-        }
-        let kind = header(CONTENT_TYPE).unwrap_or_default();
-        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            return Err(Refusal::Malformed.into());
-        }
-        let bytes = Bytes::from_request(Request::from_parts(parts, body), console).await;
-        let bytes = bytes.map_err(|error: BytesRejection| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLong,
-            _ => Refusal::Malformed,
-        })?;
-        let fields = form_urlencoded::parse(&bytes).map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        let fields = sent(Request::from_parts(parts, body), console).await?;
         let form = Self { visit, fields };
         if form.visit.session.has_token(form.field(TOKEN)) { Ok(form) } else { Err(Refusal::OldForm.into()) }
     }
+}
+
+/// A form that someone sent who has no session.
+pub struct StrangersForm {
+    /// Where the browser is, or the proxy before it.
+    pub client: IpAddr,
+    fields: Vec<(String, String)>,
+}
+
+impl StrangersForm {
+    /// The first value of a field; empty without one.
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(have, _)| have == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl FromRequest<Arc<Console>> for StrangersForm {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, console: &Arc<Console>) -> Result<Self, Refused> {
+        let (parts, body) = request.into_parts();
+        let client = client(&parts, console)?;
+        Ok(Self { client, fields: sent(Request::from_parts(parts, body), console).await? })
+    }
+}
+
+/// The fields of a form that a page of the console sent.
+async fn sent(request: Request, console: &Arc<Console>) -> Result<Vec<(String, String)>, Refusal> {
+    check_form(request.headers(), console)?;
+    let bytes = Bytes::from_request(request, console).await;
+    let bytes = bytes.map_err(|error: BytesRejection| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLong,
+        _ => Refusal::Malformed,
+    })?;
+    Ok(form_urlencoded::parse(&bytes).map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+}
+
+fn check_form(headers: &HeaderMap, console: &Console) -> Result<(), Refusal> {
+    // What is no text is a value all the same, and not ours.
+    let header = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    if !console.address.is_own_form(header(ORIGIN), header(HeaderName::from_static("sec-fetch-site"))) {
+        return Err(Refusal::OtherSite);
+    }
+    let kind = header(CONTENT_TYPE).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") { Ok(()) } else { Err(Refusal::Malformed) }
 }
 
 /// Who asks, if that is not too often.

@@ -16,6 +16,8 @@ pub struct WaitingList {
     pub rows: Vec<WaitingRow>,
     /// How many are not shown.
     pub more: usize,
+    /// There are some, and the person may not read the Secret that has them.
+    pub is_hidden: bool,
 }
 
 /// One event.
@@ -51,5 +53,5 @@ pub fn waiting(mut events: Vec<WaitingEvent>, now: DateTime<Utc>) -> WaitingList
         found: Stamp::new(event.found, now),
         next_try: event.next_try.map(|at| Stamp::new(at, now)),
     };
-    WaitingList { rows: events.into_iter().map(row).collect(), more }
+    WaitingList { rows: events.into_iter().map(row).collect(), more, is_hidden: false }
 }

@@ -22,6 +22,7 @@ fn effects() -> Vec<Effect> {
     let flow = "FlowSchema/pollinator";
     let (ingress, route) = ("Ingress/pollinator-connect", "HTTPRoute/pollinator-connect");
     let (api_ingress, api_route) = ("Ingress/pollinator-api", "HTTPRoute/pollinator-api");
+    let (console_ingress, console_route) = ("Ingress/pollinator-console", "HTTPRoute/pollinator-console");
     let toleration = json!({"key": "edge", "operator": "Exists"});
     let ours = json!({"matchLabels": {"app.kubernetes.io/name": "pollinator"}});
     let zone = "topology.kubernetes.io/zone";
@@ -108,6 +109,24 @@ fn effects() -> Vec<Effect> {
         ("api.httpRoute.gateway", json!("g2"), api_route, "/spec/parentRefs/0/name", json!("g2")),
         ("api.httpRoute.gatewayNamespace", json!("edge"), api_route, "/spec/parentRefs/0/namespace", json!("edge")),
         ("api.httpRoute.sectionName", json!("https"), api_route, "/spec/parentRefs/0/sectionName", json!("https")),
+        ("console.enabled", json!(true), deployment, "{c}/args/8", json!("--console-url=http://127.0.0.1:8083")),
+        ("console.enabled", json!(true), "Service/pollinator-console", "/spec/ports/0/targetPort", json!("console")),
+        ("console.host", json!("b.example"), deployment, "{c}/args/8", json!("--console-url=https://b.example")),
+        ("console.host", json!("b.example"), console_ingress, "/spec/rules/0/host", json!("b.example")),
+        ("console.port", json!(9093), deployment, "{c}/args/7", json!("--console-listen=0.0.0.0:9093")),
+        ("console.keySecret", json!("key"), deployment, "{v}/0/secret/secretName", json!("key")),
+        ("console.keySecret", json!("key"), deployment, "{c}/args/9", json!("--console-key-file=/etc/pollinator/console/key")),
+        ("console.keySecret", json!("key"), deployment, "{c}/volumeMounts/0/mountPath", json!("/etc/pollinator/console")),
+        ("console.allowFrom", json!([monitoring]), policy, "/spec/ingress/1/from/0", monitoring.clone()),
+        ("console.ingress.enabled", json!(true), console_ingress, "/spec/rules/0/http/paths/0/path", json!("/")),
+        ("console.ingress.className", json!("nginx"), console_ingress, "/spec/ingressClassName", json!("nginx")),
+        ("console.ingress.annotations", json!({"a": "b"}), console_ingress, "/metadata/annotations/a", json!("b")),
+        ("console.ingress.tlsSecretName", json!("cert"), console_ingress, "/spec/tls/0/secretName", json!("cert")),
+        ("console.httpRoute.enabled", json!(true), console_route, "/spec/rules/0/matches/0/path/value", json!("/")),
+        ("console.httpRoute.annotations", json!({"a": "b"}), console_route, "/metadata/annotations/a", json!("b")),
+        ("console.httpRoute.gateway", json!("g2"), console_route, "/spec/parentRefs/0/name", json!("g2")),
+        ("console.httpRoute.gatewayNamespace", json!("edge"), console_route, "/spec/parentRefs/0/namespace", json!("edge")),
+        ("console.httpRoute.sectionName", json!("https"), console_route, "/spec/parentRefs/0/sectionName", json!("https")),
         (
             "catalog",
             json!({"crm": "kind: Connector"}),
@@ -201,6 +220,16 @@ pub fn ground(path: &str) -> Vec<String> {
             &["api.enabled=true", "api.host=a.example", "api.httpRoute.enabled=true", "api.httpRoute.gateway=g1"]
         }
         "api" => &["api.enabled=true"],
+        "console" if path.contains("ingress") || path == "console.host" => {
+            &["console.enabled=true", "console.host=a.example", "console.ingress.enabled=true"]
+        }
+        "console" if path.contains("httpRoute") => &[
+            "console.enabled=true",
+            "console.host=a.example",
+            "console.httpRoute.enabled=true",
+            "console.httpRoute.gateway=g1",
+        ],
+        "console" => &["console.enabled=true"],
         "podDisruptionBudget" | "topologySpreadConstraints" => &["replicaCount=3"],
         "serviceMonitor" => &["serviceMonitor.enabled=true"],
         "prometheusRule" => &["prometheusRule.enabled=true"],
@@ -334,6 +363,21 @@ fn wrong_values_are_refused_by_name() {
         ),
         (&[("api.enabled", &truth), ("api.port", &json!(8080))], "api.port is operator.port"),
         (&[("api.host", &json!("https://a.example"))], "/api/host"),
+        (&[("console.ingress.enabled", &truth)], "console.ingress and console.httpRoute need console.enabled"),
+        (
+            &[("console.enabled", &truth), ("console.ingress.enabled", &truth)],
+            "console.ingress and console.httpRoute need console.host",
+        ),
+        (
+            &[("console.enabled", &truth), ("console.host", &json!("a.example")), ("console.httpRoute.enabled", &truth)],
+            "console.httpRoute.enabled needs console.httpRoute.gateway",
+        ),
+        (&[("console.enabled", &truth), ("console.port", &json!(8081))], "console.port is operator.port, connect.port or"),
+        (
+            &[("console.enabled", &truth), ("console.host", &json!("a.example")), ("replicaCount", &number)],
+            "console.host needs console.keySecret while replicaCount is above 1",
+        ),
+        (&[("console.host", &json!("https://a.example"))], "/console/host"),
         (&[("watchNamespace", &json!("crm")), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
         (&[("watchNamespaces", &list), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
     ];

@@ -47,6 +47,7 @@ pub struct Values {
     operator: Operator,
     connect: Connect,
     api: Api,
+    console: Console,
     /// Your own catalog entries: connector name to the text of a Connector. They override the built-in ones.
     catalog: Words,
     ca_bundle: CaBundle,
@@ -234,6 +235,53 @@ struct ApiIngress {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ApiRoute {
     /// Create an `HTTPRoute` of the Gateway API that routes only the path /elements/api-v2 at the host.
+    enabled: bool,
+    /// Annotations of the `HTTPRoute`.
+    annotations: Words,
+    /// Name of the Gateway. Required if the route is enabled.
+    gateway: String,
+    /// Namespace of the Gateway. Empty: the namespace of the release.
+    gateway_namespace: String,
+    /// Listener of the Gateway. Empty: all matching listeners.
+    section_name: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Console {
+    /// Serve the console, in which people see and change instances with their own permissions. Read docs/tasks/console.md#in-a-cluster first.
+    enabled: bool,
+    /// Host name at which people reach the console, such as console.example.com. Empty: people use `kubectl port-forward` to the port.
+    #[schemars(regex(pattern = "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$"), length(max = 253))]
+    host: String,
+    /// Port of the console. It must differ from the ports of metrics, of the connect page and of the API.
+    #[schemars(range(min = 1024, max = 65535))]
+    port: i32,
+    /// Name of a Secret whose key `key` has at least 32 random bytes, which encrypt sessions. Required with a host and several replicas. After a change, restart the pods.
+    key_secret: String,
+    /// Who may reach the console, as peers of a `NetworkPolicy`, such as [{namespaceSelector: {}}]. Empty: everyone.
+    allow_from: Vec<NetworkPolicyPeer>,
+    ingress: ConsoleIngress,
+    http_route: ConsoleRoute,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ConsoleIngress {
+    /// Create an Ingress that routes the host to the console.
+    enabled: bool,
+    /// Class of the Ingress. Empty: the cluster's default.
+    class_name: String,
+    /// Annotations of the Ingress, such as those that make your ingress controller pass a token of the person.
+    annotations: Words,
+    /// Name of the Secret with the certificate of the host. Empty: TLS is terminated elsewhere.
+    tls_secret_name: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ConsoleRoute {
+    /// Create an `HTTPRoute` of the Gateway API that routes the host to the console.
     enabled: bool,
     /// Annotations of the `HTTPRoute`.
     annotations: Words,

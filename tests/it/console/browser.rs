@@ -19,7 +19,7 @@ fn picture(browser: &Browser, name: &str) {
 }
 
 /// Pictures in both schemes, on a desk and in a hand. Each is a page that everyone can use.
-fn pictures(browser: &Browser, axe: Option<&Axe>, name: &str) {
+pub fn pictures(browser: &Browser, axe: Option<&Axe>, name: &str) {
     for (scheme, is_dark) in [("light", false), ("dark", true)] {
         browser.prefer(is_dark);
         browser.resize(1280, 900);

@@ -120,6 +120,25 @@ impl Browser {
         }
     }
 
+    /// Waits until the address contains this: the page that a click leads to may have the heading of the one before.
+    pub fn wait_url(&self, part: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.url().contains(part) {
+            assert!(Instant::now() < deadline, "{part} is not in {}", self.url());
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until what a CSS selector finds first contains a text.
+    pub fn wait_text(&self, selector: &str, part: &str) {
+        let script = format!("return (document.querySelector(\"{selector}\") || {{}}).textContent || ''");
+        let deadline = Instant::now() + PATIENCE;
+        while !self.run(&script).as_str().is_some_and(|text| text.contains(part)) {
+            assert!(Instant::now() < deadline, "{part} is not in {selector} in time at {}: {}", self.url(), self.source());
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
     /// Whether there is one.
     pub fn has(&self, selector: &str) -> bool {
         !self.all(selector).is_empty()
