@@ -21,6 +21,9 @@ const PAGE: u32 = 500;
 /// What etcd says once its quota is used up (its alarm NOSPACE), as the API server passes it on.
 const STORE_FULL: &str = "database space exceeded";
 
+/// What the API server says of an object that a `ResourceQuota` has no room for.
+const QUOTA_USED_UP: &str = "exceeded quota";
+
 /// Asks for a list as rows.
 const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
 
@@ -137,6 +140,8 @@ pub enum Denied {
     Caller,
     /// The caller may not do this (403).
     Call,
+    /// A `ResourceQuota` of the namespace is used up (403, too): no permission is missing.
+    Quota,
 }
 
 impl From<kube::Error> for CallError {
@@ -146,6 +151,9 @@ impl From<kube::Error> for CallError {
             404 => Self::NotFound,
             409 => Self::Conflict,
             401 => Self::Forbidden(Denial { of: Denied::Caller, words: status.message }),
+            403 if status.message.contains(QUOTA_USED_UP) => {
+                Self::Forbidden(Denial { of: Denied::Quota, words: status.message })
+            }
             403 => Self::Forbidden(Denial { of: Denied::Call, words: status.message }),
             400 | 413 | 422 => Self::Refused(status.message),
             500 if status.message.contains(STORE_FULL) => Self::Unavailable(Outage::StoreFull),

@@ -1,6 +1,6 @@
 //! Why the state of an instance cannot be read or stored in the API server, and the sentence that people read about it.
 
-use super::cluster::{CallError, Outage};
+use super::cluster::{CallError, Denial, Denied, Outage};
 use super::probe::OUTDATED;
 use crate::api::conditions::{Problem, Reason};
 
@@ -55,6 +55,10 @@ impl StateError {
 /// What a failed call means for the state of an instance.
 pub(crate) fn call_problem(error: &CallError) -> Problem {
     match error {
+        CallError::Forbidden(Denial { of: Denied::Quota, .. }) => Problem::transient(
+            Reason::StateUnavailable,
+            "a ResourceQuota of the namespace is used up, so the state of this instance is not stored; raise the quota for configmaps and secrets or delete some that are not needed; the cursor waits; retrying",
+        ),
         CallError::Forbidden(_) => Problem::human(
             Reason::StateUnavailable,
             "the operator is not permitted to store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",

@@ -14,7 +14,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cluster::{CallError, Cluster, Kind, MANAGER};
+use super::cluster::{CallError, Cluster, Denial, Denied, Kind, MANAGER};
 use super::connectors::Connectors;
 use super::overflow::{is_owned, owned, version};
 use super::secrets::ClusterSecrets;
@@ -271,7 +271,7 @@ impl TokenSights {
 
 fn problem(name: &str, error: &CallError) -> Problem {
     match error {
-        CallError::Forbidden(_) => Problem::human(
+        CallError::Forbidden(Denial { of: Denied::Caller | Denied::Call, .. }) => Problem::human(
             Reason::StateUnavailable,
             format!(
                 "the operator is not permitted to keep tokens in Secret {name}; allow it get, list, create and update on secrets in this namespace"

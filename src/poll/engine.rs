@@ -137,7 +137,7 @@ impl Engine {
             Kind::Running(running) if running.jobs > 0 || running.instance.is_unsaved() => Some(Arc::clone(&running.instance)),
             _ => None,
         });
-        let saved = instance::save_all(unsaved.collect());
+        let saved = instance::save_all(unsaved.collect(), &self.core.metrics);
         // Credentials that came are kept by no one else.
         let kept = async { tokio::join!(saved, self.core.credentials.finish()) };
         if tokio::time::timeout(grace, kept).await.is_err() {

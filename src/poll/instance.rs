@@ -1,10 +1,11 @@
 //! A running instance: its plan, its state, and whether it may still be acted for.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::Utc;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use parking_lot::MutexGuard;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use crate::api::conditions::Problem;
 use crate::api::identity::InstanceId;
 use crate::auth::access::Requester;
 use crate::egress::hosts::HostBudget;
-use crate::observe::span;
+use crate::observe::{Metrics, span};
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 use crate::state::live::LiveState;
@@ -107,11 +108,13 @@ impl Instance {
     }
 }
 
-/// Saves what is not saved yet; what fails is logged, and repeated after the restart.
-pub async fn save_all(unsaved: Vec<Arc<Instance>>) {
+/// Saves what is not saved yet; what fails is logged, and repeated after the restart. A panic is one instance's own.
+pub async fn save_all(unsaved: Vec<Arc<Instance>>, metrics: &Metrics) {
     let saved = futures::stream::iter(unsaved).for_each_concurrent(MAX_SAVES, |instance| async move {
-        if let Err(problem) = instance.commit().await {
-            span::reconcile(&instance.plan.instance).in_scope(|| tracing::error!("{}", problem.message));
+        match AssertUnwindSafe(instance.commit()).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => span::reconcile(&instance.plan.instance).in_scope(|| tracing::error!("{}", problem.message)),
+            Err(_) => metrics.panic(),
         }
     });
     saved.await;

@@ -27,6 +27,7 @@
 //! - [`retries`]: what each answer of a receiver leads to.
 //! - [`credentials`]: OAuth 2.0: every grant, every refusal, and kills between answer, write and use.
 //! - [`due`]: when the provider is asked: after a restart, and where it demanded to be left alone.
+//! - [`panicking`]: a job panics; it harms no other.
 //! - [`edits`]: manifests change while it runs.
 //! - [`files`]: what is read of files, and how they are swapped.
 //! - [`pipes`]: nobody reads the output, or it cannot be written.
@@ -98,6 +99,7 @@ mod migration;
 mod mutual_tls;
 mod operator;
 mod pages;
+mod panicking;
 mod passers;
 mod pipes;
 mod real_servers;

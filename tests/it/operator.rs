@@ -1,6 +1,7 @@
 //! The operator on a real control plane.
 //!
 //! - [`attacked`]: attackers of another namespace take nothing from honest instances.
+//! - [`behind`]: an API server that is behind, whose lists end early, whose writes queue, and that has room for nothing more.
 //! - [`beside`]: what people and other tools see of its writes, and write themselves.
 //! - [`everyday`]: what it delivers, what it writes for it, and what a restart repeats.
 //! - [`console`]: the console: what is shown and done is what the token of the person allows.
@@ -20,6 +21,7 @@
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
 mod attacked;
+mod behind;
 mod beside;
 mod connectors;
 mod console;

@@ -133,6 +133,36 @@ fn a_callback_that_hangs_holds_up_nobody_else() {
 }
 
 #[test]
+fn a_callback_that_drips_ends_at_the_deadline_or_counts_by_its_status() {
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    receiver.answer(|ask| match ask.path() {
+        "/head" => Answer::status(200).body(Body::DrippingHead),
+        "/body" => Answer::status(200).body(Body::Stream(Box::new(std::iter::repeat_with(|| {
+            std::thread::park_timeout(Duration::from_millis(100));
+            b"x".to_vec()
+        })))),
+        _ => Answer::status(204),
+    });
+    let names = ["head", "body", "flows"];
+    let instance = |name: &&str| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth().callback("timeout: 3s");
+    let site = Site::new(&names.iter().map(|name| instance(name).yaml()).collect::<Vec<_>>());
+    let pollinator = site.start();
+    names.iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    provider.create_all(ids("r", 3));
+    for name in ["body", "flows"] {
+        let verdict = rig::settle(&receiver, name, || provider.truth(), provider::version);
+        rig::assert_perfect(&verdict, &pollinator, name);
+    }
+    pollinator.wait_reason("head", "CallbackUnreachable");
+    let first = receiver.posts("head")[0].event().event_id;
+    receiver.answer(|_| Answer::status(204));
+    let again = receiver.try_wait("head", PATIENCE, |posts| {
+        posts.iter().any(|post| post.status == Some(204) && post.event().event_id == first).then_some(())
+    });
+    assert!(again.is_some(), "{}", pollinator.report("head"));
+}
+
+#[test]
 fn after_410_nothing_is_sent_until_the_callback_changes() {
     let scene = Scene::new();
     scene.receiver.answer(|ask| Answer::status(if ask.path() == "/it" { 410 } else { 204 }));

@@ -101,7 +101,7 @@ impl From<InstancesError> for Failure {
             | E::Call(CallError::Conflict) => Self::Conflict(words),
             E::Refused(lines) => Self::Unusable(lines.lines().map(str::to_owned).collect()),
             E::Call(CallError::Forbidden(Denial { of: Denied::Caller, words })) => Self::Unauthorized(words),
-            E::Call(CallError::Forbidden(Denial { of: Denied::Call, words })) => Self::Forbidden(words),
+            E::Call(CallError::Forbidden(Denial { of: Denied::Call | Denied::Quota, words })) => Self::Forbidden(words),
             E::Call(CallError::Refused(words)) => Self::unusable(words),
             E::Call(CallError::Unavailable(_)) | E::State(_) => Self::Unavailable(words),
             E::NotUnderstood(..) | E::File { .. } => Self::Broken(words),

@@ -163,3 +163,28 @@ fn a_forbidden_secret_names_the_permission() {
     let message = cluster.ns.wait_condition("it", "Ready", "False", "SecretUnreadable");
     assert!(message.contains("allow it get on secrets"), "{message}");
 }
+
+#[test]
+fn a_status_that_is_always_refused_is_told_and_makes_no_hot_loop() {
+    const STATUS: &str = "connectorinstances/status";
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "refused-status");
+    let operator = cluster.begin();
+    let tries = || cluster.proxy.count("update", STATUS);
+    cluster.proxy.script(|call| call.is("update", STATUS).then_some(Fault::Answer(403)));
+    let (before, begun) = (tries(), std::time::Instant::now());
+    cluster.provider.create("a");
+    cluster.wait_posts(1, &operator);
+    operator.wait_stderr("the operator is not permitted to store or read the state of this instance");
+    // what was delivered must be stored before anything else is asked for
+    cluster.proxy.wait("another try", |calls| {
+        (calls.iter().filter(|call| call.is("update", STATUS)).count() >= before + 3).then_some(())
+    });
+    let most = 4 + usize::try_from(begun.elapsed().as_secs()).unwrap();
+    assert!(tries() - before <= most, "{} tries, at most {most}", tries() - before);
+    cluster.proxy.behave();
+    cluster.provider.create("b");
+    cluster.wait_status("/delivered", &json!(2));
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict}");
+}

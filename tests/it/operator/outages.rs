@@ -139,3 +139,27 @@ fn restarts_of_the_server_and_of_its_store_cost_nothing_but_time() {
     });
     assert_converges(&fleet, "restarts");
 }
+
+#[test]
+fn a_store_without_room_stops_no_delivery_and_what_was_delivered_is_stored_once_there_is_some() {
+    let Some(plane) = ControlPlane::start_with_store_of(24 << 20) else { return };
+    let fleet = Fleet::new(&plane, "full", 12, 2, &["a"]);
+    // claims cannot be renewed meanwhile: they last longer than this takes
+    let replica = fleet.start("a", &LONG_LEASE);
+    fleet.claims.wait_balance(SHARES, &["a"]);
+    fleet.wait_ready();
+    fleet.providers.iter().for_each(|provider| provider.create("first"));
+    assert_converges(&fleet, "first");
+    plane.fill_store(&fleet.cluster.ns);
+    fleet.providers.iter().for_each(|provider| provider.create_all(ids("full", 3)));
+    for (name, verdict) in fleet.verdicts() {
+        assert!(verdict.is_sound(), "{name}: {verdict}");
+    }
+    let told = replica.process.wait_stderr("the store of the API server (etcd) is out of space");
+    assert!(told.contains("free space in etcd and clear its alarm NOSPACE"), "{told}");
+
+    plane.empty_store(&fleet.cluster.ns);
+    fleet.providers.iter().for_each(|provider| provider.create_all(ids("room", 3)));
+    fleet.wait_polled_since(Instant::now());
+    assert_converges(&fleet, "full");
+}

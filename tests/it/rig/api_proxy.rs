@@ -8,6 +8,7 @@
 mod call;
 mod relay;
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +39,11 @@ pub enum Fault {
     LoseAnswer,
     /// The server does what is asked, and the answer comes once the script is changed.
     HoldAnswer,
+    /// A `get` or `list` is answered with what was the first answer to it since [`ApiProxy::remember`], as by a server that is behind.
+    /// What was not asked for since then goes on to the server.
+    Earlier,
+    /// A `list` goes on with this limit instead of the client's.
+    PageOf(u32),
     /// The server does what is asked, and of a body the last two bytes are missing, as of a proxy that gave up: nothing says so.
     CutAnswer,
 }
@@ -105,6 +111,8 @@ struct Shared {
     script: Scripted<Script>,
     watch_script: Scripted<WatchScript>,
     frozen: watch::Sender<bool>,
+    /// First answers, by path; `None`: they are not kept.
+    earlier: Mutex<Option<HashMap<String, relay::Kept>>>,
     /// Counts cuts; a connection ends when it changes.
     cuts: watch::Sender<u64>,
 }
@@ -129,6 +137,7 @@ impl<'p> ApiProxy<'p> {
             script: Scripted::new(Box::new(|_: &Call| None)),
             watch_script: Scripted::new(Box::new(|_: &Call, _: &WatchEvent| None)),
             frozen: watch::channel(false).0,
+            earlier: Mutex::default(),
             cuts: watch::channel(0).0,
         });
         let runtime = plane.runtime();
@@ -162,6 +171,11 @@ impl<'p> ApiProxy<'p> {
     pub fn behave(&self) {
         self.watch_script(|_, _| None);
         self.script(|_| None);
+    }
+
+    /// Keeps the first answer to each `get` and `list` from now on, for [`Fault::Earlier`]; what was kept before is forgotten.
+    pub fn remember(&self) {
+        *self.shared.earlier.lock().unwrap_or_else(PoisonError::into_inner) = Some(HashMap::new());
     }
 
     /// Nothing goes either way: no handshakes, no requests, no answers, no events, as behind a lost route.

@@ -10,7 +10,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::api_proxy::ApiProxy;
@@ -219,22 +218,9 @@ impl<'p> Fleet<'p> {
     /// Over all versions of all instances: no cursor ever moved backwards, nor did a count of what was delivered. Answers how many
     /// versions there were.
     pub fn assert_cursors_rise(&self) -> usize {
-        let mut last: BTreeMap<String, (DateTime<Utc>, u64)> = BTreeMap::new();
-        let versions = self.versions.log.all();
-        for version in &versions {
-            let (name, resource) =
-                (version["metadata"]["name"].as_str().unwrap_or_default(), &version["status"]["resources"][0]);
-            let Some(since) = resource["cursor"]["since"].as_str() else {
-                assert!(!last.contains_key(name), "{name} lost its cursor: {version}");
-                continue;
-            };
-            let now = (since.parse().expect("RFC 3339"), version["status"]["delivered"].as_u64().unwrap_or_default());
-            if let Some(before) = last.insert(name.to_owned(), now) {
-                assert!(now.0 >= before.0 && now.1 >= before.1, "{name} went back from {before:?} to {now:?}: {version}");
-            }
-        }
-        assert_eq!(last.len(), self.instances.len(), "a cursor of every instance was seen");
-        versions.len()
+        let (versions, instances) = self.versions.assert_cursors_rise();
+        assert_eq!(instances.len(), self.instances.len(), "a cursor of every instance was seen");
+        versions
     }
 
     /// Changes records of all providers in turn, one at a time, until `during` has returned.

@@ -1,11 +1,12 @@
 //! Every version of every object of a collection, as a watch saw it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::control_plane::api::Api;
@@ -58,6 +59,29 @@ impl History {
                 None => return Err(satisfying.len()),
             }
         }
+    }
+}
+
+/// What versions say of instances.
+impl History {
+    /// No cursor ever moved backwards, nor did a count of what was delivered. Answers how many versions there were, and of which
+    /// instances a cursor was seen.
+    pub fn assert_cursors_rise(&self) -> (usize, BTreeSet<String>) {
+        let mut last: BTreeMap<String, (DateTime<Utc>, u64)> = BTreeMap::new();
+        let versions = self.log.all();
+        for version in &versions {
+            let (name, resource) =
+                (version["metadata"]["name"].as_str().unwrap_or_default(), &version["status"]["resources"][0]);
+            let Some(since) = resource["cursor"]["since"].as_str() else {
+                assert!(!last.contains_key(name), "{name} lost its cursor: {version}");
+                continue;
+            };
+            let now = (since.parse().expect("RFC 3339"), version["status"]["delivered"].as_u64().unwrap_or_default());
+            if let Some(before) = last.insert(name.to_owned(), now) {
+                assert!(now.0 >= before.0 && now.1 >= before.1, "{name} went back from {before:?} to {now:?}: {version}");
+            }
+        }
+        (versions.len(), last.into_keys().collect())
     }
 }
 

@@ -14,6 +14,9 @@ use percent_encoding::percent_decode_str;
 
 use super::turns;
 
+/// A byte of a head that drips comes after this.
+const DRIP: Duration = Duration::from_millis(100);
+
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -59,6 +62,8 @@ pub enum Body {
     ChunkedCut(Vec<u8>),
     /// `Content-Length` promises more, and the connection stays open and silent.
     Stalled(Vec<u8>),
+    /// None: the head does not end, a byte of it comes now and then until the other side closes.
+    DrippingHead,
     /// Chunked, from a generator.
     Stream(Box<dyn Iterator<Item = Vec<u8>> + Send>),
     /// From a generator whose length is known.
@@ -312,11 +317,19 @@ fn say(mut stream: &TcpStream, answer: Answer) -> io::Result<bool> {
     for (name, value) in &answer.headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }
+    if matches!(answer.body, Body::DrippingHead) {
+        head.push_str("X-Drips: ");
+        stream.write_all(head.as_bytes())?;
+        loop {
+            stream.write_all(b"x")?;
+            thread::park_timeout(DRIP);
+        }
+    }
     let length = match &answer.body {
         Body::Whole(bytes) => Some(bytes.len()),
         Body::Truncated(bytes) | Body::Stalled(bytes) => Some(bytes.len() + 1000),
         Body::Sized(length, _) => Some(*length),
-        Body::ChunkedCut(_) | Body::Stream(_) => None,
+        Body::ChunkedCut(_) | Body::Stream(_) | Body::DrippingHead => None,
     };
     match length {
         // RFC 9110 §8.6: no Content-Length with 1xx and 204
@@ -329,6 +342,7 @@ fn say(mut stream: &TcpStream, answer: Answer) -> io::Result<bool> {
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     match answer.body {
+        Body::DrippingHead => {}
         Body::Whole(bytes) => stream.write_all(&bytes)?,
         Body::Truncated(bytes) => {
             stream.write_all(&bytes)?;

@@ -13,6 +13,7 @@ pub mod canary;
 pub mod claims;
 pub mod client;
 pub mod control_plane;
+pub mod counted;
 pub mod described;
 pub mod faults;
 pub mod fleet;

@@ -9,6 +9,7 @@ use super::api_proxy::{ApiProxy, Call};
 use super::canary;
 use super::client;
 use super::control_plane::{ControlPlane, Namespace};
+use super::counted::assert_counted;
 use super::manifest::{self, Instance};
 use super::oracle::Verdict;
 use super::pollinator::{Pollinator, Site, binary};
@@ -128,9 +129,10 @@ impl<'p> Cluster<'p> {
         settle(&self.receiver, "it", || self.provider.truth(), provider::version)
     }
 
-    /// Waits until all is delivered; nothing may be wrong.
+    /// Waits until all is delivered; nothing may be wrong, and the metrics count what came.
     pub fn assert_perfect(&self, operator: &Pollinator) {
         assert_perfect(&self.verdict(), operator, "it");
+        assert_counted(operator, &self.receiver);
     }
 
     /// The same, and then two more polls bring nothing again.

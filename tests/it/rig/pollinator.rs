@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,15 @@ impl Row {
 pub struct Site {
     folder: TempDir,
     runs: AtomicUsize,
+    running: Arc<Mutex<Running>>,
+}
+
+/// The processes of a site.
+#[derive(Debug, Default)]
+struct Running {
+    now: usize,
+    /// When the last one ended that has.
+    ended: Option<Instant>,
 }
 
 impl Site {
@@ -115,7 +125,7 @@ impl Site {
         turns::take();
         let folder =
             tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
-        let site = Self { folder, runs: AtomicUsize::new(0) };
+        let site = Self { folder, runs: AtomicUsize::new(0), running: Arc::default() };
         manifest::write(&site.manifests(), "instances.yaml", documents);
         manifest::write(&site.manifests(), "login.yaml", &[manifest::login()]);
         site
@@ -167,9 +177,11 @@ impl Site {
         command
     }
 
-    /// Starts `pollinator local`.
+    /// Starts `pollinator local`, which serves its metrics.
     pub fn start(&self) -> Pollinator {
-        self.spawn(self.command())
+        let mut command = self.command();
+        command.args(["--listen", "127.0.0.1:0"]);
+        self.spawn(command)
     }
 
     /// Starts `pollinator local`, which tells everything that it can tell: its output is scanned for secrets when it ends.
@@ -182,7 +194,7 @@ impl Site {
     /// Starts any command with its output captured here.
     pub fn spawn(&self, command: Command) -> Pollinator {
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
-        Pollinator::spawn(command, &self.path().join(format!("run-{run}")), &self.state())
+        Pollinator::spawn(command, &self.path().join(format!("run-{run}")), &self.state(), &self.running)
     }
 }
 
@@ -212,10 +224,14 @@ pub struct Pollinator {
     stdout: Log<String>,
     stderr: Log<String>,
     state: PathBuf,
+    started: Instant,
+    running: Arc<Mutex<Running>>,
 }
 
 impl Pollinator {
-    fn spawn(mut command: Command, capture: &Path, state: &Path) -> Self {
+    fn spawn(mut command: Command, capture: &Path, state: &Path, running: &Arc<Mutex<Running>>) -> Self {
+        let started = Instant::now();
+        running.lock().unwrap_or_else(PoisonError::into_inner).now += 1;
         fs::create_dir_all(capture).expect("the test's own folder");
         let mut child = command
             .stdin(Stdio::null())
@@ -230,7 +246,35 @@ impl Pollinator {
             read(out, capture.join("stdout"), stdout.clone(), Some(rows.clone())),
             read(err, capture.join("stderr"), stderr.clone(), None),
         ];
-        Self { child, ended: None, readers, rows, stdout, stderr, state: state.to_owned() }
+        Self {
+            child,
+            ended: None,
+            readers,
+            rows,
+            stdout,
+            stderr,
+            state: state.to_owned(),
+            started,
+            running: Arc::clone(running),
+        }
+    }
+
+    /// A moment before it was started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Whether no other process of the site has run since it was started.
+    pub fn was_alone(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.now == 1 && running.ended.is_none_or(|ended| ended < self.started)
+    }
+
+    /// Where it serves metrics; `None`: nowhere.
+    pub fn metrics_address(&self) -> Option<String> {
+        let line = self.stderr.all().into_iter().find(|line| line.contains("serving /metrics"))?;
+        let (_, address) = line.rsplit_once("address=")?;
+        Some(format!("http://{}", address.trim()))
     }
 
     /// All lines on stdout up to now.
@@ -315,6 +359,9 @@ impl Pollinator {
         }
         let status = self.child.wait().expect("a child can be waited for");
         self.ended = Some(status);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.now -= 1;
+        running.ended = Some(Instant::now());
         status
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::counted::assert_counted;
 use super::manifest::Instance;
 use super::oracle::Verdict;
 use super::pollinator::{Pollinator, Site};
@@ -56,9 +57,10 @@ impl Scene {
         settle(&self.receiver, "it", || self.provider.truth(), provider::version)
     }
 
-    /// Waits until all is delivered; nothing may be wrong.
+    /// Waits until all is delivered; nothing may be wrong, and the metrics count what came.
     pub fn assert_perfect(&self, pollinator: &Pollinator) {
         assert_perfect(&self.verdict(), pollinator, "it");
+        assert_counted(pollinator, &self.receiver);
     }
 
     /// The same, and then two more polls bring nothing again.

@@ -1,7 +1,8 @@
 //! The wire side of the proxy: connections, requests, answers, events.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use bytes::{Bytes, BytesMut};
@@ -49,6 +50,9 @@ async fn converse(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
 }
 
+/// Headers and body of an answer that was kept.
+pub(super) type Kept = (HeaderMap, Bytes);
+
 /// A connection to the server that may be used again.
 type Upstream = Mutex<Option<SendRequest<Body>>>;
 
@@ -91,7 +95,19 @@ impl Shared {
                 let body = to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
                 Response::from_parts(head, Body::from(body.slice(..body.len().saturating_sub(2))))
             }
-            None => self.ask(parts, body, upstream).await?,
+            Some(Fault::Earlier) => match self.kept(&call) {
+                Some((head, body)) => {
+                    let mut answer = Response::new(Body::from(body));
+                    *answer.headers_mut() = head;
+                    answer
+                }
+                None => self.ask(parts, body, upstream).await?,
+            },
+            Some(Fault::PageOf(limit)) => self.ask(with_limit(parts, limit), body, upstream).await?,
+            None => {
+                let answer = self.ask(parts, body, upstream).await?;
+                self.keep(&call, answer).await?
+            }
         };
         self.thawed().await;
         self.calls.amend(position, |call| call.status = Some(answer.status().as_u16()));
@@ -112,6 +128,28 @@ impl Shared {
         });
         let body = stream::poll_fn(move |context| receiver.poll_recv(context));
         Ok(Response::from_parts(parts, Body::from_stream(body)))
+    }
+
+    fn kept(&self, call: &Call) -> Option<Kept> {
+        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        earlier.as_ref()?.get(path(call)).cloned()
+    }
+
+    /// Notes the first answer of its kind, while answers are kept.
+    async fn keep(&self, call: &Call, answer: Response<Body>) -> io::Result<Response<Body>> {
+        let is_read = matches!(call.verb.as_str(), "get" | "list") && answer.status() == 200;
+        let is_new =
+            |earlier: &Option<HashMap<String, Kept>>| earlier.as_ref().is_some_and(|all| !all.contains_key(path(call)));
+        if !is_read || !is_new(&self.earlier.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(answer);
+        }
+        let (mut head, body) = answer.into_parts();
+        remove_framing(&mut head.headers);
+        let body = to_bytes(body, usize::MAX).await.map_err(io::Error::other)?;
+        if let Some(earlier) = &mut *self.earlier.lock().unwrap_or_else(PoisonError::into_inner) {
+            earlier.entry(path(call).to_owned()).or_insert_with(|| (head.headers.clone(), body.clone()));
+        }
+        Ok(Response::from_parts(head, Body::from(body)))
     }
 
     async fn ask(&self, parts: Parts, body: Bytes, upstream: &Upstream) -> io::Result<Response<Body>> {
@@ -201,6 +239,19 @@ impl Shared {
         let event = WatchEvent { kind, object: event["object"].take() };
         self.watch_script.ask(|script| script(call, &event))
     }
+}
+
+fn path(call: &Call) -> &str {
+    call.target.split('?').next().unwrap_or_default()
+}
+
+fn with_limit(mut parts: Parts, limit: u32) -> Parts {
+    let (path, query) =
+        parts.uri.path_and_query().map_or(("/", ""), |target| (target.path(), target.query().unwrap_or_default()));
+    let others = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("limit="));
+    let query = others.map(str::to_owned).chain([format!("limit={limit}")]).collect::<Vec<_>>().join("&");
+    parts.uri = format!("{path}?{query}").parse().expect("a target with another limit");
+    parts
 }
 
 /// Each side frames its own messages.

@@ -9,6 +9,7 @@ pub mod conform;
 pub mod guard;
 pub mod identity;
 mod namespace;
+mod store;
 mod tools;
 
 use std::fs;
@@ -44,6 +45,8 @@ pub struct ControlPlane {
     etcd: Mutex<Restartable>,
     identity: Identity,
     url: String,
+    /// Address of etcd.
+    store: String,
     kubectl: PathBuf,
     api: Api,
     runtime: Runtime,
@@ -159,6 +162,15 @@ pub fn shared_with_controllers() -> Option<&'static ControlPlane> {
 impl ControlPlane {
     /// Starts one, whose tools are built first if needed. `None`: see [`shared`].
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// One whose store takes so many bytes and no more.
+    pub fn start_with_store_of(bytes: u64) -> Option<Self> {
+        Self::start_with(&[format!("--quota-backend-bytes={bytes}")])
+    }
+
+    fn start_with(etcd: &[String]) -> Option<Self> {
         static TOLD: LazyLock<()> = LazyLock::new(|| {
             if let Err(why) = &*BINARIES {
                 skip("tests with a control plane", why);
@@ -170,7 +182,7 @@ impl ControlPlane {
         let mut why = String::new();
         // another process may take a port between its choice and its use
         for _ in 0..3 {
-            match Self::try_start(binaries) {
+            match Self::try_start(binaries, etcd) {
                 Ok(plane) => return Some(plane),
                 Err(error) => why = error,
             }
@@ -178,7 +190,7 @@ impl ControlPlane {
         panic!("the control plane does not start: {why}");
     }
 
-    fn try_start(binaries: &Binaries) -> Result<Self, String> {
+    fn try_start(binaries: &Binaries, etcd: &[String]) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("plane-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let path = folder.path();
         let sweeper = Sweeper::of(path);
@@ -186,7 +198,7 @@ impl ControlPlane {
         identity.write(path);
 
         let store = format!("http://127.0.0.1:{}", free_port());
-        let arguments = vec![
+        let own = vec![
             "--data-dir=etcd".to_owned(),
             format!("--listen-client-urls={store}"),
             format!("--advertise-client-urls={store}"),
@@ -194,7 +206,7 @@ impl ControlPlane {
             // what a crash of the machine may lose is of no interest here
             "--unsafe-no-fsync".to_owned(),
         ];
-        let mut etcd = Restartable::start(&binaries.etcd, arguments, path);
+        let mut etcd = Restartable::start(&binaries.etcd, [own.as_slice(), etcd].concat(), path);
         etcd.process.wait(|etcd| etcd.log().contains("ready to serve client requests"))?;
 
         let port = free_port();
@@ -241,6 +253,7 @@ impl ControlPlane {
             etcd: Mutex::new(etcd),
             identity,
             url,
+            store,
             kubectl: binaries.kubectl.clone(),
             api,
             runtime,

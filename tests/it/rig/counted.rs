@@ -1,0 +1,71 @@
+//! Whether the metrics of a process count what came to the receiver: no more, and no less.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::oracle::Kind;
+use super::pollinator::Pollinator;
+use super::receiver::{Post, Receiver};
+use super::{PATIENCE, client};
+
+/// Counts by the names of the series.
+type Counts = BTreeMap<String, u64>;
+
+const EVENTS: &str = "pollinator_events_total";
+const REQUESTS: &str = "pollinator_requests_total";
+
+/// What a process must count that sent these requests.
+fn expected(posts: &[Post]) -> Counts {
+    let mut counts = Counts::new();
+    for (kind, word) in [(Kind::Created, "created"), (Kind::Updated, "updated"), (Kind::Deleted, "deleted")] {
+        let of = |posts: &mut dyn Iterator<Item = &Post>| {
+            posts.map(|post| post.events().iter().filter(|event| event.kind == kind).count()).sum::<usize>() as u64
+        };
+        let accepted = of(&mut posts.iter().filter(|post| post.accepted()));
+        counts.insert(format!("{EVENTS} {word} accepted"), accepted);
+        counts.insert(format!("{EVENTS} {word} not accepted"), of(&mut posts.iter()) - accepted);
+    }
+    let accepted = posts.iter().filter(|post| post.accepted()).count();
+    counts.insert(format!("{REQUESTS} 2xx"), accepted as u64);
+    counts.insert(format!("{REQUESTS} other"), (posts.len() - accepted) as u64);
+    counts
+}
+
+/// The same as a scrape says it.
+fn counted(scrape: &str) -> Counts {
+    let mut counts = Counts::new();
+    for line in scrape.lines() {
+        let Some((series, value)) = line.rsplit_once(' ') else { continue };
+        let label = |name: &str| series.split_once(&format!("{name}=\""))?.1.split('"').next();
+        let name = match series.split('{').next() {
+            Some(EVENTS) => {
+                let (kind, outcome) = (label("kind").expect("a kind"), label("outcome").expect("an outcome"));
+                format!("{EVENTS} {kind} {}", if outcome == "accepted" { "accepted" } else { "not accepted" })
+            }
+            Some(REQUESTS) if label("peer") == Some("callback") => {
+                format!("{REQUESTS} {}", if label("status") == Some("2xx") { "2xx" } else { "other" })
+            }
+            _ => continue,
+        };
+        *counts.entry(name).or_default() += value.parse::<u64>().expect("a count");
+    }
+    counts
+}
+
+/// Fails the test unless the process counts all that it has sent since it was started. One that serves no metrics, or was not alone,
+/// is not asked: what came could be another's.
+pub fn assert_counted(process: &Pollinator, receiver: &Receiver) {
+    let (Some(address), true) = (process.metrics_address(), process.was_alone()) else { return };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let posts: Vec<_> = receiver.all().into_iter().filter(|post| post.ask.at >= process.started()).collect();
+        let (expected, counted) = (expected(&posts), counted(&client::must("GET", &format!("{address}/metrics"), None)));
+        if expected == counted {
+            return;
+        }
+        // A request is counted when its answer has arrived, which may be a moment after it was sent.
+        assert!(Instant::now() < deadline, "the receiver got {expected:#?}\nthe metrics say {counted:#?}");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+}
