@@ -15,6 +15,7 @@
 #![allow(rustdoc::bare_urls)]
 
 pub mod auth;
+pub mod changes;
 mod chapters;
 pub mod conditions;
 pub mod connector;

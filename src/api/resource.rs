@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::changes::Changes;
 use super::deletes::Deletes;
 use super::delta::Delta;
 use super::duration;
@@ -119,6 +120,9 @@ pub struct Resource {
     /// How deleted records are found: exactly one of flag, snapshot, feed. Default: the connector's, else they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletes: Option<Deletes>,
+    /// Whether events of updates name the fields that changed, in their attribute changes. Hashes of the fields are remembered, no values. Every record that is listed is remembered, and the first poll reads the whole list. Needs callback.format CloudEvents. Default: the connector's, else they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
     /// CEL expression over record that says which records are delivered, for example record.status != 'draft'. A record that is excluded is remembered, and is sent as created once it matches. A record for which the expression cannot be evaluated is delivered, and a condition says why. Default: the connector's, else all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]

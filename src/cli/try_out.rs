@@ -178,6 +178,7 @@ async fn try_resource(
     if resource.change_by == ChangeBy::Content || resource.compare_content {
         content::prove(asker, &plan.instance, resource, &auth, since).await?;
     }
+    content::show_fields(asker, &plan.instance, resource, &auth, since).await?;
     if let Some(interval) = resource.full_sweep {
         let interval = crate::api::duration::print(interval);
         output::line(format_args!(

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::sink::SinkName;
+use crate::detect::changes;
 use crate::detect::event::Event;
 
 /// Most events that an instance may have deferred and parked, all sinks.
@@ -113,7 +114,9 @@ impl RetryQueue {
             return Err(Box::new(event));
         }
         if let Some(queued) = self.events.iter_mut().find(|e| e.is_of(&event.resource, object)) {
-            queued.event = event;
+            // The receiver has not got the version that waited.
+            let changes = changes::both(queued.event.changes.as_deref(), event.changes.as_deref());
+            queued.event = Event { changes, ..event };
             if queued.next_try.is_none() {
                 (queued.attempts, queued.refusals) = (0, 0);
             }
@@ -252,10 +255,22 @@ mod tests {
         let first = &queue.events[0];
         assert_eq!((first.event.kind, first.next_try), (Kind::Deleted, Some(at(7))));
         assert_eq!((first.attempts, first.refusals), (3, 2), "a failing object keeps its place in the schedule");
+        assert_eq!(first.event.changes, None);
         queue.supersede(2, event("2", Kind::Updated, "{}"), ALONE, at(7)).unwrap();
         let second = &queue.events[1];
         assert_eq!((second.attempts, second.refusals, second.next_try), (0, 0, Some(at(7))), "a parked one begins again");
         assert_eq!(queue.events.len(), 2);
+    }
+
+    #[test]
+    fn a_newer_version_names_what_the_older_one_changed_too() {
+        let changed = |changes: Option<&str>| Event { changes: changes.map(Into::into), ..event("1", Kind::Updated, "{}") };
+        let mut queue = queue([QueuedEvent { event: changed(Some("b,c")), ..entry(1, 10, Some(at(500))) }]);
+        queue.supersede(1, changed(Some("a,b")), ALONE, at(7)).unwrap();
+        assert_eq!(only(&queue).event.changes.as_deref(), Some("a,b,c"));
+        queue.supersede(1, changed(None), ALONE, at(7)).unwrap();
+        queue.supersede(1, changed(Some("a")), ALONE, at(7)).unwrap();
+        assert_eq!(only(&queue).event.changes, None, "what the receiver has is not known");
     }
 
     #[test]

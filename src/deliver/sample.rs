@@ -23,6 +23,7 @@ pub(crate) fn event(object_id: &str, kind: Kind, data: &str) -> Event {
         object_id: object_id.to_owned(),
         version_date: Some(at(0)),
         detected_at: at(50),
+        changes: None,
         data: RawValue::from_string(data.to_owned()).unwrap(),
     }
 }
@@ -43,6 +44,7 @@ pub(crate) fn change(object: u64, version: u64) -> Change {
             object_id: object.to_string(),
             version_date: Some(at(0)),
             detected_at: at(0),
+            changes: None,
             data: RawValue::from_string(format!(r#"{{"id":{object},"v":{version}}}"#)).unwrap(),
         },
     }

@@ -82,8 +82,8 @@ impl<'p> ChangeClassifier<'p> {
         match before {
             Some(known) if self.is_same(&known, view, date, clock) => return Class::Same,
             None if self.known_since.zip(date).is_some_and(|(since, date)| date < since) => {
-                // It can only change by content if its content is known, and only be missed if it is known itself.
-                let is_kept = self.plan.compare_content || self.plan.snapshot.is_some();
+                // It can only change by content if its content is known, and only be missed or compared if it is known itself.
+                let is_kept = self.plan.compare_content || self.plan.snapshot.is_some() || self.plan.changes.is_some();
                 return if is_kept { Class::Remember } else { Class::Older };
             }
             Some(_) | None => {}

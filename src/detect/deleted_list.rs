@@ -78,6 +78,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
             object_id: id.clone(),
             version_date: date,
             detected_at: row.event.detected_at,
+            changes: None,
             data: RawValue::from_string(life::data(plan.extract.id.as_ref(), id_json)).unwrap_or_default(),
         },
     }))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::absent::{AbsentDate, DateFields};
+use super::changes;
 use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
 use super::event::{Change, Kind};
@@ -253,12 +254,13 @@ impl<'p> Detector<'p> {
                     {
                         known.set_age(id, self.classifier.age(&view, date, Some(before), &clock));
                     }
+                    found.remembered |= self.note_fields(&view, (id, record.json), before, known);
                 }
                 Class::Older => {}
                 Class::Remember => {
                     // Behind the token of the last page only what changes after it is listed.
                     if self.plan.delta.is_some() || !self.changed_meanwhile(date, &clock, now) {
-                        let details = life::details(self.plan, &view, before, known.details(id));
+                        let details = self.details(&view, record.json, before, known.details(id));
                         known.remember_with(id, self.classifier.known(&view, before, &clock), details);
                         found.remembered = true;
                     }
@@ -267,9 +269,10 @@ impl<'p> Detector<'p> {
                     if kind == Kind::Updated && before.is_some_and(|before| self.classifier.is_by_content(&view, &before)) {
                         self.watch.note(id, record.json, &self.plan.extract.ignored);
                     }
-                    let details = life::details(self.plan, &view, before, known.details(id));
+                    let fields = changes::between(self.plan, kind, record.json, known.details(id));
+                    let details = self.details(&view, record.json, before, known.details(id));
                     let known = self.classifier.known(&view, before, &clock);
-                    let Some(change) = self.change(&view, kind, record.json, (known, details)) else { continue };
+                    let Some(change) = self.change(&view, kind, record.json, (known, details, fields)) else { continue };
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
                         // Those that were dropped leave gaps, and yet a later one has a greater number.
                         self.doubts += 1;

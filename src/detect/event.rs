@@ -51,6 +51,9 @@ pub struct Event {
     pub version_date: Option<DateTime<Utc>>,
     /// Start of the poll that found it, on our clock.
     pub detected_at: DateTime<Utc>,
+    /// Names of the fields that changed, separated by commas; `None`: they are not asked for or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<String>,
     /// The record, byte for byte.
     pub data: Box<RawValue>,
 }

@@ -471,7 +471,7 @@ mod tests {
                         model.insert(id(number), (known, None));
                     }
                     Act::RememberWith(number, len) => {
-                        let details = Details { id: Some("x".repeat(len.into()).into()), fields: [(1, version)].into(), ..Details::default() };
+                        let details = Details { id: Some("x".repeat(len.into()).into()), fields: [(1, len.into())].into(), ..Details::default() };
                         set.remember_with(id(number), settled(version, None), Some(details.clone()));
                         model.insert(id(number), (settled(version, None), Some(details)));
                     }

@@ -99,6 +99,7 @@ pub fn deletion(
             object_id: id.into_owned(),
             version_date: None,
             detected_at,
+            changes: None,
             data: RawValue::from_string(data(plan.extract.id.as_ref(), json)).unwrap_or_default(),
         },
     })

@@ -14,9 +14,10 @@
 //! [`absent`] a misspelt date field, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
 //! [`sweep`] finds the records that a complete list no longer shows, and [`life`] says what is remembered of them for that.
 //! [`deleted_list`] says what a row of a list of deleted ids means.
-//! [`selection`] says which records are delivered, and [`shape`] what of them; both look at nothing that detection has not seen.
+//! [`changes`] names the fields of a record that changed. [`selection`] says which records are delivered, and [`shape`] what of them; both look at nothing that detection has not seen.
 
 pub mod absent;
+pub mod changes;
 pub mod classify;
 pub mod clock;
 pub mod deleted_list;

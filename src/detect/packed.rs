@@ -7,14 +7,16 @@ use super::known::{Age, Known};
 
 /// Bytes of a packed entry: id hash, version hash, date with its flags.
 pub(super) const PACKED: usize = 24;
+/// Bytes of a packed field of a record.
+const FIELD: usize = 8;
 
 /// What is remembered of a record in addition to its version, where a resource needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
     /// The id as the provider writes it.
     pub id: Option<Box<str>>,
-    /// Of each field that is compared by itself the hash of its path and the hash of its value.
-    pub fields: Box<[(u64, u64)]>,
+    /// Of each field that is compared by itself the low halves of the hash of its path and of the hash of its value.
+    pub fields: Box<[(u32, u32)]>,
     /// How often it has come back after it was deleted: a change of another life is another event.
     pub lives: u32,
     /// What complete readings of the list have shown of it.
@@ -38,7 +40,7 @@ pub enum Presence {
 impl Details {
     /// Packed: id hash, lives with presence in the two lowest bits, length of the text plus one, text, number of fields, fields.
     pub(super) fn packed_len(&self) -> usize {
-        8 + 4 + 4 + self.id.as_ref().map_or(0, |text| text.len()) + 4 + 16 * self.fields.len()
+        8 + 4 + 4 + self.id.as_ref().map_or(0, |text| text.len()) + 4 + FIELD * self.fields.len()
     }
 
     fn pack_into(&self, id: u64, bytes: &mut Vec<u8>) {
@@ -81,11 +83,11 @@ impl Details {
             None => (None, rest),
         };
         let (len, rest) = rest.split_first_chunk::<4>()?;
-        let (fields, rest) = rest.split_at_checked(count(len)?.checked_mul(16)?)?;
-        let (fields, _) = fields.as_chunks::<16>();
+        let (fields, rest) = rest.split_at_checked(count(len)?.checked_mul(FIELD)?)?;
+        let (fields, _) = fields.as_chunks::<FIELD>();
         let fields = fields.iter().filter_map(|field| {
-            let ([path, value], _) = field.as_chunks::<8>() else { return None };
-            Some((u64::from_be_bytes(*path), u64::from_be_bytes(*value)))
+            let ([path, value], _) = field.as_chunks::<4>() else { return None };
+            Some((u32::from_be_bytes(*path), u32::from_be_bytes(*value)))
         });
         let details = Self { id: text, fields: fields.collect(), lives: life >> 2, presence };
         Some((u64::from_be_bytes(*id), details, rest))

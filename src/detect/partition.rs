@@ -339,7 +339,7 @@ mod tests {
 
     fn details() -> impl Strategy<Value = Option<Details>> {
         let id = prop::option::of(".{0,20}".prop_map(String::into_boxed_str));
-        let fields = prop::collection::vec(any::<(u64, u64)>(), 0..5).prop_map(Vec::into_boxed_slice);
+        let fields = prop::collection::vec(any::<(u32, u32)>(), 0..5).prop_map(Vec::into_boxed_slice);
         let presence = prop_oneof![Just(Presence::Listed), Just(Presence::Missed), Just(Presence::Held), Just(Presence::Gone)];
         let whole = (id, fields, 0..1_u32 << 30, presence);
         prop::option::of(whole.prop_map(|(id, fields, lives, presence)| Details { id, fields, lives, presence }))

@@ -63,7 +63,7 @@ impl VolatileWatch {
         if known.as_ref().map_or(is_full, |sample| sample.is_current) {
             return;
         }
-        let named = members(json, ignored);
+        let named = members(json, ignored, MEMBERS);
         let members: BTreeMap<_, _> = named.iter().map(|(path, value)| (xxh3_64(path.as_bytes()), *value)).collect();
         let Some(sample) = known else {
             let first = Sample { members, differing: None, polls: 1, is_current: true, told: BTreeSet::new() };
@@ -125,8 +125,7 @@ pub struct VolatileRecords {
 
 impl VolatileRecords {
     fn of(paths: &BTreeSet<String>) -> Self {
-        let is_fit = |path: &&String| !path.is_empty() && path.len() <= LONGEST_PATH && !path.contains(char::is_control);
-        let members: Vec<_> = paths.iter().filter(is_fit).take(SHOWN).cloned().collect();
+        let members: Vec<_> = paths.iter().filter(|path| fitting(path)).take(SHOWN).cloned().collect();
         Self { more: members.len() < paths.len(), members }
     }
 
@@ -135,7 +134,7 @@ impl VolatileRecords {
         let mut paths = BTreeSet::new();
         // All are compared, since those that differ may be few; the bytes show most of them at once.
         for (first, second) in pairs.filter(|(first, second)| first != second).take(RECORDS) {
-            paths.extend(differing(&members(first, ignored), &members(second, ignored)));
+            paths.extend(differing(&members(first, ignored, MEMBERS), &members(second, ignored, MEMBERS)));
         }
         (!paths.is_empty()).then(|| Self::of(&paths))
     }
@@ -159,16 +158,21 @@ fn differing<K: Ord + Clone>(first: &BTreeMap<K, u64>, second: &BTreeMap<K, u64>
     changed.chain(gone).collect()
 }
 
+/// Whether a path is fit to be shown: it names something, and is most likely no data.
+pub(super) fn fitting(path: &str) -> bool {
+    !path.is_empty() && path.len() <= LONGEST_PATH && !path.contains(char::is_control)
+}
+
 /// The innermost members of a record with a hash of their values, by their paths as `ignoreFields` takes them: without the indexes of
-/// arrays, whose elements count together.
-fn members(json: &str, ignored: &[FieldPath]) -> BTreeMap<String, u64> {
+/// arrays, whose elements count together. What comes after the first `most` of them counts as one without a name.
+pub(super) fn members(json: &str, ignored: &[FieldPath], most: usize) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     let ignored: Vec<_> = ignored.iter().map(FieldPath::segments).collect();
-    collect(json, &mut Vec::new(), &ignored, &mut found);
+    collect(json, &mut Vec::new(), (&ignored, most), &mut found);
     found
 }
 
-fn collect(json: &str, path: &mut Vec<Segment>, ignored: &[&[Segment]], found: &mut BTreeMap<String, u64>) {
+fn collect(json: &str, path: &mut Vec<Segment>, (ignored, most): (&[&[Segment]], usize), found: &mut BTreeMap<String, u64>) {
     match json.as_bytes().first() {
         Some(b'{') if path.len() < DEPTH && json.len() > 2 => for_each_member(json, |key, value| {
             let below = below_key(ignored, key);
@@ -176,7 +180,7 @@ fn collect(json: &str, path: &mut Vec<Segment>, ignored: &[&[Segment]], found: &
                 return;
             }
             path.push(Segment::Key(key.to_owned()));
-            collect(value, path, &below, found);
+            collect(value, path, (&below, most), found);
             path.pop();
         }),
         Some(b'[') if !path.is_empty() && json.len() > 2 => {
@@ -185,13 +189,13 @@ fn collect(json: &str, path: &mut Vec<Segment>, ignored: &[&[Segment]], found: &
                 let below = below_element(ignored, index);
                 index += 1;
                 if !below.iter().any(|rest| rest.is_empty()) {
-                    collect(value, path, &below, found);
+                    collect(value, path, (&below, most), found);
                 }
             });
         }
         _ => {
             let name = FieldPath::of(path).to_string();
-            let is_known = found.contains_key(&name) || found.len() < MEMBERS;
+            let is_known = found.contains_key(&name) || found.len() < most;
             let slot = found.entry(if is_known { name } else { String::new() }).or_insert(0);
             // In the order of the record: two elements that change places differ.
             *slot = slot.rotate_left(1) ^ xxh3_64(json.as_bytes());

@@ -37,6 +37,7 @@ pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
 fn needs_every_id(plan: &ResourcePlan) -> bool {
     plan.compare_content
         || plan.snapshot.is_some()
+        || plan.changes.is_some()
         || plan.change_by == ChangeBy::Content
         || (plan.change_by == ChangeBy::Updated && plan.extract.created.is_none())
 }

@@ -3,6 +3,7 @@
 //! A plan is all that the later steps need; nothing behind this point reads a manifest.
 
 mod authentication;
+mod changes;
 pub mod connector;
 mod cursor;
 pub mod date_format;
@@ -33,6 +34,7 @@ pub mod since;
 mod snapshot;
 pub mod template;
 
+pub use changes::ChangesPlan;
 pub use limits::{CalendarDay, LimitsPlan, RequestLimitPlan};
 pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
 pub use pagination::{PaginationPlan, TokenPlace, ValueAt};
@@ -109,6 +111,8 @@ pub struct ResourcePlan {
     pub delta: Option<delta::DeltaPlan>,
     /// What its records say about objects; `None`: they are the objects.
     pub feed: Option<feed::FeedPlan>,
+    /// How events name the fields that changed; `None`: they do not.
+    pub changes: Option<ChangesPlan>,
     /// Records asked for per page, for paginations with a size parameter.
     pub page_size: Option<u32>,
     /// Time between two polls.

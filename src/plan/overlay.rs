@@ -134,6 +134,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         delta: over.delta.or(under.delta),
         feed: over.feed.or(under.feed),
         deletes: over.deletes.or(under.deletes),
+        changes: over.changes.or(under.changes),
         filter: over.filter.or(under.filter),
         on_leave: over.on_leave.or(under.on_leave),
         keep_fields,

@@ -11,7 +11,7 @@ use super::authentication::Root;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
-use super::{authentication, deleted_list, delta, extract, feed, full_sweep, overlay, request, snapshot};
+use super::{authentication, changes, deleted_list, delta, extract, feed, full_sweep, overlay, request, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -75,6 +75,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
             start_from,
             connector: spec.connector.as_deref(),
             limits: connector,
+            format: spec.callback.format,
         };
         if let Some(plan) = problems.keep_all(parts.resource(resource, &mut placeholders)).flatten() {
             resources.push(Arc::new(plan));
@@ -105,6 +106,7 @@ struct Parts<'a> {
     start_from: Option<StartFrom>,
     connector: Option<&'a str>,
     limits: &'a ConnectorSpec,
+    format: Format,
 }
 
 impl Parts<'_> {
@@ -125,6 +127,7 @@ impl Parts<'_> {
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
         let lateness = problems.keep(span(&field(name, "lateness"), resource.lateness.as_deref(), Duration::ZERO));
         let full_sweep = problems.keep(full_sweep::plan(resource, request.as_ref(), change_by));
+        let changes = problems.keep(changes::plan(resource, change_by, self.format));
         let interval = problems.keep(interval(name, resource.interval.as_deref()));
         let page_size = problems.keep(extract::page_size(resource));
         let limits = problems.keep_all(super::limits::plan(self.limits, name));
@@ -158,6 +161,7 @@ impl Parts<'_> {
                 pagination: pagination?,
                 delta: delta?,
                 feed: feed?,
+                changes: changes?,
                 page_size: page_size?,
                 interval: interval?,
                 start_from: self.start_from?,

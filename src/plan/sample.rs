@@ -62,6 +62,7 @@ pub fn resource() -> ResourcePlan {
         pagination: PaginationPlan::None,
         delta: None,
         feed: None,
+        changes: None,
         page_size: None,
         interval: Duration::from_mins(1),
         start_from: StartFrom::Now,

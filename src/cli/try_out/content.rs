@@ -6,12 +6,40 @@ use chrono::{DateTime, Utc};
 
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
+use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
+use crate::detect::changes;
 use crate::detect::record::{Record, RecordReader};
 use crate::detect::volatile::VolatileRecords;
 use crate::fetch::listing::{Asker, PageReader, Step};
 use crate::observe::output;
 use crate::plan::ResourcePlan;
+
+/// How many fields of the first record are compared one by one, so that events can name them.
+pub(super) async fn show_fields(
+    asker: &Asker,
+    instance: &InstanceRef,
+    resource: &ResourcePlan,
+    auth: &RequestAuth,
+    since: Option<DateTime<Utc>>,
+) -> Result<(), Problem> {
+    let Some(plan) = resource.changes else { return Ok(()) };
+    let step = PageReader::new(asker, instance, resource, auth, since, Utc::now(), None).next_page().await?;
+    let Step::Page(page) = step else { return Ok(()) };
+    let Some(record) = page.records().next() else { return Ok(()) };
+    let (names, most) = (changes::names(record.json, &resource.extract.ignored), plan.max_fields);
+    let verdict = match names.get(most) {
+        None => format!("all {} fields of the first record are compared", names.len()),
+        Some(first) => format!(
+            "{most} of {} fields of the first record are compared; those from {} on by name count as one; raise changes.maxFields, or add \
+             fields to ignoreFields",
+            names.len(),
+            one_line(first)
+        ),
+    };
+    output::line(format_args!("  changes:      {verdict}"));
+    Ok(())
+}
 
 /// Where content counts, members that differ at every look make every record a changed one at every poll: two requests in a row show them.
 pub(super) async fn prove(

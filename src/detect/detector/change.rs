@@ -6,21 +6,52 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Detector;
+use crate::detect::changes;
 use crate::detect::event::{Change, Event, EventId, Kind, VersionToken};
 use crate::detect::feed;
-use crate::detect::known::{Details, Known};
+use crate::detect::known::{Details, Known, KnownSet};
 use crate::detect::life;
 use crate::detect::record::{RecordView, id_hash};
 use crate::detect::shape;
 
 impl Detector<'_> {
+    /// What to remember of a record in addition to its version.
+    pub(super) fn details(
+        &self,
+        view: &RecordView<'_>,
+        json: &str,
+        before: Option<Known>,
+        old: Option<&Details>,
+    ) -> Option<Details> {
+        changes::remembered(self.plan, view, json, life::details(self.plan, view, before, old))
+    }
+
+    /// The version that is known is listed again: its fields are remembered, if that was not asked for before. Answers whether that was
+    /// news.
+    pub(super) fn note_fields(
+        &self,
+        view: &RecordView<'_>,
+        (id, json): (u64, &str),
+        before: Option<Known>,
+        known: &mut KnownSet,
+    ) -> bool {
+        let is_it = before.is_some_and(|before| !before.deleted && before.version == self.classifier.version(view));
+        if self.plan.changes.is_none() || !is_it || known.details(id).is_some_and(|details| !details.fields.is_empty()) {
+            return false;
+        }
+        let details = changes::remembered(self.plan, view, json, known.details(id).cloned());
+        let (Some(same), true) = (known.get(id), details.as_ref() != known.details(id)) else { return false };
+        known.remember_with(id, same, details);
+        true
+    }
+
     /// The change that a record is; `None` for an event of a feed that says nothing to send.
     pub(super) fn change(
         &mut self,
         view: &RecordView<'_>,
         kind: Kind,
         json: &str,
-        (known, details): (Known, Option<Details>),
+        (known, details, changes): (Known, Option<Details>, Option<String>),
     ) -> Option<Change> {
         let record = view.id_hash();
         let (object_id, kind, json, version) = match &self.plan.feed {
@@ -52,6 +83,7 @@ impl Detector<'_> {
                 object_id: object_id.into_owned(),
                 version_date: view.version_date(),
                 detected_at: self.polled_at,
+                changes,
                 // The page was checked to be JSON, so each of its records is.
                 data: RawValue::from_string(shape::delivered(json, view, kind, &self.plan.extract, self.identity))
                     .unwrap_or_default(),

@@ -99,6 +99,7 @@ impl Provider {
             lookback: Duration::ZERO,
             lateness: Duration::ZERO,
             full_sweep: None,
+            changes: None,
             order: Order::Unordered,
             pagination: PaginationPlan::Detect,
             page_size: None,

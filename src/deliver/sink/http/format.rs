@@ -114,6 +114,8 @@ struct CloudEvent<'a> {
     #[serde(skip_serializing_if = "String::is_empty")]
     tags: String,
     polltime: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +138,7 @@ impl<'a> CloudEvent<'a> {
             connector: envelope.connector,
             tags: envelope.tags.join(","),
             polltime: event.detected_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            changes: event.changes.as_deref(),
             truncated,
             data: (!truncated).then_some(&*event.data),
         }
