@@ -50,6 +50,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one a process")]
 enum Command {
     /// Run every ConnectorInstance of a cluster.
     Operator(operator::OperatorArgs),

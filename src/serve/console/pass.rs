@@ -86,11 +86,8 @@ mod tests {
 
     #[test]
     fn a_token_that_a_proxy_passes_wins_and_the_session_is_of_its_person_alone() {
-        let pasted = Pass::pasted("own", "ann".to_owned(), at(0));
-        assert_eq!(
-            (pasted.token(None), pasted.token(Some("own")), pasted.token(Some("other"))),
-            (Some("own"), Some("own"), None)
-        );
+        let own = Pass::pasted("own", "ann".to_owned(), at(0));
+        assert_eq!((own.token(None), own.token(Some("own")), own.token(Some("other"))), (Some("own"), Some("own"), None));
         let passed = Pass::passed("first", "ann".to_owned(), None, at(0));
         assert_eq!((passed.token(None), passed.token(Some("first")), passed.token(Some("next"))), (None, Some("first"), None));
         let next = Pass::passed("next", "bob".to_owned(), Some(passed.clone()), at(1));
