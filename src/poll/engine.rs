@@ -51,6 +51,7 @@ pub enum Run {
 }
 
 /// Why the loop of the engine goes on.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Woken {
     /// Commands came; `None`: no more will.
     Commands(Option<Vec<Command>>),

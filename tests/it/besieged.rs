@@ -15,7 +15,9 @@ fn attackers_of_another_namespace_take_no_poll_and_no_probe_from_honest_instance
     let honest = siege.honest(&receiver);
     let site = Site::new(&honest.iter().map(Instance::yaml).collect::<Vec<_>>());
     let pollinator = site.start();
-    honest.iter().for_each(|instance| drop(pollinator.wait_ready(&instance.name)));
+    for instance in &honest {
+        pollinator.wait_ready(&instance.name);
+    }
     let beside = Server::start(|_| Answer::status(204));
     let strain = Strain::measure_by(beside.url());
     let mut all = Vec::new();

@@ -147,7 +147,9 @@ fn a_callback_that_drips_ends_at_the_deadline_or_counts_by_its_status() {
     let instance = |name: &&str| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth().callback("timeout: 3s");
     let site = Site::new(&names.iter().map(|name| instance(name).yaml()).collect::<Vec<_>>());
     let pollinator = site.start();
-    names.iter().for_each(|name| drop(pollinator.wait_ready(name)));
+    for name in names {
+        pollinator.wait_ready(name);
+    }
     provider.create_all(ids("r", 3));
     for name in ["body", "flows"] {
         let verdict = rig::settle(&receiver, name, || provider.truth(), provider::version);

@@ -23,12 +23,18 @@ fn attackers_of_another_namespace_take_no_poll_no_probe_and_no_lease_from_honest
     let hostile = plane.namespace("hostile");
     let siege = Siege::prepare();
     let honest = siege.honest(&cluster.receiver);
-    honest.iter().for_each(|instance| create(&cluster.ns, instance));
+    for instance in &honest {
+        create(&cluster.ns, instance);
+    }
     let operator = cluster.start_with(&["--watch-namespace", hostile.name()]);
-    honest.iter().for_each(|instance| drop(cluster.wait_ready(&instance.name)));
+    for instance in &honest {
+        cluster.wait_ready(&instance.name);
+    }
     let strain = Strain::measure(cluster.ns.api());
     siege.run(&operator, &cluster.receiver, &strain, |attackers| {
-        attackers.iter().for_each(|instance| create(&hostile, instance));
+        for instance in &attackers {
+            create(&hostile, instance);
+        }
     });
     assert!(!operator.stderr().contains("range lost"), "{}", operator.stderr());
 }

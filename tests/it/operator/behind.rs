@@ -40,7 +40,9 @@ fn a_list_whose_next_page_is_gone_begins_again_and_forgets_no_instance() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "pages");
     let names = ["a", "b", "c"];
-    names.iter().for_each(|name| cluster.apply(&called(&cluster, name)));
+    for name in names {
+        cluster.apply(&called(&cluster, name));
+    }
     // Each page has one instance, and twice the server no longer knows how to go on.
     let mut gone = 0;
     cluster.proxy.script(move |call| match (call.is("list", INSTANCES), call.target.contains("continue=")) {
@@ -52,7 +54,9 @@ fn a_list_whose_next_page_is_gone_begins_again_and_forgets_no_instance() {
         _ => None,
     });
     let operator = cluster.start();
-    names.iter().for_each(|name| drop(cluster.wait_ready(name)));
+    for name in names {
+        cluster.wait_ready(name);
+    }
     let of =
         |status| cluster.proxy.calls().iter().filter(|call| call.is("list", INSTANCES) && call.status == Some(status)).count();
     assert_eq!(of(410), 2);
@@ -105,7 +109,9 @@ fn a_server_that_is_behind_moves_no_cursor_back_and_brings_no_old_callback_back(
         found.unwrap_or_else(|| panic!("{object} does not come to {name}\n{}", operator.report("it")));
     };
     cluster.provider.create("third");
-    ["new", "beside"].iter().for_each(|name| arrives("third", name));
+    for name in ["new", "beside"] {
+        arrives("third", name);
+    }
 
     // Its lists are behind: of the old spec, and without the instance that is new. What is read one by one is not.
     let old = cluster.receiver.posts("it").len();
@@ -115,7 +121,9 @@ fn a_server_that_is_behind_moves_no_cursor_back_and_brings_no_old_callback_back(
     cluster.provider.create("fourth");
     cluster.proxy.wait("an old list", |calls| (lists(calls) > listed).then_some(()));
     cluster.provider.create("fifth");
-    ["new", "beside"].iter().for_each(|name| arrives("fifth", name));
+    for name in ["new", "beside"] {
+        arrives("fifth", name);
+    }
     assert_eq!(cluster.receiver.posts("it").len(), old, "nothing goes to the old callback");
     // Nothing that decides is asked for from a cache.
     let cached = |call: &&Call| call.is("get", INSTANCES) && call.target.contains("resourceVersion");
