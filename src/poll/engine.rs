@@ -50,6 +50,17 @@ pub enum Run {
     Once,
 }
 
+/// Why the loop of the engine goes on.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
+enum Woken {
+    /// Commands came; `None`: no more will.
+    Commands(Option<Vec<Command>>),
+    /// A job ended.
+    Ended(Result<Done, JoinError>),
+    /// Something may be due.
+    Due,
+}
+
 /// The scheduler of all instances of this process.
 pub struct Engine {
     core: Arc<EngineContext>,
@@ -83,30 +94,34 @@ impl Engine {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Vec<Command>>, shutdown: CancellationToken, grace: Duration) {
         let mut open = true;
         loop {
-            let (now, monotonic) = (Utc::now(), std::time::Instant::now());
-            self.core.metrics.pulse().beat(monotonic);
-            self.follow_clock(now, monotonic);
+            self.core.metrics.pulse().beat(std::time::Instant::now());
             self.start_due_jobs(Utc::now());
             let is_done = || !open && self.jobs.is_empty() && self.instances.values().all(InstanceEntry::was_polled);
             if self.run == Run::Once && is_done() {
                 return;
             }
             let next = self.due.next_at();
-            tokio::select! {
+            let woken = tokio::select! {
                 () = shutdown.cancelled() => break,
-                batch = commands.recv(), if open => match batch {
-                    Some(batch) => self.apply_commands(batch, Utc::now()),
-                    None => open = false,
-                },
-                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => {
+                batch = commands.recv(), if open => Woken::Commands(batch),
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => Woken::Ended(done),
+                () = sleep_until(next), if next.is_some() => Woken::Due,
+                () = tokio::time::sleep(pulse::BEAT) => Woken::Due,
+            };
+            // Before anything is planned from this time on: a time of the new clock must not be moved with those of the old one.
+            let now = Utc::now();
+            self.follow_clock(now, std::time::Instant::now());
+            match woken {
+                Woken::Commands(Some(batch)) => self.apply_commands(batch, now),
+                Woken::Commands(None) => open = false,
+                Woken::Ended(done) => {
                     let mut ended = Some(done);
                     while let Some(done) = ended {
-                        self.on_job_finished(done, Utc::now());
+                        self.on_job_finished(done, now);
                         ended = self.jobs.try_join_next();
                     }
                 }
-                () = sleep_until(next), if next.is_some() => {}
-                () = tokio::time::sleep(pulse::BEAT) => {}
+                Woken::Due => {}
             }
         }
         self.core.metrics.pulse().rest();

@@ -11,6 +11,7 @@
 //! - [`passers`]: passers-by at the address of metrics and probes hold connections; the probe is answered, and memory is bounded.
 //! - [`crowded`]: others in the process take all they can get; an instance that answers is polled on time, and memory is bounded.
 //! - [`heavy`]: lists that cost much CPU time; polls of others and probes are not delayed.
+//! - [`besieged`]: attackers of another namespace take nothing from honest instances.
 //! - [`soak`]: the whole zoo of hostile peers beside honest instances, for a while.
 //! - [`shaped`]: a filter and a shape decide what is delivered, and rules what an answer means.
 //! - [`event_data`]: events say more than the row of the list: which fields changed.
@@ -28,6 +29,7 @@
 //! - [`retries`]: what each answer of a receiver leads to.
 //! - [`credentials`]: OAuth 2.0: every grant, every refusal, and kills between answer, write and use.
 //! - [`due`]: when the provider is asked: after a restart, and where it demanded to be left alone.
+//! - [`clocks`]: the wall clock is set, and a process sleeps.
 //! - [`panicking`]: a job panics; it harms no other.
 //! - [`edits`]: manifests change while it runs.
 //! - [`files`]: what is read of files, and how they are swapped.
@@ -65,8 +67,10 @@ mod assertions;
 mod at_scale;
 mod backup;
 mod batches;
+mod besieged;
 mod cases;
 mod chart;
+mod clocks;
 mod commands;
 mod connect;
 mod console;

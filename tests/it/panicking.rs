@@ -59,9 +59,9 @@ fn a_job_that_panics_ends_alone_and_goes_on_once_it_can() {
         async move {
             let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true }).expect("a client");
             let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets.clone()), store, folder);
-            let (commands, inbox) = mpsc::channel(1);
+            let (commands, orders) = mpsc::channel(1);
             commands.send(reload::first(&definitions)).await.expect("there is room for one");
-            Engine::new(core, Run::Forever, reports).run(inbox, shutdown, Duration::from_secs(5)).await;
+            Engine::new(core, Run::Forever, reports).run(orders, shutdown, Duration::from_secs(5)).await;
             drop(commands);
         }
     });

@@ -147,7 +147,7 @@ fn a_callback_that_drips_ends_at_the_deadline_or_counts_by_its_status() {
     let instance = |name: &&str| Instance::new(name, &provider.url(), &receiver.url(name)).basic_auth().callback("timeout: 3s");
     let site = Site::new(&names.iter().map(|name| instance(name).yaml()).collect::<Vec<_>>());
     let pollinator = site.start();
-    for name in &names {
+    for name in names {
         pollinator.wait_ready(name);
     }
     provider.create_all(ids("r", 3));

@@ -40,7 +40,7 @@ fn a_list_whose_next_page_is_gone_begins_again_and_forgets_no_instance() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "pages");
     let names = ["a", "b", "c"];
-    for name in &names {
+    for name in names {
         cluster.apply(&called(&cluster, name));
     }
     // Each page has one instance, and twice the server no longer knows how to go on.
@@ -54,7 +54,7 @@ fn a_list_whose_next_page_is_gone_begins_again_and_forgets_no_instance() {
         _ => None,
     });
     let operator = cluster.start();
-    for name in &names {
+    for name in names {
         cluster.wait_ready(name);
     }
     let of =

@@ -1,13 +1,23 @@
 //! Instances, connectors and Secrets come, change and go.
 
-use serde_json::json;
+use std::time::Instant;
+use std::{env, thread};
+
+use serde_json::{Value, json};
 
 use crate::rig::PATIENCE;
 use crate::rig::canary;
+use crate::rig::client;
 use crate::rig::control_plane::shared;
+use crate::rig::fleet;
+use crate::rig::history::History;
 use crate::rig::manifest;
 use crate::rig::operator::Cluster;
 use crate::rig::provider::Provider;
+
+/// Instances that are deleted at once, unless the variable says otherwise.
+const DELETED: usize = 200;
+const DELETED_VARIABLE: &str = "POLLINATOR_DELETED";
 
 #[test]
 fn a_secret_that_comes_or_changes_is_used_at_once() {
@@ -167,4 +177,56 @@ fn a_bad_instance_harms_no_other() {
     good.name = "bad".to_owned();
     cluster.apply(&good);
     cluster.wait_ready("bad");
+}
+
+#[test]
+fn hundreds_that_are_deleted_at_once_are_polled_no_more_and_delay_no_other() {
+    let Some(plane) = shared() else { return };
+    let count = env::var(DELETED_VARIABLE).map_or(DELETED, |text| text.parse().expect("a number"));
+    let cluster = Cluster::new(plane, "stays");
+    let (leaves, crowd) = (plane.namespace("leaves"), Provider::start());
+    let of_crowd = |yaml: &str| yaml.replace("namespace: it", &format!("namespace: {}", leaves.name()));
+    leaves.apply(&of_crowd(&manifest::login()));
+    let alone = fleet::alone();
+    let versions = History::watch(leaves.api(), &leaves.instances());
+    let create = |number: usize| {
+        let mut instance = cluster.instance().and_resource("interval: 15s");
+        (instance.name, instance.base_url) = (format!("leaves-{number}"), crowd.url());
+        let object: Value = serde_saphyr::from_str(&of_crowd(&instance.yaml())).expect("a manifest");
+        leaves.api().create(&leaves.instances(), &object).ok();
+    };
+    let create = &create;
+    thread::scope(|scope| {
+        for part in 0..8 {
+            scope.spawn(move || (0..count).filter(|number| number % 8 == part).for_each(create));
+        }
+    });
+    cluster.apply(&cluster.instance());
+    let operator = cluster.start_with(&["--watch-namespace", leaves.name()]);
+    let is_ready = |instance: &Value| {
+        let conditions = instance["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+    };
+    versions.wait_each(count, PATIENCE, is_ready).unwrap_or_else(|ready| panic!("{ready} of {count} are ready"));
+    drop(alone);
+    cluster.wait_ready("it");
+
+    leaves.api().delete(&leaves.instances()).ok();
+    let metrics = format!("{}/metrics", operator.metrics_address().expect("it serves metrics"));
+    let running = || {
+        let scrape = client::must("GET", &metrics, None);
+        let counts = scrape.lines().filter(|line| line.starts_with("pollinator_instances{"));
+        counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while running() > 1 {
+        assert!(Instant::now() < deadline, "{} instances are still there", running());
+        thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+    let asked = crowd.asked();
+    // An interval of theirs, and more.
+    cluster.provider.wait_polled(4);
+    assert_eq!(crowd.asked(), asked, "who is deleted is not polled");
+    cluster.provider.create("after");
+    cluster.assert_perfect(&operator);
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::api_proxy::{ApiProxy, Call};
 use super::canary;
 use super::client;
+use super::clock::Clock;
 use super::control_plane::{ControlPlane, Namespace};
 use super::counted::assert_counted;
 use super::manifest::{self, Instance};
@@ -76,6 +77,12 @@ impl<'p> Cluster<'p> {
     /// The same in the name of the one who has this token.
     pub fn start_as(&self, token: &str, arguments: &[&str]) -> Pollinator {
         self.spawn(&self.proxy.kubeconfig(token, self.ns.name()), arguments)
+    }
+
+    /// Starts the operator, which follows another clock.
+    pub fn start_by(&self, clock: &Clock, arguments: &[&str]) -> Pollinator {
+        let kubeconfig = self.proxy.kubeconfig(&self.ns.plane().identity().admin_token, self.ns.name());
+        self.spawn_program(clock.rule(binary()), &kubeconfig, arguments)
     }
 
     /// Starts another version's binary in place of the one under test.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::client;
 use super::control_plane::api::Api;
 
 /// How often it is measured.
@@ -20,13 +21,23 @@ pub struct Strain {
 
 impl Strain {
     pub fn measure(api: &Api) -> Self {
+        let api = api.clone();
+        Self::of(move || drop(api.try_send("GET", "/version", None)))
+    }
+
+    /// The same of a small call to a double.
+    pub fn measure_by(url: String) -> Self {
+        Self::of(move || drop(client::send("GET", &url, None)))
+    }
+
+    fn of(call: impl Fn() + Send + 'static) -> Self {
         let strain = Self { worst: Arc::default(), over: Arc::default() };
-        let (worst, over, api) = (Arc::clone(&strain.worst), Arc::clone(&strain.over), api.clone());
+        let (worst, over) = (Arc::clone(&strain.worst), Arc::clone(&strain.over));
         thread::spawn(move || {
             while !over.load(Ordering::SeqCst) {
                 let begun = Instant::now();
                 thread::park_timeout(EVERY);
-                let _ = api.try_send("GET", "/version", None);
+                call();
                 let took = begun.elapsed().saturating_sub(EVERY);
                 let mut worst = worst.lock().unwrap_or_else(PoisonError::into_inner);
                 *worst = took.max(*worst);
