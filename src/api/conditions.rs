@@ -103,6 +103,8 @@ words! {
         DeletesFound,
         /// The complete readings that compare content go well.
         Swept,
+        /// The whole records of events can be read.
+        Detailed,
         /// The polls cost no more CPU time than the share of the instance.
         WithinShare,
         // of a connector

@@ -5,8 +5,10 @@
 //! does it all over the wire.
 
 pub mod answer;
+pub mod asker;
 pub mod confirm;
 pub mod delta;
+pub mod detail;
 pub mod detection;
 mod error_shape;
 mod evidence;
@@ -14,6 +16,7 @@ pub mod link_header;
 pub mod listing;
 mod members;
 mod names;
+mod one_record;
 pub mod page;
 pub mod pagination;
 pub mod place;

@@ -135,6 +135,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         feed: over.feed.or(under.feed),
         deletes: over.deletes.or(under.deletes),
         changes: over.changes.or(under.changes),
+        detail: over.detail.or(under.detail),
         filter: over.filter.or(under.filter),
         on_leave: over.on_leave.or(under.on_leave),
         keep_fields,

@@ -11,7 +11,7 @@ use super::authentication::Root;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
-use super::{authentication, changes, deleted_list, delta, extract, feed, full_sweep, overlay, request, snapshot};
+use super::{authentication, changes, deleted_list, delta, detail, extract, feed, full_sweep, overlay, request, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -117,6 +117,7 @@ impl Parts<'_> {
         let request = self.base.and_then(|base| problems.keep_all(request::plan(base, resource, placeholders)));
         let extract = problems.keep_all(extract::plan(resource, placeholders));
         let snapshot = self.base.zip(request.as_ref());
+        let detail = snapshot.and_then(|(base, list)| problems.keep(detail::plan(base, resource, list, placeholders)));
         let snapshot = snapshot.and_then(|(base, list)| problems.keep_all(snapshot::plan(base, resource, list, placeholders)));
         let change_by = problems.keep(extract::change_by(resource));
         let pagination = problems.keep(extract::pagination(resource));
@@ -162,6 +163,7 @@ impl Parts<'_> {
                 delta: delta?,
                 feed: feed?,
                 changes: changes?,
+                detail: detail?.map(Arc::new),
                 page_size: page_size?,
                 interval: interval?,
                 start_from: self.start_from?,

@@ -55,6 +55,7 @@ pub fn resource() -> ResourcePlan {
         delta: None,
         feed: None,
         changes: None,
+        detail: None,
         page_size: None,
         interval: Duration::from_mins(1),
         start_from: StartFrom::Now,

@@ -4,12 +4,11 @@ use chrono::Utc;
 use http::HeaderMap;
 
 use super::PageReader;
-use crate::api::conditions::{Problem, Reaction};
+use crate::api::conditions::Problem;
 use crate::egress::Response;
 use crate::fetch::answer::{self, ContentClass, Verdict};
 use crate::fetch::page::Page;
 use crate::fetch::place::{self, Place};
-use crate::fetch::restraint::Restraint;
 use crate::fetch::split::{SplitError, split_at};
 use crate::plan::error_rules;
 
@@ -28,13 +27,7 @@ impl PageReader<'_> {
             Some(means) => answer::by_rule(means, *status, headers, now),
             None => answer::interpret(*status, headers, now),
         };
-        verdict.map_err(|problem| {
-            let problem = Restraint::explain(problem, *status, self.restraint().after(headers, now));
-            if problem.reaction == Reaction::Throttled {
-                self.hold(problem.retry_after);
-            }
-            problem
-        })
+        verdict.map_err(|problem| self.asker.explain(self.resource, &self.auth, response, problem))
     }
 
     pub(super) fn split(&self, body: bytes::Bytes, headers: &HeaderMap) -> Result<Page, Problem> {

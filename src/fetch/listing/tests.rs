@@ -10,7 +10,11 @@ use url::Url;
 use super::*;
 use crate::api::conditions::Reaction;
 use crate::api::limits::LimitScope;
+use crate::egress::Egress;
 use crate::egress::EgressPolicy;
+use crate::egress::byte_budget::ByteBudget;
+use crate::egress::hosts::HostBudget;
+use crate::observe::Metrics;
 use crate::plan::field_path::FieldPath;
 use crate::plan::template::Template;
 use crate::plan::{
@@ -99,6 +103,7 @@ impl Provider {
             lateness: Duration::ZERO,
             full_sweep: None,
             changes: None,
+            detail: None,
             order: Order::Unordered,
             pagination: PaginationPlan::Detect,
             page_size: None,

@@ -44,6 +44,8 @@ pub(super) fn resource_status(
     conditions.extend(health.undecided.as_deref().map(undecided_filter));
     conditions.extend(health.volatile.as_deref().map(volatile_records));
     conditions.extend(own.and_then(|own| deletes::condition(resource, &own.sweep, health.sweep.as_deref())));
+    let detail = health.detail.as_deref().filter(|_| resource.detail.is_some());
+    conditions.extend(detail.map(|problem| of_problem(ConditionType::Detailed, problem)));
     conditions.extend(deletes::full_sweep(resource, health.full_sweep.as_deref()));
     ResourceStatus {
         name: resource.name.to_string(),
