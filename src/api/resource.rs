@@ -94,6 +94,11 @@ pub struct Resource {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]
     pub lateness: Option<String>,
+    /// How far ahead of the provider's clock the date of a record may be, 0s to 168h. Records that are further ahead are delivered, never move the cursor, and are reported by the condition DatesPlausible. Default: the connector's, else 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("0s", "168h"))]
+    pub max_future: Option<String>,
     /// A complete reading of the list from time to time, to find records that change without a later date: each is compared by content. It implies compareContent. Default: the connector's, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_sweep: Option<FullSweep>,

@@ -100,6 +100,8 @@ pub struct ResourcePlan {
     pub lookback: Duration,
     /// How long after its date a record may appear: until then each poll reads this far behind the cursor.
     pub lateness: Duration,
+    /// How far ahead of the provider's clock dates may be before that is reported.
+    pub max_future: Duration,
     /// Time between two complete readings of the list in which records are compared by content; `None`: there are none.
     pub full_sweep: Option<Duration>,
     /// The order in which the provider lists records by their version date.

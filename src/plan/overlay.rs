@@ -126,6 +126,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         created_tolerance: over.created_tolerance.or(under.created_tolerance),
         lookback: over.lookback.or(under.lookback),
         lateness: over.lateness.or(under.lateness),
+        max_future: over.max_future.or(under.max_future),
         full_sweep: over.full_sweep.or(under.full_sweep),
         page_size: over.page_size.or(under.page_size),
         interval: over.interval.or(under.interval),

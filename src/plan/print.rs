@@ -106,6 +106,7 @@ struct PrintedResource<'a> {
     lookback: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     lateness: Option<String>,
+    max_future: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     full_sweep: Option<String>,
     order: &'static str,
@@ -212,6 +213,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             created_tolerance: duration::print(resource.created_tolerance),
             lookback: duration::print(resource.lookback),
             lateness: (!resource.lateness.is_zero()).then(|| duration::print(resource.lateness)),
+            max_future: duration::print(resource.max_future),
             full_sweep: resource.full_sweep.map(|interval| format!("every {}, by content", duration::print(interval))),
             order: match resource.order {
                 Order::Ascending => "Ascending",

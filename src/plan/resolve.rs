@@ -20,6 +20,7 @@ use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
 
 const INTERVAL: Duration = Duration::from_mins(15);
+const MAX_FUTURE: Duration = Duration::from_hours(24);
 const CREATED_TOLERANCE: Duration = Duration::from_secs(10);
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_IN_FLIGHT: i32 = 8;
@@ -127,6 +128,7 @@ impl Parts<'_> {
             problems.keep(span(&field(name, "createdTolerance"), resource.created_tolerance.as_deref(), CREATED_TOLERANCE));
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
         let lateness = problems.keep(span(&field(name, "lateness"), resource.lateness.as_deref(), Duration::ZERO));
+        let max_future = problems.keep(span(&field(name, "maxFuture"), resource.max_future.as_deref(), MAX_FUTURE));
         let full_sweep = problems.keep(full_sweep::plan(resource, request.as_ref(), change_by));
         let changes = problems.keep(changes::plan(resource, change_by, self.format));
         let interval = problems.keep(interval(name, resource.interval.as_deref()));
@@ -155,6 +157,7 @@ impl Parts<'_> {
                 created_tolerance: created_tolerance?,
                 lookback: lookback?,
                 lateness: lateness?,
+                max_future: max_future?,
                 full_sweep: full_sweep?,
                 order: extract::order(resource),
                 snapshot: snapshot?.map(Arc::new),

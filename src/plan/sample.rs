@@ -47,6 +47,7 @@ pub fn resource() -> ResourcePlan {
         created_tolerance: Duration::from_secs(10),
         lookback: Duration::ZERO,
         lateness: Duration::ZERO,
+        max_future: Duration::from_hours(24),
         full_sweep: None,
         order: Order::Unordered,
         snapshot: None,

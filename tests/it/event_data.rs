@@ -82,7 +82,7 @@ struct Whole(Arc<Mutex<Rows>>);
 #[derive(Default)]
 struct Rows {
     /// Date of each.
-    rows: BTreeMap<u32, DateTime<Utc>>,
+    dates: BTreeMap<u32, DateTime<Utc>>,
     /// What is answered for a record in place of it.
     single: BTreeMap<u32, Single>,
     /// Ids of the records that were asked for.
@@ -112,7 +112,7 @@ impl Whole {
 
     fn add(&self, ids: impl IntoIterator<Item = u32>, age: TimeDelta) {
         let at = Utc::now() - age;
-        self.rows().rows.extend(ids.into_iter().map(|id| (id, at)));
+        self.rows().dates.extend(ids.into_iter().map(|id| (id, at)));
     }
 
     /// The ids that were asked for since this was last called, in their order.
@@ -132,7 +132,7 @@ impl Whole {
             return own.single.get(&id).map_or_else(|| Answer::json(record), Single::answer);
         }
         let rows = own
-            .rows
+            .dates
             .iter()
             .map(|(id, at)| format!(r#"{{"id":{id},"at":"{}"}}"#, at.to_rfc3339_opts(SecondsFormat::Millis, true)));
         Answer::json(format!("[{}]", rows.collect::<Vec<_>>().join(",")))

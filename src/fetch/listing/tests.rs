@@ -101,6 +101,7 @@ impl Provider {
             created_tolerance: Duration::ZERO,
             lookback: Duration::ZERO,
             lateness: Duration::ZERO,
+            max_future: Duration::from_hours(24),
             full_sweep: None,
             changes: None,
             detail: None,

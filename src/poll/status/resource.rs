@@ -132,6 +132,11 @@ fn noted(note: Note) -> Condition {
             Reason::InvalidDate,
             "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
         ),
+        Note::FarAhead => (
+            ConditionType::DatesPlausible,
+            Reason::FutureDates,
+            "datesConfiguration: some records are dated further ahead of the provider's clock than maxFuture allows; they are delivered and never move the cursor: correct the format or the time zone, correct the records at the provider, or raise maxFuture",
+        ),
         Note::Disorder => (
             ConditionType::Ordered,
             Reason::UnorderedResource,
