@@ -83,6 +83,8 @@ words! {
         DeletionsReadable,
         /// Dates can be read.
         DatesReadable,
+        /// Dates are not far ahead of the provider's clock.
+        DatesPlausible,
         /// The list is in the declared order.
         Ordered,
         /// The list held still while it was read.
@@ -103,6 +105,8 @@ words! {
         DeletesFound,
         /// The complete readings that compare content go well.
         Swept,
+        /// The whole records of events can be read.
+        Detailed,
         /// The polls cost no more CPU time than the share of the instance.
         WithinShare,
         // of a connector
@@ -234,6 +238,8 @@ words! {
         DateFieldMissing,
         /// Records whose date could not be read.
         InvalidDate,
+        /// Records whose date is further ahead of the provider's clock than `maxFuture`.
+        FutureDates,
         /// The dates of new records are a whole time zone away from the provider's clock.
         SuspectedTimeZone,
         /// Most of a list that is filtered by the cursor is from long before it, poll after poll.

@@ -21,6 +21,7 @@ pub mod conditions;
 pub mod connector;
 pub mod deletes;
 pub mod delta;
+pub mod detail;
 pub mod document;
 pub mod duration;
 pub mod editor;

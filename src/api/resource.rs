@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::changes::Changes;
 use super::deletes::Deletes;
 use super::delta::Delta;
+use super::detail::Detail;
 use super::duration;
 use super::error_rule::ErrorRule;
 use super::feed::Feed;
@@ -93,6 +94,11 @@ pub struct Resource {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]
     pub lateness: Option<String>,
+    /// How far ahead of the provider's clock the date of a record may be, 0s to 168h. Records that are further ahead are delivered, never move the cursor, and are reported by the condition DatesPlausible. Default: the connector's, else 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("0s", "168h"))]
+    pub max_future: Option<String>,
     /// A complete reading of the list from time to time, to find records that change without a later date: each is compared by content. It implies compareContent. Default: the connector's, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_sweep: Option<FullSweep>,
@@ -123,6 +129,9 @@ pub struct Resource {
     /// Whether events of updates name the fields that changed, in their attribute changes. Hashes of the fields are remembered, no values. Every record that is listed is remembered, and the first poll reads the whole list. Needs callback.format CloudEvents. Default: the connector's, else they do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+    /// A request for the whole record before an event is sent, for lists that show only a part of it. Its response becomes the data of the event; changes are still detected in the list. Default: the connector's, else the record of the list is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
     /// CEL expression over record that says which records are delivered, for example record.status != 'draft'. A record that is excluded is remembered, and is sent as created once it matches. A record for which the expression cannot be evaluated is delivered, and a condition says why. Default: the connector's, else all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]

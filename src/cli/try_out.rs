@@ -2,6 +2,7 @@
 
 mod content;
 mod deletes;
+mod detail;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -185,6 +186,7 @@ async fn try_resource(
             "  full sweep:   the whole list is read every {interval}, and each record is compared by content"
         ));
     }
+    detail::prove(asker, &plan.instance, resource, &auth).await?;
     deletes::prove(asker, &plan.instance, resource, &auth).await?;
     let a_day = 86_400.0 / resource.interval.as_secs_f64();
     output::line(format_args!(

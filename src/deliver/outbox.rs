@@ -379,5 +379,6 @@ impl Noted {
     }
 }
 
+mod ready;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ pub(crate) fn event(object_id: &str, kind: Kind, data: &str) -> Event {
         version_date: Some(at(0)),
         detected_at: at(50),
         changes: None,
+        partial: false,
         data: RawValue::from_string(data.to_owned()).unwrap(),
     }
 }
@@ -45,6 +46,7 @@ pub(crate) fn change(object: u64, version: u64) -> Change {
             version_date: Some(at(0)),
             detected_at: at(0),
             changes: None,
+            partial: false,
             data: RawValue::from_string(format!(r#"{{"id":{object},"v":{version}}}"#)).unwrap(),
         },
     }

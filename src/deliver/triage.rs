@@ -55,6 +55,35 @@ impl Step {
     }
 }
 
+/// Whether a change may be sent in this job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Some sink takes it now, or it takes the place of an older one in a retry queue.
+    Now,
+    /// Its next try has not come, or no sink may be asked.
+    Later,
+    /// Every sink has it.
+    No,
+}
+
+/// Whether a change may be sent in this job, as [`triage`] will decide.
+pub fn wanted(state: &DeliveryState<'_>, change: &Change, targets: Targets<'_>, now: DateTime<Utc>) -> Wanted {
+    let mut wanted = Wanted::No;
+    for (sink, target) in targets.names.iter().zip(targets.open) {
+        if state.has(sink, change) {
+            continue;
+        }
+        let admission = target.map(|target| state.sinks.health(sink).admission(target, now));
+        let is_open = matches!(admission, Some(Admission::Open | Admission::Probe));
+        let waits = state.failing_at(sink, change.object).is_some_and(|failing| failing.next_try > now);
+        if (is_open && !waits) || state.sinks.queue(sink).holds(&change.event.resource, change.object) {
+            return Wanted::Now;
+        }
+        wanted = Wanted::Later;
+    }
+    wanted
+}
+
 /// Looks at changes of distinct objects of one resource. What a sink has is left out; an object of which it keeps an older version in
 /// its retry queue is replaced there; one whose next try has not come waits.
 pub fn triage(state: &mut DeliveryState<'_>, changes: &[Change], targets: Targets<'_>, now: DateTime<Utc>) -> Step {

@@ -48,6 +48,12 @@ impl ProviderClock {
         date.checked_sub_signed(FAR).is_some_and(|date| self.is_ahead(date))
     }
 
+    /// Whether a date is ahead of the clock by more than this.
+    pub fn is_ahead_by(&self, date: DateTime<Utc>, by: Duration) -> bool {
+        let date = TimeDelta::from_std(by).ok().and_then(|by| date.checked_sub_signed(by));
+        date.is_some_and(|date| self.is_ahead(date))
+    }
+
     /// Where a date with this granule stands.
     pub fn age(&self, date: DateTime<Utc>, granule: Duration) -> Age {
         if self.is_ahead(date) {

@@ -79,6 +79,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
             version_date: date,
             detected_at: row.event.detected_at,
             changes: None,
+            partial: false,
             data: RawValue::from_string(life::data(plan.extract.id.as_ref(), id_json)).unwrap_or_default(),
         },
     }))

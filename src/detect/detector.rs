@@ -372,6 +372,8 @@ impl<'p> Detector<'p> {
             self.date_fields.note(&self.plan.extract, view, json);
         }
         let Some(date) = date else { return };
+        let by = self.plan.max_future;
+        self.seen.far_ahead += u64::from(self.poll_clock.is_some_and(|clock| clock.is_ahead_by(date, by)));
         self.seen.order(self.order, self.last.replace(date), date);
         self.seen.outdated += u64::from(self.too_old.is_some_and(|too_old| date < too_old));
         self.seen.reached_lower |= self.lower.is_some_and(|lower| date < lower);

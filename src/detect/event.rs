@@ -54,6 +54,9 @@ pub struct Event {
     /// Names of the fields that changed, separated by commas; `None`: they are not asked for or not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<String>,
+    /// The whole record could not be read, and `data` is what the list has of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// The record, byte for byte.
     pub data: Box<RawValue>,
 }

@@ -100,6 +100,7 @@ pub fn deletion(
             version_date: None,
             detected_at,
             changes: None,
+            partial: false,
             data: RawValue::from_string(data(plan.extract.id.as_ref(), json)).unwrap_or_default(),
         },
     })

@@ -18,6 +18,8 @@ pub struct Seen {
     pub missing_ids: u64,
     /// Records whose date could not be read, in this listing.
     pub bad_dates: u64,
+    /// Records whose date is further ahead of the provider's clock than the plan allows, in this listing.
+    pub far_ahead: u64,
     /// Records whose id another record of the same page has, in this listing.
     pub repeated_ids: u64,
     /// Records whose mark is set to something that the plan does not name, while none has what it names; in this listing.

@@ -83,6 +83,14 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
     }
 }
 
+/// A 304 that nothing asked for.
+pub(super) fn unasked_304() -> Problem {
+    Problem::transient(
+        Reason::UnexpectedStatus,
+        "baseUrl: the provider answered 304 to an unconditional request; check any cache in between",
+    )
+}
+
 /// What an answer means to which a rule of the manifest gives this meaning.
 ///
 /// # Errors

@@ -3,51 +3,26 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use url::Url;
+use http::{HeaderMap, StatusCode};
 
-use super::request::header_value;
+use super::one_record;
 use super::split::MAX_BODY;
-use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::conditions::{Problem, Reaction};
 use crate::detect::sweep::Answer;
-use crate::egress::{Limits, Overflow, Redirects, Request};
+use crate::egress::{Limits, Overflow, Request};
 use crate::plan::ConfirmPlan;
-use crate::plan::template::{MacroContext, Place};
+use crate::plan::template::MacroContext;
 
 /// The body says nothing that counts.
 const LIMITS: Limits =
     Limits { body: MAX_BODY, overflow: Overflow::Discard, first_byte: Duration::from_secs(30), total: Duration::from_mins(1) };
-/// Redirects that are followed within the origin.
-const MAX_REDIRECTS: u8 = 3;
-/// What an id may have in a URL as it is: the unreserved characters of RFC 3986 §2.3. A slash in it is none of the path.
-const ID: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 /// The request for the record with this id, without authentication.
 ///
 /// # Errors
 /// `InvalidSpec` when id or macros make a URL or header that cannot be sent.
 pub fn build(plan: &ConfirmPlan, id: &str, context: &MacroContext<'_>) -> Result<Request, Problem> {
-    let unsendable = || {
-        Problem::human(
-            Reason::InvalidSpec,
-            "resources[].deletes.snapshot.confirm.url: it is not a URL once an id is filled in; correct it",
-        )
-    };
-    // A URL resolves `.` and `..` as segments, and they would name another place.
-    if matches!(id, "." | "..") {
-        return Err(unsendable());
-    }
-    let id = utf8_percent_encode(id, ID).to_string();
-    let url = Url::parse(&plan.url.join(&id)).map_err(|_| unsendable())?;
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    for (name, value) in &plan.headers {
-        headers.insert(name.clone(), header_value(name.as_str(), &value.render(context, Place::Header))?);
-    }
-    let redirects = Redirects::WithinOrigin(MAX_REDIRECTS);
-    Ok(Request { method: Method::GET, url, headers, body: None, redirects, limits: LIMITS })
+    let at = ("resources[].deletes.snapshot.confirm.url", plan.url.as_slice());
+    one_record::build(at, &plan.headers, LIMITS, id, context)
 }
 
 /// What an answer says about the record. Only a clear one counts.

@@ -7,24 +7,22 @@ use chrono::{DateTime, Utc};
 use http::Method;
 
 use super::answer::{self, Verdict};
+pub use super::asker::Asker;
 use super::contact::Contact;
 use super::delta::ListingToken;
 use super::page::Page;
 use super::pagination::{self, Answer, Ids, Pager, Position};
 use super::place;
 use super::request;
-use super::restraint::Restraint;
 use super::validators::{RequestDigest, Validators, make_conditional};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
-use crate::cpu::{CpuBudget, OverShare};
-use crate::egress::byte_budget::{ByteBudget, Share};
-use crate::egress::hosts::HostBudget;
+use crate::cpu::OverShare;
+use crate::egress::byte_budget::Share;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after;
-use crate::egress::{Egress, Peer, Request, Response};
-use crate::observe::Metrics;
+use crate::egress::{Request, Response};
 use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::Segment;
 use crate::plan::template::MacroContext;
@@ -32,21 +30,6 @@ use crate::plan::{PaginationPlan, ResourcePlan};
 
 /// Bytes of all bodies of one listing.
 pub const MAX_BYTES: u64 = 4 << 30;
-
-/// Asks providers: the client and the budget of every host.
-#[derive(Clone, Debug)]
-pub struct Asker {
-    /// The one client.
-    pub egress: Egress,
-    /// How much each host is asked.
-    pub hosts: HostBudget,
-    /// How many bytes of pages are held.
-    pub bytes: ByteBudget,
-    /// Whose turn it is to do what costs much CPU time.
-    pub cpu: CpuBudget,
-    /// Counts requests.
-    pub metrics: Metrics,
-}
 
 /// One step of a listing.
 #[derive(Clone, Debug)]
@@ -188,7 +171,7 @@ impl<'a> PageReader<'a> {
             self.retry_after = self.retry_after.max(Some(wait));
         }
         let quota = Quota::of(&response.headers, Utc::now()).wait();
-        let spent = self.restraint().after(&response.headers, Utc::now());
+        let spent = self.asker.note_limits(self.resource, &self.auth, &response);
         let Response { headers, body, url, .. } = response;
         if is_first {
             self.server_date = answer::server_date(&headers);
@@ -201,12 +184,7 @@ impl<'a> PageReader<'a> {
                 self.finish();
                 return Ok(Step::NotModified);
             }
-            Verdict::NotModified => {
-                return Err(Problem::transient(
-                    Reason::UnexpectedStatus,
-                    "baseUrl: the provider answered 304 to an unconditional request; check any cache in between",
-                ));
-            }
+            Verdict::NotModified => return Err(answer::unasked_304()),
             Verdict::Empty => Page::empty(),
             Verdict::Body => {
                 let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, &headers)).await;
@@ -343,26 +321,14 @@ impl<'a> PageReader<'a> {
         request::build(&self.resource.request, &context, position)
     }
 
-    fn restraint(&self) -> Restraint<'_> {
-        Restraint::new(&self.asker.hosts, self.resource, &self.auth)
-    }
-
     async fn send(&mut self, request: Request) -> Result<(Response, Share), Problem> {
-        let _turn = self.restraint().before().await?;
-        let origin = &self.resource.request.origin;
-        let permit = self.asker.hosts.acquire(origin, self.instance, self.auth.fingerprint).await.map_err(|wait| {
-            let text = "polling.interval: the provider is rate limiting requests; if this persists, increase polling.interval";
-            Problem::throttled(Reason::RateLimited, text, Some(wait))
-        })?;
-        if let Some(due) = self.due.take() {
-            self.asker.metrics.poll_delay((Utc::now() - due).to_std().unwrap_or_default());
-        }
-        let mut share = self.asker.bytes.share(self.instance);
-        let sent = self.asker.egress.send_sharing(request, self.auth.identity.as_deref(), Some(&mut share)).await;
-        permit.note(&sent);
-        self.asker.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
-        let response = sent.map_err(|error| error.into_problem(Peer::Provider))?;
-        Ok((response, share))
+        let (due, metrics) = (&mut self.due, &self.asker.metrics);
+        let begun = || {
+            if let Some(due) = due.take() {
+                metrics.poll_delay((Utc::now() - due).to_std().unwrap_or_default());
+            }
+        };
+        self.asker.send(self.instance, self.resource, &self.auth, request, begun).await
     }
 
     /// A `Backoff` in a successful response counts from the end of the listing: a long list must not be cut off in the middle every time.

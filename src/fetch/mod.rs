@@ -5,9 +5,11 @@
 //! does it all over the wire.
 
 pub mod answer;
+pub mod asker;
 pub mod confirm;
 pub mod contact;
 pub mod delta;
+pub mod detail;
 pub mod detection;
 mod error_shape;
 mod evidence;
@@ -15,6 +17,7 @@ pub mod link_header;
 pub mod listing;
 mod members;
 mod names;
+mod one_record;
 pub mod page;
 pub mod pagination;
 pub mod place;

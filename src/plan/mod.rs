@@ -9,6 +9,7 @@ mod cursor;
 pub mod date_format;
 pub mod deleted_list;
 pub mod delta;
+mod detail;
 pub mod error_rules;
 pub mod expression;
 mod extract;
@@ -25,6 +26,7 @@ mod parameter;
 mod placeholders;
 pub mod print;
 mod problems;
+mod record_url;
 mod request;
 pub mod resolve;
 #[cfg(test)]
@@ -35,6 +37,7 @@ mod snapshot;
 pub mod template;
 
 pub use changes::ChangesPlan;
+pub use detail::DetailPlan;
 pub use limits::{CalendarDay, LimitsPlan, RequestLimitPlan};
 pub use oauth2::{JwtPlan, Oauth2Plan, RefreshPlan, TokenResponsePlan};
 pub use pagination::{PaginationPlan, TokenPlace, ValueAt};
@@ -97,6 +100,8 @@ pub struct ResourcePlan {
     pub lookback: Duration,
     /// How long after its date a record may appear: until then each poll reads this far behind the cursor.
     pub lateness: Duration,
+    /// How far ahead of the provider's clock dates may be before that is reported.
+    pub max_future: Duration,
     /// Time between two complete readings of the list in which records are compared by content; `None`: there are none.
     pub full_sweep: Option<Duration>,
     /// The order in which the provider lists records by their version date.
@@ -113,6 +118,8 @@ pub struct ResourcePlan {
     pub feed: Option<feed::FeedPlan>,
     /// How events name the fields that changed; `None`: they do not.
     pub changes: Option<ChangesPlan>,
+    /// The request for the whole record before an event is sent; `None`: the record of the list is sent.
+    pub detail: Option<Arc<DetailPlan>>,
     /// Records asked for per page, for paginations with a size parameter.
     pub page_size: Option<u32>,
     /// Time between two polls.

@@ -106,6 +106,7 @@ struct PrintedResource<'a> {
     lookback: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     lateness: Option<String>,
+    max_future: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     full_sweep: Option<String>,
     order: &'static str,
@@ -116,6 +117,8 @@ struct PrintedResource<'a> {
     feed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page_size: Option<u32>,
     interval: String,
@@ -210,6 +213,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             created_tolerance: duration::print(resource.created_tolerance),
             lookback: duration::print(resource.lookback),
             lateness: (!resource.lateness.is_zero()).then(|| duration::print(resource.lateness)),
+            max_future: duration::print(resource.max_future),
             full_sweep: resource.full_sweep.map(|interval| format!("every {}, by content", duration::print(interval))),
             order: match resource.order {
                 Order::Ascending => "Ascending",
@@ -220,6 +224,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             delta: resource.delta.as_ref().map(delta),
             feed: resource.feed.as_ref().map(|feed| format!("events about {}, kinds by {}", feed.object_id, feed.type_field)),
             changes: resource.changes.map(|changes| format!("up to {} fields of each record are compared", changes.max_fields)),
+            detail: resource.detail.as_deref().map(super::detail::print),
             page_size: resource.page_size,
             interval: duration::print(resource.interval),
             start_from: match resource.start_from {

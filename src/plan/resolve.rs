@@ -11,7 +11,7 @@ use super::authentication::Root;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
-use super::{authentication, changes, deleted_list, delta, extract, feed, full_sweep, overlay, request, snapshot};
+use super::{authentication, changes, deleted_list, delta, detail, extract, feed, full_sweep, overlay, request, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -20,6 +20,7 @@ use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
 
 const INTERVAL: Duration = Duration::from_mins(15);
+const MAX_FUTURE: Duration = Duration::from_hours(24);
 const CREATED_TOLERANCE: Duration = Duration::from_secs(10);
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_IN_FLIGHT: i32 = 8;
@@ -117,6 +118,7 @@ impl Parts<'_> {
         let request = self.base.and_then(|base| problems.keep_all(request::plan(base, resource, placeholders)));
         let extract = problems.keep_all(extract::plan(resource, placeholders));
         let snapshot = self.base.zip(request.as_ref());
+        let detail = snapshot.and_then(|(base, list)| problems.keep(detail::plan(base, resource, list, placeholders)));
         let snapshot = snapshot.and_then(|(base, list)| problems.keep_all(snapshot::plan(base, resource, list, placeholders)));
         let change_by = problems.keep(extract::change_by(resource));
         let pagination = problems.keep(extract::pagination(resource));
@@ -126,6 +128,7 @@ impl Parts<'_> {
             problems.keep(span(&field(name, "createdTolerance"), resource.created_tolerance.as_deref(), CREATED_TOLERANCE));
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
         let lateness = problems.keep(span(&field(name, "lateness"), resource.lateness.as_deref(), Duration::ZERO));
+        let max_future = problems.keep(span(&field(name, "maxFuture"), resource.max_future.as_deref(), MAX_FUTURE));
         let full_sweep = problems.keep(full_sweep::plan(resource, request.as_ref(), change_by));
         let changes = problems.keep(changes::plan(resource, change_by, self.format));
         let interval = problems.keep(interval(name, resource.interval.as_deref()));
@@ -154,6 +157,7 @@ impl Parts<'_> {
                 created_tolerance: created_tolerance?,
                 lookback: lookback?,
                 lateness: lateness?,
+                max_future: max_future?,
                 full_sweep: full_sweep?,
                 order: extract::order(resource),
                 snapshot: snapshot?.map(Arc::new),
@@ -162,6 +166,7 @@ impl Parts<'_> {
                 delta: delta?,
                 feed: feed?,
                 changes: changes?,
+                detail: detail?.map(Arc::new),
                 page_size: page_size?,
                 interval: interval?,
                 start_from: self.start_from?,

@@ -8,7 +8,7 @@ use url::Url;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::template::Template;
-use super::{RequestPlan, request};
+use super::{RequestPlan, record_url};
 use crate::api::conditions::Problem;
 use crate::api::deletes::{Confirm, Deletes, Snapshot};
 use crate::api::resource::Resource;
@@ -43,8 +43,6 @@ const MAX_COUNT: i32 = 10;
 const MAX_PERCENT: i32 = 20;
 /// Statuses that say that a record is deleted.
 const GONE: [i32; 2] = [404, 410];
-/// Where the id goes in the URL of one record.
-const ID: &str = "${id}";
 
 /// `None` where deletions are found otherwise, or not at all.
 ///
@@ -85,15 +83,7 @@ fn confirm(
     placeholders: &mut Placeholders,
 ) -> Result<ConfirmPlan, Problem> {
     let at = field(&resource.name, "deletes.snapshot.confirm.url");
-    let url = request::absolute(base, &at, &confirm.url, placeholders)?;
-    let parts: Vec<Box<str>> = url.split(ID).map(Into::into).collect();
-    if parts.len() < 2 || parts.iter().any(|part| part.contains("${")) {
-        return Err(invalid(format!("{at} must contain {ID}, and no other macro, as in /contacts/{ID}")));
-    }
-    let is_url = Url::parse(&parts.join("1")).is_ok_and(|url| url.origin() == base.origin());
-    if !is_url || parts.first().is_some_and(|first| !Url::parse(first).is_ok_and(|url| url.origin() == base.origin())) {
-        return Err(invalid(format!("{at} must be a path under baseUrl with {ID} after the host, as in /contacts/{ID}")));
-    }
+    let url = record_url::parts(base, &at, &confirm.url, placeholders)?;
     let gone = if confirm.gone_status.is_empty() { &GONE[..] } else { &confirm.gone_status };
     let gone = gone.iter().map(|status| match status {
         403 => Ok(403),
@@ -101,7 +91,7 @@ fn confirm(
         410 => Ok(410),
         _ => Err(invalid(format!("{} must be 404, 410 or 403", field(&resource.name, "deletes.snapshot.confirm.goneStatus")))),
     });
-    Ok(ConfirmPlan { url: parts, headers: list.headers.clone(), gone: gone.collect::<Result<_, _>>()? })
+    Ok(ConfirmPlan { url, headers: list.headers.clone(), gone: gone.collect::<Result<_, _>>()? })
 }
 
 #[cfg(test)]

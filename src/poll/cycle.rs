@@ -4,6 +4,7 @@ mod begin;
 mod cursor;
 mod deleted_list;
 mod delta;
+mod detail;
 mod findings;
 mod full_sweep;
 mod keyset;
@@ -20,6 +21,7 @@ use self::begin::view;
 use self::findings::too_many_records;
 use self::sweep::Sweeping;
 use super::context::EngineContext;
+use super::detail_tries::DetailTries;
 use super::instance::Instance;
 use super::memory::{Memory, Trail};
 use super::page_retries::PageRetries;
@@ -103,12 +105,15 @@ async fn attempt(
         let mut poll = Poll::new(core, instance, resource, access, &identity, due);
         poll.deletions_wait = deletions_wait;
         poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
+        poll.details = std::mem::take(&mut memory.details);
         poll.follow(memory.trail);
         poll.look_for_deletions(memory.sweep_failures);
         let polled = poll.run(&mut outbox, &mut memory.validators, facts).await;
         let swept = if resource.full_sweep.is_some() { &facts.full_sweep } else { &facts.sweep };
         memory.sweep_failures = poll.sweep_failures(swept);
         memory.trail = poll.trail;
+        facts.detail = poll.details.end_poll();
+        memory.details = poll.details;
         memory.watch = poll.detector.take_watch();
         memory.watch.break_off();
         facts.volatile = memory.watch.found();
@@ -146,6 +151,8 @@ struct Poll<'a> {
     /// Objects of which an event of a feed was not taken: later ones wait for it.
     held: HashSet<u64>,
     trail: Trail,
+    /// Single records that could not be read, and what was read of others.
+    details: DetailTries,
     /// The list is one of deleted ids, of this resource.
     names_deleted_of: Option<&'a ResourcePlan>,
     /// The list of deleted ids had deletions that were not taken.
@@ -192,6 +199,7 @@ impl<'a> Poll<'a> {
             sweep: Sweeping::default(),
             held: HashSet::new(),
             trail: Trail::default(),
+            details: DetailTries::default(),
             names_deleted_of: None,
             deletions_wait: false,
         }
@@ -286,7 +294,7 @@ impl<'a> Poll<'a> {
                     (facts.pages, page_len) = (facts.pages + 1, page.len());
                     // 2. Detect.
                     let found = self.detect(&page, pages.listing.server_date(), outbox).await?;
-                    let _held = page.into_memory();
+                    let _held = page.into_memory().filter(|_| self.holds_pages());
                     // 3. Deliver.
                     let PageChanges { changes, remembered, returned, least, greatest, has_news, ids } = found;
                     if returned {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::detail_tries::DetailOutcome;
 use super::report::{Facts, Outcome, Report, SweepOutcome};
 use crate::api::conditions::{Problem, Reaction, Remedy};
 use crate::cpu::OverShare;
@@ -46,6 +47,8 @@ pub struct Health {
     pub(super) sweep: Option<Box<SweepOutcome>>,
     /// The same of the complete reading that compares content.
     pub(super) full_sweep: Option<Box<SweepOutcome>>,
+    /// Why a single record could not be read before its event, when one was last requested.
+    pub(super) detail: Option<Box<Problem>>,
     /// How further pages are asked for, if that was detected.
     pub(super) pagination: Option<Box<str>>,
 }
@@ -78,6 +81,11 @@ impl Health {
                         SweepOutcome::Ended => *own = None,
                         trouble => *own = Some(Box::new(trouble.clone())),
                     }
+                }
+                match &report.facts.detail {
+                    DetailOutcome::None => {}
+                    DetailOutcome::Read => self.detail = None,
+                    DetailOutcome::Failed(problem) => self.detail = Some(Box::new(problem.clone())),
                 }
                 if let Some(pagination) = &report.facts.pagination {
                     self.pagination = Some(pagination.as_str().into());
@@ -133,6 +141,7 @@ pub(super) enum Note {
     MissingIds,
     RepeatedIds,
     BadDates,
+    FarAhead,
     UnreadMarks,
     Disorder,
     Unsettled,
@@ -151,6 +160,7 @@ impl Note {
             (facts.seen.missing_ids > 0, Self::MissingIds),
             (facts.seen.repeated_ids > 0, Self::RepeatedIds),
             (facts.seen.bad_dates > 0, Self::BadDates),
+            (facts.seen.far_ahead > 0, Self::FarAhead),
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
             (facts.seen.disorder, Self::Disorder),
             (facts.unsettled, Self::Unsettled),

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::detail_tries::DetailTries;
 use crate::detect::volatile::VolatileWatch;
 use crate::fetch::validators::Validators;
 
@@ -14,6 +15,8 @@ pub struct Memory {
     pub watch: VolatileWatch,
     /// Sweeps in a row that failed, and when the next one may begin.
     pub sweep_failures: Option<(u32, DateTime<Utc>)>,
+    /// Single records that could not be read.
+    pub details: DetailTries,
     /// How far it came.
     pub trail: Trail,
     /// That of the list of deleted ids.
@@ -33,6 +36,7 @@ impl Memory {
     /// `None` if there is nothing in it: most resources need none.
     pub fn boxed(self) -> Option<Box<Self>> {
         let is_empty = self.validators.is_none() && self.watch.is_empty() && self.sweep_failures.is_none();
-        (!is_empty || self.trail != Trail::default() || self.deleted_list.is_some()).then(|| Box::new(self))
+        (!is_empty || !self.details.is_empty() || self.trail != Trail::default() || self.deleted_list.is_some())
+            .then(|| Box::new(self))
     }
 }

@@ -30,6 +30,7 @@ pub mod claim;
 pub mod command;
 pub mod context;
 pub mod cycle;
+pub mod detail_tries;
 mod due;
 pub mod engine;
 mod entry;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::detail_tries::DetailOutcome;
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
@@ -130,6 +131,8 @@ pub struct Facts {
     pub sweep: SweepOutcome,
     /// What became of the complete reading that compares content.
     pub full_sweep: SweepOutcome,
+    /// What became of the requests for single records before their events.
+    pub detail: DetailOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
     /// The provider no longer accepted the token of the last poll, and all of the list was read.

@@ -283,3 +283,28 @@ fn what_is_older_than_the_cursor_is_learnt_in_silence_when_sweeps_are_turned_on(
     polls.poll();
     assert_eq!(told(&receiver).len(), 2);
 }
+
+#[test]
+fn tries_of_a_change_that_sweeps_alone_show_add_up() {
+    let provider = Provider::start(1..=5);
+    provider.shared().records.insert(9, Utc::now() - TimeDelta::hours(1));
+    let receiver = Receiver::start();
+    let polls = Polls::new(&[provider.filtered(&receiver, "interval: 720h").yaml()]);
+    polls.poll();
+    // one with an old date is refused, and all others pass
+    receiver
+        .answer(|ask| Answer::status(if String::from_utf8_lossy(&ask.body).contains(r#""subject":"77""#) { 500 } else { 204 }));
+    provider.restore([77]);
+    polls.forget_sweep();
+    for id in 100..103 {
+        provider.shared().records.insert(id, Utc::now());
+        polls.poll();
+        polls.age();
+    }
+    provider.shared().records.insert(103, Utc::now());
+    assert_eq!(polls.poll().set_aside, 1, "after three tries, it waits in the retry queue");
+    provider.shared().asks.clear();
+    polls.poll();
+    let asks = provider.shared().asks.clone();
+    assert!(!asks.is_empty() && !asks.iter().any(|ask| ask.contains("since=1970")), "and no sweep repeats it: {asks:?}");
+}

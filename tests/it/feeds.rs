@@ -152,3 +152,35 @@ fn events_of_an_object_stay_in_order_through_refusals_and_kills() {
         assert_eq!(first_seen, [1, 2, 3, 4], "{object}: {versions:?}");
     }
 }
+
+#[test]
+fn of_events_about_one_object_the_object_is_requested_once() {
+    let events = Events::default();
+    let (own, asked) = (events.clone(), Arc::new(Mutex::new(Vec::new())));
+    let requests = Arc::clone(&asked);
+    let server = Server::start(move |ask| match ask.path().strip_prefix("/v1/customers/") {
+        Some(id) => {
+            requests.lock().unwrap().push(id.to_owned());
+            Answer::json(format!(r#"{{"id":"{id}","now":true}}"#))
+        }
+        None => own.answer(ask),
+    });
+    let receiver = Receiver::start();
+    let resource = format!("{FEED}detail: {{url: '/v1/customers/${{id}}'}}\n");
+    let polls = Polls::new(&[Instance::new("it", &server.url(), &receiver.url("it")).resource(&resource).yaml()]);
+    polls.poll();
+    for (of_type, object) in
+        [("customer.created", "a"), ("customer.updated", "a"), ("customer.updated", "b"), ("customer.deleted", "a")]
+    {
+        events.add(of_type, object, 1);
+    }
+    polls.poll();
+    let (a, b) = (r#"{"id":"a","now":true}"#, r#"{"id":"b","now":true}"#);
+    let mut came = told(&receiver);
+    came.sort();
+    let gone = r#"Deleted {"id":"a","version":1}"#.to_owned();
+    assert_eq!(came, [format!("Created {a}"), gone, format!("Updated {a}"), format!("Updated {b}")]);
+    let mut asked = asked.lock().unwrap().clone();
+    asked.sort();
+    assert_eq!(asked, ["a", "b"]);
+}

@@ -203,6 +203,8 @@ fn a_record_from_the_future_does_not_hide_the_present() {
     scene.provider.create("present");
     scene.provider.update("near");
     scene.assert_stays_perfect(&pollinator);
+    let row = pollinator.wait_for("it", "it is reported", |row| row.tells("FutureDates"));
+    assert_eq!(row.ready, "True");
 }
 
 #[test]

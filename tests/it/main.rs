@@ -14,7 +14,7 @@
 //! - [`besieged`]: attackers of another namespace take nothing from honest instances.
 //! - [`soak`]: the whole zoo of hostile peers beside honest instances, for a while.
 //! - [`shaped`]: a filter and a shape decide what is delivered, and rules what an answer means.
-//! - [`event_data`]: events say more than the row of the list: which fields changed.
+//! - [`event_data`]: events say more than the row of the list: which fields changed, and the whole record.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`deletes`]: records leave the list, or seem to; each real deletion is told once, and no other.

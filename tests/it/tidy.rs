@@ -75,10 +75,11 @@ const PURE: [&str; 59] = [
 ];
 
 /// The shells in those folders: what asks, sends or writes.
-const SHELLS: [&str; 13] = [
+const SHELLS: [&str; 14] = [
     "deliver/outbox.rs",
     "deliver/sink/http/mod.rs",
     "deliver/sink/http/request.rs",
+    "fetch/asker.rs",
     "fetch/listing.rs",
     "fetch/listing/meaning.rs",
     "fetch/restraint.rs",

@@ -84,6 +84,7 @@ impl Detector<'_> {
                 version_date: view.version_date(),
                 detected_at: self.polled_at,
                 changes,
+                partial: false,
                 // The page was checked to be JSON, so each of its records is.
                 data: RawValue::from_string(shape::delivered(json, view, kind, &self.plan.extract, self.identity))
                     .unwrap_or_default(),

@@ -166,7 +166,7 @@ fn a_date_from_the_future_silences_nothing() {
 
 #[test]
 fn a_date_from_the_future_is_delivered_and_moves_no_cursor() {
-    let plan = sample::resource();
+    let plan = ResourcePlan { max_future: Duration::from_hours(12), ..sample::resource() };
     let view = View { mode: Mode::Usual, cursor: Some(at("10:00:00")), window: Duration::ZERO, rehash: false };
     let mut detector = Detector::new(&plan, "uid", view, at("10:05:00"));
     detector.begin_listing(None, false);
@@ -178,6 +178,7 @@ fn a_date_from_the_future_is_delivered_and_moves_no_cursor() {
     let update = detector.finish(ending);
     assert_eq!(update.cursor, Some(at("10:04:00")));
     assert_eq!(update.window, Duration::from_secs(70));
+    assert_eq!(detector.seen().far_ahead, 1, "by more than maxFuture");
 }
 
 #[test]

@@ -4,13 +4,12 @@ use chrono::Utc;
 use http::HeaderMap;
 
 use super::PageReader;
-use crate::api::conditions::{Problem, Reaction};
+use crate::api::conditions::Problem;
 use crate::api::error_rule::Meaning;
 use crate::egress::Response;
 use crate::fetch::answer::{self, ContentClass, Verdict};
 use crate::fetch::page::Page;
 use crate::fetch::place::{self, Place};
-use crate::fetch::restraint::Restraint;
 use crate::fetch::split::{SplitError, split_at};
 use crate::plan::error_rules;
 
@@ -29,15 +28,11 @@ impl PageReader<'_> {
             Some(means) => answer::by_rule(means, *status, headers, now),
             None => answer::interpret(*status, headers, now),
         };
-        verdict.map_err(|problem| {
-            let mut problem = Restraint::explain(problem, *status, self.restraint().after(headers, now));
+        verdict.map_err(|mut problem| {
             if means == Some(Meaning::QuotaExhausted) {
-                problem.retry_after.get_or_insert_with(|| self.restraint().quota_renewed_in(now));
+                problem.retry_after.get_or_insert_with(|| self.asker.quota_renewed_in(self.resource, &self.auth, now));
             }
-            if problem.reaction == Reaction::Throttled {
-                self.hold(problem.retry_after);
-            }
-            problem
+            self.asker.explain(self.resource, &self.auth, response, problem)
         })
     }
 

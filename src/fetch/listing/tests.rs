@@ -10,7 +10,11 @@ use url::Url;
 use super::*;
 use crate::api::conditions::Reaction;
 use crate::api::limits::LimitScope;
+use crate::egress::Egress;
 use crate::egress::EgressPolicy;
+use crate::egress::byte_budget::ByteBudget;
+use crate::egress::hosts::HostBudget;
+use crate::observe::Metrics;
 use crate::plan::field_path::FieldPath;
 use crate::plan::sample;
 use crate::plan::template::Template;
@@ -98,8 +102,10 @@ impl Provider {
             created_tolerance: Duration::ZERO,
             lookback: Duration::ZERO,
             lateness: Duration::ZERO,
+            max_future: Duration::from_hours(24),
             full_sweep: None,
             changes: None,
+            detail: None,
             order: Order::Unordered,
             pagination: PaginationPlan::Detect,
             page_size: None,

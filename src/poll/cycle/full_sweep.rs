@@ -53,6 +53,7 @@ impl Poll<'_> {
 
     /// Whether every change that sweeps found has reached the receiver. What a poll shows does not answer it before.
     pub(super) fn has_told_sweeps(&self, last: Option<chrono::DateTime<chrono::Utc>>) -> bool {
-        self.resource.full_sweep.is_none() || last.is_some()
+        let has_interval = self.resource.snapshot.as_ref().is_some_and(|plan| plan.interval.is_some());
+        (self.resource.full_sweep.is_none() && !has_interval) || last.is_some()
     }
 }

@@ -16,7 +16,7 @@ impl Poll<'_> {
             return self.send_deletions_of(resource, changes, outbox).await;
         }
         if self.resource.feed.is_none() {
-            return outbox.send_changes(changes).await;
+            return self.deliver(changes, outbox).await;
         }
         let mut all = Sent { tried: 0, undelivered: Undelivered::None, closed: false };
         for mut round in rounds(changes) {
@@ -28,7 +28,7 @@ impl Poll<'_> {
                 !waits
             });
             let objects: Vec<_> = round.iter().map(|change| (change.object, change.record)).collect();
-            let sent = outbox.send_changes(round).await?;
+            let sent = self.deliver(round, outbox).await?;
             (all.tried, all.closed) = (all.tried + sent.tried, all.closed || sent.closed);
             all.undelivered = all.undelivered.with(sent.undelivered);
             if sent.undelivered != Undelivered::None {

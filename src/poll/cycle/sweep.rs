@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 
 use super::{Poll, Reading};
-use crate::api::conditions::{Problem, Reaction};
+use crate::api::conditions::Problem;
 use crate::auth::RequestAuth;
 use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
@@ -16,7 +16,6 @@ use crate::detect::life;
 use crate::detect::seen::Seen;
 use crate::detect::sweep::{Absent, AfterPass, Answer, Conclusion, Sweep};
 use crate::detect::window::{self, Undelivered};
-use crate::egress::Peer;
 use crate::fetch::answer;
 use crate::fetch::confirm;
 use crate::fetch::listing::PageReader;
@@ -234,18 +233,16 @@ impl Poll<'_> {
         let context = MacroContext { since: None, now: self.polled_at, since_format, token: None };
         let mut request = confirm::build(plan, &id, &context).ok()?;
         authenticate(&mut request, auth);
-        let (asker, origin) = (&self.core.asker, &self.resource.request.origin);
-        let permit = asker.hosts.acquire(origin, &self.instance.plan.instance, auth.fingerprint).await.ok()?;
-        let mut share = asker.bytes.share(&self.instance.plan.instance);
-        let sent = asker.egress.send_sharing(request, auth.identity.as_deref(), Some(&mut share)).await;
-        permit.note(&sent);
-        asker.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
-        let response = sent.ok()?;
-        let problem = answer::interpret(response.status, &response.headers, Utc::now()).err();
-        if let Some(wait) =
-            problem.filter(|problem| problem.reaction == Reaction::Throttled).and_then(|problem| problem.retry_after)
-        {
-            asker.hosts.hold(origin, auth.fingerprint, tokio::time::Instant::now() + wait);
+        let asker = &self.core.asker;
+        let (response, _share) = asker.send(&self.instance.plan.instance, self.resource, auth, request, || {}).await.ok()?;
+        match answer::interpret(response.status, &response.headers, Utc::now()) {
+            // The wait that it demands is kept.
+            Err(problem) => {
+                asker.explain(self.resource, auth, &response, problem);
+            }
+            Ok(_) => {
+                asker.note_limits(self.resource, auth, &response);
+            }
         }
         Some(confirm::read(plan, response.status, &response.headers, Utc::now()))
     }

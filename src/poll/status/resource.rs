@@ -44,6 +44,8 @@ pub(super) fn resource_status(
     conditions.extend(health.undecided.as_deref().map(undecided_filter));
     conditions.extend(health.volatile.as_deref().map(volatile_records));
     conditions.extend(own.and_then(|own| deletes::condition(resource, &own.sweep, health.sweep.as_deref())));
+    let detail = health.detail.as_deref().filter(|_| resource.detail.is_some());
+    conditions.extend(detail.map(|problem| of_problem(ConditionType::Detailed, problem)));
     conditions.extend(deletes::full_sweep(resource, health.full_sweep.as_deref()));
     ResourceStatus {
         name: resource.name.to_string(),
@@ -129,6 +131,11 @@ fn noted(note: Note) -> Condition {
             ConditionType::DatesReadable,
             Reason::InvalidDate,
             "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
+        ),
+        Note::FarAhead => (
+            ConditionType::DatesPlausible,
+            Reason::FutureDates,
+            "datesConfiguration: some records are dated further ahead of the provider's clock than maxFuture allows; they are delivered and never move the cursor: correct the format or the time zone, correct the records at the provider, or raise maxFuture",
         ),
         Note::Disorder => (
             ConditionType::Ordered,

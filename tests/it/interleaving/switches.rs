@@ -61,6 +61,8 @@ switches! {
     Pinned,
     /// Rows appear late, within the look-back.
     Late,
+    /// Rows appear late, within the lateness.
+    Lateness,
     /// Records change between two pages.
     Churn,
 
@@ -87,6 +89,8 @@ switches! {
     DeletedAt,
 
     // polls
+    /// Events name the fields that changed, so every record is remembered.
+    Changes,
     /// What exists at first is sent.
     Earliest,
     /// The process dies while it delivers.
@@ -109,7 +113,10 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Pinned], &[Versions, Joined, JoinedBytes]),
     (&[Exclusive], &[Content, Unfiltered, Pinned]),
     // without dates nothing of them matters; a history, or links that are signed, cannot be told from changes
-    (&[Content], &[Sentinel, Future, Entry, Late, Cap, Ascending, Descending, Pinned, Churn, Signed, Versions, NoCreated]),
+    (
+        &[Content],
+        &[Sentinel, Future, Entry, Late, Lateness, Cap, Ascending, Descending, Pinned, Churn, Signed, Versions, NoCreated],
+    ),
     // where the provider tells no time, the machine's counts, and time passes by itself
     (&[NoDate], &[SkewedDate, Future, Nodes, Cap, Signed, JoinedBytes, Content]),
     // a list has one order
@@ -117,7 +124,7 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Cap], &[Descending, Pinned, Unfiltered]),
     (&[Descending], &[Pinned]),
     // more than the cap lies behind the cursor: days of records, or hours of them while the provider's clock is behind their dates
-    (&[Cap], &[Minutes, Days, Zone, SkewedDate, Future, Late, Nodes]),
+    (&[Cap], &[Minutes, Days, Zone, SkewedDate, Future, Late, Lateness, Nodes]),
     // bytes count until the unit of a date is over, which a date in the future or between two pages is not
     (&[Signed, JoinedBytes], &[Future, Churn]),
     // nor is that of a date of minutes or days: a change and a link cannot be told apart in it
@@ -132,6 +139,8 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Versions], &[Kills]),
     // a version that suppresses nothing, since it is dated in the future, lets the one before it through again
     (&[Versions], &[Future, Zone, Joined, JoinedBytes]),
+    // one look-back is enough
+    (&[Late], &[Lateness]),
     (&[Joined], &[JoinedBytes]),
     (&[Words], &[Ends]),
 ];

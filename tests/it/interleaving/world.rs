@@ -154,6 +154,8 @@ impl World {
             (Descending, "order: Descending"),
             (Pinned, "order: Descending"),
             (Late, "lookback: 5m"),
+            (Lateness, "lateness: 5m"),
+            (Changes, "changes: {}"),
         ] {
             if has(switch) && !resource.contains(line) {
                 resource = resource + line + "\n";
@@ -276,7 +278,7 @@ impl World {
                 self.tell(&format!("{id} is updated{}", if future.is_zero() { "" } else { " in the future" }));
                 self.provider.update_dated(&id, future);
             }
-            6 if self.has(Late) => {
+            6 if self.has(Late) || self.has(Lateness) => {
                 let id = self.next_id();
                 self.tell(&format!("{id} is created and not listed yet"));
                 self.provider.create_hidden(&id);
@@ -327,7 +329,7 @@ impl World {
         let unit = self.coarsest_unit();
         let some = [0, 0, 1, 400, 3_000, 20_000, 60_000, 3_600_000, 86_400_000];
         // rows that are late are shown in time
-        let reach = if self.has(Late) { 6 } else { some.len() };
+        let reach = if self.has(Late) || self.has(Lateness) { 6 } else { some.len() };
         let time = TimeDelta::milliseconds(one_of(&mut self.dice, &some[..reach]));
         self.pass(time);
         if self.has(Cap) {

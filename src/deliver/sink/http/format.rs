@@ -117,6 +117,8 @@ struct CloudEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
@@ -139,6 +141,7 @@ impl<'a> CloudEvent<'a> {
             tags: envelope.tags.join(","),
             polltime: event.detected_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             changes: event.changes.as_deref(),
+            partial: event.partial,
             truncated,
             data: (!truncated).then_some(&*event.data),
         }
