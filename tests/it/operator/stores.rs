@@ -7,7 +7,6 @@ use crate::rig::PATIENCE;
 use crate::rig::control_plane::{shared, shared_with_controllers};
 use crate::rig::operator::Cluster;
 use crate::rig::pollinator::{Pollinator, binary};
-use crate::rig::receiver::Post;
 use crate::rig::s3::{S3, files};
 use crate::rig::scene::ids;
 
@@ -135,7 +134,7 @@ fn a_bucket_whose_server_dies_in_the_middle_loses_nothing() {
         let back = format!("back-{round}");
         cluster.provider.create(&back);
         let came = cluster.receiver.try_wait("it", PATIENCE, |posts| {
-            posts.iter().flat_map(Post::events).any(|event| event.object == back).then_some(())
+            posts.iter().flat_map(|post| post.events()).any(|event| event.object == back).then_some(())
         });
         assert!(came.is_some(), "{}", operator.report("it"));
     }
@@ -149,4 +148,33 @@ fn a_bucket_whose_server_dies_in_the_middle_loses_nothing() {
     cluster.wait_posts(count + 1, &operator);
     cluster.provider.wait_polled(2);
     assert_eq!(cluster.receiver.count(), count + 1, "nothing is told again\n{}", operator.report("it"));
+}
+
+/// Two that do not know of each other, as no replicas of one operator are: what one stores, the other finds changed.
+#[test]
+fn two_operators_that_write_one_set_in_a_bucket_lose_nothing() {
+    let Some(plane) = shared() else { return };
+    let Some(server) = S3::start() else { return };
+    let cluster = Cluster::new(plane, "bucket-race");
+    let environment = server.environment();
+    let start = |group| cluster.start_in(&environment, &["--state-store", "s3://state", "--lease-group", group]);
+    cluster.provider.baseline(ids("old", 3000));
+    cluster.apply(&by_content(&cluster));
+    let first = start("one");
+    cluster.wait_ready("it");
+    let second = start("two");
+    second.wait_stderr("range owned");
+    for number in 0..6 {
+        cluster.provider.update(&format!("old-{number:05}"));
+        cluster.provider.wait_polled(1);
+    }
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict:?}\n{}\n{}", first.report("it"), second.report("it"));
+    // One that is alone afterwards reads what both have left.
+    stop(second);
+    stop(first);
+    let last = start("three");
+    cluster.provider.create("after");
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict:?}\n{}", last.report("it"));
 }
