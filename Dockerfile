@@ -11,7 +11,7 @@ COPY catalog catalog
 COPY benches benches
 # what the console says about each reason
 COPY docs/reference/conditions.md docs/reference/conditions.md
-RUN RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs" cargo build --profile dist --locked --bin pollinator
+RUN RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs" cargo build --profile dist --locked --features object-store --bin pollinator
 
 FROM scratch
 # The authorities that sign certificates of providers and callbacks; mount others over them.

@@ -171,7 +171,8 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub known: Option<String>,
-    /// Generations of the ConfigMaps with the known records once there are many, in the order of their partitions, such as 3,5,3,4.
+    /// Where the known records are once there are many: generations of ConfigMaps in the order of their partitions, such as 3,5,3,4, or a
+    /// set in the state store, such as store:00c0ffee00c0ffee:5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub blobs: Option<String>,
@@ -206,7 +207,7 @@ pub struct DeletedListCursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub known: Option<String>,
-    /// Generations of the ConfigMaps that hold the known rows once they are many.
+    /// Where the known rows are once there are many, as in cursor.blobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub blobs: Option<String>,

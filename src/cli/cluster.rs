@@ -9,6 +9,9 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::api::names;
+use crate::operator::collect::cluster_id;
+use crate::state::external_store::ExternalStore;
+use crate::state::store_url::StoreUrl;
 
 /// Deadline of a connection to the API server, unless the kubeconfig says otherwise.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -71,6 +74,11 @@ impl ClusterArgs {
             None => format!("the kubeconfig cannot be used: {error}"),
         })
     }
+}
+
+/// The store that an option names, as this cluster uses it.
+pub(super) fn open_store(url: &StoreUrl, config: &Config) -> Result<ExternalStore, String> {
+    ExternalStore::open(url, &cluster_id(config)).map_err(|error| format!("{url}: {error}"))
 }
 
 /// A value of an option that names a namespace.

@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::{ClusterArgs, each_once, parse_namespace};
+use super::cluster::{ClusterArgs, each_once, open_store, parse_namespace};
 use super::preview::Trials;
 use super::serve::{self, ClusterConsoleArgs, ConnectArgs};
 use super::{MemoryArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
@@ -35,6 +35,7 @@ use crate::operator::watch::SHORTEST_RELIST;
 use crate::serve::console::Content;
 use crate::serve::console::sign_in::SignIn;
 use crate::serve::elements::namespaces::Namespaces;
+use crate::state::store_url::StoreUrl;
 
 /// Runs every ConnectorInstance of a cluster. The cluster is that of the kubeconfig, else the one that it runs in.
 #[derive(Debug, Args)]
@@ -57,6 +58,10 @@ pub struct OperatorArgs {
     connect_listen: SocketAddr,
     #[command(flatten)]
     console: ClusterConsoleArgs,
+    /// Keep the known records of large resources in this store instead of ConfigMaps: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX,
+    /// az://CONTAINER/PREFIX or file:///ABSOLUTE/PATH. Credentials are those of the environment. Default: ConfigMaps.
+    #[arg(long, value_name = "URL", env = "POLLINATOR_STATE_STORE")]
+    state_store: Option<StoreUrl>,
     /// How often everything is listed again, in case a watch missed something; 10s or more.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_relist_interval, env = "POLLINATOR_RELIST_INTERVAL")]
     relist_interval: Duration,
@@ -117,6 +122,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
     let config = args.cluster.config().await?;
     let namespaces: Arc<[String]> = each_once(&args.watch_namespace).into();
+    let store = args.state_store.as_ref().map(|url| open_store(url, &config)).transpose()?;
     let (caller_config, caller_mounted) = (config.clone(), mounted.clone());
     let (seal, trials) = (args.console.seal()?, Trials::new(egress.clone()));
     let sharing = sharing(&args, &config.default_namespace)?;
@@ -128,6 +134,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         mounted,
         namespaces: Arc::clone(&namespaces),
         secret_label: args.secret_label.clone(),
+        store,
         relist: args.relist_interval,
         connect: args.connect.connect_url.clone(),
         cluster_name: args.cluster_name.as_deref().map(Arc::from),

@@ -1,4 +1,6 @@
-//! `pollinator state export` and `pollinator state import`.
+//! `pollinator state export` and `pollinator state import`; `state move` is in [`relocation`].
+
+mod relocation;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +11,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use kube::Client;
 
-use super::cluster::ClusterArgs;
+use self::relocation::MoveArgs;
+use super::cluster::{ClusterArgs, open_store};
 use crate::api::identity::InstanceRef;
 use crate::api::{manifest, names};
 use crate::observe::output;
@@ -17,7 +20,9 @@ use crate::operator::cluster::Cluster;
 use crate::operator::transfer::{self, Existing};
 use crate::state::backup::{self, SavedInstance};
 use crate::state::directory::Directory;
+use crate::state::external_store::ExternalStore;
 use crate::state::folder::replace;
+use crate::state::store_url::StoreUrl;
 use crate::state::{StateStore as _, bystander};
 
 /// Said with every export.
@@ -37,6 +42,8 @@ enum Action {
     Export(ExportArgs),
     /// Read the state of instances from such a file; their events keep their ids.
     Import(ImportArgs),
+    /// Move what the instances of a cluster remember from ConfigMaps to a state store, back, or between two stores.
+    Move(MoveArgs),
 }
 
 /// Where the state is.
@@ -45,6 +52,9 @@ struct PlaceArgs {
     /// The state folder of `pollinator local`. Default: the cluster of the kubeconfig.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "context"])]
     state: Option<PathBuf>,
+    /// The state store of the operator, if it has one.
+    #[arg(long, value_name = "URL", env = "POLLINATOR_STATE_STORE", conflicts_with = "state")]
+    state_store: Option<StoreUrl>,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -90,6 +100,7 @@ pub async fn run(args: StateArgs) -> ExitCode {
     let ended = match args.action {
         Action::Export(args) => export(args).await,
         Action::Import(args) => import(args).await,
+        Action::Move(args) => relocation::run(args).await,
     };
     match ended {
         Ok(code) => output::finish(code),
@@ -103,7 +114,7 @@ pub async fn run(args: StateArgs) -> ExitCode {
 /// A place where state is read.
 enum Source {
     Folder(PathBuf),
-    Cluster(Cluster),
+    Cluster(Cluster, Option<ExternalStore>),
 }
 
 impl PlaceArgs {
@@ -111,15 +122,16 @@ impl PlaceArgs {
     async fn source(&self) -> Result<(Source, String), String> {
         match &self.state {
             Some(folder) => Ok((Source::Folder(folder.clone()), manifest::NAMESPACE.to_owned())),
-            None => self.connect().await.map(|(cluster, namespace)| (Source::Cluster(cluster), namespace)),
+            None => self.connect().await.map(|(cluster, store, namespace)| (Source::Cluster(cluster, store), namespace)),
         }
     }
 
-    async fn connect(&self) -> Result<(Cluster, String), String> {
+    async fn connect(&self) -> Result<(Cluster, Option<ExternalStore>, String), String> {
         let config = self.cluster.config().await?;
         let namespace = config.default_namespace.clone();
+        let store = self.state_store.as_ref().map(|url| open_store(url, &config)).transpose()?;
         let client = Client::try_from(config).map_err(|error| format!("the cluster cannot be reached: {error}"))?;
-        Ok((Cluster::new(client), namespace))
+        Ok((Cluster::new(client), store, namespace))
     }
 }
 
@@ -132,14 +144,16 @@ impl Source {
                 all.retain(|instance| namespace.is_none_or(|namespace| *instance.namespace == *namespace));
                 Ok(all)
             }
-            Self::Cluster(cluster) => transfer::instances(cluster, namespace).await.map_err(|error| error.to_string()),
+            Self::Cluster(cluster, _) => transfer::instances(cluster, namespace).await.map_err(|error| error.to_string()),
         }
     }
 
     async fn read(&self, instance: &InstanceRef) -> Result<SavedInstance, String> {
         let state = match self {
             Self::Folder(folder) => bystander::read(folder, instance).map_err(|problem| problem.message)?,
-            Self::Cluster(cluster) => Some(transfer::read(cluster, instance).await.map_err(|error| error.to_string())?),
+            Self::Cluster(cluster, store) => {
+                Some(transfer::read(cluster, store.as_ref(), instance).await.map_err(|error| error.to_string())?)
+            }
         };
         let state = state.filter(backup::is_living);
         let state = state.ok_or("it has no state yet, so there is nothing to export; wait for its first poll")?;
@@ -210,7 +224,10 @@ async fn import(args: ImportArgs) -> Result<ExitCode, String> {
     let existing = if args.overwrite { Existing::Replace } else { Existing::Keep };
     let target = match &args.place.state {
         Some(folder) => Target::Folder(Directory::open(folder).map_err(|error| error.to_string())?),
-        None => Target::Cluster(args.place.connect().await?.0),
+        None => {
+            let (cluster, store, _) = args.place.connect().await?;
+            Target::Cluster(cluster, store)
+        }
     };
     let mut code = ExitCode::SUCCESS;
     for one in &saved {
@@ -229,7 +246,7 @@ async fn import(args: ImportArgs) -> Result<ExitCode, String> {
 enum Target {
     /// Locked: nothing else runs there.
     Folder(Directory),
-    Cluster(Cluster),
+    Cluster(Cluster, Option<ExternalStore>),
 }
 
 impl Target {
@@ -245,8 +262,9 @@ impl Target {
                 }
                 folder.save(instance, state.clone()).await.map_err(|problem| problem.message)
             }
-            Self::Cluster(cluster) => {
-                transfer::replace(cluster, instance, state, existing).await.map_err(|error| error.to_string())
+            Self::Cluster(cluster, store) => {
+                let replaced = transfer::replace(cluster, store.as_ref(), instance, state, existing).await;
+                replaced.map_err(|error| error.to_string())
             }
         }
     }

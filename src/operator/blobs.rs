@@ -5,12 +5,18 @@ use crate::detect::known::{Form, KnownSet, Packed};
 
 /// Most records that one resource may remember in the API server.
 pub const MAX_RECORDS: usize = 50_000;
+/// The same in an external store.
+const MAX_RECORDS_IN_STORE: usize = 10_000_000;
 /// Most bytes of one partition.
 pub const MAX_PARTITION: usize = 128 * 1024;
 /// Records of a partition, on average, when the partitions are laid out again.
 const RECORDS: usize = 1024;
+/// The same in an external store, where each write takes its time, however small it is.
+const RECORDS_IN_STORE: usize = 4096;
 /// Partitions of a resource at most: the status names each of them.
 const MAX_PARTITIONS: usize = 256;
+/// The same in an external store, whose index names them.
+const MAX_PARTITIONS_IN_STORE: usize = 4096;
 /// Magic and generation precede the entries.
 pub const HEADER: usize = 16;
 /// What a partition begins with, by the form of its entries. The first is that of 0.1.0; the third is written only where entries have
@@ -26,25 +32,57 @@ pub enum Place {
     Partitions(usize),
 }
 
+/// What keeps the partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// `ConfigMaps`.
+    ConfigMaps,
+    /// The store that `--state-store` names.
+    Store,
+}
+
+impl Medium {
+    /// Records of a partition on average, and partitions at most.
+    fn layout(self) -> (usize, usize) {
+        match self {
+            Self::ConfigMaps => (RECORDS, MAX_PARTITIONS),
+            Self::Store => (RECORDS_IN_STORE, MAX_PARTITIONS_IN_STORE),
+        }
+    }
+
+    fn check(self, resource: &str, records: usize) -> Result<(), Problem> {
+        let text = match self {
+            Self::ConfigMaps if records > MAX_RECORDS => format!(
+                "resource {resource} has more than {MAX_RECORDS} records to remember, which is what the API server can keep; start the operator with --state-store, filter the list with ${{since}} or add datesConfiguration"
+            ),
+            Self::Store if records > MAX_RECORDS_IN_STORE => format!(
+                "resource {resource} has more than {MAX_RECORDS_IN_STORE} records to remember, which is the most that one resource may have; filter the list with ${{since}} or add datesConfiguration"
+            ),
+            Self::ConfigMaps | Self::Store => return Ok(()),
+        };
+        Err(Problem::human(Reason::StateTooLarge, text))
+    }
+}
+
 /// Decides where `records` go that are in `now` and take as much as `weight` records without details, when at most `max_inline` of these
 /// fit in the status. A layout stays until it is far too large or far too small.
 ///
 /// # Errors
 /// `StateTooLarge`.
-pub fn place(resource: &str, (records, weight): (usize, usize), now: Place, max_inline: usize) -> Result<Place, Problem> {
-    if records > MAX_RECORDS {
-        return Err(Problem::human(
-            Reason::StateTooLarge,
-            format!(
-                "resource {resource} has more than {MAX_RECORDS} records to remember, which is what the API server can keep; filter the list with ${{since}} or add datesConfiguration"
-            ),
-        ));
-    }
-    let fresh = Place::Partitions(weight.div_ceil(RECORDS).next_power_of_two().min(MAX_PARTITIONS));
+pub fn place(
+    resource: &str,
+    (records, weight): (usize, usize),
+    now: Place,
+    max_inline: usize,
+    medium: Medium,
+) -> Result<Place, Problem> {
+    medium.check(resource, records)?;
+    let (average, most) = medium.layout();
+    let fresh = Place::Partitions(weight.div_ceil(average).next_power_of_two().min(most));
     Ok(match now {
         Place::Status if weight <= max_inline => Place::Status,
         Place::Partitions(_) if weight <= max_inline / 2 => Place::Status,
-        Place::Partitions(count) if weight > 2 * RECORDS * count || (count > 1 && weight < RECORDS / 4 * count) => fresh,
+        Place::Partitions(count) if weight > 2 * average * count || (count > 1 && weight < average / 4 * count) => fresh,
         Place::Partitions(_) => now,
         Place::Status => fresh,
     })
@@ -90,7 +128,7 @@ mod tests {
 
     #[test]
     fn small_sets_stay_in_the_status_and_large_ones_never_flap() {
-        let at = |records, now| place("r", (records, records), now, 80).unwrap();
+        let at = |records, now| place("r", (records, records), now, 80, Medium::ConfigMaps).unwrap();
         assert_eq!(at(80, Place::Status), Place::Status);
         assert_eq!(at(81, Place::Status), Place::Partitions(1));
         assert_eq!(at(41, Place::Partitions(1)), Place::Partitions(1));
@@ -100,16 +138,34 @@ mod tests {
         assert_eq!(at(1024, Place::Partitions(4)), Place::Partitions(4));
         assert_eq!(at(1023, Place::Partitions(4)), Place::Partitions(1));
         assert_eq!(at(50_000, Place::Status), Place::Partitions(64));
-        assert_eq!(place("r", (40, 81), Place::Status, 80), Ok(Place::Partitions(1)), "their ids take room, too");
-        assert_eq!(place("r", (50_000, 900_000), Place::Status, 80), Ok(Place::Partitions(256)));
-        let refused = place("r", (50_001, 50_001), Place::Partitions(64), 80).unwrap_err();
+        assert_eq!(
+            place("r", (40, 81), Place::Status, 80, Medium::ConfigMaps),
+            Ok(Place::Partitions(1)),
+            "their ids take room, too"
+        );
+        assert_eq!(place("r", (50_000, 900_000), Place::Status, 80, Medium::ConfigMaps), Ok(Place::Partitions(256)));
+        let refused = place("r", (50_001, 50_001), Place::Partitions(64), 80, Medium::ConfigMaps).unwrap_err();
         assert!(refused.message.contains("resource r has more than 50000 records"), "{}", refused.message);
+        assert!(refused.message.contains("--state-store"), "{}", refused.message);
+    }
+
+    #[test]
+    fn a_store_has_room_for_ten_million_records() {
+        let at = |records, now| place("r", (records, records), now, 80, Medium::Store);
+        assert_eq!(at(50_001, Place::Status), Ok(Place::Partitions(16)));
+        assert_eq!(at(1_000_000, Place::Status), Ok(Place::Partitions(256)));
+        assert_eq!(at(1_000_100, Place::Partitions(256)), Ok(Place::Partitions(256)));
+        assert_eq!(at(10_000_000, Place::Partitions(256)), Ok(Place::Partitions(4096)));
+        assert_eq!(at(10_000_001, Place::Status).unwrap_err().reason, Reason::StateTooLarge);
     }
 
     #[test]
     fn every_partition_is_bounded() {
         for count in [2_048, 50_000] {
-            let Place::Partitions(parts) = place("r", (count, count), Place::Partitions(1), 80).unwrap() else { panic!() };
+            let Place::Partitions(parts) = place("r", (count, count), Place::Partitions(1), 80, Medium::ConfigMaps).unwrap()
+            else {
+                panic!()
+            };
             let known = known(count as u64);
             let largest = Prefix::equal(parts).map(|prefix| encode(1, &known.packed(prefix)).len()).max();
             assert!(largest.unwrap() <= MAX_PARTITION, "{largest:?}");

@@ -32,6 +32,8 @@
 pub mod blobs;
 pub mod check;
 pub mod cluster;
+pub mod collect;
+mod config_map_set;
 pub mod connector_status;
 pub mod connector_writer;
 pub mod connectors;
@@ -39,6 +41,7 @@ pub mod drains;
 mod entry;
 mod event_queue;
 pub mod events;
+pub mod known_place;
 mod lists;
 pub mod notice;
 pub mod objects;

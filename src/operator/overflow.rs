@@ -1,14 +1,17 @@
 //! State that does not fit into the status: `ConfigMaps` with known sets, a Secret with the events of the retry queue. Owned by the
-//! instance, so that they go with it.
+//! instance, so that they go with it. With `--state-store` known sets are in that store instead, where [`super::collect`] finds those of
+//! instances that are gone.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::collections::btree_map::Entry;
 
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::blobs::{self, Place};
+use super::blobs::{self, Medium, Place};
 use super::cluster::{CallError, Cluster, Kind};
+use super::config_map_set::ConfigMapSet;
+use super::known_place::KnownPlace;
 use super::objects::Objects;
 use super::state_error::StateError;
 use super::stored::{Places, max_inline};
@@ -16,9 +19,12 @@ use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sinks::StoredEvents;
-use crate::detect::known::{Form, KnownSet, Partition, Prefix};
+use crate::detect::known::KnownSet;
 use crate::state::InstanceState;
 use crate::state::blob::{Blob, BlobStore as _, Tag};
+use crate::state::external_set::{ExternalSet, SetName};
+use crate::state::external_store::ExternalStore;
+use crate::state::partitions::LoadError;
 use crate::state::wish;
 
 /// Key of the one value of each object.
@@ -30,21 +36,28 @@ const EVENTS: &str = "events.json";
 pub struct Overflow {
     /// Greatest generation seen or given.
     generation: u64,
-    known: BTreeMap<String, Vec<Written>>,
+    known: BTreeMap<String, Kept>,
     ledger: Option<Written>,
     /// Objects that the next status no longer names: to be deleted after it is written.
     stale: Vec<(Kind, String)>,
+    /// The same in external stores.
+    stale_blobs: Vec<(ExternalStore, String)>,
 }
 
-/// One object as it was last read or written.
-#[derive(Clone, Debug, Default)]
+/// The known set of one resource, where it is.
+#[derive(Clone, Debug)]
+enum Kept {
+    ConfigMaps(ConfigMapSet),
+    Store(ExternalSet),
+}
+
+/// The Secret with the events, as it was last read or written.
+#[derive(Clone, Debug)]
 struct Written {
     generation: u64,
-    /// Its `resourceVersion`; `None` when it is to be created.
-    tag: Option<Tag>,
+    /// Its `resourceVersion`.
+    tag: Tag,
     digest: u64,
-    /// The partitions in memory that it was made of.
-    of: Vec<Weak<Partition>>,
 }
 
 impl Overflow {
@@ -54,47 +67,41 @@ impl Overflow {
     /// What is named must be there, whole, and no older.
     pub async fn load(
         cluster: &Cluster,
+        store: Option<&ExternalStore>,
         owner: &InstanceId,
         places: &Places,
         reset: Option<&str>,
         state: &mut InstanceState,
     ) -> Result<Self, StateError> {
         let mut overflow = Self::default();
-        let config_maps = Objects::config_maps(cluster, owner, KNOWN, &|| true);
         let mut is_ahead = false;
-        for (resource, generations) in &places.blobs {
+        for (resource, place) in &places.blobs {
             let Some(own) = state.resources.get_mut(resource) else { continue };
-            let mut parts = Vec::with_capacity(generations.len());
-            let (mut known, mut forms) = (KnownSet::default(), Vec::with_capacity(generations.len()));
-            for (index, least) in generations.iter().enumerate() {
-                let name = blobs::name(owner.name(), resource, generations.len(), index);
-                let blob = config_maps.get(&name).await?;
-                let read = blob.and_then(|Blob { bytes, tag }| {
-                    let (generation, form) = blobs::decode(&bytes, &mut known)?;
-                    let digest = xxh3_64(bytes.get(blobs::HEADER..)?);
-                    forms.push(form);
-                    Some(Written { generation, tag: Some(tag), digest, of: Vec::new() })
-                });
-                match read.filter(|written| written.generation >= *least) {
-                    Some(written) => {
-                        is_ahead |= written.generation > *least;
-                        parts.push(written);
-                    }
-                    None if reset.is_some_and(|value| wish::parked(value).any(|(named, _)| named == *resource)) => break,
-                    None => return Err(StateError::Unusable(missing("ConfigMap", &name, resource))),
+            let least = match place {
+                KnownPlace::ConfigMaps(generations) => generations.iter().copied().max().unwrap_or_default(),
+                KnownPlace::Store(name) => name.generation,
+            };
+            overflow.generation = overflow.generation.max(least);
+            let loaded = match place {
+                KnownPlace::ConfigMaps(generations) => {
+                    let config_maps = Objects::config_maps(cluster, owner, KNOWN, &|| true);
+                    let loaded = ConfigMapSet::load(&config_maps, owner, resource, generations).await;
+                    loaded.map(|(set, known)| (set.is_ahead_of(generations), Kept::ConfigMaps(set), known))
                 }
-            }
-            if parts.len() == generations.len() {
-                own.known = known;
-                for ((part, form), prefix) in parts.iter_mut().zip(forms).zip(Prefix::equal(generations.len())) {
-                    // What has an older form is written again.
-                    if form != Form::First {
-                        part.of = addresses(&own.known, prefix);
-                    }
+                KnownPlace::Store(name) => {
+                    let loaded = in_store(store, owner, resource, *name).await;
+                    loaded.map(|(set, known)| (set.generation() > name.generation, Kept::Store(set), known))
                 }
-                overflow.known.insert(resource.clone(), parts);
+            };
+            match loaded {
+                Ok((has_newer, kept, known)) => {
+                    is_ahead |= has_newer;
+                    own.known = known;
+                    overflow.known.insert(resource.clone(), kept);
+                }
+                Err(StateError::Unusable(_)) if is_reset(reset, resource) => {}
+                Err(error) => return Err(error),
             }
-            overflow.generation = generations.iter().copied().chain([overflow.generation]).max().unwrap_or_default();
         }
         // The events of the retry queue are written first. Where known sets are newer than the status, so may they be.
         let least = places.ledger.or_else(|| is_ahead.then_some(overflow.generation + 1));
@@ -103,7 +110,7 @@ impl Overflow {
             let blob = Objects::secrets(cluster, owner, EVENTS, &|| true).get(&name).await?;
             let read = blob.and_then(|Blob { bytes, tag }| {
                 let (generation, events): (u64, Vec<QueuedEvent>) = serde_json::from_slice(&bytes).ok()?;
-                Some((Written { generation, tag: Some(tag), digest: 0, of: Vec::new() }, events))
+                Some((Written { generation, tag, digest: 0 }, events))
             });
             match read.filter(|(written, _)| written.generation >= least) {
                 Some((written, events)) => {
@@ -115,14 +122,14 @@ impl Overflow {
                 None => return Err(StateError::Unusable(missing_ledger(&name))),
             }
         }
-        for written in overflow.known.values().flatten() {
-            overflow.generation = overflow.generation.max(written.generation);
-        }
+        let newest = overflow.known.values().map(Kept::generation).max().unwrap_or_default();
+        overflow.generation = overflow.generation.max(newest);
+        overflow.find_left_over(owner).await?;
         Ok(overflow)
     }
 
-    /// Writes what changed and does not belong into the status; says what the status must name. Answers, too, how many bytes
-    /// were written.
+    /// Writes what changed and does not belong into the status; says what the status must name. Known sets go to `store` if there is one,
+    /// wherever they were. Answers, too, how many bytes were written to the API server.
     ///
     /// `is_ours` is asked before every single write: a process that slept finds out here.
     ///
@@ -131,6 +138,7 @@ impl Overflow {
     pub async fn save(
         &mut self,
         cluster: &Cluster,
+        store: Option<&ExternalStore>,
         owner: &InstanceId,
         is_ours: &(dyn Fn() -> bool + Sync),
         state: &InstanceState,
@@ -147,33 +155,41 @@ impl Overflow {
             self.abandon(owner, &resource);
         }
         let config_maps = Objects::config_maps(cluster, owner, KNOWN, is_ours);
+        let medium = if store.is_some() { Medium::Store } else { Medium::ConfigMaps };
         for (resource, own) in &state.resources {
-            let now = self.known.get(resource).map_or(Place::Status, |parts| Place::Partitions(parts.len()));
+            let count = self.known.get(resource).filter(|kept| kept.is_in(store)).map(Kept::count);
+            let now = count.map_or(Place::Status, Place::Partitions);
             let size = (own.known.len(), own.known.weight());
-            let next = blobs::place(resource, size, now, max_inline).map_err(StateError::Unusable)?;
-            if next != now {
+            let next = blobs::place(resource, size, now, max_inline, medium).map_err(StateError::Unusable)?;
+            if next != now || count.is_none() {
                 self.abandon(owner, resource);
             }
             let Place::Partitions(count) = next else { continue };
-            let written = self.known.entry(resource.clone()).or_insert_with(|| vec![Written::default(); count]);
-            for (index, (part, prefix)) in written.iter_mut().zip(Prefix::equal(count)).enumerate() {
-                if part.is_of(&own.known, prefix) {
-                    continue;
+            self.generation = generation;
+            // What is noted of it stays, whatever fails.
+            let kept = match self.known.entry(resource.clone()) {
+                Entry::Occupied(kept) => kept.into_mut(),
+                Entry::Vacant(vacant) => vacant.insert(match store {
+                    None => Kept::ConfigMaps(ConfigMapSet::new(count)),
+                    Some(store) => {
+                        store.register(owner).await?;
+                        Kept::Store(ExternalSet::new(store, &owner.uid, count))
+                    }
+                }),
+            };
+            let place = match kept {
+                Kept::ConfigMaps(set) => {
+                    let names = set.names(owner, resource);
+                    self.stale.retain(|(_, stale)| !names.contains(stale));
+                    bytes += set.save(&config_maps, &names, &own.known, generation).await?;
+                    KnownPlace::ConfigMaps(set.generations())
                 }
-                let packed = own.known.packed(prefix);
-                let digest = xxh3_64(&packed.bytes);
-                if part.tag.is_none() || part.digest != digest {
-                    let name = blobs::name(owner.name(), resource, count, index);
-                    self.stale.retain(|(_, stale)| *stale != name);
-                    let blob = blobs::encode(generation, &packed);
-                    bytes += blob.len().div_ceil(3) * 4;
-                    self.generation = generation;
-                    let tag = config_maps.overwrite(&name, &blob, part.tag.take()).await?;
-                    *part = Written { generation, tag: Some(tag), digest, of: Vec::new() };
+                Kept::Store(set) => {
+                    set.save(&own.known, generation, is_ours).await?;
+                    KnownPlace::Store(set.name())
                 }
-                part.of = addresses(&own.known, prefix);
-            }
-            places.blobs.insert(resource.clone(), written.iter().map(|part| part.generation).collect());
+            };
+            places.blobs.insert(resource.clone(), place);
         }
         Ok((places, bytes))
     }
@@ -193,15 +209,15 @@ impl Overflow {
             return Ok(0);
         }
         let digest = digest_of(events);
-        if self.ledger.as_ref().is_some_and(|ledger| ledger.tag.is_some() && ledger.digest == digest) {
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.digest == digest) {
             return Ok(0);
         }
         self.stale.retain(|(_, stale)| *stale != name);
         let text = serde_json::to_vec(&(generation, events)).unwrap_or_default();
         self.generation = generation;
-        let seen = self.ledger.take().and_then(|ledger| ledger.tag);
+        let seen = self.ledger.take().map(|ledger| ledger.tag);
         let tag = secrets.overwrite(&name, &text, seen).await?;
-        self.ledger = Some(Written { generation, tag: Some(tag), digest, of: Vec::new() });
+        self.ledger = Some(Written { generation, tag, digest });
         Ok(text.len())
     }
 
@@ -214,23 +230,104 @@ impl Overflow {
                 tracing::warn!(namespace, name, "state that is no longer used cannot be deleted: {error}");
             }
         }
+        for (store, name) in std::mem::take(&mut self.stale_blobs) {
+            if let Err(error) = store.delete(&name).await {
+                tracing::warn!(namespace, name, "state that is no longer used cannot be deleted: {error}");
+            }
+        }
+    }
+
+    /// The resources whose known sets are neither in the status nor where they belong.
+    pub fn elsewhere(&self, store: Option<&ExternalStore>) -> Vec<&str> {
+        self.known.iter().filter(|(_, kept)| !kept.is_in(store)).map(|(resource, _)| &**resource).collect()
+    }
+
+    /// Notes in the stores in which anything of the instance is that this cluster has it there.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn register(&self, owner: &InstanceId) -> Result<(), StateError> {
+        match self.known.values().find_map(Kept::external) {
+            Some(set) => Ok(set.store().register(owner).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds sets that a process left in the store which ended before the status named them. They go with the next status that this
+    /// process writes: who writes the status owns the instance.
+    async fn find_left_over(&mut self, owner: &InstanceId) -> Result<(), StateError> {
+        let sets: Vec<_> = self.known.values().filter_map(Kept::external).collect();
+        let Some(store) = sets.first().map(|set| set.store().clone()) else { return Ok(()) };
+        let mut names = store.names_under(&ExternalStore::folder_of(&owner.uid)).await?;
+        names.retain(|name| !sets.iter().any(|set| set.has(name)));
+        self.stale_blobs.extend(names.into_iter().map(|name| (store.clone(), name)));
+        Ok(())
     }
 
     fn abandon(&mut self, owner: &InstanceId, resource: &str) {
-        let Some(parts) = self.known.remove(resource) else { return };
-        let names = (0..parts.len()).map(|index| (Kind::ConfigMap, blobs::name(owner.name(), resource, parts.len(), index)));
-        self.stale.extend(names);
+        match self.known.remove(resource) {
+            Some(Kept::ConfigMaps(set)) => {
+                self.stale.extend(set.names(owner, resource).into_iter().map(|name| (Kind::ConfigMap, name)));
+            }
+            Some(Kept::Store(set)) => {
+                self.stale_blobs.extend(set.blobs().into_iter().map(|name| (set.store().clone(), name)));
+            }
+            None => {}
+        }
     }
 }
 
-impl Written {
-    /// Whether it is what is known of the ids of a prefix, without a look at them.
-    fn is_of(&self, known: &KnownSet, prefix: Prefix) -> bool {
-        let under = known.under(prefix);
-        self.tag.is_some()
-            && self.of.len() == under.len()
-            && self.of.iter().zip(under).all(|(old, part)| std::ptr::eq(old.as_ptr(), Arc::as_ptr(part)))
+impl Kept {
+    /// Number of partitions.
+    fn count(&self) -> usize {
+        match self {
+            Self::ConfigMaps(set) => set.count(),
+            Self::Store(set) => set.count(),
+        }
     }
+
+    /// Greatest generation in it.
+    fn generation(&self) -> u64 {
+        match self {
+            Self::ConfigMaps(set) => set.generations().into_iter().max().unwrap_or_default(),
+            Self::Store(set) => set.generation(),
+        }
+    }
+
+    /// Whether it is where known sets belong.
+    fn is_in(&self, store: Option<&ExternalStore>) -> bool {
+        match self {
+            Self::ConfigMaps(_) => store.is_none(),
+            Self::Store(set) => store.is_some_and(|store| set.store().is(store)),
+        }
+    }
+
+    fn external(&self) -> Option<&ExternalSet> {
+        match self {
+            Self::ConfigMaps(_) => None,
+            Self::Store(set) => Some(set),
+        }
+    }
+}
+
+/// Reads a known set that is in an external store.
+async fn in_store(
+    store: Option<&ExternalStore>,
+    owner: &InstanceId,
+    resource: &str,
+    name: SetName,
+) -> Result<(ExternalSet, KnownSet), StateError> {
+    // Not `Unusable`: it is there, and an annotation must not make it a fresh start.
+    let store = store.ok_or(StateError::NoStore)?;
+    ExternalSet::load(store, &owner.uid, name).await.map_err(|error| match error {
+        LoadError::Failed(error) => StateError::Store(error),
+        LoadError::Newer(_) => StateError::Newer,
+        LoadError::Damaged(name) => StateError::Unusable(missing_blob(&name, resource)),
+    })
+}
+
+fn is_reset(reset: Option<&str>, resource: &str) -> bool {
+    reset.is_some_and(|value| wish::parked(value).any(|(named, _)| *named == *resource))
 }
 
 /// The events that wait in the retry queues of an instance, as they were last stored.
@@ -244,11 +341,6 @@ pub async fn queued(cluster: &Cluster, owner: &InstanceId) -> Result<Vec<QueuedE
     };
     let read: Result<(u64, Vec<QueuedEvent>), _> = serde_json::from_slice(&bytes);
     read.map(|(_, events)| events).map_err(|_| StateError::Unusable(missing_ledger(&name)))
-}
-
-/// Where the partitions of a known set are in which the ids of a prefix are. One that changes moves.
-fn addresses(known: &KnownSet, prefix: Prefix) -> Vec<Weak<Partition>> {
-    known.under(prefix).iter().map(Arc::downgrade).collect()
 }
 
 pub(super) fn owned(kind: Kind, owner: &InstanceId, name: &str) -> Value {
@@ -284,11 +376,12 @@ fn ledger_name(instance: &str) -> String {
     format!("{instance}-set-aside-events")
 }
 
-fn missing(kind: &str, name: &str, resource: &str) -> Problem {
+fn missing_blob(name: &str, resource: &str) -> Problem {
+    tracing::error!("{name} is missing in the state store, damaged or older than the status");
     Problem::human(
         Reason::StateUnavailable,
         format!(
-            "{kind} {name} with the records that resource {resource} remembers is missing, damaged or older than the status; put it back, or start the resource again with the annotation pollinator.dev/reset: {resource}"
+            "the records that resource {resource} remembers are missing in the state store, damaged or older than the status; start the operator with the --state-store that has them, put them back, or start the resource again with the annotation pollinator.dev/reset: {resource}"
         ),
     )
 }

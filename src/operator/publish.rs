@@ -24,6 +24,7 @@ use crate::plan::{AuthPlan, PollPlan};
 use crate::poll::claim::Claim;
 use crate::poll::command::Command;
 use crate::state::adopt::RESET;
+use crate::state::external_store::ExternalStore;
 
 /// Most resources of an instance: what its status has room for.
 const MAX_RESOURCES: usize = 64;
@@ -36,6 +37,8 @@ const RETRY_SLOWLY: Duration = Duration::from_mins(1);
 pub struct Publication {
     /// Reads objects.
     pub cluster: Cluster,
+    /// Where large known sets are; `None`: in the cluster.
+    pub store: Option<ExternalStore>,
     /// Knows the installed CRD.
     pub probe: Arc<Probe>,
     /// What the engine and the writer share.
@@ -223,7 +226,10 @@ impl Publication {
             state.resources.values_mut().for_each(|own| own.last_poll = None);
         }
         let reset = reset.filter(|reset| state.handled.get(RESET).is_none_or(|handled| handled != reset)).map(str::to_owned);
-        let overflow = Overflow::load(&self.cluster, &session.id, &found.places, reset.as_deref(), &mut state).await?;
+        let store = self.store.as_ref();
+        let overflow = Overflow::load(&self.cluster, store, &session.id, &found.places, reset.as_deref(), &mut state).await?;
+        // Another cluster's identity may have moved it there: a person's kubeconfig knows other certificates.
+        overflow.register(&session.id).await?;
         session.open(state, stored::state_digest(status), overflow).await;
         Ok(())
     }

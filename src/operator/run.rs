@@ -20,6 +20,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::Cluster;
+use super::collect::Collector;
 use super::connector_writer::ConnectorWriter;
 use super::connectors::Connectors;
 use super::events::Publisher;
@@ -49,6 +50,7 @@ use crate::poll::command::Command;
 use crate::poll::context::EngineContext;
 use crate::poll::engine::{Engine, Run};
 use crate::poll::status::InstanceStatus;
+use crate::state::external_store::ExternalStore;
 
 /// Commands that go to the engine together, and watch events that wait for the reconciler at most.
 const BATCH: usize = 500;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub namespaces: Arc<[String]>,
     /// Instances may use only Secrets with this label; `None`: all of their namespace.
     pub secret_label: Option<RequiredLabel>,
+    /// Where large known sets are kept; `None`: in `ConfigMaps`.
+    pub store: Option<ExternalStore>,
     /// How often everything is listed again.
     pub relist: Duration,
     /// Where people reach the connect page; `None`: there is none.
@@ -177,7 +181,7 @@ impl Operator {
         let (publisher, events) = status_thread.on(|| Publisher::start(status_client.clone(), settings.pod_name));
         let probe = Arc::new(Probe::new(cluster.clone()));
         let writer = Writer::new(
-            Cluster::new(status_client.clone()),
+            (Cluster::new(status_client.clone()), settings.store.clone()),
             Arc::clone(&probe),
             publisher,
             notice_sender.clone(),
@@ -207,6 +211,7 @@ impl Operator {
         let publication = Publication {
             connectors: Arc::clone(&connectors),
             cluster: cluster.clone(),
+            store: settings.store.clone(),
             probe,
             sessions: Arc::clone(writer.sessions()),
             secrets,
@@ -230,7 +235,14 @@ impl Operator {
             events: watch_event_sender,
         };
         let watching = tokio::spawn(watches.run());
-        let helpers = vec![
+        let collecting = settings.store.map(|store| Collector {
+            cluster: cluster.clone(),
+            store,
+            namespaces: Arc::clone(&namespaces),
+            owned: shards.owned(),
+            every: settings.relist,
+        });
+        let mut helpers = vec![
             connector_statuses,
             tokio::spawn(reconciling),
             tokio::spawn(batch(commands, batch_sender.clone())),
@@ -238,6 +250,7 @@ impl Operator {
             tokio::spawn(report_readiness(ready, listed, shards.health(), shutdown.clone())),
             tokio::spawn(report_missing_permissions(client, namespaces, sharing.namespace)),
         ];
+        helpers.extend(collecting.map(|collector| tokio::spawn(collector.run())));
 
         let services = Services { cluster, connectors, commands: batch_sender, tokens, journal };
         let operator = Self {

@@ -3,6 +3,8 @@
 use super::cluster::{CallError, Denial, Denied, Outage};
 use super::probe::OUTDATED;
 use crate::api::conditions::{Problem, Reason};
+use crate::state::external_set::SaveError;
+use crate::state::external_store::StoreError;
 
 /// Why state, or a status, was not read or not stored. Each variant is another next step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +15,15 @@ pub enum StateError {
     /// A call failed.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// A call of the external store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The status names an external store, and there is none.
+    #[error("there is no external store")]
+    NoStore,
+    /// A newer version wrote what is in the external store.
+    #[error("a newer version wrote the state")]
+    Newer,
     /// The instance is another replica's: nothing more was written.
     #[error("another replica is responsible for the instance")]
     NotOurs,
@@ -33,6 +44,16 @@ pub enum StateError {
     Replaced,
 }
 
+impl From<SaveError> for StateError {
+    fn from(error: SaveError) -> Self {
+        match error {
+            SaveError::NotOurs => Self::NotOurs,
+            SaveError::Overwritten => Self::Overwritten,
+            SaveError::Failed(error) => Self::Store(error),
+        }
+    }
+}
+
 impl StateError {
     /// What people read.
     pub fn problem(&self) -> Problem {
@@ -40,6 +61,15 @@ impl StateError {
         match self {
             Self::Unusable(problem) => problem.clone(),
             Self::Call(error) => call_problem(error),
+            Self::Store(error) => error.problem(),
+            Self::NoStore => Problem::human(
+                Reason::StateUnavailable,
+                "the records that this instance remembers are in a state store; start the operator with its --state-store, or move them with pollinator state move",
+            ),
+            Self::Newer => Problem::human(
+                Reason::StateUnavailable,
+                "the state in the state store was written by a newer version of Pollinator; run that version or a newer one",
+            ),
             Self::NotOurs => later("another replica is responsible for this instance now"),
             Self::Overwritten => later(
                 "the state in status was changed by another writer, so it is read again; only the operator may write the status",

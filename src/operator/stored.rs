@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::known_place::KnownPlace;
 use crate::api::conditions::{Problem, Reason};
 use crate::deliver::delivery_state::Failing;
 use crate::deliver::health::SinkHealth;
@@ -40,8 +41,8 @@ const MAX_FAILING_IN_ALL: usize = 256;
 /// What does not fit into the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
-    /// Generations of the partitions of known sets, by resource.
-    pub blobs: BTreeMap<String, Vec<u64>>,
+    /// Where known sets are, by resource.
+    pub blobs: BTreeMap<String, KnownPlace>,
     /// Generation of the Secret with the events of the retry queue; `None` when there are none.
     pub ledger: Option<u64>,
 }
@@ -128,11 +129,14 @@ struct ListPart {
     blobs: Option<String>,
 }
 
-/// What a status says of where a known set is: the set itself, or the generations of its blobs. `None`: it is damaged.
-fn known_at(known: Option<&str>, blobs: Option<&str>) -> Option<(KnownSet, Option<Vec<u64>>)> {
+/// What a status says of where a known set is: the set itself, or the place of its blobs. `None`: it is damaged.
+fn known_at(known: Option<&str>, blobs: Option<&str>) -> Option<(KnownSet, Option<KnownPlace>)> {
     let known = known.map_or_else(|| Some(KnownSet::default()), KnownSet::unpack)?;
-    let blobs = blobs.map(|text| text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>());
-    Some((known, blobs.transpose().ok()?))
+    let place = match blobs {
+        Some(text) => Some(KnownPlace::parse(text)?),
+        None => None,
+    };
+    Some((known, place))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -203,11 +207,11 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         // Without a cursor there is only what a status report said.
         let Some(cursor) = part.cursor else { continue };
         let (known, blobs) = known_at(cursor.known.as_deref(), cursor.blobs.as_deref()).ok_or_else(damaged)?;
-        places.blobs.extend(blobs.map(|generations| (part.name.clone(), generations)));
+        places.blobs.extend(blobs.map(|place| (part.name.clone(), place)));
         if let Some(list) = cursor.deleted_list {
             let name = deleted_list::name_of(&part.name);
             let (known, blobs) = known_at(list.known.as_deref(), list.blobs.as_deref()).ok_or_else(damaged)?;
-            places.blobs.extend(blobs.map(|generations| (name.clone(), generations)));
+            places.blobs.extend(blobs.map(|place| (name.clone(), place)));
             let own = ResourceState {
                 meaning: list.meaning,
                 started: list.started,
@@ -314,7 +318,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
 
 /// Where the next poll of a list starts, and what is known there.
 fn lay_position(cursor: &mut Map<String, Value>, name: &str, own: &ResourceState, places: &Places) {
-    let blobs = places.blobs.get(name).map(|generations| generations.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+    let blobs = places.blobs.get(name).map(KnownPlace::text);
     let known = (blobs.is_none() && !own.known.is_empty()).then(|| own.known.pack());
     set(cursor, "meaning", Some(json!(own.meaning)));
     set(cursor, "started", own.started.then_some(Value::Bool(true)));
@@ -400,6 +404,7 @@ mod tests {
     use crate::deliver::sink::http::interpret::{HttpCause, Silence};
     use crate::detect::known::{Age, Known};
     use crate::egress::error::Unreachable;
+    use crate::state::external_set::SetName;
 
     fn at(ms: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(1_800_000_000_000 + ms).unwrap()
@@ -490,10 +495,15 @@ mod tests {
 
     #[test]
     fn what_stands_elsewhere_is_named() {
-        let blobs = [("contacts".to_owned(), vec![3, 0, 12]), ("contacts/deleted".to_owned(), vec![7])];
+        let store = SetName { id: 0xab, generation: 7 };
+        let blobs = [
+            ("contacts".to_owned(), KnownPlace::ConfigMaps(vec![3, 0, 12])),
+            ("contacts/deleted".to_owned(), KnownPlace::Store(store)),
+        ];
         let places = Places { blobs: BTreeMap::from(blobs), ledger: Some(4) };
         let status = laid(json!({}), &state(), &places);
         assert_eq!(status["resources"][0]["cursor"]["blobs"], "3,0,12");
+        assert_eq!(status["resources"][0]["cursor"]["deletedList"]["blobs"], "store:00000000000000ab:7");
         assert!(status["resources"][0]["cursor"].get("known").is_none());
         let found = read("u", &status).unwrap();
         assert_eq!(found.places, places);

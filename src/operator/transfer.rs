@@ -13,6 +13,7 @@ use super::probe::{OUTDATED, Probe};
 use super::state_error::StateError;
 use super::{status, stored};
 use crate::api::identity::{InstanceId, InstanceRef};
+use crate::state::external_store::ExternalStore;
 use crate::state::{InstanceState, backup};
 
 /// How often an instance that changed meanwhile is read again.
@@ -82,6 +83,59 @@ impl From<StateError> for TransferError {
     }
 }
 
+/// Moves the known sets of an instance from one place to another; `None`: `ConfigMaps`. No operator may run. Answers how many records were
+/// moved; 0: there was nothing to move.
+///
+/// # Errors
+/// [`TransferError`]; what was there is then still in force.
+pub async fn relocate(
+    cluster: &Cluster,
+    from: Option<&ExternalStore>,
+    to: Option<&ExternalStore>,
+    instance: &InstanceRef,
+) -> Result<usize, TransferError> {
+    let mut conflicts = 0;
+    loop {
+        match try_relocate(cluster, from, to, instance).await {
+            Err(TransferError::Call(CallError::Conflict)) if conflicts < MAX_CONFLICTS => conflicts += 1,
+            ended => return ended,
+        }
+    }
+}
+
+async fn try_relocate(
+    cluster: &Cluster,
+    from: Option<&ExternalStore>,
+    to: Option<&ExternalStore>,
+    instance: &InstanceRef,
+) -> Result<usize, TransferError> {
+    let object = cluster.get(Kind::ConnectorInstance, &instance.namespace, &instance.name).await?;
+    let id = id(instance, &object);
+    let (state, mut overflow) = match there(cluster, from, &id, &object["status"]).await {
+        Ok(found) => found,
+        // A move that was interrupted is made again, and this one may be over.
+        Err(StateError::NoStore | StateError::Unusable(_)) if is_over(cluster, to, &id, &object["status"]).await => {
+            return Ok(0);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let moving = overflow.elsewhere(to);
+    let records =
+        state.resources.iter().filter(|(name, _)| moving.contains(&name.as_str())).map(|(_, own)| own.known.len()).sum();
+    if moving.is_empty() {
+        return Ok(0);
+    }
+    if !Probe::new(cluster.clone()).crd_is_complete(instance, &object, true).await? {
+        return Err(TransferError::Outdated);
+    }
+    lay(cluster, to, &id, object, &state, &mut overflow).await?;
+    Ok(records)
+}
+
+async fn is_over(cluster: &Cluster, to: Option<&ExternalStore>, id: &InstanceId, status: &Value) -> bool {
+    to.is_some() && there(cluster, to, id, status).await.is_ok_and(|(_, overflow)| overflow.elsewhere(to).is_empty())
+}
+
 /// The instances of a namespace, or of all.
 ///
 /// # Errors
@@ -96,12 +150,16 @@ pub async fn instances(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec
 ///
 /// # Errors
 /// [`TransferError`].
-pub async fn read(cluster: &Cluster, instance: &InstanceRef) -> Result<InstanceState, TransferError> {
+pub async fn read(
+    cluster: &Cluster,
+    store: Option<&ExternalStore>,
+    instance: &InstanceRef,
+) -> Result<InstanceState, TransferError> {
     let mut seen = Value::Null;
     loop {
         let mut object = cluster.get(Kind::ConnectorInstance, &instance.namespace, &instance.name).await?;
         let status = object["status"].take();
-        match there(cluster, &id(instance, &object), &status).await {
+        match there(cluster, store, &id(instance, &object), &status).await {
             Ok((state, _)) => return Ok(state),
             // The operator may have laid it out again since the status was read.
             Err(StateError::Unusable(_)) if object["metadata"]["resourceVersion"] != seen => {
@@ -118,13 +176,14 @@ pub async fn read(cluster: &Cluster, instance: &InstanceRef) -> Result<InstanceS
 /// [`TransferError`]; the state that was there is then still in force.
 pub async fn replace(
     cluster: &Cluster,
+    store: Option<&ExternalStore>,
     instance: &InstanceRef,
     state: &InstanceState,
     existing: Existing,
 ) -> Result<(), TransferError> {
     let (mut conflicts, mut looks) = (0, 0);
     loop {
-        match try_replace(cluster, instance, state, existing).await {
+        match try_replace(cluster, store, instance, state, existing).await {
             Err(TransferError::Call(CallError::Conflict)) if conflicts < MAX_CONFLICTS => conflicts += 1,
             Err(TransferError::NotYetSuspended) if looks < MAX_LOOKS => {
                 looks += 1;
@@ -137,11 +196,12 @@ pub async fn replace(
 
 async fn try_replace(
     cluster: &Cluster,
+    store: Option<&ExternalStore>,
     instance: &InstanceRef,
     state: &InstanceState,
     existing: Existing,
 ) -> Result<(), TransferError> {
-    let mut object = cluster.get(Kind::ConnectorInstance, &instance.namespace, &instance.name).await?;
+    let object = cluster.get(Kind::ConnectorInstance, &instance.namespace, &instance.name).await?;
     if object["spec"]["suspend"] != true {
         return Err(TransferError::NotSuspended);
     }
@@ -150,7 +210,7 @@ async fn try_replace(
         return Err(TransferError::NotYetSuspended);
     }
     let id = id(instance, &object);
-    let mut overflow = match there(cluster, &id, &object["status"]).await {
+    let mut overflow = match there(cluster, store, &id, &object["status"]).await {
         Ok((there, _)) if existing == Existing::Keep && backup::is_living(&there) => return Err(TransferError::Living),
         Ok((_, overflow)) => overflow,
         Err(StateError::Unusable(_)) if existing == Existing::Replace => Overflow::default(),
@@ -160,9 +220,21 @@ async fn try_replace(
         return Err(TransferError::Outdated);
     }
     let state = backup::rehomed(state, &id.uid);
-    let (places, _) = overflow.save(cluster, &id, &|| true, &state).await?;
+    lay(cluster, store, &id, object, &state, &mut overflow).await
+}
+
+/// Writes a state to the object as it was just read.
+async fn lay(
+    cluster: &Cluster,
+    store: Option<&ExternalStore>,
+    id: &InstanceId,
+    mut object: Value,
+    state: &InstanceState,
+    overflow: &mut Overflow,
+) -> Result<(), TransferError> {
+    let (places, _) = overflow.save(cluster, store, id, &|| true, state).await?;
     let mut status = object["status"].as_object().cloned().unwrap_or_default();
-    stored::lay(&mut status, &state, &places);
+    stored::lay(&mut status, state, &places);
     status::fit(&mut status);
     object["status"] = Value::Object(status);
     cluster.replace_status(id.namespace(), id.name(), object.to_string().into_bytes(), false).await?;
@@ -171,10 +243,15 @@ async fn try_replace(
 }
 
 /// What is stored of an instance.
-async fn there(cluster: &Cluster, id: &InstanceId, status: &Value) -> Result<(InstanceState, Overflow), StateError> {
+async fn there(
+    cluster: &Cluster,
+    store: Option<&ExternalStore>,
+    id: &InstanceId,
+    status: &Value,
+) -> Result<(InstanceState, Overflow), StateError> {
     let found = stored::read(&id.uid, status).map_err(StateError::Unusable)?;
     let mut state = found.state;
-    let overflow = Overflow::load(cluster, id, &found.places, None, &mut state).await?;
+    let overflow = Overflow::load(cluster, store, id, &found.places, None, &mut state).await?;
     Ok((state, overflow))
 }
 

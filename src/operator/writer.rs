@@ -29,6 +29,7 @@ use crate::observe::metrics::{CommitOutcome, Metrics};
 use crate::observe::span;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
+use crate::state::external_store::ExternalStore;
 
 /// Writes under way at once.
 const MAX_WRITES: usize = 16;
@@ -57,6 +58,8 @@ const OUTAGE: Duration = Duration::from_secs(10);
 /// Writes statuses.
 pub struct Writer {
     cluster: Cluster,
+    /// Where large known sets go; `None`: into the cluster.
+    store: Option<ExternalStore>,
     sessions: Arc<Sessions>,
     publisher: Publisher,
     notices: mpsc::UnboundedSender<Notice>,
@@ -74,7 +77,7 @@ pub struct Writer {
 impl Writer {
     /// A writer that works on a thread's run time, and gives notice of instances whose state was written by another process.
     pub fn new(
-        cluster: Cluster,
+        (cluster, store): (Cluster, Option<ExternalStore>),
         probe: Arc<Probe>,
         publisher: Publisher,
         notices: mpsc::UnboundedSender<Notice>,
@@ -83,6 +86,7 @@ impl Writer {
     ) -> Arc<Self> {
         Arc::new(Self {
             cluster,
+            store,
             sessions: Arc::default(),
             publisher,
             notices,
@@ -203,9 +207,14 @@ impl Writer {
                     return Err(StateError::Outdated);
                 }
                 let Some(own) = record.stored.as_deref_mut() else { return Err(StateError::Overwritten) };
-                let saved = own.overflow.save(&self.cluster, &session.id, &|| session.is_owned(), state).await;
+                let saved =
+                    own.overflow.save(&self.cluster, self.store.as_ref(), &session.id, &|| session.is_owned(), state).await;
                 let (places, bytes) = saved.map_err(|error| match error {
                     StateError::Call(error) => self.trouble(error).into(),
+                    StateError::Store(error) => {
+                        self.note_trouble();
+                        error.into()
+                    }
                     other => other,
                 })?;
                 overflow_bytes = bytes;

@@ -115,6 +115,26 @@ impl<'a> Framed<'a> {
     }
 }
 
+/// What every place for blobs keeps to; the tests of each call it.
+#[cfg(test)]
+pub(crate) mod contract {
+    use super::*;
+
+    /// Reads, writes and deletes a few blobs, whose names are in no use.
+    pub(crate) async fn is_kept<S: BlobStore<Error: std::fmt::Debug>>(store: &S) {
+        assert_eq!(store.get("a").await.unwrap(), None);
+        let first = store.put("a", b"1", None).await.unwrap();
+        assert!(matches!(store.put("a", b"2", None).await, Err(PutError::Conflict)), "created twice");
+        let second = store.put("a", b"2", Some(&first)).await.unwrap();
+        assert!(matches!(store.put("a", b"3", Some(&first)).await, Err(PutError::Conflict)), "over another than was seen");
+        assert_eq!(store.get("a").await.unwrap(), Some(Blob { bytes: b"2".to_vec(), tag: second.clone() }));
+        store.delete("a").await.unwrap();
+        store.delete("a").await.unwrap();
+        assert!(matches!(store.put("a", b"4", Some(&second)).await, Err(PutError::Conflict)), "over one that is gone");
+        assert_eq!(store.get("a").await.unwrap(), None);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

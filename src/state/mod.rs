@@ -9,6 +9,8 @@
 //! [`head`] and, where much is known, [`partitions`] of the known set as [`blob`]s. A commit writes the partitions that changed and then
 //! the head that names them, so that its cost depends on what changed and not on what is known.
 //!
+//! In a cluster, large known sets can be in a store outside of it ([`external_store`], [`external_set`]), where several processes meet.
+//!
 //! What every store keeps to:
 //!
 //! - **State is complete or refused.** Each blob has a form, a generation and a checksum. What is missing, damaged, or written by a newer
@@ -27,14 +29,20 @@
 pub mod adopt;
 pub mod backup;
 pub mod blob;
+#[cfg(feature = "object-store")]
+pub mod bucket;
 pub mod bystander;
 pub mod delta_token;
 pub mod directory;
+pub mod external_set;
+pub mod external_store;
 pub mod folder;
 pub mod head;
 pub mod live;
 pub mod partitions;
 mod recent;
+mod shared_folder;
+pub mod store_url;
 mod token_file;
 pub mod waiting;
 pub mod wish;

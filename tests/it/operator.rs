@@ -17,6 +17,7 @@
 //! - [`refused`]: what is wrong in a manifest is said at apply, or at once afterwards.
 //! - [`outages`]: the API server is restarted, frozen, or answers and tells wrongly, while many instances are polled.
 //! - [`replicas`]: several share the work, and take it over from one another.
+//! - [`stores`]: known sets in a store outside the cluster: a folder, or a bucket whose server dies; moved there and back.
 //! - [`truncated`]: answers of the API server that end too early show no Secret.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
@@ -39,4 +40,5 @@ mod outages;
 mod permissions;
 mod refused;
 mod replicas;
+mod stores;
 mod truncated;

@@ -70,6 +70,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.operator.secretLabel }}
 - --secret-label={{ . }}
 {{- end }}
+{{- with .Values.state.store }}
+- --state-store={{ . }}
+{{- end }}
 {{- if .Values.catalog }}
 - --catalog=/etc/pollinator/catalog
 {{- end }}

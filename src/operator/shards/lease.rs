@@ -84,6 +84,26 @@ impl Leases {
         }
     }
 
+    /// The Leases of all groups, in a namespace or in all, by namespace and name.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn of_all_groups(
+        client: Client,
+        namespace: Option<&str>,
+        within: Duration,
+    ) -> Result<BTreeMap<String, Stored>, Trouble> {
+        let api: Api<Lease> = namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
+        let listed = in_time(within, api.list(&ListParams::default().labels(GROUP_LABEL))).await;
+        let leases = listed.map_err(|error| trouble(&error, "list"))?.items.into_iter();
+        let named = leases.filter_map(|lease| {
+            let metadata = &lease.metadata;
+            let name = format!("{}/{}", metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref()?);
+            Some((name, stored(lease)?))
+        });
+        Ok(named.collect())
+    }
+
     /// Makes one call.
     pub async fn call(&self, name: &Name, request: Request) -> (Reply, Option<Trouble>) {
         let kubernetes_name = name.in_group(&self.group);

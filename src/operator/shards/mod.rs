@@ -34,6 +34,7 @@ pub mod lease;
 pub mod members;
 pub mod name;
 pub mod ownership;
+pub mod presence;
 pub mod range;
 pub mod record;
 pub mod rendezvous;

@@ -133,6 +133,11 @@ impl OwnedRanges {
         u16::try_from(self.guards.len()).unwrap_or(u16::MAX)
     }
 
+    /// Whether the first range is owned: of what all replicas could do, one does it.
+    pub fn has_first(&self) -> bool {
+        self.guards.first().is_some_and(|guard| guard.as_ref().is_some_and(|guard| guard.check().is_ok()))
+    }
+
     /// The guards of all owned ranges.
     pub fn iter(&self) -> impl Iterator<Item = &OwnershipGuard> {
         self.guards.iter().flatten()

@@ -72,6 +72,7 @@ fn effects() -> Vec<Effect> {
         ("operator.clusterName", json!("prod"), deployment, "{c}/args/7", json!("--cluster-name=prod")),
         ("operator.allowEgress", json!(["10.0.0.0/8"]), deployment, "{c}/args/7", json!("--allow-egress=10.0.0.0/8")),
         ("operator.secretLabel", json!("team=crm"), deployment, "{c}/args/7", json!("--secret-label=team=crm")),
+        ("state.store", json!("s3://acme/eu"), deployment, "{c}/args/7", json!("--state-store=s3://acme/eu")),
         ("operator.port", json!(9090), deployment, "{c}/ports/0/containerPort", json!(9090)),
         ("operator.log.level", json!("debug"), deployment, "{c}/env/2/value", json!("debug")),
         ("operator.log.format", json!("text"), deployment, "{c}/env/3/value", json!("text")),

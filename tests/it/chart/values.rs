@@ -45,6 +45,7 @@ pub struct Values {
     #[schemars(inner(length(min = 1, max = 63)))]
     watch_namespaces: Vec<String>,
     operator: Operator,
+    state: State,
     connect: Connect,
     api: Api,
     console: Console,
@@ -112,6 +113,14 @@ enum PullPolicy {
     Always,
     IfNotPresent,
     Never,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct State {
+    /// Store for the known records of large resources, such as s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or <file:///MOUNTED/PATH>. Empty: `ConfigMaps`. Read docs/operate/state-store.md first.
+    #[schemars(regex(pattern = "^((s3|gs|az)://[^/?#]+(/[A-Za-z0-9._/-]*)?|file:///.+)?$"))]
+    store: String,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -39,6 +39,7 @@ pub mod reader;
 pub mod real_server;
 pub mod receiver;
 pub mod rights;
+pub mod s3;
 pub mod scene;
 pub mod siege;
 pub mod status_lint;

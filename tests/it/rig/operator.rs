@@ -85,6 +85,14 @@ impl<'p> Cluster<'p> {
         self.spawn_program(clock.rule(binary()), &kubeconfig, arguments)
     }
 
+    /// Starts the operator with these variables in its environment.
+    pub fn start_in(&self, environment: &[(&str, String)], arguments: &[&str]) -> Pollinator {
+        let kubeconfig = self.proxy.kubeconfig(&self.ns.plane().identity().admin_token, self.ns.name());
+        let mut command = binary();
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        self.spawn_program(command, &kubeconfig, arguments)
+    }
+
     /// Starts another version's binary in place of the one under test.
     pub fn start_released(&self, program: &str) -> Pollinator {
         let kubeconfig = self.proxy.kubeconfig(&self.ns.plane().identity().admin_token, self.ns.name());

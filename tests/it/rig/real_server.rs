@@ -28,6 +28,9 @@ impl Kind {
     }
 }
 
+/// Keeps buckets in a folder by the protocol of Amazon S3, and writes conditionally.
+pub const VERSITYGW: Package = Package { folder: "versitygw", need: "Go 1.26" };
+
 /// A folder of `tests/real-servers`.
 #[derive(Debug)]
 pub struct Package {

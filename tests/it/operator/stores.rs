@@ -1,0 +1,180 @@
+//! Known sets in a store outside the cluster.
+
+use serde_json::json;
+
+use super::kept::by_content;
+use crate::rig::PATIENCE;
+use crate::rig::control_plane::{shared, shared_with_controllers};
+use crate::rig::operator::Cluster;
+use crate::rig::pollinator::{Pollinator, binary};
+use crate::rig::s3::{S3, files};
+use crate::rig::scene::ids;
+
+/// How often a test's operator collects: as often as it may list.
+const RELIST: [&str; 2] = ["--relist-interval", "10s"];
+
+fn uid(cluster: &Cluster<'_>) -> String {
+    cluster.ns.get_instance("it")["metadata"]["uid"].as_str().unwrap().to_owned()
+}
+
+/// `pollinator state move` in the cluster: how it ended, and what it said.
+fn relocate(cluster: &Cluster<'_>, environment: &[(&str, String)], from: &str, to: &str) -> (Option<i32>, String) {
+    let mut command = binary();
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command.args(["state", "move", "--from", from, "--to", to, "--namespace", cluster.ns.name()]);
+    command.args(["--lease-namespace", cluster.ns.name(), "--kubeconfig"]).arg(cluster.ns.kubeconfig());
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Where the status says that the known set is.
+fn place(cluster: &Cluster<'_>) -> String {
+    let instance = cluster.ns.get_instance("it");
+    instance["status"]["resources"][0]["cursor"]["blobs"].as_str().unwrap_or_default().to_owned()
+}
+
+fn stop(mut operator: Pollinator) {
+    assert!(operator.sigterm().success());
+}
+
+#[test]
+fn sets_move_to_a_folder_and_back_and_go_with_their_instance() {
+    let Some(plane) = shared_with_controllers() else { return };
+    let cluster = Cluster::new(plane, "folder-store");
+    let folder = cluster.folder().join("store");
+    let url = format!("file://{}", folder.display());
+    cluster.provider.baseline(ids("old", 3000));
+    cluster.apply(&by_content(&cluster));
+    let operator = cluster.start();
+    cluster.wait_ready("it");
+    assert!(cluster.owned("configmaps").len() > 1);
+
+    // not while one runs
+    let (code, said) = relocate(&cluster, &[], "configmaps", &url);
+    assert!(code == Some(2) && said.contains("an operator is running"), "{said}");
+    assert!(!place(&cluster).starts_with("store:") && files(&folder).is_empty());
+    stop(operator);
+    let (code, said) = relocate(&cluster, &[], "configmaps", &url);
+    assert!(code == Some(0) && said.contains("/it: moved: 3000 known record(s)"), "{said}");
+    let moved_to = place(&cluster);
+    assert!(moved_to.starts_with("store:") && cluster.owned("configmaps").is_empty());
+    let (code, said) = relocate(&cluster, &[], "configmaps", &url);
+    assert!(code == Some(0) && said.contains("0 of 1 instance(s)"), "{said}");
+
+    // without the store it is refused and nothing is asked; with it nothing is told again
+    let asked = cluster.provider.asked();
+    let operator = cluster.start();
+    let message = cluster.ns.wait_condition("it", "Ready", "False", "StateUnavailable");
+    assert!(message.contains("--state-store") && message.contains("pollinator state move"), "{message}");
+    assert_eq!(cluster.provider.asked(), asked);
+    stop(operator);
+    let operator = cluster.start_with(&["--state-store", &url, RELIST[0], RELIST[1]]);
+    cluster.provider.update("old-00007");
+    cluster.assert_stays_perfect(&operator);
+    cluster.wait_status("/delivered", &json!(1));
+    assert_ne!(place(&cluster), moved_to);
+    stop(operator);
+
+    let (code, said) = relocate(&cluster, &[], &url, "configmaps");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(cluster.owned("configmaps").len() > 1 && files(&folder.join("instances")).is_empty());
+    // an operator with a store takes them there by itself
+    let operator = cluster.start_with(&["--state-store", &url, RELIST[0], RELIST[1]]);
+    cluster.provider.update("old-00008");
+    cluster.assert_stays_perfect(&operator);
+    cluster.wait_status("/delivered", &json!(2));
+    assert!(place(&cluster).starts_with("store:") && cluster.owned("configmaps").is_empty());
+
+    // what is kept of an instance goes once it is deleted, and nothing else
+    let uid = uid(&cluster);
+    let stranger = folder.join("clusters/another/crm");
+    std::fs::create_dir_all(&stranger).unwrap();
+    std::fs::write(stranger.join(&uid), "it").unwrap();
+    assert!(!files(&folder.join("instances").join(&uid)).is_empty());
+    cluster.ns.kubectl(&["delete", "coni", "it"]).ok();
+    operator.wait_stderr("was removed from the state store");
+    assert!(files(&folder.join("instances").join(&uid)).is_empty());
+    assert!(stranger.join(&uid).exists());
+}
+
+#[test]
+fn a_bucket_whose_server_dies_in_the_middle_loses_nothing() {
+    let Some(plane) = shared() else { return };
+    let Some(mut server) = S3::start() else { return };
+    let cluster = Cluster::new(plane, "bucket");
+    let environment = server.environment();
+    let arguments = ["--state-store", "s3://state/pollinator/test"];
+    cluster.provider.baseline(ids("old", 3000));
+    cluster.apply(&by_content(&cluster));
+    let mut operator = cluster.start_in(&environment, &arguments);
+    cluster.wait_ready("it");
+    let objects = format!("pollinator/test/instances/{}", uid(&cluster));
+    assert!(server.objects(&objects).len() > 1 && cluster.owned("configmaps").is_empty());
+    assert!(place(&cluster).starts_with("store:"));
+
+    // The server dies and comes back while records change, and so does the operator.
+    for round in 0..3 {
+        let before = cluster.receiver.count();
+        for number in 0..10 {
+            cluster.provider.update(&format!("old-{:05}", 100 * round + number));
+        }
+        cluster.provider.create(&format!("new-{round}"));
+        server.kill();
+        cluster.provider.update(&format!("old-{:05}", 100 * round + 50));
+        // Events go out before they are stored.
+        cluster.wait_posts(before + 1, &operator);
+        if round == 1 {
+            operator.kill9();
+        }
+        server.revive();
+        if round == 1 {
+            operator = cluster.start_in(&environment, &arguments);
+        }
+        // It is polled again once all before it is stored.
+        let back = format!("back-{round}");
+        cluster.provider.create(&back);
+        let came = cluster.receiver.try_wait("it", PATIENCE, |posts| {
+            posts.iter().flat_map(|post| post.events()).any(|event| event.object == back).then_some(())
+        });
+        assert!(came.is_some(), "{}", operator.report("it"));
+    }
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict:?}\n{}", operator.report("it"));
+    // What is stored is what was told.
+    stop(operator);
+    let count = cluster.receiver.count();
+    let operator = cluster.start_in(&environment, &arguments);
+    cluster.provider.create("after");
+    cluster.wait_posts(count + 1, &operator);
+    cluster.provider.wait_polled(2);
+    assert_eq!(cluster.receiver.count(), count + 1, "nothing is told again\n{}", operator.report("it"));
+}
+
+/// Two that do not know of each other, as no replicas of one operator are: what one stores, the other finds changed.
+#[test]
+fn two_operators_that_write_one_set_in_a_bucket_lose_nothing() {
+    let Some(plane) = shared() else { return };
+    let Some(server) = S3::start() else { return };
+    let cluster = Cluster::new(plane, "bucket-race");
+    let environment = server.environment();
+    let start = |group| cluster.start_in(&environment, &["--state-store", "s3://state", "--lease-group", group]);
+    cluster.provider.baseline(ids("old", 3000));
+    cluster.apply(&by_content(&cluster));
+    let first = start("one");
+    cluster.wait_ready("it");
+    let second = start("two");
+    second.wait_stderr("range owned");
+    for number in 0..6 {
+        cluster.provider.update(&format!("old-{number:05}"));
+        cluster.provider.wait_polled(1);
+    }
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict:?}\n{}\n{}", first.report("it"), second.report("it"));
+    // One that is alone afterwards reads what both have left.
+    stop(second);
+    stop(first);
+    let last = start("three");
+    cluster.provider.create("after");
+    let verdict = cluster.verdict();
+    assert!(verdict.is_sound(), "{verdict:?}\n{}", last.report("it"));
+}
