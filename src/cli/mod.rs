@@ -52,7 +52,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run every ConnectorInstance of a cluster.
-    Operator(operator::OperatorArgs),
+    Operator(Box<operator::OperatorArgs>),
     /// Run manifests from files or folders, without a cluster.
     Local(local::LocalArgs),
     /// Ask a provider once and show what would be delivered; saves and delivers nothing.
@@ -127,7 +127,7 @@ impl Cli {
             return ExitCode::from(2);
         }
         match self.command {
-            Command::Operator(args) => operator::run(args).await,
+            Command::Operator(args) => operator::run(*args).await,
             Command::Local(args) => local::run(args).await,
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),

@@ -346,8 +346,7 @@ mod tests {
         assert_inert(&html.replace('\u{202E}', ""));
     }
 
-    /// What a cluster sends of ten thousand instances becomes one page of fifty, and the time for it is printed: with `--release` it stays
-    /// below a tenth of a second.
+    /// What a cluster sends of ten thousand instances becomes one page of fifty.
     #[test]
     fn of_ten_thousand_instances_one_page_is_rendered() {
         let listed = |number: usize| {
@@ -356,7 +355,7 @@ mod tests {
                 "spec": {"connector": "keap", "resources": [{"name": "contacts"}, {"name": "orders"}], "callback": {"url": "https://h.example/in"}},
                 "status": {
                     "conditions": [
-                        {"type": "Ready", "status": if number % 100 == 0 { "False" } else { "True" }, "reason": "Polling",
+                        {"type": "Ready", "status": if number.is_multiple_of(100) { "False" } else { "True" }, "reason": "Polling",
                          "message": "all resources are polled", "lastTransitionTime": "2026-01-31T00:00:00Z"},
                     ],
                     "delivered": number, "lastChangeTime": "2026-01-30T00:00:00Z", "bookkeeping": "x".repeat(600),
@@ -367,8 +366,7 @@ mod tests {
                 },
             })
         };
-        let text = serde_json::Value::from_iter((0..10_000).map(listed)).to_string();
-        let begun = std::time::Instant::now();
+        let text = (0..10_000).map(listed).collect::<serde_json::Value>().to_string();
         let listed: Vec<ListedInstance> = serde_json::from_str(&text).unwrap();
         let glances: Vec<_> = listed.into_iter().map(Glance::of).collect();
         let view = overview(glances, Asked::parse("page=2"), at());
@@ -376,11 +374,6 @@ mod tests {
         let template =
             OverviewTemplate { frame: Frame::new(None, at()), view, next_step: String::new(), hidden: 0, hour: None };
         let html = template.render().unwrap();
-        println!(
-            "{} ms for one page of ten thousand instances, {} KiB of JSON",
-            begun.elapsed().as_millis(),
-            text.len() / 1024
-        );
         assert_eq!(html.matches("<li class=\"row ").count(), 50);
         assert!(html.len() < 100 * 1024, "{}", html.len());
     }
