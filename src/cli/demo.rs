@@ -1,19 +1,28 @@
 //! `pollinator demo`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::preview::Trials;
+use super::serve::{self, ConsoleArgs};
 use super::stop_on_signals;
 use crate::api::visible::one_line;
 use crate::demo::session::{Arrival, Outcome, Session};
+use crate::egress::{Egress, EgressPolicy};
 use crate::local::report::Output;
 use crate::observe::output;
 use crate::receive::read::Received;
+use crate::serve::console::Content;
+use crate::serve::console::seal::Seal;
+use crate::serve::console::sign_in::SignIn;
 
 /// Time between two polls. Manifests allow 5 s and more; a demo should be faster.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -21,6 +30,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const SPREAD: Duration = Duration::from_secs(9);
 /// but few of them do not dawdle.
 const SLOWEST: Duration = Duration::from_millis(200);
+/// How long requests to the console may take to end.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a sample provider, the engine and a receiver in one process, over loopback sockets, and compares what was delivered
 /// with what happened. Ends with 0 only when nothing is missing, repeated, misnamed or out of order.
@@ -35,6 +46,8 @@ pub struct DemoArgs {
     /// Seed of the changes: the same one makes the same changes.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    console: ConsoleArgs,
 }
 
 /// Runs the demo. 1 when something is wrong with what was delivered, 2 when it cannot start, 130 when interrupted.
@@ -52,6 +65,7 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode, String> {
     let interrupt = CancellationToken::new();
     stop_on_signals(interrupt.clone())?;
     let mut session = Session::start(args.seed, INTERVAL).await?;
+    let console = show(&session, &args.console, &interrupt).await?;
     let (provider, callback) = (session.provider_url(), session.callback_url());
     let pace = INTERVAL.as_millis();
     output::error(format_args!("sample provider at {provider}, polled every {pace} ms (manifests allow 5s and more)"));
@@ -66,16 +80,41 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode, String> {
         })
         .await;
     bar.finish_and_clear();
+    if let Some(outcome) = &outcome {
+        output::line(match args.output {
+            Output::Text => summary_text(outcome),
+            Output::Json => summary_json(outcome),
+        });
+    }
+    if let Some(console) = console {
+        if !interrupt.is_cancelled() {
+            output::error("the console stays open until you press Ctrl+C");
+            session.stay(&interrupt).await;
+        }
+        serve::finish([Some(console)], GRACE).await;
+    }
     session.end().await;
     let Some(outcome) = outcome else {
         output::error("interrupted: what was delivered is not checked");
         return Ok(ExitCode::from(130));
     };
-    output::line(match args.output {
-        Output::Text => summary_text(&outcome),
-        Output::Json => summary_json(&outcome),
-    });
     Ok(output::finish(if outcome.report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
+}
+
+/// Serves the console, if requested, until it is interrupted.
+async fn show(session: &Session, args: &ConsoleArgs, interrupt: &CancellationToken) -> Result<Option<JoinHandle<()>>, String> {
+    let Some(address) = args.console else { return Ok(None) };
+    let policy = EgressPolicy { allow: Vec::new(), allow_loopback: true };
+    let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
+    let content = Content {
+        sign_in: SignIn::Url { sessions: Mutex::default(), instances: session.instances(), new_in: None },
+        seal: Seal::random(),
+        next_step: "Start the demo again.".to_owned(),
+        replica: None,
+        journal: session.journal(),
+        preview: Arc::new(Trials::new(egress)),
+    };
+    serve::console("--console", content, args.console_url.clone(), address, interrupt.clone()).await.map(Some)
 }
 
 fn style() -> ProgressStyle {

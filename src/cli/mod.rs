@@ -53,7 +53,7 @@ pub struct Cli {
 #[allow(clippy::large_enum_variant, reason = "one a process")]
 enum Command {
     /// Run every ConnectorInstance of a cluster.
-    Operator(operator::OperatorArgs),
+    Operator(Box<operator::OperatorArgs>),
     /// Run manifests from files or folders, without a cluster.
     Local(local::LocalArgs),
     /// Ask a provider once and show what would be delivered; saves and delivers nothing.
@@ -128,7 +128,7 @@ impl Cli {
             return ExitCode::from(2);
         }
         match self.command {
-            Command::Operator(args) => operator::run(args).await,
+            Command::Operator(args) => operator::run(*args).await,
             Command::Local(args) => local::run(args).await,
             Command::Try(args) => try_out::run(args).await,
             Command::Plan(args) => plan::run(&args),

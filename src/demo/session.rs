@@ -20,8 +20,10 @@ use super::oracle::{Delivery, Report, compare};
 use super::provider::SampleProvider;
 use crate::api::conditions::ConditionStatus;
 use crate::egress::{Egress, EgressPolicy};
+use crate::instances::folder::FolderInstances;
 use crate::local::definitions::Definitions;
-use crate::local::files::Sources;
+use crate::local::files::{Least, Sources};
+use crate::observe::Journal;
 use crate::observe::metrics::Metrics;
 use crate::poll::claim::Claim;
 use crate::poll::command::Command;
@@ -43,7 +45,6 @@ const POLLS_BEHIND: u32 = 3;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A running provider, engine and receiver.
-#[derive(Debug)]
 pub struct Session {
     provider: SampleProvider,
     receiver: RunningReceiver,
@@ -52,6 +53,8 @@ pub struct Session {
     stop: CancellationToken,
     interval: Duration,
     folder: Folder,
+    instances: Arc<FolderInstances>,
+    journal: Journal,
 }
 
 /// An event that arrived.
@@ -85,20 +88,23 @@ impl Session {
         let key = Key::parse(secret.as_bytes()).map_err(|error| format!("the signing secret {error}"))?;
         let receiver = Receiver::start(ReceiverOptions { keys: vec![key], ..Default::default() }).await.map_err(loopback)?;
         let folder = Folder::make()?;
-        let definitions = folder.declare(&manifest(&provider.base_url(), &receiver.url(), &secret))?;
+        let mut definitions = folder.declare(&manifest(&provider.base_url(), &receiver.url(), &secret))?;
         let commands: Vec<_> = definitions.planned.values().map(|planned| put(planned, interval)).collect();
         let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true })
             .map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
         let metrics = Metrics::new();
         let store = Arc::new(Directory::open(&folder.0.join("state")).map_err(|error| error.to_string())?);
-        let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets), Arc::clone(&store) as _, store);
         let (reports, statuses) = mpsc::unbounded_channel();
         let (commands_to, commands_of) = mpsc::channel(1);
+        let instances = FolderInstances::new(None, Arc::clone(&store), Least::One, &mut definitions, commands_to.clone());
+        let core = EngineContext::new(egress, metrics, Arc::new(definitions.secrets), Arc::clone(&store) as _, store);
+        let journal = core.journal.clone();
         let stop = CancellationToken::new();
         let engine = tokio::spawn(Engine::new(core, Run::Forever, reports).run(commands_of, stop.clone(), GRACE));
         // The engine's task has just begun and holds the other end.
         let _ = commands_to.send(commands).await;
-        let mut session = Self { provider, receiver, engine, statuses, stop, interval, folder };
+        let instances = Arc::new(instances);
+        let mut session = Self { provider, receiver, engine, statuses, stop, interval, folder, instances, journal };
         session.wait_for_first_poll().await?;
         Ok(session)
     }
@@ -106,6 +112,8 @@ impl Session {
     async fn wait_for_first_poll(&mut self) -> Result<(), String> {
         let ready = tokio::time::timeout(PATIENCE, async {
             while let Some(status) = self.statuses.recv().await {
+                let status = Arc::new(status);
+                self.instances.note(Arc::clone(&status));
                 match status.ready {
                     ConditionStatus::True => return Ok(()),
                     ConditionStatus::False => return Err(format!("{}: {}", status.reason, status.message)),
@@ -125,6 +133,16 @@ impl Session {
     /// Where events go.
     pub fn callback_url(&self) -> String {
         self.receiver.url()
+    }
+
+    /// What is polled, for people who look.
+    pub fn instances(&self) -> Arc<FolderInstances> {
+        Arc::clone(&self.instances)
+    }
+
+    /// The last polls and deliveries.
+    pub fn journal(&self) -> Journal {
+        self.journal.clone()
     }
 
     /// Makes this number of changes, one each `pace`, shows each arrival, waits until all has arrived, and checks the deliveries. `None`
@@ -156,13 +174,12 @@ impl Session {
                 }
                 event = self.receiver.events.recv() => {
                     let Some(event) = event else { break };
-                    // Statuses are not shown, only kept from piling up.
-                    while self.statuses.try_recv().is_ok() {}
                     let (arrival, delivery) = arrive(event, Utc::now());
                     show(&arrival);
                     latencies.push(arrival.latency);
                     deliveries.push(delivery);
                 }
+                Some(status) = self.statuses.recv() => self.instances.note(Arc::new(status)),
                 _ = look.tick(), if done && !complete => {
                     complete = compare(&self.provider.truth(), &deliveries).missing.is_empty();
                     if complete {
@@ -174,6 +191,17 @@ impl Session {
         }
         latencies.sort();
         Some(Outcome { report: compare(&self.provider.truth(), &deliveries), latencies })
+    }
+
+    /// Goes on polling, without changes, for people who look, until it is interrupted.
+    pub async fn stay(&mut self, interrupt: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = interrupt.cancelled() => return,
+                Some(status) = self.statuses.recv() => self.instances.note(Arc::new(status)),
+                Some(_) = self.receiver.events.recv() => {}
+            }
+        }
     }
 
     /// Lets what is under way end, the engine before its ends.

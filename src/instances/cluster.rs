@@ -1,5 +1,7 @@
 //! The instances of a cluster.
 
+mod object;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,7 +11,9 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
+use super::brief::ListedInstance;
 use super::changes::StatusChanges;
+use super::glance::Glance;
 use super::secret_edits::SecretEdits;
 use super::waiting::WaitingEvent;
 use super::{Created, Instances, InstancesError, Right, name_of, own_secrets, version_of};
@@ -17,7 +21,6 @@ use crate::api::API_VERSION;
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::{InstanceId, InstanceRef, NUMBER_LABEL, number};
 use crate::api::instance::ConnectorInstance;
-use crate::api::status::ConnectorInstanceStatus;
 use crate::catalog;
 use crate::operator::cluster::{CallError, Cluster, Kind};
 use crate::operator::required_label::RequiredLabel;
@@ -26,6 +29,7 @@ use crate::operator::state_error::StateError;
 use crate::operator::{overflow, stored};
 use crate::poll::status::InstanceStatus;
 use crate::state::wish::Wish;
+use object::{instance, lay};
 
 /// How often a wish is written again when the object has changed in between.
 const ASKED_AGAIN: usize = 5;
@@ -92,6 +96,15 @@ impl ClusterInstances {
         self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
     }
 
+    /// Where a list is to be looked for; `None`: everywhere at once.
+    fn places<'a>(&'a self, namespace: Option<&'a str>) -> Vec<Option<&'a str>> {
+        match namespace {
+            Some(namespace) if !self.covers(namespace) => Vec::new(),
+            None if !self.watched.is_empty() => self.watched.iter().map(|watched| Some(watched.as_str())).collect(),
+            namespace => vec![namespace],
+        }
+    }
+
     /// The object as the server has it.
     async fn read(&self, of: &InstanceRef) -> Result<Value, InstancesError> {
         if !self.covers(&of.namespace) {
@@ -134,13 +147,8 @@ impl ClusterInstances {
 impl Instances for ClusterInstances {
     fn list<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<ConnectorInstance>, InstancesError>> {
         Box::pin(async move {
-            let namespaces: Vec<_> = match namespace {
-                Some(namespace) if !self.covers(namespace) => Vec::new(),
-                None if !self.watched.is_empty() => self.watched.iter().map(|watched| Some(watched.as_str())).collect(),
-                namespace => vec![namespace],
-            };
             let mut objects = Vec::new();
-            for namespace in namespaces {
+            for namespace in self.places(namespace) {
                 // The server lists by namespace and name.
                 objects.extend(self.cluster.list(Kind::ConnectorInstance, namespace, None, false).await?);
             }
@@ -152,6 +160,20 @@ impl Instances for ClusterInstances {
                 parsed.ok()
             });
             Ok(understood.collect())
+        })
+    }
+
+    /// Of each object no more is kept than is shown.
+    fn glances<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Glance>, InstancesError>> {
+        Box::pin(async move {
+            let mut glances = Vec::new();
+            for namespace in self.places(namespace) {
+                let found = self.cluster.list_each(Kind::ConnectorInstance, namespace, |listed: ListedInstance| {
+                    glances.push(Glance::of(listed));
+                });
+                found.await?;
+            }
+            Ok(glances)
         })
     }
 
@@ -345,73 +367,5 @@ fn failed(error: CallError, conflict: fn(InstanceRef) -> InstancesError, of: &In
         CallError::Conflict => conflict(of.clone()),
         CallError::Refused(words) => InstancesError::Refused(words),
         error @ (CallError::Forbidden(_) | CallError::Unavailable(_)) => error.into(),
-    }
-}
-
-/// Lays what a caller decides over an object.
-fn lay(object: &mut Value, declared: &ConnectorInstance) {
-    object["metadata"]["labels"] = json!(declared.metadata.labels);
-    object["metadata"]["annotations"] = json!(declared.metadata.annotations);
-    object["spec"] = json!(declared.spec);
-}
-
-/// Reads an object. A status of another version is none: it will be written again.
-fn instance(mut object: Value) -> Result<ConnectorInstance, InstancesError> {
-    let status = object["status"].take();
-    let of = {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        InstanceRef::new(text("namespace"), text("name"))
-    };
-    let mut instance = ConnectorInstance::deserialize(object).map_err(|error| InstancesError::NotUnderstood(of, error))?;
-    let identity = status["bookkeeping"].as_str().and_then(stored::identity);
-    let identity = identity.map(String::from).or_else(|| instance.metadata.uid.clone());
-    if let Some(identity) = identity {
-        let labels = instance.metadata.labels.get_or_insert_default();
-        labels.insert(NUMBER_LABEL.to_owned(), number(&identity).to_string());
-    }
-    instance.status = ConnectorInstanceStatus::deserialize(status).ok().map(readable);
-    Ok(instance)
-}
-
-/// Leaves out what only the engine reads.
-fn readable(mut status: ConnectorInstanceStatus) -> ConnectorInstanceStatus {
-    status.bookkeeping = None;
-    for resource in &mut status.resources {
-        resource.failing = None;
-        if let Some(cursor) = &mut resource.cursor {
-            (cursor.known, cursor.blobs, cursor.token) = (None, None, None);
-            if let Some(deleted) = &mut cursor.deleted_list {
-                (deleted.known, deleted.blobs) = (None, None);
-            }
-        }
-    }
-    status
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_newer_version_wrote_is_named_and_a_strange_status_is_none() {
-        let mut object = json!({
-            "apiVersion": API_VERSION, "kind": "ConnectorInstance",
-            "metadata": {"namespace": "crm", "name": "keap", "uid": "u1", "resourceVersion": "7"},
-            "spec": {"baseUrl": "https://api.example.com", "callback": {"url": "https://h.example/in"}, "later": true},
-            "status": {"delivered": 3, "bookkeeping": "{}", "resources": [
-                {"name": "a", "failing": "x", "cursor": {"meaning": "m", "known": "x", "since": "2026-01-31T00:00:00Z"}},
-            ]},
-        });
-        let read = instance(object.clone()).unwrap();
-        assert_eq!((read.metadata.uid.as_deref(), read.metadata.resource_version.as_deref()), (Some("u1"), Some("7")));
-        let status = serde_json::to_value(read.status.unwrap()).unwrap();
-        let cursor = json!({"meaning": "m", "since": "2026-01-31T00:00:00Z"});
-        assert_eq!(status, json!({"delivered": 3, "resources": [{"name": "a", "cursor": cursor}]}));
-
-        object["status"]["delivered"] = "three".into();
-        assert_eq!(instance(object.clone()).unwrap().status, None);
-        object["spec"]["callback"] = "https://h.example/in".into();
-        let told = instance(object).unwrap_err().to_string();
-        assert!(told.starts_with("instance crm/keap is not understood: "), "{told}");
     }
 }

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::brief::{Brief, BriefCondition};
 use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
@@ -73,9 +74,11 @@ pub struct Glance {
 
 impl Glance {
     /// Of an instance with its status.
-    pub fn of(instance: &ConnectorInstance) -> Self {
-        let mut new = Self::declared(instance);
-        let Some(status) = &instance.status else { return new };
+    pub fn of(instance: impl Into<Brief>) -> Self {
+        let mut brief = instance.into();
+        let status = brief.status.take();
+        let mut new = Self::declared(brief);
+        let Some(status) = status else { return new };
         let ready = find(&status.conditions, ConditionType::Ready);
         if let Some(ready) = ready {
             (new.reason, new.message) = (Cow::Owned(ready.reason.clone()), ready.message.clone());
@@ -87,7 +90,7 @@ impl Glance {
         new.waiting = number(status.waiting.as_ref().map(|waiting| waiting.events));
         new.delivered = number(status.delivered);
         new.health = health(&Signs {
-            is_suspended: instance.spec.suspend,
+            is_suspended: new.health == InstanceHealth::Suspended,
             ready: ready.map_or("", |ready| &*ready.status),
             is_stalled,
             is_impaired: new.parked + new.waiting > 0 || conditions.any(|own| own.status == "False"),
@@ -107,7 +110,7 @@ impl Glance {
 
     /// Of an instance as it is declared, with the last report about it.
     pub fn reported(instance: &ConnectorInstance, report: Option<&InstanceStatus>) -> Self {
-        let mut new = Self::declared(instance);
+        let mut new = Self::declared(Brief { status: None, ..Brief::from(instance) });
         let Some(report) = report else { return new };
         (new.reason, new.message) = (Cow::Borrowed(report.reason.as_str()), report.message.clone());
         let impaired = report.resources.iter().flat_map(|own| &own.conditions).find(|own| own.status == ConditionStatus::False);
@@ -133,16 +136,15 @@ impl Glance {
     }
 
     /// Before anything was reported.
-    fn declared(instance: &ConnectorInstance) -> Self {
-        let text = |part: &Option<String>| part.as_deref().unwrap_or_default().into();
-        let is_suspended = instance.spec.suspend;
+    fn declared(brief: Brief) -> Self {
+        let Brief { of, connector, is_suspended, resources, status: _ } = brief;
         Self {
-            of: InstanceRef { namespace: text(&instance.metadata.namespace), name: text(&instance.metadata.name) },
-            connector: instance.spec.connector.clone(),
+            of,
+            connector,
             health: if is_suspended { InstanceHealth::Suspended } else { InstanceHealth::Starting },
             reason: Cow::Borrowed(if is_suspended { Reason::Suspended } else { Reason::Starting }.as_str()),
             message: String::new(),
-            resources: instance.spec.resources.len(),
+            resources,
             delivered: 0,
             parked: 0,
             waiting: 0,
@@ -173,8 +175,8 @@ fn health(signs: &Signs<'_>) -> InstanceHealth {
     }
 }
 
-fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
-    conditions.iter().find(|own| own.type_ == kind.as_str())
+fn find(conditions: &[BriefCondition], kind: ConditionType) -> Option<&BriefCondition> {
+    conditions.iter().find(|own| own.kind == kind.as_str())
 }
 
 /// A time of a status as the rest of the program has times.

@@ -3,6 +3,7 @@
 //!
 //! The connect page reads through it ([`consents`]).
 
+pub mod brief;
 pub mod callers;
 pub mod changes;
 pub mod cluster;

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 /// Minutes that are kept.
 pub const MINUTES: usize = 60;
-/// The same number, for minutes since 1970.
-const MINUTES_OF_HOUR: i64 = 60;
+/// The same as a difference of times.
+const SPAN: i64 = 60;
 
 /// What happened within a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl LastHour {
         if passed <= 0 {
             return;
         }
-        let emptied = passed.min(MINUTES_OF_HOUR);
+        let emptied = passed.min(SPAN);
         for minute in now - emptied + 1..=now {
             self.ring[place(minute)] = Counts::default();
         }
@@ -69,7 +69,7 @@ fn minute(at: DateTime<Utc>) -> i64 {
 
 fn place(minute: i64) -> usize {
     // Of a remainder by 60 nothing is lost.
-    usize::try_from(minute.rem_euclid(MINUTES_OF_HOUR)).unwrap_or_default()
+    usize::try_from(minute.rem_euclid(SPAN)).unwrap_or_default()
 }
 
 #[cfg(test)]

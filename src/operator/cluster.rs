@@ -7,6 +7,8 @@ use http::header::AUTHORIZATION;
 use kube::Client;
 use kube::core::Request;
 use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::names;
@@ -237,6 +239,28 @@ impl Cluster {
         }
     }
 
+    /// Shows each object of a kind in a namespace, or in all, page by page: what is not asked for is not kept.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn list_each<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        mut each: impl FnMut(T),
+    ) -> Result<(), CallError> {
+        let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
+        loop {
+            let path = namespace.map_or_else(|| Ok(kind.path_everywhere()), |namespace| kind.path(namespace))?;
+            let page: Page<T> = self.send_for(Request::new(path).list(&params)).await?;
+            page.items.into_iter().for_each(&mut each);
+            match page.metadata.next.filter(|next| !next.is_empty()) {
+                Some(next) => params.continue_token = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Replaces the status of an instance; the object's `resourceVersion` guards it.
     ///
     /// # Errors
@@ -300,15 +324,36 @@ impl Cluster {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Value, CallError> {
+        self.send_for(request).await
+    }
+
+    async fn send_for<T: DeserializeOwned>(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<T, CallError> {
         let mut request = request.map_err(|error| CallError::Refused(error.to_string()))?;
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        match tokio::time::timeout(DEADLINE, self.client.request::<Value>(request)).await {
+        match tokio::time::timeout(DEADLINE, self.client.request::<T>(request)).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(CallError::Unavailable(Outage::Other(format!("no answer within {} seconds", DEADLINE.as_secs())))),
         }
     }
+}
+
+/// One page of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMetadata,
+    items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMetadata {
+    #[serde(rename = "continue")]
+    next: Option<String>,
 }
 
 fn declared_by(metadata: &Value) -> Option<String> {

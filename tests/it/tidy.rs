@@ -12,7 +12,7 @@ const LONG: [(&str, &str); 1] =
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 59] = [
+const PURE: [&str; 60] = [
     "api/",
     "import/",
     "plan/",
@@ -49,6 +49,7 @@ const PURE: [&str; 59] = [
     "observe/journal.rs",
     "observe/last_hour.rs",
     "observe/metrics/text.rs",
+    "instances/brief.rs",
     "instances/glance.rs",
     "serve/console/advice.rs",
     "serve/console/draft.rs",

@@ -296,6 +296,7 @@ impl IntoResponse for Refused {
 mod tests {
     use super::*;
     use crate::api::identity::InstanceRef;
+    use crate::instances::brief::ListedInstance;
     use crate::instances::glance::Glance;
     use crate::serve::console::instance;
     use crate::serve::console::overview::{Asked, overview};
@@ -343,6 +344,38 @@ mod tests {
                 .render()
                 .unwrap();
         assert_inert(&html.replace('\u{202E}', ""));
+    }
+
+    /// What a cluster sends of ten thousand instances becomes one page of fifty.
+    #[test]
+    fn of_ten_thousand_instances_one_page_is_rendered() {
+        let listed = |number: usize| {
+            serde_json::json!({
+                "metadata": {"namespace": format!("team-{}", number % 40), "name": format!("crm-{number}")},
+                "spec": {"connector": "keap", "resources": [{"name": "contacts"}, {"name": "orders"}], "callback": {"url": "https://h.example/in"}},
+                "status": {
+                    "conditions": [
+                        {"type": "Ready", "status": if number.is_multiple_of(100) { "False" } else { "True" }, "reason": "Polling",
+                         "message": "all resources are polled", "lastTransitionTime": "2026-01-31T00:00:00Z"},
+                    ],
+                    "delivered": number, "lastChangeTime": "2026-01-30T00:00:00Z", "bookkeeping": "x".repeat(600),
+                    "resources": [
+                        {"name": "contacts", "nextPollTime": "2026-01-31T00:05:00Z", "cursor": {"since": "2026-01-31T00:00:00Z", "known": "k".repeat(900)}},
+                        {"name": "orders", "nextPollTime": "2026-01-31T00:05:00Z", "cursor": {"since": "2026-01-31T00:00:00Z", "known": "k".repeat(900)}},
+                    ],
+                },
+            })
+        };
+        let text = (0..10_000).map(listed).collect::<serde_json::Value>().to_string();
+        let listed: Vec<ListedInstance> = serde_json::from_str(&text).unwrap();
+        let glances: Vec<_> = listed.into_iter().map(Glance::of).collect();
+        let view = overview(glances, Asked::parse("page=2"), at());
+        assert_eq!((view.rows.len(), view.found, view.shown, view.all.count), (50, 10_000, (51, 100), 10_000));
+        let template =
+            OverviewTemplate { frame: Frame::new(None, at()), view, next_step: String::new(), hidden: 0, hour: None };
+        let html = template.render().unwrap();
+        assert_eq!(html.matches("<li class=\"row ").count(), 50);
+        assert!(html.len() < 100 * 1024, "{}", html.len());
     }
 
     #[test]

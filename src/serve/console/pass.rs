@@ -86,12 +86,12 @@ mod tests {
 
     #[test]
     fn a_token_that_a_proxy_passes_wins_and_the_session_is_of_its_person_alone() {
-        let own = Pass::pasted("own", "ann".to_owned(), at(0));
-        assert_eq!((own.token(None), own.token(Some("own")), own.token(Some("other"))), (Some("own"), Some("own"), None));
-        let passed = Pass::passed("first", "ann".to_owned(), None, at(0));
-        assert_eq!((passed.token(None), passed.token(Some("first")), passed.token(Some("next"))), (None, Some("first"), None));
-        let next = Pass::passed("next", "bob".to_owned(), Some(passed.clone()), at(1));
-        assert!(next.session.csrf == passed.session.csrf && next.session.user.as_deref() == Some("bob"));
+        let kept = Pass::pasted("own", "ann".to_owned(), at(0));
+        assert_eq!((kept.token(None), kept.token(Some("own")), kept.token(Some("other"))), (Some("own"), Some("own"), None));
+        let first = Pass::passed("first", "ann".to_owned(), None, at(0));
+        assert_eq!((first.token(None), first.token(Some("first")), first.token(Some("next"))), (None, Some("first"), None));
+        let next = Pass::passed("next", "bob".to_owned(), Some(first.clone()), at(1));
+        assert!(next.session.csrf == first.session.csrf && next.session.user.as_deref() == Some("bob"));
         assert_eq!(next.token(Some("first")), None);
     }
 

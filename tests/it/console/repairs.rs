@@ -37,7 +37,7 @@ fn a_callback_that_breaks_shows_its_cause_and_fix_until_it_works_again() {
     scene.receiver.answer(|_| Answer::status(204));
     browser.one("form[action$='/poll-now'] button").click();
     browser.wait_text("#facts dd", "7");
-    browser.wait_text("#troubles", "polled and delivered");
+    browser.wait_text("#troubles", "the callback accepts events");
     assert!(!browser.one("#troubles").text().contains("Fix"));
 }
 

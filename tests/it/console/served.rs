@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use super::{Scene, Site, cookie, token};
-use crate::rig::client::Reply;
+use super::{Scene, Site, cookie, ticket, token};
+use crate::rig::client::{self, Reply};
+use crate::rig::pollinator::binary;
 use crate::rig::{PATIENCE, raw};
 
 fn header<'a>(reply: &'a Reply, name: &str) -> &'a str {
@@ -221,4 +222,27 @@ fn the_console_is_for_this_machine_unless_a_proxy_with_tls_is_named() {
     let mut refused = site.spawn(command);
     assert_eq!(refused.wait().code(), Some(2));
     assert!(refused.stderr().contains("--console-url"), "{}", refused.stderr());
+}
+
+#[test]
+fn the_demo_is_seen_in_the_console_until_it_is_ended() {
+    let site = Site::new(&[]);
+    let mut command = binary();
+    command.args(["demo", "--events", "5", "--console=127.0.0.1:0"]);
+    let mut demo = site.spawn(command);
+    let url = ticket(&demo, 0);
+    let base = url.split("/open").next().expect("an origin");
+    let ask = |url: &str, own: &str| client::exchange("GET", url, &[("Cookie", own)], None).expect("an answer");
+    let own = cookie(&ask(&url, "a=b")).split(';').next().expect("a cookie").to_owned();
+    demo.wait_stderr("the console stays open");
+    let page = ask(&format!("{base}/instances/demo/sample-crm"), &own);
+    assert!(page.status == 200 && page.body.contains("accepted"), "{}", page.body);
+    let page = ask(base, &own);
+    assert!(
+        page.body.contains("sample-crm") && page.body.contains("Last hour") && !page.body.contains("/new"),
+        "{}",
+        page.body
+    );
+    assert!(demo.sigterm().success());
+    assert!(demo.stdout().contains("Everything arrived once"), "{}", demo.stdout());
 }

@@ -39,7 +39,7 @@ fn role(ns: &Namespace<'_>, account: &str, is_editor: bool) -> String {
 
 /// A connector `mock` whose provider is the double.
 fn add_connector(cluster: &Cluster<'_>) {
-    let resource: String = PROVIDER_RESOURCE.lines().flat_map(|line| ["    ", line, "\n"]).collect();
+    let resource = PROVIDER_RESOURCE.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
     cluster.apply_yaml(&format!(
         "apiVersion: pollinator.dev/v1alpha1\nkind: Connector\nmetadata: {{name: mock, namespace: it}}\nspec:\n  title: Mock CRM\n  \
          baseUrl: \"{}\"\n  auth: {{basic: {{}}}}\n  resources:\n  - name: records\n{resource}",
