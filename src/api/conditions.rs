@@ -348,6 +348,7 @@ impl Reason {
             | Self::DateFieldMissing
             | Self::InvalidDate
             | Self::SuspectedTimeZone
+            | Self::FutureDates
             | Self::FilterIgnored
             | Self::FilterFailed
             | Self::VolatileRecords

@@ -50,7 +50,6 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[allow(clippy::large_enum_variant, reason = "one a process")]
 enum Command {
     /// Run every ConnectorInstance of a cluster.
     Operator(Box<operator::OperatorArgs>),
