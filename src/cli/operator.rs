@@ -39,6 +39,7 @@ use crate::state::store_url::StoreUrl;
 
 /// Runs every ConnectorInstance of a cluster. The cluster is that of the kubeconfig, else the one that it runs in.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // the help shows it as it is
 pub struct OperatorArgs {
     #[command(flatten)]
     cluster: ClusterArgs,

@@ -37,6 +37,7 @@ pub struct StateArgs {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::doc_markdown)] // the help shows it as it is
 enum Action {
     /// Write the state of instances into one file, while they run or not.
     Export(ExportArgs),
@@ -222,12 +223,11 @@ async fn import(args: ImportArgs) -> Result<ExitCode, String> {
         }
     }
     let existing = if args.overwrite { Existing::Replace } else { Existing::Keep };
-    let target = match &args.place.state {
-        Some(folder) => Target::Folder(Directory::open(folder).map_err(|error| error.to_string())?),
-        None => {
-            let (cluster, store, _) = args.place.connect().await?;
-            Target::Cluster(cluster, store)
-        }
+    let target = if let Some(folder) = &args.place.state {
+        Target::Folder(Directory::open(folder).map_err(|error| error.to_string())?)
+    } else {
+        let (cluster, store, _) = args.place.connect().await?;
+        Target::Cluster(cluster, store)
     };
     let mut code = ExitCode::SUCCESS;
     for one in &saved {

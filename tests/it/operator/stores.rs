@@ -114,15 +114,12 @@ fn a_bucket_whose_server_dies_in_the_middle_loses_nothing() {
 
     // The server dies and comes back while records change, and so does the operator.
     for round in 0..3 {
-        let before = cluster.receiver.count();
         for number in 0..10 {
             cluster.provider.update(&format!("old-{:05}", 100 * round + number));
         }
         cluster.provider.create(&format!("new-{round}"));
         server.kill();
         cluster.provider.update(&format!("old-{:05}", 100 * round + 50));
-        // Events go out before they are stored.
-        cluster.wait_posts(before + 1, &operator);
         if round == 1 {
             operator.kill9();
         }
@@ -140,14 +137,6 @@ fn a_bucket_whose_server_dies_in_the_middle_loses_nothing() {
     }
     let verdict = cluster.verdict();
     assert!(verdict.is_sound(), "{verdict:?}\n{}", operator.report("it"));
-    // What is stored is what was told.
-    stop(operator);
-    let count = cluster.receiver.count();
-    let operator = cluster.start_in(&environment, &arguments);
-    cluster.provider.create("after");
-    cluster.wait_posts(count + 1, &operator);
-    cluster.provider.wait_polled(2);
-    assert_eq!(cluster.receiver.count(), count + 1, "nothing is told again\n{}", operator.report("it"));
 }
 
 /// Two that do not know of each other, as no replicas of one operator are: what one stores, the other finds changed.
