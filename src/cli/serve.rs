@@ -162,7 +162,7 @@ impl ClusterConsoleArgs {
 /// Serves the console of a cluster, if requested, until `stop`.
 ///
 /// # Errors
-/// As [`console`].
+/// As [`console()`].
 pub async fn cluster_console(
     content: Content,
     args: ClusterConsoleArgs,

@@ -1,4 +1,4 @@
-//! `pollinator state export` and `pollinator state import`; `state move` is in [`relocation`].
+//! `pollinator state export` and `pollinator state import`; `state move` is in `relocation`.
 
 mod relocation;
 
