@@ -117,6 +117,7 @@ enum PullPolicy {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::doc_markdown)] // values.yaml shows it as it is
 struct State {
     /// Store for the known records of large resources, such as s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or <file:///MOUNTED/PATH>. Empty: `ConfigMaps`. Read docs/operate/state-store.md first.
     #[schemars(regex(pattern = "^((s3|gs|az)://[^/?#]+(/[A-Za-z0-9._/-]*)?|file:///.+)?$"))]
