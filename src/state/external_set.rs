@@ -377,7 +377,7 @@ mod tests {
             assert_eq!(second.save(&other, 2, &|| true).await, Err(SaveError::Overwritten));
             // In another partition, so that they meet at the index.
             let (mut third, mut own) = ExternalSet::load(&store, "u", first.name()).await.unwrap();
-            let far = (0..).find(|id| hash(*id) >> 62 != hash(7) >> 62).unwrap();
+            let far = (0..1_000).find(|id| hash(*id) >> 62 != hash(7) >> 62).unwrap();
             own.remember(hash(far), record(300));
             assert_eq!(third.save(&own, 3, &|| true).await, Ok(1));
             let mut mine = own.clone();
