@@ -41,5 +41,74 @@ pub(super) fn credentials_problem<'a>(plan: &PollPlan, observed: &[Observed<'a>]
 /// The first resource with a problem that makes this condition false.
 fn find<'p, 'o>(plan: &'p PollPlan, observed: &[Observed<'o>], kind: ConditionType) -> Option<(&'p str, &'o Problem)> {
     let problems = plan.resources.iter().zip(observed).filter_map(|(r, own)| Some((&*r.name, own.health.at_provider()?)));
-    problems.into_iter().find(|(_, problem)| problem.reason.makes_false() == Some(kind))
+    problems.into_iter().find(|(_, problem)| made_false(problem.reason) == Some(kind))
+}
+
+/// Which of the two turns false when a poll fails for this reason; `None` for one that only `Ready` reports, and for one that fails no poll.
+const fn made_false(reason: Reason) -> Option<ConditionType> {
+    match reason {
+        Reason::SecretNotFound
+        | Reason::SecretKeyMissing
+        | Reason::SecretInvalid
+        | Reason::SecretUnreadable
+        | Reason::Unauthorized
+        | Reason::Forbidden
+        | Reason::InvalidClient
+        | Reason::ReauthorizationRequired
+        | Reason::TokenEndpointUnreachable
+        | Reason::TokenResponseInvalid
+        | Reason::InsufficientScope => Some(ConditionType::Authenticated),
+        // The request cannot be made as the spec says, or its answer cannot be used.
+        Reason::InvalidSpec
+        | Reason::EgressDenied
+        | Reason::ProviderUnreachable
+        | Reason::ProviderTimeout
+        | Reason::TlsError
+        | Reason::NotFound
+        | Reason::RateLimited
+        | Reason::ProviderError
+        | Reason::UnexpectedStatus
+        | Reason::RedirectRefused
+        | Reason::ResponseTooLarge
+        | Reason::InvalidResponse
+        | Reason::RecordsNotFound
+        | Reason::ErrorInResponse
+        | Reason::PaginationUnclear
+        | Reason::PaginationLoop
+        | Reason::CrossOriginNextLink
+        | Reason::ListingUnsettled
+        | Reason::UnorderedResource => Some(ConditionType::ProviderReachable),
+        Reason::CallbackFailing
+        | Reason::CallbackDown
+        | Reason::CallbackUnreachable
+        | Reason::CallbackUnauthorized
+        | Reason::CallbackGone
+        | Reason::ConnectorNotFound
+        | Reason::ParkedFull
+        | Reason::StateUnavailable
+        | Reason::StateTooLarge
+        | Reason::CrdOutdated
+        | Reason::InternalError
+        | Reason::Polling
+        | Reason::Suspended
+        | Reason::Starting
+        | Reason::Accepted
+        | Reason::Delivering
+        | Reason::Retrying
+        | Reason::EventsParked
+        | Reason::DeltaTokenExpired
+        | Reason::Throttled
+        | Reason::MissingId
+        | Reason::RepeatedId
+        | Reason::DateFieldMissing
+        | Reason::InvalidDate
+        | Reason::SuspectedTimeZone
+        | Reason::FutureDates
+        | Reason::FilterIgnored
+        | Reason::FilterFailed
+        | Reason::VolatileRecords
+        | Reason::DeletedFlagUnmatched
+        | Reason::DeletesHeld
+        | Reason::SweepUnsettled => None,
+    }
 }
