@@ -10,7 +10,7 @@ use crate::rig::browser::Browser;
 /// What a page owes every reader.
 fn assert_accessible(browser: &Browser) {
     assert_eq!(browser.one("html").attribute("lang"), "en");
-    let heading = browser.one("h1").text();
+    let heading = browser.text("h1");
     assert!(!heading.is_empty());
     assert_eq!(browser.title(), format!("{heading} - Pollinator"));
     assert_eq!(browser.one("main").role(), "main");
@@ -126,6 +126,6 @@ fn what_goes_wrong_is_said_in_the_browser() {
         }
     }
     assert_accessible(&other);
-    assert!(other.one("main").text().contains("login_required"));
+    assert!(other.text("main").contains("login_required"));
     assert_eq!(scene.oauth.issued("authorization_code"), 0);
 }

@@ -47,7 +47,7 @@ fn assert_fits(browser: &Browser) {
 /// What a page owes every reader.
 fn assert_accessible(browser: &Browser) {
     assert_eq!(browser.one("html").attribute("lang"), "en");
-    let heading = browser.one("h1").text();
+    let heading = browser.text("h1");
     assert_eq!(browser.title(), format!("{heading} - Pollinator"));
     assert_eq!(browser.one("main").role(), "main");
     for what in ["button", "a", "input:not([type=hidden])", "select", "summary"] {
@@ -104,11 +104,11 @@ fn a_person_sees_what_is_wrong_and_polls_at_once() {
     wait("1");
     scene.provider.create("second");
     browser.one("form[action$='/poll-now'] button").click();
-    assert_eq!(browser.one(".done").text(), "All resources are polled now.");
+    assert_eq!(browser.text(".done"), "All resources are polled now.");
     wait("2");
     assert_accessible(&browser);
     browser.one("#manifest summary").click();
-    assert!(browser.one("#yaml").text().contains("baseUrl"));
+    assert!(browser.text("#yaml").contains("baseUrl"));
     pictures(&browser, axe.as_ref(), "instance");
 
     browser.visit(&format!("{}/instances/it/nobody", scene.base));
@@ -126,7 +126,7 @@ fn all_of_it_works_without_scripts() {
     browser.wait_heading("Instances");
     browser.one("#q").type_in("nothing has this");
     browser.one(".filter button").click();
-    assert!(browser.one(".empty").text().contains("No instance matches"));
+    assert!(browser.text(".empty").contains("No instance matches"));
     browser.one(".filter a").click();
     browser.one("a[href='/instances/it/it']").click();
     browser.wait_heading("it");
@@ -152,7 +152,7 @@ fn a_person_creates_an_instance_from_nothing() {
     };
     browser.visit(&scene.ticket(0));
     browser.wait_heading("Instances");
-    assert!(browser.one(".empty").text().contains("There is no instance yet"), "{}", browser.source());
+    assert!(browser.text(".empty").contains("There is no instance yet"), "{}", browser.source());
     pictures(&browser, axe.as_ref(), "empty");
     click(".empty a[href='/new']");
     browser.wait_heading("New instance");
@@ -175,17 +175,17 @@ fn a_person_creates_an_instance_from_nothing() {
     click("input[name=startFrom][value=Earliest]");
     click("button[value=preview]");
     // what is wrong shows before anything is saved
-    assert!(browser.one("#preview").text().contains("Unauthorized"), "{}", browser.source());
+    assert!(browser.text("#preview").contains("Unauthorized"), "{}", browser.source());
     assert!(!browser.source().contains("wrong-canary-token"), "what was entered as a secret is not shown");
     fill("credential.token", TOKEN);
     click("button[value=preview]");
-    let shown = browser.one("#preview").text();
+    let shown = browser.text("#preview");
     assert!(shown.contains("record:       id first") && shown.contains("would deliver: 1 event"), "{shown}");
     assert!(scene.receiver.count() == 0 && !scene.site.manifests().join("default.keap.yaml").exists(), "nothing is saved");
     assert_accessible(&browser);
     pictures(&browser, axe.as_ref(), "preview");
     click("button[value=yaml]");
-    let yaml = browser.one("#yaml").text();
+    let yaml = browser.text("#yaml");
     assert!(yaml.contains("token: replace-me") && yaml.contains("connector: mockkeap") && !yaml.contains(TOKEN), "{yaml}");
     click("button[value=create]");
     browser.wait_heading("keap");

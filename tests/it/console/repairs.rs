@@ -16,7 +16,7 @@ fn a_callback_that_breaks_shows_its_cause_and_fix_until_it_works_again() {
     browser.wait_heading("Instances");
     browser.visit(&format!("{}/instances/it/it", scene.base));
     browser.wait_heading("it");
-    assert!(!browser.one("#troubles").text().contains("Fix"));
+    assert!(!browser.text("#troubles").contains("Fix"));
 
     scene.receiver.answer(|_| Answer::status(503));
     for number in 1..=6 {
@@ -24,7 +24,7 @@ fn a_callback_that_breaks_shows_its_cause_and_fix_until_it_works_again() {
     }
     browser.one("form[action$='/poll-now'] button").click();
     browser.wait_text("#troubles", "CallbackDown");
-    let trouble = browser.one("#troubles").text();
+    let trouble = browser.text("#troubles");
     assert!(trouble.contains("Cause") && trouble.contains("Fix") && trouble.contains("503"), "{trouble}");
     browser.wait_text("#history", "503");
     // the overview has it first
@@ -38,7 +38,7 @@ fn a_callback_that_breaks_shows_its_cause_and_fix_until_it_works_again() {
     browser.one("form[action$='/poll-now'] button").click();
     browser.wait_text("#facts dd", "7");
     browser.wait_text("#troubles", "the callback accepts events");
-    assert!(!browser.one("#troubles").text().contains("Fix"));
+    assert!(!browser.text("#troubles").contains("Fix"));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_parked_event_is_sent_again_and_another_one_dropped() {
     browser.visit(&format!("{base}/instances/it/it"));
     browser.wait_heading("it");
     browser.wait_text("#waiting", "parked");
-    let listed = browser.one("#waiting").text();
+    let listed = browser.text("#waiting");
     assert!(
         listed.contains("one") && listed.contains("two") && !browser.source().contains("a-record-that-is-not-shown"),
         "{listed}"
@@ -83,7 +83,7 @@ fn a_parked_event_is_sent_again_and_another_one_dropped() {
     assert_eq!(posts[1].event().event_id, "event-of-one");
     browser.visit(&format!("{base}/instances/it/it"));
     press("discard", "two");
-    assert!(browser.one(".done").text().contains("never sent"));
+    assert!(browser.text(".done").contains("never sent"));
     scene.local.wait_for("it", "nothing waits", |row| row.parked == 0);
     assert_eq!(scene.receiver.posts("it").len(), 2, "what was dropped is not sent");
 }

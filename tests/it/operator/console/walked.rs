@@ -47,7 +47,7 @@ fn a_person_signs_in_creates_an_instance_and_gets_an_event() {
     fill("token", &editor);
     click("form[action='/sign-in'] button");
     browser.wait_heading("Instances");
-    assert!(browser.one(".user").text().ends_with(":editor"));
+    assert!(browser.text(".user").ends_with(":editor"));
     click(".empty a[href^='/new']");
     browser.wait_heading("New instance");
     browser.one("#q").type_in("mock crm");
@@ -63,7 +63,7 @@ fn a_person_signs_in_creates_an_instance_and_gets_an_event() {
     click("input[name=startFrom][value=Earliest]");
     click("button[value=preview]");
     browser.wait_text("#preview", "would deliver");
-    let shown = browser.one("#preview").text();
+    let shown = browser.text("#preview");
     assert!(shown.contains("would deliver: 1 event"), "{shown}");
     assert_eq!(canary::find_in(&browser.source()), None, "what was entered travels encrypted");
     click("button[value=create]");
