@@ -158,19 +158,23 @@ impl Browser {
         all.remove(0)
     }
 
-    /// The text of the one element that a CSS selector finds. A page that is live may replace it between two looks.
+    /// The text of the one element that a CSS selector finds, once there is one: a click may just lead to its page, and a live page may
+    /// replace it between two looks.
     pub fn text(&self, selector: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let url = format!("{}/element/{}/text", self.session, self.one(selector).id);
-            let reply =
-                client::exchange("GET", &url, &[], None).unwrap_or_else(|error| panic!("chromedriver GET {url}: {error}"));
-            let answer: Value = serde_json::from_str(&reply.body).expect("WebDriver answers JSON");
-            if reply.status == 200 {
-                return answer["value"].as_str().unwrap_or_default().to_owned();
+            if let [found] = &self.all(selector)[..] {
+                let url = format!("{}/element/{}/text", self.session, found.id);
+                let reply = client::exchange("GET", &url, &[], None);
+                let reply = reply.unwrap_or_else(|error| panic!("chromedriver GET {url}: {error}"));
+                let answer: Value = serde_json::from_str(&reply.body).expect("WebDriver answers JSON");
+                if reply.status == 200 {
+                    return answer["value"].as_str().unwrap_or_default().to_owned();
+                }
+                assert_eq!(answer["value"]["error"], "stale element reference", "{selector}: {answer:#}");
             }
-            assert_eq!(answer["value"]["error"], "stale element reference", "{selector}: {answer:#}");
-            assert!(Instant::now() < deadline, "{selector} is replaced again and again at {}", self.url());
+            assert!(Instant::now() < deadline, "{selector} is not there once at {}: {}", self.url(), self.source());
+            thread::park_timeout(Duration::from_millis(50));
         }
     }
 
