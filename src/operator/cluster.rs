@@ -226,12 +226,10 @@ impl Cluster {
             let request = Request::new(namespace.map_or_else(|| Ok(kind.path_everywhere()), |namespace| kind.path(namespace))?);
             let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
             let mut page = self.send(request).await?;
-            if let Value::Array(mut items) = page["items"].take() {
-                for object in &mut items {
-                    strip(kind, object);
-                }
-                found.extend(items);
-            }
+            found.extend(items(&mut page)?.into_iter().map(|mut object| {
+                strip(kind, &mut object);
+                object
+            }));
             match page["metadata"]["continue"].as_str().filter(|next| !next.is_empty()) {
                 Some(next) => params.continue_token = Some(next.to_owned()),
                 None => return Ok(found),
@@ -342,6 +340,17 @@ impl Cluster {
     }
 }
 
+/// The objects of a page of a list. What is not listed counts as deleted for those who collect, so an answer of another kind must not look
+/// like an empty list; that of an API server may have `null` for its items.
+fn items(page: &mut Value) -> Result<Vec<Value>, CallError> {
+    let is_list = page["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+    match page["items"].take() {
+        Value::Array(items) => Ok(items),
+        Value::Null if is_list => Ok(Vec::new()),
+        _ => Err(CallError::Unavailable(Outage::Other("the answer of the API server is not a list".to_owned()))),
+    }
+}
+
 /// One page of a list.
 #[derive(Deserialize)]
 struct Page<T> {
@@ -388,6 +397,21 @@ fn params() -> PostParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_list_can_be_empty() {
+        for (mut page, expected) in [
+            (serde_json::json!({"kind": "PartialObjectMetadataList", "items": [{}]}), Some(1)),
+            (serde_json::json!({"kind": "PartialObjectMetadataList", "items": null}), Some(0)),
+            (serde_json::json!({"kind": "ConnectorInstanceList", "items": []}), Some(0)),
+            (serde_json::json!({"kind": "Status", "status": "Success"}), None),
+            (serde_json::json!({}), None),
+            (Value::Null, None),
+        ] {
+            let listed = items(&mut page).ok().map(|items| items.len());
+            assert_eq!(listed, expected, "{page}");
+        }
+    }
 
     #[test]
     fn a_secret_has_its_values_in_its_data_alone() {
