@@ -11,7 +11,10 @@ use crate::api::conditions::{Problem, Reason, Remedy};
 use crate::api::error_rule::Meaning;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after::retry_after;
-use crate::plan::RecordsAs;
+use crate::plan::{LimitsPlan, RecordsAs};
+
+/// How often it is looked whether a quota is renewed of which nothing says when it is.
+const LOOK_AT_QUOTA: Duration = Duration::from_hours(1);
 
 /// What an answer's head promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +98,13 @@ pub(super) fn unasked_304() -> Problem {
 ///
 /// # Errors
 /// All meanings but that there are no records.
-pub fn by_rule(means: Meaning, status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Verdict, Problem> {
+pub fn by_rule(
+    means: Meaning,
+    status: StatusCode,
+    headers: &HeaderMap,
+    limits: Option<&LimitsPlan>,
+    now: DateTime<Utc>,
+) -> Result<Verdict, Problem> {
     let code = status.as_u16();
     let says = format!("the provider answered {code}, which errorRules take for");
     Err(match means {
@@ -119,7 +128,8 @@ pub fn by_rule(means: Meaning, status: StatusCode, headers: &HeaderMap, now: Dat
             Problem::throttled(Reason::RateLimited, text, wait)
         }
         Meaning::QuotaExhausted => {
-            let wait = retry_after(headers, now).or_else(|| Quota::of(headers, now).wait());
+            let said = retry_after(headers, now).or_else(|| Quota::of(headers, now).wait());
+            let wait = said.or_else(|| limits?.day_ends_in(now)).or(Some(LOOK_AT_QUOTA));
             let text = format!(
                 "polling.interval: {says} a quota that is used up; nothing is asked until more is allowed. If this persists, \
                  increase polling.interval, poll fewer resources or raise the quota at the provider"

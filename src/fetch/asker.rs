@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use tokio::time::Instant;
 
 use super::restraint::Restraint;
@@ -62,11 +62,6 @@ impl Asker {
     /// Keeps what a response says of what is left of the limits of its resource.
     pub fn note_limits(&self, resource: &ResourcePlan, auth: &RequestAuth, response: &Response) -> Option<Duration> {
         Restraint::new(&self.hosts, resource, auth).after(&response.headers, Utc::now())
-    }
-
-    /// How long a resource is to ask for nothing whose quota is used up.
-    pub fn quota_renewed_in(&self, resource: &ResourcePlan, auth: &RequestAuth, now: DateTime<Utc>) -> Duration {
-        Restraint::new(&self.hosts, resource, auth).quota_renewed_in(now)
     }
 
     /// The problem of a response, by what it says of the limits. The wait that it demands is kept.

@@ -55,7 +55,7 @@ pub fn read(
     let Response { status, headers, body, .. } = response;
     let verdict = match error_rules::meaning(&resource.extract.error_rules, *status, body) {
         Some(Meaning::Gone) => return Ok(Detail::Missing),
-        Some(means) => answer::by_rule(means, *status, headers, now),
+        Some(means) => answer::by_rule(means, *status, headers, resource.limits.as_deref(), now),
         None if matches!(status.as_u16(), 404 | 410) => return Ok(Detail::Missing),
         None => answer::interpret(*status, headers, now),
     };

@@ -16,9 +16,6 @@ use crate::egress::quota;
 use crate::egress::spending::Charge;
 use crate::plan::{LimitsPlan, RequestLimitPlan, ResourcePlan};
 
-/// How often it is looked whether a quota is renewed of which nothing says when it is.
-const LOOK_AT_QUOTA: Duration = Duration::from_hours(1);
-
 /// The limits that the requests of a resource count against.
 pub(super) struct Restraint<'a> {
     hosts: &'a HostBudget,
@@ -58,12 +55,6 @@ impl<'a> Restraint<'a> {
             self.hosts.believe(self.origin, &self.charge(limit), left, renewed).filter(|_| left == 0)
         });
         spent.max()
-    }
-
-    /// How long nothing is to be asked once a quota is used up, as far as the limits say it: until the calendar day ends that one counts by.
-    pub(super) fn quota_renewed_in(&self, now: DateTime<Utc>) -> Duration {
-        let ends = self.limits().filter_map(|limit| limit.day?.ends(now)).max();
-        ends.and_then(|end| (end - now).to_std().ok()).unwrap_or(LOOK_AT_QUOTA)
     }
 
     /// What a refusal means when a limit is spent: that, and not that the credential may not read the list.

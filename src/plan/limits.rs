@@ -25,6 +25,14 @@ pub struct LimitsPlan {
     pub concurrent: Option<usize>,
 }
 
+impl LimitsPlan {
+    /// How long it is until the calendar day ends by which the provider counts; `None`: it counts by none.
+    pub fn day_ends_in(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let ends = self.requests.iter().filter_map(|limit| limit.day?.ends(now)).max();
+        ends.and_then(|end| (end - now).to_std().ok())
+    }
+}
+
 /// A number of requests within any period of one length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestLimitPlan {

@@ -5,7 +5,6 @@ use http::HeaderMap;
 
 use super::PageReader;
 use crate::api::conditions::Problem;
-use crate::api::error_rule::Meaning;
 use crate::egress::Response;
 use crate::fetch::answer::{self, ContentClass, Verdict};
 use crate::fetch::page::Page;
@@ -25,15 +24,10 @@ impl PageReader<'_> {
         };
         let now = Utc::now();
         let verdict = match means {
-            Some(means) => answer::by_rule(means, *status, headers, now),
+            Some(means) => answer::by_rule(means, *status, headers, self.resource.limits.as_deref(), now),
             None => answer::interpret(*status, headers, now),
         };
-        verdict.map_err(|mut problem| {
-            if means == Some(Meaning::QuotaExhausted) {
-                problem.retry_after.get_or_insert_with(|| self.asker.quota_renewed_in(self.resource, &self.auth, now));
-            }
-            self.asker.explain(self.resource, &self.auth, response, problem)
-        })
+        verdict.map_err(|problem| self.asker.explain(self.resource, &self.auth, response, problem))
     }
 
     pub(super) fn split(&self, body: bytes::Bytes, headers: &HeaderMap) -> Result<Page, Problem> {
