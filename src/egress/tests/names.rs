@@ -72,3 +72,34 @@ async fn names_that_do_not_resolve_are_told_apart_and_resolve_again() {
     assert_eq!(asked(&egress, &url).await, Err(EgressError::Unreachable(Unreachable::OutOfDescriptors)));
     assert_eq!(asked(&egress, &url).await, Ok(()));
 }
+
+#[tokio::test]
+async fn names_inside_a_cluster_are_judged_by_their_address_like_all_others() {
+    // As a cluster's DNS answers for a service (of loopback here, since it is asked below), for the API server itself and for a pod.
+    let inside = [
+        ("receiver.shop.svc", "127.0.0.9"),
+        ("kubernetes.default.svc.cluster.local", "10.96.0.1"),
+        ("10-244-1-5.shop.pod.cluster.local", "10.244.1.5"),
+    ];
+    let lookup = move |name: String| {
+        let found = inside.iter().find(|(own, _)| *own == name).map(|(_, address)| format!("{address}:0"));
+        async move { Ok(vec![found.expect("one of these names").parse().expect("an address")]) }.boxed()
+    };
+    let egress = |allow: Vec<AllowRule>| {
+        Egress::resolving(EgressPolicy { allow, allow_loopback: false }, Arc::new(lookup)).expect("a client")
+    };
+    for (name, _) in inside {
+        let url = Url::parse(&format!("http://{name}:8080/")).expect("a URL");
+        let Err(EgressError::Denied(denied)) = asked(&egress(Vec::new()), &url).await else { panic!("{name} is asked") };
+        let said = EgressError::Denied(denied).into_problem(Peer::Callback).message;
+        assert!(
+            said.contains(name) && !said.contains("10.") && !said.contains("127."),
+            "the name, and nothing of what it resolves to: {said}"
+        );
+    }
+    // The one that an administrator allows is asked, and no other.
+    let allowed = egress(vec![AllowRule::parse("receiver.shop.svc").expect("a rule")]);
+    let url = |name: &str| Url::parse(&format!("http://{name}:8080/")).expect("a URL");
+    assert!(!matches!(asked(&allowed, &url(inside[0].0)).await, Err(EgressError::Denied(_))));
+    assert!(matches!(asked(&allowed, &url(inside[1].0)).await, Err(EgressError::Denied(_))));
+}
