@@ -23,11 +23,12 @@ pub const DEFAULT_FILTER: &str = "warn,pollinator=info";
 /// Libraries that write requests (and with them keys in a query or header) into their debug lines, that log bodies which they cannot
 /// read (and with them Secrets), or that report every failed certificate, which Pollinator reports itself. What they may say at most does
 /// not depend on the filter.
-const CAPPED: [&str; 7] = [
+const CAPPED: [&str; 8] = [
     "h2=info",
     "hyper=info",
     "hyper_util=info",
     "kube_client::client=off",
+    "object_store=info",
     "reqwest=info",
     "rustls=info",
     "rustls_platform_verifier=off",
