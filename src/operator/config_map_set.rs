@@ -1,7 +1,5 @@
 //! A known set in `ConfigMaps`: partitions by id hash, of which a change rewrites one. The status names the generation of each.
 
-use std::sync::{Arc, Weak};
-
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::blobs;
@@ -9,30 +7,20 @@ use super::objects::Objects;
 use super::state_error::StateError;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
-use crate::detect::known::{Form, KnownSet, Partition, Prefix};
-use crate::state::blob::{Blob, BlobStore as _, Tag};
+use crate::detect::known::{Form, KnownSet, Prefix};
+use crate::state::blob::{Blob, BlobStore as _};
+use crate::state::set_part::{SetPart, addresses};
 
 /// The partitions of a set as they were last read or written.
 #[derive(Clone, Debug)]
 pub struct ConfigMapSet {
-    parts: Vec<Written>,
-}
-
-/// One object as it was last read or written.
-#[derive(Clone, Debug, Default)]
-struct Written {
-    generation: u64,
-    /// Its `resourceVersion`; `None` when it is to be created.
-    tag: Option<Tag>,
-    digest: u64,
-    /// The partitions in memory that it was made of.
-    of: Vec<Weak<Partition>>,
+    parts: Vec<SetPart>,
 }
 
 impl ConfigMapSet {
     /// A set of that number of partitions, of which none is written.
     pub fn new(count: usize) -> Self {
-        Self { parts: vec![Written::default(); count] }
+        Self { parts: vec![SetPart::default(); count] }
     }
 
     /// Reads a set of which these generations must be there at least.
@@ -54,7 +42,7 @@ impl ConfigMapSet {
                 let (generation, form) = blobs::decode(&bytes, &mut known)?;
                 let digest = xxh3_64(bytes.get(blobs::HEADER..)?);
                 forms.push(form);
-                Some(Written { generation, tag: Some(tag), digest, of: Vec::new() })
+                Some(SetPart { generation, tag: Some(tag), digest, of: Vec::new() })
             });
             let read = read.filter(|written| written.generation >= *least);
             parts.push(read.ok_or_else(|| StateError::Unusable(missing(&name, resource)))?);
@@ -110,27 +98,12 @@ impl ConfigMapSet {
                 let blob = blobs::encode(generation, &packed);
                 bytes += blob.len().div_ceil(3) * 4;
                 let tag = config_maps.overwrite(name, &blob, part.tag.take()).await?;
-                *part = Written { generation, tag: Some(tag), digest, of: Vec::new() };
+                *part = SetPart { generation, tag: Some(tag), digest, of: Vec::new() };
             }
             part.of = addresses(known, prefix);
         }
         Ok(bytes)
     }
-}
-
-impl Written {
-    /// Whether it is what is known of the ids of a prefix, without a look at them.
-    fn is_of(&self, known: &KnownSet, prefix: Prefix) -> bool {
-        let under = known.under(prefix);
-        self.tag.is_some()
-            && self.of.len() == under.len()
-            && self.of.iter().zip(under).all(|(old, part)| std::ptr::eq(old.as_ptr(), Arc::as_ptr(part)))
-    }
-}
-
-/// Where the partitions of a known set are in which the ids of a prefix are. One that changes moves.
-fn addresses(known: &KnownSet, prefix: Prefix) -> Vec<Weak<Partition>> {
-    known.under(prefix).iter().map(Arc::downgrade).collect()
 }
 
 fn missing(name: &str, resource: &str) -> Problem {

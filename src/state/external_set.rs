@@ -6,7 +6,6 @@
 //! what the head names, and after a crash it may be newer: that costs nothing, since a record is known only after its event was accepted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use xxhash_rust::xxh3::xxh3_64;
@@ -14,7 +13,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::blob::{Blob, BlobStore as _, Framed, PutError, Tag};
 use super::external_store::{ExternalStore, StoreError};
 use super::partitions::LoadError;
-use crate::detect::known::{Form, KnownSet, Packed, Partition, Prefix};
+use super::set_part::{SetPart, addresses};
+use crate::detect::known::{Form, KnownSet, Packed, Prefix};
 
 /// Form of an index.
 const INDEX_FORM: u32 = 1;
@@ -44,18 +44,7 @@ pub struct ExternalSet {
     /// Who writes: equal bytes of two writers would pass each other's conditions.
     writer: u64,
     index: Option<(u64, Tag)>,
-    parts: Vec<Written>,
-}
-
-/// One partition as it was last read or written.
-#[derive(Clone, Debug, Default)]
-struct Written {
-    generation: u64,
-    /// `None` when it is to be created.
-    tag: Option<Tag>,
-    digest: u64,
-    /// The partitions in memory that it was made of.
-    of: Vec<Weak<Partition>>,
+    parts: Vec<SetPart>,
 }
 
 /// Why a set was not written.
@@ -72,10 +61,10 @@ pub enum SaveError {
 impl ExternalSet {
     /// A set of that number of partitions, of which none is written.
     pub fn new(store: &ExternalStore, uid: &str, count: usize) -> Self {
-        Self::named(store, uid, rand::random(), vec![Written::default(); count])
+        Self::named(store, uid, rand::random(), vec![SetPart::default(); count])
     }
 
-    fn named(store: &ExternalStore, uid: &str, id: u64, parts: Vec<Written>) -> Self {
+    fn named(store: &ExternalStore, uid: &str, id: u64, parts: Vec<SetPart>) -> Self {
         let folder = format!("{}{id:016x}/", ExternalStore::folder_of(uid));
         Self { store: store.clone(), folder, id, writer: rand::random(), index: None, parts }
     }
@@ -96,7 +85,7 @@ impl ExternalSet {
         let least = parse_index(text).filter(|least| generation >= name.generation && least.len().is_power_of_two());
         let least = least.ok_or_else(|| LoadError::Damaged(index.clone()))?;
         set.index = Some((generation, tag));
-        let (mut known, mut forms) = (KnownSet::default(), Vec::with_capacity(least.len()));
+        let mut known = KnownSet::default();
         let names: Vec<_> = (0..least.len()).map(|index| set.part_name(least.len(), index)).collect();
         let mut blobs = stream::iter(names.into_iter().zip(least))
             .map(|(name, least)| async move { store.get(&name).await.map(|blob| (name, least, blob)) })
@@ -111,11 +100,11 @@ impl ExternalSet {
                 _ => return Err(LoadError::Newer(name)),
             };
             known.add_partition(entries, form).ok_or(LoadError::Damaged(name))?;
-            forms.push(form);
-            set.parts.push(Written { generation, tag: Some(tag), digest: xxh3_64(entries), of: Vec::new() });
+            set.parts.push(SetPart { generation, tag: Some(tag), digest: xxh3_64(entries), of: Vec::new() });
         }
         drop(blobs);
-        for (part, prefix) in set.parts.iter_mut().zip(Prefix::equal(forms.len())) {
+        let count = set.parts.len();
+        for (part, prefix) in set.parts.iter_mut().zip(Prefix::equal(count)) {
             part.of = addresses(&known, prefix);
         }
         Ok((set, known))
@@ -164,9 +153,9 @@ impl ExternalSet {
         generation: u64,
         is_ours: &(dyn Fn() -> bool + Sync),
     ) -> Result<usize, SaveError> {
-        let count = self.parts.len();
-        let changed: Vec<_> =
-            (0..count).zip(Prefix::equal(count)).filter(|(index, prefix)| !self.is_of(*index, known, *prefix)).collect();
+        let parts = self.parts.iter().enumerate().zip(Prefix::equal(self.parts.len()));
+        let changed = parts.filter(|((_, part), prefix)| !part.is_of(known, *prefix));
+        let changed: Vec<_> = changed.map(|((index, _), prefix)| (index, prefix)).collect();
         let mut written = 0;
         // After an error nothing is begun, and what is under way comes to its end: a write that is left alone could land over a later one.
         let failed = AtomicBool::new(false);
@@ -211,19 +200,19 @@ impl ExternalSet {
         prefix: Prefix,
         generation: u64,
         is_ours: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(usize, Written), SaveError> {
+    ) -> Result<(usize, SetPart), SaveError> {
         let old = self.parts.get(index).cloned().unwrap_or_default();
         let of = addresses(known, prefix);
         let Packed { bytes, form } = known.packed(prefix);
         let digest = xxh3_64(&bytes);
         if old.tag.is_some() && old.digest == digest {
-            return Ok((index, Written { of, ..old }));
+            return Ok((index, SetPart { of, ..old }));
         }
         let form = if form == Form::Third { 3 } else { 2 };
         let blob = self.framed(form, generation, &bytes);
         drop(bytes);
         let tag = self.put(&self.part_name(self.parts.len(), index), &blob, old.tag, is_ours).await?;
-        Ok((index, Written { generation, tag: Some(tag), digest, of }))
+        Ok((index, SetPart { generation, tag: Some(tag), digest, of }))
     }
 
     async fn put(
@@ -248,16 +237,6 @@ impl ExternalSet {
             }
         }
         Err(SaveError::Overwritten)
-    }
-
-    /// Whether a partition is what is known of the ids of a prefix, without a look at them.
-    fn is_of(&self, index: usize, known: &KnownSet, prefix: Prefix) -> bool {
-        let under = known.under(prefix);
-        self.parts.get(index).is_some_and(|part| {
-            part.tag.is_some()
-                && part.of.len() == under.len()
-                && part.of.iter().zip(under).all(|(old, part)| std::ptr::eq(old.as_ptr(), Arc::as_ptr(part)))
-        })
     }
 
     fn framed(&self, form: u32, generation: u64, content: &[u8]) -> Vec<u8> {
@@ -290,11 +269,6 @@ fn writer_of(bytes: &[u8]) -> Option<u64> {
 fn parse_index(text: &[u8]) -> Option<Vec<u64>> {
     let text = std::str::from_utf8(text).ok()?;
     text.split(',').map(|generation| generation.parse().ok()).collect()
-}
-
-/// Where the partitions of a known set are in which the ids of a prefix are. One that changes moves.
-fn addresses(known: &KnownSet, prefix: Prefix) -> Vec<Weak<Partition>> {
-    known.under(prefix).iter().map(Arc::downgrade).collect()
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub mod head;
 pub mod live;
 pub mod partitions;
 mod recent;
+pub mod set_part;
 mod shared_folder;
 pub mod store_url;
 mod token_file;
