@@ -87,6 +87,18 @@ pub struct Sent {
     pub closed: bool,
 }
 
+impl Sent {
+    /// Of no changes.
+    pub const NONE: Self = Self { tried: 0, undelivered: Undelivered::None, closed: false };
+
+    /// Adds what became of another batch.
+    pub fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.undelivered = self.undelivered.with(other.undelivered);
+        self.closed |= other.closed;
+    }
+}
+
 /// What became of some changes, by their index in the batch; and why the sink cannot be asked, if that turned out.
 type Results = (Vec<(usize, DeliveryOutcome)>, Option<Problem>);
 
@@ -134,7 +146,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
     /// State that cannot be saved: then nothing more may be sent, or a crash would repeat more than the bound. No sink that could
     /// be asked at all.
     pub async fn send_changes(&mut self, changes: Vec<Change>) -> Result<Sent, Problem> {
-        let mut sent = Sent { tried: 0, undelivered: Undelivered::None, closed: false };
+        let mut sent = Sent::NONE;
         let mut waiting = VecDeque::from(changes);
         while !waiting.is_empty() {
             self.commit_within_bounds().await?;

@@ -18,7 +18,7 @@ impl Poll<'_> {
         if self.resource.feed.is_none() {
             return self.deliver(changes, outbox).await;
         }
-        let mut all = Sent { tried: 0, undelivered: Undelivered::None, closed: false };
+        let mut all = Sent::NONE;
         for mut round in rounds(changes) {
             round.retain(|change| {
                 let waits = all.closed || self.held.contains(&change.object);
@@ -29,8 +29,7 @@ impl Poll<'_> {
             });
             let objects: Vec<_> = round.iter().map(|change| (change.object, change.record)).collect();
             let sent = self.deliver(round, outbox).await?;
-            (all.tried, all.closed) = (all.tried + sent.tried, all.closed || sent.closed);
-            all.undelivered = all.undelivered.with(sent.undelivered);
+            all.add(sent);
             if sent.undelivered != Undelivered::None {
                 let state = self.instance.state();
                 let known = state.resources.get(&*self.resource.name).map(|own| &own.known);
