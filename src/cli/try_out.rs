@@ -32,7 +32,9 @@ use crate::detect::window;
 use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
-use crate::fetch::listing::{Asker, PageReader, Step};
+use crate::fetch::asker::Asker;
+use crate::fetch::listing::{PageReader, Step};
+use crate::fetch::page::Page;
 use crate::fetch::request::masked;
 use crate::local::definitions::Definitions;
 use crate::observe::{Metrics, output};
@@ -195,6 +197,18 @@ async fn try_resource(
         crate::api::duration::print(resource.interval)
     ));
     Ok(())
+}
+
+/// The first page of a list, if there is one.
+async fn first_page(
+    asker: &Asker,
+    instance: &InstanceRef,
+    resource: &ResourcePlan,
+    auth: &RequestAuth,
+    (since, now): (Option<DateTime<Utc>>, DateTime<Utc>),
+) -> Result<Option<Page>, Problem> {
+    let step = PageReader::new(asker, instance, resource, auth, since, now, None).next_page().await?;
+    Ok(if let Step::Page(page) = step { Some(page) } else { None })
 }
 
 /// What one listing showed.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use http::Method;
 
 use super::answer::{self, Verdict};
-pub use super::asker::Asker;
+use super::asker::Asker;
 use super::contact::Contact;
 use super::delta::ListingToken;
 use super::page::Page;
@@ -23,7 +23,6 @@ use crate::egress::byte_budget::Share;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after;
 use crate::egress::{Request, Response};
-use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::Segment;
 use crate::plan::template::MacroContext;
 use crate::plan::{PaginationPlan, ResourcePlan};
@@ -310,14 +309,8 @@ impl<'a> PageReader<'a> {
     }
 
     fn build(&self, position: &Position) -> Result<Request, Problem> {
-        let rfc3339 = DateFormat::default();
-        let since_format = self.resource.cursor_format().unwrap_or(&rfc3339);
-        let context = MacroContext {
-            since: self.since,
-            now: self.now,
-            since_format,
-            token: self.token.value(self.resource.delta.as_ref()),
-        };
+        let token = self.token.value(self.resource.delta.as_ref());
+        let context = MacroContext { since: self.since, token, ..self.resource.macros(self.now) };
         request::build(&self.resource.request, &context, position)
     }
 

@@ -28,7 +28,8 @@ mod scan;
 pub mod split;
 pub mod validators;
 
-pub use listing::{Asker, PageReader, Step};
+pub use asker::Asker;
+pub use listing::{PageReader, Step};
 pub use page::Page;
 pub use scan::{Fault, MAX_DEPTH, ScanError};
 pub use split::{Kind, SplitError, split};

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::date_format::DateFormat;
+use super::date_format::{DateFormat, RFC_3339};
+use super::template::MacroContext;
 use super::{ChangeBy, DateField, ResourcePlan};
 
 impl ResourcePlan {
@@ -24,6 +25,12 @@ impl ResourcePlan {
     #[must_use]
     pub fn cursor_format(&self) -> Option<&DateFormat> {
         self.cursor_date().map(|date| &date.format)
+    }
+
+    /// What macros are filled in from in a request that has neither a lower bound nor a token. `now` is the start of the poll.
+    #[must_use]
+    pub fn macros(&self, now: DateTime<Utc>) -> MacroContext<'_> {
+        MacroContext { since: None, now, since_format: self.cursor_format().unwrap_or(&RFC_3339), token: None }
     }
 
     /// The zone of dates that have none, moved east by `minutes`: minutes east of Greenwich at that instant. `None` when dates name their

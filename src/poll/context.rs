@@ -12,7 +12,7 @@ use crate::egress::Egress;
 use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
 use crate::egress::turn_queue::TurnQueue;
-use crate::fetch::listing::Asker;
+use crate::fetch::asker::Asker;
 use crate::observe::{Journal, Metrics};
 use crate::state::StateStore;
 

@@ -42,6 +42,8 @@ use crate::fetch::validators::Validators;
 use crate::plan::ResourcePlan;
 use crate::state::live::LiveState;
 
+/// Single records that are asked for at once.
+const ASKED_AT_ONCE: usize = 4;
 /// Records that are read at a time: enough to be worth a turn, and few enough to be read in some milliseconds.
 const PIECE: usize = 4_096;
 

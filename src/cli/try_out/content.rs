@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
+use super::first_page;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::api::visible::one_line;
@@ -11,7 +12,7 @@ use crate::auth::RequestAuth;
 use crate::detect::changes;
 use crate::detect::record::{Record, RecordReader};
 use crate::detect::volatile::VolatileRecords;
-use crate::fetch::listing::{Asker, PageReader, Step};
+use crate::fetch::asker::Asker;
 use crate::observe::output;
 use crate::plan::ResourcePlan;
 
@@ -24,8 +25,7 @@ pub(super) async fn show_fields(
     since: Option<DateTime<Utc>>,
 ) -> Result<(), Problem> {
     let Some(plan) = resource.changes else { return Ok(()) };
-    let step = PageReader::new(asker, instance, resource, auth, since, Utc::now(), None).next_page().await?;
-    let Step::Page(page) = step else { return Ok(()) };
+    let Some(page) = first_page(asker, instance, resource, auth, (since, Utc::now())).await? else { return Ok(()) };
     let Some(record) = page.records().next() else { return Ok(()) };
     let (names, most) = (changes::names(record.json, &resource.extract.ignored), plan.max_fields);
     let verdict = match names.get(most) {
@@ -50,11 +50,8 @@ pub(super) async fn prove(
     since: Option<DateTime<Utc>>,
 ) -> Result<(), Problem> {
     let at = Utc::now();
-    let first_page = async || {
-        let step = PageReader::new(asker, instance, resource, auth, since, at, None).next_page().await?;
-        Ok::<_, Problem>(if let Step::Page(page) = step { Some(page) } else { None })
-    };
-    let (Some(first), Some(second)) = (first_page().await?, first_page().await?) else { return Ok(()) };
+    let page = async || first_page(asker, instance, resource, auth, (since, at)).await;
+    let (Some(first), Some(second)) = (page().await?, page().await?) else { return Ok(()) };
     let reader = RecordReader::new(&resource.extract);
     let read = |record: Record<'_>| {
         let view = reader.read(record.json, record.key).ok()?;

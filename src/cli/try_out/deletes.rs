@@ -2,6 +2,7 @@
 
 use chrono::{SecondsFormat, Utc};
 
+use super::first_page;
 use crate::api::conditions::Problem;
 use crate::api::duration;
 use crate::api::identity::InstanceRef;
@@ -9,12 +10,10 @@ use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
 use crate::detect::record::RecordReader;
 use crate::detect::sweep::Answer;
-use crate::egress::Peer;
-use crate::fetch::listing::{Asker, PageReader, Step};
+use crate::fetch::asker::Asker;
+use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::{confirm, request};
 use crate::observe::output;
-use crate::plan::date_format::DateFormat;
-use crate::plan::template::MacroContext;
 use crate::plan::{ConfirmPlan, ResourcePlan};
 
 /// Says how deletions are found, and asks for one record that is listed: it must be found to be there.
@@ -35,12 +34,11 @@ pub(super) async fn prove(
         "  deletes:      the whole list is read {often}; it must have every record, or those that it leaves out look deleted"
     ));
     let Some(plan) = &snapshot.confirm else { return Ok(()) };
-    let mut walk = PageReader::new(asker, instance, resource, auth, None, Utc::now(), None);
-    let Step::Page(page) = walk.next_page().await? else { return Ok(()) };
+    let Some(page) = first_page(asker, instance, resource, auth, (None, Utc::now())).await? else { return Ok(()) };
     let reader = RecordReader::new(&resource.extract);
     let id = page.records().find_map(|record| Some(reader.read(record.json, record.key).ok()?.id.into_owned()));
     match id {
-        Some(id) => output::line(format_args!("  confirm:      {}", ask(asker, resource, auth, (plan, &id)).await?)),
+        Some(id) => output::line(format_args!("  confirm:      {}", ask(asker, instance, resource, auth, (plan, &id)).await?)),
         None => output::line(format_args!("  confirm:      cannot be tried: there is no record")),
     }
     Ok(())
@@ -86,17 +84,14 @@ async fn show(asker: &Asker, instance: &InstanceRef, list: &ResourcePlan, auth: 
 
 async fn ask(
     asker: &Asker,
+    instance: &InstanceRef,
     resource: &ResourcePlan,
     auth: &RequestAuth,
     (plan, id): (&ConfirmPlan, &str),
 ) -> Result<String, Problem> {
-    let rfc3339 = DateFormat::default();
-    let since_format = resource.cursor_format().unwrap_or(&rfc3339);
-    let context = MacroContext { since: None, now: Utc::now(), since_format, token: None };
-    let mut request = confirm::build(plan, id, &context)?;
+    let mut request = confirm::build(plan, id, &resource.macros(Utc::now()))?;
     request::authenticate(&mut request, auth);
-    let response = asker.egress.send_sharing(request, auth.identity.as_deref(), None).await;
-    let response = response.map_err(|error| error.into_problem(Peer::Provider))?;
+    let (response, _share) = asker.send(instance, resource, auth, request, || {}).await?;
     let code = response.status.as_u16();
     Ok(match confirm::read(plan, response.status, &response.headers, Utc::now()) {
         Answer::Lives => "works: a record that is listed answers 200".to_owned(),

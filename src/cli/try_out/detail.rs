@@ -2,20 +2,19 @@
 
 use chrono::Utc;
 
+use super::first_page;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
 use crate::detect::record::RecordReader;
 use crate::detect::shape;
+use crate::fetch::asker::Asker;
 use crate::fetch::detail::{self, Detail};
-use crate::fetch::listing::{Asker, PageReader, Step};
 use crate::fetch::request;
 use crate::observe::output;
 use crate::plan::ResourcePlan;
-use crate::plan::date_format::DateFormat;
 use crate::plan::json::for_each_member;
-use crate::plan::template::MacroContext;
 
 /// Asks for one record that is listed, and says what it has in addition to the row of the list.
 pub(super) async fn prove(
@@ -25,8 +24,7 @@ pub(super) async fn prove(
     auth: &RequestAuth,
 ) -> Result<(), Problem> {
     let Some(plan) = resource.detail.as_deref() else { return Ok(()) };
-    let mut walk = PageReader::new(asker, instance, resource, auth, None, Utc::now(), None);
-    let Step::Page(page) = walk.next_page().await? else { return Ok(()) };
+    let Some(page) = first_page(asker, instance, resource, auth, (None, Utc::now())).await? else { return Ok(()) };
     let reader = RecordReader::new(&resource.extract);
     let found = page.records().find_map(|record| {
         let id = match &resource.feed {
@@ -39,10 +37,7 @@ pub(super) async fn prove(
         output::line(format_args!("  detail:       cannot be tried: there is no record"));
         return Ok(());
     };
-    let rfc3339 = DateFormat::default();
-    let since_format = resource.cursor_format().unwrap_or(&rfc3339);
-    let context = MacroContext { since: None, now: Utc::now(), since_format, token: None };
-    let mut request = detail::build(plan, &id, &context)?;
+    let mut request = detail::build(plan, &id, &resource.macros(Utc::now()))?;
     request::authenticate(&mut request, auth);
     let (response, _share) = asker.send(instance, resource, auth, request, || {}).await?;
     let verdict = match detail::read(resource, plan, &id, &response, Utc::now()) {

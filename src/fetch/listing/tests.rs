@@ -15,6 +15,7 @@ use crate::egress::EgressPolicy;
 use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
 use crate::observe::Metrics;
+use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::FieldPath;
 use crate::plan::sample;
 use crate::plan::template::Template;

@@ -37,6 +37,9 @@ pub struct DateFormat {
     zone: Zone,
 }
 
+/// RFC 3339 in GMT: the format where none is given.
+pub static RFC_3339: DateFormat = DateFormat { layout: Layout::Rfc3339, zone: Zone::GMT };
+
 /// What a date looks like.
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Layout {

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt as _;
 use serde_json::value::RawValue;
 
-use super::Poll;
+use super::{ASKED_AT_ONCE, Poll};
 use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
@@ -16,18 +16,13 @@ use crate::deliver::outbox::{Outbox, Sent};
 use crate::deliver::triage::Wanted;
 use crate::detect::event::{Change, Kind};
 use crate::detect::shape;
-use crate::detect::window::Undelivered;
 use crate::egress::byte_budget::Share;
+use crate::fetch::asker::Asker;
 use crate::fetch::detail::{self, Detail};
-use crate::fetch::listing::Asker;
 use crate::fetch::request::authenticate;
-use crate::plan::date_format::DateFormat;
-use crate::plan::template::MacroContext;
 use crate::plan::{DetailPlan, ResourcePlan};
 use crate::state::live::LiveState;
 
-/// Single records that are asked for at once.
-const ASKED_AT_ONCE: usize = 4;
 /// Changes between two looks at whether the callback takes events.
 const ROUND: usize = 64;
 /// No request waits longer for memory and its response together: a job that holds pages must not wait for that of others without end.
@@ -75,7 +70,7 @@ impl Poll<'_> {
         changes: Vec<Change>,
         outbox: &mut Outbox<'_, LiveState>,
     ) -> Result<Sent, Problem> {
-        let mut all = Sent { tried: 0, undelivered: Undelivered::None, closed: false };
+        let mut all = Sent::NONE;
         let mut waiting = VecDeque::from(changes);
         let mut is_renewed = false;
         while !waiting.is_empty() {
@@ -189,9 +184,7 @@ impl Poll<'_> {
                     all.undelivered = all.undelivered.and(change.date);
                 }
             }
-            let sent = outbox.send_changes(ready).await?;
-            (all.tried, all.closed) = (all.tried + sent.tried, all.closed || sent.closed);
-            all.undelivered = all.undelivered.with(sent.undelivered);
+            all.add(outbox.send_changes(ready).await?);
             // What is not sent yet is found by the next poll: this one ends here, and no cursor passes it.
             all.closed |= stop.is_cancelled();
             if all.closed || left.stop.is_some() || self.details.hopeless().is_some() {
@@ -209,9 +202,7 @@ impl Poll<'_> {
             change.event.partial = true;
             change
         });
-        let sent = outbox.send_changes(as_listed.collect()).await?;
-        (all.tried, all.closed) = (all.tried + sent.tried, all.closed || sent.closed);
-        all.undelivered = all.undelivered.with(sent.undelivered);
+        all.add(outbox.send_changes(as_listed.collect()).await?);
         Ok(left)
     }
 }
@@ -254,10 +245,7 @@ impl Asking<'_> {
 
     async fn request(&self, id: &str) -> Result<(Detail, Share), Problem> {
         let Self { asker, instance, resource, plan, auth, now } = *self;
-        let rfc3339 = DateFormat::default();
-        let since_format = resource.cursor_format().unwrap_or(&rfc3339);
-        let context = MacroContext { since: None, now, since_format, token: None };
-        let mut request = detail::build(plan, id, &context)?;
+        let mut request = detail::build(plan, id, &resource.macros(now))?;
         authenticate(&mut request, auth);
         let (response, share) = asker.send(instance, resource, auth, request, || {}).await?;
         let read = || detail::read(resource, plan, id, &response, Utc::now());

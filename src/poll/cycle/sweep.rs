@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 
-use super::{Poll, Reading};
+use super::{ASKED_AT_ONCE, Poll, Reading};
 use crate::api::conditions::Problem;
 use crate::auth::RequestAuth;
 use crate::deliver::outbox::Outbox;
@@ -20,9 +20,7 @@ use crate::fetch::answer;
 use crate::fetch::confirm;
 use crate::fetch::listing::PageReader;
 use crate::fetch::request::authenticate;
-use crate::plan::date_format::DateFormat;
 use crate::plan::json::scalar_text;
-use crate::plan::template::MacroContext;
 use crate::plan::{ChangeBy, ConfirmPlan, SnapshotPlan};
 use crate::poll::pages::{Direction, Pages};
 use crate::poll::report::{Facts, SweepOutcome};
@@ -31,8 +29,6 @@ use crate::poll::strategy::{PollEnd, PollMachine};
 use crate::state::ResourceState;
 use crate::state::live::LiveState;
 
-/// Single records that are asked for at once.
-const ASKED_AT_ONCE: usize = 4;
 /// Deletions that are made ready at a time.
 const CHUNK: usize = 1_000;
 
@@ -228,10 +224,7 @@ impl Poll<'_> {
         }
         let json = self.own(|own| own.known.details(object)?.id.clone())?;
         let id = scalar_text(&json)?;
-        let rfc3339 = DateFormat::default();
-        let since_format = self.resource.cursor_format().unwrap_or(&rfc3339);
-        let context = MacroContext { since: None, now: self.polled_at, since_format, token: None };
-        let mut request = confirm::build(plan, &id, &context).ok()?;
+        let mut request = confirm::build(plan, &id, &self.resource.macros(self.polled_at)).ok()?;
         authenticate(&mut request, auth);
         let asker = &self.core.asker;
         let (response, _share) = asker.send(&self.instance.plan.instance, self.resource, auth, request, || {}).await.ok()?;
