@@ -18,6 +18,7 @@ mod instances;
 mod process;
 mod rig;
 mod server;
+mod sweep;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +42,7 @@ fn main() {
         (idle::NAME, idle::run),
         (delivery::NAME, delivery::run),
         (instances::NAME, instances::run),
+        (sweep::NAME, sweep::run),
     ];
     for (name, run) in sections {
         if wanted(name) {

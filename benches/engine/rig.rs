@@ -44,7 +44,8 @@ pub fn page(records: usize) -> String {
     page
 }
 
-fn record(page: &mut String, number: usize) {
+/// One record of 600 bytes.
+pub fn record(page: &mut String, number: usize) {
     const LENGTH: usize = 600;
     let start = page.len();
     let (minute, second) = (number / 60 % 60, number % 60);

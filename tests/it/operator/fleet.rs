@@ -8,6 +8,7 @@ use chrono::{SecondsFormat, Utc};
 use crate::rig::PATIENCE;
 use crate::rig::api_proxy::{Call, Fault};
 use crate::rig::control_plane::shared;
+use crate::rig::counted::Together;
 use crate::rig::fleet::{Fleet, INTERVAL, SHARES};
 use crate::rig::http::Answer;
 use crate::rig::scene::ids;
@@ -52,6 +53,12 @@ fn replicas_that_come_and_go_lose_and_repeat_nothing_of_two_hundred_instances() 
     for (name, verdict) in &verdicts {
         assert!(verdict.is_sound() && verdict.duplicates.is_empty(), "{name}: {verdict}");
     }
+    // everything delivered was followed by a poll, so it is counted; what a replica that left has counted left with it
+    let together = Together::begin([&stays].into_iter().chain(&joined).map(|replica| &replica.process));
+    fleet.while_records_change(Duration::from_millis(20), || fleet.wait_polled_since(Instant::now()));
+    assert!(fleet.verdicts().values().all(|verdict| verdict.is_sound() && verdict.duplicates.is_empty()));
+    assert!(fleet.cluster.receiver.count() > delivered, "nothing changed");
+    together.assert(&fleet.cluster.receiver);
     // no longer than an instance that stays waits for its next poll on this machine
     let stayed = gaps.by_one.0.max(INTERVAL);
     assert!(gaps.by_two.0 < stayed + UNOWNED + strain.allowance(), "{gaps:?}");

@@ -1,4 +1,4 @@
-//! Whether the metrics of a process count what came to the receiver: of what it accepted no more, and no less.
+//! Whether the metrics of processes count what came to the receiver: of what it accepted no more, and no less.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -70,10 +70,49 @@ fn agree(expected: &Counts, counted: &Counts) -> bool {
 /// is not asked: what came could be another's.
 pub fn assert_counted(process: &Pollinator, receiver: &Receiver) {
     let (Some(address), true) = (process.metrics_address(), process.was_alone()) else { return };
+    wait_counted(receiver, process.started(), || counted(&scrape(&address)));
+}
+
+/// What several processes count together from a moment on at which none of them has anything to deliver.
+pub struct Together {
+    addresses: Vec<String>,
+    since: Instant,
+    before: Counts,
+}
+
+impl Together {
+    pub fn begin<'p>(processes: impl IntoIterator<Item = &'p Pollinator>) -> Self {
+        let address = |process: &Pollinator| process.metrics_address().expect("a process that serves metrics");
+        let addresses: Vec<_> = processes.into_iter().map(address).collect();
+        let before = Self::sum(&addresses);
+        Self { addresses, since: Instant::now(), before }
+    }
+
+    fn sum(addresses: &[String]) -> Counts {
+        counted(&addresses.iter().map(|address| scrape(address)).collect::<String>())
+    }
+
+    /// Fails the test unless they counted all that came since.
+    pub fn assert(&self, receiver: &Receiver) {
+        wait_counted(receiver, self.since, || {
+            let mut counts = Self::sum(&self.addresses);
+            for (name, count) in &mut counts {
+                *count -= self.before.get(name).copied().unwrap_or_default();
+            }
+            counts
+        });
+    }
+}
+
+fn scrape(address: &str) -> String {
+    client::must("GET", &format!("{address}/metrics"), None)
+}
+
+fn wait_counted(receiver: &Receiver, since: Instant, read: impl Fn() -> Counts) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let posts: Vec<_> = receiver.all().into_iter().filter(|post| post.ask.at >= process.started()).collect();
-        let (expected, counted) = (expected(&posts), counted(&client::must("GET", &format!("{address}/metrics"), None)));
+        let posts: Vec<_> = receiver.all().into_iter().filter(|post| post.ask.at >= since).collect();
+        let (expected, counted) = (expected(&posts), read());
         if agree(&expected, &counted) {
             return;
         }

@@ -26,6 +26,7 @@ pub mod kubelet;
 pub mod log;
 pub mod manifest;
 pub mod markdown;
+pub mod memory_limit;
 pub mod oauth_server;
 pub mod oidc;
 pub mod operator;

@@ -365,6 +365,11 @@ impl Pollinator {
         status
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Peak resident memory in MiB, where the kernel tells it.
     pub fn peak_memory(&self) -> Option<u64> {
         self.memory("VmHWM").map(|kib| kib / 1024)

@@ -5,6 +5,7 @@ use std::env;
 use std::time::{Duration, Instant};
 
 use super::manifest::Instance;
+use super::memory_limit::MemoryLimit;
 use super::operator::health_address;
 use super::pollinator::Pollinator;
 use super::provider::{self, Provider};
@@ -22,7 +23,7 @@ const VARIABLE: &str = "POLLINATOR_ATTACKERS";
 /// Polls of each honest instance that are measured, at the shortest interval.
 const POLLS: usize = 2;
 const POLLS_OF_A_LONG_RUN: usize = 6;
-/// Memory that the chart grants a pod, in MiB.
+/// Memory that the chart grants a pod, in MiB. The kernel kills a process that wants more.
 const MEMORY: u64 = 512;
 
 /// The honest ones.
@@ -52,6 +53,7 @@ impl Siege {
         });
         let measured = HONEST * if long.is_some() { POLLS_OF_A_LONG_RUN } else { POLLS };
         let address = health_address(process);
+        let limit = MemoryLimit::try_set(process.id(), MEMORY);
         let alone = self.polls(measured, process);
 
         let probes = Probes::start(format!("http://{address}/livez"));
@@ -77,7 +79,8 @@ impl Siege {
         let slowest = probes.end();
         drop(scrapers);
         let peak = process.peak_memory();
-        println!("99 of 100 probes within {slowest:?}, peak memory {peak:?} MiB");
+        let counted = limit.as_ref().and_then(MemoryLimit::peak);
+        println!("99 of 100 probes within {slowest:?}, peak memory {peak:?} MiB, counted by the kernel {counted:?} MiB");
         assert!(slowest < Duration::from_secs(1) + strain.allowance(), "{slowest:?}");
         assert!(peak.is_none_or(|mebibytes| mebibytes < MEMORY), "{peak:?} MiB");
     }
