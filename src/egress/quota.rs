@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
 
-use super::retry_after::LONGEST;
+use super::retry_after::{LONGEST, server_clock};
 
 /// Headers that say how large a quota is, what is left of it and when it is renewed: those of earlier IETF drafts, which GitLab still
 /// sends; the custom that GitHub made common; and Okta's.
@@ -30,6 +30,7 @@ impl Quota {
     /// Reads `RateLimit` with `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers, the list form of recent drafts and the dictionary
     /// of draft 7) and the headers that came before. What cannot be read says nothing, and a quota of nothing at all is none.
     pub fn of(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
+        let now = server_clock(headers, now);
         let before = TRIPLES.iter().filter_map(|[limit, left, renewed]| {
             let is_none = text(headers, limit).and_then(whole) == Some(0);
             let spent = whole(text(headers, left)?) == Some(0) && !is_none;
@@ -67,6 +68,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(10);
 /// The quota of which at most a tenth is left, but something, in the same headers as [`Quota::of`] reads; of several the one with the
 /// longest gap.
 pub fn low(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Low> {
+    let now = server_clock(headers, now);
     let low = |size: u64, left: u64, lasts: Duration| {
         let rest = u32::try_from(left).unwrap_or(u32::MAX).saturating_add(1);
         let is_low = left > 0 && left.saturating_mul(10) <= size && !lasts.is_zero();
@@ -221,6 +223,13 @@ mod tests {
             assert_eq!(quota(&[(name, "0"), (renewed, "soon")]), Quota::Spent(None), "{name}");
             assert_eq!(quota(&[(name, "0")]), Quota::Spent(None), "{name}");
         }
+    }
+
+    #[test]
+    fn a_reset_is_a_moment_of_the_clock_of_the_server() {
+        let behind =
+            [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1767315905"), ("date", "Fri, 02 Jan 2026 01:04:05 GMT")];
+        assert_eq!(quota(&behind), spent(60), "two hours behind");
     }
 
     #[test]

@@ -15,8 +15,18 @@ static BACKOFF: HeaderName = HeaderName::from_static("backoff");
 /// date is zero, more than [`LONGEST`] is [`LONGEST`], anything else that is not understood is `None`. A number that is a moment
 /// near now, in seconds since 1970, is that moment: some servers send one. Of several values the longest counts.
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let now = server_clock(headers, now);
     let read = |value| moment(value, now).or_else(|| seconds(value)).or_else(|| until(value, now));
     headers.get_all(header::RETRY_AFTER).iter().filter_map(read).max()
+}
+
+/// The time by the clock of the server that sent these headers, from its `Date` (RFC 9110 §6.6.1): a moment that it names is one of that
+/// clock, which may be hours from ours. Ours without one, or where the two are more than [`LONGEST`] apart.
+pub fn server_clock(headers: &HeaderMap, now: DateTime<Utc>) -> DateTime<Utc> {
+    let date = headers.get(header::DATE).and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
+    date.map(DateTime::<Utc>::from)
+        .filter(|date| (*date - now).abs().to_std().is_ok_and(|apart| apart <= LONGEST))
+        .unwrap_or(now)
 }
 
 /// The wait that a `Backoff` header asks for, in seconds; clamped like [`retry_after`].
@@ -66,6 +76,24 @@ mod tests {
             ["37", " 37 ", "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
         {
             assert_eq!(asked(value), Some(Duration::from_secs(37)), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_one_of_the_clock_of_the_server() {
+        let asked = |value: &str, date: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_str(value).expect("value"));
+            headers.insert(header::DATE, HeaderValue::from_str(date).expect("value"));
+            retry_after(&headers, now()).expect("a wait").as_secs()
+        };
+        let two_hours_ahead = "Sun, 06 Nov 1994 10:49:00 GMT";
+        assert_eq!(asked("Sun, 06 Nov 1994 10:49:37 GMT", two_hours_ahead), 37);
+        assert_eq!(asked(&(now().timestamp() + 7_237).to_string(), two_hours_ahead), 37);
+        assert_eq!(asked("37", two_hours_ahead), 37);
+        assert_eq!(asked("Sun, 06 Nov 1994 06:49:37 GMT", "Sun, 06 Nov 1994 06:49:00 GMT"), 37, "two hours behind");
+        for useless in ["Thu, 01 Jan 1970 00:00:00 GMT", "soon"] {
+            assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT", useless), 37, "{useless}");
         }
     }
 

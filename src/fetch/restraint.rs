@@ -13,6 +13,7 @@ use crate::auth::RequestAuth;
 use crate::egress::allowance::Allowance;
 use crate::egress::hosts::HostBudget;
 use crate::egress::quota;
+use crate::egress::retry_after::server_clock;
 use crate::egress::spending::Charge;
 use crate::plan::{LimitsPlan, RequestLimitPlan, ResourcePlan};
 
@@ -48,10 +49,11 @@ impl<'a> Restraint<'a> {
         if let Some(low) = quota::low(headers, now) {
             self.hosts.pace(self.origin, self.auth.fingerprint, low.gap, low.lasts);
         }
+        let by_provider = server_clock(headers, now);
         let text = |name: &Option<HeaderName>| headers.get(name.as_ref()?)?.to_str().ok();
         let spent = self.limits().filter_map(|limit| {
             let left = text(&limit.remaining)?.trim().parse().ok()?;
-            let renewed = text(&limit.reset).and_then(|renewed| quota::renewed_in(renewed, now));
+            let renewed = text(&limit.reset).and_then(|renewed| quota::renewed_in(renewed, by_provider));
             self.hosts.believe(self.origin, &self.charge(limit), left, renewed).filter(|_| left == 0)
         });
         spent.max()
