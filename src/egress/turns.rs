@@ -152,11 +152,27 @@ impl<L: Clone + Eq + Hash> Turns<L> {
                 continue;
             }
             for (_, waiters) in group.iter().filter(|(lane, _)| self.has_room(lane, *standing)) {
-                let own = waiters.iter().map(|(ticket, instance)| (count(&self.by_instance, instance), *ticket)).min();
-                found = [found, own.map(|(own, ticket)| (used, own, ticket))].into_iter().flatten().min();
+                let own = self.first_of(waiters).map(|(own, ticket)| (used, own, ticket));
+                found = [found, own].into_iter().flatten().min();
             }
         }
         found.map(|(_, _, ticket)| ticket)
+    }
+
+    /// Of those who wait in one lane: the one whose instance uses the fewest permits, and how many. The first whose instance uses none ends
+    /// the search: thousands may wait.
+    fn first_of(&self, waiters: &Waiters) -> Option<(usize, Ticket)> {
+        let mut first = None;
+        for (ticket, instance) in waiters {
+            let used = count(&self.by_instance, instance);
+            if first.is_none_or(|(least, _)| used < least) {
+                first = Some((used, *ticket));
+            }
+            if used == 0 {
+                break;
+            }
+        }
+        first
     }
 
     /// One that hangs leaves a permit of the lane to others who ask the same host.
