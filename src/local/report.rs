@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::api::conditions::{ConditionStatus, ConditionType};
 use crate::api::identity::InstanceRef;
 use crate::observe::output;
-use crate::poll::status::InstanceStatus;
+use crate::poll::status::{Condition, InstanceStatus};
 
 /// How statuses are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,10 +44,10 @@ impl Reporter {
             }
         };
         output::line(&line);
-        if self.output == Output::Text && status.ready == ConditionStatus::False {
-            let before = self.last.get(&status.instance);
-            if before.is_none_or(|before| before.message != status.message) {
-                output::line(format_args!("  {}", status.message));
+        if self.output == Output::Text {
+            let before = self.last.get(&status.instance).map(|before| troubles(before)).unwrap_or_default();
+            for trouble in troubles(&status).iter().filter(|trouble| !before.contains(trouble)) {
+                output::line(format_args!("  {trouble}"));
             }
         }
         if let (Output::Text, Some(connect)) = (self.output, &status.connect) {
@@ -87,6 +87,24 @@ impl Reporter {
     }
 }
 
+/// What does not hold, whether or not the instance is ready: a sentence each.
+fn troubles(status: &InstanceStatus) -> Vec<String> {
+    let is_false = |condition: &&Condition| condition.status == ConditionStatus::False;
+    let own = status.conditions.iter().filter(is_false).map(|condition| condition.message.clone());
+    let of_resources = status.resources.iter().flat_map(|resource| {
+        let conditions = resource.conditions.iter().filter(is_false);
+        conditions.map(|condition| format!("resource {}: {}", resource.name, condition.message))
+    });
+    let mut troubles: Vec<String> = Vec::new();
+    for trouble in own.chain(of_resources) {
+        // Of one cause there may be several conditions, some of which name the resource.
+        if !troubles.iter().any(|told| told.contains(&trouble) || trouble.contains(told.as_str())) {
+            troubles.push(trouble);
+        }
+    }
+    troubles
+}
+
 fn text_line(status: &InstanceStatus) -> String {
     let instance = &status.instance;
     let name = if &*instance.namespace == "default" { instance.name.to_string() } else { instance.to_string() };
@@ -103,4 +121,39 @@ fn text_line(status: &InstanceStatus) -> String {
 
 fn row(name: &str, ready: &str, reason: &str, delivered: &str, parked: &str, last_change: &str) -> String {
     format!("{name:<32} {ready:<8} {reason:<20} {delivered:>9} {parked:>7}  {last_change}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::conditions::Reason;
+    use crate::poll::status;
+
+    #[test]
+    fn whatever_does_not_hold_is_said_once_though_the_instance_is_ready() {
+        let problem = crate::api::conditions::Problem::human(Reason::NotFound, "resource orders: 404");
+        let mut refused = status::refused(InstanceRef::new("crm", "keap"), None, &problem);
+        assert_eq!(troubles(&refused), ["resource orders: 404"]);
+        let condition =
+            |kind, status, message: &str| Condition { kind, status, reason: Reason::MissingId, message: message.to_owned() };
+        refused.conditions = vec![
+            condition(ConditionType::Ready, ConditionStatus::True, "all resources are polled"),
+            condition(ConditionType::CallbackReachable, ConditionStatus::False, "the port is closed"),
+        ];
+        refused.resources = vec![status::ResourceStatus {
+            name: "orders".to_owned(),
+            cursor: None,
+            delivered: 0,
+            last_successful_poll_time: crate::state::waiting::InPassing(None),
+            next_poll_time: crate::state::waiting::InPassing(None),
+            records_path: None,
+            pagination: None,
+            reset_reason: None,
+            conditions: vec![
+                condition(ConditionType::Polled, ConditionStatus::True, "the last poll succeeded"),
+                condition(ConditionType::RecordsIdentified, ConditionStatus::False, "no id"),
+            ],
+        }];
+        assert_eq!(troubles(&refused), ["the port is closed", "resource orders: no id"]);
+    }
 }

@@ -9,6 +9,7 @@ use super::report::{Facts, Outcome, Report, SweepOutcome};
 use crate::api::conditions::{Problem, Reaction, Remedy};
 use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
+use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
 use crate::fetch::contact::Contact;
@@ -138,6 +139,8 @@ impl Health {
 /// What a poll met that does not stop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Note {
+    /// No record has an id: nothing can be delivered.
+    NoIds,
     MissingIds,
     RepeatedIds,
     BadDates,
@@ -156,13 +159,17 @@ pub(super) enum Note {
 
 impl Note {
     fn all_in(facts: &Facts, before: &[Self]) -> Vec<Self> {
+        let Seen { records, missing_ids, .. } = facts.seen;
+        // A poll that shows no record shows no better.
+        let no_ids = if records > 0 { missing_ids == records } else { before.contains(&Self::NoIds) };
         let met = [
-            (facts.seen.missing_ids > 0, Self::MissingIds),
+            (no_ids, Self::NoIds),
+            (missing_ids > 0 && !no_ids, Self::MissingIds),
             (facts.seen.repeated_ids > 0, Self::RepeatedIds),
             (facts.seen.bad_dates > 0, Self::BadDates),
             (facts.seen.far_ahead > 0, Self::FarAhead),
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
-            (facts.seen.disorder, Self::Disorder),
+            (facts.order_broken, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
             (facts.token_expired, Self::TokenExpired),
             (facts.sums.queue_full, Self::RetryQueueFull),
@@ -203,5 +210,17 @@ mod tests {
         assert_eq!(first, Note::Throttled { used: 50, share: 20 });
         assert_eq!(throttled(99, 8, &[Note::Disorder, first]), first);
         assert_eq!(throttled(170, 8, &[first]), Note::Throttled { used: 200, share: 10 });
+    }
+
+    #[test]
+    fn that_no_record_has_an_id_is_remembered_until_records_are_seen_again() {
+        let notes = |records, missing_ids, before: &[Note]| {
+            Note::all_in(&Facts { seen: Seen { records, missing_ids, ..Seen::default() }, ..Facts::default() }, before)
+        };
+        assert_eq!(notes(3, 3, &[]), [Note::NoIds]);
+        assert_eq!(notes(3, 2, &[Note::NoIds]), [Note::MissingIds]);
+        assert_eq!(notes(0, 0, &[Note::NoIds]), [Note::NoIds]);
+        assert_eq!(notes(0, 0, &[Note::MissingIds]), []);
+        assert_eq!(notes(3, 0, &[Note::NoIds]), []);
     }
 }

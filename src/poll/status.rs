@@ -219,6 +219,10 @@ fn not_ready(
     if let Some((resource, problem)) = lasting {
         return Some(Problem { message: format!("resource {resource}: {}", problem.message), ..problem.clone() });
     }
+    let nameless = plan.resources.iter().zip(observed).find(|(_, own)| own.health.notes.contains(&Note::NoIds));
+    if let Some((resource, _)) = nameless {
+        return Some(Problem::human(Reason::MissingId, format!("resource {}: {}", resource.name, resource::NO_IDS)));
+    }
     let full = observed.iter().any(|own| own.health.notes.contains(&Note::RetryQueueFull));
     let callback = callback.filter(|callback| callback.lasts).map(|callback| callback.problem.clone());
     callback.or_else(|| full.then(|| Problem::human(Reason::ParkedFull, RETRY_QUEUE_FULL)))

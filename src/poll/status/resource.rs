@@ -60,6 +60,10 @@ pub(super) fn resource_status(
     }
 }
 
+/// What keeps every record from being delivered.
+pub(super) const NO_IDS: &str =
+    "no record has a value at idField, so nothing can be delivered: set idField to the path of the id";
+
 fn suspected_zone(resource: &ResourcePlan, behind: i32, now: DateTime<Utc>) -> Condition {
     let (hours, side) = (written(behind.abs()), if behind > 0 { "behind" } else { "ahead of" });
     let fix = match resource.zone_moved_east(now, -behind) {
@@ -112,6 +116,7 @@ fn absent_date(absent: &AbsentDate) -> Condition {
 /// The condition that says what a poll met.
 fn noted(note: Note) -> Condition {
     let (kind, reason, message) = match note {
+        Note::NoIds => (ConditionType::RecordsIdentified, Reason::MissingId, NO_IDS),
         Note::MissingIds => (
             ConditionType::RecordsIdentified,
             Reason::MissingId,
