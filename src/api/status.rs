@@ -159,6 +159,10 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub filter_ignored_polls: Option<i64>,
+    /// Digest of the declared order and of its request, if rows of the list were not in that order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub broken_order: Option<String>,
     /// What the last complete reading of the list has shown: when it was, how many of the known records it did not show, and how many of these wait for approval or delivery. JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

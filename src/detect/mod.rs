@@ -27,6 +27,7 @@ mod feed;
 pub mod filter;
 pub mod known;
 pub mod life;
+pub mod order;
 pub mod packed;
 mod page_reading;
 pub mod partition;

@@ -105,6 +105,7 @@ pub fn full_status() -> Value {
                 hashed_without: text(),
                 zone_evidence: text(),
                 filter_ignored_polls: Some(1),
+                broken_order: text(),
                 sweep: text(),
                 token: text(),
                 known: text(),

@@ -100,6 +100,8 @@ struct CursorPart {
     #[serde(default)]
     filter_ignored_polls: FilterEvidence,
     #[serde(default)]
+    broken_order: Option<String>,
+    #[serde(default)]
     sweep: Option<String>,
     token: Option<DeltaToken>,
     #[serde(default)]
@@ -232,6 +234,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
             reach: cursor.reach_seconds,
             hashed_without: cursor.hashed_without.unwrap_or_default(),
             filter_ignored: cursor.filter_ignored_polls,
+            broken_order: cursor.broken_order.unwrap_or_default(),
             zone: cursor.zone_evidence.as_deref().map(|text| unpack_zone(text).ok_or_else(damaged)).transpose()?,
             sweep: cursor.sweep.map_or(Ok(SweepState::default()), |text| serde_json::from_str(&text)).map_err(|_| damaged())?,
             records_path: part.records_path,
@@ -273,6 +276,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         set(&mut cursor, "zoneEvidence", own.zone.map(|zone| json!(format!("{}/{}", zone.behind, zone.polls))));
         let ignored = own.filter_ignored;
         set(&mut cursor, "filterIgnoredPolls", (!ignored.is_none()).then(|| json!(ignored)));
+        set(&mut cursor, "brokenOrder", (!own.broken_order.is_empty()).then(|| json!(own.broken_order)));
         let sweep = if own.sweep.is_fresh() { None } else { serde_json::to_string(&own.sweep).ok() };
         set(&mut cursor, "sweep", sweep.map(Value::String));
         set(&mut cursor, "token", own.token.as_ref().map(|token| json!(token)));
@@ -431,6 +435,7 @@ mod tests {
                 hashed_without: "0a".into(),
                 zone: Some(ZoneEvidence { behind: -330, polls: 2 }),
                 filter_ignored: FilterEvidence::of(2),
+                broken_order: "00aa".into(),
                 sweep: SweepState { at: Some(at(5)), missing: 3, held: 2, living: 9, approved: true, ..SweepState::default() },
                 records_path: Some("data['a b'][0]".into()),
                 failing: vec![failing(5), failing(4)],

@@ -1,10 +1,9 @@
 //! How each poll continues where the last one ended: where the token for the next poll stands, and when one is no longer valid. Pure.
 
 use http::StatusCode;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::problems::{field, invalid};
-use super::{BodyPlan, RequestPlan, ValueAt, extract, print};
+use super::{BodyPlan, RequestPlan, ValueAt, digest, extract, print};
 use crate::api::conditions::Problem;
 use crate::api::deletes::Deletes;
 use crate::api::delta::{Delta, Expired};
@@ -146,27 +145,9 @@ fn token_place(request: &RequestPlan) -> Option<&'static str> {
     places.iter().find(|(_, is_used)| *is_used).map(|(field, _)| *field)
 }
 
-/// A token means something only for the request that it was made for. Zero bytes keep the parts apart.
+/// A token means something only for the request that it was made for.
 fn scope(request: &RequestPlan, from: &ValueAt, form: &DeltaForm) -> u64 {
-    let mut hash = Xxh3::new();
-    let mut add = |part: &str| {
-        hash.update(part.as_bytes());
-        hash.update(&[0]);
-    };
-    add(request.method.as_str());
-    add(request.url.as_str());
-    for (name, value) in &request.query {
-        add(name);
-        add(value.as_str());
-    }
-    for (name, value) in &request.headers {
-        add(name.as_str());
-        add(value.as_str());
-    }
-    add(&request.body.as_ref().map(|body| print::body(body).to_string()).unwrap_or_default());
-    add(&print::value_at(from));
-    add(if *form == DeltaForm::Link { "link" } else { "token" });
-    hash.digest()
+    digest::of(request, &[&print::value_at(from), if *form == DeltaForm::Link { "link" } else { "token" }])
 }
 
 impl BodyPlan {

@@ -10,6 +10,7 @@ pub mod date_format;
 pub mod deleted_list;
 pub mod delta;
 mod detail;
+mod digest;
 pub mod error_rules;
 pub mod expression;
 mod extract;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use self::begin::view;
-use self::findings::too_many_records;
+use self::findings::{is_too_much, too_many_records};
 use self::sweep::Sweeping;
 use super::context::EngineContext;
 use super::detail_tries::DetailTries;
@@ -119,6 +119,8 @@ async fn attempt(
         memory.watch = poll.detector.take_watch();
         memory.watch.break_off();
         facts.volatile = memory.watch.found();
+        facts.order_broken =
+            begin::is_order_broken(resource, instance.state().resources.get(&*resource.name).map(|own| &**own));
         polled
     }
     .await;
@@ -181,18 +183,23 @@ impl<'a> Poll<'a> {
         identity: &'a str,
         due: DateTime<Utc>,
     ) -> Self {
-        let (view, records_path, token) = {
+        let (view, records_path, token, order_broken) = {
             let state = instance.state();
             let own = state.resources.get(&*resource.name).map(|own| &**own);
-            (view(resource, own), own.and_then(|own| own.records_path.clone()), begin::token(resource, own))
+            let records_path = own.and_then(|own| own.records_path.clone());
+            (view(resource, own), records_path, begin::token(resource, own), begin::is_order_broken(resource, own))
         };
+        let mut machine = PollMachine::new(resource, view.mode, view.cursor).with_token(token);
+        if order_broken {
+            machine.distrust_order();
+        }
         let polled_at = Utc::now();
         Self {
             core,
             instance,
             resource,
             access,
-            machine: PollMachine::new(resource, view.mode, view.cursor).with_token(token),
+            machine,
             detector: Detector::new(resource, identity, view, polled_at),
             mode: view.mode,
             polled_at,
@@ -285,7 +292,11 @@ impl<'a> Poll<'a> {
             let step = tokio::select! {
                 biased;
                 () = self.instance.stop.cancelled() => return Ok(Some(Reading::Stopped)),
-                step = pages.next(&mut self.access) => step?,
+                step = pages.next(&mut self.access) => step,
+            };
+            let step = match step {
+                Err(problem) if is_too_much(&problem) && self.machine.ask_for_less(Utc::now()) => return Ok(None),
+                step => step?,
             };
             let mut page_len = 0;
             let input = match step {

@@ -135,6 +135,8 @@ pub struct Facts {
     pub detail: DetailOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
+    /// Rows were out of the declared order, now or in an earlier poll.
+    pub order_broken: bool,
     /// The provider no longer accepted the token of the last poll, and all of the list was read.
     pub token_expired: bool,
     /// The provider's retry-after on a successful response (`Backoff`).

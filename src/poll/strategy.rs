@@ -20,7 +20,8 @@ const MAX_LISTINGS: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// Entered by the first poll of `startFrom: Now` where the list is filtered and records have a created date. Left after one page, which
-    /// shows the provider's clock, for [`Strategy::Baseline`] from a little before it; without a `Date`, for the baseline of everything.
+    /// shows the provider's clock, for [`Strategy::Baseline`] from a little before it; without a `Date`, for the baseline of everything; and
+    /// where the provider refuses to list everything, or it is too much, for the baseline from a little before our own clock.
     Clock,
     /// Entered by the first poll of `startFrom: Now`. What is shown is remembered, not sent; a list of several pages is read again until a
     /// pass shows nothing new, or a row that moved would come up as created. Left at the end of the list, which ends the poll.
@@ -190,6 +191,25 @@ impl<'p> PollMachine<'p> {
     /// The list is read to its end, so that the poll shows all of it.
     pub fn to_the_end(&mut self) {
         if self.strategy == Strategy::NewestFirst {
+            self.strategy = Strategy::UntilQuiet;
+        }
+    }
+
+    /// The provider did not answer a request for everything since 1970, whose response was to show its clock: the list is asked for from a
+    /// little before `now`, on ours. Answers whether another listing begins, which it does once.
+    pub fn ask_for_less(&mut self, now: DateTime<Utc>) -> bool {
+        let is_first = self.strategy == Strategy::Clock && self.listing.pages == 0;
+        if is_first {
+            self.strategy = Strategy::Baseline { from: now.checked_sub_signed(window::ZONES) };
+            self.list_again();
+        }
+        is_first
+    }
+
+    /// Rows of the list were out of the declared order: nothing is concluded from it. (Keyset pages cannot do without.)
+    pub fn distrust_order(&mut self) {
+        let is_keyset = matches!(self.plan.pagination, PaginationPlan::Keyset { .. });
+        if matches!(self.strategy, Strategy::NewestFirst | Strategy::AdvancePerPage) && !is_keyset {
             self.strategy = Strategy::UntilQuiet;
         }
     }

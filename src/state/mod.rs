@@ -160,6 +160,9 @@ pub struct ResourceState {
     /// In how many polls in a row the provider ignored the filter.
     #[serde(default, skip_serializing_if = "FilterEvidence::is_none")]
     pub filter_ignored: FilterEvidence,
+    /// Digest of the declared order that rows of the list broke; empty without any ([`crate::detect::order`]).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub broken_order: String,
     /// What the complete readings of the list have shown.
     #[serde(default, skip_serializing_if = "SweepState::is_fresh")]
     pub sweep: SweepState,

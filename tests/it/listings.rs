@@ -73,6 +73,73 @@ fn a_list_that_breaks_its_declared_order_loses_nothing() {
     scene.assert_stays_perfect(&pollinator);
 }
 
+/// A server with the rows that a closure lists, two a page, `page` by `page`.
+fn in_pages(list: impl Fn(&BTreeMap<String, String>) -> Vec<String> + Send + Sync + 'static) -> Server {
+    Server::start(move |ask| {
+        let query: BTreeMap<_, _> = ask.query().into_iter().collect();
+        let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
+        let rows = list(&query);
+        let shown: Vec<_> = rows.iter().skip(2 * (page - 1)).take(2).map(String::as_str).collect();
+        let (shown, more) = (shown.join(","), rows.len() > 2 * page);
+        Answer::json(format!("{{\"items\":[{shown}],\"page\":{page},\"has_more\":{more}}}"))
+    })
+}
+
+const DATED_PAGES: &str = "pagination: {page: {parameter: page}}\n\
+    datesConfiguration: {updatedDateField: updated, updatedDateFormat: seconds, createdDateField: created, createdDateFormat: seconds}";
+
+/// A poll that shows only what changed may show it in order by chance.
+#[test]
+fn an_order_that_was_broken_once_is_not_trusted_by_later_polls() {
+    let now = chrono::Utc::now().timestamp();
+    let updated = Arc::new(Mutex::new((1..9).map(|id| (id, now - 7_200 + id * 37 % 50)).collect::<BTreeMap<i64, i64>>()));
+    let shown = Arc::clone(&updated);
+    let provider = in_pages(move |query| {
+        let since: i64 = query["since"].parse().unwrap();
+        let rows = shown.lock().unwrap();
+        // by id, whatever was asked for
+        let rows = rows.iter().filter(|(_, at)| **at >= since);
+        rows.map(|(id, at)| format!("{{\"id\":{id},\"created\":1000000000,\"updated\":{at}}}")).collect()
+    });
+    let receiver = Receiver::start();
+    let resource = |order: &str| format!("url: /rows\nquery: {{since: \"${{epoch:s}}\"}}\norder: {order}\n{DATED_PAGES}");
+    let instance = |order: &str| Instance::new("it", &provider.url(), &receiver.url("it")).resource(&resource(order)).yaml();
+    let mut polls = Polls::new(&[instance("Ascending")]);
+    assert!(polls.poll().tells("UnorderedResource"));
+    assert!(polls.poll().tells("UnorderedResource"), "a poll that shows little proves nothing");
+    for (id, ago) in [(1, 60), (2, 59), (3, 120), (4, 119)] {
+        updated.lock().unwrap().insert(id, now - ago);
+    }
+    polls.poll();
+    assert_eq!(receiver.count(), 4);
+    polls.rewrite(&[instance("Unordered")]);
+    assert!(!polls.poll().tells("UnorderedResource"));
+    assert_eq!(receiver.count(), 4);
+}
+
+/// Many databases put what was never updated last.
+#[test]
+fn a_descending_list_with_its_undated_records_last_loses_none_of_them() {
+    let now = chrono::Utc::now().timestamp();
+    let rows: Vec<_> = (1..11).rev().map(|id| (id, now - 90_000 + id, Some(now - 9_000 + id))).collect();
+    let rows = Arc::new(Mutex::new([rows, vec![(11, now - 90_000, None), (12, now - 89_000, None)]].concat()));
+    let shown = Arc::clone(&rows);
+    let provider = in_pages(move |_| {
+        let rows = shown.lock().unwrap();
+        let updated = |at: Option<i64>| at.map_or("null".to_owned(), |at| at.to_string());
+        rows.iter().map(|(id, at, up)| format!("{{\"id\":{id},\"created\":{at},\"updated\":{}}}", updated(*up))).collect()
+    });
+    let receiver = Receiver::start();
+    let resource = format!("url: /rows\norder: Descending\n{DATED_PAGES}");
+    let polls = Polls::new(&[Instance::new("it", &provider.url(), &receiver.url("it")).resource(&resource).yaml()]);
+    polls.poll();
+    for new in 0..3 {
+        rows.lock().unwrap().push((100 + new, chrono::Utc::now().timestamp(), None));
+        assert!(polls.poll().tells("UnorderedResource"));
+        assert_eq!(receiver.count(), new as usize + 1);
+    }
+}
+
 #[test]
 fn ten_thousand_records_with_one_date_arrive_once() {
     let scene = Scene::with(Provider::start().page_size(500), |instance| instance);

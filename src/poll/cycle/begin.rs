@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::detect::classify::Mode;
 use crate::detect::detector::View;
+use crate::detect::order;
 use crate::plan::{ResourcePlan, StartFrom};
 use crate::state::ResourceState;
 
@@ -17,6 +18,11 @@ pub(super) fn view(resource: &ResourcePlan, own: Option<&ResourceState>) -> View
     };
     let rehash = own.is_some_and(|own| own.started && own.hashed_without != resource.content_digest());
     View { mode, cursor, window: Duration::from_secs(window), rehash }
+}
+
+/// Whether rows of the list were out of the order that is declared.
+pub(super) fn is_order_broken(resource: &ResourcePlan, own: Option<&ResourceState>) -> bool {
+    own.is_some_and(|own| order::is_broken(&own.broken_order, resource.order_digest().as_deref()))
 }
 
 /// The token of the last poll, if it is one for the request of this plan.

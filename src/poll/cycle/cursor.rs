@@ -4,6 +4,7 @@ use super::Poll;
 use super::deleted_list::tombstones_from;
 use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
+use crate::detect::order;
 use crate::detect::window::Undelivered;
 use crate::detect::zone::ZoneEvidence;
 use crate::plan::ChangeBy;
@@ -14,6 +15,11 @@ impl Poll<'_> {
     pub(super) fn keep_cursor(&self, outbox: &mut Outbox<'_, LiveState>) {
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();
+        if self.detector.seen().disorder {
+            let broken = order::broken_after(&own.broken_order, self.resource.order_digest().as_deref(), &self.detector.seen());
+            outbox.sums.dirty |= broken != own.broken_order;
+            own.broken_order = broken;
+        }
         if own.cursor != self.machine.cursor() {
             own.cursor = self.machine.cursor();
             outbox.sums.dirty = true;
@@ -36,6 +42,10 @@ impl Poll<'_> {
         if settled && own.hashed_without != self.resource.content_digest() {
             own.hashed_without = self.resource.content_digest();
             outbox.sums.dirty = true;
+        }
+        if !own.broken_order.is_empty() {
+            own.broken_order = order::broken_after(&own.broken_order, self.resource.order_digest().as_deref(), &seen);
+            outbox.sums.dirty |= own.broken_order.is_empty();
         }
         let zone = match self.mode {
             Mode::Usual => {

@@ -15,6 +15,13 @@ pub(super) fn too_many_records(resource: &str) -> Problem {
     )
 }
 
+/// Whether a request may have failed because it asks for too much: a provider that lists nothing from before some day, or has more than
+/// it can send.
+pub(super) fn is_too_much(problem: &Problem) -> bool {
+    let reasons = [Reason::UnexpectedStatus, Reason::ResponseTooLarge, Reason::ProviderTimeout];
+    reasons.contains(&problem.reason)
+}
+
 impl Poll<'_> {
     pub(super) fn note(&self, pages: &Pages<'_>, facts: &mut Facts) {
         let listing = &pages.listing;

@@ -242,3 +242,33 @@ fn a_sweep_reads_the_whole_list_once_and_moves_no_cursor() {
     whole.to_the_end();
     assert_eq!(whole.strategy(), Strategy::UntilQuiet);
 }
+
+#[test]
+fn a_provider_that_does_not_list_everything_is_asked_for_less_once() {
+    let plan = plan(Order::Unordered);
+    let mut poll = PollMachine::new(&plan, Mode::Baseline, None);
+    assert_eq!((poll.strategy(), poll.since()), (Strategy::Clock, None));
+    assert!(poll.ask_for_less(at(1_000_000)));
+    let from = Some(at(1_000_000) - window::ZONES);
+    assert_eq!((poll.strategy(), poll.since()), (Strategy::Baseline { from }, from));
+    assert!(!poll.ask_for_less(at(1_000_000)), "then it has failed");
+    assert!(!PollMachine::new(&plan, Mode::Usual, Some(at(0))).ask_for_less(at(1_000_000)));
+    let mut shown = PollMachine::new(&plan, Mode::Baseline, None);
+    shown.next(Input::Page(PageFacts { provider_date: None, ..page(Seen::default()) }));
+    assert!(!shown.ask_for_less(at(1_000_000)), "without a clock the whole list is the baseline");
+}
+
+#[test]
+fn an_order_that_was_broken_is_not_made_use_of() {
+    for order in [Order::Ascending, Order::Descending] {
+        let plan = plan(order);
+        let mut poll = PollMachine::new(&plan, Mode::Usual, Some(at(0)));
+        assert_ne!(poll.strategy(), Strategy::UntilQuiet);
+        poll.distrust_order();
+        assert_eq!(poll.strategy(), Strategy::UntilQuiet);
+    }
+    let plan = plan(Order::Descending);
+    let mut first = PollMachine::new(&plan, Mode::FirstRead, None);
+    first.distrust_order();
+    assert_eq!(first.strategy(), Strategy::OldestFirst, "which reads to the end, too");
+}
