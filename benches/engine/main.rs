@@ -11,6 +11,7 @@
 
 mod bare;
 mod commit;
+mod console;
 mod delivery;
 mod detect;
 mod idle;
@@ -41,6 +42,7 @@ fn main() {
         (idle::NAME, idle::run),
         (delivery::NAME, delivery::run),
         (instances::NAME, instances::run),
+        (console::NAME, console::run),
     ];
     for (name, run) in sections {
         if wanted(name) {
