@@ -49,7 +49,9 @@ fn the_console_of_a_release_is_reached_through_kubectl() {
     let refused = |kubeconfig: &Path, path: &Path, parts: &[&str]| {
         let run = Run::of(&mut command(kubeconfig, path), "");
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
-        parts.iter().for_each(|part| assert!(run.stderr.contains(part), "{part}: {}", run.stderr));
+        for part in parts {
+            assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+        }
     };
     // pods need their account
     ns.token("default");
