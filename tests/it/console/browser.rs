@@ -98,6 +98,8 @@ fn a_person_sees_what_is_wrong_and_polls_at_once() {
     browser.one("a[href='/instances/it/broken']").click();
     browser.wait_heading("broken");
     assert_accessible(&browser);
+    // the folder of this run is of no interest to readers of the documentation
+    browser.run("document.querySelector('.note code').textContent = 'manifests/instances.yaml'");
     pictures(&browser, axe.as_ref(), "instance-broken");
     browser.one(".crumbs a[href='/']").click();
     browser.wait_heading("Instances");
@@ -198,6 +200,7 @@ fn a_person_creates_an_instance_from_nothing() {
     click("button[value=yaml]");
     let yaml = browser.text("#yaml");
     assert!(yaml.contains("token: replace-me") && yaml.contains("connector: mockkeap") && !yaml.contains(TOKEN), "{yaml}");
+    pictures(&browser, axe.as_ref(), "yaml");
     click("button[value=create]");
     browser.wait_heading("keap");
     scene.receiver.try_wait_count("keap", PATIENCE, 1).expect("the record is delivered");
@@ -209,6 +212,10 @@ fn a_person_creates_an_instance_from_nothing() {
     assert_accessible(&browser);
     pictures(&browser, axe.as_ref(), "edit");
     assert_eq!(browser.one("[id='credential.token']").attribute("placeholder"), "Stored; leave it empty to keep it");
+    fill("interval", "soon");
+    browser.one("button[value=save]").click();
+    assert!(browser.text("[role=alert]").contains("spec.polling.interval"), "{}", browser.source());
+    pictures(&browser, axe.as_ref(), "edit-refused");
     fill("interval", "1m");
     browser.one("button[value=save]").click();
     browser.wait_heading("keap");
