@@ -11,6 +11,7 @@
 
 mod bare;
 mod commit;
+mod console;
 mod delivery;
 mod detect;
 mod idle;
@@ -43,6 +44,7 @@ fn main() {
         (delivery::NAME, delivery::run),
         (instances::NAME, instances::run),
         (sweep::NAME, sweep::run),
+        (console::NAME, console::run),
     ];
     for (name, run) in sections {
         if wanted(name) {

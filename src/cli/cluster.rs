@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
@@ -43,6 +44,16 @@ impl ClusterArgs {
         // A repeated write would hide its conflict, and a watch repeats by itself.
         config.default_retry = false;
         Ok(config)
+    }
+
+    /// The same options for kubectl.
+    pub fn pass_on(&self, kubectl: &mut Command) {
+        if let Some(path) = &self.kubeconfig {
+            kubectl.arg("--kubeconfig").arg(path);
+        }
+        if let Some(context) = &self.context {
+            kubectl.args(["--context", context]);
+        }
     }
 
     /// What is to be read of a kubeconfig. `None`: nothing was asked for, so a pod's account will do.

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod catalog_page;
 pub mod cluster;
 pub mod completions;
+pub mod console;
 pub mod crds;
 pub mod demo;
 pub mod import;
@@ -69,6 +70,10 @@ enum Command {
     Receive(receive::ReceiveArgs),
     /// Save the state of instances into a file, and restore it.
     State(state::StateArgs),
+    /// Forward the console of a release in a cluster to this machine, and print its URL.
+    ///
+    /// Needs kubectl, and the permissions to list pods and to create pods/portforward in the namespace of the release. It ends with Ctrl+C.
+    Console(console::ConsoleArgs),
     /// Watch a sample provider, the engine and a receiver work together.
     Demo(demo::DemoArgs),
     /// Print the custom resource definitions.
@@ -118,8 +123,8 @@ fn raise_file_limit() {}
 impl Cli {
     async fn run(self) -> ExitCode {
         let log = self.log.as_deref().unwrap_or(match self.command {
-            // Its lines would stand between those of the demo.
-            Command::Demo(_) => "warn",
+            // Lines of the log would stand between what they print.
+            Command::Demo(_) | Command::Console(_) => "warn",
             _ => "info",
         });
         if let Err(error) = telemetry::init(self.log_format, log) {
@@ -136,6 +141,7 @@ impl Cli {
             Command::New(args) => new::run(&args),
             Command::Receive(args) => receive::run(args).await,
             Command::State(args) => state::run(args).await,
+            Command::Console(args) => console::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Crds => crds::run(),
             Command::Schema(args) => schema::run(&args),

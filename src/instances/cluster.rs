@@ -22,7 +22,7 @@ use crate::api::connector::ConnectorSpec;
 use crate::api::identity::{InstanceId, InstanceRef, NUMBER_LABEL, number};
 use crate::api::instance::ConnectorInstance;
 use crate::catalog;
-use crate::operator::cluster::{CallError, Cluster, Kind};
+use crate::operator::cluster::{CallError, Cluster, Denial, Denied, Kind};
 use crate::operator::required_label::RequiredLabel;
 use crate::operator::reviews::Verb;
 use crate::operator::state_error::StateError;
@@ -81,14 +81,19 @@ impl ClusterInstances {
 
     /// The object as the server has it, unless others declare it and that counts.
     async fn read_own(&self, of: &InstanceRef) -> Result<Value, InstancesError> {
+        match self.read_declared(of).await? {
+            (_, Some(who)) if self.minds_owners => Err(InstancesError::NotOurs(of.clone(), format!("a manifest of {who}"))),
+            (object, _) => Ok(object),
+        }
+    }
+
+    /// The object as the server has it, and who declares it.
+    async fn read_declared(&self, of: &InstanceRef) -> Result<(Value, Option<String>), InstancesError> {
         if !self.covers(&of.namespace) {
             return Err(InstancesError::NotFound(of.clone()));
         }
         let read = self.cluster.get_declared(&of.namespace, &of.name).await;
-        match read.map_err(|error| failed(error, InstancesError::Changed, of))? {
-            (_, Some(who)) if self.minds_owners => Err(InstancesError::NotOurs(of.clone(), format!("a manifest of {who}"))),
-            (object, _) => Ok(object),
-        }
+        read.map_err(|error| failed(error, InstancesError::Changed, of))
     }
 
     /// Whether this namespace is watched.
@@ -227,12 +232,15 @@ impl Instances for ClusterInstances {
             let of = name_of(&changed)?;
             let version = version_of(&changed)?;
             let mut object = self.read_own(&of).await?;
+            let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+            let owner = InstanceId::new(of.clone(), uid);
+            own_secrets::check(&self.cluster, &owner, &secrets).await?;
             lay(&mut object, &changed);
             object["metadata"]["resourceVersion"] = version.into();
             let replaced = self.cluster.replace(Kind::ConnectorInstance, &of.namespace, &of.name, &object).await;
             let updated = instance(replaced.map_err(|error| failed(error, InstancesError::Changed, &of))?)?;
-            let owner = InstanceId::new(of, updated.metadata.uid.as_deref().unwrap_or_default());
-            own_secrets::update(&self.cluster, &owner, &secrets, self.secret_label.as_ref()).await?;
+            let edited = own_secrets::update(&self.cluster, &owner, &secrets, self.secret_label.as_ref()).await;
+            edited.map_err(|error| InstancesError::SecretsNotSaved(of, Box::new(error)))?;
             Ok(updated)
         })
     }
@@ -249,10 +257,27 @@ impl Instances for ClusterInstances {
         })
     }
 
-    fn owner<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Option<String>, InstancesError>> {
+    fn get_declared<'a>(
+        &'a self,
+        of: &'a InstanceRef,
+    ) -> BoxFuture<'a, Result<(ConnectorInstance, Option<String>), InstancesError>> {
         Box::pin(async move {
-            let read = self.cluster.get_declared(&of.namespace, &of.name).await;
-            read.map(|(_, owner)| owner).map_err(|error| failed(error, InstancesError::Changed, of))
+            let (object, declared_by) = self.read_declared(of).await?;
+            Ok((instance(object)?, declared_by))
+        })
+    }
+
+    fn stored_secret<'a>(
+        &'a self,
+        of: &'a InstanceRef,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<SecretEdits>, InstancesError>> {
+        Box::pin(async move {
+            match self.cluster.get(Kind::Secret, &of.namespace, name).await {
+                Ok(object) => Ok(Some(own_secrets::values(name, &object))),
+                Err(CallError::NotFound | CallError::Forbidden(Denial { of: Denied::Call, .. })) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
         })
     }
 

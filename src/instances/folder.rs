@@ -2,16 +2,16 @@
 
 mod consents;
 mod own_file;
+mod reported;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
-use serde::Deserialize as _;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::sync::{broadcast, mpsc};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -23,12 +23,10 @@ use super::{Created, Instances, InstancesError, name_of, version_of};
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::{InstanceRef, NUMBER_LABEL, SecretRef, number};
 use crate::api::instance::ConnectorInstance;
-use crate::api::status::ConnectorInstanceStatus;
 use crate::catalog;
 use crate::connect::candidate::consent_plan;
 use crate::local::definitions::{ConnectorSpecs, Declared, Definitions, Planned};
 use crate::local::files::Least;
-use crate::operator::status;
 use crate::plan::Oauth2Plan;
 use crate::poll::command::Command;
 use crate::poll::status::InstanceStatus;
@@ -36,6 +34,7 @@ use crate::state::directory::Directory;
 use crate::state::folder::replace;
 use crate::state::wish::Wish;
 use own_file::{OwnFile, blocking, failed, remove, stored};
+use reported::{Reported, told};
 
 /// What is declared in files, as the definitions were last read, with what was written here since.
 pub struct FolderInstances {
@@ -61,12 +60,6 @@ struct Known {
     /// The definitions had it when they were last read: the engine may run it.
     is_read: bool,
     consent: Option<Arc<Oauth2Plan>>,
-}
-
-/// The last status of an instance.
-struct Reported {
-    status: Arc<InstanceStatus>,
-    at: DateTime<Utc>,
 }
 
 impl FolderInstances {
@@ -296,13 +289,29 @@ impl Instances for FolderInstances {
         })
     }
 
-    fn owner<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Option<String>, InstancesError>> {
+    fn get_declared<'a>(
+        &'a self,
+        of: &'a InstanceRef,
+    ) -> BoxFuture<'a, Result<(ConnectorInstance, Option<String>), InstancesError>> {
         Box::pin(async move {
+            let instance = self.get(of).await?;
             match self.own_file(of) {
-                Ok(_) => Ok(None),
-                Err(InstancesError::NotOurs(_, file)) => Ok(Some(file)),
+                Ok(_) => Ok((instance, None)),
+                Err(InstancesError::NotOurs(_, file)) => Ok((instance, Some(file))),
                 Err(error) => Err(error),
             }
+        })
+    }
+
+    /// Of Secrets in other files no more than their names is known here.
+    fn stored_secret<'a>(
+        &'a self,
+        of: &'a InstanceRef,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<SecretEdits>, InstancesError>> {
+        Box::pin(async move {
+            let (own, path, wanted) = (of.clone(), self.own_file(of)?, name.to_owned());
+            blocking(&path.clone(), move || Ok(stored(&path, &own)?.values(&wanted))).await
         })
     }
 
@@ -368,24 +377,6 @@ fn annotations(instance: &ConnectorInstance) -> BTreeMap<String, String> {
 fn version(instance: &ConnectorInstance) -> String {
     let metadata = &instance.metadata;
     format!("{:032x}", xxh3_128(json!([metadata.labels, metadata.annotations, instance.spec]).to_string().as_bytes()))
-}
-
-/// A report in the form of a status. Its conditions hold since then at the latest.
-fn told(reported: &Reported) -> Option<ConnectorInstanceStatus> {
-    let Reported { status: report, at } = reported;
-    let mut told = Map::new();
-    status::lay(&mut told, report, true, *at);
-    status::lay_times(&mut told, report);
-    for (field, value) in [
-        ("delivered", json!(report.delivered)),
-        ("parked", json!(report.parked)),
-        ("setAside", json!(report.set_aside)),
-        ("waiting", json!(report.waiting)),
-        ("lastChangeTime", json!(report.last_change_time)),
-    ] {
-        told.insert(field.to_owned(), value);
-    }
-    ConnectorInstanceStatus::deserialize(Value::Object(told)).ok()
 }
 
 #[cfg(test)]

@@ -72,8 +72,8 @@ pub trait Instances: Send + Sync {
     /// be that of the reading. Returns it as it is stored.
     ///
     /// # Errors
-    /// [`InstancesError::NotFound`], [`InstancesError::Changed`], [`InstancesError::SecretNotOurs`], [`InstancesError::Refused`] and
-    /// those of writing.
+    /// [`InstancesError::NotFound`], [`InstancesError::Changed`], [`InstancesError::SecretNotOurs`],
+    /// [`InstancesError::SecretsNotSaved`], [`InstancesError::Refused`] and those of writing.
     fn update(
         &self,
         changed: ConnectorInstance,
@@ -86,11 +86,25 @@ pub trait Instances: Send + Sync {
     /// [`InstancesError::NotFound`] and those of writing.
     fn delete<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<(), InstancesError>>;
 
-    /// Who declares an instance, where that is not this product: a change of its spec belongs there.
+    /// One instance, and who declares it where that is not this product: a change of its spec belongs there.
     ///
     /// # Errors
-    /// [`InstancesError::NotFound`], [`InstancesError::Call`].
-    fn owner<'a>(&'a self, of: &'a InstanceRef) -> BoxFuture<'a, Result<Option<String>, InstancesError>>;
+    /// As [`get`](Self::get).
+    fn get_declared<'a>(
+        &'a self,
+        of: &'a InstanceRef,
+    ) -> BoxFuture<'a, Result<(ConnectorInstance, Option<String>), InstancesError>>;
+
+    /// The values of a Secret that an instance names, for a trial of the instance. `None`: it is not kept with the instance, is not there,
+    /// or the caller may not read it.
+    ///
+    /// # Errors
+    /// [`InstancesError::NotFound`], [`InstancesError::File`], [`InstancesError::Call`].
+    fn stored_secret<'a>(
+        &'a self,
+        of: &'a InstanceRef,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<SecretEdits>, InstancesError>>;
 
     /// The events of an instance that wait for their next try or for a person, oldest first, as they were last stored.
     ///
@@ -196,6 +210,9 @@ pub enum InstancesError {
         "Secret {0} does not belong to this instance; change it where it is declared, or choose another name for the instance"
     )]
     SecretNotOurs(SecretRef),
+    /// The instance was changed, and its Secrets were not.
+    #[error("the settings of instance {0} were saved, and its credentials were not: {1}; enter the credentials again")]
+    SecretsNotSaved(InstanceRef, #[source] Box<InstancesError>),
     /// Someone else changed it since it was read.
     #[error("instance {0} has changed since it was read; read it again and repeat the change")]
     Changed(InstanceRef),

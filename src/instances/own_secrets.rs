@@ -41,6 +41,32 @@ pub(super) async fn create(
     Ok(())
 }
 
+/// Whether the Secrets that are to be changed came with the instance, as far as they are there.
+///
+/// # Errors
+/// [`InstancesError::SecretNotOurs`], [`InstancesError::Call`].
+pub(super) async fn check(cluster: &Cluster, owner: &InstanceId, edits: &SecretEdits) -> Result<(), InstancesError> {
+    for name in edits.names() {
+        match own(cluster, owner, name).await {
+            Ok(_) | Err(InstancesError::Call(CallError::NotFound)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The values of a Secret that are text.
+pub(super) fn values(name: &str, object: &Value) -> SecretEdits {
+    let mut values = SecretEdits::default();
+    for (key, value) in object["data"].as_object().into_iter().flatten() {
+        let decoded = value.as_str().and_then(|value| STANDARD.decode(value).ok());
+        if let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            values.set(name, key, text);
+        }
+    }
+    values
+}
+
 /// Changes the Secrets of an instance. Repeated, it changes nothing more.
 ///
 /// # Errors

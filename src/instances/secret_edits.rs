@@ -25,6 +25,16 @@ impl SecretEdits {
         self.0.entry(secret.into()).or_default().insert(key.into(), None);
     }
 
+    /// Takes over what is not edited here.
+    pub fn fill(&mut self, others: Self) {
+        for (name, keys) in others.0 {
+            let own = self.0.entry(name).or_default();
+            for (key, value) in keys {
+                own.entry(key).or_insert(value);
+            }
+        }
+    }
+
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

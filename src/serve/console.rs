@@ -8,12 +8,16 @@
 
 pub mod action;
 pub mod advice;
+mod change;
 mod create;
 mod draft;
+mod edit;
+mod edit_form;
 mod form;
 mod history;
 mod hour;
 pub mod instance;
+mod kept;
 mod live;
 mod look;
 mod manifest;
@@ -169,6 +173,7 @@ fn router(console: Arc<Console>, running: TaskTracker) -> Router {
     Router::new()
         .route("/", get(look::all))
         .route("/instances/{namespace}/{name}", get(look::one))
+        .route("/instances/{namespace}/{name}/edit", get(edit::show).post(edit::submit))
         .route("/instances/{namespace}/{name}/{action}", post(act))
         .route("/new", get(create::choose))
         .route("/new/plain", get(create::plain_form).post(create::submit_plain))
@@ -256,10 +261,12 @@ async fn asset(_: Stranger, name: Result<Path<String>, PathRejection>) -> Result
 
 /// What is said once something is done.
 fn done_text(word: &str) -> Option<&'static str> {
-    if word == "create" {
-        return Some("The instance was created. Its first poll begins within a few seconds.");
+    match word {
+        "create" => Some("The instance was created. Its first poll begins within a few seconds."),
+        "edit" => Some("The settings were saved. They take effect within a few seconds."),
+        "no-change" => Some("Nothing was saved, because nothing was changed."),
+        word => Action::parse(word).map(Action::done),
     }
-    Action::parse(word).map(Action::done)
 }
 
 /// What can be no name costs nothing and gets nowhere.

@@ -15,6 +15,7 @@ use crate::rig::receiver::Receiver;
 use crate::rig::scene::Scene;
 use crate::rig::{PATIENCE, is_installed, leave_out};
 
+mod led;
 mod plugin;
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {

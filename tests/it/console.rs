@@ -1,17 +1,19 @@
 //! The console of `local`: what a person sees and does in a browser, and what others who reach its address cannot do.
 //!
 //! - [`browser`]: in headless Chromium, with and without scripts.
+//! - [`edits`]: the form of an instance that exists.
 //! - [`repairs`]: what is wrong is found, fixed and sent again in a browser.
 //! - [`served`]: what it looks like from outside: sessions, forms, headers, bounds.
 
 pub mod browser;
+pub mod edits;
 mod repairs;
 mod served;
 
 use std::fs;
 use std::net::SocketAddr;
 
-use crate::rig::canary::TOKEN;
+use crate::rig::canary::{self, TOKEN};
 use crate::rig::client::{self, Reply};
 use crate::rig::manifest::{Instance, PROVIDER_RESOURCE};
 use crate::rig::pollinator::{Pollinator, Site};
@@ -76,7 +78,9 @@ impl Scene {
 
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Reply {
         let url = if path.starts_with('/') { format!("{}{path}", self.base) } else { path.to_owned() };
-        client::exchange(method, &url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+        let reply = client::exchange(method, &url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+        assert_eq!(canary::find_in(&reply.body), None, "a secret is shown at {url}: {}", reply.body);
+        reply
     }
 
     /// Signs in with the URL of this number; the cookie as it is sent back.

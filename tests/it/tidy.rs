@@ -12,7 +12,7 @@ const LONG: [(&str, &str); 1] =
 const LONGEST: usize = 400;
 
 /// Folders and files that decide and do nothing else: they are given the time, and reach neither network nor cluster.
-const PURE: [&str; 60] = [
+const PURE: [&str; 62] = [
     "api/",
     "import/",
     "plan/",
@@ -52,7 +52,9 @@ const PURE: [&str; 60] = [
     "instances/brief.rs",
     "instances/glance.rs",
     "serve/console/advice.rs",
+    "serve/console/change.rs",
     "serve/console/draft.rs",
+    "serve/console/edit_form.rs",
     "serve/console/form.rs",
     "serve/console/history.rs",
     "serve/console/hour.rs",

@@ -4,16 +4,52 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::api::identity::{InstanceRef, NUMBER_LABEL, number};
-use crate::api::instance::ConnectorInstance;
+use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::api::status::ConnectorInstanceStatus;
 use crate::instances::InstancesError;
 use crate::operator::stored;
 
-/// Lays what a caller decides over an object.
+/// Lays what a caller decides over an object. Fields of the spec that this version does not know stay.
 pub(super) fn lay(object: &mut Value, declared: &ConnectorInstance) {
     object["metadata"]["labels"] = json!(declared.metadata.labels);
     object["metadata"]["annotations"] = json!(declared.metadata.annotations);
-    object["spec"] = json!(declared.spec);
+    let known = ConnectorInstanceSpec::deserialize(&object["spec"]).map_or(Value::Null, |spec| json!(spec));
+    let wanted = json!(declared.spec);
+    if known != wanted {
+        overlay(&mut object["spec"], &known, &wanted);
+    }
+}
+
+/// Makes `wanted` of what is `stored`, of which this version reads what is `known`: what it does not read it does not change.
+fn overlay(stored: &mut Value, known: &Value, wanted: &Value) {
+    match (&mut *stored, known, wanted) {
+        (Value::Object(stored), Value::Object(known), Value::Object(wanted)) => {
+            stored.retain(|field, _| wanted.contains_key(field) || !known.contains_key(field));
+            for (field, value) in wanted {
+                match (stored.get_mut(field), known.get(field)) {
+                    // What is as it was keeps its spelling, and a default stays unsaid.
+                    (_, Some(known)) if known == value => {}
+                    (Some(stored), Some(known)) => overlay(stored, known, value),
+                    (_, _) => drop(stored.insert(field.clone(), value.clone())),
+                }
+            }
+        }
+        (Value::Array(there), Value::Array(known), Value::Array(wanted))
+            if wanted.iter().all(|item| item["name"].is_string()) =>
+        {
+            let named = |items: &[Value], name: &Value| items.iter().find(|item| item["name"] == *name).cloned();
+            let item = |value: &Value| match (named(there, &value["name"]), named(known, &value["name"])) {
+                (Some(mut item), Some(known)) => {
+                    overlay(&mut item, &known, value);
+                    item
+                }
+                _ => value.clone(),
+            };
+            let items = wanted.iter().map(item).collect();
+            *there = items;
+        }
+        (stored, _, wanted) => *stored = wanted.clone(),
+    }
 }
 
 /// Reads an object. A status of another version is none: it will be written again.
@@ -53,6 +89,45 @@ fn readable(mut status: ConnectorInstanceStatus) -> ConnectorInstanceStatus {
 mod tests {
     use super::*;
     use crate::api::API_VERSION;
+
+    #[test]
+    fn an_edit_changes_what_it_names_and_keeps_what_this_version_does_not_know() {
+        let stored = json!({
+            "baseUrl": "https://api.example.com", "later": {"a": 1}, "callback": {"url": "https://h.example/in", "later": true},
+            "auth": {"bearer": {"secretRef": {"name": "s", "key": "token"}}},
+            "resources": [{"name": "a", "url": "/a", "later": [1]}, {"name": "b", "url": "/b"}, {"name": "c", "url": "/c", "later": 2}],
+        });
+        let object = |spec: &Value| {
+            json!({
+                "apiVersion": API_VERSION, "kind": "ConnectorInstance", "metadata": {"namespace": "crm", "name": "keap"}, "spec": spec,
+            })
+        };
+        let laid = |edit: &dyn Fn(&mut ConnectorInstance)| {
+            let mut there = object(&stored);
+            let mut wanted = instance(there.clone()).unwrap();
+            edit(&mut wanted);
+            lay(&mut there, &wanted);
+            there["spec"].take()
+        };
+        assert_eq!(laid(&|_| {}), stored, "without a change nothing is written, not even a default");
+
+        let edited = laid(&|own| {
+            own.spec.suspend = true;
+            own.spec.auth = serde_json::from_value(json!({"basic": {"secretRef": {"name": "s"}}})).unwrap();
+            own.spec.callback.url = "https://other.example/in".to_owned();
+            own.spec.resources.remove(1);
+            own.spec.resources[1].url = Some("/d".to_owned());
+            own.spec.resources.push(serde_json::from_value(json!({"name": "e", "url": "/e"})).unwrap());
+        });
+        let mut expected = stored.clone();
+        expected["suspend"] = true.into();
+        expected["auth"] = json!({"basic": {"secretRef": {"name": "s"}}});
+        expected["callback"]["url"] = "https://other.example/in".into();
+        expected["resources"] = json!([
+            {"name": "a", "url": "/a", "later": [1]}, {"name": "c", "url": "/d", "later": 2}, {"name": "e", "url": "/e"},
+        ]);
+        assert_eq!(edited, expected);
+    }
 
     #[test]
     fn what_a_newer_version_wrote_is_named_and_a_strange_status_is_none() {

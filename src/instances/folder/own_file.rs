@@ -64,6 +64,17 @@ impl OwnFile {
         self.kept.keys().map(String::as_str)
     }
 
+    /// The values of a Secret that are text.
+    pub fn values(&self, name: &str) -> Option<SecretEdits> {
+        let mut values = SecretEdits::default();
+        for (key, value) in self.kept.get(name)? {
+            if let Ok(text) = std::str::from_utf8(value) {
+                values.set(name, key, text.to_owned());
+            }
+        }
+        Some(values)
+    }
+
     /// Changes the Secrets. One without keys is left out.
     pub fn edit(&mut self, edits: &SecretEdits) {
         for (name, edits) in edits.each() {

@@ -1,6 +1,5 @@
 //! A new instance: what is polled, the form, a trial, and then it is created or taken as YAML.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
@@ -11,6 +10,7 @@ use url::form_urlencoded;
 
 use super::draft::{Fields, Origin, credential_keys, draft};
 use super::form::form;
+use super::kept::{KEPT, Kept, split};
 use super::look::own_namespace;
 use super::manifest::{manifest, with_secrets};
 use super::page::{ChooseTemplate, Frame, NewTemplate, Refused, shown};
@@ -28,10 +28,8 @@ use crate::instances::{InstancesError, Right};
 use crate::operator::cluster::CallError;
 use crate::plan::resolve::resolve;
 
-/// Field of the form with the secrets that were entered before, encrypted.
-const KEPT: &str = "kept";
 /// Credentials that need not be entered: those that a person's consent brings, and a password that is empty.
-const OPTIONAL: [&str; 3] = ["password", "refresh_token", "code"];
+pub const OPTIONAL: [&str; 3] = ["password", "refresh_token", "code"];
 
 /// The address of the choice of what is polled. `namespace`: where the instance goes, if that is known.
 pub fn href(namespace: Option<&str>) -> String {
@@ -130,15 +128,19 @@ pub async fn submit_plain(State(console): State<Arc<Console>>, form: Form) -> Re
     submit(&console, None, form).await
 }
 
-/// What the form is for.
-struct Base {
+/// What a form is for.
+pub struct Base {
     connector: Option<(String, ConnectorSpec)>,
-    /// Where the instance goes.
+    /// Where the instance is, or goes.
     namespace: String,
 }
 
 impl Base {
-    async fn of(visit: &Visit, namespace: String, key: Option<String>) -> Result<Self, Refused> {
+    /// On top of a connector that exists, or of none.
+    ///
+    /// # Errors
+    /// There is no such connector, or it cannot be read.
+    pub async fn of(visit: &Visit, namespace: String, key: Option<String>) -> Result<Self, Refused> {
         let connector = match key {
             None => None,
             Some(key) => {
@@ -149,11 +151,25 @@ impl Base {
         Ok(Self { connector, namespace })
     }
 
-    fn origin(&self) -> Origin<'_> {
+    /// Of an instance. One whose connector is gone is shown as one without: saving it says what is missing.
+    ///
+    /// # Errors
+    /// The connector cannot be read.
+    pub async fn of_instance(visit: &Visit, of: &InstanceRef, key: Option<String>) -> Result<Self, Refused> {
+        let mut connector = None;
+        if let Some(key) = key {
+            connector = visit.instances.connector(&of.namespace, &key).await?.map(|spec| (key, spec));
+        }
+        Ok(Self { connector, namespace: of.namespace.to_string() })
+    }
+
+    /// For the form.
+    pub fn origin(&self) -> Origin<'_> {
         self.connector.as_ref().map_or(Origin::Plain, |(key, spec)| Origin::Connector(key, spec))
     }
 
-    fn spec(&self) -> Option<&ConnectorSpec> {
+    /// The settings of the connector.
+    pub fn spec(&self) -> Option<&ConnectorSpec> {
         self.connector.as_ref().map(|(_, spec)| spec)
     }
 }
@@ -164,37 +180,10 @@ fn blank(console: &Console, visit: &Visit, base: &Base) -> Result<Response, Refu
     shown(&NewTemplate { frame, view, kept: None, problems: Vec::new(), preview: None, yaml: None })
 }
 
-/// Secrets that were entered in a form that is not done with, by the names of their fields: they travel with the form, are not shown
-/// again, and need not be entered again.
-struct Kept(BTreeMap<String, String>);
-
-impl Kept {
-    /// Those of before, with what was entered now. The form of one session is of no use in another one.
-    fn of(console: &Console, visit: &Visit, before: &str, entered: impl Iterator<Item = (String, String)>) -> Self {
-        let opened = console.seal.open(&Self::purpose(visit), before);
-        let before = opened.and_then(|text| serde_json::from_slice(&text).ok());
-        let mut kept: BTreeMap<_, _> = before.unwrap_or_default();
-        kept.extend(entered.filter(|(_, value)| !value.is_empty()));
-        Self(kept)
-    }
-
-    fn close(&self, console: &Console, visit: &Visit) -> Option<String> {
-        if self.0.is_empty() {
-            return None;
-        }
-        console.seal.close(&Self::purpose(visit), serde_json::to_vec(&self.0).ok()?)
-    }
-
-    fn purpose(visit: &Visit) -> String {
-        format!("form {}", visit.session.csrf)
-    }
-}
-
 async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Response, Refused> {
     let before = form.field(KEPT).to_owned();
     let (visit, entered) = form.fields();
-    let is_secret = |name: &str| name.starts_with("credential.") || name == "signing-key";
-    let (secrets, fields): (Vec<_>, Vec<_>) = entered.into_iter().partition(|(name, _)| is_secret(name));
+    let (secrets, fields) = split(entered);
     let kept = Kept::of(console, &visit, &before, secrets.into_iter());
     let fields = Fields::new(fields);
     let namespace = match &console.sign_in {
@@ -205,10 +194,10 @@ async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Re
     let base = &Base::of(&visit, namespace, key).await?;
     let origin = base.origin();
     let namespace = if fields.one("namespace").is_empty() { &base.namespace } else { fields.one("namespace") };
-    let drafted = draft(origin, namespace, &fields, |name| kept.0.get(name).map(String::as_str));
+    let drafted = draft(origin, namespace, &fields, |name| kept.value(name));
     let mut answer = NewTemplate {
         frame: frame(console, &visit, &base.namespace),
-        view: super::form::form(origin, namespace, Some(&fields), |name| kept.0.contains_key(name)),
+        view: super::form::form(origin, namespace, Some(&fields), |name| kept.has(name)),
         kept: kept.close(console, &visit),
         problems: Vec::new(),
         preview: None,
@@ -223,7 +212,7 @@ async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Re
     };
     answer.problems = problems(&instance, base.spec());
     for (key, what) in credential_keys(origin, &fields) {
-        if !OPTIONAL.contains(key) && !kept.0.contains_key(&format!("credential.{key}")) {
+        if !OPTIONAL.contains(key) && !kept.has(&format!("credential.{key}")) {
             answer.problems.push(format!("{key}: Required value: enter {what}"));
         }
     }
@@ -267,7 +256,7 @@ async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Re
 }
 
 /// What an API server would refuse, and what cannot be planned.
-fn problems(instance: &ConnectorInstance, spec: Option<&ConnectorSpec>) -> Vec<String> {
+pub fn problems(instance: &ConnectorInstance, spec: Option<&ConnectorSpec>) -> Vec<String> {
     let read = crate::api::manifest::read("", &manifest(instance));
     if !read.errors.is_empty() {
         return read.errors.iter().map(|error| one_line(&error.finding.to_string()).into_owned()).collect();

@@ -9,7 +9,7 @@ use crate::catalog::starter;
 use crate::instances::secret_edits::SecretEdits;
 
 /// Fields of a form in the order in which they came.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
@@ -26,6 +26,11 @@ impl Fields {
     /// All values of a field that can have several.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(have, _)| have == name).map(|(_, value)| value.trim())
+    }
+
+    /// All fields.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.trim()))
     }
 
     /// Fields whose names begin so, without the beginning.
@@ -170,7 +175,8 @@ pub fn draft<'a>(
         .map_err(|error| format!("the form cannot be used: {error}"))
 }
 
-fn auth(origin: Origin<'_>, fields: &Fields, name: &str) -> Option<Value> {
+/// The `auth` of an instance whose credentials are in the Secret `name`.
+pub fn auth(origin: Origin<'_>, fields: &Fields, name: &str) -> Option<Value> {
     let whole = || json!({"secretRef": {"name": name}});
     let with_key = |key: &str| json!({"secretRef": {"name": name, "key": key}});
     match origin.auth() {

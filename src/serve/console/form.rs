@@ -1,6 +1,7 @@
 //! The form of a new instance, with what was entered before. Values of secrets are never in it. Pure.
 
 use super::draft::{Fields, Origin, PlainAuth, credential_keys};
+use super::instance::is_link;
 use crate::api::connector::Parameter;
 use crate::api::visible::one_line;
 use crate::catalog::words;
@@ -76,6 +77,8 @@ pub struct SecretField {
     pub hint: String,
     /// Whether it was entered before, and is kept.
     pub is_kept: bool,
+    /// Whether the instance has one, which stays unless another one is entered.
+    pub is_stored: bool,
 }
 
 /// Something to choose.
@@ -112,6 +115,7 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         label: label.to_owned(),
         hint: hint.to_owned(),
         is_kept: is_kept(name),
+        is_stored: false,
     };
     let plain = PlainAuth::parse(fields.one("auth"));
     let auths = PlainAuth::ALL.map(|auth| choice(auth.as_str(), auth.label(), "", auth == plain));
@@ -140,7 +144,9 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
     FormView {
         href: key.map_or_else(|| "/new/plain".to_owned(), |key| format!("/new/from/{key}")),
         title: spec.map_or_else(|| "a plain URL".to_owned(), |spec| line(spec.title.as_deref().or(key).unwrap_or_default())),
-        documentation: spec.map(|spec| spec.documentation.clone()).unwrap_or_default(),
+        documentation: spec
+            .map(|spec| spec.documentation.iter().filter(|url| is_link(url)).cloned().collect())
+            .unwrap_or_default(),
         name: field(
             "name",
             "Name of the instance",

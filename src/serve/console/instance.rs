@@ -240,7 +240,7 @@ fn resource(own: &ResourceStatus, now: DateTime<Utc>) -> ResourceRow {
 }
 
 /// Whether it leads to a page and runs nothing.
-fn is_link(url: &str) -> bool {
+pub fn is_link(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }
 

@@ -101,9 +101,12 @@ pub async fn one(
     let Path((namespace, name)) = place.map_err(|_| Refusal::NotFound)?;
     let of = named(&namespace, &name)?;
     let instances = &visit.instances;
-    let instance = instances.get(&of).await?;
-    let owner = instances.owner(&of).await?;
-    let queued = match instances.waiting(&of).await {
+    let (instance, owner) = instances.get_declared(&of).await?;
+    let now = Utc::now();
+    let view = instance::page(&instance, owner.as_deref(), now);
+    // Most have none, as the status says.
+    let has_none = instance.status.is_some() && view.parked + view.waiting == 0;
+    let queued = match if has_none { Ok(Vec::new()) } else { instances.waiting(&of).await } {
         Ok(queued) => Some(queued),
         // They are in a Secret, which most who may look may not read.
         Err(InstancesError::Call(CallError::Forbidden(Denial { of: Denied::Call, .. }))) => None,
@@ -119,11 +122,10 @@ pub async fn one(
     let history = console.journal.last(&of).unwrap_or_default();
     let query = query.unwrap_or_default();
     let done = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done");
-    let now = Utc::now();
     let hidden = || WaitingList { is_hidden: true, ..WaitingList::default() };
     shown(&InstanceTemplate {
         frame,
-        view: instance::page(&instance, owner.as_deref(), now),
+        view,
         waiting: queued.map_or_else(hidden, |queued| waiting(queued, now)),
         history: history::lines(&history, now),
         access,

@@ -211,6 +211,30 @@ pub struct NewTemplate {
     pub yaml: Option<String>,
 }
 
+/// The form of an instance that exists.
+#[derive(Template)]
+#[template(path = "console/edit.html")]
+pub struct EditTemplate {
+    /// Around it.
+    pub frame: Frame,
+    /// The form.
+    pub view: FormView,
+    /// The page of the instance.
+    pub back: String,
+    /// The entries of the form for the instance as it was read.
+    pub was: String,
+    /// Secrets that were entered before, encrypted.
+    pub kept: Option<String>,
+    /// What others have changed since the form was shown.
+    pub foreign: Vec<String>,
+    /// What is wrong with what was entered.
+    pub problems: Vec<String>,
+    /// What a trial showed.
+    pub preview: Option<String>,
+    /// The manifest.
+    pub yaml: Option<String>,
+}
+
 /// The question for a namespace, where not all may be listed.
 #[derive(Template)]
 #[template(path = "console/namespace.html")]
@@ -295,9 +319,15 @@ impl IntoResponse for Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::connector::ConnectorSpec;
     use crate::api::identity::InstanceRef;
+    use crate::api::instance::ConnectorInstance;
     use crate::instances::brief::ListedInstance;
     use crate::instances::glance::Glance;
+    use crate::serve::console::change::{carried, filled, told};
+    use crate::serve::console::draft::{Fields, Origin};
+    use crate::serve::console::edit_form::edit_form;
+    use crate::serve::console::form::form;
     use crate::serve::console::instance;
     use crate::serve::console::overview::{Asked, overview};
     use crate::serve::console::waiting::WaitingRow;
@@ -429,6 +459,61 @@ mod tests {
         assert_inert(&html);
         let (_, yaml) = html.split_once("<pre id=\"yaml\"").unwrap();
         assert!(yaml.split_once("</pre>").unwrap().0.contains("alert(2)"), "the manifest is shown");
+    }
+
+    #[test]
+    fn what_others_wrote_is_text_in_the_forms() {
+        let spec: ConnectorSpec = serde_json::from_value(serde_json::json!({
+            "title": HOSTILE, "documentation": [HOSTILE, "javascript:alert(1)", "https://docs.example/?a=<script>"],
+            "parameters": [{"name": HOSTILE, "description": HOSTILE, "defaultValue": HOSTILE, "oneOf": [HOSTILE]}],
+            "resources": [{"name": HOSTILE, "url": HOSTILE}],
+        }))
+        .unwrap();
+        let instance: ConnectorInstance = serde_json::from_value(serde_json::json!({
+            "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance", "metadata": {"namespace": HOSTILE, "name": HOSTILE},
+            "spec": {
+                "connector": HOSTILE, "baseUrl": HOSTILE, "parameters": {HOSTILE: HOSTILE}, "callback": {"url": HOSTILE},
+                "polling": {"interval": HOSTILE, "startFrom": HOSTILE}, "auth": {"basic": {"secretRef": {"name": HOSTILE}}},
+                "resources": [{"name": HOSTILE, "url": HOSTILE, "recordsPath": HOSTILE}, {"name": "other", "url": HOSTILE}],
+            },
+        }))
+        .unwrap();
+        let hostile = || HOSTILE.replace('\u{202E}', "");
+        // What a person enters comes back as it was; hidden characters are for the validation.
+        let assert_inert = |html: &str| assert_inert(&html.replace('\u{202E}', ""));
+        for origin in [Origin::Connector(HOSTILE, &spec), Origin::Plain] {
+            let connector = if let Origin::Connector(_, spec) = origin { Some(spec) } else { None };
+            let entered = filled(&instance, connector);
+            let edit = EditTemplate {
+                frame: Frame::new(None, at()),
+                view: edit_form(&instance, origin, &entered, |_| false),
+                back: hostile(),
+                was: carried(&entered),
+                kept: Some(hostile()),
+                foreign: told(&entered, &Fields::default()),
+                problems: vec![hostile()],
+                preview: Some(hostile()),
+                yaml: Some(hostile()),
+            };
+            assert_inert(&edit.render().unwrap());
+            let new = NewTemplate {
+                frame: Frame::new(None, at()),
+                view: form(origin, HOSTILE, Some(&entered), |_| false),
+                kept: Some(hostile()),
+                problems: vec![hostile()],
+                preview: Some(hostile()),
+                yaml: Some(hostile()),
+            };
+            let html = new.render().unwrap();
+            assert!(!html.contains("href=\"javascript:"), "{html}");
+            assert_inert(&html);
+        }
+        let frame = Frame::new(None, at()).adding(Some(hostile()));
+        let found = vec![(hostile(), hostile())];
+        let choose = ChooseTemplate { frame, text: hostile(), namespace: Some(hostile()), query: hostile(), found };
+        assert_inert(&choose.render().unwrap());
+        let namespace = NamespaceTemplate { frame: Frame::new(None, at()), denial: Some(hostile()), namespace: hostile() };
+        assert_inert(&namespace.render().unwrap());
     }
 
     #[test]

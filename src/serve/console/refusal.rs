@@ -23,6 +23,11 @@ pub enum Refusal {
         /// The namespace.
         namespace: String,
     },
+    /// The person may not change instances of a namespace.
+    MayNotChange {
+        /// The namespace.
+        namespace: String,
+    },
     /// The URL that begins a session was used before, or is none of this process.
     UsedUp,
     /// Another site sent the form.
@@ -111,6 +116,15 @@ impl Refusal {
                 text: format!(
                     "Your account may not create instances and Secrets in namespace {namespace}. Ask an administrator of the cluster for \
                      these permissions, or go to the overview and filter by a namespace in which you have them."
+                ),
+                way_on,
+            },
+            Self::MayNotChange { namespace } => Notice {
+                status: StatusCode::FORBIDDEN,
+                title: "You are not permitted to do this",
+                text: format!(
+                    "Nothing was changed. Your account may not update instances in namespace {namespace}. Ask an administrator of the \
+                     cluster for this permission."
                 ),
                 way_on,
             },
@@ -222,6 +236,7 @@ fn status_of(error: &InstancesError) -> StatusCode {
         | InstancesError::SecretNotOurs(_)
         | InstancesError::Changed(_)
         | InstancesError::NotOurs(..)
+        | InstancesError::SecretsNotSaved(..)
         | InstancesError::Last(_)
         | InstancesError::NoFolder => StatusCode::CONFLICT,
         InstancesError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -262,6 +277,7 @@ mod tests {
             Refusal::NoToken(NoToken::Unknown),
             Refusal::NoToken(NoToken::TooLong),
             Refusal::MayNotCreate { namespace: "crm".to_owned() },
+            Refusal::MayNotChange { namespace: "crm".to_owned() },
             Refusal::Instances(InstancesError::Call(CallError::Forbidden(Denial { of: Denied::Call, words: "no".to_owned() }))),
             Refusal::UsedUp,
             Refusal::OtherSite,

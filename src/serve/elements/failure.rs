@@ -89,6 +89,8 @@ impl From<InstancesError> for Failure {
         use InstancesError as E;
         let words = error.to_string();
         match error {
+            // A repeated call completes it.
+            E::SecretsNotSaved(_, why) => Self::from(*why),
             E::NotFound(_) | E::Call(CallError::NotFound) => Self::Unknown(words),
             E::Exists(_)
             | E::Leaving(_)

@@ -1,5 +1,6 @@
 //! The console in headless Chromium.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -11,11 +12,21 @@ use crate::rig::axe::Axe;
 use crate::rig::browser::Browser;
 use crate::rig::canary::TOKEN;
 
+/// The pictures that the page of the documentation shows. `UPDATE_SCREENSHOTS=1` writes them again.
+const IN_DOCS: [&str; 4] = ["overview-light", "instance-broken-light", "preview-light", "edit-dark-360"];
+
 /// Keeps a picture of what is shown, where the output of tests is.
 fn picture(browser: &Browser, name: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");
-    fs::create_dir_all(&folder).expect("the target folder");
-    fs::write(folder.join(format!("{name}.png")), browser.screenshot()).expect("a file");
+    let mut folders = vec![folder];
+    if IN_DOCS.contains(&name) && env::var("UPDATE_SCREENSHOTS").is_ok_and(|value| value == "1") {
+        folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images/console"));
+    }
+    let picture = browser.screenshot();
+    for folder in folders {
+        fs::create_dir_all(&folder).expect("a folder of ours");
+        fs::write(folder.join(format!("{name}.png")), &picture).expect("a file");
+    }
 }
 
 /// Pictures in both schemes, on a desk and in a hand. Each is a page that everyone can use.
@@ -87,6 +98,8 @@ fn a_person_sees_what_is_wrong_and_polls_at_once() {
     browser.one("a[href='/instances/it/broken']").click();
     browser.wait_heading("broken");
     assert_accessible(&browser);
+    // the folder of this run is of no interest to readers of the documentation
+    browser.run("document.querySelector('.note code').textContent = 'manifests/instances.yaml'");
     pictures(&browser, axe.as_ref(), "instance-broken");
     browser.one(".crumbs a[href='/']").click();
     browser.wait_heading("Instances");
@@ -187,12 +200,27 @@ fn a_person_creates_an_instance_from_nothing() {
     click("button[value=yaml]");
     let yaml = browser.text("#yaml");
     assert!(yaml.contains("token: replace-me") && yaml.contains("connector: mockkeap") && !yaml.contains(TOKEN), "{yaml}");
+    pictures(&browser, axe.as_ref(), "yaml");
     click("button[value=create]");
     browser.wait_heading("keap");
     scene.receiver.try_wait_count("keap", PATIENCE, 1).expect("the record is delivered");
     assert!(clicks <= 12, "{clicks}");
 
-    // what was created here can be suspended here
+    // what was created here can be edited and suspended here
+    browser.one("a[href$='/edit']").click();
+    browser.wait_heading("Edit keap");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "edit");
+    assert_eq!(browser.one("[id='credential.token']").attribute("placeholder"), "Stored; leave it empty to keep it");
+    fill("interval", "soon");
+    browser.one("button[value=save]").click();
+    assert!(browser.text("[role=alert]").contains("spec.polling.interval"), "{}", browser.source());
+    pictures(&browser, axe.as_ref(), "edit-refused");
+    fill("interval", "1m");
+    browser.one("button[value=save]").click();
+    browser.wait_heading("keap");
+    assert!(browser.text(".done").contains("The settings were saved"), "{}", browser.source());
+    browser.wait_text("#facts", "1m");
     browser.one("form[action$='/suspend'] button").click();
     scene.local.wait_for("keap", "suspended", |row| row.reason == "Suspended");
     assert!(!browser.source().contains(TOKEN) && !scene.local.stderr().contains(TOKEN));

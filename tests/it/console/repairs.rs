@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use super::browser::pictures;
 use super::{Scene, ticket};
 use crate::rig::PATIENCE;
+use crate::rig::axe::Axe;
 use crate::rig::browser::Browser;
 use crate::rig::http::Answer;
 
@@ -75,6 +77,7 @@ fn a_parked_event_is_sent_again_and_another_one_dropped() {
         listed.contains("one") && listed.contains("two") && !browser.source().contains("a-record-that-is-not-shown"),
         "{listed}"
     );
+    pictures(&browser, Axe::load().as_ref(), "waiting");
     let press = |action: &str, event: &str| {
         browser.one(&format!("#waiting form[action$='/{action}']:has(input[value='event-of-{event}']) button")).click();
     };

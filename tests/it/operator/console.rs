@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::console::edits::filled_form;
 use crate::console::{cookie, token};
 use crate::rig::client::{Reply, exchange};
 use crate::rig::control_plane::{Namespace, shared_with_controllers};
@@ -228,6 +229,35 @@ fn a_person_sees_and_does_what_its_own_token_allows_and_no_more() {
     }
     assert!(console.page(&path_of_made, &own).body.contains("What replica "));
 
+    // it is edited with the person's own rights, and what the form does not know stays
+    let edit = format!("{path_of_made}/edit");
+    assert!(console.page(&path_of_made, &own).body.contains(&edit) && !console.page(&path_of_made, &look).body.contains(&edit));
+    assert_eq!(console.page(&edit, &look).status, 403);
+    let form = console.page(&edit, &own);
+    assert_eq!(form.status, 200, "{}", form.body);
+    let save = |form: &Reply, cookie: &str, edits: &[(&str, &str)]| {
+        let filled = filled_form(form, edits);
+        let filled: Vec<_> = filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        console.submit(&edit, cookie, &filled)
+    };
+    let forged = save(&form, &look, &[("csrf", &token(&console.page("/", &look))), ("interval", "7m"), ("do", "save")]);
+    assert_eq!(forged.status, 403, "{}", forged.body);
+    let tags = json!({"metadata": {"labels": {"team": "a"}}, "spec": {"tags": ["Docs"]}});
+    ns.api().merge(&ns.instance("made"), &tags).ok();
+    let preview = save(&form, &own, &[("interval", "7m"), ("do", "preview")]);
+    assert!(preview.body.contains("would deliver: 1 event"), "with the stored credentials: {}", preview.body);
+    let saved = save(&form, &own, &[("interval", "7m"), ("credential.username", canary::USER), ("do", "save")]);
+    assert_eq!(saved.status, 303, "{}", saved.body);
+    let made = ns.get_instance("made");
+    assert_eq!(
+        (&made["spec"]["polling"]["interval"], &made["spec"]["tags"][0], &made["metadata"]["labels"]["team"]),
+        (&json!("7m"), &json!("Docs"), &json!("a"))
+    );
+    let secret = ns.api().get(&format!("/api/v1/namespaces/{}/secrets/made", ns.name())).ok();
+    assert_eq!(secret["data"].as_object().map(serde_json::Map::len), Some(2), "what was not replaced stays");
+    let late = save(&form, &own, &[("interval", "9m"), ("do", "save")]);
+    assert!(late.status == 409 && late.body.contains("spec.polling.interval: it was 5s and is now 7m"), "{}", late.body);
+
     // a proxy passes the token with each request; its person's form is as good
     let header = format!("Bearer {editor}");
     let passed = console.ask("GET", &path, &[("Authorization", &header)], None);
@@ -257,6 +287,9 @@ fn a_person_sees_and_does_what_its_own_token_allows_and_no_more() {
     assert!(!buttons(&page).contains(&&*format!("{path}/suspend")), "{}", page.body);
     let refused = console.submit(&format!("{path}/suspend"), &own, &[("csrf", &csrf)]);
     assert!(refused.status == 409 && refused.body.contains("flux"), "{}", refused.body);
+    let refused = console.page(&format!("{path}/edit"), &own);
+    assert!(refused.status == 409 && refused.body.contains("a manifest of flux"), "{}", refused.body);
+    assert!(!page.body.contains("/edit"), "{}", page.body);
 
     // another replica with the same key knows the session
     let beside = cluster.start_with(&[&with_key[..], &["--console-url", &console.base]].concat());
@@ -277,6 +310,13 @@ fn a_person_sees_and_does_what_its_own_token_allows_and_no_more() {
     };
     assert_eq!((over.status, buttons(&over)), (401, vec!["/sign-in"]), "{}", over.body);
     assert!(over.body.contains("has expired"), "{}", over.body);
+    // whatever is asked for: it says to sign in again, and nothing is done
+    for path in [path_of_made.clone(), edit.clone(), "/new".to_owned(), "/new/from/mock".to_owned()] {
+        let page = console.page(&path, &own);
+        assert_eq!((page.status, buttons(&page)), (401, vec!["/sign-in"]), "{path}: {}", page.body);
+    }
+    let late = save(&form, &own, &[("interval", "8m"), ("do", "save")]);
+    assert_eq!((late.status, buttons(&late)), (401, vec!["/sign-in"]), "{}", late.body);
     for process in [&operator, &beside] {
         for token in [&editor, &viewer, &nobody, &own] {
             assert!(!process.stderr().contains(&**token) && !process.stdout().contains(&**token));

@@ -310,6 +310,12 @@ impl Pollinator {
         self.rows.all().into_iter().filter(|row| row.name == instance).collect()
     }
 
+    /// Waits until a line of standard output contains this.
+    pub fn wait_stdout(&self, part: &str) -> String {
+        let found = self.stdout.try_wait(PATIENCE, |lines: &[String]| lines.iter().find(|line| line.contains(part)).cloned());
+        found.unwrap_or_else(|| panic!("not seen on stdout in time: {part}\n{}\n{}", self.stdout(), self.stderr()))
+    }
+
     /// Waits for a line on stderr.
     pub fn wait_stderr(&self, part: &str) -> String {
         let found = self.stderr.try_wait(PATIENCE, |lines| lines.iter().find(|line| line.contains(part)).cloned());

@@ -5,6 +5,7 @@ use crate::console::browser::pictures;
 use crate::rig::axe::Axe;
 use crate::rig::browser::Browser;
 use crate::rig::control_plane::shared_with_controllers;
+use crate::rig::http::Answer;
 use crate::rig::operator::Cluster;
 use crate::rig::{PATIENCE, canary};
 
@@ -72,4 +73,17 @@ fn a_person_signs_in_creates_an_instance_and_gets_an_event() {
     assert!(clicks <= 12, "{clicks}");
     browser.wait_text("#history", "accepted");
     pictures(&browser, axe.as_ref(), "cluster-instance");
+
+    // a callback that breaks shows its cause and fix until it works again
+    cluster.receiver.answer(|_| Answer::status(503));
+    for number in 1..=6 {
+        cluster.provider.create(&format!("more-{number}"));
+    }
+    browser.wait_text("#troubles", "CallbackDown");
+    let trouble = browser.text("#troubles");
+    assert!(trouble.contains("Cause") && trouble.contains("Fix") && trouble.contains("503"), "{trouble}");
+    pictures(&browser, axe.as_ref(), "cluster-trouble");
+    cluster.receiver.answer(|_| Answer::status(204));
+    browser.one("form[action$='/poll-now'] button").click();
+    browser.wait_text("#troubles", "the callback accepts events");
 }

@@ -1,0 +1,109 @@
+//! The form of an instance that exists, with what was entered. Values of secrets are never in it. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::change::{OF_RESOURCE, auth_kind, credentials, kind_of, required};
+use super::draft::{Fields, Origin, PlainAuth};
+use super::form::{Choice, Field, FormView, SecretField, form};
+use super::instance::href;
+use crate::api::identity::InstanceRef;
+use crate::api::instance::ConnectorInstance;
+use crate::api::visible::one_line;
+
+/// The form of an instance, filled with these entries. `is_kept`: is the secret of a field kept from before?
+pub fn edit_form(
+    instance: &ConnectorInstance,
+    origin: Origin<'_>,
+    fields: &Fields,
+    is_kept: impl Fn(&str) -> bool,
+) -> FormView {
+    let metadata = &instance.metadata;
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    let of = InstanceRef::new(part(&metadata.namespace), part(&metadata.name));
+    let mut view = form(origin, &of.namespace, Some(fields), &is_kept);
+    view.href = format!("{}/edit", href(&of));
+    view.name.value = of.name.to_string();
+    view.namespace.value = of.namespace.to_string();
+    show_auth(&mut view, instance, origin, fields, is_kept);
+    if view.base_url.is_none() && instance.spec.base_url.is_some() {
+        view.base_url = Some(Field {
+            hint: "In place of the address of the connector. If it is empty, that of the connector.".to_owned(),
+            ..field("baseUrl", "Where the API starts", fields)
+        });
+    }
+    for parameter in view.parameters.iter_mut().filter(|own| !own.options.is_empty() && !own.options.contains(&own.value)) {
+        parameter.options.insert(0, parameter.value.clone());
+    }
+    view.interval.is_required = false;
+    view.interval.hint.push_str(" If it is empty, that of the connector, else 15m.");
+    if !view.starts.iter().any(|choice| choice.is_chosen) {
+        let (value, label, hint) = match fields.one("startFrom") {
+            "" => ("", "Default", "As the connector says, else Now."),
+            time => (time, time, "Records from this time on are sent."),
+        };
+        view.starts.push(chosen(value, label, hint));
+    }
+    show_resources(&mut view, instance, origin, fields);
+    view
+}
+
+/// How requests are authenticated. Values of Secrets are not shown.
+fn show_auth(
+    view: &mut FormView,
+    instance: &ConnectorInstance,
+    origin: Origin<'_>,
+    fields: &Fields,
+    is_kept: impl Fn(&str) -> bool,
+) {
+    let auth = json!(instance.spec.auth);
+    if let Some(kind) = auth_kind(&auth) {
+        let is_known = match origin.auth() {
+            Some(known) => kind_of(known) == kind,
+            None => PlainAuth::ALL.iter().any(|own| own.as_str() == kind),
+        };
+        if !is_known {
+            view.auth = None;
+            view.auth_words = format!("{kind}, as the manifest of this instance says. It is kept; change it in the manifest.");
+        }
+    }
+    let is_stored = !auth.is_null() && required(instance, origin, fields).is_empty();
+    let credential = |(key, what): &(&str, &str)| {
+        let name = format!("credential.{key}");
+        SecretField { is_kept: is_kept(&name), name, label: (*key).to_owned(), hint: one_line(what).into_owned(), is_stored }
+    };
+    view.credentials = credentials(&auth, origin, fields).iter().map(credential).collect();
+    if instance.spec.callback.signature.is_some() {
+        view.signing_key.is_stored = true;
+        "Signs each request. If you enter another one, the receiver needs it, too.".clone_into(&mut view.signing_key.hint);
+    }
+}
+
+/// The resources: those of a connector to choose from, with those that only this instance has; else the fields of each.
+fn show_resources(view: &mut FormView, instance: &ConnectorInstance, origin: Origin<'_>, fields: &Fields) {
+    let declared = instance.spec.resources.iter().map(|own| own.name.as_str());
+    view.list.clear();
+    if let Origin::Connector(..) = origin {
+        let known: BTreeSet<_> = view.resources.iter().map(|choice| choice.value.clone()).collect();
+        let is_chosen = |name: &str| fields.all("resource").any(|have| have == name);
+        let own = declared.filter(|name| !known.contains(*name));
+        let own = own.map(|name| Choice { is_chosen: is_chosen(name), ..chosen(name, name, "declared by this instance") });
+        view.resources.extend(own);
+        return;
+    }
+    for resource in declared {
+        view.list.extend(OF_RESOURCE.iter().map(|(own, label, is_required)| Field {
+            is_required: *is_required,
+            ..field(&format!("list.{resource}.{own}"), &format!("{resource}: {label}"), fields)
+        }));
+    }
+}
+
+fn chosen(value: &str, label: &str, hint: &str) -> Choice {
+    Choice { value: value.to_owned(), label: one_line(label).into_owned(), hint: hint.to_owned(), is_chosen: true }
+}
+
+fn field(name: &str, label: &str, fields: &Fields) -> Field {
+    Field { name: name.to_owned(), label: one_line(label).into_owned(), value: fields.one(name).to_owned(), ..Field::default() }
+}

@@ -1,0 +1,165 @@
+//! Editing by form: what a person changes is changed, and nothing else.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Scene, token};
+use crate::rig::PATIENCE;
+use crate::rig::canary::TOKEN;
+use crate::rig::client::Reply;
+
+/// Fields of a form and their values.
+pub type Sent = Vec<(String, String)>;
+
+/// What a browser sends of the form of a page whose submit buttons are named `do`: its fields as they are, but for `edits`.
+pub fn filled_form(page: &Reply, edits: &[(&str, &str)]) -> Sent {
+    let form = page.body.split("<form class=\"new\"").nth(1).and_then(|rest| rest.split("</form>").next());
+    let form = form.unwrap_or_else(|| panic!("no form: {}", page.body));
+    let mut sent = Sent::new();
+    for input in form.split("<input ").skip(1).filter_map(|rest| rest.split('>').next()) {
+        let attribute = |name: &str| {
+            let value = input.split(&format!("{name}=\"")).nth(1)?.split('"').next()?;
+            Some(
+                ["&#38;&", "&#34;\"", "&#39;'", "&#60;<", "&#62;>"]
+                    .iter()
+                    .rev()
+                    .fold(value.to_owned(), |text, pair| text.replace(&pair[..5], &pair[5..])),
+            )
+        };
+        let is_box = ["radio", "checkbox"].contains(&attribute("type").unwrap_or_default().as_str());
+        if !is_box || input.ends_with(" checked") {
+            sent.push((attribute("name").expect("a name"), attribute("value").unwrap_or_default()));
+        }
+    }
+    for select in form.split("<select ").skip(1).filter_map(|rest| rest.split("</select>").next()) {
+        let name = select.split("name=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a name");
+        let value = select.split("<option selected>").nth(1).and_then(|rest| rest.split('<').next()).expect("a chosen one");
+        sent.push((name.to_owned(), value.to_owned()));
+    }
+    sent.retain(|(name, _)| !edits.iter().any(|(edited, _)| edited == name));
+    sent.extend(edits.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    sent
+}
+
+/// As a body.
+pub fn encoded(sent: &Sent) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(sent).finish()
+}
+
+/// The text of a file once it contains all of these.
+fn wait_file(path: &Path, parts: &[&str]) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if parts.iter().all(|part| text.contains(part)) {
+            return text;
+        }
+        assert!(Instant::now() < deadline, "{parts:?} are not in {}: {text}", path.display());
+        thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_edit_changes_what_was_entered_and_keeps_everything_else() {
+    let scene = Scene::empty();
+    scene.provider.create("first");
+    let own = scene.sign_in(0);
+    let get = |path: &str| scene.ask("GET", path, &[("Cookie", &own)], None);
+    let csrf = token(&get("/"));
+    let new = [
+        ("csrf", csrf.as_str()),
+        ("do", "create"),
+        ("name", "keap"),
+        ("namespace", "default"),
+        ("credential.token", TOKEN),
+        ("resource", "records"),
+        ("interval", "1h"),
+        ("startFrom", "Earliest"),
+        ("callback", &scene.receiver.url("keap")),
+        ("format", "CloudEvents"),
+    ];
+    let new = new.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    assert_eq!(scene.submit("/new/from/mockkeap", &own, &encoded(&new)).status, 303);
+    // what no form knows is in the file, too
+    let file = scene.site.manifests().join("default.keap.yaml");
+    let text = fs::read_to_string(&file).expect("the file of the instance");
+    fs::write(&file, text.replace("spec:\n", "spec:\n  displayName: Sales\n  tags: [Docs]\n")).expect("a file");
+    let (page, edit) = ("/instances/default/keap", "/instances/default/keap/edit");
+    let deadline = Instant::now() + PATIENCE;
+    while !get(page).body.contains("displayName: Sales") {
+        assert!(Instant::now() < deadline, "{}", get(page).body);
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    assert!(get(page).body.contains(&format!("href=\"{edit}\"")), "{}", get(page).body);
+
+    // the form has what there is, and no credentials
+    let form = get(edit);
+    assert!(
+        form.status == 200 && form.body.contains("<h1>Edit keap</h1>") && form.body.contains("value=\"1h\""),
+        "{}",
+        form.body
+    );
+    assert!(form.body.contains("Stored; leave it empty to keep it") && !form.body.contains(TOKEN), "{}", form.body);
+    let submit = |form: &Reply, edits: &[(&str, &str)]| scene.submit(edit, &own, &encoded(&filled_form(form, edits)));
+
+    // nothing is saved by looking, without the form of the session, or without a change
+    let before = fs::read_to_string(&file).expect("the file of the instance");
+    let yaml = submit(&form, &[("interval", "2h"), ("do", "yaml")]);
+    assert!(yaml.status == 200 && yaml.body.contains("interval: 2h") && yaml.body.contains("displayName"), "{}", yaml.body);
+    let preview = submit(&form, &[("interval", "2h"), ("do", "preview")]);
+    assert!(preview.body.contains("id first") && preview.body.contains("would deliver: 1 event"), "{}", preview.body);
+    assert!(!preview.body.contains(TOKEN) && preview.body.contains("value=\"2h\""), "{}", preview.body);
+    let refused = submit(&form, &[("interval", "soon"), ("do", "save")]);
+    assert!(refused.status == 422 && refused.body.contains("spec.polling.interval"), "{}", refused.body);
+    assert_eq!(submit(&form, &[("csrf", "x"), ("interval", "2h"), ("do", "save")]).status, 403);
+    assert_eq!(submit(&form, &[("interval", "2h"), ("do", "drop")]).status, 400);
+    let same = submit(&form, &[("do", "save")]);
+    assert!(same.status == 303 && same.headers["location"].to_str().is_ok_and(|to| to.ends_with("no-change")), "{}", same.body);
+    assert_eq!(fs::read_to_string(&file).expect("the file of the instance"), before);
+
+    // what was entered is changed, takes effect, and nothing else is touched
+    let saved = submit(&form, &[("interval", "2h"), ("events", "on"), ("do", "save")]);
+    assert_eq!((saved.status, &saved.headers["location"]), (303, &format!("{page}?done=edit").parse().expect("a header")));
+    let after = wait_file(&file, &["interval: 2h", "suspend: false"]);
+    let expected = before.replace("interval: 1h", "interval: 2h").replace("suspend: true", "suspend: false");
+    let lines = |text: &str| text.lines().map(str::trim).filter(|line| !line.starts_with("tags") && *line != "- Docs").count();
+    assert_eq!(lines(&after), lines(&expected), "{after}");
+    for kept in [TOKEN, "displayName: Sales", "Docs", "# Managed by Pollinator", "connector: mockkeap"] {
+        assert!(after.contains(kept), "{kept}: {after}");
+    }
+    scene.receiver.try_wait_count("keap", PATIENCE, 1).expect("the first record is delivered");
+    let line = scene.local.wait_stderr("action=\"edit\"");
+    assert!(line.contains("fields=\"spec.suspend, spec.polling.interval\"") && line.contains("session="), "{line}");
+
+    // a form from before that says something else is kept, and what changed meanwhile is told
+    let conflict = submit(&form, &[("callback", "http://127.0.0.1:9/mine"), ("do", "save")]);
+    assert_eq!(conflict.status, 409, "{}", conflict.body);
+    for told in ["spec.polling.interval: it was 1h and is now 2h", "value=\"2h\"", "value=\"http://127.0.0.1:9/mine\""] {
+        assert!(conflict.body.contains(told), "{told}: {}", conflict.body);
+    }
+    assert_eq!(fs::read_to_string(&file).expect("the file of the instance"), after);
+    // from there it is saved, with another credential, which is not shown
+    let saved = submit(&conflict, &[("credential.token", "other-canary-token"), ("do", "save")]);
+    assert_eq!(saved.status, 303, "{}", saved.body);
+    let after = wait_file(&file, &["http://127.0.0.1:9/mine", "other-canary-token", "interval: 2h"]);
+    assert!(!after.contains(TOKEN), "{after}");
+    assert!(!get(page).body.contains("canary-token") && !scene.local.stderr().contains("canary-token"));
+
+    // what a person declares in a file of its own is changed there
+    let hand = before.lines().skip(1).map(|line| line.replace("name: keap", "name: hand")).collect::<Vec<_>>().join("\n");
+    fs::write(scene.site.manifests().join("by-hand.yaml"), hand).expect("a file");
+    let by_hand = "/instances/default/hand";
+    let deadline = Instant::now() + PATIENCE;
+    while get(by_hand).status != 200 {
+        assert!(Instant::now() < deadline, "{}", scene.local.stderr());
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    assert!(!get(by_hand).body.contains("/edit"), "{}", get(by_hand).body);
+    let edit = format!("{by_hand}/edit");
+    let refused = get(&edit);
+    assert!(refused.status == 409 && refused.body.contains("by-hand.yaml"), "{}", refused.body);
+    let refused = scene.submit(&edit, &own, &encoded(&filled_form(&form, &[("interval", "3h"), ("do", "save")])));
+    assert!(refused.status == 409 && refused.body.contains("by-hand.yaml"), "{}", refused.body);
+}
