@@ -17,7 +17,7 @@
 //! Where a provider wants a person's consent, [`connect`] is the page at which it is given.
 //!
 //! [`local`] runs this from a folder of manifests, [`operator`] from a cluster; [`receive`] and [`demo`] are the other two ends of the
-//! wire, for trying it out.
+//! wire, for trying it out. [`exchanges`] records what an API answers, and checks an entry of the catalog against it.
 
 pub mod api;
 pub mod catalog;
@@ -41,6 +41,8 @@ pub mod operator;
 
 pub mod instances;
 pub mod serve;
+
+pub mod exchanges;
 
 pub mod demo;
 pub mod receive;

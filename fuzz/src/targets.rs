@@ -10,6 +10,7 @@ use pollinator::deliver::sink::http::signature;
 use pollinator::egress::quota::Quota;
 use pollinator::egress::retry_after;
 use pollinator::fetch;
+use pollinator::import::{self, Options, Source};
 use pollinator::plan::RecordsAs;
 use pollinator::plan::date_format::DateFormat;
 use pollinator::plan::field_path::FieldPath;
@@ -154,5 +155,31 @@ pub fn request(data: &[u8]) -> (HeaderMap, &[u8]) {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&head[..colon]), HeaderValue::from_bytes(value)) {
             headers.append(name, value);
         }
+    }
+}
+
+/// A path, and JSON in which it is followed.
+pub fn path(data: &[u8]) {
+    let (path, json) = line(data);
+    let (Ok(path), json) = (FieldPath::parse(&text(path)), text(json)) else { return };
+    let shown = path.to_string();
+    assert!(!path.segments().is_empty() && !shown.is_empty());
+    let Some(found) = path.find(&json) else { return };
+    assert!(json.contains(found), "a value is what was sent: {found:?}");
+    if serde_json::from_str::<&RawValue>(&json).is_ok() {
+        assert!(serde_json::from_str::<&RawValue>(found).is_ok(), "a value is JSON: {found:?}");
+    }
+}
+
+/// A configuration of Open Connectors, with the CEQL and the macros of its hub paths. Each field is in the report, and no value of a Secret
+/// is outside of one.
+pub fn import(data: &[u8]) {
+    let text = text(data);
+    let options = Options { namespace: Some("crm"), withhold_secrets: true };
+    let imported = import::import(&[Source { name: "a.json", text: &text }], options);
+    assert!(imported.errors.len() <= 1, "{:?}", imported.errors);
+    for file in &imported.files {
+        let read = pollinator::api::manifest::read(&file.name, &file.text);
+        assert!(read.errors.is_empty() || imported.report.needs_a_person(), "{}: {:?}", file.name, read.errors);
     }
 }

@@ -15,11 +15,13 @@ pub mod operator;
 pub mod plan;
 mod preview;
 pub mod receive;
+pub mod record;
 pub mod reference;
 pub mod schema;
 pub mod serve;
 pub mod state;
 pub mod try_out;
+pub mod verify;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,10 @@ enum Command {
     Catalog(catalog::CatalogArgs),
     /// Print a first manifest for an entry of the catalog.
     New(new::NewArgs),
+    /// Record exchanges with a live API for an entry of the catalog, with secrets and personal data masked.
+    Record(record::RecordArgs),
+    /// Check an entry of the catalog against recorded exchanges.
+    Verify(verify::VerifyArgs),
     /// Receive, verify and print events: the other end, for trying things out.
     Receive(receive::ReceiveArgs),
     /// Save the state of instances into a file, and restore it.
@@ -139,6 +145,8 @@ impl Cli {
             Command::Import(args) => import::run(&args),
             Command::Catalog(args) => catalog::run(&args),
             Command::New(args) => new::run(&args),
+            Command::Record(args) => record::run(args).await,
+            Command::Verify(args) => verify::run(args).await,
             Command::Receive(args) => receive::run(args).await,
             Command::State(args) => state::run(args).await,
             Command::Console(args) => console::run(args).await,

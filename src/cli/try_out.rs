@@ -36,6 +36,7 @@ use crate::fetch::asker::Asker;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
 use crate::fetch::request::masked;
+use crate::fetch::transcript::Transcript;
 use crate::local::definitions::Definitions;
 use crate::observe::{Metrics, output};
 use crate::plan::date_format::DateReading;
@@ -111,7 +112,8 @@ pub struct Wishes {
 /// Tries every resource and prints what it sees. Answers whether one failed.
 pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn TokenStore>, wishes: Wishes) -> bool {
     let (hosts, bytes) = (HostBudget::default(), ByteBudget::default());
-    let asker = Asker { egress: egress.clone(), hosts, bytes, cpu: CpuBudget::default(), metrics: Metrics::new() };
+    let (cpu, transcript) = (CpuBudget::default(), Transcript::default());
+    let asker = Asker { egress: egress.clone(), hosts, bytes, cpu, metrics: Metrics::new(), transcript };
     let secrets = Arc::new(definitions.secrets.clone());
     let (hosts, metrics) = (asker.hosts.clone(), asker.metrics.clone());
     let credentials =
@@ -162,7 +164,7 @@ pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn To
 }
 
 /// Whether a token request would take something from the user that cannot be given back.
-fn spends(plan: &AuthPlan) -> bool {
+pub(super) fn spends(plan: &AuthPlan) -> bool {
     matches!(plan, AuthPlan::Oauth2(plan) if plan.keeps_tokens() && plan.refresh.rotates != Some(Rotates::Never))
 }
 

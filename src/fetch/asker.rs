@@ -6,6 +6,7 @@ use chrono::Utc;
 use tokio::time::Instant;
 
 use super::restraint::Restraint;
+use super::transcript::Transcript;
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
@@ -29,6 +30,8 @@ pub struct Asker {
     pub cpu: CpuBudget,
     /// Counts requests.
     pub metrics: Metrics,
+    /// Keeps what comes back, for those who record it.
+    pub transcript: Transcript,
 }
 
 impl Asker {
@@ -52,10 +55,12 @@ impl Asker {
         })?;
         begun();
         let mut share = self.bytes.share(instance);
+        let asked = self.transcript.before(&request.url);
         let sent = self.egress.send_sharing(request, auth.identity.as_deref(), Some(&mut share)).await;
         permit.note(&sent);
         self.metrics.request(Peer::Provider, sent.as_ref().ok().map(|response| response.status));
         let response = sent.map_err(|error| error.into_problem(Peer::Provider))?;
+        self.transcript.after(asked, &response);
         Ok((response, share))
     }
 

@@ -8,6 +8,7 @@ use http::HeaderMap;
 
 use self::meaning::{Counted, Part, counted, flag, lead, number, part, says_previous};
 use super::members::{self, Member, Members};
+use super::names::Words;
 use crate::plan::field_path::Segment;
 
 mod lexicon;
@@ -67,6 +68,40 @@ const ROOT: usize = 0;
 struct Count {
     object: usize,
     number: u64,
+}
+
+/// Whether the name of a member is about pages and nothing else: its value is a count, a flag, a link or a token.
+pub(crate) fn is_about_pages(name: &str) -> bool {
+    const DECIDE: &[&str] = &[
+        "page",
+        "pages",
+        "paging",
+        "pagination",
+        "pagelen",
+        "limit",
+        "total",
+        "count",
+        "next",
+        "prev",
+        "previous",
+        "first",
+        "last",
+        "current",
+        "offset",
+        "start",
+        "skip",
+        "token",
+        "cursor",
+        "marker",
+        "bookmark",
+        "continuation",
+        "scroll",
+        "more",
+        "remaining",
+        "truncated",
+    ];
+    let words = Words::of(name);
+    words.has_any(DECIDE) && words.is_of_paging()
 }
 
 /// What one answer says.

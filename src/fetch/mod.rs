@@ -26,11 +26,14 @@ pub mod request;
 mod restraint;
 mod scan;
 pub mod split;
+pub mod transcript;
 pub mod validators;
 
 pub use asker::Asker;
+pub(crate) use evidence::is_about_pages;
 pub use listing::{PageReader, Step};
 pub use page::Page;
+pub(crate) use position::is_end;
 pub use scan::{Fault, MAX_DEPTH, ScanError};
 pub use split::{Kind, SplitError, split};
 pub use validators::Validators;

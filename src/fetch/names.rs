@@ -190,6 +190,11 @@ impl Words {
         !self.0.is_empty() && self.0.iter().all(|own| sets.iter().any(|set| set.contains(&own.as_str())))
     }
 
+    /// Whether names of paging members have all of these words.
+    pub(super) fn is_of_paging(&self) -> bool {
+        self.within(&[VOCABULARY])
+    }
+
     pub(super) fn first(&self) -> &str {
         self.0.first().map_or("", String::as_str)
     }

@@ -58,7 +58,7 @@ pub(super) struct Value {
 
 /// Whether a value in the place of a link or token says that there is no next page. Servers write it in many ways: nothing, zero
 /// (Redis, Twitter), -1 (Sugar), or a word for it, as of a null that became a text.
-pub(super) fn is_end(json: &str) -> bool {
+pub(crate) fn is_end(json: &str) -> bool {
     let text = json.trim_matches('"').trim();
     match json.as_bytes().first() {
         None => true,

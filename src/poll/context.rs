@@ -13,6 +13,7 @@ use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
 use crate::egress::turn_queue::TurnQueue;
 use crate::fetch::asker::Asker;
+use crate::fetch::transcript::Transcript;
 use crate::observe::{Journal, Metrics};
 use crate::state::StateStore;
 
@@ -67,6 +68,7 @@ impl EngineContext {
             bytes: ByteBudget::default(),
             cpu: CpuBudget::default(),
             metrics: metrics.clone(),
+            transcript: Transcript::default(),
         };
         let deliveries = TurnQueue::new(DELIVERIES);
         let journal = Journal::default();

@@ -127,8 +127,10 @@ fn manual_pages_tell_every_command_and_option_and_have_no_fault() {
         "operator",
         "plan",
         "receive",
+        "record",
         "schema",
         "try",
+        "verify",
     ];
     for command in commands {
         assert!(names.contains(&format!("pollinator-{command}.1")), "{names:?}");

@@ -46,7 +46,7 @@ struct Target {
 }
 
 /// All targets. Each has a file in `fuzz/fuzz_targets` and a corpus.
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 9] = [
     Target { name: "split", run: targets::split },
     Target { name: "link_header", run: targets::link_header },
     Target { name: "dates", run: targets::dates },
@@ -54,6 +54,8 @@ const TARGETS: [Target; 7] = [
     Target { name: "manifest", run: targets::manifest },
     Target { name: "signature", run: targets::signature },
     Target { name: "headers", run: targets::headers },
+    Target { name: "path", run: targets::path },
+    Target { name: "import", run: targets::import },
 ];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -137,6 +139,16 @@ fn signature() {
 #[test]
 fn headers() {
     run(&TARGETS[6]);
+}
+
+#[test]
+fn path() {
+    run(&TARGETS[7]);
+}
+
+#[test]
+fn import() {
+    run(&TARGETS[8]);
 }
 
 /// What the corpus calls genuine is: otherwise mutations of it would show nothing.

@@ -49,6 +49,7 @@
 //! - [`shards`]: several processes share the work on a real kube-apiserver; no instance has two owners, or none for long.
 //! - [`chart`]: the chart and the kustomization, as text and installed.
 //! - [`described_providers`]: every entry of the catalog against a mock that is made from what the provider published.
+//! - [`recordings`]: exchanges with an API are recorded without what is anyone's, and an entry is checked against them.
 //! - [`migration`]: what `import` makes of configurations of Open Connectors is planned and run.
 //! - [`examples`]: every manifest in `examples/` is judged and planned.
 //! - [`release`]: what a release consists of, made step by step, and the workflows that make one.
@@ -110,6 +111,7 @@ mod passers;
 mod pipes;
 mod real_servers;
 mod receiver_contract;
+mod recordings;
 mod release;
 mod retries;
 mod secrets;

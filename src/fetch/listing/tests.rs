@@ -14,6 +14,7 @@ use crate::egress::Egress;
 use crate::egress::EgressPolicy;
 use crate::egress::byte_budget::ByteBudget;
 use crate::egress::hosts::HostBudget;
+use crate::fetch::transcript::Transcript;
 use crate::observe::Metrics;
 use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::FieldPath;
@@ -126,6 +127,7 @@ fn asker() -> Asker {
         bytes: ByteBudget::default(),
         cpu: crate::cpu::CpuBudget::default(),
         metrics: Metrics::new(),
+        transcript: Transcript::default(),
     }
 }
 

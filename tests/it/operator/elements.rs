@@ -1,6 +1,7 @@
 //! The instances API in front of a cluster: whatever is done is done with the caller's token.
 
 mod killed;
+mod replicated;
 
 use std::thread;
 use std::time::{Duration, Instant};
