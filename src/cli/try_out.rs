@@ -3,6 +3,7 @@
 mod content;
 mod deletes;
 mod detail;
+mod for_each;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -146,9 +147,14 @@ pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn To
                 ));
                 continue;
             }
-            if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, resource, wishes.since).await {
-                failed = true;
-                output::line(format_args!("  failed:       {problem}"));
+            for list in for_each::lists(resource) {
+                if list.list_of.is_some() {
+                    output::line(format_args!("{}, list {}", planned.plan.instance, list.name));
+                }
+                if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, &list, wishes.since).await {
+                    failed = true;
+                    output::line(format_args!("  failed:       {problem}"));
+                }
             }
         }
     }
