@@ -107,6 +107,8 @@ words! {
         Swept,
         /// The whole records of events can be read.
         Detailed,
+        /// The list of each value of `forEach` can be polled.
+        ListsPolled,
         /// The polls cost no more CPU time than the share of the instance.
         WithinShare,
         // of a connector

@@ -30,6 +30,7 @@ pub mod error_rule;
 pub mod feed;
 pub mod fields;
 pub mod finding;
+pub mod for_each;
 pub mod full_sweep;
 pub mod identity;
 pub mod instance;

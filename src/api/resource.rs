@@ -20,6 +20,7 @@ use super::detail::Detail;
 use super::duration;
 use super::error_rule::ErrorRule;
 use super::feed::Feed;
+use super::for_each::ForEach;
 use super::full_sweep::FullSweep;
 use super::shape::{json_object, template_map};
 use super::shaping::{MaskField, OnLeave, keep_or_drop};
@@ -106,6 +107,9 @@ pub struct Resource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub page_size: Option<i32>,
+    /// Polls the list once for each of several values, which the macro ${each} stands for in url, query, headers or body. Default: the connector's, else the list is polled once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<ForEach>,
     /// Time between two polls of this resource, 5s to 168h. Default: polling.interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]

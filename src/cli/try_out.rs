@@ -3,6 +3,7 @@
 mod content;
 mod deletes;
 mod detail;
+mod for_each;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -148,13 +149,18 @@ pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn To
                 ));
                 continue;
             }
-            if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, resource, wishes.since).await {
-                failed = true;
-                output::line(format_args!("  failed:       {problem}"));
-                if wishes.since.is_none() && resource.request.uses_since() && problem.reaction == Reaction::Human {
-                    output::line(
-                        "                this asked for everything since 1970; if the provider refuses that, try --since with a recent time",
-                    );
+            for list in for_each::lists(resource) {
+                if list.list_of.is_some() {
+                    output::line(format_args!("{}, list {}", planned.plan.instance, list.name));
+                }
+                if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, &list, wishes.since).await {
+                    failed = true;
+                    output::line(format_args!("  failed:       {problem}"));
+                    if wishes.since.is_none() && list.request.uses_since() && problem.reaction == Reaction::Human {
+                        output::line(
+                            "                this asked for everything since 1970; if the provider refuses that, try --since with a recent time",
+                        );
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What is sent when: the changes of one job go to every sink, several at once and never two of one object to the same sink.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -47,6 +48,8 @@ pub struct Outbox<'a, S> {
     state: &'a S,
     instance: &'a InstanceRef,
     resource: &'a str,
+    /// Name of the list whose changes are sent: that of the resource, unless it has several.
+    list: Arc<str>,
     outlets: Vec<Outlet<'a>>,
     /// The outlets' names, in their order.
     names: Vec<SinkName>,
@@ -117,6 +120,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
             state,
             instance,
             resource,
+            list: resource.into(),
             unusable: vec![None; names.len()],
             names,
             outlets,
@@ -240,7 +244,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
     fn admits(&self, index: usize) -> bool {
         let Some(target) = self.open(index) else { return false };
         let now = Utc::now();
-        let admission = self.state.step(self.resource, |state| state.sinks.health(&self.names[index]).admission(target, now));
+        let admission = self.state.step(&self.list, |state| state.sinks.health(&self.names[index]).admission(target, now));
         matches!(admission, Admission::Open | Admission::Probe)
     }
 
@@ -248,7 +252,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
     async fn turn(&self, index: usize) -> Turn {
         let Outlet { sink, turns, .. } = &self.outlets[index];
         let (name, target) = (&self.names[index], sink.target());
-        let standing = self.state.step(self.resource, |state| match state.sinks.health(name).failing_since() {
+        let standing = self.state.step(&self.list, |state| match state.sinks.health(name).failing_since() {
             Some(_) => Standing::Hangs,
             None if state.sinks.has_accepted(name, target) => Standing::Answers,
             None => Standing::Unknown,
@@ -264,7 +268,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
     fn triage(&self, chunk: &[Change]) -> Step {
         let open: Vec<_> = (0..self.outlets.len()).map(|index| self.open(index)).collect();
         let targets = Targets { names: &self.names, open: &open };
-        self.state.step(self.resource, |state| triage(state, chunk, targets, Utc::now()))
+        self.state.step(&self.list, |state| triage(state, chunk, targets, Utc::now()))
     }
 
     /// Sends what a step says, to all sinks side by side, and counts off what they took.
@@ -331,7 +335,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
             return (untried(batch), Some(problem));
         }
         let attempt = self.attempt(index);
-        let tried: Vec<_> = self.state.step(self.resource, |state| {
+        let tried: Vec<_> = self.state.step(&self.list, |state| {
             let apply = |change: usize| {
                 let before = state.failing_at(attempt.sink, chunk[change].object).map_or(0, |failing| failing.attempts);
                 (change, before, apply_change(state, &chunk[change], &delivery, &attempt))

@@ -76,6 +76,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
             kind: Kind::Deleted,
             resource: std::sync::Arc::clone(&plan.name),
             object_id: id.clone(),
+            parent: None,
             version_date: date,
             detected_at: row.event.detected_at,
             changes: None,

@@ -46,6 +46,9 @@ pub struct Event {
     pub resource: Arc<str>,
     /// Id of the object, as the provider wrote it.
     pub object_id: String,
+    /// What the list was polled for; `None`: the resource has one list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Arc<str>>,
     /// When the record was last changed, as far as it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_date: Option<DateTime<Utc>>,

@@ -97,6 +97,7 @@ pub fn deletion(
             kind: Kind::Deleted,
             resource: Arc::clone(&plan.name),
             object_id: id.into_owned(),
+            parent: None,
             version_date: None,
             detected_at,
             changes: None,

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::plan::date_format::{DateFormat, DateReading};
 use crate::plan::field_path::{FieldPath, Segment};
@@ -119,6 +119,11 @@ impl RecordView<'_> {
 /// Hash under which an id is remembered.
 pub fn id_hash(id: &str) -> u64 {
     xxh3_64(id.as_bytes())
+}
+
+/// Hash under which an object is delivered: one id in the lists of two values is the id of two objects.
+pub fn object_hash(list: Option<&str>, id: &str) -> u64 {
+    list.map_or_else(|| id_hash(id), |value| xxh3_64_with_seed(id.as_bytes(), xxh3_64(value.as_bytes())))
 }
 
 /// The record has no usable id: the field is missing, null, empty, an array or an object.

@@ -45,6 +45,24 @@ impl Seen {
         *self = Self { records, missing_ids, greatest, newest_change, disorder, ..Self::default() };
     }
 
+    /// Adds what the poll of another list saw.
+    pub fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.listed += other.listed;
+        self.outdated += other.outdated;
+        self.missing_ids += other.missing_ids;
+        self.bad_dates += other.bad_dates;
+        self.far_ahead += other.far_ahead;
+        self.repeated_ids += other.repeated_ids;
+        self.unread_marks += other.unread_marks;
+        self.tombstones += other.tombstones;
+        self.excluded += other.excluded;
+        self.greatest = self.greatest.max(other.greatest);
+        self.newest_change = self.newest_change.max(other.newest_change);
+        self.disorder |= other.disorder;
+        self.reached_lower |= other.reached_lower;
+    }
+
     /// Counts one record by its mark.
     pub(super) fn count(&mut self, view: &RecordView<'_>) {
         self.records += 1;

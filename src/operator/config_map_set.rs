@@ -8,6 +8,7 @@ use super::state_error::StateError;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
 use crate::detect::known::{Form, KnownSet, Prefix};
+use crate::plan::for_each::resource_of;
 use crate::state::blob::{Blob, BlobStore as _};
 use crate::state::set_part::{SetPart, addresses};
 
@@ -107,6 +108,7 @@ impl ConfigMapSet {
 }
 
 fn missing(name: &str, resource: &str) -> Problem {
+    let resource = resource_of(resource);
     Problem::human(
         Reason::StateUnavailable,
         format!(

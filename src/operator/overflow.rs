@@ -2,16 +2,21 @@
 //! instance, so that they go with it. With `--state-store` known sets are in that store instead, where [`super::collect`] finds those of
 //! instances that are gone.
 
+mod kept;
+mod lists;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::kept::{Kept, in_store};
 use super::blobs::{self, Medium, Place};
 use super::cluster::{CallError, Cluster, Kind};
 use super::config_map_set::ConfigMapSet;
 use super::known_place::KnownPlace;
+use super::list_states::{self, ListStates};
 use super::objects::Objects;
 use super::state_error::StateError;
 use super::stored::{Places, max_inline};
@@ -19,12 +24,11 @@ use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceId;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sinks::StoredEvents;
-use crate::detect::known::KnownSet;
+use crate::plan::for_each::{list_of, resource_of};
 use crate::state::InstanceState;
 use crate::state::blob::{Blob, BlobStore as _, Tag};
-use crate::state::external_set::{ExternalSet, SetName};
+use crate::state::external_set::ExternalSet;
 use crate::state::external_store::ExternalStore;
-use crate::state::partitions::LoadError;
 use crate::state::wish;
 
 /// Key of the one value of each object.
@@ -37,18 +41,13 @@ pub struct Overflow {
     /// Greatest generation seen or given.
     generation: u64,
     known: BTreeMap<String, Kept>,
+    /// The states of lists, by resource.
+    lists: BTreeMap<String, ListStates>,
     ledger: Option<Written>,
     /// Objects that the next status no longer names: to be deleted after it is written.
     stale: Vec<(Kind, String)>,
     /// The same in external stores.
     stale_blobs: Vec<(ExternalStore, String)>,
-}
-
-/// The known set of one resource, where it is.
-#[derive(Clone, Debug)]
-enum Kept {
-    ConfigMaps(ConfigMapSet),
-    Store(ExternalSet),
 }
 
 /// The Secret with the events, as it was last read or written.
@@ -74,8 +73,9 @@ impl Overflow {
         state: &mut InstanceState,
     ) -> Result<Self, StateError> {
         let mut overflow = Self::default();
-        let mut is_ahead = false;
-        for (resource, place) in &places.blobs {
+        let mut blobs = places.blobs.clone();
+        let mut is_ahead = overflow.load_lists(cluster, owner, places, reset, (&mut *state, &mut blobs)).await?;
+        for (resource, place) in &blobs {
             let Some(own) = state.resources.get_mut(resource) else { continue };
             let least = match place {
                 KnownPlace::ConfigMaps(generations) => generations.iter().copied().max().unwrap_or_default(),
@@ -122,7 +122,8 @@ impl Overflow {
                 None => return Err(StateError::Unusable(missing_ledger(&name))),
             }
         }
-        let newest = overflow.known.values().map(Kept::generation).max().unwrap_or_default();
+        let sets = overflow.known.values().map(Kept::generation);
+        let newest = sets.chain(overflow.lists.values().flat_map(ListStates::generations)).max().unwrap_or_default();
         overflow.generation = overflow.generation.max(newest);
         overflow.find_left_over(owner).await?;
         Ok(overflow)
@@ -149,7 +150,7 @@ impl Overflow {
         let secrets = Objects::secrets(cluster, owner, EVENTS, is_ours);
         let mut bytes = self.save_ledger(&secrets, owner, generation, state.sinks.events()).await?;
         places.ledger = self.ledger.as_ref().map(|ledger| ledger.generation);
-        let max_inline = max_inline(state.resources.len());
+        let max_inline = max_inline(state.resources.keys().filter(|name| list_of(name).is_none()).count());
         let gone: Vec<_> = self.known.keys().filter(|name| !state.resources.contains_key(*name)).cloned().collect();
         for resource in gone {
             self.abandon(owner, &resource);
@@ -160,6 +161,7 @@ impl Overflow {
             let count = self.known.get(resource).filter(|kept| kept.is_in(store)).map(Kept::count);
             let now = count.map_or(Place::Status, Place::Partitions);
             let size = (own.known.len(), own.known.weight());
+            let max_inline = if list_of(resource).is_some() { list_states::MAX_INLINE } else { max_inline };
             let next = blobs::place(resource, size, now, max_inline, medium).map_err(StateError::Unusable)?;
             if next != now || count.is_none() {
                 self.abandon(owner, resource);
@@ -191,6 +193,7 @@ impl Overflow {
             };
             places.blobs.insert(resource.clone(), place);
         }
+        bytes += self.save_lists(cluster, (owner, is_ours), state, &mut places, generation).await?;
         Ok((places, bytes))
     }
 
@@ -277,57 +280,8 @@ impl Overflow {
     }
 }
 
-impl Kept {
-    /// Number of partitions.
-    fn count(&self) -> usize {
-        match self {
-            Self::ConfigMaps(set) => set.count(),
-            Self::Store(set) => set.count(),
-        }
-    }
-
-    /// Greatest generation in it.
-    fn generation(&self) -> u64 {
-        match self {
-            Self::ConfigMaps(set) => set.generations().into_iter().max().unwrap_or_default(),
-            Self::Store(set) => set.generation(),
-        }
-    }
-
-    /// Whether it is where known sets belong.
-    fn is_in(&self, store: Option<&ExternalStore>) -> bool {
-        match self {
-            Self::ConfigMaps(_) => store.is_none(),
-            Self::Store(set) => store.is_some_and(|store| set.store().is(store)),
-        }
-    }
-
-    fn external(&self) -> Option<&ExternalSet> {
-        match self {
-            Self::ConfigMaps(_) => None,
-            Self::Store(set) => Some(set),
-        }
-    }
-}
-
-/// Reads a known set that is in an external store.
-async fn in_store(
-    store: Option<&ExternalStore>,
-    owner: &InstanceId,
-    resource: &str,
-    name: SetName,
-) -> Result<(ExternalSet, KnownSet), StateError> {
-    // Not `Unusable`: it is there, and an annotation must not make it a fresh start.
-    let store = store.ok_or(StateError::NoStore)?;
-    ExternalSet::load(store, &owner.uid, name).await.map_err(|error| match error {
-        LoadError::Failed(error) => StateError::Store(error),
-        LoadError::Newer(_) => StateError::Newer,
-        LoadError::Damaged(name) => StateError::Unusable(missing_blob(&name, resource)),
-    })
-}
-
 fn is_reset(reset: Option<&str>, resource: &str) -> bool {
-    reset.is_some_and(|value| wish::parked(value).any(|(named, _)| *named == *resource))
+    reset.is_some_and(|value| wish::parked(value).any(|(named, _)| *named == *resource_of(resource)))
 }
 
 /// The events that wait in the retry queues of an instance, as they were last stored.
@@ -374,16 +328,6 @@ fn digest_of(events: StoredEvents<'_>) -> u64 {
 
 fn ledger_name(instance: &str) -> String {
     format!("{instance}-set-aside-events")
-}
-
-fn missing_blob(name: &str, resource: &str) -> Problem {
-    tracing::error!("{name} is missing in the state store, damaged or older than the status");
-    Problem::human(
-        Reason::StateUnavailable,
-        format!(
-            "the records that resource {resource} remembers are missing in the state store, damaged or older than the status; start the operator with the --state-store that has them, put them back, or start the resource again with the annotation pollinator.dev/reset: {resource}"
-        ),
-    )
 }
 
 fn missing_ledger(name: &str) -> Problem {

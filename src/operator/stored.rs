@@ -5,16 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::known_place::KnownPlace;
+use super::packed_failing::{pack_failing, unpack_failing};
 use crate::api::conditions::{Problem, Reason};
-use crate::deliver::delivery_state::Failing;
 use crate::deliver::health::SinkHealth;
 use crate::deliver::sink::{CALLBACK, SinkName};
 use crate::deliver::sinks::Sinks;
@@ -23,6 +21,7 @@ use crate::detect::known::KnownSet;
 use crate::detect::sweep::SweepState;
 use crate::detect::zone::ZoneEvidence;
 use crate::plan::deleted_list;
+use crate::plan::for_each::list_of;
 use crate::state::adopt::{POLL_NOW, REQUESTED_AT};
 use crate::state::delta_token::DeltaToken;
 use crate::state::{FORMAT, InstanceState, ResourceState};
@@ -31,8 +30,6 @@ use crate::state::{FORMAT, InstanceState, ResourceState};
 const MAX_INLINE: usize = 80;
 /// Most records whose packed form is in the status, all resources: 24 KiB.
 const MAX_INLINE_IN_ALL: usize = 768;
-/// Bytes of a packed [`Failing`].
-const PACKED_FAILING: usize = 24;
 /// Most failing changes whose tries are stored of one resource; one that is left out begins its schedule again after a restart.
 const MAX_FAILING: usize = 32;
 /// The same, all resources.
@@ -43,6 +40,8 @@ const MAX_FAILING_IN_ALL: usize = 256;
 pub struct Places {
     /// Where known sets are, by resource.
     pub blobs: BTreeMap<String, KnownPlace>,
+    /// Generations of the `ConfigMaps` with the states of lists, by resource.
+    pub lists: BTreeMap<String, Vec<u64>>,
     /// Generation of the Secret with the events of the retry queue; `None` when there are none.
     pub ledger: Option<u64>,
 }
@@ -155,6 +154,8 @@ struct Bookkeeping {
     handled: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ledger: Option<u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    lists: BTreeMap<String, Vec<u64>>,
     /// Uid of the first object that had this state: restored under another one, its events keep their ids. 0.1.0 kept none.
     #[serde(default)]
     identity: Option<Box<str>>,
@@ -203,7 +204,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         state.first_uid = bookkeeping.identity.filter(|identity| **identity != *uid);
         state.retry_after = bookkeeping.retry_after;
         state.sinks = Sinks::restore(bookkeeping.callback, bookkeeping.sinks, bookkeeping.accepted, []);
-        (state.handled, places.ledger) = (bookkeeping.handled, bookkeeping.ledger);
+        (state.handled, places.ledger, places.lists) = (bookkeeping.handled, bookkeeping.ledger, bookkeeping.lists);
     }
     for part in part.resources {
         // Without a cursor there is only what a status report said.
@@ -262,9 +263,11 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
             old.insert(name, entry);
         }
     }
-    let mut resources = Vec::with_capacity(state.resources.len());
-    let max_failing = (MAX_FAILING_IN_ALL / state.resources.len().max(1)).min(MAX_FAILING);
-    for (name, own) in state.resources.iter().filter(|(name, _)| deleted_list::resource_of(name).is_none()) {
+    let in_status = |name: &str| deleted_list::resource_of(name).is_none() && list_of(name).is_none();
+    let count = state.resources.keys().filter(|name| list_of(name).is_none()).count();
+    let mut resources = Vec::with_capacity(count);
+    let max_failing = (MAX_FAILING_IN_ALL / count.max(1)).min(MAX_FAILING);
+    for (name, own) in state.resources.iter().filter(|(name, _)| in_status(name)) {
         let mut entry = old.remove(name).unwrap_or_default();
         set(&mut entry, "name", Some(json!(name)));
         let mut cursor = match entry.remove("cursor") {
@@ -314,6 +317,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         accepted: state.sinks.accepted(),
         handled: state.handled.clone(),
         ledger: places.ledger,
+        lists: places.lists.clone(),
         identity: Some(state.identity().into()),
         retry_after: state.retry_after,
     };
@@ -364,45 +368,10 @@ fn unpack_zone(text: &str) -> Option<ZoneEvidence> {
     Some(ZoneEvidence { behind: behind.parse().ok()?, polls: polls.parse().ok()? })
 }
 
-/// The most tried ones, in their order: object, attempts, refusals, next try in milliseconds, big-endian, in Base64. The form knows the
-/// one sink that a spec can declare.
-fn pack_failing(failing: &[Failing], at_most: usize) -> Option<String> {
-    let mut most: Vec<_> = failing.iter().filter(|failing| failing.sink.is_callback()).enumerate().collect();
-    most.sort_by_key(|(index, failing)| (std::cmp::Reverse(failing.attempts), *index));
-    most.truncate(at_most);
-    most.sort_by_key(|(index, _)| *index);
-    let mut bytes = Vec::with_capacity(most.len() * PACKED_FAILING);
-    for (_, failing) in most {
-        bytes.extend_from_slice(&failing.object.to_be_bytes());
-        bytes.extend_from_slice(&failing.attempts.to_be_bytes());
-        bytes.extend_from_slice(&failing.refusals.to_be_bytes());
-        bytes.extend_from_slice(&failing.next_try.timestamp_millis().to_be_bytes());
-    }
-    (!bytes.is_empty()).then(|| BASE64.encode(bytes))
-}
-
-fn unpack_failing(text: &str) -> Option<Vec<Failing>> {
-    let bytes = BASE64.decode(text).ok()?;
-    let (packed, []) = bytes.as_chunks::<PACKED_FAILING>() else { return None };
-    packed
-        .iter()
-        .map(|entry| {
-            let ([object, tries, next_try], []) = entry.as_chunks::<8>() else { return None };
-            let ([attempts, refusals], []) = tries.as_chunks::<4>() else { return None };
-            Some(Failing {
-                sink: CALLBACK.clone(),
-                object: u64::from_be_bytes(*object),
-                attempts: u32::from_be_bytes(*attempts),
-                refusals: u32::from_be_bytes(*refusals),
-                next_try: DateTime::from_timestamp_millis(i64::from_be_bytes(*next_try))?,
-            })
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::delivery_state::Failing;
     use crate::deliver::health::{Blame, Failure};
     use crate::deliver::sink::Cause;
     use crate::deliver::sink::http::interpret::{HttpCause, Silence};
@@ -505,7 +474,8 @@ mod tests {
             ("contacts".to_owned(), KnownPlace::ConfigMaps(vec![3, 0, 12])),
             ("contacts/deleted".to_owned(), KnownPlace::Store(store)),
         ];
-        let places = Places { blobs: BTreeMap::from(blobs), ledger: Some(4) };
+        let lists = BTreeMap::from([("contacts".to_owned(), vec![3, 7])]);
+        let places = Places { blobs: BTreeMap::from(blobs), ledger: Some(4), lists };
         let status = laid(json!({}), &state(), &places);
         assert_eq!(status["resources"][0]["cursor"]["blobs"], "3,0,12");
         assert_eq!(status["resources"][0]["cursor"]["deletedList"]["blobs"], "store:00000000000000ab:7");

@@ -16,6 +16,7 @@ pub mod expression;
 mod extract;
 pub mod feed;
 pub mod field_path;
+pub mod for_each;
 mod full_sweep;
 pub(crate) mod hub_path;
 pub mod json;
@@ -121,6 +122,10 @@ pub struct ResourcePlan {
     pub changes: Option<ChangesPlan>,
     /// The request for the whole record before an event is sent; `None`: the record of the list is sent.
     pub detail: Option<Arc<DetailPlan>>,
+    /// What the list is polled for; `None`: it is polled once.
+    pub for_each: Option<Arc<for_each::ForEachPlan>>,
+    /// Which list of a resource it is; `None`: the only one.
+    pub list_of: Option<for_each::ListOf>,
     /// Records asked for per page, for paginations with a size parameter.
     pub page_size: Option<u32>,
     /// Time between two polls.

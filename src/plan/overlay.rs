@@ -129,6 +129,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         max_future: over.max_future.or(under.max_future),
         full_sweep: over.full_sweep.or(under.full_sweep),
         page_size: over.page_size.or(under.page_size),
+        for_each: over.for_each.or(under.for_each),
         interval: over.interval.or(under.interval),
         order: over.order.or(under.order),
         pagination: over.pagination.or(under.pagination),

@@ -11,7 +11,8 @@ use super::authentication::Root;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
-use super::{authentication, changes, deleted_list, delta, detail, extract, feed, full_sweep, overlay, request, snapshot};
+use super::{authentication, changes, deleted_list, delta, detail, extract, feed, for_each, full_sweep, overlay};
+use super::{request, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -124,6 +125,7 @@ impl Parts<'_> {
         let pagination = problems.keep(extract::pagination(resource));
         let delta = problems.keep(delta::plan(resource, request.as_ref()));
         let feed = problems.keep_all(feed::plan(resource));
+        let for_each = problems.keep_all(for_each::plan(resource, request.as_ref()));
         let created_tolerance =
             problems.keep(span(&field(name, "createdTolerance"), resource.created_tolerance.as_deref(), CREATED_TOLERANCE));
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
@@ -145,7 +147,7 @@ impl Parts<'_> {
             let extract = extract?;
             Some(ResourcePlan {
                 name: name.into(),
-                meaning: meaning(self.connector, &request.origin, extract.id.as_ref()),
+                meaning: meaning(self.connector, &request.origin, extract.id.as_ref(), resource.for_each.is_some()),
                 request,
                 auth: self.auth?.clone(),
                 client_certificate: self.client_certificate.cloned(),
@@ -167,6 +169,8 @@ impl Parts<'_> {
                 feed: feed?,
                 changes: changes?,
                 detail: detail?.map(Arc::new),
+                for_each: for_each?,
+                list_of: None,
                 page_size: page_size?,
                 interval: interval?,
                 start_from: self.start_from?,
@@ -188,13 +192,21 @@ impl Parts<'_> {
     }
 }
 
-/// A cursor means something only for this connector, origin and id field. Zero bytes keep the parts apart.
-fn meaning(connector: Option<&str>, origin: &url::Origin, id: Option<&super::field_path::FieldPath>) -> u64 {
+/// A cursor means something only for this connector, origin and id field, and for one list. Zero bytes keep the parts apart.
+fn meaning(
+    connector: Option<&str>,
+    origin: &url::Origin,
+    id: Option<&super::field_path::FieldPath>,
+    is_one_of_several: bool,
+) -> u64 {
     let mut hash = Xxh3::new();
     let id = id.map(ToString::to_string).unwrap_or_default();
     for part in [connector.unwrap_or_default(), &origin.ascii_serialization(), &id] {
         hash.update(part.as_bytes());
         hash.update(&[0]);
+    }
+    if is_one_of_several {
+        hash.update(b"forEach");
     }
     hash.digest()
 }

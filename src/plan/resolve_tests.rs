@@ -461,8 +461,12 @@ fn each_macro_that_is_offered_is_accepted() {
             _ => name.to_owned(),
         };
         for place in ["url: '/a?x=${M}'", "url: /a, query: {x: '${M}'}", "url: /a, headers: {x: '${M}'}"] {
-            let token = if name == "cursor" { ", delta: {token: {field: next, first: now}}" } else { "" };
-            plan(&with_resource(&format!("{}{token}", place.replace('M', &used))));
+            let needed = match name {
+                "cursor" => ", delta: {token: {field: next, first: now}}",
+                "each" => ", forEach: {values: [a]}",
+                _ => "",
+            };
+            plan(&with_resource(&format!("{}{needed}", place.replace('M', &used))));
         }
     }
 }

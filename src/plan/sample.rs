@@ -65,6 +65,8 @@ pub fn resource() -> ResourcePlan {
         feed: None,
         changes: None,
         detail: None,
+        for_each: None,
+        list_of: None,
         page_size: None,
         interval: Duration::from_mins(1),
         start_from: StartFrom::Now,

@@ -1,6 +1,7 @@
 //! Texts with macros such as `${since}`, checked once and filled in at every poll.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,8 +15,8 @@ use crate::api::visible;
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// The macros that a manifest may use, as messages offer them; the parser knows no other.
-pub(super) const OFFERED: [&str; 9] =
-    ["since", "gmtDate", "date", "dateTimeZone", "epoch", "milliseconds", "now", "nowTimeZone", "cursor"];
+pub(super) const OFFERED: [&str; 10] =
+    ["since", "gmtDate", "date", "dateTimeZone", "epoch", "milliseconds", "now", "nowTimeZone", "cursor", "each"];
 
 /// A text whose macros were checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +49,8 @@ enum Macro {
     NowAs(DateFormat),
     /// `${cursor}`
     Token,
+    /// `${each}`; `None` until it is known for which value the list is requested.
+    Each(Option<Arc<str>>),
 }
 
 /// Why a template is refused. The text reads on from the name of the field.
@@ -123,6 +126,7 @@ impl Template {
     /// | `${epoch:s}`, `${epoch:us}` | since in seconds, microseconds |
     /// | `${now}`, `${now:F}`, `${nowTimeZone:ZONE:F}` | the start of the poll |
     /// | `${cursor}` | the provider's token |
+    /// | `${each}` | one of the values for which the list is polled |
     ///
     /// Names are read in any case. F ends at the first closing brace. Dates are cut off, never rounded up. Every since is one unit of
     /// its own text early: with `${gmtDate:yyyy-MM-dd}` a day, with `${epoch}` a millisecond. So a filter that excludes its bound
@@ -203,7 +207,7 @@ impl Template {
             Macro::EpochSeconds => Some(Duration::from_secs(1)),
             Macro::EpochMilliseconds => Some(Duration::from_millis(1)),
             Macro::EpochMicroseconds => Some(Duration::from_micros(1)),
-            Macro::Now | Macro::NowAs(_) | Macro::Token => None,
+            Macro::Now | Macro::NowAs(_) | Macro::Token | Macro::Each(_) => None,
         };
         self.macros().filter_map(unit).max()
     }
@@ -212,6 +216,22 @@ impl Template {
     #[must_use]
     pub fn uses_token(&self) -> bool {
         self.macros().any(|used| *used == Macro::Token)
+    }
+
+    /// Whether a macro takes one of the values for which the list is polled.
+    #[must_use]
+    pub fn uses_each(&self) -> bool {
+        self.macros().any(|used| matches!(used, Macro::Each(_)))
+    }
+
+    /// The same for one value.
+    #[must_use]
+    pub fn for_value(&self, value: &Arc<str>) -> Self {
+        let part = |part: &Part| match part {
+            Part::Macro(Macro::Each(_)) => Part::Macro(Macro::Each(Some(Arc::clone(value)))),
+            other => other.clone(),
+        };
+        Self { source: self.source.clone(), parts: self.parts.iter().map(part).collect() }
     }
 
     fn macros(&self) -> impl Iterator<Item = &Macro> {
@@ -248,6 +268,7 @@ impl Macro {
             "now" => gmt_format("now", argument).map(Self::NowAs),
             "nowTimeZone" => zoned_format("nowTimeZone", argument).map(Self::NowAs),
             "cursor" => alone("cursor", Self::Token),
+            "each" => alone("each", Self::Each(None)),
             _ => Err(TemplateError::Unknown(excerpt(inside))),
         }
     }
@@ -264,6 +285,7 @@ impl Macro {
             Self::Now => context.since_format.format(context.now),
             Self::NowAs(format) => format.format(context.now),
             Self::Token => context.token.unwrap_or_default().to_owned(),
+            Self::Each(value) => value.as_deref().unwrap_or_default().to_owned(),
         }
     }
 }

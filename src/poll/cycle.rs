@@ -6,8 +6,10 @@ mod deleted_list;
 mod delta;
 mod detail;
 mod findings;
+mod for_each;
 mod full_sweep;
 mod keyset;
+mod list;
 mod send;
 mod sweep;
 mod trail;
@@ -19,6 +21,7 @@ use chrono::{DateTime, Utc};
 
 use self::begin::view;
 use self::findings::{is_too_much, too_many_records};
+use self::list::Start;
 use self::sweep::Sweeping;
 use super::context::EngineContext;
 use super::detail_tries::DetailTries;
@@ -96,6 +99,11 @@ async fn attempt(
         if job == Job::RetryQueue {
             return Ok(Outcome::RetryQueueSent);
         }
+        if let Some(plan) = resource.for_each.as_deref() {
+            // Apart, so that polls of one list hold no room for several.
+            let (of, from) = ((resource, plan), (identity.as_str(), due));
+            return Box::pin(for_each::poll((core, instance), of, from, &mut outbox, memory, facts)).await;
+        }
         let (mut access, mut deletions_wait) = (access, false);
         if let Some(list) = resource.deleted_list.as_deref() {
             // Apart, so that polls without such a list hold no room for one.
@@ -104,24 +112,8 @@ async fn attempt(
             let read = Box::pin(reading).await?;
             (access, deletions_wait) = (read.access, read.waits);
         }
-        let mut poll = Poll::new(core, instance, resource, access, &identity, due);
-        poll.deletions_wait = deletions_wait;
-        poll.detector = poll.detector.with_watch(std::mem::take(&mut memory.watch));
-        poll.details = std::mem::take(&mut memory.details);
-        poll.follow(memory.trail);
-        poll.look_for_deletions(memory.sweep_failures);
-        let polled = poll.run(&mut outbox, &mut memory.validators, facts).await;
-        let swept = if resource.full_sweep.is_some() { &facts.full_sweep } else { &facts.sweep };
-        memory.sweep_failures = poll.sweep_failures(swept);
-        memory.trail = poll.trail;
-        facts.detail = poll.details.end_poll();
-        memory.details = poll.details;
-        memory.watch = poll.detector.take_watch();
-        memory.watch.break_off();
-        facts.volatile = memory.watch.found();
-        facts.order_broken =
-            begin::is_order_broken(resource, instance.state().resources.get(&*resource.name).map(|own| &**own));
-        polled
+        let start = Start { access, identity: &identity, due: Some(due), deletions_wait };
+        list::poll((core, instance), resource, start, &mut outbox, memory, facts).await.1
     }
     .await;
     outbox.sums.dirty |=
@@ -181,7 +173,7 @@ impl<'a> Poll<'a> {
         resource: &'a ResourcePlan,
         access: Access<'a>,
         identity: &'a str,
-        due: DateTime<Utc>,
+        due: Option<DateTime<Utc>>,
     ) -> Self {
         let (view, records_path, token, order_broken) = {
             let state = instance.state();
@@ -203,7 +195,7 @@ impl<'a> Poll<'a> {
             detector: Detector::new(resource, identity, view, polled_at),
             mode: view.mode,
             polled_at,
-            due: Some(due),
+            due,
             records_path,
             sweep: Sweeping::default(),
             held: HashSet::new(),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::detail_tries::DetailOutcome;
 use super::report::{Facts, Outcome, Report, SweepOutcome};
+use super::round::ListsOutcome;
 use crate::api::conditions::{Problem, Reaction, Remedy};
 use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
@@ -50,6 +51,8 @@ pub struct Health {
     pub(super) full_sweep: Option<Box<SweepOutcome>>,
     /// Why a single record could not be read before its event, when one was last requested.
     pub(super) detail: Option<Box<Problem>>,
+    /// Why lists of the resource could not be polled while others could.
+    pub(super) lists: Option<Box<Problem>>,
     /// How further pages are asked for, if that was detected.
     pub(super) pagination: Option<Box<str>>,
 }
@@ -87,6 +90,11 @@ impl Health {
                     DetailOutcome::None => {}
                     DetailOutcome::Read => self.detail = None,
                     DetailOutcome::Failed(problem) => self.detail = Some(Box::new(problem.clone())),
+                }
+                match &report.facts.lists {
+                    ListsOutcome::None => {}
+                    ListsOutcome::Polled => self.lists = None,
+                    ListsOutcome::Failed(problem) => self.lists = Some(Box::new(problem.clone())),
                 }
                 if let Some(pagination) = &report.facts.pagination {
                     self.pagination = Some(pagination.as_str().into());

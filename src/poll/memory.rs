@@ -1,5 +1,8 @@
 //! What one poll of a resource leaves to the next in this process. Without it the next poll costs more or reports less, but loses nothing.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::detail_tries::DetailTries;
@@ -21,6 +24,29 @@ pub struct Memory {
     pub trail: Trail,
     /// That of the list of deleted ids.
     pub deleted_list: Option<Box<Self>>,
+    /// Those of the lists of a resource that has one for each of several values.
+    pub lists: Option<Box<ListMemories>>,
+}
+
+/// What the polls of several lists leave to the next ones.
+#[derive(Debug, Default)]
+pub struct ListMemories {
+    /// The value with whose list the next round begins.
+    pub next: Option<Arc<str>>,
+    /// By name.
+    lists: HashMap<Arc<str>, Box<Memory>>,
+}
+
+impl ListMemories {
+    /// Takes that of the list with this name.
+    pub fn take(&mut self, name: &str) -> Memory {
+        self.lists.remove(name).map_or_else(Memory::default, |memory| *memory)
+    }
+
+    /// Keeps that of the list with this name.
+    pub fn put(&mut self, name: &Arc<str>, memory: Memory) {
+        self.lists.extend(memory.boxed().map(|memory| (Arc::clone(name), memory)));
+    }
 }
 
 /// How far the polls of a resource came.
@@ -36,7 +62,7 @@ impl Memory {
     /// `None` if there is nothing in it: most resources need none.
     pub fn boxed(self) -> Option<Box<Self>> {
         let is_empty = self.validators.is_none() && self.watch.is_empty() && self.sweep_failures.is_none();
-        (!is_empty || !self.details.is_empty() || self.trail != Trail::default() || self.deleted_list.is_some())
-            .then(|| Box::new(self))
+        let has_lists = self.deleted_list.is_some() || self.lists.is_some();
+        (!is_empty || !self.details.is_empty() || self.trail != Trail::default() || has_lists).then(|| Box::new(self))
     }
 }

@@ -42,6 +42,7 @@ mod page_retries;
 mod pages;
 pub mod report;
 mod reported;
+pub mod round;
 pub mod schedule;
 mod sinks;
 pub mod start;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::detail_tries::DetailOutcome;
+use super::round::ListsOutcome;
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
@@ -145,11 +146,29 @@ pub struct Facts {
     pub pagination: Option<String>,
     /// What the instance used when it had to wait, because it was more than its fair share of CPU time.
     pub over_share: Option<OverShare>,
+    /// What became of the lists of a resource that has several.
+    pub lists: ListsOutcome,
     /// What became of the changes.
     pub sums: Sums,
 }
 
 impl Facts {
+    /// Adds what another list of the same resource met.
+    pub fn add(&mut self, other: Self) {
+        self.pages += other.pages;
+        self.contact = self.contact.max(other.contact);
+        self.seen.add(other.seen);
+        self.absent_date = self.absent_date.take().or(other.absent_date);
+        self.undecided = self.undecided.take().or(other.undecided);
+        self.volatile = self.volatile.take().or(other.volatile);
+        self.unsettled |= other.unsettled;
+        self.order_broken |= other.order_broken;
+        self.token_expired |= other.token_expired;
+        self.retry_after = self.retry_after.max(other.retry_after);
+        self.pagination = self.pagination.take().or(other.pagination);
+        self.over_share = other.over_share.or(self.over_share);
+    }
+
     /// How long the provider demanded to be left alone: with the problem that ended the poll, or with a success, if the next poll would
     /// come earlier.
     pub fn demanded_wait(&self, problem: Option<&Problem>, interval: Duration) -> Option<TimeDelta> {

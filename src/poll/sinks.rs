@@ -45,7 +45,14 @@ pub(super) async fn open_outbox<'a>(
 /// When the resource wants to run again, earlier than its interval says, and for what.
 pub(super) fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
     let sinks = [(&CALLBACK, instance.plan.callback.fingerprint())];
-    let (at, wake) = instance.state().delivery(&resource.name).wake(&resource.name, sinks, Utc::now())?;
+    let (at, wake) = {
+        let mut state = instance.state();
+        // What a list lacks waits with it, and what is queued with the resource.
+        let failing = state.lists_of(&resource.name).filter(|(_, own)| !own.failing.is_empty());
+        let lists: Vec<_> = failing.map(|(name, _)| name.clone()).collect();
+        let names = lists.iter().map(String::as_str).chain([&*resource.name]);
+        names.filter_map(|name| state.delivery(name).wake(&resource.name, sinks, Utc::now())).min()?
+    };
     let job = match wake {
         Wake::Poll => Job::Poll,
         Wake::RetryQueue => Job::RetryQueue,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{FORMAT, InstanceState, ResourceState, wish};
+use super::{FORMAT, InstanceState, ResourceState, lists, wish};
 use crate::detect::window;
-use crate::plan::{ChangeBy, PollPlan, StartFrom, deleted_list};
+use crate::plan::{ChangeBy, PollPlan, StartFrom, deleted_list, for_each};
 
 /// Annotation: rebaselines the resource that it names.
 pub const RESET: &str = "pollinator.dev/reset";
@@ -43,7 +43,8 @@ pub fn adopt(
     let mut adopted = Adopted::default();
     let declared = |name: &str| plan.resources.iter().any(|resource| &*resource.name == name);
     let lists = || plan.resources.iter().filter_map(|resource| resource.deleted_list.as_deref());
-    state.resources.retain(|name, _| declared(name) || lists().any(|list| &*list.name == name));
+    let is_list = |name: &str| for_each::list_of(name).is_some();
+    state.resources.retain(|name, _| declared(name) || is_list(name) || lists().any(|list| &*list.name == name));
     state.sinks.retain_resources(declared);
     if state.format < FORMAT {
         convert(state, plan);
@@ -57,7 +58,7 @@ pub fn adopt(
                 state.resources.insert(resource.name.to_string(), Box::new(fresh));
             }
             Some(own) if own.meaning != meaning => {
-                let reason = "connector, origin of baseUrl or idField changed";
+                let reason = "connector, origin of baseUrl, idField or the use of forEach changed";
                 reset(own, meaning, reason);
                 adopted.resets.push((resource.name.to_string(), reason));
             }
@@ -110,6 +111,7 @@ pub fn adopt(
             _ => adopted.poll_now = true,
         }
     }
+    lists::adopt(state, plan, &mut adopted);
     if adopted.poll_now {
         // A user who asks for a poll wants its events to be tried too, even where a sink had been given up.
         state.sinks.forget_all_health();
@@ -122,6 +124,7 @@ pub fn adopt(
 pub fn forget_cursor(state: &mut InstanceState, resource: &str, reason: &'static str, adopted: &mut Adopted) {
     let Some(own) = state.resources.get_mut(resource) else { return };
     reset(own, own.meaning.clone(), reason);
+    state.forget_lists(resource);
     if let Some(list) = state.resources.get_mut(&deleted_list::name_of(resource)) {
         reset(list, list.meaning.clone(), reason);
     }

@@ -38,6 +38,7 @@ pub mod external_set;
 pub mod external_store;
 pub mod folder;
 pub mod head;
+mod lists;
 pub mod live;
 pub mod partitions;
 mod recent;
@@ -57,9 +58,8 @@ use serde::{Deserialize, Serialize};
 use self::delta_token::DeltaToken;
 use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
-use crate::deliver::delivery_state::{DeliveryState, Failing, Taken};
+use crate::deliver::delivery_state::{Failing, Taken};
 use crate::deliver::health::SinkHealth;
-use crate::deliver::retry_queue::MAX_BYTES;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::deliver::sink::SinkName;
 use crate::deliver::sinks::Sinks;
@@ -221,13 +221,6 @@ impl InstanceState {
         }
     }
 
-    /// What the delivery of one resource's changes reads and changes.
-    pub fn delivery(&mut self, resource: &str) -> DeliveryState<'_> {
-        let own = self.resources.entry(resource.to_owned()).or_default();
-        let ResourceState { known, failing, taken, delivered, last_change_time, .. } = &mut **own;
-        DeliveryState { sinks: &mut self.sinks, room: MAX_BYTES, known, failing, taken, delivered, last_change_time }
-    }
-
     /// The wall clock was set. What this process has chosen moves with it; cursors and dates are of the provider's clock.
     pub fn move_clock(&mut self, step: TimeDelta) {
         self.retry_after = self.retry_after.map(|until| until + step);
@@ -292,6 +285,7 @@ pub trait StateStore: Send + Sync {
 mod tests {
     use super::*;
     use crate::deliver::health::{Blame, Failure};
+    use crate::deliver::retry_queue::MAX_BYTES;
     use crate::deliver::sink::http::interpret::HttpCause;
     use crate::deliver::sink::{CALLBACK, Cause};
 

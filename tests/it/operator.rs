@@ -18,6 +18,7 @@
 //! - [`outages`]: the API server is restarted, frozen, or answers and tells wrongly, while many instances are polled.
 //! - [`replicas`]: several share the work, and take it over from one another.
 //! - [`stores`]: known sets in a store outside the cluster: a folder, or a bucket whose server dies; moved there and back.
+//! - [`tenants`]: cursors of many lists, which the status has no room for.
 //! - [`truncated`]: answers of the API server that end too early show no Secret.
 //! - [`crds`]: the CRDs are missing, older, or newer than the operator.
 
@@ -41,4 +42,5 @@ mod permissions;
 mod refused;
 mod replicas;
 mod stores;
+mod tenants;
 mod truncated;

@@ -11,7 +11,7 @@ use crate::detect::event::{Change, Event, EventId, Kind, VersionToken};
 use crate::detect::feed;
 use crate::detect::known::{Details, Known, KnownSet};
 use crate::detect::life;
-use crate::detect::record::{RecordView, id_hash};
+use crate::detect::record::{RecordView, object_hash};
 use crate::detect::shape;
 
 impl Detector<'_> {
@@ -71,7 +71,7 @@ impl Detector<'_> {
             }
         };
         Some(Change {
-            object: id_hash(&object_id),
+            object: object_hash(self.plan.list_of.as_ref().map(|list| &*list.value), &object_id),
             record,
             date: self.classifier.listed_date(view),
             known,
@@ -79,7 +79,8 @@ impl Detector<'_> {
             event: Event {
                 id: EventId::new(self.identity, &self.plan.name, &object_id, kind, &version),
                 kind,
-                resource: Arc::clone(&self.plan.name),
+                resource: Arc::clone(self.plan.object_type()),
+                parent: self.plan.list_of.as_ref().map(|list| Arc::clone(&list.value)),
                 object_id: object_id.into_owned(),
                 version_date: view.version_date(),
                 detected_at: self.polled_at,

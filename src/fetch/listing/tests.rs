@@ -110,6 +110,8 @@ impl Provider {
             detail: None,
             order: Order::Unordered,
             pagination: PaginationPlan::Detect,
+            for_each: None,
+            list_of: None,
             page_size: None,
             interval: Duration::from_mins(1),
             start_from: StartFrom::Now,

@@ -100,7 +100,7 @@ fn malformed_macros_are_refused_with_a_fix() {
     let refused = |text: &str| Template::parse(text).unwrap_err();
     assert_eq!(
         refused("x${foo}").to_string(),
-        "has an unknown macro ${foo}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone, cursor"
+        "has an unknown macro ${foo}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone, cursor, each"
     );
     for text in ["${yyyy-MM-dd'T'HH:mm:ss'Z'}", "${518862600}", "${}", "${ since }", "${F}"] {
         assert!(matches!(refused(text), TemplateError::Unknown(_)), "{text}");

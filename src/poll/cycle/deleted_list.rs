@@ -38,8 +38,7 @@ pub(super) async fn read<'a>(
     facts: &mut Facts,
 ) -> Result<DeletedListRead<'a>, Problem> {
     let memory = memory.deleted_list.get_or_insert_default();
-    let mut poll = Poll::new(core, instance, list, access, identity, Utc::now());
-    poll.due = None;
+    let mut poll = Poll::new(core, instance, list, access, identity, None);
     poll.names_deleted_of = Some(resource);
     poll.follow(memory.trail);
     let mut own = Facts::default();

@@ -39,13 +39,17 @@ pub(super) fn resource_status(
     let notes = health.notes.iter().filter(|note| absent.is_none() || **note != Note::BadDates);
     conditions.extend(notes.map(|note| noted(*note)));
     conditions.extend(absent.map(absent_date));
-    conditions.extend(own.and_then(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
-    conditions.extend(own.filter(|own| own.filter_ignored.is_ignored()).and_then(|_| ignored_filter(resource)));
+    // What the lists have shown of a resource that has several, and of others what theirs has.
+    let lists = || own.map(|own| &**own).into_iter().chain(state.lists_of(&resource.name).map(|(_, list)| list));
+    conditions.extend(lists().find_map(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
+    conditions.extend(lists().find(|own| own.filter_ignored.is_ignored()).and_then(|_| ignored_filter(resource)));
     conditions.extend(health.undecided.as_deref().map(undecided_filter));
     conditions.extend(health.volatile.as_deref().map(volatile_records));
     conditions.extend(own.and_then(|own| deletes::condition(resource, &own.sweep, health.sweep.as_deref())));
     let detail = health.detail.as_deref().filter(|_| resource.detail.is_some());
     conditions.extend(detail.map(|problem| of_problem(ConditionType::Detailed, problem)));
+    let failed = health.lists.as_deref().filter(|_| resource.for_each.is_some());
+    conditions.extend(failed.map(|problem| of_problem(ConditionType::ListsPolled, problem)));
     conditions.extend(deletes::full_sweep(resource, health.full_sweep.as_deref()));
     ResourceStatus {
         name: resource.name.to_string(),

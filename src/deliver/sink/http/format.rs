@@ -110,6 +110,8 @@ struct CloudEvent<'a> {
     datacontenttype: Option<&'static str>,
     resource: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     connector: Option<&'a str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     tags: String,
@@ -137,6 +139,7 @@ impl<'a> CloudEvent<'a> {
             time: event.version_date.unwrap_or(event.detected_at).to_rfc3339_opts(SecondsFormat::AutoSi, true),
             datacontenttype: (!truncated).then_some("application/json"),
             resource: &event.resource,
+            parent: event.parent.as_deref(),
             connector: envelope.connector,
             tags: envelope.tags.join(","),
             polltime: event.detected_at.to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -208,6 +211,9 @@ struct Message<'a> {
 struct OldEvent<'a> {
     object_type: &'a str,
     object_id: &'a str,
+    /// Not in Open Connectors: without it, objects of several lists could not be distinguished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a str>,
     event_type: &'static str,
     element_key: &'a str,
     date: String,
@@ -260,6 +266,7 @@ pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events:
         .map(|event| OldEvent {
             object_type: &event.resource,
             object_id: &event.object_id,
+            parent: event.parent.as_deref(),
             event_type: match event.kind {
                 Kind::Created => "CREATED",
                 Kind::Updated => "UPDATED",

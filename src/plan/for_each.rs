@@ -1,0 +1,272 @@
+//! Lists that are polled once for each of several values: `forEach` → the values, and the plan of the list of one value. Pure.
+//!
+//! The list of a value is polled as a resource is, so its plan is one of a resource. Its state is kept under a name that no resource can
+//! have.
+
+use std::sync::Arc;
+
+use super::problems::{Problems, field, invalid};
+use super::{BodyPlan, RequestPlan, ResourcePlan};
+use crate::api::conditions::Problem;
+use crate::api::deletes::Deletes;
+use crate::api::resource::Resource;
+
+/// Most values of a resource.
+const MAX_VALUES: usize = 1_000;
+/// Most bytes of a value.
+const MAX_VALUE: usize = 256;
+/// Values that `pollinator plan` names.
+const PRINTED: usize = 3;
+
+/// What a list is polled for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForEachPlan {
+    /// The values, in the order of the manifest; no two are the same.
+    pub values: Vec<Arc<str>>,
+}
+
+/// Which list of a resource a plan is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListOf {
+    /// Name of the resource.
+    pub resource: Arc<str>,
+    /// What `${each}` stands for.
+    pub value: Arc<str>,
+}
+
+/// Under this name the state of the list of a value is kept.
+pub fn name_of(resource: &str, value: &str) -> String {
+    format!("{resource}[{value}]")
+}
+
+/// The resource and the value of the list with this name; `None` for the name of a resource.
+pub fn list_of(name: &str) -> Option<(&str, &str)> {
+    name.strip_suffix(']')?.split_once('[')
+}
+
+/// The resource of a list, or the resource itself.
+pub fn resource_of(name: &str) -> &str {
+    list_of(name).map_or(name, |(resource, _)| resource)
+}
+
+impl ResourcePlan {
+    /// The plan of the list of one value.
+    #[must_use]
+    pub fn for_value(&self, value: &Arc<str>) -> Self {
+        Self {
+            name: name_of(&self.name, value).into(),
+            request: self.request.for_value(value),
+            for_each: None,
+            list_of: Some(ListOf { resource: Arc::clone(&self.name), value: Arc::clone(value) }),
+            ..self.clone()
+        }
+    }
+
+    /// The object type of its events: the name of the resource.
+    pub fn object_type(&self) -> &Arc<str> {
+        self.list_of.as_ref().map_or(&self.name, |list| &list.resource)
+    }
+}
+
+impl RequestPlan {
+    fn uses_each(&self) -> bool {
+        let query = self.query.iter().map(|(_, value)| value);
+        let headers = self.headers.iter().map(|(_, value)| value);
+        query.chain(headers).chain([&self.url]).any(super::Template::uses_each)
+            || self.body.as_ref().is_some_and(BodyPlan::uses_each)
+    }
+
+    fn for_value(&self, value: &Arc<str>) -> Self {
+        Self {
+            url: self.url.for_value(value),
+            query: self.query.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect(),
+            headers: self.headers.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect(),
+            body: self.body.as_ref().map(|body| body.for_value(value)),
+            ..self.clone()
+        }
+    }
+}
+
+impl BodyPlan {
+    fn uses_each(&self) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Text(text) => text.uses_each(),
+            Self::List(items) => items.iter().any(Self::uses_each),
+            Self::Map(members) => members.iter().any(|(_, value)| value.uses_each()),
+        }
+    }
+
+    fn for_value(&self, value: &Arc<str>) -> Self {
+        match self {
+            Self::Literal(literal) => Self::Literal(literal.clone()),
+            Self::Text(text) => Self::Text(text.for_value(value)),
+            Self::List(items) => Self::List(items.iter().map(|item| item.for_value(value)).collect()),
+            Self::Map(members) => {
+                Self::Map(members.iter().map(|(name, member)| (name.clone(), member.for_value(value))).collect())
+            }
+        }
+    }
+}
+
+/// What the list is polled for; `None`: it is polled once.
+///
+/// # Errors
+/// Values that are none, a macro without values or values without a macro, and settings that know one list only.
+pub(super) fn plan(resource: &Resource, request: Option<&RequestPlan>) -> Result<Option<Arc<ForEachPlan>>, Vec<Problem>> {
+    let at = |part: &str| field(&resource.name, part);
+    let uses_each = request.map(RequestPlan::uses_each);
+    let Some(for_each) = &resource.for_each else {
+        return match uses_each {
+            Some(true) => Err(vec![invalid(format!(
+                "{} has the macro ${{each}}, and nothing says what it stands for; set forEach.values",
+                at("url, query, headers or body")
+            ))]),
+            _ => Ok(None),
+        };
+    };
+    let mut problems = Problems::default();
+    if uses_each == Some(false) {
+        problems.0.push(invalid(format!(
+            "{} needs the macro ${{each}} in url, query, headers or body, where the value of each list goes",
+            at("forEach")
+        )));
+    }
+    let unsupported = [
+        ("detail", resource.detail.is_some()),
+        ("fullSweep", resource.full_sweep.is_some()),
+        ("deletes.snapshot", matches!(resource.deletes, Some(Deletes::Snapshot(_)))),
+        ("deletes.feed", matches!(resource.deletes, Some(Deletes::Feed(_)))),
+    ];
+    for (other, _) in unsupported.into_iter().filter(|(_, is_set)| *is_set) {
+        problems.0.push(invalid(format!(
+            "{} is not supported with {other}; remove one of the two, or declare a resource for each value",
+            at("forEach")
+        )));
+    }
+    let mut values: Vec<Arc<str>> = Vec::with_capacity(for_each.values.len());
+    for value in &for_each.values {
+        match refusal(value) {
+            Some(why) => problems.0.push(invalid(format!("{} {why}", at("forEach.values")))),
+            None if values.iter().any(|other| **other == **value) => {
+                problems.0.push(invalid(format!("{} has a value twice; each one is polled once", at("forEach.values"))));
+            }
+            None => values.push(value.as_str().into()),
+        }
+    }
+    if !(1..=MAX_VALUES).contains(&for_each.values.len()) {
+        problems.0.push(invalid(format!("{} must have between 1 and {MAX_VALUES} values", at("forEach.values"))));
+    }
+    problems.0.dedup();
+    if problems.0.is_empty() { Ok(Some(Arc::new(ForEachPlan { values }))) } else { Err(problems.0) }
+}
+
+/// Why a text cannot be a value; it reads on from the name of the field.
+fn refusal(value: &str) -> Option<&'static str> {
+    match value {
+        "" => Some("has an empty value; remove it"),
+        // A URL resolves them as segments of its path, and they would name another place.
+        "." | ".." => Some("has a value of dots only, which means something else in a URL; remove it"),
+        value if value.len() > MAX_VALUE => Some("has a value of more than 256 bytes; shorten it"),
+        value if value.chars().any(char::is_control) => {
+            Some("has a value with a line break or another control character; remove it")
+        }
+        _ => None,
+    }
+}
+
+/// As `pollinator plan` prints it.
+pub(super) fn print(plan: &ForEachPlan) -> String {
+    let named: Vec<_> = plan.values.iter().take(PRINTED).map(|value| &**value).collect();
+    let more = if plan.values.len() > PRINTED { ", …" } else { "" };
+    format!("${{each}} is one of {} values, each with a cursor of its own: {}{more}", plan.values.len(), named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::instance::ConnectorInstance;
+    use crate::plan::date_format::RFC_3339;
+    use crate::plan::template::{MacroContext, Place};
+    use crate::plan::{print, resolve};
+
+    fn planned(members: &str) -> Result<(ResourcePlan, String), Vec<String>> {
+        let spec = format!(
+            "
+baseUrl: https://api.example.com/v2
+callback: {{url: 'https://h.example/in'}}
+resources: [{{name: contacts, {members}}}]
+"
+        );
+        let plan = resolve(&ConnectorInstance::new("shop", serde_saphyr::from_str(&spec).unwrap()), None);
+        let plan = plan.map_err(|problems| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>())?;
+        let printed: serde_json::Value = serde_saphyr::from_str(&print(&plan)).unwrap();
+        let printed = printed["resources"][0]["forEach"].as_str().unwrap_or_default().to_owned();
+        Ok(((*plan.resources[0]).clone(), printed))
+    }
+
+    #[test]
+    fn the_list_of_a_value_is_a_resource_with_a_name_that_none_can_have() {
+        let (plan, printed) = planned(
+            "url: '/t/${each}/c', query: {of: '${each}'}, headers: {x-tenant: '${each}'}, method: POST,
+             body: {filter: [{tenant: '${each}', n: 1}]}, forEach: {values: [acme, a/b c, d, e]}",
+        )
+        .unwrap();
+        assert_eq!(printed, "${each} is one of 4 values, each with a cursor of its own: acme, a/b c, d, …");
+        let list = plan.for_value(&plan.for_each.as_ref().unwrap().values[1]);
+        assert_eq!((&*list.name, &**list.object_type(), &**plan.object_type()), ("contacts[a/b c]", "contacts", "contacts"));
+        assert_eq!(
+            (list_of(&list.name), list_of("contacts"), list_of("c[d[e]]")),
+            (Some(("contacts", "a/b c")), None, Some(("c", "d[e]")))
+        );
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let context = MacroContext { since: None, now, since_format: &RFC_3339, token: None };
+        assert_eq!(list.request.url.render(&context, Place::Url), "https://api.example.com/v2/t/a%2Fb%20c/c");
+        assert_eq!(list.request.query[0].1.render(&context, Place::QueryValue), "a%2Fb%20c");
+        assert_eq!(list.request.headers[0].1.render(&context, Place::Header), "a/b c");
+        let Some(BodyPlan::Map(members)) = &list.request.body else { panic!("{:?}", list.request.body) };
+        let BodyPlan::List(items) = &members[0].1 else { panic!("{members:?}") };
+        let BodyPlan::Map(inner) = &items[0] else { panic!("{items:?}") };
+        let rendered: Vec<_> = inner
+            .iter()
+            .filter_map(
+                |(_, text)| if let BodyPlan::Text(text) = text { Some(text.render(&context, Place::Json)) } else { None },
+            )
+            .collect();
+        assert_eq!(rendered, ["a/b c"]);
+        assert_ne!(plan.meaning, planned("url: /c").unwrap().0.meaning, "a cursor of one list is none of another");
+    }
+
+    #[test]
+    fn what_cannot_be_polled_for_each_value_is_refused() {
+        for (members, says) in [
+            ("url: '/c/${each}'", "url, query, headers or body has the macro ${each}, and nothing says what it stands for"),
+            ("url: /c, forEach: {values: [a]}", "forEach needs the macro ${each} in url"),
+            ("url: '/c/${each}', forEach: {values: []}", "forEach.values must have between 1 and 1000 values"),
+            ("url: '/c/${each}', forEach: {values: ['']}", "forEach.values has an empty value"),
+            ("url: '/c/${each}', forEach: {values: [a, '..']}", "forEach.values has a value of dots only"),
+            ("url: '/c/${each}', forEach: {values: [\"a\\nb\"]}", "forEach.values has a value with a line break"),
+            ("url: '/c/${each}', forEach: {values: [a, b, a]}", "forEach.values has a value twice"),
+            ("url: '/c/${each}', forEach: {values: [a]}, detail: {url: '/c/${id}'}", "forEach is not supported with detail"),
+            (
+                "url: '/c/${each}', forEach: {values: [a]}, deletes: {snapshot: {}}",
+                "forEach is not supported with deletes.snapshot",
+            ),
+            (
+                "url: '/c/${each}', forEach: {values: [a]}, deletes: {feed: {url: /d, dateField: at}}",
+                "forEach is not supported with deletes.feed",
+            ),
+        ] {
+            let problems = planned(members).unwrap_err();
+            assert!(
+                problems.len() == 1 && problems[0].starts_with("spec.resources[contacts].") && problems[0].contains(says),
+                "{members}: {problems:?}"
+            );
+        }
+        let long = "x".repeat(257);
+        assert!(
+            planned(&format!("url: '/c/${{each}}', forEach: {{values: [{long}]}}")).unwrap_err()[0]
+                .contains("more than 256 bytes")
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! The lists of a resource that is polled once for each of several values: each has a state of its own under the name of its list. Pure.
+
+use std::ops::Bound::{Included, Unbounded};
+
+use super::adopt::Adopted;
+use super::{InstanceState, ResourceState};
+use crate::deliver::delivery_state::DeliveryState;
+use crate::deliver::retry_queue::MAX_BYTES;
+use crate::plan::for_each::list_of;
+use crate::plan::{ChangeBy, PollPlan};
+
+impl InstanceState {
+    /// The lists of a resource, by name.
+    pub fn lists_of<'s>(&'s self, resource: &str) -> impl Iterator<Item = (&'s String, &'s ResourceState)> + use<'s> {
+        let prefix = format!("{resource}[");
+        let behind = self.resources.range::<str, _>((Included(prefix.as_str()), Unbounded));
+        behind.take_while(move |(name, _)| name.starts_with(&prefix)).map(|(name, own)| (name, &**own))
+    }
+
+    /// What the delivery of the changes of a resource or of one of its lists reads and changes. What was delivered is counted with the
+    /// resource.
+    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "an entry that was just inserted is there")]
+    pub fn delivery(&mut self, list: &str) -> DeliveryState<'_> {
+        let resource = list_of(list).map_or(list, |(resource, _)| resource);
+        for name in [resource, list] {
+            if !self.resources.contains_key(name) {
+                self.resources.insert(name.to_owned(), Box::default());
+            }
+        }
+        // The name of a list begins with that of its resource.
+        let mut both = self.resources.range_mut::<str, _>((Included(resource), Included(list)));
+        let first = both.next().map(|(_, own)| &mut **own);
+        let of_list = both.next_back().map(|(_, own)| &mut **own);
+        let (own, counters) = match of_list {
+            Some(own) => (own, first),
+            None => (first.expect("a state that was just inserted"), None),
+        };
+        let ResourceState { known, failing, taken, delivered, last_change_time, .. } = own;
+        let (delivered, last_change_time) = match counters {
+            Some(counters) => (&mut counters.delivered, &mut counters.last_change_time),
+            None => (delivered, last_change_time),
+        };
+        DeliveryState { sinks: &mut self.sinks, room: MAX_BYTES, known, failing, taken, delivered, last_change_time }
+    }
+
+    /// Forgets all lists of a resource. Answers whether there were any.
+    pub fn forget_lists(&mut self, resource: &str) -> bool {
+        let before = self.resources.len();
+        self.resources.retain(|name, _| list_of(name).is_none_or(|(of, _)| of != resource));
+        self.resources.len() < before
+    }
+}
+
+/// Fits the lists to a plan: those of values that are no longer declared go, and those whose cursor means nothing any more begin again.
+pub(super) fn adopt(state: &mut InstanceState, plan: &PollPlan, adopted: &mut Adopted) {
+    state.resources.retain(|name, own| {
+        let Some((resource, value)) = list_of(name) else { return true };
+        let declared = plan.resources.iter().find(|declared| *declared.name == *resource);
+        declared.is_some_and(|declared| {
+            let has_value = |plan: &crate::plan::for_each::ForEachPlan| plan.values.iter().any(|other| **other == *value);
+            let by_content = declared.change_by == ChangeBy::Content;
+            declared.for_each.as_deref().is_some_and(has_value)
+                && own.meaning == format!("{:016x}", declared.meaning)
+                && !(by_content && own.cursor.is_some())
+        })
+    });
+    for (resource, _) in &adopted.resets {
+        state.forget_lists(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::plan::for_each::ForEachPlan;
+    use crate::plan::{ResourcePlan, sample};
+    use crate::state::adopt;
+
+    fn plan(values: &[&str]) -> PollPlan {
+        let values = values.iter().map(|value| Arc::from(*value)).collect();
+        sample::instance(ResourcePlan { for_each: Some(Arc::new(ForEachPlan { values })), ..sample::resource() })
+    }
+
+    fn polled(plan: &PollPlan, lists: &[&str]) -> InstanceState {
+        let mut state = InstanceState::new("u".into());
+        adopt::adopt(&mut state, plan, &BTreeMap::new(), chrono::DateTime::UNIX_EPOCH);
+        for list in lists {
+            let meaning = format!("{:016x}", plan.resources[0].meaning);
+            let own = ResourceState { meaning, started: true, ..ResourceState::default() };
+            state.resources.insert((*list).to_owned(), Box::new(own));
+        }
+        state
+    }
+
+    fn names(state: &InstanceState) -> Vec<&str> {
+        state.resources.keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_lists_of_a_resource_are_its_own() {
+        let state = polled(&plan(&["a"]), &["contacts[a]", "contacts[z]", "contacts-2[a]", "contact[b]"]);
+        let lists: Vec<_> = state.lists_of("contacts").map(|(name, _)| name.as_str()).collect();
+        assert_eq!(lists, ["contacts[a]", "contacts[z]"]);
+    }
+
+    #[test]
+    fn what_is_delivered_is_known_in_its_list_and_counted_with_the_resource() {
+        let mut state = InstanceState::new("u".into());
+        for (list, record) in [("contacts[b]", 7), ("contacts", 8)] {
+            let delivery = state.delivery(list);
+            *delivery.delivered += 1;
+            let known =
+                crate::detect::known::Known { version: 1, date: None, age: crate::detect::known::Age::Open, deleted: false };
+            delivery.known.remember(record, known);
+        }
+        let own = |name: &str| (state.resources[name].delivered, state.resources[name].known.get(7).is_some());
+        assert_eq!((own("contacts"), own("contacts[b]")), ((2, false), (0, true)));
+        assert!(state.resources["contacts"].known.get(8).is_some());
+    }
+
+    #[test]
+    fn a_value_that_is_no_longer_declared_is_forgotten_and_no_other_one() {
+        let mut plan = plan(&["a", "b"]);
+        let adopt = |state: &mut InstanceState, plan: &PollPlan, annotations: &BTreeMap<String, String>| {
+            adopt::adopt(state, plan, annotations, chrono::DateTime::UNIX_EPOCH)
+        };
+        let mut state = polled(&plan, &["contacts[a]", "contacts[b]"]);
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new()), Adopted::default());
+        let fewer = super::tests::plan(&["b"]);
+        assert!(adopt(&mut state, &fewer, &BTreeMap::new()).changed);
+        assert_eq!(names(&state), ["contacts", "contacts[b]"]);
+        let reset = BTreeMap::from([(adopt::RESET.to_owned(), "contacts".to_owned())]);
+        assert_eq!(adopt(&mut state, &fewer, &reset).resets.len(), 1);
+        assert_eq!(names(&state), ["contacts"], "all lists begin again");
+        let mut state = polled(&plan, &["contacts[a]"]);
+        let mut resource = (*plan.resources[0]).clone();
+        resource.meaning += 1;
+        plan.resources = vec![resource.into()];
+        adopt(&mut state, &plan, &BTreeMap::new());
+        assert_eq!(names(&state), ["contacts"]);
+        let mut state = polled(&plan, &["contacts[a]"]);
+        plan.resources = vec![sample::resource().into()];
+        adopt(&mut state, &plan, &BTreeMap::new());
+        assert_eq!(names(&state), ["contacts"], "it has one list again");
+    }
+}
