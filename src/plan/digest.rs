@@ -22,7 +22,9 @@ pub(super) fn of(request: &RequestPlan, parts: &[&str]) -> u64 {
         add(value.as_str());
     }
     add(&request.body.as_ref().map(|body| print::body(body).to_string()).unwrap_or_default());
-    parts.iter().for_each(|part| add(part));
+    for part in parts {
+        add(part);
+    }
     hash.digest()
 }
 

@@ -133,10 +133,10 @@ fn a_descending_list_with_its_undated_records_last_loses_none_of_them() {
     let resource = format!("url: /rows\norder: Descending\n{DATED_PAGES}");
     let polls = Polls::new(&[Instance::new("it", &provider.url(), &receiver.url("it")).resource(&resource).yaml()]);
     polls.poll();
-    for new in 0..3 {
-        rows.lock().unwrap().push((100 + new, chrono::Utc::now().timestamp(), None));
+    for (new, id) in (1..4).zip(101..) {
+        rows.lock().unwrap().push((id, chrono::Utc::now().timestamp(), None));
         assert!(polls.poll().tells("UnorderedResource"));
-        assert_eq!(receiver.count(), new as usize + 1);
+        assert_eq!(receiver.count(), new);
     }
 }
 
