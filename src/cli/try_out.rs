@@ -3,6 +3,7 @@
 mod content;
 mod deletes;
 mod detail;
+mod failure;
 mod for_each;
 
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use clap::Args;
 
 use super::{EgressArgs, ManifestArgs};
 use crate::api::auth::Rotates;
-use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::{InstanceId, InstanceRef};
 use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
@@ -155,12 +156,7 @@ pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn To
                 }
                 if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, &list, wishes.since).await {
                     failed = true;
-                    output::line(format_args!("  failed:       {problem}"));
-                    if wishes.since.is_none() && list.request.uses_since() && problem.reaction == Reaction::Human {
-                        output::line(
-                            "                this asked for everything since 1970; if the provider refuses that, try --since with a recent time",
-                        );
-                    }
+                    failure::print(&list, &problem, wishes.since.is_some());
                 }
             }
         }

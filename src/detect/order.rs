@@ -1,9 +1,9 @@
-//! Whether a list keeps the order that is declared for it. Rows out of order may hide others from whoever trusts the order, and most polls
-//! show too few rows to tell: so what one poll has seen counts for those after it. Pure.
+//! Whether a list keeps the order that is declared for it. Rows out of order may hide others from a poll that relies on the order, and most polls
+//! show too few rows to check it: so what one poll has seen counts for those after it. Pure.
 
 use super::seen::Seen;
 
-/// So many rows in order are no coincidence.
+/// This number of rows in order is no coincidence.
 const MANY: u64 = 20;
 
 /// What to store after a reading of the list to its end: the digest of the order that rows broke, empty for none. `before` was stored
@@ -15,7 +15,7 @@ pub fn broken_after(before: &str, declared: Option<&str>, seen: &Seen) -> String
     }
 }
 
-/// Whether what is stored says that the list does not keep what is declared now. An edit of either is trusted anew.
+/// Whether what is stored says that the list does not keep what is declared now. After an edit of either the order is relied on again.
 pub fn is_broken(stored: &str, declared: Option<&str>) -> bool {
     declared.is_some_and(|declared| declared == stored)
 }

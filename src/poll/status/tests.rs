@@ -364,7 +364,8 @@ fn what_a_callback_lacks_is_not_blamed_on_the_provider() {
 #[test]
 fn what_does_not_stop_a_poll_is_told_beside_it() {
     let facts = Facts {
-        seen: Seen { missing_ids: 1, bad_dates: 1, far_ahead: 1, disorder: true, ..Seen::default() },
+        seen: Seen { records: 2, missing_ids: 1, bad_dates: 1, far_ahead: 1, ..Seen::default() },
+        order_broken: true,
         unsettled: true,
         ..Facts::default()
     };
@@ -374,6 +375,9 @@ fn what_does_not_stop_a_poll_is_told_beside_it() {
         status.resources[0].conditions.iter().map(|condition| (condition.kind.as_str(), condition.status.as_str())).collect();
     let noted = ["RecordsIdentified", "DatesReadable", "DatesPlausible", "Ordered", "Settled"].map(|kind| (kind, "False"));
     assert_eq!(kinds, [&[("Polled", "True")], &noted[..]].concat());
+    let nameless = Facts { seen: Seen { records: 2, missing_ids: 2, ..Seen::default() }, ..Facts::default() };
+    let status = read(&after(&[ended(Outcome::Polled, nameless)]), at(0));
+    assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", "MissingId"), "nothing can ever be delivered");
     assert_eq!(status.resources[1].conditions.len(), 1, "the other resource is fine");
     let full = Facts { sums: Sums { queue_full: true, ..Sums::default() }, ..Facts::default() };
     let status = read(&after(&[ended(Outcome::Polled, full)]), at(0));
