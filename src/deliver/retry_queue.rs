@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sink::SinkName;
 use crate::detect::changes;
-use crate::detect::event::Event;
+use crate::detect::event::{Event, Kind};
 
 /// Most events that an instance may have deferred and parked, all sinks.
 pub const MAX_EVENTS: usize = 100;
@@ -116,7 +116,13 @@ impl RetryQueue {
         if let Some(queued) = self.events.iter_mut().find(|e| e.is_of(&event.resource, object)) {
             // The receiver has not got the version that waited.
             let changes = changes::both(queued.event.changes.as_deref(), event.changes.as_deref());
-            queued.event = Event { changes, ..event };
+            // Nor has it got the creation, if that is what waited and each try was refused: after any other failure it may have it.
+            let was_refused = queued.attempts == queued.refusals;
+            let kind = match (queued.event.kind, event.kind) {
+                (Kind::Created, Kind::Updated) if was_refused => Kind::Created,
+                (_, newer) => newer,
+            };
+            queued.event = Event { changes, kind, ..event };
             if queued.next_try.is_none() {
                 (queued.attempts, queued.refusals) = (0, 0);
             }
@@ -202,7 +208,6 @@ impl QueuedEvent {
 mod tests {
     use super::*;
     use crate::deliver::sample::{at, event};
-    use crate::detect::event::Kind;
 
     /// No other queue holds anything.
     const ALONE: Load = Load { events: 0, bytes: 0 };
@@ -260,6 +265,20 @@ mod tests {
         let second = &queue.events[1];
         assert_eq!((second.attempts, second.refusals, second.next_try), (0, 0, Some(at(7))), "a parked one begins again");
         assert_eq!(queue.events.len(), 2);
+    }
+
+    #[test]
+    fn a_creation_that_was_only_ever_refused_stays_one() {
+        let kind_after = |attempts, refusals, newer: Kind| {
+            let waits = QueuedEvent { event: event("1", Kind::Created, "{}"), attempts, refusals, ..entry(1, 10, None) };
+            let mut queue = queue([waits]);
+            queue.supersede(1, event("1", newer, "{\"v\":2}"), ALONE, at(7)).unwrap();
+            assert_eq!(only(&queue).event.data.get(), "{\"v\":2}");
+            only(&queue).event.kind
+        };
+        assert_eq!(kind_after(5, 5, Kind::Updated), Kind::Created);
+        assert_eq!(kind_after(5, 4, Kind::Updated), Kind::Updated, "the receiver may have got one that timed out");
+        assert_eq!(kind_after(5, 5, Kind::Deleted), Kind::Deleted);
     }
 
     #[test]

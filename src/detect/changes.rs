@@ -115,20 +115,26 @@ fn short(hash: u64) -> u32 {
     hash as u32
 }
 
-/// Whether the name may be in an event: it is fit to be shown, its commas do not read as separators, and the member is delivered.
+/// Whether the name may be in an event: it is fit to be shown, its commas do not read as separators, the member is delivered, and it is not
+/// one of a value that is masked.
 fn is_named(name: &str, shape: &Shape) -> bool {
-    fitting(name) && !name.contains(',') && (shape.members == Members::All || is_delivered(name, &shape.members))
+    let is_delivered = || shape.members == Members::All || is_delivered(name, &shape.members);
+    fitting(name) && !name.contains(',') && is_delivered() && !is_in_masked(name, shape)
+}
+
+fn is_in_masked(name: &str, shape: &Shape) -> bool {
+    let Ok(name) = FieldPath::parse(name) else { return !shape.masked.is_empty() };
+    let is_below = |path: &FieldPath| keys(&name).len() > keys(path).len() && keys(&name).starts_with(&keys(path));
+    shape.masked.iter().any(|masked| is_below(&masked.path))
+}
+
+fn keys(path: &FieldPath) -> Vec<&str> {
+    path.segments().iter().filter_map(|segment| if let Segment::Key(key) = segment { Some(&**key) } else { None }).collect()
 }
 
 fn is_delivered(name: &str, members: &Members) -> bool {
     let Ok(name) = FieldPath::parse(name) else { return false };
-    let begins = |path: &FieldPath, with: &FieldPath| {
-        let keys = |path: &FieldPath| -> Vec<String> {
-            let segments = path.segments().iter();
-            segments.filter_map(|segment| if let Segment::Key(key) = segment { Some(key.clone()) } else { None }).collect()
-        };
-        keys(path).starts_with(&keys(with))
-    };
+    let begins = |path: &FieldPath, with: &FieldPath| keys(path).starts_with(&keys(with));
     let has_index = |path: &FieldPath| path.segments().iter().any(|segment| matches!(segment, Segment::Index(_)));
     match members {
         Members::All => true,
@@ -170,6 +176,14 @@ mod tests {
 
     fn changed(plan: &ResourcePlan, before: &str, after: &str) -> Option<String> {
         between(plan, Kind::Updated, after, Some(&remember(plan, before)))
+    }
+
+    #[test]
+    fn what_is_in_a_masked_value_is_not_named() {
+        let masked = vec![crate::plan::shaping::Masked { path: path("profile"), mask: crate::plan::shaping::Mask::Text }];
+        let shape = Shape { members: Members::All, masked };
+        let is_named = ["profile", "profile.illness", "profiles", "profile.a.b"].map(|name| is_named(name, &shape));
+        assert_eq!(is_named, [true, false, true, false]);
     }
 
     #[test]

@@ -133,7 +133,7 @@ mod tests {
     use crate::plan::{SnapshotPlan, sample};
 
     fn plan() -> ResourcePlan {
-        let snapshot = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None };
+        let snapshot = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None, asked: 1 };
         ResourcePlan { snapshot: Some(Arc::new(snapshot)), ..sample::resource() }
     }
 

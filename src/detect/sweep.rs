@@ -7,7 +7,8 @@
 //!   when the next pass shows the same: the same rows in the same order, or the same set of ids with none listed twice. A row that was
 //!   hidden leaves one that was seen and is gone, or one that was seen twice.
 //! - What is listed is there, whatever else a reading proves: being seen clears every suspicion ([`Presence::Listed`]).
-//! - A list without any record proves nothing, and many missing ids at once wait for a person ([`Presence::Held`]).
+//! - A list without any record proves nothing, and many missing ids at once wait for a person ([`Presence::Held`]). So do all that are
+//!   missing after the request for the list was edited: it may simply ask for others.
 //! - Where the plan has a request for one record, its answer decides instead.
 
 use std::collections::{HashMap, HashSet};
@@ -55,6 +56,12 @@ pub struct SweepState {
     /// A person approved the deletions that wait.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub approved: bool,
+    /// Which request listed what is known ([`SnapshotPlan::asked`]); 0: that is not kept yet.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub asked: u64,
+    /// The request was edited since what is missing was listed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub edited: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
@@ -63,6 +70,11 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl SweepState {
+    /// Whether another request than that of the plan listed what may be missing.
+    fn is_edited(&self, plan: &SnapshotPlan) -> bool {
+        self.edited || (self.asked != 0 && self.asked != plan.asked)
+    }
+
     /// Nothing is to be kept.
     pub fn is_fresh(&self) -> bool {
         *self == Self::default()
@@ -244,10 +256,10 @@ impl Absent {
     }
 
     /// Whether enough are missing that a person must look first.
-    fn is_held(&self, plan: &SnapshotPlan, approved: bool) -> bool {
-        let count = self.undecided(approved).count() as u64;
+    fn is_held(&self, plan: &SnapshotPlan, state: &SweepState) -> bool {
+        let count = self.undecided(state.approved).count() as u64;
         let is_many = count > plan.max_count && count * 100 > plan.max_percent.saturating_mul(self.living);
-        is_many || (self.is_empty && plan.confirm.is_none())
+        is_many || (self.is_empty && plan.confirm.is_none()) || (count > 0 && state.is_edited(plan))
     }
 
     /// The records that are to be asked for by themselves.
@@ -255,7 +267,7 @@ impl Absent {
         if plan.confirm.is_none() {
             return Vec::new();
         }
-        let most = if self.is_held(plan, state.approved) { 0 } else { MAX_ASKED };
+        let most = if self.is_held(plan, state) { 0 } else { MAX_ASKED };
         self.approved(state.approved).chain(self.undecided(state.approved).take(most)).collect()
     }
 
@@ -269,9 +281,10 @@ impl Absent {
         at: DateTime<Utc>,
     ) -> Conclusion {
         let mut conclusion = Conclusion::Same;
-        let is_held = self.is_held(plan, state.approved);
+        let is_held = self.is_held(plan, state);
         // Where each poll is a sweep nothing hangs on the time, and a poll that finds nothing stores nothing.
-        let mut next = SweepState { at: plan.interval.map(|_| at), suspect: is_held, ..SweepState::default() };
+        let mut next =
+            SweepState { at: plan.interval.map(|_| at), suspect: is_held, asked: plan.asked, ..SweepState::default() };
         for (id, before) in &self.ids {
             let answer = answers.get(id).copied().or(plan.confirm.is_some().then_some(Answer::Unclear));
             let is_approved = state.approved && *before == Presence::Held;
@@ -300,6 +313,7 @@ impl Absent {
         if let Some(horizon) = at.checked_sub_signed(TOMBSTONES) {
             known.forget_tombstones_before(horizon);
         }
+        next.edited = state.is_edited(plan) && next.missing > next.gone;
         if next.held > 0 {
             (next.living, next.empty) = (self.living, self.is_empty);
         }

@@ -19,7 +19,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 fn snapshot() -> SnapshotPlan {
-    SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None }
+    SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None, asked: 1 }
 }
 
 fn confirming() -> SnapshotPlan {
@@ -87,6 +87,47 @@ fn too_many_wait_for_a_person_whose_word_is_for_those_that_waited() {
     assert!(!state.approved, "it was used");
     sweep(&plan, &mut state, &mut known, 75..100);
     assert_eq!((state.held, state.gone), (25, 50));
+}
+
+#[test]
+fn what_is_missing_after_the_request_was_edited_waits_for_a_person() {
+    let (plan, mut state, mut known) = (snapshot(), SweepState::default(), known(0..100));
+    sweep(&plan, &mut state, &mut known, 0..100);
+    let edited = SnapshotPlan { asked: 2, ..snapshot() };
+    for _ in 0..3 {
+        sweep(&edited, &mut state, &mut known, 2..100);
+    }
+    assert_eq!((with(&known, Presence::Held), state.gone, state.edited), (vec![0, 1], 0, true), "however few");
+    state.approved = true;
+    // another one is missing by now
+    sweep(&edited, &mut state, &mut known, 3..100);
+    assert_eq!((with(&known, Presence::Gone), with(&known, Presence::Missed)), (vec![0, 1], vec![2]));
+    sweep(&edited, &mut state, &mut known, 2..100);
+    assert_eq!((state.missing, state.gone, state.edited), (2, 2, false), "and it is back");
+    // from now on it is the request that listed all
+    for _ in 0..2 {
+        sweep(&edited, &mut state, &mut known, 3..100);
+    }
+    assert_eq!(with(&known, Presence::Gone), [0, 1, 2]);
+    let (mut unknown, mut fresh) = (SweepState::default(), super::KnownSet::default());
+    sweep(&edited, &mut unknown, &mut fresh, 0..3);
+    assert!(!unknown.edited, "state of before names no request");
+}
+
+#[test]
+fn an_edit_that_is_undone_deletes_nothing() {
+    let (plan, mut state, mut known) = (snapshot(), SweepState::default(), known(0..100));
+    sweep(&plan, &mut state, &mut known, 0..100);
+    let edited = SnapshotPlan { asked: 2, ..snapshot() };
+    sweep(&edited, &mut state, &mut known, 5..100);
+    sweep(&edited, &mut state, &mut known, 5..100);
+    // the detector clears what is listed
+    for id in 0..5 {
+        let details = Details { presence: Presence::Listed, ..known.details(id).unwrap().clone() };
+        known.remember_with(id, known.get(id).unwrap(), Some(details));
+    }
+    sweep(&plan, &mut state, &mut known, 0..100);
+    assert_eq!((state.missing, state.edited, state.asked), (0, false, plan.asked));
 }
 
 #[test]

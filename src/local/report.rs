@@ -17,6 +17,9 @@ pub enum Output {
     Json,
 }
 
+/// What a poll, or the events that it found, did not get done.
+const FAILURES: [ConditionType; 2] = [ConditionType::Polled, ConditionType::Detailed];
+
 /// Prints a line whenever an instance's status changes.
 #[derive(Debug)]
 pub struct Reporter {
@@ -69,7 +72,7 @@ impl Reporter {
             }
             for resource in &status.resources {
                 for condition in
-                    resource.conditions.iter().filter(|c| c.kind == ConditionType::Polled && c.status == ConditionStatus::False)
+                    resource.conditions.iter().filter(|c| FAILURES.contains(&c.kind) && c.status == ConditionStatus::False)
                 {
                     failed = true;
                     output::error(format_args!(

@@ -299,7 +299,7 @@ fn secret(secret: &SecretKey) -> String {
 }
 
 fn snapshot(plan: &SnapshotPlan) -> String {
-    let SnapshotPlan { interval, max_count, max_percent, confirm } = plan;
+    let SnapshotPlan { interval, max_count, max_percent, confirm, asked: _ } = plan;
     let often =
         interval.map_or_else(|| "with every poll".to_owned(), |interval| format!("every {}", duration::print(interval)));
     let when = match confirm {

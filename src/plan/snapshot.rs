@@ -8,7 +8,7 @@ use url::Url;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::template::Template;
-use super::{RequestPlan, record_url};
+use super::{RequestPlan, digest, record_url};
 use crate::api::conditions::Problem;
 use crate::api::deletes::{Confirm, Deletes, Snapshot};
 use crate::api::resource::Resource;
@@ -24,6 +24,8 @@ pub struct SnapshotPlan {
     pub max_percent: u64,
     /// How the absence of one record is proven.
     pub confirm: Option<ConfirmPlan>,
+    /// Identifies the request for the list, and is never 0: what another request listed may be missing from this list and live on.
+    pub asked: u64,
 }
 
 /// A request for one record that proves whether it is deleted.
@@ -65,7 +67,10 @@ pub(super) fn plan(
     let confirm =
         confirm.as_ref().and_then(|confirm| problems.keep(self::confirm(base, resource, confirm, list, placeholders)));
     match (max_count, max_percent, problems.0.is_empty()) {
-        (Some(max_count), Some(max_percent), true) => Ok(Some(SnapshotPlan { interval, max_count, max_percent, confirm })),
+        (Some(max_count), Some(max_percent), true) => {
+            let asked = digest::of(list, &[]).max(1);
+            Ok(Some(SnapshotPlan { interval, max_count, max_percent, confirm, asked }))
+        }
         _ => Err(problems.0),
     }
 }
@@ -119,7 +124,8 @@ resources:
     #[test]
     fn defaults_are_told_and_the_url_of_a_record_is_taken_apart() {
         let (plan, printed) = planned("").unwrap();
-        assert_eq!(plan, SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None });
+        assert_ne!(plan.asked, 0);
+        assert_eq!(plan, SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None, asked: plan.asked });
         assert!(
             printed.contains("when absent from two readings of the whole list in a row; read with every poll; held back when more than 10 and more than 20 % are absent"),
             "{printed}"

@@ -95,8 +95,8 @@ impl Poll<'_> {
         let Some(plan) = self.resource.snapshot.as_deref() else { return Ok(()) };
         if self.mode != Mode::Usual {
             // What is there now was just read. Nothing was known before that could be missing.
-            if plan.interval.is_some() && self.own(|own| own.started) {
-                self.own(|own| own.sweep.at = Some(self.polled_at));
+            if self.own(|own| own.started) {
+                self.own(|own| (own.sweep.asked, own.sweep.at) = (plan.asked, plan.interval.map(|_| self.polled_at)));
                 outbox.sums.dirty = true;
             }
             return Ok(());

@@ -20,6 +20,11 @@ pub(super) fn condition(resource: &ResourcePlan, state: &SweepState, last: Optio
                 format!(
                     "deletes.snapshot: the whole list is empty, which proves no deletion, so none is sent; correct the query or the credentials, or {approve}"
                 )
+            } else if state.edited {
+                let count = at_least(state.held);
+                format!(
+                    "deletes.snapshot: the request for the list was edited, and at least {count} records that were known are missing from the list since, so no deletion is sent; undo the edit, or {approve}"
+                )
             } else {
                 let (count, percent) = (at_least(state.held), tens(state.held, state.living));
                 format!(
@@ -93,7 +98,7 @@ mod tests {
     use crate::plan::{SnapshotPlan, sample};
 
     fn told(state: &SweepState, last: Option<&SweepOutcome>) -> Option<(Reason, String)> {
-        let plan = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None };
+        let plan = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None, asked: 1 };
         let resource = ResourcePlan { snapshot: Some(Arc::new(plan)), ..sample::resource() };
         condition(&resource, state, last).map(|condition| (condition.reason, condition.message))
     }
