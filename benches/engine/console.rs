@@ -37,7 +37,7 @@ pub fn run() {
     fs::write(&manifests, (0..COUNT).map(manifest).collect::<String>()).expect("the folder is ours");
     let (mut idle, mut resident) = (Vec::new(), Vec::new());
     for has_console in [false, true] {
-        let mut local = Local::start(&manifests, &folder.path().join(format!("state-{has_console}")), has_console);
+        let local = Local::start(&manifests, &folder.path().join(format!("state-{has_console}")), has_console);
         local.wait_still();
         resident.push(local.resident());
         if has_console {
