@@ -95,7 +95,10 @@
   }
 
   localize(document);
-  new EventSource("/live").addEventListener("changed", refresh);
-  setInterval(refresh, EVERY);
-  document.addEventListener("visibilitychange", refresh);
+  // A form stays as it is: there is nothing to keep fresh.
+  if (document.querySelector("main [data-live]")) {
+    new EventSource("/live").addEventListener("changed", refresh);
+    setInterval(refresh, EVERY);
+    document.addEventListener("visibilitychange", refresh);
+  }
 })();

@@ -165,7 +165,7 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
             .map(|(key, what)| secret(&format!("credential.{key}"), key, what))
             .collect(),
         header: (origin.auth().is_none() && plain == PlainAuth::ApiKey)
-            .then(|| field("header", "Header of the key", "", "X-API-Key", false)),
+            .then(|| field("header", "Header of the key", "If it is empty, X-API-Key.", "", false)),
         resources: spec.map(|spec| spec.resources.iter().map(resource).collect()).unwrap_or_default(),
         list: if spec.is_some() {
             Vec::new()

@@ -10,7 +10,7 @@ use super::Scene;
 use crate::rig::PATIENCE;
 use crate::rig::axe::Axe;
 use crate::rig::browser::Browser;
-use crate::rig::canary::TOKEN;
+use crate::rig::canary::{self, TOKEN};
 
 /// The pictures that the page of the documentation shows. `UPDATE_SCREENSHOTS=1` writes them again.
 const IN_DOCS: [&str; 4] = ["overview-light", "instance-broken-light", "preview-light", "edit-dark-360"];
@@ -31,6 +31,7 @@ fn picture(browser: &Browser, name: &str) {
 
 /// Pictures in both schemes, on a desk and in a hand. Each is a page that everyone can use.
 pub fn pictures(browser: &Browser, axe: Option<&Axe>, name: &str) {
+    assert_eq!(canary::find_in(&browser.source()), None, "a secret is shown at {}", browser.url());
     for (scheme, is_dark) in [("light", false), ("dark", true)] {
         browser.prefer(is_dark);
         browser.resize(1280, 900);
@@ -171,6 +172,15 @@ fn a_person_creates_an_instance_from_nothing() {
     browser.wait_heading("New instance");
     assert_accessible(&browser);
     pictures(&browser, axe.as_ref(), "choose");
+    browser.visit(&format!("{}/new/plain", scene.base));
+    browser.wait_heading("Poll a plain URL");
+    browser.one("input[name=auth][value=apiKey]").click();
+    browser.one("button[value=refresh]").click();
+    browser.wait_text("fieldset:nth-of-type(2)", "the API key");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "plain");
+    browser.one(".crumbs a[href='/new']").click();
+    browser.wait_heading("New instance");
     browser.one("#q").type_in("mock keap");
     click("form[role=search] button");
     click("a[href='/new/from/mockkeap']");
