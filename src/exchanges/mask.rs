@@ -1,7 +1,7 @@
 //! One response without what is anyone's: what the plan reads stays, or is replaced in the same way everywhere; all else becomes a neutral
 //! value of the same type. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use http::HeaderMap;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, DATE, LINK};
@@ -31,6 +31,8 @@ pub struct Mask<'a> {
     /// Where values lead on, to a page or to the next poll.
     leads: Vec<&'a ValueAt>,
     links: Links,
+    /// All texts of the responses: a member that is named like one of them is an entry of a map.
+    texts: HashSet<String>,
     pseudonyms: &'a mut Pseudonyms,
 }
 
@@ -59,7 +61,14 @@ impl<'a> Mask<'a> {
             _ => None,
         };
         let leads = page.into_iter().chain(resource.delta.as_ref().map(|DeltaPlan { from, .. }| from)).collect();
-        Self { resource, records, leads, links, pseudonyms }
+        Self { resource, records, leads, links, texts: HashSet::new(), pseudonyms }
+    }
+
+    /// Takes notice of the texts of a body. What is masked later has no member that is named like one of them, unless the plan reads it.
+    pub fn note(&mut self, body: &[u8]) {
+        if let Some(json) = json(body) {
+            collect(json, &mut self.texts);
+        }
     }
 
     /// The headers that say something of a list.
@@ -87,7 +96,7 @@ impl<'a> Mask<'a> {
 
     /// A body; `None` if it is no JSON.
     pub fn body(&mut self, body: &[u8]) -> Option<Box<RawValue>> {
-        let text = std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}').trim();
+        let text = json(body)?;
         let mut masked = String::with_capacity(text.len());
         self.value(text, &mut Vec::new(), Part::Envelope, &mut masked);
         RawValue::from_string(masked).ok()
@@ -143,7 +152,7 @@ impl<'a> Mask<'a> {
         out.push(']');
     }
 
-    /// The name of a member: kept where the plan reads something there, or where it looks like a name.
+    /// The name of a member: kept where the plan reads something there, or where it looks like a name and is no value elsewhere.
     fn name(&mut self, name: &str, at: &[Segment], part: Part) -> String {
         let leads = |path: &FieldPath| path.segments().starts_with(at) || is_at(path, at);
         let is_read = match part {
@@ -151,7 +160,11 @@ impl<'a> Mask<'a> {
             Part::Record => self.ids().chain(self.dates().map(|date| &date.path)).chain(self.marks()).any(leads),
             Part::Aside => false,
         };
-        if is_read || neutral::is_name(name) { name.to_owned() } else { self.pseudonyms.name(name) }
+        let is_data = || {
+            let speaks = part == Part::Envelope && is_about_pages(name);
+            !neutral::is_name(name) || self.pseudonyms.known(name).is_some() || (self.texts.contains(name) && !speaks)
+        };
+        if !is_read && is_data() { self.pseudonyms.name(name) } else { name.to_owned() }
     }
 
     fn scalar(&mut self, json: &str, at: &[Segment], part: Part, out: &mut String) {
@@ -171,8 +184,9 @@ impl<'a> Mask<'a> {
                 (Some(known), _) => known.to_owned(),
                 (None, false) => neutral::number(&text),
                 (None, true) if part == Part::Envelope && neutral::is_neutral(&text) => text.into_owned(),
+                // A text that begins with a slash or question mark is a link only where one is expected.
                 (None, true) => {
-                    let link = self.links.rewrite(&text, self.pseudonyms);
+                    let link = text.contains("://").then(|| self.links.rewrite(&text, self.pseudonyms)).flatten();
                     link.unwrap_or_else(|| neutral::text(&text))
                 }
             },
@@ -262,6 +276,21 @@ impl<'a> Mask<'a> {
         });
         let is_type = self.resource.feed.as_ref().is_some_and(|feed| is_at(&feed.type_field, at));
         says || (is_type && neutral::is_name(text))
+    }
+}
+
+/// The text of a body, as far as it can be read.
+fn json(body: &[u8]) -> Option<&str> {
+    Some(std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}').trim())
+}
+
+/// Adds all texts in a value.
+fn collect(json: &str, texts: &mut HashSet<String>) {
+    match json.as_bytes().first() {
+        Some(b'{') => for_each_member(json, |_, value| collect(value, texts)),
+        Some(b'[') => for_each_element(json, |value| collect(value, texts)),
+        Some(b'"') => texts.extend(scalar_text(json).map(std::borrow::Cow::into_owned)),
+        _ => {}
     }
 }
 

@@ -47,6 +47,23 @@ fn of_a_record_stays_what_the_plan_reads() {
 }
 
 #[test]
+fn members_that_are_named_like_ids_or_texts_are_masked_unless_the_plan_reads_them() {
+    let body = br#"{"data":[{"id":"cus_17","name":"ada","tags":["updated","page"],"updated":"2026-01-02T03:04:05Z"}],"page":2,
+        "by_id":{"cus_17":1},"by_name":{"ada":{"x":1}},"odd":"?ada=lovelace"}"#;
+    let mut pseudonyms = Pseudonyms::of(&["cus_17".to_owned()]);
+    let resource = sample::resource();
+    let mut mask = Mask::new(&resource, &resource.pagination, path("data").segments().to_vec(), links(), &mut pseudonyms);
+    mask.note(body);
+    assert_eq!(
+        mask.body(body).unwrap().get(),
+        concat!(
+            r#"{"data":[{"id":"id-1","name":"masked","tags":["masked","masked"],"updated":"2026-01-02T03:04:05Z"}],"page":2,"#,
+            r#""by_id":{"id-1":1},"by_name":{"name-1":{"x":1}},"odd":"a masked text"}"#
+        )
+    );
+}
+
+#[test]
 fn around_the_records_stays_what_speaks_of_pages() {
     let next = PaginationPlan::NextLink(ValueAt::Field(path("links.next")));
     let body = r#"{"ok":true,"status":"success","code":0,"total_count":120,"has_more":true,"owner":"Ada","owner_number":4711,"data":[],
@@ -56,7 +73,7 @@ fn around_the_records_stays_what_speaks_of_pages() {
         masked(&with_pagination(next), "data", &["c_17"], body),
         concat!(
             r#"{"ok":true,"status":"success","code":0,"total_count":120,"has_more":true,"owner":"masked","owner_number":1111,"data":[],"#,
-            r#""links":{"next":"{origin}/v2/contacts?shop=replace-me&cursor=token-1&page=2","self":"/v2/contacts?key=token-2"},"#,
+            r#""links":{"next":"{origin}/v2/contacts?shop=replace-me&cursor=token-1&page=2","self":"a masked text"},"#,
             r#""included":[{"total":11,"name":"masked"}],"first_name":"masked","next_token":"token-1","last":"id-1"}"#
         )
     );

@@ -100,6 +100,9 @@ fn answers(taken: &Taken, plan: &PollPlan, pseudonyms: &mut Pseudonyms) -> Resul
     let records = records_path(&taken.resource, read);
     let pagination = read.pagination.as_ref().unwrap_or(&taken.resource.pagination);
     let mut mask = Mask::new(&taken.resource, pagination, records, links, pseudonyms);
+    for heard in taken.listings.iter().flat_map(|(.., heard)| heard) {
+        mask.note(&heard.response.body);
+    }
     let mut answer = |heard: &Heard| {
         let body = match &*heard.response.body {
             [] => None,

@@ -1,5 +1,7 @@
 //! The real server's judgement of manifests, against our own ([`pollinator::api::validate`]).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::rig::control_plane::api::Reply;
@@ -101,5 +103,27 @@ fn the_server_accepts_the_catalogue_and_keeps_all_of_it() {
         let reply = ns.api().create(&format!("{connectors}?fieldValidation=Strict"), &entry);
         assert_eq!((reply.status, &reply.warnings), (201, &Vec::new()), "{file}: {}", reply.message());
         assert_eq!(reply.body["spec"], entry["spec"].take(), "{file}");
+    }
+}
+
+/// What `pollinator new` prints of each entry, before anything is replaced.
+#[test]
+fn the_server_accepts_a_new_manifest_of_each_entry_unchanged() {
+    use pollinator::catalog::starter::{Wishes, manifest};
+    use pollinator::catalog::{built_in, names};
+
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("new");
+    for key in names() {
+        let spec = built_in(key).unwrap();
+        let polled: Vec<_> = spec.resources.iter().map(|of| &of.resource).collect();
+        let parameters = BTreeMap::new();
+        let wishes = Wishes { name: key, namespace: None, callback: "https://example.com/events", parameters: &parameters };
+        for document in manifest(key, spec, &polled, &wishes).split("---\n") {
+            let object: Value = serde_saphyr::from_str(document).unwrap();
+            let path = if object["kind"] == "Secret" { ns.core("secrets") } else { ns.instances() };
+            let reply = ns.api().create(&format!("{path}?fieldValidation=Strict"), &object);
+            assert_eq!((reply.status, &reply.warnings), (201, &Vec::new()), "{key}: {}\n{document}", reply.message());
+        }
     }
 }
