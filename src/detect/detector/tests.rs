@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+mod days;
 mod selection;
 
 fn at(text: &str) -> DateTime<Utc> {
