@@ -50,6 +50,8 @@ pub enum Class {
     Older,
     /// It is not sent, but must be known from now on.
     Remember,
+    /// The filter excludes it by now, which is not sent. It stays known as it was delivered last: so the receiver has it.
+    Left,
     /// It is to be delivered.
     Change(Kind),
 }
@@ -165,6 +167,7 @@ impl<'p> ChangeClassifier<'p> {
         let leaves = self.plan.extract.filter.as_ref().is_some_and(|filter| filter.on_leave == OnLeave::Deleted);
         match before {
             Some(Known { deleted: false, .. }) if leaves || view.is_deleted() => Class::Change(Kind::Deleted),
+            Some(Known { deleted: false, .. }) => Class::Left,
             _ => Class::Remember,
         }
     }

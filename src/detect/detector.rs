@@ -239,7 +239,7 @@ impl<'p> Detector<'p> {
             if let Some(index) = twin.and_then(|twin| twin.change) {
                 changes[index] = None;
             }
-            if known.len() + changes.len() >= MAX_KNOWN && !matches!(class, Class::Same | Class::Older) {
+            if known.len() + changes.len() >= MAX_KNOWN && !matches!(class, Class::Same | Class::Older | Class::Left) {
                 return Err(TooManyRecords);
             }
             let mut row = Row { date, is_settled: self.classifier.is_settled(&view, &clock), is_known, change: None };
@@ -257,7 +257,7 @@ impl<'p> Detector<'p> {
                     }
                     found.remembered |= self.note_fields(&view, (id, record.json), before, known);
                 }
-                Class::Older => {}
+                Class::Older | Class::Left => {}
                 Class::Remember => {
                     // Behind the token of the last page only what changes after it is listed.
                     if self.plan.delta.is_some() || !self.changed_meanwhile(date, &clock, now) {
