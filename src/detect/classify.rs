@@ -30,6 +30,10 @@ fn is_before((date, format): (WrittenDate, &DateFormat), at: DateTime<Utc>) -> b
     date.at < at && (!format.is_whole_day(&date) || format.end_of(&date, Zeros::Midnight) <= at)
 }
 
+/// Distinguishes a version that the filter excluded from the same version of a record that matches, or of a tombstone: it is there when the
+/// filter is gone.
+const EXCLUDED: u64 = 0x6578_636c_7564_6564;
+
 /// What the current read of the list is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -185,7 +189,8 @@ impl<'p> ChangeClassifier<'p> {
 
     /// Hash of the version of a record, as the known set keeps it.
     pub fn version(&self, view: &RecordView<'_>) -> u64 {
-        if self.plan.compare_content { view.content_hash() } else { view.version_hash() }
+        let version = if self.plan.compare_content { view.content_hash() } else { view.version_hash() };
+        if view.is_excluded() && !view.is_deleted() { version ^ EXCLUDED } else { version }
     }
 
     /// Whether only the content of a record differs from what is known. Nothing else then says that it changed.

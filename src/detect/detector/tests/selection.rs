@@ -1,6 +1,7 @@
 //! Filters: what comes to match is created, what no longer does is nothing or deleted, and a filter that fails loses nothing.
 
 use super::*;
+use crate::detect::known::Age;
 use crate::detect::selection::Undecided;
 use crate::plan::expression::Expression;
 use crate::plan::field_path::FieldPath;
@@ -98,7 +99,39 @@ fn a_changed_filter_changes_what_exists_for_the_receiver() {
     assert_eq!(bench.told(&records), [created("1"), deleted("2")]);
     assert_eq!(bench.told(&records), []);
     bench.plan = by_content();
-    assert_eq!(bench.told(&records), [], "without a filter its past is no change");
+    assert_eq!(bench.told(&records), [created("2")], "without a filter what it excluded is there");
+    assert_eq!(bench.told(&records), []);
+}
+
+#[test]
+fn a_filter_that_is_removed_brings_what_it_excluded_but_no_tombstones() {
+    let tombstone = record("3", "10:00:00", "10:00:00", r#","status":"draft","deleted":true"#);
+    let records = [order("1", "10:00:00", "draft"), order("2", "10:00:00", "open"), tombstone];
+    for plan in [sample::resource(), by_content()] {
+        let mut bench = Bench::new(filtered(plan.clone(), OPEN, OnLeave::Ignore), "09:59:00");
+        for _ in 0..2 {
+            bench.told(&records);
+        }
+        bench.plan = plan.clone();
+        assert_eq!(bench.told(&records), [created("1")]);
+        assert_eq!(bench.told(&records), []);
+        // nor does the flag's end make records of what it marked
+        Arc::make_mut(&mut bench.plan.extract).deleted = None;
+        if plan.change_by == ChangeBy::Content {
+            assert_eq!(bench.told(&records), []);
+        }
+    }
+}
+
+#[test]
+fn what_was_excluded_before_versions_said_so_stays_as_it_was() {
+    let mut bench = Bench::new(filtered(by_content(), OPEN, OnLeave::Ignore), "09:59:00");
+    let records = [order("1", "10:00:00", "draft")];
+    let view = RecordReader::new(&bench.plan.extract).read(&records[0], None).unwrap();
+    let (id, version) = (view.id_hash(), view.content_hash());
+    bench.known.remember(id, Known { version, date: None, age: Age::Open, deleted: true });
+    assert_eq!(bench.told(&records), []);
+    assert_eq!(bench.told(&[order("1", "10:00:00", "open")]), [created("1")]);
 }
 
 #[test]
