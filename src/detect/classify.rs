@@ -9,7 +9,7 @@ use super::deleted_list::version_of_deleted;
 use super::event::Kind;
 use super::known::{Age, Known};
 use super::record::RecordView;
-use super::window;
+use super::{window, zone};
 use crate::plan::date_format::{DateFormat, WrittenDate, Zeros};
 use crate::plan::shaping::OnLeave;
 use crate::plan::{ChangeBy, ExtractPlan, ResourcePlan};
@@ -124,6 +124,14 @@ impl<'p> ChangeClassifier<'p> {
             (ChangeBy::Updated, Some(date)) => Some((date, &self.plan.extract.updated.as_ref()?.format)),
             _ => self.written(view),
         }
+    }
+
+    /// The date that counts, where its distance from the clock shows a wrong time zone: not that of a number, which has none, nor one that
+    /// stands for so long that the distance may be that of its beginning.
+    pub fn zoned_date(&self, view: &RecordView<'_>) -> Option<DateTime<Utc>> {
+        let (date, format) = self.written(view)?;
+        let is_fine = format.end_of(&date, Zeros::Any) - date.at < zone::FINEST;
+        (is_fine && !format.is_number()).then_some(date.at)
     }
 
     /// Whether the date that counts, or that of the creation, stands for a whole day or more.

@@ -279,7 +279,7 @@ impl<'p> Detector<'p> {
                         self.doubts += 1;
                         self.doubtful.insert(id, (self.doubts, change));
                     } else {
-                        self.seen.newest_change = self.seen.newest_change.max(view.version_date());
+                        self.seen.newest_change = self.seen.newest_change.max(self.classifier.zoned_date(&view));
                         row.change = Some(changes.len());
                         changes.push(Some(change));
                     }
@@ -377,7 +377,9 @@ impl<'p> Detector<'p> {
         self.seen.order(self.order, self.last.replace(date), date);
         self.seen.outdated += u64::from(self.too_old.is_some_and(|too_old| date < too_old));
         self.seen.reached_lower |= self.lower.is_some_and(|lower| self.classifier.is_listed_before(view, lower));
-        if self.poll_clock.is_none_or(|clock| !clock.is_ahead(date)) {
+        if self.poll_clock.is_some_and(|clock| clock.is_ahead(date)) {
+            self.seen.ahead += 1;
+        } else {
             self.seen.greatest = self.seen.greatest.max(Some(date));
         }
     }

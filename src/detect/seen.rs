@@ -33,9 +33,11 @@ pub struct Seen {
     pub excluded: u64,
     /// A date stands for a whole day, whatever the format.
     pub whole_days: bool,
+    /// Records whose date is ahead of the provider's clock, in this listing.
+    pub ahead: u64,
     /// Greatest date that is not ahead of the provider's clock.
     pub greatest: Option<DateTime<Utc>>,
-    /// Greatest date of a created or updated record that was detected.
+    /// Greatest date of a created or updated record that was detected, of those that depend on the time zone.
     pub newest_change: Option<DateTime<Utc>>,
     /// A record broke the declared order.
     pub disorder: bool,

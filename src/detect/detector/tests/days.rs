@@ -224,6 +224,33 @@ fn a_created_date_that_is_coarser_than_the_updated_one_tells_of_creation() {
     }
 }
 
+#[test]
+fn only_dates_that_depend_on_a_zone_and_are_fine_enough_are_evidence_of_one() {
+    let newest = |pattern: &str, date: &str| {
+        let mut plan = sample::resource();
+        let extract = Arc::make_mut(&mut plan.extract);
+        extract.updated.as_mut().unwrap().format = DateFormat::new(Some(pattern), None).unwrap();
+        let mut bench = Bench::new(plan, "09:59:00");
+        let json = format!(r#"{{"id":"1","updated":{date},"created":"2026-11-01T10:00:00Z"}}"#);
+        let (told, seen) = bench.listing(&[&[json]]);
+        assert_eq!(told, [updated("1")], "{date}");
+        seen.newest_change
+    };
+    for (pattern, date) in [
+        ("yyyy-MM-dd", r#""2026-11-24""#),
+        ("", r#""2026-11-24""#),
+        ("", r#""2026-11-24T00:00:00+05:30""#),
+        ("", r#""2026-11-24T10:00:00Z""#),
+        ("yyyy-MM-dd HH", r#""2026-11-24 10""#),
+        ("seconds", "1795514401"),
+        ("milliseconds", "1795514401000"),
+    ] {
+        assert_eq!(newest(pattern, date), None, "{date}");
+    }
+    assert_eq!(newest("", r#""2026-11-24T10:00:01Z""#), Some(at("10:00:01")));
+    assert_eq!(newest("yyyy-MM-dd HH:mm", r#""2026-11-24 10:07""#), Some(at("10:07:00")));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Write(u8),
