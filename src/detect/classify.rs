@@ -95,10 +95,9 @@ impl<'p> ChangeClassifier<'p> {
         let updated = || Some((view.updated?, &extract.updated.as_ref()?.format));
         match self.plan.change_by {
             ChangeBy::Content => None,
-            ChangeBy::Created => created(),
             ChangeBy::Updated if view.bad_date => None,
             ChangeBy::Updated if view.updated_date() >= view.created_date() => updated(),
-            ChangeBy::Updated => created(),
+            ChangeBy::Created | ChangeBy::Updated => created(),
         }
     }
 

@@ -63,7 +63,9 @@ impl World {
         let view = View { mode: Mode::Baseline, cursor: None, window: Duration::ZERO, rehash: false };
         let (known, records, sent) = (KnownSet::default(), BTreeMap::new(), BTreeMap::new());
         let mut world = Self { form, plan, now: now - TimeDelta::days(9), view, known, records, sent };
-        existing.iter().for_each(|id| world.write(*id));
+        for id in existing {
+            world.write(*id);
+        }
         world.now = now;
         world.poll_from((!all).then(|| now - window::ZONES));
         assert!(world.sent.is_empty());
@@ -212,7 +214,9 @@ fn a_created_date_that_is_coarser_than_the_updated_one_tells_of_creation() {
             detector.begin_listing(None, false);
             let moment = Moment { date: Some(at(now)), now: at(now) };
             let changes = detector.page([Record { json: &json, key: None }].into_iter(), &mut known, moment).unwrap().changes;
-            changes.iter().for_each(|change| known.remember(change.object, change.known));
+            for change in &changes {
+                known.remember(change.object, change.known);
+            }
             let update = detector.finish(Ending { undelivered: Undelivered::None, baseline_from: None });
             (view.cursor, view.window) = (update.cursor, update.window);
             known.forget_before(update.horizon.unwrap());
