@@ -2,16 +2,37 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::clock::{ProviderClock, unit};
+use super::clock::ProviderClock;
 use super::deleted_list::version_of_deleted;
 use super::event::Kind;
 use super::known::{Age, Known};
 use super::record::RecordView;
-use super::window;
+use super::{window, zone};
+use crate::plan::date_format::{DateFormat, WrittenDate, Zeros};
 use crate::plan::shaping::OnLeave;
-use crate::plan::{ChangeBy, ResourcePlan};
+use crate::plan::{ChangeBy, ExtractPlan, ResourcePlan};
+
+/// A day on which a zone sets its clocks back; and an hour that comes twice, at the end of it.
+const LONGEST_DAY: TimeDelta = TimeDelta::hours(27);
+
+/// When the stretch of time is over that a date stands for, in whatever zone it may be meant. A day of which no zone is known is over
+/// when it is over everywhere.
+fn end_of(date: &WrittenDate, format: &DateFormat) -> DateTime<Utc> {
+    let end = format.end_of(date, Zeros::Any);
+    let is_day_of_any_zone = date.is_gmt_by_default() && format.is_whole_day(date);
+    if is_day_of_any_zone { end.checked_add_signed(window::ZONES).unwrap_or(end) } else { end }
+}
+
+/// Whether a date is certainly before a moment. One that stands for a whole day is not on that day.
+fn is_before((date, format): (WrittenDate, &DateFormat), at: DateTime<Utc>) -> bool {
+    date.at < at && (!format.is_whole_day(&date) || format.end_of(&date, Zeros::Midnight) <= at)
+}
+
+/// Distinguishes a version that the filter excluded from the same version of a record that matches, or of a tombstone: it is there when the
+/// filter is gone.
+const EXCLUDED: u64 = 0x6578_636c_7564_6564;
 
 /// What the current read of the list is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +54,8 @@ pub enum Class {
     Older,
     /// It is not sent, but must be known from now on.
     Remember,
+    /// The filter excludes it by now, which is not sent. It stays known as it was delivered last: so the receiver has it.
+    Left,
     /// It is to be delivered.
     Change(Kind),
 }
@@ -43,7 +66,8 @@ pub enum Class {
 pub struct ChangeClassifier<'p> {
     plan: &'p ResourcePlan,
     mode: Mode,
-    granule: Duration,
+    /// No date stands for more.
+    longest: TimeDelta,
     known_since: Option<DateTime<Utc>>,
 }
 
@@ -55,33 +79,73 @@ impl<'p> ChangeClassifier<'p> {
             Mode::Baseline | Mode::FirstRead => None,
             Mode::Usual => window::known_since(plan, cursor, window),
         };
-        Self { plan, mode, granule: window::granule(plan), known_since }
+        let longest = TimeDelta::from_std(window::granule(plan)).unwrap_or(TimeDelta::MAX).max(LONGEST_DAY);
+        Self { plan, mode, longest: longest.checked_add(&window::ZONES).unwrap_or(longest), known_since }
     }
 
     /// The date that counts; `None` leaves a record to its content.
     pub fn date(&self, view: &RecordView<'_>) -> Option<DateTime<Utc>> {
+        self.written(view).map(|(date, _)| date.at)
+    }
+
+    /// The same as it is written, with its format.
+    fn written(&self, view: &RecordView<'_>) -> Option<(WrittenDate, &'p DateFormat)> {
+        let extract: &'p ExtractPlan = &self.plan.extract;
+        let created = || self.creation(view);
+        let updated = || Some((view.updated?, &extract.updated.as_ref()?.format));
         match self.plan.change_by {
             ChangeBy::Content => None,
-            ChangeBy::Created => view.created_date,
-            ChangeBy::Updated => view.version_date().filter(|_| !view.bad_date),
+            ChangeBy::Updated if view.bad_date => None,
+            ChangeBy::Updated if view.updated_date() >= view.created_date() => updated(),
+            ChangeBy::Created | ChangeBy::Updated => created(),
         }
     }
 
     /// The date by which the provider filters and sorts. It lies before the one that counts where a record was changed before it was
     /// created: its servers' clocks differ, or it came from elsewhere with its date. Only this one says how far a list was read.
     pub fn listed_date(&self, view: &RecordView<'_>) -> Option<DateTime<Utc>> {
-        match self.plan.change_by {
-            ChangeBy::Updated => view.updated_date.or(view.created_date).filter(|_| !view.bad_date),
-            ChangeBy::Content | ChangeBy::Created => self.date(view),
+        self.listed(view).map(|(date, _)| date.at)
+    }
+
+    /// Whether the date that counts is certainly before a moment.
+    pub fn is_before(&self, view: &RecordView<'_>, at: DateTime<Utc>) -> bool {
+        self.written(view).is_some_and(|date| is_before(date, at))
+    }
+
+    /// Whether the date by which the provider sorts is certainly before a moment.
+    pub fn is_listed_before(&self, view: &RecordView<'_>, at: DateTime<Utc>) -> bool {
+        self.listed(view).is_some_and(|date| is_before(date, at))
+    }
+
+    fn listed(&self, view: &RecordView<'_>) -> Option<(WrittenDate, &'p DateFormat)> {
+        match (self.plan.change_by, view.updated) {
+            (ChangeBy::Updated, _) if view.bad_date => None,
+            (ChangeBy::Updated, Some(date)) => Some((date, &self.plan.extract.updated.as_ref()?.format)),
+            _ => self.written(view),
         }
+    }
+
+    /// The date that counts, where its distance from the clock shows a wrong time zone: not that of a number, which has none, nor one that
+    /// stands for so long that the distance may be that of its beginning.
+    pub fn zoned_date(&self, view: &RecordView<'_>) -> Option<DateTime<Utc>> {
+        let (date, format) = self.written(view)?;
+        let is_fine = format.end_of(&date, Zeros::Any) - date.at < zone::FINEST;
+        (is_fine && !format.is_number()).then_some(date.at)
+    }
+
+    /// Whether the date that counts, or that of the creation, stands for a whole day or more.
+    pub fn is_whole_day(&self, view: &RecordView<'_>) -> bool {
+        let is_whole_day = |(date, format): (WrittenDate, &DateFormat)| format.is_whole_day(&date);
+        self.written(view).is_some_and(is_whole_day) || self.creation(view).is_some_and(is_whole_day)
     }
 
     /// Classifies one record whose id is known as `before`.
     pub fn classify(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Class {
         let date = self.date(view);
+        let is_old = |since| self.is_before(view, since);
         match before {
             Some(known) if self.is_same(&known, view, date, clock) => return Class::Same,
-            None if self.known_since.zip(date).is_some_and(|(since, date)| date < since) => {
+            None if self.known_since.is_some_and(is_old) => {
                 // It can only change by content if its content is known, and only be missed or compared if it is known itself.
                 let is_kept = self.plan.compare_content || self.plan.snapshot.is_some() || self.plan.changes.is_some();
                 return if is_kept { Class::Remember } else { Class::Older };
@@ -114,6 +178,7 @@ impl<'p> ChangeClassifier<'p> {
         let leaves = self.plan.extract.filter.as_ref().is_some_and(|filter| filter.on_leave == OnLeave::Deleted);
         match before {
             Some(Known { deleted: false, .. }) if leaves || view.is_deleted() => Class::Change(Kind::Deleted),
+            Some(Known { deleted: false, .. }) => Class::Left,
             _ => Class::Remember,
         }
     }
@@ -124,14 +189,15 @@ impl<'p> ChangeClassifier<'p> {
         Known {
             version: self.version(view),
             date: date.map(|date| date.timestamp_micros()),
-            age: date.map_or(Age::Open, |date| self.age(view, date, before, clock)),
+            age: self.age(view, before, clock),
             deleted: view.is_gone(),
         }
     }
 
     /// Hash of the version of a record, as the known set keeps it.
     pub fn version(&self, view: &RecordView<'_>) -> u64 {
-        if self.plan.compare_content { view.content_hash() } else { view.version_hash() }
+        let version = if self.plan.compare_content { view.content_hash() } else { view.version_hash() };
+        if view.is_excluded() && !view.is_deleted() { version ^ EXCLUDED } else { version }
     }
 
     /// Whether only the content of a record differs from what is known. Nothing else then says that it changed.
@@ -148,10 +214,12 @@ impl<'p> ChangeClassifier<'p> {
 
     /// Where a date is on the provider's clock. One that is ahead was written by a fast clock, at the latest when the poll before saw it:
     /// on that clock its unit is over once it has been shown for longer than that.
-    pub fn age(&self, view: &RecordView<'_>, date: DateTime<Utc>, before: Option<Known>, clock: &ProviderClock) -> Age {
+    pub fn age(&self, view: &RecordView<'_>, before: Option<Known>, clock: &ProviderClock) -> Age {
+        let Some((written, format)) = self.written(view) else { return Age::Open };
+        let (date, end) = (written.at, end_of(&written, format));
         let was_ahead = before.is_some_and(|known| known.date == Some(date.timestamp_micros()) && known.age.is_ahead());
-        let is_over = self.plan.interval >= unit(date, self.granule);
-        match clock.age(date, self.granule) {
+        let is_over = TimeDelta::from_std(self.plan.interval).is_ok_and(|interval| interval >= end - date);
+        match clock.age(date, end) {
             Age::Ahead | Age::Settled if was_ahead && is_over && !view.is_created_later() => Age::AheadSettled,
             Age::Open | Age::Settled if was_ahead => Age::Ahead,
             Age::Settled if view.is_created_later() => Age::Open,
@@ -159,9 +227,13 @@ impl<'p> ChangeClassifier<'p> {
         }
     }
 
-    /// Whether the unit of a date is over.
-    pub fn is_settled(&self, date: DateTime<Utc>, clock: &ProviderClock) -> bool {
-        clock.age(date, self.granule).is_settled()
+    /// Whether the unit of the date of a record is over.
+    pub fn is_settled(&self, view: &RecordView<'_>, clock: &ProviderClock) -> bool {
+        self.written(view).is_some_and(|(date, format)| {
+            // most dates met are so old that it need not be known how coarse they are
+            let is_old = date.at.checked_add_signed(self.longest).is_some_and(|end| clock.is_past(end));
+            is_old || clock.age(date.at, end_of(&date, format)).is_settled()
+        })
     }
 
     /// Whether a version is older than the one that is known, except that the known one's date is ahead of the provider's clock.
@@ -177,15 +249,32 @@ impl<'p> ChangeClassifier<'p> {
     }
 
     fn kind_by_dates(&self, view: &RecordView<'_>) -> Kind {
-        match (view.version_date(), view.created_date) {
+        match (view.version_date(), view.created_date()) {
             (Some(version), Some(created)) if self.plan.change_by != ChangeBy::Created => {
-                let tolerance = chrono::Duration::from_std(self.plan.created_tolerance).unwrap_or(chrono::Duration::MAX);
+                let tolerance = TimeDelta::from_std(self.plan.created_tolerance).unwrap_or(TimeDelta::MAX);
                 // Had it been created before, it was announced then.
-                let is_new = self.known_since.is_none_or(|since| created >= since);
-                if is_new && version - created <= tolerance { Kind::Created } else { Kind::Updated }
+                let is_new = self.known_since.is_none_or(|since| !self.is_created_before(view, since));
+                let is_near = version - self.last_creation(view).unwrap_or(created) <= tolerance;
+                if is_new && is_near { Kind::Created } else { Kind::Updated }
             }
             _ => Kind::Created,
         }
+    }
+
+    fn creation(&self, view: &RecordView<'_>) -> Option<(WrittenDate, &'p DateFormat)> {
+        let extract: &'p ExtractPlan = &self.plan.extract;
+        Some((view.created?, &extract.created.as_ref()?.format))
+    }
+
+    /// The last moment at which a record may have been created. Some servers know the minute or the day.
+    fn last_creation(&self, view: &RecordView<'_>) -> Option<DateTime<Utc>> {
+        let (date, format) = self.creation(view)?;
+        let end = format.end_of(&date, Zeros::Midnight);
+        if end - date.at > TimeDelta::seconds(1) { end.checked_sub_signed(TimeDelta::nanoseconds(1)) } else { Some(date.at) }
+    }
+
+    fn is_created_before(&self, view: &RecordView<'_>, at: DateTime<Utc>) -> bool {
+        self.creation(view).is_some_and(|date| is_before(date, at))
     }
 
     fn is_same(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {
@@ -211,8 +300,11 @@ impl<'p> ChangeClassifier<'p> {
                 settles && known.deleted == view.is_gone()
             }
             // A page that was read late may show an older version; but a date beyond the provider's clock says nothing about order.
+            // Nor does one in an hour that comes twice: it may be of the second pass.
             std::cmp::Ordering::Less => {
-                !known.age.is_ahead() && !DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before))
+                let may_be_later = self.written(view).is_some_and(|(date, _)| date.latest().timestamp_micros() >= before);
+                let is_ahead = || DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before));
+                !known.age.is_ahead() && !may_be_later && !is_ahead()
             }
         }
     }

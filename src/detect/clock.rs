@@ -1,8 +1,8 @@
-//! The provider's clock, as far as its answers say it, and the unit that a date stands for.
+//! The provider's clock, as far as its answers say it.
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::known::Age;
 
@@ -33,7 +33,7 @@ impl ProviderClock {
     }
 
     /// Whether this moment is certainly past.
-    fn is_past(&self, at: DateTime<Utc>) -> bool {
+    pub fn is_past(&self, at: DateTime<Utc>) -> bool {
         at <= self.date.unwrap_or_else(|| self.ours - WITHOUT_DATE)
     }
 
@@ -54,27 +54,13 @@ impl ProviderClock {
         date.is_some_and(|date| self.is_ahead(date))
     }
 
-    /// Where a date with this granule stands.
-    pub fn age(&self, date: DateTime<Utc>, granule: Duration) -> Age {
+    /// Where a date stands that stands for the stretch of time up to `end`.
+    pub fn age(&self, date: DateTime<Utc>, end: DateTime<Utc>) -> Age {
         if self.is_ahead(date) {
             return Age::Ahead;
         }
-        let over = TimeDelta::from_std(unit(date, granule)).ok().and_then(|unit| date.checked_add_signed(unit));
-        if over.is_some_and(|over| self.is_past(over)) { Age::Settled } else { Age::Open }
+        if self.is_past(end) { Age::Settled } else { Age::Open }
     }
-}
-
-/// The precision of a date. Some servers write seconds and mean minutes or days: the trailing zeros of a date show how coarse it may be,
-/// and the granule of its format how coarse it is at least.
-pub(super) fn unit(date: DateTime<Utc>, granule: Duration) -> Duration {
-    let zeros = match (date.second(), date.minute(), date.hour()) {
-        _ if date.nanosecond() != 0 => Duration::ZERO,
-        (1.., _, _) => Duration::from_secs(1),
-        (0, 1.., _) => Duration::from_mins(1),
-        (0, 0, 1..) => Duration::from_hours(1),
-        (0, 0, 0) => Duration::from_hours(24),
-    };
-    granule.max(zeros)
 }
 
 #[cfg(test)]
@@ -87,34 +73,28 @@ mod tests {
 
     #[test]
     fn a_date_is_settled_once_its_unit_is_over_on_the_providers_clock() {
-        let second = Duration::from_secs(1);
-        let age = |now: &str, date: &str, granule| ProviderClock::new(Some(at(now)), at("00:00:00")).age(at(date), granule);
-        for (now, date, granule, expected) in [
-            ("10:00:05", "10:00:04", second, Age::Settled),
-            ("10:00:05", "10:00:05", second, Age::Open),
-            ("10:00:05", "10:00:05.9", second, Age::Open),
-            ("10:00:05", "10:00:06", second, Age::Ahead),
-            ("10:00:05", "10:00:04.999", Duration::from_millis(1), Age::Settled),
-            ("10:00:05", "10:00:05.001", Duration::from_millis(1), Age::Open),
-            // whole minutes, hours and days may be all that the server keeps
-            ("10:00:59", "10:00:00", second, Age::Open),
-            ("10:01:00", "10:00:00", second, Age::Open),
-            ("11:00:00", "10:00:00", second, Age::Settled),
-            ("10:31:00", "10:30:00", second, Age::Settled),
-            ("23:59:59", "00:00:00", second, Age::Open),
-            ("12:00:00", "10:00:01", Duration::from_hours(24), Age::Open),
+        let age = |now: &str, date: &str, end: &str| ProviderClock::new(Some(at(now)), at("00:00:00")).age(at(date), at(end));
+        for (now, date, end, expected) in [
+            ("10:00:05", "10:00:04", "10:00:05", Age::Settled),
+            ("10:00:05", "10:00:05", "10:00:06", Age::Open),
+            ("10:00:05", "10:00:05.9", "10:00:06", Age::Open),
+            ("10:00:05", "10:00:06", "10:00:07", Age::Ahead),
+            ("10:00:05", "10:00:04.999", "10:00:05", Age::Settled),
+            ("10:00:05", "10:00:05.001", "10:00:05.002", Age::Open),
+            ("10:59:59", "10:00:00", "11:00:00", Age::Open),
         ] {
-            assert_eq!(age(now, date, granule), expected, "{now} {date} {granule:?}");
+            assert_eq!(age(now, date, end), expected, "{now} {date} {end}");
         }
     }
 
     #[test]
     fn without_a_date_header_only_what_is_far_away_is_certain() {
-        let second = Duration::from_secs(1);
+        let second = TimeDelta::seconds(1);
         let clock = ProviderClock::new(None, at("12:00:00"));
-        assert_eq!(clock.age(at("11:59:59"), second), Age::Open);
-        assert_eq!(clock.age(at("12:30:01"), second), Age::Open);
-        assert_eq!(clock.age(at("12:00:01") - TimeDelta::days(2), second), Age::Settled);
-        assert_eq!(clock.age(at("12:00:01") + TimeDelta::days(2), second), Age::Ahead);
+        let age = |date: DateTime<Utc>| clock.age(date, date + second);
+        assert_eq!(age(at("11:59:59")), Age::Open);
+        assert_eq!(age(at("12:30:01")), Age::Open);
+        assert_eq!(age(at("12:00:01") - TimeDelta::days(2)), Age::Settled);
+        assert_eq!(age(at("12:00:01") + TimeDelta::days(2)), Age::Ahead);
     }
 }

@@ -5,8 +5,6 @@
 //! of a deleted record that is not later than its deletion is what was deleted. Of a date only its unit is known. Within one unit the
 //! deletion wins, but where the unit is long, such as a day: there a record that differs from what was deleted is one that came back.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -15,14 +13,14 @@ use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::known::{Age, Known};
 use super::life;
 use super::record::id_hash;
-use super::window;
 use crate::plan::ResourcePlan;
+use crate::plan::date_format::{DateReading, Zeros};
 use crate::plan::json::scalar_text;
 
 /// Within a unit of at most this length the deletion wins.
-const SHORT: Duration = Duration::from_secs(1);
+const SHORT: TimeDelta = TimeDelta::seconds(1);
 /// Dates with fractions of a second have this unit.
-const FINEST: Duration = Duration::from_millis(1);
+const FINEST: TimeDelta = TimeDelta::milliseconds(1);
 /// Distinguishes the version that was deleted from the same version of a living record.
 const DELETED: u64 = 0x6465_6c65_7465_6421;
 
@@ -47,9 +45,9 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
     let (id, json) = (&row.event.object_id, row.event.data.get());
     let date = row.event.version_date;
     let text = date.and_then(|_| list.extract.updated.as_ref()?.path.find(json)).and_then(scalar_text);
-    let unit = unit(list, text.as_deref().unwrap_or_default());
-    let latest = date.map(|date| end_of_unit(date, unit));
-    let until = date.filter(|_| unit > SHORT).or(latest).map(|date| date.timestamp_micros());
+    let latest = date.map(|date| latest(list, date, text.as_deref().unwrap_or_default()));
+    let is_long = date.zip(latest).is_some_and(|(date, latest)| latest - date >= SHORT);
+    let until = date.filter(|_| is_long).or(latest).map(|date| date.timestamp_micros());
     // What the filter excludes is known as deleted, too.
     let is_told = |known: Known| known.deleted && (plan.extract.filter.is_some() || until <= known.date);
     match before {
@@ -91,16 +89,17 @@ fn is_later(known: Known, last: Option<DateTime<Utc>>) -> bool {
     !known.age.is_ahead() && known.date.zip(last).is_some_and(|(known, last)| known > last.timestamp_micros())
 }
 
-/// How long the date of a row stands for, which has this text.
-fn unit(list: &ResourcePlan, text: &str) -> Duration {
-    let granule = window::granule(list);
+/// The last moment that the date of a row may stand for, which has this text. Midnight stands for its day.
+fn latest(list: &ResourcePlan, date: DateTime<Utc>, text: &str) -> DateTime<Utc> {
+    let format = list.extract.updated.as_ref().map(|date| &date.format);
+    let read = format.and_then(|format| match format.read_written(text) {
+        DateReading::At(date) => Some(format.end_of(&date, Zeros::Midnight)),
+        DateReading::Never | DateReading::Unreadable => None,
+    });
+    let end = read.unwrap_or(date);
     // RFC 3339 may write fractions of a second, and need not.
-    if granule <= SHORT && text.contains('.') { FINEST.min(granule) } else { granule }
-}
-
-fn end_of_unit(date: DateTime<Utc>, unit: Duration) -> DateTime<Utc> {
-    let rest = TimeDelta::from_std(unit).ok().and_then(|unit| unit.checked_sub(&TimeDelta::microseconds(1)));
-    rest.and_then(|rest| date.checked_add_signed(rest)).unwrap_or(date)
+    let end = if end - date <= SHORT && text.contains('.') { end.min(date + FINEST) } else { end };
+    end.checked_sub_signed(TimeDelta::microseconds(1)).map_or(date, |last| last.max(date))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::Config;
@@ -9,6 +10,7 @@ use crate::detect::classify::Mode;
 use crate::detect::detector::{Detector, Ending, Moment, View};
 use crate::detect::known::KnownSet;
 use crate::detect::record::Record;
+use crate::detect::window;
 use crate::detect::window::Undelivered;
 use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::FieldPath;
@@ -20,10 +22,14 @@ fn at(text: &str) -> DateTime<Utc> {
 
 /// Contacts, and a list whose rows are `{"record":{"id":…},"at":…}`.
 fn plan(format: Option<&str>) -> ResourcePlan {
+    in_zone(format, None)
+}
+
+fn in_zone(format: Option<&str>, zone: Option<&str>) -> ResourcePlan {
     let path = |text: &str| FieldPath::parse(text).unwrap();
     let mut list = ResourcePlan { name: "contacts/deleted".into(), ..sample::resource() };
     let extract = Arc::make_mut(&mut list.extract);
-    let date = DateField { path: path("at"), format: DateFormat::new(format, None).unwrap() };
+    let date = DateField { path: path("at"), format: DateFormat::new(format, zone).unwrap() };
     (extract.id, extract.deleted) = (Some(path("record.id")), None);
     (extract.updated, extract.created) = (Some(date.clone()), Some(date));
     let mut plan = ResourcePlan { deleted_list: Some(Arc::new(list)), ..sample::resource() };
@@ -187,6 +193,28 @@ fn within_a_second_the_deletion_wins_and_within_a_day_what_differs() {
     assert_eq!(bench.told(), [created("1"), deleted("1")]);
     bench.read_records(&[record(1, "2026-11-24T10:05:00Z", "2026-11-24T10:01:00Z")], at("10:06:00"));
     assert_eq!(bench.told(), [created("1")]);
+}
+
+#[test]
+fn a_record_that_was_updated_and_deleted_on_one_day_is_deleted_however_the_day_is_written() {
+    for (format, zone, day) in [
+        (None, None, "2026-11-24"),
+        (None, None, "2026-11-24T00:00:00Z"),
+        (None, None, "2026-11-24T00:00:00.000+05:30"),
+        (None, Some("Asia/Kolkata"), "2026-11-23T18:30:00Z"),
+        (None, Some("Asia/Kolkata"), "2026-11-24"),
+        (Some("yyyy-MM-dd HH:mm:ss"), None, "2026-11-24 00:00:00"),
+        (Some("milliseconds"), None, "1795478400000"),
+        (Some("yyyy-MM-dd"), None, "2026-11-24"),
+    ] {
+        let mut bench = Bench::new(in_zone(format, zone), at("10:00:00"));
+        bench.read_records(&[record(1, "2026-11-24T10:01:00Z", "2026-11-20T10:00:00Z")], at("10:02:00"));
+        for _ in 0..2 {
+            bench.read_rows(&[row(1, day)], at("10:04:00"));
+            bench.read_records(&[], at("10:04:00"));
+        }
+        assert_eq!(bench.told(), [(Kind::Updated, "1".to_owned()), deleted("1")], "{day} {format:?}");
+    }
 }
 
 #[test]

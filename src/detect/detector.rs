@@ -202,11 +202,12 @@ impl<'p> Detector<'p> {
             let date = self.classifier.date(&view);
             let listed_date = self.classifier.listed_date(&view);
             self.note(&view, listed_date, record.json);
+            self.seen.whole_days = self.seen.whole_days || self.classifier.is_whole_day(&view);
             if let Some(listed) = listed_date {
                 found.least = Some(found.least.map_or(listed, |least| least.min(listed)));
                 found.greatest = found.greatest.max((!clock.is_ahead(listed)).then_some(listed));
             }
-            found.has_news |= date.is_some_and(|date| self.lower.is_none_or(|lower| date >= lower));
+            found.has_news |= date.is_some_and(|_| self.lower.is_none_or(|lower| !self.classifier.is_before(&view, lower)));
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
             let later = match (twin, self.listed.get(&id)) {
@@ -238,25 +239,25 @@ impl<'p> Detector<'p> {
             if let Some(index) = twin.and_then(|twin| twin.change) {
                 changes[index] = None;
             }
-            if known.len() + changes.len() >= MAX_KNOWN && !matches!(class, Class::Same | Class::Older) {
+            if known.len() + changes.len() >= MAX_KNOWN && !matches!(class, Class::Same | Class::Older | Class::Left) {
                 return Err(TooManyRecords);
             }
-            let mut row = Row { date, is_known, change: None };
+            let mut row = Row { date, is_settled: self.classifier.is_settled(&view, &clock), is_known, change: None };
             if is_known {
                 self.doubtful.remove(&id);
             }
             match class {
                 Class::Same => {
-                    if let (Some(date), Some(before)) = (date, before)
+                    if let (Some(_), Some(before)) = (date, before)
                         && !before.age.is_settled()
                         && before.version == self.classifier.version(&view)
                         && self.told.get(&id) != Some(&before.version)
                     {
-                        known.set_age(id, self.classifier.age(&view, date, Some(before), &clock));
+                        known.set_age(id, self.classifier.age(&view, Some(before), &clock));
                     }
                     found.remembered |= self.note_fields(&view, (id, record.json), before, known);
                 }
-                Class::Older => {}
+                Class::Older | Class::Left => {}
                 Class::Remember => {
                     // Behind the token of the last page only what changes after it is listed.
                     if self.plan.delta.is_some() || !self.changed_meanwhile(date, &clock, now) {
@@ -278,7 +279,7 @@ impl<'p> Detector<'p> {
                         self.doubts += 1;
                         self.doubtful.insert(id, (self.doubts, change));
                     } else {
-                        self.seen.newest_change = self.seen.newest_change.max(view.version_date());
+                        self.seen.newest_change = self.seen.newest_change.max(self.classifier.zoned_date(&view));
                         row.change = Some(changes.len());
                         changes.push(Some(change));
                     }
@@ -291,10 +292,9 @@ impl<'p> Detector<'p> {
 
     /// All records of the page were read.
     pub fn end_page(&mut self, page: PageReading) -> PageChanges {
-        let PageReading { clock, mut found, changes, .. } = page;
+        let PageReading { mut found, changes, .. } = page;
         for (id, row) in &self.rows {
-            let ambiguous = row.date.is_none_or(|date| !self.classifier.is_settled(date, &clock));
-            if ambiguous {
+            if !row.is_settled {
                 self.listed.insert(*id, row.date);
             }
         }
@@ -332,7 +332,7 @@ impl<'p> Detector<'p> {
         CursorUpdate {
             cursor: next,
             window: window::next_window(self.plan, window, from, next),
-            horizon: window::horizon(self.plan, next),
+            horizon: self.seen.horizon(window::horizon(self.plan, next)),
         }
     }
 
@@ -376,8 +376,10 @@ impl<'p> Detector<'p> {
         self.seen.far_ahead += u64::from(self.poll_clock.is_some_and(|clock| clock.is_ahead_by(date, by)));
         self.seen.order(self.order, self.last.replace(date), date);
         self.seen.outdated += u64::from(self.too_old.is_some_and(|too_old| date < too_old));
-        self.seen.reached_lower |= self.lower.is_some_and(|lower| date < lower);
-        if self.poll_clock.is_none_or(|clock| !clock.is_ahead(date)) {
+        self.seen.reached_lower |= self.lower.is_some_and(|lower| self.classifier.is_listed_before(view, lower));
+        if self.poll_clock.is_some_and(|clock| clock.is_ahead(date)) {
+            self.seen.ahead += 1;
+        } else {
             self.seen.greatest = self.seen.greatest.max(Some(date));
         }
     }

@@ -87,6 +87,8 @@ pub struct PageReading {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     pub(super) date: Option<DateTime<Utc>>,
+    /// The unit of its date is over.
+    pub(super) is_settled: bool,
     /// It is the version that is known.
     pub(super) is_known: bool,
     /// Index of its change.

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed, xxh3_128};
 
-use crate::plan::date_format::{DateFormat, DateReading};
+use crate::plan::date_format::{DateFormat, DateReading, WrittenDate};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::{for_each_element, for_each_member, scalar_text};
 use crate::plan::{DateField, DeletedFlag, ExtractPlan};
@@ -32,9 +32,9 @@ pub struct RecordView<'a> {
     /// The updated date as it was sent; part of the event's identity.
     pub updated_text: Option<Cow<'a, str>>,
     /// When it says that it was last changed; `None` also until the first change, on some servers.
-    pub updated_date: Option<DateTime<Utc>>,
+    pub updated: Option<WrittenDate>,
     /// When it was created.
-    pub created_date: Option<DateTime<Utc>>,
+    pub created: Option<WrittenDate>,
     /// What the mark of deleted records says.
     pub mark: Mark,
     /// Hash of the bytes that were sent, without the ignored fields.
@@ -90,14 +90,24 @@ impl RecordView<'_> {
         self.content as u64
     }
 
+    /// When it says that it was last changed.
+    pub fn updated_date(&self) -> Option<DateTime<Utc>> {
+        self.updated.map(|date| date.at)
+    }
+
+    /// When it says that it was created.
+    pub fn created_date(&self) -> Option<DateTime<Utc>> {
+        self.created.map(|date| date.at)
+    }
+
     /// When it came to be as it is: the greater of its updated and created dates.
     pub fn version_date(&self) -> Option<DateTime<Utc>> {
-        self.updated_date.max(self.created_date)
+        self.updated_date().max(self.created_date())
     }
 
     /// It says when it was changed, and that this was before it was created: its version date does not distinguish its versions.
     pub fn is_created_later(&self) -> bool {
-        self.updated_date.is_some() && self.created_date > self.updated_date
+        self.updated_date().is_some() && self.created_date() > self.updated_date()
     }
 
     /// It is a tombstone.
@@ -153,7 +163,7 @@ impl<'p> RecordReader<'p> {
     /// # Errors
     /// [`MissingId`].
     pub fn read<'a>(&self, json: &'a str, key: Option<&'a str>) -> Result<RecordView<'a>, MissingId> {
-        let [id, updated, created, deleted] = capture(json, &self.paths);
+        let [id, updated_json, created_json, deleted] = capture(json, &self.paths);
         let id_json = id;
         let id = match (id.and_then(scalar_text), key) {
             (Some(id), _) if !id.is_empty() => id,
@@ -161,36 +171,35 @@ impl<'p> RecordReader<'p> {
             _ => return Err(MissingId),
         };
         let mut bad_date = false;
-        let mut read_date =
-            |field: &Option<DateField>, sent: Option<&'a str>| -> (Option<Cow<'a, str>>, Option<DateTime<Utc>>) {
-                let Some((field, sent)) = field.as_ref().zip(sent) else { return (None, None) };
-                // Servers that write XML as JSON, and PHP, have an empty list or object for null.
-                if sent == "null" || sent.bytes().all(|byte| b"[]{} \t\r\n".contains(&byte)) {
-                    return (None, None);
+        let mut read_date = |field: &Option<DateField>, sent: Option<&'a str>| -> (Option<Cow<'a, str>>, Option<WrittenDate>) {
+            let Some((field, sent)) = field.as_ref().zip(sent) else { return (None, None) };
+            // Servers that write XML as JSON, and PHP, have an empty list or object for null.
+            if sent == "null" || sent.bytes().all(|byte| b"[]{} \t\r\n".contains(&byte)) {
+                return (None, None);
+            }
+            let text = scalar_text(sent);
+            match text.as_deref().map_or(DateReading::Unreadable, |text| field.format.read_written(text)) {
+                DateReading::At(date) => (text, Some(date)),
+                DateReading::Never => (None, None),
+                DateReading::Unreadable => {
+                    bad_date = true;
+                    (text, None)
                 }
-                let text = scalar_text(sent);
-                match text.as_deref().map_or(DateReading::Unreadable, |text| field.format.read(text)) {
-                    DateReading::At(at) => (text, Some(at)),
-                    DateReading::Never => (None, None),
-                    DateReading::Unreadable => {
-                        bad_date = true;
-                        (text, None)
-                    }
-                }
-            };
-        let (updated_text, updated_date) = read_date(&self.plan.updated, updated);
-        let (_, created_date) = read_date(&self.plan.created, created);
+            }
+        };
+        let (updated_text, updated) = read_date(&self.plan.updated, updated_json);
+        let (_, created) = read_date(&self.plan.created, created_json);
         Ok(RecordView {
             id_json: id_json.filter(|_| self.plan.id.is_some()),
             id,
             updated_text,
-            updated_date,
-            created_date,
+            updated,
+            created,
             mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Living, |(flag, sent)| read_mark(flag, sent)),
             content: content_hash(json, &self.plan.ignored),
             bad_date,
-            has_updated_field: updated.is_some(),
-            has_created_field: created.is_some(),
+            has_updated_field: updated_json.is_some(),
+            has_created_field: created_json.is_some(),
             selected: Selected::Yes,
         })
     }

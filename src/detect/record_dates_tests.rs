@@ -48,11 +48,11 @@ fn no_date_is_as_null() {
             let json = format!(r#"{{"id":1,"updated":{never},"created":"{CREATED}"}}"#);
             let view = RecordReader::new(&plan).read(&json, None).unwrap();
             assert_eq!(view.updated_text, None, "{json} {pattern}");
-            assert_eq!((view.version_date(), view.created_date), (Some(created), Some(created)), "{json} {pattern}");
+            assert_eq!((view.version_date(), view.created_date()), (Some(created), Some(created)), "{json} {pattern}");
             assert!(!view.bad_date, "{json} {pattern}");
             let json = format!(r#"{{"id":1,"updated":"{CREATED}","created":{never}}}"#);
             let view = RecordReader::new(&plan).read(&json, None).unwrap();
-            assert_eq!((view.version_date(), view.created_date), (Some(created), None), "{json} {pattern}");
+            assert_eq!((view.version_date(), view.created_date()), (Some(created), None), "{json} {pattern}");
             assert_eq!(view.updated_text.as_deref(), Some(CREATED));
             assert!(!view.bad_date, "{json} {pattern}");
         }

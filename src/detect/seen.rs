@@ -1,9 +1,12 @@
 //! What a poll has seen, counted record by record.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::record::{Mark, RecordView};
 use crate::plan::Order;
+
+/// The longest day, and an hour.
+const WHOLE_DAY: TimeDelta = TimeDelta::hours(26);
 
 /// What a poll saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,9 +31,13 @@ pub struct Seen {
     pub tombstones: u64,
     /// Records that the filter excludes, in this listing.
     pub excluded: u64,
+    /// A date stands for a whole day, whatever the format.
+    pub whole_days: bool,
+    /// Records whose date is ahead of the provider's clock, in this listing.
+    pub ahead: u64,
     /// Greatest date that is not ahead of the provider's clock.
     pub greatest: Option<DateTime<Utc>>,
-    /// Greatest date of a created or updated record that was detected.
+    /// Greatest date of a created or updated record that was detected, of those that depend on the time zone.
     pub newest_change: Option<DateTime<Utc>>,
     /// A record broke the declared order.
     pub disorder: bool,
@@ -41,8 +48,18 @@ pub struct Seen {
 impl Seen {
     /// Another listing of the same poll begins.
     pub(super) fn begin_listing(&mut self) {
-        let Self { records, missing_ids, greatest, newest_change, disorder, .. } = *self;
-        *self = Self { records, missing_ids, greatest, newest_change, disorder, ..Self::default() };
+        let Self { records, missing_ids, whole_days, greatest, newest_change, disorder, .. } = *self;
+        *self = Self { records, missing_ids, whole_days, greatest, newest_change, disorder, ..Self::default() };
+    }
+
+    /// The date before which nothing can come up again, where that is `horizon` for dates of the finest unit. Records of a day are known as
+    /// long as the day may last; a poll that lists nothing does not say how coarse dates are, and has nothing to forget.
+    pub(super) fn horizon(&self, horizon: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        match horizon {
+            Some(_) if self.records == 0 => None,
+            Some(horizon) if self.whole_days => horizon.checked_sub_signed(WHOLE_DAY),
+            horizon => horizon,
+        }
     }
 
     /// Adds what the poll of another list saw.

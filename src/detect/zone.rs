@@ -11,6 +11,8 @@ const POLLS: u32 = 2;
 const SLACK: TimeDelta = TimeDelta::seconds(90);
 /// Zones are whole quarters of an hour apart.
 const QUARTER: i64 = 15 * 60;
+/// No zones differ by less, so a date that stands for as long as this says nothing of its zone.
+pub(super) const FINEST: TimeDelta = TimeDelta::seconds(QUARTER);
 
 /// How far the dates of new records were from the provider's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +30,7 @@ impl ZoneEvidence {
         (self.polls >= POLLS).then_some(self.behind)
     }
 
-    /// The evidence after a poll whose newest change is dated `newest`, on the provider's clock `now`, with polls `interval` apart.
+    /// The evidence after a poll whose newest change by a date that depends on a zone is dated `newest`, on the provider's clock `now`, with polls `interval` apart.
     /// A poll without changes says nothing.
     pub fn after(
         before: Option<Self>,

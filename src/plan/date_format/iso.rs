@@ -1,8 +1,10 @@
 //! RFC 3339 with the liberties that servers take; the fast way for most dates met.
 
+use std::time::Duration;
+
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 
-use super::Stamp;
+use super::WrittenDate;
 use super::written_zone::WrittenZones;
 use super::zone::Zone;
 
@@ -18,7 +20,7 @@ pub(super) struct Rules {
 /// Reads `2020-01-31T10:20:30.123Z` with a space instead of the T, any number of digits in the fraction or none, without seconds (as Java's
 /// `OffsetDateTime` prints a full minute), with an offset in any form, with names of the zone after it or instead of it (RFC 9557:
 /// `+01:00[Europe/Paris]`), or without a zone. The text is single-spaced.
-pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<Stamp> {
+pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<WrittenDate> {
     let text = text.as_bytes();
     let date = text.first_chunk::<10>()?;
     if date[4] != b'-' || date[7] != b'-' {
@@ -28,7 +30,8 @@ pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<Stamp> {
     let day = NaiveDate::from_ymd_opt(year.cast_signed(), two(date[5], date[6])?, two(date[8], date[9])?)?;
     if text.len() == 10 {
         let midnight = day.and_hms_opt(0, 0, 0)?;
-        return if rules.date_alone { Some(Stamp { at: zone.instant(midnight)?, written: midnight }) } else { None };
+        let at = rules.date_alone.then(|| zone.instant(midnight)).flatten()?;
+        return Some(WrittenDate { at, written: midnight, zone: Some(zone), unit: Duration::from_hours(24) });
     }
     let (padded, time) = match &text[10..] {
         [b'T' | b't', b' ', time @ ..] | [b' ', time @ ..] => (true, time),
@@ -43,26 +46,26 @@ pub(super) fn read(text: &str, zone: Zone, rules: Rules) -> Option<Stamp> {
     };
     let [tens, ones, rest @ ..] = rest else { return None };
     let (minute, mut rest) = (two(*tens, *ones)?, rest);
-    let (mut second, mut nanos) = (0, 0);
+    let (mut second, mut nanos, mut unit) = (0, 0, Duration::from_mins(1));
     if let [b':', tens, ones, after @ ..] = rest {
-        second = two(*tens, *ones)?;
+        (second, unit) = (two(*tens, *ones)?, Duration::ZERO);
         rest = after;
         if let [b'.' | b',', after @ ..] = rest {
             (nanos, rest) = fraction(after)?;
         }
     }
     let written = time_on(day, hour, minute, second, nanos)?;
-    let at = match rest {
-        [] => zone.instant(written)?,
-        [b'Z' | b'z'] if !rules.literal_z => written.and_utc(),
+    let (at, zone) = match rest {
+        [] => (zone.instant(written)?, Some(zone)),
+        [b'Z' | b'z'] if !rules.literal_z => (written.and_utc(), None),
         words => {
             let said = if rules.literal_z { words.strip_prefix(b"Z").or_else(|| words.strip_prefix(b"z")) } else { None };
             let mut zones = WrittenZones::default();
             zones.read_all(said.unwrap_or(words))?;
-            zones.instant(written, zone)?
+            (zones.instant(written, zone)?, zones.clock(zone))
         }
     };
-    Some(Stamp { at, written })
+    Some(WrittenDate { at, written, zone, unit })
 }
 
 /// A time of a day; 24:00 is the end of it (ISO 8601), and a leap second is the first of the next minute.

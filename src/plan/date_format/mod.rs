@@ -12,17 +12,19 @@ mod pattern;
 mod read;
 mod sentinel;
 mod write;
+mod written_date;
 mod written_zone;
 mod zone;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 
 use epoch::EpochUnit;
 pub(super) use epoch::step_back;
 use pattern::{Pattern, Says};
+pub use written_date::{WrittenDate, Zeros};
 pub(super) use zone::Zone;
 
 /// Two digits of a year count from here, as `DateTimeFormatter` has it.
@@ -54,27 +56,13 @@ enum Layout {
 
 /// What a text in the place of a date says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DateReading {
+pub enum DateReading<D = DateTime<Utc>> {
     /// A date.
-    At(DateTime<Utc>),
+    At(D),
     /// The provider's way to say that there is no date: the record counts as one whose field is null.
     Never,
     /// Something that is no date of the format.
     Unreadable,
-}
-
-/// A date that was read.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Stamp {
-    at: DateTime<Utc>,
-    /// The date and time as they are written, in whatever zone.
-    written: NaiveDateTime,
-}
-
-impl Stamp {
-    fn in_utc(at: DateTime<Utc>) -> Self {
-        Self { at, written: at.naive_utc() }
-    }
 }
 
 /// Why a pattern or its zone is refused. The text reads on from the name of the field.
@@ -172,10 +160,20 @@ impl DateFormat {
     /// behind the start of 1970 is a date.
     #[must_use]
     pub fn read(&self, text: &str) -> DateReading {
+        match self.read_written(text) {
+            DateReading::At(date) => DateReading::At(date.at),
+            DateReading::Never => DateReading::Never,
+            DateReading::Unreadable => DateReading::Unreadable,
+        }
+    }
+
+    /// The same, with what the text leaves open.
+    #[must_use]
+    pub fn read_written(&self, text: &str) -> DateReading<WrittenDate> {
         let text = &*blanks::single_spaced(text);
-        match self.stamp(text) {
-            Some(stamp) if sentinel::is_never(text, &stamp, self.has_short_year()) => DateReading::Never,
-            Some(stamp) => DateReading::At(stamp.at),
+        match self.written(text) {
+            Some(date) if sentinel::is_never(text, &date, self.has_short_year()) => DateReading::Never,
+            Some(date) => DateReading::At(date),
             None if sentinel::is_never_elsewhere(text) => DateReading::Never,
             None => DateReading::Unreadable,
         }
@@ -188,15 +186,15 @@ impl DateFormat {
     /// early costs a repeated reading, too late a change. One that the zone skips is moved forward by what was skipped, as Java does.
     #[must_use]
     pub fn parse(&self, text: &str) -> Option<DateTime<Utc>> {
-        self.stamp(&blanks::single_spaced(text)).map(|stamp| stamp.at)
+        self.written(&blanks::single_spaced(text)).map(|date| date.at)
     }
 
     /// Reads a [single-spaced](blanks::single_spaced) text.
-    fn stamp(&self, text: &str) -> Option<Stamp> {
+    fn written(&self, text: &str) -> Option<WrittenDate> {
         match &self.layout {
             Layout::Rfc3339 => iso::read(text, self.zone, iso::Rules { date_alone: true, literal_z: false }),
             Layout::Epoch(unit) => {
-                let number = epoch::read(text, *unit).map(Stamp::in_utc);
+                let number = epoch::read(text, *unit).map(WrittenDate::in_utc);
                 number.or_else(|| iso::read(text, self.zone, iso::Rules::default()))
             }
             Layout::Pattern(pattern) => pattern.read(text, self.zone),

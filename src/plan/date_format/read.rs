@@ -1,18 +1,20 @@
 //! Text → instant by a pattern.
 
+use std::time::Duration;
+
 use chrono::{Datelike, NaiveDate, Weekday};
 
-use super::Stamp;
 use super::blanks::is_blank;
 use super::iso;
 use super::names::{MONTHS, WEEKDAYS, read_half_day, read_name};
 use super::pattern::{Field, Iso, Item, Pattern};
+use super::written_date::WrittenDate;
 use super::written_zone::{WrittenZones, read_words, read_zone};
 use super::zone::Zone;
 
 impl Pattern {
     /// Reads a single-spaced text; `zone` is that of a text without one.
-    pub(super) fn read(&self, text: &str, zone: Zone) -> Option<Stamp> {
+    pub(super) fn read(&self, text: &str, zone: Zone) -> Option<WrittenDate> {
         let rules = iso::Rules { date_alone: false, literal_z: self.literal_z };
         if self.iso == Iso::Alike
             && let Some(stamp) = iso::read(text, zone, rules)
@@ -24,7 +26,7 @@ impl Pattern {
     }
 
     /// By the items; behind a zone its names may follow, which the pattern need not have.
-    fn read_strictly(&self, text: &str, zone: Zone) -> Option<Stamp> {
+    fn read_strictly(&self, text: &str, zone: Zone) -> Option<WrittenDate> {
         let mut fields = Fields::default();
         let rest = read_items(&self.items, text.as_bytes(), &mut fields)?;
         if !rest.is_empty() {
@@ -33,7 +35,7 @@ impl Pattern {
             }
             fields.zones.read_all(rest)?;
         }
-        fields.stamp(zone)
+        fields.written(zone)
     }
 }
 
@@ -256,7 +258,7 @@ impl Fields<'_> {
         }
     }
 
-    fn stamp(&self, zone: Zone) -> Option<Stamp> {
+    fn written(&self, zone: Zone) -> Option<WrittenDate> {
         let hour = match (self.hour, self.half_hour, self.afternoon) {
             (Some(hour), ..) => hour,
             (None, Some(hour), afternoon) => hour + if afternoon? { 12 } else { 0 },
@@ -264,7 +266,13 @@ impl Fields<'_> {
         };
         let (minute, second, nanos) = (self.minute.unwrap_or(0), self.second.unwrap_or(0), self.nanos.unwrap_or(0));
         let written = iso::time_on(self.date()?, hour, minute, second, nanos)?;
-        Some(Stamp { at: self.zones.instant(written, zone)?, written })
+        let unit = match (self.hour.or(self.half_hour), self.minute, self.second) {
+            (None, ..) => Duration::from_hours(24),
+            (Some(_), None, _) => Duration::from_hours(1),
+            (Some(_), Some(_), None) => Duration::from_mins(1),
+            (Some(_), Some(_), Some(_)) => Duration::ZERO,
+        };
+        Some(WrittenDate { at: self.zones.instant(written, zone)?, written, zone: self.zones.clock(zone), unit })
     }
 }
 

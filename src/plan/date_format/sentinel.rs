@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
-use super::Stamp;
+use super::WrittenDate;
 use super::epoch::{self, EpochUnit};
 use super::iso;
 use super::zone::Zone;
@@ -82,7 +82,7 @@ const YEARS: std::ops::Range<i32> = 2..2900;
 const OFFSETS: std::ops::RangeInclusive<i64> = -12 * 3600..=14 * 3600;
 
 /// Whether a text that was read as a date of its format means "no date". `short_year`: its year has two digits.
-pub(super) fn is_never(text: &str, stamp: &Stamp, short_year: bool) -> bool {
+pub(super) fn is_never(text: &str, stamp: &WrittenDate, short_year: bool) -> bool {
     let at = stamp.at.timestamp();
     // nearly every date met; of the numbers only those of twelve digits are read as such a date and mean another
     if (86_400..2_147_483_647).contains(&at) && text.len() != 12 {
@@ -98,7 +98,7 @@ pub(super) fn is_never(text: &str, stamp: &Stamp, short_year: bool) -> bool {
 
 /// Whether a text that is no date of its format means "no date" in any.
 pub(super) fn is_never_elsewhere(text: &str) -> bool {
-    let zero = |at: DateTime<Utc>| is_never("", &Stamp::in_utc(at), false);
+    let zero = |at: DateTime<Utc>| is_never("", &WrittenDate::in_utc(at), false);
     text.is_empty()
         || WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
         || is_number(text)
@@ -115,7 +115,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Whether a date is this midnight as it is written, or as any zone has it.
-fn is_midnight(zero: i64, stamp: &Stamp) -> bool {
+fn is_midnight(zero: i64, stamp: &WrittenDate) -> bool {
     let zero = DateTime::from_timestamp(zero, 0).unwrap_or_default().naive_utc();
     if stamp.written == zero {
         return true;

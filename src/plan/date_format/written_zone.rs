@@ -85,6 +85,15 @@ impl<'a> WrittenZones<'a> {
         }
     }
 
+    /// The zone by whose clock a local time with these zones is written; `None` where an offset or a name such as `PDT` says which of two
+    /// instants is meant.
+    pub(super) fn clock(&self, zone: Zone) -> Option<Zone> {
+        let names = || self.names.iter().flatten();
+        let says_offset = self.offset.is_some() || names().any(|word| !matches!(word, WrittenZone::Region(_)));
+        let region = names().find_map(|word| if let WrittenZone::Region(region) = word { Some(*region) } else { None });
+        (!says_offset).then_some(region.unwrap_or(zone))
+    }
+
     /// Reads what may follow a time: zones with or without brackets, separated by blanks or not. `None` when it is anything else.
     pub(super) fn read_all(&mut self, mut text: &'a [u8]) -> Option<()> {
         loop {

@@ -77,6 +77,16 @@ impl Zone {
         }
     }
 
+    /// The later one of two instants of a local time; otherwise as [`Self::instant`].
+    pub(super) fn last_instant(self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+        if let Self::Named(zone) = self
+            && let LocalResult::Ambiguous(a, b) = zone.offset_from_local_datetime(&local)
+        {
+            return minus(local, a.fix().local_minus_utc().min(b.fix().local_minus_utc()));
+        }
+        self.instant(local)
+    }
+
     /// The instant of a local time next to a zone name such as `PDT`: in this zone if it uses the name, otherwise what the name commonly
     /// means, or that of a region (`Japan`).
     pub(super) fn instant_by_name(self, local: NaiveDateTime, name: &str) -> Option<DateTime<Utc>> {

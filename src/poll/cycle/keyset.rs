@@ -24,12 +24,19 @@ impl Poll<'_> {
         }
         let is_full = self.resource.page_size.is_some_and(|size| page_len >= size as usize);
         if next == Next::Page && is_full && !self.machine.has_undelivered() {
-            return Err(Problem::human(
-                Reason::PaginationUnclear,
-                "resources[].pagination.keyset: a whole page of records has one date, so those behind it cannot be reached by date; raise \
-                 pageSize, or set another pagination",
-            ));
+            return Err(Problem::human(Reason::PaginationUnclear, unreachable(self.detector.seen().ahead > 0)));
         }
         Ok(())
+    }
+}
+
+/// Why the records behind a full page cannot be reached. `ahead`: some of the list are dated ahead of the provider's clock, where no cursor goes.
+fn unreachable(ahead: bool) -> &'static str {
+    if ahead {
+        "resources[].pagination.keyset: records dated ahead of the provider's clock fill a whole page, so those behind it cannot be reached by \
+         date; correct their dates, or the format or time zone in datesConfiguration, or set another pagination"
+    } else {
+        "resources[].pagination.keyset: a whole page of records has one date, so those behind it cannot be reached by date; raise pageSize, \
+         or set another pagination"
     }
 }
