@@ -29,6 +29,7 @@ pub mod known;
 pub mod life;
 pub mod packed;
 mod page_reading;
+pub mod parents;
 pub mod partition;
 pub mod record;
 mod rows;
