@@ -16,7 +16,7 @@ use clap::Args;
 use super::{EgressArgs, ManifestArgs};
 use crate::api::auth::Rotates;
 use crate::api::conditions::{Problem, Reason};
-use crate::api::identity::{InstanceId, InstanceRef};
+use crate::api::identity::InstanceRef;
 use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
 use crate::auth::oauth2::credentials::Credentials;
@@ -150,14 +150,9 @@ pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn To
                 ));
                 continue;
             }
-            for list in for_each::lists(resource) {
-                if list.list_of.is_some() {
-                    output::line(format_args!("{}, list {}", planned.plan.instance, list.name));
-                }
-                if let Err(problem) = try_resource(&asker, &credentials, &planned.plan, &list, wishes.since).await {
-                    failed = true;
-                    failure::print(&list, &problem, wishes.since.is_some());
-                }
+            if let Err(problem) = for_each::try_lists(&asker, &credentials, &planned.plan, resource, wishes.since).await {
+                failed = true;
+                failure::print(resource, &problem, wishes.since.is_some());
             }
         }
     }
@@ -170,35 +165,32 @@ pub(super) fn spends(plan: &AuthPlan) -> bool {
     matches!(plan, AuthPlan::Oauth2(plan) if plan.keeps_tokens() && plan.refresh.rotates != Some(Rotates::Never))
 }
 
-async fn try_resource(
+async fn try_list(
     asker: &Asker,
-    credentials: &Credentials,
     plan: &PollPlan,
     resource: &ResourcePlan,
+    auth: &RequestAuth,
     since: Option<DateTime<Utc>>,
 ) -> Result<(), Problem> {
-    // A folder knows an instance by its name alone.
-    let user = InstanceId::new(plan.instance.clone(), "");
-    let auth = credentials.authorize(&resource.auth, &user, Arc::new(|| true), None).await?;
-    let seen = ask(asker, &plan.instance, resource, &auth, since, true).await?;
+    let seen = ask(asker, &plan.instance, resource, auth, since, true).await?;
     if seen.records == 0 {
         output::line(format_args!(
             "  note:         no record came; if there should be some, check recordsPath and the filter in query"
         ));
     }
-    prove_filter(asker, &plan.instance, resource, &auth, seen.records).await?;
+    prove_filter(asker, &plan.instance, resource, auth, seen.records).await?;
     if resource.change_by == ChangeBy::Content || resource.compare_content {
-        content::prove(asker, &plan.instance, resource, &auth, since).await?;
+        content::prove(asker, &plan.instance, resource, auth, since).await?;
     }
-    content::show_fields(asker, &plan.instance, resource, &auth, since).await?;
+    content::show_fields(asker, &plan.instance, resource, auth, since).await?;
     if let Some(interval) = resource.full_sweep {
         let interval = crate::api::duration::print(interval);
         output::line(format_args!(
             "  full sweep:   the whole list is read every {interval}, and each record is compared by content"
         ));
     }
-    detail::prove(asker, &plan.instance, resource, &auth).await?;
-    deletes::prove(asker, &plan.instance, resource, &auth).await?;
+    detail::prove(asker, &plan.instance, resource, auth).await?;
+    deletes::prove(asker, &plan.instance, resource, auth).await?;
     let a_day = 86_400.0 / resource.interval.as_secs_f64();
     output::line(format_args!(
         "  requests:     at least {:.0} a day at an interval of {}",

@@ -30,6 +30,7 @@ pub mod life;
 pub mod order;
 pub mod packed;
 mod page_reading;
+pub mod parents;
 pub mod partition;
 pub mod record;
 mod rows;

@@ -229,6 +229,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         let own = ResourceState {
             meaning: cursor.meaning,
             started: cursor.started,
+            all_new: false,
             cursor: cursor.since,
             token: cursor.token,
             known,
@@ -397,6 +398,7 @@ mod tests {
             Box::new(ResourceState {
                 meaning: "00ff".into(),
                 started: true,
+                all_new: false,
                 cursor: Some(DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap()),
                 token: "00000000000000ff:https://api.example.com/delta?t=1".parse().ok(),
                 known: known(3),

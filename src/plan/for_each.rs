@@ -5,10 +5,13 @@
 
 use std::sync::Arc;
 
-use super::problems::{Problems, field, invalid};
-use super::{BodyPlan, RequestPlan, ResourcePlan};
+use super::field_path::FieldPath;
+use super::problems::{Problems, at as problem_at, field, invalid};
+use super::{BodyPlan, PaginationPlan, RequestPlan, ResourcePlan};
 use crate::api::conditions::Problem;
 use crate::api::deletes::Deletes;
+use crate::api::for_each::ForEach;
+use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
 
 /// Most values of a resource.
@@ -19,10 +22,23 @@ const MAX_VALUE: usize = 256;
 const PRINTED: usize = 3;
 
 /// What a list is polled for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForEachPlan {
-    /// The values, in the order of the manifest; no two are the same.
-    pub values: Vec<Arc<str>>,
+#[derive(Clone, Debug, PartialEq)]
+pub enum ForEachPlan {
+    /// These values, in the order of the manifest; no two are the same.
+    Values(Vec<Arc<str>>),
+    /// The records of another resource.
+    Records(ParentsPlan),
+}
+
+/// The records for which a list is polled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParentsPlan {
+    /// Name of their resource.
+    pub name: Arc<str>,
+    /// Where a record has the value; `None`: it is the id.
+    pub field: Option<FieldPath>,
+    /// How their list is read; `None` while the plans of an instance are made.
+    pub list: Option<Arc<ResourcePlan>>,
 }
 
 /// Which list of a resource a plan is of.
@@ -119,7 +135,7 @@ pub(super) fn plan(resource: &Resource, request: Option<&RequestPlan>) -> Result
     let Some(for_each) = &resource.for_each else {
         return match uses_each {
             Some(true) => Err(vec![invalid(format!(
-                "{} has the macro ${{each}}, and nothing says what it stands for; set forEach.values",
+                "{} has the macro ${{each}}, and nothing says what it stands for; set forEach.values or forEach.resource",
                 at("url, query, headers or body")
             ))]),
             _ => Ok(None),
@@ -144,6 +160,29 @@ pub(super) fn plan(resource: &Resource, request: Option<&RequestPlan>) -> Result
             at("forEach")
         )));
     }
+    let source = match &for_each.resource {
+        None => values(for_each, &at, &mut problems).map(ForEachPlan::Values),
+        Some(_) if !for_each.values.is_empty() => {
+            problems.0.push(invalid(format!("{} has values and resource; set one of the two", at("forEach"))));
+            None
+        }
+        Some(name) => {
+            let field = for_each.field.as_deref().map(FieldPath::parse).transpose();
+            let field = problems.keep(field.map_err(problem_at(&at("forEach.field"))));
+            field.map(|field| ForEachPlan::Records(ParentsPlan { name: name.as_str().into(), field, list: None }))
+        }
+    };
+    match source {
+        Some(plan) if problems.0.is_empty() => Ok(Some(Arc::new(plan))),
+        _ => Err(problems.0),
+    }
+}
+
+fn values(for_each: &ForEach, at: &impl Fn(&str) -> String, problems: &mut Problems) -> Option<Vec<Arc<str>>> {
+    let before = problems.0.len();
+    if for_each.field.is_some() {
+        problems.0.push(invalid(format!("{} needs forEach.resource, in whose records it is", at("forEach.field"))));
+    }
     let mut values: Vec<Arc<str>> = Vec::with_capacity(for_each.values.len());
     for value in &for_each.values {
         match refusal(value) {
@@ -155,14 +194,60 @@ pub(super) fn plan(resource: &Resource, request: Option<&RequestPlan>) -> Result
         }
     }
     if !(1..=MAX_VALUES).contains(&for_each.values.len()) {
-        problems.0.push(invalid(format!("{} must have between 1 and {MAX_VALUES} values", at("forEach.values"))));
+        let text =
+            format!("{} must have between 1 and {MAX_VALUES} values, unless forEach.resource is set", at("forEach.values"));
+        problems.0.push(invalid(text));
     }
     problems.0.dedup();
-    if problems.0.is_empty() { Ok(Some(Arc::new(ForEachPlan { values }))) } else { Err(problems.0) }
+    (problems.0.len() == before).then_some(values)
+}
+
+/// Gives the lists of parents their plans, once all resources of an instance have one. `declared` are the names of all.
+pub(super) fn link(resources: &mut [Arc<ResourcePlan>], declared: &[&str]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for index in 0..resources.len() {
+        let Some(ForEachPlan::Records(parents)) = resources[index].for_each.as_deref().cloned() else { continue };
+        let own = &resources[index];
+        let at = field(&own.name, "forEach.resource");
+        let Some(list) = resources.iter().find(|other| other.name == parents.name) else {
+            // One that is declared has a problem of its own.
+            if !declared.contains(&&*parents.name) {
+                let near = nearest(&parents.name, declared.iter().copied());
+                let fix = near.map_or_else(|| "correct the name".to_owned(), |near| format!("did you mean {near}?"));
+                problems.push(invalid(format!("{at} names {}, which is no resource of this instance; {fix}", parents.name)));
+            }
+            continue;
+        };
+        let why = if list.name == own.name {
+            Some("the resource itself; name another one")
+        } else if list.for_each.is_some() {
+            Some("a resource that has forEach itself, which is not supported; name one with a single list")
+        } else if list.feed.is_some() {
+            Some("a resource with feed, whose records are events and not objects; name one whose records are the parents")
+        } else if matches!(list.pagination, PaginationPlan::Keyset { .. }) {
+            Some("a resource with pagination.keyset, whose list cannot be read to its end at once; name another one")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            problems.push(invalid(format!("{at} names {why}")));
+        } else {
+            let linked = ForEachPlan::Records(ParentsPlan { list: Some(Arc::clone(list)), ..parents });
+            Arc::make_mut(&mut resources[index]).for_each = Some(Arc::new(linked));
+        }
+    }
+    problems
+}
+
+/// What the cursors of the lists depend on.
+pub(super) fn scope(resource: &Resource) -> Option<String> {
+    let for_each = resource.for_each.as_ref()?;
+    let records = for_each.resource.as_ref().map(|name| format!(" {name} {}", for_each.field.as_deref().unwrap_or_default()));
+    Some(format!("forEach{}", records.unwrap_or_default()))
 }
 
 /// Why a text cannot be a value; it reads on from the name of the field.
-fn refusal(value: &str) -> Option<&'static str> {
+pub fn refusal(value: &str) -> Option<&'static str> {
     match value {
         "" => Some("has an empty value; remove it"),
         // A URL resolves them as segments of its path, and they would name another place.
@@ -177,9 +262,17 @@ fn refusal(value: &str) -> Option<&'static str> {
 
 /// As `pollinator plan` prints it.
 pub(super) fn print(plan: &ForEachPlan) -> String {
-    let named: Vec<_> = plan.values.iter().take(PRINTED).map(|value| &**value).collect();
-    let more = if plan.values.len() > PRINTED { ", …" } else { "" };
-    format!("${{each}} is one of {} values, each with a cursor of its own: {}{more}", plan.values.len(), named.join(", "))
+    match plan {
+        ForEachPlan::Values(values) => {
+            let named: Vec<_> = values.iter().take(PRINTED).map(|value| &**value).collect();
+            let more = if values.len() > PRINTED { ", …" } else { "" };
+            format!("${{each}} is one of {} values, each with a cursor of its own: {}{more}", values.len(), named.join(", "))
+        }
+        ForEachPlan::Records(ParentsPlan { name, field, .. }) => {
+            let value = field.as_ref().map_or_else(|| "the id".to_owned(), |field| format!("the value at {field}"));
+            format!("${{each}} is {value} of each record of {name}, each with a cursor of its own")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -213,7 +306,7 @@ resources: [{{name: contacts, {members}}}]
         )
         .unwrap();
         assert_eq!(printed, "${each} is one of 4 values, each with a cursor of its own: acme, a/b c, d, …");
-        let list = plan.for_value(&plan.for_each.as_ref().unwrap().values[1]);
+        let list = plan.for_value(&"a/b c".into());
         assert_eq!((&*list.name, &**list.object_type(), &**plan.object_type()), ("contacts[a/b c]", "contacts", "contacts"));
         assert_eq!(
             (list_of(&list.name), list_of("contacts"), list_of("c[d[e]]")),
@@ -243,6 +336,14 @@ resources: [{{name: contacts, {members}}}]
             ("url: '/c/${each}'", "url, query, headers or body has the macro ${each}, and nothing says what it stands for"),
             ("url: /c, forEach: {values: [a]}", "forEach needs the macro ${each} in url"),
             ("url: '/c/${each}', forEach: {values: []}", "forEach.values must have between 1 and 1000 values"),
+            ("url: '/c/${each}', forEach: {values: [a], field: b}", "forEach.field needs forEach.resource"),
+            ("url: '/c/${each}', forEach: {values: [a], resource: b}", "forEach has values and resource"),
+            ("url: '/c/${each}', forEach: {resource: contacts}", "forEach.resource names the resource itself"),
+            (
+                "url: '/c/${each}', forEach: {resource: contact}",
+                "which is no resource of this instance; did you mean contacts?",
+            ),
+            ("url: '/c/${each}', forEach: {resource: b, field: 'a..b'}", "forEach.field is not a path"),
             ("url: '/c/${each}', forEach: {values: ['']}", "forEach.values has an empty value"),
             ("url: '/c/${each}', forEach: {values: [a, '..']}", "forEach.values has a value of dots only"),
             ("url: '/c/${each}', forEach: {values: [\"a\\nb\"]}", "forEach.values has a value with a line break"),
@@ -268,5 +369,20 @@ resources: [{{name: contacts, {members}}}]
             planned(&format!("url: '/c/${{each}}', forEach: {{values: [{long}]}}")).unwrap_err()[0]
                 .contains("more than 256 bytes")
         );
+    }
+
+    #[test]
+    fn the_parents_are_the_records_of_another_resource() {
+        let child = "url: '/p/${each}/c', forEach: {resource: parents, field: key}";
+        let with = |parents: &str| planned(&format!("{child}}}, {{name: parents, url: /p{parents}"));
+        let (plan, printed) = with("").unwrap();
+        assert_eq!(printed, "${each} is the value at key of each record of parents, each with a cursor of its own");
+        let Some(ForEachPlan::Records(parents)) = plan.for_each.as_deref() else { panic!("{:?}", plan.for_each) };
+        assert_eq!(&*parents.list.as_ref().unwrap().name, "parents");
+        let other = child.replace("key", "id");
+        let (by_id, _) = planned(&format!("{other}}}, {{name: parents, url: /p")).unwrap();
+        assert_ne!(plan.meaning, by_id.meaning, "other values are other lists");
+        let problems = with(", forEach: {values: [a]}, query: {x: '${each}'}").unwrap_err();
+        assert!(problems.len() == 1 && problems[0].contains("names a resource that has forEach itself"), "{problems:?}");
     }
 }

@@ -83,6 +83,8 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
             resources.push(Arc::new(plan));
         }
     }
+    let declared: Vec<_> = merged.iter().map(|resource| resource.name.as_str()).collect();
+    problems.0.extend(for_each::link(&mut resources, &declared));
     if !merged.is_empty() {
         problems.0.extend(placeholders.idle());
     }
@@ -147,7 +149,7 @@ impl Parts<'_> {
             let extract = extract?;
             Some(ResourcePlan {
                 name: name.into(),
-                meaning: meaning(self.connector, &request.origin, extract.id.as_ref(), resource.for_each.is_some()),
+                meaning: meaning(self.connector, &request.origin, extract.id.as_ref(), for_each::scope(resource)),
                 request,
                 auth: self.auth?.clone(),
                 client_certificate: self.client_certificate.cloned(),
@@ -197,7 +199,7 @@ fn meaning(
     connector: Option<&str>,
     origin: &url::Origin,
     id: Option<&super::field_path::FieldPath>,
-    is_one_of_several: bool,
+    lists: Option<String>,
 ) -> u64 {
     let mut hash = Xxh3::new();
     let id = id.map(ToString::to_string).unwrap_or_default();
@@ -205,8 +207,8 @@ fn meaning(
         hash.update(part.as_bytes());
         hash.update(&[0]);
     }
-    if is_one_of_several {
-        hash.update(b"forEach");
+    if let Some(lists) = lists {
+        hash.update(lists.as_bytes());
     }
     hash.digest()
 }

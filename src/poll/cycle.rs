@@ -10,6 +10,7 @@ mod for_each;
 mod full_sweep;
 mod keyset;
 mod list;
+mod parents;
 mod send;
 mod sweep;
 mod trail;

@@ -43,6 +43,11 @@ impl ListMemories {
         self.lists.remove(name).map_or_else(Memory::default, |memory| *memory)
     }
 
+    /// Drops those of lists that are no longer polled.
+    pub fn retain(&mut self, is_polled: impl Fn(&str) -> bool) {
+        self.lists.retain(|name, _| is_polled(name));
+    }
+
     /// Keeps that of the list with this name.
     pub fn put(&mut self, name: &Arc<str>, memory: Memory) {
         self.lists.extend(memory.boxed().map(|memory| (Arc::clone(name), memory)));

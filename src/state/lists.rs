@@ -1,13 +1,18 @@
 //! The lists of a resource that is polled once for each of several values: each has a state of its own under the name of its list. Pure.
 
+use std::collections::HashSet;
 use std::ops::Bound::{Included, Unbounded};
+use std::sync::Arc;
 
 use super::adopt::Adopted;
 use super::{InstanceState, ResourceState};
 use crate::deliver::delivery_state::DeliveryState;
 use crate::deliver::retry_queue::MAX_BYTES;
-use crate::plan::for_each::list_of;
+use crate::plan::for_each::{ForEachPlan, list_of, name_of};
 use crate::plan::{ChangeBy, PollPlan};
+
+/// Lists of a resource whose states are kept, those of parents that are gone included: one that comes back goes on where it ended.
+const MAX_LISTS: usize = 10_000;
 
 impl InstanceState {
     /// The lists of a resource, by name.
@@ -43,6 +48,27 @@ impl InstanceState {
         DeliveryState { sinks: &mut self.sinks, room: MAX_BYTES, known, failing, taken, delivered, last_change_time }
     }
 
+    /// Begins the lists of these values that have no state yet, and forgets the tries of the other lists, whose changes do not turn up any
+    /// more. `all_new`: everything in a list that begins is new. Answers whether one began.
+    pub fn begin_lists(&mut self, resource: &str, values: &[Arc<str>], (meaning, all_new): (u64, bool)) -> bool {
+        let names: HashSet<String> = values.iter().map(|value| name_of(resource, value)).collect();
+        let gone = |name: &str| list_of(name).is_some_and(|(of, _)| of == resource) && !names.contains(name);
+        if self.lists_of(resource).count() > MAX_LISTS {
+            self.resources.retain(|name, _| !gone(name));
+        }
+        for (name, own) in self.resources.iter_mut().filter(|(_, own)| !own.failing.is_empty() || !own.taken.is_empty()) {
+            if gone(name) {
+                (own.failing, own.taken) = (Vec::new(), Vec::new());
+            }
+        }
+        let before = self.resources.len();
+        for name in names {
+            let fresh = || ResourceState { meaning: format!("{meaning:016x}"), all_new, ..ResourceState::default() };
+            self.resources.entry(name).or_insert_with(|| Box::new(fresh()));
+        }
+        self.resources.len() > before
+    }
+
     /// Forgets all lists of a resource. Answers whether there were any.
     pub fn forget_lists(&mut self, resource: &str) -> bool {
         let before = self.resources.len();
@@ -57,7 +83,11 @@ pub(super) fn adopt(state: &mut InstanceState, plan: &PollPlan, adopted: &mut Ad
         let Some((resource, value)) = list_of(name) else { return true };
         let declared = plan.resources.iter().find(|declared| *declared.name == *resource);
         declared.is_some_and(|declared| {
-            let has_value = |plan: &crate::plan::for_each::ForEachPlan| plan.values.iter().any(|other| **other == *value);
+            let has_value = |plan: &ForEachPlan| match plan {
+                ForEachPlan::Values(values) => values.iter().any(|other| **other == *value),
+                // A parent that is not listed now may be listed again.
+                ForEachPlan::Records(_) => true,
+            };
             let by_content = declared.change_by == ChangeBy::Content;
             declared.for_each.as_deref().is_some_and(has_value)
                 && own.meaning == format!("{:016x}", declared.meaning)
@@ -72,16 +102,14 @@ pub(super) fn adopt(state: &mut InstanceState, plan: &PollPlan, adopted: &mut Ad
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use super::*;
-    use crate::plan::for_each::ForEachPlan;
     use crate::plan::{ResourcePlan, sample};
     use crate::state::adopt;
 
     fn plan(values: &[&str]) -> PollPlan {
         let values = values.iter().map(|value| Arc::from(*value)).collect();
-        sample::instance(ResourcePlan { for_each: Some(Arc::new(ForEachPlan { values })), ..sample::resource() })
+        sample::instance(ResourcePlan { for_each: Some(Arc::new(ForEachPlan::Values(values))), ..sample::resource() })
     }
 
     fn polled(plan: &PollPlan, lists: &[&str]) -> InstanceState {
@@ -145,5 +173,23 @@ mod tests {
         plan.resources = vec![sample::resource().into()];
         adopt(&mut state, &plan, &BTreeMap::new());
         assert_eq!(names(&state), ["contacts"], "it has one list again");
+    }
+
+    #[test]
+    fn a_parent_that_is_gone_is_remembered_and_a_new_one_is_new() {
+        let mut state = polled(&plan(&["a"]), &["contacts[a]", "contacts[b]"]);
+        let waits = crate::deliver::delivery_state::Failing {
+            sink: crate::deliver::sink::CALLBACK.clone(),
+            object: 1,
+            attempts: 1,
+            refusals: 0,
+            next_try: chrono::DateTime::UNIX_EPOCH,
+        };
+        state.resources.values_mut().for_each(|own| own.failing.push(waits.clone()));
+        assert!(state.begin_lists("contacts", &["a".into(), "c".into()], (7, true)));
+        let own = |name: &str| (state.resources[name].all_new, state.resources[name].failing.len());
+        assert_eq!((own("contacts[a]"), own("contacts[b]"), own("contacts[c]")), ((false, 1), (false, 0), (true, 0)));
+        assert_eq!(state.resources["contacts"].failing.len(), 1, "it is no list");
+        assert!(!state.begin_lists("contacts", &["a".into()], (7, true)));
     }
 }

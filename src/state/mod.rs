@@ -138,6 +138,9 @@ pub struct ResourceState {
     /// The first read is over.
     #[serde(default)]
     pub started: bool,
+    /// The list began after that of other parents: its first read sends all of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_new: bool,
     /// Lower bound of the next poll, inclusive; exact to the nanosecond.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<DateTime<Utc>>,

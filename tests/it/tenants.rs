@@ -25,6 +25,8 @@ pub struct Shown {
     /// By tenant and id.
     records: BTreeMap<String, BTreeMap<u32, Version>>,
     failing: BTreeMap<String, u16>,
+    /// Tenants as records of their own, and whether each is deleted.
+    pub parents: Vec<(String, bool)>,
     asked: Vec<String>,
 }
 
@@ -46,6 +48,9 @@ impl Tenants {
     }
 
     fn answer(&self, ask: &Ask) -> Answer {
+        if ask.path() == "/parents" {
+            return self.parents(ask);
+        }
         let tenant = ask.path().strip_prefix("/t/").and_then(|path| path.strip_suffix("/records")).unwrap().to_owned();
         if ask.header("x-tenant") != Some(&*tenant) {
             return Answer::status(400);
@@ -67,6 +72,20 @@ impl Tenants {
             )
         });
         Answer::json(format!("[{}]", rows.collect::<Vec<_>>().join(",")))
+    }
+
+    /// The tenants, in pages of a hundred.
+    fn parents(&self, ask: &Ask) -> Answer {
+        let shown = self.shown();
+        if let Some(status) = shown.failing.get("/parents") {
+            return Answer::status(*status);
+        }
+        let offset = ask.query().into_iter().find(|(name, _)| name == "offset").map_or(0, |(_, text)| text.parse().unwrap());
+        let page = shown.parents.iter().enumerate().skip(offset).take(100);
+        let rows = page.map(|(id, (key, deleted))| format!(r#"{{"id":{id},"key":"{key}","deleted":{deleted}}}"#));
+        let next = (offset + 100 < shown.parents.len()).then(|| format!(r#""/parents?offset={}""#, offset + 100));
+        let next = next.unwrap_or_else(|| "null".to_owned());
+        Answer::json(format!(r#"{{"rows":[{}],"next":{next}}}"#, rows.collect::<Vec<_>>().join(",")))
     }
 
     pub fn asked(&self) -> Vec<String> {
@@ -224,6 +243,130 @@ fn a_thousand_tenants_are_polled_and_a_kill_loses_nothing() {
     let distinct: BTreeSet<_> = events.iter().cloned().collect();
     assert_eq!(distinct.into_iter().collect::<Vec<_>>(), expected, "nothing is lost, and nothing is invented");
     assert_eq!(ids.len(), expected.len(), "what comes twice says so");
+    assert!(events.len() - expected.len() <= 256, "{} came twice", events.len() - expected.len());
+    let count = receiver.count();
+    once();
+    assert_eq!(receiver.count(), count, "without a fault nothing comes twice");
+}
+
+/// The tenants are the records of a resource of the same instance.
+fn of_parents(base: &str, receiver: &Receiver) -> String {
+    let list = format!("{LIST}forEach: {{resource: parents, field: key}}\n");
+    let yaml = Instance::new("it", base, &receiver.url("it")).resource(&list).yaml();
+    let parents = "  - name: parents\n    url: /parents\n    recordsPath: rows\n    pagination: {nextLink: {field: next}}\n    deletes: {flag: {field: deleted}}\n    interval: 1h\n";
+    assert!(yaml.contains("\n  callback:"));
+    yaml.replace("\n  callback:", &format!("\n{parents}  callback:"))
+}
+
+fn children(receiver: &Receiver) -> Vec<String> {
+    let of_children = |post: &Post| !String::from_utf8_lossy(&post.ask.body).contains("\"resource\":\"parents\"");
+    told(&receiver.posts("it").into_iter().filter(of_children).collect::<Vec<_>>()).0
+}
+
+#[test]
+fn the_children_of_parents_that_come_go_and_come_back() {
+    let (tenants, receiver) = (Tenants::default(), Receiver::start());
+    let server = tenants.serve();
+    let add = |name: &str| {
+        tenants.shown().parents.push((name.to_owned(), false));
+        (1..=2).for_each(|id| tenants.set(name, id, long_ago()));
+    };
+    for name in ["a", "b", "c"] {
+        add(name);
+    }
+    let manifest = of_parents(&server.url(), &receiver);
+    let polls = Polls::new(std::slice::from_ref(&manifest));
+    let records = |row: &crate::rig::pollinator::Row| row.resources[0].conditions.clone();
+    assert_eq!(polls.poll().ready, "True");
+    assert_eq!(children(&receiver), [""; 0]);
+    // all that a new parent has is new, however old it is; one without a key is reported
+    add("d");
+    tenants.shown().parents.push(("..".to_owned(), false));
+    tenants.set("b", 2, Utc::now());
+    let row = polls.poll();
+    let mut expected = vec!["created d 1 v1", "created d 2 v1", "updated b 2 v2"];
+    assert_eq!(children(&receiver), expected);
+    assert!(records(&row).iter().any(|one| one.kind == "ListsPolled" && one.reason == "MissingId"), "{row:?}");
+    tenants.shown().parents.pop();
+    // one is deleted, and one leaves the list: no deletion of their children is told, and they are not polled
+    tenants.shown().parents[0].1 = true;
+    let left = tenants.shown().parents.remove(1);
+    tenants.asked();
+    let row = polls.poll();
+    assert_eq!(tenants.asked(), ["c", "d"], "{row:?}");
+    assert!(records(&row).iter().all(|one| one.kind != "ListsPolled"), "{row:?}");
+    // it comes back: what changed meanwhile is told, and nothing else
+    tenants.set("b", 1, Utc::now());
+    tenants.shown().parents.push(left);
+    polls.poll();
+    expected.push("updated b 1 v2");
+    expected.sort_unstable();
+    assert_eq!(children(&receiver), expected);
+    // while the parents cannot be listed, the children wait
+    tenants.shown().failing.insert("/parents".to_owned(), 403);
+    tenants.set("c", 1, Utc::now());
+    let row = polls.poll();
+    let message = row.told("Forbidden").unwrap_or_else(|| panic!("{row:?}"));
+    assert!(
+        records(&row).iter().any(|one| one.message.starts_with("forEach.resource: the list of parents could not be read: ")),
+        "{message} {row:?}"
+    );
+    tenants.shown().failing.clear();
+    polls.poll();
+    expected.push("updated c 1 v2");
+    expected.sort_unstable();
+    assert_eq!(children(&receiver), expected);
+    let site = Site::new(&[manifest]);
+    let output = |command: &str| {
+        let ran = binary().arg(command).arg(site.manifests()).output().unwrap();
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    };
+    let (tried, planned) = (output("try"), output("plan"));
+    assert!(tried.contains("forEach:      3 of 3 lists of the first page of parents are tried"), "{tried}");
+    assert!(planned.contains("is the value at key of each record of parents"), "{planned}");
+}
+
+/// The same of five hundred parents, and the process is killed while it sends.
+#[test]
+fn the_children_of_five_hundred_parents_survive_a_kill() {
+    let (tenants, receiver) = (Tenants::default(), Receiver::start());
+    let server = tenants.serve();
+    let names: Vec<String> = (0..500).map(|n| format!("p-{n}")).collect();
+    let add = |name: &str| {
+        tenants.shown().parents.push((name.to_owned(), false));
+        (1..=2).for_each(|id| tenants.set(name, id, long_ago()));
+    };
+    for name in &names {
+        add(name);
+    }
+    let site = Site::new(&[of_parents(&server.url(), &receiver)]);
+    let once = || {
+        let mut command = site.command();
+        command.arg("--once");
+        let mut pollinator: Pollinator = site.spawn(command);
+        assert!(pollinator.wait().success(), "{}", pollinator.stderr());
+    };
+    once();
+    assert_eq!((tenants.asked().len(), receiver.count()), (500, 0));
+    let mut expected = Vec::new();
+    for name in &names {
+        tenants.set(name, 2, Utc::now());
+        expected.push(format!("updated {name} 2 v2"));
+    }
+    // and new ones, whose children are all new
+    for name in (500..520).map(|n| format!("p-{n}")) {
+        add(&name);
+        expected.extend([format!("created {name} 1 v1"), format!("created {name} 2 v1")]);
+    }
+    expected.sort();
+    let mut pollinator = site.start();
+    let come = receiver.try_wait("it", PATIENCE, |posts| (posts.len() >= 300).then_some(()));
+    assert!(come.is_some(), "{}", pollinator.report("it"));
+    pollinator.kill9();
+    once();
+    let events = children(&receiver);
+    let distinct: BTreeSet<_> = events.iter().cloned().collect();
+    assert_eq!(distinct.into_iter().collect::<Vec<_>>(), expected, "nothing is lost, and nothing is invented");
     assert!(events.len() - expected.len() <= 256, "{} came twice", events.len() - expected.len());
     let count = receiver.count();
     once();

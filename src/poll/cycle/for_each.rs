@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::list::{self, Start};
+use super::parents::{self, Found};
 use crate::api::conditions::Problem;
 use crate::auth::access::Access;
 use crate::deliver::outbox::Outbox;
-use crate::plan::ResourcePlan;
-use crate::plan::for_each::{ForEachPlan, name_of};
+use crate::plan::for_each::{ForEachPlan, list_of, name_of};
+use crate::plan::{ResourcePlan, StartFrom};
 use crate::poll::context::EngineContext;
 use crate::poll::instance::Instance;
 use crate::poll::memory::{ListMemories, Memory};
 use crate::poll::report::{Facts, Outcome};
-use crate::poll::round::{self, AfterFailure, Round};
+use crate::poll::round::{self, AfterFailure, ListsOutcome, Round};
 use crate::state::live::LiveState;
 
 /// Plans of lists that are held at a time.
@@ -36,11 +37,20 @@ pub(super) async fn poll(
     memory: &mut Memory,
     facts: &mut Facts,
 ) -> Result<Outcome, Problem> {
+    let (listed, unusable) = match plan {
+        ForEachPlan::Values(values) => (values.clone(), None),
+        ForEachPlan::Records(parents) => match parents::read(core, instance, parents).await? {
+            Some(Found { values, unusable }) => (values, unusable),
+            None => return Ok(Outcome::Stopped),
+        },
+    };
+    outbox.sums.dirty |= begin(instance, (resource, plan), &listed);
     let memories = memory.lists.get_or_insert_default();
-    let values = round::order(&plan.values, memories.next.as_deref(), |value| waits(instance, resource, value));
+    memories.retain(|name| list_of(name).is_some_and(|(_, value)| listed.iter().any(|other| **other == *value)));
+    let values = round::order(&listed, memories.next.as_deref(), |value| waits(instance, resource, value));
     let (mut round, mut due, mut saved) = (Round::default(), Some(due), Instant::now());
     for chunk in values.chunks(CHUNK) {
-        let lists: Vec<_> = chunk.iter().map(|value| resource.for_value(value)).collect();
+        let lists: Vec<_> = chunk.iter().map(|value| plan_of(instance, resource, value)).collect();
         let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
         let mut access = access.with_certificate(resource.client_certificate.as_deref())?;
         for (value, list) in chunk.iter().zip(&lists) {
@@ -69,7 +79,7 @@ pub(super) async fn poll(
             if let AfterFailure::BeginHere(problem) = after {
                 return Err(problem);
             }
-            memories.next = behind(&plan.values, value);
+            memories.next = behind(&listed, value);
             if let AfterFailure::BeginBehind(problem) = after {
                 return Err(problem);
             }
@@ -79,14 +89,17 @@ pub(super) async fn poll(
             }
         }
     }
-    facts.lists = round.end()?;
+    facts.lists = match (round.end()?, unusable) {
+        (ListsOutcome::Polled | ListsOutcome::None, Some(problem)) => ListsOutcome::Failed(problem),
+        (lists, _) => lists,
+    };
     let mut state = instance.state();
     let own = state.resources.entry(resource.name.to_string()).or_default();
     outbox.sums.dirty |= !std::mem::replace(&mut own.started, true);
     Ok(Outcome::Polled)
 }
 
-/// Polls one list. What it leaves goes to `memories`, and its state begins with what its cursor is valid for.
+/// Polls one list. What it leaves goes to `memories`.
 async fn poll_list<'a>(
     engine: (&'a EngineContext, &'a Arc<Instance>),
     list: &'a ResourcePlan,
@@ -94,13 +107,6 @@ async fn poll_list<'a>(
     outbox: &mut Outbox<'_, LiveState>,
     memories: &mut ListMemories,
 ) -> (Access<'a>, Facts, Result<Outcome, Problem>) {
-    {
-        let mut state = engine.1.state();
-        let own = state.resources.entry(list.name.to_string()).or_default();
-        if own.meaning.is_empty() {
-            own.meaning = format!("{:016x}", list.meaning);
-        }
-    }
     outbox.begin_list(&list.name);
     let (mut memory, mut facts) = (memories.take(&list.name), Facts::default());
     // What other lists changed says nothing about this one.
@@ -109,6 +115,27 @@ async fn poll_list<'a>(
     outbox.sums.dirty |= before;
     memories.put(&list.name, memory);
     (access, facts, polled)
+}
+
+/// Begins the lists that have no state yet. That of a parent which appears after the first listing of parents is new as a
+/// whole, and that is saved.
+fn begin(instance: &Instance, (resource, plan): (&ResourcePlan, &ForEachPlan), values: &[Arc<str>]) -> bool {
+    let mut state = instance.state();
+    let by_records = matches!(plan, ForEachPlan::Records(_));
+    // Those of the first listing are not, whether they have been polled or not.
+    let has_begun = state.resources.get(&*resource.name).is_some_and(|own| own.started);
+    let all_new = by_records && (has_begun || state.lists_of(&resource.name).next().is_some());
+    state.begin_lists(&resource.name, values, (resource.meaning, all_new)) && by_records
+}
+
+/// The plan of the list of a value, of which the first read sends everything if all in it is new.
+fn plan_of(instance: &Instance, resource: &ResourcePlan, value: &Arc<str>) -> ResourcePlan {
+    let list = resource.for_value(value);
+    let all_new = instance.state().resources.get(&*list.name).is_some_and(|own| own.all_new);
+    match list.start_from {
+        StartFrom::Now if all_new => ResourcePlan { start_from: StartFrom::Earliest, ..list },
+        _ => list,
+    }
 }
 
 /// Whether changes of the list of a value wait for another try.
