@@ -122,7 +122,7 @@ impl RetryQueue {
                 (Kind::Created, Kind::Updated) if was_refused => Kind::Created,
                 (_, newer) => newer,
             };
-            queued.event = Event { changes, kind, ..event };
+            queued.event = Event { kind, changes, ..event };
             if queued.next_try.is_none() {
                 (queued.attempts, queued.refusals) = (0, 0);
             }

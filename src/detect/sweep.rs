@@ -56,12 +56,9 @@ pub struct SweepState {
     /// A person approved the deletions that wait.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub approved: bool,
-    /// Which request listed what is known ([`SnapshotPlan::asked`]); 0: that is not kept yet.
+    /// Which request listed what may be missing ([`SnapshotPlan::asked`]); 0: that is not kept yet.
     #[serde(skip_serializing_if = "is_zero")]
     pub asked: u64,
-    /// The request was edited since what is missing was listed.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub edited: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
@@ -71,8 +68,8 @@ fn is_zero(number: &u64) -> bool {
 
 impl SweepState {
     /// Whether another request than that of the plan listed what may be missing.
-    fn is_edited(&self, plan: &SnapshotPlan) -> bool {
-        self.edited || (self.asked != 0 && self.asked != plan.asked)
+    pub fn is_edited(&self, plan: &SnapshotPlan) -> bool {
+        self.asked != 0 && self.asked != plan.asked
     }
 
     /// Nothing is to be kept.
@@ -313,7 +310,9 @@ impl Absent {
         if let Some(horizon) = at.checked_sub_signed(TOMBSTONES) {
             known.forget_tombstones_before(horizon);
         }
-        next.edited = state.is_edited(plan) && next.missing > next.gone;
+        if state.is_edited(plan) && next.missing > next.gone {
+            next.asked = state.asked;
+        }
         if next.held > 0 {
             (next.living, next.empty) = (self.living, self.is_empty);
         }

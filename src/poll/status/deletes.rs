@@ -20,7 +20,7 @@ pub(super) fn condition(resource: &ResourcePlan, state: &SweepState, last: Optio
                 format!(
                     "deletes.snapshot: the whole list is empty, which proves no deletion, so none is sent; correct the query or the credentials, or {approve}"
                 )
-            } else if state.edited {
+            } else if state.is_edited(plan) {
                 let count = at_least(state.held);
                 format!(
                     "deletes.snapshot: the request for the list was edited, and at least {count} records that were known are missing from the list since, so no deletion is sent; undo the edit, or {approve}"
