@@ -125,8 +125,8 @@ impl<'p> ChangeClassifier<'p> {
         }
     }
 
-    /// The date that counts, where its distance from the clock shows a wrong time zone: not that of a number, which has none, nor one that
-    /// stands for so long that the distance may be that of its beginning.
+    /// The date that counts, where its distance from the clock shows a wrong time zone. A number has no zone, and the beginning of an hour or
+    /// a day is that far from the clock in every zone.
     pub fn zoned_date(&self, view: &RecordView<'_>) -> Option<DateTime<Utc>> {
         let (date, format) = self.written(view)?;
         let is_fine = format.end_of(&date, Zeros::Any) - date.at < zone::FINEST;

@@ -25,7 +25,7 @@ const DAYS: [Form; 9] = [
     ("yyyy-MM-dd", NAME, LA, "%Y-%m-%d"),
     ("yyyyMMdd", "Asia/Kolkata", Tz::Asia__Kolkata, "%Y%m%d"),
     ("yyyy-MM-dd", "Australia/Lord_Howe", Tz::Australia__Lord_Howe, "%Y-%m-%d"),
-    // nobody says that these are days of Los Angeles
+    // days of Los Angeles, which the manifest does not say
     ("", "GMT", LA, "%Y-%m-%d"),
 ];
 
