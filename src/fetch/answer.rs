@@ -262,6 +262,13 @@ pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> P
             listed(arrays)
         )),
         SplitError::ErrorAnswer => error_in_response(),
+        SplitError::Partial { member } => Problem::transient(
+            Reason::ErrorInResponse,
+            format!(
+                "resources[].query: the provider's answer says that records are missing from it ({member}), so nothing of it is used; \
+                 retrying. If this persists, filter with query or lower pageSize, so that the provider can answer in full"
+            ),
+        ),
         SplitError::Undecided { arrays } if arrays.is_empty() => {
             not_found("the answer has no array of records; check url and query, or set recordsPath to the array")
         }
