@@ -59,6 +59,16 @@ pub enum SplitError {
     },
 }
 
+impl SplitError {
+    /// Whether the answer is JSON that has no list, or an error instead.
+    pub(in crate::fetch) fn is_without_list(&self) -> bool {
+        matches!(
+            self,
+            Self::ErrorAnswer | Self::Missing { .. } | Self::WrongKind { .. } | Self::Null { .. } | Self::Undecided { .. }
+        )
+    }
+}
+
 /// Kind of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
