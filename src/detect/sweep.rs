@@ -59,6 +59,9 @@ pub struct SweepState {
     /// Which request listed what may be missing ([`SnapshotPlan::asked`]); 0: that is not kept yet.
     #[serde(skip_serializing_if = "is_zero")]
     pub asked: u64,
+    /// Rows that the provider counted and did not list, as in a list of which the credentials do not show all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub short: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
@@ -140,6 +143,17 @@ pub enum Unproven {
     Moved,
     /// Records have no id.
     Unidentified,
+    /// The provider's answers say that there are more rows than they listed.
+    Short,
+}
+
+/// What the last answer of a pass says of rows that it did not list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Rows by which its total exceeds those that were listed.
+    pub short: u64,
+    /// It says that more follows.
+    pub more: bool,
 }
 
 /// What follows a pass.
@@ -157,6 +171,8 @@ pub enum AfterPass {
 #[derive(Debug)]
 pub struct Sweep<'p> {
     plan: &'p SnapshotPlan,
+    /// Rows that the last sweep's answers counted and did not list.
+    short: u64,
     /// All that was ever listed is known.
     is_full: bool,
     passes: u32,
@@ -164,19 +180,24 @@ pub struct Sweep<'p> {
 }
 
 impl<'p> Sweep<'p> {
-    /// Begins. `is_full`: all that was ever listed is known; else this sweep has to find it.
-    pub fn new(plan: &'p SnapshotPlan, is_full: bool) -> Self {
-        Self { plan, is_full, passes: 0, before: None }
+    /// Begins. `is_full`: all that was ever listed is known; else this sweep has to find it. `short` is what [`SweepState`] has.
+    pub fn new(plan: &'p SnapshotPlan, is_full: bool, short: u64) -> Self {
+        Self { plan, short, is_full, passes: 0, before: None }
     }
 
-    /// The list was read to its end, in this number of pages.
-    pub fn pass_ended(&mut self, pass: &Pass, pages: u32, known: &KnownSet) -> AfterPass {
+    /// The list was read to its end, in this number of pages. A total may always count rows that are not listed, and then by the same
+    /// number as before when others are deleted; when it counts more of them, those that are missing may be among them.
+    pub fn pass_ended(&mut self, pass: &Pass, pages: u32, claim: Claim, known: &KnownSet) -> AfterPass {
         self.passes += 1;
         let agrees = self.before.replace(pass.digest).is_some_and(|before| pass.digest.agrees_with(before));
         if pass.unidentified {
             return AfterPass::Unproven(Unproven::Unidentified);
         }
-        let absent = Absent::of(known, pass);
+        let absent = Absent { short: claim.short, ..Absent::of(known, pass) };
+        let lacks_rows = claim.more || claim.short > self.short;
+        if lacks_rows && !absent.ids.is_empty() && self.plan.confirm.is_none() {
+            return AfterPass::Unproven(Unproven::Short);
+        }
         // One answer holds still; and what is asked for by itself needs no other proof.
         let is_proven = pages <= 1 || agrees || (self.is_full && (absent.ids.is_empty() || self.plan.confirm.is_some()));
         match is_proven {
@@ -219,6 +240,8 @@ pub struct Absent {
     pub living: u64,
     /// The list had no record at all.
     pub is_empty: bool,
+    /// Rows that the provider counted and did not list.
+    pub short: u64,
 }
 
 impl Absent {
@@ -280,8 +303,13 @@ impl Absent {
         let mut conclusion = Conclusion::Same;
         let is_held = self.is_held(plan, state);
         // Where each poll is a sweep nothing hangs on the time, and a poll that finds nothing stores nothing.
-        let mut next =
-            SweepState { at: plan.interval.map(|_| at), suspect: is_held, asked: plan.asked, ..SweepState::default() };
+        let mut next = SweepState {
+            at: plan.interval.map(|_| at),
+            suspect: is_held,
+            asked: plan.asked,
+            short: self.short,
+            ..SweepState::default()
+        };
         for (id, before) in &self.ids {
             let answer = answers.get(id).copied().or(plan.confirm.is_some().then_some(Answer::Unclear));
             let is_approved = state.approved && *before == Presence::Held;

@@ -44,7 +44,7 @@ fn pass(ids: impl IntoIterator<Item = u64>) -> Pass {
 
 /// Sweeps once over a list of one page.
 fn sweep(plan: &SnapshotPlan, state: &mut SweepState, known: &mut KnownSet, listed: impl IntoIterator<Item = u64>) {
-    let AfterPass::Proven(absent) = Sweep::new(plan, true).pass_ended(&pass(listed), 1, known) else {
+    let AfterPass::Proven(absent) = Sweep::new(plan, true, 0).pass_ended(&pass(listed), 1, Claim::default(), known) else {
         panic!("one page is proof")
     };
     absent.conclude(plan, &HashMap::new(), state, known, at(0));
@@ -71,6 +71,37 @@ fn what_is_absent_from_two_sweeps_is_gone() {
     sweep(&plan, &mut state, &mut known, 1..99);
     assert_eq!((with(&known, Presence::Gone), with(&known, Presence::Missed)), (vec![0], vec![99]));
     assert_eq!((state.missing, state.gone, state.at), (2, 1, None));
+}
+
+#[test]
+fn a_pass_that_lacks_rows_by_the_providers_word_proves_nothing() {
+    let (plan, mut known) = (snapshot(), known(0..30));
+    let mut state = SweepState::default();
+    let mut sweep = |ids: std::ops::Range<u64>, claim: Claim, known: &mut KnownSet| match Sweep::new(&plan, true, state.short)
+        .pass_ended(&pass(ids), 1, claim, known)
+    {
+        AfterPass::Proven(absent) => {
+            absent.conclude(&plan, &HashMap::new(), &mut state, known, at(0));
+            Some((state.missing, state.gone, state.short))
+        }
+        AfterPass::Unproven(Unproven::Short) => None,
+        other => panic!("{other:?}"),
+    };
+    let short = |short| Claim { short, more: false };
+    let more = Claim { more: true, short: 0 };
+    for claim in [short(10), more] {
+        for _ in 0..3 {
+            assert_eq!(sweep(0..20, claim, &mut known), None, "{claim:?}");
+        }
+    }
+    assert_eq!(sweep(0..30, more, &mut known), Some((0, 0, 0)), "nothing is missing");
+    // Four rows are always counted and never listed.
+    assert_eq!(sweep(0..30, short(4), &mut known), Some((0, 0, 4)));
+    assert_eq!(sweep(0..29, short(4), &mut known), Some((1, 0, 4)));
+    assert_eq!(sweep(0..29, short(5), &mut known), None, "now it is among them");
+    assert_eq!(sweep(0..29, short(4), &mut known), Some((1, 1, 4)));
+    let confirmed = Sweep::new(&confirming(), true, 0).pass_ended(&pass(0..20), 1, short(10), &known);
+    assert!(matches!(confirmed, AfterPass::Proven(_)), "each record is asked for");
 }
 
 #[test]
@@ -155,12 +186,16 @@ fn an_empty_list_proves_nothing_however_few_records_are_known() {
 fn the_answer_for_one_record_decides() {
     let plan = confirming();
     let (mut state, mut known) = (SweepState::default(), known(0..100));
-    let AfterPass::Proven(absent) = Sweep::new(&plan, true).pass_ended(&pass(3..100), 7, &known) else { panic!() };
+    let AfterPass::Proven(absent) = Sweep::new(&plan, true, 0).pass_ended(&pass(3..100), 7, Claim::default(), &known) else {
+        panic!()
+    };
     let asked: BTreeSet<_> = absent.to_ask(&plan, &state).into_iter().collect();
     assert_eq!(asked, (0..3).collect());
     let answers = HashMap::from([(0, Answer::Gone), (1, Answer::Lives), (2, Answer::Unclear)]);
     for _ in 0..3 {
-        let Some(fresh) = (if let AfterPass::Proven(absent) = Sweep::new(&plan, true).pass_ended(&pass(3..100), 7, &known) {
+        let Some(fresh) = (if let AfterPass::Proven(absent) =
+            Sweep::new(&plan, true, 0).pass_ended(&pass(3..100), 7, Claim::default(), &known)
+        {
             Some(absent)
         } else {
             None
@@ -170,29 +205,48 @@ fn the_answer_for_one_record_decides() {
         fresh.conclude(&plan, &answers, &mut state, &mut known, at(0));
         assert_eq!((with(&known, Presence::Gone), with(&known, Presence::Missed)), (vec![0], vec![2]), "unclear is never gone");
     }
-    let AfterPass::Proven(many) = Sweep::new(&plan, true).pass_ended(&pass(50..100), 7, &known) else { panic!() };
+    let AfterPass::Proven(many) = Sweep::new(&plan, true, 0).pass_ended(&pass(50..100), 7, Claim::default(), &known) else {
+        panic!()
+    };
     assert!(many.to_ask(&plan, &state).is_empty(), "a person looks first");
-    let AfterPass::Proven(none) = Sweep::new(&plan, true).pass_ended(&pass([]), 1, &self::known(0..3)) else { panic!() };
+    let AfterPass::Proven(none) = Sweep::new(&plan, true, 0).pass_ended(&pass([]), 1, Claim::default(), &self::known(0..3))
+    else {
+        panic!()
+    };
     assert_eq!(none.to_ask(&plan, &state).len(), 3, "an empty list is no proof, and none is needed");
 }
 
 #[test]
 fn a_list_of_pages_is_proof_when_two_passes_agree() {
     let (plan, known) = (snapshot(), known(0..10));
-    let mut sweep = Sweep::new(&plan, true);
-    assert_eq!(sweep.pass_ended(&pass(0..9), 2, &known), AfterPass::Again);
-    assert!(matches!(sweep.pass_ended(&pass((0..9).rev()), 2, &known), AfterPass::Proven(_)), "the same set");
-    let mut sweep = Sweep::new(&plan, true);
+    let mut sweep = Sweep::new(&plan, true, 0);
+    assert_eq!(sweep.pass_ended(&pass(0..9), 2, Claim::default(), &known), AfterPass::Again);
+    assert!(matches!(sweep.pass_ended(&pass((0..9).rev()), 2, Claim::default(), &known), AfterPass::Proven(_)), "the same set");
+    let mut sweep = Sweep::new(&plan, true, 0);
     let twice = || pass([0, 1, 1, 2]);
-    assert_eq!(sweep.pass_ended(&twice(), 2, &known), AfterPass::Again);
-    assert_eq!(sweep.pass_ended(&pass([0, 1, 2, 1]), 2, &known), AfterPass::Again, "one listed twice hides another one");
-    assert_eq!(sweep.pass_ended(&pass([0, 1, 2]), 2, &known), AfterPass::Again);
-    assert_eq!(sweep.pass_ended(&pass([0, 1, 3]), 2, &known), AfterPass::Unproven(Unproven::Moved));
-    assert!(matches!(Sweep::new(&plan, true).pass_ended(&pass(0..12), 2, &known), AfterPass::Proven(_)), "nothing is missing");
-    assert_eq!(Sweep::new(&plan, false).pass_ended(&pass(0..12), 2, &known), AfterPass::Again, "but not all may be known");
+    assert_eq!(sweep.pass_ended(&twice(), 2, Claim::default(), &known), AfterPass::Again);
+    assert_eq!(
+        sweep.pass_ended(&pass([0, 1, 2, 1]), 2, Claim::default(), &known),
+        AfterPass::Again,
+        "one listed twice hides another one"
+    );
+    assert_eq!(sweep.pass_ended(&pass([0, 1, 2]), 2, Claim::default(), &known), AfterPass::Again);
+    assert_eq!(sweep.pass_ended(&pass([0, 1, 3]), 2, Claim::default(), &known), AfterPass::Unproven(Unproven::Moved));
+    assert!(
+        matches!(Sweep::new(&plan, true, 0).pass_ended(&pass(0..12), 2, Claim::default(), &known), AfterPass::Proven(_)),
+        "nothing is missing"
+    );
+    assert_eq!(
+        Sweep::new(&plan, false, 0).pass_ended(&pass(0..12), 2, Claim::default(), &known),
+        AfterPass::Again,
+        "but not all may be known"
+    );
     let mut nameless = pass(0..10);
     nameless.note_unidentified();
-    assert_eq!(Sweep::new(&plan, true).pass_ended(&nameless, 1, &known), AfterPass::Unproven(Unproven::Unidentified));
+    assert_eq!(
+        Sweep::new(&plan, true, 0).pass_ended(&nameless, 1, Claim::default(), &known),
+        AfterPass::Unproven(Unproven::Unidentified)
+    );
 }
 
 #[test]
@@ -388,7 +442,7 @@ impl Model {
         let view = View { mode: Mode::Usual, cursor: None, window: window::UNBOUNDED, rehash: false };
         let mut detector = Detector::new(&plan, "uid", view, at(self.clock));
         detector.gather_ids();
-        let mut sweep = Sweep::new(snapshot, true);
+        let mut sweep = Sweep::new(snapshot, true, 0);
         let mut between = between.iter();
         let mut left = fails;
         loop {
@@ -411,7 +465,7 @@ impl Model {
                     break;
                 }
             }
-            match sweep.pass_ended(detector.pass().unwrap(), pages, &self.known) {
+            match sweep.pass_ended(detector.pass().unwrap(), pages, Claim::default(), &self.known) {
                 AfterPass::Again => {}
                 AfterPass::Unproven(_) => return self.send(),
                 AfterPass::Proven(absent) => {

@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
 use super::split::{Kind, SplitError};
-use crate::api::conditions::{Problem, Reason, Remedy};
+use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
 use crate::api::error_rule::Meaning;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after::retry_after;
@@ -84,6 +84,34 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
             ),
         )),
     }
+}
+
+/// Whether a provider may answer like this to a page behind the last one.
+pub(super) fn refuses_a_page(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 403 | 404 | 410 | 416 | 422)
+}
+
+/// The problem of a page after the first, of which `interpret` knows nothing: the list itself is there.
+pub(super) fn of_page(problem: Problem, status: StatusCode, page: u32) -> Problem {
+    if problem.reaction != Reaction::Human || problem.reason == Reason::InsufficientScope || !refuses_a_page(status) {
+        return problem;
+    }
+    let code = status.as_u16();
+    let message = format!(
+        "resources[].pagination: the provider answered {code} for page {page}, after pages that it gave; if it answers so behind the last \
+         page, add {{status: {code}, means: Empty}} to errorRules, else check pagination against its documentation"
+    );
+    Problem { message, ..problem }
+}
+
+/// An answer 202 without records.
+pub(super) fn not_prepared(headers: &HeaderMap, now: DateTime<Utc>) -> Problem {
+    let problem = Problem::transient(
+        Reason::UnexpectedStatus,
+        "resources[].url: the provider answered 202 Accepted without records, so the list is not ready yet; retrying. If this persists, \
+         check method, url and query against its documentation",
+    );
+    Problem { retry_after: retry_after(headers, now), ..problem }
 }
 
 /// A 304 that nothing asked for.
@@ -262,6 +290,13 @@ pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> P
             listed(arrays)
         )),
         SplitError::ErrorAnswer => error_in_response(),
+        SplitError::Partial { member } => Problem::transient(
+            Reason::ErrorInResponse,
+            format!(
+                "resources[].query: the provider's answer says that records are missing from it ({member}), so nothing of it is used; \
+                 retrying. If this persists, filter with query or lower pageSize, so that the provider can answer in full"
+            ),
+        ),
         SplitError::Undecided { arrays } if arrays.is_empty() => {
             not_found("the answer has no array of records; check url and query, or set recordsPath to the array")
         }
@@ -314,7 +349,6 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::api::conditions::Reaction;
     use crate::fetch::scan::{Fault, ScanError};
 
     fn now() -> DateTime<Utc> {

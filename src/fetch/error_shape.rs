@@ -8,6 +8,8 @@ use super::names::Words;
 use crate::plan::field_path::Segment;
 use crate::plan::json;
 
+mod rowless;
+
 /// What an answer has of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rows {
@@ -125,6 +127,9 @@ const CODE: &[&[&str]] =
 pub(super) fn is_error(text: &str, path: &[Segment], rows: Rows) -> bool {
     let levels = if rows == Rows::Known { 0 } else { MAX_LEVELS };
     if object_is_error(text, rows, levels) {
+        return true;
+    }
+    if matches!(rows, Rows::Absent | Rows::Empty) && rowless::is_failure(text, rows == Rows::Empty) {
         return true;
     }
     if rows == Rows::Known {
@@ -304,7 +309,8 @@ fn is_ok(text: &str) -> bool {
             | "no errors"
             | "no_error"
     );
-    let succeeded = text.contains("success") && !text.contains("unsuccess") && !text.contains("not success");
+    let succeeded = (text.contains("success") && !text.contains("unsuccess") && !text.contains("not success"))
+        || (text.contains("成功") && !text.contains(['不', '未', '没']));
     let nothing = ["no ", "nothing", "empty", "0 ", "zero ", "there are no ", "there is no "]
         .iter()
         .any(|start| text.starts_with(start))

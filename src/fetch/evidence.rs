@@ -54,6 +54,10 @@ pub(super) struct Reach {
     pub(super) first_page: Option<u64>,
     /// Rows up to the end of this page, hidden ones included as far as they are known.
     pub(super) position: u64,
+    /// Rows that there are at least, by those that were read.
+    pub(super) proven: u64,
+    /// The page has as many rows as a page may have, as far as that is known: others may be behind it, whatever a count says.
+    pub(super) is_full: bool,
     /// The page number that was asked for.
     pub(super) asked_page: Option<u64>,
     /// The offset that was asked for.
@@ -283,8 +287,8 @@ impl Evidence {
         let To::Position(next) = lead.to else { return lead.to != To::Nowhere };
         let page = reach.asked_page.or(self.page()).filter(|_| lead.in_pages == Some(true));
         let row = reach.asked_row.or(self.start()).filter(|_| lead.in_pages == Some(false));
-        let behind =
-            self.total.first().filter(|total| lead.in_pages == Some(false) && total.number > 0 && next >= total.number);
+        let is_behind = |total: &&Count| total.number > 0 && total.number >= reach.proven && next >= total.number;
+        let behind = self.total.first().filter(|_| lead.in_pages == Some(false)).filter(is_behind);
         page.or(row).is_none_or(|here| next > here) && behind.is_none()
     }
 
@@ -299,16 +303,26 @@ impl Evidence {
         if [pages, leads, remaining].contains(&Some(true)) {
             return Some(true);
         }
+        // Pages may be counted by another length than they have. Behind a short page a total rather counts rows that are not listed.
+        if pages == Some(false) && leads.is_none() && reach.is_full && self.total_says(reach) == Some(true) {
+            return Some(true);
+        }
         leads.or(pages).or(remaining).or_else(|| self.total_says(reach))
     }
 
-    /// Whether rows are missing at this position. A total that equals the rows of the page proves nothing: it may count them.
+    /// Whether rows are missing at this position. A total that equals the rows of the page proves nothing: it may count them. Nor does
+    /// one below the rows that were read: it is an old one.
     pub(super) fn total_says(&self, reach: &Reach) -> Option<bool> {
         let total = self.total()?;
         if total > reach.position {
             return Some(true);
         }
-        (total > reach.rows).then_some(false)
+        (total > reach.rows && total >= reach.proven).then_some(false)
+    }
+
+    /// Whether nothing but counts can have said that the list ends here: no flag, and no member that leads nowhere.
+    pub(super) fn only_counts(&self) -> bool {
+        self.flag.is_none() && self.remaining.is_none() && !self.leads.iter().any(|lead| lead.sure && lead.to == To::Nowhere)
     }
 
     /// Whether all that is said speaks for a list that is whole on its first page.

@@ -19,6 +19,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
 use crate::cpu::OverShare;
+use crate::detect::sweep::Claim;
 use crate::egress::byte_budget::Share;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after;
@@ -171,7 +172,7 @@ impl<'a> PageReader<'a> {
         }
         let quota = Quota::of(&response.headers, Utc::now()).wait();
         let spent = self.asker.note_limits(self.resource, &self.auth, &response);
-        let Response { headers, body, url, .. } = response;
+        let Response { status, headers, body, url } = response;
         if is_first {
             self.server_date = answer::server_date(&headers);
         }
@@ -186,13 +187,13 @@ impl<'a> PageReader<'a> {
             Verdict::NotModified => return Err(answer::unasked_304()),
             Verdict::Empty => Page::empty(),
             Verdict::Body => {
-                let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, &headers)).await;
+                let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, status, &headers)).await;
                 split?.with_share(share)
             }
         };
         self.contact = Contact::Accepted;
         let id_at = self.resource.extract.id.as_ref();
-        let ids = || page.ids_digest(id_at);
+        let ids = || if page.is_of_one_object(id_at) { page.digest() } else { page.ids_digest(id_at) };
         let answer = Answer {
             url: &url,
             headers: &headers,
@@ -208,7 +209,7 @@ impl<'a> PageReader<'a> {
         let cpu = &self.asker.cpu;
         let last = || page.records().next_back().map(|record| (record.json, record.key));
         self.pager.note_last(last, id_at);
-        let next = cpu.work(self.instance, answer.envelope.len(), || self.pager.next(&answer)).await?;
+        let next = cpu.work(self.instance, page.body_len(), || self.pager.next(&answer)).await?;
         if next.is_some() && self.bytes > MAX_BYTES {
             return Err(Problem::human(
                 Reason::ResponseTooLarge,
@@ -296,6 +297,11 @@ impl<'a> PageReader<'a> {
     /// response had a list, or when the path cannot be written.
     pub fn records_path(&self) -> Option<String> {
         self.records_path.as_deref().and_then(place::kept)
+    }
+
+    /// What the last answer says of the list, once this listing has ended.
+    pub fn claim(&self) -> Claim {
+        self.pager.claim()
     }
 
     /// Pages so far.

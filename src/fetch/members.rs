@@ -245,7 +245,7 @@ impl<'a> Members<'a> {
 }
 
 /// Whether an object of that name speaks for the list.
-fn wraps(words: &Words) -> bool {
+pub(super) fn wraps(words: &Words) -> bool {
     words.within(&[WRAPPERS]) || words.has_any(&["meta", "paging", "pagination", "cursor", "page"])
 }
 

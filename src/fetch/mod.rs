@@ -20,6 +20,7 @@ mod names;
 mod one_record;
 pub mod page;
 pub mod pagination;
+mod partial_shape;
 pub mod place;
 mod position;
 pub mod request;

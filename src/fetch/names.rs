@@ -101,6 +101,8 @@ const VOCABULARY: &[&str] = &[
     "msg",
     "fault",
     "string",
+    "partial",
+    "incomplete",
 ];
 
 /// Words of paging and of errors in the languages in which providers name members, as far as they mean nothing else in English or

@@ -146,6 +146,15 @@ impl Page {
         digest.digest128()
     }
 
+    /// Whether there are several records, all with one id, as rows of one object's history have: their ids do not distinguish pages.
+    pub(super) fn is_of_one_object(&self, id: Option<&FieldPath>) -> bool {
+        let mut ids = self.records().map(|record| record.key.or_else(|| id.and_then(|path| path.find(record.json))));
+        match ids.next() {
+            Some(Some(first)) => self.len() > 1 && ids.all(|id| id == Some(first)),
+            _ => false,
+        }
+    }
+
     /// Whether the response had a list, even an empty one: `false` when it left it out.
     pub fn has_list(&self) -> bool {
         self.listed

@@ -10,11 +10,13 @@ use super::detection::{self, Detection};
 use super::evidence::{Evidence, Reach, asks_for_size};
 pub use super::position::Position;
 use crate::api::conditions::{Problem, Reason};
+use crate::detect::sweep::Claim;
 use crate::fetch::members;
 use crate::plan::delta::DeltaPlan;
 use crate::plan::field_path::Segment;
 use crate::plan::{PaginationPlan, RequestPlan, ValueAt};
 
+mod claim;
 mod count;
 mod follow;
 mod last_id;
@@ -68,6 +70,14 @@ enum Extent {
     Part,
 }
 
+/// Where a page lies, by what counts say of the end of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spot {
+    BeforeTheEnd,
+    /// It is asked for because counts may be old.
+    BehindTheEnd,
+}
+
 /// State of one pass over the pages of a list.
 #[derive(Clone, Debug)]
 pub struct Pager {
@@ -105,6 +115,12 @@ pub struct Pager {
     empty: u32,
     /// The last step forward was shorter than a page may be.
     cautious: bool,
+    /// Where the page lies that was asked for last.
+    spot: Spot,
+    /// Ids of the page before, where it had records.
+    ids_before: Option<u128>,
+    /// What the answer with which the listing ended says of the list.
+    claim: Claim,
     /// Identifies the page that was asked for last, unless it is the first.
     asked: Option<String>,
     seen_pages: HashSet<u128>,
@@ -124,6 +140,8 @@ struct Heard<'a> {
     repeated: bool,
     /// They are those of the first page.
     repeats_first: bool,
+    /// Ids of its records, if they were read.
+    ids: Option<u128>,
 }
 
 impl Pager {
@@ -164,6 +182,9 @@ impl Pager {
             pages: 0,
             empty: 0,
             cautious: false,
+            spot: Spot::BeforeTheEnd,
+            ids_before: None,
+            claim: Claim::default(),
             asked: None,
             seen_pages: HashSet::new(),
             seen_marks: HashSet::new(),
@@ -202,13 +223,23 @@ impl Pager {
         self.detected.then_some(&self.pagination)
     }
 
+    /// Whether the page that was asked for last lies behind the end that counts name: that the provider refuses it is the end.
+    pub fn is_probing(&self) -> bool {
+        self.spot == Spot::BehindTheEnd
+    }
+
+    /// What the last answer says of the list, once the listing has ended.
+    pub fn claim(&self) -> Claim {
+        self.claim
+    }
+
     /// Where the page after `answer` is; `None` when that was the last one. Call it once an answer, in order.
     ///
     /// # Errors
     /// A page, link or token that came before, too many pages, a link to another origin, a value that is no link or token, or
     /// an answer that says that more follows, but not how.
     pub fn next(&mut self, answer: &Answer<'_>) -> Result<Option<Position>, Problem> {
-        if matches!(self.pagination, PaginationPlan::None | PaginationPlan::Keyset { .. }) {
+        if matches!(self.pagination, PaginationPlan::Keyset { .. }) {
             return Ok(None);
         }
         let heard = self.hear(answer);
@@ -228,7 +259,10 @@ impl Pager {
             PaginationPlan::LastId { .. } => self.after_last(&heard)?,
             PaginationPlan::LinkHeader | PaginationPlan::NextLink(_) | PaginationPlan::Token { .. } => self.follow(&heard)?,
         };
-        let Some(next) = next else { return self.end(&heard) };
+        let Some(next) = next else {
+            self.claim = claim::claim(&heard, self.rows);
+            return self.end(&heard);
+        };
         if self.pages >= MAX_PAGES {
             return Err(Problem::human(
                 Reason::PaginationLoop,
@@ -236,6 +270,7 @@ impl Pager {
                  poll reads less",
             ));
         }
+        self.ids_before = (heard.reach.rows > 0).then(|| heard.ids.unwrap_or_else(|| (answer.ids.0)()));
         self.asked = Some(next.mark().to_owned());
         Ok(Some(next))
     }
@@ -243,8 +278,12 @@ impl Pager {
     /// Counts an answer in.
     fn hear<'a>(&mut self, answer: &'a Answer<'a>) -> Heard<'a> {
         let rows = answer.record_count as u64;
-        let repeated = rows > 0 && !self.seen_pages.insert(answer.digest);
-        let repeats_first = repeated && self.first_digest == Some(answer.digest);
+        // Links that are signed again in each answer make other bytes of the same records.
+        let before = self.ids_before.filter(|_| rows > 0);
+        let ids = before.map(|_| (answer.ids.0)());
+        let repeats_last = before.is_some() && before == ids;
+        let repeated = (rows > 0 && !self.seen_pages.insert(answer.digest)) || repeats_last;
+        let repeats_first = repeated && (self.first_digest == Some(answer.digest) || (repeats_last && self.pages == 1));
         if rows > 0 {
             self.first_digest.get_or_insert(answer.digest);
         }
@@ -262,16 +301,23 @@ impl Pager {
             self.first_page = said.page().filter(|page| *page <= 1);
         }
         let reach = self.reach(&said, rows);
-        Heard { answer, said, reach, repeated, repeats_first }
+        Heard { answer, said, reach, repeated, repeats_first, ids }
     }
 
     fn reach(&self, said: &Evidence, rows: u64) -> Reach {
         let ahead = self.number.saturating_sub(self.first_number);
-        let reach = Reach { rows, first_page: self.first_page, ..Reach::default() };
+        let is_full = rows > 0
+            && match self.pages {
+                1 => said.size().or(self.requested).is_some_and(|size| rows >= size),
+                _ => rows >= self.longest,
+            };
+        let reach = Reach { rows, first_page: self.first_page, proven: self.rows, is_full, ..Reach::default() };
         match &self.pagination {
             PaginationPlan::Offset { .. } => {
                 let position = ahead.saturating_add(self.step(said, rows).0);
-                Reach { index: u64::from(self.pages - 1), position, asked_row: Some(self.number), ..reach }
+                // Steps may overlap.
+                let proven = if rows > 0 { ahead.saturating_add(rows) } else { 0 };
+                Reach { index: u64::from(self.pages - 1), position, proven, asked_row: Some(self.number), ..reach }
             }
             PaginationPlan::Page { .. } => {
                 let position = self.page_length(said, rows).saturating_mul(ahead.saturating_add(1)).max(self.rows);

@@ -97,26 +97,64 @@ pub(crate) fn is_end(json: &str) -> bool {
     }
 }
 
+/// What ends a list in the place of a link or token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// Whatever [`is_end`].
+    AnyWord,
+    /// What is no value, in whatever spelling. Any other text is a token: `NO` is also a country, and `end` may be a key.
+    NoValue,
+}
+
+impl Ends {
+    fn has(self, json: &str) -> bool {
+        match self {
+            Self::AnyWord => is_end(json),
+            Self::NoValue => is_end(json) && is_no_value(json),
+        }
+    }
+}
+
+/// Of what [`is_end`]: nothing, a null in any spelling, false, zero and -1, but no other number or word.
+fn is_no_value(json: &str) -> bool {
+    let text = json.trim_matches('"').trim().to_ascii_lowercase();
+    let is_zero = text.bytes().all(|b| b == b'0');
+    let is_null = matches!(text.as_str(), "null" | "none" | "nil" | "undefined" | "nan" | "false" | "0.0" | "-1");
+    is_zero || is_null || matches!(json.as_bytes().first(), Some(b'{' | b'['))
+}
+
+/// Whether an answer has something at a place, even null.
+pub(super) fn is_there(at: &ValueAt, answer: &Answer<'_>) -> bool {
+    match at {
+        ValueAt::Header(name) => answer.headers.contains_key(name),
+        ValueAt::Field(path) => field(path, answer.envelope).is_some(),
+    }
+}
+
+/// `@odata.nextLink` is one name, though it reads like two.
+fn field<'a>(path: &FieldPath, envelope: &'a str) -> Option<&'a str> {
+    path.find(envelope).or_else(|| json::member(envelope, &path.to_string()))
+}
+
 /// The value at a place; `None` when it is missing or says that there is no next page.
-pub(super) fn value_at(at: &ValueAt, answer: &Answer<'_>, field: &str) -> Result<Option<Value>, Problem> {
+pub(super) fn value_at(at: &ValueAt, answer: &Answer<'_>, place: &str, ends: Ends) -> Result<Option<Value>, Problem> {
     let json = match at {
         ValueAt::Header(name) => {
             let Some(text) = header(answer.headers, name) else { return Ok(None) };
             let json = serde_json::Value::from(text).to_string();
-            return Ok(Some(Value { json, text: Some(text.to_owned()) }).filter(|value| !is_end(&value.json)));
+            return Ok(Some(Value { json, text: Some(text.to_owned()) }).filter(|value| !ends.has(&value.json)));
         }
-        // `@odata.nextLink` is one name, though it reads like two.
-        ValueAt::Field(path) => path.find(answer.envelope).or_else(|| json::member(answer.envelope, &path.to_string())),
+        ValueAt::Field(path) => field(path, answer.envelope),
     };
     match json {
         None => Ok(None),
-        Some(json) if is_end(json) => Ok(None),
-        Some("true") => Err(wrong_value(field, "true")),
-        Some(json) if json.starts_with('{') => Err(wrong_value(field, "an object")),
-        Some(json) if json.starts_with('[') => Err(wrong_value(field, "an array")),
+        Some(json) if ends.has(json) => Ok(None),
+        Some("true") => Err(wrong_value(place, "true")),
+        Some(json) if json.starts_with('{') => Err(wrong_value(place, "an object")),
+        Some(json) if json.starts_with('[') => Err(wrong_value(place, "an array")),
         Some(json) if json.starts_with('"') => match json::scalar_text(json) {
             Some(text) => Ok(Some(Value { json: json.to_owned(), text: Some(text.into_owned()) })),
-            None => Err(wrong_value(field, "a malformed text")),
+            None => Err(wrong_value(place, "a malformed text")),
         },
         Some(json) => Ok(Some(Value { json: json.to_owned(), text: None })),
     }

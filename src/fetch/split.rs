@@ -5,83 +5,18 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::error_shape::{self, Rows};
 use super::page::{MAX_RECORD, MAX_RECORDS, Page, Span};
+use super::partial_shape;
 use super::place::{self, Absence, Place};
-use super::scan::{Scan, ScanError};
+use super::scan::Scan;
 use crate::plan::RecordsAs;
 use crate::plan::field_path::Segment;
 use crate::plan::json;
 
+mod error;
+pub use self::error::{Kind, SplitError};
+
 /// Bytes of a body that are still read.
 pub const MAX_BODY: usize = crate::egress::ledger::LARGEST;
-
-/// Why a body yields no page. Positions are byte offsets; no content is kept, only names of members.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SplitError {
-    /// No byte but white space.
-    Empty,
-    /// More than [`MAX_BODY`] bytes.
-    BodyTooLarge,
-    /// A record of more than [`MAX_RECORD`] bytes.
-    RecordTooLarge {
-        /// Where it begins.
-        at: usize,
-    },
-    /// More than [`MAX_RECORDS`] records.
-    TooManyRecords,
-    /// Not UTF-8.
-    Encoding {
-        /// First wrong byte.
-        at: usize,
-    },
-    /// Not JSON, or too deep.
-    Malformed(ScanError),
-    /// `null` where the records should be.
-    Null {
-        /// Where it stands.
-        at: usize,
-    },
-    /// The path leads nowhere.
-    Missing {
-        /// What the whole answer is.
-        root: Kind,
-        /// Arrays that were seen instead, as paths.
-        arrays: Vec<String>,
-    },
-    /// The path leads to a value that is no list, or no map, of records.
-    WrongKind {
-        /// The kind of value found there.
-        found: Kind,
-    },
-    /// The list is no longer where it was, and there are others.
-    Moved {
-        /// Arrays that were seen instead, as paths.
-        arrays: Vec<String>,
-    },
-    /// The answer says that something went wrong.
-    ErrorAnswer,
-    /// Without a path: no array member, or more than one.
-    Undecided {
-        /// Arrays that were seen, as paths.
-        arrays: Vec<String>,
-    },
-}
-
-/// Kind of a JSON value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `{…}`
-    Object,
-    /// `[…]`
-    Array,
-    /// Text, number or boolean.
-    Scalar,
-}
-
-impl From<ScanError> for SplitError {
-    fn from(error: ScanError) -> Self {
-        Self::Malformed(error)
-    }
-}
 
 /// Finds the records in `body` at a path that has not been seen to lead to a list; otherwise as [`split_at`].
 ///
@@ -115,7 +50,10 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
             let envelope = [&body[..list.start], brackets, &body[list.end..]].concat();
             let digest = xxh3_128(body[list].as_bytes());
             let page = Page { body, spans, decoded, envelope, digest, path, listed: true, share: None };
-            if says_error(&page, place, form) { Err(SplitError::ErrorAnswer) } else { Ok(page) }
+            if says_error(&page, place, form) {
+                return Err(SplitError::ErrorAnswer);
+            }
+            whole(page)
         }
         Err(
             error @ (SplitError::Null { .. }
@@ -127,12 +65,20 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
                 return Err(SplitError::ErrorAnswer);
             }
             match place::absence(&body, place, form) {
-                Absence::Empty => Ok(Page::without_list(body, place.path.unwrap_or_default().to_vec())),
+                Absence::Empty => whole(Page::without_list(body, place.path.unwrap_or_default().to_vec())),
                 Absence::Moved => Err(SplitError::Moved { arrays: place::array_names(&body) }),
                 Absence::Wrong => Err(error),
             }
         }
         Err(error) => Err(error),
+    }
+}
+
+/// The page, unless the answer says that rows of it are missing.
+fn whole(page: Page) -> Result<Page, SplitError> {
+    match partial_shape::marker(&page.envelope, &page.path) {
+        Some(member) => Err(SplitError::Partial { member }),
+        None => Ok(page),
     }
 }
 

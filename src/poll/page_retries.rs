@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
-use crate::api::conditions::{Problem, Reaction};
+use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::deliver::schedule::jittered;
 
 /// Tries of one page after the first.
@@ -44,6 +44,8 @@ impl PageRetries {
         self.failures += 1;
         let wait = match problem.reaction {
             Reaction::Human => return None,
+            // The provider answered; the same page would come once more.
+            Reaction::Transient if problem.reason == Reason::PaginationLoop => return None,
             // An answer that was lost may have had an effect (RFC 9110 §9.2.2).
             Reaction::Transient if !self.method.is_idempotent() => return None,
             Reaction::Transient => self.backoff(),
@@ -69,7 +71,6 @@ impl PageRetries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::conditions::Reason;
     use proptest::prelude::*;
 
     fn transient() -> Problem {
@@ -99,6 +100,12 @@ mod tests {
         assert!(first.iter().sum::<Duration>() <= Duration::from_secs(23), "{first:?}");
         retries.page_came();
         assert_eq!(waits(&mut retries, &transient()), first, "the next page starts with no failures");
+    }
+
+    #[test]
+    fn a_loop_is_asked_for_no_second_time() {
+        let problem = Problem::transient(Reason::PaginationLoop, "x");
+        assert_eq!(PageRetries::new(Method::GET, 1, 1).after(&problem, Instant::now()), None);
     }
 
     #[test]

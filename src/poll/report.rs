@@ -12,7 +12,7 @@ use crate::deliver::outbox::Sums;
 use crate::detect::absent::AbsentDate;
 use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
-use crate::detect::sweep::Unproven;
+use crate::detect::sweep::{Claim, Unproven};
 use crate::detect::volatile::VolatileRecords;
 use crate::fetch::contact::Contact;
 use crate::observe::journal::{Poll, PollEnd};
@@ -128,6 +128,8 @@ pub struct Facts {
     pub undecided: Option<Undecided>,
     /// Records that are reported poll after poll, as far as polls in this process have shown.
     pub volatile: Option<VolatileRecords>,
+    /// What the last listing's answers say of rows that it did not list.
+    pub claim: Claim,
     /// What became of the sweep.
     pub sweep: SweepOutcome,
     /// What became of the complete reading that compares content.

@@ -32,6 +32,8 @@ struct Shared {
     single: BTreeMap<u32, u16>,
     /// What is answered to a request without a lower bound.
     whole: Option<u16>,
+    /// Members that it adds to each answer.
+    said: &'static str,
     asks: Vec<String>,
 }
 
@@ -60,7 +62,7 @@ impl Shared {
         let page = rows.iter().skip(offset).take(size).cloned().collect::<Vec<_>>().join(",");
         let next =
             if offset + size < rows.len() { format!(r#""/records?offset={}""#, offset + size) } else { "null".to_owned() };
-        Answer::json(format!(r#"{{"records":[{page}],"next":{next}}}"#))
+        Answer::json(format!(r#"{{"records":[{page}],"next":{next}{}}}"#, self.said))
             .header("Date", Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string())
     }
 }
@@ -198,6 +200,32 @@ fn a_halved_list_waits_for_approval_and_what_comes_back_is_created() {
     assert_eq!(created, (1..=20).map(|id| (Kind::Created, id.to_string())).collect());
     let ids: BTreeSet<_> = events.iter().map(|event| &event.event_id).collect();
     assert_eq!(ids.len(), events.len(), "each has an id of its own");
+}
+
+#[test]
+fn nothing_is_deleted_while_the_provider_says_that_records_are_left_out() {
+    let provider = Provider::start(1..=9);
+    let receiver = Receiver::start();
+    let polls = Polls::new(&[provider.instance(&receiver, "").yaml()]);
+    polls.poll();
+    polls.poll();
+    provider.remove(7..=9);
+    for (said, reason, failed) in [
+        (r#","total":9"#, "SweepUnsettled", false),
+        (r#","has_more":false,"total":9"#, "SweepUnsettled", false),
+        (r#","timed_out":true"#, "ErrorInResponse", true),
+    ] {
+        provider.shared().said = said;
+        for _ in 0..2 {
+            let row = polls.poll();
+            assert!(row.failed() == failed && row.tells(reason), "{said}: {row:?}");
+        }
+    }
+    assert!(told(&receiver).is_empty());
+    provider.shared().said = r#","total":6"#;
+    polls.poll();
+    polls.poll();
+    assert_eq!(told(&receiver).into_iter().collect::<BTreeSet<_>>(), deleted(7..=9));
 }
 
 #[test]

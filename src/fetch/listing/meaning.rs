@@ -1,10 +1,10 @@
 //! What one answer means: by the manifest, by its head, and the records that its body has.
 
 use chrono::Utc;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::PageReader;
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Reason};
 use crate::egress::Response;
 use crate::fetch::answer::{self, ContentClass, Verdict};
 use crate::fetch::page::Page;
@@ -25,12 +25,28 @@ impl PageReader<'_> {
         let now = Utc::now();
         let verdict = match means {
             Some(means) => answer::by_rule(means, *status, headers, self.resource.limits.as_deref(), now),
-            None => answer::interpret(*status, headers, now),
+            // The counts said that the list ends before this page.
+            None if self.pager.is_probing() && answer::refuses_a_page(*status) => return Ok(Verdict::Empty),
+            None => answer::interpret(*status, headers, now)
+                .map_err(|problem| if self.pages > 0 { answer::of_page(problem, *status, self.pages + 1) } else { problem }),
         };
         verdict.map_err(|problem| self.asker.explain(self.resource, &self.auth, response, problem))
     }
 
-    pub(super) fn split(&self, body: bytes::Bytes, headers: &HeaderMap) -> Result<Page, Problem> {
+    pub(super) fn split(&self, body: bytes::Bytes, status: StatusCode, headers: &HeaderMap) -> Result<Page, Problem> {
+        let page = self.split_body(body, headers);
+        if status != StatusCode::ACCEPTED {
+            return page;
+        }
+        // What a provider still prepares has no records yet, whatever form its answer has.
+        match page {
+            Ok(page) if !page.is_empty() => Ok(page),
+            Err(problem) if problem.reason == Reason::ErrorInResponse => Err(problem),
+            _ => Err(answer::not_prepared(headers, Utc::now())),
+        }
+    }
+
+    fn split_body(&self, body: bytes::Bytes, headers: &HeaderMap) -> Result<Page, Problem> {
         if answer::is_problem_type(headers) {
             return Err(answer::error_in_response());
         }
@@ -46,6 +62,7 @@ impl PageReader<'_> {
         let is_blank = !body.is_empty() && ContentClass::of(headers) != ContentClass::Html;
         match split_at(body, &place, extract.records_as) {
             Err(SplitError::Empty) if place.held_list && (is_blank || answer::is_declared_empty(headers)) => Ok(Page::empty()),
+            Err(error) if self.pager.is_probing() && error.is_without_list() => Ok(Page::empty()),
             split => split.map_err(|error| answer::unreadable(&error, ContentClass::of(headers), extract.records_as)),
         }
     }

@@ -537,3 +537,42 @@ async fn only_what_was_asked_for_shows_that_the_credentials_are_accepted() {
         assert_eq!((page.is_ok(), reader.contact()), (contact == Contact::Accepted, contact));
     }
 }
+
+#[tokio::test]
+async fn a_page_behind_the_end_is_named_unless_counts_said_that_there_is_none() {
+    let by_page = PaginationPlan::Page { parameter: "page".into(), first: Some(1), size_parameter: None };
+    let page =
+        |ids: [u32; 2], said: &str| format!("200 OK\n\n{{\"items\":[{{\"id\":{}}},{{\"id\":{}}}]{said}}}", ids[0], ids[1]);
+    for status in [400, 403, 404, 410, 416, 422] {
+        let refused = format!("{status} No\n\n{{\"detail\":\"Invalid page.\"}}");
+        let provider = Provider::new(&[&page([1, 2], ""), &page([3, 4], ""), &refused]).await;
+        let resource = ResourcePlan { pagination: by_page.clone(), ..provider.resource() };
+        let (asker, credentials) = (asker(), auth(&[]));
+        let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &credentials, None, now(), None);
+        let problem = all(&mut reader).await.unwrap_err();
+        assert!(problem.message.contains(&format!("answered {status} for page 3")), "{problem}");
+        assert!(problem.message.contains("errorRules"), "{problem}");
+
+        let provider = Provider::new(&[&page([1, 2], ",\"pages\":2"), &page([3, 4], ",\"pages\":2"), &refused]).await;
+        let resource = ResourcePlan { pagination: by_page.clone(), ..provider.resource() };
+        let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &credentials, None, now(), None);
+        assert_eq!(all(&mut reader).await.unwrap().concat().len(), 4, "{status}");
+        assert_eq!(provider.targets().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_still_prepared_is_no_empty_list() {
+    for body in [r#"{"status":"processing","data":[]}"#, "[]", "{}", ""] {
+        let provider = Provider::new(&[&format!("202 Accepted\nretry-after: 7\n\n{body}")]).await;
+        let (asker, credentials, resource) = (asker(), auth(&[]), provider.resource());
+        let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &credentials, None, now(), None);
+        let problem = all(&mut reader).await.unwrap_err();
+        assert_eq!((problem.reason, problem.reaction), (Reason::UnexpectedStatus, Reaction::Transient), "{body}");
+        assert_eq!(problem.retry_after, Some(Duration::from_secs(7)));
+    }
+    let provider = Provider::new(&["202 Accepted\n\n{\"data\":[{\"id\":1}]}"]).await;
+    let (asker, credentials, resource) = (asker(), auth(&[]), provider.resource());
+    let mut reader = PageReader::new(&asker, &INSTANCE, &resource, &credentials, None, now(), None);
+    assert_eq!(all(&mut reader).await.unwrap().concat().len(), 1);
+}

@@ -1,7 +1,7 @@
 //! Counting on: offsets and page numbers. Pure.
 
 use super::problems::{lacks_a_page, too_many_empty};
-use super::{Extent, Heard, MAX_EMPTY, MAX_EMPTY_BY_TOTAL, Pager, Position};
+use super::{Extent, Heard, MAX_EMPTY, MAX_EMPTY_BY_TOTAL, Pager, Position, Spot};
 use crate::api::conditions::Problem;
 use crate::fetch::evidence::{Evidence, To};
 use crate::plan::PaginationPlan;
@@ -45,10 +45,11 @@ impl Pager {
 
     /// The next offset or page number.
     pub(super) fn count_on(&mut self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
-        let Heard { answer, said, reach, repeated, repeats_first } = heard;
+        let Heard { answer, said, reach, repeated, repeats_first, .. } = heard;
         let more = said.more(reach);
+        let was_probing = std::mem::replace(&mut self.spot, Spot::BeforeTheEnd) == Spot::BehindTheEnd;
         if *repeated {
-            if more == Some(false) || (!repeats_first && self.was_clamped(said)) {
+            if was_probing || more == Some(false) || (!repeats_first && self.was_clamped(said)) {
                 return Ok(None);
             }
             if !self.cautious || more.is_none() {
@@ -61,7 +62,12 @@ impl Pager {
             None => answer.record_count > 0 && Some(answer.record_count) >= self.first_count,
         };
         if !goes_on {
-            return Ok(None);
+            // A count may be older than the last rows. That is asked only where a page is full, so hardly ever when nothing changed.
+            let may_be_old = more == Some(false) && reach.is_full && !*repeated && said.only_counts();
+            if !may_be_old {
+                return Ok(None);
+            }
+            self.spot = Spot::BehindTheEnd;
         }
         let (step, is_whole) = match self.pagination {
             PaginationPlan::Page { .. } => (1, true),

@@ -5,18 +5,33 @@ use url::{Origin, Url};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::problems::too_many_empty;
-use super::{Answer, Heard, MAX_EMPTY, Pager, Position};
+use super::{Answer, Extent, Heard, MAX_EMPTY, Pager, Position};
 use crate::api::conditions::{Problem, Reason};
 use crate::fetch::evidence::Evidence;
 use crate::fetch::link_header;
 use crate::fetch::names::Words;
-use crate::fetch::position::{carry, value_at, wrong_value};
+use crate::fetch::position::{Ends, carry, is_there, value_at, wrong_value};
 use crate::plan::{PaginationPlan, ValueAt};
+
+/// The words of the names of a token and of the parameter that takes it.
+fn words_of(from: &ValueAt, parameter: &str) -> Words {
+    let field = match from {
+        ValueAt::Field(path) => path.to_string(),
+        ValueAt::Header(name) => name.to_string(),
+    };
+    Words::of(parameter).then(&Words::of(&field))
+}
+
+/// Whether a token is an offset or page number, by its names.
+fn counts(from: &ValueAt, parameter: &str) -> bool {
+    let words = words_of(from, parameter);
+    !words.has_any(&["token", "cursor", "key", "id"]) && words.has_any(&["page", "offset", "start", "skip", "from", "index"])
+}
 
 impl Pager {
     /// The next link or token.
     pub(super) fn follow(&mut self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
-        let Heard { answer, said, reach, repeated, repeats_first } = heard;
+        let Heard { answer, said, reach, repeated, repeats_first, .. } = heard;
         if said.flag() == Some(false) {
             return Ok(None);
         }
@@ -27,6 +42,7 @@ impl Pager {
             } else if said.flag() == Some(true)
                 || said.pages_say(reach) == Some(true)
                 || (self.pages == 1 && self.leads_elsewhere(heard))
+                || (!self.names_the_end(answer) && self.total_promises(heard))
             {
                 Err(self.no_way_on(heard))
             } else {
@@ -62,7 +78,7 @@ impl Pager {
     /// that comes again, was never left; and a scroll has one token for all of its pages, so only the response to the next request shows
     /// whether this was the last page. So a token is sent once more, and the list goes on while other records come.
     fn stand_still(&mut self, heard: &Heard<'_>, next: Position) -> Result<Option<Position>, Problem> {
-        let Heard { answer, said, reach, repeated, repeats_first } = heard;
+        let Heard { answer, said, reach, repeated, repeats_first, .. } = heard;
         if answer.record_count == 0 || said.pages_say(reach) == Some(false) {
             return Ok(None);
         }
@@ -94,18 +110,44 @@ impl Pager {
                 let target = link_header::next_target(links).filter(|target| !target.is_empty() && *target != "#");
                 target.map(|target| self.link(answer.url, target, "resources[].pagination.linkHeader")).transpose()?
             }
-            PaginationPlan::NextLink(from) => match value_at(from, answer, "resources[].pagination.nextLink")? {
+            PaginationPlan::NextLink(from) => match value_at(from, answer, "resources[].pagination.nextLink", Ends::AnyWord)? {
                 Some(value) => match value.text {
                     Some(target) => Some(self.link(answer.url, &target, "resources[].pagination.nextLink")?),
                     None => return Err(wrong_value("resources[].pagination.nextLink", "a number")),
                 },
                 None => None,
             },
-            PaginationPlan::Token { from, parameter, place } => value_at(from, answer, "resources[].pagination.token")?
-                .map(|token| carry(token, parameter, *place))
-                .transpose()?,
+            PaginationPlan::Token { from, parameter, place } => {
+                let ends = if self.detected || counts(from, parameter) { Ends::AnyWord } else { Ends::NoValue };
+                value_at(from, answer, "resources[].pagination.token", ends)?
+                    .map(|token| carry(token, parameter, *place))
+                    .transpose()?
+            }
             _ => None,
         })
+    }
+
+    /// Whether the place of the link or token is there and says that it leads nowhere; else it may have been left out.
+    fn names_the_end(&self, answer: &Answer<'_>) -> bool {
+        match &self.pagination {
+            PaginationPlan::LinkHeader => answer.headers.contains_key(LINK),
+            PaginationPlan::NextLink(from) | PaginationPlan::Token { from, .. } => is_there(from, answer),
+            _ => true,
+        }
+    }
+
+    /// Whether a total says that rows follow this page. A total may count rows that are hidden or that the filter leaves out, so only a page
+    /// that is as long as a page may be proves it, or the only page of a whole list whose length is not known.
+    fn total_promises(&self, heard: &Heard<'_>) -> bool {
+        let Heard { said, reach, .. } = heard;
+        let is_long = match self.pages {
+            1 => match said.size().filter(|size| self.requested != Some(*size)) {
+                Some(size) => reach.rows >= size,
+                None => self.extent == Extent::Whole || reach.is_full,
+            },
+            _ => reach.is_full,
+        };
+        reach.rows > 0 && is_long && said.total_says(reach) == Some(true)
     }
 
     /// Whether another member leads on than the one that the plan names.
@@ -116,16 +158,10 @@ impl Pager {
     /// Whether a token is an offset or page number that is not greater than the one of this page.
     fn goes_back(&self, next: &Position, said: &Evidence) -> bool {
         let PaginationPlan::Token { from, parameter, .. } = &self.pagination else { return false };
-        let field = match from {
-            ValueAt::Field(path) => path.to_string(),
-            ValueAt::Header(name) => name.to_string(),
-        };
-        let words = Words::of(parameter).then(&Words::of(&field));
-        if words.has_any(&["token", "cursor", "key", "id"])
-            || !words.has_any(&["page", "offset", "start", "skip", "from", "index"])
-        {
+        if !counts(from, parameter) {
             return false;
         }
+        let words = words_of(from, parameter);
         let Ok(number) = next.mark().parse::<u64>() else { return false };
         let said_now =
             || if words.has("page") { said.page().filter(|page| *page > 0) } else { said.start().filter(|start| *start > 0) };

@@ -24,7 +24,7 @@ impl Pager {
     /// The page behind the last record. Unless the response says otherwise, the list goes on until a page is empty, for pages may be short
     /// where rows are hidden.
     pub(super) fn after_last(&mut self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
-        let Heard { answer, said, repeated, .. } = heard;
+        let Heard { answer, said, repeated, repeats_first, .. } = heard;
         let last = self.last_id.take();
         if answer.record_count == 0 || said.flag() == Some(false) {
             return Ok(None);
@@ -39,6 +39,10 @@ impl Pager {
         };
         let text = json.starts_with('"').then(|| json::scalar_text(&json).map(std::borrow::Cow::into_owned)).flatten();
         let next = carry(Value { json, text }, parameter, *place)?;
+        // The parameter is ignored.
+        if *repeats_first && answer.record_count > 1 {
+            return Err(self.same_page());
+        }
         // A bound that is inclusive shows the last record once more, and then nothing else.
         if self.asked.as_deref() == Some(next.mark()) {
             return Ok(None);

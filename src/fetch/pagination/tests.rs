@@ -195,21 +195,9 @@ fn stops_a_walk_in_circles() {
 
 #[test]
 fn stops_when_a_page_comes_twice() {
-    let base = Url::parse(URL).unwrap();
-    let headers = HeaderMap::new();
-    let answer = |count, digest| Answer {
-        url: &base,
-        headers: &headers,
-        envelope: "[]",
-        path: &[],
-        record_count: count,
-        digest,
-        ids: Ids(&|| 0),
-    };
-    let mut pager = pager(&offset());
-    assert!(pager.next(&answer(5, 1)).unwrap().is_some());
-    assert!(pager.next(&answer(5, 2)).unwrap().is_some());
-    assert_eq!(reason(pager.next(&answer(5, 1))), Reason::PaginationLoop);
+    let walked = script(&offset(), &[("[]", 5, 1), ("[]", 5, 2), ("[]", 5, 1)]);
+    assert!(walked[..2].iter().all(|next| matches!(next, Ok(Some(_)))), "{walked:?}");
+    assert_eq!(walked[2], Err(Reason::PaginationLoop));
 }
 
 #[test]
@@ -613,6 +601,166 @@ fn a_wrong_guess_is_told_and_named() {
     // A feed that gives a position for the next poll: the first empty page ends it.
     let walked = script(&PaginationPlan::Detect, &[(r#"{"cursor":"a"}"#, 3, 1), (r#"{"cursor":"b"}"#, 0, 0)]);
     assert_eq!(walked[1], Ok(None));
+}
+
+/// Lists 25 rows, or so, in pages of ten, of which each answer says something; the rows that were read, or why it ended.
+fn read_of(rows: usize, plan: &PaginationPlan, says: impl Fn(usize) -> String) -> Result<usize, Reason> {
+    let mut pager = Pager::new(&request(Method::GET, &[]), plan, None);
+    let (url, mut position, mut read) = (Url::parse(URL).unwrap(), Some(pager.first()), 0);
+    while let Some(at) = position {
+        let number: usize = at.mark().parse().unwrap();
+        let start = if matches!(plan, PaginationPlan::Page { .. }) { (number - 1) * 10 } else { number };
+        let record_count = rows.saturating_sub(start).min(10);
+        let (digest, envelope) = (start as u128, says(start));
+        let headers = HeaderMap::new();
+        let ids = Ids(&|| digest);
+        let answer = Answer { url: &url, headers: &headers, envelope: &envelope, path: &[], record_count, digest, ids };
+        read += record_count;
+        position = pager.next(&answer).map_err(|problem| problem.reason)?;
+    }
+    Ok(read)
+}
+
+#[test]
+fn a_count_below_the_rows_that_are_there_ends_no_list() {
+    let by_offset = PaginationPlan::Offset { parameter: "offset".into(), size_parameter: None };
+    let page = |start: usize| start / 10 + 1;
+    for total in [18, 20, 10, 0] {
+        let said = |start| format!(r#"{{"page":{},"per_page":10,"total":{total}}}"#, page(start));
+        assert_eq!(read_of(25, &from_one(), said), Ok(25), "{total}");
+        assert_eq!(read_of(25, &from_one(), |_| format!(r#"{{"total":{total}}}"#)), Ok(25), "{total}");
+        let said = |start| format!(r#"{{"offset":{start},"limit":10,"total":{total}}}"#);
+        assert_eq!(read_of(25, &by_offset, said), Ok(25), "{total}");
+    }
+    assert_eq!(read_of(25, &from_one(), |start| format!(r#"{{"page":{},"pages":2}}"#, page(start))), Ok(25));
+    assert_eq!(read_of(25, &from_one(), |start| format!(r#"{{"page":{},"pages":2,"total":25}}"#, page(start))), Ok(25));
+    let said = |start| format!(r#"{{"page":{},"per_page":10,"total_pages":1,"total":25}}"#, page(start));
+    assert_eq!(read_of(25, &from_one(), said), Ok(25));
+    let said = |start: usize| {
+        let next = if start + 10 < 25 { (start + 10).to_string() } else { "null".to_owned() };
+        format!(r#"{{"offset":{start},"total":18,"next_offset":{next}}}"#)
+    };
+    assert_eq!(read_of(25, &by_offset, said), Ok(25));
+    assert_eq!(
+        read_of(25, &from_one(), |start| format!(r#"{{"has_more":{},"total":25}}"#, start < 10)),
+        Ok(20),
+        "a flag is certain"
+    );
+}
+
+#[test]
+fn a_list_that_ends_where_its_counts_say_costs_no_request_unless_its_last_page_is_full() {
+    for (rows, requests) in [(3, 1), (10, 2), (13, 2), (20, 3), (25, 3)] {
+        let asked = std::cell::Cell::new(0);
+        let said = |start| {
+            asked.set(asked.get() + 1);
+            format!(r#"{{"page":{},"per_page":10,"pages":{},"total":{rows}}}"#, start / 10 + 1, usize::div_ceil(rows, 10))
+        };
+        assert_eq!(read_of(rows, &from_one(), said), Ok(rows));
+        assert_eq!(asked.get(), requests, "{rows}");
+    }
+    // The total of an idle poll may be that of the list before the filter, and there is one page.
+    let walked = script(&from_one(), &[(r#"{"page":1,"pages":1,"total":5000}"#, 1, 1)]);
+    assert_eq!(walked, [Ok(None)]);
+}
+
+#[test]
+fn a_page_that_is_asked_for_in_spite_of_a_count_ends_the_list_whatever_it_has() {
+    let said = |page: usize| format!(r#"{{"page":{page},"pages":2}}"#);
+    let (one, two) = (said(1), said(2));
+    for (last, count, digest) in [("", 0, 0), ("{}", 0, 0), (&*two, 10, 2), (&*one, 10, 1)] {
+        let walked = script(&from_one(), &[(&one, 10, 1), (&two, 10, 2), (last, count, digest)]);
+        assert!(matches!(walked[1], Ok(Some(_))), "{walked:?}");
+        assert_eq!(walked[2], Ok(None), "{last} {count}");
+    }
+}
+
+#[test]
+fn a_next_page_that_is_left_out_is_missed_where_a_total_says_so() {
+    let link = [("link", "<?page=2>; rel=next")];
+    let cursor = || token(TokenPlace::Query, "cursor");
+    let (total, next) = (r#"{"total":30}"#, r#"{"total":30,"next":"b"}"#);
+    let mut listing = Listing::new(&PaginationPlan::LinkHeader);
+    assert_eq!(reason(listing.answer(&[], total, 10)), Reason::PaginationUnclear);
+    assert_eq!(
+        reason(Listing::new(&PaginationPlan::LinkHeader).answer(&[("x-total-count", "30")], "[]", 10)),
+        Reason::PaginationUnclear
+    );
+    assert_eq!(reason(Listing::new(&cursor()).answer(&[], total, 10)), Reason::PaginationUnclear);
+    let second = |plan: &PaginationPlan, last: &str, rows: usize| {
+        let mut listing = Listing::new(plan);
+        listing.answer(&link, next, 10).unwrap();
+        listing.answer(&[], last, rows).map_err(|problem| problem.reason)
+    };
+    for plan in [PaginationPlan::LinkHeader, cursor(), PaginationPlan::NextLink(field("next")), PaginationPlan::Detect] {
+        assert_eq!(second(&plan, total, 10), Err(Reason::PaginationUnclear), "{plan:?}");
+        assert_eq!(second(&plan, r#"{"total":20}"#, 10), Ok(None), "{plan:?}");
+        assert_eq!(second(&plan, total, 7), Ok(None), "the total counts rows that are hidden: {plan:?}");
+        assert_eq!(second(&plan, total, 0), Ok(None), "{plan:?}");
+    }
+    assert_eq!(second(&cursor(), r#"{"total":30,"next":null}"#, 10), Ok(None), "it is said");
+    // A filtered list, whose total is that of the whole.
+    let mut since = request(Method::GET, &[]);
+    since.query.push(("since".into(), Template::parse("${since}").unwrap()));
+    let mut listing = Listing { pager: Pager::new(&since, &cursor(), Some(50)), ..Listing::new(&cursor()) };
+    assert_eq!(listing.answer(&[], r#"{"total":5000}"#, 3), Ok(None));
+}
+
+#[test]
+fn a_token_that_is_a_word_is_a_token_where_the_manifest_says_so() {
+    for word in ["NO", "NA", "end", "last", "done", "complete", "-5", "#", "n/a"] {
+        let said = format!(r#"{{"next_marker":"{word}"}}"#);
+        let plan = PaginationPlan::Token { from: field("next_marker"), parameter: "after".into(), place: TokenPlace::Query };
+        assert_eq!(script(&plan, &[(&said, 3, 1)]), [Ok(query(&[("after", word)]))], "{word}");
+        let plan = PaginationPlan::Token { from: field("next_marker"), parameter: "offset".into(), place: TokenPlace::Query };
+        assert_eq!(script(&plan, &[(&said, 3, 1)]), [Ok(None)], "{word} is no offset");
+    }
+    for end in ["null", "false", "\"\"", "\" \"", "0", "\"0\"", "-1", "\"null\"", "\"None\"", "\"undefined\"", "{}", "[]"] {
+        assert_eq!(script(&token(TokenPlace::Query, "after"), &[(&format!(r#"{{"next":{end}}}"#), 3, 1)]), [Ok(None)], "{end}");
+    }
+}
+
+#[test]
+fn an_ignored_parameter_is_noticed_though_the_bytes_differ() {
+    let base = Url::parse(URL).unwrap();
+    let last_id = PaginationPlan::LastId { parameter: "after".into(), field: None, place: TokenPlace::Query };
+    let id = FieldPath::parse("id").unwrap();
+    for plan in [offset(), page(), last_id, PaginationPlan::NextLink(field("next"))] {
+        let mut pager = pager(&plan);
+        let mut ask = |digest: u128, ids: u128| {
+            let headers = HeaderMap::new();
+            let ids = Ids(&|| ids);
+            let envelope = if matches!(plan, PaginationPlan::NextLink(_)) { r#"{"next":"?page=2"}"# } else { "[]" };
+            pager.note_last(|| Some((r#"{"id":9}"#, None)), Some(&id));
+            pager
+                .next(&Answer { url: &base, headers: &headers, envelope, path: &[], record_count: 10, digest, ids })
+                .map_err(|problem| problem.reason)
+        };
+        assert!(matches!(ask(1, 7), Ok(Some(_))), "{plan:?}");
+        assert_eq!(ask(2, 7), Err(Reason::PaginationLoop), "{plan:?}");
+    }
+}
+
+#[test]
+fn what_the_last_answer_says_of_rows_that_were_not_read_is_kept() {
+    let claim = |plan: &PaginationPlan, envelope: &str| {
+        let mut listing = Listing::new(plan);
+        assert_eq!(listing.answer(&[], envelope, 4), Ok(None), "{envelope}");
+        let claim = listing.pager.claim();
+        (claim.short, claim.more)
+    };
+    for (envelope, expected) in [
+        ("[]", (0, false)),
+        (r#"{"total":4}"#, (0, false)),
+        (r#"{"total":9}"#, (5, false)),
+        (r#"{"has_more":true}"#, (0, true)),
+        (r#"{"next":"/x"}"#, (0, true)),
+        (r#"{"page":1,"pages":3}"#, (0, true)),
+        (r#"{"has_more":false,"next":"/x"}"#, (0, false)),
+    ] {
+        assert_eq!(claim(&PaginationPlan::None, envelope), expected, "{envelope}");
+    }
+    assert_eq!(claim(&token(TokenPlace::Query, "cursor"), r#"{"next":null,"total":9}"#), (5, false));
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fetch::scan::Fault;
+use crate::fetch::scan::{Fault, ScanError};
 use crate::plan::field_path::FieldPath;
 
 fn texts(page: &Page) -> Vec<&str> {
@@ -49,6 +49,19 @@ fn finds_the_records_without_being_told() {
         assert_eq!(list_found(error).unwrap_err(), SplitError::ErrorAnswer, "{error}");
     }
     assert_eq!(list(r#"{"d\u0061ta":[{}]}"#, None).unwrap().path(), [Segment::Key("data".into())]);
+}
+
+#[test]
+fn an_answer_that_says_that_rows_are_missing_is_no_page() {
+    let partial = |member: &str| Err(SplitError::Partial { member: member.into() });
+    for path in [None, Some("items")] {
+        let read = |body: &str| list(body, path).map(|page| page.len());
+        assert_eq!(read(r#"{"incomplete_results":true,"items":[{"id":1}]}"#), partial("incomplete_results"));
+        assert_eq!(read(r#"{"incomplete_results":true,"items":[]}"#), partial("incomplete_results"));
+        assert_eq!(read(r#"{"incomplete_results":false,"warnings":["m"],"items":[{"id":1}]}"#), Ok(1));
+    }
+    assert_eq!(list(r#"{"unreachable":["eu"]}"#, Some("items")).map(|page| page.len()), partial("unreachable"));
+    assert_eq!(map(r#"{"partial":{"id":1}}"#).map(|page| page.len()), Ok(1), "a record of that name");
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl Poll<'_> {
     ) -> Result<SweepOutcome, Problem> {
         let by_content = self.resource.change_by == ChangeBy::Content;
         let is_full = by_content || self.own(|own| own.reach) >= window::UNBOUNDED.as_secs();
-        let mut sweep = Sweep::new(plan, is_full);
+        let mut sweep = Sweep::new(plan, is_full, self.own(|own| own.sweep.short));
         if !is_read {
             self.detector.gather_ids();
         }
@@ -135,12 +135,12 @@ impl Poll<'_> {
             if !std::mem::take(&mut is_read) && !self.read_whole(outbox, facts).await? {
                 return Ok(SweepOutcome::None);
             }
-            let pages = self.machine.listing_pages();
+            let (pages, claim) = (self.machine.listing_pages(), facts.claim);
             let (cpu, instance) = (&self.core.asker.cpu, self.instance);
             let known = self.own(|own| own.known.clone());
             let weight = known.len() * 16;
             let Some(pass) = self.detector.pass() else { return Ok(SweepOutcome::None) };
-            let after = cpu.work(&instance.plan.instance, weight, || sweep.pass_ended(pass, pages, &known)).await;
+            let after = cpu.work(&instance.plan.instance, weight, || sweep.pass_ended(pass, pages, claim, &known)).await;
             drop(known);
             match after {
                 AfterPass::Again => {}

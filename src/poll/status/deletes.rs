@@ -43,6 +43,10 @@ pub(super) fn condition(resource: &ResourcePlan, state: &SweepState, last: Optio
             Reason::MissingId,
             "deletes.snapshot: some records of the whole list have no value at idField, so it proves no deletion: set idField to the path of the id".to_owned(),
         )),
+        SweepOutcome::Unproven(Unproven::Short) => Some(condition(
+            Reason::SweepUnsettled,
+            "deletes.snapshot: the provider's responses say that the list has more records than they list, so what is missing proves no deletion: correct pagination and query, or set deletes.snapshot.confirm".to_owned(),
+        )),
         SweepOutcome::Failed(problem) => {
             let message = format!("deletes.snapshot: the whole list cannot be read: {}", problem.message);
             Some(of_problem(ConditionType::DeletesFound, &Problem { message, ..problem.clone() }))
@@ -155,6 +159,8 @@ mod tests {
         assert!(told(&empty, Some(&moved)).unwrap().1.contains("the whole list is empty"));
         assert_eq!(told(&SweepState { approved: true, ..empty }, None), None, "it was approved");
         assert_eq!(told(&SweepState::default(), Some(&moved)).unwrap().0, Reason::SweepUnsettled);
+        let short = told(&SweepState::default(), Some(&SweepOutcome::Unproven(Unproven::Short))).unwrap();
+        assert!(short.0 == Reason::SweepUnsettled && short.1.contains("more records than they list"), "{}", short.1);
         assert_eq!(told(&SweepState::default(), Some(&SweepOutcome::Ended)), None);
         let failed = SweepOutcome::Failed(Problem::transient(Reason::ProviderError, "baseUrl: it failed"));
         assert_eq!(told(&SweepState::default(), Some(&failed)).unwrap().0, Reason::ProviderError);
