@@ -131,6 +131,11 @@ impl RetryQueue {
         Ok(())
     }
 
+    /// What is deferred is due now.
+    pub fn try_again(&mut self, now: DateTime<Utc>) {
+        self.events.iter_mut().filter_map(|e| e.next_try.as_mut()).for_each(|at| *at = (*at).min(now));
+    }
+
     /// Whether an event of this object is deferred or parked.
     pub fn holds(&self, resource: &str, object: u64) -> bool {
         self.events.iter().any(|e| e.is_of(resource, object))
@@ -265,6 +270,13 @@ mod tests {
         let second = &queue.events[1];
         assert_eq!((second.attempts, second.refusals, second.next_try), (0, 0, Some(at(7))), "a parked one begins again");
         assert_eq!(queue.events.len(), 2);
+    }
+
+    #[test]
+    fn what_is_deferred_can_be_made_due_and_what_is_parked_stays_so() {
+        let mut queue = queue([entry(1, 10, Some(at(500))), entry(2, 10, None), entry(3, 10, Some(at(3)))]);
+        queue.try_again(at(7));
+        assert_eq!(queue.events.iter().map(|e| e.next_try).collect::<Vec<_>>(), [Some(at(7)), None, Some(at(3))]);
     }
 
     #[test]

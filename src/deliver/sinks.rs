@@ -139,12 +139,13 @@ impl Sinks {
         self.change_each(|state| state.health = SinkHealth::FRESH);
     }
 
-    /// Secrets changed: the health of sinks that refused the credentials. Answers whether there are any.
-    pub fn forget_unauthorized(&mut self) -> bool {
+    /// Secrets changed: the health of sinks that refused the credentials, whose queues are tried again now. Answers whether there are any.
+    pub fn forget_unauthorized(&mut self, now: DateTime<Utc>) -> bool {
         let mut found = false;
         self.change_each(|state| {
             if state.health.cause.is_some_and(super::sink::Cause::is_unauthorized) {
                 state.health = SinkHealth::FRESH;
+                state.queue.try_again(now);
                 found = true;
             }
         });
@@ -352,9 +353,9 @@ mod tests {
     fn changed_secrets_wake_the_sinks_that_refused_the_credentials() {
         let mut sinks = Sinks::default();
         sinks.note_failed(&archive(), 1, FAILED, at(0), 0);
-        assert!(!sinks.forget_unauthorized());
+        assert!(!sinks.forget_unauthorized(at(1)));
         sinks.note_failed(&CALLBACK, 1, Failure { cause: Cause::Http(HttpCause::Unauthorized), ..FAILED }, at(0), 0);
-        assert!(sinks.forget_unauthorized());
+        assert!(sinks.forget_unauthorized(at(1)));
         assert!(sinks.health(&CALLBACK).is_fresh() && !sinks.health(&archive()).is_fresh());
     }
 

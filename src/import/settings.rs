@@ -87,7 +87,12 @@ pub(super) fn switches(settings: &mut Fields, draft: &mut Draft, section: &mut S
             (Some(_), _) => format!("polling.interval: {interval}"),
             (None, _) => "polling.interval: 15m, since it is not a number of minutes".to_owned(),
         };
-        section.changed(&field.place, text);
+        // Someone wanted something, and it is not known what.
+        if value::number(&field.value).is_none() && !matches!(Said::of(&field.value), Said::Placeholder | Said::Nothing) {
+            section.ask(&field.place, format!("{text}; write the interval"));
+        } else {
+            section.changed(&field.place, text);
+        }
         draft.spec.polling = Some(Polling { interval: Some(interval), start_from: None });
     }
     if let Some(field) = settings.take("base.url") {

@@ -65,8 +65,16 @@ pub(super) struct Running {
 impl Running {
     /// Secrets changed: what failed is due now. Answers which resources.
     pub(super) fn retry_failed(&mut self, now: DateTime<Utc>) -> Vec<usize> {
-        // New Secrets may be what a sink that refused the credentials was waiting for.
-        let refused = self.instance.state().sinks.forget_unauthorized();
+        // New Secrets may be what a sink that refused the credentials was waiting for, and so may each event that it refused.
+        let refused = {
+            let mut state = self.instance.state();
+            let refused = state.sinks.forget_unauthorized(now);
+            if refused {
+                let failing = state.resources.values_mut().flat_map(|own| &mut own.failing);
+                failing.for_each(|failing| failing.next_try = failing.next_try.min(now));
+            }
+            refused
+        };
         self.make_due(now, |schedule| refused || schedule.health.failures > 0)
     }
 

@@ -374,3 +374,24 @@ fn refused_credentials_are_tried_again_slowly() {
         rig::assert_perfect(&verdict, &pollinator, name);
     }
 }
+
+#[test]
+fn what_was_refused_for_its_credentials_is_tried_as_soon_as_the_secret_is_mended() {
+    let (provider, receiver) = (Provider::start(), Receiver::start());
+    receiver.answer(|ask| Answer::status(if ask.header("x-key") == Some("good") { 204 } else { 401 }));
+    let documents = |key: &str| {
+        let instance = Instance::new("it", &provider.url(), &receiver.url("it")).basic_auth();
+        let secret =
+            format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: keys, namespace: it}}\nstringData: {{X-Key: {key}}}\n");
+        [instance.callback("headersSecretRef: {name: keys}").yaml(), secret]
+    };
+    let site = Site::new(&documents("bad"));
+    let pollinator = site.start();
+    pollinator.wait_ready("it");
+    provider.create("one");
+    pollinator.wait_reason("it", "CallbackUnauthorized");
+    // the next try by itself is minutes away
+    manifest::write(&site.manifests(), "instances.yaml", &documents("good"));
+    let verdict = rig::settle(&receiver, "it", || provider.truth(), provider::version);
+    rig::assert_perfect(&verdict, &pollinator, "it");
+}

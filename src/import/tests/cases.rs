@@ -274,6 +274,9 @@ fn objects_name_what_is_polled() {
 fn dirt_among_the_settings() {
     let cases: &[(&str, Value, Verdict, &str, &str, Value)] = &[
         ("event.poller.refresh_interval", json!(0), Verdict::Changed, "15m", "/polling/interval", json!("15m")),
+        ("event.poller.refresh_interval", json!("soon"), Verdict::ToDo, "15m", "/polling/interval", json!("15m")),
+        ("event.poller.refresh_interval", json!("-5"), Verdict::ToDo, "15m", "/polling/interval", json!("15m")),
+        ("event.poller.refresh_interval", json!("<minutes>"), Verdict::Changed, "15m", "/polling/interval", json!("15m")),
         ("event.poller.refresh_interval", json!(1), Verdict::Changed, "1m", "/polling/interval", json!("1m")),
         ("event.poller.refresh_interval", json!("99999"), Verdict::Changed, "nearest", "/polling/interval", json!("168h")),
         ("event.notification.enabled", json!("false"), Verdict::Changed, "events are off", "/suspend", json!(true)),
