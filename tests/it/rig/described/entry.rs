@@ -270,8 +270,13 @@ fn tell_truth(envelope: &mut Value, facts: PageFacts) {
         let name = name.to_lowercase();
         if value.is_boolean() {
             let is_about_end = ["last", "end_of", "done", "complete"].iter().any(|word| name.contains(word));
-            *value =
-                json!(if is_about_end { !facts.has_more } else { name.contains("success") || name == "ok" || facts.has_more });
+            // No row is missing from an answer.
+            let is_about_gaps = ["incomplete", "partial"].iter().any(|word| name.contains(word));
+            *value = json!(match () {
+                () if is_about_gaps => false,
+                () if is_about_end => !facts.has_more,
+                () => name.contains("success") || name == "ok" || facts.has_more,
+            });
         } else if value.is_string() && name.contains("next") && !facts.has_more {
             *value = Value::Null;
         } else if value.is_number() && name.contains("offset") {
