@@ -55,7 +55,7 @@ fn replicas_that_come_and_go_lose_and_repeat_nothing_of_two_hundred_instances() 
     }
     // everything delivered was followed by a poll, so it is counted; what a replica that left has counted left with it
     let together = Together::begin([&stays].into_iter().chain(&joined).map(|replica| &replica.process));
-    fleet.while_records_change(Duration::from_millis(150), || fleet.wait_polled_since(Instant::now()));
+    fleet.create_for_each("together");
     for (name, verdict) in &fleet.verdicts() {
         assert!(verdict.is_sound() && verdict.duplicates.is_empty(), "{name}: {verdict}");
     }

@@ -251,6 +251,11 @@ impl<'p> Fleet<'p> {
         })
     }
 
+    /// Creates a record at each provider.
+    pub fn create_for_each(&self, id: &str) {
+        self.providers.iter().for_each(|provider| provider.create(id));
+    }
+
     /// Waits until all is delivered to all, and judges what came to each.
     pub fn verdicts(&self) -> BTreeMap<String, Verdict> {
         let (mut deadline, mut arrived) = (Instant::now() + PATIENCE, 0);
