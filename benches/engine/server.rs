@@ -79,7 +79,7 @@ pub fn serve() {
     println!("{}", listener.local_addr().expect("it is bound").port());
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            let work = move || drop(answer_all(&connection));
+            let work = move || drop(answer_all(&connection, answer));
             thread::Builder::new().stack_size(128 * 1024).spawn(work).expect("a thread starts");
         }
     });
@@ -87,7 +87,8 @@ pub fn serve() {
     println!("{}", POSTS.load(Ordering::Relaxed));
 }
 
-fn answer_all(connection: &TcpStream) -> std::io::Result<()> {
+/// Answers every request of a connection by its path, and by whether it is conditional.
+pub fn answer_all(connection: &TcpStream, answer: impl Fn(&str, bool) -> String) -> std::io::Result<()> {
     connection.set_nodelay(true)?;
     let mut input = BufReader::new(connection);
     let mut output = connection;

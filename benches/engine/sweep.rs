@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::{process, rig};
+use crate::{process, rig, server};
 
 /// Name of the section.
 pub const NAME: &str = "sweep";
@@ -111,44 +111,19 @@ fn serve() -> String {
     let address = format!("http://{}", listener.local_addr().expect("it is bound"));
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            thread::spawn(move || drop(answer_all(&connection)));
+            thread::spawn(move || drop(server::answer_all(&connection, answer)));
         }
     });
     address
 }
 
-fn answer_all(connection: &TcpStream) -> std::io::Result<()> {
-    connection.set_nodelay(true)?;
-    let mut input = BufReader::new(connection);
-    let mut output = connection;
-    let (mut line, mut body) = (String::new(), Vec::new());
-    loop {
-        line.clear();
-        if input.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        let mut length = 0;
-        loop {
-            line.clear();
-            input.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.parse().unwrap_or(0);
-            }
-        }
-        body.resize(length, 0);
-        input.read_exact(&mut body)?;
-        if path.starts_with("/events") {
-            EVENTS.fetch_add(1, Ordering::SeqCst);
-            output.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
-            continue;
-        }
-        let list = page(path.split_once("page=").map_or(0, |(_, number)| number.parse().expect("a number")));
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", list.len());
-        output.write_all(head.as_bytes())?;
-        output.write_all(list.as_bytes())?;
+fn answer(path: &str, _conditional: bool) -> String {
+    if path.starts_with("/events") {
+        EVENTS.fetch_add(1, Ordering::SeqCst);
+        return "HTTP/1.1 204 No Content\r\n\r\n".to_owned();
     }
+    let list = page(path.split_once("page=").map_or(0, |(_, number)| number.parse().expect("a number")));
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{list}", list.len())
 }
 
 fn page(number: usize) -> String {

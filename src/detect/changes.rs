@@ -123,7 +123,10 @@ fn is_named(name: &str, shape: &Shape) -> bool {
 }
 
 fn is_in_masked(name: &str, shape: &Shape) -> bool {
-    let Ok(name) = FieldPath::parse(name) else { return !shape.masked.is_empty() };
+    if shape.masked.is_empty() {
+        return false;
+    }
+    let Ok(name) = FieldPath::parse(name) else { return true };
     let is_below = |path: &FieldPath| keys(&name).len() > keys(path).len() && keys(&name).starts_with(&keys(path));
     shape.masked.iter().any(|masked| is_below(&masked.path))
 }

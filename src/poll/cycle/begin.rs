@@ -22,6 +22,8 @@ pub(super) fn view(resource: &ResourcePlan, own: Option<&ResourceState>) -> View
 
 /// Whether rows of the list were out of the order that is declared.
 pub(super) fn is_order_broken(resource: &ResourcePlan, own: Option<&ResourceState>) -> bool {
+    // Of most lists nothing is stored, and the digest need not be made.
+    let own = own.filter(|own| !own.broken_order.is_empty());
     own.is_some_and(|own| order::is_broken(&own.broken_order, resource.order_digest().as_deref()))
 }
 
