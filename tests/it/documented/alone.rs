@@ -75,6 +75,7 @@ fn the_readme_leads_to_a_first_instance() {
     let said = page.reader.wait_said(local, "  2       0  ");
     assert_shows("README.md, local", &table.shown(), &said);
     let received = page.next_shown();
+    page.reader.wait_said(receive, "Ada King");
     let said = page.reader.wait_said(receive, "Katherine");
     for line in received.text.lines() {
         let (what, record) = line.split_once(" {").unwrap();
