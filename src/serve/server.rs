@@ -258,8 +258,19 @@ mod tests {
         let running = start(greeting(), Limits { head: Duration::from_millis(50), ..Limits::DEFAULT }).await;
         assert_eq!(running.send(b"").await, "");
         assert_eq!(running.send(b"GET / HTTP/1.1\r\nhost:").await, "");
-        let answer = running.send(REQUEST).await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+        assert!(answered_in_time(&running).await.ends_with("hello"));
+    }
+
+    /// The answer to the first of many requests that is soon enough for a short limit, however busy this machine is.
+    async fn answered_in_time(running: &Running) -> String {
+        for _ in 0..200 {
+            let answer = running.send(REQUEST).await;
+            if answer.starts_with("HTTP/1.1 200") {
+                return answer;
+            }
+            assert_eq!(answer, "", "cut off or answered");
+        }
+        panic!("no request is answered in time");
     }
 
     #[tokio::test]
@@ -318,10 +329,10 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_never_ends_is_ended() {
         let running = start(greeting(), Limits { connection: Duration::from_millis(50), ..Limits::DEFAULT }).await;
+        answered_in_time(&running).await;
         let mut stream = running.connect().await;
         let mut all = Vec::new();
         while stream.write_all(REQUEST).await.is_ok() && stream.read_buf(&mut all).await.is_ok_and(|read| read > 0) {}
-        assert!(all.starts_with(b"HTTP/1.1 200"));
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
+use super::error::Phase;
 use super::*;
 
 /// Serves one connection after another with `answer`, forever.
@@ -35,6 +36,18 @@ where
         }
     });
     Url::parse(&url).expect("url")
+}
+
+/// Asks with longer and longer bounds while one is over before the body was found too slow: so it is short, and yet no machine is too
+/// busy for it.
+async fn within<T>(bounds: [Duration; 2], ask: impl AsyncFn(Duration) -> Result<T, EgressError>) -> Result<T, EgressError> {
+    let [mut bound, longest] = bounds;
+    loop {
+        match ask(bound).await {
+            Err(EgressError::Timeout(phase)) if phase != Phase::SlowBody && bound < longest => bound *= 2,
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Reads one request up to the end of its head.
