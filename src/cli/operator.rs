@@ -39,6 +39,8 @@ use crate::state::store_url::StoreUrl;
 
 /// Runs every ConnectorInstance of a cluster. The cluster is that of the kubeconfig, else the one that it runs in.
 #[derive(Debug, Args)]
+// the last one counts, so that the chart's own can be replaced by its value `operator.extraArgs`
+#[command(args_override_self = true)]
 #[allow(clippy::doc_markdown)] // the help shows it as it is
 pub struct OperatorArgs {
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Log lines on standard error.
 
 use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -40,6 +41,9 @@ pub enum TelemetryError {
     /// The filter is not in the form of `tracing-subscriber`.
     #[error("log filter: {0}; write levels such as `info` or `warn,pollinator=debug`")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// A word that is neither a level nor a target with one: most often a misspelt level, which would silence everything.
+    #[error("log filter: `{0}` is not a level; write levels such as `info` or `warn,pollinator=debug`")]
+    Word(String),
     /// Logging was set up before.
     #[error("logging is set up already")]
     Again(#[from] tracing_subscriber::util::TryInitError),
@@ -51,8 +55,18 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     Ok(subscriber(format, filter, output::is_terminal(), || output::Log).try_init()?)
 }
 
+/// Whether [`init`] takes it.
+pub fn is_filter(filter: &str) -> bool {
+    parse(filter).is_ok()
+}
+
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     let wanted = if filter.trim().is_empty() { DEFAULT_FILTER } else { filter };
+    let is_word = |text: &&str| text.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');
+    let words = wanted.split(',').map(str::trim).filter(|text| !text.is_empty()).filter(is_word);
+    if let Some(word) = words.into_iter().find(|word| word.parse::<LevelFilter>().is_err()) {
+        return Err(TelemetryError::Word(word.to_owned()));
+    }
     let mut filter = EnvFilter::builder().parse(wanted)?;
     for cap in CAPPED {
         filter = filter.add_directive(cap.parse()?);
@@ -141,5 +155,12 @@ mod tests {
     fn a_bad_filter_is_refused_with_an_example() {
         let message = parse("pollinator=loud").expect_err("no level").to_string();
         assert!(message.contains("pollinator=debug"), "{message}");
+        for filter in ["inof", "warn, polinator", "pollinator"] {
+            let message = parse(filter).expect_err("neither a level nor a target with one").to_string();
+            assert!(message.contains("is not a level") && message.contains("pollinator=debug"), "{message}");
+        }
+        for filter in ["INFO", "off", "pollinator::poll", "[poll]=debug", "3"] {
+            assert!(parse(filter).is_ok(), "{filter}");
+        }
     }
 }

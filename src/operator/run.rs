@@ -205,6 +205,7 @@ impl Operator {
 
         // Who owns what.
         let give_back = CancellationToken::new();
+        metrics.shards(sharing.ranges);
         let (shards, drains) = lease_thread.on(|| Shards::start(lease_client, &sharing, give_back.clone()))?;
 
         // The watches, and the reconciler between them and the engine.

@@ -289,7 +289,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
 {{- fail "serviceMonitor.enabled needs service.enabled: there is nothing to scrape" }}
 {{- end }}
-{{- if gt (int .Values.podDisruptionBudget.maxUnavailable) (sub (int .Values.replicaCount) 1 | max 1 | int) }}
+{{- $drained := .Values.podDisruptionBudget.maxUnavailable }}
+{{- if kindIs "string" $drained }}
+{{- /* As Kubernetes does, a share of a pod is rounded up. */}}
+{{- $drained = div (add (mul (trimSuffix "%" $drained | int) .Values.replicaCount) 99) 100 }}
+{{- end }}
+{{- if gt (int $drained) (sub (int .Values.replicaCount) 1 | max 1 | int) }}
 {{- fail "podDisruptionBudget.maxUnavailable is not below replicaCount: all pods could be drained together" }}
 {{- end }}
 {{- if and (include "pollinator.watched" .) .Values.crds.enabled (not .Values.crds.keep) }}

@@ -57,6 +57,7 @@ struct All {
     panics: Counter,
     freshness: Freshness,
     freshness_ratio: Histogram,
+    shards: Gauge,
     owned_shards: Gauge,
 }
 
@@ -129,6 +130,7 @@ impl Metrics {
                 "poll_freshness_ratio",
                 "Time since the last successful poll of a resource when a poll ends, in intervals of the resource",
             ),
+            shards: gauge(r, "shards", "Shards that all replicas share; 0 without a cluster"),
             owned_shards: gauge(r, "owned_shards", "Shards that this replica holds; 0 without a cluster"),
             process: process::registry(),
             registry,
@@ -201,6 +203,11 @@ impl Metrics {
     /// A resource is polled from now on, at this interval, until what is returned is dropped.
     pub fn watch(&self, interval: Duration, now: DateTime<Utc>) -> Watched {
         self.all.freshness.watch(interval, now, self.all.freshness_ratio.clone())
+    }
+
+    /// The number of shards that all replicas share.
+    pub fn shards(&self, count: u16) {
+        self.all.shards.set(i64::from(count));
     }
 
     /// The number of shards that are owned now.
@@ -408,6 +415,7 @@ mod tests {
         counted.parked(-2);
         counted.set_aside(1);
         counted.panic();
+        counted.shards(32);
         counted.owned_shards(6);
         let began = Utc::now() - chrono::Duration::hours(1);
         let watched = counted.watch(Duration::from_mins(1), began);
@@ -431,6 +439,7 @@ mod tests {
             "pollinator_parked_events 3",
             "pollinator_set_aside_events 1",
             "pollinator_panics_total 1",
+            "pollinator_shards 32",
             "pollinator_owned_shards 6",
             "pollinator_stale_resources 1",
             &format!("pollinator_last_successful_poll_timestamp_seconds {}", began.timestamp()),

@@ -13,7 +13,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{CHART, chart_file};
 
@@ -36,6 +36,7 @@ pub struct Values {
     #[schemars(length(max = 52))]
     fullname_override: String,
     /// Labels for every object.
+    #[schemars(extend("propertyNames" = not_own_labels()))]
     common_labels: Words,
     crds: Crds,
     /// Run only the instances of this namespace; a Role there is enough. Empty: all namespaces.
@@ -58,6 +59,7 @@ pub struct Values {
     /// Annotations of the pods.
     pod_annotations: Words,
     /// Labels of the pods.
+    #[schemars(extend("propertyNames" = not_own_labels()))]
     pod_labels: Words,
     /// Security context of the pods. The default meets the restricted Pod Security Standard.
     pod_security_context: PodSecurityContext,
@@ -153,10 +155,11 @@ struct Operator {
     cluster_name: String,
     /// Private networks and hosts that providers and callbacks may use, such as 10.0.0.0/8 or intranet.example. Empty:
     /// public addresses only.
+    #[schemars(inner(regex(pattern = allow_rule())))]
     allow_egress: Vec<String>,
     /// Label that Secrets must have before instances may use them, as key or key=value. Empty: instances may use every Secret of their
     /// namespace.
-    #[schemars(length(max = 380))]
+    #[schemars(regex(pattern = required_label()), length(max = 380))]
     secret_label: String,
     /// Port of metrics and probes.
     #[schemars(range(min = 1024, max = 65535))]
@@ -307,7 +310,7 @@ struct ConsoleRoute {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Log {
     /// Log filter: a level, or directives such as pollinator=debug.
-    #[schemars(length(min = 1))]
+    #[schemars(regex(pattern = log_filter()))]
     level: String,
     /// Log format: text or json.
     format: LogFormat,
@@ -371,9 +374,16 @@ struct FlowSchema {
 struct PodDisruptionBudget {
     /// Limit how many pods are drained at the same time. Used only with more than one replica.
     enabled: bool,
-    /// Number of pods that may be unavailable.
-    #[schemars(range(min = 1, max = 99))]
-    max_unavailable: i32,
+    /// Number or percentage of pods that may be unavailable.
+    max_unavailable: CountOrPercentage,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+enum CountOrPercentage {
+    Count(#[schemars(range(min = 1, max = 99))] i32),
+    Percentage(#[schemars(regex(pattern = "^[1-9][0-9]?%$"))] String),
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -447,6 +457,37 @@ struct Tests {
     enabled: bool,
 }
 
+/// What [`pollinator::egress::AllowRule`] reads: a network, an address or a name, whose last label is no number.
+fn allow_rule() -> String {
+    let octet = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+    let v4 = format!("({octet}[.]){{3}}{octet}(/(3[0-2]|[12]?[0-9]))?");
+    let v6 = "[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?";
+    let name = "([*][.])?([A-Za-z0-9_-]+[.])*[A-Za-z0-9_-]*[A-Za-z][A-Za-z0-9_-]*[.]?";
+    format!("^({v4}|{v6}|{name})$")
+}
+
+/// What [`pollinator::operator::required_label::RequiredLabel`] reads, or nothing.
+fn required_label() -> String {
+    let word = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?";
+    format!("^(([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{word}(=({word})?)?)?$")
+}
+
+/// What the program takes as a log filter: a level, or targets, each with a level.
+fn log_filter() -> String {
+    let level =
+        "([Oo][Ff][Ff]|[Ee][Rr][Rr][Oo][Rr]|[Ww][Aa][Rr][Nn]|[Ii][Nn][Ff][Oo]|[Dd][Ee][Bb][Uu][Gg]|[Tt][Rr][Aa][Cc][Ee])";
+    let one = format!("({level}|[A-Za-z0-9_:]+={level})");
+    format!("^{one}(,{one})*$")
+}
+
+/// Labels that the chart sets itself must not be there twice.
+fn not_own_labels() -> Value {
+    let own =
+        ["name", "instance", "version", "component", "part-of", "managed-by"].map(|name| format!("app.kubernetes.io/{name}"));
+    let own: Vec<_> = own.into_iter().chain(["helm.sh/chart".to_owned()]).collect();
+    json!({"not": {"enum": own}})
+}
+
 /// One value that can be set by itself.
 pub struct Leaf {
     /// Such as `operator.log.level`.
@@ -460,7 +501,31 @@ fn schema() -> Value {
     let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<Values>().to_value();
     // nothing must be given: what is not, comes from values.yaml
     forget_required(&mut schema, 0);
+    // but `null` takes away what comes from there, and templates look into sections
+    let sections = schema.clone();
+    require_sections(&sections, &mut schema);
+    for definition in schema["definitions"].as_object_mut().expect("definitions").values_mut() {
+        require_sections(&sections, definition);
+    }
     schema
+}
+
+/// The definition of a property that is a section of values, with values in it.
+fn section<'a>(root: &'a Value, property: &Value) -> Option<&'a Value> {
+    let reference = property.pointer("/$ref").or_else(|| property.pointer("/allOf/0/$ref")).and_then(Value::as_str)?;
+    root.pointer(&reference[1..]).filter(|target| target["additionalProperties"] == Value::Bool(false))
+}
+
+fn require_sections(root: &Value, schema: &mut Value) {
+    if schema["additionalProperties"] != Value::Bool(false) {
+        return;
+    }
+    let properties = schema["properties"].as_object().expect("properties");
+    let sections = properties.iter().filter(|(_, property)| section(root, property).is_some());
+    let sections: Vec<_> = sections.map(|(name, _)| name.clone()).collect();
+    if !sections.is_empty() {
+        schema["required"] = json!(sections);
+    }
 }
 
 /// Kubernetes' own types keep what they require.
@@ -497,11 +562,7 @@ pub fn leaves() -> Vec<Leaf> {
 fn collect(root: &Value, schema: &Value, defaults: &Value, prefix: &str, found: &mut Vec<Leaf>) {
     for (key, property) in schema["properties"].as_object().expect("properties") {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        let reference = property.pointer("/$ref").or_else(|| property.pointer("/allOf/0/$ref")).and_then(Value::as_str);
-        let ours = reference
-            .and_then(|reference| root.pointer(&reference[1..]))
-            .filter(|target| target["additionalProperties"] == Value::Bool(false));
-        match ours {
+        match section(root, property) {
             Some(inner) => collect(root, inner, &defaults[key], &path, found),
             None if key == "global" => {}
             None => {
@@ -574,4 +635,58 @@ fn each_value_is_explained_where_its_default_stands() {
         assert!(!meaning.is_empty(), "{path} has no meaning");
         assert_eq!(explained.get(&path), Some(&meaning), "the comment above {path} in values.yaml");
     }
+}
+
+/// A value that passes the schema and that the program refuses is a pod that does not start.
+#[test]
+fn what_the_schema_lets_pass_the_program_reads() {
+    let agree = |pattern: String, reads: &dyn Fn(&str) -> bool, right: &[&str], wrong: &[&str]| {
+        let pattern = regex::Regex::new(&pattern).unwrap();
+        for (texts, expected) in [(right, true), (wrong, false)] {
+            for text in texts {
+                assert_eq!((pattern.is_match(text), reads(text)), (expected, expected), "{text}");
+            }
+        }
+    };
+    agree(
+        allow_rule(),
+        &|text| pollinator::egress::AllowRule::parse(text).is_ok(),
+        &[
+            "10.0.0.0/8",
+            "10.1.2.3",
+            "0.0.0.0/0",
+            "fd00::/8",
+            "::1",
+            "::ffff:10.0.0.1",
+            "api.example",
+            "*.svc.cluster.local",
+            "a_b.x.",
+            "db",
+        ],
+        &[
+            "",
+            "10.0.0.0/33",
+            "300.1.1.1",
+            "10.0.0",
+            "fd00::/129",
+            "*",
+            "a.*.example",
+            "a b",
+            "https://a.example",
+            "a.example:80",
+            "1.2.3.4.5",
+        ],
+    );
+    agree(
+        required_label(),
+        &|text| text.is_empty() || pollinator::operator::required_label::RequiredLabel::parse(text).is_ok(),
+        &["", "team", "team=crm", "team=", "pollinator.dev/usable=true", "a.b_c-d"],
+        &["a b", "=true", "-a", "a-", "/usable", "Big.Example/usable", "a=b=c", "a/b/c"],
+    );
+    agree(
+        log_filter(),
+        &|text| pollinator::observe::telemetry::is_filter(text),
+        &["info", "WARN", "off", "warn,pollinator=debug", "pollinator::poll=trace,kube=error"],
+        &["inof", "pollinator=loud", "warn,polinator", "a b"],
+    );
 }
