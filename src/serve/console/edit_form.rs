@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::change::{OF_RESOURCE, auth_kind, credentials, kind_of, required};
+use super::change::{auth_kind, credentials, kind_of, required};
 use super::draft::{Fields, Origin, PlainAuth};
 use super::form::{Choice, Field, FormView, SecretField, form};
 use super::instance::href;
+use super::lists;
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::api::visible::one_line;
@@ -24,6 +25,7 @@ pub fn edit_form(
     let of = InstanceRef::new(part(&metadata.namespace), part(&metadata.name));
     let mut view = form(origin, &of.namespace, Some(fields), &is_kept);
     view.href = format!("{}/edit", href(&of));
+    view.is_new = false;
     view.name.value = of.name.to_string();
     view.namespace.value = of.namespace.to_string();
     show_auth(&mut view, instance, origin, fields, is_kept);
@@ -65,7 +67,11 @@ fn show_auth(
         };
         if !is_known {
             view.auth = None;
-            view.auth_words = format!("{kind}, as the manifest of this instance says. It is kept; change it in the manifest.");
+            view.auth_words = if credentials(&auth, origin, fields).is_empty() {
+                format!("{kind}, as the manifest of this instance says. It is kept; change it in the manifest.")
+            } else {
+                format!("{kind}, as the manifest of this instance says. You can replace the credentials here.")
+            };
         }
     }
     let is_stored = !auth.is_null() && required(instance, origin, fields).is_empty();
@@ -83,7 +89,7 @@ fn show_auth(
 /// The resources: those of a connector to choose from, with those that only this instance has; else the fields of each.
 fn show_resources(view: &mut FormView, instance: &ConnectorInstance, origin: Origin<'_>, fields: &Fields) {
     let declared = instance.spec.resources.iter().map(|own| own.name.as_str());
-    view.list.clear();
+    view.lists.clear();
     if let Origin::Connector(..) = origin {
         let known: BTreeSet<_> = view.resources.iter().map(|choice| choice.value.clone()).collect();
         let is_chosen = |name: &str| fields.all("resource").any(|have| have == name);
@@ -92,18 +98,14 @@ fn show_resources(view: &mut FormView, instance: &ConnectorInstance, origin: Ori
         view.resources.extend(own);
         return;
     }
-    for resource in declared {
-        view.list.extend(OF_RESOURCE.iter().map(|(own, label, is_required)| Field {
-            is_required: *is_required,
-            ..field(&format!("list.{resource}.{own}"), &format!("{resource}: {label}"), fields)
-        }));
-    }
+    view.lists = declared.map(|name| lists::group(name, fields)).chain([lists::another(fields)]).collect();
 }
 
 fn chosen(value: &str, label: &str, hint: &str) -> Choice {
     Choice { value: value.to_owned(), label: one_line(label).into_owned(), hint: hint.to_owned(), is_chosen: true }
 }
 
-fn field(name: &str, label: &str, fields: &Fields) -> Field {
+/// A field without a hint, with what was entered.
+pub fn field(name: &str, label: &str, fields: &Fields) -> Field {
     Field { name: name.to_owned(), label: one_line(label).into_owned(), value: fields.one(name).to_owned(), ..Field::default() }
 }

@@ -198,10 +198,12 @@ fn a_person_creates_an_instance_from_nothing() {
     click("input[name=startFrom][value=Earliest]");
     click("button[value=preview]");
     // what is wrong shows before anything is saved
-    assert!(browser.text("#preview").contains("Unauthorized"), "{}", browser.source());
+    browser.wait_text("#preview", "Unauthorized");
     assert!(!browser.source().contains("wrong-canary-token"), "what was entered as a secret is not shown");
     fill("credential.token", TOKEN);
     click("button[value=preview]");
+    // the page before it has a preview, too
+    browser.wait_text("#preview", "would deliver");
     let shown = browser.text("#preview");
     assert!(shown.contains("record:       id first") && shown.contains("would deliver: 1 event"), "{shown}");
     assert!(scene.receiver.count() == 0 && !scene.site.manifests().join("default.keap.yaml").exists(), "nothing is saved");
