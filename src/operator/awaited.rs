@@ -2,8 +2,8 @@
 //!
 //! An instance owns the Secrets that are created with it, so it comes first: an owner that does not exist yet cannot be named, and a Secret
 //! without an owner would stay behind if its creator died. `kubectl apply` and Helm create both a moment after one another, too. A poll in
-//! between would report a missing Secret that is on its way. So the instance is not begun until its Secrets are there, or until so much time
-//! has passed that they are really missing.
+//! between would report a missing Secret that is on its way. So the instance is not begun until its Secrets are there, or until ten seconds
+//! have passed: then they are really missing.
 
 use std::time::Duration;
 

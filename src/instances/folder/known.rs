@@ -61,10 +61,6 @@ mod tests {
         assert_eq!(known.instance().unwrap(), *instance);
         assert_eq!((known.brief().resources, known.brief().is_suspended), (1, true));
         let size = size_of::<Known>() + known.manifest.len();
-        println!(
-            "{size} bytes, {} parsed",
-            size_of::<ConnectorInstance>() + instance.spec.resources.capacity() * size_of_val(&instance.spec.resources[0])
-        );
-        assert!(size < 700, "{size}");
+        assert!(size * 3 < size_of::<ConnectorInstance>() + size_of_val(&*instance.spec.resources), "{size}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::change::{auth_kind, credentials, kind_of, required};
-use super::draft::{Fields, Origin, PlainAuth};
+use super::draft::{Fields, Origin, PlainAuth, credential_hint, credential_label};
 use super::form::{Choice, Field, FormView, SecretField, form};
 use super::instance::href;
 use super::lists;
@@ -39,7 +39,10 @@ pub fn edit_form(
         parameter.options.insert(0, parameter.value.clone());
     }
     view.interval.is_required = false;
-    view.interval.hint.push_str(" If it is empty, that of the connector, else 15m.");
+    view.interval.hint.push_str(match origin {
+        Origin::Connector(..) => " If it is empty, that of the connector, else 15m.",
+        Origin::Plain => " If it is empty, 15m.",
+    });
     if !view.starts.iter().any(|choice| choice.is_chosen) {
         let (value, label, hint) = match fields.one("startFrom") {
             "" => ("", "Default", "As the connector says, else Now."),
@@ -68,16 +71,21 @@ fn show_auth(
         if !is_known {
             view.auth = None;
             view.auth_words = if credentials(&auth, origin, fields).is_empty() {
-                format!("{kind}, as the manifest of this instance says. It is kept; change it in the manifest.")
+                format!(
+                    "Requests are authenticated by {kind}, as the manifest of this instance says. It is kept; change it in the manifest."
+                )
             } else {
-                format!("{kind}, as the manifest of this instance says. You can replace the credentials here.")
+                format!(
+                    "Requests are authenticated by {kind}, as the manifest of this instance says. You can replace the credentials here."
+                )
             };
         }
     }
     let is_stored = !auth.is_null() && required(instance, origin, fields).is_empty();
-    let credential = |(key, what): &(&str, &str)| {
+    let credential = |(key, _): &(&str, &str)| {
         let name = format!("credential.{key}");
-        SecretField { is_kept: is_kept(&name), name, label: (*key).to_owned(), hint: one_line(what).into_owned(), is_stored }
+        let (label, hint) = (credential_label(key).to_owned(), credential_hint(key).to_owned());
+        SecretField { is_kept: is_kept(&name), name, label, hint, is_stored }
     };
     view.credentials = credentials(&auth, origin, fields).iter().map(credential).collect();
     if instance.spec.callback.signature.is_some() {

@@ -1,8 +1,8 @@
 //! The form of a new instance, with what was entered before. Values of secrets are never in it. Pure.
 
-use super::draft::{Fields, Origin, PlainAuth, credential_keys};
+use super::draft::{Fields, Origin, PlainAuth, credential_hint, credential_keys, credential_label};
 use super::instance::is_link;
-use crate::api::connector::Parameter;
+use crate::api::connector::{ConnectorAuth, Parameter};
 use crate::api::visible::one_line;
 use crate::catalog::words;
 
@@ -175,10 +175,10 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
             .then(|| field("baseUrl", "Where the API starts", "Such as https://api.example.com/v2", "", true)),
         parameters: spec.map(|spec| spec.parameters.iter().map(parameter).collect()).unwrap_or_default(),
         auth: origin.auth().is_none().then(|| auths.into()),
-        auth_words: words::auth(origin.auth()),
+        auth_words: auth_words(origin.auth()),
         credentials: credential_keys(origin, fields)
             .iter()
-            .map(|(key, what)| secret(&format!("credential.{key}"), key, what))
+            .map(|(key, _)| secret(&format!("credential.{key}"), credential_label(key), credential_hint(key)))
             .collect(),
         header: (origin.auth().is_none() && plain == PlainAuth::ApiKey)
             .then(|| field("header", "Header of the key", "If it is empty, X-API-Key.", "", false)),
@@ -224,6 +224,18 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         ),
         has_events: entered.is_none() || !fields.one("events").is_empty(),
     }
+}
+
+/// How requests are authenticated, for people.
+fn auth_words(auth: Option<&ConnectorAuth>) -> String {
+    let how = match auth {
+        None => return String::new(),
+        Some(ConnectorAuth::ApiKey(_)) => "an API key",
+        Some(ConnectorAuth::Basic(_)) => "a user name and a password",
+        Some(ConnectorAuth::Bearer(_)) => "an access token",
+        Some(ConnectorAuth::Oauth2(_)) => "OAuth 2.0",
+    };
+    format!("The provider authenticates requests by {how}. What you enter is kept in a Secret and never shown.")
 }
 
 fn choice(value: &str, label: &str, hint: &str, is_chosen: bool) -> Choice {

@@ -12,12 +12,7 @@ use crate::api::visible::one_line;
 
 /// Fields of a list, with the label of each, what to enter, and whether it must have a value.
 const FIELDS: [(&str, &str, &str, bool); 5] = [
-    (
-        "name",
-        "Name of the resource",
-        "The object type of events. Under another name it is a new resource, which starts anew.",
-        true,
-    ),
+    ("name", "Name of the resource", "The object type of events, such as contacts.", true),
     ("url", "Path of the list", "Under the address above, such as /contacts", true),
     ("recordsPath", "Path to the records in a response", "Found by itself where this is empty.", false),
     ("idField", "Field of the id", "The path of a unique field; id where this is empty.", false),
@@ -99,7 +94,8 @@ pub fn group(name: &str, entered: &Fields) -> ListGroup {
         hint: "It is no longer polled, and its cursor is forgotten.".to_owned(),
         is_chosen: entered.all(REMOVE).any(|removed| removed == name),
     };
-    ListGroup { fields: fields(&format!("list.{name}."), entered, true), title, hint: "", removal: Some(removal) }
+    let hint = "Under another name it is a new resource with a new cursor.";
+    ListGroup { fields: fields(&format!("list.{name}."), entered, true), title, hint, removal: Some(removal) }
 }
 
 /// The fields of a list that may be added.
