@@ -96,6 +96,20 @@ pub fn keys(auth: Option<&ConnectorAuth>) -> &'static [(&'static str, &'static s
     credentials(auth, "").1
 }
 
+/// Keys of the Secret that a grant of OAuth 2.0 needs, and what each is.
+pub fn oauth2_keys(grant: Grant) -> &'static [(&'static str, &'static str)] {
+    match grant {
+        Grant::ClientCredentials => &[("client_id", "the client"), ("client_secret", "its secret")],
+        Grant::RefreshToken => &[
+            ("client_id", "the client"),
+            ("client_secret", "its secret"),
+            ("refresh_token", "from a consent; with the connect page, leave it out"),
+        ],
+        Grant::AuthorizationCode => &[("client_id", "the client"), ("client_secret", "its secret"), ("code", "from a consent")],
+        Grant::JwtBearer => &[("client_id", "the client"), ("private_key", "in PEM")],
+    }
+}
+
 /// The `auth` of the instance, and the keys of the Secret that it names.
 fn credentials(auth: Option<&ConnectorAuth>, name: &str) -> (String, Keys) {
     let with_key =
@@ -108,21 +122,7 @@ fn credentials(auth: Option<&ConnectorAuth>, name: &str) -> (String, Keys) {
         Some(ConnectorAuth::Basic(_)) => {
             (whole("basic"), &[("username", "the user name"), ("password", "the password, which may be empty")])
         }
-        Some(ConnectorAuth::Oauth2(oauth2)) => {
-            let keys: Keys = match oauth2.grant {
-                Grant::ClientCredentials => &[("client_id", "the client"), ("client_secret", "its secret")],
-                Grant::RefreshToken => &[
-                    ("client_id", "the client"),
-                    ("client_secret", "its secret"),
-                    ("refresh_token", "from a consent; with the connect page, leave it out"),
-                ],
-                Grant::AuthorizationCode => {
-                    &[("client_id", "the client"), ("client_secret", "its secret"), ("code", "from a consent")]
-                }
-                Grant::JwtBearer => &[("client_id", "the client"), ("private_key", "in PEM")],
-            };
-            (whole("oauth2"), keys)
-        }
+        Some(ConnectorAuth::Oauth2(oauth2)) => (whole("oauth2"), oauth2_keys(oauth2.grant)),
     }
 }
 

@@ -142,7 +142,10 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     }
     if let (Some(address), Some(instances)) = (args.console.console, &instances) {
         let next_step = match sources.folder() {
-            Some(folder) => format!("Add a manifest to {}. It is picked up within a few seconds.", folder.display()),
+            Some(folder) => format!(
+                "Create one here, or add a manifest to {}, which is picked up within a few seconds. To look around first, run pollinator demo --console.",
+                folder.display()
+            ),
             None => "Start Pollinator again with a folder of manifests.".to_owned(),
         };
         let sign_in = SignIn::Url {

@@ -21,7 +21,7 @@ pub struct Brief {
     /// Number of `spec.resources`.
     pub resources: usize,
     /// `None`: nothing was reported, or by a version that this one does not understand.
-    pub status: Option<BriefStatus>,
+    pub status: Option<Box<BriefStatus>>,
 }
 
 /// What is needed of a status.
@@ -120,7 +120,7 @@ impl From<&ConnectorInstance> for Brief {
             connector: instance.spec.connector.clone(),
             is_suspended: instance.spec.suspend,
             resources: instance.spec.resources.len(),
-            status: instance.status.as_ref().map(BriefStatus::from),
+            status: instance.status.as_ref().map(|status| Box::new(status.into())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The instances of a folder of manifests. What is created here gets a file of its own, and only such files are changed.
 
 mod consents;
+mod known;
 mod own_file;
 mod reported;
 
@@ -25,14 +26,14 @@ use crate::api::identity::{InstanceRef, NUMBER_LABEL, SecretRef, number};
 use crate::api::instance::ConnectorInstance;
 use crate::catalog;
 use crate::connect::candidate::consent_plan;
-use crate::local::definitions::{ConnectorSpecs, Declared, Definitions, Planned};
+use crate::local::definitions::{ConnectorSpecs, Definitions, Planned};
 use crate::local::files::Least;
-use crate::plan::Oauth2Plan;
 use crate::poll::command::Command;
 use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
 use crate::state::wish::Wish;
+use known::Known;
 use own_file::{OwnFile, blocking, failed, remove, stored};
 use reported::{Reported, told};
 
@@ -53,13 +54,6 @@ pub struct FolderInstances {
     commands: mpsc::Sender<Vec<Command>>,
     /// One change at a time.
     writing: tokio::sync::Mutex<()>,
-}
-
-struct Known {
-    declared: Declared,
-    /// The definitions had it when they were last read: the engine may run it.
-    is_read: bool,
-    consent: Option<Arc<Oauth2Plan>>,
 }
 
 impl FolderInstances {
@@ -98,7 +92,9 @@ impl FolderInstances {
             .into_iter()
             .map(|(of, declared)| {
                 let consent = definitions.planned.get(&of).and_then(consent);
-                (of, Known { declared, is_read: true, consent })
+                let mut known = Known::new(&of, &declared.instance, declared.file);
+                (known.is_read, known.consent) = (true, consent);
+                (of, known)
             })
             .collect();
         self.reported.write().retain(|of, _| known.contains_key(of));
@@ -114,9 +110,8 @@ impl FolderInstances {
     }
 
     /// The instance as it is given out.
-    fn shown(&self, of: &InstanceRef, instance: &ConnectorInstance) -> ConnectorInstance {
-        let mut shown = instance.clone();
-        shown.metadata.resource_version = Some(version(instance));
+    fn shown(&self, of: &InstanceRef, mut shown: ConnectorInstance) -> ConnectorInstance {
+        shown.metadata.resource_version = Some(version(&shown));
         if let Ok(Some((uid, identity))) = self.store.ids(of) {
             label(&mut shown, &identity);
             shown.metadata.uid = Some(uid);
@@ -141,19 +136,19 @@ impl FolderInstances {
     /// [`InstancesError::NotFound`], [`InstancesError::NotOurs`].
     fn own_file(&self, of: &InstanceRef) -> Result<PathBuf, InstancesError> {
         let known = self.known.read();
-        let place = &known.get(of).ok_or_else(|| InstancesError::NotFound(of.clone()))?.declared.file;
+        let place = &known.get(of).ok_or_else(|| InstancesError::NotFound(of.clone()))?.file;
         let own = self.file(of).filter(|own| own.display().to_string() == **place);
         own.ok_or_else(|| InstancesError::NotOurs(of.clone(), place.to_string()))
     }
 
     fn remember(&self, of: &InstanceRef, instance: ConnectorInstance, file: &Path) -> ConnectorInstance {
-        let shown = self.shown(of, &instance);
-        let declared = Declared { instance, file: file.display().to_string().into() };
+        let mut new = Known::new(of, &instance, file.display().to_string().into());
         let mut known = self.known.write();
-        let is_read = known.get(of).is_some_and(|known| known.is_read);
+        new.is_read = known.get(of).is_some_and(|known| known.is_read);
         // It is planned when the files are looked at next.
-        known.insert(of.clone(), Known { declared, is_read, consent: None });
-        shown
+        known.insert(of.clone(), new);
+        drop(known);
+        self.shown(of, instance)
     }
 }
 
@@ -163,7 +158,7 @@ impl Instances for FolderInstances {
             // Each reads a file.
             let known = self.known.read();
             let asked = known.iter().filter(|(of, _)| namespace.is_none_or(|namespace| *of.namespace == *namespace));
-            Ok(asked.map(|(of, known)| self.shown(of, &known.declared.instance)).collect())
+            asked.map(|(of, known)| Ok(self.shown(of, known.instance()?))).collect()
         })
     }
 
@@ -172,10 +167,7 @@ impl Instances for FolderInstances {
         Box::pin(async move {
             let (known, reported) = (self.known.read(), self.reported.read());
             let asked = known.iter().filter(|(of, _)| namespace.is_none_or(|namespace| *of.namespace == *namespace));
-            let glance = |(of, known): (&InstanceRef, &Known)| Glance {
-                of: of.clone(),
-                ..Glance::reported(&known.declared.instance, reported.get(of).map(|own| &*own.status))
-            };
+            let glance = |(of, known): (_, &Known)| Glance::reported(known.brief(), reported.get(of).map(|own| &*own.status));
             Ok(asked.map(glance).collect())
         })
     }
@@ -185,7 +177,7 @@ impl Instances for FolderInstances {
             // An error here says what keeps it from being read.
             self.store.ids(of).map_err(InstancesError::State)?;
             match self.known.read().get(of) {
-                Some(known) => Ok(self.shown(of, &known.declared.instance)),
+                Some(known) => Ok(self.shown(of, known.instance()?)),
                 None => Err(InstancesError::NotFound(of.clone())),
             }
         })
@@ -227,7 +219,7 @@ impl Instances for FolderInstances {
                 Ok((instance, true))
             })
             .await?;
-            let instance = if is_new { self.remember(&of, instance, &file) } else { self.shown(&of, &instance) };
+            let instance = if is_new { self.remember(&of, instance, &file) } else { self.shown(&of, instance) };
             Ok(Created { instance, is_new })
         })
     }

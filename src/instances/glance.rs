@@ -8,7 +8,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::brief::{Brief, BriefCondition};
 use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::api::identity::InstanceRef;
-use crate::api::instance::ConnectorInstance;
 use crate::poll::status::InstanceStatus;
 
 /// How an instance is, worst first.
@@ -109,15 +108,15 @@ impl Glance {
     }
 
     /// Of an instance as it is declared, with the last report about it.
-    pub fn reported(instance: &ConnectorInstance, report: Option<&InstanceStatus>) -> Self {
-        let mut new = Self::declared(Brief { status: None, ..Brief::from(instance) });
+    pub fn reported(brief: &Brief, report: Option<&InstanceStatus>) -> Self {
+        let mut new = Self::declared(brief.clone());
         let Some(report) = report else { return new };
         (new.reason, new.message) = (Cow::Borrowed(report.reason.as_str()), report.message.clone());
         let impaired = report.resources.iter().flat_map(|own| &own.conditions).find(|own| own.status == ConditionStatus::False);
         (new.delivered, new.parked) = (report.delivered, report.parked as u64);
         new.waiting = report.waiting.as_ref().map_or(0, |waiting| waiting.events as u64);
         new.health = health(&Signs {
-            is_suspended: instance.spec.suspend,
+            is_suspended: brief.is_suspended,
             ready: report.ready.as_str(),
             is_stalled: report.conditions.iter().any(|own| own.kind == ConditionType::Stalled),
             is_impaired: new.parked + new.waiting > 0 || impaired.is_some(),
@@ -189,6 +188,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::instance::ConnectorInstance;
 
     fn instance(suspend: bool, status: &Value) -> ConnectorInstance {
         serde_json::from_value(json!({

@@ -29,6 +29,7 @@
 //!
 //! Each step has its own error, and the variants of [`state_error`] are the next steps; the sentence that people read is made there, last.
 
+mod awaited;
 pub mod blobs;
 pub mod check;
 pub mod cluster;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch as channel};
+use tokio::time::Instant;
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
@@ -16,7 +17,7 @@ use super::secrets::ClusterSecrets;
 use super::session::{Session, Sessions};
 use super::shards::{OwnedRanges, OwnershipGuard};
 use super::state_error::StateError;
-use super::{stored, watch};
+use super::{awaited, stored, watch};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::api::identity::{InstanceRef, SecretRef};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
@@ -59,6 +60,8 @@ pub enum Published {
     /// Nothing, or that it is gone.
     #[default]
     Nothing,
+    /// Nothing yet: it is new, and a Secret that it refers to was not there, first at this time.
+    Awaiting(Instant),
     /// To run it.
     Running(Arc<PollPlan>, BTreeMap<String, String>),
     /// That it cannot be run.
@@ -132,7 +135,13 @@ impl Publication {
         session.renew(guard.clone());
         let generation = metadata["generation"].as_i64();
         match self.prepare(key, &object, &mut outcome).await {
-            Ok(plan) => self.run(&session, plan, &object, &guard, forced, outcome).await,
+            Ok(plan) => match self.awaits(key, &plan, &object["status"], &outcome) {
+                Some((since, rest)) => {
+                    tracing::debug!("a Secret is not there yet: waiting for it");
+                    Outcome { published: Published::Awaiting(since), retry: Some(rest), ..outcome }
+                }
+                None => self.run(&session, plan, &object, &guard, forced, outcome).await,
+            },
             Err(problem) => self.refuse(key, generation, problem, outcome).await,
         }
     }
@@ -169,6 +178,20 @@ impl Publication {
             })?;
         }
         Ok(plan)
+    }
+
+    /// Since when, and for how much longer, a new instance waits for a Secret that does not exist; `None`: it does not.
+    fn awaits(&self, key: &InstanceRef, plan: &PollPlan, status: &Value, outcome: &Outcome) -> Option<(Instant, Duration)> {
+        let mut names = outcome.references.iter().flat_map(|references| &references.secrets);
+        if !names.any(|name| self.secrets.is_missing(&SecretRef::new(Arc::clone(&key.namespace), &**name))) {
+            return None;
+        }
+        let (now, since) = match &outcome.published {
+            Published::Nothing => (Instant::now(), None),
+            Published::Awaiting(since) => (Instant::now(), Some(*since)),
+            Published::Running(..) | Published::Refused(..) => return None,
+        };
+        awaited::remaining(plan, status, since, now).map(|rest| (since.unwrap_or(now), rest))
     }
 
     async fn run(
@@ -278,7 +301,7 @@ impl Publication {
     }
 
     async fn take_away(&self, key: &InstanceRef, outcome: &mut Outcome) {
-        if !matches!(outcome.published, Published::Nothing)
+        if !matches!(outcome.published, Published::Nothing | Published::Awaiting(_))
             || self.sessions.get(key).is_some_and(|session| session.is_running())
         {
             self.send(Command::Remove(key.clone())).await;

@@ -100,6 +100,11 @@ impl ClusterSecrets {
         self.known.read().held.contains_key(key)
     }
 
+    /// Whether it is held as one that does not exist.
+    pub fn is_missing(&self, key: &SecretRef) -> bool {
+        self.known.read().held.get(key).is_some_and(|held| held.version.is_none())
+    }
+
     /// Whether it is held in another version than this, or about to be held without it being known in which.
     pub fn is_stale(&self, key: &SecretRef, version: Option<&str>) -> bool {
         self.known.read().is_stale(key, version)

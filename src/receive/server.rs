@@ -34,6 +34,7 @@ const LIMITS: Limits = Limits {
     head: Duration::from_mins(2),
     head_bytes: 64 * 1024,
     body: MAX_BODY,
+    unread: Limits::DEFAULT.unread,
     connection: Duration::MAX,
 };
 

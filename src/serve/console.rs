@@ -18,6 +18,7 @@ mod history;
 mod hour;
 pub mod instance;
 mod kept;
+mod lists;
 mod live;
 mod look;
 mod manifest;

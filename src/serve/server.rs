@@ -18,7 +18,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +31,8 @@ const ENDING: Duration = Duration::from_secs(2);
 const MAX_REFUSALS: usize = 32;
 const REFUSING: Duration = Duration::from_millis(500);
 const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 1024;
 /// Waited after a connection could not be taken.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,6 +47,9 @@ pub struct Limits {
     pub head: Duration,
     /// Bytes of the head of a request, at least 8 KiB.
     pub head_bytes: usize,
+    /// Bytes of answers that the system keeps of one connection whose peer does not read them; it may keep twice as many (`socket(7)`). It
+    /// would keep megabytes.
+    pub unread: u32,
     /// Bytes of a body, for handlers that read one; a longer one is answered 413.
     pub body: usize,
     /// How long a connection may last. The request that is then under way has two more seconds.
@@ -58,6 +63,7 @@ impl Limits {
         of_one_peer: 64,
         head: Duration::from_secs(10),
         head_bytes: 32 * 1024,
+        unread: 128 * 1024,
         body: 64 * 1024,
         connection: Duration::from_mins(3),
     };
@@ -80,8 +86,16 @@ impl Server {
     ///
     /// # Errors
     /// The address is in use or may not be used.
+    #[allow(clippy::unused_async, reason = "a socket belongs to the runtime, of which there must be one")]
     pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As a listener has it by default: one that has just ended keeps no other from its port.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        // Connections inherit it.
+        socket.set_send_buffer_size(limits.unread)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address, limits })
     }

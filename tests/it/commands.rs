@@ -16,6 +16,7 @@ use crate::rig::scene::Scene;
 use crate::rig::{PATIENCE, is_installed, leave_out};
 
 mod led;
+mod led_through;
 mod plugin;
 
 fn run(site: &Site, arguments: &[&str]) -> Pollinator {

@@ -1,5 +1,7 @@
 //! What a reason means and what to do about it, as the page of conditions has it. Pure.
 
+use crate::api::conditions::Reason;
+
 /// The page of the documentation that explains every reason.
 const PAGE: &str = include_str!("../../../docs/reference/conditions.md");
 
@@ -26,6 +28,17 @@ pub fn advice(reason: &str) -> Option<Advice> {
     let (_, entry) = PAGE.split_once(&format!("\n#### `{reason}`\n"))?;
     let entry = entry.split("\n#").next()?;
     Some(Advice { cause: part(entry, "Cause")?, fix: part(entry, "Fix")? })
+}
+
+/// What a person who may change the instance can do about a reason on its page, in place of an annotation.
+pub fn here(reason: &str) -> Option<&'static str> {
+    [
+        (Reason::EventsParked, "When the receiver is fixed, select Retry under Events that wait, or Discard."),
+        (Reason::ParkedFull, "When the receiver is fixed, select Retry under Events that wait, or Discard."),
+        (Reason::DeletesHeld, "If the deletions are right, select Send the held deletions under the resource."),
+    ]
+    .into_iter()
+    .find_map(|(known, words)| (known.as_str() == reason).then_some(words))
 }
 
 fn part(entry: &str, name: &str) -> Option<Vec<Span>> {
@@ -63,7 +76,6 @@ fn without_links(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::conditions::Reason;
 
     #[test]
     fn every_reason_has_cause_and_fix_in_plain_words() {

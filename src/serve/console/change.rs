@@ -3,22 +3,18 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::draft::{Fields, Origin, auth, credential_keys};
+use super::lists;
+use crate::api::auth::Grant;
 use crate::api::connector::{ConnectorAuth, ConnectorSpec};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::api::visible::one_line;
+use crate::catalog::starter::oauth2_keys;
 use crate::instances::secret_edits::SecretEdits;
-
-/// Fields of a resource that the form of an instance without connector has, with the label of each and whether it must have a value.
-pub const OF_RESOURCE: [(&str, &str, bool); 4] = [
-    ("url", "path of the list", true),
-    ("recordsPath", "path to the records in a response", false),
-    ("idField", "field of the id", false),
-    ("updatedDateField", "field of the date of change", false),
-];
 
 /// The entries of the form for an instance as it is.
 pub fn filled(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) -> Fields {
@@ -43,22 +39,17 @@ pub fn filled(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) -
         let name = resource["name"].as_str().unwrap_or_default();
         if connector.is_some() {
             pairs.push(("resource".to_owned(), name.to_owned()));
-            continue;
+        } else {
+            pairs.extend(lists::filled(resource));
         }
-        for (field, ..) in OF_RESOURCE {
-            let value = in_resource(field).iter().try_fold(resource, |value, part| value.get(part));
-            pairs.push((format!("list.{name}.{field}"), value.and_then(Value::as_str).unwrap_or_default().to_owned()));
-        }
+    }
+    if connector.is_none() {
+        pairs.extend(lists::blank());
     }
     if !instance.spec.suspend {
         pairs.push(("events".to_owned(), "on".to_owned()));
     }
     Fields::new(pairs)
-}
-
-/// Where a field of the form is in a resource.
-fn in_resource(field: &str) -> Vec<&str> {
-    if field == "updatedDateField" { vec!["datesConfiguration", field] } else { vec![field] }
 }
 
 /// The one member of `auth`.
@@ -88,7 +79,7 @@ fn entries<'a>(fields: &'a Fields, name: &'a str) -> BTreeSet<&'a str> {
 }
 
 /// Fields of boxes: one that is not ticked does not come back.
-const BOXES: [&str; 2] = ["resource", "events"];
+const BOXES: [&str; 3] = ["resource", "events", lists::REMOVE];
 
 /// What a form says of the fields that it is about, with the entries of before for those that were no part of it.
 pub fn completed(was: &Fields, entered: &Fields) -> Fields {
@@ -133,18 +124,13 @@ pub fn path(name: &str) -> String {
         "format" => vec!["callback", "format"],
         "events" => vec!["suspend"],
         "resource" => vec!["resources"],
-        other => match (resource_field(other), other.strip_prefix("parameter.")) {
-            (Some((resource, field)), _) => [&["resources", resource][..], &in_resource(field)].concat(),
+        other => match (lists::path(other), other.strip_prefix("parameter.")) {
+            (Some(path), _) => path,
             (None, Some(parameter)) => vec!["parameters", parameter],
             (None, None) => vec![other],
         },
     };
     one_line(&format!("spec.{}", parts.join("."))).into_owned()
-}
-
-/// Resource and field of the name of a form's field.
-fn resource_field(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix("list.")?.rsplit_once('.')
 }
 
 /// The instance with what a form changes of it, and the Secrets that it replaces. `was`: the entries before; `secret` yields what was
@@ -186,14 +172,12 @@ pub fn changed<'a>(
             other => {
                 if let Some(parameter) = other.strip_prefix("parameter.") {
                     put(&mut spec, &["parameters", parameter], value);
-                } else if let Some((resource, field)) = resource_field(other) {
-                    let mut resources = spec["resources"].as_array_mut().into_iter().flatten();
-                    if let Some(resource) = resources.find(|have| have["name"] == resource) {
-                        put(resource, &in_resource(field), value);
-                    }
                 }
             }
         }
+    }
+    if matches!(origin, Origin::Plain) {
+        lists::change(&mut spec["resources"], &differing, entered);
     }
     let secrets = secrets(&mut spec, own_name, origin, entered, secret);
     let spec: ConnectorInstanceSpec =
@@ -232,6 +216,10 @@ fn secrets<'a>(
 
 /// The keys of the credentials that the form can replace: those of the kind that the instance has, if the form knows it.
 pub fn credentials(auth: &Value, origin: Origin<'_>, fields: &Fields) -> &'static [(&'static str, &'static str)] {
+    // No form makes it, but an instance may have it, and in another way than its connector.
+    if let Some(grant) = auth.pointer("/oauth2/grant").filter(|_| fields.one("auth") == "oauth2") {
+        return Grant::deserialize(grant).map_or(&[], oauth2_keys);
+    }
     let fits = match (origin.auth(), auth_kind(auth)) {
         (Some(known), Some(kind)) => kind_of(known) == kind,
         _ => true,
@@ -258,7 +246,7 @@ fn secret_key(auth: &Value) -> Option<&str> {
 }
 
 /// Sets a text, or removes the field and the objects that are empty without it.
-fn put(value: &mut Value, path: &[&str], text: &str) {
+pub fn put(value: &mut Value, path: &[&str], text: &str) {
     let Some((first, rest)) = path.split_first() else { return };
     if !value.is_object() {
         *value = Value::Object(Map::new());

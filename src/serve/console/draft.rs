@@ -114,6 +114,34 @@ pub fn credential_keys(origin: Origin<'_>, fields: &Fields) -> &'static [(&'stat
     }
 }
 
+/// How a form labels a key of the Secret with credentials.
+pub fn credential_label(key: &str) -> &str {
+    match key {
+        "key" => "API key",
+        "token" => "Access token",
+        "username" => "User name",
+        "password" => "Password",
+        "client_id" => "Client ID",
+        "client_secret" => "Client secret",
+        "refresh_token" => "Refresh token",
+        "code" => "Authorization code",
+        "private_key" => "Private key",
+        other => other,
+    }
+}
+
+/// What to know of a credential in addition to its label.
+pub fn credential_hint(key: &str) -> &'static str {
+    match key {
+        "password" => "It may be empty.",
+        "refresh_token" | "code" => {
+            "From a consent. With the connect page, leave it out, and give consent on the page of the instance."
+        }
+        "private_key" => "In PEM.",
+        _ => "",
+    }
+}
+
 /// The instance, and the values of its Secrets. `secret` yields what was entered for a field that holds a secret; what is missing is left
 /// out.
 ///

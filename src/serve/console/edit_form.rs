@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::change::{OF_RESOURCE, auth_kind, credentials, kind_of, required};
-use super::draft::{Fields, Origin, PlainAuth};
+use super::change::{auth_kind, credentials, kind_of, required};
+use super::draft::{Fields, Origin, PlainAuth, credential_hint, credential_label};
 use super::form::{Choice, Field, FormView, SecretField, form};
 use super::instance::href;
+use super::lists;
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::api::visible::one_line;
@@ -24,6 +25,7 @@ pub fn edit_form(
     let of = InstanceRef::new(part(&metadata.namespace), part(&metadata.name));
     let mut view = form(origin, &of.namespace, Some(fields), &is_kept);
     view.href = format!("{}/edit", href(&of));
+    view.is_new = false;
     view.name.value = of.name.to_string();
     view.namespace.value = of.namespace.to_string();
     show_auth(&mut view, instance, origin, fields, is_kept);
@@ -37,7 +39,10 @@ pub fn edit_form(
         parameter.options.insert(0, parameter.value.clone());
     }
     view.interval.is_required = false;
-    view.interval.hint.push_str(" If it is empty, that of the connector, else 15m.");
+    view.interval.hint.push_str(match origin {
+        Origin::Connector(..) => " If it is empty, that of the connector, else 15m.",
+        Origin::Plain => " If it is empty, 15m.",
+    });
     if !view.starts.iter().any(|choice| choice.is_chosen) {
         let (value, label, hint) = match fields.one("startFrom") {
             "" => ("", "Default", "As the connector says, else Now."),
@@ -65,13 +70,22 @@ fn show_auth(
         };
         if !is_known {
             view.auth = None;
-            view.auth_words = format!("{kind}, as the manifest of this instance says. It is kept; change it in the manifest.");
+            view.auth_words = if credentials(&auth, origin, fields).is_empty() {
+                format!(
+                    "Requests are authenticated by {kind}, as the manifest of this instance says. It is kept; change it in the manifest."
+                )
+            } else {
+                format!(
+                    "Requests are authenticated by {kind}, as the manifest of this instance says. You can replace the credentials here."
+                )
+            };
         }
     }
     let is_stored = !auth.is_null() && required(instance, origin, fields).is_empty();
-    let credential = |(key, what): &(&str, &str)| {
+    let credential = |(key, _): &(&str, &str)| {
         let name = format!("credential.{key}");
-        SecretField { is_kept: is_kept(&name), name, label: (*key).to_owned(), hint: one_line(what).into_owned(), is_stored }
+        let (label, hint) = (credential_label(key).to_owned(), credential_hint(key).to_owned());
+        SecretField { is_kept: is_kept(&name), name, label, hint, is_stored }
     };
     view.credentials = credentials(&auth, origin, fields).iter().map(credential).collect();
     if instance.spec.callback.signature.is_some() {
@@ -83,7 +97,7 @@ fn show_auth(
 /// The resources: those of a connector to choose from, with those that only this instance has; else the fields of each.
 fn show_resources(view: &mut FormView, instance: &ConnectorInstance, origin: Origin<'_>, fields: &Fields) {
     let declared = instance.spec.resources.iter().map(|own| own.name.as_str());
-    view.list.clear();
+    view.lists.clear();
     if let Origin::Connector(..) = origin {
         let known: BTreeSet<_> = view.resources.iter().map(|choice| choice.value.clone()).collect();
         let is_chosen = |name: &str| fields.all("resource").any(|have| have == name);
@@ -92,18 +106,14 @@ fn show_resources(view: &mut FormView, instance: &ConnectorInstance, origin: Ori
         view.resources.extend(own);
         return;
     }
-    for resource in declared {
-        view.list.extend(OF_RESOURCE.iter().map(|(own, label, is_required)| Field {
-            is_required: *is_required,
-            ..field(&format!("list.{resource}.{own}"), &format!("{resource}: {label}"), fields)
-        }));
-    }
+    view.lists = declared.map(|name| lists::group(name, fields)).chain([lists::another(fields)]).collect();
 }
 
 fn chosen(value: &str, label: &str, hint: &str) -> Choice {
     Choice { value: value.to_owned(), label: one_line(label).into_owned(), hint: hint.to_owned(), is_chosen: true }
 }
 
-fn field(name: &str, label: &str, fields: &Fields) -> Field {
+/// A field without a hint, with what was entered.
+pub fn field(name: &str, label: &str, fields: &Fields) -> Field {
     Field { name: name.to_owned(), label: one_line(label).into_owned(), value: fields.one(name).to_owned(), ..Field::default() }
 }

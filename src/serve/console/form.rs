@@ -1,8 +1,8 @@
 //! The form of a new instance, with what was entered before. Values of secrets are never in it. Pure.
 
-use super::draft::{Fields, Origin, PlainAuth, credential_keys};
+use super::draft::{Fields, Origin, PlainAuth, credential_hint, credential_keys, credential_label};
 use super::instance::is_link;
-use crate::api::connector::Parameter;
+use crate::api::connector::{ConnectorAuth, Parameter};
 use crate::api::visible::one_line;
 use crate::catalog::words;
 
@@ -11,6 +11,8 @@ use crate::catalog::words;
 pub struct FormView {
     /// Where it is sent.
     pub href: String,
+    /// Whether it makes an instance, which needs a name; else it changes one.
+    pub is_new: bool,
     /// What is polled, for people.
     pub title: String,
     /// Pages of the provider.
@@ -33,8 +35,8 @@ pub struct FormView {
     pub header: Option<Field>,
     /// Resources of the connector.
     pub resources: Vec<Choice>,
-    /// The one list of an address.
-    pub list: Vec<Field>,
+    /// The lists of an address.
+    pub lists: Vec<ListGroup>,
     /// Time between two polls.
     pub interval: Field,
     /// What the first poll does.
@@ -47,6 +49,19 @@ pub struct FormView {
     pub signing_key: SecretField,
     /// Whether events are turned on.
     pub has_events: bool,
+}
+
+/// The fields of one list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListGroup {
+    /// What they are of; empty: there is one list alone.
+    pub title: String,
+    /// What to know before they are filled in.
+    pub hint: &'static str,
+    /// The fields.
+    pub fields: Vec<Field>,
+    /// The box that removes it, where it can be removed.
+    pub removal: Option<Choice>,
 }
 
 /// A field with text.
@@ -143,6 +158,7 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
     let needs_base_url = spec.is_none_or(|spec| spec.base_url.is_none());
     FormView {
         href: key.map_or_else(|| "/new/plain".to_owned(), |key| format!("/new/from/{key}")),
+        is_new: true,
         title: spec.map_or_else(|| "a plain URL".to_owned(), |spec| line(spec.title.as_deref().or(key).unwrap_or_default())),
         documentation: spec
             .map(|spec| spec.documentation.iter().filter(|url| is_link(url)).cloned().collect())
@@ -159,18 +175,18 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
             .then(|| field("baseUrl", "Where the API starts", "Such as https://api.example.com/v2", "", true)),
         parameters: spec.map(|spec| spec.parameters.iter().map(parameter).collect()).unwrap_or_default(),
         auth: origin.auth().is_none().then(|| auths.into()),
-        auth_words: words::auth(origin.auth()),
+        auth_words: auth_words(origin.auth()),
         credentials: credential_keys(origin, fields)
             .iter()
-            .map(|(key, what)| secret(&format!("credential.{key}"), key, what))
+            .map(|(key, _)| secret(&format!("credential.{key}"), credential_label(key), credential_hint(key)))
             .collect(),
         header: (origin.auth().is_none() && plain == PlainAuth::ApiKey)
             .then(|| field("header", "Header of the key", "If it is empty, X-API-Key.", "", false)),
         resources: spec.map(|spec| spec.resources.iter().map(resource).collect()).unwrap_or_default(),
-        list: if spec.is_some() {
+        lists: if spec.is_some() {
             Vec::new()
         } else {
-            vec![
+            let fields = vec![
                 field("resource", "Name of the resource", "The object type of events, such as contacts.", "", true),
                 field("url", "Path of the list", "Under the address above, such as /contacts", "", true),
                 field("recordsPath", "Path to the records in a response", "Found by itself where this is empty.", "", false),
@@ -182,7 +198,8 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
                     "",
                     false,
                 ),
-            ]
+            ];
+            vec![ListGroup { fields, ..ListGroup::default() }]
         },
         interval: field("interval", "Interval", "Time between two polls, such as 5m, 15m or 1h.", "15m", true),
         starts: vec![
@@ -207,6 +224,18 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         ),
         has_events: entered.is_none() || !fields.one("events").is_empty(),
     }
+}
+
+/// How requests are authenticated, for people.
+fn auth_words(auth: Option<&ConnectorAuth>) -> String {
+    let how = match auth {
+        None => return String::new(),
+        Some(ConnectorAuth::ApiKey(_)) => "an API key",
+        Some(ConnectorAuth::Basic(_)) => "a user name and a password",
+        Some(ConnectorAuth::Bearer(_)) => "an access token",
+        Some(ConnectorAuth::Oauth2(_)) => "OAuth 2.0",
+    };
+    format!("The provider authenticates requests by {how}. What you enter is kept in a Secret and never shown.")
 }
 
 fn choice(value: &str, label: &str, hint: &str, is_chosen: bool) -> Choice {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::advice::{Advice, advice};
+use super::advice::{Advice, advice, here};
 use super::manifest::manifest;
 use super::overview::grouped;
 use super::stamp::{Stamp, length};
@@ -13,6 +13,7 @@ use crate::api::instance::{ConnectorInstance, Format};
 use crate::api::status::ResourceStatus;
 use crate::api::visible::one_line;
 use crate::instances::glance::{Glance, InstanceHealth, time};
+use crate::instances::waiting::WaitingEvent;
 
 /// Conditions that are present only while something is wrong; the others hold while all is well.
 const OF_TROUBLE: [ConditionType; 4] =
@@ -70,6 +71,16 @@ pub struct InstancePage {
     pub is_suspended: bool,
 }
 
+impl InstancePage {
+    /// Counts the parked events of each resource, where its status does not say how many there are.
+    pub fn count_parked(&mut self, queued: &[WaitingEvent]) {
+        for resource in self.resources.iter_mut().filter(|own| own.parked == 0) {
+            let parked = queued.iter().filter(|event| event.is_parked() && *event.resource == *resource.name);
+            resource.parked = parked.count() as u64;
+        }
+    }
+}
+
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -81,6 +92,8 @@ pub struct Trouble {
     pub message: String,
     /// What is known of the reason.
     pub advice: Option<Advice>,
+    /// What fixes it on this page.
+    pub here: Option<&'static str>,
     /// Since when.
     pub since: Option<Stamp>,
 }
@@ -191,6 +204,7 @@ fn troubles(conditions: &[Condition], resources: &[ResourceStatus], now: DateTim
             resource: resource.map(|name| line(name)),
             reason: line(&own.reason),
             advice: advice(&own.reason),
+            here: here(&own.reason),
             since: time(&own.last_transition_time).map(|at| Stamp::new(at, now)),
             message,
         });

@@ -41,12 +41,22 @@ type Events = mpsc::Sender<Result<Bytes, Infallible>>;
 /// The events of a page.
 pub async fn show(State(console): State<Arc<Console>>, visit: Visit) -> Result<Response, Refused> {
     let permit = Arc::clone(&console.watchers).try_acquire_owned().map_err(|_| Refusal::Busy)?;
+    Ok(stream(visit.instances.changes(), permit, console.stop.clone(), INTERVALS))
+}
+
+/// The answer that goes on until the client leaves, takes nothing, or the process ends.
+fn stream(
+    changes: broadcast::Receiver<Arc<InstanceStatus>>,
+    permit: OwnedSemaphorePermit,
+    stop: CancellationToken,
+    intervals: Intervals,
+) -> Response {
     let (events, taken) = mpsc::channel(1);
-    tokio::spawn(feed(visit.instances.changes(), events, permit, console.stop.clone(), INTERVALS));
+    tokio::spawn(feed(changes, events, permit, stop, intervals));
     let stream = futures::stream::unfold(taken, |mut taken| async { taken.recv().await.map(|event| (event, taken)) });
     let mut response = Body::from_stream(stream).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    Ok(response)
+    response
 }
 
 async fn feed(
@@ -86,6 +96,12 @@ async fn send(events: &Events, text: &'static str, slowest: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpSocket, TcpStream};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -93,6 +109,7 @@ mod tests {
     use crate::api::identity::InstanceRef;
     use crate::instances::changes::StatusChanges;
     use crate::poll::status::refused;
+    use crate::serve::{Limits, Server};
 
     #[tokio::test]
     async fn many_changes_are_few_events_and_a_client_that_takes_none_is_dropped() {
@@ -128,5 +145,61 @@ mod tests {
         drop(taken);
         feeding.await.unwrap();
         assert_eq!(places.available_permits(), 1);
+    }
+
+    /// Connects without room for what comes, and asks for the events.
+    async fn ask(server: std::net::SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(server).await.unwrap();
+        stream.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn clients_that_read_nothing_lose_their_places_and_one_that_reads_does_not() {
+        let (changes, places) = (StatusChanges::default(), Arc::new(Semaphore::new(MOST)));
+        let (own, free, stop) = (changes.clone(), Arc::clone(&places), CancellationToken::new());
+        let short = Duration::from_millis(1);
+        // The one that reads has long enough on a busy machine.
+        let intervals = Intervals { together: short, alive: Duration::from_mins(10), slowest: Duration::from_secs(1) };
+        let ending = stop.clone();
+        let show = move || {
+            let permit = Arc::clone(&free).try_acquire_owned().map_err(|_| "all places are taken");
+            let (changes, stop) = (own.subscribe(), ending.clone());
+            async move { permit.map(|permit| stream(changes, permit, stop, intervals)) }
+        };
+        let limits = Limits { unread: 4096, ..Limits::DEFAULT };
+        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), limits).await.unwrap();
+        let address = server.address();
+        let serving = tokio::spawn(server.run(Router::new().route("/live", get(show)), stop.clone()));
+        let mut reader = ask(address).await;
+        let mut head = [0; 15];
+        reader.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        let mut silent = Vec::new();
+        for _ in 1..MOST {
+            silent.push(ask(address).await);
+        }
+        while places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let status = refused(InstanceRef::new("crm", "keap"), None, &Problem::human(Reason::InvalidSpec, "spec"));
+        let mut read = Vec::new();
+        while places.available_permits() < MOST - 1 {
+            changes.publish(&status);
+            let _ = tokio::time::timeout(short, reader.read_buf(&mut read)).await;
+        }
+        // Still served, and its place is the only one that is taken.
+        let before = read.len();
+        while read.len() == before {
+            changes.publish(&status);
+            let _ = tokio::time::timeout(short, reader.read_buf(&mut read)).await;
+        }
+        assert_eq!(places.available_permits(), MOST - 1);
+        assert!(String::from_utf8(read).unwrap().contains("event: changed"));
+        stop.cancel();
+        drop(silent);
+        serving.await.unwrap();
     }
 }

@@ -103,7 +103,7 @@ pub async fn one(
     let instances = &visit.instances;
     let (instance, owner) = instances.get_declared(&of).await?;
     let now = Utc::now();
-    let view = instance::page(&instance, owner.as_deref(), now);
+    let mut view = instance::page(&instance, owner.as_deref(), now);
     // Most have none, as the status says.
     let has_none = instance.status.is_some() && view.parked + view.waiting == 0;
     let queued = match if has_none { Ok(Vec::new()) } else { instances.waiting(&of).await } {
@@ -112,6 +112,7 @@ pub async fn one(
         Err(InstancesError::Call(CallError::Forbidden(Denial { of: Denied::Call, .. }))) => None,
         Err(error) => return Err(error.into()),
     };
+    view.count_parked(queued.as_deref().unwrap_or_default());
     let access = match (instances.may(Right::Change, Some(&namespace)).await?, &owner) {
         (false, _) => Access::Look,
         (true, Some(_)) => Access::Ask,

@@ -11,13 +11,13 @@ use crate::rig::control_plane::{Namespace, Run, shared};
 use crate::rig::pollinator::{Pollinator, Site, binary};
 
 /// Puts a pod into a namespace that no kubelet runs.
-fn pod(ns: &Namespace<'_>, name: &str, args: &[&str]) {
+pub fn pod(ns: &Namespace<'_>, name: &str, args: &[&str]) {
     let container = json!({"name": "pollinator", "image": "pollinator", "args": args});
     let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]}});
     ns.api().create(&ns.core("pods"), &object).ok();
 }
 
-fn make_ready(ns: &Namespace<'_>, name: &str) {
+pub fn make_ready(ns: &Namespace<'_>, name: &str) {
     let path = format!("{}/status", ns.core(&format!("pods/{name}")));
     let mut object: Value = ns.api().get(&path).ok();
     object["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
@@ -25,14 +25,14 @@ fn make_ready(ns: &Namespace<'_>, name: &str) {
 }
 
 /// `pollinator console` for a kubeconfig, with this folder as the whole PATH.
-fn command(kubeconfig: &Path, path: &Path) -> Command {
+pub fn command(kubeconfig: &Path, path: &Path) -> Command {
     let mut command = binary();
     command.env("PATH", path).env("HOME", path).env_remove("KUBECONFIG").args(["console", "--kubeconfig"]).arg(kubeconfig);
     command
 }
 
 /// A program `kubectl` that writes down its arguments and then runs these lines of a shell.
-fn stand_in(folder: &Path, lines: &str) {
+pub fn stand_in(folder: &Path, lines: &str) {
     let text = format!("#!/bin/sh\nprintf '%s ' \"$@\" >\"{0}/arguments\"\necho $$ >\"{0}/pid\"\n{lines}\n", folder.display());
     fs::write(folder.join("kubectl"), text).unwrap();
     fs::set_permissions(folder.join("kubectl"), fs::Permissions::from_mode(0o755)).unwrap();

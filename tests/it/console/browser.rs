@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Scene;
+use super::edits::create_plain;
 use crate::rig::PATIENCE;
 use crate::rig::axe::Axe;
 use crate::rig::browser::Browser;
@@ -152,6 +153,39 @@ fn all_of_it_works_without_scripts() {
     assert_accessible(&browser);
 }
 
+/// An instance without a connector has the fields of each of its lists, and those of one more.
+#[test]
+fn a_person_adds_and_removes_lists() {
+    let Some(browser) = Browser::start(true) else { return };
+    let axe = Axe::load();
+    let scene = Scene::empty();
+    scene.provider.create("first");
+    let own = scene.sign_in(0);
+    create_plain(&scene, &own);
+    browser.visit(&scene.ticket(1));
+    browser.wait_heading("Instances");
+    browser.visit(&format!("{}/instances/default/plain/edit", scene.base));
+    browser.wait_heading("Edit plain");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "edit-plain");
+    let fill = |id: &str, text: &str| {
+        browser.run(&format!("document.getElementById('{id}').value = ''"));
+        browser.all(&format!("[id='{id}']")).into_iter().next().expect("a field").type_in(text);
+    };
+    // a list without a path is none, and the page says so
+    fill("add.name", "more");
+    browser.one("button[value=save]").click();
+    browser.wait_text("[role=alert]", "url");
+    pictures(&browser, axe.as_ref(), "edit-plain-refused");
+    fill("add.url", "/records");
+    browser.one("input[name=remove][value=records]").click();
+    browser.one("button[value=save]").click();
+    browser.wait_heading("plain");
+    // the new one is polled, from its beginning, and the old one is gone
+    scene.receiver.try_wait_count("plain", PATIENCE, 2).expect("the record comes as one of the new list");
+    browser.wait_text("#resources", "more");
+}
+
 /// From an empty folder to the first event: the walk of the page that this product replaces, in a browser.
 #[test]
 fn a_person_creates_an_instance_from_nothing() {
@@ -176,7 +210,7 @@ fn a_person_creates_an_instance_from_nothing() {
     browser.wait_heading("Poll a plain URL");
     browser.one("input[name=auth][value=apiKey]").click();
     browser.one("button[value=refresh]").click();
-    browser.wait_text("fieldset:nth-of-type(2)", "the API key");
+    browser.wait_text("fieldset:nth-of-type(2)", "Header of the key");
     assert_accessible(&browser);
     pictures(&browser, axe.as_ref(), "plain");
     browser.one(".crumbs a[href='/new']").click();
@@ -198,10 +232,12 @@ fn a_person_creates_an_instance_from_nothing() {
     click("input[name=startFrom][value=Earliest]");
     click("button[value=preview]");
     // what is wrong shows before anything is saved
-    assert!(browser.text("#preview").contains("Unauthorized"), "{}", browser.source());
+    browser.wait_text("#preview", "Unauthorized");
     assert!(!browser.source().contains("wrong-canary-token"), "what was entered as a secret is not shown");
     fill("credential.token", TOKEN);
     click("button[value=preview]");
+    // the page before it has a preview, too
+    browser.wait_text("#preview", "would deliver");
     let shown = browser.text("#preview");
     assert!(shown.contains("record:       id first") && shown.contains("would deliver: 1 event"), "{shown}");
     assert!(scene.receiver.count() == 0 && !scene.site.manifests().join("default.keap.yaml").exists(), "nothing is saved");

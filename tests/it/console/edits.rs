@@ -61,6 +61,76 @@ fn wait_file(path: &Path, parts: &[&str]) -> String {
     }
 }
 
+/// Creates the instance `plain` of the list `records` of the provider, without a connector, and waits for its first event.
+pub fn create_plain(scene: &Scene, own: &str) {
+    let csrf = token(&scene.ask("GET", "/", &[("Cookie", own)], None));
+    let new = [
+        ("csrf", csrf.as_str()),
+        ("do", "create"),
+        ("name", "plain"),
+        ("namespace", "default"),
+        ("baseUrl", &scene.provider.url()),
+        ("auth", "bearer"),
+        ("credential.token", TOKEN),
+        ("events", "on"),
+        ("resource", "records"),
+        ("url", "/records"),
+        ("recordsPath", "records"),
+        ("interval", "1h"),
+        ("startFrom", "Earliest"),
+        ("callback", &scene.receiver.url("plain")),
+        ("format", "CloudEvents"),
+    ];
+    let new = new.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let created = scene.submit("/new/plain", own, &encoded(&new));
+    assert_eq!(created.status, 303, "{}", created.body);
+    scene.receiver.try_wait_count("plain", PATIENCE, 1).expect("the first record is delivered");
+}
+
+#[test]
+fn lists_are_renamed_added_and_removed() {
+    let scene = Scene::empty();
+    scene.provider.create("first");
+    let own = scene.sign_in(0);
+    create_plain(&scene, &own);
+    let (page, edit) = ("/instances/default/plain", "/instances/default/plain/edit");
+    let get = |path: &str| scene.ask("GET", path, &[("Cookie", &own)], None);
+    let submit = |edits: &[(&str, &str)]| scene.submit(edit, &own, &encoded(&filled_form(&get(edit), edits)));
+    let file = scene.site.manifests().join("default.plain.yaml");
+
+    // the page has what was reported of the list
+    let deadline = Instant::now() + PATIENCE;
+    let of_list = || get(page).body.split("id=\"resources\"").nth(1).unwrap_or_default().to_owned();
+    while !of_list().contains("<dt>Delivered</dt><dd>1</dd>") {
+        assert!(Instant::now() < deadline, "{}", of_list());
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    // under another name it is another list, whose records come once more; one that is added begins in the same way
+    let added =
+        [("list.records.name", "renamed"), ("add.name", "more"), ("add.url", "/records"), ("add.recordsPath", "records")];
+    let saved = submit(&[&added[..], &[("do", "save")]].concat());
+    assert_eq!(saved.status, 303, "{}", saved.body);
+    let text = wait_file(&file, &["name: renamed", "name: more", TOKEN]);
+    assert!(!text.contains("name: records"), "{text}");
+    scene.receiver.try_wait_count("plain", PATIENCE, 3).expect("the record of both lists");
+    let line = scene.local.wait_stderr("action=\"edit\"");
+    assert!(line.contains("spec.resources.records.name") && line.contains("spec.resources.url"), "{line}");
+
+    // two of one name, a list without a path, and no list at all are refused, and the form keeps what was entered
+    for (edits, problem) in [
+        (&[("list.more.name", "renamed")][..], "spec.resources[1]"),
+        (&[("add.name", "third")][..], "spec.resources: resource third needs a url"),
+        (&[("remove", "more"), ("remove", "renamed")][..], "spec: at least one resource is required"),
+    ] {
+        let refused = submit(&[edits, &[("do", "save")]].concat());
+        assert!(refused.status == 422 && refused.body.contains(problem), "{edits:?}: {}", refused.body);
+    }
+    let saved = submit(&[("remove", "more"), ("do", "save")]);
+    assert_eq!(saved.status, 303, "{}", saved.body);
+    wait_file(&file, &["name: renamed"]);
+    assert!(!fs::read_to_string(&file).expect("the file of the instance").contains("name: more"));
+}
+
 #[test]
 fn an_edit_changes_what_was_entered_and_keeps_everything_else() {
     let scene = Scene::empty();

@@ -85,6 +85,8 @@ fn a_parked_event_is_sent_again_and_another_one_dropped() {
     let posts = scene.receiver.try_wait_count("it", PATIENCE, 2).expect("the event is sent again");
     assert_eq!(posts[1].event().event_id, "event-of-one");
     browser.visit(&format!("{base}/instances/it/it"));
+    // what cannot be taken back is asked twice
+    browser.one("#waiting details[id='discard-event-of-two'] summary").click();
     press("discard", "two");
     assert!(browser.text(".done").contains("never sent"));
     scene.local.wait_for("it", "nothing waits", |row| row.parked == 0);

@@ -1,5 +1,6 @@
 //! The instances API in front of a cluster: whatever is done is done with the caller's token.
 
+mod awaited;
 mod killed;
 mod replicated;
 

@@ -110,6 +110,11 @@ impl<'p> Cluster<'p> {
         self.site.spawn(command)
     }
 
+    /// Runs another command of the program in the test's folder.
+    pub fn spawn_command(&self, command: Command) -> Pollinator {
+        self.site.spawn(command)
+    }
+
     /// Starts a replica that goes through a proxy of its own, in the name of the one who has this token.
     pub fn start_through(&self, proxy: &ApiProxy<'_>, token: &str, arguments: &[&str]) -> Pollinator {
         self.spawn(&proxy.kubeconfig(token, self.ns.name()), arguments)

@@ -46,7 +46,8 @@ fn sent(instance: &ConnectorInstance, origin: Origin<'_>, edits: &[(&str, &str)]
     let was = filled(instance, spec_of(origin));
     let view = edit_form(instance, origin, &was, |_| false);
     let mut sent: Vec<(String, String)> = Vec::new();
-    let texts = view.base_url.iter().chain(&view.parameters).chain(&view.header).chain(&view.list);
+    let texts = view.base_url.iter().chain(&view.parameters).chain(&view.header);
+    let texts = texts.chain(view.lists.iter().flat_map(|list| &list.fields));
     for field in texts.chain([&view.interval, &view.callback]) {
         let is_option = field.options.is_empty() || field.options.contains(&field.value);
         assert!(is_option, "a browser would choose another one of {field:?}");
@@ -191,6 +192,18 @@ fn credentials_stay_unless_replaced_where_they_are() {
 
     let view = edit_form(&plain(), Origin::Plain, &filled(&plain(), None), |_| false);
     assert!(view.credentials[0].is_stored && view.signing_key.is_stored);
+
+    // OAuth 2.0 that the manifest declares is kept, and its client can be replaced
+    let mut oauth = plain();
+    let auth = json!({"oauth2": {"grant": "ClientCredentials", "tokenUrl": "https://a.example/t", "secretRef": {"name": "o"}}});
+    oauth.spec.auth = serde_json::from_value(auth.clone()).unwrap();
+    let view = edit_form(&oauth, Origin::Plain, &filled(&oauth, None), |_| false);
+    let names: Vec<_> = view.credentials.iter().map(|own| (&*own.name, own.is_stored)).collect();
+    assert_eq!(names, [("credential.client_id", true), ("credential.client_secret", true)]);
+    let (own, edits) = with(&oauth, Origin::Plain, &[], &[("credential.client_secret", "hunter2")]);
+    let mut expected = SecretEdits::default();
+    expected.set("o", "client_secret", "hunter2".to_owned());
+    assert_eq!((json!(own.spec), edits), (json!(oauth.spec), expected));
     // another kind of authentication needs its credentials
     let entered = sent(&plain(), Origin::Plain, &[("auth", "basic")]);
     assert_eq!(required(&plain(), Origin::Plain, &entered).len(), 2);
