@@ -49,7 +49,7 @@ mod tests {
         assert!(!reached(Some(1_000), &[100; 9], true));
         assert!(
             reached(Some(1_000), &[100; 10], true) && reached(Some(1_000), &[100; 10], false),
-            "exactly so many may be a part"
+            "exactly the cap may be a part"
         );
         assert!(reached(Some(1_000), &[300; 3], true), "900 and 300 would be more");
         assert!(!reached(Some(1_000), &[300; 3], false), "there are 900");

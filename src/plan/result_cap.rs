@@ -1,4 +1,4 @@
-//! Lists of which the provider shows so many records and no more: checks what `resultCap` needs. Pure.
+//! Lists of which the provider shows no more than a number of records: checks what `resultCap` needs. Pure.
 
 use super::problems::{field, invalid};
 use super::{ChangeBy, RequestPlan};

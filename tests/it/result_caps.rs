@@ -1,4 +1,5 @@
-//! Lists of which the provider shows so many records and no more, as searches do: they are read in parts, and what no part shows is said.
+//! Lists of which the provider shows no more than a number of records, as searches do: they are read in parts, and what no part shows is
+//! said.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -96,7 +97,7 @@ fn a_search_that_ends_at_a_cap_is_read_in_parts_over_a_kill_and_what_no_part_sho
         instance("crowded", &server, &receiver, "pageSize: 1000\nresultCap: 10000"),
     ]);
     let mut pollinator = site.start();
-    let posts = receiver.try_wait_count("spread", PATIENCE, 8);
+    let posts = receiver.try_wait_count("spread", PATIENCE, 20);
     assert!(posts.is_some(), "{}", pollinator.report("spread"));
     pollinator.kill9();
     let before = std::mem::take(&mut asked.lock().unwrap().since);

@@ -1,4 +1,4 @@
-//! Lists of which the provider shows so many records and no more.
+//! Lists of which the provider shows no more than a number of records.
 
 use super::Poll;
 use crate::api::conditions::{Problem, Reason};

@@ -1,4 +1,4 @@
-//! A list of which the provider shows at most so many records for one request is read in parts, oldest first. Pure.
+//! A list of which the provider shows no more than a number of records is read in parts, oldest first. Pure.
 //!
 //! ```text
 //!   lower bound                                                 end of the list

@@ -56,7 +56,7 @@ impl Provider {
         ids
     }
 
-    /// One poll, which dies when it has begun so many listings. Answers the cursor, whether some rows cannot be read, and whether the poll ended.
+    /// One poll, which dies when it has begun `dies_after` listings. Answers the cursor, whether some rows cannot be read, and whether the poll ended.
     fn poll(
         &self,
         plan: &ResourcePlan,
@@ -204,7 +204,7 @@ proptest! {
             let ended;
             (cursor, unread, ended) = provider.poll(&plan, (started, cursor), &mut read, None);
             prop_assert!(is_behind(cursor, &read).is_none(), "behind {:?}", cursor);
-            prop_assert!(ended, "a list that holds still settles");
+            prop_assert!(ended, "a list that holds still is read to its end");
             prop_assert!(unread || read.len() == provider.rows.len(), "lost silently, with the cursor at {:?}", cursor);
         }
         let may_pass = |millis: &i64| provider.around(*millis) + provider.page_size > provider.cap as usize;
