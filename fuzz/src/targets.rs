@@ -90,7 +90,7 @@ pub fn template(data: &[u8]) {
     let (Ok(format), Ok(template)) = (format, Template::parse(&source)) else { return };
     assert_eq!(template.as_str(), source);
     for since in [None, Some(now() - TimeDelta::days(1))] {
-        let context = MacroContext { since, now: now(), since_format: &format, token: Some("t/\u{e9}&?# \n") };
+        let context = MacroContext { since, now: now(), until: now(), since_format: &format, token: Some("t/\u{e9}&?# \n") };
         for place in [Place::Url, Place::QueryValue, Place::Header, Place::Json] {
             let rendered = template.render(&context, place);
             match place {

@@ -89,6 +89,8 @@ words! {
         Ordered,
         /// The list held still while it was read.
         Settled,
+        /// The provider lists all records of one date.
+        WithinCap,
         /// The list was continued from where the last poll ended.
         Continuous,
         /// There is room for events that the callback does not accept.
@@ -227,6 +229,8 @@ words! {
         CrossOriginNextLink,
         /// The data changed so fast while being read that the listing could not be confirmed.
         ListingUnsettled,
+        /// The provider does not list more records at once than it has of one date, or in the whole list.
+        ResultCapReached,
         /// The provider no longer accepts the token of the last poll, so the list was read whole.
         DeltaTokenExpired,
         /// Reading the list costs more CPU time than the share of the instance, so its polls wait.

@@ -22,7 +22,7 @@ use super::error_rule::ErrorRule;
 use super::feed::Feed;
 use super::for_each::ForEach;
 use super::full_sweep::FullSweep;
-use super::shape::{json_object, template_map};
+use super::shape::{field_or_header, json_object, template_map};
 use super::shaping::{MaskField, OnLeave, keep_or_drop};
 
 /// One list endpoint.
@@ -103,6 +103,10 @@ pub struct Resource {
     /// A complete reading of the list from time to time, to find records that change without a later date: each is compared by content. It implies compareContent. Default: the connector's, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_sweep: Option<FullSweep>,
+    /// The most records that the provider lists for one request with all its pages, 10 to 1000000, as searches do that end after 10000. A poll that finds more reads the list in parts, oldest first, and needs macros for both ends of a part: one of the cursor such as ${since}, and ${until}. Default: the connector's, else none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 1_000_000))]
+    pub result_cap: Option<i32>,
     /// Records requested per page, 1 to 10000; used by paginations with a sizeParameter. Default: the connector's, else the provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
@@ -392,8 +396,4 @@ pub(super) fn no_credentials() -> Rule {
 pub(super) fn date_pattern() -> Rule {
     Rule::new(r"self in ['milliseconds', 'seconds'] || self.matches('^([^A-Za-z\']|[GyYuMLwWDdFEaHkKhmsSnzZXV]|\'[^\']*\')+$')")
         .message("must be a Java date pattern with closed quotes such as yyyy-MM-dd'T'HH:mm:ssXXX, or milliseconds, or seconds")
-}
-
-pub(super) fn field_or_header() -> Rule {
-    Rule::new("has(self.field) != has(self.header)").message("exactly one of field, header must be set")
 }

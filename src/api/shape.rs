@@ -1,5 +1,6 @@
 //! Schemas of fields that the derive cannot make by itself.
 
+use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
@@ -100,6 +101,11 @@ fn condition() -> Value {
             },
         },
     })
+}
+
+/// A value is in exactly one of the two.
+pub(super) fn field_or_header() -> Rule {
+    Rule::new("has(self.field) != has(self.header)").message("exactly one of field, header must be set")
 }
 
 #[cfg(test)]

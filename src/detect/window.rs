@@ -24,6 +24,9 @@ pub const MARGIN: Duration = Duration::from_mins(1);
 /// A dedup window without end: every record that was ever shown is known.
 pub const UNBOUNDED: Duration = Duration::from_hours(24 * 366 * 10_000);
 
+/// No record is dated later: 2999-12-31. A complete reading of a list asks up to here, or records of the future would be missing.
+pub const FAR_FUTURE: Option<DateTime<Utc>> = DateTime::from_timestamp(32_503_593_600, 0);
+
 /// How far a record's date may be from the provider's clock because it has no time zone (UTC−12 to UTC+14), and a margin.
 pub const ZONES: chrono::TimeDelta = chrono::TimeDelta::hours(15);
 

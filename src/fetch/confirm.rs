@@ -54,7 +54,13 @@ mod tests {
     #[test]
     fn an_id_stays_in_its_place() {
         let format = DateFormat::default();
-        let context = MacroContext { since: None, now: DateTime::UNIX_EPOCH, since_format: &format, token: None };
+        let context = MacroContext {
+            since: None,
+            now: DateTime::UNIX_EPOCH,
+            until: DateTime::UNIX_EPOCH,
+            since_format: &format,
+            token: None,
+        };
         let url = |id: &str| build(&plan(&[404]), id, &context).map(|request| request.url.to_string()).ok();
         let at = |id: &str| Some(format!("https://api.example.com/contacts/{id}?fields=id"));
         assert_eq!(url("42"), at("42"));

@@ -182,7 +182,7 @@ mod tests {
     fn an_id_is_one_segment_of_the_path() {
         let format = DateFormat::default();
         let now = "2026-11-24T10:00:00Z".parse().unwrap();
-        let context = MacroContext { since: None, now, since_format: &format, token: None };
+        let context = MacroContext { since: None, now, until: now, since_format: &format, token: None };
         let url = build(&plan(None), "a/b?c", &context).unwrap().url;
         assert_eq!(url.as_str(), "https://api.example.com/contacts/a%2Fb%3Fc");
         assert_eq!(build(&plan(None), "..", &context).unwrap_err().reason, Reason::InvalidSpec);

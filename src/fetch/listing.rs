@@ -14,6 +14,7 @@ use super::page::Page;
 use super::pagination::{self, Answer, Ids, Pager, Position};
 use super::place;
 use super::request;
+use super::result_cap::ResultCap;
 use super::validators::{RequestDigest, Validators, make_conditional};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
@@ -56,6 +57,8 @@ pub struct PageReader<'a> {
     auth: Cow<'a, RequestAuth>,
     since: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
+    /// Where the part of the list ends that is asked for; `None`: where the list does.
+    until: Option<DateTime<Utc>>,
     token: ListingToken,
     known: Option<&'a Validators>,
     pager: Pager,
@@ -66,6 +69,7 @@ pub struct PageReader<'a> {
     /// Where this listing found one.
     records_path: Option<Vec<Segment>>,
     pages: u32,
+    cap: ResultCap,
     bytes: u64,
     fresh: Option<Validators>,
     server_date: Option<DateTime<Utc>>,
@@ -94,6 +98,7 @@ impl<'a> PageReader<'a> {
             auth: Cow::Borrowed(auth),
             since,
             now,
+            until: None,
             token: ListingToken::default(),
             known,
             position: Some(pager.first()),
@@ -101,6 +106,7 @@ impl<'a> PageReader<'a> {
             known_path: None,
             records_path: None,
             pages: 0,
+            cap: ResultCap::of(resource),
             bytes: 0,
             fresh: None,
             server_date: None,
@@ -135,6 +141,18 @@ impl<'a> PageReader<'a> {
     pub fn with_due(mut self, due: Option<DateTime<Utc>>) -> Self {
         self.due = due;
         self
+    }
+
+    /// Asks for a part of the list, up to `until`; for the rest of it with `None`.
+    #[must_use]
+    pub fn with_until(mut self, until: Option<DateTime<Utc>>) -> Self {
+        self.until = until;
+        self
+    }
+
+    /// Whether the provider lists no more, although there may be more: its `resultCap` was reached.
+    pub fn is_cut_off(&self) -> bool {
+        self.cap.is_reached()
     }
 
     /// Sets the place at which an earlier listing found the records, as [`PageReader::records_path`] returned it. One that cannot be read
@@ -226,7 +244,8 @@ impl<'a> PageReader<'a> {
             .then(|| Validators::of(&headers, digest))
             .flatten();
         self.pages += 1;
-        self.position = next;
+        self.cap.note(page.len(), next.is_some());
+        self.position = next.filter(|_| !self.cap.is_reached());
         if self.has_next() {
             // The next request would be refused; it waits instead.
             self.hold(quota);
@@ -316,7 +335,8 @@ impl<'a> PageReader<'a> {
 
     fn build(&self, position: &Position) -> Result<Request, Problem> {
         let token = self.token.value(self.resource.delta.as_ref());
-        let context = MacroContext { since: self.since, token, ..self.resource.macros(self.now) };
+        let rest = self.resource.macros(self.now);
+        let context = MacroContext { since: self.since, until: self.until.unwrap_or(rest.until), token, ..rest };
         request::build(&self.resource.request, &context, position)
     }
 

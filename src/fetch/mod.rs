@@ -25,6 +25,7 @@ pub mod place;
 mod position;
 pub mod request;
 mod restraint;
+pub(crate) mod result_cap;
 mod scan;
 pub mod split;
 pub mod transcript;

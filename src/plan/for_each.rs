@@ -224,6 +224,8 @@ pub(super) fn link(resources: &mut [Arc<ResourcePlan>], declared: &[&str]) -> Ve
             Some("a resource that has forEach itself, which is not supported; name one with a single list")
         } else if list.feed.is_some() {
             Some("a resource with feed, whose records are events and not objects; name one whose records are the parents")
+        } else if list.result_cap.is_some() {
+            Some("a resource with resultCap, whose list cannot be read to its end at once; name another one")
         } else if matches!(list.pagination, PaginationPlan::Keyset { .. }) {
             Some("a resource with pagination.keyset, whose list cannot be read to its end at once; name another one")
         } else {
@@ -313,7 +315,7 @@ resources: [{{name: contacts, {members}}}]
             (Some(("contacts", "a/b c")), None, Some(("c", "d[e]")))
         );
         let now = chrono::DateTime::UNIX_EPOCH;
-        let context = MacroContext { since: None, now, since_format: &RFC_3339, token: None };
+        let context = MacroContext { since: None, now, until: now, since_format: &RFC_3339, token: None };
         assert_eq!(list.request.url.render(&context, Place::Url), "https://api.example.com/v2/t/a%2Fb%20c/c");
         assert_eq!(list.request.query[0].1.render(&context, Place::QueryValue), "a%2Fb%20c");
         assert_eq!(list.request.headers[0].1.render(&context, Place::Header), "a/b c");

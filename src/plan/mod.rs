@@ -31,12 +31,14 @@ mod problems;
 mod record_url;
 mod request;
 pub mod resolve;
+mod result_cap;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod shaping;
 pub mod since;
 mod snapshot;
 pub mod template;
+mod until;
 
 pub use changes::ChangesPlan;
 pub use detail::DetailPlan;
@@ -126,6 +128,8 @@ pub struct ResourcePlan {
     pub for_each: Option<Arc<for_each::ForEachPlan>>,
     /// Which list of a resource it is; `None`: the only one.
     pub list_of: Option<for_each::ListOf>,
+    /// Records that the provider lists at most for one request with all its pages; `None`: all.
+    pub result_cap: Option<u32>,
     /// Records asked for per page, for paginations with a size parameter.
     pub page_size: Option<u32>,
     /// Time between two polls.

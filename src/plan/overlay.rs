@@ -128,6 +128,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         lateness: over.lateness.or(under.lateness),
         max_future: over.max_future.or(under.max_future),
         full_sweep: over.full_sweep.or(under.full_sweep),
+        result_cap: over.result_cap.or(under.result_cap),
         page_size: over.page_size.or(under.page_size),
         for_each: over.for_each.or(under.for_each),
         interval: over.interval.or(under.interval),

@@ -122,6 +122,8 @@ struct PrintedResource<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     for_each: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    result_cap: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     page_size: Option<u32>,
     interval: String,
     start_from: String,
@@ -228,6 +230,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             changes: resource.changes.map(|changes| format!("up to {} fields of each record are compared", changes.max_fields)),
             detail: resource.detail.as_deref().map(super::detail::print),
             for_each: resource.for_each.as_deref().map(super::for_each::print),
+            result_cap: resource.result_cap,
             page_size: resource.page_size,
             interval: duration::print(resource.interval),
             start_from: match resource.start_from {

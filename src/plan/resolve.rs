@@ -12,7 +12,7 @@ use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
 use super::{authentication, changes, deleted_list, delta, detail, extract, feed, for_each, full_sweep, overlay};
-use super::{request, snapshot};
+use super::{request, result_cap, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -137,6 +137,7 @@ impl Parts<'_> {
         let changes = problems.keep(changes::plan(resource, change_by, self.format));
         let interval = problems.keep(interval(name, resource.interval.as_deref()));
         let page_size = problems.keep(extract::page_size(resource));
+        let result_cap = problems.keep(result_cap::plan(resource, request.as_ref(), change_by));
         let limits = problems.keep_all(super::limits::plan(self.limits, name));
         if let Some((change_by, request)) = change_by.zip(request.as_ref()) {
             problems.keep(extract::keyset(resource, change_by, request));
@@ -173,6 +174,7 @@ impl Parts<'_> {
                 detail: detail?.map(Arc::new),
                 for_each: for_each?,
                 list_of: None,
+                result_cap: result_cap?,
                 page_size: page_size?,
                 interval: interval?,
                 start_from: self.start_from?,

@@ -457,7 +457,7 @@ fn each_macro_that_is_offered_is_accepted() {
     for name in offered {
         let used = match name {
             "gmtDate" => "gmtDate:yyyy-MM-dd".to_owned(),
-            "dateTimeZone" | "nowTimeZone" => format!("{name}:America/Denver:yyyy-MM-dd"),
+            "dateTimeZone" | "nowTimeZone" | "untilTimeZone" => format!("{name}:America/Denver:yyyy-MM-dd"),
             _ => name.to_owned(),
         };
         for place in ["url: '/a?x=${M}'", "url: /a, query: {x: '${M}'}", "url: /a, headers: {x: '${M}'}"] {

@@ -67,6 +67,7 @@ pub fn resource() -> ResourcePlan {
         detail: None,
         for_each: None,
         list_of: None,
+        result_cap: None,
         page_size: None,
         interval: Duration::from_mins(1),
         start_from: StartFrom::Now,

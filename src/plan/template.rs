@@ -15,8 +15,20 @@ use crate::api::visible;
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// The macros that a manifest may use, as messages offer them; the parser knows no other.
-pub(super) const OFFERED: [&str; 10] =
-    ["since", "gmtDate", "date", "dateTimeZone", "epoch", "milliseconds", "now", "nowTimeZone", "cursor", "each"];
+pub(super) const OFFERED: [&str; 12] = [
+    "since",
+    "gmtDate",
+    "date",
+    "dateTimeZone",
+    "epoch",
+    "milliseconds",
+    "now",
+    "nowTimeZone",
+    "until",
+    "untilTimeZone",
+    "cursor",
+    "each",
+];
 
 /// A text whose macros were checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +59,10 @@ enum Macro {
     Now,
     /// `${now:F}`, `${nowTimeZone:Z:F}`
     NowAs(DateFormat),
+    /// `${until}`
+    Until,
+    /// `${until:F}`, `${untilTimeZone:Z:F}`
+    UntilAs(DateFormat),
     /// `${cursor}`
     Token,
     /// `${each}`; `None` until it is known for which value the list is requested.
@@ -108,6 +124,8 @@ pub struct MacroContext<'a> {
     pub since: Option<DateTime<Utc>>,
     /// Start of the poll.
     pub now: DateTime<Utc>,
+    /// Where the part of the list ends that is requested.
+    pub until: DateTime<Utc>,
     /// Format of the date that moves the resource's cursor.
     pub since_format: &'a DateFormat,
     /// Opaque token of the provider; without one `${cursor}` is empty.
@@ -125,12 +143,13 @@ impl Template {
     /// | `${epoch}`, `${epoch:ms}`, `${epoch:0}`, `${milliseconds}` | since in milliseconds |
     /// | `${epoch:s}`, `${epoch:us}` | since in seconds, microseconds |
     /// | `${now}`, `${now:F}`, `${nowTimeZone:ZONE:F}` | the start of the poll |
+    /// | `${until}`, `${until:F}`, `${untilTimeZone:ZONE:F}` | where the part of the list ends that is requested |
     /// | `${cursor}` | the provider's token |
     /// | `${each}` | one of the values for which the list is polled |
     ///
     /// Names are read in any case. F ends at the first closing brace. Dates are cut off, never rounded up. Every since is one unit of
     /// its own text early: with `${gmtDate:yyyy-MM-dd}` a day, with `${epoch}` a millisecond. So a filter that excludes its bound
-    /// (`>`) loses no record that has the very date of the cursor. Upper bounds (`${now}`) are as they are.
+    /// (`>`) loses no record that has the very date of the cursor. Upper bounds (`${now}`, `${until}`) are as they are.
     ///
     /// # Errors
     /// Unknown and malformed macros, and formats or zones that [`DateFormat::new`] refuses.
@@ -207,9 +226,18 @@ impl Template {
             Macro::EpochSeconds => Some(Duration::from_secs(1)),
             Macro::EpochMilliseconds => Some(Duration::from_millis(1)),
             Macro::EpochMicroseconds => Some(Duration::from_micros(1)),
-            Macro::Now | Macro::NowAs(_) | Macro::Token | Macro::Each(_) => None,
+            Macro::Now | Macro::NowAs(_) | Macro::Until | Macro::UntilAs(_) | Macro::Token | Macro::Each(_) => None,
         };
         self.macros().filter_map(unit).max()
+    }
+
+    /// The formats of the macros that say where the list ends; `own` is the resource's own one.
+    pub(super) fn until_formats<'a>(&'a self, own: &'a DateFormat) -> impl Iterator<Item = &'a DateFormat> {
+        self.macros().filter_map(move |used| match used {
+            Macro::Until => Some(own),
+            Macro::UntilAs(format) => Some(format),
+            _ => None,
+        })
     }
 
     /// Whether a macro takes the provider's opaque token.
@@ -267,6 +295,9 @@ impl Macro {
             "now" if argument.is_none() => Ok(Self::Now),
             "now" => gmt_format("now", argument).map(Self::NowAs),
             "nowTimeZone" => zoned_format("nowTimeZone", argument).map(Self::NowAs),
+            "until" if argument.is_none() => Ok(Self::Until),
+            "until" => gmt_format("until", argument).map(Self::UntilAs),
+            "untilTimeZone" => zoned_format("untilTimeZone", argument).map(Self::UntilAs),
             "cursor" => alone("cursor", Self::Token),
             "each" => alone("each", Self::Each(None)),
             _ => Err(TemplateError::Unknown(excerpt(inside))),
@@ -284,6 +315,8 @@ impl Macro {
             Self::EpochMicroseconds => number(DateTime::timestamp_micros),
             Self::Now => context.since_format.format(context.now),
             Self::NowAs(format) => format.format(context.now),
+            Self::Until => context.since_format.format(context.until),
+            Self::UntilAs(format) => format.format(context.until),
             Self::Token => context.token.unwrap_or_default().to_owned(),
             Self::Each(value) => value.as_deref().unwrap_or_default().to_owned(),
         }

@@ -11,6 +11,7 @@ mod full_sweep;
 mod keyset;
 mod list;
 mod parents;
+mod parts;
 mod send;
 mod sweep;
 mod trail;
@@ -182,11 +183,11 @@ impl<'a> Poll<'a> {
             let records_path = own.and_then(|own| own.records_path.clone());
             (view(resource, own), records_path, begin::token(resource, own), begin::is_order_broken(resource, own))
         };
-        let mut machine = PollMachine::new(resource, view.mode, view.cursor).with_token(token);
+        let polled_at = Utc::now();
+        let mut machine = PollMachine::new(resource, view.mode, view.cursor).with_token(token).read_at(polled_at);
         if order_broken {
             machine.distrust_order();
         }
-        let polled_at = Utc::now();
         Self {
             core,
             instance,
@@ -223,6 +224,7 @@ impl<'a> Poll<'a> {
             let known_path = self.records_path.clone();
             let instance = &self.instance.plan.instance;
             let listing = PageReader::new(&self.core.asker, instance, self.resource, &auth, since, self.polled_at, first)
+                .with_until(self.machine.until())
                 .with_due(self.due.take())
                 .with_records_path(known_path.as_deref())
                 .with_token(self.machine.token());
@@ -295,6 +297,7 @@ impl<'a> Poll<'a> {
             let input = match step {
                 Step::NotModified => Input::NotModified,
                 Step::TokenExpired => Input::TokenExpired,
+                Step::End if pages.listing.is_cut_off() => self.cut_off()?,
                 Step::End => Input::End,
                 Step::Page(page) => {
                     (facts.pages, page_len) = (facts.pages + 1, page.len());
@@ -314,7 +317,7 @@ impl<'a> Poll<'a> {
                     Input::Page(PageFacts {
                         tried,
                         undelivered,
-                        has_next: pages.listing.has_next() || self.is_keyset(),
+                        has_next: pages.listing.has_next() || pages.listing.is_cut_off() || self.is_keyset(),
                         provider_date: self.detector.provider_date(),
                         seen: self.detector.seen(),
                         has_news,
@@ -333,11 +336,15 @@ impl<'a> Poll<'a> {
             match next {
                 Next::Page => {}
                 Next::Listing => return Ok(None),
-                Next::Done(end) => {
+                Next::Part | Next::Done(_) => {
                     let late = self.detector.at_end();
                     let late = self.send(late, outbox).await?;
                     self.machine.note_at_end(late.undelivered);
-                    return Ok(Some(if late.closed { Reading::Closed } else { Reading::Ended(end) }));
+                    return Ok(match next {
+                        _ if late.closed => Some(Reading::Closed),
+                        Next::Done(end) => Some(Reading::Ended(end)),
+                        _ => None,
+                    });
                 }
             }
         }

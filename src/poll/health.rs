@@ -156,6 +156,7 @@ pub(super) enum Note {
     UnreadMarks,
     Disorder,
     Unsettled,
+    Unread,
     TokenExpired,
     RetryQueueFull,
     /// It used more than its fair share of CPU time; both in percent of a core.
@@ -179,6 +180,7 @@ impl Note {
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
             (facts.order_broken, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
+            (facts.unread, Self::Unread),
             (facts.token_expired, Self::TokenExpired),
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];

@@ -65,6 +65,10 @@ impl<'l> Pages<'l> {
                     Step::End => break,
                 }
             }
+            if self.listing.is_cut_off() {
+                // What is missing is older, and would be sent after what is there.
+                self.gathered.clear();
+            }
         }
         Ok(self.gathered.pop().map_or(Step::End, Step::Page))
     }

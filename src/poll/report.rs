@@ -138,6 +138,8 @@ pub struct Facts {
     pub detail: DetailOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
+    /// More records have one date than the provider lists, so that some were not read.
+    pub unread: bool,
     /// Rows were out of the declared order, now or in an earlier poll.
     pub order_broken: bool,
     /// The provider no longer accepted the token of the last poll, and all of the list was read.
@@ -164,6 +166,7 @@ impl Facts {
         self.undecided = self.undecided.take().or(other.undecided);
         self.volatile = self.volatile.take().or(other.volatile);
         self.unsettled |= other.unsettled;
+        self.unread |= other.unread;
         self.order_broken |= other.order_broken;
         self.token_expired |= other.token_expired;
         self.retry_after = self.retry_after.max(other.retry_after);

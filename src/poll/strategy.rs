@@ -7,11 +7,11 @@
 use chrono::{DateTime, Utc};
 
 use crate::detect::classify::Mode;
-use crate::detect::detector::Ending;
 use crate::detect::seen::Seen;
 use crate::detect::window::{self, Undelivered};
 use crate::fetch::pagination::MAX_PAGES;
 use crate::plan::{ChangeBy, Order, PaginationPlan, ResourcePlan};
+use parts::Parts;
 
 /// A list that spans pages is read again after changes, since rows that move while it is read hide others; at most this often.
 const MAX_LISTINGS: u32 = 8;
@@ -65,6 +65,8 @@ pub enum Input {
     NotModified,
     /// The provider no longer accepts the token of the last poll.
     TokenExpired,
+    /// The listing has as many records as the provider lists, and there may be more.
+    CutOff,
 }
 
 /// One page, after its changes were delivered or not.
@@ -99,6 +101,8 @@ pub enum Next {
     Page,
     /// Begin another listing, asked from [`PollMachine::since`].
     Listing,
+    /// The same, for the next part of the list: this one was read to its end.
+    Part,
     /// The poll is over.
     Done(PollEnd),
 }
@@ -136,6 +140,7 @@ pub struct PollMachine<'p> {
     listings: u32,
     pages: u32,
     listing: Listing,
+    parts: Parts,
 }
 
 /// The listing under way.
@@ -148,6 +153,8 @@ struct Listing {
     ids: u64,
     /// Held and failed changes turn up again in each listing: the last one counts.
     undelivered: Undelivered,
+    /// Greatest date on its pages that is not ahead of the provider's clock.
+    greatest: Option<DateTime<Utc>>,
 }
 
 impl<'p> PollMachine<'p> {
@@ -180,6 +187,7 @@ impl<'p> PollMachine<'p> {
             listings: 0,
             pages: 0,
             listing: Listing::default(),
+            parts: Parts::default(),
         }
     }
 
@@ -264,16 +272,10 @@ impl<'p> PollMachine<'p> {
     pub fn since(&self) -> Option<DateTime<Utc>> {
         match self.strategy {
             Strategy::Clock | Strategy::Sweep | Strategy::Delta => None,
-            Strategy::Baseline { from } => from,
+            Strategy::Baseline { from } => self.moved_on.or(from),
             _ if self.is_quiet => self.moved_on.or_else(|| window::asked_when_quiet(self.plan, self.start)),
             _ => self.moved_on.or_else(|| window::asked_from(self.plan, self.start)),
         }
-    }
-
-    /// How the poll ended, for the detector.
-    pub fn ending(&self) -> Ending {
-        let baseline_from = if let Strategy::Baseline { from } = self.strategy { from } else { None };
-        Ending { undelivered: self.listing.undelivered, baseline_from }
     }
 
     /// Changes were sent that only the end of the list made certain.
@@ -290,12 +292,15 @@ impl<'p> PollMachine<'p> {
                 self.list_again()
             }
             Input::End => self.end(),
+            Input::CutOff => self.divide(),
             Input::Page(facts) => {
                 self.pages += 1;
                 self.listing.pages += 1;
                 self.listing.tried += facts.tried;
                 self.listing.remembered |= facts.remembered;
                 self.listing.undelivered = self.listing.undelivered.with(facts.undelivered);
+                self.listing.greatest = self.listing.greatest.max(facts.greatest);
+                self.parts.note(facts.least, facts.greatest);
                 let next = match self.strategy {
                     Strategy::Clock => self.clock(&facts),
                     Strategy::NewestFirst => self.newest_first(&facts),
@@ -370,18 +375,22 @@ impl<'p> PollMachine<'p> {
         let once = matches!(self.strategy, Strategy::Delta | Strategy::Sweep) || self.plan.change_by == ChangeBy::Content;
         let settled = pages <= 1 || !brought || once;
         if settled || self.listings >= MAX_LISTINGS {
-            return Next::Done(PollEnd::Complete { settled });
+            return self.end_part(settled);
         }
         self.list_again()
     }
 
     fn list_again(&mut self) -> Next {
         self.listing = Listing::default();
+        self.parts.begin_listing();
         Next::Listing
     }
 }
 
 #[cfg(test)]
 mod delta_tests;
+mod parts;
+#[cfg(test)]
+mod parts_tests;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@
 //! - [`event_data`]: events say more than the row of the list: which fields changed, and the whole record.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
+//! - [`result_caps`]: searches that list no more than a number of records; they are read in parts.
 //! - [`deletes`]: records leave the list, or seem to; each real deletion is told once, and no other.
 //! - [`deleted_ids`]: lists of deleted ids; each deletion is told once and in its place.
 //! - [`deltas`]: lists that continue by token, and what happens when the provider forgets it.
@@ -114,6 +115,7 @@ mod real_servers;
 mod receiver_contract;
 mod recordings;
 mod release;
+mod result_caps;
 mod retries;
 mod secrets;
 mod shaped;

@@ -112,6 +112,7 @@ impl Provider {
             pagination: PaginationPlan::Detect,
             for_each: None,
             list_of: None,
+            result_cap: None,
             page_size: None,
             interval: Duration::from_mins(1),
             start_from: StartFrom::Now,

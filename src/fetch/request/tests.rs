@@ -24,7 +24,7 @@ fn plan(url: &str, query: &[(&str, &str)]) -> RequestPlan {
 fn at(plan: &RequestPlan, position: &Position) -> Result<Request, Problem> {
     let format = DateFormat::default();
     let now: DateTime<Utc> = "2026-01-02T03:04:05Z".parse().unwrap();
-    let context = MacroContext { since: None, now, since_format: &format, token: None };
+    let context = MacroContext { since: None, now, until: now, since_format: &format, token: None };
     build(plan, &context, position)
 }
 

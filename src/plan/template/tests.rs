@@ -15,6 +15,7 @@ fn rendered(template: &str, place: Place) -> String {
     let context = MacroContext {
         since: Some(utc("2020-01-31T10:20:30.123456Z")),
         now: utc("2020-02-01T00:00:00Z"),
+        until: utc("2020-02-02T00:00:00.5Z"),
         since_format: &format,
         token: Some("a+b/c=d e"),
     };
@@ -46,6 +47,8 @@ fn macros() {
     fills("${now:yyyy-MM-dd HH:mm:ss}", "2020-02-01 00:00:00");
     fills("${nowTimeZone:GMT:yyyy-MM-dd'T'HH:mm:ss}", "2020-02-01T00:00:00");
     fills("${nowTimeZone:-8:00:yyyy-MM-dd}", "2020-01-31");
+    fills("${until} ${until:seconds}", "2020-02-02T00:00:00.500Z 1580601600");
+    fills("${untilTimeZone:-8:00:yyyy-MM-dd HH:mm}", "2020-02-01 16:00");
     fills("${cursor}", "a+b/c=d e");
     fills("a${epoch:s}b${epoch:s}", "a1580466029b1580466029");
     fills("?$top=10&$filter=x eq {y}", "?$top=10&$filter=x eq {y}");
@@ -56,7 +59,13 @@ fn macros() {
 #[test]
 fn without_a_cursor_since_is_the_epoch() {
     let format = DateFormat::default();
-    let context = MacroContext { since: None, now: utc("2020-02-01T00:00:00Z"), since_format: &format, token: None };
+    let context = MacroContext {
+        since: None,
+        now: utc("2020-02-01T00:00:00Z"),
+        until: utc("2020-02-02T00:00:00Z"),
+        since_format: &format,
+        token: None,
+    };
     let template = Template::parse("${since} ${date} ${epoch} ${epoch:s} ${gmtDate:yyyy-MM-dd} [${cursor}]").unwrap();
     assert_eq!(template.render(&context, Place::Header), "1970-01-01T00:00:00Z 1970-01-01T00:00:00Z 0 0 1970-01-01 []");
 }
@@ -67,6 +76,7 @@ fn since_is_never_late_even_when_summer_time_ends() {
     let context = MacroContext {
         since: Some(utc("2024-11-03T08:30:00.9Z")),
         now: utc("2024-11-03T08:40:00Z"),
+        until: utc("2024-11-03T08:40:00Z"),
         since_format: &format,
         token: None,
     };
@@ -100,7 +110,7 @@ fn malformed_macros_are_refused_with_a_fix() {
     let refused = |text: &str| Template::parse(text).unwrap_err();
     assert_eq!(
         refused("x${foo}").to_string(),
-        "has an unknown macro ${foo}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone, cursor, each"
+        "has an unknown macro ${foo}; known are since, gmtDate, date, dateTimeZone, epoch, milliseconds, now, nowTimeZone, until, untilTimeZone, cursor, each"
     );
     for text in ["${yyyy-MM-dd'T'HH:mm:ss'Z'}", "${518862600}", "${}", "${ since }", "${F}"] {
         assert!(matches!(refused(text), TemplateError::Unknown(_)), "{text}");
@@ -254,7 +264,7 @@ proptest! {
         let (pattern, written, completed, completion) = PATTERNS[kind];
         let date = since + TimeDelta::milliseconds(later);
         let format = DateFormat::new(Some(pattern), Some(zone.name())).unwrap();
-        let context = MacroContext { since: Some(since), now: since, since_format: &format, token: None };
+        let context = MacroContext { since: Some(since), now: since, until: since, since_format: &format, token: None };
         for (template, zone) in bounds(pattern, zone) {
             let text = Template::parse(&template).unwrap().render(&context, Place::Json);
             let read = |text: &str| {
@@ -276,7 +286,7 @@ proptest! {
     fn no_number_loses_a_tie((since, _) in instants(), later in 0..2_000_000_i64) {
         let date = since + TimeDelta::microseconds(later);
         let format = DateFormat::default();
-        let context = MacroContext { since: Some(since), now: since, since_format: &format, token: None };
+        let context = MacroContext { since: Some(since), now: since, until: since, since_format: &format, token: None };
         let number = |text: &str| Template::parse(text).unwrap().render(&context, Place::Json).parse::<i64>().unwrap();
         for text in ["${epoch:s}", "${date:seconds}", "${gmtDate:seconds}", "${dateTimeZone:PST:seconds}"] {
             prop_assert_eq!(number(text), since.timestamp() - 1, "{}", text);
@@ -294,7 +304,7 @@ proptest! {
     fn an_upper_bound_is_the_start_of_the_poll((now, zone) in instants(), kind in 0..PATTERNS.len()) {
         let (pattern, written, ..) = PATTERNS[kind];
         let format = DateFormat::new(Some(pattern), Some(zone.name())).unwrap();
-        let context = MacroContext { since: None, now, since_format: &format, token: None };
+        let context = MacroContext { since: None, now, until: now, since_format: &format, token: None };
         let zoned = format!("${{nowTimeZone:{}:{pattern}}}", zone.name());
         for (template, zone) in [("${now}".to_owned(), zone), (zoned, zone), (format!("${{now:{pattern}}}"), Tz::GMT)] {
             let expected = zone.from_utc_datetime(&now.naive_utc()).naive_local().format(written).to_string();
@@ -326,7 +336,7 @@ proptest! {
     fn any_accepted_template_makes_a_url(text in templates(), token in "\\PC{0,12}", seconds in 0..4_000_000_000_i64) {
         let format = DateFormat::new(Some("EEE, dd MMM yyyy HH:mm:ss Z"), Some("PST")).unwrap();
         let since = DateTime::from_timestamp(seconds, 0);
-        let context = MacroContext { since, now: DateTime::UNIX_EPOCH, since_format: &format, token: Some(&token) };
+        let context = MacroContext { since, now: DateTime::UNIX_EPOCH, until: DateTime::UNIX_EPOCH, since_format: &format, token: Some(&token) };
         if let Ok(template) = Template::parse(&text) {
             for base in ["https://api.example.com/v1/", "https://api.example.com/v1?where="] {
                 let url = format!("{base}{}", template.render(&context, Place::Url));

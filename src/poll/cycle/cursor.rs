@@ -31,7 +31,7 @@ impl Poll<'_> {
         let seen = self.detector.seen();
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();
-        let delivered = ending.undelivered == Undelivered::None;
+        let delivered = self.machine.undelivered() == Undelivered::None;
         // While a record of the first read is not taken, it must come up as created again, not as its dates would have it.
         if !own.started && (self.mode == Mode::Baseline || (settled && delivered)) {
             own.started = true;

@@ -167,6 +167,7 @@ impl Poll<'_> {
         let (auth, known_path) = (self.access.auth(), self.records_path.clone());
         let instance = &self.instance.plan.instance;
         let listing = PageReader::new(&self.core.asker, instance, self.resource, &auth, None, self.polled_at, None)
+            .with_until(window::FAR_FUTURE)
             .with_records_path(known_path.as_deref());
         let mut pages = Pages::new(listing, Direction::Forward, self.retries(facts.pages));
         let read = self.read(&mut pages, outbox, facts).await;

@@ -109,6 +109,7 @@ const fn made_false(reason: Reason) -> Option<ConditionType> {
         | Reason::VolatileRecords
         | Reason::DeletedFlagUnmatched
         | Reason::DeletesHeld
+        | Reason::ResultCapReached
         | Reason::SweepUnsettled => None,
     }
 }

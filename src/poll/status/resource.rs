@@ -156,6 +156,11 @@ fn noted(note: Note) -> Condition {
             Reason::ListingUnsettled,
             "the list kept changing while it was read, so the cursor waits: filter it with ${since}, or raise pageSize",
         ),
+        Note::Unread => (
+            ConditionType::WithinCap,
+            Reason::ResultCapReached,
+            "resultCap: more records have one date than the provider lists at once, so some of them are not read; later ones are delivered, and each poll reads again from there: write ${since} and ${until} as finely as the provider takes them, or continue without these records with the annotation pollinator.dev/reset",
+        ),
         Note::TokenExpired => (
             ConditionType::Continuous,
             Reason::DeltaTokenExpired,
