@@ -150,7 +150,7 @@ mod tests {
     /// Longer than any wait takes unless something is broken.
     const PATIENCE: Duration = Duration::from_mins(2);
 
-    /// Connects with so much room for what comes, and asks for the events.
+    /// Connects with room for this many bytes, and asks for the events.
     async fn ask(server: std::net::SocketAddr, room: u32) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(room).unwrap();
