@@ -147,10 +147,13 @@ mod tests {
         assert_eq!(places.available_permits(), 1);
     }
 
-    /// Connects without room for what comes, and asks for the events.
-    async fn ask(server: std::net::SocketAddr) -> TcpStream {
+    /// Longer than any wait takes unless something is broken.
+    const PATIENCE: Duration = Duration::from_mins(2);
+
+    /// Connects with room for this many bytes, and asks for the events.
+    async fn ask(server: std::net::SocketAddr, room: u32) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_recv_buffer_size(room).unwrap();
         let mut stream = socket.connect(server).await.unwrap();
         stream.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         stream
@@ -162,7 +165,7 @@ mod tests {
         let (own, free, stop) = (changes.clone(), Arc::clone(&places), CancellationToken::new());
         let short = Duration::from_millis(1);
         // The one that reads has long enough on a busy machine.
-        let intervals = Intervals { together: short, alive: Duration::from_mins(10), slowest: Duration::from_secs(1) };
+        let intervals = Intervals { together: short, alive: Duration::from_mins(10), slowest: Duration::from_secs(2) };
         let ending = stop.clone();
         let show = move || {
             let permit = Arc::clone(&free).try_acquire_owned().map_err(|_| "all places are taken");
@@ -173,29 +176,36 @@ mod tests {
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), limits).await.unwrap();
         let address = server.address();
         let serving = tokio::spawn(server.run(Router::new().route("/live", get(show)), stop.clone()));
-        let mut reader = ask(address).await;
+        let mut reader = ask(address, 256 * 1024).await;
         let mut head = [0; 15];
         reader.read_exact(&mut head).await.unwrap();
         assert_eq!(&head, b"HTTP/1.1 200 OK");
         let mut silent = Vec::new();
         for _ in 1..MOST {
-            silent.push(ask(address).await);
+            silent.push(ask(address, 4096).await);
         }
-        while places.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
+        let all_asked = async {
+            while places.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all_asked).await.expect("each has a place");
         let status = refused(InstanceRef::new("crm", "keap"), None, &Problem::human(Reason::InvalidSpec, "spec"));
         let mut read = Vec::new();
-        while places.available_permits() < MOST - 1 {
-            changes.publish(&status);
-            let _ = tokio::time::timeout(short, reader.read_buf(&mut read)).await;
-        }
-        // Still served, and its place is the only one that is taken.
-        let before = read.len();
-        while read.len() == before {
-            changes.publish(&status);
-            let _ = tokio::time::timeout(short, reader.read_buf(&mut read)).await;
-        }
+        let reading = async {
+            // Until the others are cut, and for one event more.
+            let mut enough = usize::MAX;
+            while read.len() < enough {
+                changes.publish(&status);
+                if let Ok(more) = tokio::time::timeout(short, reader.read_buf(&mut read)).await {
+                    assert!(more.unwrap() > 0, "the one that reads is cut");
+                }
+                if enough == usize::MAX && places.available_permits() == MOST - 1 {
+                    enough = read.len() + 1;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("those that read nothing are cut");
         assert_eq!(places.available_permits(), MOST - 1);
         assert!(String::from_utf8(read).unwrap().contains("event: changed"));
         stop.cancel();
