@@ -233,6 +233,8 @@ words! {
         ResultCapReached,
         /// The provider no longer accepts the token of the last poll, so the list was read whole.
         DeltaTokenExpired,
+        /// No poll succeeded for longer than the provider lists changes.
+        CursorOutOfReach,
         /// Reading the list costs more CPU time than the share of the instance, so its polls wait.
         Throttled,
         // records

@@ -12,8 +12,9 @@ use kube::core::Rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dates::date_pattern;
 use super::duration;
-use super::resource::{Pagination, date_pattern, resource_url};
+use super::resource::{Pagination, resource_url};
 use super::shape::template_map;
 
 /// Exactly one member.

@@ -19,6 +19,7 @@ pub mod changes;
 mod chapters;
 pub mod conditions;
 pub mod connector;
+pub mod dates;
 pub mod deletes;
 pub mod delta;
 pub mod detail;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::changes::Changes;
+use super::dates::DatesConfiguration;
 use super::deletes::Deletes;
 use super::delta::Delta;
 use super::detail::Detail;
@@ -100,6 +101,11 @@ pub struct Resource {
     #[schemars(length(max = 24))]
     #[x_kube(validation = duration::between("0s", "168h"))]
     pub max_future: Option<String>,
+    /// How far back the provider lists changes, 24h to 24000h; some answer an error when they are asked for older ones. Macros of the cursor such as ${since} never stand for a time before that. Default: the connector's, else no age is too great.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    #[x_kube(validation = duration::between("24h", "24000h"))]
+    pub max_age: Option<String>,
     /// A complete reading of the list from time to time, to find records that change without a later date: each is compared by content. It implies compareContent. Default: the connector's, else none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_sweep: Option<FullSweep>,
@@ -212,38 +218,6 @@ pub enum Order {
     Descending,
     /// Nothing is promised.
     Unordered,
-}
-
-/// Fields, Java date patterns and time zones of the dates in a record; the names are those of SAP Open Connectors.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct DatesConfiguration {
-    /// Path to the date of the last change. Default: the connector's, else none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    pub updated_date_field: Option<String>,
-    /// Java date pattern, `milliseconds` or `seconds`. Default: the connector's, else RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    #[x_kube(validation = date_pattern())]
-    pub updated_date_format: Option<String>,
-    /// Time zone of dates without one: IANA name, offset or abbreviation. Default: the connector's, else GMT.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+:/{}-]+$"))]
-    pub updated_date_timezone: Option<String>,
-    /// Path to the date of creation. Default: the connector's, else none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    pub created_date_field: Option<String>,
-    /// Java date pattern, `milliseconds` or `seconds`. Default: the connector's, else RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
-    #[x_kube(validation = date_pattern())]
-    pub created_date_format: Option<String>,
-    /// Time zone of dates without one: IANA name, offset or abbreviation. Default: the connector's, else GMT.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+:/{}-]+$"))]
-    pub created_date_timezone: Option<String>,
 }
 
 /// Exactly one member.
@@ -390,10 +364,4 @@ pub(super) fn resource_url() -> Rule {
 pub(super) fn no_credentials() -> Rule {
     Rule::new("self.all(k, !(k.lowerAscii() in ['authorization', 'proxy-authorization', 'cookie', 'host', 'content-length']))")
         .message("Authorization, Proxy-Authorization, Cookie, Host and Content-Length cannot be set here; credentials belong in spec.auth")
-}
-
-/// Coarse on purpose: the planner reads the pattern in full.
-pub(super) fn date_pattern() -> Rule {
-    Rule::new(r"self in ['milliseconds', 'seconds'] || self.matches('^([^A-Za-z\']|[GyYuMLwWDdFEaHkKhmsSnzZXV]|\'[^\']*\')+$')")
-        .message("must be a Java date pattern with closed quotes such as yyyy-MM-dd'T'HH:mm:ssXXX, or milliseconds, or seconds")
 }

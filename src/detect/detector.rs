@@ -320,8 +320,8 @@ impl<'p> Detector<'p> {
     /// What the end of a listing makes of the cursor.
     pub fn finish(&self, ending: Ending) -> CursorUpdate {
         let View { mode, cursor, window, .. } = self.view;
-        let greatest = self.seen.greatest.max(ending.baseline_from);
-        let next = window::next_cursor(cursor, greatest, ending.undelivered);
+        let renewed = window::renewed(self.plan, cursor, self.provider_date());
+        let next = window::next_cursor(cursor, self.seen.greatest.max(ending.baseline_from).max(renewed), ending.undelivered);
         let from = match (mode, self.plan.start_from) {
             (Mode::Usual, crate::plan::StartFrom::Time(from)) => cursor.or(Some(from)),
             (Mode::Usual, _) => cursor,

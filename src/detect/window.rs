@@ -93,6 +93,19 @@ pub fn asked_from(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<
     }
 }
 
+/// The oldest time that the provider may be asked for at `now`; `None`: any.
+pub fn oldest(plan: &ResourcePlan, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    plan.max_age.map(|age| before(now, age))
+}
+
+/// Where the cursor moves to although no record was dated there, so that the provider can still be asked from there: the list was read to
+/// its end at `read_at`, on the provider's clock, and everything before that, but for what is read again, was shown. `None` while the
+/// cursor is young enough: it moves seldom, since each time is a write.
+pub fn renewed(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>, read_at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    let (age, cursor, read_at) = (plan.max_age?, cursor?, read_at?);
+    (cursor < before(read_at, age / 2)).then(|| before(read_at, lookback(plan)))
+}
+
 /// The earliest date that a record changed at `at` may read as: days or minutes are cut off, and a local time may be read an hour early.
 pub fn earliest_reading(plan: &ResourcePlan, at: DateTime<Utc>) -> DateTime<Utc> {
     formats(plan).map(|format| format.earliest_reading(at)).min().unwrap_or(at)
@@ -221,6 +234,18 @@ mod tests {
         let both = ResourcePlan { lookback: Duration::from_mins(2), ..plan };
         assert_eq!(asked_when_quiet(&both, cursor), Some(at("09:58:00")));
         assert!(horizon(&both, cursor) < Some(at("09:55:00")), "what may come up again is remembered");
+    }
+
+    #[test]
+    fn a_cursor_is_moved_before_the_provider_can_no_longer_be_asked_from_it() {
+        let plan = ResourcePlan { max_age: Some(Duration::from_hours(8)), ..sample::resource() };
+        let moved = |cursor: &str, read_at: &str| renewed(&plan, Some(at(cursor)), Some(at(read_at)));
+        assert_eq!(moved("10:00:00", "14:00:00"), None);
+        assert_eq!(moved("10:00:00", "14:00:01"), Some(at("13:59:01")), "what is read again stays ahead of it");
+        assert_eq!(renewed(&plan, None, Some(at("14:00:01"))), None);
+        assert_eq!(renewed(&plan, Some(at("10:00:00")), None), None, "without the provider's clock nothing is known");
+        assert_eq!(renewed(&sample::resource(), Some(at("10:00:00")), Some(at("23:00:00"))), None);
+        assert_eq!((oldest(&plan, at("18:00:00")), oldest(&sample::resource(), at("18:00:00"))), (Some(at("10:00:00")), None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::pagination::{self, Answer, Ids, Pager, Position};
 use super::place;
 use super::request;
 use super::result_cap::ResultCap;
-use super::validators::{RequestDigest, Validators, make_conditional};
+use super::validators::{Condition, RequestDigest, Validators, make_conditional};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
@@ -177,7 +177,7 @@ impl<'a> PageReader<'a> {
         let mut request = self.build(position)?;
         let digest = RequestDigest::of(&request, &self.auth);
         let is_first = self.pages == 0;
-        let conditional = is_first && make_conditional(&mut request, digest, self.known);
+        let condition = make_conditional(&mut request, digest, self.known.filter(|_| is_first));
         request::authenticate(&mut request, &self.auth);
         let (response, share) = self.send(request).await?;
         self.contact = self.contact.max(Contact::Answered);
@@ -196,13 +196,16 @@ impl<'a> PageReader<'a> {
         }
         self.bytes += body.len() as u64;
         let page = match verdict {
-            Verdict::NotModified if conditional => {
-                self.contact = Contact::Accepted;
-                self.pages = 1;
-                self.finish();
-                return Ok(Step::NotModified);
-            }
-            Verdict::NotModified => return Err(answer::unasked_304()),
+            Verdict::NotModified => match condition {
+                Condition::Unchanged => {
+                    self.contact = Contact::Accepted;
+                    self.pages = 1;
+                    self.finish();
+                    return Ok(Step::NotModified);
+                }
+                Condition::NothingSince => Page::empty(),
+                Condition::None => return Err(answer::unasked_304()),
+            },
             Verdict::Empty => Page::empty(),
             Verdict::Body => {
                 let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, status, &headers)).await;

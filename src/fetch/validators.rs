@@ -57,21 +57,31 @@ impl Validators {
     }
 }
 
-/// Makes a request conditional if it may be; answers whether 304 is a fair answer to it.
-pub(super) fn make_conditional(request: &mut Request, digest: RequestDigest, known: Option<&Validators>) -> bool {
+/// What a 304 says in answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Nothing: it was not asked for.
+    None,
+    /// The list is as the last poll read it.
+    Unchanged,
+    /// No record is newer than `${since}`, which the plan sends in a header: the list is empty.
+    NothingSince,
+}
+
+/// Makes a request conditional if it may be.
+pub(super) fn make_conditional(request: &mut Request, digest: RequestDigest, known: Option<&Validators>) -> Condition {
     let headers = &mut request.headers;
     if headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE) {
-        // Some servers take `${since}` this way.
-        return true;
+        return Condition::NothingSince;
     }
     let Some(known) = known.filter(|known| known.request == digest && request.method == Method::GET) else {
-        return false;
+        return Condition::None;
     };
     match &known.tag {
         Tag::Entity(tag) => headers.insert(IF_NONE_MATCH, tag.clone()),
         Tag::Modified(date) => headers.insert(IF_MODIFIED_SINCE, date.clone()),
     };
-    true
+    Condition::Unchanged
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use super::fields::{Field, Fields, Place};
 use super::hub::{self, guess};
 use super::report::{Section, Verdict};
 use super::value::{self, Said, duration, slug};
-use crate::api::resource::{ChangeBy, DatesConfiguration, Resource};
+use crate::api::dates::DatesConfiguration;
+use crate::api::resource::{ChangeBy, Resource};
 use crate::plan::field_path::FieldPath;
 use crate::plan::hub_path::stands_for;
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::problems::{field, invalid};
 use super::{PaginationPlan, ResourcePlan, StartFrom};
 use crate::api::conditions::Problem;
+use crate::api::dates::DatesConfiguration;
 use crate::api::deletes::{DeletedList, Deletes};
-use crate::api::resource::{DatesConfiguration, Pagination, Resource};
+use crate::api::resource::{Pagination, Resource};
 
 /// What is added to the name of a resource.
 const SUFFIX: &str = "/deleted";

@@ -21,6 +21,7 @@ mod full_sweep;
 pub(crate) mod hub_path;
 pub mod json;
 mod limits;
+mod max_age;
 mod oauth2;
 mod overlay;
 mod pagination;
@@ -106,6 +107,8 @@ pub struct ResourcePlan {
     pub lateness: Duration,
     /// How far ahead of the provider's clock dates may be before that is reported.
     pub max_future: Duration,
+    /// How far back the provider lists changes; `None`: all of them.
+    pub max_age: Option<Duration>,
     /// Time between two complete readings of the list in which records are compared by content; `None`: there are none.
     pub full_sweep: Option<Duration>,
     /// The order in which the provider lists records by their version date.

@@ -6,8 +6,9 @@ use super::hub_path::{beyond_time, is_hub_path, stands_for};
 use super::problems::{field, invalid};
 use crate::api::conditions::Problem;
 use crate::api::connector::{ConnectorResource, ConnectorSpec};
+use crate::api::dates::DatesConfiguration;
 use crate::api::instance::ConnectorInstanceSpec;
-use crate::api::resource::{DatesConfiguration, Resource};
+use crate::api::resource::Resource;
 
 /// Most resources that one instance may poll; the schema bounds what the instance lists, this what a connector adds.
 const MAX_RESOURCES: usize = 64;
@@ -127,6 +128,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         lookback: over.lookback.or(under.lookback),
         lateness: over.lateness.or(under.lateness),
         max_future: over.max_future.or(under.max_future),
+        max_age: over.max_age.or(under.max_age),
         full_sweep: over.full_sweep.or(under.full_sweep),
         result_cap: over.result_cap.or(under.result_cap),
         page_size: over.page_size.or(under.page_size),

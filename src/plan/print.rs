@@ -107,6 +107,7 @@ struct PrintedResource<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lateness: Option<String>,
     max_future: String,
+    max_age: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     full_sweep: Option<String>,
     order: &'static str,
@@ -218,6 +219,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             lookback: duration::print(resource.lookback),
             lateness: (!resource.lateness.is_zero()).then(|| duration::print(resource.lateness)),
             max_future: duration::print(resource.max_future),
+            max_age: resource.max_age.map(duration::print),
             full_sweep: resource.full_sweep.map(|interval| format!("every {}, by content", duration::print(interval))),
             order: match resource.order {
                 Order::Ascending => "Ascending",

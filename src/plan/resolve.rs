@@ -12,7 +12,7 @@ use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
 use super::{authentication, changes, deleted_list, delta, detail, extract, feed, for_each, full_sweep, overlay};
-use super::{request, result_cap, snapshot};
+use super::{max_age, request, result_cap, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
 use crate::api::identity::InstanceRef;
@@ -133,6 +133,7 @@ impl Parts<'_> {
         let lookback = problems.keep(span(&field(name, "lookback"), resource.lookback.as_deref(), Duration::ZERO));
         let lateness = problems.keep(span(&field(name, "lateness"), resource.lateness.as_deref(), Duration::ZERO));
         let max_future = problems.keep(span(&field(name, "maxFuture"), resource.max_future.as_deref(), MAX_FUTURE));
+        let max_age = problems.keep(max_age::plan(resource));
         let full_sweep = problems.keep(full_sweep::plan(resource, request.as_ref(), change_by));
         let changes = problems.keep(changes::plan(resource, change_by, self.format));
         let interval = problems.keep(interval(name, resource.interval.as_deref()));
@@ -163,6 +164,7 @@ impl Parts<'_> {
                 lookback: lookback?,
                 lateness: lateness?,
                 max_future: max_future?,
+                max_age: max_age?,
                 full_sweep: full_sweep?,
                 order: extract::order(resource),
                 snapshot: snapshot?.map(Arc::new),

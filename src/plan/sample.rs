@@ -56,6 +56,7 @@ pub fn resource() -> ResourcePlan {
         lookback: Duration::ZERO,
         lateness: Duration::ZERO,
         max_future: Duration::from_hours(24),
+        max_age: None,
         full_sweep: None,
         order: Order::Unordered,
         snapshot: None,

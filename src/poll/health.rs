@@ -158,6 +158,7 @@ pub(super) enum Note {
     Unsettled,
     Unread,
     TokenExpired,
+    OutOfReach,
     RetryQueueFull,
     /// It used more than its fair share of CPU time; both in percent of a core.
     Throttled {
@@ -182,6 +183,7 @@ impl Note {
             (facts.unsettled, Self::Unsettled),
             (facts.unread, Self::Unread),
             (facts.token_expired, Self::TokenExpired),
+            (facts.out_of_reach, Self::OutOfReach),
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         let throttled = facts.over_share.map(|over| Self::throttled(over, before));

@@ -144,6 +144,8 @@ pub struct Facts {
     pub order_broken: bool,
     /// The provider no longer accepted the token of the last poll, and all of the list was read.
     pub token_expired: bool,
+    /// Changes since the last poll are older than what the provider lists.
+    pub out_of_reach: bool,
     /// The provider's retry-after on a successful response (`Backoff`).
     pub retry_after: Option<Duration>,
     /// How further pages are asked for, if that was detected.
@@ -169,6 +171,7 @@ impl Facts {
         self.unread |= other.unread;
         self.order_broken |= other.order_broken;
         self.token_expired |= other.token_expired;
+        self.out_of_reach |= other.out_of_reach;
         self.retry_after = self.retry_after.max(other.retry_after);
         self.pagination = self.pagination.take().or(other.pagination);
         self.over_share = other.over_share.or(self.over_share);

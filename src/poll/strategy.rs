@@ -268,8 +268,8 @@ impl<'p> PollMachine<'p> {
         self.listing.tried == 0 && self.listing.undelivered == Undelivered::None
     }
 
-    /// What `${since}` stands for in the listing that begins now; `None`: from the beginning.
-    pub fn since(&self) -> Option<DateTime<Utc>> {
+    /// From where the listing that begins now is read; `None`: from the beginning.
+    fn wanted_since(&self) -> Option<DateTime<Utc>> {
         match self.strategy {
             Strategy::Clock | Strategy::Sweep | Strategy::Delta => None,
             Strategy::Baseline { from } => self.moved_on.or(from),

@@ -105,6 +105,7 @@ impl Provider {
             lookback: Duration::ZERO,
             lateness: Duration::ZERO,
             max_future: Duration::from_hours(24),
+            max_age: None,
             full_sweep: None,
             changes: None,
             detail: None,

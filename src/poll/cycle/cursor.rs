@@ -5,7 +5,7 @@ use super::deleted_list::tombstones_from;
 use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
 use crate::detect::order;
-use crate::detect::window::Undelivered;
+use crate::detect::window::{self, Undelivered};
 use crate::detect::zone::ZoneEvidence;
 use crate::plan::ChangeBy;
 use crate::state::live::LiveState;
@@ -71,7 +71,9 @@ impl Poll<'_> {
             return;
         }
         let update = self.detector.finish(ending);
-        // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event.
+        // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event. But where the provider cannot
+        // be asked from too old a cursor.
+        outbox.sums.dirty |= window::renewed(self.resource, own.cursor, self.detector.provider_date()).is_some();
         own.cursor = own.cursor.max(update.cursor);
         own.reach = update.window.as_secs();
         if let Some(horizon) = update.horizon {

@@ -97,6 +97,7 @@ const fn made_false(reason: Reason) -> Option<ConditionType> {
         | Reason::Retrying
         | Reason::EventsParked
         | Reason::DeltaTokenExpired
+        | Reason::CursorOutOfReach
         | Reason::Throttled
         | Reason::MissingId
         | Reason::RepeatedId

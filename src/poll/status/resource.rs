@@ -166,6 +166,11 @@ fn noted(note: Note) -> Condition {
             Reason::DeltaTokenExpired,
             "delta: the provider no longer accepted the token of the last poll, so the whole list was read and compared; records that were deleted since the last poll are missed: if this persists, decrease polling.interval, or check delta against the provider's documentation",
         ),
+        Note::OutOfReach => (
+            ConditionType::Continuous,
+            Reason::CursorOutOfReach,
+            "maxAge: no poll succeeded for so long that changes are older than what the provider lists, and are missed; what it lists was read: to have all records again, set the annotation pollinator.dev/reset",
+        ),
         Note::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
         Note::Throttled { used, share } => return throttled(used, share),
     };

@@ -26,6 +26,8 @@ use crate::plan::ResourcePlan;
 pub(super) struct Parts {
     /// Where the list ends.
     end: DateTime<Utc>,
+    /// The provider shows nothing before it.
+    oldest: Option<DateTime<Utc>>,
     /// Where the part under way ends, and before it where those behind it do. Empty: what is left of the list is one part.
     ends: Vec<DateTime<Utc>>,
     /// The middle date of each page of the listing under way.
@@ -90,12 +92,25 @@ impl PollMachine<'_> {
     #[must_use]
     pub fn read_at(mut self, now: DateTime<Utc>) -> Self {
         self.parts.end = self.plan.end_of_list(now);
+        self.parts.oldest = window::oldest(self.plan, now);
         self
+    }
+
+    /// What `${since}` stands for in the listing that begins now; `None`: from the beginning.
+    pub fn since(&self) -> Option<DateTime<Utc>> {
+        // `None` is the smallest.
+        self.wanted_since().max(self.parts.oldest)
     }
 
     /// Where the part of the list ends that is asked for; `None`: where the list does.
     pub fn until(&self) -> Option<DateTime<Utc>> {
         self.parts.ends.last().copied()
+    }
+
+    /// Whether changes since the last poll are older than what the provider lists.
+    pub fn is_out_of_reach(&self) -> bool {
+        let last = self.start.filter(|_| self.strategy != Strategy::Delta);
+        last.zip(self.parts.oldest).is_some_and(|(last, oldest)| last < oldest)
     }
 
     /// Whether there are more records of one date than the provider lists.

@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::api::auth::{Auth, Grant};
 use crate::api::connector::{ConnectorAuth, ConnectorSpec};
+use crate::api::dates::DatesConfiguration;
 use crate::api::duration;
 use crate::api::instance::ConnectorInstanceSpec;
-use crate::api::resource::{DatesConfiguration, Resource};
+use crate::api::resource::Resource;
 
 /// Stands for every value of a Secret.
 pub const MASK: &str = "********";
