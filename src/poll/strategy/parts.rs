@@ -73,8 +73,9 @@ impl Parts {
         let least =
             std::iter::successors(Some(unit), |step| step.checked_mul(2)).map_while(|step| from.checked_add_signed(step));
         let least = || least.take_while(|at| *at < end).find(fits);
-        let wanted = if self.ends.len().is_multiple_of(2) { shown.unwrap_or(in_the_middle) } else { in_the_middle };
-        let at = Some(wanted).filter(fits).or_else(least);
+        let wanted =
+            if self.ends.len().is_multiple_of(2) { [shown, Some(in_the_middle)] } else { [Some(in_the_middle), shown] };
+        let at = wanted.into_iter().flatten().find(fits).or_else(least);
         self.ends.extend(at);
         at.is_some()
     }
