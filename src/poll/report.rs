@@ -166,8 +166,8 @@ pub struct Facts {
     pub detail: DetailOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
-    /// More records have one date than the provider lists, so that some were not read.
-    pub unread: bool,
+    /// Parts of the list that have more records of one date than the provider lists, so that some were not read.
+    pub unread_parts: u32,
     /// Rows were out of the declared order, now or in an earlier poll.
     pub order_broken: bool,
     /// The provider no longer accepted the token of the last poll, and all of the list was read.
@@ -197,7 +197,7 @@ impl Facts {
         self.undecided = self.undecided.take().or(other.undecided);
         self.volatile = self.volatile.take().or(other.volatile);
         self.unsettled |= other.unsettled;
-        self.unread |= other.unread;
+        self.unread_parts += other.unread_parts;
         self.order_broken |= other.order_broken;
         self.token_expired |= other.token_expired;
         self.retry_after = self.retry_after.max(other.retry_after);

@@ -38,6 +38,8 @@ pub(super) struct Parts {
     greatest: Option<DateTime<Utc>>,
     /// Where the first part begins that has more records of one date than the provider lists.
     unread_from: Option<DateTime<Utc>>,
+    /// How many such parts there are.
+    crowded: u32,
 }
 
 impl Parts {
@@ -99,9 +101,9 @@ impl PollMachine<'_> {
         self.parts.ends.last().copied()
     }
 
-    /// Whether there are more records of one date than the provider lists.
-    pub fn has_unread(&self) -> bool {
-        self.parts.unread_from.is_some()
+    /// Parts that have more records of one date than the provider lists.
+    pub fn unread_parts(&self) -> u32 {
+        self.parts.crowded
     }
 
     /// What the poll did not deliver.
@@ -130,6 +132,7 @@ impl PollMachine<'_> {
             return self.list_again();
         }
         self.parts.unread_from.get_or_insert(from);
+        self.parts.crowded += 1;
         self.end_part(true)
     }
 

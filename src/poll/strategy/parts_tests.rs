@@ -69,7 +69,7 @@ impl Provider {
         let mut greatest = None;
         for listing in 0..1_000 {
             if dies_after.is_some_and(|most| listing >= most) {
-                return (machine.cursor(), machine.has_unread(), false);
+                return (machine.cursor(), machine.unread_parts() > 0, false);
             }
             let ids = self.matches(plan, machine.since(), machine.until());
             let mut counted = ResultCap::of(plan);
@@ -124,7 +124,7 @@ impl Provider {
                 Some(Next::Done(PollEnd::Complete { settled })) => {
                     let ending = machine.ending();
                     let cursor = if settled { window::next_cursor(cursor, greatest, ending.undelivered) } else { cursor };
-                    return (machine.cursor().max(cursor), machine.has_unread(), settled);
+                    return (machine.cursor().max(cursor), machine.unread_parts() > 0, settled);
                 }
                 Some(Next::Listing | Next::Part) => {}
                 other => panic!("{other:?}"),
