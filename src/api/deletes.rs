@@ -68,7 +68,7 @@ pub struct Snapshot {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Confirm {
-    /// Path of one record under baseUrl, or an absolute URL of the same origin, with the macro ${id}, for example /contacts/${id}.
+    /// Path of one record under baseUrl, or an absolute URL of the same origin, with the macro ${id}, for example /contacts/${id}; with forEach, it may have ${each}, too.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = resource_url())]
     pub url: String,

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::known::{Age, Details, Known, KnownSet, Presence};
-use super::record::RecordView;
+use super::record::{RecordView, object_hash};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::scalar_text;
 use crate::plan::{ChangeBy, ResourcePlan};
@@ -73,7 +73,7 @@ pub(super) fn salt(lives: u32) -> u128 {
 pub fn deletion(
     plan: &ResourcePlan,
     identity: &str,
-    (object, known, details): (u64, Known, &Details),
+    (record, known, details): (u64, Known, &Details),
     detected_at: DateTime<Utc>,
 ) -> Option<Change> {
     let json = details.id.as_deref()?;
@@ -81,9 +81,10 @@ pub fn deletion(
     // What was last known of it, and in which life.
     let version = VersionToken { updated_text: None, content: u128::from(known.version) ^ salt(details.lives) };
     let event = EventId::new(identity, &plan.name, &id, Kind::Deleted, &version);
+    let list = plan.list_of.as_ref();
     Some(Change {
-        object,
-        record: object,
+        object: object_hash(list.map(|list| &*list.value), &id),
+        record,
         known: Known {
             version: xxh3_64(event.as_str().as_bytes()),
             date: Some(detected_at.timestamp_micros()),
@@ -95,9 +96,9 @@ pub fn deletion(
         event: Event {
             id: event,
             kind: Kind::Deleted,
-            resource: Arc::clone(&plan.name),
+            resource: Arc::clone(plan.object_type()),
             object_id: id.into_owned(),
-            parent: None,
+            parent: list.map(|list| Arc::clone(&list.value)),
             version_date: None,
             detected_at,
             changes: None,

@@ -1,5 +1,7 @@
 //! The request for the whole record before an event is sent: `detail` → [`DetailPlan`]. Pure.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 use url::Url;
 
@@ -22,6 +24,14 @@ pub struct DetailPlan {
     pub record: Option<FieldPath>,
 }
 
+impl DetailPlan {
+    /// The same for the list of one value.
+    pub(super) fn for_value(&self, value: &Arc<str>) -> Self {
+        let headers = self.headers.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect();
+        Self { url: record_url::for_value(&self.url, value), headers, record: self.record.clone() }
+    }
+}
+
 /// `None` where the record of the list is sent.
 ///
 /// # Errors
@@ -34,7 +44,7 @@ pub(super) fn plan(
 ) -> Result<Option<DetailPlan>, Problem> {
     let Some(detail) = &resource.detail else { return Ok(None) };
     let name = |part: &str| field(&resource.name, &format!("detail.{part}"));
-    let url = record_url::parts(base, &name("url"), &detail.url, placeholders)?;
+    let url = record_url::parts(base, (&name("url"), &detail.url), resource, placeholders)?;
     let record = detail.record_path.as_deref().map(FieldPath::parse).transpose().map_err(at(&name("recordPath")))?;
     Ok(Some(DetailPlan { url, headers: list.headers.clone(), record }))
 }

@@ -72,6 +72,8 @@ impl ResourcePlan {
         Self {
             name: name_of(&self.name, value).into(),
             request: self.request.for_value(value),
+            detail: self.detail.as_ref().map(|detail| Arc::new(detail.for_value(value))),
+            snapshot: self.snapshot.as_ref().map(|snapshot| Arc::new(snapshot.for_value(value))),
             for_each: None,
             list_of: Some(ListOf { resource: Arc::clone(&self.name), value: Arc::clone(value) }),
             ..self.clone()
@@ -148,15 +150,9 @@ pub(super) fn plan(resource: &Resource, request: Option<&RequestPlan>) -> Result
             at("forEach")
         )));
     }
-    let unsupported = [
-        ("detail", resource.detail.is_some()),
-        ("fullSweep", resource.full_sweep.is_some()),
-        ("deletes.snapshot", matches!(resource.deletes, Some(Deletes::Snapshot(_)))),
-        ("deletes.feed", matches!(resource.deletes, Some(Deletes::Feed(_)))),
-    ];
-    for (other, _) in unsupported.into_iter().filter(|(_, is_set)| *is_set) {
+    if matches!(resource.deletes, Some(Deletes::Feed(_))) {
         problems.0.push(invalid(format!(
-            "{} is not supported with {other}; remove one of the two, or declare a resource for each value",
+            "{} is not supported with deletes.feed; remove one of the two, or declare a resource for each value",
             at("forEach")
         )));
     }
@@ -333,6 +329,24 @@ resources: [{{name: contacts, {members}}}]
     }
 
     #[test]
+    fn single_records_are_asked_for_in_the_list_of_their_value() {
+        let (plan, _) = planned(
+            "url: '/t/${each}/c', headers: {x-tenant: '${each}'}, forEach: {values: [a/b]},
+             detail: {url: '/t/${each}/c/${id}'}, deletes: {snapshot: {confirm: {url: '/c/${id}?of=${each}'}}}",
+        )
+        .unwrap();
+        let list = plan.for_value(&"a/b".into());
+        let (detail, confirm) = (list.detail.unwrap(), list.snapshot.as_ref().unwrap().confirm.as_ref().unwrap());
+        assert_eq!(detail.url.join("7"), "https://api.example.com/v2/t/a%2Fb/c/7");
+        assert_eq!(confirm.url.join("7"), "https://api.example.com/v2/c/7?of=a%2Fb");
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let context = MacroContext { since: None, now, until: now, since_format: &RFC_3339, token: None };
+        for headers in [&detail.headers, &confirm.headers] {
+            assert_eq!(headers[0].1.render(&context, Place::Header), "a/b");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_polled_for_each_value_is_refused() {
         for (members, says) in [
             ("url: '/c/${each}'", "url, query, headers or body has the macro ${each}, and nothing says what it stands for"),
@@ -350,10 +364,9 @@ resources: [{{name: contacts, {members}}}]
             ("url: '/c/${each}', forEach: {values: [a, '..']}", "forEach.values has a value of dots only"),
             ("url: '/c/${each}', forEach: {values: [\"a\\nb\"]}", "forEach.values has a value with a line break"),
             ("url: '/c/${each}', forEach: {values: [a, b, a]}", "forEach.values has a value twice"),
-            ("url: '/c/${each}', forEach: {values: [a]}, detail: {url: '/c/${id}'}", "forEach is not supported with detail"),
             (
-                "url: '/c/${each}', forEach: {values: [a]}, deletes: {snapshot: {}}",
-                "forEach is not supported with deletes.snapshot",
+                "url: '/c/${each}', forEach: {values: [a]}, detail: {url: '/c/${each}/${since}/${id}'}",
+                "detail.url must contain ${id}, and no other macro but ${each}",
             ),
             (
                 "url: '/c/${each}', forEach: {values: [a]}, deletes: {feed: {url: /d, dateField: at}}",

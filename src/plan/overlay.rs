@@ -110,6 +110,9 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
     let says = |resource: &Resource| !resource.keep_fields.is_empty() || !resource.drop_fields.is_empty();
     let (keep_fields, drop_fields) =
         if says(&over) { (over.keep_fields, over.drop_fields) } else { (under.keep_fields, under.drop_fields) };
+    // A body or URL of the instance's own need not say where the list ends, and a cap is of no use without.
+    let is_asked_otherwise = over.body.is_some() || over.url.is_some();
+    let result_cap = over.result_cap.or(under.result_cap.filter(|_| !is_asked_otherwise));
     Resource {
         name: over.name,
         url: over.url.or(under.url),
@@ -130,7 +133,7 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         max_future: over.max_future.or(under.max_future),
         max_age: over.max_age.or(under.max_age),
         full_sweep: over.full_sweep.or(under.full_sweep),
-        result_cap: over.result_cap.or(under.result_cap),
+        result_cap,
         page_size: over.page_size.or(under.page_size),
         for_each: over.for_each.or(under.for_each),
         interval: over.interval.or(under.interval),

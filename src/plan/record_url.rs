@@ -1,28 +1,49 @@
 //! The URL of a single record, around the places of its id. Pure.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::placeholders::Placeholders;
 use super::problems::invalid;
 use super::request;
 use crate::api::conditions::Problem;
+use crate::api::resource::Resource;
 
 /// Where the id goes in the URL of one record.
 const ID: &str = "${id}";
+/// Where the value of a list goes that is one of several.
+const EACH: &str = "${each}";
+/// What a value may have in a URL as it is: the unreserved characters of RFC 3986 §2.3. A slash in it is none of the path.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The parts of an absolute URL of the origin of `base`, between which the id goes. `at` is the name of the field with `text`.
 ///
 /// # Errors
-/// There is no place for the id, another macro, or another origin.
-pub(super) fn parts(base: &Url, at: &str, text: &str, placeholders: &mut Placeholders) -> Result<Vec<Box<str>>, Problem> {
+/// There is no place for the id, a macro that means nothing there, or another origin.
+pub(super) fn parts(
+    base: &Url,
+    (at, text): (&str, &str),
+    resource: &Resource,
+    placeholders: &mut Placeholders,
+) -> Result<Vec<Box<str>>, Problem> {
     let url = request::absolute(base, at, text, placeholders)?;
     let parts: Vec<Box<str>> = url.split(ID).map(Into::into).collect();
-    if parts.len() < 2 || parts.iter().any(|part| part.contains("${")) {
-        return Err(invalid(format!("{at} must contain {ID}, and no other macro, as in /contacts/{ID}")));
+    let has_several = resource.for_each.is_some();
+    let others = |part: &str| if has_several { part.replace(EACH, "1") } else { part.to_owned() };
+    if parts.len() < 2 || parts.iter().any(|part| others(part).contains("${")) {
+        let allowed = if has_several { "and no other macro but ${each}" } else { "and no other macro" };
+        return Err(invalid(format!("{at} must contain {ID}, {allowed}, as in /contacts/{ID}")));
     }
-    let is_url = Url::parse(&parts.join("1")).is_ok_and(|url| url.origin() == base.origin());
-    if !is_url || parts.first().is_some_and(|first| !Url::parse(first).is_ok_and(|url| url.origin() == base.origin())) {
+    let is_own = |text: &str| Url::parse(text).is_ok_and(|url| url.origin() == base.origin());
+    let first = parts.first().map(|first| first.split(EACH).next().unwrap_or_default());
+    if !is_own(&others(&parts.join("1"))) || !first.is_some_and(is_own) {
         return Err(invalid(format!("{at} must be a path under baseUrl with {ID} after the host, as in /contacts/{ID}")));
     }
     Ok(parts)
+}
+
+/// The parts for the list of one value.
+pub(super) fn for_value(parts: &[Box<str>], value: &str) -> Vec<Box<str>> {
+    let value = utf8_percent_encode(value, VALUE).to_string();
+    parts.iter().map(|part| part.replace(EACH, &value).into()).collect()
 }

@@ -75,6 +75,22 @@ resources:
     }
 
     #[test]
+    fn the_cap_of_a_connector_is_that_of_its_own_request() {
+        let under = format!("{{resources: [{{name: contacts, url: /contacts, resultCap: 100, {BOUNDED}}}]}}");
+        let planned = |members: &str| {
+            let spec = format!(
+                "{{connector: any, baseUrl: 'https://api.example.com', callback: {{url: 'https://h.example/in'}}, resources: [{{name: contacts{members}}}]}}"
+            );
+            let instance = ConnectorInstance::new("shop", serde_saphyr::from_str(&spec).unwrap());
+            resolve(&instance, Some(&serde_saphyr::from_str(&under).unwrap())).map(|plan| plan.resources[0].result_cap)
+        };
+        assert_eq!(planned("").unwrap(), Some(100));
+        assert_eq!(planned(", query: {of: mine}").unwrap(), Some(100));
+        assert_eq!(planned(", url: /others").unwrap(), None);
+        assert_eq!(planned(", url: /others, resultCap: 70").unwrap(), Some(70));
+    }
+
+    #[test]
     fn what_cannot_be_read_in_parts_is_refused() {
         for (members, says) in [
             ("query: {since: '${since}'}, datesConfiguration: {updatedDateField: at}", "needs a date"),

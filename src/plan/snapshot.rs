@@ -1,5 +1,6 @@
 //! How deleted records are found by complete readings of the list: `deletes.snapshot` → [`SnapshotPlan`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -37,6 +38,18 @@ pub struct ConfirmPlan {
     pub headers: Vec<(HeaderName, Template)>,
     /// Statuses that say that the record is deleted.
     pub gone: Vec<u16>,
+}
+
+impl SnapshotPlan {
+    /// The same for the list of one value.
+    pub(super) fn for_value(&self, value: &Arc<str>) -> Self {
+        let confirm = self.confirm.as_ref().map(|confirm| ConfirmPlan {
+            url: record_url::for_value(&confirm.url, value),
+            headers: confirm.headers.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect(),
+            gone: confirm.gone.clone(),
+        });
+        Self { confirm, ..self.clone() }
+    }
 }
 
 /// Deletions that are never too many to be sent.
@@ -88,7 +101,7 @@ fn confirm(
     placeholders: &mut Placeholders,
 ) -> Result<ConfirmPlan, Problem> {
     let at = field(&resource.name, "deletes.snapshot.confirm.url");
-    let url = record_url::parts(base, &at, &confirm.url, placeholders)?;
+    let url = record_url::parts(base, (&at, &confirm.url), resource, placeholders)?;
     let gone = if confirm.gone_status.is_empty() { &GONE[..] } else { &confirm.gone_status };
     let gone = gone.iter().map(|status| match status {
         403 => Ok(403),

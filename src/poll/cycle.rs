@@ -115,7 +115,8 @@ async fn attempt(
             (access, deletions_wait) = (read.access, read.waits);
         }
         let start = Start { access, identity: &identity, due: Some(due), deletions_wait };
-        list::poll((core, instance), resource, start, &mut outbox, memory, facts).await.1
+        // Apart, so that jobs that only send hold no room for a poll.
+        Box::pin(list::poll((core, instance), resource, start, &mut outbox, memory, facts)).await.1
     }
     .await;
     outbox.sums.dirty |=

@@ -52,6 +52,16 @@ pub enum DetailOutcome {
     Failed(Problem),
 }
 
+impl DetailOutcome {
+    /// Adds what became of those of another list of the same resource.
+    pub fn add(&mut self, other: Self) {
+        match (&self, &other) {
+            (Self::Failed(_), _) | (_, Self::None) => {}
+            _ => *self = other,
+        }
+    }
+}
+
 impl DetailTries {
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {

@@ -181,7 +181,7 @@ impl Note {
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
             (facts.order_broken, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
-            (facts.unread, Self::Unread),
+            (facts.unread_parts > 0, Self::Unread),
             (facts.token_expired, Self::TokenExpired),
             (facts.out_of_reach, Self::OutOfReach),
             (facts.sums.queue_full, Self::RetryQueueFull),

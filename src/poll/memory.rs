@@ -43,6 +43,11 @@ impl ListMemories {
         self.lists.remove(name).map_or_else(Memory::default, |memory| *memory)
     }
 
+    /// Whether the sweep of a list waits to be tried again.
+    pub fn has_failed_sweep(&self) -> bool {
+        self.lists.values().any(|memory| memory.sweep_failures.is_some())
+    }
+
     /// Drops those of lists that are no longer polled.
     pub fn retain(&mut self, is_polled: impl Fn(&str) -> bool) {
         self.lists.retain(|name, _| is_polled(name));

@@ -113,6 +113,34 @@ pub enum SweepOutcome {
     Unreadable(BadRows),
 }
 
+impl SweepOutcome {
+    /// Adds what became of that of the list of `value`, another one of the same resource: what is wrong with one is said of all.
+    fn add(&mut self, value: &str, other: Self) {
+        let rank = |outcome: &Self| match outcome {
+            Self::None => 0,
+            Self::Ended => 1,
+            Self::Unreadable(_) => 2,
+            Self::Unproven(_) => 3,
+            Self::Failed(_) => 4,
+        };
+        if rank(&other) > rank(self) {
+            *self = match other {
+                Self::Failed(problem) => {
+                    let message = format!("the list of {value}: {}", problem.message);
+                    Self::Failed(Problem { message, ..problem })
+                }
+                other => other,
+            };
+        }
+    }
+
+    /// The same while that of another list waits to be tried again: that this one went well says nothing of the other.
+    #[must_use]
+    pub fn beside_a_failed_one(self) -> Self {
+        if self == Self::Ended { Self::None } else { self }
+    }
+}
+
 /// What a job met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -138,8 +166,8 @@ pub struct Facts {
     pub detail: DetailOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
-    /// More records have one date than the provider lists, so that some were not read.
-    pub unread: bool,
+    /// Parts of the list that have more records of one date than the provider lists, so that some were not read.
+    pub unread_parts: u32,
     /// Rows were out of the declared order, now or in an earlier poll.
     pub order_broken: bool,
     /// The provider no longer accepted the token of the last poll, and all of the list was read.
@@ -159,8 +187,11 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Adds what another list of the same resource met.
-    pub fn add(&mut self, other: Self) {
+    /// Adds what the list of `value`, another one of the same resource, met.
+    pub fn add(&mut self, value: &str, other: Self) {
+        self.sweep.add(value, other.sweep);
+        self.full_sweep.add(value, other.full_sweep);
+        self.detail.add(other.detail);
         self.pages += other.pages;
         self.contact = self.contact.max(other.contact);
         self.seen.add(other.seen);
@@ -168,7 +199,7 @@ impl Facts {
         self.undecided = self.undecided.take().or(other.undecided);
         self.volatile = self.volatile.take().or(other.volatile);
         self.unsettled |= other.unsettled;
-        self.unread |= other.unread;
+        self.unread_parts += other.unread_parts;
         self.order_broken |= other.order_broken;
         self.token_expired |= other.token_expired;
         self.out_of_reach |= other.out_of_reach;

@@ -101,11 +101,7 @@ pub fn adopt(
             }
             APPROVE_DELETES => {
                 for (resource, _) in wish::parked(value) {
-                    // What does not wait yet is not approved in advance.
-                    if let Some(own) = state.resources.get_mut(resource).filter(|own| own.sweep.held > 0) {
-                        own.sweep.approved = true;
-                        adopted.poll_now = true;
-                    }
+                    adopted.poll_now |= state.approve_deletes(resource);
                 }
             }
             _ => adopted.poll_now = true,

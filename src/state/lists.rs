@@ -8,7 +8,7 @@ use super::adopt::Adopted;
 use super::{InstanceState, ResourceState};
 use crate::deliver::delivery_state::DeliveryState;
 use crate::deliver::retry_queue::MAX_BYTES;
-use crate::plan::for_each::{ForEachPlan, list_of, name_of};
+use crate::plan::for_each::{ForEachPlan, list_of, name_of, resource_of};
 use crate::plan::{ChangeBy, PollPlan};
 
 /// Lists of a resource whose states are kept, those of parents that are gone included: one that comes back goes on where it ended.
@@ -67,6 +67,18 @@ impl InstanceState {
             self.resources.entry(name).or_insert_with(|| Box::new(fresh()));
         }
         self.resources.len() > before
+    }
+
+    /// A person approved the deletions of a resource, in all of its lists, that wait. What does not wait yet is not approved in advance.
+    /// Answers whether some wait.
+    pub fn approve_deletes(&mut self, resource: &str) -> bool {
+        let mut some_wait = false;
+        for (name, own) in &mut self.resources {
+            if resource_of(name) == resource && own.sweep.held > 0 {
+                (own.sweep.approved, some_wait) = (true, true);
+            }
+        }
+        some_wait
     }
 
     /// Forgets all lists of a resource. Answers whether there were any.

@@ -73,11 +73,8 @@ impl Wish {
             Self::Discard(Parked { resource, event }) => {
                 state.sinks.discard(resource, event.as_deref());
             }
-            // What does not wait yet is not approved in advance.
             Self::ApproveDeletes(resource) => {
-                if let Some(own) = state.resources.get_mut(resource.as_str()).filter(|own| own.sweep.held > 0) {
-                    own.sweep.approved = true;
-                }
+                state.approve_deletes(resource);
             }
         }
         if !matches!(self, Self::Discard(_)) {

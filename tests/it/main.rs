@@ -22,6 +22,7 @@
 //! - [`deleted_ids`]: lists of deleted ids; each deletion is told once and in its place.
 //! - [`deltas`]: lists that continue by token, and what happens when the provider forgets it.
 //! - [`tenants`]: one list for each of several tenants, each with a cursor of its own.
+//! - [`tenant_sweeps`]: the same, with whole records before events, and complete readings of each list.
 //! - [`feeds`]: lists of events about objects, and pages by the id of the last record.
 //! - [`interrupted`]: a page of a long list fails; it is asked for again, and the list is read to its end.
 //! - [`receiver_contract`]: what a receiver gets, judged by official libraries.
@@ -123,6 +124,7 @@ mod shards;
 mod soak;
 mod state;
 mod taken_over;
+mod tenant_sweeps;
 mod tenants;
 mod tidy;
 mod words;

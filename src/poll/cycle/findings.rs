@@ -29,7 +29,7 @@ impl Poll<'_> {
         facts.over_share = pages.over_share().or(facts.over_share).or_else(delayed);
         facts.retry_after = facts.retry_after.max(listing.retry_after());
         facts.contact = facts.contact.max(listing.contact());
-        facts.unread = self.machine.has_unread();
+        facts.unread_parts = self.machine.unread_parts();
         facts.claim = listing.claim();
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();

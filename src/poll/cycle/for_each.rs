@@ -61,7 +61,7 @@ pub(super) async fn poll(
             let start = Start { access, identity, due: due.take(), deletions_wait: false };
             let (own, polled);
             (access, own, polled) = poll_list((core, instance), list, start, outbox, memories).await;
-            facts.add(own);
+            facts.add(value, own);
             let after = match polled {
                 Ok(Outcome::Stopped) => return Ok(Outcome::Stopped),
                 Ok(_) if outbox.room(1, Utc::now()) == 0 => {
@@ -88,6 +88,10 @@ pub(super) async fn poll(
                 saved = Instant::now();
             }
         }
+    }
+    if memories.has_failed_sweep() {
+        facts.sweep = std::mem::take(&mut facts.sweep).beside_a_failed_one();
+        facts.full_sweep = std::mem::take(&mut facts.full_sweep).beside_a_failed_one();
     }
     facts.lists = match (round.end()?, unusable) {
         (ListsOutcome::Polled | ListsOutcome::None, Some(problem)) => ListsOutcome::Failed(problem),

@@ -4,35 +4,59 @@ use super::{Condition, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::detect::sweep::{SweepState, Unproven};
 use crate::plan::ResourcePlan;
+use crate::plan::for_each::list_of;
 use crate::poll::report::{BadRows, SweepOutcome};
 
-/// `None` while nothing is to be said. What waits for a person comes before what may pass.
-pub(super) fn condition(resource: &ResourcePlan, state: &SweepState, last: Option<&SweepOutcome>) -> Option<Condition> {
+/// Lists that a message names.
+const NAMED: usize = 3;
+
+/// Which lists of a resource have deletions that wait for a person, by their values, and how many; `None`: no list has any.
+pub(super) fn held_in_lists<'s>(lists: impl Iterator<Item = (&'s str, &'s SweepState)>) -> Option<(String, SweepState)> {
+    let held: Vec<_> = lists.filter(|(_, sweep)| sweep.held > 0 && !sweep.approved).collect();
+    let (_, first) = *held.first()?;
+    let named: Vec<_> = held.iter().take(NAMED).filter_map(|(name, _)| Some(list_of(name)?.1)).collect();
+    let more = if held.len() > NAMED { " and others" } else { "" };
+    let all = SweepState {
+        held: held.iter().map(|(_, sweep)| sweep.held).sum(),
+        living: held.iter().map(|(_, sweep)| sweep.living).sum(),
+        empty: held.iter().all(|(_, sweep)| sweep.empty),
+        ..*first
+    };
+    Some((format!("{}{more}", named.join(", ")), all))
+}
+
+/// `None` while nothing is to be said. What waits for a person comes before what may pass. `lists` names those that the state is of, where
+/// the resource has several.
+pub(super) fn condition(
+    resource: &ResourcePlan,
+    lists: Option<&str>,
+    state: &SweepState,
+    last: Option<&SweepOutcome>,
+) -> Option<Condition> {
     let condition =
         |reason, message: String| Condition::new(ConditionType::DeletesFound, ConditionStatus::False, reason, message);
     let Some(plan) = resource.snapshot.as_deref() else { return resource.deleted_list.as_ref().and_then(|_| of_list(last?)) };
     if state.held > 0 && !state.approved {
         let approve =
             format!("if they are really deleted, set the annotation pollinator.dev/approve-deletes: {}", resource.name);
-        return Some(condition(
-            Reason::DeletesHeld,
-            if state.empty {
-                format!(
-                    "deletes.snapshot: the whole list is empty, which proves no deletion, so none is sent; correct the query or the credentials, or {approve}"
-                )
-            } else if state.is_edited(plan) {
-                let count = at_least(state.held);
-                format!(
-                    "deletes.snapshot: the request for the list was edited, and at least {count} records that were known are missing from the list since, so no deletion is sent; undo the edit, or {approve}"
-                )
-            } else {
-                let (count, percent) = (at_least(state.held), tens(state.held, state.living));
-                format!(
-                    "deletes.snapshot: at least {count} records, about {percent} % of the known ones, are missing from the whole list, more than maxCount ({}) and maxPercent ({} %) allow, so no deletion is sent; correct the query or the credentials, or {approve}",
-                    plan.max_count, plan.max_percent
-                )
-            },
-        ));
+        let of_lists = lists.map(|lists| format!("forEach: for {lists}: ")).unwrap_or_default();
+        let message = if state.empty {
+            format!(
+                "deletes.snapshot: the whole list is empty, which proves no deletion, so none is sent; correct the query or the credentials, or {approve}"
+            )
+        } else if state.is_edited(plan) {
+            let count = at_least(state.held);
+            format!(
+                "deletes.snapshot: the request for the list was edited, and at least {count} records that were known are missing from the list since, so no deletion is sent; undo the edit, or {approve}"
+            )
+        } else {
+            let (count, percent) = (at_least(state.held), tens(state.held, state.living));
+            format!(
+                "deletes.snapshot: at least {count} records, about {percent} % of the known ones, are missing from the whole list, more than maxCount ({}) and maxPercent ({} %) allow, so no deletion is sent; correct the query or the credentials, or {approve}",
+                plan.max_count, plan.max_percent
+            )
+        };
+        return Some(condition(Reason::DeletesHeld, format!("{of_lists}{message}")));
     }
     match last? {
         SweepOutcome::Unproven(Unproven::Moved) => Some(condition(
@@ -104,7 +128,7 @@ mod tests {
     fn told(state: &SweepState, last: Option<&SweepOutcome>) -> Option<(Reason, String)> {
         let plan = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None, asked: 1 };
         let resource = ResourcePlan { snapshot: Some(Arc::new(plan)), ..sample::resource() };
-        condition(&resource, state, last).map(|condition| (condition.reason, condition.message))
+        condition(&resource, None, state, last).map(|condition| (condition.reason, condition.message))
     }
 
     #[test]
@@ -138,7 +162,8 @@ mod tests {
     fn a_list_of_deleted_ids_is_named_by_its_fields() {
         let list = ResourcePlan { deleted_list: Some(Arc::new(sample::resource())), ..sample::resource() };
         let told = |resource: &ResourcePlan, last: SweepOutcome| {
-            condition(resource, &SweepState::default(), Some(&last)).map(|condition| (condition.reason, condition.message))
+            condition(resource, None, &SweepState::default(), Some(&last))
+                .map(|condition| (condition.reason, condition.message))
         };
         let failed = || SweepOutcome::Failed(Problem::transient(Reason::ProviderError, "baseUrl: it failed"));
         let (reason, message) = told(&list, failed()).unwrap();

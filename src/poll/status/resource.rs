@@ -45,7 +45,10 @@ pub(super) fn resource_status(
     conditions.extend(lists().find(|own| own.filter_ignored.is_ignored()).and_then(|_| ignored_filter(resource)));
     conditions.extend(health.undecided.as_deref().map(undecided_filter));
     conditions.extend(health.volatile.as_deref().map(volatile_records));
-    conditions.extend(own.and_then(|own| deletes::condition(resource, &own.sweep, health.sweep.as_deref())));
+    let own_lists = state.lists_of(&resource.name).map(|(name, list)| (&**name, &list.sweep));
+    let held = deletes::held_in_lists(own_lists).filter(|_| resource.for_each.is_some());
+    let sweep = own.map(|own| held.as_ref().map_or((None, own.sweep), |(lists, sweep)| (Some(&**lists), *sweep)));
+    conditions.extend(sweep.and_then(|(lists, sweep)| deletes::condition(resource, lists, &sweep, health.sweep.as_deref())));
     let detail = health.detail.as_deref().filter(|_| resource.detail.is_some());
     conditions.extend(detail.map(|problem| of_problem(ConditionType::Detailed, problem)));
     let failed = health.lists.as_deref().filter(|_| resource.for_each.is_some());

@@ -40,6 +40,8 @@ pub(super) struct Parts {
     greatest: Option<DateTime<Utc>>,
     /// Where the first part begins that has more records of one date than the provider lists.
     unread_from: Option<DateTime<Utc>>,
+    /// How many such parts there are.
+    crowded: u32,
 }
 
 impl Parts {
@@ -75,8 +77,9 @@ impl Parts {
         let least =
             std::iter::successors(Some(unit), |step| step.checked_mul(2)).map_while(|step| from.checked_add_signed(step));
         let least = || least.take_while(|at| *at < end).find(fits);
-        let wanted = if self.ends.len().is_multiple_of(2) { shown.unwrap_or(in_the_middle) } else { in_the_middle };
-        let at = Some(wanted).filter(fits).or_else(least);
+        let wanted =
+            if self.ends.len().is_multiple_of(2) { [shown, Some(in_the_middle)] } else { [Some(in_the_middle), shown] };
+        let at = wanted.into_iter().flatten().find(fits).or_else(least);
         self.ends.extend(at);
         at.is_some()
     }
@@ -113,9 +116,9 @@ impl PollMachine<'_> {
         last.zip(self.parts.oldest).is_some_and(|(last, oldest)| last < oldest)
     }
 
-    /// Whether there are more records of one date than the provider lists.
-    pub fn has_unread(&self) -> bool {
-        self.parts.unread_from.is_some()
+    /// Parts that have more records of one date than the provider lists.
+    pub fn unread_parts(&self) -> u32 {
+        self.parts.crowded
     }
 
     /// What the poll did not deliver.
@@ -144,6 +147,7 @@ impl PollMachine<'_> {
             return self.list_again();
         }
         self.parts.unread_from.get_or_insert(from);
+        self.parts.crowded += 1;
         self.end_part(true)
     }
 

@@ -53,6 +53,8 @@ switches! {
     Ties,
     /// One query shows so many rows and no more; the list is declared `Ascending`.
     Cap,
+    /// One query shows a number of rows and no more, and the manifest says so: the list is read in parts.
+    Parts,
     /// The list is declared `Ascending`.
     Ascending,
     /// The list is declared `Descending`.
@@ -89,6 +91,8 @@ switches! {
     DeletedAt,
 
     // polls
+    /// The whole list is read now and then, and compared by content.
+    FullSweep,
     /// Events name the fields that changed, so every record is remembered.
     Changes,
     /// What exists at first is sent.
@@ -125,6 +129,10 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Descending], &[Pinned]),
     // more than the cap lies behind the cursor: days of records, or hours of them while the provider's clock is behind their dates
     (&[Cap], &[Minutes, Days, Zone, SkewedDate, Future, Late, Lateness, Nodes]),
+    // more rows of one unit than the cap shows cannot be read, nor can what is dated behind the end of the list
+    (&[Parts], &[Cap, Minutes, Days, Future, Content, Unfiltered, Pinned, Short, Joined, JoinedBytes, Versions, NoDate]),
+    // a complete reading does not end at a cap, and finds a history, or links that are signed, changed each time
+    (&[FullSweep], &[Cap, Parts, Content, Unfiltered, Pinned, Signed, Joined, JoinedBytes, Versions]),
     // bytes count until the unit of a date is over, which a date in the future or between two pages is not
     (&[Signed, JoinedBytes], &[Future, Churn]),
     // nor is that of a date of minutes or days: a change and a link cannot be told apart in it

@@ -23,6 +23,8 @@ const NODES: [i64; 3] = [0, 3, -2];
 /// Rows of one query where there is a cap, and most records with one date there.
 const CAP: u64 = 40;
 const MOST_TIES: u64 = 16;
+/// Rows of one query where the list is read in parts: more than those with one date.
+const PART: u64 = 20;
 /// Most rows that are cut out of pages, less than a page has.
 const MOST_FORBIDDEN: u64 = 3;
 
@@ -58,7 +60,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let has = |switch| on.contains(&switch);
         let page_size = match () {
-            () if has(Cap) => 10,
+            () if has(Cap) || has(Parts) => 10,
             // no page is cut empty: by an offset nothing follows it
             () if has(Short) => 4 + dice.below(3),
             () => 2 + dice.below(5),
@@ -109,6 +111,9 @@ impl World {
         if has(Cap) {
             provider = provider.result_cap(usize::try_from(CAP).expect("small"));
         }
+        if has(Parts) {
+            provider = provider.result_cap(usize::try_from(PART).expect("small"));
+        }
         if has(Signed) {
             provider = provider.signing_links();
         }
@@ -148,7 +153,12 @@ impl World {
             let java = provider::stamps::Stamps { unit, ..dates }.java();
             resource = resource.replace("${since}", &format!("${{gmtDate:{java}}}"));
         }
+        if has(Parts) {
+            resource = resource.replace("query: {since: ", "query: {until: \"${until}\", since: ");
+            let _ = writeln!(resource, "resultCap: {PART}");
+        }
         for (switch, line) in [
+            (FullSweep, "fullSweep: {interval: 720h}"),
             (Ascending, "order: Ascending"),
             (Cap, "order: Ascending"),
             (Descending, "order: Descending"),
@@ -264,6 +274,10 @@ impl World {
             (true, 0) => one_of(&mut self.dice, &[TimeDelta::seconds(90), TimeDelta::hours(1), TimeDelta::days(365 * 70)]),
             _ => TimeDelta::zero(),
         };
+        if self.has(Parts) {
+            // no more of them lie within some seconds than one query shows
+            self.pass(TimeDelta::seconds(10));
+        }
         match self.below(12) {
             0 => {
                 let Some(at) = self.pick() else { return };
@@ -271,7 +285,7 @@ impl World {
                 self.tell(&format!("{id} is deleted"));
                 self.provider.delete(&id);
             }
-            2..=4 if self.has(Cap) => self.create_tied(),
+            2..=4 if self.has(Cap) || self.has(Parts) => self.create_tied(),
             1..=5 => {
                 let Some(at) = self.pick() else { return };
                 let id = self.living[at].clone();
@@ -403,6 +417,9 @@ impl World {
 
     /// A poll that may be disturbed.
     fn poll(&mut self) -> Result<(), String> {
+        if self.has(FullSweep) && self.below(3) == 0 {
+            self.polls.forget_sweep();
+        }
         let will_err = self.has(Errors) && self.below(3) == 0;
         if will_err {
             let pages = usize::try_from(self.below(2)).expect("small");
@@ -480,7 +497,7 @@ impl World {
         if !self.hidden.is_empty() {
             verdict.missing.retain(|missing| !self.hidden.iter().any(|id| missing.split(' ').next() == Some(id)));
         }
-        if [Cap, Churn, Future, Errors].iter().any(|switch| self.has(*switch)) {
+        if [Cap, Parts, Churn, Future, Errors].iter().any(|switch| self.has(*switch)) {
             // what was created long before it is seen, or is dated so, may be called updated: the dates decide
             verdict.wrong_kinds.retain(|wrong| wrong.starts_with("Created"));
         }

@@ -182,11 +182,14 @@ impl Store {
             return Err(405);
         }
         let (habits, size) = (&self.habits, self.habits.page_size);
-        let (mut since, mut position) = (None, None);
+        let (mut since, mut until, mut position) = (None, None, None);
         for (name, value) in ask.query() {
             match name.as_str() {
                 "since" if since.is_none() && habits.filter != Filter::None => {
                     since = Some((habits.stamps.read(&value).ok_or(400_u16)?, value));
+                }
+                "until" if until.is_none() && habits.filter != Filter::None => {
+                    until = Some((habits.stamps.read(&value).ok_or(400_u16)?, value));
                 }
                 name if name == habits.paging.parameter() && position.is_none() => {
                     position = Some(habits.paging.position(&value, size).ok_or(400_u16)?);
@@ -212,12 +215,16 @@ impl Store {
             None => {}
         }
         self.turn += 1;
-        let rows = self.rows(since.as_ref().map(|(since, _)| *since));
+        let [from, to] = [&since, &until].map(|bound| bound.as_ref().map(|(at, _)| *at));
+        let rows = self.rows(from, to);
         let cut = Cut { position, size, total: rows.len() };
         let page = rows.iter().skip(position).take(size).filter(|row| !row.record.forbidden);
         let page: Vec<_> = page.map(|row| self.render(row)).collect();
-        let since = since.map_or(String::new(), |(_, text)| format!("since={}&", text.replace(':', "%3A")));
-        let answer = self.envelope(&page, cut, &since);
+        let again = |name: &str, bound: Option<(DateTime<Utc>, String)>| {
+            bound.map_or(String::new(), |(_, text)| format!("{name}={}&", text.replace(':', "%3A")))
+        };
+        let bounds = again("since", since) + &again("until", until);
+        let answer = self.envelope(&page, cut, &bounds);
         if let Some(mut change) = self.after_page.take() {
             for change in change(position) {
                 self.apply(&change);
@@ -228,15 +235,17 @@ impl Store {
     }
 
     /// What passes the filter, in the order of the list.
-    fn rows(&self, since: Option<DateTime<Utc>>) -> Vec<Row<'_>> {
+    fn rows(&self, since: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Vec<Row<'_>> {
         let Habits { stamps, filter, listing, repeats, pinned, .. } = &self.habits;
         let passes = |at: DateTime<Utc>| {
-            since.is_none_or(|since| match filter {
-                Filter::Inclusive => stamps.shown(at) >= since,
-                Filter::Exclusive => stamps.shown(at) > since,
-                Filter::ByDay => stamps.shown(at).date_naive() >= since.date_naive(),
+            let at = stamps.shown(at);
+            let (from, to) = (since.unwrap_or(at), until.unwrap_or(at));
+            match filter {
+                Filter::Inclusive => from <= at && at <= to,
+                Filter::Exclusive => since.is_none_or(|from| from < at) && until.is_none_or(|to| at < to),
+                Filter::ByDay => from.date_naive() <= at.date_naive() && at.date_naive() <= to.date_naive(),
                 Filter::Ignored | Filter::None => true,
-            })
+            }
         };
         let mut rows = Vec::new();
         for (id, record) in self.records.iter().filter(|(_, record)| !record.hidden) {
