@@ -107,6 +107,7 @@ mod listings;
 mod logs;
 mod migration;
 mod mutual_tls;
+mod old_changes;
 mod operator;
 mod pages;
 mod panicking;
