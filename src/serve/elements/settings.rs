@@ -8,7 +8,7 @@ use crate::api::auth::{Auth, Grant};
 use crate::api::connector::{ConnectorAuth, ConnectorSpec};
 use crate::api::duration;
 use crate::api::instance::ConnectorInstanceSpec;
-use crate::api::resource::{DatesConfiguration, Resource};
+use crate::api::resource::{ChangeBy, DatesConfiguration, Resource};
 
 /// Stands for every value of a Secret.
 pub const MASK: &str = "********";
@@ -135,6 +135,9 @@ fn poller(resource: &Resource, hub_path: Option<&str>) -> Value {
             poller.insert(name.to_owned(), seconds.into());
         }
     }
+    if resource.change_by == Some(ChangeBy::Created) {
+        poller.insert("filterByUpdatedDate".to_owned(), false.into());
+    }
     if let Some(size) = resource.page_size {
         poller.insert("pageSize".to_owned(), size.into());
     }
@@ -159,7 +162,9 @@ mod tests {
             "connector": "infusionsoftrest",
             "auth": {"oauth2": {"secretRef": {"name": "keap"}}},
             "polling": {"interval": "90s"},
-            "resources": [{"name": "appointments", "url": "/appointments", "idField": "id", "lookback": "2m"}],
+            "resources": [{
+                "name": "appointments", "url": "/appointments", "idField": "id", "lookback": "2m", "changeBy": "Created",
+            }],
             "callback": {"url": "https://a.example/in", "signature": {"secretRef": {"name": "c", "key": "k"}}},
         }))
         .unwrap();
@@ -170,7 +175,7 @@ mod tests {
             "event.notification.callback.url": "https://a.example/in",
             "event.notification.signature.key": MASK,
             "event.poller.refresh_interval": "1.5",
-            "event.poller.configuration": r#"{"appointments":{"idField":"id","pollDelay":120,"url":"/appointments"}}"#,
+            "event.poller.configuration": r#"{"appointments":{"filterByUpdatedDate":false,"idField":"id","pollDelay":120,"url":"/appointments"}}"#,
             "oauth.api.key": MASK, "oauth.api.secret": MASK, "oauth.user.refresh_token": MASK,
         });
         assert_eq!(json!(shown), expected);
