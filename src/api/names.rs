@@ -22,6 +22,27 @@ fn is_part(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
+/// Whether Pollinator or the protocol sets a header itself, so that a Secret with headers must not: framing of the message, form of the
+/// body, identity and signature of the event. `name` is in small letters.
+pub fn is_reserved_header(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "connection"
+            | "content-length"
+            | "content-type"
+            | "content-encoding"
+            | "transfer-encoding"
+            | "accept-encoding"
+            | "expect"
+            | "keep-alive"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "user-agent"
+    ) || ["proxy-", "webhook-", "ce-", "elements-webhook-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

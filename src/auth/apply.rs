@@ -14,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::secrets::{Referenced, Secrets, trimmed};
 use crate::api::conditions::{Problem, Reason};
+use crate::api::names::is_reserved_header;
 use crate::egress::Request;
 use crate::egress::identity::Identity;
 use crate::plan::{AuthPlan, SecretKey};
@@ -232,7 +233,7 @@ pub fn extra_headers(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Re
     for key in found.secret.data.keys() {
         let name = HeaderName::try_from(key.as_str())
             .map_err(|_| found.invalid(key, "is not a header name", "name each key after the header it is sent as"))?;
-        if is_reserved(&name) {
+        if is_reserved_header(name.as_str()) {
             return Err(found.invalid(key, "names a header that Pollinator sets itself", "remove the key"));
         }
         let value = found.required(key)?;
@@ -241,27 +242,6 @@ pub fn extra_headers(secret: &str, namespace: &str, secrets: &dyn Secrets) -> Re
         headers.insert(name, value);
     }
     Ok(headers)
-}
-
-/// Framing of the message, form of the body, identity and signature of the event.
-fn is_reserved(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    matches!(
-        name,
-        "host"
-            | "connection"
-            | "content-length"
-            | "content-type"
-            | "content-encoding"
-            | "transfer-encoding"
-            | "accept-encoding"
-            | "expect"
-            | "keep-alive"
-            | "te"
-            | "trailer"
-            | "upgrade"
-            | "user-agent"
-    ) || ["proxy-", "webhook-", "ce-", "elements-webhook-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -6,7 +6,13 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::catalog::{entry, find, show};
+use crate::api::connector::ConnectorSpec;
+use crate::api::manifest::{self, Manifest};
 use crate::catalog::starter::{self, Wishes};
+use crate::plan::resolve::resolve;
+
+/// Where events go when nothing is said.
+const CALLBACK: &str = "https://example.com/events";
 
 /// Prints a first manifest for an entry of the catalog: a ConnectorInstance and its Secrets, with placeholders and comments.
 #[derive(Debug, Args)]
@@ -22,19 +28,19 @@ pub struct NewArgs {
     #[arg(long)]
     namespace: Option<String>,
     /// Where events are sent.
-    #[arg(long, value_name = "URL", default_value = "https://example.com/events")]
+    #[arg(long, value_name = "URL", default_value = CALLBACK)]
     callback: String,
     /// Value of a parameter; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
 }
 
-/// 1 when the output cannot be written, 2 when there is no such entry, resource or parameter.
+/// 1 when the output cannot be written, 2 when there is no such entry, resource or parameter, or an argument makes the manifest invalid.
 pub fn run(args: &NewArgs) -> ExitCode {
-    show(manifest(args))
+    show(first(args))
 }
 
-fn manifest(args: &NewArgs) -> Result<String, String> {
+fn first(args: &NewArgs) -> Result<String, String> {
     let key = args.key.as_str();
     let spec = entry(key)?;
     let polled = match &*args.resources {
@@ -46,13 +52,37 @@ fn manifest(args: &NewArgs) -> Result<String, String> {
         let known: Vec<_> = spec.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         return Err(format!("the entry {key} has no parameter {unknown}; it has: {}", known.join(", ")));
     }
+    if let Some(twice) =
+        args.resources.iter().enumerate().find_map(|(at, name)| args.resources[..at].contains(name).then_some(name))
+    {
+        return Err(format!("the resource {twice} is named twice; name it once"));
+    }
     let wishes = Wishes {
         name: args.name.as_deref().unwrap_or(key),
         namespace: args.namespace.as_deref(),
         callback: &args.callback,
         parameters: &parameters,
     };
-    Ok(starter::manifest(key, spec, &polled, &wishes))
+    let written = starter::manifest(key, spec, &polled, &wishes);
+    let nothing = BTreeMap::new();
+    let plain = Wishes { name: key, namespace: None, callback: CALLBACK, parameters: &nothing };
+    // What a person must replace may be no valid value: only what the arguments bring about is their fault.
+    let before = problems(spec, &starter::manifest(key, spec, &polled, &plain));
+    let new: Vec<_> = problems(spec, &written).into_iter().filter(|problem| !before.contains(problem)).collect();
+    if new.is_empty() { Ok(written) } else { Err(new.join("\n")) }
+}
+
+/// What keeps a manifest from being accepted and planned.
+fn problems(spec: &ConnectorSpec, text: &str) -> Vec<String> {
+    let read = manifest::read("", text);
+    let mut problems: Vec<String> = read.errors.iter().map(|error| error.finding.to_string()).collect();
+    for (_, manifest) in read.manifests {
+        if let Manifest::ConnectorInstance(instance) = manifest {
+            let found = resolve(&instance, Some(spec)).err().unwrap_or_default();
+            problems.extend(found.into_iter().map(|problem| problem.message));
+        }
+    }
+    problems
 }
 
 fn parse_setting(text: &str) -> Result<(String, String), String> {
@@ -65,7 +95,7 @@ mod tests {
     use super::*;
 
     fn with(key: &str, resources: &[&str], settings: &[(&str, &str)]) -> Result<String, String> {
-        manifest(&NewArgs {
+        first(&NewArgs {
             key: key.to_owned(),
             resources: resources.iter().map(|name| (*name).to_owned()).collect(),
             name: None,
@@ -85,5 +115,39 @@ mod tests {
         assert!(
             parse_setting("a=b=c").is_ok_and(|(name, value)| (&*name, &*value) == ("a", "b=c")) && parse_setting("a").is_err()
         );
+    }
+
+    #[test]
+    fn arguments_that_make_it_invalid_are_refused() {
+        let base = || NewArgs {
+            key: "zendesk".to_owned(),
+            resources: Vec::new(),
+            name: None,
+            namespace: None,
+            callback: CALLBACK.to_owned(),
+            settings: Vec::new(),
+        };
+        let text = |text: &str| text.to_owned();
+        let set = |value: &str| NewArgs { settings: vec![(text("subdomain"), text(value))], ..base() };
+        for (args, part) in [
+            (NewArgs { callback: text("foo"), ..base() }, "spec.callback.url"),
+            (NewArgs { callback: text("http://a.example/x"), ..base() }, "allowInsecureHttp"),
+            (NewArgs { name: Some(text("A B")), ..base() }, "metadata.name"),
+            (NewArgs { namespace: Some(text("Bad NS")), ..base() }, "metadata.namespace"),
+            (NewArgs { resources: vec![text("tickets"), text("tickets")], ..base() }, "named twice"),
+            (set("https://acme.zendesk.com"), "spec.parameters.subdomain"),
+            (set(""), "spec.parameters.subdomain"),
+        ] {
+            let refused = first(&args).unwrap_err();
+            assert!(refused.contains(part), "{args:?}: {refused}");
+        }
+        assert!(first(&base()).is_ok() && first(&set("acme")).is_ok());
+    }
+
+    #[test]
+    fn every_entry_has_a_manifest() {
+        for key in crate::catalog::names() {
+            assert!(with(key, &[], &[]).is_ok(), "{key}");
+        }
     }
 }

@@ -11,9 +11,11 @@ use super::fields::{Field, Fields};
 use super::poller::secret_key;
 use super::read::unwrapped;
 use super::report::{Section, Verdict};
-use super::value::{Said, is_secret_name};
+use super::secrecy::is_secret;
+use super::value::Said;
 use crate::api::auth::{ApiKey, Auth, Basic, Place, SecretKeyRef, SecretRef};
 use crate::api::instance::Signature;
+use crate::api::names::is_reserved_header;
 use crate::plan::resolve::receives_for_open_connectors;
 
 /// Hosts of the platform and of what it was before.
@@ -131,10 +133,10 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
     section.field(verdict, &field.place, notes.join("; "));
 }
 
-/// Takes the parameters whose names say that they are secrets out of the query.
+/// Takes the parameters that are secrets, by their names or values, out of the query.
 fn without_secrets(url: &mut Url) -> Vec<(String, String)> {
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    let (secrets, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| is_secret_name(name));
+    let (secrets, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, value)| is_secret(name, value));
     if !secrets.is_empty() {
         url.set_query(None);
         if !rest.is_empty() {
@@ -168,34 +170,121 @@ fn headers(field: &Field, draft: &mut Draft, section: &mut Section) {
             return;
         }
         Said::Structure => field.value.to_string(),
-        Said::Masked | Said::Placeholder => String::new(),
+        Said::Masked => {
+            // Which ones there are, the mask does not say.
+            draft.secrets.open(&secret);
+            draft.spec.callback.headers_secret_ref = Some(SecretRef { name: secret.clone() });
+            let text = format!("Secret {secret}, which has none yet: write one key a header");
+            section.field(Verdict::Masked, &field.place, text);
+            return;
+        }
+        Said::Placeholder => String::new(),
         Said::Text(text) => text,
     };
-    let found: Vec<(String, String)> = match unwrapped(&text) {
-        Some(Value::Object(members)) => members
-            .iter()
-            .filter_map(|(name, value)| if let Said::Text(text) = Said::of(value) { Some((name.clone(), text)) } else { None })
-            .collect(),
-        _ => text
-            .split(['\n', ';'])
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-            .collect(),
+    let found = read_headers(&text);
+    let distinct: BTreeSet<_> = found.iter().flatten().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let problem = match &found {
+        None => Some("no headers were found in it, or one whose value is no text".to_owned()),
+        Some(found) if distinct.len() < found.len() => Some("a header is in it twice".to_owned()),
+        Some(found) => found.iter().find(|(name, value)| !is_key(name) || !is_sent(name, value)).map(|(name, _)| {
+            if is_key(name) {
+                format!("{name} cannot be sent, because its value has control characters or Pollinator sets this header itself")
+            } else {
+                "one of its headers has no valid name".to_owned()
+            }
+        }),
     };
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    let distinct: BTreeSet<_> = found.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    if found.is_empty() || distinct.len() < found.len() || !found.iter().all(|(name, _)| is_name(name)) {
+    if let Some(problem) = problem {
         let more = format!("{}-more", draft.name);
         draft.secrets.keep(&more, "callback-headers", Some(text).filter(|text| !text.is_empty()));
         section.ask(
             &field.place,
-            format!("no headers were found in it; it is in Secret {more}, key callback-headers: write one key a header"),
+            format!(
+                "{problem}; the setting is in Secret {more}, key callback-headers: write one key a header into Secret {secret}"
+            ),
         );
         return;
     }
-    for (name, value) in found {
+    for (name, value) in found.into_iter().flatten() {
         draft.secrets.put(&secret, &name, Some(value));
     }
     draft.spec.callback.headers_secret_ref = Some(SecretRef { name: secret.clone() });
     section.changed(&field.place, format!("each header is a key of Secret {secret}, which callback.headersSecretRef names"));
+}
+
+/// Names and values; `None`: there are none, or a value is neither a text nor a list of texts.
+fn read_headers(text: &str) -> Option<Vec<(String, String)>> {
+    let found = match unwrapped(text) {
+        Some(Value::Object(members)) => {
+            members.iter().map(|(name, value)| Some((name.clone(), header_value(value)?))).collect::<Option<Vec<_>>>()?
+        }
+        Some(_) => return None,
+        None => header_lines(text)?,
+    };
+    (!found.is_empty()).then_some(found)
+}
+
+/// Several values of a header are one with commas (RFC 9110 section 5.3).
+fn header_value(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(items) if !items.is_empty() => {
+            let texts = items.iter().map(|item| if item.is_array() { None } else { header_value(item) });
+            Some(texts.collect::<Option<Vec<_>>>()?.join(", "))
+        }
+        other => match Said::of(other) {
+            Said::Text(text) => Some(text),
+            Said::Nothing | Said::Masked | Said::Placeholder | Said::Structure => None,
+        },
+    }
+}
+
+/// Lines, or what is between semicolons where a header begins behind each: values have semicolons, too.
+fn header_lines(text: &str) -> Option<Vec<(String, String)>> {
+    let header = |part: &str| {
+        let (name, value) = part.split_once(':').filter(|(_, value)| !value.starts_with("//"))?;
+        is_key(name.trim()).then(|| (name.trim().to_owned(), value.trim().to_owned()))
+    };
+    let mut found = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let parts: Option<Vec<_>> = line.split(';').filter(|part| !part.trim().is_empty()).map(header).collect();
+        match parts {
+            Some(parts) => found.extend(parts),
+            None => found.push(header(line)?),
+        }
+    }
+    Some(found)
+}
+
+/// Whether a callback can be sent a header: its name is free, and its value has no control characters (RFC 9110 section 5.5).
+fn is_sent(name: &str, value: &str) -> bool {
+    !is_reserved_header(&name.to_ascii_lowercase()) && value.chars().all(|c| c == '\t' || !c.is_control())
+}
+
+/// Whether a header's name can be a key of a Secret.
+fn is_key(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_keep_their_whole_values() {
+        for (text, expected) in [
+            ("X-Key: a", vec![("X-Key", "a")]),
+            ("Cookie: session=abc; role=poller", vec![("Cookie", "session=abc; role=poller")]),
+            ("X-Sig: a=1;b=2\nX-B: 2", vec![("X-Sig", "a=1;b=2"), ("X-B", "2")]),
+            ("X-A: 1;X-B: 2;", vec![("X-A", "1"), ("X-B", "2")]),
+            ("Link: a; https://b.example/c", vec![("Link", "a; https://b.example/c")]),
+            (r#"{"X-A": 1, "X-List": ["p", "q"]}"#, vec![("X-A", "1"), ("X-List", "p, q")]),
+        ] {
+            let found = read_headers(text).unwrap();
+            let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+        for text in ["", "hunter2", "X-A: 1\nrest", "{}", "[]", r#"{"X-A": {}}"#, r#"{"X-A": null}"#, "a b: c"] {
+            assert_eq!(read_headers(text), None, "{text}");
+        }
+    }
 }

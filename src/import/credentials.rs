@@ -3,7 +3,8 @@
 use super::draft::{Draft, Known, Scheme};
 use super::fields::{Field, Fields};
 use super::report::{Section, Verdict};
-use super::value::{Said, is_secret_name, switch};
+use super::secrecy::is_secret;
+use super::value::{Said, switch};
 use crate::api::auth::{
     ApiKey, Auth, Basic, Bearer, ClientAuthentication, ClientPlace, Grant, Oauth2, SecretKeyRef, SecretRef,
 };
@@ -84,8 +85,14 @@ impl Credentials<'_> {
             }
         } else {
             let has_other = has_refresh || refresh.as_ref().is_some_and(|field| Said::of(&field.value) == Said::Masked);
+            let is_code = |field: &Field| !matches!(Said::of(&field.value), Said::Placeholder | Said::Structure);
             match code {
                 Some(field) if needs_grant && !has_other => self.ask_for_grant(&field, refresh, &secret),
+                // A mask stands for a token that is there; who sends a code wants another one.
+                Some(field) if needs_grant && !has_refresh && !is_code(&field) => {
+                    self.section.ask(&field.place, "it is no code: give consent and send its code, or a refresh token");
+                    self.put(refresh, &secret, "refresh_token", needs_grant);
+                }
                 code => {
                     if let Some(field) = code {
                         self.section.dropped(&field.place, "it is used once; the refresh token is used");
@@ -242,7 +249,7 @@ pub(super) fn put(
     };
     match Said::of(&field.value) {
         Said::Text(text) => {
-            draft.secrets.put(secret, key, Some(text));
+            draft.secrets.put(secret, key, Some(whole(&field.value).unwrap_or(text)));
             section.kept(&field.place, target);
         }
         Said::Masked => {
@@ -257,11 +264,17 @@ pub(super) fn put(
     }
 }
 
+/// A password or key may begin or end with blanks; line ends around it come from a file that it was in.
+fn whole(value: &serde_json::Value) -> Option<String> {
+    Some(value.as_str()?.trim_matches(['\r', '\n']).to_owned())
+}
+
 /// An absolute URL that fits `tokenUrl` and shows no secret.
 pub(super) fn is_endpoint(text: &str) -> bool {
     let plain = text.len() <= 2048 && !text.contains(['{', '}', '<', '#', ' ']);
     let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    plain && url.is_some_and(|url| url.username().is_empty() && !url.query_pairs().any(|(name, _)| is_secret_name(&name)))
+    plain
+        && url.is_some_and(|url| url.username().is_empty() && !url.query_pairs().any(|(name, value)| is_secret(&name, &value)))
 }
 
 fn last(name: &str) -> String {

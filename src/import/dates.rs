@@ -32,6 +32,11 @@ impl Repaired {
 
 /// A pattern; `zone` is the one configured next to it.
 pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
+    for word in ["milliseconds", "seconds"] {
+        if given.trim().eq_ignore_ascii_case(word) && given != word {
+            return Repaired::noted(Some(word), "it is written in small letters");
+        }
+    }
     // A double quote is a letter of the text in Java; at the end of a pattern it is a slip.
     if is_pattern(given) && !given.ends_with('"') {
         let is_zoned = zone.is_some_and(|zone| !["", "GMT", "UTC", "Z"].contains(&zone.to_ascii_uppercase().as_str()));
@@ -143,6 +148,8 @@ mod tests {
             ("10 digit integer Unix time", Some("seconds"), true),
             ("518862600", Some("seconds"), true),
             ("1518862600000", Some("milliseconds"), true),
+            ("MILLISECONDS", Some("milliseconds"), false),
+            ("Seconds", Some("seconds"), false),
             ("no pattern", None, true),
         ] {
             let repaired = pattern(given, None);

@@ -8,15 +8,17 @@ use serde_json::Value;
 use super::credentials::is_endpoint;
 use super::draft::{Draft, Filter, Known, Scheme};
 use super::fields::{Field, Fields, Place};
-use super::hub::placeholders;
+use super::hub::{placeholders, with_dashes};
+use super::injected::Injected;
 use super::lists::{Pages, resources};
 use super::poller::Pollers;
 use super::read::unwrapped;
 use super::report::{About, Section, Verdict};
+use super::secrecy::{is_secret, is_secret_name};
 use super::stub::{self, NO_PROVIDER};
-use super::value::{self, Said, duration, is_secret_name, slug};
-use crate::api::auth::{ClientAuthentication, ClientPlace};
-use crate::api::connector::{ConnectorAuth, ConnectorSpec};
+use super::value::{self, Said, duration, slug};
+use crate::api::auth::{self, ClientAuthentication, ClientPlace};
+use crate::api::connector::{ConnectorAuth, ConnectorSpec, Parameter};
 use crate::api::instance::Polling;
 use crate::api::resource::Resource;
 
@@ -54,20 +56,30 @@ pub(super) fn import(place: &Place, value: &Value, section: &mut Section) -> Def
         }
     }
     let mut settings = settings(fields.take("configuration"), section);
+    let declared_settings: BTreeMap<String, Option<String>> = settings.iter().map(default_of).collect();
     let kind = fields.take("authentication");
     let declared = kind.as_ref().and_then(|field| field.value["type"].as_str()).map(str::to_ascii_lowercase);
     if let Some(field) = &kind {
         section.kept(&field.place, "spec.auth");
     }
-    auth(&mut defined, declared.as_deref(), &mut settings, section);
+    authentication(&mut defined, declared.as_deref(), &mut settings, section);
     base_url(&mut defined, settings.take("base.url"), section);
     let pages = Pages::take(&mut settings, section);
+    let mut wanted = BTreeSet::new();
     if let Some(field) = fields.take("resources") {
-        resources(&mut defined, &field, &pages, section);
+        resources(&mut defined, &field, &pages, &mut wanted, section);
+    }
+    if let Some(field) = fields.take("parameters") {
+        inject(&mut defined, &field, &mut wanted, section);
     }
     events(&mut defined, &mut settings, section);
-    parameters(&mut defined);
+    parameters(&mut defined, wanted, &declared_settings);
     for field in settings {
+        let own = field.name.replace('.', "-");
+        if defined.spec.parameters.iter().any(|parameter| parameter.name == own) {
+            section.changed(&field.place, format!("spec.parameters, {own}"));
+            continue;
+        }
         let text = if is_secret_name(&field.name) {
             "an instance's Secret holds it"
         } else {
@@ -108,7 +120,7 @@ fn base_url(defined: &mut Defined, field: Option<Field>, section: &mut Section) 
         Some(field) => match Said::of(&field.value) {
             Said::Text(url) if is_template(&url) && !url.contains('?') => {
                 section.kept(&field.place, "spec.baseUrl");
-                defined.spec.base_url = Some(url);
+                defined.spec.base_url = Some(with_dashes(&url));
             }
             _ => section.ask(&field.place, text),
         },
@@ -121,7 +133,7 @@ fn is_template(url: &str) -> bool {
     is_endpoint(&filled)
 }
 
-fn auth(defined: &mut Defined, declared: Option<&str>, settings: &mut Fields, section: &mut Section) {
+fn authentication(defined: &mut Defined, declared: Option<&str>, settings: &mut Fields, section: &mut Section) {
     let has = |name: &str| settings.peek(name).is_some();
     let scheme = match declared {
         Some("oauth2" | "oauth2password") => Some(Scheme::Oauth2),
@@ -141,6 +153,7 @@ fn auth(defined: &mut Defined, declared: Option<&str>, settings: &mut Fields, se
             match Said::of(&field.value) {
                 Said::Text(url) if is_template(&url) => {
                     section.kept(&field.place, "spec.auth.oauth2");
+                    let url = with_dashes(&url);
                     if is_token {
                         auth.token_url = url;
                         is_complete = true;
@@ -250,13 +263,74 @@ fn lay_over(spec: &mut ConnectorSpec, polled: Resource) {
     }
 }
 
-/// Every placeholder of the templates is a parameter of the instance.
-fn parameters(defined: &mut Defined) {
-    let mut names = BTreeSet::new();
+/// What a definition sends with every request.
+fn inject(defined: &mut Defined, field: &Field, wanted: &mut BTreeSet<String>, section: &mut Section) {
+    let Some(items) = field.value.as_array().filter(|items| !items.is_empty()) else {
+        section.dropped(&field.place, "it lists no parameters");
+        return;
+    };
+    for (index, item) in items.iter().enumerate() {
+        let place = field.place.item(index);
+        let injected = Injected::read(item);
+        wanted.extend(injected.parameter());
+        match injected {
+            Injected::Header(name, template) => {
+                section.changed(&place, format!("spec.headers, {name}"));
+                defined.spec.headers.insert(name, template);
+            }
+            Injected::Query(name, template) => {
+                section.changed(&place, format!("query of each resource, {name}"));
+                for resource in &mut defined.spec.resources {
+                    resource.resource.query.entry(name.clone()).or_insert_with(|| template.clone());
+                }
+            }
+            Injected::Path(name) => section.changed(&place, format!("the placeholder {{{}}} in URLs", name.replace('.', "-"))),
+            Injected::HeaderCredential(name) => credential(defined, &place, auth::Place::Header, &name, section),
+            Injected::QueryCredential(name) => credential(defined, &place, auth::Place::Query, &name, section),
+            Injected::Elsewhere => section.dropped(&place, "polls do not send it"),
+            Injected::Unknown => {
+                section.ask(&place, "it is neither a header nor a query parameter, and was left out; check what requests need");
+            }
+        }
+    }
+}
+
+/// A credential that is a parameter: it is what `auth` sends, or a second one.
+fn credential(defined: &mut Defined, place: &Place, at: auth::Place, name: &str, section: &mut Section) {
+    match &mut defined.spec.auth {
+        Some(ConnectorAuth::ApiKey(key)) if key.place.is_none() => {
+            section.changed(place, format!("spec.auth.apiKey: {name}"));
+            key.place = Some(at);
+            name.clone_into(&mut key.name);
+        }
+        Some(ConnectorAuth::Basic(_) | ConnectorAuth::Bearer(_) | ConnectorAuth::Oauth2(_))
+            if name.eq_ignore_ascii_case("authorization") =>
+        {
+            section.dropped(place, "auth sends it");
+        }
+        _ => section.ask(place, "it looks like a credential, and was left out; write auth so that requests have it"),
+    }
+}
+
+/// The name of a setting as a parameter, and the value that it has by default.
+fn default_of(field: &Field) -> (String, Option<String>) {
+    let text = match Said::of(&field.value) {
+        Said::Text(text) if text.len() <= 256 && !is_secret(&field.name, &text) => Some(text),
+        _ => None,
+    };
+    (field.name.replace('.', "-"), text)
+}
+
+/// Every placeholder of the templates is a parameter of the instance; in the paths of resources those that are settings.
+fn parameters(defined: &mut Defined, wanted: BTreeSet<String>, settings: &BTreeMap<String, Option<String>>) {
+    let mut names = wanted;
     names.extend(placeholders(defined.spec.base_url.as_deref().unwrap_or_default()));
     if let Some(ConnectorAuth::Oauth2(auth)) = &defined.spec.auth {
         names.extend(placeholders(&auth.token_url));
         names.extend(placeholders(auth.authorization_url.as_deref().unwrap_or_default()));
     }
-    defined.spec.parameters = names.into_iter().take(32).map(stub::parameter).collect();
+    let paths = defined.spec.resources.iter().filter_map(|resource| resource.resource.url.as_deref());
+    names.extend(paths.flat_map(placeholders).filter(|name| settings.contains_key(name)));
+    let parameter = |name: String| Parameter { default_value: settings.get(&name).cloned().flatten(), ..stub::parameter(name) };
+    defined.spec.parameters = names.into_iter().take(32).map(parameter).collect();
 }

@@ -78,6 +78,16 @@ impl Secrets {
         self.0.entry(name.to_owned()).or_default().insert(key.to_owned(), value);
     }
 
+    /// A Secret whose keys are not known.
+    pub fn open(&mut self, name: &str) {
+        self.0.entry(name.to_owned()).or_default();
+    }
+
+    /// Names of the Secrets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Puts a value that has no key of its own under one like this that is free, and yields it: no value replaces another.
     pub fn keep(&mut self, name: &str, like: &str, value: Option<String>) -> String {
         let free = |key: &String| self.0.get(name).is_none_or(|entries| !entries.contains_key(key));

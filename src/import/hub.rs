@@ -8,7 +8,7 @@ use super::ceql::{self, Term};
 use super::draft::{Filter, Known};
 use super::macros;
 use super::report::Verdict;
-use super::value::is_secret_name;
+use super::secrecy::is_secret;
 use crate::api::connector::ConnectorResource;
 use crate::plan::hub_path::{is_hub_path, stands_for};
 
@@ -66,7 +66,7 @@ pub(super) fn translate(url: &str, name: &str, known: Known<'_>, zone: &str) -> 
     let (path, query) = url.split_once('?').unwrap_or((&url, ""));
     let path = self::path(path, &mut found);
     let entry = known.spec.and_then(|spec| {
-        let by_name = || spec.resources.iter().find(|resource| resource.resource.name == name && !is_hub_path(&path));
+        let by_name = || spec.resources.iter().find(|resource| resource.resource.name == name && is_of(&path, name));
         stands_for(&path, spec).or_else(by_name)
     });
     let filter = entry.and_then(|entry| known.filters?.get(&entry.resource.name));
@@ -80,6 +80,12 @@ pub(super) fn translate(url: &str, name: &str, known: Known<'_>, zone: &str) -> 
     found
 }
 
+/// Whether a path is one that the connector's resource of this name can take the place of: the provider's own, or a hub path that ends in
+/// the name.
+fn is_of(path: &str, name: &str) -> bool {
+    !is_hub_path(path) || path.trim_matches('/').rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case(name))
+}
+
 /// The path with placeholders in braces.
 fn path(path: &str, found: &mut Translated) -> String {
     let mut plain = path.trim().trim_end_matches(['\'', '"']).replace('<', "{").replace('>', "}");
@@ -90,7 +96,32 @@ fn path(path: &str, found: &mut Translated) -> String {
         plain = plain.replace(['#', '\\'], "");
         found.ask("# and \\ were removed from the path; check it");
     }
+    let plain = with_dashes(&plain);
     found.wanted.extend(placeholders(&plain));
+    plain
+}
+
+/// Placeholders are called after settings, whose names have dots, and parameters have none: `{company.name}` becomes `{company-name}`.
+pub(super) fn with_dashes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('{') {
+        plain.push_str(before);
+        plain.push('{');
+        let inside = behind.split_once('}').map(|(inside, _)| inside);
+        let is_name = |name: &&str| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        };
+        rest = match inside.filter(|inside| !before.ends_with('$') && is_name(inside)) {
+            Some(name) => {
+                plain.push_str(&name.replace('.', "-"));
+                &behind[name.len()..]
+            }
+            None => behind,
+        };
+    }
+    plain.push_str(rest);
     plain
 }
 
@@ -120,6 +151,9 @@ impl Translated {
         }
         let guess = guess(&path);
         match (known.spec, has_entry) {
+            (Some(spec), true) if stands_for(&path, spec).is_none() => {
+                self.note("the connector's resource of this name takes its place");
+            }
             (Some(_), true) => self.url = Some(path),
             (Some(_), false) => {
                 self.ask(format!(
@@ -248,11 +282,12 @@ impl Translated {
         if value.starts_with('<') && value.ends_with('>') {
             text = String::from("${since}");
             self.ask(format!("query.{name} had a placeholder and is ${{since}} now; check it"));
-        } else if is_secret_name(name) && !value.contains("${") {
+        } else if is_secret(name, value) && !value.contains("${") {
             self.secrets.push((name.to_owned(), value.to_owned()));
             self.ask(format!("{name} looks like a secret and is in the Secret now; name it in auth.apiKey with in: Query"));
             return;
         }
+        let text = with_dashes(&text);
         self.wanted.extend(placeholders(&text));
         self.query.insert(name.to_owned(), text);
     }

@@ -11,6 +11,7 @@ use super::read::{Kind, Part, unwrapped};
 use super::report::{Section, Verdict};
 use super::settings;
 use super::value::{self, Said, slug};
+use crate::api::identity::number;
 
 /// Members of an instance that need nothing here.
 const NEEDLESS: [(&str, &str); 18] = [
@@ -41,12 +42,25 @@ pub(super) struct Names(std::collections::BTreeSet<String>);
 impl Names {
     /// A name like this one that is still free.
     pub fn claim(&mut self, like: &str) -> String {
-        let like = Some(slug(like)).filter(|name| !name.is_empty()).unwrap_or_else(|| "instance".to_owned());
+        let like = distinct(like);
         let numbered = (2..).map(|number| format!("{like}-{number}"));
         let name = std::iter::once(like.clone()).chain(numbered).find(|name| !self.0.contains(name)).unwrap_or(like);
         self.0.insert(name.clone());
         name
     }
+}
+
+/// A name that reads like a text. One that a name cannot say whole ends in a hash of it, so that texts which differ in other letters
+/// than names have do not meet, and one that is sent again gets its name again.
+fn distinct(text: &str) -> String {
+    let plain = slug(text);
+    let is_said = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.');
+    if text.trim().chars().all(is_said) && text.trim().len() <= 50 && !plain.is_empty() {
+        return plain;
+    }
+    let hash = format!("{:08x}", number(text.trim()) & 0xffff_ffff);
+    let plain = if plain.is_empty() { "instance" } else { &plain[..plain.len().min(41)] };
+    format!("{}-{hash}", plain.trim_end_matches('-'))
 }
 
 /// The input of one instance, taken apart.
@@ -91,7 +105,7 @@ pub(super) fn import<'a>(
         draft.annotations.extend(value.map(|value| (format!("pollinator.dev/{annotation}"), value)));
     }
     draft.spec.suspend = input.is_disabled;
-    settings::switches(&mut input.settings, &mut draft, section);
+    settings::switches(&mut input.settings, known, &mut draft, section);
     settings::pollers(&mut input.settings, known, &mut draft, section);
     let (fields, provider_data) = (&mut input.settings, &mut input.provider_data);
     Credentials { known, settings: fields, provider_data, draft: &mut draft, section }.import();
@@ -210,7 +224,10 @@ fn whole(input: &mut Input, mut fields: Fields, section: &mut Section) {
     }
     for field in fields {
         let reason = NEEDLESS.iter().find(|(name, _)| *name == field.name).map(|(_, reason)| *reason);
-        section.dropped(&field.place, reason.unwrap_or("no field of a manifest corresponds to it"));
+        match reason {
+            Some(reason) => section.dropped(&field.place, reason),
+            None => section.without_effect(Verdict::Dropped, &field.place, "no field of a manifest corresponds to it"),
+        }
     }
 }
 

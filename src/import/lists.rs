@@ -1,14 +1,18 @@
 //! The resources of a definition: each list → a resource of the `Connector`, with its paging, and how a `where` reaches it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::definition::Defined;
 use super::draft::Filter;
 use super::fields::{Field, Fields};
-use super::hub::guess;
+use super::hub::{guess, with_dashes};
+use super::injected::Injected;
 use super::report::{Section, Verdict};
+use super::secrecy::is_secret;
 use super::stub;
-use super::value::{self, Said, is_secret_name, slug};
+use super::value::{self, Said, slug};
 use crate::api::connector::ConnectorResource;
 use crate::api::resource::{Method, Offset, Page, Pagination, Resource, Token};
 use crate::plan::field_path::FieldPath;
@@ -46,15 +50,21 @@ impl Pages {
     }
 }
 
-/// Adds the lists among the resources of a definition.
-pub(super) fn resources(defined: &mut Defined, field: &Field, pages: &Pages, section: &mut Section) {
+/// Adds the lists among the resources of a definition. Parameters that their requests need are added to `wanted`.
+pub(super) fn resources(
+    defined: &mut Defined,
+    field: &Field,
+    pages: &Pages,
+    wanted: &mut BTreeSet<String>,
+    section: &mut Section,
+) {
     let Some(items) = field.value.as_array().filter(|items| !items.is_empty()) else {
         section.dropped(&field.place, "it lists no resources");
         return;
     };
     for (index, item) in items.iter().enumerate() {
         let place = field.place.item(index);
-        match resource(item, pages) {
+        match resource(item, pages, wanted) {
             Ok(_) if defined.spec.resources.len() >= 256 => section.ask(&place, "a Connector has at most 256 resources"),
             Ok((mut found, filter, note)) => {
                 let taken = |name: &str| defined.spec.resources.iter().any(|other| other.resource.name == name);
@@ -79,7 +89,7 @@ pub(super) fn resources(defined: &mut Defined, field: &Field, pages: &Pages, sec
 type Found = (ConnectorResource, Option<Filter>, Option<&'static str>);
 
 /// A list; anything else is not polled.
-fn resource(item: &Value, pages: &Pages) -> Result<Found, &'static str> {
+fn resource(item: &Value, pages: &Pages, wanted: &mut BTreeSet<String>) -> Result<Found, &'static str> {
     let text = |name: &str| item[name].as_str().unwrap_or_default().trim();
     let (path, vendor_path) = (text("path"), text("vendorPath"));
     if !text("method").eq_ignore_ascii_case("GET") || path.is_empty() {
@@ -103,13 +113,14 @@ fn resource(item: &Value, pages: &Pages) -> Result<Found, &'static str> {
     let mut note = None;
     let (vendor_path, query) = vendor_path.split_once('?').unwrap_or((vendor_path, ""));
     for (name, value) in query.split('&').filter_map(|part| part.split_once('=')) {
-        if is_secret_name(name) {
+        if is_secret(name, value) {
             note = Some("a secret in its vendorPath was left out; auth sends it");
         } else if !value.contains('$') {
             resource.query.insert(name.to_owned(), value.to_owned());
         }
     }
-    resource.url = Some(vendor_path.replace(['#', '\\'], "")).filter(|url| !url.is_empty() && !url.starts_with("//"));
+    resource.url =
+        Some(with_dashes(&vendor_path.replace(['#', '\\'], ""))).filter(|url| !url.is_empty() && !url.starts_with("//"));
     if resource.url.as_deref().is_none_or(|url| url.contains("${") || url.contains(' ')) {
         return Err("its vendorPath is not a path");
     }
@@ -117,6 +128,18 @@ fn resource(item: &Value, pages: &Pages) -> Result<Found, &'static str> {
     let root = root.rsplit('|').next().unwrap_or_default().trim();
     resource.records_path = Some(root.to_owned()).filter(|root| root.len() <= 256 && FieldPath::parse(root).is_ok());
     let parameters = item["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for parameter in parameters.iter().map(Injected::read) {
+        wanted.extend(parameter.parameter());
+        match parameter {
+            Injected::Header(name, template) => drop(resource.headers.insert(name, template)),
+            Injected::Query(name, template) => drop(resource.query.insert(name, template)),
+            Injected::HeaderCredential(_) | Injected::QueryCredential(_) => {
+                note = Some("a parameter that looks like a credential was left out; auth sends it");
+            }
+            Injected::Path(_) | Injected::Elsewhere => {}
+            Injected::Unknown => note = Some("a parameter of its requests was left out; check what they need"),
+        }
+    }
     resource.pagination = pagination(parameters, pages, item["paginationType"].as_str());
     if let Some(
         Pagination::Offset(Offset { size_parameter: Some(_), .. }) | Pagination::Page(Page { size_parameter: Some(_), .. }),

@@ -12,7 +12,9 @@ mod dates;
 mod definition;
 mod draft;
 mod fields;
+pub(crate) mod host;
 mod hub;
+mod injected;
 mod instance;
 mod legacy;
 mod lists;
@@ -21,6 +23,7 @@ mod poller;
 pub mod posted;
 mod read;
 pub mod report;
+mod secrecy;
 mod settings;
 mod stub;
 #[cfg(test)]

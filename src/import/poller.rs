@@ -8,6 +8,7 @@ use super::fields::{Field, Fields, Place};
 use super::hub::{self, guess};
 use super::report::{Section, Verdict};
 use super::value::{self, Said, duration, slug};
+use crate::api::connector::ConnectorResource;
 use crate::api::dates::DatesConfiguration;
 use crate::api::resource::{ChangeBy, Resource};
 use crate::plan::field_path::FieldPath;
@@ -51,7 +52,8 @@ impl Pollers<'_> {
     /// Adds the resource of a poller, and those that stand inside it by mistake.
     pub fn add(&mut self, name: &str, place: &Place, poller: &Value) {
         let Some(members) = poller.as_object() else {
-            self.section.dropped(place, "it is not a poller: an object with url, idField and datesConfiguration is expected");
+            let text = "it is not a poller: an object with url, idField and datesConfiguration is expected";
+            self.section.without_effect(Verdict::Dropped, place, text);
             return;
         };
         if self.draft.spec.resources.len() >= MAX_RESOURCES {
@@ -184,10 +186,14 @@ impl Pollers<'_> {
 
     /// The connector's resource below this one.
     fn entry_of(&self, resource: &Resource) -> Option<&Resource> {
+        self.connector_resource(resource).map(|entry| &entry.resource)
+    }
+
+    fn connector_resource(&self, resource: &Resource) -> Option<&ConnectorResource> {
         let spec = self.known.spec?;
         let by_path = resource.url.as_deref().and_then(|url| stands_for(url, spec));
         let by_name = || spec.resources.iter().find(|entry| entry.resource.name == resource.name);
-        by_path.or_else(by_name).map(|entry| &entry.resource)
+        by_path.or_else(by_name)
     }
 
     fn id(&mut self, resource: &mut Resource, fields: &mut Fields) {
@@ -195,6 +201,9 @@ impl Pollers<'_> {
         let says = id.as_ref().map_or(Said::Nothing, |field| Said::of(&field.value));
         match (id, says) {
             (None, _) => {}
+            (Some(field), Said::Nothing) if self.entry_of(resource).is_some_and(|entry| entry.id_field.is_some()) => {
+                self.section.dropped(&field.place, "it is empty: the connector's applies");
+            }
             (Some(field), Said::Nothing) => {
                 self.section
                     .ask(&field.place, "it is empty: the connector's applies, else \"id\"; write the path of a unique field");
@@ -264,7 +273,14 @@ impl Pollers<'_> {
                     resource.change_by = Some(ChangeBy::Created);
                     self.section.changed(&field.place, "changeBy: Created; updates of records are not seen");
                 }
-                Some(false) => self.section.dropped(&field.place, "there is no created date to use"),
+                Some(false) => {
+                    let text = "there is no created date to use: the date of change decides, or the content";
+                    self.section.without_effect(Verdict::Dropped, &field.place, text);
+                }
+                Some(true) if self.entry_of(resource).is_some_and(|entry| entry.change_by == Some(ChangeBy::Created)) => {
+                    resource.change_by = Some(ChangeBy::Updated);
+                    self.section.changed(&field.place, "changeBy: Updated");
+                }
                 _ => self.section.dropped(&field.place, "the date of change decides in any case"),
             }
         }
@@ -274,16 +290,19 @@ impl Pollers<'_> {
         resource.created_tolerance = self.seconds(fields.take("createdCheckTolerance"), "createdTolerance", MAX_TOLERANCE);
         resource.lookback = self.seconds(fields.take("pollDelay"), "lookback", MAX_LOOKBACK);
         if let Some(field) = fields.take("pageSize") {
-            match value::number(&field.value).filter(|size| *size >= 1.0) {
-                Some(size) => {
-                    let most = size.min(MAX_PAGE);
-                    #[allow(clippy::cast_possible_truncation, reason = "at most 10,000")]
-                    let written = most as i32;
-                    resource.page_size = Some(written);
-                    let verdict = if most < size { Verdict::Changed } else { Verdict::Kept };
-                    self.section.field(verdict, &field.place, format!("pageSize: {written}"));
-                }
-                None => self.section.dropped(&field.place, "it is not a number of records: the connector's page size applies"),
+            if let Some(size) = value::number(&field.value).filter(|size| *size >= 1.0) {
+                let most = self.connector_resource(resource).and_then(|entry| entry.max_page_size);
+                let most = most.map_or(MAX_PAGE, |most| MAX_PAGE.min(f64::from(most)));
+                let most = size.min(most);
+                #[allow(clippy::cast_possible_truncation, reason = "at most 10,000")]
+                let written = most as i32;
+                resource.page_size = Some(written);
+                let verdict = if most < size { Verdict::Changed } else { Verdict::Kept };
+                let why = if most < size { ", the most that is possible" } else { "" };
+                self.section.field(verdict, &field.place, format!("pageSize: {written}{why}"));
+            } else {
+                let text = "it is not a number of records: the connector's page size applies";
+                self.section.without_effect(Verdict::Dropped, &field.place, text);
             }
         }
     }
@@ -291,7 +310,8 @@ impl Pollers<'_> {
     fn seconds(&mut self, field: Option<Field>, name: &str, most: f64) -> Option<String> {
         let field = field?;
         let Some(seconds) = value::number(&field.value) else {
-            self.section.dropped(&field.place, format!("it is not a number of seconds: the default of {name} applies"));
+            let text = format!("it is not a number of seconds: the default of {name} applies");
+            self.section.without_effect(Verdict::Dropped, &field.place, text);
             return None;
         };
         let written = duration(seconds.min(most));
@@ -305,7 +325,9 @@ impl Pollers<'_> {
             None if field.name.eq_ignore_ascii_case("xPath") => {
                 self.section.dropped(&field.place, "idField says where the id is");
             }
-            None => self.section.dropped(&field.place, "no field of a resource corresponds to it"),
+            None => {
+                self.section.without_effect(Verdict::Dropped, &field.place, "no field of a resource corresponds to it");
+            }
         }
     }
 }

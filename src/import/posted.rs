@@ -8,8 +8,9 @@ use super::draft::Known;
 use super::fields::Place;
 use super::instance::{self, Names};
 use super::read::{self, Kind, Part};
-use super::report::{Line, Section, Verdict};
+use super::report::{Line, Section, Severity, Verdict};
 use crate::api::connector::ConnectorSpec;
+use crate::api::identity::IMPORTED_NAME;
 use crate::api::instance::ConnectorInstanceSpec;
 
 /// What a body declares. Its `Debug` shows no value of a Secret.
@@ -31,18 +32,28 @@ impl Posted {
         self.secrets.values()
     }
 
+    /// Secrets that the body hides whole, so that no key of them is known.
+    pub fn hidden(&self) -> impl Iterator<Item = &str> {
+        self.secrets.names().filter(|name| self.secrets.values().all(|(other, ..)| other != *name))
+    }
+
     /// What keeps it from working, one sentence each.
     pub fn open(&self) -> Vec<String> {
-        self.lines(|verdict| verdict == Verdict::ToDo)
+        self.lines(|line| line.verdict == Verdict::ToDo && line.severity == Severity::Verdict)
     }
 
     /// Values that the body masks, one sentence each.
     pub fn masked(&self) -> Vec<String> {
-        self.lines(|verdict| verdict == Verdict::Masked)
+        self.lines(|line| line.verdict == Verdict::Masked)
     }
 
-    fn lines(&self, is_meant: impl Fn(Verdict) -> bool) -> Vec<String> {
-        self.section.lines.iter().filter(|line| is_meant(line.verdict)).map(Line::sentence).collect()
+    /// What in the body has no effect, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.lines(|line| line.severity == Severity::Warning)
+    }
+
+    fn lines(&self, is_meant: impl Fn(&Line) -> bool) -> Vec<String> {
+        self.section.lines.iter().filter(|line| is_meant(line)).map(Line::sentence).collect()
     }
 }
 
@@ -91,6 +102,3 @@ pub fn posted(mut body: Map<String, Value>, name: Option<&str>, connector: &Conn
     let name = name.map_or(draft.name, str::to_owned);
     Ok(Posted { name, annotations: draft.annotations, spec: draft.spec, secrets: draft.secrets, section })
 }
-
-/// Annotation with the name as Open Connectors has it.
-pub const IMPORTED_NAME: &str = "pollinator.dev/imported-name";

@@ -42,11 +42,22 @@ pub enum About {
     Result(String),
 }
 
+/// What the instances API makes of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Its verdict decides: what a person has to do refuses the request.
+    Verdict,
+    /// The request is granted, and its answer warns: something in it has no effect.
+    Warning,
+}
+
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// What became of it.
     pub verdict: Verdict,
+    /// Whether the API only warns of it.
+    pub severity: Severity,
     /// Of what.
     pub about: About,
     /// Where it is now, or why it is not, and what to do.
@@ -86,7 +97,14 @@ impl Section {
 
     /// Notes what became of a field of the input.
     pub(super) fn field(&mut self, verdict: Verdict, place: &Place, text: impl Into<String>) {
-        self.lines.push(Line { verdict, about: About::Field(place.clone()), text: text.into() });
+        let severity = Severity::Verdict;
+        self.lines.push(Line { verdict, severity, about: About::Field(place.clone()), text: text.into() });
+    }
+
+    /// The same for one that has no effect although it was meant to have one.
+    pub(super) fn without_effect(&mut self, verdict: Verdict, place: &Place, text: impl Into<String>) {
+        let severity = Severity::Warning;
+        self.lines.push(Line { verdict, severity, about: About::Field(place.clone()), text: text.into() });
     }
 
     pub(super) fn kept(&mut self, place: &Place, text: impl Into<String>) {
@@ -107,7 +125,7 @@ impl Section {
 
     /// Notes something about what is written.
     pub(super) fn result(&mut self, verdict: Verdict, what: impl Into<String>, text: impl Into<String>) {
-        self.lines.push(Line { verdict, about: About::Result(what.into()), text: text.into() });
+        self.lines.push(Line { verdict, severity: Severity::Verdict, about: About::Result(what.into()), text: text.into() });
     }
 
     /// Whether a person has something to do.

@@ -1,17 +1,19 @@
 //! The settings of an instance: switches, pollers, and what is left of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::credentials::is_endpoint;
 use super::draft::{Draft, Known};
 use super::fields::{Field, Fields};
+use super::host;
 use super::legacy;
 use super::poller::{Pollers, is_poller, secret_key, shown};
 use super::read::unwrapped;
 use super::report::{Section, Verdict};
-use super::value::{self, PLACEHOLDER, Said, duration, is_secret_name};
+use super::secrecy::is_secret;
+use super::value::{self, PLACEHOLDER, Said, duration};
 use crate::api::instance::Polling;
 
 /// Longest and shortest interval in minutes: what a manifest takes.
@@ -19,7 +21,7 @@ const MAX_MINUTES: f64 = 168.0 * 60.0;
 const MIN_MINUTES: f64 = 5.0 / 60.0;
 
 /// Settings that need nothing here.
-const NEEDLESS_SETTINGS: [(&str, &str); 11] = [
+const NEEDLESS_SETTINGS: [(&str, &str); 14] = [
     ("event.notification.subscription.id", "no webhook is registered at the provider"),
     ("event.notification.instance.finder", "routes webhooks, and has no use here"),
     ("event.notification.type", "every resource is polled"),
@@ -27,10 +29,13 @@ const NEEDLESS_SETTINGS: [(&str, &str); 11] = [
     ("event.metadata", "created and updated follow from the dates"),
     ("event.helper.key", "names code of the platform; the connector's entry does its work"),
     ("event.raw.enabled", "events always carry the records"),
-    ("filter.response.nulls", "records are sent as the provider sends them, with nulls"),
     ("filterByUpdatedDate", "the date of change decides in any case"),
     ("oauth.callback.url", "only a code needs it; the connect page has its own"),
     ("expires_in", "access tokens are requested when they are needed"),
+    ("authentication.time", "access tokens are requested when they are needed"),
+    ("authentication.type", "the connector's entry says how requests are authenticated"),
+    ("oauth.token.refresh_url", "the token endpoint answers requests for new tokens, too"),
+    ("oauth.token.revoke_url", "tokens are not revoked"),
 ];
 
 /// The settings by key, from an object, a string of JSON, or a list.
@@ -45,9 +50,11 @@ pub(super) fn by_key(field: Field, section: &mut Section) -> Fields {
             let mut found = Fields::default();
             for (index, item) in items.into_iter().enumerate() {
                 let place = field.place.item(index);
-                match (item["key"].as_str(), item.get("propertyValue")) {
-                    (Some(name), Some(value)) => found.add(Field { name: name.to_owned(), place, value: value.clone() }),
-                    _ => section.dropped(&place, "it is not a setting: key and propertyValue are expected"),
+                if let (Some(name), Some(value)) = (item["key"].as_str(), item.get("propertyValue")) {
+                    found.add(Field { name: name.to_owned(), place, value: value.clone() });
+                } else {
+                    let text = "it is not a setting: key and propertyValue are expected";
+                    section.without_effect(Verdict::Dropped, &place, text);
                 }
             }
             found
@@ -60,7 +67,7 @@ pub(super) fn by_key(field: Field, section: &mut Section) -> Fields {
 }
 
 /// Whether and how often it is polled, and where the provider is.
-pub(super) fn switches(settings: &mut Fields, draft: &mut Draft, section: &mut Section) {
+pub(super) fn switches(settings: &mut Fields, known: Known<'_>, draft: &mut Draft, section: &mut Section) {
     if let Some(field) = settings.take("event.notification.enabled") {
         if value::switch(&field.value) == Some(true) {
             section.kept(&field.place, "events are on");
@@ -87,16 +94,35 @@ pub(super) fn switches(settings: &mut Fields, draft: &mut Draft, section: &mut S
             (Some(_), _) => format!("polling.interval: {interval}"),
             (None, _) => "polling.interval: 15m, since it is not a number of minutes".to_owned(),
         };
+        let is_zero = value::number(&field.value) == Some(0.0);
         // Someone wanted something, and it is not known what.
         if value::number(&field.value).is_none() && !matches!(Said::of(&field.value), Said::Placeholder | Said::Nothing) {
             section.ask(&field.place, format!("{text}; write the interval"));
+        } else if is_zero {
+            let text = "polling.interval: 15m, since 0 is no interval";
+            section.without_effect(Verdict::Changed, &field.place, text);
         } else {
             section.changed(&field.place, text);
         }
         draft.spec.polling = Some(Polling { interval: Some(interval), start_from: None });
     }
     if let Some(field) = settings.take("base.url") {
+        let is_known = known.spec.is_some_and(|spec| spec.base_url.is_some());
         match Said::of(&field.value) {
+            Said::Text(url) if url.contains('{') && is_known => {
+                section.dropped(&field.place, "it is a template of the platform: the connector's baseUrl applies");
+            }
+            Said::Text(url) if url.contains('{') => {
+                let filled = host::filled(&url, settings).filter(|url| is_endpoint(url) && !url.contains('?'));
+                match filled {
+                    Some(_) => section.changed(&field.place, "spec.baseUrl, with the values of the settings that it names"),
+                    None => section.ask(
+                        &field.place,
+                        "it has a placeholder that no setting fills, or is not a valid baseUrl, and was left out; write baseUrl",
+                    ),
+                }
+                draft.spec.base_url = filled;
+            }
             Said::Text(url) if is_endpoint(&url) && !url.contains('?') => {
                 section.kept(&field.place, "spec.baseUrl");
                 draft.spec.base_url = Some(url);
@@ -116,6 +142,8 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
         Said::Text(zone) => super::dates::zone(&zone).text,
         _ => None,
     });
+    let is_told =
+        ["event.poller.configuration", "event.poller.urls", "event.objects"].iter().any(|key| settings.peek(key).is_some());
     let configured = settings.take("event.poller.configuration");
     let urls = settings.take("event.poller.urls");
     let objects = settings.take("event.objects");
@@ -124,6 +152,9 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
         direct.push(field);
     }
     let mut pollers = Pollers { known, zone: zone.unwrap_or_else(|| "GMT".to_owned()), draft, section };
+    let others = [&urls, &objects].into_iter().flatten().any(|field| Said::of(&field.value) != Said::Nothing);
+    let is_alone = direct.is_empty() && !others;
+    let mut names: BTreeSet<String> = BTreeSet::new();
     if let Some(field) = configured {
         let value = match &field.value {
             Value::String(text) => unwrapped(text),
@@ -133,14 +164,28 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
             Some(Value::Object(members)) if !members.is_empty() => {
                 for (name, poller) in &members {
                     pollers.add(name, &field.place.member(name), poller);
+                    names.insert(name.clone());
                 }
             }
-            _ if Said::of(&field.value) == Said::Nothing => pollers.section.dropped(&field.place, "it is empty"),
-            Some(Value::Object(_)) => pollers.section.dropped(&field.place, "it is empty"),
+            value if Said::of(&field.value) == Said::Nothing || value.as_ref().is_some_and(is_empty) => {
+                if is_alone {
+                    pollers.section.ask(
+                        &field.place,
+                        "it is empty, and no other setting names a resource; write the resources to poll, or take the setting out to \
+                         poll all of the connector's",
+                    );
+                } else {
+                    pollers.section.dropped(&field.place, "it is empty");
+                }
+            }
             _ => pollers.section.ask(&field.place, "it cannot be read as JSON; write the resources, or export it again"),
         }
     }
     for field in direct {
+        if !names.insert(field.name.clone()) {
+            pollers.section.dropped(&field.place, TWICE);
+            continue;
+        }
         let what = format!("resource {}", field.name);
         pollers.section.result(Verdict::Changed, what, "it was among the settings by mistake, and is a resource");
         pollers.add(&field.name, &field.place, &field.value);
@@ -149,7 +194,11 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
         match Said::of(&field.value) {
             Said::Text(text) => {
                 for (index, (name, poller)) in legacy::pollers(&text).into_iter().enumerate() {
-                    pollers.add(&name, &field.place.item(index), &poller);
+                    if names.insert(name.clone()) {
+                        pollers.add(&name, &field.place.item(index), &poller);
+                    } else {
+                        pollers.section.dropped(&field.place.item(index), TWICE);
+                    }
                 }
             }
             _ => pollers.section.dropped(&field.place, "it has no value"),
@@ -166,6 +215,22 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
             _ => pollers.section.dropped(&field.place, "the poller configuration says what is polled"),
         }
     }
+    if !is_told && draft.spec.resources.is_empty() {
+        let all = known.spec.into_iter().flat_map(|spec| &spec.resources).map(|entry| entry.resource.name.as_str());
+        let all: Vec<_> = all.collect();
+        if !all.is_empty() {
+            let text =
+                format!("event.poller.configuration is missing: all resources of the connector are polled: {}", all.join(", "));
+            section.result(Verdict::Changed, "spec.resources", text);
+        }
+    }
+}
+
+/// Why a resource is left out that another setting has.
+const TWICE: &str = "another setting has a resource of this name, which is polled";
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// The settings that nothing has taken: parameters, secrets, and what no field stands for. Their values are never shown.
@@ -178,19 +243,37 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
         }
     }
     parameters.extend(draft.wanted.iter().map(|name| (name.to_ascii_lowercase(), name.clone())));
+    let of_host = known.spec.and_then(|spec| host::parameter(spec, &settings, &parameters));
     let more = format!("{}-more", draft.name);
     for field in settings {
         let lower = field.name.to_ascii_lowercase();
-        let last = lower.rsplit('.').next().unwrap_or_default();
-        let parameter = parameters.get(&lower).or_else(|| parameters.get(last)).cloned();
+        let parameter = host::own(&field.name, &parameters).cloned();
+        let parameter =
+            parameter.or_else(|| of_host.as_ref().filter(|(setting, _)| *setting == field.name).map(|(_, own)| own.clone()));
         let needless = NEEDLESS_SETTINGS.iter().find(|(name, _)| *name == field.name).map(|(_, reason)| *reason);
         let (place, said) = (&field.place, Said::of(&field.value));
+        if field.name == "filter.response.nulls" {
+            match value::switch(&field.value) {
+                Some(false) => {
+                    let text = "members that are null are left out of records in any case; other formats of events have them";
+                    section.without_effect(Verdict::Dropped, place, text);
+                }
+                _ => section.kept(place, "members that are null are left out of records"),
+            }
+            continue;
+        }
         match (needless, parameter, said) {
             (Some(reason), ..) => section.dropped(place, reason),
             (None, _, Said::Nothing) => section.dropped(place, "it has no value"),
-            (None, Some(name), Said::Text(text)) if !is_secret_name(&field.name) && text.len() <= 256 => {
-                section.kept(place, format!("spec.parameters.{name}"));
-                draft.spec.parameters.insert(name, text);
+            (None, Some(name), Said::Text(text)) if !is_secret(&field.name, &text) && text.len() <= 256 => {
+                let template = known.spec.and_then(|spec| spec.base_url.as_deref()).unwrap_or_default();
+                let part = host::part(&text, &name, template);
+                if part == text {
+                    section.kept(place, format!("spec.parameters.{name}"));
+                } else {
+                    section.changed(place, format!("spec.parameters.{name}, the part of the address that it stands for"));
+                }
+                draft.spec.parameters.insert(name, part);
             }
             (None, _, Said::Placeholder) => {
                 section.ask(place, "it is a placeholder of the documentation, and no field corresponds to it");
@@ -203,14 +286,20 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
                     format!("Secret {more}, key {key}: fill it in if it is needed; nothing uses it yet"),
                 );
             }
-            (None, _, Said::Text(text)) if is_secret_name(&field.name) => {
+            (None, _, Said::Text(text)) if is_secret(&field.name, &text) => {
                 let key = draft.secrets.keep(&more, &secret_key(&field.name), Some(text));
-                section.ask(place, format!("Secret {more}, key {key}, since it looks like a secret; nothing uses it yet"));
+                let verdict = Verdict::ToDo;
+                section.without_effect(
+                    verdict,
+                    place,
+                    format!("Secret {more}, key {key}, since it looks like a secret; nothing uses it yet"),
+                );
             }
             (None, _, _) if lower.starts_with("oauth.") || lower.starts_with("pagination.") => {
                 section.dropped(place, "the connector's entry says it");
             }
-            (None, ..) => section.dropped(place, "no field of a manifest corresponds to it"),
+            (None, ..) if lower.starts_with("bulk.") => section.dropped(place, "nothing is sent to the provider in bulk"),
+            (None, ..) => section.without_effect(Verdict::Dropped, place, "no field of a manifest corresponds to it"),
         }
     }
 }

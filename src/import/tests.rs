@@ -6,6 +6,7 @@ use super::report::{About, Line};
 use super::*;
 
 mod cases;
+mod exports;
 mod properties;
 
 /// The body of the Open Connectors page, without its placeholders.

@@ -53,32 +53,6 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Whether a name says that its value is a secret; rather too often than too seldom.
-pub(super) fn is_secret_name(name: &str) -> bool {
-    const PARTS: [&str; 17] = [
-        "secret",
-        "passw",
-        "pwd",
-        "token",
-        "apikey",
-        "credential",
-        "private",
-        "authenticat",
-        "authoriz",
-        "signature",
-        "session",
-        "cookie",
-        "passphrase",
-        "verifier",
-        "accesskey",
-        "certificate",
-        "bearer",
-    ];
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    let last = name.rsplit(['.', '_', '-', ' ']).next().unwrap_or_default().to_ascii_lowercase();
-    PARTS.iter().any(|part| plain.contains(part)) || ["key", "code", "sig", "pin", "auth", "hash"].contains(&last.as_str())
-}
-
 /// A name that Kubernetes takes (RFC 1123 label) and that reads like the text; empty when nothing of it can be used. At most 50 bytes.
 pub(super) fn slug(text: &str) -> String {
     let mut slug = String::new();
@@ -128,18 +102,6 @@ mod tests {
         }
         assert_eq!([json!(true), json!("True"), json!("yes")].map(|value| switch(&value)), [Some(true), Some(true), None]);
         assert_eq!([json!("1.5"), json!("-1"), json!("NaN")].map(|value| number(&value)), [Some(1.5), None, None]);
-    }
-
-    #[test]
-    fn names_of_secrets() {
-        for name in
-            ["oauth.api.secret", "user.password", "oauth.user.refresh_token", "stripe.api.key", "APIkey", "code", "x-sig"]
-        {
-            assert!(is_secret_name(name), "{name}");
-        }
-        for name in ["base.url", "site.address", "event.poller.refresh_interval", "keyboard", "subdomain"] {
-            assert!(!is_secret_name(name), "{name}");
-        }
     }
 
     #[test]

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use futures::future::BoxFuture;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use parking_lot::RwLock;
 use serde_json::json;
 use tokio::sync::{broadcast, mpsc};
@@ -211,6 +212,7 @@ impl Instances for FolderInstances {
                 }
                 let uid = uuid::Uuid::new_v4().to_string();
                 let mut written = OwnFile::new(new);
+                written.instance.metadata.creation_timestamp = now();
                 label(&mut written.instance, &uid);
                 written.edit(&secrets);
                 let (text, instance) = written.write(&own)?;
@@ -355,6 +357,11 @@ impl Instances for FolderInstances {
 }
 
 /// Writes the number of an instance into its label.
+/// The time as an API server writes it.
+fn now() -> Option<Time> {
+    serde_json::from_value(json!(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true))).ok()
+}
+
 fn label(instance: &mut ConnectorInstance, identity: &str) {
     let labels = instance.metadata.labels.get_or_insert_default();
     labels.insert(NUMBER_LABEL.to_owned(), number(identity).to_string());

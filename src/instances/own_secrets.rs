@@ -77,15 +77,20 @@ pub(super) async fn update(
     edits: &SecretEdits,
     label: Option<&RequiredLabel>,
 ) -> Result<(), InstancesError> {
-    for (name, edits) in edits.each() {
+    for (name, keys) in edits.each() {
         let changed = match own(cluster, owner, name).await {
             Ok(mut object) => {
-                edit(&mut object, edits);
+                if edits.is_cleared(name) {
+                    object["data"] = json!({});
+                }
+                edit(&mut object, keys);
                 cluster.replace(Kind::Secret, owner.namespace(), name, &object).await
             }
+            // There is nothing to remove from it.
+            Err(InstancesError::Call(CallError::NotFound)) if keys.values().all(Option::is_none) => continue,
             Err(InstancesError::Call(CallError::NotFound)) => {
                 let mut object = new(owner, name, label);
-                edit(&mut object, edits);
+                edit(&mut object, keys);
                 cluster.create(Kind::Secret, owner.namespace(), &object).await
             }
             Err(error) => return Err(error),

@@ -1,15 +1,19 @@
 //! What a change of an instance does to its Secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Values that are set and keys that are removed, by the names of the Secrets. Its `Debug` shows no value.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct SecretEdits(BTreeMap<String, BTreeMap<String, Option<String>>>);
+pub struct SecretEdits {
+    edits: BTreeMap<String, BTreeMap<String, Option<String>>>,
+    /// Secrets that keep no other key.
+    cleared: BTreeSet<String>,
+}
 
 impl fmt::Debug for SecretEdits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.0.iter().map(|(name, edits)| (name, edits.keys().collect::<Vec<_>>()));
+        let keys = self.edits.iter().map(|(name, edits)| (name, edits.keys().collect::<Vec<_>>()));
         f.debug_map().entries(keys).finish()
     }
 }
@@ -17,18 +21,31 @@ impl fmt::Debug for SecretEdits {
 impl SecretEdits {
     /// Sets the value of a key.
     pub fn set(&mut self, secret: impl Into<String>, key: impl Into<String>, value: String) {
-        self.0.entry(secret.into()).or_default().insert(key.into(), Some(value));
+        self.edits.entry(secret.into()).or_default().insert(key.into(), Some(value));
     }
 
     /// Removes a key, if it is there.
     pub fn remove(&mut self, secret: impl Into<String>, key: impl Into<String>) {
-        self.0.entry(secret.into()).or_default().insert(key.into(), None);
+        self.edits.entry(secret.into()).or_default().insert(key.into(), None);
+    }
+
+    /// Removes all keys that are not set here.
+    pub fn clear(&mut self, secret: impl Into<String>) {
+        let secret = secret.into();
+        self.edits.entry(secret.clone()).or_default();
+        self.cleared.insert(secret);
+    }
+
+    /// Whether a Secret keeps only the keys that are set here.
+    pub fn is_cleared(&self, secret: &str) -> bool {
+        self.cleared.contains(secret)
     }
 
     /// Takes over what is not edited here.
     pub fn fill(&mut self, others: Self) {
-        for (name, keys) in others.0 {
-            let own = self.0.entry(name).or_default();
+        self.cleared.extend(others.cleared);
+        for (name, keys) in others.edits {
+            let own = self.edits.entry(name).or_default();
             for (key, value) in keys {
                 own.entry(key).or_insert(value);
             }
@@ -37,17 +54,17 @@ impl SecretEdits {
 
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.edits.is_empty()
     }
 
     /// Names of the Secrets that change.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.edits.keys().map(String::as_str)
     }
 
     /// Each Secret with its changes; `None` removes the key.
     pub fn each(&self) -> impl Iterator<Item = (&str, &BTreeMap<String, Option<String>>)> {
-        self.0.iter().map(|(name, edits)| (name.as_str(), edits))
+        self.edits.iter().map(|(name, edits)| (name.as_str(), edits))
     }
 }
 

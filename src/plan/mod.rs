@@ -68,6 +68,8 @@ use template::Template;
 pub struct PollPlan {
     /// Which instance it is of.
     pub instance: InstanceRef,
+    /// The name that people gave it elsewhere, which OpenConnectors events carry instead of that of the manifest.
+    pub title: Option<Arc<str>>,
     /// Generation of the manifest that the plan was made from; only an API server counts them.
     pub generation: Option<i64>,
     /// Catalogue key, if a connector was named.

@@ -15,7 +15,7 @@ use super::{authentication, changes, deleted_list, delta, detail, extract, feed,
 use super::{max_age, request, result_cap, snapshot};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::{ConnectorSpec, Parameter};
-use crate::api::identity::InstanceRef;
+use crate::api::identity::{IMPORTED_NAME, InstanceRef};
 use crate::api::instance::{Callback, ConnectorInstance, ConnectorInstanceSpec, Format};
 use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
@@ -91,6 +91,12 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
     match (callback, problems.0.is_empty()) {
         (Some(callback), true) => Ok(PollPlan {
             instance: InstanceRef::new(namespace, instance.metadata.name.as_deref().unwrap_or_default()),
+            title: instance
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|own| own.get(IMPORTED_NAME))
+                .map(|name| name.as_str().into()),
             generation: instance.metadata.generation,
             connector: spec.connector.as_deref().map(Into::into),
             tags: spec.tags.clone(),

@@ -81,6 +81,7 @@ pub fn resource() -> ResourcePlan {
 pub fn instance(resource: ResourcePlan) -> PollPlan {
     PollPlan {
         instance: InstanceRef::new("crm", "keap"),
+        title: None,
         generation: Some(3),
         connector: None,
         tags: Vec::new(),

@@ -206,7 +206,7 @@ mod tests {
     use http::HeaderValue;
 
     const ENVELOPE: Envelope<'_> =
-        Envelope { namespace: "crm", name: "keap", connector: None, tags: &[], uid: "9d1c", cluster: None };
+        Envelope { namespace: "crm", name: "keap", title: None, connector: None, tags: &[], uid: "9d1c", cluster: None };
 
     fn headers(format: EventFormat, payload: &Payload) -> HeaderMap {
         let mut headers = sign(payload, format, &[], chrono::DateTime::UNIX_EPOCH);

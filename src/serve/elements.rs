@@ -13,10 +13,12 @@ mod history;
 mod instances;
 pub mod namespaces;
 mod openapi;
+mod paging;
 mod revise;
 mod settings;
 mod shown;
 mod token;
+mod warnings;
 
 use std::net::IpAddr;
 use std::sync::Arc;

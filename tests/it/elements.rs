@@ -128,6 +128,10 @@ fn the_curl_of_the_page_ends_in_events_of_the_old_format() {
         (&json!("API Instance with Polling"), &json!("infusionsoftrest"))
     );
 
+    assert!(created["createdDate"].as_str().is_some_and(|date| date.ends_with('Z')), "{created}");
+    assert_eq!(api.must("GET", "/instances?page=1&pageSize=1", None)[0]["id"], created["id"]);
+    assert_eq!(api.must("GET", "/instances?page=2&pageSize=1", None), json!([]), "a client that asks for page after page ends");
+
     // again, as after an answer that was lost
     assert_eq!(api.must("POST", "/elements/infusionsoftrest/instances", Some(&body)), created);
 
@@ -138,6 +142,7 @@ fn the_curl_of_the_page_ends_in_events_of_the_old_format() {
     let sent: Value = serde_json::from_slice(&posts[0].ask.body).expect("JSON");
     let (message, event) = (&sent["message"], &sent["message"]["events"][0]);
     assert_eq!((message["instanceId"].as_u64(), &message["elementKey"]), (Some(id), &json!("infusionsoftrest")));
+    assert_eq!(message["instanceName"], created["name"]);
     assert_eq!((&message["instanceTags"], &message["raw"]["instance_id"]), (&json!(["Docs"]), &json!(id.to_string())));
     assert_eq!([&event["objectType"], &event["objectId"], &event["eventType"]], ["appointments", "first", "CREATED"]);
 

@@ -28,7 +28,7 @@ fn dirt_in_a_poller() {
     let dates = "datesConfiguration.updatedDateFormat";
     let zone = "datesConfiguration.updatedDateTimezone";
     let cases: &[(&str, Value, &str, Verdict, &str, &str, Value)] = &[
-        ("/idField", json!(""), "idField", Verdict::ToDo, "it is empty", "/idField", Value::Null),
+        ("/idField", json!(""), "idField", Verdict::Dropped, "the connector's applies", "/idField", Value::Null),
         ("/idField", json!("@.@id"), "idField", Verdict::Kept, "@.@id", "/idField", json!("@.@id")),
         ("/idField", json!("a..b"), "idField", Verdict::ToDo, "not a path in a record", "/idField", Value::Null),
         (

@@ -77,9 +77,12 @@ impl OwnFile {
 
     /// Changes the Secrets. One without keys is left out.
     pub fn edit(&mut self, edits: &SecretEdits) {
-        for (name, edits) in edits.each() {
+        for (name, keys) in edits.each() {
             let kept = self.kept.entry(name.to_owned()).or_default();
-            for (key, value) in edits {
+            if edits.is_cleared(name) {
+                kept.clear();
+            }
+            for (key, value) in keys {
                 match value {
                     Some(value) => drop(kept.insert(key.clone(), value.clone().into_bytes())),
                     None => drop(kept.remove(key)),
@@ -148,6 +151,9 @@ pub(super) async fn blocking<T: Send + 'static>(
 /// The manifest with what a caller decides.
 fn manifest(of: &InstanceRef, declared: &ConnectorInstance) -> Value {
     let mut metadata = metadata(&of.namespace, &of.name);
+    if let Some(created) = &declared.metadata.creation_timestamp {
+        metadata.insert("creationTimestamp".to_owned(), json!(created));
+    }
     for (field, values) in [("labels", &declared.metadata.labels), ("annotations", &declared.metadata.annotations)] {
         if let Some(values) = values.as_ref().filter(|values| !values.is_empty()) {
             metadata.insert(field.to_owned(), json!(values));

@@ -8,11 +8,13 @@ use url::Url;
 use super::change::connector_of;
 use super::failure::Failure;
 use super::instances::At;
+use super::paging::page;
 use super::{Caller, shown};
 use crate::api::connector::{ConnectorAuth, ConnectorSpec};
+use crate::import::host;
 
 /// `GET /elements`.
-pub async fn list(caller: Caller) -> Result<Json<Value>, Failure> {
+pub async fn list(caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
     let (instances, namespace) = (&caller.realm.instances, &caller.realm.new_in);
     let mut all = Vec::new();
     for key in instances.connectors(namespace).await? {
@@ -21,7 +23,7 @@ pub async fn list(caller: Caller) -> Result<Json<Value>, Failure> {
             all.push(shown::element(&key, Some(&connector)));
         }
     }
-    Ok(Json(Value::Array(all)))
+    Ok(Json(Value::Array(page(query.as_deref(), all)?)))
 }
 
 /// `GET /elements/{key}`.
@@ -43,6 +45,15 @@ pub async fn oauth_url(caller: Caller, At(key): At<String>, RawQuery(query): Raw
     Ok(Json(json!({"oauthUrl": url, "element": key})))
 }
 
+/// The value of a query parameter that is called as a setting is: `zendesk.subdomain`.
+fn named<'a>(asked: &'a [(String, String)], parameter: &str, template: &str) -> Option<&'a str> {
+    let is_meant = |name: &str| {
+        let last = name.rsplit('.').next().unwrap_or_default();
+        last.eq_ignore_ascii_case(parameter) || host::is_word(name) && host::leading(template) == Some(parameter)
+    };
+    asked.iter().find(|(name, value)| is_meant(name) && !value.is_empty()).map(|(_, value)| value.as_str())
+}
+
 /// The authorization request (RFC 6749 §4.1.1).
 fn consent_url(key: &str, connector: &ConnectorSpec, query: &str) -> Result<String, Failure> {
     let asked: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -62,13 +73,16 @@ fn consent_url(key: &str, connector: &ConnectorSpec, query: &str) -> Result<Stri
     for parameter in &connector.parameters {
         let place = format!("{{{}}}", parameter.name);
         if endpoint.contains(&place) {
-            let value = given(&parameter.name).or_else(|| given("siteAddress")).or(parameter.default_value.as_deref());
+            let template = endpoint.as_str();
+            let value = given(&parameter.name).or_else(|| named(&asked, &parameter.name, template));
+            let value = value.or_else(|| given("siteAddress")).or(parameter.default_value.as_deref());
+            let value = value.map(|value| host::part(value, &parameter.name, template));
             let value = value.filter(|value| value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
             let value = value.ok_or_else(|| {
                 let name = &parameter.name;
                 Failure::unusable(format!("the query parameter {name} (or siteAddress) is missing, or is not part of a URL"))
             })?;
-            endpoint = endpoint.replace(&place, value);
+            endpoint = endpoint.replace(&place, &value);
         }
     }
     let mut url = Url::parse(&endpoint).map_err(|_| {
@@ -112,6 +126,14 @@ mod tests {
         assert!(
             matches!(url("apiKey=a"), Err(Failure::Unusable(told)) if told == ["the query parameter callbackUrl is missing"])
         );
+        let zendesk = catalog::built_in("zendesk").unwrap();
+        for given in
+            ["subdomain=acme", "zendesk.subdomain=acme", "siteAddress=acme", "subdomain=https%3A%2F%2Facme.zendesk.com"]
+        {
+            let shown = consent_url("zendesk", zendesk, &format!("apiKey=a&callbackUrl=b&{given}")).unwrap();
+            assert!(shown.starts_with("https://acme.zendesk.com/"), "{given}: {shown}");
+        }
+        assert!(consent_url("zendesk", zendesk, "apiKey=a&callbackUrl=b&subdomain=https%3A%2F%2Fother.example%2F").is_err());
         let freshdesk = catalog::built_in("freshdeskv2").unwrap();
         assert!(consent_url("freshdeskv2", freshdesk, "apiKey=a&callbackUrl=b").is_err());
     }

@@ -7,9 +7,9 @@ use super::failure::Failure;
 use super::settings::{ENABLED, settings};
 use super::{revise, shown};
 use crate::api::connector::ConnectorSpec;
-use crate::api::identity::{InstanceRef, number};
+use crate::api::identity::{IMPORTED_NAME, InstanceRef, number};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
-use crate::import::posted::{IMPORTED_NAME, Posted, element_key, posted};
+use crate::import::posted::{Posted, element_key, posted};
 use crate::instances::Created;
 use crate::instances::secret_edits::SecretEdits;
 use crate::plan::resolve::resolve;
@@ -17,11 +17,19 @@ use crate::plan::resolve::resolve;
 /// Members of an answer that a body may repeat, and that decide nothing.
 const GIVEN_OUT: [&str; 8] = ["id", "token", "element", "elementId", "createdDate", "valid", "user", "eventsEnabled"];
 
-/// Creates the instance of a body, of the connector `key` or the one that the body names.
+/// An instance that was changed.
+pub struct Done {
+    /// As it is now.
+    pub instance: ConnectorInstance,
+    /// What in the request has no effect, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Creates the instance of a body, of the connector `key` or the one that the body names. Yields what in the body has no effect, too.
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn create(realm: &Realm, mut body: Map<String, Value>, key: Option<&str>) -> Result<Created, Failure> {
+pub async fn create(realm: &Realm, mut body: Map<String, Value>, key: Option<&str>) -> Result<(Created, Vec<String>), Failure> {
     let own = element_key(&body).map(str::to_owned);
     let named = match (key, &own) {
         (Some(key), _) => connector_of(realm, key).await?,
@@ -38,6 +46,7 @@ pub async fn create(realm: &Realm, mut body: Map<String, Value>, key: Option<&st
     if !open.is_empty() {
         return Err(Failure::Unusable(open));
     }
+    let warnings = posted.warnings();
     let mut secrets = SecretEdits::default();
     for (secret, key, value) in posted.secrets() {
         // Where a value is missing, a sentence above says so.
@@ -47,7 +56,7 @@ pub async fn create(realm: &Realm, mut body: Map<String, Value>, key: Option<&st
     new.metadata.namespace = Some(realm.new_in.clone());
     new.metadata.annotations = Some(posted.annotations).filter(|annotations| !annotations.is_empty());
     plan(&new, Some(&connector))?;
-    Ok(realm.instances.create(new, secrets).await?)
+    Ok((realm.instances.create(new, secrets).await?, warnings))
 }
 
 /// The connector with a key or a number.
@@ -85,7 +94,7 @@ pub async fn change(
     instance: &ConnectorInstance,
     how: How,
     mut body: Map<String, Value>,
-) -> Result<ConnectorInstance, Failure> {
+) -> Result<Done, Failure> {
     let connector = connector(realm, instance).await?;
     let own = element_key(&body).map(str::to_owned);
     if own.is_some() && own != instance.spec.connector {
@@ -99,9 +108,9 @@ pub async fn change(
         How::Replace => body,
         How::Lay => laid(as_is.clone(), body)?,
     };
-    let revised = revised(instance, connector.as_ref(), as_is, changed)?;
-    plan(&revised.0, connector.as_ref())?;
-    Ok(realm.instances.update(revised.0, revised.1).await?)
+    let Revised { instance, secrets, warnings } = revised(instance, connector.as_ref(), as_is, changed)?;
+    plan(&instance, connector.as_ref())?;
+    Ok(Done { instance: realm.instances.update(instance, secrets).await?, warnings })
 }
 
 /// Whether an instance is polled.
@@ -161,13 +170,20 @@ fn laid(mut body: Map<String, Value>, over: Map<String, Value>) -> Result<Map<St
     Ok(body)
 }
 
+/// A change of an instance that is still to be made.
+struct Revised {
+    instance: ConnectorInstance,
+    secrets: SecretEdits,
+    warnings: Vec<String>,
+}
+
 /// The instance with the difference between two bodies, and what is to be done to its Secrets.
 fn revised(
     instance: &ConnectorInstance,
     connector: Option<&ConnectorSpec>,
     as_is: Map<String, Value>,
     changed: Map<String, Value>,
-) -> Result<(ConnectorInstance, SecretEdits), Failure> {
+) -> Result<Revised, Failure> {
     let nothing = ConnectorSpec::default();
     let read = |mut body: Map<String, Value>| {
         let key = instance.spec.connector.as_deref().unwrap_or("none");
@@ -183,10 +199,12 @@ fn revised(
     let actual = json!(instance.spec);
     let spec = revise::revised(&actual, &json!(before.spec), &json!(after.spec));
     let spec: ConnectorInstanceSpec = serde_json::from_value(spec).map_err(|error| Failure::unusable(error.to_string()))?;
-    let secrets = revise::secret_edits(&json!(spec), &before, &after);
+    let secrets = revise::secret_edits(&actual, &json!(spec), &before, &after);
     let mut changed = ConnectorInstance { spec, ..instance.clone() };
+    let known = before.warnings();
+    let warnings = after.warnings().into_iter().filter(|line| !known.contains(line)).collect();
     annotate(&mut changed, after);
-    Ok((changed, secrets))
+    Ok(Revised { instance: changed, secrets, warnings })
 }
 
 /// `disabled` and the switch of events say the same of an instance; the switch is what is imported.
@@ -228,4 +246,77 @@ fn plan(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) -> Resu
 pub fn place(instance: &ConnectorInstance) -> InstanceRef {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     InstanceRef::new(text(&instance.metadata.namespace), text(&instance.metadata.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::resource::ChangeBy;
+    use crate::catalog;
+
+    fn sample() -> ConnectorInstance {
+        let spec = json!({
+            "connector": "infusionsoftrest",
+            "auth": {"oauth2": {"secretRef": {"name": "keap-oauth"}}},
+            "resources": [{"name": "orders", "url": "/hubs/crm/orders", "idField": "id", "changeBy": "Created", "datesConfiguration": {
+                "updatedDateField": "u", "createdDateField": "c"
+            }}],
+            "callback": {"url": "https://a.example/in", "headersSecretRef": {"name": "keap-headers"}},
+        });
+        let mut instance = ConnectorInstance::new("keap", serde_json::from_value(spec).unwrap());
+        instance.metadata.namespace = Some("crm".to_owned());
+        instance
+    }
+
+    fn patched(instance: &ConnectorInstance, body: Value) -> Result<Revised, Failure> {
+        let connector = catalog::built_in("infusionsoftrest");
+        let Value::Object(body) = body else { panic!("{body}") };
+        let as_is = as_body(instance, connector);
+        let changed = laid(as_is.clone(), body)?;
+        revised(instance, connector, as_is, changed)
+    }
+
+    fn headers(text: &str) -> Value {
+        json!({"configuration": {"event.notification.callback.headers": text}})
+    }
+
+    #[test]
+    fn headers_are_taken_away_and_replaced_as_a_whole() {
+        let same = patched(&sample(), json!({})).unwrap();
+        assert!(same.instance.spec == sample().spec && same.secrets.is_empty());
+        let gone = patched(&sample(), headers("")).unwrap();
+        assert!(gone.instance.spec.callback.headers_secret_ref.is_none() && gone.secrets.is_cleared("keap-headers"));
+        let other = patched(&sample(), headers("X-New: 2")).unwrap();
+        assert!(other.instance.spec == sample().spec && other.secrets.is_cleared("keap-headers"));
+        let set: Vec<_> = other.secrets.each().flat_map(|(_, keys)| keys.keys()).collect();
+        assert_eq!(set, ["X-New"]);
+        // A Secret that has another name may belong to another owner.
+        let mut strange = sample();
+        strange.spec.callback.headers_secret_ref.as_mut().unwrap().name = "theirs".to_owned();
+        let gone = patched(&strange, headers("")).unwrap();
+        assert!(gone.instance.spec.callback.headers_secret_ref.is_none() && gone.secrets.is_empty(), "{:?}", gone.secrets);
+    }
+
+    #[test]
+    fn what_a_body_says_is_done_or_refused_or_warned_of() {
+        let poller = |member: Value| {
+            let mut poller = json!({"orders": {"url": "/hubs/crm/orders", "idField": "id", "datesConfiguration": {
+                "updatedDateField": "u", "createdDateField": "c"
+            }}});
+            poller["orders"]["filterByUpdatedDate"] = member;
+            json!({"configuration": {"event.poller.configuration": poller}})
+        };
+        let by = |member: Value| patched(&sample(), poller(member)).unwrap().instance.spec.resources[0].change_by;
+        assert_eq!([by(json!(false)), by(json!(true))], [Some(ChangeBy::Created), None]);
+        for body in [
+            json!({"providerData": {"code": "<AUTHORIZATION_GRANT_CODE>"}}),
+            json!({"configuration": {"event.poller.configuration": "{}"}}),
+            json!({"configuration": {"event.poller.refresh_interval": "soon"}}),
+        ] {
+            assert!(matches!(patched(&sample(), body.clone()), Err(Failure::Unusable(_))), "{body}");
+        }
+        let misspelt = json!({"configuration": {"event.poller.refreshInterval": "1"}});
+        let warnings = patched(&sample(), misspelt).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("refreshInterval"), "{warnings:?}");
+    }
 }

@@ -11,6 +11,7 @@ use super::change::place;
 use super::failure::Failure;
 use super::history::{object, time};
 use super::instances::At;
+use super::paging::page;
 use crate::api::instance::ConnectorInstance;
 use crate::instances::number_of;
 use crate::instances::waiting::WaitingEvent;
@@ -118,7 +119,7 @@ pub async fn list(caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Valu
     for instance in caller.meant().await?.iter().filter(|instance| which.includes(instance)) {
         all.extend(caller.deliveries(instance, &which).await?);
     }
-    Ok(Json(Value::Array(all)))
+    Ok(Json(Value::Array(page(query.as_deref(), all)?)))
 }
 
 /// `PUT /notifications/subscriptions/deliveries`: sends the parked ones again, and lists them.
@@ -146,7 +147,7 @@ pub async fn redeliver(caller: Caller, RawQuery(query): RawQuery) -> Result<Json
 pub async fn of_one(caller: Caller, At(id): At<u64>, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
     let which = Which::read(query.as_deref())?;
     let instance = caller.find(id).await?;
-    Ok(Json(Value::Array(caller.deliveries(&instance, &which).await?)))
+    Ok(Json(Value::Array(page(query.as_deref(), caller.deliveries(&instance, &which).await?)?)))
 }
 
 /// `PUT /instances/{id}/deliveries/{event}`: sends a parked event again.

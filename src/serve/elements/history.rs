@@ -15,12 +15,13 @@ use super::change::place;
 use super::deliveries::outcome;
 use super::failure::Failure;
 use super::instances::At;
+use super::paging::page;
 use super::{Caller, shown};
 use crate::api::identity::number;
 use crate::api::instance::ConnectorInstance;
 use crate::detect::event::Kind;
 use crate::instances::number_of;
-use crate::observe::journal::{Delivery, Entry, LAST, PollEnd, What};
+use crate::observe::journal::{Delivery, Entry, PollEnd, What};
 use crate::observe::metrics::EventOutcome;
 
 /// What says that the list is not all that happened.
@@ -54,25 +55,22 @@ pub async fn own_event(caller: Caller, At(event): At<String>) -> Result<Json<Val
 }
 
 /// `GET /instances/event-poller-records`: of all instances, or of the one of the token.
-pub async fn records(caller: Caller) -> Result<Json<Value>, Failure> {
+pub async fn records(caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
     let instances = if caller.element.is_some() { vec![caller.own().await?] } else { caller.all().await? };
     let records = instances.iter().flat_map(|instance| {
         let entries = caller.realm.journal.last(&place(instance)).unwrap_or_default();
         records_of(instance, &entries)
     });
-    Ok(Json(records.collect()))
+    Ok(Json(Value::Array(page(query.as_deref(), records.collect())?)))
 }
 
 fn events_of(caller: &Caller, instance: &ConnectorInstance, query: Option<&str>) -> Result<Seen, Failure> {
-    let size = page_size(query)?;
     let mut headers = HeaderMap::new();
     let entries = caller.realm.journal.last(&place(instance)).unwrap_or_else(|| {
         headers.insert(WARNING, HeaderValue::from_static(NOT_HERE));
         Vec::new()
     });
-    let mut events = events_in(&entries);
-    events.truncate(size);
-    Ok((headers, Json(Value::Array(events))))
+    Ok((headers, Json(Value::Array(page(query, events_in(&entries))?))))
 }
 
 fn event_of(caller: &Caller, instance: &ConnectorInstance, event: &str) -> Result<Json<Value>, Failure> {
@@ -83,18 +81,6 @@ fn event_of(caller: &Caller, instance: &ConnectorInstance, event: &str) -> Resul
             "this replica has no event of this id among its last; GET the events of the instance lists them".to_owned(),
         )
     })
-}
-
-/// How many are asked for.
-fn page_size(query: Option<&str>) -> Result<usize, Failure> {
-    let asked = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(name, _)| name == "pageSize");
-    match asked {
-        None => Ok(LAST),
-        Some((_, text)) => match text.parse() {
-            Ok(size @ 1..) => Ok(size),
-            _ => Err(Failure::unusable("pageSize must be a number from 1")),
-        },
-    }
 }
 
 /// The events among the entries, the latest first, each with all its tries.
@@ -222,8 +208,6 @@ mod tests {
         let first =
             json!({"date": "2027-01-15T08:00:07.000Z", "attempt": 1, "answer": "503", "status": "retry", "milliseconds": 7});
         assert_eq!(listed[0]["notifiedData"][1], first);
-        assert!(page_size(Some("pageSize=0")).is_err() && page_size(Some("pageSize=x")).is_err());
-        assert_eq!((page_size(None).unwrap(), page_size(Some("a=b&pageSize=7")).unwrap()), (LAST, 7));
     }
 
     #[test]

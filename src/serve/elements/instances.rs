@@ -2,17 +2,17 @@
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path};
-use axum::http::header::WARNING;
+use axum::extract::{FromRequestParts, Path, RawQuery};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::change::{self, How, Switch};
+use super::change::{self, Done, How, Switch};
 use super::failure::Failure;
+use super::paging::page;
 use super::settings::{POLLERS, settings};
-use super::{Body, Caller, Named, shown};
+use super::{Body, Caller, Named, shown, warnings};
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::number;
 use crate::api::instance::ConnectorInstance;
@@ -80,24 +80,36 @@ impl Caller {
         tracing::info!(namespace, instance = name, id, client = %self.client, "instances API: {what}");
     }
 
-    /// An instance that was changed.
-    async fn changed(&self, instance: &ConnectorInstance, what: &str) -> Result<Shown, Failure> {
-        self.log(instance, what);
-        let mut headers = HeaderMap::new();
-        if instance.spec.callback.allow_insecure_http {
-            headers.insert(WARNING, HeaderValue::from_static(INSECURE));
+    /// An instance that was changed, and what in the request has no effect.
+    async fn changed(&self, done: Done, what: &str) -> Result<Shown, Failure> {
+        let headers = self.warned(&done, what);
+        Ok((headers, Json(self.show(&done.instance).await?)))
+    }
+
+    /// Logs what was done, and what in the request has no effect; both are in the headers.
+    fn warned(&self, done: &Done, what: &str) -> HeaderMap {
+        self.log(&done.instance, what);
+        let mut sentences = done.warnings.clone();
+        if !sentences.is_empty() {
+            let place = change::place(&done.instance);
+            let (namespace, name) = (&*place.namespace, &*place.name);
+            tracing::warn!(namespace, instance = name, settings = ?sentences, "instances API: settings have no effect");
         }
-        Ok((headers, Json(self.show(instance).await?)))
+        if done.instance.spec.callback.allow_insecure_http {
+            sentences.insert(0, INSECURE.to_owned());
+        }
+        warnings::headers(&sentences)
     }
 
     async fn change(&self, instance: &ConnectorInstance, how: How, body: Map<String, Value>) -> Result<Shown, Failure> {
         let changed = change::change(&self.realm, instance, how, body).await?;
-        self.changed(&changed, "changed").await
+        self.changed(changed, "changed").await
     }
 
     async fn switch(&self, instance: &ConnectorInstance, to: Switch) -> Result<Shown, Failure> {
         let changed = change::switch(&self.realm, instance, to).await?;
-        self.changed(&changed, if to == Switch::On { "enabled" } else { "disabled" }).await
+        let done = Done { instance: changed, warnings: Vec::new() };
+        self.changed(done, if to == Switch::On { "enabled" } else { "disabled" }).await
     }
 
     async fn delete(&self, instance: &ConnectorInstance) -> Result<(), Failure> {
@@ -106,7 +118,7 @@ impl Caller {
         Ok(())
     }
 
-    async fn shown_all(&self, instances: Vec<ConnectorInstance>) -> Result<Json<Value>, Failure> {
+    async fn shown_all(&self, instances: Vec<ConnectorInstance>, query: Option<&str>) -> Result<Json<Value>, Failure> {
         let mut all = Vec::with_capacity(instances.len());
         let mut last: Option<(Option<String>, Option<String>, Option<ConnectorSpec>)> = None;
         for instance in instances {
@@ -119,7 +131,7 @@ impl Caller {
             all.extend(shown::instance(&instance, connector.as_ref()));
             last = Some((place.0, place.1, connector));
         }
-        Ok(Json(Value::Array(all)))
+        Ok(Json(Value::Array(page(query, all)?)))
     }
 
     async fn settings(&self, instance: &ConnectorInstance) -> Result<Vec<Value>, Failure> {
@@ -134,21 +146,20 @@ impl Caller {
     }
 }
 
-/// RFC 9111 §5.5 calls the header obsolete; the Kubernetes API uses it, and people see it.
-const INSECURE: &str = r#"299 - "the callback is http: events can be read in transit; use https""#;
+const INSECURE: &str = "the callback is http: events can be read in transit; use https";
 
 /// `GET /instances`: all of them, or the one of the token.
-pub async fn list(caller: Caller) -> Result<Json<Value>, Failure> {
+pub async fn list(caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
     if caller.element.is_some() {
         return Ok(Json(caller.show(&caller.own().await?).await?));
     }
-    caller.shown_all(caller.all().await?).await
+    caller.shown_all(caller.all().await?, query.as_deref()).await
 }
 
 /// `GET /instances/polling-disabled`: those that are switched off.
-pub async fn disabled(caller: Caller) -> Result<Json<Value>, Failure> {
+pub async fn disabled(caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
     let off = caller.all().await?.into_iter().filter(|instance| instance.spec.suspend).collect();
-    caller.shown_all(off).await
+    caller.shown_all(off, query.as_deref()).await
 }
 
 /// `POST /instances`.
@@ -162,8 +173,9 @@ pub async fn create_of(caller: Caller, At(key): At<String>, Body(body): Body) ->
 }
 
 async fn create_in(caller: &Caller, body: Map<String, Value>, key: Option<&str>) -> Result<Shown, Failure> {
-    let created = change::create(&caller.realm, body, key).await?;
-    caller.changed(&created.instance, if created.is_new { "created" } else { "created already" }).await
+    let (created, warnings) = change::create(&caller.realm, body, key).await?;
+    let done = Done { instance: created.instance, warnings };
+    caller.changed(done, if created.is_new { "created" } else { "created already" }).await
 }
 
 /// `GET /instances/{id}`.
@@ -238,11 +250,7 @@ pub async fn setting(caller: Caller, At((id, setting)): At<(u64, String)>) -> Re
 }
 
 /// `PATCH /instances/{id}/configuration/{setting}`: sets the value of one that is there.
-pub async fn lay_setting(
-    caller: Caller,
-    At((id, setting)): At<(u64, String)>,
-    Body(body): Body,
-) -> Result<Json<Value>, Failure> {
+pub async fn lay_setting(caller: Caller, At((id, setting)): At<(u64, String)>, Body(body): Body) -> Result<Shown, Failure> {
     let instance = caller.find(id).await?;
     let settings = caller.settings(&instance).await?;
     let there = settings.iter().find(|one| is(one, &setting)).ok_or_else(no_setting)?;
@@ -257,9 +265,10 @@ pub async fn lay_setting(
     let changed = json!({"configuration": {key: value}});
     let Value::Object(changed) = changed else { return Err(no_setting()) };
     let changed = change::change(&caller.realm, &instance, How::Lay, changed).await?;
-    caller.log(&changed, "changed");
-    let settings = caller.settings(&changed).await?;
-    settings.into_iter().find(|one| is(one, &setting)).map(Json).ok_or_else(no_setting)
+    let headers = caller.warned(&changed, "changed");
+    let settings = caller.settings(&changed.instance).await?;
+    let shown = settings.into_iter().find(|one| is(one, &setting)).ok_or_else(no_setting)?;
+    Ok((headers, Json(shown)))
 }
 
 /// Whether this is the setting with an id or a key.

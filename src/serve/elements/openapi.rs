@@ -212,8 +212,15 @@ fn parameters(path: &str) -> impl Iterator<Item = Value> {
             ("state", "string", false),
             ("siteAddress", "string", false),
         ],
-        "/instances/events" | "/instances/{id}/events" => &[("pageSize", "integer", false)],
-        "/instances/{id}/deliveries" | "/notifications/subscriptions/deliveries" => &[("where", "string", false)],
+        "/elements"
+        | "/instances"
+        | "/instances/polling-disabled"
+        | "/instances/event-poller-records"
+        | "/instances/events"
+        | "/instances/{id}/events" => &[("page", "integer", false), ("pageSize", "integer", false)],
+        "/instances/{id}/deliveries" | "/notifications/subscriptions/deliveries" => {
+            &[("where", "string", false), ("page", "integer", false), ("pageSize", "integer", false)]
+        }
         _ => &[],
     };
     let in_query = in_query

@@ -61,8 +61,9 @@ fn named(actual: &[Value], before: &[Value], after: &[Value]) -> Vec<Value> {
     kept.chain(new).collect()
 }
 
-/// What the change does to Secrets. The importer names Secrets after the instance; `actual` says how they are named there.
-pub fn secret_edits(actual: &Value, before: &Posted, after: &Posted) -> SecretEdits {
+/// What the change does to Secrets. The importer names Secrets after the instance; `actual` says how they are named there, and `was` how
+/// they were.
+pub fn secret_edits(was: &Value, actual: &Value, before: &Posted, after: &Posted) -> SecretEdits {
     let spec = serde_json::to_value(&after.spec).unwrap_or_default();
     let mut names = BTreeMap::new();
     references(actual, &spec, &mut names);
@@ -72,6 +73,15 @@ pub fn secret_edits(actual: &Value, before: &Posted, after: &Posted) -> SecretEd
         (secret, own_key.unwrap_or_else(|| key.to_owned()))
     };
     let mut edits = SecretEdits::default();
+    let mut old = BTreeMap::new();
+    references(was, &serde_json::to_value(&before.spec).unwrap_or_default(), &mut old);
+    for secret in before.hidden().filter(|secret| after.hidden().all(|other| other != *secret)) {
+        let own = old.get(&(secret.to_owned(), None)).map_or(secret, |(own, _)| own.as_str());
+        // One of another name may belong to another owner, and only stops being named.
+        if own == secret || after.secrets().any(|(other, ..)| other == secret) {
+            edits.clear(own);
+        }
+    }
     for (secret, key, _) in before.secrets() {
         if after.secrets().all(|(other, other_key, _)| (other, other_key) != (secret, key)) {
             let (secret, key) = place(secret, key);

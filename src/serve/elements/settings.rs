@@ -9,7 +9,7 @@ use crate::api::connector::{ConnectorAuth, ConnectorSpec};
 use crate::api::dates::DatesConfiguration;
 use crate::api::duration;
 use crate::api::instance::ConnectorInstanceSpec;
-use crate::api::resource::Resource;
+use crate::api::resource::{ChangeBy, Resource};
 
 /// Stands for every value of a Secret.
 pub const MASK: &str = "********";
@@ -136,6 +136,9 @@ fn poller(resource: &Resource, hub_path: Option<&str>) -> Value {
             poller.insert(name.to_owned(), seconds.into());
         }
     }
+    if resource.change_by == Some(ChangeBy::Created) {
+        poller.insert("filterByUpdatedDate".to_owned(), false.into());
+    }
     if let Some(size) = resource.page_size {
         poller.insert("pageSize".to_owned(), size.into());
     }
@@ -160,7 +163,9 @@ mod tests {
             "connector": "infusionsoftrest",
             "auth": {"oauth2": {"secretRef": {"name": "keap"}}},
             "polling": {"interval": "90s"},
-            "resources": [{"name": "appointments", "url": "/appointments", "idField": "id", "lookback": "2m"}],
+            "resources": [{
+                "name": "appointments", "url": "/appointments", "idField": "id", "lookback": "2m", "changeBy": "Created",
+            }],
             "callback": {"url": "https://a.example/in", "signature": {"secretRef": {"name": "c", "key": "k"}}},
         }))
         .unwrap();
@@ -171,7 +176,7 @@ mod tests {
             "event.notification.callback.url": "https://a.example/in",
             "event.notification.signature.key": MASK,
             "event.poller.refresh_interval": "1.5",
-            "event.poller.configuration": r#"{"appointments":{"idField":"id","pollDelay":120,"url":"/appointments"}}"#,
+            "event.poller.configuration": r#"{"appointments":{"filterByUpdatedDate":false,"idField":"id","pollDelay":120,"url":"/appointments"}}"#,
             "oauth.api.key": MASK, "oauth.api.secret": MASK, "oauth.user.refresh_token": MASK,
         });
         assert_eq!(json!(shown), expected);

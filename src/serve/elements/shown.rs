@@ -5,9 +5,8 @@ use serde_json::{Map, Value, json};
 use super::settings::{entry_pollers, settings};
 use super::token::token;
 use crate::api::connector::{ConnectorAuth, ConnectorSpec};
-use crate::api::identity::number;
+use crate::api::identity::{IMPORTED_NAME, number};
 use crate::api::instance::ConnectorInstance;
-use crate::import::posted::IMPORTED_NAME;
 use crate::instances::number_of;
 
 /// An instance; `None` before it has begun, when it has no number yet.

@@ -1,6 +1,6 @@
 //! How events are written: CloudEvents 1.0 in structured or batched JSON, or the body that SAP Open Connectors sends. Pure.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::io;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
+use super::nulls;
 use crate::api::identity::{self, InstanceRef};
 use crate::deliver::sink::BatchLimit;
 use crate::detect::event::{Event, EventId, Kind};
@@ -28,6 +29,8 @@ pub struct Envelope<'a> {
     pub namespace: &'a str,
     /// Name of the instance.
     pub name: &'a str,
+    /// The name that people gave it, where that is another one.
+    pub title: Option<&'a str>,
     /// Catalogue key.
     pub connector: Option<&'a str>,
     /// Tags of the instance.
@@ -42,7 +45,8 @@ impl<'a> Envelope<'a> {
     /// The envelope of an instance with this stored identity.
     pub fn of(plan: &'a PollPlan, uid: &'a str, cluster: Option<&'a str>) -> Self {
         let InstanceRef { namespace, name } = &plan.instance;
-        Self { namespace, name, connector: plan.connector.as_deref(), tags: &plan.tags, uid, cluster }
+        let title = plan.title.as_deref();
+        Self { namespace, name, title, connector: plan.connector.as_deref(), tags: &plan.tags, uid, cluster }
     }
 
     /// Where events come from, as CloudEvents has it.
@@ -234,7 +238,7 @@ struct Raw<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum OldRecord<'a> {
-    Sent(&'a RawValue),
+    Sent(Cow<'a, RawValue>),
     Truncated { id: &'a str, truncated: bool },
 }
 
@@ -281,7 +285,7 @@ pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events:
     let records = events
         .iter()
         .map(|event| match event.data_len() {
-            0..=MAX_DATA => OldRecord::Sent(&event.data),
+            0..=MAX_DATA => OldRecord::Sent(nulls::without(&event.data)),
             _ => OldRecord::Truncated { id: &event.object_id, truncated: true },
         })
         .collect();
@@ -293,7 +297,7 @@ pub fn encode_open_connectors<E: Borrow<Event>>(envelope: &Envelope<'_>, events:
             element_key,
             instance_id: number,
             instance_id_again: number,
-            instance_name: envelope.name,
+            instance_name: envelope.title.unwrap_or(envelope.name),
             instance_tags: envelope.tags,
             events: &old,
             raw: Raw { instance_id: &number.to_string(), resource, event_id: id.as_str(), events: &old, records },
@@ -338,7 +342,15 @@ mod tests {
     const RECORD: &str = r#"{"id": 9007199254740993, "price":1.10, "big":1e400, "name":"\u00e9\/", "id": 2 }"#;
 
     fn envelope<'a>(tags: &'a [String], connector: Option<&'a str>) -> Envelope<'a> {
-        Envelope { namespace: "crm", name: "keap", connector, tags, uid: "9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10", cluster: None }
+        Envelope {
+            namespace: "crm",
+            name: "keap",
+            title: None,
+            connector,
+            tags,
+            uid: "9d1c0c3e-6a57-4f5e-8a5e-2f2c4b1f7a10",
+            cluster: None,
+        }
     }
 
     fn text(payload: &Payload) -> &str {

@@ -5,6 +5,7 @@
 
 pub mod format;
 pub mod interpret;
+mod nulls;
 pub mod request;
 pub mod signature;
 
