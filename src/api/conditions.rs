@@ -164,6 +164,8 @@ words! {
         Suspended,
         /// Nothing has been observed yet.
         Starting,
+        /// The object is being deleted, and something waits for that with a finalizer.
+        Deleting,
         // the manifest
         /// The plan cannot be made from spec and connector.
         InvalidSpec,

@@ -30,6 +30,7 @@ use crate::operator::required_label::RequiredLabel;
 use crate::operator::run::{Operator, Settings};
 use crate::operator::shards::ShardsConfig;
 use crate::operator::shards::range::DEFAULT_RANGES;
+use crate::operator::shards::scope::Scope;
 use crate::operator::shards::timing::Timing;
 use crate::operator::watch::SHORTEST_RELIST;
 use crate::serve::console::Content;
@@ -234,6 +235,7 @@ fn sharing(args: &OperatorArgs, own_namespace: &str) -> Result<ShardsConfig, Str
     Ok(ShardsConfig {
         group: args.lease_group.clone(),
         ranges: args.shards,
+        scope: Scope::of(&args.watch_namespace),
         timing,
         drain_bound: args.grace,
         ..ShardsConfig::new(args.lease_namespace.as_deref().unwrap_or(own_namespace), identity)

@@ -22,13 +22,14 @@ pub enum LogFormat {
 pub const DEFAULT_FILTER: &str = "warn,pollinator=info";
 
 /// Libraries that write requests (and with them keys in a query or header) into their debug lines, that log bodies which they cannot
-/// read (and with them Secrets), or that report every failed certificate, which Pollinator reports itself. What they may say at most does
+/// read (and with them Secrets), or that report every failed certificate or list, which Pollinator reports itself. What they may say at most does
 /// not depend on the filter.
-const CAPPED: [&str; 8] = [
+const CAPPED: [&str; 9] = [
     "h2=info",
     "hyper=info",
     "hyper_util=info",
     "kube_client::client=off",
+    "kube_runtime::watcher=off",
     "object_store=info",
     "reqwest=info",
     "rustls=info",
@@ -117,6 +118,7 @@ mod tests {
             tracing::trace!(target: "hyper_util::client", "url with a key");
             tracing::warn!(target: "kube_client::client", "a body with a key");
             tracing::error!(target: "kube_client::client::builder", "failed with a key");
+            tracing::warn!(target: "kube_runtime::watcher", "watch list error with 403: Api(Status)");
             tracing::error!(target: "rustls_platform_verifier", "failed to verify");
         });
         let bytes = lines.0.lock().expect("lock").clone();

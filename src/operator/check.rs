@@ -1,8 +1,10 @@
 //! What an operator needs of a cluster, asked for without starting one.
 
-use kube::{Client, Config};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, Config};
 
 use super::permissions;
+use super::unusable::Unusable;
 
 /// Why the API server was not asked, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -10,14 +12,13 @@ pub enum CheckError {
     /// There is no client.
     #[error("the client for the cluster cannot be created: {0}")]
     Client(#[source] kube::Error),
-    /// It does not accept the credentials.
-    #[error(
-        "the API server {server} refuses the credentials: renew those of the kubeconfig, or see whether the pod's service account is still \
-         there"
-    )]
-    Unauthorized {
+    /// No request succeeds.
+    #[error("the API server {server} {cause}")]
+    Unusable {
         /// Its address.
         server: http::Uri,
+        /// Why.
+        cause: Unusable,
     },
     /// It answered something else.
     #[error("the API server {server} answered {code}: {message}")]
@@ -28,18 +29,6 @@ pub enum CheckError {
         code: u16,
         /// Its words.
         message: String,
-    },
-    /// It did not answer.
-    #[error(
-        "the API server {server} cannot be reached: {}; correct the address in the kubeconfig, or open the way to it, such as \
-         networkPolicy.apiServerPorts of the chart",
-        root(source)
-    )]
-    Unreachable {
-        /// Its address.
-        server: http::Uri,
-        /// What the client met.
-        source: kube::Error,
     },
 }
 
@@ -57,22 +46,30 @@ pub async fn missing(config: Config, watched: &[String], leases: &str) -> Result
         format!("the definition of {kind} is missing: apply what `pollinator crds` prints, or set crds.enabled of the chart")
     });
     let missing = permissions::missing(&client, watched, leases).await.map_err(unanswered)?;
-    Ok(definitions.chain(missing.iter().map(ToString::to_string)).collect())
+    let mut lines: Vec<String> = definitions.chain(missing.iter().map(ToString::to_string)).collect();
+    lines.extend(absent(&client, watched).await);
+    Ok(lines)
+}
+
+/// Namespaces that do not exist, as far as the caller may know: the operator itself needs no permission to read them.
+async fn absent(client: &Client, watched: &[String]) -> Vec<String> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let mut lines = Vec::new();
+    for name in watched {
+        if let Ok(None) = namespaces.get_opt(name).await {
+            lines.push(format!("namespace {name} does not exist: create it, or correct --watch-namespace"));
+        }
+    }
+    lines
 }
 
 fn unanswered(server: http::Uri, error: kube::Error) -> CheckError {
-    match error {
-        kube::Error::Api(status) if status.code == 401 => CheckError::Unauthorized { server },
-        kube::Error::Api(status) => CheckError::Answered { server, code: status.code, message: status.message.clone() },
-        source => CheckError::Unreachable { server, source },
+    match (Unusable::of(&error), error) {
+        (None | Some(Unusable::Troubled(_)), kube::Error::Api(status)) => {
+            CheckError::Answered { server, code: status.code, message: status.message.clone() }
+        }
+        (Some(cause), _) => CheckError::Unusable { server, cause },
+        // Only what the server answered is not about the server.
+        (None, error) => CheckError::Client(error),
     }
-}
-
-/// The cause at the end of the chain: those before it say that a request failed.
-fn root(error: &kube::Error) -> &dyn std::error::Error {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause
 }

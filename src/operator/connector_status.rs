@@ -80,7 +80,6 @@ impl Statuses {
             News::Connector(Change::Listed(listing)) => self.retain(|namespace, name| {
                 !listing.lacks(namespace, &ConnectorRef { namespace: Arc::clone(namespace), name: Arc::clone(name) })
             }),
-            News::Connector(Change::Failing(_)) => {}
             News::Instances(name) => {
                 if let Some(namespace) = self.namespaces.get_mut(&name)
                     && namespace.connectors.values().any(|known| known.is_ours)

@@ -12,8 +12,10 @@ use tokio::sync::mpsc;
 
 use super::event_queue::EventQueue;
 use super::status::find;
+use super::stored;
 use crate::api::conditions::ConditionType;
 use crate::api::identity::InstanceId;
+use crate::state::wish;
 
 /// Deadline of publishing one Event; it is news, never state.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -69,7 +71,22 @@ pub fn transitions(before: &Value, after: &Value) -> Vec<Transition> {
             });
         }
     }
+    found.extend(unknown_resources(before, after));
     found
+}
+
+/// Annotations that were acted on since, as far as they name resources that the instance does not have.
+fn unknown_resources(before: &Value, after: &Value) -> Vec<Transition> {
+    if before["bookkeeping"] == after["bookkeeping"] {
+        return Vec::new();
+    }
+    let handled = |status: &Value| status["bookkeeping"].as_str().and_then(stored::all_handled).unwrap_or_default();
+    let (old, new) = (handled(before), handled(after));
+    let resources = after["resources"].as_array().into_iter().flatten();
+    let known: Vec<&str> = resources.filter_map(|entry| entry["name"].as_str()).collect();
+    let news = new.iter().filter(|(annotation, value)| old.get(*annotation) != Some(*value));
+    let unknown = news.flat_map(|(annotation, value)| wish::unknown(annotation, value, &known));
+    unknown.map(|note| Transition { warning: true, reason: "UnknownResource".to_owned(), note }).collect()
 }
 
 fn text(value: &Value) -> String {
@@ -129,11 +146,13 @@ async fn publish(recorder: &Recorder, about: &ObjectReference, transition: Trans
         let end = (0..=MAX_NOTE).rev().find(|end| note.is_char_boundary(*end)).unwrap_or_default();
         note.truncate(end);
     }
+    // Events of one action and reason are counted as one, and keep the note of the first: another cause is another action.
+    let action = format!("Poll-{:08x}", xxhash_rust::xxh3::xxh3_64(note.as_bytes()) & u64::from(u32::MAX));
     let event = Event {
         type_: if transition.warning { EventType::Warning } else { EventType::Normal },
         reason: transition.reason,
         note: Some(note),
-        action: "Poll".to_owned(),
+        action,
         secondary: None,
     };
     match tokio::time::timeout(DEADLINE, recorder.publish(&event, about)).await {
@@ -170,5 +189,24 @@ mod tests {
         assert_eq!(transitions(&entry(true, Some("asked for")), &entry(true, Some("asked for"))), []);
         assert_eq!(transitions(&entry(false, Some("asked for")), &entry(true, Some("asked for"))), []);
         assert_eq!(transitions(&Value::Null, &entry(false, None)), []);
+    }
+
+    #[test]
+    fn an_annotation_that_names_no_resource_is_told_once() {
+        let status = |handled: Value| {
+            let bookkeeping = json!({"format": 2, "handled": handled}).to_string();
+            json!({"resources": [{"name": "contacts"}, {"name": "orders"}], "bookkeeping": bookkeeping})
+        };
+        let (none, typo) = (status(json!({})), status(json!({"pollinator.dev/redeliver": "contacs,orders 17"})));
+        let told = transitions(&none, &typo);
+        assert_eq!((told.len(), told[0].warning, &*told[0].reason), (1, true, "UnknownResource"));
+        assert_eq!(
+            told[0].note,
+            "annotation pollinator.dev/redeliver names resource contacs, which this instance does not have; its resources are contacts, \
+             orders"
+        );
+        assert_eq!(transitions(&typo, &typo), []);
+        assert_eq!(transitions(&none, &status(json!({"pollinator.dev/poll-now": "contacs"}))), [], "it names none");
+        assert_eq!(transitions(&none, &status(json!({"pollinator.dev/reset": "*"}))), [], "all");
     }
 }

@@ -8,6 +8,8 @@ use crate::api::identity::InstanceRef;
 pub enum Notice {
     /// Another process wrote the state of an instance.
     Lost(InstanceRef),
+    /// Another writer removed the stored state of an instance, and memory has it.
+    Wiped(InstanceRef),
     /// What kept states from being stored is over: what waits for it need not wait longer.
     Recovered,
     /// Instances came to us, or went away.

@@ -18,6 +18,7 @@ use super::config_map_set::ConfigMapSet;
 use super::known_place::KnownPlace;
 use super::list_states::{self, ListStates};
 use super::objects::Objects;
+use super::salvage::Restart;
 use super::state_error::StateError;
 use super::stored::{Places, max_inline};
 use crate::api::conditions::{Problem, Reason};
@@ -29,7 +30,6 @@ use crate::state::InstanceState;
 use crate::state::blob::{Blob, BlobStore as _, Tag};
 use crate::state::external_set::ExternalSet;
 use crate::state::external_store::ExternalStore;
-use crate::state::wish;
 
 /// Key of the one value of each object.
 const KNOWN: &str = "known";
@@ -118,7 +118,7 @@ impl Overflow {
                     state.sinks.restore_events(events);
                     overflow.ledger = Some(Written { digest: digest_of(state.sinks.events()), ..written });
                 }
-                None if places.ledger.is_none() => {}
+                None if places.ledger.is_none() || reset.is_some_and(|value| Restart::of(value) == Restart::All) => {}
                 None => return Err(StateError::Unusable(missing_ledger(&name))),
             }
         }
@@ -281,7 +281,7 @@ impl Overflow {
 }
 
 fn is_reset(reset: Option<&str>, resource: &str) -> bool {
-    reset.is_some_and(|value| wish::parked(value).any(|(named, _)| *named == *resource_of(resource)))
+    reset.is_some_and(|value| Restart::of(value).names(resource_of(resource)))
 }
 
 /// The events that wait in the retry queues of an instance, as they were last stored.
@@ -334,7 +334,7 @@ fn missing_ledger(name: &str) -> Problem {
     Problem::human(
         Reason::StateUnavailable,
         format!(
-            "Secret {name} with the retry queue is missing, damaged or older than the status; put it back, or delete and create the ConnectorInstance to start again"
+            "Secret {name} with the retry queue is missing, damaged or older than the status; put it back, or go on without its events and start all resources again with the annotation pollinator.dev/reset: *"
         ),
     )
 }

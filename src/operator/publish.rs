@@ -13,6 +13,7 @@ use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
 use super::overflow::Overflow;
 use super::probe::{LOOK_AGAIN, Probe};
+use super::salvage::{Restart, salvage};
 use super::secrets::ClusterSecrets;
 use super::session::{Session, Sessions};
 use super::shards::{OwnedRanges, OwnershipGuard};
@@ -124,7 +125,7 @@ impl Publication {
         };
         let metadata = &object["metadata"];
         let uid = metadata["uid"].as_str().unwrap_or_default();
-        let guard = self.guard_of(uid).filter(|_| !metadata["deletionTimestamp"].is_string());
+        let guard = self.guard_of(uid);
         let Some(guard) = guard else { return self.give_up(key, outcome).await };
         if let Some(other) = self.sessions.get(key).filter(|session| *session.id.uid != *uid) {
             self.take_away(key, &mut outcome).await;
@@ -134,6 +135,9 @@ impl Publication {
         let session = self.sessions.begin(key, uid);
         session.renew(guard.clone());
         let generation = metadata["generation"].as_i64();
+        if metadata["deletionTimestamp"].is_string() {
+            return self.refuse(key, generation, deleting(), outcome).await;
+        }
         match self.prepare(key, &object, &mut outcome).await {
             Ok(plan) => match self.awaits(key, &plan, &object["status"], &outcome) {
                 Some((since, rest)) => {
@@ -242,7 +246,19 @@ impl Publication {
             return Err(StateError::Outdated);
         }
         let status = &object["status"];
-        let found = stored::read(&session.id.uid, status).map_err(StateError::Unusable)?;
+        let found = match stored::read(&session.id.uid, status) {
+            Ok(found) => found,
+            Err(problem) => {
+                let handled = status["bookkeeping"].as_str().and_then(stored::all_handled);
+                if !session.is_new_reset(reset, handled.as_ref()).await {
+                    return Err(StateError::Unusable(problem));
+                }
+                let salvaged = reset.and_then(|reset| salvage(&session.id.uid, status, &Restart::of(reset)));
+                let found = salvaged.ok_or(StateError::Unusable(problem))?;
+                tracing::warn!("what is damaged of the state is given up, as the annotation pollinator.dev/reset asks");
+                found
+            }
+        };
         let mut state = found.state;
         // A spec that changed while no operator ran is polled at once, whenever the one before was.
         if status["observedGeneration"] != object["metadata"]["generation"] {
@@ -269,7 +285,10 @@ impl Publication {
         let Some(own) = &record.stored else { return false };
         match self.cluster.get(Kind::ConnectorInstance, session.id.namespace(), session.id.name()).await {
             Ok(object) => {
-                object["metadata"]["uid"] == *session.id.uid && !own.digests.contains(&stored::state_digest(&object["status"]))
+                object["metadata"]["uid"] == *session.id.uid && {
+                    let digest = stored::state_digest(&object["status"]);
+                    digest != stored::empty_digest() && !own.digests.contains(&digest)
+                }
             }
             // It is read once more in a moment, and that error counts.
             Err(_) => false,
@@ -313,6 +332,14 @@ impl Publication {
         // The engine ends before this only when the process does.
         let _ = self.commands.send(command).await;
     }
+}
+
+/// Only what waits for the deletion with a finalizer ends it.
+fn deleting() -> Problem {
+    Problem::transient(
+        Reason::Deleting,
+        "this ConnectorInstance is being deleted and is not polled; it is gone once its finalizers are removed",
+    )
 }
 
 /// The Secrets that a plan refers to, each once.

@@ -1,5 +1,7 @@
 //! Turns what the watches saw into work on single objects: one at a time for each, a bounded number at once.
 
+mod repair;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -19,6 +21,7 @@ use super::entry::{Entry, Presence};
 use super::lists::Lists;
 use super::notice::Notice;
 use super::publish::{Outcome, Publication};
+use super::repairs::Repairs;
 use super::tokens::TokenSights;
 use super::watch::{Change, Seen, WatchEvent};
 use crate::api::conditions::Remedy;
@@ -42,9 +45,9 @@ pub struct Reconciler {
     queue: VecDeque<Task>,
     work: JoinSet<Done>,
     retries: BinaryHeap<Reverse<(Instant, Task)>>,
+    repairs: Repairs,
     lists: Lists,
     ready: channel::Sender<bool>,
-    said_missing: bool,
     drains: Drains,
     tokens: TokenSights,
     /// To the writer of the statuses of connectors.
@@ -81,9 +84,9 @@ impl Reconciler {
             queue: VecDeque::new(),
             work: JoinSet::new(),
             retries: BinaryHeap::new(),
+            repairs: Repairs::default(),
             lists: Lists::new(namespaces),
             ready,
-            said_missing: false,
             drains: Drains::default(),
             tokens: TokenSights::default(),
             connector_news,
@@ -95,6 +98,7 @@ impl Reconciler {
         loop {
             self.start();
             let retry = self.retries.peek().map(|Reverse((at, _))| *at);
+            let repair = self.repairs.next();
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.on_watch_event(event),
@@ -105,6 +109,7 @@ impl Reconciler {
                     Ok(done) => self.on_work_finished(done),
                     Err(error) => tracing::error!("reading an object ended unexpectedly: {error}; please report this"),
                 },
+                () = tokio::time::sleep_until(repair.unwrap_or_else(Instant::now)), if repair.is_some() => self.repair(),
                 () = tokio::time::sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
                     if let Some(Reverse((_, task))) = self.retries.pop() {
                         self.enqueue(task, false);
@@ -120,6 +125,7 @@ impl Reconciler {
         }
         match event {
             WatchEvent::Instance(Change::Seen(seen)) => {
+                self.note_version(&seen.object, &seen.version);
                 let entry = self.instances.entry(seen.object.clone()).or_default();
                 if entry.see(seen.uid, seen.fingerprint) {
                     self.tell(News::Instances(Arc::clone(&seen.object.namespace)));
@@ -177,9 +183,6 @@ impl Reconciler {
                 self.lists.note(Kind::Secret, listing.namespace);
                 self.report_listed();
             }
-            WatchEvent::Instance(Change::Failing(failing)) => failing.log(Kind::ConnectorInstance, &mut self.said_missing),
-            WatchEvent::Connector(Change::Failing(failing)) => failing.log(Kind::Connector, &mut self.said_missing),
-            WatchEvent::Secret(Change::Failing(failing)) => failing.log(Kind::Secret, &mut self.said_missing),
         }
     }
 
@@ -198,6 +201,7 @@ impl Reconciler {
     fn on_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Lost(key) => self.enqueue(Task::Instance(key), false),
+            Notice::Wiped(key) => self.send(Command::Restore(key)),
             Notice::Recovered => self.send(Command::RetryFailed),
             Notice::OwnershipChanged => {
                 let moved: Vec<_> = self.instances.keys().filter(|key| self.is_out_of_step(key)).cloned().collect();

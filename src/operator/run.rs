@@ -25,6 +25,7 @@ use super::connector_writer::ConnectorWriter;
 use super::connectors::Connectors;
 use super::events::Publisher;
 use super::notice::Notice;
+use super::outage_log::OutageLog;
 use super::permissions;
 use super::probe::Probe;
 use super::publish::Publication;
@@ -32,7 +33,6 @@ use super::reconcile::Reconciler;
 use super::required_label::RequiredLabel;
 use super::secrets::ClusterSecrets;
 use super::shards::lease;
-use super::shards::session::Membership;
 use super::shards::{ConfigProblem, Drain, Health, OwnedRanges, Shards, ShardsConfig};
 use super::store::ClusterStore;
 use super::tokens::ClusterTokens;
@@ -166,6 +166,7 @@ impl Operator {
         let lease_client = lease_thread.on(|| lease::client(config.clone()))?;
         let status_thread = OwnThread::start("statuses")?;
         let status_client = status_thread.on(|| Client::try_from(config.clone()))?;
+        let outages = Arc::new(OutageLog::new(config.cluster_url.to_string()));
         let client = Client::try_from(config)?;
         let cluster = Cluster::new(client.clone());
 
@@ -206,7 +207,8 @@ impl Operator {
         // Who owns what.
         let give_back = CancellationToken::new();
         metrics.shards(sharing.ranges);
-        let (shards, drains) = lease_thread.on(|| Shards::start(lease_client, &sharing, give_back.clone()))?;
+        let (shards, drains) =
+            lease_thread.on(|| Shards::start(lease_client, &sharing, Arc::clone(&outages), give_back.clone()))?;
 
         // The watches, and the reconciler between them and the engine.
         let publication = Publication {
@@ -234,6 +236,7 @@ impl Operator {
             namespaces: Arc::clone(&namespaces),
             relist: settings.relist,
             events: watch_event_sender,
+            outages,
         };
         let watching = tokio::spawn(watches.run());
         let collecting = settings.store.map(|store| Collector {
@@ -365,7 +368,7 @@ async fn report_readiness(
     shutdown: CancellationToken,
 ) {
     loop {
-        let is_ready = *listed.borrow_and_update() && health.borrow_and_update().membership == Membership::Member;
+        let is_ready = *listed.borrow_and_update() && health.borrow_and_update().membership.is_ready();
         ready.send_if_modified(|ready| std::mem::replace(ready, is_ready) != is_ready);
         tokio::select! {
             () = shutdown.cancelled() => break,

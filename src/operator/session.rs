@@ -7,7 +7,7 @@
 mod phase;
 mod reports;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use crate::api::identity::{InstanceId, InstanceRef};
 use crate::egress::pace::Pace;
 use crate::poll::status::InstanceStatus;
 use crate::state::InstanceState;
+use crate::state::adopt::RESET;
 
 /// Writes without an answer that are remembered.
 const MAX_DIGESTS: usize = 16;
@@ -43,6 +44,8 @@ struct Shared {
     reports: Reports,
     /// The latest claim to its range.
     guard: Option<OwnershipGuard>,
+    /// A hash of the version of the object that the writer wrote last, or found to need no write.
+    version: Option<u64>,
 }
 
 /// The stored form of an instance as it was last read or written.
@@ -56,6 +59,9 @@ pub(super) struct Record {
     pub(super) told: Pace,
     /// The first polls after the start have ended.
     pub(super) confirmed: bool,
+    /// The value of the annotation `reset` that was there when the state was first found damaged, or nothing. Without a bookkeeping
+    /// that can be read, only another value is a request.
+    pub(super) reset_seen: Option<String>,
 }
 
 /// The state in the API server.
@@ -104,7 +110,19 @@ impl Session {
         let mut record = self.record.lock().await;
         record.stored = Some(Box::new(Stored { digests: vec![digest], overflow }));
         record.confirmed = false;
+        record.reset_seen = None;
         self.step(Event::Opened(Box::new(state)));
+    }
+
+    /// Whether the value of the annotation `reset` is a request that was not acted on yet, for a state that is damaged. `handled`: what was
+    /// acted on, if that can be read.
+    pub(super) async fn is_new_reset(&self, reset: Option<&str>, handled: Option<&BTreeMap<String, String>>) -> bool {
+        let mut record = self.record.lock().await;
+        let seen = record.reset_seen.get_or_insert_with(|| reset.unwrap_or_default().to_owned());
+        reset.is_some_and(|reset| match handled {
+            Some(handled) => handled.get(RESET).is_none_or(|handled| handled != reset),
+            None => seen != reset,
+        })
     }
 
     /// The engine has the instance, or is about to take it.
@@ -120,6 +138,11 @@ impl Session {
     /// Someone else wrote its state. Answers whether that is news, so that it is to be read again.
     pub(super) fn lose(&self) -> bool {
         matches!(self.step(Event::Overwritten), Effect::ReadAgain)
+    }
+
+    /// The writer wrote this version, or found that it needs no write.
+    pub(super) fn note_version(&self, version: &str) {
+        self.shared.lock().version = Some(version_hash(version));
     }
 
     /// A status came. Answers whether a task is to be started that flushes it.
@@ -167,6 +190,11 @@ impl Session {
     }
 }
 
+/// What is remembered of a `resourceVersion`.
+pub(super) fn version_hash(version: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(version.as_bytes())
+}
+
 /// All sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
@@ -207,6 +235,11 @@ impl Sessions {
                 session
             }
         }
+    }
+
+    /// A hash of the version of an instance that the writer wrote last, or found to need no write; `None` before its first status.
+    pub(super) fn version(&self, key: &InstanceRef) -> Option<u64> {
+        self.get(key)?.shared.lock().version
     }
 
     /// Ends the session as soon as the engine has let go of it.
@@ -313,6 +346,21 @@ mod tests {
         sessions.release(&key());
         waiting.await.unwrap();
         assert!(sessions.get(&key()).is_none());
+    }
+
+    #[tokio::test]
+    async fn only_a_reset_that_is_new_gives_a_damaged_state_up() {
+        let sessions = Sessions::default();
+        let handled = BTreeMap::from([(RESET.to_owned(), "contacts".to_owned())]);
+        let readable = sessions.begin(&key(), "u1");
+        assert!(!readable.is_new_reset(Some("contacts"), Some(&handled)).await, "it was acted on");
+        assert!(readable.is_new_reset(Some("contacts 2"), Some(&handled)).await);
+        assert!(!readable.is_new_reset(None, Some(&handled)).await);
+        // Which values were acted on is not known.
+        let unreadable = sessions.begin(&InstanceRef::new("crm", "other"), "u2");
+        assert!(!unreadable.is_new_reset(Some("contacts"), None).await, "it may be an old one");
+        assert!(!unreadable.is_new_reset(Some("contacts"), None).await);
+        assert!(unreadable.is_new_reset(Some("contacts 2"), None).await);
     }
 
     #[test]

@@ -166,12 +166,18 @@ struct Bookkeeping {
 
 /// The identity that the bookkeeping of a status keeps (see [`InstanceState::identity`]).
 pub fn identity(bookkeeping: &str) -> Option<Box<str>> {
-    serde_json::from_str::<Bookkeeping>(bookkeeping).ok()?.identity
+    // Also of one that is damaged elsewhere.
+    serde_json::from_str::<Value>(bookkeeping).ok()?.get("identity")?.as_str().map(Box::from)
 }
 
 /// The last value of an annotation that was acted on, as the bookkeeping of a status keeps it.
 pub fn handled(bookkeeping: &str, annotation: &str) -> Option<String> {
-    serde_json::from_str::<Bookkeeping>(bookkeeping).ok()?.handled.remove(annotation)
+    all_handled(bookkeeping)?.remove(annotation)
+}
+
+/// The last values of all annotations that were acted on; `None` for a bookkeeping that cannot be read.
+pub fn all_handled(bookkeeping: &str) -> Option<BTreeMap<String, String>> {
+    serde_json::from_str::<Bookkeeping>(bookkeeping).ok().map(|kept| kept.handled)
 }
 
 /// Reads the state out of a status, which is null for an instance never seen before.
@@ -182,8 +188,8 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
     let damaged = || {
         Problem::human(
             Reason::StateUnavailable,
-            "the state in status is damaged; put back a copy of the status, or delete and create the ConnectorInstance to start \
-             again (then spec.polling.startFrom decides what is sent)",
+            "the state in status is damaged; put back a copy of the status, or set the annotation pollinator.dev/reset to a new value \
+             that names the damaged resource, or * for all, to start again (then spec.polling.startFrom decides what is sent)",
         )
     };
     let mut state = InstanceState::new(uid.to_owned());
@@ -308,7 +314,7 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
     set(status, "setAside", Some(json!(state.sinks.deferred())));
     set(status, "waiting", state.waiting().map(|waiting| json!(waiting)));
     set(status, "lastChangeTime", time(state.last_change_time()));
-    if let Some(value) = state.handled.get(REQUESTED_AT).or_else(|| state.handled.get(POLL_NOW)) {
+    if let Some(value) = echoed(status, &state.handled) {
         status.insert("lastHandledReconcileAt".to_owned(), json!(value));
     }
     let bookkeeping = Bookkeeping {
@@ -323,6 +329,19 @@ pub fn lay(status: &mut Map<String, Value>, state: &InstanceState, places: &Plac
         retry_after: state.retry_after,
     };
     set(status, "bookkeeping", serde_json::to_string(&bookkeeping).ok().map(Value::String));
+}
+
+/// The value that `lastHandledReconcileAt` echoes: of the two annotations that ask for a poll, the one that was acted on last.
+fn echoed(status: &Map<String, Value>, handled: &BTreeMap<String, String>) -> Option<String> {
+    let old = status.get("bookkeeping").and_then(Value::as_str).and_then(all_handled).unwrap_or_default();
+    let asked = [REQUESTED_AT, POLL_NOW];
+    let is_new = |key: &&str| handled.contains_key(*key) && handled.get(*key) != old.get(*key);
+    if let Some(key) = asked.iter().copied().find(is_new) {
+        return handled.get(key).cloned();
+    }
+    let echo = status.get("lastHandledReconcileAt").and_then(Value::as_str);
+    let kept = echo.filter(|echo| asked.iter().any(|key| handled.get(*key).is_some_and(|value| value == echo)));
+    kept.map(str::to_owned).or_else(|| asked.iter().find_map(|key| handled.get(*key)).cloned())
 }
 
 /// Where the next poll of a list starts, and what is known there.
@@ -345,6 +364,11 @@ pub fn state_digest(status: &Value) -> u64 {
         .map(|entry| [&entry["name"], &entry["cursor"], &entry["recordsPath"], &entry["failing"], &entry["delivered"]])
         .collect();
     xxh3_64(json!([own, status["bookkeeping"]]).to_string().as_bytes())
+}
+
+/// The digest of a status without any state. No owner leaves one behind: each state has a bookkeeping.
+pub fn empty_digest() -> u64 {
+    state_digest(&Value::Null)
 }
 
 /// How many records of one resource the status can hold, out of `resources`.
@@ -451,6 +475,23 @@ mod tests {
         assert_eq!(status["lastHandledReconcileAt"], "now");
         assert_eq!(status["lastChangeTime"], "2027-01-15T08:00:00Z");
         assert_eq!(read("u", &Value::Null).unwrap().state, InstanceState::new("u".into()));
+    }
+
+    #[test]
+    fn the_annotation_that_was_acted_on_last_is_echoed() {
+        let mut state = state();
+        let asks = |state: &mut InstanceState, key: &str, value: &str| state.handled.insert(key.to_owned(), value.to_owned());
+        state.handled.clear();
+        asks(&mut state, REQUESTED_AT, "flux");
+        let first = laid(json!({}), &state, &Places::default());
+        assert_eq!(first["lastHandledReconcileAt"], "flux");
+        asks(&mut state, POLL_NOW, "now");
+        let second = laid(first, &state, &Places::default());
+        assert_eq!(second["lastHandledReconcileAt"], "now");
+        let third = laid(second, &state, &Places::default());
+        assert_eq!(third["lastHandledReconcileAt"], "now", "nothing new was asked for");
+        asks(&mut state, REQUESTED_AT, "again");
+        assert_eq!(laid(third, &state, &Places::default())["lastHandledReconcileAt"], "again");
     }
 
     #[test]

@@ -21,6 +21,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cluster::Kind;
+use super::outage_log::{Cause, OutageLog, Source};
+use super::unusable::Unusable;
 use crate::api::connector::Connector;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
@@ -32,6 +34,8 @@ const PAGE: u32 = 500;
 /// Pauses after a failed list or watch, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// A list or watch that has not failed for this time works: it is longer than a connection takes to be given up.
+const CALM: Duration = Duration::from_secs(45);
 /// The shortest time between two lists, which are not free.
 pub const SHORTEST_RELIST: Duration = Duration::from_secs(10);
 /// The annotations that are acted on.
@@ -59,31 +63,6 @@ pub enum Change<R: Eq + Hash> {
     Gone(R),
     /// A complete list ended.
     Listed(Listing<R>),
-    /// A list or watch fails.
-    Failing(Failing),
-}
-
-/// A list or watch that fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failing {
-    /// The namespace that is watched; `None`: all.
-    pub namespace: Option<Arc<str>>,
-    /// Whether the server does not know the kind.
-    pub is_unknown: bool,
-}
-
-impl Failing {
-    /// Logs it. That the definitions are not installed is said once.
-    pub(super) fn log(&self, kind: Kind, said_missing: &mut bool) {
-        let name = kind.names().1;
-        if !self.is_unknown {
-            tracing::warn!(kind = name, namespace = self.namespace.as_deref(), "watch failed or is not permitted; retrying");
-        } else if !std::mem::replace(said_missing, true) {
-            tracing::error!(
-                "the API server does not know {name}: the CRDs are not installed; apply the output of `pollinator crds`; waiting for them"
-            );
-        }
-    }
 }
 
 /// A complete list.
@@ -152,6 +131,8 @@ pub struct Watches {
     pub relist: Duration,
     /// Takes what is seen.
     pub events: mpsc::Sender<WatchEvent>,
+    /// Takes why a list or watch fails.
+    pub outages: Arc<OutageLog>,
 }
 
 impl Watches {
@@ -161,9 +142,12 @@ impl Watches {
         let places: Vec<Option<Arc<str>>> = if self.namespaces.is_empty() { vec![None] } else { each.collect() };
         let watching = places.iter().map(|place| async {
             tokio::join!(
-                self.watch(Of::<ConnectorInstance, _>::new(InstanceRef::new, WatchEvent::Instance), place.clone()),
-                self.watch(Of::<Connector, _>::new(ConnectorRef::new, WatchEvent::Connector), place.clone()),
-                self.watch(Of::<Secret, _>::new(SecretRef::new, WatchEvent::Secret), place.clone()),
+                self.watch(
+                    Of::<ConnectorInstance, _>::new(Kind::ConnectorInstance, InstanceRef::new, WatchEvent::Instance),
+                    place.clone()
+                ),
+                self.watch(Of::<Connector, _>::new(Kind::Connector, ConnectorRef::new, WatchEvent::Connector), place.clone()),
+                self.watch(Of::<Secret, _>::new(Kind::Secret, SecretRef::new, WatchEvent::Secret), place.clone()),
             );
         });
         futures::future::join_all(watching).await;
@@ -194,15 +178,26 @@ impl Watches {
         R: Eq + Hash,
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
+        let source = Source::Watch(of.kind.names().1, namespace.cloned());
         let stream = watcher(api, watcher::Config::default().page_size(PAGE));
         let mut stream = std::pin::pin!(stream);
         let mut listed = HashSet::new();
         let mut relist: Option<Instant> = None;
+        // A watch that begins again says nothing until an object changes.
+        let mut calm: Option<Instant> = None;
         loop {
             let event = tokio::select! {
                 event = stream.next() => event,
                 () = tokio::time::sleep_until(relist.unwrap_or_else(Instant::now)), if relist.is_some() => return true,
+                () = tokio::time::sleep_until(calm.unwrap_or_else(Instant::now)), if calm.is_some() => {
+                    calm = None;
+                    self.outages.note(&source, None);
+                    continue;
+                }
             };
+            if matches!(event, Some(Ok(_))) && calm.take().is_some() {
+                self.outages.note(&source, None);
+            }
             let change = match event {
                 None => return true,
                 Some(Ok(Event::Init)) => {
@@ -216,6 +211,7 @@ impl Watches {
                 }
                 Some(Ok(Event::InitDone)) => {
                     *pause = FIRST_PAUSE;
+                    self.outages.note(&source, None);
                     // Not all kinds and replicas at once.
                     relist = Some(Instant::now() + self.relist.mul_f64(0.9 + 0.2 * rand::random::<f64>()));
                     Change::Listed(Listing { namespace: namespace.cloned(), all: std::mem::take(&mut listed) })
@@ -226,10 +222,13 @@ impl Watches {
                 }
                 Some(Ok(Event::Delete(object))) => Change::Gone(of.name(&object.metadata)),
                 Some(Err(error)) => {
-                    tracing::debug!(kind = &*K::kind(&()), "watch: {error}");
-                    let failing = Change::Failing(Failing { namespace: namespace.cloned(), is_unknown: is_unknown(&error) });
-                    if self.events.send((of.event)(failing)).await.is_err() {
+                    tracing::debug!(kind = of.kind.names().1, "watch: {error}");
+                    if self.events.is_closed() {
                         return false;
+                    }
+                    if let Some(cause) = cause(&error, of.kind, namespace.map(|name| &**name)) {
+                        self.outages.note(&source, Some(cause));
+                        calm = Some(Instant::now() + CALM);
                     }
                     tokio::time::sleep(*pause).await;
                     *pause = (*pause * 2).min(LAST_PAUSE);
@@ -247,12 +246,13 @@ impl Watches {
 struct Of<K, R: Eq + Hash> {
     reference: fn(String, String) -> R,
     event: fn(Change<R>) -> WatchEvent,
-    kind: PhantomData<fn() -> K>,
+    kind: Kind,
+    objects: PhantomData<fn() -> K>,
 }
 
 impl<K, R: Eq + Hash> Of<K, R> {
-    fn new(reference: fn(String, String) -> R, event: fn(Change<R>) -> WatchEvent) -> Self {
-        Self { reference, event, kind: PhantomData }
+    fn new(kind: Kind, reference: fn(String, String) -> R, event: fn(Change<R>) -> WatchEvent) -> Self {
+        Self { reference, event, kind, objects: PhantomData }
     }
 
     fn name(&self, metadata: &ObjectMeta) -> R {
@@ -260,13 +260,24 @@ impl<K, R: Eq + Hash> Of<K, R> {
     }
 }
 
-/// The server answers 404 for a whole kind while its CRD is not there.
-fn is_unknown(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
-        _ => false,
+/// Why a list or watch cannot begin; `None`: it began, and ended, as each does at times.
+fn cause(error: &watcher::Error, kind: Kind, namespace: Option<&str>) -> Option<Cause> {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else { return None };
+    if let Some(unusable) = Unusable::of(error) {
+        return Some(Cause::Unusable(unusable));
     }
+    let kube::Error::Api(status) = error else { return None };
+    let (group, plural) = kind.group_and_plural();
+    let resource = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
+    let place = namespace.map_or_else(|| "in all namespaces".to_owned(), |name| format!("in namespace {name}"));
+    Some(match status.code {
+        // The server answers this for a whole kind while its CRD is not there.
+        404 => Cause::Undefined(kind.names().1),
+        403 => Cause::Refused(format!(
+            "the API server forbids to list or watch {resource} {place}: grant get, list and watch on it to the operator's service account"
+        )),
+        code => Cause::Refused(format!("the API server answers {code} to a list or watch of {resource} {place}; retrying")),
+    })
 }
 
 #[cfg(test)]
@@ -323,5 +334,20 @@ mod tests {
         let cut = acted_on(metadata(&[(RESET, &"ü".repeat(400)), ("other", "1")]).annotations.as_ref());
         assert_eq!(cut.len(), 1);
         assert_eq!(cut[RESET].chars().count(), MAX_ANNOTATION);
+    }
+
+    #[test]
+    fn a_list_that_fails_has_its_cause_and_a_watch_that_ends_has_none() {
+        let failed = |code| {
+            let status = kube::core::Status { code, ..kube::core::Status::default() };
+            watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
+        };
+        let of = |code| cause(&failed(code), Kind::Connector, Some("crm"));
+        assert_eq!(of(401), Some(Cause::Unusable(Unusable::Unauthorized)));
+        assert_eq!(of(404), Some(Cause::Undefined("Connector")));
+        let Some(Cause::Refused(text)) = of(403) else { panic!("{:?}", of(403)) };
+        assert!(text.contains("list or watch connectors.pollinator.dev in namespace crm: grant"), "{text}");
+        let ended = watcher::Error::WatchFailed(kube::Error::ReadEvents(std::io::Error::other("reset")));
+        assert_eq!(cause(&ended, Kind::Secret, None), None);
     }
 }

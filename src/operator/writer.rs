@@ -193,10 +193,19 @@ impl Writer {
             };
             let before = object["status"].take();
             // While no one runs it, memory holds nothing that another's write could invalidate.
-            if let Some(own) = record.stored.as_ref().filter(|_| session.is_running())
-                && !own.digests.contains(&stored::state_digest(&before))
-            {
-                return Err(StateError::Overwritten);
+            if let Some(own) = record.stored.as_ref().filter(|_| session.is_running()) {
+                let digest = stored::state_digest(&before);
+                if !own.digests.contains(&digest) {
+                    // What is gone says nothing that memory does not know better.
+                    if digest != stored::empty_digest() {
+                        return Err(StateError::Overwritten);
+                    }
+                    tracing::warn!("the status was removed by another writer; it is written again");
+                    if state.is_none() {
+                        // The receiver is gone when the process ends.
+                        let _ = self.notices.send(Notice::Wiped(session.id.instance.clone()));
+                    }
+                }
             }
             let complete = self.probe.crd_is_complete(&session.id.instance, &object, state.is_some()).await?;
             let mut status = before.as_object().cloned().unwrap_or_default();
@@ -226,6 +235,7 @@ impl Writer {
             status::lay_outdated(&mut status, (!complete).then_some(OUTDATED), Utc::now());
             status::fit(&mut status);
             if before.as_object().map_or_else(|| status.is_empty(), |before| *before == status) {
+                session.note_version(version(&object));
                 return Ok(());
             }
             if let Some(report) = report {
@@ -244,6 +254,7 @@ impl Writer {
             }
             match self.cluster.replace_status(namespace, name, body, false).await {
                 Ok(mut answer) => {
+                    session.note_version(version(&answer));
                     let after = answer["status"].take();
                     let pruned = complete && after != object["status"];
                     self.note_written(session, record, report, &before, &after).await;
@@ -324,4 +335,8 @@ impl Writer {
         };
         tokio::time::sleep(wait).await;
     }
+}
+
+fn version(object: &Value) -> &str {
+    object["metadata"]["resourceVersion"].as_str().unwrap_or_default()
 }

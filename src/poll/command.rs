@@ -36,6 +36,10 @@ pub enum Command {
     RetryFailed,
     /// What would end a failure may have come for an instance: if that is what it waits for, it is tried at once.
     Wake(InstanceRef, Remedy),
+    /// What was reported of an instance may be gone: it is reported again.
+    Report(InstanceRef),
+    /// What was stored of an instance is gone: it is stored again.
+    Restore(InstanceRef),
     /// A person asks for something. An instance that is not run has nothing to grant it with.
     Ask(InstanceRef, Wish),
 }

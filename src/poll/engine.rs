@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use super::callback_log::CallbackLog;
 use super::command::Command;
 use super::context::EngineContext;
 use super::due::{Due, DueQueue, sleep_until};
@@ -26,7 +27,7 @@ use super::schedule::{self, Rhythm};
 use super::start::{Before, Starts};
 use super::status::{self, InstanceStatus};
 use super::wall_clock::WallClock;
-use crate::api::conditions::{Problem, Remedy};
+use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::egress::turns::Ticket;
@@ -173,6 +174,8 @@ impl Engine {
                 Command::Remove(instance) => self.change(&instance, Next::Remove, now),
                 Command::RetryFailed => self.retry_failed(now),
                 Command::Wake(instance, remedy) => self.wake(&instance, remedy, now),
+                Command::Report(instance) => self.report_again(&instance, now),
+                Command::Restore(instance) => self.restore(&instance, now),
                 Command::Ask(instance, wish) => self.ask(&instance, &wish, now),
             }
         }
@@ -218,6 +221,9 @@ impl Engine {
             span::poll(&plan.instance, resource)
                 .in_scope(|| tracing::warn!(reason, "cursor reset: spec.polling.startFrom decides what is sent"));
         }
+        for text in &adopted.unknown {
+            span::reconcile(&plan.instance).in_scope(|| tracing::warn!("{text}"));
+        }
         // The first job saves it before anything else: a uid that was made here and is not kept would make other event ids after a
         // restart. Saved here, thousands of new instances would wait for one disk write after the other.
         let unsaved = is_minted || adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
@@ -237,7 +243,7 @@ impl Engine {
         };
         let schedules: Vec<_> = plan.resources.iter().enumerate().map(schedule).collect();
         let epoch = self.next_epoch();
-        let running = Box::new(Running { instance, schedules, jobs: 0, next: None });
+        let running = Box::new(Running { instance, schedules, jobs: 0, next: None, callback_log: CallbackLog::default() });
         self.instances.insert(key.clone(), InstanceEntry { epoch, kind: Kind::Running(running), reported });
         for schedule in 0..plan.resources.len() {
             self.enqueue(key, schedule, now);
@@ -275,25 +281,6 @@ impl Engine {
     fn release(&self, key: &InstanceRef) {
         self.core.store.release(key);
         self.core.credentials.release(key);
-    }
-
-    fn retry_failed(&mut self, now: DateTime<Utc>) {
-        let mut due = Vec::new();
-        for (key, entry) in &mut self.instances {
-            if let Kind::Running(running) = &mut entry.kind {
-                due.extend(running.retry_failed(now).into_iter().map(|index| (key.clone(), index)));
-            }
-        }
-        for (key, index) in due {
-            self.enqueue(&key, index, now);
-        }
-    }
-
-    fn wake(&mut self, key: &InstanceRef, remedy: Remedy, now: DateTime<Utc>) {
-        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
-        for index in running.wake(remedy, now) {
-            self.enqueue(key, index, now);
-        }
     }
 
     fn next_epoch(&mut self) -> u64 {
@@ -362,6 +349,7 @@ impl Engine {
         let schedule = &mut running.schedules[index];
         schedule.memory = memory.boxed();
         let changed = schedule.finish(&report, &running.instance, now);
+        running.callback_log.note(&running.instance, &schedule.plan, &report, now);
         if self.run == Run::Once {
             (schedule.tick, schedule.wake) = (None, None);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::callback_log::CallbackLog;
 use super::claim::Claim;
 use super::due::Due;
 use super::health::Health;
@@ -60,6 +61,7 @@ pub(super) struct Running {
     pub(super) schedules: Vec<ResourceSchedule>,
     pub(super) jobs: usize,
     pub(super) next: Option<Next>,
+    pub(super) callback_log: CallbackLog,
 }
 
 impl Running {
@@ -97,6 +99,20 @@ impl Running {
             return vec![0];
         }
         self.make_due(now, |_| true)
+    }
+
+    /// What is stored is gone: the next job stores the state, and one is due now. Answers of which resource.
+    pub(super) fn save_again(&mut self, now: DateTime<Utc>) -> usize {
+        self.instance.change(|_| ());
+        let polled = self.schedules.iter().position(|schedule| schedule.tick.is_some());
+        let index = polled.unwrap_or_default();
+        if let Some(schedule) = self.schedules.get_mut(index) {
+            match &mut schedule.tick {
+                Some(tick) => *tick = now.min(*tick),
+                None => schedule.wake = Some((now, Job::Save)),
+            }
+        }
+        index
     }
 
     /// What is known of a resource that is due; `None` if it is not.

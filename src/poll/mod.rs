@@ -26,6 +26,7 @@
 //!   process that slept finds out before its next request.
 //! - **No decision depends on a reason or a message.** Those are for people; decisions look at outcomes, reactions and remedies.
 
+mod callback_log;
 pub mod claim;
 pub mod command;
 pub mod context;

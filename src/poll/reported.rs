@@ -34,6 +34,11 @@ impl Reported {
         }
     }
 
+    /// The status is reported again, even if it is the same.
+    pub(super) fn forget_status(&mut self) {
+        self.status = 0;
+    }
+
     /// Takes the place of `self` in the gauges with `new`. Answers whether the status is another one.
     pub(super) fn replace(&mut self, new: Self, metrics: &Metrics) -> bool {
         let old = std::mem::replace(self, new);

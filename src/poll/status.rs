@@ -17,6 +17,7 @@ use crate::deliver::sink::CALLBACK;
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 use crate::state::waiting::{InPassing, Waiting};
+pub(super) use callback::sink_problem;
 use callback::{CallbackProblem, callback_condition, callback_problem, waiting_condition};
 use provider::{credentials_problem, provider_conditions};
 use resource::resource_status;

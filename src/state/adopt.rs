@@ -8,7 +8,7 @@ use super::{FORMAT, InstanceState, ResourceState, lists, wish};
 use crate::detect::window;
 use crate::plan::{ChangeBy, PollPlan, StartFrom, deleted_list, for_each};
 
-/// Annotation: rebaselines the resource that it names.
+/// Annotation: rebaselines the resource that it names; `*` names all.
 pub const RESET: &str = "pollinator.dev/reset";
 /// Annotation: tries the parked events again that it names (see [`wish::parked`]).
 pub const REDELIVER: &str = "pollinator.dev/redeliver";
@@ -30,6 +30,8 @@ pub struct Adopted {
     pub poll_now: bool,
     /// Resources whose cursor was given up, with the reason.
     pub resets: Vec<(String, &'static str)>,
+    /// What new annotations name that is no resource: a sentence each.
+    pub unknown: Vec<String>,
 }
 
 /// Fits `state` to `plan` and acts on annotations that are new.
@@ -82,9 +84,12 @@ pub fn adopt(
             continue;
         }
         state.handled.insert(key.to_owned(), value.clone());
+        let all: Vec<&str> = plan.resources.iter().map(|resource| &*resource.name).collect();
+        adopted.unknown.extend(wish::unknown(key, value, &all));
         match key {
             RESET => {
-                for (resource, _) in wish::parked(value) {
+                let named: Vec<&str> = wish::parked(value).map(|(resource, _)| resource).collect();
+                for resource in if named.contains(&wish::ALL) { all } else { named } {
                     forget_cursor(state, resource, "asked for by annotation", &mut adopted);
                 }
             }
@@ -286,5 +291,27 @@ mod tests {
         assert_eq!(adopt(&mut state, &plan, &reset("contacts 17"), at(0)).resets.len(), 1);
         assert_eq!(adopt(&mut state, &plan, &reset("contacts 17"), at(0)), Adopted::default());
         assert_eq!(adopt(&mut state, &plan, &reset("contacts,no-such 18"), at(0)).resets.len(), 1);
+    }
+
+    #[test]
+    fn what_names_no_resource_is_reported_once() {
+        let (mut state, plan) = started();
+        for key in [RESET, REDELIVER, DISCARD, APPROVE_DELETES] {
+            let typo = BTreeMap::from([(key.to_owned(), "contact,contacts".to_owned())]);
+            let adopted = adopt(&mut state, &plan, &typo, at(0));
+            let [text] = &*adopted.unknown else { panic!("{key}: {:?}", adopted.unknown) };
+            assert!(text.contains(key) && text.contains("resource contact,") && text.ends_with("are contacts"), "{text}");
+            assert_eq!(adopt(&mut state, &plan, &typo, at(0)).unknown, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_star_resets_all() {
+        let (mut state, mut plan) = started();
+        let more = crate::plan::ResourcePlan { name: "orders".into(), ..sample::resource() };
+        plan.resources.push(more.into());
+        let all = BTreeMap::from([(RESET.to_owned(), "* 1".to_owned())]);
+        let adopted = adopt(&mut state, &plan, &all, at(0));
+        assert_eq!((adopted.resets.len(), adopted.unknown.len()), (2, 0));
     }
 }

@@ -93,6 +93,30 @@ pub fn parked(value: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     })
 }
 
+/// Names all resources, in [`RESET`] alone: no resource has this name.
+pub const ALL: &str = "*";
+
+/// What the value of an annotation names that is not among the `known` resources: a sentence each.
+pub fn unknown(annotation: &str, value: &str, known: &[&str]) -> Vec<String> {
+    if ![RESET, REDELIVER, DISCARD, APPROVE_DELETES].contains(&annotation) {
+        return Vec::new();
+    }
+    let is_unknown = |name: &&str| !(known.contains(name) || annotation == RESET && *name == ALL);
+    let mut names: Vec<&str> = parked(value).map(|(resource, _)| resource).filter(is_unknown).collect();
+    names.sort_unstable();
+    names.dedup();
+    let resources = known.join(", ");
+    let tell = |name: &&str| {
+        let what = if name.is_empty() {
+            "no resource".to_owned()
+        } else {
+            format!("resource {name}, which this instance does not have")
+        };
+        format!("annotation {annotation} names {what}; its resources are {resources}")
+    };
+    names.iter().map(tell).collect()
+}
+
 fn without_mark(value: &str) -> &str {
     value.trim_start().split(' ').next().unwrap_or_default()
 }

@@ -50,8 +50,10 @@ fn a_callback_that_nobody_listens_at_is_told_at_the_first_event() {
     let waiting = row.waiting.as_ref().expect("what waits");
     assert!(waiting.events == 1 && waiting.oldest.is_some() && waiting.next_try.is_some(), "{waiting:?}");
     assert_eq!(condition(&row, "EventsWaiting"), ("True", "Retrying"));
+    pollinator.wait_stderr(&format!("spec.callback.url ({host}): the connection was refused"));
     scene.receiver.come_back();
     let row = pollinator.wait_for("it", "delivered", |row| row.delivered == 1);
+    pollinator.wait_stderr("the callback accepts events again");
     assert_eq!((row.ready.as_str(), condition(&row, "CallbackReachable")), ("True", ("True", "Delivering")));
     assert!(condition(&row, "EventsWaiting").0.is_empty() && row.waiting.is_none(), "{row:?}");
     scene.assert_perfect(&pollinator);

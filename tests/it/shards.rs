@@ -121,6 +121,9 @@ fn deleted_and_forged_leases_give_nobody_a_second_owner() {
 #[test]
 fn without_rights_it_says_which_are_missing() {
     use kube::config::{KubeConfigOptions, Kubeconfig};
+    use std::sync::Arc;
+
+    use pollinator::operator::outage_log::OutageLog;
     use pollinator::operator::shards::lease::{self, Trouble};
     use pollinator::operator::shards::{Shards, ShardsConfig};
 
@@ -132,10 +135,10 @@ fn without_rights_it_says_which_are_missing() {
         let shutdown = tokio_util::sync::CancellationToken::new();
         let client = lease::client(config).unwrap();
         let config = ShardsConfig::new(ns.name(), "nobody");
-        let (mut shards, _drains) = Shards::start(client, &config, shutdown.clone()).unwrap();
+        let (mut shards, _drains) = Shards::start(client, &config, Arc::new(OutageLog::new("")), shutdown.clone()).unwrap();
         let mut health = shards.health();
         let told = health.wait_for(|health| health.trouble.is_some());
-        let told = *tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap();
+        let told = tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap().clone();
         assert_eq!(told.trouble, Some(Trouble::Forbidden("list")));
         shutdown.cancel();
         shards.ended().await.unwrap();

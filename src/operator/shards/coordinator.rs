@@ -15,6 +15,7 @@ use super::action::Action;
 use super::call::Reply;
 use super::clock::{self, Moment};
 use super::lease::{Leases, Trouble};
+use super::members::Dispute;
 use super::name::Name;
 use super::ownership::{OwnedRanges, OwnershipGuard};
 use super::range::Range;
@@ -23,6 +24,7 @@ use super::session::{Membership, Session};
 use super::tenure::Loss;
 use super::timing::Timing;
 use super::{Drain, Health};
+use crate::operator::outage_log::{Cause, OutageLog, Source};
 
 /// How long the last call of a process may take, which only tidies up.
 const TIDY_UP: Duration = Duration::from_secs(2);
@@ -36,6 +38,7 @@ pub(super) struct Coordinator {
     /// The result of the last call, if not an answer.
     pub trouble: Option<Trouble>,
     pub drains: mpsc::Sender<Drain>,
+    pub outages: Arc<OutageLog>,
 }
 
 enum Heard {
@@ -152,30 +155,64 @@ impl Coordinator {
         let (now, roll) = (clock::now(), rand::random::<f64>());
         match heard {
             Heard::Listed(asked, result) => {
-                self.trouble = result.as_ref().err().copied();
+                self.trouble = result.as_ref().err().cloned();
+                self.note_trouble(&Source::LeaseList, true);
                 self.session.listed(result.ok(), asked, now, roll);
             }
             Heard::Replied(name, reply, trouble) => {
                 self.trouble = trouble;
+                // Reading may be allowed where writing is not.
+                self.note_trouble(&Source::LeaseCalls, !matches!(reply, Reply::Found(_)));
                 self.session.replied(&name, reply, now, roll);
             }
             Heard::Forgotten => {}
         }
     }
 
+    /// Notes what came of a call. `proves`: had it been refused, that would show.
+    fn note_trouble(&self, source: &Source, proves: bool) {
+        match &self.trouble {
+            Some(Trouble::Unusable(unusable)) => self.outages.note(&Source::Leases, Some(Cause::Unusable(unusable.clone()))),
+            Some(late @ Trouble::Unavailable) => self.outages.note(&Source::Leases, Some(Cause::Refused(late.to_string()))),
+            Some(other) => self.outages.note(source, Some(Cause::Refused(other.to_string()))),
+            None => {
+                self.outages.note(&Source::Leases, None);
+                if proves {
+                    self.outages.note(source, None);
+                }
+            }
+        }
+    }
+
+    fn log_dispute(&self, dispute: Dispute) {
+        let others = self.session.other_scope(clock::now()).map(tracing::field::display);
+        match dispute {
+            Dispute::Ranges => tracing::error!(
+                "another process uses a different number of ranges; nothing is taken over until it is gone: \
+                 stop all processes before changing the number of ranges"
+            ),
+            Dispute::Namespaces => tracing::error!(
+                others,
+                "another process of this lease group watches other namespaces; nothing is taken over until it is gone: give each \
+                 installation a --lease-group of its own, or stop all processes before changing --watch-namespace"
+            ),
+            Dispute::Outscoped => tracing::warn!(
+                others,
+                "another process of this lease group watches more namespaces; it takes over all instances of this one: give all \
+                 processes of a lease group the same --watch-namespace"
+            ),
+        }
+    }
+
     /// Reports the state, if it changed.
     fn report(&self) {
-        let next = Health { membership: self.session.membership(clock::now()), trouble: self.trouble };
+        let next = Health { membership: self.session.membership(clock::now()), trouble: self.trouble.clone() };
         self.health.send_if_modified(|health| {
-            let previous = std::mem::replace(health, next);
-            if let Some(trouble) = next.trouble.filter(|_| previous.trouble != next.trouble) {
-                tracing::warn!("{trouble}");
-            }
-            if previous.membership != next.membership && next.membership == Membership::Disagreement {
-                tracing::error!(
-                    "another process uses a different number of ranges; nothing is taken over until it is gone: \
-                     stop all processes before changing the number of ranges"
-                );
+            let previous = std::mem::replace(health, next.clone());
+            if previous.membership != next.membership
+                && let Membership::Disagreement(dispute) = next.membership
+            {
+                self.log_dispute(dispute);
             }
             previous != next
         });

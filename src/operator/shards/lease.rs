@@ -17,19 +17,26 @@ use serde_json::json;
 use super::call::{Reply, Request, Write};
 use super::name::Name;
 use super::record::{Record, Stored};
+use super::scope::Scope;
+use crate::operator::unusable::Unusable;
 
 /// Who writes, in `managedFields`.
 const FIELD_MANAGER: &str = "pollinator";
 /// Label of all Leases of one group; its value is the group.
 pub const GROUP_LABEL: &str = "pollinator.dev/lease-group";
+/// Annotation of the Leases of members: the namespaces that the member watches, separated by commas; `*` for all.
+pub const SCOPE_ANNOTATION: &str = "pollinator.dev/watched-namespaces";
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
 /// The cause of a refusal in a namespace that is being deleted (`NamespaceTerminatingCause` of `k8s.io/api/core/v1`).
 const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
 
 /// Why a call about Leases said nothing about the Lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
+    /// Nothing that is asked of the API server succeeds.
+    #[error("the API server {0}")]
+    Unusable(Unusable),
     /// RBAC.
     #[error(
         "the API server forbids to {0} Leases: grant get, list, watch, create, patch and delete on leases in coordination.k8s.io"
@@ -38,7 +45,7 @@ pub enum Trouble {
     /// The namespace does not exist, or is going.
     #[error("Leases cannot be created, because their namespace does not exist or is being deleted")]
     NoNamespace,
-    /// No answer, one of overload, or none in time.
+    /// No answer in time.
     #[error("the API server does not answer requests for Leases")]
     Unavailable,
     /// Anything else.
@@ -64,12 +71,13 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
 pub struct Leases {
     api: Api<Lease>,
     group: String,
+    scope: Scope,
 }
 
 impl Leases {
-    /// The Leases of `group` in a namespace. The client should come from [`client`].
-    pub fn new(client: Client, namespace: &str, group: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), group: group.to_owned() }
+    /// The Leases of `group` in a namespace. `scope` is noted in those of members. The client should come from [`client`].
+    pub fn new(client: Client, namespace: &str, group: &str, scope: Scope) -> Self {
+        Self { api: Api::namespaced(client, namespace), group: group.to_owned(), scope }
     }
 
     /// All of them, as of now: no cache is asked.
@@ -115,17 +123,21 @@ impl Leases {
             Request::Write(write) => {
                 let verb = if write.version.is_some() { "patch" } else { "create" };
                 let within = write.within;
-                let written = in_time(within, self.write(&kubernetes_name, write)).await;
+                let written = in_time(within, self.write(name, &kubernetes_name, write)).await;
                 (verb, written.map(|lease| stored(lease).map_or(Reply::Failed, Reply::Stored)))
             }
         };
         answer.map_or_else(|error| judge(&error, verb), |reply| (reply, None))
     }
 
-    async fn write(&self, name: &str, write: Write) -> Result<Lease, kube::Error> {
+    async fn write(&self, lease: &Name, name: &str, write: Write) -> Result<Lease, kube::Error> {
         let labels = BTreeMap::from([(GROUP_LABEL.to_owned(), self.group.clone())]);
+        // Only a member's Lease is written by one process alone; in a range's, the note would outlive its holder.
+        let annotations = matches!(lease, Name::Member { .. })
+            .then(|| BTreeMap::from([(SCOPE_ANNOTATION.to_owned(), self.scope.to_string())]));
         let Some(version) = write.version else {
-            let metadata = ObjectMeta { name: Some(name.to_owned()), labels: Some(labels), ..ObjectMeta::default() };
+            let metadata =
+                ObjectMeta { name: Some(name.to_owned()), labels: Some(labels), annotations, ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(spec(write.record)) };
             let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
             return self.api.create(&params, &lease).await;
@@ -133,7 +145,7 @@ impl Leases {
         let spec = spec(write.record);
         // A merge patch leaves alone what others wrote next to ours; with a version in it, it is a compare-and-swap (409).
         let patch = json!({
-            "metadata": {"resourceVersion": version, "labels": labels},
+            "metadata": {"resourceVersion": version, "labels": labels, "annotations": annotations.unwrap_or_default()},
             "spec": {
                 "holderIdentity": spec.holder_identity,
                 "acquireTime": spec.acquire_time,
@@ -214,12 +226,16 @@ fn judge(error: &CallError, verb: &'static str) -> (Reply, Option<Trouble>) {
 
 fn trouble(error: &CallError, verb: &'static str) -> Trouble {
     tracing::debug!(verb, "a request for a Lease failed: {error}");
-    let CallError::Kube(kube::Error::Api(status)) = error else { return Trouble::Unavailable };
+    let CallError::Kube(error) = error else { return Trouble::Unavailable };
+    if let Some(unusable) = Unusable::of(error) {
+        return Trouble::Unusable(unusable);
+    }
+    let kube::Error::Api(status) = error else { return Trouble::Unavailable };
     match status.code {
         404 => Trouble::NoNamespace,
         // Also the answer of a namespace that is being deleted, to a creation.
         403 if has_cause(status, NAMESPACE_TERMINATING) => Trouble::NoNamespace,
-        401 | 403 => Trouble::Forbidden(verb),
+        403 => Trouble::Forbidden(verb),
         400 | 405 | 415 | 422 => Trouble::Refused,
         _ => Trouble::Unavailable,
     }
@@ -258,8 +274,10 @@ fn stored(lease: Lease) -> Option<Stored> {
         seconds: spec.lease_duration_seconds.unwrap_or(0),
         transitions: spec.lease_transitions.unwrap_or(0),
     };
+    let noted = lease.metadata.annotations.as_ref().and_then(|annotations| annotations.get(SCOPE_ANNOTATION));
+    let scope = noted.and_then(|text| Scope::read(text));
     // The server gives every object both.
-    Some(Stored { version: lease.metadata.resource_version?, uid: lease.metadata.uid?, record })
+    Some(Stored { version: lease.metadata.resource_version?, uid: lease.metadata.uid?, record, scope })
 }
 
 #[cfg(test)]
@@ -276,7 +294,7 @@ mod tests {
         let text = serde_json::to_string(&lease).unwrap();
         assert!(text.contains(r#""renewTime":"2023-11-14T22:13:20.123456Z""#), "{text}");
         let back = stored(serde_json::from_str(&text).unwrap()).unwrap();
-        assert_eq!(back, Stored { version: "7".to_owned(), uid: "uid".to_owned(), record });
+        assert_eq!(back, Stored { version: "7".to_owned(), uid: "uid".to_owned(), record, scope: None });
     }
 
     #[test]
@@ -295,7 +313,8 @@ mod tests {
         }));
         let terminating = CallError::Kube(kube::Error::Api(Box::new(terminating.unwrap())));
         assert_eq!(trouble(&terminating, "create"), Trouble::NoNamespace);
-        assert_eq!(trouble(&status(429, ""), "patch"), Trouble::Unavailable);
+        assert_eq!(trouble(&status(429, ""), "patch"), Trouble::Unusable(Unusable::Troubled(429)));
+        assert_eq!(trouble(&status(401, ""), "list"), Trouble::Unusable(Unusable::Unauthorized));
         assert_eq!(trouble(&CallError::Late, "patch"), Trouble::Unavailable);
         assert_eq!(trouble(&status(422, ""), "patch"), Trouble::Refused);
     }

@@ -1,27 +1,45 @@
-//! Who else is alive, by the Leases of the members; and who cuts the hashes into another number of ranges.
+//! Who else is alive, by the Leases of the members; who cuts the hashes into another number of ranges; and who watches other namespaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::Moment;
 use super::name::Name;
 use super::record::{Observation, Stored};
+use super::scope::{Relation, Scope};
 use super::timing::Timing;
 
 /// After how many leases without a sign of life a member's Lease is cleaned up.
 const FORGET_AFTER: u32 = 10;
+
+/// Why this process may not share the work with a living member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispute {
+    /// It cuts the hashes into another number of ranges: an instance could have two owners.
+    Ranges,
+    /// It watches namespaces that this one does not, and the reverse: instances would have an owner that does not see them.
+    Namespaces,
+    /// It watches all that this one does, and more: this one gives everything to it.
+    Outscoped,
+}
 
 /// The other members, as last seen.
 #[derive(Debug)]
 pub struct Members {
     own: Name,
     timing: Timing,
+    scope: Scope,
     seen: BTreeMap<Name, Observation>,
 }
 
 impl Members {
     /// No member was seen yet. `own` is this process's Lease.
     pub fn new(own: Name, timing: Timing) -> Self {
-        Self { own, timing, seen: BTreeMap::new() }
+        Self { own, timing, scope: Scope::All, seen: BTreeMap::new() }
+    }
+
+    /// The same, with what this process watches.
+    pub fn watch(&mut self, scope: Scope) {
+        self.scope = scope;
     }
 
     /// Takes in one Lease: a member's, or a range's of another partition. Others are no concern of this view.
@@ -44,15 +62,42 @@ impl Members {
         self.seen.retain(|name, _| listed.contains_key(name));
     }
 
-    /// The living members of the same partition, without this process.
+    /// The living members of the same partition that can do the work of this process, without this one.
     pub fn live(&self, now: Moment) -> BTreeSet<&str> {
-        let own = self.seen.iter().filter(|(name, _)| name.of() == self.own.of());
-        own.filter(|(_, seen)| self.is_live(seen, now)).filter_map(|(_, seen)| seen.holder()).collect()
+        let able = |seen: &Observation| matches!(self.relation(seen), Relation::Same | Relation::Wider);
+        self.live_of_own(now).filter(|seen| able(seen)).filter_map(Observation::holder).collect()
     }
 
-    /// Whether any member that may be alive cuts the hashes into another number of ranges. Then an instance could have two owners.
-    pub fn disagree(&self, now: Moment) -> bool {
-        self.seen.iter().any(|(name, seen)| name.of() != self.own.of() && self.is_live(seen, now))
+    fn live_of_own(&self, now: Moment) -> impl Iterator<Item = &Observation> {
+        let own = self.seen.iter().filter(|(name, _)| name.of() == self.own.of());
+        own.filter(move |(_, seen)| self.is_live(seen, now)).map(|(_, seen)| seen)
+    }
+
+    /// How what a member watches relates to what this process watches.
+    fn relation(&self, seen: &Observation) -> Relation {
+        let noted = seen.lease.as_ref().and_then(|lease| lease.scope.as_ref());
+        noted.map_or(Relation::Same, |scope| self.scope.relation(scope))
+    }
+
+    /// Why no range may be claimed, if any member that may be alive is a reason.
+    pub fn dispute(&self, now: Moment) -> Option<Dispute> {
+        if self.seen.iter().any(|(name, seen)| name.of() != self.own.of() && self.is_live(seen, now)) {
+            return Some(Dispute::Ranges);
+        }
+        // All members come to the same answer: one that gave its work away to two that are apart would leave it to no one.
+        let noted = self.live_of_own(now).filter_map(|seen| seen.lease.as_ref()?.scope.as_ref());
+        let scopes: Vec<&Scope> = noted.chain([&self.scope]).collect();
+        let apart = |scope: &Scope| scopes.iter().any(|other| scope.relation(other) == Relation::Apart);
+        if scopes.iter().any(|scope| apart(scope)) {
+            return Some(Dispute::Namespaces);
+        }
+        scopes.iter().any(|other| self.scope.relation(other) == Relation::Wider).then_some(Dispute::Outscoped)
+    }
+
+    /// What a living member watches with which this process is at odds for that.
+    pub fn other_scope(&self, now: Moment) -> Option<&Scope> {
+        let odd = |seen: &&Observation| matches!(self.relation(seen), Relation::Apart | Relation::Wider);
+        self.live_of_own(now).find(odd)?.lease.as_ref()?.scope.as_ref()
     }
 
     fn is_live(&self, seen: &Observation, now: Moment) -> bool {
@@ -91,7 +136,7 @@ mod tests {
     fn lease(holder: Option<&str>, version: u32) -> Stored {
         let seconds = if holder.is_some() { 15 } else { 1 };
         let record = Record { holder: holder.map(str::to_owned), seconds, transitions: 0, ..Record::default() };
-        Stored { version: version.to_string(), uid: "uid".to_owned(), record }
+        Stored { version: version.to_string(), uid: "uid".to_owned(), record, scope: None }
     }
 
     fn at(seconds: u64) -> Moment {
@@ -118,14 +163,45 @@ mod tests {
     #[test]
     fn another_partition_is_noticed_while_anybody_may_live_by_it() {
         let mut members = Members::new(member(16, "me"), Timing::default());
-        assert!(!members.disagree(at(0)));
+        assert_eq!(members.dispute(at(0)), None);
         members.observe(&Name::Range(Range::new(0, 8).unwrap()), Some(lease(Some("old"), 1)), at(0));
         members.observe(&Name::Range(Range::new(0, 16).unwrap()), Some(lease(Some("a"), 1)), at(0));
-        assert!(members.disagree(at(14)) && members.live(at(14)).is_empty());
-        assert!(!members.disagree(at(15)));
+        assert_eq!(members.dispute(at(14)), Some(Dispute::Ranges));
+        assert!(members.live(at(14)).is_empty());
+        assert_eq!(members.dispute(at(15)), None);
         members.observe(&member(4, "x"), Some(lease(Some("x"), 1)), at(20));
-        assert!(members.disagree(at(21)));
+        assert_eq!(members.dispute(at(21)), Some(Dispute::Ranges));
         members.observe(&member(4, "x"), None, at(22));
-        assert!(!members.disagree(at(22)));
+        assert_eq!(members.dispute(at(22)), None);
+    }
+
+    #[test]
+    fn other_namespaces_are_noticed_while_anybody_lives_who_watches_them() {
+        let watches = |text: Option<&str>| Some(Stored { scope: text.and_then(Scope::read), ..lease(Some("a"), 1) });
+        let mut members = Members::new(member(16, "me"), Timing::default());
+        members.watch(Scope::read("crm,shop").unwrap());
+        for (other, dispute, is_able) in [
+            (None, None, true),
+            (Some("shop,crm"), None, true),
+            (Some("shop"), None, false),
+            (Some("crm,sales"), Some(Dispute::Namespaces), false),
+            (Some("*"), Some(Dispute::Outscoped), true),
+        ] {
+            members.observe(&member(16, "a"), watches(other), at(0));
+            assert_eq!(members.dispute(at(14)), dispute, "{other:?}");
+            assert_eq!(!members.live(at(14)).is_empty(), is_able, "{other:?}");
+            let said = members.other_scope(at(14)).map(ToString::to_string);
+            assert_eq!(said.as_deref(), other.filter(|_| dispute.is_some()), "{other:?}");
+            assert_eq!(members.dispute(at(15)), None, "dead: {other:?}");
+        }
+        // Neither of two that are apart gets what this one has.
+        members.watch(Scope::read("crm").unwrap());
+        for (name, other) in [("b", "crm,shop"), ("c", "crm,sales")] {
+            members.observe(&member(16, name), watches(Some(other)), at(16));
+        }
+        assert_eq!(members.dispute(at(17)), Some(Dispute::Namespaces));
+        // A range's Lease has no note, and its holder need not be what is noted.
+        members.observe(&Name::Range(Range::new(0, 16).unwrap()), watches(Some("sales")), at(40));
+        assert_eq!(members.dispute(at(41)), None);
     }
 }

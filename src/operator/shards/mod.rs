@@ -38,11 +38,13 @@ pub mod presence;
 pub mod range;
 pub mod record;
 pub mod rendezvous;
+pub mod scope;
 pub mod session;
 mod slot;
 pub mod tenure;
 pub mod timing;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -54,8 +56,10 @@ use self::coordinator::Coordinator;
 use self::lease::{Leases, Trouble};
 pub use self::ownership::{OwnedRanges, OwnershipGuard, OwnershipLost};
 use self::range::{DEFAULT_RANGES, MAX_RANGES, Range};
+use self::scope::Scope;
 use self::session::{Membership, Session};
 use self::timing::Timing;
+use super::outage_log::OutageLog;
 use crate::api::names;
 
 /// How ownership is shared.
@@ -69,6 +73,8 @@ pub struct ShardsConfig {
     pub group: String,
     /// Number of ranges; the same for all members, and changed only while none runs. 1 is plain leader election.
     pub ranges: u16,
+    /// What this process watches; the same for all members that are to share the work.
+    pub scope: Scope,
     /// How long claims last.
     pub timing: Timing,
     /// How long work under way may take to end before a range is handed over.
@@ -76,13 +82,14 @@ pub struct ShardsConfig {
 }
 
 impl ShardsConfig {
-    /// The defaults: group `pollinator`, 16 ranges, client-go's timing, 20 s to drain.
+    /// The defaults: group `pollinator`, 16 ranges, all namespaces, client-go's timing, 20 s to drain.
     pub fn new(namespace: impl Into<String>, identity: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
             identity: identity.into(),
             group: "pollinator".to_owned(),
             ranges: DEFAULT_RANGES,
+            scope: Scope::All,
             timing: Timing::default(),
             drain_bound: Duration::from_secs(20),
         }
@@ -115,7 +122,7 @@ pub enum ConfigProblem {
 }
 
 /// The membership of this process in its group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Its part; ready means [`Membership::Member`].
     pub membership: Membership,
@@ -160,7 +167,8 @@ pub struct Shards {
 
 impl Shards {
     /// Joins the group and goes on until `shutdown`; then drains and gives back all ranges. `client` should come from
-    /// [`lease::client`]. Every range that is to be handed over arrives at the receiver first: see [`Drain`].
+    /// [`lease::client`]. `outages` takes why calls fail. Every range that is to be handed over arrives at the receiver first: see
+    /// [`Drain`].
     ///
     /// A range that appears among the owned ones may have had another owner a moment ago: read state from the API server, not from
     /// a cache, before anything is done for an instance in it.
@@ -170,6 +178,7 @@ impl Shards {
     pub fn start(
         client: Client,
         config: &ShardsConfig,
+        outages: Arc<OutageLog>,
         shutdown: CancellationToken,
     ) -> Result<(Self, mpsc::Receiver<Drain>), ConfigProblem> {
         config.check()?;
@@ -178,13 +187,14 @@ impl Shards {
         let (health, health_receiver) = watch::channel(Health { membership: Membership::Joining, trouble: None });
         let (drains, drains_receiver) = mpsc::channel(usize::from(config.ranges));
         let coordinator = Coordinator {
-            session: Session::new(&process, config.ranges, config.timing, config.drain_bound),
-            leases: Leases::new(client, &config.namespace, &config.group),
+            session: Session::new(&process, config.ranges, config.timing, config.drain_bound).watching(config.scope.clone()),
+            leases: Leases::new(client, &config.namespace, &config.group, config.scope.clone()),
             timing: config.timing,
             owned,
             health,
             trouble: None,
             drains,
+            outages,
         };
         let task = tokio::spawn(coordinator.run(shutdown));
         Ok((Self { owned: owned_receiver, health: health_receiver, task }, drains_receiver))

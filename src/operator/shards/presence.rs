@@ -63,7 +63,7 @@ mod tests {
 
     fn lease(version: &str, holder: Option<&str>, seconds: i32) -> BTreeMap<String, Stored> {
         let record = Record { holder: holder.map(str::to_owned), seconds, ..Record::default() };
-        BTreeMap::from([("ops/a".to_owned(), Stored { version: version.to_owned(), uid: "u".to_owned(), record })])
+        BTreeMap::from([("ops/a".to_owned(), Stored { version: version.to_owned(), uid: "u".to_owned(), record, scope: None })])
     }
 
     #[test]

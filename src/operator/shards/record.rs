@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::clock::Moment;
+use super::scope::Scope;
 use super::timing::MAX_LEASE;
 
 /// The duration in a Lease that was given back, as in client-go.
@@ -56,6 +57,8 @@ pub struct Stored {
     pub uid: String,
     /// What it says.
     pub record: Record,
+    /// What the member watches whose Lease it is; `None`: the Lease of a range, or of a member of version 0.1.0.
+    pub scope: Option<Scope>,
 }
 
 /// What was seen of a Lease, and for how long it has not changed.

@@ -14,11 +14,12 @@ use super::action::{Action, Todo};
 use super::call::Reply;
 use super::clock::Moment;
 use super::election::{Election, Step, Wish};
-use super::members::Members;
+use super::members::{Dispute, Members};
 use super::name::Name;
 use super::range::Range;
 use super::record::Stored;
 use super::rendezvous;
+use super::scope::Scope;
 use super::slot::{Drain, Slot};
 use super::timing::Timing;
 
@@ -32,10 +33,21 @@ pub enum Membership {
     Joining,
     /// Claims its ranges.
     Member,
-    /// A live member cuts the hashes into another number of ranges; no range is claimed until it is gone.
-    Disagreement,
+    /// No range is claimed until a live member is gone.
+    Disagreement(Dispute),
     /// Gives everything back.
     Leaving,
+}
+
+impl Membership {
+    /// Whether it does what it is there for. One whose work another member does, because that one watches more, is as good as one without
+    /// a range: a roll-out that changes what is watched goes on.
+    pub fn is_ready(self) -> bool {
+        match self {
+            Self::Member | Self::Disagreement(Dispute::Outscoped) => true,
+            Self::Joining | Self::Leaving | Self::Disagreement(Dispute::Ranges | Dispute::Namespaces) => false,
+        }
+    }
 }
 
 /// One member.
@@ -94,6 +106,13 @@ impl Session {
             leaving: false,
             me,
         }
+    }
+
+    /// The same, with what this process watches.
+    #[must_use]
+    pub fn watching(mut self, scope: Scope) -> Self {
+        self.members.watch(scope);
+        self
     }
 
     /// Takes in a list of the group's Leases that was asked for at `asked`; `None` if it failed.
@@ -191,11 +210,14 @@ impl Session {
             Membership::Leaving
         } else if self.entry != Entry::Admitted {
             Membership::Joining
-        } else if self.members.disagree(now) {
-            Membership::Disagreement
         } else {
-            Membership::Member
+            self.members.dispute(now).map_or(Membership::Member, Membership::Disagreement)
         }
+    }
+
+    /// What a living member watches with which this one is at odds for that.
+    pub fn other_scope(&self, now: Moment) -> Option<&Scope> {
+        self.members.other_scope(now)
     }
 
     /// Decides what to do now, and when to ask again if nothing is heard before. `wall` is the time of day for readers of Leases.
@@ -253,7 +275,7 @@ impl Session {
         let suspects: BTreeSet<&str> = self.slots.iter().filter_map(|slot| slot.lapsed_holder(now)).collect();
         let mut live: BTreeSet<String> =
             self.members.live(now).into_iter().filter(|member| !suspects.contains(member)).map(str::to_owned).collect();
-        if !self.leaving {
+        if !self.leaving && !self.is_outscoped(now) {
             live.insert(self.me.to_string());
         }
         if live != self.live.0 {
@@ -273,10 +295,15 @@ impl Session {
         }
     }
 
+    /// Whether another member is to have everything that this one has.
+    fn is_outscoped(&self, now: Moment) -> bool {
+        self.membership(now) == Membership::Disagreement(Dispute::Outscoped)
+    }
+
     /// Hands over one range if this member has the greatest surplus, nothing else is moving, and the members are stable. All of them when
-    /// leaving.
+    /// leaving, or when another member watches what this one does, and more.
     fn start_drains(&mut self, view: &View, now: Moment) {
-        if self.leaving {
+        if self.leaving || self.is_outscoped(now) {
             for slot in self.slots.iter_mut().filter(|slot| slot.election.held().is_some() && slot.drain.is_none()) {
                 slot.drain = Some(Drain::Due(now));
             }

@@ -1,10 +1,11 @@
-//! What people ask of running instances.
+//! What is asked of running instances: by people, because something came that they waited for, or because others destroyed something.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::Engine;
+use crate::api::conditions::Remedy;
 use crate::api::identity::InstanceRef;
 use crate::poll::entry::{InstanceEntry, Kind, Next, Pending};
 use crate::state::wish::Wish;
@@ -19,6 +20,38 @@ impl Engine {
             self.enqueue(key, index, now);
         }
         self.report(key, now);
+    }
+
+    pub(super) fn retry_failed(&mut self, now: DateTime<Utc>) {
+        let mut due = Vec::new();
+        for (key, entry) in &mut self.instances {
+            if let Kind::Running(running) = &mut entry.kind {
+                due.extend(running.retry_failed(now).into_iter().map(|index| (key.clone(), index)));
+            }
+        }
+        for (key, index) in due {
+            self.enqueue(&key, index, now);
+        }
+    }
+
+    pub(super) fn wake(&mut self, key: &InstanceRef, remedy: Remedy, now: DateTime<Utc>) {
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
+        for index in running.wake(remedy, now) {
+            self.enqueue(key, index, now);
+        }
+    }
+
+    pub(super) fn report_again(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
+        if let Some(entry) = self.instances.get_mut(key) {
+            entry.reported.forget_status();
+            self.report(key, now);
+        }
+    }
+
+    pub(super) fn restore(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
+        let index = running.save_again(now);
+        self.enqueue(key, index, now);
     }
 
     /// Forgets the cursor of a resource once the jobs under way have ended: they go by it. Whatever else is known of the list goes with it.

@@ -22,8 +22,8 @@ pub(super) fn callback_condition(problem: Option<&Problem>, accepts: bool) -> Co
 }
 
 /// Why the callback accepts no events, and whether that makes the instance not ready.
-pub(super) struct CallbackProblem {
-    pub(super) problem: Problem,
+pub(in super::super) struct CallbackProblem {
+    pub(in super::super) problem: Problem,
     pub(super) lasts: bool,
 }
 
@@ -38,6 +38,12 @@ pub(super) fn callback_problem(
     if let Some(problem) = unusable {
         return lasting(problem.clone());
     }
+    sink_problem(plan, state, now)
+}
+
+/// What its health says: events were sent, and how they failed.
+pub(in super::super) fn sink_problem(plan: &PollPlan, state: &InstanceState, now: DateTime<Utc>) -> Option<CallbackProblem> {
+    let lasting = |problem| Some(CallbackProblem { problem, lasts: true });
     let sink = state.sinks.health(&CALLBACK);
     if sink.is_gone(plan.callback.fingerprint()) {
         return lasting(Problem::human(

@@ -3,7 +3,7 @@
 use super::{Condition, Observed};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::fetch::contact::Contact;
-use crate::plan::PollPlan;
+use crate::plan::{AuthPlan, PollPlan};
 
 /// `ProviderReachable` and `Authenticated`, each worst of all resources; unknown until an answer shows it.
 pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) -> [Condition; 2] {
@@ -13,6 +13,12 @@ pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) ->
         }
         None if seen => Condition::new(kind, ConditionStatus::True, Reason::Polling, fine),
         None => Condition::new(kind, ConditionStatus::Unknown, Reason::Starting, unknown),
+    };
+    let anonymous = plan.resources.iter().all(|own| matches!(*own.auth, AuthPlan::None) && own.client_certificate.is_none());
+    let (accepted, open) = if anonymous {
+        ("the provider answers without credentials", "no answer has shown yet whether the provider needs credentials")
+    } else {
+        ("the provider accepts the credentials", "no answer has shown yet whether the provider accepts the credentials")
     };
     let contact = observed.iter().map(|own| own.health.contact).max().unwrap_or_default();
     [
@@ -27,8 +33,8 @@ pub(super) fn provider_conditions(plan: &PollPlan, observed: &[Observed<'_>]) ->
             ConditionType::Authenticated,
             find(plan, observed, ConditionType::Authenticated),
             contact >= Contact::Accepted,
-            "the provider accepts the credentials",
-            "no answer has shown yet whether the provider accepts the credentials",
+            accepted,
+            open,
         ),
     ]
 }
@@ -92,6 +98,7 @@ const fn made_false(reason: Reason) -> Option<ConditionType> {
         | Reason::Polling
         | Reason::Suspended
         | Reason::Starting
+        | Reason::Deleting
         | Reason::Accepted
         | Reason::Delivering
         | Reason::Retrying

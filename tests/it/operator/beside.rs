@@ -1,6 +1,6 @@
 //! People, deployment tools and other managers work on the same objects as the operator.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::rig::control_plane::shared;
 use crate::rig::operator::Cluster;
@@ -57,6 +57,43 @@ fn what_the_operator_writes_is_seen_by_people_and_drifts_for_no_tool() {
 }
 
 #[test]
+fn what_others_remove_of_a_status_comes_back_and_what_they_damage_can_be_given_up() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "removed");
+    cluster.apply(&cluster.instance());
+    // The times of conditions that were removed are not known any more, so the proxy does not look at what is written.
+    let operator = cluster.start_beside();
+    cluster.wait_ready("it");
+    cluster.provider.create("a");
+    cluster.assert_perfect(&operator);
+    cluster.wait_status("/delivered", &json!(1));
+    // what another writer removes comes back although no poll finds anything, conditions and state
+    let stored = ["resources", "bookkeeping"].map(|part| cluster.ns.get_instance("it")["status"][part].clone());
+    let mut bare = cluster.ns.get_instance("it");
+    bare.as_object_mut().unwrap().remove("status");
+    cluster.ns.kubectl_with(&["replace", "--subresource=status", "-f", "-"], &bare.to_string()).ok();
+    cluster.wait_status("/bookkeeping", &stored[1]);
+    cluster.wait_ready("it");
+    let cursor = |resources: &Value| resources[0]["cursor"].clone();
+    assert_eq!(cursor(&cluster.ns.get_instance("it")["status"]["resources"]), cursor(&stored[0]));
+    cluster.provider.create("b");
+    cluster.assert_perfect(&operator);
+
+    // what another writer damages is given up when a person asks for that
+    cluster.wait_status("/delivered", &json!(2));
+    let damage = r#"{"status": {"bookkeeping": "garbage"}}"#;
+    cluster.ns.kubectl(&["patch", "coni", "it", "--subresource=status", "--type=merge", "-p", damage]).ok();
+    cluster.provider.create("c");
+    let message = cluster.ns.wait_condition("it", "Ready", "False", "StateUnavailable");
+    assert!(message.contains("set the annotation pollinator.dev/reset to a new value"), "{message}");
+    cluster.ns.kubectl(&["annotate", "coni", "it", "pollinator.dev/reset=records"]).ok();
+    cluster.wait_ready("it");
+    let posts = cluster.receiver.count();
+    cluster.provider.create("d");
+    cluster.wait_posts(posts + 1, &operator);
+}
+
+#[test]
 fn another_manager_keeps_its_own_condition_by_server_side_apply() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "auditor");
@@ -94,4 +131,11 @@ fn another_manager_keeps_its_own_condition_by_server_side_apply() {
     cluster.assert_perfect(&operator);
     cluster.wait_status("/delivered", &json!(4));
     assert_eq!(audited(), None, "and is not written back");
+
+    // a replica that watches more namespaces does the work of both
+    let wide = cluster.start_with(&["--watch-namespace", "default"]);
+    operator.wait_stderr("another process of this lease group watches more namespaces");
+    wide.wait_stderr("range owned");
+    cluster.provider.create("after");
+    crate::rig::assert_perfect(&cluster.verdict(), &wide, "it");
 }

@@ -87,7 +87,7 @@ fn annotations_ask_once() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "annotations");
     cluster.apply(&cluster.instance().and_resource("interval: 1h"));
-    let _operator = cluster.start();
+    let operator = cluster.start();
     cluster.wait_ready("it");
     let asked = cluster.provider.asked();
     cluster.ns.kubectl(&["annotate", "coni", "it", "reconcile.fluxcd.io/requestedAt=2026-01-31T00:00:00Z"]).ok();
@@ -102,6 +102,14 @@ fn annotations_ask_once() {
     assert!(cluster.provider.try_wait_asked(asked + 2, PATIENCE));
     cluster.wait_ready("it");
     assert!(cluster.provider.asked() <= asked + 3, "{} polls", cluster.provider.asked() - asked);
+
+    // what names no resource is said, and of the two that ask for a poll the last one is echoed
+    cluster.ns.kubectl(&["annotate", "coni", "it", "pollinator.dev/redeliver=record"]).ok();
+    let note = cluster.wait_event("UnknownResource");
+    assert!(note.contains("redeliver names resource record,") && note.ends_with("its resources are records"), "{note}");
+    operator.wait_stderr(&note);
+    cluster.ns.kubectl(&["annotate", "coni", "it", "pollinator.dev/poll-now=1"]).ok();
+    cluster.wait_status("/lastHandledReconcileAt", &json!("1"));
 }
 
 #[test]
@@ -136,6 +144,7 @@ fn a_deleted_instance_is_polled_no_more_and_its_name_starts_afresh() {
     let finalizer = r#"{"metadata": {"finalizers": ["example.com/audit"]}}"#;
     cluster.ns.kubectl(&["patch", "coni", "it", "--type=merge", "-p", finalizer]).ok();
     cluster.ns.kubectl(&["delete", "coni", "it", "--wait=false"]).ok();
+    cluster.ns.wait_condition("it", "Ready", "False", "Deleting");
     let neighbour = Provider::start();
     let mut beside = cluster.instance();
     (beside.name, beside.base_url) = ("beside".to_owned(), neighbour.url());

@@ -212,17 +212,17 @@ fn more_records_than_can_be_kept_are_told_and_not_half_stored() {
     assert!(cluster.receiver.delivered("it").is_empty());
 }
 
-/// Who wipes a status takes the state away, too. That is a fresh start, and no loop.
+/// Who wipes a status takes the state away, too. The operator that runs the instance has it in memory.
 #[test]
-fn a_status_that_is_wiped_is_a_fresh_start_with_the_same_ids() {
+fn a_status_that_is_wiped_comes_back_and_nothing_is_repeated() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "wiped");
     cluster.apply(&cluster.instance().earliest());
-    let operator = cluster.start();
+    // The times of conditions that were removed are not known any more, so the proxy does not look at what is written.
+    let operator = cluster.start_beside();
     cluster.wait_ready("it");
     cluster.provider.create("a");
     cluster.wait_status("/delivered", &json!(1));
-    // all of the state; what others read of it is compared with what was there before
     let read = ["conditions", "observedGeneration"];
     cluster.ns.edit_status("it", |status| status.as_object_mut().unwrap().retain(|member, _| read.contains(&member.as_str())));
     cluster.provider.create("b");
@@ -234,7 +234,7 @@ fn a_status_that_is_wiped_is_a_fresh_start_with_the_same_ids() {
     assert!(verdict.is_sound(), "{verdict}\n{}", operator.report("it"));
     let delivered = cluster.receiver.delivered("it");
     let ids: BTreeSet<_> = delivered.iter().map(|event| &event.event_id).collect();
-    assert_eq!(ids.len(), 3, "what comes again has the same id: {delivered:?}");
+    assert_eq!((ids.len(), delivered.len()), (3, 3), "{delivered:?}");
 }
 
 #[test]

@@ -115,6 +115,21 @@ fn a_server_that_is_away_or_refuses_is_named_with_the_fix() {
     assert!(told.contains(&dead) && told.contains("Connection refused") && told.contains("correct the address"), "{told}");
     let told = refused(&dead, &["--relist-interval=1s"]);
     assert!(told.contains("'--relist-interval <DURATION>': must be 10s or more"), "{told}");
+
+    let args = ["operator", "--check", "--watch-namespace", "no-such-namespace"];
+    let output = binary().env("KUBECONFIG", ns.kubeconfig()).args(args).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &*told),
+        (Some(1), "namespace no-such-namespace does not exist: create it, or correct --watch-namespace\n")
+    );
+
+    // an operator that runs says the same, and once
+    let cluster = Cluster::new(plane, "unanswered-log");
+    let operator = cluster.start_as("not-a-token", &[]);
+    operator.wait_stderr("refuses the credentials: renew those of the kubeconfig");
+    assert_eq!(operator.stderr().matches("refuses the credentials").count(), 1, "{}", operator.stderr());
+    assert!(!operator.stderr().contains("grant get"), "{}", operator.stderr());
 }
 
 fn purpose(resource: &str) -> &'static str {

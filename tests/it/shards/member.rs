@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use pollinator::operator::outage_log::OutageLog;
 use pollinator::operator::shards::clock::{self, Moment};
 use pollinator::operator::shards::timing::Timing;
 use pollinator::operator::shards::{Drain, OwnedRanges, OwnershipGuard, Shards, ShardsConfig, lease};
@@ -161,7 +162,7 @@ async fn run(task: &Value) {
     let shutdown = CancellationToken::new();
     let timing = Timing::of_lease(u32::try_from(LEASE.as_secs()).unwrap()).unwrap();
     let config = ShardsConfig { timing, ranges: RANGES, ..ShardsConfig::new(text("namespace"), text("name")) };
-    let (mut shards, mut drains) = Shards::start(client, &config, shutdown.clone()).unwrap();
+    let (mut shards, mut drains) = Shards::start(client, &config, Arc::new(OutageLog::new("")), shutdown.clone()).unwrap();
 
     let mut terminated = signal(SignalKind::terminate()).unwrap();
     let (to_worker, for_worker) = mpsc::channel();

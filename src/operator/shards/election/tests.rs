@@ -19,7 +19,7 @@ fn wall() -> DateTime<Utc> {
 }
 
 fn stored(version: &str, record: Record) -> Stored {
-    Stored { version: version.to_owned(), uid: "uid".to_owned(), record }
+    Stored { version: version.to_owned(), uid: "uid".to_owned(), record, scope: None }
 }
 
 fn held_by(holder: &str, renewed: i64) -> Record {

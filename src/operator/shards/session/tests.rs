@@ -52,7 +52,11 @@ struct World {
     shown: Vec<Option<Stored>>,
     versions: u64,
     members: Vec<Member>,
+    /// What the members note in their Leases; 0.1.0 notes nothing.
+    scopes: Vec<Option<Scope>>,
     partition: u16,
+    /// What those that join watch.
+    scope: Option<Scope>,
     calls: u64,
     /// Percent of calls and answers lost.
     loss: u64,
@@ -79,7 +83,9 @@ impl World {
             shown: Vec::new(),
             versions: 0,
             members: Vec::new(),
+            scopes: Vec::new(),
             partition: RANGES,
+            scope: None,
             calls: 0,
             loss: 0,
             watch_works: true,
@@ -114,6 +120,8 @@ impl World {
     fn join(&mut self) -> usize {
         let index = self.members.len();
         let session = Session::new(&format!("m{index}"), self.partition, Timing::default(), Duration::from_secs(20));
+        let session = session.watching(self.scope.clone().unwrap_or_default());
+        self.scopes.push(self.scope.clone());
         self.members.push(Member {
             session,
             alive: true,
@@ -250,7 +258,7 @@ impl World {
                     self.schedule(at, Event::Arrives(index, call));
                 }
             }
-            Action::Forget(name, _) => self.put(&name, None),
+            Action::Forget(name, _) => self.put(&name, None, None),
             Action::Own(range, held) => {
                 let since = self.unowned.remove(&range);
                 self.longest_gap = self.longest_gap.max(since.map_or(0, |since| self.now - since));
@@ -292,7 +300,7 @@ impl World {
                 (Some(_), None) => Reply::Conflict,
                 (Some(lease), Some(version)) if lease.version != *version => Reply::Conflict,
                 _ => {
-                    self.put(&name, Some(write.record));
+                    self.put(&name, Some(write.record), Some(index));
                     Reply::Stored(self.leases[&name].clone())
                 }
             },
@@ -304,11 +312,12 @@ impl World {
         self.schedule(at, Event::Answered(index, call));
     }
 
-    fn put(&mut self, name: &Name, record: Option<Record>) {
+    fn put(&mut self, name: &Name, record: Option<Record>, writer: Option<usize>) {
         self.writes += 1;
         self.versions += 1;
         let uid = self.leases.get(name).map_or_else(|| self.versions.to_string(), |lease| lease.uid.clone());
-        let lease = record.map(|record| Stored { version: self.versions.to_string(), uid, record });
+        let scope = writer.filter(|_| matches!(name, Name::Member { .. })).and_then(|index| self.scopes[index].clone());
+        let lease = record.map(|record| Stored { version: self.versions.to_string(), uid, record, scope });
         match lease.clone() {
             Some(lease) => drop(self.leases.insert(name.clone(), lease)),
             None => drop(self.leases.remove(name)),
@@ -479,13 +488,68 @@ fn two_partitions_are_never_active_together() {
     world.partition = 8;
     let new = world.join();
     world.run(60_000);
-    assert_eq!(world.members[new].session.membership(World::local(world.now)), Membership::Disagreement);
+    assert_eq!(world.members[new].session.membership(World::local(world.now)), Membership::Disagreement(Dispute::Ranges));
     assert!(world.members[new].owned.is_empty());
     world.leave(old);
     world.run(20_000);
     assert!(world.members[old].owned.is_empty());
     assert_eq!(world.members[new].owned.len(), 8);
     assert_eq!(world.members[new].session.membership(World::local(world.now)), Membership::Member);
+}
+
+#[test]
+fn members_that_watch_other_namespaces_take_nothing_from_one_another() {
+    let mut world = World::new(3);
+    world.scope = Scope::read("crm");
+    let first = world.join();
+    world.run(10_000);
+    world.scope = Scope::read("shop");
+    let second = world.join();
+    world.run(60_000);
+    let stands = |world: &World, index: usize| world.members[index].session.membership(World::local(world.now));
+    for member in [first, second] {
+        assert_eq!(stands(&world, member), Membership::Disagreement(Dispute::Namespaces));
+        assert!(!stands(&world, member).is_ready());
+    }
+    assert_eq!(world.members[first].owned.len(), usize::from(RANGES), "it goes on");
+    assert!(world.members[second].owned.is_empty());
+    world.leave(first);
+    world.run(20_000);
+    assert_eq!((world.members[second].owned.len(), stands(&world, second)), (usize::from(RANGES), Membership::Member));
+}
+
+#[test]
+fn whoever_watches_more_gets_everything_without_a_pause() {
+    for (seed, order) in [(1, ["crm", "crm,shop"]), (2, ["*", "crm"])] {
+        let mut world = World::new(seed);
+        world.scope = Scope::read(order[0]);
+        world.join();
+        world.run(20_000);
+        world.longest_gap = 0;
+        world.scope = Scope::read(order[1]);
+        world.join();
+        world.run(60_000);
+        let (wide, narrow) = if order[0] == "*" { (0, 1) } else { (1, 0) };
+        let stands = |index: usize| world.members[index].session.membership(World::local(world.now));
+        assert_eq!((stands(wide), stands(narrow)), (Membership::Member, Membership::Disagreement(Dispute::Outscoped)));
+        assert!(stands(narrow).is_ready(), "a roll-out goes on");
+        assert_eq!(world.members[wide].owned.len(), usize::from(RANGES), "{order:?}");
+        assert!(world.unowned.is_empty() && world.longest_gap < LONGEST_DRAIN + 200, "{order:?}: {}", world.longest_gap);
+        world.crash(wide);
+        world.run(60_000);
+        assert_eq!(world.members[narrow].owned.len(), usize::from(RANGES), "it is the only one left");
+    }
+}
+
+#[test]
+fn members_of_the_first_release_share_the_work_with_any() {
+    let mut world = World::new(3);
+    world.join();
+    world.run(10_000);
+    world.scope = Scope::read("*");
+    world.join();
+    world.run(60_000);
+    world.assert_balanced();
 }
 
 #[test]

@@ -319,7 +319,7 @@ impl World {
             self.uids += 1;
         }
         let (version, uid) = (self.versions.to_string(), self.uids.to_string());
-        self.lease = record.map(|record| Stored { version, uid, record });
+        self.lease = record.map(|record| Stored { version, uid, record, scope: None });
         self.shown.push(self.lease.clone());
         let shown = self.shown.len() - 1;
         for member in 0..self.members.len() {
