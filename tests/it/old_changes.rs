@@ -52,7 +52,8 @@ fn a_list_that_was_quiet_for_longer_than_the_provider_looks_back_is_polled_on() 
     let mut pollinator = site.start();
     // what is listed at all is delivered, and the cursor does not wait at the last change
     assert!(receiver.try_wait_count("it", PATIENCE, 1).is_some(), "{}", pollinator.report("it"));
-    let young = |cursor: &str| DateTime::parse_from_rfc3339(cursor).is_ok_and(|cursor| cursor > Utc::now() - TimeDelta::hours(1));
+    let young =
+        |cursor: &str| DateTime::parse_from_rfc3339(cursor).is_ok_and(|cursor| cursor > Utc::now() - TimeDelta::hours(1));
     pollinator.wait_for("it", "a cursor that moves", |row| row.resources[0].cursor.as_deref().is_some_and(young));
     pollinator.sigterm();
 
