@@ -98,7 +98,7 @@ pub(super) fn of_page(problem: Problem, status: StatusCode, page: u32) -> Proble
     }
     let code = status.as_u16();
     let message = format!(
-        "resources[].pagination: the provider answered {code} for page {page}, after pages that it gave; if it lists no more than so many \
+        "resources[].pagination: the provider answered {code} for page {page}, after pages that it gave; if it lists up to a number of \
          records, set resultCap; if it answers so behind the last page, which is shorter, add {{status: {code}, means: Empty}} to errorRules; \
          else check pagination against its documentation"
     );

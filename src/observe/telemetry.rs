@@ -63,7 +63,7 @@ pub fn is_filter(filter: &str) -> bool {
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     let wanted = if filter.trim().is_empty() { DEFAULT_FILTER } else { filter };
-    let is_word = |text: &&str| text.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');
+    let is_word = |text: &&str| !text.contains(['=', '[', ':']);
     let words = wanted.split(',').map(str::trim).filter(|text| !text.is_empty()).filter(is_word);
     if let Some(word) = words.into_iter().find(|word| word.parse::<LevelFilter>().is_err()) {
         return Err(TelemetryError::Word(word.to_owned()));

@@ -255,8 +255,7 @@ impl<'a> Poll<'a> {
                 self.detector.end_poll();
                 self.commit_cursor(settled, outbox);
                 self.leave_trail(settled);
-                facts.token_expired = self.machine.has_expired();
-                facts.out_of_reach |= self.machine.is_out_of_reach();
+                facts.gap = facts.gap.or(self.machine.gap());
                 self.commit_token(next_token?, outbox);
             }
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,

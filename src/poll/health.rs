@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::detail_tries::DetailOutcome;
 use super::report::{Facts, Outcome, Report, SweepOutcome};
 use super::round::ListsOutcome;
+use super::strategy::Gap;
 use crate::api::conditions::{Problem, Reaction, Remedy};
 use crate::cpu::OverShare;
 use crate::detect::absent::AbsentDate;
@@ -182,8 +183,8 @@ impl Note {
             (facts.order_broken, Self::Disorder),
             (facts.unsettled, Self::Unsettled),
             (facts.unread_parts > 0, Self::Unread),
-            (facts.token_expired, Self::TokenExpired),
-            (facts.out_of_reach, Self::OutOfReach),
+            (facts.gap == Some(Gap::TokenExpired), Self::TokenExpired),
+            (facts.gap == Some(Gap::OutOfReach), Self::OutOfReach),
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         let throttled = facts.over_share.map(|over| Self::throttled(over, before));

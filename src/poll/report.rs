@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::detail_tries::DetailOutcome;
 use super::round::ListsOutcome;
+use super::strategy::Gap;
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
@@ -170,10 +171,8 @@ pub struct Facts {
     pub unread_parts: u32,
     /// Rows were out of the declared order, now or in an earlier poll.
     pub order_broken: bool,
-    /// The provider no longer accepted the token of the last poll, and all of the list was read.
-    pub token_expired: bool,
-    /// Changes since the last poll are older than what the provider lists.
-    pub out_of_reach: bool,
+    /// Why it could not continue where the last poll ended.
+    pub gap: Option<Gap>,
     /// The provider's retry-after on a successful response (`Backoff`).
     pub retry_after: Option<Duration>,
     /// How further pages are asked for, if that was detected.
@@ -201,8 +200,7 @@ impl Facts {
         self.unsettled |= other.unsettled;
         self.unread_parts += other.unread_parts;
         self.order_broken |= other.order_broken;
-        self.token_expired |= other.token_expired;
-        self.out_of_reach |= other.out_of_reach;
+        self.gap = self.gap.or(other.gap);
         self.retry_after = self.retry_after.max(other.retry_after);
         self.pagination = self.pagination.take().or(other.pagination);
         self.over_share = other.over_share.or(self.over_share);

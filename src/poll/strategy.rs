@@ -13,6 +13,8 @@ use crate::fetch::pagination::MAX_PAGES;
 use crate::plan::{ChangeBy, Order, PaginationPlan, ResourcePlan};
 use parts::Parts;
 
+pub use parts::Gap;
+
 /// A list that spans pages is read again after changes, since rows that move while it is read hide others; at most this often.
 const MAX_LISTINGS: u32 = 8;
 
@@ -236,11 +238,6 @@ impl<'p> PollMachine<'p> {
     /// The token with which the listing that begins now is asked for; `None`: all of the list is read.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
-    }
-
-    /// Whether the token of the last poll was no longer accepted.
-    pub fn has_expired(&self) -> bool {
-        self.has_expired
     }
 
     /// Whether there is a change of the listing under way that was not taken.

@@ -11,8 +11,11 @@ use crate::rig::in_process::Polls;
 use crate::rig::manifest::Instance;
 use crate::rig::receiver::Receiver;
 
-/// By tenant and id, the date and the name of each record.
-type Records = BTreeMap<String, BTreeMap<u32, (DateTime<Utc>, u32)>>;
+/// The date and the name of each record, by id.
+type Rows = BTreeMap<u32, (DateTime<Utc>, u32)>;
+
+/// By tenant.
+type Records = BTreeMap<String, Rows>;
 
 /// `refusing` lets no one read its whole list.
 fn answer(records: &Records, refusing: Option<&str>, ask: &Ask) -> Answer {
@@ -70,7 +73,7 @@ fn whole_records_deletions_and_contents_are_found_in_the_list_of_each_tenant() {
     // The cursor is at the date of the last one, so that polls list no other.
     let list = || (1..=5).map(|id| (id, (old, 0))).chain([(9, (Utc::now() - TimeDelta::hours(1), 0))]).collect();
     let records = Arc::new(Mutex::new(Records::from(["acme", "globex"].map(|tenant| (tenant.to_owned(), list())))));
-    let change = |tenant: &str, change: &dyn Fn(&mut BTreeMap<u32, (DateTime<Utc>, u32)>)| {
+    let change = |tenant: &str, change: &dyn Fn(&mut Rows)| {
         change(records.lock().unwrap().get_mut(tenant).unwrap());
     };
     let shared = Arc::clone(&records);

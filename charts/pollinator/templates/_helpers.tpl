@@ -291,7 +291,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- $drained := .Values.podDisruptionBudget.maxUnavailable }}
 {{- if kindIs "string" $drained }}
-{{- /* As Kubernetes does, a share of a pod is rounded up. */}}
+{{- /* As Kubernetes does, part of a pod is rounded up. */}}
 {{- $drained = div (add (mul (trimSuffix "%" $drained | int) .Values.replicaCount) 99) 100 }}
 {{- end }}
 {{- if gt (int $drained) (sub (int .Values.replicaCount) 1 | max 1 | int) }}

@@ -172,7 +172,7 @@ fn noted(note: Note) -> Condition {
         Note::OutOfReach => (
             ConditionType::Continuous,
             Reason::CursorOutOfReach,
-            "maxAge: no poll succeeded for so long that changes are older than what the provider lists, and are missed; what it lists was read: to have all records again, set the annotation pollinator.dev/reset",
+            "maxAge: no poll succeeded for longer than the provider lists changes, and those before that are missed; what it lists was read: to have all records again, set the annotation pollinator.dev/reset",
         ),
         Note::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
         Note::Throttled { used, share } => return throttled(used, share),

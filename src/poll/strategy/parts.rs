@@ -21,6 +21,15 @@ use crate::detect::window::{self, Undelivered};
 use crate::fetch::pagination::MAX_PAGES;
 use crate::plan::ResourcePlan;
 
+/// Why a poll could not continue where the last one ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The token of the last poll was no longer accepted, so the list was read whole.
+    TokenExpired,
+    /// Changes since the last poll are older than what the provider lists.
+    OutOfReach,
+}
+
 /// The parts of a list, while one of them is read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Parts {
@@ -110,10 +119,13 @@ impl PollMachine<'_> {
         self.parts.ends.last().copied()
     }
 
-    /// Whether changes since the last poll are older than what the provider lists.
-    pub fn is_out_of_reach(&self) -> bool {
+    /// Why the poll could not continue where the last one ended.
+    pub fn gap(&self) -> Option<Gap> {
+        if self.has_expired {
+            return Some(Gap::TokenExpired);
+        }
         let last = self.start.filter(|_| self.strategy != Strategy::Delta);
-        last.zip(self.parts.oldest).is_some_and(|(last, oldest)| last < oldest)
+        last.zip(self.parts.oldest).filter(|(last, oldest)| last < oldest).map(|_| Gap::OutOfReach)
     }
 
     /// Parts that have more records of one date than the provider lists.
