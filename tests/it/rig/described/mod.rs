@@ -46,6 +46,7 @@ const ALLOWED: &[(&str, &str, &str, &str)] = &[
     ),
     ("pagerduty", "change-events", "query since=", "the pattern is an example of a date, not a regular expression"),
     ("pagerduty", "change-events", "query until=", "the pattern is an example of a date, not a regular expression"),
+    ("pipedrive", "deals", "query status=open,won,lost,deleted", "the prose allows several, separated by commas"),
     ("pipedrive", "leads", "query sort=update_time ASC", "the prose adds the direction to the field; the values leave it out"),
     ("sentry", "project-events", "query start=", "the example in the prose has no zone"),
     ("sentry", "project-events", "query end=", "the example in the prose has no zone"),
