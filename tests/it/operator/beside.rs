@@ -71,6 +71,8 @@ fn what_others_remove_of_a_status_comes_back_and_what_they_damage_can_be_given_u
     let stored = ["resources", "bookkeeping"].map(|part| cluster.ns.get_instance("it")["status"][part].clone());
     let mut bare = cluster.ns.get_instance("it");
     bare.as_object_mut().unwrap().remove("status");
+    // without a version it replaces whatever was written meanwhile
+    bare["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     cluster.ns.kubectl_with(&["replace", "--subresource=status", "-f", "-"], &bare.to_string()).ok();
     cluster.wait_status("/bookkeeping", &stored[1]);
     cluster.wait_ready("it");

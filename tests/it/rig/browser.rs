@@ -20,6 +20,45 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Everywhere else than on this machine is nowhere: what a page would load from outside fails at once.
 const NOWHERE: &str = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost";
 
+/// How often chromedriver is started: the port that it finds free may be taken by another test before it listens there.
+const STARTS: usize = 10;
+
+/// Starts chromedriver with this home, so that nothing of the user's is read or changed. Answers where it listens, too.
+fn start_driver(chromedriver: &Path, home: &Path) -> (Child, u16) {
+    let mut said = String::new();
+    for _ in 0..STARTS {
+        let mut driver = Command::new(chromedriver)
+            .arg("--port=0")
+            .env("HOME", home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver was there a moment ago");
+        let lines = Log::default();
+        let (copy, out) = (lines.clone(), driver.stdout.take().expect("piped"));
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                copy.push(line);
+            }
+        });
+        let port = lines.try_wait(PATIENCE, |lines: &[String]| {
+            if lines.iter().any(|line| line.contains("Exiting")) {
+                return Some(None);
+            }
+            let line = lines.iter().find(|line| line.contains("started successfully on port"))?;
+            line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok().map(Some)
+        });
+        if let Some(Some(port)) = port {
+            return (driver, port);
+        }
+        said = lines.all().join("\n");
+        let _ = driver.kill();
+        let _ = driver.wait();
+    }
+    panic!("chromedriver does not start: {said}");
+}
+
 /// A browser with a fresh profile. Dropped, it is ended.
 pub struct Browser {
     driver: Child,
@@ -42,28 +81,8 @@ impl Browser {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         fs::create_dir_all(folder).expect("the target folder");
         let profile = tempfile::Builder::new().prefix("browser-").tempdir_in(folder).expect("a temporary folder");
-        let mut driver = Command::new(chromedriver)
-            .arg("--port=0")
-            // a home of its own: nothing of the user's is read or changed
-            .env("HOME", profile.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver was there a moment ago");
-        let lines = Log::default();
-        let (copy, out) = (lines.clone(), driver.stdout.take().expect("piped"));
-        thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                copy.push(line);
-            }
-        });
-        let port = lines.try_wait(PATIENCE, |lines: &[String]| {
-            let line = lines.iter().find(|line| line.contains("started successfully on port"))?;
-            line.rsplit(' ').next()?.trim_end_matches('.').parse::<u16>().ok()
-        });
+        let (driver, port) = start_driver(&chromedriver, profile.path());
         let mut browser = Self { driver, session: String::new(), profile };
-        let port = port.unwrap_or_else(|| panic!("chromedriver does not start: {}", lines.all().join("\n")));
         let base = format!("http://127.0.0.1:{port}/session");
         let own = format!("--user-data-dir={}", browser.profile.path().join("profile").display());
         let mut arguments = vec![
