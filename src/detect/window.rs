@@ -93,11 +93,6 @@ pub fn asked_from(plan: &ResourcePlan, cursor: Option<DateTime<Utc>>) -> Option<
     }
 }
 
-/// The oldest time that the provider may be asked for at `now`; `None`: any.
-pub fn oldest(plan: &ResourcePlan, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    plan.max_age.map(|age| before(now, age))
-}
-
 /// Where the cursor moves to although no record was dated there, so that the provider can still be asked from there: the list was read to
 /// its end at `read_at`, on the provider's clock, and everything before that, but for what is read again, was shown. `None` while the
 /// cursor is young enough: it moves seldom, since each time is a write.
@@ -245,7 +240,6 @@ mod tests {
         assert_eq!(renewed(&plan, None, Some(at("14:00:01"))), None);
         assert_eq!(renewed(&plan, Some(at("10:00:00")), None), None, "without the provider's clock nothing is known");
         assert_eq!(renewed(&sample::resource(), Some(at("10:00:00")), Some(at("23:00:00"))), None);
-        assert_eq!((oldest(&plan, at("18:00:00")), oldest(&sample::resource(), at("18:00:00"))), (Some(at("10:00:00")), None));
     }
 
     #[test]

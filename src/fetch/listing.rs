@@ -339,7 +339,9 @@ impl<'a> PageReader<'a> {
     fn build(&self, position: &Position) -> Result<Request, Problem> {
         let token = self.token.value(self.resource.delta.as_ref());
         let rest = self.resource.macros(self.now);
-        let context = MacroContext { since: self.since, until: self.until.unwrap_or(rest.until), token, ..rest };
+        // `None` is the smallest.
+        let since = self.since.max(rest.since);
+        let context = MacroContext { since, until: self.until.unwrap_or(rest.until), token, ..rest };
         request::build(&self.resource.request, &context, position)
     }
 

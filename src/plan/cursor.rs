@@ -27,12 +27,18 @@ impl ResourcePlan {
         self.cursor_date().map(|date| &date.format)
     }
 
-    /// What macros are filled in from in a request that has neither a lower bound nor a token and asks for the rest of the list. `now`
-    /// is the start of the poll.
+    /// What macros are filled in from in a request that has neither a lower bound nor a token and asks for the rest of the list, as far back
+    /// as the provider has it. `now` is the start of the poll.
     #[must_use]
     pub fn macros(&self, now: DateTime<Utc>) -> MacroContext<'_> {
         let until = self.end_of_list(now);
-        MacroContext { since: None, now, until, since_format: self.cursor_format().unwrap_or(&RFC_3339), token: None }
+        MacroContext {
+            since: self.oldest(now),
+            now,
+            until,
+            since_format: self.cursor_format().unwrap_or(&RFC_3339),
+            token: None,
+        }
     }
 
     /// The zone of dates that have none, moved east by `minutes`: minutes east of Greenwich at that instant. `None` when dates name their

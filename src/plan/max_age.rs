@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::ResourcePlan;
 use super::problems::{field, invalid, span};
 use crate::api::conditions::Problem;
 use crate::api::deletes::Deletes;
@@ -29,6 +32,13 @@ pub(super) fn plan(resource: &Resource) -> Result<Option<Duration>, Problem> {
         )));
     }
     Ok(Some(age))
+}
+
+impl ResourcePlan {
+    /// The oldest time that the provider may be asked for at `now`; `None`: any.
+    pub fn oldest(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        now.checked_sub_signed(TimeDelta::from_std(self.max_age?).ok()?)
+    }
 }
 
 #[cfg(test)]

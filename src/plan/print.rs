@@ -107,6 +107,7 @@ struct PrintedResource<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lateness: Option<String>,
     max_future: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_age: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     full_sweep: Option<String>,

@@ -13,7 +13,7 @@ use crate::fetch::pagination::MAX_PAGES;
 use crate::plan::{ChangeBy, Order, PaginationPlan, ResourcePlan};
 use parts::Parts;
 
-pub use parts::Gap;
+pub use reach::Gap;
 
 /// A list that spans pages is read again after changes, since rows that move while it is read hide others; at most this often.
 const MAX_LISTINGS: u32 = 8;
@@ -143,6 +143,8 @@ pub struct PollMachine<'p> {
     pages: u32,
     listing: Listing,
     parts: Parts,
+    /// The provider shows nothing before it.
+    oldest: Option<DateTime<Utc>>,
 }
 
 /// The listing under way.
@@ -190,6 +192,7 @@ impl<'p> PollMachine<'p> {
             pages: 0,
             listing: Listing::default(),
             parts: Parts::default(),
+            oldest: None,
         }
     }
 
@@ -389,5 +392,6 @@ mod delta_tests;
 mod parts;
 #[cfg(test)]
 mod parts_tests;
+mod reach;
 #[cfg(test)]
 mod tests;

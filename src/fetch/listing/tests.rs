@@ -230,6 +230,21 @@ async fn makes_the_very_same_request_conditional() {
 }
 
 #[tokio::test]
+async fn nothing_is_asked_for_that_is_older_than_the_provider_lists() {
+    let provider = Provider::new(&[&format!("{OK}\n[]")]).await;
+    let (asker, mut resource, auth) = (asker(), provider.resource(), auth(&[]));
+    resource.request.query = vec![("since".into(), Template::parse("${epoch:s}").unwrap())];
+    resource.max_age = Some(Duration::from_hours(24));
+    let [oldest, young, old] = [24, 1, 48].map(|hours| now() - chrono::TimeDelta::hours(hours));
+    for (since, asked) in [(None, oldest), (Some(young), young), (Some(old), oldest)] {
+        let reader = PageReader::new(&asker, &INSTANCE, &resource, &auth, since, now(), None);
+        let url = reader.next_request().unwrap().unwrap().url;
+        // every bound is one unit early
+        assert_eq!(url.query(), Some(&*format!("since={}", asked.timestamp() - 1)), "{since:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_304_that_nobody_asked_for_is_no_page() {
     let provider = Provider::new(&["304 Not Modified\n\n"]).await;
     let (asker, resource, auth) = (asker(), provider.resource(), auth(&[]));

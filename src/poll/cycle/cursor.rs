@@ -71,10 +71,12 @@ impl Poll<'_> {
             return;
         }
         let update = self.detector.finish(ending);
-        // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event. But where the provider cannot
-        // be asked from too old a cursor.
-        outbox.sums.dirty |= window::renewed(self.resource, own.cursor, self.detector.provider_date()).is_some();
-        own.cursor = own.cursor.max(update.cursor);
+        let next = own.cursor.max(update.cursor);
+        // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event. But a provider may not be
+        // asked from too old a one.
+        let was_old = window::renewed(self.resource, own.cursor, self.detector.provider_date()).is_some();
+        outbox.sums.dirty |= was_old && next != own.cursor;
+        own.cursor = next;
         own.reach = update.window.as_secs();
         if let Some(horizon) = update.horizon {
             let tombstones = match self.resource.deleted_list {

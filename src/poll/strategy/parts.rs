@@ -21,22 +21,11 @@ use crate::detect::window::{self, Undelivered};
 use crate::fetch::pagination::MAX_PAGES;
 use crate::plan::ResourcePlan;
 
-/// Why a poll could not continue where the last one ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gap {
-    /// The token of the last poll was no longer accepted, so the list was read whole.
-    TokenExpired,
-    /// Changes since the last poll are older than what the provider lists.
-    OutOfReach,
-}
-
 /// The parts of a list, while one of them is read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Parts {
     /// Where the list ends.
     end: DateTime<Utc>,
-    /// The provider shows nothing before it.
-    oldest: Option<DateTime<Utc>>,
     /// Where the part under way ends, and before it where those behind it do. Empty: what is left of the list is one part.
     ends: Vec<DateTime<Utc>>,
     /// The middle date of each page of the listing under way.
@@ -64,12 +53,8 @@ impl Parts {
         self.middles.clear();
     }
 
-    pub(super) fn undelivered(&self) -> Undelivered {
-        self.undelivered
-    }
-
     /// What cannot be read.
-    pub(super) fn unread(&self) -> Undelivered {
+    fn unread(&self) -> Undelivered {
         self.unread_from.map_or(Undelivered::None, Undelivered::Since)
     }
 
@@ -104,28 +89,13 @@ impl PollMachine<'_> {
     #[must_use]
     pub fn read_at(mut self, now: DateTime<Utc>) -> Self {
         self.parts.end = self.plan.end_of_list(now);
-        self.parts.oldest = window::oldest(self.plan, now);
+        self.oldest = self.plan.oldest(now);
         self
-    }
-
-    /// What `${since}` stands for in the listing that begins now; `None`: from the beginning.
-    pub fn since(&self) -> Option<DateTime<Utc>> {
-        // `None` is the smallest.
-        self.wanted_since().max(self.parts.oldest)
     }
 
     /// Where the part of the list ends that is asked for; `None`: where the list does.
     pub fn until(&self) -> Option<DateTime<Utc>> {
         self.parts.ends.last().copied()
-    }
-
-    /// Why the poll could not continue where the last one ended.
-    pub fn gap(&self) -> Option<Gap> {
-        if self.has_expired {
-            return Some(Gap::TokenExpired);
-        }
-        let last = self.start.filter(|_| self.strategy != Strategy::Delta);
-        last.zip(self.parts.oldest).filter(|(last, oldest)| last < oldest).map(|_| Gap::OutOfReach)
     }
 
     /// Parts that have more records of one date than the provider lists.
@@ -135,7 +105,7 @@ impl PollMachine<'_> {
 
     /// What the poll did not deliver.
     pub fn undelivered(&self) -> Undelivered {
-        self.listing.undelivered.with(self.parts.undelivered())
+        self.listing.undelivered.with(self.parts.undelivered)
     }
 
     /// How the poll ended, for the detector.
