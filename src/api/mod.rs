@@ -46,6 +46,7 @@ pub mod shaping;
 pub mod status;
 mod structure;
 mod unknown;
+pub mod uri;
 pub mod validate;
 pub mod visible;
 mod yaml;

@@ -10,11 +10,12 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::secrets::{Referenced, Secrets, trimmed};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::names::is_reserved_header;
+use crate::api::uri::RESERVED;
 use crate::egress::Request;
 use crate::egress::identity::Identity;
 use crate::plan::{AuthPlan, SecretKey};
@@ -44,9 +45,6 @@ impl fmt::Debug for RequestAuth {
     }
 }
 
-/// Everything but the unreserved characters of RFC 3986: a space becomes `%20`, never `+`.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 impl RequestAuth {
     /// Puts the authentication on a request: headers replace those of the same name, parameters are appended to the query.
     pub fn apply(&self, request: &mut Request) {
@@ -61,9 +59,9 @@ impl RequestAuth {
             if !query.is_empty() {
                 query.push('&');
             }
-            query.extend(utf8_percent_encode(name, QUERY));
+            query.extend(utf8_percent_encode(name, RESERVED));
             query.push('=');
-            query.extend(utf8_percent_encode(value, QUERY));
+            query.extend(utf8_percent_encode(value, RESERVED));
         }
         request.url.set_query(Some(&query));
     }

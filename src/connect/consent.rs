@@ -5,12 +5,13 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use sha2::{Digest as _, Sha256};
 use url::{Url, form_urlencoded};
 
 use crate::api::conditions::Problem;
 use crate::api::names;
+use crate::api::uri::RESERVED;
 use crate::auth::oauth2::stored::{Fingerprint, PendingConsent, StoredTokens};
 use crate::plan::Oauth2Plan;
 
@@ -23,8 +24,6 @@ const RANDOM: usize = 43;
 /// Parameters of an authorization request that are made here (RFC 6749 §4.1.1, RFC 7636 §4.3).
 const OWN_PARAMETERS: [&str; 8] =
     ["response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "audience"];
-/// Everything but the unreserved characters of RFC 3986.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The `state` of an authorization request: whose consent it is about, and a part that cannot be guessed.
 #[derive(Clone, PartialEq, Eq)]
@@ -136,9 +135,9 @@ fn with_parameters(endpoint: &Url, parameters: &[(&str, &str)]) -> Url {
         if !query.is_empty() {
             query.push('&');
         }
-        query.extend(utf8_percent_encode(name, QUERY));
+        query.extend(utf8_percent_encode(name, RESERVED));
         query.push('=');
-        query.extend(utf8_percent_encode(value, QUERY));
+        query.extend(utf8_percent_encode(value, RESERVED));
     };
     for (name, value) in endpoint.query_pairs().filter(|(name, _)| !OWN_PARAMETERS.contains(&name.as_ref())) {
         push(&name, &value);

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use url::Url;
 
 use super::neutral::is_name;
 use super::pseudonyms::{ORIGIN, Pseudonyms};
+use crate::api::uri::RESERVED;
 use crate::fetch::is_about_pages;
 
-/// What stays as it is in a path or query.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Digits of a number that may be a page, an offset or a size.
 const MOST_DIGITS: usize = 7;
 
@@ -62,7 +61,7 @@ impl Links {
                 None => pseudonyms.token(segment),
             };
             link.push('/');
-            link.extend(utf8_percent_encode(&new, PLAIN));
+            link.extend(utf8_percent_encode(&new, RESERVED));
         }
     }
 
@@ -76,9 +75,9 @@ impl Links {
             };
             let name = if is_query_name(&name) { name.into_owned() } else { pseudonyms.name(&name) };
             link.push(if at == 0 { '?' } else { '&' });
-            link.extend(utf8_percent_encode(&name, PLAIN));
+            link.extend(utf8_percent_encode(&name, RESERVED));
             link.push('=');
-            link.extend(utf8_percent_encode(&new, PLAIN));
+            link.extend(utf8_percent_encode(&new, RESERVED));
         }
     }
 }

@@ -2,18 +2,17 @@
 
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use url::Url;
 
 use super::request::header_value;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::uri::RESERVED;
 use crate::egress::{Limits, Redirects, Request};
 use crate::plan::template::{MacroContext, Place, Template};
 
 /// Redirects that are followed within the origin.
 const MAX_REDIRECTS: u8 = 3;
-/// What an id may have in a URL as it is: the unreserved characters of RFC 3986 §2.3. A slash in it is none of the path.
-const ID: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The request at the URL with these parts, between which the id goes, without authentication. `field` is the name of the URL's.
 ///
@@ -32,7 +31,7 @@ pub(super) fn build(
     if matches!(id, "." | "..") {
         return Err(unsendable());
     }
-    let id = utf8_percent_encode(id, ID).to_string();
+    let id = utf8_percent_encode(id, RESERVED).to_string();
     let url = Url::parse(&url.join(&id)).map_err(|_| unsendable())?;
     let mut sent = HeaderMap::new();
     sent.insert(ACCEPT, HeaderValue::from_static("application/json"));

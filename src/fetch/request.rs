@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use super::pagination::Position;
 use super::split::MAX_BODY;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::uri::RESERVED;
 use crate::auth::RequestAuth;
 use crate::egress::{Limits, Overflow, Redirects, Request};
 use crate::plan::field_path::Segment;
@@ -23,8 +24,6 @@ const LIMITS: Limits =
     Limits { body: MAX_BODY, overflow: Overflow::Refuse, first_byte: Duration::from_secs(30), total: Duration::from_mins(1) };
 /// Redirects of a GET that are followed within the origin.
 const MAX_REDIRECTS: u8 = 3;
-/// Everything but the unreserved characters of RFC 3986: a space becomes `%20`, for a `+` is refused by some servers.
-const PARAMETER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The request for the page at `position`, without authentication.
 ///
@@ -92,7 +91,7 @@ fn list_url(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position)
     }
     if let Position::Query(added) = position {
         for (name, value) in added {
-            let new = pair(name, &utf8_percent_encode(value, PARAMETER).to_string());
+            let new = pair(name, &utf8_percent_encode(value, RESERVED).to_string());
             match pairs.iter_mut().find(|old| name_of(old) == *name) {
                 Some(old) => *old = new,
                 None => pairs.push(new),
@@ -107,7 +106,7 @@ fn list_url(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position)
 
 fn pair(name: &str, encoded_value: &str) -> String {
     // `$`, `[`, `]` and `,` are harmless in a name, and `$filter` is what OData servers document.
-    const NAME: &AsciiSet = &PARAMETER.remove(b'$').remove(b'[').remove(b']').remove(b',').remove(b':').remove(b'@');
+    const NAME: &AsciiSet = &RESERVED.remove(b'$').remove(b'[').remove(b']').remove(b',').remove(b':').remove(b'@');
     format!("{}={encoded_value}", utf8_percent_encode(name, NAME))
 }
 

@@ -356,12 +356,12 @@ impl Instances for FolderInstances {
     }
 }
 
-/// Writes the number of an instance into its label.
 /// The time as an API server writes it.
 fn now() -> Option<Time> {
     serde_json::from_value(json!(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true))).ok()
 }
 
+/// Writes the number of an instance into its label.
 fn label(instance: &mut ConnectorInstance, identity: &str) {
     let labels = instance.metadata.labels.get_or_insert_default();
     labels.insert(NUMBER_LABEL.to_owned(), number(identity).to_string());

@@ -22,8 +22,8 @@ pub enum LogFormat {
 pub const DEFAULT_FILTER: &str = "warn,pollinator=info";
 
 /// Libraries that write requests (and with them keys in a query or header) into their debug lines, that log bodies which they cannot
-/// read (and with them Secrets), or that report every failed certificate or list, which Pollinator reports itself. What they may say at most does
-/// not depend on the filter.
+/// read (and with them Secrets), or that report every failed certificate or list, which Pollinator reports itself. What they may say at
+/// most does not depend on the filter.
 const CAPPED: [&str; 9] = [
     "h2=info",
     "hyper=info",
@@ -63,9 +63,8 @@ pub fn is_filter(filter: &str) -> bool {
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     let wanted = if filter.trim().is_empty() { DEFAULT_FILTER } else { filter };
-    let is_word = |text: &&str| !text.contains(['=', '[', ':']);
-    let words = wanted.split(',').map(str::trim).filter(|text| !text.is_empty()).filter(is_word);
-    if let Some(word) = words.into_iter().find(|word| word.parse::<LevelFilter>().is_err()) {
+    let is_unknown = |text: &&str| !text.is_empty() && !text.contains(['=', '[', ':']) && text.parse::<LevelFilter>().is_err();
+    if let Some(word) = wanted.split(',').map(str::trim).find(is_unknown) {
         return Err(TelemetryError::Word(word.to_owned()));
     }
     let mut filter = EnvFilter::builder().parse(wanted)?;

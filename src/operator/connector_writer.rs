@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::{CallError, Cluster, Kind};
 use super::connector_status::{Counts, News, Statuses, lay};
+use super::objects::version;
 use super::shards::OwnedRanges;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::connector::ConnectorSpec;
@@ -134,7 +135,7 @@ impl ConnectorWriter {
             Err(error) => return Err(error),
         };
         let metadata = &object["metadata"];
-        let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        let version = |object: &Value| version(object).unwrap_or_default();
         let before = object["status"].as_object().cloned().unwrap_or_default();
         let mut status = before.clone();
         lay(&mut status, &problems(key, &object["spec"]), count, metadata["generation"].as_i64(), Utc::now());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::overflow::{is_owned, owned, version};
+use super::overflow::{is_owned, owned};
 use super::state_error::StateError;
 use crate::api::identity::InstanceId;
 use crate::state::blob::{Blob, BlobStore, PutError, Tag};
@@ -136,6 +136,11 @@ fn checksum(bytes: &[u8]) -> String {
 
 fn is_whole(object: &Value, bytes: &[u8]) -> bool {
     object["metadata"]["annotations"][CHECKSUM].as_str().is_none_or(|kept| kept == checksum(bytes))
+}
+
+/// The version of an object as the API server gave it.
+pub(super) fn version(object: &Value) -> Option<String> {
+    object["metadata"]["resourceVersion"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ use super::config_map_set::ConfigMapSet;
 use super::known_place::KnownPlace;
 use super::list_states::{self, ListStates};
 use super::objects::Objects;
-use super::salvage::Restart;
 use super::state_error::StateError;
 use super::stored::{Places, max_inline};
 use crate::api::conditions::{Problem, Reason};
@@ -30,6 +29,7 @@ use crate::state::InstanceState;
 use crate::state::blob::{Blob, BlobStore as _, Tag};
 use crate::state::external_set::ExternalSet;
 use crate::state::external_store::ExternalStore;
+use crate::state::wish::Restart;
 
 /// Key of the one value of each object.
 const KNOWN: &str = "known";
@@ -316,10 +316,6 @@ pub(super) fn owned(kind: Kind, owner: &InstanceId, name: &str) -> Value {
 
 pub(super) fn is_owned(object: &Value, owner: &InstanceId) -> bool {
     object["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|reference| reference["uid"] == *owner.uid)
-}
-
-pub(super) fn version(object: &Value) -> Option<String> {
-    object["metadata"]["resourceVersion"].as_str().map(str::to_owned)
 }
 
 fn digest_of(events: StoredEvents<'_>) -> u64 {

@@ -13,7 +13,7 @@ use super::cluster::{CallError, Cluster, Kind};
 use super::connectors::Connectors;
 use super::overflow::Overflow;
 use super::probe::{LOOK_AGAIN, Probe};
-use super::salvage::{Restart, salvage};
+use super::salvage::salvage;
 use super::secrets::ClusterSecrets;
 use super::session::{Session, Sessions};
 use super::shards::{OwnedRanges, OwnershipGuard};
@@ -27,6 +27,7 @@ use crate::poll::claim::Claim;
 use crate::poll::command::Command;
 use crate::state::adopt::RESET;
 use crate::state::external_store::ExternalStore;
+use crate::state::wish::Restart;
 
 /// Most resources of an instance: what its status has room for.
 const MAX_RESOURCES: usize = 64;

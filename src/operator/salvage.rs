@@ -1,37 +1,11 @@
 //! A state that cannot be read, as far as a person wants to do without it: the annotation `pollinator.dev/reset` names the resources that
 //! start again, or all. Everything else is kept where it can be read. Pure.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
 use super::stored::{self, Found};
-use crate::state::{FORMAT, wish};
-
-/// What a person wants to start again.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Restart<'a> {
-    /// All resources, and what is kept of the instance as a whole.
-    All,
-    /// These resources.
-    Named(BTreeSet<&'a str>),
-}
-
-impl<'a> Restart<'a> {
-    /// What the value of the annotation says.
-    pub fn of(value: &'a str) -> Self {
-        let named: BTreeSet<&str> = wish::parked(value).map(|(resource, _)| resource).collect();
-        if named.contains(wish::ALL) { Self::All } else { Self::Named(named) }
-    }
-
-    /// Whether it starts again.
-    pub(super) fn names(&self, resource: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(named) => named.contains(resource),
-        }
-    }
-}
+use crate::state::FORMAT;
+use crate::state::wish::Restart;
 
 /// Reads a damaged status without what is to start again. What is kept of the instance as a whole is given up only if all its resources
 /// start again; its identity is kept as far as it can be read, so that repeated events keep their ids. `None`: what is damaged is not to

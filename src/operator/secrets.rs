@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::cluster::{CallError, Cluster, Kind};
+use super::objects::version;
 use super::required_label::RequiredLabel;
 use super::state_error::call_problem;
 use crate::api::conditions::Problem;
@@ -149,7 +150,7 @@ impl ClusterSecrets {
         let fresh = match self.cluster.get(Kind::Secret, &key.namespace, &key.name).await {
             Ok(object) => Ok(Held {
                 read,
-                version: object["metadata"]["resourceVersion"].as_str().map(str::to_owned),
+                version: version(&object),
                 uid: object["metadata"]["uid"].as_str().map(str::to_owned),
                 secret: Some(Arc::new(self.usable(&object))),
             }),

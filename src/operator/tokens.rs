@@ -16,7 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::cluster::{CallError, Cluster, Denial, Denied, Kind, MANAGER};
 use super::connectors::Connectors;
-use super::overflow::{is_owned, owned, version};
+use super::objects::version;
+use super::overflow::{is_owned, owned};
 use super::secrets::ClusterSecrets;
 use super::state_error::call_problem;
 use super::watch::Seen;

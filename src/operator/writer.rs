@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use super::cluster::{CallError, Cluster, Kind};
 use super::events::{self, Publisher};
 use super::notice::Notice;
+use super::objects::version;
 use super::probe::{OUTDATED, Probe};
 use super::session::{Record, Session, Sessions};
 use super::state_error::StateError;
@@ -235,7 +236,7 @@ impl Writer {
             status::lay_outdated(&mut status, (!complete).then_some(OUTDATED), Utc::now());
             status::fit(&mut status);
             if before.as_object().map_or_else(|| status.is_empty(), |before| *before == status) {
-                session.note_version(version(&object));
+                session.note_version(&version(&object).unwrap_or_default());
                 return Ok(());
             }
             if let Some(report) = report {
@@ -254,7 +255,7 @@ impl Writer {
             }
             match self.cluster.replace_status(namespace, name, body, false).await {
                 Ok(mut answer) => {
-                    session.note_version(version(&answer));
+                    session.note_version(&version(&answer).unwrap_or_default());
                     let after = answer["status"].take();
                     let pruned = complete && after != object["status"];
                     self.note_written(session, record, report, &before, &after).await;
@@ -335,8 +336,4 @@ impl Writer {
         };
         tokio::time::sleep(wait).await;
     }
-}
-
-fn version(object: &Value) -> &str {
-    object["metadata"]["resourceVersion"].as_str().unwrap_or_default()
 }

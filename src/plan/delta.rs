@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::problems::{field, invalid};
+use super::template::Template;
 use super::{BodyPlan, RequestPlan, ValueAt, digest, extract, print};
 use crate::api::conditions::Problem;
 use crate::api::deletes::Deletes;
@@ -138,11 +139,7 @@ fn expired_answer(name: &str, expired: &Expired) -> Result<ExpiredAnswer, Proble
 
 /// The first field of a request that has `${cursor}`.
 fn token_place(request: &RequestPlan) -> Option<&'static str> {
-    let query = request.query.iter().any(|(_, value)| value.uses_token());
-    let headers = request.headers.iter().any(|(_, value)| value.uses_token());
-    let body = request.body.as_ref().is_some_and(BodyPlan::uses_token);
-    let places = [("url", request.url.uses_token()), ("query", query), ("headers", headers), ("body", body)];
-    places.iter().find(|(_, is_used)| *is_used).map(|(field, _)| *field)
+    request.field_with(Template::uses_token)
 }
 
 /// A token means something only for the request that it was made for.
@@ -151,16 +148,6 @@ fn scope(request: &RequestPlan, from: &ValueAt, form: &DeltaForm) -> u64 {
 }
 
 impl BodyPlan {
-    /// Whether a string in it takes the provider's token.
-    pub fn uses_token(&self) -> bool {
-        match self {
-            Self::Literal(_) => false,
-            Self::Text(text) => text.uses_token(),
-            Self::List(items) => items.iter().any(Self::uses_token),
-            Self::Map(members) => members.iter().any(|(_, value)| value.uses_token()),
-        }
-    }
-
     /// Whether it is a string that takes the provider's token: without one it is left out.
     pub fn is_token(&self) -> bool {
         matches!(self, Self::Text(text) if text.uses_token())

@@ -6,6 +6,7 @@ use http::HeaderName;
 use url::Url;
 
 use super::field_path::FieldPath;
+use super::for_each::named_for_value;
 use super::placeholders::Placeholders;
 use super::problems::{at, field};
 use super::template::Template;
@@ -27,7 +28,7 @@ pub struct DetailPlan {
 impl DetailPlan {
     /// The same for the list of one value.
     pub(super) fn for_value(&self, value: &Arc<str>) -> Self {
-        let headers = self.headers.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect();
+        let headers = named_for_value(&self.headers, value);
         Self { url: record_url::for_value(&self.url, value), headers, record: self.record.clone() }
     }
 }

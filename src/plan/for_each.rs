@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::field_path::FieldPath;
 use super::problems::{Problems, at as problem_at, field, invalid};
+use super::template::Template;
 use super::{BodyPlan, PaginationPlan, RequestPlan, ResourcePlan};
 use crate::api::conditions::Problem;
 use crate::api::deletes::Deletes;
@@ -88,33 +89,26 @@ impl ResourcePlan {
 
 impl RequestPlan {
     fn uses_each(&self) -> bool {
-        let query = self.query.iter().map(|(_, value)| value);
-        let headers = self.headers.iter().map(|(_, value)| value);
-        query.chain(headers).chain([&self.url]).any(super::Template::uses_each)
-            || self.body.as_ref().is_some_and(BodyPlan::uses_each)
+        self.field_with(Template::uses_each).is_some()
     }
 
     fn for_value(&self, value: &Arc<str>) -> Self {
         Self {
             url: self.url.for_value(value),
-            query: self.query.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect(),
-            headers: self.headers.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect(),
+            query: named_for_value(&self.query, value),
+            headers: named_for_value(&self.headers, value),
             body: self.body.as_ref().map(|body| body.for_value(value)),
             ..self.clone()
         }
     }
 }
 
-impl BodyPlan {
-    fn uses_each(&self) -> bool {
-        match self {
-            Self::Literal(_) => false,
-            Self::Text(text) => text.uses_each(),
-            Self::List(items) => items.iter().any(Self::uses_each),
-            Self::Map(members) => members.iter().any(|(_, value)| value.uses_each()),
-        }
-    }
+/// Headers or parameters of the query for the list of one value.
+pub(super) fn named_for_value<N: Clone>(texts: &[(N, Template)], value: &Arc<str>) -> Vec<(N, Template)> {
+    texts.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect()
+}
 
+impl BodyPlan {
     fn for_value(&self, value: &Arc<str>) -> Self {
         match self {
             Self::Literal(literal) => Self::Literal(literal.clone()),

@@ -27,6 +27,7 @@ mod overlay;
 mod pagination;
 mod parameter;
 mod placeholders;
+mod places;
 pub mod print;
 mod problems;
 mod record_url;

@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::parameter;
 use super::problems::invalid;
 use crate::api::conditions::Problem;
 use crate::api::connector::Parameter;
 use crate::api::nearest::nearest;
-
-/// What a value is in a URL outside of its host: a part of one segment or of one value of the query (RFC 3986 §2.3).
-const DATA: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::api::uri::RESERVED;
 
 /// The part of a URL that a placeholder is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +44,7 @@ impl Place {
             Self::Data if !value.is_empty() && value.bytes().all(|byte| byte == b'.') => {
                 Err("is a part of a path, so it must not consist of dots")
             }
-            Self::Data => Ok(utf8_percent_encode(value, DATA).into()),
+            Self::Data => Ok(utf8_percent_encode(value, RESERVED).into()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The URL of a single record, around the places of its id. Pure.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use url::Url;
 
 use super::placeholders::Placeholders;
@@ -8,13 +8,12 @@ use super::problems::invalid;
 use super::request;
 use crate::api::conditions::Problem;
 use crate::api::resource::Resource;
+use crate::api::uri::RESERVED;
 
 /// Where the id goes in the URL of one record.
 const ID: &str = "${id}";
 /// Where the value of a list goes that is one of several.
 const EACH: &str = "${each}";
-/// What a value may have in a URL as it is: the unreserved characters of RFC 3986 §2.3. A slash in it is none of the path.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The parts of an absolute URL of the origin of `base`, between which the id goes. `at` is the name of the field with `text`.
 ///
@@ -44,6 +43,6 @@ pub(super) fn parts(
 
 /// The parts for the list of one value.
 pub(super) fn for_value(parts: &[Box<str>], value: &str) -> Vec<Box<str>> {
-    let value = utf8_percent_encode(value, VALUE).to_string();
+    let value = utf8_percent_encode(value, RESERVED).to_string();
     parts.iter().map(|part| part.replace(EACH, &value).into()).collect()
 }

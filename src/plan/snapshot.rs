@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
+use super::for_each::named_for_value;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::template::Template;
@@ -45,7 +46,7 @@ impl SnapshotPlan {
     pub(super) fn for_value(&self, value: &Arc<str>) -> Self {
         let confirm = self.confirm.as_ref().map(|confirm| ConfirmPlan {
             url: record_url::for_value(&confirm.url, value),
-            headers: confirm.headers.iter().map(|(name, text)| (name.clone(), text.for_value(value))).collect(),
+            headers: named_for_value(&confirm.headers, value),
             gone: confirm.gone.clone(),
         });
         Self { confirm, ..self.clone() }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 use super::date_format::{DateFormat, DateFormatError, Zone, step_back};
+use crate::api::uri::RESERVED;
 use crate::api::visible;
 
 /// Characters that a value may have anywhere in a URL: the unreserved characters of RFC 3986 §2.3 and the colon of times, which is legal in
 /// paths and queries and has no meaning there. A space is `%20` and a plus `%2B`, for servers disagree on a bare plus.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+const VALUE: &AsciiSet = &RESERVED.remove(b':');
 
 /// The macros that a manifest may use, as messages offer them; the parser knows no other.
 pub(super) const OFFERED: [&str; 12] = [

@@ -5,8 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::date_format::{DateFormat, RFC_3339};
-use super::template::Template;
-use super::{BodyPlan, RequestPlan, ResourcePlan};
+use super::{RequestPlan, ResourcePlan};
 
 impl ResourcePlan {
     /// What `${until}` stands for where the rest of the list is requested in a poll that began at `now`: no record may be dated later
@@ -43,24 +42,9 @@ impl RequestPlan {
     }
 
     fn until_formats<'a>(&'a self, own: &'a DateFormat) -> Vec<&'a DateFormat> {
-        let mut templates = vec![&self.url];
-        templates.extend(self.query.iter().map(|(_, value)| value));
-        templates.extend(self.headers.iter().map(|(_, value)| value));
-        if let Some(body) = &self.body {
-            body.templates(&mut templates);
-        }
-        templates.into_iter().flat_map(|template| template.until_formats(own)).collect()
-    }
-}
-
-impl BodyPlan {
-    fn templates<'a>(&'a self, all: &mut Vec<&'a Template>) {
-        match self {
-            Self::Literal(_) => {}
-            Self::Text(text) => all.push(text),
-            Self::List(items) => items.iter().for_each(|item| item.templates(all)),
-            Self::Map(members) => members.iter().for_each(|(_, value)| value.templates(all)),
-        }
+        let mut formats = Vec::new();
+        self.each_template(|_, text| formats.extend(text.until_formats(own)));
+        formats
     }
 }
 
@@ -68,6 +52,7 @@ impl BodyPlan {
 mod tests {
     use super::*;
     use crate::plan::sample;
+    use crate::plan::template::Template;
 
     fn asked(until: &str) -> ResourcePlan {
         let mut plan = sample::resource();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::wish::Restart;
 use super::{FORMAT, InstanceState, ResourceState, lists, wish};
 use crate::detect::window;
 use crate::plan::{ChangeBy, PollPlan, StartFrom, deleted_list, for_each};
@@ -88,8 +89,8 @@ pub fn adopt(
         adopted.unknown.extend(wish::unknown(key, value, &all));
         match key {
             RESET => {
-                let named: Vec<&str> = wish::parked(value).map(|(resource, _)| resource).collect();
-                for resource in if named.contains(&wish::ALL) { all } else { named } {
+                let restart = Restart::of(value);
+                for resource in all.into_iter().filter(|resource| restart.names(resource)) {
                     forget_cursor(state, resource, "asked for by annotation", &mut adopted);
                 }
             }

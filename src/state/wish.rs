@@ -3,6 +3,8 @@
 //! In a cluster a wish is an annotation, which anyone may also set by hand and which the replica that runs the instance acts on once for
 //! each value. Outside of a cluster the engine is asked directly.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use super::InstanceState;
@@ -95,6 +97,31 @@ pub fn parked(value: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 
 /// Names all resources, in [`RESET`] alone: no resource has this name.
 pub const ALL: &str = "*";
+
+/// What a person wants to start again.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Restart<'a> {
+    /// All resources, and what is kept of the instance as a whole.
+    All,
+    /// These resources.
+    Named(BTreeSet<&'a str>),
+}
+
+impl<'a> Restart<'a> {
+    /// What the value of the annotation says.
+    pub fn of(value: &'a str) -> Self {
+        let named: BTreeSet<&str> = parked(value).map(|(resource, _)| resource).collect();
+        if named.contains(ALL) { Self::All } else { Self::Named(named) }
+    }
+
+    /// Whether it starts again.
+    pub fn names(&self, resource: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(named) => named.contains(resource),
+        }
+    }
+}
 
 /// What the value of an annotation names that is not among the `known` resources: a sentence each.
 pub fn unknown(annotation: &str, value: &str, known: &[&str]) -> Vec<String> {

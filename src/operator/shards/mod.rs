@@ -124,7 +124,7 @@ pub enum ConfigProblem {
 /// The membership of this process in its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Its part; ready means [`Membership::Member`].
+    /// Its part; ready means [`Membership::is_ready`].
     pub membership: Membership,
     /// The result of the last call about Leases, if that was not an answer.
     pub trouble: Option<Trouble>,
