@@ -113,6 +113,7 @@ async fn show(session: &Session, args: &ConsoleArgs, interrupt: &CancellationTok
         replica: None,
         journal: session.journal(),
         preview: Arc::new(Trials::new(egress)),
+        sample: None,
     };
     serve::console("--console", content, args.console_url.clone(), address, interrupt.clone()).await.map(Some)
 }

@@ -16,7 +16,9 @@ use super::serve::{self, ConnectArgs, ConsoleArgs};
 use super::{EgressArgs, ManifestArgs, MemoryArgs, parse_duration, stop_on_signals};
 use crate::api::manifest::NAMESPACE;
 use crate::connect::flow::Flow;
+use crate::demo::sample::Sample;
 use crate::egress::Egress;
+use crate::instances::Instances;
 use crate::instances::consents::InstanceCandidates;
 use crate::instances::folder::FolderInstances;
 use crate::local::api_credentials::ApiCredentials;
@@ -29,6 +31,7 @@ use crate::observe::output;
 use crate::poll::context::EngineContext;
 use crate::poll::engine::{Engine, Run};
 use crate::serve::console::Content;
+use crate::serve::console::sample::SampleInstance;
 use crate::serve::console::seal::Seal;
 use crate::serve::console::sign_in::SignIn;
 use crate::serve::elements::access::{OwnSecrets, Realm};
@@ -142,12 +145,12 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     }
     if let (Some(address), Some(instances)) = (args.console.console, &instances) {
         let next_step = match sources.folder() {
-            Some(folder) => format!(
-                "Create one here, or add a manifest to {}, which is picked up within a few seconds. To look around first, run pollinator demo --console.",
-                folder.display()
-            ),
+            Some(folder) => {
+                format!("Create one here, or add a manifest to {}, which is picked up within a few seconds.", folder.display())
+            }
             None => "Start Pollinator again with a folder of manifests.".to_owned(),
         };
+        let sample = sample(&args.egress, has_folder, &**instances, &shutdown).await;
         let sign_in = SignIn::Url {
             sessions: Mutex::default(),
             instances: Arc::clone(instances) as _,
@@ -160,6 +163,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
             replica: None,
             journal,
             preview: Arc::new(Trials::new(trials)),
+            sample,
         };
         serving.push(Some(serve::console("--console", content, args.console.console_url, address, shutdown.clone()).await?));
     }
@@ -205,6 +209,23 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         return Ok(if reporter.print_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The sample instance that the console offers, where one can be written and polled.
+async fn sample(
+    egress: &EgressArgs,
+    has_folder: bool,
+    instances: &dyn Instances,
+    shutdown: &CancellationToken,
+) -> Option<Arc<dyn SampleInstance>> {
+    if !has_folder || !egress.policy().allow_loopback {
+        return None;
+    }
+    let sample = Sample::new(NAMESPACE, shutdown.clone());
+    if let Err(problem) = sample.resume(instances).await {
+        tracing::warn!("the servers of the sample instance are not running: {problem}");
+    }
+    Some(Arc::new(sample))
 }
 
 /// Drops what is read for those who show or create instances.

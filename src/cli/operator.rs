@@ -181,6 +181,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         replica: Some(replica),
         journal: services.journal,
         preview: Arc::new(trials),
+        sample: None,
     };
     let console = serve::cluster_console(content, args.console, shutdown.clone()).await?;
     operator.run(|status| changes.publish(status)).await;

@@ -2,6 +2,7 @@
 
 pub mod oracle;
 pub mod provider;
+pub mod sample;
 pub mod session;
 
 #[cfg(test)]

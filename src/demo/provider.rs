@@ -47,7 +47,15 @@ impl SampleProvider {
     /// # Errors
     /// No port may be used.
     pub async fn start(seed: u64) -> io::Result<Self> {
-        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), Limits::DEFAULT).await?;
+        Self::start_at(0, seed).await
+    }
+
+    /// The same, on this port of 127.0.0.1; 0: a free one.
+    ///
+    /// # Errors
+    /// The port is in use or may not be used.
+    pub async fn start_at(port: u16, seed: u64) -> io::Result<Self> {
+        let server = Server::bind((Ipv4Addr::LOCALHOST, port).into(), Limits::DEFAULT).await?;
         let addr = server.address();
         let crm = Arc::new(Mutex::new(Crm::new(seed, Utc::now())));
         let router = Router::new().route("/contacts", get(list)).with_state(Desk { crm: Arc::clone(&crm), addr });

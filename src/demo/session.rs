@@ -88,7 +88,7 @@ impl Session {
         let key = Key::parse(secret.as_bytes()).map_err(|error| format!("the signing secret {error}"))?;
         let receiver = Receiver::start(ReceiverOptions { keys: vec![key], ..Default::default() }).await.map_err(loopback)?;
         let folder = Folder::make()?;
-        let mut definitions = folder.declare(&manifest(&provider.base_url(), &receiver.url(), &secret))?;
+        let mut definitions = folder.declare(&manifests(&provider.base_url(), &receiver.url(), &secret))?;
         let commands: Vec<_> = definitions.planned.values().map(|planned| put(planned, interval)).collect();
         let egress = Egress::new(EgressPolicy { allow: Vec::new(), allow_loopback: true })
             .map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
@@ -242,11 +242,12 @@ fn put(planned: &crate::local::definitions::Planned, interval: Duration) -> Comm
     Command::Put { plan: Arc::new(plan), annotations: planned.annotations.clone(), claim: Claim::for_ever() }
 }
 
-fn manifest(provider: &str, callback: &str, secret: &str) -> String {
+/// The instance of this namespace and name that polls the sample provider and signs with this key of this Secret.
+pub(super) fn manifest((namespace, name): (&str, &str), provider: &str, callback: &str, (secret, key): (&str, &str)) -> String {
     format!(
         r#"apiVersion: pollinator.dev/v1alpha1
 kind: ConnectorInstance
-metadata: {{name: sample-crm, namespace: demo}}
+metadata: {{name: {name}, namespace: {namespace}}}
 spec:
   baseUrl: {provider}
   polling: {{interval: 5s, startFrom: Now}}
@@ -263,13 +264,21 @@ spec:
   callback:
     url: {callback}
     allowInsecureHttp: true
-    signature: {{secretRef: {{name: demo-callback, key: signing-key}}}}
----
+    signature: {{secretRef: {{name: {secret}, key: {key}}}}}
+"#
+    )
+}
+
+/// The same, and the Secret.
+fn manifests(provider: &str, callback: &str, secret: &str) -> String {
+    let instance = manifest(("demo", "sample-crm"), provider, callback, ("demo-callback", "signing-key"));
+    format!(
+        r"{instance}---
 apiVersion: v1
 kind: Secret
 metadata: {{name: demo-callback, namespace: demo}}
 stringData: {{signing-key: {secret}}}
-"#
+"
     )
 }
 
@@ -287,9 +296,9 @@ impl Folder {
     }
 
     /// Writes the manifest and reads it as every manifest is read.
-    fn declare(&self, manifest: &str) -> Result<Definitions, String> {
+    fn declare(&self, manifests: &str) -> Result<Definitions, String> {
         let file: &Path = &self.0.join("sample-crm.yaml");
-        fs::write(file, manifest).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        fs::write(file, manifests).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
         let sources = Sources::new(vec![file.to_owned()], None);
         let definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
         match definitions.refused.values().flatten().next() {

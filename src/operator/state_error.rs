@@ -72,7 +72,7 @@ impl StateError {
             ),
             Self::NotOurs => later("another replica is responsible for this instance now"),
             Self::Overwritten => later(
-                "the state in status was changed by another writer, so it is read again; only the operator may write the status",
+                "the state in status was changed by another writer, so it is read again; if this repeats, another installation of Pollinator watches the namespace: let only one watch it",
             ),
             Self::Deleted => later("this ConnectorInstance was deleted"),
             Self::Outdated => Problem::human(Reason::CrdOutdated, OUTDATED),

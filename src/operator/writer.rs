@@ -170,6 +170,10 @@ impl Writer {
             Err(error) => {
                 session.return_pending(pending);
                 if *error == StateError::Overwritten && session.lose() {
+                    tracing::warn!(
+                        "the state was changed by another writer, so it is read again; if this repeats, another installation of \
+                         Pollinator watches the namespace"
+                    );
                     // The receiver is gone when the process ends.
                     let _ = self.notices.send(Notice::Lost(session.id.instance.clone()));
                 }

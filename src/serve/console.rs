@@ -27,6 +27,7 @@ mod page;
 pub mod pass;
 pub mod preview;
 pub mod refusal;
+pub mod sample;
 pub mod seal;
 pub mod session;
 pub mod sign_in;
@@ -64,6 +65,7 @@ use action::Action;
 use page::{Frame, Refused};
 use preview::Preview;
 use refusal::Refusal;
+use sample::SampleInstance;
 use seal::Seal;
 use sign_in::SignIn;
 use visit::{Form, Stranger, Visit};
@@ -86,6 +88,7 @@ pub struct Console {
     replica: Option<String>,
     journal: Journal,
     preview: Arc<dyn Preview>,
+    sample: Option<Arc<dyn SampleInstance>>,
     budgets: Mutex<Budgets>,
     watchers: Arc<Semaphore>,
     stop: CancellationToken,
@@ -105,12 +108,14 @@ pub struct Content {
     pub journal: Journal,
     /// Tries instances before they are saved.
     pub preview: Arc<dyn Preview>,
+    /// An instance for people who look around; `None`: there is none.
+    pub sample: Option<Arc<dyn SampleInstance>>,
 }
 
 impl Console {
     /// At an address, until `stop`.
     pub fn new(content: Content, address: ConnectUrl, stop: CancellationToken) -> Self {
-        let Content { sign_in, seal, next_step, replica, journal, preview } = content;
+        let Content { sign_in, seal, next_step, replica, journal, preview, sample } = content;
         Self {
             address,
             sign_in,
@@ -119,6 +124,7 @@ impl Console {
             replica,
             journal,
             preview,
+            sample,
             budgets: Mutex::new(Budgets::of(CLIENT, ALL)),
             watchers: Arc::new(Semaphore::new(live::MOST)),
             stop,
@@ -179,6 +185,7 @@ fn router(console: Arc<Console>, running: TaskTracker) -> Router {
         .route("/new", get(create::choose))
         .route("/new/plain", get(create::plain_form).post(create::submit_plain))
         .route("/new/from/{key}", get(create::form_of).post(create::submit_of))
+        .route("/sample", post(sample::create))
         .route("/open", get(sign_in::open))
         .route("/sign-in", post(sign_in::sign_in))
         .route("/leave", post(sign_in::leave))
@@ -264,6 +271,9 @@ async fn asset(_: Stranger, name: Result<Path<String>, PathRejection>) -> Result
 fn done_text(word: &str) -> Option<&'static str> {
     match word {
         "create" => Some("The instance was created. Its first poll begins within a few seconds."),
+        "sample" => Some(
+            "The sample was created. Its first events arrive within a minute; delete the instance when you have seen enough.",
+        ),
         "edit" => Some("The settings were saved. They take effect within a few seconds."),
         "no-change" => Some("Nothing was saved, because nothing was changed."),
         word => Action::parse(word).map(Action::done),

@@ -3,11 +3,13 @@
 //! - [`browser`]: in headless Chromium, with and without scripts.
 //! - [`edits`]: the form of an instance that exists.
 //! - [`repairs`]: what is wrong is found, fixed and sent again in a browser.
+//! - [`samples`]: the sample instance that is offered where there is none.
 //! - [`served`]: what it looks like from outside: sessions, forms, headers, bounds.
 
 pub mod browser;
 pub mod edits;
 mod repairs;
+mod samples;
 mod served;
 
 use std::fs;

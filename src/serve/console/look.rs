@@ -69,7 +69,8 @@ pub async fn all(State(console): State<Arc<Console>>, visit: Visit, RawQuery(que
             let is_all = namespace.is_empty() && hidden == 0;
             let hour = is_all.then(|| chart(&console.journal.last_hour(now), console.replica.clone())).flatten();
             let view = overview(glances, asked, now);
-            shown(&OverviewTemplate { frame, view, next_step: console.next_step.clone(), hidden, hour })
+            let (next_step, has_sample) = (console.next_step.clone(), console.sample.is_some());
+            shown(&OverviewTemplate { frame, view, next_step, has_sample, hidden, hour })
         }
         Seen::Denied(words) => {
             let is_first = asked.namespace.is_empty();

@@ -133,6 +133,8 @@ pub struct OverviewTemplate {
     pub view: Overview,
     /// How a first instance is made, where there is none.
     pub next_step: String,
+    /// Whether there is a sample to look at.
+    pub has_sample: bool,
     /// How many namespaces the person may not look at.
     pub hidden: usize,
     /// What happened in the last hour.
@@ -365,14 +367,22 @@ mod tests {
         let asked = Asked { text: "script".to_owned(), ..Asked::parse("") };
         let frame = Frame::new(None, at());
         let view = overview(vec![glance], asked, at());
-        let html = OverviewTemplate { frame, view, next_step: HOSTILE.to_owned(), hidden: 0, hour: None }.render().unwrap();
+        let html = OverviewTemplate { frame, view, next_step: HOSTILE.to_owned(), has_sample: true, hidden: 0, hour: None }
+            .render()
+            .unwrap();
         // a name cannot be like that, and the direction of a name is that of the page
         assert_inert(&html.replace('\u{202E}', ""));
         let view = overview(Vec::new(), Asked { text: HOSTILE.to_owned(), ..Asked::parse("") }, at());
-        let html =
-            OverviewTemplate { frame: Frame::new(None, at()), view, next_step: HOSTILE.to_owned(), hidden: 0, hour: None }
-                .render()
-                .unwrap();
+        let html = OverviewTemplate {
+            frame: Frame::new(None, at()),
+            view,
+            next_step: HOSTILE.to_owned(),
+            has_sample: true,
+            hidden: 0,
+            hour: None,
+        }
+        .render()
+        .unwrap();
         assert_inert(&html.replace('\u{202E}', ""));
     }
 
@@ -401,8 +411,14 @@ mod tests {
         let glances: Vec<_> = listed.into_iter().map(Glance::of).collect();
         let view = overview(glances, Asked::parse("page=2"), at());
         assert_eq!((view.rows.len(), view.found, view.shown, view.all.count), (50, 10_000, (51, 100), 10_000));
-        let template =
-            OverviewTemplate { frame: Frame::new(None, at()), view, next_step: String::new(), hidden: 0, hour: None };
+        let template = OverviewTemplate {
+            frame: Frame::new(None, at()),
+            view,
+            next_step: String::new(),
+            has_sample: false,
+            hidden: 0,
+            hour: None,
+        };
         let html = template.render().unwrap();
         assert_eq!(html.matches("<li class=\"row ").count(), 50);
         assert!(html.len() < 100 * 1024, "{}", html.len());

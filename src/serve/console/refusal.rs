@@ -42,6 +42,8 @@ pub enum Refusal {
     NotFound,
     /// The method is not for this address.
     WrongMethod,
+    /// The sample instance cannot be started, and why.
+    NoSample(String),
     /// Too many requests.
     Busy,
     /// What was asked for was not done.
@@ -174,6 +176,12 @@ impl Refusal {
                 "This address has no such page",
                 "It takes forms only. Go to the overview.",
             ),
+            Self::NoSample(why) => Notice {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                title: "The sample cannot be started",
+                text: format!("{why}. Go back and try again, or run pollinator demo --console."),
+                way_on,
+            },
             Self::Busy => notice(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many requests",
@@ -286,6 +294,7 @@ mod tests {
             Refusal::TooLong,
             Refusal::NotFound,
             Refusal::WrongMethod,
+            Refusal::NoSample("port 1 of 127.0.0.1: in use".to_owned()),
             Refusal::Busy,
             Refusal::Instances(InstancesError::NotOurs(of(), "shop.yaml".to_owned())),
             Refusal::Instances(InstancesError::Changed(of())),
