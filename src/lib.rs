@@ -1,7 +1,7 @@
 //! Pollinator visits REST APIs that cannot call you, notices which records were created, updated or deleted, and carries each
 //! change, signed and at least once, to a callback URL.
 //!
-//! The flow; the modules below are in its order:
+//! The flow:
 //!
 //! 1. A user declares a `ConnectorInstance` ([`api`]), optionally on top of a `Connector` ([`catalog`]).
 //! 2. [`plan`] turns the two into a `PollPlan`, or into a reason that a person can act on.
@@ -34,6 +34,8 @@ pub mod egress;
 pub mod fetch;
 pub mod poll;
 pub mod state;
+
+pub mod moment;
 
 pub mod local;
 pub mod observe;

@@ -1,4 +1,4 @@
-//! The lives of a record that sweeps look for: what is remembered of it in addition to its version, and the event of its deletion. Pure.
+//! The lives of a record: what is remembered of it in addition to its version, and the event of its deletion by a sweep. Pure.
 
 use std::sync::Arc;
 
@@ -13,18 +13,20 @@ use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::scalar_text;
 use crate::plan::{ChangeBy, ResourcePlan};
 
-/// What is remembered of a record in addition to its version, where sweeps look for it: it was listed, and this is its id.
-pub(super) fn details(
-    plan: &ResourcePlan,
-    view: &RecordView<'_>,
-    before: Option<Known>,
-    old: Option<&Details>,
-) -> Option<Details> {
-    plan.snapshot.as_ref()?;
-    let id = view.id_json.map_or_else(|| quoted(&view.id), str::to_owned);
-    let returned = before.is_some_and(|known| known.deleted);
+/// What is remembered of a record in addition to its version: how often it changed [`again`], and where sweeps look for it, that it was
+/// listed, and its id.
+pub(super) fn details(plan: &ResourcePlan, view: &RecordView<'_>, old: Option<&Details>, again: bool) -> Option<Details> {
     let (lives, fields) = old.map_or((0, Box::default()), |old| (old.lives, old.fields.clone()));
-    Some(Details { id: Some(id.into()), fields, lives: lives.saturating_add(returned.into()), presence: Presence::Listed })
+    let lives = lives.saturating_add(again.into());
+    let id = plan.snapshot.as_ref().map(|_| view.id_json.map_or_else(|| quoted(&view.id), str::to_owned).into());
+    (id.is_some() || lives > 0).then_some(Details { id, fields, lives, presence: Presence::Listed })
+}
+
+/// Whether a change of a record may look like an earlier one: it is back after it was deleted, or no later date tells the two apart. A
+/// record that goes from one content to another and back again changes three times, and each is an event of its own.
+pub(super) fn again(view: &RecordView<'_>, before: Option<Known>) -> bool {
+    let date = view.version_date().map(|date| date.timestamp_micros());
+    before.is_some_and(|before| before.deleted || date.is_none() || date <= before.date)
 }
 
 /// What it says of a record that it is listed.
@@ -45,7 +47,7 @@ pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known:
         return (before, Sign::None);
     };
     let old = known.details(id);
-    let fresh = details(plan, view, before, old);
+    let fresh = details(plan, view, old, false);
     match old.filter(|old| old.id.is_some()).map(|old| old.presence) {
         Some(Presence::Listed) => (before, Sign::None),
         Some(Presence::Missed | Presence::Held) | None => {

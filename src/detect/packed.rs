@@ -17,7 +17,7 @@ pub struct Details {
     pub id: Option<Box<str>>,
     /// Of each field that is compared by itself the low halves of the hash of its path and of the hash of its value.
     pub fields: Box<[(u32, u32)]>,
-    /// How often it has come back after it was deleted: a change of another life is another event.
+    /// How often it has come back after it was deleted, or changed without a later date: a change of another life is another event.
     pub lives: u32,
     /// What complete readings of the list have shown of it.
     pub presence: Presence,

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use parking_lot::RwLock;
 use serde_json::json;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::changes::StatusChanges;
@@ -29,7 +29,7 @@ use crate::catalog;
 use crate::connect::candidate::consent_plan;
 use crate::local::definitions::{ConnectorSpecs, Definitions, Planned};
 use crate::local::files::Least;
-use crate::poll::command::Command;
+use crate::poll::command::{Command, Granting};
 use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
@@ -324,9 +324,13 @@ impl Instances for FolderInstances {
             if !self.known.read().contains_key(of) {
                 return Err(InstancesError::NotFound(of.clone()));
             }
+            let (answer, answered) = oneshot::channel();
             // The process ends when the engine has ended.
-            let _ = self.commands.send(vec![Command::Ask(of.clone(), wish)]).await;
-            Ok(())
+            let _ = self.commands.send(vec![Command::Ask { instance: of.clone(), wish, answer }]).await;
+            match answered.await {
+                Ok(Granting::NotRun) => Err(InstancesError::NotRun(of.clone())),
+                Ok(Granting::Granted) | Err(_) => Ok(()),
+            }
         })
     }
 

@@ -116,7 +116,8 @@ pub trait Instances: Send + Sync {
     /// ask. It is done a moment later.
     ///
     /// # Errors
-    /// [`InstancesError::NotFound`], [`InstancesError::Pending`], [`InstancesError::Changed`] and those of writing.
+    /// [`InstancesError::NotFound`], [`InstancesError::NotRun`], [`InstancesError::Pending`], [`InstancesError::Changed`] and those of
+    /// writing.
     fn ask<'a>(&'a self, of: &'a InstanceRef, wish: Wish) -> BoxFuture<'a, Result<(), InstancesError>>;
 
     /// The settings of the connector that an instance in a namespace means by a name.
@@ -219,6 +220,9 @@ pub enum InstancesError {
     /// There is no room for another wish until the engine has acted on earlier ones.
     #[error("instance {0} has requests that were not acted on yet; try again in a few seconds")]
     Pending(InstanceRef),
+    /// It is declared and cannot be run.
+    #[error("nothing was done, because instance {0} is not run; its conditions say why: fix that and try again")]
+    NotRun(InstanceRef),
     /// What was sent is no valid instance; one line for each field.
     #[error("{0}")]
     Refused(String),

@@ -60,7 +60,7 @@ pub async fn watch(
     loop {
         tokio::time::sleep(LOOK).await;
         let (asked, before) = (sources.clone(), last);
-        // Many files, or a slow disk, must not hold up polls. It fails only while the process ends.
+        // Many files, or a slow disk, must not hold up polls. Both fail only while the process ends.
         let Ok((now, before)) = tokio::task::spawn_blocking(move || (asked.look(Some(&before)), before)).await else { return };
         let rests = now == before;
         last = now;
@@ -74,7 +74,9 @@ pub async fn watch(
         }
         waited = 0;
         seen = last.clone();
-        match Definitions::read(&sources) {
+        let asked = sources.clone();
+        let Ok(read) = tokio::task::spawn_blocking(move || Definitions::read(&asked)).await else { return };
+        match read {
             Ok(mut read) => {
                 let mut batch = changes(&current, &read);
                 if read.secrets != current.secrets {

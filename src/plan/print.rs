@@ -137,6 +137,9 @@ struct PrintedDate {
     /// How 2031-05-06T17:08:09.123456Z reads in the format; for the cursor, how `${since}` reads there: one unit earlier.
     #[serde(skip_serializing_if = "Option::is_none")]
     example: Option<String>,
+    /// What is odd about the format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 impl<'a> From<&'a PollPlan> for Printed<'a> {
@@ -215,6 +218,7 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             cursor: resource.cursor_date().filter(|_| resource.change_by != ChangeBy::Content).map(|date| PrintedDate {
                 field: date.path.to_string(),
                 example: SAMPLE.map(|sample| date.format.format_bound(Some(sample))),
+                note: None,
             }),
             created_tolerance: duration::print(resource.created_tolerance),
             lookback: duration::print(resource.lookback),
@@ -247,7 +251,11 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
 
 impl From<&DateField> for PrintedDate {
     fn from(date: &DateField) -> Self {
-        Self { field: date.path.to_string(), example: SAMPLE.map(|sample| date.format.format(sample)) }
+        let note = date
+            .format
+            .contradicts_itself()
+            .then_some("the format ends with 'Z', but the timezone, which applies, is another one");
+        Self { field: date.path.to_string(), example: SAMPLE.map(|sample| date.format.format(sample)), note }
     }
 }
 

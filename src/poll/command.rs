@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::claim::Claim;
 use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
@@ -10,7 +12,7 @@ use crate::plan::PollPlan;
 use crate::state::wish::Wish;
 
 /// A change of what is declared.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Command {
     /// An instance is new or changed.
     Put {
@@ -40,6 +42,22 @@ pub enum Command {
     Report(InstanceRef),
     /// What was stored of an instance is gone: it is stored again.
     Restore(InstanceRef),
-    /// A person asks for something. An instance that is not run has nothing to grant it with.
-    Ask(InstanceRef, Wish),
+    /// A person asks for something.
+    Ask {
+        /// Of which instance.
+        instance: InstanceRef,
+        /// What.
+        wish: Wish,
+        /// Takes what came of it.
+        answer: oneshot::Sender<Granting>,
+    },
+}
+
+/// What came of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granting {
+    /// It is granted.
+    Granted,
+    /// The instance is not run, and so has nothing to grant it with.
+    NotRun,
 }

@@ -31,6 +31,7 @@ use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::egress::turns::Ticket;
+use crate::moment;
 use crate::observe::{pulse, span};
 use crate::plan::ResourcePlan;
 use crate::state::InstanceState;
@@ -87,7 +88,7 @@ impl Engine {
             reports,
             next_epoch: 0,
             starts: Starts::default(),
-            clock: WallClock::new(Utc::now(), std::time::Instant::now()),
+            clock: WallClock::new(Utc::now(), moment::now()),
         }
     }
 
@@ -111,7 +112,7 @@ impl Engine {
             };
             // Before anything is planned from this time on: a time of the new clock must not be moved with those of the old one.
             let now = Utc::now();
-            self.follow_clock(now, std::time::Instant::now());
+            self.follow_clock(now, moment::now());
             match woken {
                 Woken::Commands(Some(batch)) => self.apply_commands(batch, now),
                 Woken::Commands(None) => open = false,
@@ -176,7 +177,10 @@ impl Engine {
                 Command::Wake(instance, remedy) => self.wake(&instance, remedy, now),
                 Command::Report(instance) => self.report_again(&instance, now),
                 Command::Restore(instance) => self.restore(&instance, now),
-                Command::Ask(instance, wish) => self.ask(&instance, &wish, now),
+                Command::Ask { instance, wish, answer } => {
+                    // Who asked may not wait for it.
+                    let _ = answer.send(self.ask(&instance, &wish, now));
+                }
             }
         }
     }

@@ -98,6 +98,10 @@ impl Running {
             first.wake = Some((now, Job::Save));
             return vec![0];
         }
+        for schedule in &mut self.schedules {
+            // Whoever asks begins again what had been given up, such as a callback that is gone.
+            schedule.tick.get_or_insert(now);
+        }
         self.make_due(now, |_| true)
     }
 

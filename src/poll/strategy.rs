@@ -263,6 +263,12 @@ impl<'p> PollMachine<'p> {
         self.listing.pages
     }
 
+    /// Rows that moved hid nothing from the last listing: it had one page, or shows what the one before it showed. A pass over several
+    /// pages that brought nothing proves nothing by itself.
+    pub fn is_confirmed(&self) -> bool {
+        self.listing.pages <= 1 || self.listings > 1
+    }
+
     /// Nothing was sent or held back in the listing under way.
     pub fn is_clean(&self) -> bool {
         self.listing.tried == 0 && self.listing.undelivered == Undelivered::None
@@ -370,10 +376,12 @@ impl<'p> PollMachine<'p> {
 
     fn end(&mut self) -> Next {
         self.listings += 1;
-        let Listing { pages, tried, remembered, .. } = self.listing;
-        let brought = tried > 0 || (remembered && matches!(self.strategy, Strategy::Baseline { .. }));
+        let Listing { tried, remembered, .. } = self.listing;
+        let brought = tried > 0 || remembered;
         let once = matches!(self.strategy, Strategy::Delta | Strategy::Sweep) || self.plan.change_by == ChangeBy::Content;
-        let settled = pages <= 1 || !brought || once;
+        // Behind a part the cursor moves on, so even one that brought nothing is read again.
+        let is_enough = self.until().is_none() || self.is_confirmed();
+        let settled = self.listing.pages <= 1 || once || (!brought && is_enough);
         if settled || self.listings >= MAX_LISTINGS {
             return self.end_part(settled);
         }

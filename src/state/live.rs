@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use tracing::Instrument as _;
 
 use super::{InstanceState, StateStore};
-use crate::api::conditions::Problem;
+use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::deliver::delivery_state::{DeliveryState, SharedState};
 use crate::egress::byte_budget::{ByteBudget, QueueShare};
@@ -16,7 +17,7 @@ pub struct LiveState {
     instance: InstanceRef,
     state: Mutex<InstanceState>,
     /// One save at a time, so that an older snapshot never overwrites a newer one.
-    saving: tokio::sync::Mutex<()>,
+    saving: Arc<tokio::sync::Mutex<()>>,
     unsaved: AtomicBool,
     /// Changes that were made outside the jobs: one that is made during a save is not in it.
     changes: AtomicU64,
@@ -40,7 +41,7 @@ impl LiveState {
             queues,
             instance,
             state: Mutex::new(state),
-            saving: tokio::sync::Mutex::new(()),
+            saving: Arc::default(),
             unsaved: AtomicBool::new(unsaved),
             changes: AtomicU64::new(0),
             store,
@@ -66,12 +67,12 @@ impl LiveState {
         self.unsaved.load(Ordering::Acquire)
     }
 
-    /// Makes the state durable.
+    /// Makes the state durable. A save that was begun goes on when its caller is aborted, and the next one waits for its end.
     ///
     /// # Errors
     /// The store's problem; the progress stays in memory and is saved by the next commit that succeeds.
     pub async fn commit(&self) -> Result<(), Problem> {
-        let _one = self.saving.lock().await;
+        let alone = Arc::clone(&self.saving).lock_owned().await;
         self.unsaved.store(true, Ordering::Release);
         let (snapshot, seen) = {
             let state = self.lock();
@@ -79,7 +80,10 @@ impl LiveState {
             self.queues.hold(state.sinks.load().bytes);
             (state.clone(), self.changes.load(Ordering::Acquire))
         };
-        self.store.save(&self.instance, snapshot).await?;
+        let (store, instance) = (Arc::clone(&self.store), self.instance.clone());
+        let save = async move { (store.save(&instance, snapshot).await, alone) };
+        let (saved, _alone) = tokio::spawn(save.in_current_span()).await.map_err(|_| broken_off())?;
+        saved?;
         // Under the lock, so that no change comes in between.
         let _state = self.lock();
         if self.changes.load(Ordering::Acquire) == seen {
@@ -87,6 +91,11 @@ impl LiveState {
         }
         Ok(())
     }
+}
+
+/// A panic, or the process ends.
+fn broken_off() -> Problem {
+    Problem::transient(Reason::InternalError, "saving the state ended unexpectedly; please report this with the log")
 }
 
 impl SharedState for LiveState {
@@ -100,5 +109,70 @@ impl SharedState for LiveState {
 
     async fn commit(&self) -> Result<(), Problem> {
         LiveState::commit(self).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use futures::future::BoxFuture;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A store whose saves wait until they may go on.
+    struct Slow {
+        go: Semaphore,
+        under_way: AtomicUsize,
+        most: AtomicUsize,
+        ended: AtomicUsize,
+    }
+
+    impl StateStore for Slow {
+        fn load(&self, _: &InstanceRef) -> Result<Option<InstanceState>, Problem> {
+            Ok(None)
+        }
+
+        fn save<'a>(&'a self, _: &'a InstanceRef, _: InstanceState) -> BoxFuture<'a, Result<(), Problem>> {
+            Box::pin(async {
+                let now = self.under_way.fetch_add(1, Ordering::AcqRel) + 1;
+                self.most.fetch_max(now, Ordering::AcqRel);
+                self.go.acquire().await.expect("it is never closed").forget();
+                self.under_way.fetch_sub(1, Ordering::AcqRel);
+                self.ended.fetch_add(1, Ordering::AcqRel);
+                Ok(())
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_save_whose_caller_is_aborted_goes_on_and_the_next_one_waits_for_it() {
+        let count = AtomicUsize::default;
+        let slow = Arc::new(Slow { go: Semaphore::new(0), under_way: count(), most: count(), ended: count() });
+        let state = InstanceState::new("uid".to_owned());
+        let of = InstanceRef::new("crm", "keap");
+        let live = Arc::new(LiveState::new(of, state, true, Arc::clone(&slow) as _, &ByteBudget::default()));
+        let first = tokio::spawn({
+            let live = Arc::clone(&live);
+            async move { live.commit().await }
+        });
+        while slow.under_way.load(Ordering::Acquire) == 0 {
+            tokio::task::yield_now().await;
+        }
+        first.abort();
+        assert!(first.await.is_err_and(|error| error.is_cancelled()));
+        let second = tokio::spawn({
+            let live = Arc::clone(&live);
+            async move { live.commit().await }
+        });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(slow.under_way.load(Ordering::Acquire), 1, "the second one waits");
+        slow.go.add_permits(2);
+        assert_eq!(second.await.expect("it ends"), Ok(()));
+        assert_eq!((slow.most.load(Ordering::Acquire), slow.ended.load(Ordering::Acquire)), (1, 2));
+        assert!(!live.is_unsaved());
     }
 }

@@ -30,6 +30,8 @@ struct Shared {
     page_size: usize,
     /// What is answered for a record, whether it is there or not.
     single: BTreeMap<u32, u16>,
+    /// A request for a record gets no answer.
+    hangs: bool,
     /// What is answered to a request without a lower bound.
     whole: Option<u16>,
     /// Members that it adds to each answer.
@@ -42,6 +44,9 @@ impl Shared {
         self.asks.push(ask.target.clone());
         if let Some(id) = ask.path().strip_prefix("/records/") {
             let id: u32 = id.parse().expect("a number");
+            if self.hangs {
+                return Answer::status(200).after(Duration::from_mins(5));
+            }
             let status = if self.records.contains_key(&id) { 200 } else { 404 };
             return Answer::status(self.single.get(&id).copied().unwrap_or(status));
         }
@@ -226,6 +231,30 @@ fn nothing_is_deleted_while_the_provider_says_that_records_are_left_out() {
     polls.poll();
     polls.poll();
     assert_eq!(told(&receiver).into_iter().collect::<BTreeSet<_>>(), deleted(7..=9));
+}
+
+/// Requests for single records that get no answer must not keep the list from being polled.
+#[test]
+fn requests_for_single_records_that_hang_hold_up_no_poll() {
+    let provider = Provider::start(1..=100);
+    provider.shared().hangs = true;
+    let receiver = Receiver::start();
+    let site = Site::new(&[provider.filtered(&receiver, "confirm: {url: \"/records/${id}\"}").yaml()]);
+    let pollinator = site.start();
+    pollinator.wait_ready("it");
+    provider.remove(1..=16);
+    let deadline = Instant::now() + PATIENCE;
+    let has_asked = || provider.shared().asks.iter().any(|ask| ask.contains("/records/"));
+    while !has_asked() {
+        assert!(Instant::now() < deadline, "{}", pollinator.report("it"));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    provider.shared().records.insert(99, Utc::now());
+    let came = receiver.try_wait_count("it", PATIENCE, 1).unwrap_or_else(|| panic!("{}", pollinator.report("it")));
+    assert_eq!((came[0].event().kind, &*came[0].event().object), (Kind::Created, "99"));
+    let singles: BTreeSet<_> = provider.shared().asks.iter().filter(|ask| ask.contains("/records/")).cloned().collect();
+    assert!(singles.len() <= 8, "{singles:?}: the first ones had no answer, so the others are not asked for");
+    assert!(told(&receiver).iter().all(|(kind, _)| *kind != Kind::Deleted));
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Detector<'_> {
         before: Option<Known>,
         old: Option<&Details>,
     ) -> Option<Details> {
-        changes::remembered(self.plan, view, json, life::details(self.plan, view, before, old))
+        changes::remembered(self.plan, view, json, life::details(self.plan, view, old, life::again(view, before)))
     }
 
     /// The version that is known is listed again: its fields are remembered, if that was not asked for before. Answers whether that was

@@ -306,6 +306,44 @@ fn the_first_read_of_earliest_creates_all_but_what_was_never_announced() {
     assert_eq!(bench.told(&records), [created("1")]);
 }
 
+/// The ids of the events of one record that is listed in these versions, one after the other.
+fn ids_of(plan: &ResourcePlan, versions: &[&str]) -> Vec<String> {
+    let (mut known, mut ids) = (KnownSet::default(), Vec::new());
+    let window = window::next_window(plan, Duration::ZERO, None, None);
+    for json in versions {
+        let view = View { mode: Mode::Usual, cursor: None, window, rehash: false };
+        // A change that is not taken is found again, and is the same one.
+        let mut twice = Vec::new();
+        for _ in 0..2 {
+            let mut detector = Detector::new(plan, "uid", view, at("12:00:00"));
+            detector.begin_listing(None, false);
+            let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+            let mut found = detector.page([Record { json, key: None }].into_iter(), &mut known, moment).unwrap();
+            twice.push(found.changes.remove(0));
+        }
+        assert_eq!(twice[0].event.id, twice[1].event.id, "{json}");
+        let change = twice.remove(0);
+        known.remember_with(change.record, change.known, change.details);
+        ids.push(change.event.id.to_string());
+    }
+    ids
+}
+
+#[test]
+fn a_record_that_goes_to_and_fro_gives_each_change_an_id_of_its_own() {
+    let (on, off) = (r#"{"id":"a","power":"on"}"#, r#"{"id":"a","power":"off"}"#);
+    let dated = |power: &str| record("a", "09:00:00", "08:00:00", &format!(r#","power":"{power}""#));
+    let (dated_on, dated_off) = (dated("on"), dated("off"));
+    let compared = ResourcePlan { compare_content: true, ..sample::resource() };
+    for (name, plan, versions) in [
+        ("by content", by_content(), [on, off, on, off, on, off]),
+        ("dated", compared, [&*dated_on, &*dated_off, &*dated_on, &*dated_off, &*dated_on, &*dated_off]),
+    ] {
+        let ids = ids_of(&plan, &versions);
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), versions.len(), "{name}: {ids:?}");
+    }
+}
+
 #[test]
 fn without_dates_content_decides() {
     let mut bench = Bench::new(by_content(), "00:00:00");

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::call::Request;
-use super::clock::Moment;
 use super::election::Step;
 use super::name::Name;
 use super::range::Range;
 use super::record::Stored;
 use super::tenure::{Held, Loss};
+use crate::moment::Moment;
 
 /// What the shell has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::action::Action;
 use super::call::Reply;
-use super::clock::{self, Moment};
 use super::lease::{Leases, Trouble};
 use super::members::Dispute;
 use super::name::Name;
@@ -24,6 +23,7 @@ use super::session::{Membership, Session};
 use super::tenure::Loss;
 use super::timing::Timing;
 use super::{Drain, Health};
+use crate::moment::{self, Moment};
 use crate::operator::outage_log::{Cause, OutageLog, Source};
 
 /// How long the last call of a process may take, which only tidies up.
@@ -56,7 +56,7 @@ impl Coordinator {
         let mut watch = pin!(self.leases.watch());
         let mut leaving = false;
         loop {
-            let (actions, wake) = self.session.step(clock::now(), Utc::now());
+            let (actions, wake) = self.session.step(moment::now(), Utc::now());
             for action in actions {
                 self.perform(action, &mut calls, &mut guards, &ended);
             }
@@ -65,7 +65,7 @@ impl Coordinator {
                 break;
             }
             // A machine that slept must notice soon after it woke.
-            let nap = wake.since(clock::now()).min(self.timing.retry());
+            let nap = wake.since(moment::now()).min(self.timing.retry());
             tokio::select! {
                 () = shutdown.cancelled(), if !leaving => {
                     leaving = true;
@@ -76,7 +76,7 @@ impl Coordinator {
                     // The session would wait for ever for an answer: let the whole claim of this process run out.
                     Err(error) => return tracing::error!("a request for a Lease ended unexpectedly: {error}"),
                 },
-                Some((name, lease)) = watch.next() => self.session.noticed(&name, lease, clock::now()),
+                Some((name, lease)) = watch.next() => self.session.noticed(&name, lease, moment::now()),
                 Some((range, epoch)) = endings.recv() => self.session.drained(range, epoch),
                 () = tokio::time::sleep(nap) => {}
             }
@@ -96,7 +96,7 @@ impl Coordinator {
         let leases = self.leases.clone();
         match action {
             Action::List(within) => {
-                let asked = clock::now();
+                let asked = moment::now();
                 calls.spawn(async move { Heard::Listed(asked, leases.list(within).await) });
             }
             Action::Call(name, request) => {
@@ -152,7 +152,7 @@ impl Coordinator {
     }
 
     fn hear(&mut self, heard: Heard) {
-        let (now, roll) = (clock::now(), rand::random::<f64>());
+        let (now, roll) = (moment::now(), rand::random::<f64>());
         match heard {
             Heard::Listed(asked, result) => {
                 self.trouble = result.as_ref().err().cloned();
@@ -185,7 +185,7 @@ impl Coordinator {
     }
 
     fn log_dispute(&self, dispute: Dispute) {
-        let others = self.session.other_scope(clock::now()).map(tracing::field::display);
+        let others = self.session.other_scope(moment::now()).map(tracing::field::display);
         match dispute {
             Dispute::Ranges => tracing::error!(
                 "another process uses a different number of ranges; nothing is taken over until it is gone: \
@@ -206,7 +206,7 @@ impl Coordinator {
 
     /// Reports the state, if it changed.
     fn report(&self) {
-        let next = Health { membership: self.session.membership(clock::now()), trouble: self.trouble.clone() };
+        let next = Health { membership: self.session.membership(moment::now()), trouble: self.trouble.clone() };
         self.health.send_if_modified(|health| {
             let previous = std::mem::replace(health, next.clone());
             if previous.membership != next.membership

@@ -14,10 +14,10 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
 use super::call::{Reply, Write};
-use super::clock::Moment;
 use super::record::{Claim, Observation, RELEASED_SECONDS, Record, Stored};
 use super::tenure::{Epoch, Held, Loss};
 use super::timing::Timing;
+use crate::moment::Moment;
 
 /// What is wanted of a Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

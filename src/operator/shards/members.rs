@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clock::Moment;
 use super::name::Name;
 use super::record::{Observation, Stored};
 use super::scope::{Relation, Scope};
 use super::timing::Timing;
+use crate::moment::Moment;
 
 /// After how many leases without a sign of life a member's Lease is cleaned up.
 const FORGET_AFTER: u32 = 10;

@@ -11,7 +11,7 @@
 //!
 //! The rules that make this safe are those of client-go's leader election:
 //!
-//! - **Only this machine's clock counts**, and only for durations ([`clock`]). The times in a Lease are for people: a holder counts from
+//! - **Only this machine's clock counts**, and only for durations ([`crate::moment`]). The times in a Lease are for people: a holder counts from
 //!   when it *sent* its last successful write, the others from when they *saw* the Lease change.
 //! - **Every write is a compare-and-swap**, so of several candidates one wins. An answer that got lost is replaced by reading: the write
 //!   carries a mark by which it is known again.
@@ -27,7 +27,6 @@
 
 pub mod action;
 pub mod call;
-pub mod clock;
 mod coordinator;
 pub mod election;
 pub mod lease;

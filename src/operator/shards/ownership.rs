@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::clock::{self, Moment};
 use super::range::Range;
 use super::tenure::{Epoch, Held};
+use crate::moment::{self, Moment};
 
 /// The longest nap between two looks at the clock: sleeping tasks do not notice that the machine slept, too.
 const LOOK: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ impl OwnershipGuard {
     /// # Errors
     /// [`OwnershipLost`], from then on for ever.
     pub fn check(&self) -> Result<(), OwnershipLost> {
-        if !self.0.cancel.is_cancelled() && clock::now() < self.until() {
+        if !self.0.cancel.is_cancelled() && moment::now() < self.until() {
             return Ok(());
         }
         self.end();
@@ -62,7 +62,7 @@ impl OwnershipGuard {
 
     /// How long the claim lasts if it is never renewed: a bound for what cannot be cancelled. Zero when lost.
     pub fn remaining(&self) -> Duration {
-        if self.check().is_ok() { self.until().since(clock::now()) } else { Duration::ZERO }
+        if self.check().is_ok() { self.until().since(moment::now()) } else { Duration::ZERO }
     }
 
     /// A token of the caller's own, cancelled when the range is lost or given back, or when its deadline passes without a renewal.
@@ -91,7 +91,7 @@ impl OwnershipGuard {
     /// Ends the claim at its deadline, whatever else this process is busy with.
     pub(super) async fn expire(self) {
         while self.check().is_ok() {
-            let nap = self.until().since(clock::now()).min(LOOK);
+            let nap = self.until().since(moment::now()).min(LOOK);
             tokio::select! {
                 () = self.0.cancel.cancelled() => return,
                 () = tokio::time::sleep(nap) => {}
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn held(left: Duration) -> Held {
-        Held { epoch: Epoch { lease: "uid".into(), number: 1 }, until: clock::now() + left }
+        Held { epoch: Epoch { lease: "uid".into(), number: 1 }, until: moment::now() + left }
     }
 
     #[tokio::test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use kube::Client;
 
-use super::clock::{self, Moment};
 use super::lease::{Leases, Trouble};
 use super::record::{Claim, Stored};
+use crate::moment::{self, Moment};
 
 /// How long a list may take.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -32,10 +32,10 @@ enum Seen {
 /// See [`Trouble`].
 pub async fn is_running(client: &Client, namespace: Option<&str>) -> Result<bool, Trouble> {
     let first = Leases::of_all_groups(client.clone(), namespace, WITHIN).await?;
-    let since = clock::now();
+    let since = moment::now();
     let mut now = first.clone();
     loop {
-        match seen(&first, &now, since, clock::now()) {
+        match seen(&first, &now, since, moment::now()) {
             Seen::Running => return Ok(true),
             Seen::Ended => return Ok(false),
             Seen::Unclear => tokio::time::sleep(LOOK_AGAIN).await,

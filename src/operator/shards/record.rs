@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::clock::Moment;
 use super::scope::Scope;
 use super::timing::MAX_LEASE;
+use crate::moment::Moment;
 
 /// The duration in a Lease that was given back, as in client-go.
 pub const RELEASED_SECONDS: i32 = 1;

@@ -12,7 +12,6 @@ use chrono::{DateTime, Utc};
 
 use super::action::{Action, Todo};
 use super::call::Reply;
-use super::clock::Moment;
 use super::election::{Election, Step, Wish};
 use super::members::{Dispute, Members};
 use super::name::Name;
@@ -22,6 +21,7 @@ use super::rendezvous;
 use super::scope::Scope;
 use super::slot::{Drain, Slot};
 use super::timing::Timing;
+use crate::moment::Moment;
 
 /// Dead members' Leases that are cleaned up after one list.
 const FORGET_AT_ONCE: usize = 8;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::action::{Action, Todo};
-use super::clock::Moment;
 use super::election::{Election, Step, Wish};
 use super::name::Name;
 use super::range::Range;
 use super::tenure::{Held, Loss};
+use crate::moment::Moment;
 
 /// A range with its election.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::clock::Moment;
+use crate::moment::Moment;
 
 /// A claim in force.
 #[derive(Clone, Debug, PartialEq, Eq)]

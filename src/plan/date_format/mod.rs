@@ -269,8 +269,8 @@ impl DateFormat {
         self.format(at)
     }
 
-    /// Whether the pattern ends its times with a quoted `'Z'` although the zone is not GMT. The zone is believed; a person should
-    /// hear of it, for one of the two is wrong.
+    /// Whether the pattern ends its times with a quoted `'Z'` although the zone is not GMT. The zone is believed, and one of the two is
+    /// wrong.
     #[must_use]
     pub fn contradicts_itself(&self) -> bool {
         matches!(&self.layout, Layout::Pattern(pattern) if pattern.literal_z) && !self.zone.is_gmt()

@@ -62,8 +62,7 @@ impl Poll<'_> {
             outbox.sums.dirty |= filter != own.filter_ignored;
             own.filter_ignored = filter;
         }
-        // A pass over several pages that brought nothing was not confirmed by another one.
-        let confirmed = settled && (self.machine.listing_pages() <= 1 || outbox.sums.dirty);
+        let confirmed = settled && self.machine.is_confirmed();
         if self.resource.delta.is_some() && self.resource.feed.is_none() {
             return;
         }

@@ -113,10 +113,7 @@ async fn poll_list<'a>(
 ) -> (Access<'a>, Facts, Result<Outcome, Problem>) {
     outbox.begin_list(&list.name);
     let (mut memory, mut facts) = (memories.take(&list.name), Facts::default());
-    // What other lists changed says nothing about this one.
-    let before = std::mem::take(&mut outbox.sums.dirty);
     let (access, polled) = list::poll(engine, list, start, outbox, &mut memory, &mut facts).await;
-    outbox.sums.dirty |= before;
     memories.put(&list.name, memory);
     (access, facts, polled)
 }

@@ -2,9 +2,11 @@
 //! deletions that follow. [`crate::detect::sweep`] decides.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ASKED_AT_ONCE, Poll, Reading};
 use crate::api::conditions::Problem;
@@ -31,6 +33,10 @@ use crate::state::live::LiveState;
 
 /// Deletions that are made ready at a time.
 const CHUNK: usize = 1_000;
+/// No single record is waited for longer than this,
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// and all of them together no longer than this: the list is to be polled meanwhile, and the next sweep asks for what is left.
+const ASKED_FOR: Duration = Duration::from_mins(1);
 
 /// Whether a poll looks for what the list no longer shows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -207,15 +213,29 @@ impl Poll<'_> {
         if conclusion == Conclusion::Deletions { outbox.commit().await } else { Ok(()) }
     }
 
-    /// Asks for single records.
+    /// Asks for single records. What has no answer is missing in the result; where the first requests have none, the others would have
+    /// none, either.
     async fn ask(&mut self, plan: &ConfirmPlan, objects: Vec<u64>) -> Result<HashMap<u64, Answer>, Problem> {
         self.access.renew_in_time().await?;
         let auth = self.access.auth();
-        let asking = futures::stream::iter(objects).map(|object| {
-            let (this, auth) = (&*self, &auth);
-            async move { (object, this.ask_for(plan, object, auth).await.unwrap_or(Answer::Unclear)) }
-        });
-        Ok(asking.buffer_unordered(ASKED_AT_ONCE).collect().await)
+        let end = Instant::now() + ASKED_FOR;
+        let mut asking = futures::stream::iter(objects)
+            .map(|object| {
+                let (this, auth) = (&*self, &auth);
+                async move { (object, timeout(ANSWERED_WITHIN, this.ask_for(plan, object, auth)).await.ok().flatten()) }
+            })
+            .buffer_unordered(ASKED_AT_ONCE);
+        let (mut answers, mut unanswered) = (HashMap::new(), 0);
+        while let Ok(Some((object, answer))) = timeout_at(end, asking.next()).await {
+            match answer {
+                Some(answer) => drop(answers.insert(object, answer)),
+                None => unanswered += 1,
+            }
+            if answers.is_empty() && unanswered >= ASKED_AT_ONCE {
+                break;
+            }
+        }
+        Ok(answers)
     }
 
     /// Asks for one record. `None` when there is no answer.

@@ -1,14 +1,13 @@
 //! What happens when the wall clock of the machine is set: times that this process has chosen move with it, those of the provider do not.
 
-use std::time::Instant;
-
 use chrono::{DateTime, Utc};
 
 use super::{Engine, Kind, Starts};
+use crate::moment::Moment;
 
 impl Engine {
     /// When the wall clock was set, the rhythm of polls and all waits move with it.
-    pub(super) fn follow_clock(&mut self, now: DateTime<Utc>, monotonic: Instant) {
+    pub(super) fn follow_clock(&mut self, now: DateTime<Utc>, monotonic: Moment) {
         let Some(step) = self.clock.step(now, monotonic) else { return };
         self.starts = Starts::default();
         tracing::warn!(seconds = step.num_seconds(), "the wall clock was changed; due times move with it");
@@ -43,6 +42,7 @@ mod tests {
     use crate::deliver::sink::{CALLBACK, Cause, SinkName};
     use crate::detect::event::Kind as Change;
     use crate::egress::{Egress, EgressPolicy};
+    use crate::moment;
     use crate::observe::Metrics;
     use crate::plan::sample;
     use crate::poll::claim::Claim;
@@ -51,7 +51,7 @@ mod tests {
     use crate::state::directory::Directory;
 
     /// An engine with one instance, whose callback asked to be left alone for an hour and has an event that waits for as long.
-    fn engine(folder: &std::path::Path, now: DateTime<Utc>, monotonic: Instant) -> Engine {
+    fn engine(folder: &std::path::Path, now: DateTime<Utc>, monotonic: Moment) -> Engine {
         let store = Arc::new(Directory::open(folder).unwrap());
         let egress = Egress::new(EgressPolicy::default()).unwrap();
         let secrets = Arc::new(SecretMap::default());
@@ -93,7 +93,7 @@ mod tests {
         let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         for step in [TimeDelta::hours(1), TimeDelta::hours(-1), TimeDelta::days(1), TimeDelta::days(-1)] {
             let folder = tempfile::tempdir().unwrap();
-            let monotonic = Instant::now();
+            let monotonic = moment::now();
             let mut engine = engine(folder.path(), start, monotonic);
             let before = waits(&engine, start);
             assert!(before[2..].iter().all(|wait| *wait == TimeDelta::hours(1)), "{before:?}");

@@ -7,19 +7,23 @@ use chrono::{DateTime, Utc};
 use super::Engine;
 use crate::api::conditions::Remedy;
 use crate::api::identity::InstanceRef;
+use crate::poll::command::Granting;
 use crate::poll::entry::{InstanceEntry, Kind, Next, Pending};
 use crate::state::wish::Wish;
 
 impl Engine {
-    pub(super) fn ask(&mut self, key: &InstanceRef, wish: &Wish, now: DateTime<Utc>) {
+    pub(super) fn ask(&mut self, key: &InstanceRef, wish: &Wish, now: DateTime<Utc>) -> Granting {
         if let Wish::Reset(resource) = wish {
             return self.reset(key, resource, now);
         }
-        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else {
+            return Granting::NotRun;
+        };
         for index in running.ask(wish, now) {
             self.enqueue(key, index, now);
         }
         self.report(key, now);
+        Granting::Granted
     }
 
     pub(super) fn retry_failed(&mut self, now: DateTime<Utc>) {
@@ -55,8 +59,10 @@ impl Engine {
     }
 
     /// Forgets the cursor of a resource once the jobs under way have ended: they go by it. Whatever else is known of the list goes with it.
-    fn reset(&mut self, key: &InstanceRef, resource: &str, now: DateTime<Utc>) {
-        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else { return };
+    fn reset(&mut self, key: &InstanceRef, resource: &str, now: DateTime<Utc>) -> Granting {
+        let Some(InstanceEntry { kind: Kind::Running(running), .. }) = self.instances.get_mut(key) else {
+            return Granting::NotRun;
+        };
         let pending = match running.next.take() {
             Some(Next::Replace(mut pending)) => {
                 pending.resets.push(resource.to_owned());
@@ -65,7 +71,7 @@ impl Engine {
             // It is about to end.
             Some(next) => {
                 running.next = Some(next);
-                return;
+                return Granting::NotRun;
             }
             None => Pending {
                 plan: Arc::clone(&running.instance.plan),
@@ -76,5 +82,6 @@ impl Engine {
             },
         };
         self.change(key, Next::Replace(pending), now);
+        Granting::Granted
     }
 }

@@ -66,6 +66,29 @@ fn a_list_of_several_pages_is_read_until_a_pass_brings_nothing() {
     assert_eq!(poll.next(Input::End), Next::Done(PollEnd::Complete { settled: true }));
 }
 
+/// Rows that move may have hidden one from the only pass, so the cursor stays; a second pass, or a single page, hides nothing.
+#[test]
+fn a_pass_over_several_pages_alone_confirms_nothing() {
+    let plan = plan(Order::Unordered);
+    let done = Next::Done(PollEnd::Complete { settled: true });
+    let quiet = || Input::Page(page(Seen::default()));
+    let brought = |tried, remembered| Input::Page(PageFacts { tried, remembered, ..page(Seen::default()) });
+    for (first, passes, is_confirmed) in [(quiet(), 1, false), (brought(1, false), 2, true), (brought(0, true), 2, true)] {
+        let mut poll = PollMachine::new(&plan, Mode::Usual, Some(at(0)));
+        poll.next(first);
+        poll.next(quiet());
+        for _ in 1..passes {
+            assert_eq!(poll.next(Input::End), Next::Listing);
+            poll.next(quiet());
+            poll.next(quiet());
+        }
+        assert_eq!((poll.next(Input::End), poll.is_confirmed()), (done, is_confirmed));
+    }
+    let mut poll = PollMachine::new(&plan, Mode::Usual, Some(at(0)));
+    poll.next(quiet());
+    assert_eq!((poll.next(Input::End), poll.is_confirmed()), (done, true));
+}
+
 #[test]
 fn a_list_that_never_holds_still_is_given_up_unsettled() {
     let plan = plan(Order::Unordered);

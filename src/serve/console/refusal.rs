@@ -246,6 +246,7 @@ fn status_of(error: &InstancesError) -> StatusCode {
         | InstancesError::NotOurs(..)
         | InstancesError::SecretsNotSaved(..)
         | InstancesError::Last(_)
+        | InstancesError::NotRun(_)
         | InstancesError::NoFolder => StatusCode::CONFLICT,
         InstancesError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         InstancesError::Call(CallError::Forbidden(_)) => StatusCode::FORBIDDEN,

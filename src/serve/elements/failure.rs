@@ -99,6 +99,7 @@ impl From<InstancesError> for Failure {
             | E::NotOurs(..)
             | E::SecretNotOurs(_)
             | E::Last(_)
+            | E::NotRun(_)
             | E::NoFolder
             | E::Call(CallError::Conflict) => Self::Conflict(words),
             E::Refused(lines) => Self::Unusable(lines.lines().map(str::to_owned).collect()),

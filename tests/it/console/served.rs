@@ -5,7 +5,10 @@ use std::net::TcpStream;
 
 use super::{Scene, Site, cookie, ticket, token};
 use crate::rig::client::{self, Reply};
+use crate::rig::http::Answer;
+use crate::rig::manifest::{self, Instance};
 use crate::rig::pollinator::binary;
+use crate::rig::receiver::Post;
 use crate::rig::{PATIENCE, raw};
 
 fn header<'a>(reply: &'a Reply, name: &str) -> &'a str {
@@ -254,4 +257,30 @@ fn the_demo_is_seen_in_the_console_until_it_is_ended() {
     );
     assert!(demo.sigterm().success());
     assert!(demo.stdout().contains("Everything arrived once"), "{}", demo.stdout());
+}
+
+/// Whoever asks for a poll begins again what had been given up, and hears it where nothing can be done.
+#[test]
+fn what_a_person_asks_for_is_done_or_refused() {
+    let scene = Scene::start();
+    let cookie = scene.sign_in(0);
+    let csrf = token(&scene.ask("GET", "/instances/it/it", &[("Cookie", &cookie)], None));
+    let press = |path: &str| scene.submit(path, &cookie, &format!("csrf={csrf}"));
+    scene.receiver.try_wait_count("it", PATIENCE, 1).expect("the first record is delivered");
+    scene.receiver.answer(|_| Answer::status(410));
+    scene.provider.create("second");
+    assert_eq!(press("/instances/it/it/poll-now").status, 303);
+    scene.local.wait_reason("it", "CallbackGone");
+    scene.receiver.answer(|_| Answer::status(204));
+    assert_eq!(press("/instances/it/it/poll-now").status, 303);
+    let is_there = |posts: &[&Post]| posts.iter().any(|post| post.accepted() && post.event().object == "second").then_some(());
+    assert!(scene.receiver.try_wait("it", PATIENCE, is_there).is_some(), "{}", scene.local.report("it"));
+
+    let refused =
+        Instance::new("refused", &scene.provider.url(), &scene.receiver.url("it")).spec("connector: no-such-connector");
+    manifest::write(&scene.site.manifests(), "refused.yaml", &[refused.yaml()]);
+    scene.local.wait_for("refused", "that it cannot be run", |row| row.ready == "False");
+    let reply = press("/instances/it/refused/poll-now");
+    assert_eq!(reply.status, 409, "{}", reply.body);
+    assert!(reply.body.contains("is not run; its conditions say why"), "{}", reply.body);
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use pollinator::moment::{self, Moment};
 use pollinator::operator::outage_log::OutageLog;
-use pollinator::operator::shards::clock::{self, Moment};
 use pollinator::operator::shards::timing::Timing;
 use pollinator::operator::shards::{Drain, OwnedRanges, OwnershipGuard, Shards, ShardsConfig, lease};
 use serde_json::{Value, json};
@@ -212,5 +212,5 @@ fn act(guard: &OwnershipGuard, member: &str, mut log: &File) -> bool {
 
 /// On the clock of the acts.
 pub fn now() -> Duration {
-    clock::now().since(Moment::ORIGIN)
+    moment::now().since(Moment::ORIGIN)
 }

@@ -36,6 +36,14 @@ fn what_the_filter_excludes_is_created_once_it_matches() {
 }
 
 #[test]
+fn a_record_that_leaves_and_returns_gives_each_change_an_id_of_its_own() {
+    let plan = filtered(by_content(), OPEN, OnLeave::Deleted);
+    let (open, draft) = (order("1", "10:00:00", "open"), order("1", "10:00:00", "draft"));
+    let ids = ids_of(&plan, &[&open, &draft, &open, &draft, &open]);
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 5, "{ids:?}");
+}
+
+#[test]
 fn what_was_delivered_and_left_in_silence_is_deleted_when_it_is_deleted() {
     for plan in [sample::resource(), by_content()] {
         let mut bench = Bench::new(filtered(plan, OPEN, OnLeave::Ignore), "09:59:00");
