@@ -22,7 +22,7 @@ pub(super) fn details(plan: &ResourcePlan, view: &RecordView<'_>, old: Option<&D
     (id.is_some() || lives > 0).then_some(Details { id, fields, lives, presence: Presence::Listed })
 }
 
-/// Whether a change of a record may look like an earlier one: it is back after it was deleted, or no later date tells the two apart. A
+/// Whether a change of a record may look like an earlier one: it is back after it was deleted, or no later date distinguishes the two. A
 /// record that goes from one content to another and back again changes three times, and each is an event of its own.
 pub(super) fn again(view: &RecordView<'_>, before: Option<Known>) -> bool {
     let date = view.version_date().map(|date| date.timestamp_micros());

@@ -99,7 +99,7 @@ impl Running {
             return vec![0];
         }
         for schedule in &mut self.schedules {
-            // Whoever asks begins again what had been given up, such as a callback that is gone.
+            // A person who asks begins again what had been given up, such as a callback that is gone.
             schedule.tick.get_or_insert(now);
         }
         self.make_due(now, |_| true)

@@ -263,12 +263,6 @@ impl<'p> PollMachine<'p> {
         self.listing.pages
     }
 
-    /// Rows that moved hid nothing from the last listing: it had one page, or shows what the one before it showed. A pass over several
-    /// pages that brought nothing proves nothing by itself.
-    pub fn is_confirmed(&self) -> bool {
-        self.listing.pages <= 1 || self.listings > 1
-    }
-
     /// Nothing was sent or held back in the listing under way.
     pub fn is_clean(&self) -> bool {
         self.listing.tried == 0 && self.listing.undelivered == Undelivered::None

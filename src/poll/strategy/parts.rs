@@ -108,6 +108,12 @@ impl PollMachine<'_> {
         self.listing.undelivered.with(self.parts.undelivered)
     }
 
+    /// Rows that moved hid nothing from the last listing: it had one page, or shows what the one before it showed. A pass over several
+    /// pages that brought nothing proves nothing by itself.
+    pub fn is_confirmed(&self) -> bool {
+        self.listing.pages <= 1 || self.listings > 1
+    }
+
     /// How the poll ended, for the detector.
     pub fn ending(&self) -> Ending {
         match self.strategy {

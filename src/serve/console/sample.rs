@@ -23,7 +23,7 @@ pub trait SampleInstance: Send + Sync {
     fn start(&self) -> BoxFuture<'_, Result<(ConnectorInstance, SecretEdits), String>>;
 }
 
-/// Creates the sample instance. Whoever asks twice is shown the one that is there.
+/// Creates the sample instance. Anyone who asks twice is shown the one that is there.
 pub async fn create(State(console): State<Arc<Console>>, form: Form) -> Result<Response, Refused> {
     let Some(sample) = &console.sample else { return Err(Refusal::NotFound.into()) };
     let (session, user, client) = (&form.visit.session.label, &form.visit.session.user, form.visit.client);
