@@ -69,7 +69,7 @@ fn the_least_instance_gets_all_defaults() {
     let resource = &plan.resources[0];
     assert_eq!(resource.request.url.as_str(), "https://api.example.com/v2/contacts");
     assert_eq!(resource.request.method, http::Method::GET);
-    assert_eq!(resource.extract.id.as_ref().unwrap().to_string(), "id");
+    assert_eq!(resource.extract.id.to_string(), "id");
     assert_eq!(
         (resource.change_by, resource.order, &resource.pagination),
         (ChangeBy::Content, Order::Unordered, &PaginationPlan::Detect)
@@ -191,7 +191,7 @@ fn a_pasted_hub_path_is_answered_by_the_connectors_resource() {
     let plan = plan_with(&HUB.replace("NAME", "bestellungen").replace("URL", &url), ORDERS);
     let resource = &plan.resources[0];
     assert_eq!((&*resource.name, resource.request.url.as_str()), ("bestellungen", "https://a.example.com/v1/orders"));
-    assert_eq!(resource.extract.id.as_ref().unwrap().to_string(), "order_id");
+    assert_eq!(resource.extract.id.to_string(), "order_id");
 
     let other = HUB.replace("NAME", "orders").replace("URL", "/hubs/ecommerce/discounts");
     assert_eq!(
