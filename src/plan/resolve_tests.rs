@@ -533,6 +533,21 @@ resources:
 }
 
 #[test]
+fn the_id_of_an_instance_replaces_that_of_its_connector_of_either_kind() {
+    let planned = |over: &str, under: &str| {
+        let under = format!("baseUrl: https://api.example.com\nresources: [{{name: orders, url: /orders, {under}}}]");
+        let over = format!(
+            "{{connector: shop, callback: {{url: 'https://h.example/in'}}, resources: [{{name: orders, interval: 5m, {over}}}]}}"
+        );
+        plan_with(&over, &under).resources[0].extract.id.to_string()
+    };
+    let (one, several) = ("idField: key", "idFields: [type, id]");
+    assert_eq!([planned("", one), planned("", several)], ["key", "type, id"]);
+    assert_eq!([planned(one, several), planned(several, one)], ["key", "type, id"]);
+    assert_eq!(planned("idFields: [id, type]", several), "id, type");
+}
+
+#[test]
 fn what_is_wrong_with_a_filter_or_a_shape_names_its_field() {
     let told = |members: &str| messages(&with_resource(&format!("url: /a, {members}")), None);
     assert_eq!(
