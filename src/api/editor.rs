@@ -202,6 +202,7 @@ mod tests {
             "Too long",
             "Too many",
             "should be",
+            "should have at least",
             "should match",
             "unknown field",
             "exactly one of",

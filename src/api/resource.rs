@@ -31,6 +31,7 @@ use super::shaping::{MaskField, OnLeave, keep_or_drop};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = body_needs_post())]
 #[x_kube(validation = keep_or_drop())]
+#[x_kube(validation = one_id())]
 pub struct Resource {
     /// Name of the resource, unique in the instance; the object type of events.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))]
@@ -63,10 +64,15 @@ pub struct Resource {
     /// Form of the records: List (an array) or Map (an object, id to record). Default: the connector's, else List.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_as: Option<RecordsAs>,
-    /// Path to the id in a record. Default: the connector's, else id; for recordsAs Map the key.
+    /// Path to the id in a record. At most one of idField, idFields. Default: the connector's, else id; for recordsAs Map the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub id_field: Option<String>,
+    /// Paths to 2 to 4 members that identify a record together, where no member is unique alone, for example [type, id]. The id of a record is their texts in this order with colons between them, such as folder:42; % and : inside them are written %25 and %3A. Default: the connector's, else idField applies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 2, max = 4), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub id_fields: Vec<String>,
     /// Where a record says when it was changed and created. Default: the connector's; without any, changes are found by content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dates_configuration: Option<DatesConfiguration>,
@@ -134,7 +140,7 @@ pub struct Resource {
     /// How each poll continues where the last one ended, for lists that return what has changed since a token: exactly one of token, link. Default: the connector's, else polls continue by date or compare the whole list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<Delta>,
-    /// How to read records that are events about objects, such as customer.deleted. Needs idField (the id of the event), datesConfiguration.createdDateField (its date) and order. Default: the connector's, else the records are the objects.
+    /// How to read records that are events about objects, such as customer.deleted. Needs idField or idFields (the id of the event), datesConfiguration.createdDateField (its date) and order. Default: the connector's, else the records are the objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feed: Option<Feed>,
     /// How deleted records are found: exactly one of flag, snapshot, feed. Default: the connector's, else they are not.
@@ -304,7 +310,7 @@ pub struct LastId {
     /// Where the id goes in the next request: Query, Header or Body. Default: Query.
     #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
     pub place: Option<TokenPlace>,
-    /// Path to the value in a record. Default: idField.
+    /// Path to the value in a record; required with idFields. Default: idField.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub field: Option<String>,
@@ -354,6 +360,12 @@ pub(super) fn body_needs_post() -> Rule {
     Rule::new("!has(self.body) || (has(self.method) && self.method == 'POST')")
         .message("body needs method POST")
         .field_path(".method")
+}
+
+fn one_id() -> Rule {
+    Rule::new("!has(self.idField) || !has(self.idFields)")
+        .message("at most one of idField, idFields may be set")
+        .field_path(".idFields")
 }
 
 pub(super) fn resource_url() -> Rule {

@@ -111,6 +111,11 @@ fn check_list(schema: &Value, items: &mut [Value], path: &str, findings: &mut Fi
     {
         findings.block(path, format!("Too many: {}: must have at most {most} items", items.len()));
     }
+    if let Some(least) = bound(schema, "minItems")
+        && items.len() < least
+    {
+        findings.add(path, format!("should have at least {least} items"));
+    }
     for (index, item) in items.iter_mut().enumerate() {
         check(&schema["items"], item, &format!("{path}[{index}]"), findings);
     }

@@ -131,7 +131,10 @@ fn unconfirmed(key: &str, connector: &ConnectorSpec, of: &ConnectorResource, des
         Some(Pagination::NextLink(next)) => next.field.iter().for_each(|field| check.envelope(field)),
         Some(Pagination::None(_) | Pagination::LinkHeader(_)) | None => {}
     }
-    check.field(resource.id_field.as_deref().unwrap_or("id"));
+    match &*resource.id_fields {
+        [] => check.field(resource.id_field.as_deref().unwrap_or("id")),
+        fields => fields.iter().for_each(|field| check.field(field)),
+    }
     if let Some(dates) = &resource.dates_configuration {
         for field in [&dates.updated_date_field, &dates.created_date_field].into_iter().flatten() {
             check.field(field);

@@ -154,8 +154,10 @@ pub fn explain(key: &str, spec: &ConnectorSpec, of: &ConnectorResource) -> Strin
     }
     let list = if resource.records_as == Some(RecordsAs::Map) { "a map, by id, at " } else { "" };
     line("records", &format!("{list}{}", resource.records_path.as_deref().unwrap_or("the answer itself, or its only array")));
-    if list.is_empty() {
-        line("id", resource.id_field.as_deref().unwrap_or("id"));
+    match &*resource.id_fields {
+        [] if !list.is_empty() => {}
+        [] => line("id", resource.id_field.as_deref().unwrap_or("id")),
+        fields => line("id", &fields.join(", ")),
     }
     line("changes", &changes(of));
     line("deletes", &deletes(of));

@@ -286,8 +286,9 @@ async fn ask(
         show_selection(&seen, detector.undecided());
         if seen.missing_ids > 0 {
             output::line(format_args!(
-                "  warning:      {} records have no id at idField and could not be delivered",
-                seen.missing_ids
+                "  warning:      {} records have no id at {} and could not be delivered",
+                seen.missing_ids,
+                resource.extract.id.field()
             ));
         }
         if let Some(absent) = detector.absent_date() {
@@ -301,8 +302,9 @@ async fn ask(
         }
         if seen.repeated_ids > 0 {
             output::line(format_args!(
-                "  warning:      {} records have an id that another record of the same page has",
-                seen.repeated_ids
+                "  warning:      {} records have an id that another record of the same page has, and one of each is delivered; {}",
+                seen.repeated_ids,
+                resource.extract.id.how_to_distinguish()
             ));
         }
         if seen.unread_marks > 0 && seen.tombstones == 0 {

@@ -11,7 +11,6 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::known::{Age, Known};
-use super::life;
 use super::record::id_hash;
 use crate::plan::ResourcePlan;
 use crate::plan::date_format::{DateReading, Zeros};
@@ -62,7 +61,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
         Some(known) => version_of_deleted(known.version),
         None => xxh3_64(event.as_str().as_bytes()),
     };
-    let id_json = list.extract.id.as_ref().and_then(|path| path.find(json)).unwrap_or_default();
+    let id_json = list.extract.id.find(json).unwrap_or_default();
     RowMeaning::Deletion(Box::new(Change {
         object: id_hash(id),
         record: id_hash(id),
@@ -79,7 +78,7 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
             detected_at: row.event.detected_at,
             changes: None,
             partial: false,
-            data: RawValue::from_string(life::data(plan.extract.id.as_ref(), id_json)).unwrap_or_default(),
+            data: RawValue::from_string(plan.extract.id.record(&id_json)).unwrap_or_default(),
         },
     }))
 }

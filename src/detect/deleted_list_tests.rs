@@ -14,6 +14,7 @@ use crate::detect::window;
 use crate::detect::window::Undelivered;
 use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::FieldPath;
+use crate::plan::id::IdPlan;
 use crate::plan::{ChangeBy, DateField, sample};
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -30,7 +31,7 @@ fn in_zone(format: Option<&str>, zone: Option<&str>) -> ResourcePlan {
     let mut list = ResourcePlan { name: "contacts/deleted".into(), ..sample::resource() };
     let extract = Arc::make_mut(&mut list.extract);
     let date = DateField { path: path("at"), format: DateFormat::new(format, zone).unwrap() };
-    (extract.id, extract.deleted) = (Some(path("record.id")), None);
+    (extract.id, extract.deleted) = (IdPlan::Field(path("record.id")), None);
     (extract.updated, extract.created) = (Some(date.clone()), Some(date));
     let mut plan = ResourcePlan { deleted_list: Some(Arc::new(list)), ..sample::resource() };
     Arc::make_mut(&mut plan.extract).deleted = None;

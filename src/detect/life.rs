@@ -9,8 +9,6 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::known::{Age, Details, Known, KnownSet, Presence};
 use super::record::{RecordView, object_hash};
-use crate::plan::field_path::{FieldPath, Segment};
-use crate::plan::json::scalar_text;
 use crate::plan::{ChangeBy, ResourcePlan};
 
 /// What is remembered of a record in addition to its version: how often it changed [`again`], and where sweeps look for it, that it was
@@ -18,7 +16,7 @@ use crate::plan::{ChangeBy, ResourcePlan};
 pub(super) fn details(plan: &ResourcePlan, view: &RecordView<'_>, old: Option<&Details>, again: bool) -> Option<Details> {
     let (lives, fields) = old.map_or((0, Box::default()), |old| (old.lives, old.fields.clone()));
     let lives = lives.saturating_add(again.into());
-    let id = plan.snapshot.as_ref().map(|_| view.id_json.map_or_else(|| quoted(&view.id), str::to_owned).into());
+    let id = plan.snapshot.as_ref().map(|_| view.id_json.as_deref().map_or_else(|| quoted(&view.id), str::to_owned).into());
     (id.is_some() || lives > 0).then_some(Details { id, fields, lives, presence: Presence::Listed })
 }
 
@@ -79,7 +77,7 @@ pub fn deletion(
     detected_at: DateTime<Utc>,
 ) -> Option<Change> {
     let json = details.id.as_deref()?;
-    let id = scalar_text(json)?;
+    let id = plan.extract.id.text(json)?;
     // What was last known of it, and in which life.
     let version = VersionToken { updated_text: None, content: u128::from(known.version) ^ salt(details.lives) };
     let event = EventId::new(identity, &plan.name, &id, Kind::Deleted, &version);
@@ -105,21 +103,9 @@ pub fn deletion(
             detected_at,
             changes: None,
             partial: false,
-            data: RawValue::from_string(data(plan.extract.id.as_ref(), json)).unwrap_or_default(),
+            data: RawValue::from_string(plan.extract.id.record(json)).unwrap_or_default(),
         },
     })
-}
-
-/// A record of which only the id is left, where a record has it.
-pub(super) fn data(path: Option<&FieldPath>, id: &str) -> String {
-    let keys: Option<Vec<_>> = path.map_or(Some(vec!["id"]), |path| {
-        let keys = path.segments().iter();
-        keys.map(|segment| if let Segment::Key(key) = segment { Some(key.as_ref()) } else { None }).collect()
-    });
-    // Inside an array there is no such record: its path stands for it.
-    let flat = path.map(ToString::to_string).unwrap_or_default();
-    let keys = keys.unwrap_or_else(|| vec![&flat]);
-    keys.iter().rev().fold(id.to_owned(), |inner, key| format!("{{{}:{inner}}}", quoted(key)))
 }
 
 fn quoted(text: &str) -> String {
@@ -224,14 +210,5 @@ mod tests {
         assert_eq!(known.details(id_hash("7")), None);
         assert!(list(&plan, &mut known, OLD).is_empty());
         assert_eq!(known.details(id_hash("7")).unwrap().id.as_deref(), Some("7"));
-    }
-
-    #[test]
-    fn the_id_stands_where_a_record_has_it() {
-        let data = |path: Option<&str>, id: &str| data(path.map(|path| FieldPath::parse(path).unwrap()).as_ref(), id);
-        assert_eq!(data(Some("id"), "9007199254740993"), r#"{"id":9007199254740993}"#);
-        assert_eq!(data(Some("meta['the id']"), r#""a\"b""#), r#"{"meta":{"the id":"a\"b"}}"#);
-        assert_eq!(data(Some("ids[0]"), "1"), r#"{"ids[0]":1}"#);
-        assert_eq!(data(None, r#""key""#), r#"{"id":"key"}"#);
     }
 }

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::plan::date_format::{DateFormat, DateReading, WrittenDate};
 use crate::plan::field_path::{FieldPath, Segment};
+use crate::plan::id::MAX_MEMBERS;
 use crate::plan::json::{for_each_element, for_each_member, scalar_text};
 use crate::plan::{DateField, DeletedFlag, ExtractPlan};
 
@@ -27,8 +28,8 @@ pub struct Record<'a> {
 pub struct RecordView<'a> {
     /// Id as the text that was sent: `1` and `"1"` are the same id, big integers keep every digit.
     pub id: Cow<'a, str>,
-    /// The id as JSON, as it was sent; `None` when it is a key in a map of records.
-    pub id_json: Option<&'a str>,
+    /// The id as JSON, as [`IdPlan::read`] gives it; `None` when it is a key in a map of records.
+    pub id_json: Option<Cow<'a, str>>,
     /// The updated date as it was sent; part of the event's identity.
     pub updated_text: Option<Cow<'a, str>>,
     /// When it says that it was last changed; `None` also until the first change, on some servers.
@@ -140,21 +141,39 @@ pub fn object_hash(list: Option<&str>, id: &str) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissingId;
 
-/// Number of fields that are read: id, updated, created, deleted.
-const FIELDS: usize = 4;
+/// Number of fields that are read in addition to the id: updated, created, deleted.
+const OTHERS: usize = 3;
 
 /// Reads record views after an [`ExtractPlan`].
 #[derive(Debug)]
 pub struct RecordReader<'p> {
     plan: &'p ExtractPlan,
-    paths: [Option<&'p FieldPath>; FIELDS],
+    paths: Paths<'p>,
+}
+
+/// Paths to the fields that are read; those of the id come last.
+#[derive(Debug)]
+enum Paths<'p> {
+    /// The id has one member, or is a key.
+    One([Option<&'p FieldPath>; OTHERS + 1]),
+    /// The id has several members.
+    Several([Option<&'p FieldPath>; OTHERS + MAX_MEMBERS]),
 }
 
 impl<'p> RecordReader<'p> {
     /// Prepares reading.
     pub fn new(plan: &'p ExtractPlan) -> Self {
         let date = |field: &'p Option<DateField>| field.as_ref().map(|f| &f.path);
-        let paths = [plan.id.as_ref(), date(&plan.updated), date(&plan.created), plan.deleted.as_ref().map(|flag| &flag.path)];
+        let (updated, created, deleted) =
+            (date(&plan.updated), date(&plan.created), plan.deleted.as_ref().map(|flag| &flag.path));
+        let paths = match plan.id.paths() {
+            [] => Paths::One([updated, created, deleted, None]),
+            [id] => Paths::One([updated, created, deleted, Some(id)]),
+            [first, second, rest @ ..] => {
+                let (third, fourth) = (rest.first(), rest.get(1));
+                Paths::Several([updated, created, deleted, Some(first), Some(second), third, fourth])
+            }
+        };
         Self { plan, paths }
     }
 
@@ -163,13 +182,17 @@ impl<'p> RecordReader<'p> {
     /// # Errors
     /// [`MissingId`].
     pub fn read<'a>(&self, json: &'a str, key: Option<&'a str>) -> Result<RecordView<'a>, MissingId> {
-        let [id, updated_json, created_json, deleted] = capture(json, &self.paths);
-        let id_json = id;
-        let id = match (id.and_then(scalar_text), key) {
-            (Some(id), _) if !id.is_empty() => id,
-            (None, Some(key)) if self.plan.id.is_none() => Cow::Borrowed(key),
-            _ => return Err(MissingId),
+        let (id, [updated_json, created_json, deleted]) = match &self.paths {
+            Paths::One(paths) => {
+                let [updated, created, deleted, id] = capture(json, paths);
+                (self.plan.id.read(&[id], key), [updated, created, deleted])
+            }
+            Paths::Several(paths) => {
+                let [updated, created, deleted, members @ ..] = capture(json, paths);
+                (self.plan.id.read(&members, key), [updated, created, deleted])
+            }
         };
+        let (id, id_json) = id.ok_or(MissingId)?;
         let mut bad_date = false;
         let mut read_date = |field: &Option<DateField>, sent: Option<&'a str>| -> (Option<Cow<'a, str>>, Option<WrittenDate>) {
             let Some((field, sent)) = field.as_ref().zip(sent) else { return (None, None) };
@@ -190,8 +213,8 @@ impl<'p> RecordReader<'p> {
         let (updated_text, updated) = read_date(&self.plan.updated, updated_json);
         let (_, created) = read_date(&self.plan.created, created_json);
         Ok(RecordView {
-            id_json: id_json.filter(|_| self.plan.id.is_some()),
             id,
+            id_json,
             updated_text,
             updated,
             created,
@@ -292,9 +315,9 @@ pub(super) fn below_element<'p>(ignored: &[&'p [Segment]], index: usize) -> Vec<
 }
 
 /// The values at up to eight paths, found in one pass over the record's members.
-fn capture<'a>(json: &'a str, paths: &[Option<&FieldPath>; FIELDS]) -> [Option<&'a str>; FIELDS] {
-    struct Capture<'p>(&'p [Option<&'p FieldPath>; FIELDS]);
-    impl<'de> Visitor<'de> for Capture<'_> {
+fn capture<'a, const FIELDS: usize>(json: &'a str, paths: &[Option<&FieldPath>; FIELDS]) -> [Option<&'a str>; FIELDS] {
+    struct Capture<'p, const FIELDS: usize>(&'p [Option<&'p FieldPath>; FIELDS]);
+    impl<'de, const FIELDS: usize> Visitor<'de> for Capture<'_, FIELDS> {
         type Value = [Option<&'de str>; FIELDS];
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -327,14 +350,14 @@ fn capture<'a>(json: &'a str, paths: &[Option<&FieldPath>; FIELDS]) -> [Option<&
 }
 
 /// Which of the paths start with a key, as bits.
-struct Wanted<'p>(&'p [Option<&'p FieldPath>; FIELDS]);
-impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+struct Wanted<'p, const FIELDS: usize>(&'p [Option<&'p FieldPath>; FIELDS]);
+impl<'de, const FIELDS: usize> DeserializeSeed<'de> for Wanted<'_, FIELDS> {
     type Value = u8;
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<u8, D::Error> {
         d.deserialize_str(self)
     }
 }
-impl Visitor<'_> for Wanted<'_> {
+impl<const FIELDS: usize> Visitor<'_> for Wanted<'_, FIELDS> {
     type Value = u8;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")

@@ -36,17 +36,9 @@ pub fn shaped<'a>(json: &'a str, shape: &Shape, identity: &str) -> Cow<'a, str> 
 /// What is delivered with a change of a record. Of one that the filter excludes nothing but its id is the receiver's business.
 pub(super) fn delivered(json: &str, view: &RecordView<'_>, kind: Kind, extract: &ExtractPlan, identity: &str) -> String {
     if kind == Kind::Deleted && view.is_excluded() && !view.is_deleted() {
-        return id_alone(extract.id.as_ref(), &view.id, json);
+        return extract.id.alone(&view.id, json);
     }
     shaped(json, &extract.shape, identity).into_owned()
-}
-
-/// A record of which only its id is delivered: as it was sent, or as text where it is the key of a map.
-fn id_alone(path: Option<&FieldPath>, id: &str, json: &str) -> String {
-    let name = path.map_or_else(|| "id".to_owned(), ToString::to_string);
-    let sent = path.and_then(|path| path.find(json));
-    let value = sent.map_or_else(|| serde_json::Value::from(id).to_string(), str::to_owned);
-    format!("{{{}:{value}}}", serde_json::Value::from(name))
 }
 
 /// What a record looks like when it is delivered, for a person: names of members and masks, no values.

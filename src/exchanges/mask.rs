@@ -254,7 +254,7 @@ impl<'a> Mask<'a> {
             _ => None,
         };
         let feed = self.resource.feed.as_ref().map(|feed| &feed.object_id);
-        self.resource.extract.id.as_ref().into_iter().chain(last).chain(feed)
+        self.resource.extract.id.paths().iter().chain(last).chain(feed)
     }
 
     fn dates(&self) -> impl Iterator<Item = &'a DateField> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::*;
+use crate::plan::id::IdPlan;
 use crate::plan::{ExtractPlan, sample};
 
 fn path(text: &str) -> FieldPath {
@@ -104,7 +105,7 @@ fn a_token_stays_the_same_kind_of_value() {
 #[test]
 fn a_map_of_records_has_pseudonyms_for_keys() {
     let mut resource = sample::resource();
-    let extract = ExtractPlan { records_as: RecordsAs::Map, id: None, ..(*resource.extract).clone() };
+    let extract = ExtractPlan { records_as: RecordsAs::Map, id: IdPlan::Key, ..(*resource.extract).clone() };
     resource.extract = Arc::new(extract);
     let body = r#"{"people":{"ada":{"updated":"2026-01-02T03:04:05Z","name":"Ada"}}}"#;
     assert_eq!(

@@ -36,6 +36,7 @@ pub async fn verify(key: &str, spec: &ConnectorSpec, recording: &Recording) -> V
             return verdict;
         }
     };
+    let id_field = plan.resources.first().map_or("idField", |resource| resource.extract.id.field());
     let disagree = &mut verdict.disagreements;
     disagree.extend(replayed.unknown.iter().map(|asked| format!("the entry asks {asked}, which was not recorded")));
     // After a listing that failed there is more that was not asked.
@@ -54,7 +55,7 @@ pub async fn verify(key: &str, spec: &ConnectorSpec, recording: &Recording) -> V
         verdict.seen.push(format!("{}{}", end(&read.seen, read.ended), after(listing)));
         let counts = &read.counts;
         let of = |count: u64, what: &str| (count > 0).then(|| format!("{count} of {} records {what}", read.seen.records));
-        disagree.extend(of(counts.missing_ids, "have no id at idField"));
+        disagree.extend(of(counts.missing_ids, &format!("have no id at {id_field}")));
         disagree.extend(of(counts.bad_dates, "have a date that does not match datesConfiguration"));
         disagree.extend(read.absent_date.clone());
         if (&read.seen, read.ended) != (&listing.seen, listing.ended) {

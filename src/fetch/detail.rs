@@ -11,7 +11,6 @@ use super::page::MAX_RECORD;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::error_rule::Meaning;
 use crate::egress::{Limits, Overflow, Request, Response};
-use crate::plan::json::scalar_text;
 use crate::plan::template::MacroContext;
 use crate::plan::{DetailPlan, RecordsAs, ResourcePlan, error_rules};
 
@@ -89,9 +88,8 @@ fn record(resource: &ResourcePlan, plan: &DetailPlan, id: &str, body: &[u8]) -> 
         None => whole.get(),
     };
     let says_id = resource.feed.is_none() && resource.extract.records_as == RecordsAs::List;
-    if let Some(path) = resource.extract.id.as_ref().filter(|_| says_id)
-        && path.find(json).and_then(scalar_text).is_none_or(|own| own != id)
-    {
+    let id_at = &resource.extract.id;
+    if says_id && !id_at.find(json).is_some_and(|own| id_at.text(&own).is_some_and(|own| own == id)) {
         return None;
     }
     (json.starts_with('{') && json.len() <= MAX_RECORD).then(|| RawValue::from_string(json.to_owned()).ok()).flatten()

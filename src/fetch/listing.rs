@@ -213,7 +213,7 @@ impl<'a> PageReader<'a> {
             }
         };
         self.contact = Contact::Accepted;
-        let id_at = self.resource.extract.id.as_ref();
+        let id_at = &self.resource.extract.id;
         let ids = || if page.is_of_one_object(id_at) { page.digest() } else { page.ids_digest(id_at) };
         let answer = Answer {
             url: &url,

@@ -1,5 +1,6 @@
 //! One page of records: the body as it was sent, and the position of each record in it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::detect::record::Record;
 use crate::egress::byte_budget::Share;
-use crate::plan::field_path::{FieldPath, Segment};
+use crate::plan::field_path::Segment;
+use crate::plan::id::IdPlan;
 
 /// Bytes of one record that are still read.
 pub const MAX_RECORD: usize = 1 << 20;
@@ -136,10 +138,10 @@ impl Page {
 
     /// Digest over the ids at a path, in their order: equal for two answers with the same records, whose bytes may differ. A record
     /// without one counts with its bytes.
-    pub(super) fn ids_digest(&self, id: Option<&FieldPath>) -> u128 {
+    pub(super) fn ids_digest(&self, id: &IdPlan) -> u128 {
         let mut digest = Xxh3::new();
         for record in self.records() {
-            let id = record.key.or_else(|| id.and_then(|path| path.find(record.json))).unwrap_or(record.json);
+            let id = id_in(&record, id).unwrap_or(Cow::Borrowed(record.json));
             digest.update(&(id.len() as u64).to_le_bytes());
             digest.update(id.as_bytes());
         }
@@ -147,10 +149,10 @@ impl Page {
     }
 
     /// Whether there are several records, all with one id, as rows of one object's history have: their ids do not distinguish pages.
-    pub(super) fn is_of_one_object(&self, id: Option<&FieldPath>) -> bool {
-        let mut ids = self.records().map(|record| record.key.or_else(|| id.and_then(|path| path.find(record.json))));
+    pub(super) fn is_of_one_object(&self, id: &IdPlan) -> bool {
+        let mut ids = self.records().map(|record| id_in(&record, id));
         match ids.next() {
-            Some(Some(first)) => self.len() > 1 && ids.all(|id| id == Some(first)),
+            Some(Some(first)) => self.len() > 1 && ids.all(|id| id.as_ref() == Some(&first)),
             _ => false,
         }
     }
@@ -164,4 +166,9 @@ impl Page {
     pub fn path(&self) -> &[Segment] {
         &self.path
     }
+}
+
+/// The id of a record as it was sent: its key in a map, else what is at the path.
+fn id_in<'a>(record: &Record<'a>, id: &IdPlan) -> Option<Cow<'a, str>> {
+    record.key.map(Cow::Borrowed).or_else(|| id.find(record.json))
 }

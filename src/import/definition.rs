@@ -249,7 +249,7 @@ fn lay_over(spec: &mut ConnectorSpec, polled: Resource) {
     match under {
         Some(under) => {
             under.resource.query.extend(polled.query);
-            under.resource.id_field = polled.id_field;
+            (under.resource.id_field, under.resource.id_fields) = (polled.id_field, polled.id_fields);
             under.resource.dates_configuration = polled.dates_configuration;
             under.resource.change_by = polled.change_by;
             under.resource.created_tolerance = polled.created_tolerance;

@@ -13,6 +13,7 @@ use crate::api::dates::DatesConfiguration;
 use crate::api::resource::{ChangeBy, Resource};
 use crate::plan::field_path::FieldPath;
 use crate::plan::hub_path::stands_for;
+use crate::plan::id::MAX_MEMBERS;
 
 /// Most records of a page, seconds of tolerance and of look-back that a manifest takes.
 const MAX_PAGE: f64 = 10_000.0;
@@ -201,7 +202,9 @@ impl Pollers<'_> {
         let says = id.as_ref().map_or(Said::Nothing, |field| Said::of(&field.value));
         match (id, says) {
             (None, _) => {}
-            (Some(field), Said::Nothing) if self.entry_of(resource).is_some_and(|entry| entry.id_field.is_some()) => {
+            (Some(field), Said::Nothing)
+                if self.entry_of(resource).is_some_and(|entry| entry.id_field.is_some() || !entry.id_fields.is_empty()) =>
+            {
                 self.section.dropped(&field.place, "it is empty: the connector's applies");
             }
             (Some(field), Said::Nothing) => {
@@ -214,6 +217,29 @@ impl Pollers<'_> {
             && let Some(field) = fields.take("xPath")
         {
             resource.id_field = self.path(Some(field));
+        }
+        if let Some(field) = fields.take("idFields") {
+            self.several_ids(resource, &field);
+        }
+    }
+
+    /// The members of an id as the instances API shows them. Open Connectors has one member.
+    fn several_ids(&mut self, resource: &mut Resource, field: &Field) {
+        if resource.id_field.is_some() {
+            self.section.dropped(&field.place, "idField says where the id is");
+            return;
+        }
+        let paths = field.value.as_array().map(|paths| paths.iter().map(Said::of).collect::<Vec<_>>()).unwrap_or_default();
+        let usable = |path: &Said| match path {
+            Said::Text(path) if path.len() <= 256 && FieldPath::parse(path).is_ok() => Some(path.clone()),
+            _ => None,
+        };
+        match paths.iter().map(usable).collect::<Option<Vec<_>>>() {
+            Some(paths) if (2..=MAX_MEMBERS).contains(&paths.len()) => {
+                self.section.kept(&field.place, shown(&paths.join(", ")));
+                resource.id_fields = paths;
+            }
+            _ => self.section.ask(&field.place, "it is not a list of 2 to 4 paths in a record, and was left out"),
         }
     }
 

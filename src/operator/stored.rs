@@ -59,6 +59,8 @@ pub struct Found {
 #[serde(rename_all = "camelCase", default)]
 struct StatusPart {
     resources: Vec<ResourcePart>,
+    delivered: u64,
+    last_change_time: Option<DateTime<Utc>>,
     bookkeeping: Option<String>,
 }
 
@@ -198,6 +200,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         return Ok(Found { state, places });
     }
     let part = StatusPart::deserialize(status).map_err(|_| damaged())?;
+    let (delivered, last_change_time) = (part.delivered, part.last_change_time);
     if let Some(text) = part.bookkeeping {
         let bookkeeping: Bookkeeping = serde_json::from_str(&text).map_err(|_| damaged())?;
         if bookkeeping.format > FORMAT {
@@ -255,6 +258,7 @@ pub fn read(uid: &str, status: &Value) -> Result<Found, Problem> {
         };
         state.resources.insert(part.name, Box::new(own));
     }
+    state.keep_totals(delivered, last_change_time);
     Ok(Found { state, places })
 }
 
@@ -475,6 +479,16 @@ mod tests {
         assert_eq!(status["lastHandledReconcileAt"], "now");
         assert_eq!(status["lastChangeTime"], "2027-01-15T08:00:00Z");
         assert_eq!(read("u", &Value::Null).unwrap().state, InstanceState::new("u".into()));
+    }
+
+    #[test]
+    fn what_removed_resources_delivered_stays_in_the_totals() {
+        let mut state = state();
+        state.resources.retain(|name, _| name == "orders");
+        state.keep_totals(12, Some(at(0)));
+        let status = laid(json!({}), &state, &Places::default());
+        assert_eq!((&status["delivered"], &status["lastChangeTime"]), (&json!(12), &json!("2027-01-15T08:00:00Z")));
+        assert_eq!(read("u", &status).unwrap().state, state);
     }
 
     #[test]

@@ -93,8 +93,7 @@ pub(super) fn as_written(resource: &str, mut problem: Problem) -> Problem {
 
 /// Says how the list is read, for `pollinator plan`.
 pub(super) fn print(list: &ResourcePlan, pagination: impl Fn(&PaginationPlan) -> String) -> String {
-    let path = |path: Option<&super::field_path::FieldPath>| path.map(ToString::to_string).unwrap_or_default();
-    let date = list.extract.updated.as_ref().map(|date| &date.path);
+    let date = list.extract.updated.as_ref().map(|date| date.path.to_string()).unwrap_or_default();
     let mut query = String::new();
     for (name, value) in &list.request.query {
         // Writing into a text does not fail.
@@ -103,8 +102,8 @@ pub(super) fn print(list: &ResourcePlan, pagination: impl Fn(&PaginationPlan) ->
     format!(
         "when {}{query} lists it, by {} and its date {}; pagination: {}",
         list.request.url.as_str(),
-        path(list.extract.id.as_ref()),
-        path(date),
+        list.extract.id,
+        date,
         pagination(&list.pagination)
     )
 }

@@ -13,7 +13,7 @@ use super::placeholders::Placeholders;
 use super::problems::{Problems, at, field, invalid};
 use super::{
     ChangeBy, DateField, DeletedFlag, ExtractPlan, Order, PaginationPlan, RecordsAs, RequestPlan, TokenPlace, ValueAt,
-    error_rules, shaping,
+    error_rules, id, shaping,
 };
 use crate::api::conditions::Problem;
 use crate::api::deletes::Deletes;
@@ -31,10 +31,7 @@ pub(super) fn plan(resource: &Resource, placeholders: &mut Placeholders) -> Resu
         Some(resource::RecordsAs::Map) => RecordsAs::Map,
         Some(resource::RecordsAs::List) | None => RecordsAs::List,
     };
-    let id = match (&resource.id_field, records_as) {
-        (None, RecordsAs::Map) => None,
-        (given, _) => problems.keep(path(name, "idField", given.as_deref().unwrap_or("id"))),
-    };
+    let id = problems.keep_all(id::plan(resource));
     let (mut updated, mut created) = (None, None);
     if let Some(dates) = &resource.dates_configuration {
         let mut date = |prefix: &str, path: &Option<String>, format: &Option<String>, zone: &Option<String>| {
@@ -54,10 +51,11 @@ pub(super) fn plan(resource: &Resource, placeholders: &mut Placeholders) -> Resu
     let filter = problems.keep(shaping::filter(resource)).flatten();
     let shape = problems.keep_all(shaping::shape(resource)).unwrap_or_default();
     let error_rules = problems.keep_all(error_rules::plan(resource)).unwrap_or_default();
-    if problems.0.is_empty() {
-        Ok(ExtractPlan { records_path, records_as, id, updated, created, deleted, ignored, filter, shape, error_rules })
-    } else {
-        Err(problems.0)
+    match (id, problems.0.is_empty()) {
+        (Some(id), true) => {
+            Ok(ExtractPlan { records_path, records_as, id, updated, created, deleted, ignored, filter, shape, error_rules })
+        }
+        _ => Err(problems.0),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::field_path::FieldPath;
+use super::id::IdPlan;
 use super::problems::{Problems, at as problem_at, field, invalid};
 use super::template::Template;
 use super::{BodyPlan, PaginationPlan, RequestPlan, ResourcePlan};
@@ -212,6 +213,8 @@ pub(super) fn link(resources: &mut [Arc<ResourcePlan>], declared: &[&str]) -> Ve
             Some("the resource itself; name another one")
         } else if list.for_each.is_some() {
             Some("a resource that has forEach itself, which is not supported; name one with a single list")
+        } else if matches!(list.extract.id, IdPlan::Fields(_)) && parents.field.is_none() {
+            Some("a resource with idFields, and ${each} is one value; name the member that has it in forEach.field")
         } else if list.feed.is_some() {
             Some("a resource with feed, whose records are events and not objects; name one whose records are the parents")
         } else if list.result_cap.is_some() {

@@ -19,6 +19,7 @@ pub mod field_path;
 pub mod for_each;
 mod full_sweep;
 pub(crate) mod hub_path;
+pub mod id;
 pub mod json;
 mod limits;
 mod max_age;
@@ -185,8 +186,8 @@ pub struct ExtractPlan {
     pub records_path: Option<FieldPath>,
     /// Array of records, or map id → record.
     pub records_as: RecordsAs,
-    /// Path to the id in a record. `None` only with [`RecordsAs::Map`]: the key is the id.
-    pub id: Option<FieldPath>,
+    /// Where a record has its id.
+    pub id: id::IdPlan,
     /// Where a record says when it was last changed.
     pub updated: Option<DateField>,
     /// Where a record says when it was created.

@@ -106,10 +106,12 @@ fn hub(
 }
 
 fn lay_over(over: Resource, under: Resource) -> Resource {
-    // The two exclude each other, so the instance's word on one is its word on both.
+    // Two that exclude each other: the instance's word on one is its word on both.
     let says = |resource: &Resource| !resource.keep_fields.is_empty() || !resource.drop_fields.is_empty();
     let (keep_fields, drop_fields) =
         if says(&over) { (over.keep_fields, over.drop_fields) } else { (under.keep_fields, under.drop_fields) };
+    let names_id = over.id_field.is_some() || !over.id_fields.is_empty();
+    let (id_field, id_fields) = if names_id { (over.id_field, over.id_fields) } else { (under.id_field, under.id_fields) };
     // A body or URL of the instance's own need not say where the list ends, and a cap is of no use without.
     let is_asked_otherwise = over.body.is_some() || over.url.is_some();
     let result_cap = over.result_cap.or(under.result_cap.filter(|_| !is_asked_otherwise));
@@ -122,7 +124,8 @@ fn lay_over(over: Resource, under: Resource) -> Resource {
         body: over.body.or(under.body),
         records_path: over.records_path.or(under.records_path),
         records_as: over.records_as.or(under.records_as),
-        id_field: over.id_field.or(under.id_field),
+        id_field,
+        id_fields,
         dates_configuration: lay_dates_over(over.dates_configuration, under.dates_configuration),
         change_by: over.change_by.or(under.change_by),
         ignore_fields: if over.ignore_fields.is_empty() { under.ignore_fields } else { over.ignore_fields },

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::deleted_list;
 use super::delta::{DeltaForm, DeltaPlan};
+use super::id::IdPlan;
 use super::shaping::PrintedShaping;
 use super::{AuthPlan, Batch, BodyPlan, CallbackPlan, ChangeBy, ConfirmPlan, DateField, DeletedFlag, EventFormat, Oauth2Plan};
 use super::{
@@ -85,7 +86,10 @@ struct PrintedResource<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     records_path: Option<String>,
     records_as: &'static str,
-    id_field: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_field: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    id_fields: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated: Option<PrintedDate>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,7 +202,11 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
                 RecordsAs::List => "List",
                 RecordsAs::Map => "Map",
             },
-            id_field: extract.id.as_ref().map_or_else(|| "the key of the map".to_owned(), ToString::to_string),
+            id_field: (!matches!(extract.id, IdPlan::Fields(_))).then(|| extract.id.to_string()),
+            id_fields: match &extract.id {
+                IdPlan::Fields(_) => extract.id.paths().iter().map(ToString::to_string).collect(),
+                IdPlan::Key | IdPlan::Field(_) => Vec::new(),
+            },
             updated: extract.updated.as_ref().map(PrintedDate::from),
             created: extract.created.as_ref().map(PrintedDate::from),
             deleted: match (&extract.deleted, &resource.snapshot) {

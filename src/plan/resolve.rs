@@ -8,6 +8,7 @@ use url::Url;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::authentication::Root;
+use super::id::IdPlan;
 use super::placeholders::Placeholders;
 use super::problems::{Problems, field, invalid, span};
 use super::{Batch, CallbackPlan, EventFormat, PollPlan, ResourcePlan, StartFrom};
@@ -157,7 +158,7 @@ impl Parts<'_> {
             let extract = extract?;
             Some(ResourcePlan {
                 name: name.into(),
-                meaning: meaning(self.connector, &request.origin, extract.id.as_ref(), for_each::scope(resource)),
+                meaning: meaning(self.connector, &request.origin, &extract.id, for_each::scope(resource)),
                 request,
                 auth: self.auth?.clone(),
                 client_certificate: self.client_certificate.cloned(),
@@ -204,16 +205,11 @@ impl Parts<'_> {
     }
 }
 
-/// A cursor means something only for this connector, origin and id field, and for one list. Zero bytes keep the parts apart.
-fn meaning(
-    connector: Option<&str>,
-    origin: &url::Origin,
-    id: Option<&super::field_path::FieldPath>,
-    lists: Option<String>,
-) -> u64 {
+/// A cursor means something only for this connector, origin and id, and for one list. Zero bytes keep the parts apart.
+fn meaning(connector: Option<&str>, origin: &url::Origin, id: &IdPlan, lists: Option<String>) -> u64 {
     let mut hash = Xxh3::new();
-    let id = id.map(ToString::to_string).unwrap_or_default();
-    for part in [connector.unwrap_or_default(), &origin.ascii_serialization(), &id] {
+    let parts = [connector.unwrap_or_default().to_owned(), origin.ascii_serialization()];
+    for part in parts.into_iter().chain(id.scope()) {
         hash.update(part.as_bytes());
         hash.update(&[0]);
     }

@@ -69,7 +69,7 @@ fn the_least_instance_gets_all_defaults() {
     let resource = &plan.resources[0];
     assert_eq!(resource.request.url.as_str(), "https://api.example.com/v2/contacts");
     assert_eq!(resource.request.method, http::Method::GET);
-    assert_eq!(resource.extract.id.as_ref().unwrap().to_string(), "id");
+    assert_eq!(resource.extract.id.to_string(), "id");
     assert_eq!(
         (resource.change_by, resource.order, &resource.pagination),
         (ChangeBy::Content, Order::Unordered, &PaginationPlan::Detect)
@@ -191,7 +191,7 @@ fn a_pasted_hub_path_is_answered_by_the_connectors_resource() {
     let plan = plan_with(&HUB.replace("NAME", "bestellungen").replace("URL", &url), ORDERS);
     let resource = &plan.resources[0];
     assert_eq!((&*resource.name, resource.request.url.as_str()), ("bestellungen", "https://a.example.com/v1/orders"));
-    assert_eq!(resource.extract.id.as_ref().unwrap().to_string(), "order_id");
+    assert_eq!(resource.extract.id.to_string(), "order_id");
 
     let other = HUB.replace("NAME", "orders").replace("URL", "/hubs/ecommerce/discounts");
     assert_eq!(
@@ -530,6 +530,21 @@ resources:
     let over = "filter: 'record.won', keepFields: [id], maskFields: [{field: id}], errorRules: [{bodyPath: e, means: Auth}]";
     let rules = json!(["Auth when e is set", "Retry when status 403", "Gone when status 404"]);
     assert_eq!(printed(over), [json!("record.won"), json!("Deleted"), json!(["id"]), json!(null), json!(["id as ***"]), rules]);
+}
+
+#[test]
+fn the_id_of_an_instance_replaces_that_of_its_connector_of_either_kind() {
+    let planned = |over: &str, under: &str| {
+        let under = format!("baseUrl: https://api.example.com\nresources: [{{name: orders, url: /orders, {under}}}]");
+        let over = format!(
+            "{{connector: shop, callback: {{url: 'https://h.example/in'}}, resources: [{{name: orders, interval: 5m, {over}}}]}}"
+        );
+        plan_with(&over, &under).resources[0].extract.id.to_string()
+    };
+    let (one, several) = ("idField: key", "idFields: [type, id]");
+    assert_eq!([planned("", one), planned("", several)], ["key", "type, id"]);
+    assert_eq!([planned(one, several), planned(several, one)], ["key", "type, id"]);
+    assert_eq!(planned("idFields: [id, type]", several), "id, type");
 }
 
 #[test]

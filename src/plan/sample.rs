@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::date_format::DateFormat;
 use super::error_rules::{self, ErrorRule};
 use super::field_path::FieldPath;
+use super::id::IdPlan;
 use super::template::Template;
 use super::{
     AuthPlan, CallbackPlan, ChangeBy, DateField, DeletedFlag, EventFormat, ExtractPlan, Oauth2Plan, Order, PaginationPlan,
@@ -41,7 +42,7 @@ pub fn resource() -> ResourcePlan {
         extract: Arc::new(ExtractPlan {
             records_path: None,
             records_as: RecordsAs::List,
-            id: Some(FieldPath::parse("id").unwrap()),
+            id: IdPlan::Field(FieldPath::parse("id").unwrap()),
             updated: date("updated"),
             created: date("created"),
             deleted: Some(DeletedFlag { path: FieldPath::parse("deleted").unwrap(), value: None }),

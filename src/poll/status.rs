@@ -222,7 +222,10 @@ fn not_ready(
     }
     let nameless = plan.resources.iter().zip(observed).find(|(_, own)| own.health.notes.contains(&Note::NoIds));
     if let Some((resource, _)) = nameless {
-        return Some(Problem::human(Reason::MissingId, format!("resource {}: {}", resource.name, resource::NO_IDS)));
+        return Some(Problem::human(
+            Reason::MissingId,
+            format!("resource {}: {}", resource.name, resource::no_ids(&resource.extract.id)),
+        ));
     }
     let full = observed.iter().any(|own| own.health.notes.contains(&Note::RetryQueueFull));
     let callback = callback.filter(|callback| callback.lasts).map(|callback| callback.problem.clone());

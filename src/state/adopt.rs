@@ -47,7 +47,9 @@ pub fn adopt(
     let declared = |name: &str| plan.resources.iter().any(|resource| &*resource.name == name);
     let lists = || plan.resources.iter().filter_map(|resource| resource.deleted_list.as_deref());
     let is_list = |name: &str| for_each::list_of(name).is_some();
+    let (delivered, last_change_time) = (state.delivered(), state.last_change_time());
     state.resources.retain(|name, _| declared(name) || is_list(name) || lists().any(|list| &*list.name == name));
+    state.keep_totals(delivered, last_change_time);
     state.sinks.retain_resources(declared);
     if state.format < FORMAT {
         convert(state, plan);
@@ -61,7 +63,7 @@ pub fn adopt(
                 state.resources.insert(resource.name.to_string(), Box::new(fresh));
             }
             Some(own) if own.meaning != meaning => {
-                let reason = "connector, origin of baseUrl, idField or the use of forEach changed";
+                let reason = "connector, origin of baseUrl, idField, idFields or the use of forEach changed";
                 reset(own, meaning, reason);
                 adopted.resets.push((resource.name.to_string(), reason));
             }
@@ -237,6 +239,24 @@ mod tests {
         assert!(state.resources.is_empty());
         adopt(&mut state, &plan, &BTreeMap::new(), at(0));
         assert_eq!(state.resources["contacts"].cursor, None);
+    }
+
+    #[test]
+    fn totals_never_fall_whatever_is_renamed() {
+        let (mut state, plan) = started();
+        state.resources.get_mut("contacts").unwrap().last_change_time = Some(at(4));
+        let other = crate::plan::ResourcePlan { name: "people".into(), ..sample::resource() };
+        let renamed = PollPlan { resources: vec![other.into()], ..plan.clone() };
+        let mut expected = 3;
+        for plan in [&renamed, &plan, &renamed] {
+            assert!(adopt(&mut state, plan, &BTreeMap::new(), at(0)).changed);
+            assert_eq!((state.delivered(), state.last_change_time()), (expected, Some(at(4))));
+            assert_eq!(adopt(&mut state, plan, &BTreeMap::new(), at(0)), Adopted::default());
+            *state.delivery(&plan.resources[0].name).delivered += 2;
+            expected += 2;
+            let stored: InstanceState = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+            assert_eq!((stored.delivered(), stored.last_change_time()), (expected, Some(at(4))));
+        }
     }
 
     #[test]

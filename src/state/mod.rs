@@ -87,6 +87,9 @@ pub struct InstanceState {
     /// Until when the provider wants not to be asked, as of the last long wait that it demanded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<DateTime<Utc>>,
+    /// What the totals count of resources that are no longer there.
+    #[serde(default, skip_serializing_if = "RemovedResources::is_none")]
+    pub removed: RemovedResources,
     /// Per resource, by name. Boxed, since a map makes room for eleven values with the first one.
     pub resources: BTreeMap<String, Box<ResourceState>>,
     /// Health and retry queue of each sink.
@@ -108,6 +111,8 @@ struct StoredState {
     #[serde(default)]
     retry_after: Option<DateTime<Utc>>,
     #[serde(default)]
+    removed: RemovedResources,
+    #[serde(default)]
     resources: BTreeMap<String, Box<ResourceState>>,
     #[serde(default)]
     ledger: Vec<QueuedEvent>,
@@ -123,9 +128,28 @@ struct StoredState {
 
 impl From<StoredState> for InstanceState {
     fn from(stored: StoredState) -> Self {
-        let StoredState { format, uid, first_uid, retry_after, resources, ledger, callback, sinks, accepted, handled } = stored;
+        let StoredState { format, uid, first_uid, retry_after, removed, resources, ledger, callback, sinks, accepted, handled } =
+            stored;
         let sinks = Sinks::restore(callback, sinks, accepted, ledger);
-        Self { format, uid, first_uid, retry_after, resources, sinks, handled }
+        Self { format, uid, first_uid, retry_after, removed, resources, sinks, handled }
+    }
+}
+
+/// What the totals of an instance count of resources that are no longer there: they never fall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovedResources {
+    /// Events accepted by the callback.
+    #[serde(default)]
+    delivered: u64,
+    /// When a change was last accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_change_time: Option<DateTime<Utc>>,
+}
+
+impl RemovedResources {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -218,6 +242,7 @@ impl InstanceState {
             uid,
             first_uid: None,
             retry_after: None,
+            removed: RemovedResources::default(),
             resources: BTreeMap::new(),
             sinks: Sinks::default(),
             handled: BTreeMap::new(),
@@ -252,14 +277,22 @@ impl InstanceState {
         self.first_uid.as_deref().unwrap_or(&self.uid)
     }
 
-    /// Events accepted by the callback, all resources.
+    /// Events accepted by the callback, all resources, those that were removed included.
     pub fn delivered(&self) -> u64 {
-        self.resources.values().map(|r| r.delivered).sum()
+        self.removed.delivered + self.resources.values().map(|r| r.delivered).sum::<u64>()
     }
 
     /// When a change was last accepted, any resource.
     pub fn last_change_time(&self) -> Option<DateTime<Utc>> {
-        self.resources.values().filter_map(|r| r.last_change_time).max()
+        self.resources.values().filter_map(|r| r.last_change_time).max().max(self.removed.last_change_time)
+    }
+
+    /// The totals were these, and what is missing of them was counted by resources that are no longer there.
+    pub fn keep_totals(&mut self, delivered: u64, last_change_time: Option<DateTime<Utc>>) {
+        self.removed.delivered += delivered.saturating_sub(self.delivered());
+        if self.last_change_time() < last_change_time {
+            self.removed.last_change_time = last_change_time;
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use boon::{Compiler, Schemas};
 use pollinator::api::instance::ConnectorInstance;
 use pollinator::api::manifest::{self, Manifest};
 use pollinator::catalog;
+use pollinator::plan::id::IdPlan;
 use pollinator::plan::{AuthPlan, ChangeBy, EventFormat, PaginationPlan, PollPlan, TokenPlace, resolve};
 use serde_json::Value;
 
@@ -156,7 +157,7 @@ fn each_example_shows_what_it_is_there_for() {
     assert!(matches!(shop.pagination, PaginationPlan::NextLink(_)) && shop.extract.deleted.is_some());
 
     let prices = only("no-dates.yaml");
-    assert_eq!((prices.change_by, prices.extract.id.is_none()), (ChangeBy::Content, true));
+    assert_eq!((prices.change_by, prices.extract.id == IdPlan::Key), (ChangeBy::Content, true));
 
     let contacts = only("search-post.yaml");
     assert_eq!(contacts.request.method, "POST");

@@ -19,6 +19,7 @@
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`result_caps`]: searches that list no more than a number of records; they are read in parts.
 //! - [`deletes`]: records leave the list, or seem to; each real deletion is told once, and no other.
+//! - [`compound_ids`]: several records have the same id, and other members distinguish them.
 //! - [`deleted_ids`]: lists of deleted ids; each deletion is told once and in its place.
 //! - [`deltas`]: lists that continue by token, and what happens when the provider forgets it.
 //! - [`tenants`]: one list for each of several tenants, each with a cursor of its own.
@@ -76,6 +77,7 @@ mod cases;
 mod chart;
 mod clocks;
 mod commands;
+mod compound_ids;
 mod connect;
 mod console;
 mod control_plane;

@@ -18,6 +18,7 @@ use crate::fetch::transcript::Transcript;
 use crate::observe::Metrics;
 use crate::plan::date_format::DateFormat;
 use crate::plan::field_path::FieldPath;
+use crate::plan::id::IdPlan;
 use crate::plan::sample;
 use crate::plan::template::Template;
 use crate::plan::{
@@ -88,7 +89,7 @@ impl Provider {
             extract: Arc::new(ExtractPlan {
                 records_path: None,
                 records_as: RecordsAs::List,
-                id: FieldPath::parse("id").ok(),
+                id: IdPlan::Field(FieldPath::parse("id").unwrap()),
                 updated: None,
                 created: None,
                 deleted: None,

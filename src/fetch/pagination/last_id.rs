@@ -6,17 +6,18 @@ use super::{Heard, Pager, Position};
 use crate::api::conditions::{Problem, Reason};
 use crate::fetch::position::{Value, carry};
 use crate::plan::PaginationPlan;
-use crate::plan::field_path::FieldPath;
+use crate::plan::id::IdPlan;
 use crate::plan::json;
 
 impl Pager {
-    /// Gives the last record of an answer before [`Pager::next`]; `id` leads to the id of a record, `key` is its name in a map.
-    pub fn note_last<'a>(&mut self, last: impl FnOnce() -> Option<(&'a str, Option<&'a str>)>, id: Option<&FieldPath>) {
+    /// Gives the last record of an answer before [`Pager::next`]; `id` leads to the id of a record, which is its name in a map otherwise.
+    pub fn note_last<'a>(&mut self, last: impl FnOnce() -> Option<(&'a str, Option<&'a str>)>, id: &IdPlan) {
         let PaginationPlan::LastId { field, .. } = &self.pagination else { return };
-        let value = last().and_then(|(record, key)| match (field.as_ref().or(id), key) {
-            (Some(path), _) => path.find(record).map(str::to_owned),
-            (None, Some(key)) => Some(serde_json::Value::from(key).to_string()),
-            (None, None) => None,
+        let value = last().and_then(|(record, key)| match (field, id) {
+            (Some(path), _) | (None, IdPlan::Field(path)) => path.find(record).map(str::to_owned),
+            (None, IdPlan::Key) => key.map(|key| serde_json::Value::from(key).to_string()),
+            // One member alone leads to no page; the plan requires `field`.
+            (None, IdPlan::Fields(_)) => None,
         });
         self.last_id = value.filter(|value| !matches!(value.as_bytes().first(), None | Some(b'{' | b'[' | b'n')));
     }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::plan::field_path::FieldPath;
+use crate::plan::id::IdPlan;
 use crate::plan::template::Template;
 use crate::plan::{TokenPlace, ValueAt};
 
@@ -724,14 +725,14 @@ fn a_token_that_is_a_word_is_a_token_where_the_manifest_says_so() {
 fn an_ignored_parameter_is_noticed_though_the_bytes_differ() {
     let base = Url::parse(URL).unwrap();
     let last_id = PaginationPlan::LastId { parameter: "after".into(), field: None, place: TokenPlace::Query };
-    let id = FieldPath::parse("id").unwrap();
+    let id = IdPlan::Field(FieldPath::parse("id").unwrap());
     for plan in [offset(), page(), last_id, PaginationPlan::NextLink(field("next"))] {
         let mut pager = pager(&plan);
         let mut ask = |digest: u128, ids: u128| {
             let headers = HeaderMap::new();
             let ids = Ids(&|| ids);
             let envelope = if matches!(plan, PaginationPlan::NextLink(_)) { r#"{"next":"?page=2"}"# } else { "[]" };
-            pager.note_last(|| Some((r#"{"id":9}"#, None)), Some(&id));
+            pager.note_last(|| Some((r#"{"id":9}"#, None)), &id);
             pager
                 .next(&Answer { url: &base, headers: &headers, envelope, path: &[], record_count: 10, digest, ids })
                 .map_err(|problem| problem.reason)

@@ -22,6 +22,20 @@ fn poller(changes: &[(&str, Value)]) -> (Imported, Value) {
     (imported, resource)
 }
 
+/// The instances API shows ids of several members in this way, and takes them back.
+#[test]
+fn an_id_of_several_members_comes_back() {
+    let with = |ids: Value| poller(&[("/idField", Value::Null), ("/idFields", ids)]);
+    let (imported, resource) = with(json!(["type", "id"]));
+    assert_eq!((&resource["idFields"], &resource["idField"]), (&json!(["type", "id"]), &Value::Null));
+    assert_eq!(line(&imported, &format!("{POLLER}.idFields")).verdict, Verdict::Kept);
+    for unusable in [json!("id"), json!(["id"]), json!(["id", "a..b"]), json!([1, {}])] {
+        let (imported, resource) = with(unusable.clone());
+        assert_eq!(resource["idFields"], Value::Null, "{unusable}");
+        assert_eq!(line(&imported, &format!("{POLLER}.idFields")).verdict, Verdict::ToDo, "{unusable}");
+    }
+}
+
 /// A changed member of the poller, what the line about it says, and the member of the resource that it became.
 #[test]
 fn dirt_in_a_poller() {
@@ -90,6 +104,7 @@ fn dirt_in_a_poller() {
             Value::Null,
         ),
         ("/xPath", json!("id"), "xPath", Verdict::Dropped, "idField says", "/idField", json!("id")),
+        ("/idFields", json!(["type", "id"]), "idFields", Verdict::Dropped, "idField says", "/idFields", Value::Null),
         ("/postHooks", json!([{"a": 1}]), "postHooks", Verdict::Dropped, "in the receiver", "/postHooks", Value::Null),
         ("/whatever", json!({"a": 1}), "whatever", Verdict::Dropped, "no field of a resource", "/whatever", Value::Null),
         (

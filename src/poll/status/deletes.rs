@@ -5,6 +5,7 @@ use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reason};
 use crate::detect::sweep::{SweepState, Unproven};
 use crate::plan::ResourcePlan;
 use crate::plan::for_each::list_of;
+use crate::plan::id::IdPlan;
 use crate::poll::report::{BadRows, SweepOutcome};
 
 /// Lists that a message names.
@@ -65,7 +66,7 @@ pub(super) fn condition(
         )),
         SweepOutcome::Unproven(Unproven::Unidentified) => Some(condition(
             Reason::MissingId,
-            "deletes.snapshot: some records of the whole list have no value at idField, so it proves no deletion: set idField to the path of the id".to_owned(),
+            unidentified(&resource.extract.id).to_owned(),
         )),
         SweepOutcome::Unproven(Unproven::Short) => Some(condition(
             Reason::SweepUnsettled,
@@ -76,6 +77,17 @@ pub(super) fn condition(
             Some(of_problem(ConditionType::DeletesFound, &Problem { message, ..problem.clone() }))
         }
         SweepOutcome::None | SweepOutcome::Ended | SweepOutcome::Unreadable(_) => None,
+    }
+}
+
+fn unidentified(id: &IdPlan) -> &'static str {
+    match id {
+        IdPlan::Key | IdPlan::Field(_) => {
+            "deletes.snapshot: some records of the whole list have no value at idField, so it proves no deletion: set idField to the path of the id"
+        }
+        IdPlan::Fields(_) => {
+            "deletes.snapshot: some records of the whole list lack a value at one of idFields, so it proves no deletion: set idFields to members that every record has"
+        }
     }
 }
 

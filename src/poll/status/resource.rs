@@ -11,6 +11,7 @@ use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
 use crate::detect::zone::written;
 use crate::plan::ResourcePlan;
+use crate::plan::id::IdPlan;
 use crate::poll::health::Note;
 use crate::state::InstanceState;
 use crate::state::waiting::InPassing;
@@ -37,7 +38,7 @@ pub(super) fn resource_status(
     // One condition of a type: of what is wrong with the dates, the field that no record has explains more.
     let absent = health.absent_date.as_deref();
     let notes = health.notes.iter().filter(|note| absent.is_none() || **note != Note::BadDates);
-    conditions.extend(notes.map(|note| noted(*note)));
+    conditions.extend(notes.map(|note| noted(*note, &resource.extract.id)));
     conditions.extend(absent.map(absent_date));
     // What the lists have shown of a resource that has several, and of others what theirs has.
     let lists = || own.map(|own| &**own).into_iter().chain(state.lists_of(&resource.name).map(|(_, list)| list));
@@ -68,8 +69,36 @@ pub(super) fn resource_status(
 }
 
 /// What keeps every record from being delivered.
-pub(super) const NO_IDS: &str =
-    "no record has a value at idField, so nothing can be delivered: set idField to the path of the id";
+pub(super) fn no_ids(id: &IdPlan) -> &'static str {
+    match id {
+        IdPlan::Key | IdPlan::Field(_) => {
+            "no record has a value at idField, so nothing can be delivered: set idField to the path of the id"
+        }
+        IdPlan::Fields(_) => {
+            "no record has a value at each of idFields, so nothing can be delivered: set idFields to members that every record has"
+        }
+    }
+}
+
+fn missing_ids(id: &IdPlan) -> &'static str {
+    match id {
+        IdPlan::Key | IdPlan::Field(_) => {
+            "some records have no value at idField and cannot be delivered: set idField to the path of the id"
+        }
+        IdPlan::Fields(_) => {
+            "some records lack a value at one of idFields and cannot be delivered: set idFields to members that every record has"
+        }
+    }
+}
+
+fn repeated_ids(id: &IdPlan) -> Condition {
+    let message = format!(
+        "{}: several records of one answer have the same id; the latest of them is delivered; {}",
+        id.field(),
+        id.how_to_distinguish()
+    );
+    Condition::new(ConditionType::IdsUnique, ConditionStatus::False, Reason::RepeatedId, message)
+}
 
 fn suspected_zone(resource: &ResourcePlan, behind: i32, now: DateTime<Utc>) -> Condition {
     let (hours, side) = (written(behind.abs()), if behind > 0 { "behind" } else { "ahead of" });
@@ -120,20 +149,12 @@ fn absent_date(absent: &AbsentDate) -> Condition {
     Condition::new(ConditionType::DatesReadable, ConditionStatus::False, Reason::DateFieldMissing, absent.to_string())
 }
 
-/// The condition that says what a poll met.
-fn noted(note: Note) -> Condition {
+/// The condition that says what a poll met of records with such an id.
+fn noted(note: Note, id: &IdPlan) -> Condition {
     let (kind, reason, message) = match note {
-        Note::NoIds => (ConditionType::RecordsIdentified, Reason::MissingId, NO_IDS),
-        Note::MissingIds => (
-            ConditionType::RecordsIdentified,
-            Reason::MissingId,
-            "some records have no value at idField and cannot be delivered: set idField to the path of the id",
-        ),
-        Note::RepeatedIds => (
-            ConditionType::IdsUnique,
-            Reason::RepeatedId,
-            "idField: several records of one answer have the same id; the latest of them is delivered; set idField to a path that is unique in the list",
-        ),
+        Note::NoIds => (ConditionType::RecordsIdentified, Reason::MissingId, no_ids(id)),
+        Note::MissingIds => (ConditionType::RecordsIdentified, Reason::MissingId, missing_ids(id)),
+        Note::RepeatedIds => return repeated_ids(id),
         Note::UnreadMarks => (
             ConditionType::DeletionsReadable,
             Reason::DeletedFlagUnmatched,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::lists;
 use crate::api::API_VERSION;
 use crate::api::connector::{ConnectorAuth, ConnectorSpec};
 use crate::api::instance::ConnectorInstance;
@@ -234,13 +235,8 @@ fn resources(origin: Origin<'_>, fields: &Fields) -> Value {
         }
         Origin::Plain => {
             let mut resource = json!({"name": fields.one("resource"), "url": fields.one("url")});
-            for field in ["recordsPath", "idField"] {
-                if !fields.one(field).is_empty() {
-                    resource[field] = json!(fields.one(field));
-                }
-            }
-            if !fields.one("updatedDateField").is_empty() {
-                resource["datesConfiguration"] = json!({"updatedDateField": fields.one("updatedDateField")});
+            for field in ["recordsPath", "idField", "updatedDateField"] {
+                lists::set(&mut resource, field, fields.one(field));
             }
             json!([resource])
         }

@@ -190,7 +190,13 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
                 field("resource", "Name of the resource", "The object type of events, such as contacts.", "", true),
                 field("url", "Path of the list", "Under the address above, such as /contacts", "", true),
                 field("recordsPath", "Path to the records in a response", "Found by itself where this is empty.", "", false),
-                field("idField", "Field of the id", "The path of a unique field; id where this is empty.", "", false),
+                field(
+                    "idField",
+                    "Field of the id",
+                    "The path of a unique field, id where this is empty; or paths that are unique together, with commas between them, such as type, id.",
+                    "",
+                    false,
+                ),
                 field(
                     "updatedDateField",
                     "Field of the date of change",

@@ -15,9 +15,17 @@ const FIELDS: [(&str, &str, &str, bool); 5] = [
     ("name", "Name of the resource", "The object type of events, such as contacts.", true),
     ("url", "Path of the list", "Under the address above, such as /contacts", true),
     ("recordsPath", "Path to the records in a response", "Found by itself where this is empty.", false),
-    ("idField", "Field of the id", "The path of a unique field; id where this is empty.", false),
+    (
+        "idField",
+        "Field of the id",
+        "The path of a unique field, id where this is empty; or paths that are unique together, with commas between them, such as type, id.",
+        false,
+    ),
     ("updatedDateField", "Field of the date of change", "Where this is empty, changes are found by content.", false),
 ];
+
+/// The field of the path to the id, or of several.
+const ID: &str = "idField";
 
 /// The boxes that remove lists; the value of each is the name of the list.
 pub const REMOVE: &str = "remove";
@@ -29,7 +37,8 @@ pub fn filled(resource: &Value) -> impl Iterator<Item = (String, String)> {
     let name = resource["name"].as_str().unwrap_or_default().to_owned();
     FIELDS.iter().map(move |(field, ..)| {
         let value = place(field).iter().try_fold(resource, |value, part| value.get(part));
-        (format!("list.{name}.{field}"), value.and_then(Value::as_str).unwrap_or_default().to_owned())
+        let paths = resource["idFields"].as_array().filter(|_| *field == ID).map(|paths| joined(paths));
+        (format!("list.{name}.{field}"), paths.or_else(|| value?.as_str().map(str::to_owned)).unwrap_or_default())
     })
 }
 
@@ -69,13 +78,13 @@ pub fn change(resources: &mut Value, differing: &BTreeSet<String>, entered: &Fie
         let had = list["name"].clone();
         for name in differing {
             if let Some((of, field)) = parts(name).filter(|(of, _)| had == *of) {
-                put(list, &place(field), entered.one(&format!("list.{of}.{field}")));
+                set(list, field, entered.one(&format!("list.{of}.{field}")));
             }
         }
     }
     let mut new = json!({});
     for (field, ..) in FIELDS {
-        put(&mut new, &place(field), entered.one(&format!("{NEW}{field}")));
+        set(&mut new, field, entered.one(&format!("{NEW}{field}")));
     }
     if new.as_object().is_some_and(|fields| !fields.is_empty()) {
         lists.push(new);
@@ -83,6 +92,32 @@ pub fn change(resources: &mut Value, differing: &BTreeSet<String>, entered: &Fie
     if before > 0 || !lists.is_empty() {
         *resources = lists.into();
     }
+}
+
+/// Sets a field of the form in a resource, or removes it. Several paths to the id are `idFields`.
+pub fn set(resource: &mut Value, field: &str, entry: &str) {
+    let paths = if field == ID { paths(entry) } else { Vec::new() };
+    put(resource, &place(field), if paths.len() > 1 { "" } else { entry });
+    if field == ID {
+        put(resource, &["idFields"], "");
+    }
+    if paths.len() > 1 {
+        resource["idFields"] = json!(paths);
+    }
+}
+
+/// The paths in an entry, with commas between them. In brackets a comma is part of a name.
+fn paths(entry: &str) -> Vec<&str> {
+    let mut is_inside = false;
+    let separates = |c: char| {
+        is_inside = (is_inside || c == '[') && c != ']';
+        c == ',' && !is_inside
+    };
+    entry.split(separates).map(str::trim).filter(|path| !path.is_empty()).collect()
+}
+
+fn joined(paths: &[Value]) -> String {
+    paths.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The fields of a list, with what was entered.
@@ -151,6 +186,26 @@ mod tests {
         assert_eq!(added, json!([orders, other, new]));
         // what is half filled in is no list, and is refused as any manifest
         assert_eq!(changed(&[("add.url", "/new")])[2], json!({"url": "/new"}));
+    }
+
+    #[test]
+    fn several_paths_to_the_id_are_one_entry() {
+        let both = || json!({"name": "a", "idFields": ["type", "['the, id']"]});
+        let entry = |resource: &Value| filled(resource).find(|(name, _)| name == "list.a.idField").unwrap().1;
+        assert_eq!(entry(&both()), "type, ['the, id']");
+        assert_eq!(entry(&json!({"name": "a", "idField": "key"})), "key");
+        for (entered, expected) in [
+            ("type, ['the, id']", both()),
+            ("a.b,c ,", json!({"name": "a", "idFields": ["a.b", "c"]})),
+            ("key", json!({"name": "a", "idField": "key"})),
+            ("['a, b']", json!({"name": "a", "idField": "['a, b']"})),
+            ("", json!({"name": "a"})),
+        ] {
+            for mut before in [both(), json!({"name": "a", "idField": "old"}), json!({"name": "a"})] {
+                set(&mut before, "idField", entered);
+                assert_eq!(before, expected, "{entered}");
+            }
+        }
     }
 
     #[test]

@@ -298,6 +298,27 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_several_members_stays_until_another_one_is_given() {
+        let mut instance = sample();
+        let own = &mut instance.spec.resources[0];
+        (own.id_field, own.id_fields) = (None, vec!["type".to_owned(), "id".to_owned()]);
+        let id = |body: Value| {
+            let own = patched(&instance, body).unwrap().instance.spec.resources.remove(0);
+            (own.id_field.unwrap_or_default(), own.id_fields.join(" "))
+        };
+        let poller = |members: Value| json!({"configuration": {"event.poller.configuration": {"orders": members}}});
+        assert_eq!(id(json!({})), (String::new(), "type id".to_owned()));
+        let dates = json!({"updatedDateField": "u", "createdDateField": "c"});
+        let with = |members: Value| {
+            let mut own = json!({"url": "/hubs/crm/orders", "datesConfiguration": dates, "filterByUpdatedDate": false});
+            own.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            poller(own)
+        };
+        assert_eq!(id(with(json!({"idFields": ["kind", "id"]}))), (String::new(), "kind id".to_owned()));
+        assert_eq!(id(with(json!({"idField": "key", "idFields": ["type", "id"]}))), ("key".to_owned(), String::new()));
+    }
+
+    #[test]
     fn what_a_body_says_is_done_or_refused_or_warned_of() {
         let poller = |member: Value| {
             let mut poller = json!({"orders": {"url": "/hubs/crm/orders", "idField": "id", "datesConfiguration": {

@@ -127,6 +127,10 @@ fn poller(resource: &Resource, hub_path: Option<&str>) -> Value {
     if let Some(id) = &resource.id_field {
         poller.insert("idField".to_owned(), id.as_str().into());
     }
+    // Open Connectors has no such field; without it, a body that comes back would read as one with the default id.
+    if !resource.id_fields.is_empty() {
+        poller.insert("idFields".to_owned(), json!(resource.id_fields));
+    }
     let dates = resource.dates_configuration.as_ref().map(dates).unwrap_or_default();
     if !dates.is_empty() {
         poller.insert("datesConfiguration".to_owned(), dates.into());

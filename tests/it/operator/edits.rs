@@ -188,7 +188,7 @@ fn an_edit_that_changes_the_meaning_starts_afresh_and_says_why() {
     cluster.provider.create("a");
     cluster.assert_perfect(&operator);
     let by_created = PROVIDER_RESOURCE.replace("idField: id", "idField: created");
-    let moved = "connector, origin of baseUrl, idField or the use of forEach changed";
+    let moved = "connector, origin of baseUrl, idField, idFields or the use of forEach changed";
     let by_content = "url: /records\nrecordsPath: records\nidField: id\npagination: {nextLink: {field: next}}\n";
     for (index, (instance, subject, reason)) in [
         (cluster.instance().spec("connector: one"), "id", moved),

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pollinator::api::connector::{ConnectorResource, ConnectorSpec};
 use pollinator::api::deletes::Deletes;
 use pollinator::api::feed::FeedKind;
-use pollinator::api::resource::{ChangeBy, Order, Pagination, RecordsAs};
+use pollinator::api::resource::{ChangeBy, Order, Pagination, RecordsAs, Resource};
 use pollinator::plan::date_format::DateFormat;
 use pollinator::plan::field_path::{FieldPath, Segment};
 use serde_json::{Map, Value, json};
@@ -82,7 +82,7 @@ impl Mocked {
 
     /// The id as it is in the record: in some the date is the id, too.
     fn id_in(&self, record: &Record) -> String {
-        get(&self.record(record), &self.id_path()).map_or_else(String::new, text)
+        self.id_of(&self.record(record))
     }
 
     pub fn total(&self) -> usize {
@@ -135,8 +135,7 @@ impl Mocked {
     /// The whole answer. `extra` are members beside the list; null removes one.
     pub fn answer(&self, records: Vec<Value>, facts: PageFacts, extra: &[(String, Value)]) -> Value {
         let list = if self.resource.resource.records_as == Some(RecordsAs::Map) {
-            let key = |record: &Value| get(record, &self.id_path()).map_or_else(String::new, text);
-            Value::Object(records.into_iter().map(|record| (key(&record), record)).collect::<Map<_, _>>())
+            Value::Object(records.into_iter().map(|record| (self.id_of(&record), record)).collect::<Map<_, _>>())
         } else {
             Value::Array(records)
         };
@@ -152,8 +151,26 @@ impl Mocked {
         answer
     }
 
+    /// Where a record has its id, or the member of it that distinguishes all records.
     fn id_path(&self) -> Vec<String> {
-        steps(self.resource.resource.id_field.as_deref().unwrap_or("id"))
+        self.id_paths().pop().expect("an id has a member")
+    }
+
+    fn id_paths(&self) -> Vec<Vec<String>> {
+        let Resource { id_field, id_fields, .. } = &self.resource.resource;
+        if id_fields.is_empty() {
+            return vec![steps(id_field.as_deref().unwrap_or("id"))];
+        }
+        id_fields.iter().map(|field| steps(field)).collect()
+    }
+
+    /// The id of a record, as events carry it.
+    fn id_of(&self, record: &Value) -> String {
+        let members = self.id_paths().iter().map(|path| get(record, path).map_or_else(String::new, text)).collect::<Vec<_>>();
+        match members.as_slice() {
+            [single] => single.clone(),
+            several => several.iter().map(|text| text.replace('%', "%25").replace(':', "%3A")).collect::<Vec<_>>().join(":"),
+        }
     }
 
     fn id(&self, number: usize) -> Value {
@@ -180,7 +197,7 @@ impl Mocked {
         if record.version > 0 && !touch(&mut made, &self.spared(), record.version) {
             made["touched"] = json!(record.version);
         }
-        if resource.id_field.is_some() || resource.records_as != Some(RecordsAs::Map) {
+        if resource.id_field.is_some() || !resource.id_fields.is_empty() || resource.records_as != Some(RecordsAs::Map) {
             set(&mut made, &self.id_path(), self.id(record.number));
         } else {
             set(&mut made, &["id".to_owned()], self.id(record.number));
@@ -231,7 +248,7 @@ impl Mocked {
     fn spared(&self) -> Vec<String> {
         let resource = &self.resource.resource;
         let dates = resource.dates_configuration.clone().unwrap_or_default();
-        let mut spared = vec![self.id_path()];
+        let mut spared = self.id_paths();
         spared.extend([dates.updated_date_field, dates.created_date_field].into_iter().flatten().map(|field| steps(&field)));
         spared.extend(resource.ignore_fields.iter().map(|field| steps(field)));
         if let Some(Deletes::Flag(flag)) = &resource.deletes {
