@@ -196,7 +196,8 @@ impl<'p> ChangeClassifier<'p> {
 
     /// Hash of the version of a record, as the known set keeps it.
     pub fn version(&self, view: &RecordView<'_>) -> u64 {
-        let version = if self.plan.compare_content { view.content_hash() } else { view.version_hash() };
+        let by_content = self.plan.compare_content || self.date(view).is_none();
+        let version = if by_content { view.canonical_hash() } else { view.version_hash() };
         if view.is_excluded() && !view.is_deleted() { version ^ EXCLUDED } else { version }
     }
 
@@ -289,6 +290,7 @@ impl<'p> ChangeClassifier<'p> {
         let is_version = known.version == self.version(view) && known.deleted == view.is_gone();
         // Whether the filter excludes a record may change without it: with the filter, or by what is ignored.
         let has_moved = self.plan.extract.filter.is_some() && known.deleted != view.is_gone();
+        // Version 0.1.0 kept hashes of all bytes.
         if is_version || (known.version == view.content_hash() && !has_moved) {
             return true;
         }

@@ -17,6 +17,7 @@
 //! [`changes`] names the fields of a record that changed. [`selection`] says which records are delivered, and [`shape`] what of them; both look at nothing that detection has not seen.
 
 pub mod absent;
+mod canonical;
 pub mod changes;
 pub mod classify;
 pub mod clock;

@@ -1,6 +1,7 @@
 //! One record as detection sees it: id, dates, tombstone and content, read from its bytes in one pass.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed, xxh3_128};
 
+use super::canonical;
 use crate::plan::date_format::{DateFormat, DateReading, WrittenDate};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::id::MAX_MEMBERS;
@@ -48,6 +50,23 @@ pub struct RecordView<'a> {
     pub has_created_field: bool,
     /// What the filter says of it.
     pub selected: Selected,
+    /// Its bytes, and what of them is ignored.
+    compared: Compared<'a>,
+}
+
+/// What is compared of a record where no date distinguishes its versions.
+#[derive(Clone, Debug)]
+struct Compared<'a> {
+    json: &'a str,
+    ignored: &'a [FieldPath],
+    /// Most records are never compared so.
+    hash: OnceCell<u64>,
+}
+
+impl PartialEq for Compared<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.json, self.ignored) == (other.json, other.ignored)
+    }
 }
 
 /// What the mark of deleted records says of one record.
@@ -89,6 +108,11 @@ impl RecordView<'_> {
     #[allow(clippy::cast_possible_truncation)] // the low half of a 128-bit hash is a 64-bit hash
     pub fn content_hash(&self) -> u64 {
         self.content as u64
+    }
+
+    /// Hash of its members in any order, by which it is compared where no date distinguishes its versions.
+    pub fn canonical_hash(&self) -> u64 {
+        *self.compared.hash.get_or_init(|| canonical::hash(self.compared.json, self.compared.ignored))
     }
 
     /// When it says that it was last changed.
@@ -181,7 +205,10 @@ impl<'p> RecordReader<'p> {
     ///
     /// # Errors
     /// [`MissingId`].
-    pub fn read<'a>(&self, json: &'a str, key: Option<&'a str>) -> Result<RecordView<'a>, MissingId> {
+    pub fn read<'a>(&self, json: &'a str, key: Option<&'a str>) -> Result<RecordView<'a>, MissingId>
+    where
+        'p: 'a,
+    {
         let (id, [updated_json, created_json, deleted]) = match &self.paths {
             Paths::One(paths) => {
                 let [updated, created, deleted, id] = capture(json, paths);
@@ -224,6 +251,7 @@ impl<'p> RecordReader<'p> {
             has_updated_field: updated_json.is_some(),
             has_created_field: created_json.is_some(),
             selected: Selected::Yes,
+            compared: Compared { json, ignored: &self.plan.ignored, hash: OnceCell::new() },
         })
     }
 }

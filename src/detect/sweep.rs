@@ -154,6 +154,8 @@ pub struct Claim {
     pub short: u64,
     /// It says that more follows.
     pub more: bool,
+    /// Its total says that all rows were listed.
+    pub counted: bool,
 }
 
 /// What follows a pass.

@@ -87,8 +87,8 @@ fn a_pass_that_lacks_rows_by_the_providers_word_proves_nothing() {
         AfterPass::Unproven(Unproven::Short) => None,
         other => panic!("{other:?}"),
     };
-    let short = |short| Claim { short, more: false };
-    let more = Claim { more: true, short: 0 };
+    let short = |short| Claim { short, ..Claim::default() };
+    let more = Claim { more: true, ..Claim::default() };
     for claim in [short(10), more] {
         for _ in 0..3 {
             assert_eq!(sweep(0..20, claim, &mut known), None, "{claim:?}");

@@ -21,7 +21,9 @@ const LOOK_AT_QUOTA: Duration = Duration::from_hours(1);
 pub enum Verdict {
     /// The body has the records.
     Body,
-    /// 204 or 205: there are none, and no body.
+    /// 204 or 205: there is no body, and so there are none.
+    NoBody,
+    /// There are none, as a rule says, or since the list ended before this page.
     Empty,
     /// 304: the list is the same as before.
     NotModified,
@@ -36,7 +38,7 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
     let wait = retry_after(headers, now);
     let quota = || Quota::of(headers, now);
     match code {
-        204 | 205 => Ok(Verdict::Empty),
+        204 | 205 => Ok(Verdict::NoBody),
         200..=299 => Ok(Verdict::Body),
         304 => Ok(Verdict::NotModified),
         300..=399 => Err(Problem::human(
@@ -120,6 +122,23 @@ pub(super) fn unasked_304() -> Problem {
     Problem::transient(
         Reason::UnexpectedStatus,
         "baseUrl: the provider answered 304 to an unconditional request; check any cache in between",
+    )
+}
+
+/// Whether an answer of this status has a part of what there is (RFC 9110 §15.3.7), or several answers of which some may be errors
+/// (RFC 4918 §11.1).
+pub fn is_partial(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 206 | 207)
+}
+
+/// A page without a list, although the page before it said that one follows: it is no end of the list.
+pub fn hollow_page(page: u32) -> Problem {
+    Problem::transient(
+        Reason::InvalidResponse,
+        format!(
+            "resources[].pagination: page {page} was announced by the page before it and has no list; retrying; if this persists, \
+             contact the provider, or add a rule with means: Empty to errorRules where this is how its lists end"
+        ),
     )
 }
 
@@ -368,7 +387,7 @@ mod tests {
     fn sorts_statuses_by_what_happens_next() {
         assert_eq!(judged(200, &[]), Ok(Verdict::Body));
         assert_eq!(judged(206, &[]), Ok(Verdict::Body));
-        assert_eq!(judged(204, &[]), Ok(Verdict::Empty));
+        assert_eq!(judged(204, &[]), Ok(Verdict::NoBody));
         assert_eq!(judged(304, &[]), Ok(Verdict::NotModified));
         for (code, reason, reaction) in [
             (301, Reason::RedirectRefused, Reaction::Human),

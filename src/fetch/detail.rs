@@ -60,7 +60,7 @@ pub fn read(
     };
     match verdict? {
         Verdict::Body => {}
-        Verdict::Empty => return Ok(Detail::Missing),
+        Verdict::Empty | Verdict::NoBody => return Ok(Detail::Missing),
         Verdict::NotModified => return Err(answer::unasked_304()),
     }
     if answer::is_problem_type(headers) {

@@ -10,8 +10,9 @@ use super::answer::{self, Verdict};
 use super::asker::Asker;
 use super::contact::Contact;
 use super::delta::ListingToken;
+use super::error_shape;
 use super::page::Page;
-use super::pagination::{self, Answer, Ids, Pager, Position};
+use super::pagination::{self, Answer, Ids, Pager, Position, Promise};
 use super::place;
 use super::request;
 use super::result_cap::ResultCap;
@@ -26,6 +27,7 @@ use crate::egress::quota::Quota;
 use crate::egress::retry_after;
 use crate::egress::{Request, Response};
 use crate::plan::field_path::Segment;
+use crate::plan::id::IdPlan;
 use crate::plan::template::MacroContext;
 use crate::plan::{PaginationPlan, ResourcePlan};
 
@@ -70,6 +72,8 @@ pub struct PageReader<'a> {
     records_path: Option<Vec<Segment>>,
     pages: u32,
     cap: ResultCap,
+    /// An answer was a part of what there is, or may have been.
+    is_partial: bool,
     bytes: u64,
     fresh: Option<Validators>,
     server_date: Option<DateTime<Utc>>,
@@ -107,6 +111,7 @@ impl<'a> PageReader<'a> {
             records_path: None,
             pages: 0,
             cap: ResultCap::of(resource),
+            is_partial: false,
             bytes: 0,
             fresh: None,
             server_date: None,
@@ -195,6 +200,7 @@ impl<'a> PageReader<'a> {
             self.server_date = answer::server_date(&headers);
         }
         self.bytes += body.len() as u64;
+        let has_body = verdict != Verdict::NoBody && !matches!(body.trim_ascii(), b"" | b"null");
         let page = match verdict {
             Verdict::NotModified => match condition {
                 Condition::Unchanged => {
@@ -206,14 +212,25 @@ impl<'a> PageReader<'a> {
                 Condition::NothingSince => Page::empty(),
                 Condition::None => return Err(answer::unasked_304()),
             },
-            Verdict::Empty => Page::empty(),
+            Verdict::Empty | Verdict::NoBody => Page::empty(),
             Verdict::Body => {
                 let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, status, &headers)).await;
                 split?.with_share(share)
             }
         };
         self.contact = Contact::Accepted;
+        let is_hollow = !is_first && verdict != Verdict::Empty && page.is_empty() && !page.has_list();
+        match self.pager.promise() {
+            // Where an empty list is left out, that of the last page is, too.
+            Promise::Leads if has_body => self.is_partial |= is_hollow,
+            Promise::Leads | Promise::Says if is_hollow => return Err(answer::hollow_page(self.pages + 1)),
+            Promise::None | Promise::Leads | Promise::Says => {}
+        }
+        self.is_partial |= answer::is_partial(status);
         let id_at = &self.resource.extract.id;
+        if ends_with_an_error(&page, id_at) {
+            return Err(answer::error_in_response());
+        }
         let ids = || if page.is_of_one_object(id_at) { page.digest() } else { page.ids_digest(id_at) };
         let answer = Answer {
             url: &url,
@@ -321,9 +338,11 @@ impl<'a> PageReader<'a> {
         self.records_path.as_deref().and_then(place::kept)
     }
 
-    /// What the last answer says of the list, once this listing has ended.
+    /// What the answers say of the list, once this listing has ended.
     pub fn claim(&self) -> Claim {
-        self.pager.claim()
+        let claim = self.pager.claim();
+        // A total that all rows make up proves that nothing is left out.
+        Claim { more: claim.more || (self.is_partial && !claim.counted), ..claim }
     }
 
     /// Pages so far.
@@ -367,6 +386,17 @@ impl<'a> PageReader<'a> {
             self.asker.hosts.hold(&self.resource.request.origin, self.auth.fingerprint, until);
         }
     }
+}
+
+/// Whether the last row is no record but an error: a provider that writes a list while it reads it has no other place for what goes wrong
+/// on the way.
+fn ends_with_an_error(page: &Page, id: &IdPlan) -> bool {
+    let mut records = page.records();
+    let Some(last) = records.next_back().filter(|last| last.key.is_none() && id.find(last.json).is_none()) else {
+        return false;
+    };
+    let others_are_records = records.next().is_none_or(|first| id.find(first.json).is_some());
+    others_are_records && error_shape::is_error(last.json, &[], error_shape::Rows::Absent)
 }
 
 mod meaning;

@@ -78,6 +78,18 @@ enum Spot {
     BehindTheEnd,
 }
 
+/// What was known of the page that is asked for, before it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Promise {
+    /// Nothing: only a page that is not there shows where the list ends.
+    #[default]
+    None,
+    /// A link, a token or a total led to it. The last page of some lists has one, too.
+    Leads,
+    /// The page before it said that it follows.
+    Says,
+}
+
 /// State of one pass over the pages of a list.
 #[derive(Clone, Debug)]
 pub struct Pager {
@@ -117,6 +129,7 @@ pub struct Pager {
     cautious: bool,
     /// Where the page lies that was asked for last.
     spot: Spot,
+    promise: Promise,
     /// Ids of the page before, where it had records.
     ids_before: Option<u128>,
     /// What the answer with which the listing ended says of the list.
@@ -183,6 +196,7 @@ impl Pager {
             empty: 0,
             cautious: false,
             spot: Spot::BeforeTheEnd,
+            promise: Promise::None,
             ids_before: None,
             claim: Claim::default(),
             asked: None,
@@ -228,6 +242,11 @@ impl Pager {
         self.spot == Spot::BehindTheEnd
     }
 
+    /// What was known of the page that was asked for last, before it came.
+    pub fn promise(&self) -> Promise {
+        self.promise
+    }
+
     /// What the last answer says of the list, once the listing has ended.
     pub fn claim(&self) -> Claim {
         self.claim
@@ -259,6 +278,7 @@ impl Pager {
             PaginationPlan::LastId { .. } => self.after_last(&heard)?,
             PaginationPlan::LinkHeader | PaginationPlan::NextLink(_) | PaginationPlan::Token { .. } => self.follow(&heard)?,
         };
+        self.promise = self.promised(&heard);
         let Some(next) = next else {
             self.claim = claim::claim(&heard, self.rows);
             return self.end(&heard);
@@ -273,6 +293,22 @@ impl Pager {
         self.ids_before = (heard.reach.rows > 0).then(|| heard.ids.unwrap_or_else(|| (answer.ids.0)()));
         self.asked = Some(next.mark().to_owned());
         Ok(Some(next))
+    }
+
+    /// What an answer says of the next page, if there is one.
+    fn promised(&self, heard: &Heard<'_>) -> Promise {
+        let Heard { said, reach, .. } = heard;
+        let follows =
+            matches!(self.pagination, PaginationPlan::LinkHeader | PaginationPlan::NextLink(_) | PaginationPlan::Token { .. });
+        if self.spot == Spot::BehindTheEnd {
+            Promise::None
+        } else if said.flag() == Some(true) || said.pages_say(reach) == Some(true) {
+            Promise::Says
+        } else if follows || said.more(reach) == Some(true) {
+            Promise::Leads
+        } else {
+            Promise::None
+        }
     }
 
     /// Counts an answer in.

@@ -125,13 +125,9 @@ impl IdPlan {
         }
     }
 
-    /// The record `json` with the id `id`, of which nothing else is delivered. A single path is the name of its member.
+    /// The record `json` with the id `id`, of which nothing else is delivered.
     pub fn alone(&self, id: &str, json: &str) -> String {
-        let sent = self.find(json).unwrap_or_else(|| Cow::Owned(quoted(id)));
-        match self {
-            Self::Field(path) => object(&[(vec![path.to_string()], &*sent)]),
-            Self::Key | Self::Fields(_) => self.record(&sent),
-        }
+        self.record(&self.find(json).unwrap_or_else(|| Cow::Owned(quoted(id))))
     }
 
     /// What a cursor depends on, as texts.

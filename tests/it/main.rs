@@ -100,6 +100,7 @@ mod files;
 mod full_sweeps;
 mod fuzzed;
 mod heavy;
+mod hollow_pages;
 mod hostile;
 mod interleaving;
 mod interrupted;

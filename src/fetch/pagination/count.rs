@@ -63,8 +63,11 @@ impl Pager {
         };
         if !goes_on {
             // A count may be older than the last rows. That is asked only where a page is full, so hardly ever when nothing changed.
-            let may_be_old = more == Some(false) && reach.is_full && !*repeated && said.only_counts();
-            if !may_be_old {
+            let may_be_old = more == Some(false) && reach.is_full && said.only_counts();
+            // Where nothing is counted, rows that are hidden make a page in the middle shorter than the first one, and rows that are shown
+            // on top of it make the first one longer than all others. Only a page without rows is the end.
+            let may_be_short = more.is_none() && answer.record_count > 0 && self.pages > 1;
+            if *repeated || !(may_be_old || may_be_short) {
                 return Ok(None);
             }
             self.spot = Spot::BehindTheEnd;

@@ -67,7 +67,7 @@ impl Pager {
         }
         let is_new = self.seen_marks.insert(xxh3_128(next.mark().as_bytes()));
         match (is_new, empty) {
-            (true, true) if self.detected && self.empty > MAX_EMPTY => Err(too_many_empty()),
+            (true, true) if self.empty > MAX_EMPTY => Err(too_many_empty()),
             (true, _) => Ok(Some(next)),
             (false, true) => Ok(None),
             (false, false) => Err(self.same_position()),

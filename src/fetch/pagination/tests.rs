@@ -159,7 +159,10 @@ fn an_offset_advances_by_what_came() {
     // The server clamps 50 to 20: the first page says how long a full one is.
     assert_eq!(listing.answer(&[], "[]", 20).unwrap(), query(&[("offset", "20"), ("limit", "50")]));
     assert_eq!(listing.answer(&[], "[]", 20).unwrap(), query(&[("offset", "40"), ("limit", "50")]));
-    assert_eq!(listing.answer(&[], "[]", 19).unwrap(), None);
+    // Rows in the middle may be hidden: only an empty page is the end.
+    assert_eq!(listing.answer(&[], "[]", 19).unwrap(), query(&[("offset", "59"), ("limit", "50")]));
+    assert_eq!(listing.answer(&[], "[]", 20).unwrap(), query(&[("offset", "79"), ("limit", "50")]));
+    assert_eq!(listing.answer(&[], "[]", 0).unwrap(), None);
 
     let mut listing = Listing::new(&offset());
     assert!(listing.answer(&[], "[]", 3).unwrap().is_some(), "a short first page proves nothing");
@@ -176,7 +179,39 @@ fn page_numbers_count_from_their_first() {
     let mut listing = Listing::new(&plan);
     assert_eq!(Some(listing.pager.first()), query(&[("page", "0")]));
     assert_eq!(listing.answer(&[], "[]", 5).unwrap(), query(&[("page", "1")]));
-    assert_eq!(listing.answer(&[], "[]", 4).unwrap(), None);
+    // Rows that stand on every first page make it longer than the others.
+    assert_eq!(listing.answer(&[], "[]", 4).unwrap(), query(&[("page", "2")]));
+    assert!(listing.pager.is_probing(), "that there is no such page is the end, too");
+    assert_eq!(listing.answer(&[], "[]", 0).unwrap(), None);
+}
+
+/// What an answer said of the page after it, and what that page is when it has no list.
+#[test]
+fn a_page_that_was_announced_is_promised() {
+    let says = |body: &str, plan: &PaginationPlan| {
+        let mut listing = Listing::new(plan);
+        listing.body(body).unwrap().map(|_| listing.pager.promise())
+    };
+    let link = PaginationPlan::NextLink(field("next"));
+    assert_eq!(says(r#"{"next":"?p=2"}"#, &link), Some(Promise::Leads));
+    assert_eq!(says(r#"{"next":"?p=2","has_more":true}"#, &link), Some(Promise::Says));
+    let mut counted = Listing::new(&offset());
+    counted.answer(&[], "[]", 20).unwrap();
+    assert_eq!(counted.pager.promise(), Promise::None);
+}
+
+#[test]
+fn pages_without_rows_end_at_some_time_whatever_their_tokens() {
+    let mut listing = Listing::new(&token(TokenPlace::Query, "cursor"));
+    let mut asked = 0;
+    let ended = loop {
+        match listing.answer(&[], &format!(r#"{{"next":"t{asked}"}}"#), 0) {
+            Ok(next) => assert!(next.is_some()),
+            Err(problem) => break problem.reason,
+        }
+        asked += 1;
+    };
+    assert!(ended == Reason::PaginationLoop && asked <= 200, "{ended} after {asked}");
 }
 
 #[test]
