@@ -303,7 +303,7 @@ fn only_the_parameters_of_what_is_polled_are_asked_for() {
     assert!(spec(&imported).get("parameters").is_none(), "{}", imported.report);
 }
 
-/// Twitter, Desk and the older QuickBooks.
+/// As Twitter and Desk have them.
 #[test]
 fn credentials_of_oauth_1_are_told_from_those_of_oauth_2() {
     let pollers = json!({"users": {"url": "/hubs/social/users", "idField": "id"}});
@@ -320,7 +320,7 @@ fn credentials_of_oauth_1_are_told_from_those_of_oauth_2() {
     assert!(["hunter2", "hunter3", "hunter4"].iter().all(|secret| secrets.contains(secret)), "{secrets}");
 }
 
-/// The store of BigCommerce is named by its hash, and Twilio's account by its SID: the entry says that they are parts of URLs.
+/// A store is named by its hash there, and an account by its SID: the entry says that they are parts of URLs.
 #[test]
 fn a_parameter_of_the_entry_is_no_secret_whatever_it_is_called() {
     for (key, name, value) in

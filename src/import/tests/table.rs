@@ -364,7 +364,7 @@ fn no_spelling_changes_what_is_imported() {
     assert!(tried.len() == 12 && tried.values().all(|count| *count > 30), "{tried:?}");
 }
 
-/// Resources that are named and nothing else, as in the settings of Pardot, HubSpot, Zendesk and Salesforce.
+/// Resources that are named and nothing else, as in the settings of Pardot, Zendesk and Salesforce.
 #[test]
 fn names_alone_are_resources_of_the_entry_or_questions() {
     // By key and setting: for each name, the URL in the manifest and whether a person is asked about it.
