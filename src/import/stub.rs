@@ -32,12 +32,14 @@ pub(super) fn connector(key: &str, stubs: &[&Stub], section: &mut Section) -> Co
         let hub_paths = vec![format!("/{path}")];
         spec.resources.push(list(hub_paths, resource));
     }
-    let mut text =
-        "the catalog has no entry of this name: write baseUrl, auth, and of each resource the url, recordsPath and pagination"
-            .to_owned();
-    if let Some(entry) = of_same_provider(key) {
-        text.push_str(&format!("; it has {entry}: if that is the same provider, write spec.connector: {entry} instead"));
-    }
+    let said =
+        "the catalog has no entry of this name: write baseUrl, auth, and of each resource the url, recordsPath and pagination";
+    let text = match of_same_provider(key) {
+        Some(entry) => {
+            format!("{said}; it has {entry}: if that is the same provider, write spec.connector: {entry} instead")
+        }
+        None => said.to_owned(),
+    };
     section.result(Verdict::ToDo, format!("Connector {key}"), text);
     spec
 }
