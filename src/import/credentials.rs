@@ -23,6 +23,11 @@ pub(super) struct Credentials<'a> {
 impl Credentials<'_> {
     /// Takes what belongs to the credentials and sets `spec.auth`.
     pub fn import(mut self) {
+        if self.is_oauth1() {
+            let text = "the settings are those of OAuth 1.0a, with which no request is signed here: write an auth that the provider takes";
+            self.section.result(Verdict::ToDo, "spec.auth", text);
+            return;
+        }
         let Some(scheme) = self.scheme() else { return };
         self.draft.stub.scheme = Some(scheme);
         match scheme {
@@ -37,6 +42,13 @@ impl Credentials<'_> {
                 self.draft.spec.auth = Some(Auth::Bearer(Bearer { secret_ref }));
             }
         }
+    }
+
+    /// Whether the connector is unknown and a token has a secret of its own, or was given out for a verifier (RFC 5849).
+    fn is_oauth1(&self) -> bool {
+        let says = |fields: &Fields, name| fields.peek(name).is_some_and(|field| Said::of(&field.value) != Said::Nothing);
+        let is_known = self.known.spec.is_some_and(|spec| spec.auth.is_some());
+        !is_known && (says(self.settings, "oauth.user.token.secret") || says(self.provider_data, "oauth_verifier"))
     }
 
     /// As the connector says; without one, as the settings look.

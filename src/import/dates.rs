@@ -37,6 +37,13 @@ pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
             return Repaired::noted(Some(word), "it is written in small letters");
         }
     }
+    let lettered = fixed_offset(given).map(|(before, letters)| format!("{before}{letters}"));
+    if let Some(lettered) = lettered.filter(|lettered| is_pattern(lettered)) {
+        return Repaired::noted(
+            Some(&lettered),
+            "the fixed offset became the letters for the offset of each date, since a zone has another one in summer",
+        );
+    }
     // A double quote is a letter of the text in Java; at the end of a pattern it is a slip.
     if is_pattern(given) && !given.ends_with('"') {
         let is_zoned = zone.is_some_and(|zone| !["", "GMT", "UTC", "Z"].contains(&zone.to_ascii_uppercase().as_str()));
@@ -70,6 +77,19 @@ pub(super) fn pattern(given: &str, zone: Option<&str>) -> Repaired {
         None,
         "it is not a Java date pattern, and was left out, which means RFC 3339; write the pattern of the provider's dates",
     )
+}
+
+/// What is before the fixed offset at the end of a pattern such as `yyyy-MM-dd HH:mm:ss -0800`, and the letters that stand for the offset
+/// of each date: a fixed one is an hour off while summer time is in force.
+pub(super) fn fixed_offset(pattern: &str) -> Option<(&str, &'static str)> {
+    let (before, offset) = pattern.split_at(pattern.rfind(['+', '-'])?);
+    let form: String = offset.chars().skip(1).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let letters = match form.as_str() {
+        "0000" => "Z",
+        "00:00" => "XXX",
+        _ => return None,
+    };
+    before.contains("HH").then_some((before, letters))
 }
 
 /// A pattern whose quotes were lost: in a body that stands between single quotes, as in the example of Open Connectors, a shell takes
@@ -135,7 +155,6 @@ mod tests {
             "yyyy/MM/dd HH:mm:ss",
             "dd/MM/yyyy'T'HH:mm:ssXXX",
             "MM/dd/yyy'T'HH:mm:ssXXX",
-            "yyyy-MM-dd HH:mm:ss -0800",
             "yyyy-MM-dd'T'HH:mm:ssSSSSSSXXX",
         ] {
             assert_eq!(pattern(kept, None), Repaired::kept(kept), "{kept}");
@@ -148,6 +167,8 @@ mod tests {
             ("10 digit integer Unix time", Some("seconds"), true),
             ("518862600", Some("seconds"), true),
             ("1518862600000", Some("milliseconds"), true),
+            ("yyyy-MM-dd HH:mm:ss -0800", Some("yyyy-MM-dd HH:mm:ss Z"), false),
+            ("yyyy-MM-dd'T'HH:mm:ss+01:00", Some("yyyy-MM-dd'T'HH:mm:ssXXX"), false),
             ("MILLISECONDS", Some("milliseconds"), false),
             ("Seconds", Some("seconds"), false),
             ("no pattern", None, true),

@@ -8,9 +8,12 @@ use super::ceql::{self, Term};
 use super::draft::{Filter, Known};
 use super::macros;
 use super::report::Verdict;
-use super::secrecy::is_secret;
-use crate::api::connector::ConnectorResource;
+use super::secrecy::{is_secret, words};
+use crate::api::connector::{ConnectorResource, ConnectorSpec};
 use crate::plan::hub_path::{is_hub_path, stands_for};
+
+/// Words of placeholders that stand for a time.
+const TIMES: [&str; 9] = ["date", "datetime", "time", "timestamp", "unix", "epoch", "since", "seconds", "milliseconds"];
 
 /// What became of a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +87,12 @@ pub(super) fn translate(url: &str, name: &str, known: Known<'_>, zone: &str) -> 
 /// the name.
 fn is_of(path: &str, name: &str) -> bool {
     !is_hub_path(path) || path.trim_matches('/').rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case(name))
+}
+
+/// The hub path that ends in a name, and the resource that answers for it.
+pub(super) fn of_name<'a>(spec: &'a ConnectorSpec, name: &str) -> Option<(&'a str, &'a str)> {
+    let paths = |entry: &'a ConnectorResource| entry.hub_paths.iter().map(|path| (path.as_str(), entry.resource.name.as_str()));
+    spec.resources.iter().flat_map(paths).find(|(path, _)| is_hub_path(path) && is_of(path, name))
 }
 
 /// The path with placeholders in braces.
@@ -279,9 +288,10 @@ impl Translated {
     fn parameter(&mut self, name: &str, value: &str) {
         let value = value.trim();
         let mut text = value.to_owned();
-        if value.starts_with('<') && value.ends_with('>') {
-            text = String::from("${since}");
-            self.ask(format!("query.{name} had a placeholder and is ${{since}} now; check it"));
+        let placeholder = value.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+        if let Some(placeholder) = placeholder {
+            text = filling(name, placeholder);
+            self.ask(format!("query.{name} had a placeholder and is {text} now; check it"));
         } else if is_secret(name, value) && !value.contains("${") {
             self.secrets.push((name.to_owned(), value.to_owned()));
             self.ask(format!("{name} looks like a secret and is in the Secret now; name it in auth.apiKey with in: Query"));
@@ -291,6 +301,18 @@ impl Translated {
         self.wanted.extend(placeholders(&text));
         self.query.insert(name.to_owned(), text);
     }
+}
+
+/// What is written for a placeholder such as `<INSERT_UPDATE_KEY>`: the time, where it speaks of one, else a parameter called after the
+/// member of the query.
+fn filling(name: &str, placeholder: &str) -> String {
+    let is_time = words(placeholder).iter().any(|word| TIMES.contains(&word.as_str()));
+    let own: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
+    let own = own.trim_matches('-');
+    if is_time || !own.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return "${since}".to_owned();
+    }
+    format!("{{{own}}}")
 }
 
 /// The parts of a query between `&`, those in macros apart.

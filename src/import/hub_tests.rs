@@ -75,6 +75,7 @@ fn without_an_entry_all_is_a_guess() {
         ("/hubs/crm/contacts?where=a>'${date:yyyy-MM-dd}'", "/hubs/crm/contacts", vec!["a=${date:yyyy-MM-dd}"], "a guess"),
         ("/hubs/crm/contacts?where=a>='<10 digit unix s>'", "/hubs/crm/contacts", vec!["a=${since}"], "had a placeholder"),
         ("/hubs/crm/x?where=a='${date}' or b='${date}'", "/hubs/crm/x", vec!["where=a='${date}' or b='${date}'"], "has an or"),
+        ("/hubs/crm/x?key=<INSERT_UPDATE_KEY>", "/hubs/crm/x", vec!["key={key}"], "had a placeholder"),
         ("/clients/startingFrom=${epoch:0}", "/clients/startingFrom=${epoch:0}", vec![], "not a hub path"),
         ("/hubs/crm/contacts'", "/hubs/crm/contacts", vec![], "an extra quote"),
         ("/hubs/social/<INSERT_ID>/likes", "/hubs/social/{INSERT_ID}/likes", vec![], "the hub path stays"),

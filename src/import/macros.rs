@@ -1,6 +1,6 @@
 //! `${…}` in the URLs of pollers: those that are known stay, the malformed ones of the wild are repaired.
 
-use super::dates::is_pattern;
+use super::dates::{fixed_offset, is_pattern};
 use crate::plan::template::Template;
 
 /// The text with macros that can be planned, and what was done to it.
@@ -34,7 +34,12 @@ pub(super) fn repair(text: &str, zone: &str) -> (String, Vec<&'static str>) {
 
 fn known(inside: &str, notes: &mut Vec<&'static str>) -> String {
     let whole = format!("${{{inside}}}");
-    if Template::parse(&whole).is_ok_and(|template| !template.uses_token()) {
+    if is_known(&whole) {
+        let lettered = fixed_offset(inside).map(|(before, letters)| format!("${{{before}{letters}}}"));
+        if let Some(lettered) = lettered.filter(|lettered| is_known(lettered)) {
+            notes.push("the fixed offset in a macro became the letters for that of its zone, which has another one in summer");
+            return lettered;
+        }
         return whole;
     }
     if is_pattern(inside) {
@@ -43,6 +48,11 @@ fn known(inside: &str, notes: &mut Vec<&'static str>) -> String {
     }
     notes.push("a macro that is unknown or malformed became ${since}");
     "${since}".to_owned()
+}
+
+/// Whether a URL may have this macro.
+fn is_known(whole: &str) -> bool {
+    Template::parse(whole).is_ok_and(|template| !template.uses_token())
 }
 
 /// `{TimeZone}` stands for a setting of the instance.
@@ -68,7 +78,6 @@ mod tests {
         for kept in [
             "${gmtDate:yyyy-MM-dd'T'HH:mm:ss'Z'}",
             "${date:yyyy-MM-dd'T'HH:mm:ssXXX}",
-            "${dateTimeZone:PST:yyyy-MM-dd HH:mm:ss -0800}",
             "${dateTimeZone:-8:00:yyyy-MM-dd}",
             "${DateTimeZone:PST:yyyy-MM-dd'T'HH:mm:ss.SSS}",
             "${nowTimeZone:GMT:yyyy-MM-dd'T'HH:mm:ss}",
@@ -85,6 +94,7 @@ mod tests {
             ("x='${518862600}'", "x='${since}'"),
             ("x='${date:yyyy", "x='${since}"),
             ("x='${cursor}'", "x='${since}'"),
+            ("${dateTimeZone:PST:yyyy-MM-dd HH:mm:ss -0800}", "${dateTimeZone:PST:yyyy-MM-dd HH:mm:ss Z}"),
             ("${dateTimeZone:{TimeZone}:yyyy-MM-dd HH:mm:ss}", "${dateTimeZone:GMT:yyyy-MM-dd HH:mm:ss}"),
         ] {
             assert_eq!(repair(given, "GMT").0, repaired, "{given}");

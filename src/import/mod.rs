@@ -10,6 +10,7 @@ mod ceql;
 mod credentials;
 mod dates;
 mod definition;
+mod doubts;
 mod draft;
 mod fields;
 pub(crate) mod host;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::dates;
+use super::doubts;
 use super::draft::{Draft, Known};
 use super::fields::{Field, Fields, Place};
 use super::hub::{self, guess};
@@ -12,7 +13,7 @@ use crate::api::connector::ConnectorResource;
 use crate::api::dates::DatesConfiguration;
 use crate::api::resource::{ChangeBy, Resource};
 use crate::plan::field_path::FieldPath;
-use crate::plan::hub_path::stands_for;
+use crate::plan::hub_path::{is_hub_path, stands_for};
 use crate::plan::id::MAX_MEMBERS;
 
 /// Most records of a page, seconds of tolerance and of look-back that a manifest takes.
@@ -107,6 +108,9 @@ impl Pollers<'_> {
             let own = self.known.spec.is_some_and(|spec| spec.resources.iter().any(|r| r.resource.name == resource.name));
             let (verdict, text) = if own {
                 (Verdict::Kept, "the connector's resource of this name".to_owned())
+            } else if let Some((path, entry)) = self.known.spec.and_then(|spec| hub::of_name(spec, &resource.name)) {
+                resource.url = Some(path.to_owned());
+                (Verdict::Changed, format!("url is {path}, for which the connector's resource {entry} answers"))
             } else {
                 let path = format!("/{}", resource.name);
                 let text = format!("no URL is given: url is {path}, a guess; write the provider's own path");
@@ -149,14 +153,13 @@ impl Pollers<'_> {
         };
         let mut inner = Fields::of(&field.place, members);
         let mut dates = DatesConfiguration::default();
-        let zones = ["updatedDateTimezone", "createdDateTimezone"].map(|name| {
-            let zone = inner.peek(name).map_or(Said::Nothing, |field| Said::of(&field.value));
-            if let Said::Text(zone) = zone { Some(zone) } else { None }
-        });
-        dates.updated_date_field = self.path(inner.take("updatedDateField"));
+        let zones = ["updatedDateTimezone", "createdDateTimezone"].map(|name| inner.peek(name).and_then(text_of));
+        let texts = ["updatedDateField", "createdDateField"].map(|name| inner.peek(name).and_then(text_of));
+        let [updated_doubt, created_doubt] = self.doubts_of_dates(resource, &texts);
+        dates.updated_date_field = self.path(inner.take("updatedDateField"), updated_doubt);
         dates.updated_date_format = self.pattern(inner.take("updatedDateFormat"), zones[0].as_deref());
         dates.updated_date_timezone = self.zone(inner.take("updatedDateTimezone"));
-        dates.created_date_field = self.path(inner.take("createdDateField"));
+        dates.created_date_field = self.path(inner.take("createdDateField"), created_doubt);
         dates.created_date_format = self.pattern(inner.take("createdDateFormat"), zones[1].as_deref());
         dates.created_date_timezone = self.zone(inner.take("createdDateTimezone"));
         // These belong one level up, and are met here.
@@ -168,6 +171,10 @@ impl Pollers<'_> {
         if dates.updated_date_field.is_none() && dates.created_date_field.is_none() {
             self.without_dates(resource);
         } else {
+            let bounds = resource.query.iter().filter(|(_, value)| value.contains("${")).map(|(name, _)| name.as_str());
+            if let Some(doubt) = doubts::bounded_by_creation(bounds, &dates) {
+                self.section.result(Verdict::ToDo, format!("resource {}", resource.name), doubt);
+            }
             resource.dates_configuration = Some(dates);
         }
         for field in inner {
@@ -202,21 +209,19 @@ impl Pollers<'_> {
         let says = id.as_ref().map_or(Said::Nothing, |field| Said::of(&field.value));
         match (id, says) {
             (None, _) => {}
-            (Some(field), Said::Nothing)
-                if self.entry_of(resource).is_some_and(|entry| entry.id_field.is_some() || !entry.id_fields.is_empty()) =>
-            {
+            (Some(field), Said::Nothing) if self.entry_of(resource).is_some() => {
                 self.section.dropped(&field.place, "it is empty: the connector's applies");
             }
             (Some(field), Said::Nothing) => {
                 self.section
                     .ask(&field.place, "it is empty: the connector's applies, else \"id\"; write the path of a unique field");
             }
-            (field, _) => resource.id_field = self.path(field),
+            (field, _) => resource.id_field = self.id_path(resource, field),
         }
         if resource.id_field.is_none()
             && let Some(field) = fields.take("xPath")
         {
-            resource.id_field = self.path(Some(field));
+            resource.id_field = self.id_path(resource, Some(field));
         }
         if let Some(field) = fields.take("idFields") {
             self.several_ids(resource, &field);
@@ -243,13 +248,48 @@ impl Pollers<'_> {
         }
     }
 
-    /// A path in the record, as it is.
-    fn path(&mut self, field: Option<Field>) -> Option<String> {
+    fn id_path(&mut self, resource: &Resource, field: Option<Field>) -> Option<String> {
+        let given = field.as_ref().and_then(text_of);
+        let entry = self.replacing(resource);
+        let own = entry.map(|entry| (entry.name.as_str(), entry.id_field.as_deref().unwrap_or("id")));
+        let doubt = given.as_deref().zip(own).and_then(|(given, (entry, own))| doubts::other_field(given, own, entry));
+        self.path(field, doubt)
+    }
+
+    /// What is odd about the fields of the dates of change and creation.
+    fn doubts_of_dates(&self, resource: &Resource, given: &[Option<String>; 2]) -> [Option<String>; 2] {
+        let [updated, created] = given.each_ref().map(Option::as_deref);
+        let entry = self.replacing(resource).and_then(|entry| Some((entry.name.as_str(), entry.dates_configuration.as_ref()?)));
+        let other = |given: Option<&str>, own: fn(&DatesConfiguration) -> Option<&String>| {
+            let (entry, dates) = entry?;
+            doubts::other_field(given?, own(dates)?, entry)
+        };
+        let swapped = updated.zip(created).and_then(|(updated, created)| doubts::swapped(updated, created));
+        [
+            swapped.or_else(|| other(updated, |dates| dates.updated_date_field.as_ref())),
+            other(created, |dates| dates.created_date_field.as_ref()),
+        ]
+    }
+
+    /// The entry of the catalog that answers for a resource, in the provider's own words instead of those of a hub.
+    fn replacing(&self, resource: &Resource) -> Option<&Resource> {
+        let is_answered = self.known.filters.is_none() && resource.url.as_deref().is_none_or(is_hub_path);
+        self.entry_of(resource).filter(|_| is_answered)
+    }
+
+    /// A path in the record, as it is, and what a person must check about it.
+    fn path(&mut self, field: Option<Field>, doubt: Option<String>) -> Option<String> {
         let field = field?;
         match Said::of(&field.value) {
             Said::Nothing => self.section.dropped(&field.place, "it is empty"),
             Said::Text(path) if path.len() <= 256 && FieldPath::parse(&path).is_ok() => {
-                self.section.kept(&field.place, shown(&path));
+                match doubt {
+                    Some(doubt) => {
+                        let text = format!("{}; {doubt}", shown(&path));
+                        self.section.without_effect(Verdict::ToDo, &field.place, text);
+                    }
+                    None => self.section.kept(&field.place, shown(&path)),
+                }
                 return Some(path);
             }
             _ => self.section.ask(&field.place, "it is not a path in a record, and was left out; write one such as data.id"),
@@ -356,6 +396,10 @@ impl Pollers<'_> {
             }
         }
     }
+}
+
+fn text_of(field: &Field) -> Option<String> {
+    if let Said::Text(text) = Said::of(&field.value) { Some(text) } else { None }
 }
 
 /// A text of the input that is known to be harmless, in one line of moderate length.

@@ -105,7 +105,7 @@ pub(super) fn is_secret(name: &str, value: &str) -> bool {
 }
 
 /// The words of a name in small letters: `oauth.apiKey`, `API_Key` and `api-key` all end in the word key.
-fn words(name: &str) -> Vec<String> {
+pub(super) fn words(name: &str) -> Vec<String> {
     let characters: Vec<char> = name.chars().collect();
     let mut words = vec![String::new()];
     for (at, character) in characters.iter().enumerate() {

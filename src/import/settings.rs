@@ -1,5 +1,6 @@
 //! The settings of an instance: switches, pollers, and what is left of them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -14,7 +15,9 @@ use super::read::unwrapped;
 use super::report::{Section, Verdict};
 use super::secrecy::is_secret;
 use super::value::{self, PLACEHOLDER, Said, duration};
+use crate::api::connector::Parameter;
 use crate::api::instance::Polling;
+use crate::plan::overlay;
 
 /// Longest and shortest interval in minutes: what a manifest takes.
 const MAX_MINUTES: f64 = 168.0 * 60.0;
@@ -238,10 +241,8 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     for parameter in known.spec.into_iter().flat_map(|spec| &spec.parameters) {
         parameters.insert(parameter.name.to_ascii_lowercase(), parameter.name.clone());
-        if parameter.default_value.is_none() {
-            draft.wanted.insert(parameter.name.clone());
-        }
     }
+    want(known, draft);
     parameters.extend(draft.wanted.iter().map(|name| (name.to_ascii_lowercase(), name.clone())));
     let of_host = known.spec.and_then(|spec| host::parameter(spec, &settings, &parameters));
     let more = format!("{}-more", draft.name);
@@ -265,7 +266,10 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
         match (needless, parameter, said) {
             (Some(reason), ..) => section.dropped(place, reason),
             (None, _, Said::Nothing) => section.dropped(place, "it has no value"),
-            (None, Some(name), Said::Text(text)) if !is_secret(&field.name, &text) && text.len() <= 256 => {
+            // What the entry declares is a part of URLs, whatever it is called: the store of BigCommerce is a storeHash.
+            (None, Some(name), Said::Text(text))
+                if (is_declared(&name, known) || !is_secret(&field.name, &text)) && text.len() <= 256 =>
+            {
                 let template = known.spec.and_then(|spec| spec.base_url.as_deref()).unwrap_or_default();
                 let part = host::part(&text, &name, template);
                 if part == text {
@@ -278,7 +282,15 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
             (None, _, Said::Placeholder) => {
                 section.ask(place, "it is a placeholder of the documentation, and no field corresponds to it");
             }
-            (None, _, Said::Masked) => {
+            (None, Some(name), Said::Masked) => {
+                let text = format!("spec.parameters.{name}: the export hides its value; write it");
+                section.field(Verdict::Masked, place, text);
+            }
+            (None, None, Said::Masked) if known.spec.is_some() => {
+                section.without_effect(Verdict::Dropped, place, "its value is hidden, and nothing of the connector uses it");
+            }
+            // A person who writes the Connector may need it.
+            (None, None, Said::Masked) => {
                 let key = draft.secrets.keep(&more, &secret_key(&field.name), None);
                 section.field(
                     Verdict::Masked,
@@ -302,6 +314,24 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
             (None, ..) => section.without_effect(Verdict::Dropped, place, "no field of a manifest corresponds to it"),
         }
     }
+}
+
+/// Whether the entry of the catalog has a parameter of this name.
+fn is_declared(name: &str, known: Known<'_>) -> bool {
+    known.filters.is_none() && known.spec.is_some_and(|spec| spec.parameters.iter().any(|parameter| parameter.name == name))
+}
+
+/// The parameters that must have a value: those that the polled resources use and that have no default.
+fn want(known: Known<'_>, draft: &mut Draft) {
+    let Some(spec) = known.spec else { return };
+    let has_default = |parameter: &Parameter| parameter.default_value.is_some();
+    // What cannot be laid over the connector is refused later; until then all parameters count as used.
+    let used = match overlay::resources(&draft.spec, spec) {
+        Ok(polled) => spec.parameters_for(&polled, |_| false),
+        Err(_) => Cow::Borrowed(spec.parameters.as_slice()),
+    };
+    draft.wanted.retain(|name| !spec.parameters.iter().any(|parameter| parameter.name == *name && has_default(parameter)));
+    draft.wanted.extend(used.iter().filter(|parameter| !has_default(parameter)).map(|parameter| parameter.name.clone()));
 }
 
 /// Placeholders that nothing fills.

@@ -7,6 +7,7 @@ use super::report::{Section, Verdict};
 use crate::api::auth::Grant;
 use crate::api::connector::{ConnectorApiKey, ConnectorAuth, ConnectorOauth2, ConnectorResource, ConnectorSpec, Parameter};
 use crate::api::resource::{Empty, Resource};
+use crate::catalog;
 
 /// Where a provider is until a person says where.
 pub(super) const NO_PROVIDER: &str = "https://replace-me.invalid";
@@ -31,10 +32,22 @@ pub(super) fn connector(key: &str, stubs: &[&Stub], section: &mut Section) -> Co
         let hub_paths = vec![format!("/{path}")];
         spec.resources.push(list(hub_paths, resource));
     }
-    let text =
+    let said =
         "the catalog has no entry of this name: write baseUrl, auth, and of each resource the url, recordsPath and pagination";
+    let text = match of_same_provider(key) {
+        Some(entry) => {
+            format!("{said}; it has {entry}: if that is the same provider, write spec.connector: {entry} instead")
+        }
+        None => said.to_owned(),
+    };
     section.result(Verdict::ToDo, format!("Connector {key}"), text);
     spec
+}
+
+/// The entry of the catalog whose name a key begins with: Open Connectors has several connectors for some providers, such as
+/// `servicenowoauth` and `hubspotcrm`.
+fn of_same_provider(key: &str) -> Option<&'static str> {
+    catalog::names().filter(|entry| entry.len() > 4 && key.starts_with(entry)).max_by_key(|entry| entry.len())
 }
 
 /// Authentication of a kind, with placeholders for what only a person knows.
@@ -67,4 +80,19 @@ pub(super) fn parameter(name: String) -> Parameter {
 /// A list that stands for hub paths.
 pub(super) fn list(hub_paths: Vec<String>, resource: Resource) -> ConnectorResource {
     ConnectorResource { hub_paths, resource, ..ConnectorResource::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connectors_of_a_provider_that_the_catalog_has() {
+        for (key, entry) in [("servicenowoauth", "servicenow"), ("hubspotcrm", "hubspot"), ("boxever", ""), ("sagecrm", "")] {
+            assert_eq!(of_same_provider(key).unwrap_or_default(), entry, "{key}");
+            let mut section = Section::default();
+            connector(key, &[], &mut section);
+            assert_eq!(section.lines[0].text.contains("write spec.connector: "), !entry.is_empty(), "{key}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::*;
 mod cases;
 mod exports;
 mod properties;
+mod table;
 
 /// The body of the Open Connectors page, without its placeholders.
 fn page() -> Value {
@@ -300,45 +301,4 @@ fn without_a_folder_no_value_of_a_secret_is_printed() {
     let options = Options { withhold_secrets: true, ..Options::default() };
     let imported = import(&[Source { name: "a.json", text: &text }], options);
     assert!(imported.files.iter().all(|file| !file.is_secret && !file.text.contains("hunter2")), "{:?}", imported.files);
-}
-
-/// Everything that is known of published connectors: each poller alone, and all of a connector together.
-#[test]
-fn every_known_poller_is_imported_and_plans() {
-    let table = include_str!("../../tests/data/open-connectors-pollers.tsv");
-    let mut by_key: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();
-    let mut count = 0;
-    for row in table.lines().filter(|line| !line.starts_with('#')) {
-        let [key, name, url, id, dates @ ..] = &row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
-        let [_, names @ ..] = super::legacy::PARTS;
-        assert_eq!(dates.len(), names.len(), "{row}");
-        let dates: serde_json::Map<String, Value> = names
-            .iter()
-            .zip(dates)
-            .filter(|(_, date)| !date.is_empty())
-            .map(|(name, date)| ((*name).to_owned(), json!(date)))
-            .collect();
-        let mut poller = json!({"url": url, "idField": id});
-        if !dates.is_empty() {
-            poller["datesConfiguration"] = dates.into();
-        }
-        by_key.entry(key).or_default().insert((*name).to_owned(), poller);
-        count += 1;
-    }
-    assert!(count > 260 && by_key.len() > 90, "{count} {}", by_key.len());
-    for (key, pollers) in by_key {
-        let body = json!({"element": {"key": key}, "name": key, "configuration": {
-            "event.notification.enabled": "true", "event.notification.callback.url": "https://h.example/in",
-            "event.poller.configuration": Value::Object(pollers.clone()).to_string()
-        }});
-        let imported = import_one(&body);
-        assert_plans(&imported);
-        assert_every_field_once(&body, &imported);
-        assert_eq!(spec(&imported)["resources"].as_array().map(Vec::len), Some(pollers.len()), "{key}");
-        // the value of the setting alone, as a file
-        let alone = Value::Object(pollers);
-        let imported = import_one(&alone);
-        assert_plans(&imported);
-        assert_every_field_once(&alone, &imported);
-    }
 }

@@ -24,7 +24,7 @@ pub mod json;
 mod limits;
 mod max_age;
 mod oauth2;
-mod overlay;
+pub(crate) mod overlay;
 mod pagination;
 mod parameter;
 mod placeholders;

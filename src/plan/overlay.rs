@@ -18,7 +18,7 @@ const MAX_RESOURCES: usize = 64;
 ///
 /// # Errors
 /// Everything that keeps a resource from being one.
-pub(super) fn resources(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec) -> Result<Vec<Resource>, Vec<Problem>> {
+pub(crate) fn resources(spec: &ConnectorInstanceSpec, connector: &ConnectorSpec) -> Result<Vec<Resource>, Vec<Problem>> {
     let general = |polling: &Option<crate::api::instance::Polling>| polling.as_ref().and_then(|p| p.interval.clone());
     let instance_wide = general(&spec.polling);
     let connector_wide = general(&connector.polling);

@@ -43,13 +43,13 @@ fn dirt_in_a_poller() {
     let zone = "datesConfiguration.updatedDateTimezone";
     let cases: &[(&str, Value, &str, Verdict, &str, &str, Value)] = &[
         ("/idField", json!(""), "idField", Verdict::Dropped, "the connector's applies", "/idField", Value::Null),
-        ("/idField", json!("@.@id"), "idField", Verdict::Kept, "@.@id", "/idField", json!("@.@id")),
+        ("/idField", json!("@.@id"), "idField", Verdict::ToDo, "has id there", "/idField", json!("@.@id")),
         ("/idField", json!("a..b"), "idField", Verdict::ToDo, "not a path in a record", "/idField", Value::Null),
         (
             "/idField",
             json!("['Modified Time']"),
             "idField",
-            Verdict::Kept,
+            Verdict::ToDo,
             "Modified Time",
             "/idField",
             json!("['Modified Time']"),
@@ -306,7 +306,7 @@ fn dirt_among_the_settings() {
             "/suspend",
             json!(true),
         ),
-        ("shop.api.key", json!("********"), Verdict::Masked, "fill it in", "/suspend", json!(true)),
+        ("shop.api.key", json!("********"), Verdict::Dropped, "nothing of the connector uses it", "/suspend", Value::Null),
         ("shop.api.key", json!("null"), Verdict::Dropped, "no value", "/suspend", Value::Null),
         ("oauth.scope", json!("read,write"), Verdict::Changed, "scopes", "/auth/oauth2/scopes", json!(["read", "write"])),
         (

@@ -164,7 +164,7 @@ fn pages_and_ids_are_bounded_by_the_entry() {
 /// A hub path that ends in the name of the entry's resource, which names no hub path itself.
 #[test]
 fn a_resource_of_the_entry_has_the_url_of_the_entry() {
-    let poller = json!({"contacts": {"url": "/hubs/crm/contacts?where=lastmodifieddate='${date}'", "idField": "id"}});
+    let poller = json!({"tickets": {"url": "/hubs/crm/tickets?where=lastmodifieddate='${date}'", "idField": "id"}});
     let imported = import_one(&instance(
         "hubspot",
         json!({
@@ -250,4 +250,90 @@ fn a_definition_keeps_what_it_sends_with_every_request() {
     );
     assert_eq!(spec(&imported)["parameters"], json!({"client-id": "C7", "company-name": "EPIC"}));
     assert_eq!(line(&imported, "[0].parameters[2]").verdict, Verdict::ToDo);
+}
+
+/// Exports hide every password, also of settings that a connector has for other purposes: they are as good as absent.
+#[test]
+fn a_hidden_value_matters_where_it_is_used() {
+    let hidden = |name: &str| page_with(&format!("/configuration/{name}"), json!("********"));
+    for unused in ["user.password", "bulk.relay.key", "shop.private.key"] {
+        let imported = import_one(&hidden(unused));
+        assert_plans(&imported);
+        assert_every_field_once(&hidden(unused), &imported);
+        assert!(
+            !imported.report.needs_a_person() && !imported.files.iter().any(|file| file.text.contains("-more")),
+            "{unused}"
+        );
+        let posted = post(&hidden(unused));
+        assert!(posted.masked().is_empty() && posted.open().is_empty(), "{unused}");
+        assert!(posted.warnings().iter().any(|text| text.contains(unused)), "{unused}");
+    }
+    let secret = "oauth.api.secret";
+    assert_eq!(post(&hidden(secret)).masked().len(), 1);
+    // a person who completes an unknown connector may need it
+    let unheard =
+        json!({"shop.private.pass": "********", "event.poller.configuration": {"a": {"url": "/hubs/crm/a", "idField": "id"}}});
+    assert_eq!(
+        line(&import_one(&instance("unheard", unheard)), "configuration[\"shop.private.pass\"]").verdict,
+        Verdict::Masked
+    );
+    let of_host = instance("freshdeskv2", json!({"username": "u", "password": "p", "domain": "********"}));
+    assert!(line(&import_one(&of_host), "configuration.domain").text.contains("spec.parameters.domain"));
+}
+
+#[test]
+fn only_the_parameters_of_what_is_polled_are_asked_for() {
+    let of = |resource: &str| {
+        let mut pollers = json!({});
+        pollers[resource] = json!({"url": format!("/v2/{resource}"), "idField": "id"});
+        let settings = json!({
+            "oauth.api.key": "a", "oauth.api.secret": "b", "oauth.user.refresh_token": "c", "event.poller.configuration": pollers
+        });
+        let imported = import_one(&instance("square", settings));
+        assert_plans(&imported);
+        let asked = lines(&imported).into_iter().any(|line| line.sentence().starts_with("spec.parameters.locationId"));
+        (asked, spec(&imported)["parameters"].clone())
+    };
+    assert_eq!(of("payments"), (false, Value::Null));
+    assert_eq!(of("orders"), (true, json!({"locationId": "replace-me"})), "its body names the place");
+    // a parameter of the host is needed by all, and one with a default by none
+    let imported = import_one(&instance("zendesk", json!({})));
+    assert!(line(&imported, "spec.parameters.subdomain").text.contains("write it"));
+    let imported = import_one(&instance("googlecalendar", json!({})));
+    assert!(spec(&imported).get("parameters").is_none(), "{}", imported.report);
+}
+
+/// As Twitter and Desk have them.
+#[test]
+fn credentials_of_oauth_1_are_told_from_those_of_oauth_2() {
+    let pollers = json!({"users": {"url": "/hubs/social/users", "idField": "id"}});
+    let settings = json!({
+        "oauth.api.key": "a", "oauth.api.secret": "hunter2", "oauth.user.token": "hunter3", "oauth.user.token.secret": "hunter4",
+        "event.poller.configuration": pollers
+    });
+    let body = instance("twitter", settings);
+    let imported = import_one(&body);
+    assert_plans(&imported);
+    assert_every_field_once(&body, &imported);
+    assert!(line(&imported, "spec.auth").text.contains("OAuth 1.0a") && spec(&imported).get("auth").is_none());
+    let secrets = file(&imported, "case.secret.yaml");
+    assert!(["hunter2", "hunter3", "hunter4"].iter().all(|secret| secrets.contains(secret)), "{secrets}");
+}
+
+/// A store is named by its hash there, and an account by its SID: the entry says that they are parts of URLs.
+#[test]
+fn a_parameter_of_the_entry_is_no_secret_whatever_it_is_called() {
+    for (key, name, value) in
+        [("bigcommerce", "storeHash", "k8d3n2"), ("twiliov2", "accountSid", "AC9f86d081884c7d659a2feaa0c55ad015")]
+    {
+        let body = instance(key, json!({name: value, "api.key": "a", "username": "u", "password": "p"}));
+        let imported = import_one(&body);
+        assert_plans(&imported);
+        assert_every_field_once(&body, &imported);
+        assert_eq!(spec(&imported)["parameters"], json!({name: value}), "{}", imported.report);
+    }
+    // in the URL of an unknown connector it may be one
+    let poller = json!({"a": {"url": "/hubs/crm/{apiKey}/a", "idField": "id"}});
+    let imported = import_one(&instance("unheard", json!({"apiKey": "hunter2", "event.poller.configuration": poller})));
+    assert!(!manifests(&imported).contains("hunter2"));
 }

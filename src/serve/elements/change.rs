@@ -336,6 +336,14 @@ mod tests {
         ] {
             assert!(matches!(patched(&sample(), body.clone()), Err(Failure::Unusable(_))), "{body}");
         }
+        // As an export of Open Connectors has it, where every password is hidden.
+        let unused = json!({"configuration": {"bulk.relay.password": "********"}});
+        let done = patched(&sample(), unused).unwrap();
+        assert!(
+            done.instance.spec == sample().spec && done.secrets.is_empty() && done.warnings.len() == 1,
+            "{:?}",
+            done.warnings
+        );
         let misspelt = json!({"configuration": {"event.poller.refreshInterval": "1"}});
         let warnings = patched(&sample(), misspelt).unwrap().warnings;
         assert!(warnings.len() == 1 && warnings[0].contains("refreshInterval"), "{warnings:?}");
