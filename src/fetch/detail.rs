@@ -89,7 +89,7 @@ fn record(resource: &ResourcePlan, plan: &DetailPlan, id: &str, body: &[u8]) -> 
     };
     let says_id = resource.feed.is_none() && resource.extract.records_as == RecordsAs::List;
     let id_at = &resource.extract.id;
-    if says_id && !id_at.find(json).is_some_and(|own| id_at.text(&own).is_some_and(|own| own == id)) {
+    if says_id && id_at.find(json).is_none_or(|own| id_at.text(&own).is_none_or(|own| own != id)) {
         return None;
     }
     (json.starts_with('{') && json.len() <= MAX_RECORD).then(|| RawValue::from_string(json.to_owned()).ok()).flatten()

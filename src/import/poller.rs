@@ -250,7 +250,8 @@ impl Pollers<'_> {
 
     fn id_path(&mut self, resource: &Resource, field: Option<Field>) -> Option<String> {
         let given = field.as_ref().and_then(text_of);
-        let entry = self.replacing(resource);
+        // Of an id of several members Open Connectors has one.
+        let entry = self.replacing(resource).filter(|entry| entry.id_fields.is_empty());
         let own = entry.map(|entry| (entry.name.as_str(), entry.id_field.as_deref().unwrap_or("id")));
         let doubt = given.as_deref().zip(own).and_then(|(given, (entry, own))| doubts::other_field(given, own, entry));
         self.path(field, doubt)

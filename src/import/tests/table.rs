@@ -324,7 +324,9 @@ fn in_order(mut spec: Value) -> Value {
 #[test]
 fn no_spelling_changes_what_is_imported() {
     let mut by_key: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
-    rows().into_iter().for_each(|row| by_key.entry(row.key).or_default().push(row));
+    for row in rows() {
+        by_key.entry(row.key).or_default().push(row);
+    }
     let mut tried = BTreeMap::new();
     for (number, rows) in by_key.values().enumerate() {
         let pollers: serde_json::Map<_, _> = rows.iter().map(|row| (row.resource.to_owned(), row.poller())).collect();
