@@ -56,7 +56,7 @@ pub(in super::super) fn sink_problem(plan: &PollPlan, state: &InstanceState, now
     }
     let refused =
         || Problem::transient(Reason::CallbackFailing, "spec.callback.url refused events: make the receiver answer 2xx");
-    let problem = sink.cause.map_or_else(refused, |cause| cause.explain(plan.callback.host()));
+    let problem = sink.cause.map_or_else(refused, |cause| cause.explain(&plan.callback));
     if sink.is_down() {
         let wait = "the last five distinct objects all failed, so the cursor waits and a probe is sent by the retry schedule";
         let reason = if problem.reason == Reason::CallbackFailing { Reason::CallbackDown } else { problem.reason };

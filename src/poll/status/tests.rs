@@ -319,7 +319,7 @@ fn a_callback_that_is_down_is_told_with_its_cause() {
             HttpCause::Unauthorized,
             "CallbackUnauthorized",
             "Stalled",
-            "spec.callback.url (hooks.example.org) answered 401 or 403: fix ",
+            "spec.callback.url (hooks.example.org) answered 401 or 403: the receiver requires credentials; set spec.callback.auth, ",
         ),
         (
             HttpCause::Silent(Silence::Unreachable(Unreachable::Dns)),
