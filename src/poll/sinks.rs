@@ -37,7 +37,8 @@ pub(super) async fn open_outbox<'a>(
     let access = access.map_err(Outcome::CallbackUnusable)?;
     let envelope = Envelope::of(plan, identity, core.cluster.as_deref());
     let sink = HttpSink::new(callback, access, &plan.instance, envelope, &core.egress, &core.metrics);
-    let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight, turns: &core.deliveries }];
+    let Instance { in_flight, probe, .. } = &**instance;
+    let outlets = vec![Outlet { sink: Box::new(sink), in_flight, probe, turns: &core.deliveries }];
     let outbox = Outbox::new(&instance.live, &plan.instance, &resource.name, outlets, &core.metrics, &instance.stop);
     Ok(outbox.with_journal(&core.journal))
 }
