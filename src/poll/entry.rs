@@ -273,7 +273,7 @@ impl ResourceSchedule {
         }
         self.wake = if instance.plan.suspended {
             let save = (report.outcome.is_failed() && instance.is_unsaved()).then_some((now + SAVE_AGAIN, Job::Save));
-            save.or_else(|| schedule::keep_alive(&instance.plan, &self.plan, now))
+            save.or_else(|| Some((now + schedule::keep_alive(&instance.plan, &self.plan)?, Job::KeepAlive)))
         } else {
             report.wake.map(|(at, job)| {
                 // What failed keeps its back-off, whatever else waits to be served.
