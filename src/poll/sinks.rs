@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use super::context::EngineContext;
 use super::instance::Instance;
-use super::report::{Job, Outcome};
+use super::report::{Outcome, Wakes};
 use crate::auth::access::Access;
-use crate::deliver::delivery_state::Wake;
 use crate::deliver::health::Admission;
 use crate::deliver::outbox::{Outbox, Outlet};
 use crate::deliver::sink::CALLBACK;
@@ -43,20 +42,14 @@ pub(super) async fn open_outbox<'a>(
     Ok(outbox.with_journal(&core.journal))
 }
 
-/// When the resource wants to run again, earlier than its interval says, and for what.
-pub(super) fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
-    let sinks = [(&CALLBACK, instance.plan.callback.fingerprint())];
-    let (at, wake) = {
-        let mut state = instance.state();
-        // What a list lacks waits with it, and what is queued with the resource.
-        let failing = state.lists_of(&resource.name).filter(|(_, own)| !own.failing.is_empty());
-        let lists: Vec<_> = failing.map(|(name, _)| name.clone()).collect();
-        let names = lists.iter().map(String::as_str).chain([&*resource.name]);
-        names.filter_map(|name| state.delivery(name).wake(&resource.name, sinks, Utc::now())).min()?
-    };
-    let job = match wake {
-        Wake::Poll => Job::Poll,
-        Wake::RetryQueue => Job::RetryQueue,
-    };
-    Some((at, job))
+/// When the resource wants to run again, earlier than its interval says.
+pub(super) fn wakes(instance: &Instance, resource: &ResourcePlan) -> Wakes {
+    let (sinks, now) = ([(&CALLBACK, instance.plan.callback.fingerprint())], Utc::now());
+    let mut state = instance.state();
+    // What a list lacks waits with it, and what is queued with the resource.
+    let failing = state.lists_of(&resource.name).filter(|(_, own)| !own.failing.is_empty());
+    let lists: Vec<_> = failing.map(|(name, _)| name.clone()).collect();
+    let names = lists.iter().map(String::as_str).chain([&*resource.name]);
+    let poll = names.filter_map(|name| state.delivery(name).poll_wake(sinks, now)).min();
+    Wakes { poll, queue: state.delivery(&resource.name).queue_wake(&resource.name, sinks, now) }
 }

@@ -364,6 +364,28 @@ fn a_newer_version_takes_the_place_of_the_one_set_aside() {
 }
 
 #[test]
+fn what_is_set_aside_is_sent_whatever_the_provider_lacks() {
+    let scene = Scene::new();
+    refuse(&scene.receiver, "bad", 500);
+    let mut pollinator = scene.start();
+    scene.provider.create("bad");
+    for attempt in 1..=3 {
+        scene.wait_posts(attempt, &pollinator);
+        assert!(pollinator.sigterm().success());
+        scene.site.age(TimeDelta::hours(1));
+        if attempt < 3 {
+            pollinator = scene.site.start();
+        }
+    }
+    scene.receiver.answer(|_| Answer::status(204));
+    let locked_out = Instance { auth: "basic: {secretRef: {name: absent}}".to_owned(), ..scene.instance() };
+    manifest::write(&scene.site.manifests(), "instances.yaml", &[locked_out.yaml()]);
+    let pollinator = scene.site.start();
+    pollinator.wait_for("it", "it was sent", |row| row.set_aside == 0 && row.delivered == 1 && row.tells("SecretNotFound"));
+    assert_eq!(tries(&scene, "bad"), 4);
+}
+
+#[test]
 fn a_wish_for_patience_holds_over_a_restart() {
     let scene = Scene::new();
     let until = httpdate::fmt_http_date((Utc::now() + TimeDelta::hours(2)).into());

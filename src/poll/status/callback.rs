@@ -34,7 +34,7 @@ pub(super) fn callback_problem(
     now: DateTime<Utc>,
 ) -> Option<CallbackProblem> {
     let lasting = |problem| Some(CallbackProblem { problem, lasts: true });
-    let unusable = observed.iter().filter(|own| own.health.at_callback).find_map(|own| own.health.problem.as_deref());
+    let unusable = observed.iter().find_map(|own| own.health.at_callback.as_deref());
     if let Some(problem) = unusable {
         return lasting(problem.clone());
     }
