@@ -68,15 +68,6 @@ pub struct DeliveryState<'s> {
     pub last_change_time: &'s mut Option<DateTime<Utc>>,
 }
 
-/// What a resource waits for next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wake {
-    /// A poll shows a failed change again.
-    Poll,
-    /// An event of a retry queue has its body.
-    RetryQueue,
-}
-
 impl DeliveryState<'_> {
     /// Whether this sink has this very change.
     pub fn has(&self, sink: &SinkName, change: &Change) -> bool {
@@ -102,23 +93,37 @@ impl DeliveryState<'_> {
         }
     }
 
-    /// The earliest time at which something of the resource may be sent to one of the sinks, each with its target's fingerprint: a
-    /// failing object's next try, a deferred event's, or the reopening of the sink. `None`: nothing waits.
-    pub fn wake<'n>(
+    /// The earliest time at which a poll may send something to one of the sinks, each with its target's fingerprint: a failing object's
+    /// next try, or the reopening of the sink, before which nothing is polled. `None`: nothing waits for a poll.
+    pub fn poll_wake<'n>(
+        &self,
+        sinks: impl IntoIterator<Item = (&'n SinkName, u64)>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let wake = |(sink, target): (&SinkName, u64)| match self.sinks.health(sink).admission(target, now) {
+            // Whatever waits longer must not put the reopening off.
+            Admission::ClosedUntil(until) => Some(until),
+            Admission::Gone => None,
+            Admission::Open | Admission::Probe => {
+                self.failing.iter().filter(|failing| failing.sink == *sink).map(|failing| failing.next_try).min()
+            }
+        };
+        sinks.into_iter().filter_map(wake).min()
+    }
+
+    /// The earliest time at which a queued event of the resource may be sent to one of the sinks. `None`: none waits.
+    pub fn queue_wake<'n>(
         &self,
         resource: &str,
         sinks: impl IntoIterator<Item = (&'n SinkName, u64)>,
         now: DateTime<Utc>,
-    ) -> Option<(DateTime<Utc>, Wake)> {
+    ) -> Option<DateTime<Utc>> {
         let wake = |(sink, target): (&SinkName, u64)| {
-            let failing = self.failing.iter().filter(|failing| failing.sink == *sink);
-            let failing = failing.map(|failing| (failing.next_try, Wake::Poll)).min();
-            let deferred = self.sinks.queue(sink).next_due(resource).map(|due| (due, Wake::RetryQueue));
-            let next = [failing, deferred].into_iter().flatten().min();
+            let due = self.sinks.queue(sink).next_due(resource)?;
             match self.sinks.health(sink).admission(target, now) {
-                Admission::ClosedUntil(until) => Some((next.map_or(until, |(next, _)| next.max(until)), Wake::Poll)),
+                Admission::ClosedUntil(until) => Some(due.max(until)),
                 Admission::Gone => None,
-                Admission::Open | Admission::Probe => next,
+                Admission::Open | Admission::Probe => Some(due),
             }
         };
         sinks.into_iter().filter_map(wake).min()
@@ -139,4 +144,46 @@ pub trait SharedState: Send + Sync {
 
 fn event_hash(change: &Change) -> u64 {
     xxh3_64(change.event.id.as_str().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::health::{Blame, Failure};
+    use crate::deliver::retry_queue::{MAX_BYTES, QueuedEvent};
+    use crate::deliver::sample::{at, event};
+    use crate::deliver::sink::http::interpret::HttpCause;
+    use crate::deliver::sink::{CALLBACK, Cause};
+    use crate::detect::event::Kind;
+    use crate::state::InstanceState;
+
+    #[test]
+    fn polls_wait_for_the_sink_and_queued_events_for_their_time_and_the_sink() {
+        let mut state = InstanceState::new("u".into());
+        let wakes = |state: &mut InstanceState| {
+            let (state, sinks) = (state.delivery("contacts"), [(&CALLBACK, 9)]);
+            (state.poll_wake(sinks, at(0)), state.queue_wake("contacts", sinks, at(0)))
+        };
+        assert_eq!(wakes(&mut state), (None, None));
+        let failing = Failing { sink: CALLBACK.clone(), object: 2, attempts: 1, refusals: 0, next_try: at(900) };
+        state.delivery("contacts").failing.push(failing);
+        let queued = |next_try| QueuedEvent {
+            sink: CALLBACK.clone(),
+            object: 1,
+            event: event("1", Kind::Updated, "{}"),
+            attempts: 3,
+            refusals: 0,
+            next_try: Some(next_try),
+        };
+        state.sinks.enqueue(queued(at(9_000)), MAX_BYTES).unwrap();
+        assert_eq!(wakes(&mut state), (Some(at(900)), Some(at(9_000))));
+        let cause = Cause::Http(HttpCause::Status(429));
+        let failure = Failure { retry_after: Some(std::time::Duration::from_mins(1)), cause, blame: Blame::Sink };
+        state.sinks.note_failed(&CALLBACK, 3, failure, at(0), 0);
+        assert_eq!(wakes(&mut state), (Some(at(60)), Some(at(9_000))), "what waits for hours keeps no poll waiting");
+        state.sinks.reschedule(queued(at(5)));
+        assert_eq!(wakes(&mut state), (Some(at(60)), Some(at(60))));
+        state.sinks.note_gone(&CALLBACK, 9);
+        assert_eq!(wakes(&mut state), (None, None));
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 use futures::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Parts, batches};
@@ -21,8 +21,7 @@ use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::detect::event::{Change, Event, Kind};
 use crate::detect::window::Undelivered;
-use crate::egress::turn_queue::{Turn, TurnQueue};
-use crate::egress::turns::Standing;
+use crate::egress::turn_queue::TurnQueue;
 use crate::observe::Journal;
 use crate::observe::metrics::{CommitOutcome, Metrics};
 
@@ -39,6 +38,8 @@ pub struct Outlet<'a> {
     pub sink: Box<dyn Sink + 'a>,
     /// Bounds the requests to it that are under way, for all jobs of the instance.
     pub in_flight: &'a Semaphore,
+    /// Held by the request that probes it while it is down, for all jobs of the instance.
+    pub probe: &'a Mutex<()>,
     /// Shares out the requests to the sinks of all instances that are under way.
     pub turns: &'a TurnQueue,
 }
@@ -188,10 +189,7 @@ impl<'a, S: SharedState> Outbox<'a, S> {
                 self.state.step(self.resource, |state| state.sinks.queue(&self.names[index]).due(self.resource, Utc::now()));
             for queued in due {
                 self.commit_within_bounds().await?;
-                let _turn = self.turn(index).await;
-                if !self.admits(index) {
-                    break;
-                }
+                let Some(_pass) = self.pass(index).await else { break };
                 let noted = Noted::of(&queued.event);
                 let begun = Instant::now();
                 let delivery = self.outlets[index].sink.send(&[&queued.event]).await;
@@ -240,24 +238,10 @@ impl<'a, S: SharedState> Outbox<'a, S> {
         may_be_asked.then(|| self.outlets[index].sink.target())
     }
 
-    /// Whether something may be sent to an outlet now.
-    fn admits(&self, index: usize) -> bool {
-        let Some(target) = self.open(index) else { return false };
-        let now = Utc::now();
-        let admission = self.state.step(&self.list, |state| state.sinks.health(&self.names[index]).admission(target, now));
-        matches!(admission, Admission::Open | Admission::Probe)
-    }
-
-    /// Waits until one more request of all instances may be sent. One whose sink fails or is new leaves some places to others.
-    async fn turn(&self, index: usize) -> Turn {
-        let Outlet { sink, turns, .. } = &self.outlets[index];
-        let (name, target) = (&self.names[index], sink.target());
-        let standing = self.state.step(&self.list, |state| match state.sinks.health(name).failing_since() {
-            Some(_) => Standing::Hangs,
-            None if state.sinks.has_accepted(name, target) => Standing::Answers,
-            None => Standing::Unknown,
-        });
-        turns.acquire(self.instance, standing).await
+    /// Whether something may be sent to an outlet now; `None`: it must not be asked any more.
+    fn admission(&self, index: usize) -> Option<Admission> {
+        let (target, now) = (self.open(index)?, Utc::now());
+        Some(self.state.step(&self.list, |state| state.sinks.health(&self.names[index]).admission(target, now)))
     }
 
     fn attempt(&self, index: usize) -> Try<'_> {
@@ -302,20 +286,17 @@ impl<'a, S: SharedState> Outbox<'a, S> {
 
     /// Sends one request, and its parts when it is refused. With a problem, what a part carried is untouched: no try is counted.
     async fn send_batch(&self, index: usize, chunk: &[Change], batch: Vec<usize>) -> Results {
-        let Outlet { sink, in_flight, .. } = &self.outlets[index];
-        // The semaphore is never closed.
-        let _permit = in_flight.acquire().await;
-        let _turn = self.turn(index).await;
+        let Some(pass) = self.pass(index).await else { return (untried(batch), None) };
         let mut results: Results = (Vec::with_capacity(batch.len()), None);
         let mut parts = Parts::of(batch);
         while let Some(part) = parts.take_next() {
-            if results.1.is_some() || !self.admits(index) {
+            if results.1.is_some() || !self.admits(index, &pass) {
                 results.0.extend(untried(part));
                 continue;
             }
             let events: Vec<_> = part.iter().map(|change| &chunk[*change].event).collect();
             let begun = Instant::now();
-            let delivery = sink.send(&events).await;
+            let delivery = self.outlets[index].sink.send(&events).await;
             let took = begun.elapsed();
             if matches!(delivery, Delivery::Refused { .. }) && part.len() > 1 {
                 // One of them is refused: find out which, so that it does not take the others with it.
@@ -395,6 +376,7 @@ impl Noted {
     }
 }
 
+mod pass;
 mod ready;
 #[cfg(test)]
 mod tests;

@@ -63,7 +63,7 @@ pub(crate) fn both(first: Option<&str>, second: Option<&str>) -> Option<String> 
     let mut names: Vec<_> = first.split(',').chain(second.split(',')).filter(|name| *name != OTHERS).collect();
     names.sort_unstable();
     names.dedup();
-    let mut others = [first, second].iter().any(|names| names.ends_with(OTHERS));
+    let mut others = [first, second].iter().any(|names| names.split(',').next_back() == Some(OTHERS));
     let mut text = String::new();
     for name in names {
         if text.len() + name.len() + 1 < MAX_TEXT {
@@ -237,6 +237,8 @@ mod tests {
     fn versions_that_were_not_delivered_add_up() {
         assert_eq!(both(Some("a,b"), Some("b,c,$")).as_deref(), Some("a,b,c,$"));
         assert_eq!(both(Some("$"), Some("$")).as_deref(), Some("$"));
+        assert_eq!(both(Some("price,us$"), Some("us$")).as_deref(), Some("price,us$"), "every change has a name");
+        assert_eq!(both(Some("us$,$"), Some("price")).as_deref(), Some("price,us$,$"));
         assert_eq!((both(None, Some("a")), both(Some("a"), None)), (None, None));
     }
 

@@ -196,9 +196,13 @@ impl<'p> ChangeClassifier<'p> {
 
     /// Hash of the version of a record, as the known set keeps it.
     pub fn version(&self, view: &RecordView<'_>) -> u64 {
-        let by_content = self.plan.compare_content || self.date(view).is_none();
-        let version = if by_content { view.canonical_hash() } else { view.version_hash() };
+        let version = self.compared(view).unwrap_or_else(|| view.version_hash());
         if view.is_excluded() && !view.is_deleted() { version ^ EXCLUDED } else { version }
+    }
+
+    /// Hash of what is compared of a record whose date does not distinguish its versions, or alone does not.
+    fn compared(&self, view: &RecordView<'_>) -> Option<u64> {
+        (self.plan.compare_content || self.date(view).is_none()).then(|| view.canonical_hash())
     }
 
     /// Whether only the content of a record differs from what is known. Nothing else then says that it changed.
@@ -291,7 +295,8 @@ impl<'p> ChangeClassifier<'p> {
         // Whether the filter excludes a record may change without it: with the filter, or by what is ignored.
         let has_moved = self.plan.extract.filter.is_some() && known.deleted != view.is_gone();
         // Version 0.1.0 kept hashes of all bytes.
-        if is_version || (known.version == view.content_hash() && !has_moved) {
+        let is_content = [Some(view.content_hash()), self.compared(view)].contains(&Some(known.version));
+        if is_version || (is_content && !has_moved) {
             return true;
         }
         let (Some(before), Some(now)) = (known.date, date.map(|date| date.timestamp_micros())) else { return false };

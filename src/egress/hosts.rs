@@ -19,6 +19,8 @@ const PER_HOST: usize = 4;
 /// Requests under way in all. Most of them only wait for an answer, which costs a socket each: enough that a thousand hosts that hang leave
 /// a quarter to the others.
 const IN_ALL: usize = 1_280;
+/// A wait that a request spends in its place; after a longer one it is to come again.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Waits that are kept before the expired ones are looked for.
 const SWEEP: usize = 64;
 /// How long it is remembered how an instance's last request ended, at least.
@@ -62,6 +64,15 @@ struct Holds {
     until: HashMap<(Origin, u64), Instant>,
     /// Number of entries at which the expired ones are dropped.
     sweep_at: usize,
+}
+
+/// Why a request is put off, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutOff {
+    /// The origin asked this credential to wait.
+    Held(Duration),
+    /// The requests that the provider allows are used up.
+    UsedUp(Duration),
 }
 
 /// One request's share. Dropping it gives the share back.
@@ -111,12 +122,29 @@ impl HostBudget {
         self.shared.holds.lock().extend(origin, credential, until, Instant::now());
     }
 
-    /// Counts one request against the limits that a provider declares, and keeps the distance of [`HostBudget::pace`]; waits up to half
-    /// a minute for it.
+    /// Waits for a permit as [`Self::acquire`] does, and counts one request against the limits that a provider declares, with the
+    /// distance of [`HostBudget::pace`]; waits up to half a minute for those, without a permit.
     ///
-    /// Errors: how long it is until one more is allowed, if that is longer; it is not counted then.
-    pub async fn spend(&self, origin: &Origin, credential: u64, charges: &[Charge]) -> Result<(), Duration> {
-        self.shared.spending.spend(origin, credential, charges).await
+    /// # Errors
+    /// It is put off, and not counted.
+    pub async fn admit(
+        &self,
+        origin: &Origin,
+        instance: &InstanceRef,
+        credential: u64,
+        charges: &[Charge],
+    ) -> Result<Permit, PutOff> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let permit = self.acquire(origin, instance, credential).await.map_err(PutOff::Held)?;
+            let Err(wait) = self.shared.spending.spend(origin, credential, charges) else { return Ok(permit) };
+            drop(permit);
+            waited += wait;
+            if waited > MAX_WAIT {
+                return Err(PutOff::UsedUp(wait));
+            }
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// The provider says how many requests are left under a limit, and perhaps in what time there are more. How long it is until one more
@@ -314,6 +342,51 @@ mod tests {
         drop(held);
         assert!(queued.await.is_err_and(|wait| wait <= Duration::from_hours(1)));
         assert!(now(&budget, &a, 2).expect("free").is_ok(), "who was turned away keeps no share");
+    }
+
+    fn charge(count: u32, period: Duration) -> Charge {
+        Charge { subject: 7, group: 1, allowance: super::super::allowance::Allowance { count, period } }
+    }
+
+    #[tokio::test]
+    async fn a_short_wait_is_waited_and_a_long_one_is_told() {
+        let budget = HostBudget::new(1, 10);
+        let a = origin("https://a.example");
+        let second = charge(1, Duration::from_secs(1));
+        let begun = Instant::now();
+        for _ in 0..2 {
+            budget.admit(&a, &of(0), 1, &[second]).await.expect("a short wait");
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+        let minute = Charge { group: 2, ..charge(1, Duration::from_mins(1)) };
+        budget.admit(&a, &of(0), 1, &[minute]).await.expect("free");
+        assert!(matches!(budget.admit(&a, &of(0), 1, &[minute]).await, Err(PutOff::UsedUp(_))));
+        assert!(now(&budget, &a, 1).expect("free").is_ok(), "what is put off has no permit");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_put_off_by_a_hold_is_not_counted() {
+        let budget = HostBudget::new(1, 10);
+        let a = origin("https://a.example");
+        let two_a_day = charge(2, Duration::from_hours(24));
+        let left = |credential: u64| {
+            let admit = || budget.admit(&a, &of(0), credential, &[two_a_day]).now_or_never().expect("no short wait");
+            std::iter::repeat_with(admit).take_while(Result::is_ok).count()
+        };
+        budget.hold(&a, 1, Instant::now() + Duration::from_hours(1));
+        for _ in 0..5 {
+            assert!(matches!(budget.admit(&a, &of(0), 1, &[two_a_day]).await, Err(PutOff::Held(_))));
+        }
+        // One that queues for a permit when the hold comes.
+        let held = now(&budget, &a, 2).expect("free").expect("no hold");
+        let caller = of(0);
+        let charges = [two_a_day];
+        let mut queued = Box::pin(budget.admit(&a, &caller, 2, &charges));
+        assert!(queued.as_mut().now_or_never().is_none());
+        budget.hold(&a, 2, Instant::now() + Duration::from_hours(1));
+        drop(held);
+        assert!(matches!(queued.await, Err(PutOff::Held(_))));
+        assert_eq!(left(3), 2, "another credential of the same client has them all");
     }
 
     #[tokio::test]

@@ -12,8 +12,6 @@ use url::Origin;
 
 use super::allowance::{Allowance, Sent};
 
-/// A wait that a request spends in its place; after a longer one it is to come again.
-const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Accounts that are kept before the empty ones are looked for.
 const SWEEP: usize = 64;
 
@@ -58,18 +56,9 @@ impl Spending {
         Self { begun: Instant::now(), accounts: Mutex::default(), turns: Mutex::default() }
     }
 
-    /// Counts one request, after a short wait if there must be one. A longer one is yielded, and nothing is counted.
-    pub(super) async fn spend(&self, origin: &Origin, credential: u64, charges: &[Charge]) -> Result<(), Duration> {
-        let begun = Instant::now();
-        loop {
-            let Err(wait) = self.accounts.lock().spend(origin, credential, charges, self.begun.elapsed()) else {
-                return Ok(());
-            };
-            if begun.elapsed() + wait > MAX_WAIT {
-                return Err(wait);
-            }
-            tokio::time::sleep(wait).await;
-        }
+    /// Counts one request, or says how long it is until one is allowed; nothing is counted then.
+    pub(super) fn spend(&self, origin: &Origin, credential: u64, charges: &[Charge]) -> Result<(), Duration> {
+        self.accounts.lock().spend(origin, credential, charges, self.begun.elapsed())
     }
 
     /// The provider says how many requests are left under a limit, and perhaps when there are more. How long it is until one is allowed, if
@@ -195,22 +184,6 @@ mod tests {
         assert_eq!(accounts.spend(&a, 1, &[], Duration::from_secs(12)), Ok(()));
         assert!(accounts.spend(&a, 1, &[], Duration::from_secs(13)).is_err());
         assert_eq!(accounts.spend(&a, 1, &[], Duration::from_secs(62)), Ok(()), "it is over");
-    }
-
-    #[tokio::test]
-    async fn a_short_wait_is_waited_and_a_long_one_is_told() {
-        let spending = Spending::new();
-        let a = origin("https://a.example");
-        let second = Charge { allowance: Allowance { count: 1, period: Duration::from_secs(1) }, ..charge(7) };
-        let begun = Instant::now();
-        for _ in 0..2 {
-            spending.spend(&a, 1, &[second]).await.expect("a short wait");
-        }
-        assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
-        for _ in 0..2 {
-            spending.spend(&a, 1, &[charge(9)]).await.expect("free");
-        }
-        assert!(spending.spend(&a, 1, &[charge(9)]).await.is_err());
     }
 
     #[test]

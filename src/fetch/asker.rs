@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::restraint::Restraint;
 use super::transcript::Transcript;
-use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::conditions::{Problem, Reaction};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
 use crate::cpu::CpuBudget;
@@ -47,12 +47,9 @@ impl Asker {
         request: Request,
         begun: impl FnOnce(),
     ) -> Result<(Response, Share), Problem> {
-        let _turn = Restraint::new(&self.hosts, resource, auth).before().await?;
-        let origin = &resource.request.origin;
-        let permit = self.hosts.acquire(origin, instance, auth.fingerprint).await.map_err(|wait| {
-            let text = "polling.interval: the provider is rate limiting requests; if this persists, increase polling.interval";
-            Problem::throttled(Reason::RateLimited, text, Some(wait))
-        })?;
+        let restraint = Restraint::new(&self.hosts, resource, auth);
+        let _turn = restraint.turn().await;
+        let permit = restraint.permit(instance).await?;
         begun();
         let mut share = self.bytes.share(instance);
         let asked = self.transcript.before(&request.url);

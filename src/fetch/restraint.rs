@@ -8,10 +8,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Origin;
 
 use crate::api::conditions::{Problem, Reaction, Reason};
+use crate::api::identity::InstanceRef;
 use crate::api::limits::LimitScope;
 use crate::auth::RequestAuth;
 use crate::egress::allowance::Allowance;
-use crate::egress::hosts::HostBudget;
+use crate::egress::hosts::{HostBudget, Permit, PutOff};
 use crate::egress::quota;
 use crate::egress::retry_after::server_clock;
 use crate::egress::spending::Charge;
@@ -30,18 +31,27 @@ impl<'a> Restraint<'a> {
         Self { hosts, origin: &resource.request.origin, limits: resource.limits.as_deref(), auth }
     }
 
-    /// Counts one request, and waits a little where one is not allowed yet. The place is given back when what this yields is dropped.
+    /// Waits until one more request may be under way. The place is given back when what this yields is dropped.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let most = self.limits.and_then(|limits| limits.concurrent)?;
+        self.hosts.turn(self.origin, self.auth.fingerprint, most).await
+    }
+
+    /// Waits until a request may be sent, and counts it.
     ///
     /// # Errors
-    /// It would have to wait long.
-    pub(super) async fn before(&self) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        let turn = match self.limits.and_then(|limits| limits.concurrent) {
-            Some(most) => self.hosts.turn(self.origin, self.auth.fingerprint, most).await,
-            None => None,
-        };
+    /// It would have to wait long; it is not counted then.
+    pub(super) async fn permit(&self, instance: &InstanceRef) -> Result<Permit, Problem> {
         let charges: Vec<_> = self.limits().map(|limit| self.charge(limit)).collect();
-        self.hosts.spend(self.origin, self.auth.fingerprint, &charges).await.map_err(|wait| used_up(Some(wait)))?;
-        Ok(turn)
+        let permit = self.hosts.admit(self.origin, instance, self.auth.fingerprint, &charges).await;
+        permit.map_err(|put_off| match put_off {
+            PutOff::Held(wait) => {
+                let text =
+                    "polling.interval: the provider is rate limiting requests; if this persists, increase polling.interval";
+                Problem::throttled(Reason::RateLimited, text, Some(wait))
+            }
+            PutOff::UsedUp(wait) => used_up(Some(wait)),
+        })
     }
 
     /// Reads what an answer says is left. How long no further request is allowed; `None`: one is.

@@ -57,6 +57,7 @@ mod queue_phase;
 pub mod reconcile;
 mod repairs;
 pub mod required_label;
+mod retries;
 pub mod reviews;
 pub mod run;
 pub mod salvage;

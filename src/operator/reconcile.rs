@@ -2,8 +2,7 @@
 
 mod repair;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,7 @@ use super::lists::Lists;
 use super::notice::Notice;
 use super::publish::{Outcome, Publication};
 use super::repairs::Repairs;
+use super::retries::Retries;
 use super::tokens::TokenSights;
 use super::watch::{Change, Seen, WatchEvent};
 use crate::api::conditions::Remedy;
@@ -44,7 +44,7 @@ pub struct Reconciler {
     users: HashMap<SecretRef, HashSet<InstanceRef>>,
     queue: VecDeque<Task>,
     work: JoinSet<Done>,
-    retries: BinaryHeap<Reverse<(Instant, Task)>>,
+    retries: Retries<Task>,
     repairs: Repairs,
     lists: Lists,
     ready: channel::Sender<bool>,
@@ -54,7 +54,7 @@ pub struct Reconciler {
     connector_news: mpsc::UnboundedSender<News>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Task {
     Instance(InstanceRef),
     Connector(ConnectorRef),
@@ -83,7 +83,7 @@ impl Reconciler {
             users: HashMap::new(),
             queue: VecDeque::new(),
             work: JoinSet::new(),
-            retries: BinaryHeap::new(),
+            retries: Retries::default(),
             repairs: Repairs::default(),
             lists: Lists::new(namespaces),
             ready,
@@ -97,7 +97,7 @@ impl Reconciler {
     pub async fn run(mut self, mut events: mpsc::Receiver<WatchEvent>, mut notices: mpsc::UnboundedReceiver<Notice>) {
         loop {
             self.start();
-            let retry = self.retries.peek().map(|Reverse((at, _))| *at);
+            let retry = self.retries.next();
             let repair = self.repairs.next();
             tokio::select! {
                 event = events.recv() => match event {
@@ -111,7 +111,7 @@ impl Reconciler {
                 },
                 () = tokio::time::sleep_until(repair.unwrap_or_else(Instant::now)), if repair.is_some() => self.repair(),
                 () = tokio::time::sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
-                    if let Some(Reverse((_, task))) = self.retries.pop() {
+                    if let Some(task) = self.retries.take_due(Instant::now()) {
                         self.enqueue(task, false);
                     }
                 }
@@ -335,6 +335,7 @@ impl Reconciler {
                 }
             }
             Done::Connector(key, Ok(changed)) => {
+                self.retries.set(&Task::Connector(key.clone()), None);
                 let free = self.lists.note_read(&key);
                 self.let_in(free);
                 let users = self.instances.iter().filter(|(instance, entry)| {
@@ -345,15 +346,16 @@ impl Reconciler {
             }
             Done::Connector(key, Err(error)) => {
                 tracing::warn!(namespace = &*key.namespace, connector = &*key.name, "cannot be read: {error}");
-                self.retries.push(Reverse((Instant::now() + RETRY, Task::Connector(key))));
+                self.retries.set(&Task::Connector(key), Some(Instant::now() + RETRY));
             }
             Done::Secret(key, Ok(changed)) => {
+                self.retries.set(&Task::Secret(key.clone()), None);
                 let users = self.users.get(&key).filter(|_| changed).cloned().unwrap_or_default();
                 self.enqueue_all(users, Task::Instance, true);
             }
             Done::Secret(key, Err(error)) => {
                 tracing::warn!(namespace = &*key.namespace, secret = &*key.name, "cannot be read: {error}");
-                self.retries.push(Reverse((Instant::now() + RETRY, Task::Secret(key))));
+                self.retries.set(&Task::Secret(key), Some(Instant::now() + RETRY));
             }
         }
     }
@@ -381,13 +383,13 @@ impl Reconciler {
                 }
             }
         }
+        let retry = outcome.retry.filter(|_| again.is_none());
+        self.retries.set(&Task::Instance(key.clone()), retry.map(|after| Instant::now() + after));
         if let Some(forced) = again {
             self.enqueue(Task::Instance(key), forced || missed);
-        } else if missed && outcome.retry.is_none() {
+        } else if missed && retry.is_none() {
             self.enqueue(Task::Instance(key), true);
-        } else if let Some(after) = outcome.retry {
-            self.retries.push(Reverse((Instant::now() + after, Task::Instance(key))));
-        } else if outcome.gone && unseen {
+        } else if retry.is_none() && outcome.gone && unseen {
             self.instances.remove(&key);
         }
     }

@@ -87,7 +87,7 @@ fn what_is_kept_of_an_id_makes_the_same_id_and_a_record_that_has_only_it() {
 fn a_record_of_which_only_the_id_is_delivered() {
     let json = r#"{"id": 1, "type": "a", "meta": {"id": 2}, "secret": "s"}"#;
     assert_eq!(IdPlan::Field(path("id")).alone("1", json), r#"{"id":1}"#);
-    assert_eq!(IdPlan::Field(path("meta.id")).alone("2", json), r#"{"meta.id":2}"#);
+    assert_eq!(IdPlan::Field(path("meta.id")).alone("2", json), r#"{"meta":{"id":2}}"#);
     assert_eq!(IdPlan::Key.alone("k", json), r#"{"id":"k"}"#);
     assert_eq!(fields(&["type", "meta.id"]).alone("a:2", json), r#"{"type":"a","meta":{"id":2}}"#);
 }

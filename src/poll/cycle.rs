@@ -33,7 +33,7 @@ use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
 use super::report::{Facts, Job, Outcome, Report};
 use super::schedule;
-use super::sinks::{open_outbox, wake_time};
+use super::sinks::{open_outbox, wakes};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
 use crate::api::conditions::Problem;
 use crate::auth::access::Access;
@@ -65,7 +65,7 @@ pub async fn run(
         Ok(outcome) => outcome,
         Err(problem) => Outcome::Failed(problem),
     };
-    Report { wake: wake_time(instance, resource), outcome, facts }
+    Report { wakes: wakes(instance, resource), outcome, facts }
 }
 
 async fn attempt(
@@ -92,15 +92,18 @@ async fn attempt(
         Ok(outbox) => outbox,
         Err(closed) => return Ok(closed),
     };
-    let certificate = resource.client_certificate.as_deref();
-    let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
-    let access = access.with_certificate(certificate)?;
-    instance.restore_retry_after(&core.asker.hosts, resource, access.auth().fingerprint);
     let polled = async {
+        // What is queued needs nothing of the provider, not even access.
         outbox.send_due().await?;
         if job == Job::RetryQueue {
             return Ok(Outcome::RetryQueueSent);
         }
+        let access = match prepare_access(core, instance, resource).await {
+            Ok(access) => access,
+            // A wait that its token endpoint demands is none of the provider's.
+            Err(problem) => return Ok(Outcome::Failed(problem)),
+        };
+        instance.restore_retry_after(&core.asker.hosts, resource, access.auth().fingerprint);
         if let Some(plan) = resource.for_each.as_deref() {
             // Apart, so that polls of one list hold no room for several.
             let (of, from) = ((resource, plan), (identity.as_str(), due));
@@ -129,6 +132,16 @@ async fn attempt(
         Some(problem) => Ok(Outcome::CallbackUnusable(problem.clone())),
         None => polled,
     }
+}
+
+/// Access to the provider, which may ask for a token.
+async fn prepare_access<'a>(
+    core: &'a EngineContext,
+    instance: &'a Arc<Instance>,
+    resource: &ResourcePlan,
+) -> Result<Access<'a>, Problem> {
+    let access = Access::prepare(instance.requester(core), "spec.auth", &resource.auth).await?;
+    access.with_certificate(resource.client_certificate.as_deref())
 }
 
 /// One poll of one resource.

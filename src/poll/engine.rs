@@ -1,6 +1,8 @@
 //! Owns the running instances: starts a job when it is due, records how it ended, and says what changed.
 
 mod clock;
+#[cfg(test)]
+mod tests;
 mod wishes;
 
 use std::collections::HashMap;
@@ -242,7 +244,11 @@ impl Engine {
             let tick = (!plan.suspended).then(|| if immediately { now } else { first() });
             // A suspended one is not polled, and yet what was asked for by annotation is acted on and reported.
             let save = (plan.suspended && unsaved && index == 0).then_some((now, Job::Save));
-            let wake = save.or_else(|| schedule::keep_alive(&plan, resource, now));
+            // Soon: no process may have run it for that long. When the credentials were used last is stored with them.
+            let keep_alive = schedule::keep_alive(&plan, resource)
+                .map(|every| (self.starts.first_poll(Rhythm::new(seed, every), Before::Polled(None), now), Job::KeepAlive));
+            // Each job saves first.
+            let wake = keep_alive.or(save);
             ResourceSchedule::new(Arc::clone(resource), seed, tick, wake, &self.core.metrics, now)
         };
         let schedules: Vec<_> = plan.resources.iter().enumerate().map(schedule).collect();

@@ -11,7 +11,7 @@ use super::due::Due;
 use super::health::Health;
 use super::instance::Instance;
 use super::memory::Memory;
-use super::report::{Job, Outcome, Report};
+use super::report::{Job, Outcome, Report, Wakes};
 use super::reported::Reported;
 use super::schedule::{self, Rhythm};
 use super::status::Observed;
@@ -277,19 +277,28 @@ impl ResourceSchedule {
         }
         self.wake = if instance.plan.suspended {
             let save = (report.outcome.is_failed() && instance.is_unsaved()).then_some((now + SAVE_AGAIN, Job::Save));
-            save.or_else(|| schedule::keep_alive(&instance.plan, &self.plan, now))
+            save.or_else(|| Some((now + schedule::keep_alive(&instance.plan, &self.plan)?, Job::KeepAlive)))
         } else {
-            report.wake.map(|(at, job)| {
-                // What failed keeps its back-off, whatever else waits to be served.
-                let is_failed = matches!(report.outcome, Outcome::Failed(_) | Outcome::CallbackUnusable(_));
-                let earliest = self.tick.filter(|_| is_failed).unwrap_or(at);
-                (at.max(now + SHORTEST_WAKE).max(earliest), job)
-            })
+            self.next_wake(report, instance.is_unsaved(), now)
         };
         log(&instance.plan, &self.plan, report, &before);
         // What fails becomes worth a person's attention by time alone.
         let may_last = self.health.failures > 0 || instance.state().sinks.health(&CALLBACK).failing_since().is_some();
         self.health != before || report.facts.sums.dirty || may_last || !matches!(report.outcome, Outcome::Polled)
+    }
+
+    /// What it runs for before its tick. What fails keeps its back-off: before that, only queued events are sent, which need nothing of the
+    /// provider. Those that are due and could not be sent because nothing can be saved wait, too.
+    fn next_wake(&self, report: &Report, unsaved: bool, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Job)> {
+        let Wakes { poll, queue } = report.wakes;
+        let poll = poll.filter(|_| self.health.problem().is_none());
+        let queue = match report.outcome {
+            Outcome::Failed(_) => queue.filter(|at| !unsaved || *at > now),
+            Outcome::CallbackUnusable(_) => None,
+            _ => queue,
+        };
+        let wakes = [poll.map(|at| (at, Job::Poll)), queue.map(|at| (at, Job::RetryQueue))];
+        wakes.into_iter().flatten().min().map(|(at, job)| (at.max(now + SHORTEST_WAKE), job))
     }
 
     fn next_tick(&self, report: &Report, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -303,7 +312,10 @@ impl ResourceSchedule {
             }
             Outcome::RetryQueueSent | Outcome::Stopped => Some(tick),
             // The reopening wakes it; until then nothing that is found could be sent.
-            Outcome::CallbackClosed => Some(report.wake.map_or(tick, |(at, _)| at.max(now))),
+            Outcome::CallbackClosed => {
+                let reopens = report.wakes.poll.map_or(tick, |at| at.max(now));
+                Some(if self.health.problem().is_some() { reopens.max(tick) } else { reopens })
+            }
             Outcome::CallbackGone => None,
             Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
                 Some(schedule::after_failure(problem, self.health.failures, interval, self.seed, now))
@@ -333,4 +345,93 @@ pub(super) struct Done {
     pub(super) epoch: u64,
     pub(super) report: Report,
     pub(super) memory: Memory,
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::api::conditions::Reason;
+    use crate::auth::SecretMap;
+    use crate::egress::{Egress, EgressPolicy};
+    use crate::plan::sample;
+    use crate::poll::context::EngineContext;
+    use crate::poll::report::Facts;
+    use crate::state::InstanceState;
+    use crate::state::directory::Directory;
+
+    struct World {
+        _folder: tempfile::TempDir,
+        instance: Instance,
+        schedule: ResourceSchedule,
+        now: DateTime<Utc>,
+    }
+
+    impl World {
+        /// A resource whose poll has just been due.
+        fn new() -> Self {
+            let (folder, now) = (tempfile::tempdir().unwrap(), Utc::now());
+            let (store, metrics) = (Arc::new(Directory::open(folder.path()).unwrap()), Metrics::new());
+            let egress = Egress::new(EgressPolicy::default()).unwrap();
+            let secrets = Arc::new(SecretMap::default());
+            let context = EngineContext::new(egress, metrics.clone(), secrets, Arc::clone(&store) as _, store);
+            let plan = Arc::new(sample::instance(sample::resource()));
+            let state = InstanceState::new("u".into());
+            let instance = Instance::new(Arc::clone(&plan), state, false, &context, Claim::for_ever(), false);
+            let schedule = ResourceSchedule::new(Arc::clone(&plan.resources[0]), 7, Some(now), None, &metrics, now);
+            Self { _folder: folder, instance, schedule, now }
+        }
+
+        /// A job ends now, and wants a poll and a try of what is queued at these times, in seconds from now. When what runs next, and which.
+        fn finish(&mut self, outcome: Outcome, poll: Option<i64>, queue: Option<i64>) -> (i64, Job) {
+            let at = |seconds: Option<i64>| seconds.map(|seconds| self.now + TimeDelta::seconds(seconds));
+            let wakes = Wakes { poll: at(poll), queue: at(queue) };
+            self.schedule.finish(&Report { outcome, facts: Facts::default(), wakes }, &self.instance, self.now);
+            let (at, job) = self.schedule.due().unwrap();
+            ((at - self.now).num_seconds(), job)
+        }
+
+        fn tick(&self) -> i64 {
+            (self.schedule.tick.unwrap() - self.now).num_seconds()
+        }
+    }
+
+    fn unauthorized() -> Problem {
+        Problem::human(Reason::Unauthorized, "spec.auth: the provider answered 401")
+    }
+
+    #[tokio::test]
+    async fn what_fails_keeps_its_back_off_and_what_is_queued_does_not_wait_for_it() {
+        let mut world = World::new();
+        assert_eq!(world.finish(Outcome::Failed(unauthorized()), Some(2), Some(3)), (3, Job::RetryQueue));
+        let back_off = world.tick();
+        assert!(back_off >= 59, "an interval: {back_off}");
+        assert_eq!(world.finish(Outcome::RetryQueueSent, Some(0), Some(9)), (9, Job::RetryQueue));
+        assert_eq!(world.finish(Outcome::RetryQueueSent, Some(0), None), (back_off, Job::Poll));
+        assert_eq!(world.finish(Outcome::CallbackClosed, Some(5), Some(8)), (8, Job::RetryQueue));
+        assert_eq!(world.tick(), back_off, "the reopening makes no provider well");
+        assert_eq!(
+            world.finish(Outcome::Failed(unauthorized()), None, Some(-4)),
+            (1, Job::RetryQueue),
+            "it came due meanwhile"
+        );
+        world.instance.change(|_| ());
+        let (at, job) = world.finish(Outcome::Failed(unauthorized()), None, Some(-4));
+        assert_eq!((at, job), (world.tick(), Job::Poll), "nothing can be saved");
+        let (at, job) = world.finish(Outcome::CallbackUnusable(unauthorized()), Some(2), Some(3));
+        assert_eq!((at, job), (world.tick(), Job::Poll), "it cannot be sent either");
+    }
+
+    #[tokio::test]
+    async fn what_is_well_runs_for_whatever_comes_first() {
+        let mut world = World::new();
+        assert_eq!(world.finish(Outcome::Polled, Some(2), Some(3)), (2, Job::Poll));
+        assert_eq!(world.finish(Outcome::Polled, Some(3), Some(2)), (2, Job::RetryQueue));
+        assert_eq!(
+            world.finish(Outcome::CallbackClosed, Some(4), Some(4)),
+            (4, Job::Poll),
+            "a poll sends what is queued first"
+        );
+    }
 }

@@ -34,10 +34,10 @@ pub struct Health {
     pub failures: u32,
     /// When the first of them failed.
     failing_since: Option<DateTime<Utc>>,
-    /// Why the last one failed.
-    pub(super) problem: Option<Box<Problem>>,
-    /// It failed for the callback's sake, not for the provider's.
-    pub(super) at_callback: bool,
+    /// Why the last poll that asked the provider failed.
+    pub(super) at_provider: Option<Box<Problem>>,
+    /// Why the last one could not begin for the callback's sake.
+    pub(super) at_callback: Option<Box<Problem>>,
     /// What a person should know, in a fixed order.
     pub(super) notes: Vec<Note>,
     /// A date field that no record had when records were last seen.
@@ -62,17 +62,18 @@ impl Health {
     /// Takes in how a job ended.
     pub fn note(&mut self, report: &Report, now: DateTime<Utc>) {
         match &report.outcome {
-            Outcome::Failed(problem) | Outcome::CallbackUnusable(problem) => {
-                self.polled = true;
-                self.at_callback = matches!(report.outcome, Outcome::CallbackUnusable(_));
-                self.contact = self.contact.max(report.facts.contact);
-                self.failures += 1;
-                self.failing_since.get_or_insert(now);
-                self.problem = Some(Box::new(problem.clone()));
+            Outcome::Failed(problem) => {
+                self.note_failure(report, now);
+                (self.at_provider, self.at_callback) = (Some(Box::new(problem.clone())), None);
+            }
+            Outcome::CallbackUnusable(problem) => {
+                self.note_failure(report, now);
+                self.at_callback = Some(Box::new(problem.clone()));
             }
             Outcome::Polled => {
                 (self.polled, self.succeeded, self.contact) = (true, true, Contact::Accepted);
-                self.recover();
+                (self.at_provider, self.at_callback) = (None, None);
+                (self.failures, self.failing_since) = (0, None);
                 self.notes = Note::all_in(&report.facts, &self.notes);
                 if report.facts.seen.records > 0 {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
@@ -101,26 +102,32 @@ impl Health {
                     self.pagination = Some(pagination.as_str().into());
                 }
             }
+            // The callback could be prepared. The provider was not asked: what was wrong with it still counts.
             Outcome::RetryQueueSent | Outcome::CallbackClosed | Outcome::CallbackGone => {
-                self.polled = true;
-                self.recover();
+                (self.polled, self.at_callback) = (true, None);
+                if self.at_provider.is_none() {
+                    (self.failures, self.failing_since) = (0, None);
+                }
             }
             Outcome::Stopped => {}
         }
     }
 
+    fn note_failure(&mut self, report: &Report, now: DateTime<Utc>) {
+        self.polled = true;
+        self.contact = self.contact.max(report.facts.contact);
+        self.failures += 1;
+        self.failing_since.get_or_insert(now);
+    }
+
     /// It failed because this was missing.
     pub fn waits_for(&self, remedy: Remedy) -> bool {
-        self.problem.as_ref().is_some_and(|problem| problem.remedy == Some(remedy))
+        self.problem().is_some_and(|problem| problem.remedy == Some(remedy))
     }
 
-    /// The problem, if it is the provider's.
-    pub(super) fn at_provider(&self) -> Option<&Problem> {
-        self.problem.as_deref().filter(|_| !self.at_callback)
-    }
-
-    fn recover(&mut self) {
-        (self.failures, self.failing_since, self.problem) = (0, None, None);
+    /// Why it is not polled.
+    pub(super) fn problem(&self) -> Option<&Problem> {
+        self.at_callback.as_deref().or(self.at_provider.as_deref())
     }
 
     /// The problem as far as it makes `Ready` false: a person's at once, others when they last. A provider that is rate limiting requests
@@ -131,7 +138,7 @@ impl Health {
         next_poll: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<&Problem> {
-        let problem = self.problem.as_deref()?;
+        let problem = self.problem()?;
         let since = self.failing_since.unwrap_or(now);
         let lasts = match problem.reaction {
             Reaction::Human => true,

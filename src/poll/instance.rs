@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::Utc;
 use futures::{FutureExt as _, StreamExt as _};
 use parking_lot::MutexGuard;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,8 @@ pub struct Instance {
     pub plan: Arc<PollPlan>,
     /// Bounds the requests to the callback that are under way.
     pub in_flight: Semaphore,
+    /// Held by the request that probes the callback while it is down.
+    pub probe: Mutex<()>,
     /// Ends when the instance is not this process's any more.
     pub claim: Claim,
     /// Cancelled when no new request may be begun for this plan.
@@ -53,6 +55,7 @@ impl Instance {
     ) -> Self {
         Self {
             waits: AtomicBool::new(ran),
+            probe: Mutex::new(()),
             in_flight: Semaphore::new(plan.callback.max_in_flight.max(1) as usize),
             stop: claim.child_token(),
             claim,

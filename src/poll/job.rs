@@ -11,7 +11,7 @@ use super::context::EngineContext;
 use super::cycle;
 use super::instance::Instance;
 use super::memory::Memory;
-use super::report::{Facts, Job, Outcome, Report};
+use super::report::{Facts, Job, Outcome, Report, Wakes};
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::metered::metered;
 use crate::observe::metrics::{Metrics, PollOutcome};
@@ -26,7 +26,7 @@ pub(super) async fn run(
     memory: &mut Memory,
 ) -> Report {
     let started = Instant::now();
-    let ended = |outcome| Report { outcome, facts: Facts::default(), wake: None };
+    let ended = |outcome| Report { outcome, facts: Facts::default(), wakes: Wakes::default() };
     let (cpu, key) = (&core.asker.cpu, &instance.plan.instance);
     let job = async {
         tokio::select! {

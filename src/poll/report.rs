@@ -38,8 +38,17 @@ pub struct Report {
     pub outcome: Outcome,
     /// What it met.
     pub facts: Facts,
-    /// An earlier time than the interval's at which the resource wants to run again, and for what.
-    pub wake: Option<(DateTime<Utc>, Job)>,
+    /// Earlier times than the interval's at which the resource wants to run again.
+    pub wakes: Wakes,
+}
+
+/// When a resource wants to run again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wakes {
+    /// For a poll.
+    pub poll: Option<DateTime<Utc>>,
+    /// For queued events, whether it is polled or not.
+    pub queue: Option<DateTime<Utc>>,
 }
 
 impl Report {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::report::Job;
 use crate::api::conditions::{Problem, Reaction};
 use crate::deliver::schedule::jittered;
 use crate::plan::{PollPlan, ResourcePlan};
@@ -88,13 +87,12 @@ fn stretched(wait: Duration, failures: u32, seed: u64) -> Duration {
     wait + (above_least / 4).min(MAX_STRETCH)
 }
 
-/// When a suspended instance uses its credentials, if the provider forgets those that no one uses: five times in the time that it keeps
-/// them, so that some may fail.
-pub fn keep_alive(plan: &PollPlan, resource: &ResourcePlan, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Job)> {
+/// How often a suspended instance looks whether its credentials are to be used, if the provider forgets those that no one uses: five times
+/// in the time that it keeps them, so that some may fail.
+pub fn keep_alive(plan: &PollPlan, resource: &ResourcePlan) -> Option<Duration> {
     // All resources have one credential: the first one does it.
     let is_first = plan.resources.first().is_some_and(|first| first.name == resource.name);
-    let ttl = TimeDelta::from_std(resource.auth.idle_ttl()?).ok()?;
-    (plan.suspended && is_first).then(|| (now + ttl / 5, Job::KeepAlive))
+    resource.auth.idle_ttl().filter(|_| plan.suspended && is_first).map(|ttl| ttl / 5)
 }
 
 #[cfg(test)]

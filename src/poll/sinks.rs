@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use super::context::EngineContext;
 use super::instance::Instance;
-use super::report::{Job, Outcome};
+use super::report::{Outcome, Wakes};
 use crate::auth::access::Access;
-use crate::deliver::delivery_state::Wake;
 use crate::deliver::health::Admission;
 use crate::deliver::outbox::{Outbox, Outlet};
 use crate::deliver::sink::CALLBACK;
@@ -37,25 +36,20 @@ pub(super) async fn open_outbox<'a>(
     let access = access.map_err(Outcome::CallbackUnusable)?;
     let envelope = Envelope::of(plan, identity, core.cluster.as_deref());
     let sink = HttpSink::new(callback, access, &plan.instance, envelope, &core.egress, &core.metrics);
-    let outlets = vec![Outlet { sink: Box::new(sink), in_flight: &instance.in_flight, turns: &core.deliveries }];
+    let Instance { in_flight, probe, .. } = &**instance;
+    let outlets = vec![Outlet { sink: Box::new(sink), in_flight, probe, turns: &core.deliveries }];
     let outbox = Outbox::new(&instance.live, &plan.instance, &resource.name, outlets, &core.metrics, &instance.stop);
     Ok(outbox.with_journal(&core.journal))
 }
 
-/// When the resource wants to run again, earlier than its interval says, and for what.
-pub(super) fn wake_time(instance: &Instance, resource: &ResourcePlan) -> Option<(DateTime<Utc>, Job)> {
-    let sinks = [(&CALLBACK, instance.plan.callback.fingerprint())];
-    let (at, wake) = {
-        let mut state = instance.state();
-        // What a list lacks waits with it, and what is queued with the resource.
-        let failing = state.lists_of(&resource.name).filter(|(_, own)| !own.failing.is_empty());
-        let lists: Vec<_> = failing.map(|(name, _)| name.clone()).collect();
-        let names = lists.iter().map(String::as_str).chain([&*resource.name]);
-        names.filter_map(|name| state.delivery(name).wake(&resource.name, sinks, Utc::now())).min()?
-    };
-    let job = match wake {
-        Wake::Poll => Job::Poll,
-        Wake::RetryQueue => Job::RetryQueue,
-    };
-    Some((at, job))
+/// When the resource wants to run again, earlier than its interval says.
+pub(super) fn wakes(instance: &Instance, resource: &ResourcePlan) -> Wakes {
+    let (sinks, now) = ([(&CALLBACK, instance.plan.callback.fingerprint())], Utc::now());
+    let mut state = instance.state();
+    // What a list lacks waits with it, and what is queued with the resource.
+    let failing = state.lists_of(&resource.name).filter(|(_, own)| !own.failing.is_empty());
+    let lists: Vec<_> = failing.map(|(name, _)| name.clone()).collect();
+    let names = lists.iter().map(String::as_str).chain([&*resource.name]);
+    let poll = names.filter_map(|name| state.delivery(name).poll_wake(sinks, now)).min();
+    Wakes { poll, queue: state.delivery(&resource.name).queue_wake(&resource.name, sinks, now) }
 }

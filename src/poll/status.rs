@@ -205,7 +205,8 @@ fn was_polled(resource: &ResourcePlan, state: &InstanceState, health: &Health) -
 }
 
 /// Why the instance is not ready: what keeps a resource from being polled, then what the callback lacks, then a lack of room. What was
-/// never polled is not ready for whatever reason.
+/// never polled is not ready for whatever reason. While the callback accepts nothing, providers are not asked, so of what is wrong with
+/// them only what a person must fix counts.
 fn not_ready(
     plan: &PollPlan,
     state: &InstanceState,
@@ -213,9 +214,11 @@ fn not_ready(
     observed: &[Observed<'_>],
     now: DateTime<Utc>,
 ) -> Option<Problem> {
+    let callback = callback.filter(|callback| callback.lasts).map(|callback| &callback.problem);
     let lasting = plan.resources.iter().zip(observed).find_map(|(resource, own)| {
-        let never = own.health.problem.as_deref().filter(|_| !was_polled(resource, state, own.health));
-        Some((&resource.name, never.or_else(|| own.health.lasting_problem(resource.interval, own.next_poll, now))?))
+        let never = own.health.problem().filter(|_| !was_polled(resource, state, own.health));
+        let problem = never.or_else(|| own.health.lasting_problem(resource.interval, own.next_poll, now))?;
+        (callback.is_none() || problem.reaction == Reaction::Human).then_some((&resource.name, problem))
     });
     if let Some((resource, problem)) = lasting {
         return Some(Problem { message: format!("resource {resource}: {}", problem.message), ..problem.clone() });
@@ -228,8 +231,7 @@ fn not_ready(
         ));
     }
     let full = observed.iter().any(|own| own.health.notes.contains(&Note::RetryQueueFull));
-    let callback = callback.filter(|callback| callback.lasts).map(|callback| callback.problem.clone());
-    callback.or_else(|| full.then(|| Problem::human(Reason::ParkedFull, RETRY_QUEUE_FULL)))
+    callback.cloned().or_else(|| full.then(|| Problem::human(Reason::ParkedFull, RETRY_QUEUE_FULL)))
 }
 
 /// Says where a person can give consent, exactly while that is what is missing.

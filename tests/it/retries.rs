@@ -231,6 +231,42 @@ fn a_callback_that_is_down_gets_one_probe_a_step() {
     scene.assert_perfect(&pollinator);
 }
 
+/// The manifest with this number of resources, `r0` and so on, that all list the same.
+fn with_resources(instance: &Instance, count: usize) -> String {
+    let yaml = instance.yaml();
+    let (head, rest) = yaml.split_once("  - name: records\n").expect("it has one resource");
+    let (resource, tail) = rest.split_once("  callback:\n").expect("a callback follows");
+    let resources: Vec<_> = (0..count).map(|number| format!("  - name: r{number}\n{resource}")).collect();
+    format!("{head}{}  callback:\n{tail}", resources.concat())
+}
+
+#[test]
+fn a_callback_that_is_down_gets_one_probe_a_step_from_all_resources_together() {
+    const RESOURCES: usize = 8;
+    let scene = Scene::new();
+    manifest::write(&scene.site.manifests(), "instances.yaml", &[with_resources(&scene.instance(), RESOURCES)]);
+    scene.receiver.answer(|_| Answer::status(503));
+    let mut pollinator = scene.start();
+    scene.provider.create_all(ids("r", 10));
+    pollinator.wait_reason("it", "CallbackDown");
+    assert!(pollinator.sigterm().success());
+    let before = scene.receiver.count();
+    scene.site.age(TimeDelta::hours(25));
+    // long enough for each resource to find that a probe is due
+    scene.receiver.answer(|_| Answer::status(503).after(Duration::from_secs(2)));
+    let mut pollinator = scene.site.start();
+    scene.wait_posts(before + 1, &pollinator);
+    pollinator.wait_for("it", "the job of each resource has ended", |row| {
+        row.resources.iter().all(|resource| resource.conditions.iter().any(|condition| condition.kind == "Polled"))
+    });
+    assert!(pollinator.sigterm().success());
+    assert_eq!(scene.receiver.count(), before + 1, "one probe");
+    scene.receiver.answer(|_| Answer::status(204));
+    scene.site.age(TimeDelta::hours(25));
+    let pollinator = scene.site.start();
+    pollinator.wait_for("it", "all are delivered", |row| row.delivered == 10 * RESOURCES as u64);
+}
+
 /// Requests for one object get this status as long as told, all others are accepted.
 fn refuse(receiver: &Receiver, object: &'static str, status: u16) {
     receiver.answer(move |ask| {
@@ -325,6 +361,28 @@ fn a_newer_version_takes_the_place_of_the_one_set_aside() {
     pollinator.wait_for("it", "the newer one was delivered", |row| row.set_aside == 0 && row.delivered == 1);
     let versions: Vec<_> = scene.receiver.delivered("it").iter().map(|event| provider::version(&event.data)).collect();
     assert_eq!(versions, [Some(2)], "latest state wins");
+}
+
+#[test]
+fn what_is_set_aside_is_sent_whatever_the_provider_lacks() {
+    let scene = Scene::new();
+    refuse(&scene.receiver, "bad", 500);
+    let mut pollinator = scene.start();
+    scene.provider.create("bad");
+    for attempt in 1..=3 {
+        scene.wait_posts(attempt, &pollinator);
+        assert!(pollinator.sigterm().success());
+        scene.site.age(TimeDelta::hours(1));
+        if attempt < 3 {
+            pollinator = scene.site.start();
+        }
+    }
+    scene.receiver.answer(|_| Answer::status(204));
+    let locked_out = Instance { auth: "basic: {secretRef: {name: absent}}".to_owned(), ..scene.instance() };
+    manifest::write(&scene.site.manifests(), "instances.yaml", &[locked_out.yaml()]);
+    let pollinator = scene.site.start();
+    pollinator.wait_for("it", "it was sent", |row| row.set_aside == 0 && row.delivered == 1 && row.tells("SecretNotFound"));
+    assert_eq!(tries(&scene, "bad"), 4);
 }
 
 #[test]

@@ -10,12 +10,14 @@ use super::*;
 use crate::api::conditions::Reason;
 use crate::api::identity::InstanceRef;
 use crate::deliver::health::{Blame, Failure};
+use crate::deliver::retry_queue::{MAX_BYTES, QueuedEvent};
 use crate::deliver::sample::{change, retry};
 use crate::deliver::sink::http::interpret::HttpCause;
 use crate::deliver::sink::memory_sample::MemorySink;
 use crate::deliver::sink::{CALLBACK, Cause};
 use crate::egress::byte_budget::{ByteBudget, LEAST};
 use crate::egress::ledger::LARGEST;
+use crate::egress::turns::Standing;
 use crate::state::live::LiveState;
 use crate::state::{InstanceState, StateStore};
 
@@ -45,6 +47,7 @@ struct World {
     live: LiveState,
     sinks: Vec<MemorySink>,
     in_flight: Semaphore,
+    probe: tokio::sync::Mutex<()>,
     turns: TurnQueue,
     instance: InstanceRef,
     metrics: Metrics,
@@ -77,6 +80,7 @@ impl World {
             live,
             sinks,
             in_flight: Semaphore::new(8),
+            probe: tokio::sync::Mutex::new(()),
             turns: TurnQueue::new(8),
             instance: InstanceRef::new("crm", "keap"),
             metrics: Metrics::new(),
@@ -98,9 +102,38 @@ impl World {
     }
 
     fn outbox(&self) -> Outbox<'_, LiveState> {
-        let outlet =
-            |sink: &MemorySink| Outlet { sink: Box::new(sink.clone()), in_flight: &self.in_flight, turns: &self.turns };
-        Outbox::new(&self.live, &self.instance, "contacts", self.sinks.iter().map(outlet).collect(), &self.metrics, &self.stop)
+        self.outbox_of("contacts")
+    }
+
+    fn outbox_of<'a>(&'a self, resource: &'a str) -> Outbox<'a, LiveState> {
+        let outlet = |sink: &MemorySink| Outlet {
+            sink: Box::new(sink.clone()),
+            in_flight: &self.in_flight,
+            probe: &self.probe,
+            turns: &self.turns,
+        };
+        Outbox::new(&self.live, &self.instance, resource, self.sinks.iter().map(outlet).collect(), &self.metrics, &self.stop)
+    }
+
+    /// The jobs of eight resources at once: each finds a change of two objects, and an event of its retry queue is due.
+    async fn run_eight(&self) -> Vec<Sent> {
+        let names: Vec<_> = (0..8).map(|number| format!("r{number}")).collect();
+        for (number, name) in (0..).zip(&names) {
+            let mut event = change(100 + number, 1).event;
+            event.resource = name.as_str().into();
+            let next_try = Some(DateTime::UNIX_EPOCH);
+            let sink = CALLBACK.clone();
+            let queued = QueuedEvent { sink, object: 100 + number, event, attempts: 3, refusals: 0, next_try };
+            self.live.lock().sinks.enqueue(queued, MAX_BYTES).unwrap();
+        }
+        let jobs = (0..).zip(&names).map(|(number, name)| {
+            let mut outbox = self.outbox_of(name);
+            async move {
+                outbox.send_due().await.unwrap();
+                outbox.send_changes([2 * number, 2 * number + 1].map(|object| change(object, 1)).into()).await.unwrap()
+            }
+        });
+        join_all(jobs).await
     }
 
     /// One job that finds these changes.
@@ -229,6 +262,43 @@ async fn a_sink_that_is_down_gets_one_probe_and_the_rest_once_it_is_accepted() {
         assert_eq!(world.archive().requests().len(), if accepts { 4 } else { 1 });
         assert_eq!(world.callback().requests().len(), 4, "none comes twice");
     }
+}
+
+#[tokio::test]
+async fn all_resources_together_have_no_more_under_way_than_the_sink_allows() {
+    for most in [1, 3] {
+        let world = World { in_flight: Semaphore::new(most), ..World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]) };
+        world.run_eight().await;
+        assert_eq!((world.callback().accepted().len(), world.callback().most_under_way()), (24, most));
+    }
+}
+
+#[tokio::test]
+async fn all_resources_together_send_one_probe_a_step_and_everything_once_it_is_accepted() {
+    for accepts in [false, true] {
+        let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]);
+        world.bring_down(&CALLBACK);
+        if !accepts {
+            (0..200).for_each(|object| world.callback().answers(object, [retry()]));
+        }
+        let sent = world.run_eight().await;
+        assert_eq!(world.callback().requests().len(), if accepts { 24 } else { 1 });
+        assert!(sent.iter().all(|sent| (sent.undelivered == Undelivered::None) == accepts));
+    }
+}
+
+#[tokio::test]
+async fn a_probe_that_never_ends_keeps_no_other_from_being_sent() {
+    let world = World::new(vec![MemorySink::new(CALLBACK.clone(), 1)]);
+    world.bring_down(&CALLBACK);
+    let mut aborted = Box::pin(world.send([change(1, 1)]));
+    assert!(aborted.as_mut().now_or_never().is_none());
+    let mut waiting = Box::pin(world.send([change(2, 1)]));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert_eq!(world.callback().requests(), [[record(1, 1)]], "one at a time");
+    drop(aborted);
+    assert_eq!(waiting.await.undelivered, Undelivered::None);
+    assert_eq!(world.callback().requests(), [[record(1, 1)], [record(2, 1)]]);
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ struct Inner {
     answers: HashMap<String, VecDeque<Delivery>>,
     requests: Vec<Vec<String>>,
     accepted: Vec<String>,
+    under_way: usize,
+    most_under_way: usize,
 }
 
 impl MemorySink {
@@ -40,6 +42,11 @@ impl MemorySink {
     /// Every request with the records in it, as they were sent.
     pub(crate) fn requests(&self) -> Vec<Vec<String>> {
         self.inner.lock().requests.clone()
+    }
+
+    /// The most requests that were under way at once.
+    pub(crate) fn most_under_way(&self) -> usize {
+        self.inner.lock().most_under_way
     }
 
     /// The records that it accepted, in their order.
@@ -73,6 +80,8 @@ impl Sink for MemorySink {
     /// reads a body from its beginning.
     fn send<'s>(&'s self, events: &'s [&'s Event]) -> BoxFuture<'s, Delivery> {
         let mut inner = self.inner.lock();
+        inner.under_way += 1;
+        inner.most_under_way = inner.most_under_way.max(inner.under_way);
         let records: Vec<_> = events.iter().map(|event| event.data.get().to_owned()).collect();
         inner.requests.push(records.clone());
         let failing = events.iter().find_map(|event| {
@@ -92,6 +101,12 @@ impl Sink for MemorySink {
             inner.accepted.extend(records);
             Delivery::Accepted
         };
-        async move { delivery }.boxed()
+        async move {
+            // As over a network, what else can be sent is sent before the answer comes.
+            tokio::task::yield_now().await;
+            self.inner.lock().under_way -= 1;
+            delivery
+        }
+        .boxed()
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::http::interpret::HttpCause;
 use crate::api::conditions::Problem;
 use crate::detect::event::Event;
+use crate::plan::CallbackPlan;
 
 /// Name of a sink. Its delivery state is kept under this name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,10 +106,10 @@ impl Cause {
         }
     }
 
-    /// What a user reads when a sink fails: what is wrong and how to fix it. `host`: where the sink's target is.
-    pub fn explain(self, host: &str) -> Problem {
+    /// What a user reads when the callback fails: what is wrong and how to fix it.
+    pub fn explain(self, callback: &CallbackPlan) -> Problem {
         match self {
-            Self::Http(cause) => cause.explain(host),
+            Self::Http(cause) => cause.explain(callback),
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn callback_problem(
     now: DateTime<Utc>,
 ) -> Option<CallbackProblem> {
     let lasting = |problem| Some(CallbackProblem { problem, lasts: true });
-    let unusable = observed.iter().filter(|own| own.health.at_callback).find_map(|own| own.health.problem.as_deref());
+    let unusable = observed.iter().find_map(|own| own.health.at_callback.as_deref());
     if let Some(problem) = unusable {
         return lasting(problem.clone());
     }
@@ -56,7 +56,7 @@ pub(in super::super) fn sink_problem(plan: &PollPlan, state: &InstanceState, now
     }
     let refused =
         || Problem::transient(Reason::CallbackFailing, "spec.callback.url refused events: make the receiver answer 2xx");
-    let problem = sink.cause.map_or_else(refused, |cause| cause.explain(plan.callback.host()));
+    let problem = sink.cause.map_or_else(refused, |cause| cause.explain(&plan.callback));
     if sink.is_down() {
         let wait = "the last five distinct objects all failed, so the cursor waits and a probe is sent by the retry schedule";
         let reason = if problem.reason == Reason::CallbackFailing { Reason::CallbackDown } else { problem.reason };

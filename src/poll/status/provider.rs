@@ -46,7 +46,8 @@ pub(super) fn credentials_problem<'a>(plan: &PollPlan, observed: &[Observed<'a>]
 
 /// The first resource with a problem that makes this condition false.
 fn find<'p, 'o>(plan: &'p PollPlan, observed: &[Observed<'o>], kind: ConditionType) -> Option<(&'p str, &'o Problem)> {
-    let problems = plan.resources.iter().zip(observed).filter_map(|(r, own)| Some((&*r.name, own.health.at_provider()?)));
+    let problems =
+        plan.resources.iter().zip(observed).filter_map(|(r, own)| Some((&*r.name, own.health.at_provider.as_deref()?)));
     problems.into_iter().find(|(_, problem)| made_false(problem.reason) == Some(kind))
 }
 

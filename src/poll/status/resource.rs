@@ -25,9 +25,9 @@ pub(super) fn resource_status(
     let health = observed.health;
     let own = state.resources.get(&*resource.name);
     let mut conditions = Vec::new();
-    match &health.problem {
+    match health.problem() {
         Some(problem) => conditions.push(of_problem(ConditionType::Polled, problem)),
-        None if health.polled => conditions.push(Condition::new(
+        None if health.succeeded => conditions.push(Condition::new(
             ConditionType::Polled,
             ConditionStatus::True,
             Reason::Polling,

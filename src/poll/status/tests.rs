@@ -1,7 +1,7 @@
 //! What a user reads after each course of jobs.
 
 use crate::api::conditions::ConditionStatus;
-use crate::poll::report::{Facts, Outcome, Report};
+use crate::poll::report::{Facts, Outcome, Report, Wakes};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn state() -> InstanceState {
 }
 
 fn ended(outcome: Outcome, facts: Facts) -> Report {
-    Report { outcome, facts, wake: None }
+    Report { outcome, facts, wakes: Wakes::default() }
 }
 
 fn polled() -> Report {
@@ -319,7 +319,7 @@ fn a_callback_that_is_down_is_told_with_its_cause() {
             HttpCause::Unauthorized,
             "CallbackUnauthorized",
             "Stalled",
-            "spec.callback.url (hooks.example.org) answered 401 or 403: fix ",
+            "spec.callback.url (hooks.example.org) answered 401 or 403: the receiver requires credentials; set spec.callback.auth, ",
         ),
         (
             HttpCause::Silent(Silence::Unreachable(Unreachable::Dns)),
@@ -349,6 +349,42 @@ fn a_callback_that_is_down_is_told_with_its_cause() {
         assert_eq!(condition(&status, progress), Some(("True", ready)), "{ready}");
         state.sinks.note_accepted(&CALLBACK, plan().callback.fingerprint());
         assert_eq!(told(&plan(), &state, &[&healthy, &healthy], at(0)).ready.as_str(), "True");
+    }
+}
+
+#[test]
+fn a_job_that_asks_the_provider_nothing_changes_nothing_that_is_known_of_it() {
+    let missing = Problem::human(Reason::NotFound, "resources[0].url: the provider answered 404; correct the path");
+    let unusable = ended(Outcome::CallbackUnusable(unauthorized()), Facts::default());
+    for outcome in [Outcome::RetryQueueSent, Outcome::CallbackClosed, Outcome::CallbackGone] {
+        let silent = ended(outcome.clone(), Facts::default());
+        let before = after(&[polled(), failed(missing.clone())]);
+        let mut health = before.clone();
+        health.note(&silent, at(9));
+        assert_eq!(health, before, "{outcome:?}");
+        let status = read(&health, at(9));
+        assert_eq!(status.resources[0].conditions[0].reason, Reason::NotFound, "{outcome:?}");
+        assert_eq!(condition(&status, "ProviderReachable"), Some(("False", "NotFound")));
+        let healthy = after(&[polled(), silent.clone()]);
+        assert_eq!(healthy, after(&[polled()]), "{outcome:?}");
+        // what the callback lacked is there, and the provider fails as before
+        let both = after(&[polled(), failed(missing.clone()), unusable.clone(), silent.clone()]);
+        assert_eq!(read(&both, at(9)).resources[0].conditions[0].reason, Reason::NotFound, "{outcome:?}");
+        assert_eq!(condition(&read(&both, at(9)), "CallbackReachable"), Some(("Unknown", "Starting")));
+        assert_eq!(after(&[polled(), unusable.clone(), silent.clone()]), after(&[polled()]), "{outcome:?}");
+        let never = read(&after(&[silent]), at(0));
+        assert_eq!(never.resources[0].conditions, [], "nothing has succeeded: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_callback_that_accepts_nothing_outranks_what_may_have_passed_at_the_provider() {
+    let mut state = delivered();
+    (0..DISTINCT_FAILURES as u64).for_each(|object| fail(&mut state, object, HttpCause::Status(503), None));
+    for (problem, ready) in [(away(), "CallbackDown"), (throttled(), "CallbackDown"), (unauthorized(), "Unauthorized")] {
+        let health = after(&[polled(), failed(problem), ended(Outcome::CallbackClosed, Facts::default())]);
+        let status = told(&plan(), &state, &[&health, &after(&[polled()])], at(3_600));
+        assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", ready));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::deliver::sink::{Cause, Delivery, Pace};
 use crate::egress::error::{BrokenAnswer, Phase, Unreachable};
 use crate::egress::{EgressError, Peer};
+use crate::plan::{AuthPlan, CallbackPlan};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +70,12 @@ pub enum HttpCause {
 }
 
 impl HttpCause {
-    /// `host`: of the URL, with its port where that is not the scheme's.
-    pub(in crate::deliver::sink) fn explain(self, host: &str) -> Problem {
+    pub(in crate::deliver::sink) fn explain(self, callback: &CallbackPlan) -> Problem {
+        let host = callback.host();
         match self {
             Self::Unauthorized => Problem::human(
                 Reason::CallbackUnauthorized,
-                format!("spec.callback.url ({host}) answered 401 or 403: fix spec.callback.signature or headersSecretRef"),
+                format!("spec.callback.url ({host}) answered 401 or 403: {}", fix_credentials(callback)),
             ),
             Self::Silent(silence) => {
                 let Problem { message, .. } = EgressError::from(silence).into_problem(Peer::Callback);
@@ -86,6 +87,20 @@ impl HttpCause {
                 format!("spec.callback.url ({host}) answered {status}: make the receiver answer 2xx"),
             ),
         }
+    }
+}
+
+/// What a person does about credentials that the receiver does not accept: correct those that there are.
+fn fix_credentials(callback: &CallbackPlan) -> String {
+    let fields = [
+        (!matches!(*callback.auth, AuthPlan::None), "auth"),
+        (callback.signature.is_some(), "signature"),
+        (callback.headers_secret.is_some(), "headersSecretRef"),
+    ];
+    let used: Vec<_> = fields.iter().filter_map(|(used, field)| used.then(|| format!("spec.callback.{field}"))).collect();
+    match used.as_slice() {
+        [] => "the receiver requires credentials; set spec.callback.auth, signature or headersSecretRef".to_owned(),
+        used => format!("fix {}", used.join(" or ")),
     }
 }
 
@@ -151,6 +166,29 @@ mod tests {
         }
         for status in [301, 404, 500, 501, 505] {
             assert_eq!(answered(status, ten), retry(HttpCause::Status(status), None), "{status}");
+        }
+    }
+
+    #[test]
+    fn refused_credentials_are_fixed_where_the_callback_has_them() {
+        use crate::plan::{SecretKey, sample};
+        use std::sync::Arc;
+        let key = || SecretKey { name: "s".to_owned(), key: "k".to_owned() };
+        let none = (*sample::instance(sample::resource()).callback).clone();
+        let auth = CallbackPlan { auth: Arc::new(AuthPlan::Bearer { secret: key() }), ..none.clone() };
+        let signature = CallbackPlan { signature: Some(key()), ..none.clone() };
+        let headers = CallbackPlan { headers_secret: Some("s".to_owned()), ..none.clone() };
+        let all =
+            CallbackPlan { auth: Arc::clone(&auth.auth), headers_secret: headers.headers_secret.clone(), ..signature.clone() };
+        for (callback, fix) in [
+            (none, "the receiver requires credentials; set spec.callback.auth, signature or headersSecretRef"),
+            (auth, "fix spec.callback.auth"),
+            (signature, "fix spec.callback.signature"),
+            (headers, "fix spec.callback.headersSecretRef"),
+            (all, "fix spec.callback.auth or spec.callback.signature or spec.callback.headersSecretRef"),
+        ] {
+            let problem = HttpCause::Unauthorized.explain(&callback);
+            assert_eq!(problem.message, format!("spec.callback.url (hooks.example.org) answered 401 or 403: {fix}"));
         }
     }
 
