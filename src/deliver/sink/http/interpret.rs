@@ -97,7 +97,8 @@ fn fix_credentials(callback: &CallbackPlan) -> String {
         (callback.signature.is_some(), "signature"),
         (callback.headers_secret.is_some(), "headersSecretRef"),
     ];
-    let used: Vec<_> = fields.iter().filter_map(|(used, field)| used.then(|| format!("spec.callback.{field}"))).collect();
+    let used = fields.iter().filter(|(is_used, _)| *is_used);
+    let used: Vec<_> = used.map(|(_, field)| format!("spec.callback.{field}")).collect();
     match used.as_slice() {
         [] => "the receiver requires credentials; set spec.callback.auth, signature or headersSecretRef".to_owned(),
         used => format!("fix {}", used.join(" or ")),
