@@ -6,7 +6,7 @@ use std::fs;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::rig::control_plane::Namespace;
+use crate::rig::control_plane::{Namespace, Run};
 
 mod conforming;
 mod endured;
@@ -36,6 +36,16 @@ fn chart_file(name: &str) -> String {
 
 /// The chart as release `pollinator` in `pollinator-system`. `None`: Helm cannot be had here, which one loud line said.
 fn rendered(ns: &Namespace<'_>, sets: &[String], values: &[(&str, &Value)]) -> Option<Rendered> {
+    let run = rendered_text(ns, sets, values)?;
+    Some(match run.code {
+        Some(0) => Rendered { objects: objects(&run.stdout), error: String::new() },
+        _ => Rendered { objects: Objects::new(), error: run.stderr },
+    })
+}
+
+/// The same as text. What was rendered by one test is not rendered again for another.
+fn rendered_text(ns: &Namespace<'_>, sets: &[String], values: &[(&str, &Value)]) -> Option<Run> {
+    static RENDERED: Mutex<BTreeMap<Vec<String>, Run>> = Mutex::new(BTreeMap::new());
     let mut arguments: Vec<String> =
         ["template", "pollinator", CHART, "--namespace", "pollinator-system"].map(str::to_owned).into();
     for set in sets {
@@ -44,12 +54,12 @@ fn rendered(ns: &Namespace<'_>, sets: &[String], values: &[(&str, &Value)]) -> O
     for (path, value) in values {
         arguments.extend(["--set-json".to_owned(), format!("{path}={value}")]);
     }
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let run = ns.helm(&arguments)?;
-    Some(match run.code {
-        Some(0) => Rendered { objects: objects(&run.stdout), error: String::new() },
-        _ => Rendered { objects: Objects::new(), error: run.stderr },
-    })
+    if let Some(known) = RENDERED.lock().get(&arguments) {
+        return Some(known.clone());
+    }
+    let run = ns.helm(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
+    RENDERED.lock().insert(arguments, run.clone());
+    Some(run)
 }
 
 /// The objects of a stream of documents.

@@ -2,7 +2,7 @@
 //!
 //! Where a test goes:
 //!
-//! - [`at_scale`]: a thousand instances, and what they cost the API server.
+//! - [`at_scale`]: a thousand instances, and what they cost the API server; fewer, with replicas that come and go and servers that fail.
 //! - [`real_servers`]: a server that this project did not write stands in for the provider.
 //! - [`kill`]: the process dies at a bad moment; the oracle counts what was lost and what came twice.
 //! - [`backup`]: the state of an instance goes into a file and to another place.

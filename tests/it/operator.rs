@@ -13,9 +13,7 @@
 //! - [`kept`]: state that does not fit into the status, and state that somebody else touched.
 //! - [`faults`]: the API server misbehaves, is away, or answers too late.
 //! - [`permissions`]: with any rule less something breaks, and the operator says so.
-//! - [`fleet`]: three replicas with accounts of their own and two hundred instances; replicas come, go, die and sleep.
 //! - [`refused`]: what is wrong in a manifest is said at apply, or at once afterwards.
-//! - [`outages`]: the API server is restarted, frozen, or answers and tells wrongly, while many instances are polled.
 //! - [`replicas`]: several share the work, and take it over from one another.
 //! - [`stores`]: known sets in a store outside the cluster: a folder, or a bucket whose server dies; moved there and back.
 //! - [`tenants`]: cursors of many lists, which the status has no room for.
@@ -35,9 +33,7 @@ mod edits;
 mod elements;
 mod everyday;
 mod faults;
-mod fleet;
 mod kept;
-mod outages;
 mod permissions;
 mod refused;
 mod replicas;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::rendered::{each_value, ground};
 use super::values::leaves;
-use super::{CHART, chart_file};
+use super::{CHART, chart_file, rendered_text};
 use crate::rig::control_plane::conform::Schemas;
 use crate::rig::control_plane::{ControlPlane, Namespace};
 
@@ -22,6 +22,23 @@ struct Switch {
     choices: Vec<Vec<String>>,
 }
 
+/// Choices by the paths of their switches; a switch that is not named is left as it is by default.
+type Choices = BTreeMap<String, usize>;
+
+/// Every combination of so many switches that one template reads is rendered.
+const TOGETHER: usize = 3;
+/// Where all switches of a template have no more combinations than this, each is rendered.
+const FEW: usize = 48;
+
+/// What the chart refuses together: for each path whether it is set, or left as it is by default.
+const CONTRADICTIONS: [&[(&str, bool)]; 5] = [
+    &[("serviceMonitor.enabled", true), ("service.enabled", true)],
+    &[("crds.keep", true), ("crds.enabled", false), ("watchNamespace", true)],
+    &[("crds.keep", true), ("crds.enabled", false), ("watchNamespaces", true)],
+    &[("replicaCount", true), ("console.ingress.enabled", true), ("console.keySecret", false)],
+    &[("replicaCount", true), ("console.httpRoute.enabled", true), ("console.keySecret", false)],
+];
+
 /// Every value that is true or false, and those that decide by something else what is rendered.
 fn switches() -> Vec<Switch> {
     let mut switches = Vec::new();
@@ -31,6 +48,7 @@ fn switches() -> Vec<Switch> {
             ("watchNamespace", _) => &["watchNamespace=pollinator-system", "watchNamespace=crm"],
             ("watchNamespaces", _) => &["watchNamespaces={pollinator-system,crm}"],
             ("replicaCount", _) => &["replicaCount=3"],
+            ("console.keySecret", _) => &["console.keySecret=key"],
             ("caBundle.configMap", _) => &["caBundle.configMap=roots", "caBundle.secret=roots"],
             ("catalog", _) => &["catalog.crm=kind: Connector"],
             (_, Value::Bool(true)) => &["false"],
@@ -39,7 +57,9 @@ fn switches() -> Vec<Switch> {
         };
         let with_ground = |set: &&str| {
             let set = if set.contains('=') { (*set).to_owned() } else { format!("{path}={set}") };
-            [ground(path), vec![set]].concat()
+            // the number of replicas is a switch of its own
+            let ground = ground(path).into_iter().filter(|set| !set.starts_with("replicaCount="));
+            ground.chain([set]).collect::<Vec<_>>()
         };
         let choices = std::iter::once(Vec::new()).chain(other.iter().map(with_ground)).collect();
         switches.push(Switch { path: path.to_owned(), choices });
@@ -89,31 +109,86 @@ fn templates() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
 }
 
 /// All ways to choose one of each.
-fn product(switches: &[&Switch]) -> Vec<Vec<String>> {
-    switches.iter().fold(vec![Vec::new()], |made, switch| {
-        let each = made.iter().flat_map(|sets| switch.choices.iter().map(|choice| [sets.clone(), choice.clone()].concat()));
-        each.collect()
+fn product(switches: &[&Switch]) -> Vec<Choices> {
+    switches.iter().fold(vec![Choices::new()], |made, switch| {
+        let with = |choices: &Choices, choice| {
+            let mut choices = choices.clone();
+            choices.insert(switch.path.clone(), choice);
+            choices
+        };
+        made.iter().flat_map(|choices| (0..switch.choices.len()).map(|choice| with(choices, choice))).collect()
     })
 }
 
-/// What to set, so that every template is rendered with every combination of the switches that it reads. A template is a function of
-/// the values that it reads, so nothing else can come of the product of all switches, which would be ten thousands.
-fn combinations() -> BTreeSet<Vec<String>> {
-    let (switches, (templates, helpers)) = (switches(), templates());
+/// All ways to take so many of them.
+fn subsets<'s>(switches: &[&'s Switch], size: usize) -> Vec<Vec<&'s Switch>> {
+    let Some((first, rest)) = switches.split_first() else { return if size == 0 { vec![Vec::new()] } else { Vec::new() } };
+    let without = subsets(rest, size);
+    let with = size.checked_sub(1).map(|others| subsets(rest, others)).unwrap_or_default();
+    with.into_iter().map(|subset| [vec![*first], subset].concat()).chain(without).collect()
+}
+
+/// Which combinations must be rendered, those of many switches first. A template is a function of the values that it reads. One that
+/// reads few switches is rendered with every combination of them. One that reads many consists of pieces, each of which one or two
+/// switches decide; so with three of them each piece is rendered next to each other one that is there, or is not.
+fn targets(switches: &[Switch]) -> Vec<Choices> {
+    let (templates, helpers) = templates();
     assert!(switches.len() > 12 && templates.len() > 10, "{} {}", switches.len(), templates.len());
     let mut made = BTreeSet::new();
-    let mut used = BTreeSet::new();
     for text in templates.values() {
         let mut read = BTreeSet::new();
         reads(text, &helpers, &mut read);
         let relevant: Vec<_> = switches.iter().filter(|switch| switch.is_read(&read)).collect();
-        used.extend(relevant.iter().map(|switch| switch.path.clone()));
-        made.extend(product(&relevant));
+        let all: usize = relevant.iter().map(|switch| switch.choices.len()).product();
+        let size = if all <= FEW { relevant.len() } else { TOGETHER };
+        made.extend(subsets(&relevant, size).iter().flat_map(|subset| product(subset)));
     }
-    let all: BTreeSet<_> = switches.iter().map(|switch| switch.path.clone()).collect();
-    assert_eq!(used, all, "each switch is read by a template");
-    made.insert(switches.iter().flat_map(|switch| switch.choices.last().cloned().unwrap_or_default()).collect());
+    let used: BTreeSet<_> = made.iter().flat_map(Choices::keys).collect();
+    assert_eq!(used, switches.iter().map(|switch| &switch.path).collect(), "each switch is read by a template");
+    let mut made: Vec<_> = made.into_iter().filter(|target| !is_contradictory(target)).collect();
+    made.sort_by_key(|target| usize::MAX - target.len());
     made
+}
+
+/// Whether the chart refuses them, whatever is chosen for switches that are not named.
+fn is_contradictory(choices: &Choices) -> bool {
+    let holds = |(path, is_set): &(&str, bool)| choices.get(*path).is_some_and(|choice| (*choice > 0) == *is_set);
+    CONTRADICTIONS.iter().any(|all| all.iter().all(holds))
+}
+
+/// Both, if they do not contradict each other.
+fn joined(some: &Choices, others: &Choices) -> Option<Choices> {
+    let agree = others.iter().all(|(path, choice)| some.get(path).is_none_or(|known| known == choice));
+    let both = || some.iter().chain(others).map(|(path, choice)| (path.clone(), *choice)).collect();
+    agree.then(both).filter(|both| !is_contradictory(both))
+}
+
+/// Releases that have all targets in them, as many in each as do not contradict each other.
+fn releases(switches: &[Switch]) -> Vec<Choices> {
+    let mut open = targets(switches);
+    let mut made = Vec::new();
+    while !open.is_empty() {
+        let mut release = Choices::new();
+        open.retain(|target| {
+            let joined = joined(&release, target);
+            let is_left = joined.is_none();
+            joined.into_iter().for_each(|both| release = both);
+            is_left
+        });
+        // what is left as it is must not contradict the rest either
+        for switch in switches {
+            let mut each = (0..switch.choices.len()).map(|choice| Choices::from([(switch.path.clone(), choice)]));
+            release = each.find_map(|choice| joined(&release, &choice)).expect("one of them can be chosen");
+        }
+        made.push(release);
+    }
+    made
+}
+
+/// What to set for some choices.
+fn sets(switches: &[Switch], choices: &Choices) -> Vec<String> {
+    let chosen = switches.iter().filter_map(|switch| Some(&switch.choices[*choices.get(&switch.path)?]));
+    chosen.flatten().cloned().collect()
 }
 
 /// Distinct documents, as they were rendered, with what rendered them first.
@@ -145,29 +220,22 @@ impl Documents {
 /// Everything that is rendered, each distinct document once. `None`: Helm cannot be had here.
 fn documents(ns: &Namespace<'_>) -> Option<Documents> {
     let mut documents = Documents::default();
-    let mut accepted = BTreeSet::new();
-    let run = |arguments: &[String]| {
-        let mut all = vec!["template", "pollinator", CHART, "--namespace", PLACES[0]];
-        all.extend(arguments.iter().map(String::as_str));
-        ns.helm(&all)
+    let switches = switches();
+    let mut add = |sets: &[String], values: &[(&str, &Value)]| {
+        documents.add(&rendered_text(ns, sets, values)?.ok(), &format!("helm template, {sets:?} {values:?}"));
+        Some(())
     };
-    for sets in combinations() {
-        let arguments: Vec<_> = sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]).collect();
-        let run = run(&arguments)?;
-        if run.code == Some(0) {
-            accepted.extend(sets.iter().cloned());
-            documents.add(&run.stdout, &format!("helm template {}", arguments.join(" ")));
-        } else {
-            // contradictory values are refused by their names, which another test judges
-            assert!(run.stderr.contains("execution error"), "{sets:?}: {}", run.stderr);
-        }
+    add(&[], &[])?;
+    for release in releases(&switches) {
+        add(&sets(&switches, &release), &[])?;
     }
-    let all: BTreeSet<_> = switches().into_iter().flat_map(|switch| switch.choices).flatten().collect();
-    assert_eq!(accepted, all, "each choice was rendered in some combination");
     for (path, value, ground) in each_value() {
-        let grounds = ground.into_iter().flat_map(|set| ["--set".to_owned(), set]);
-        let arguments: Vec<_> = grounds.chain(["--set-json".to_owned(), format!("{path}={value}")]).collect();
-        documents.add(&run(&arguments)?.ok(), &format!("helm template {}", arguments.join(" ")));
+        add(&ground, &[(path, &value)])?;
+    }
+    for contradiction in CONTRADICTIONS {
+        let choices = contradiction.iter().map(|(path, is_set)| ((*path).to_owned(), usize::from(*is_set))).collect();
+        let refused = rendered_text(ns, &sets(&switches, &choices), &[])?;
+        assert!(refused.code != Some(0) && refused.stderr.contains("execution error"), "{contradiction:?}: {}", refused.stderr);
     }
     for overlay in ["deploy", "deploy/cluster", "deploy/namespaced", "deploy/high-availability", "deploy/crds"] {
         let folder = format!("{}/{overlay}", env!("CARGO_MANIFEST_DIR"));

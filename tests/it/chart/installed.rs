@@ -59,7 +59,7 @@ fn a_release_is_upgraded_restarted_drained_scaled_rolled_back_and_installed_agai
     let Some(plane) = shared_with_controllers() else { return };
     // what is created and updated while nobody polls is created, however long that takes
     let patient = |_, instance: Instance| instance.and_resource("createdTolerance: 10m");
-    let fleet = Fleet::with(plane, "release", 200, 8, &[], patient);
+    let fleet = Fleet::with(plane, "release", 100, 8, &[], patient);
     let ns = &fleet.cluster.ns;
     enforce_restricted_pods(ns);
     let Some(kubelet) = kubelet(plane, ns.name()) else { return };

@@ -52,12 +52,29 @@ fn placed(part: &Value, place: &str) -> Value {
     if is_whole { part.clone() } else { serde_json::json!({"spec": part}) }
 }
 
+const DRY_RUN: [&str; 7] = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-"];
+
 /// The API server takes them, without keeping them.
 fn assert_taken(ns: &Namespace<'_>, place: &str, yaml: &str) {
-    let line = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-"];
-    let run = ns.kubectl_with(&line, yaml);
+    let run = ns.kubectl_with(&DRY_RUN, yaml);
     assert_eq!(run.code, Some(0), "{place}: {}\n{yaml}", run.stderr);
     assert!(!run.stderr.contains("Warning"), "{place}: {}", run.stderr);
+}
+
+/// Manifests with the places where they are.
+type Places = Vec<(String, String)>;
+
+/// The same of all of them, by one process unless something is wrong: one for each would take longer than everything else.
+fn assert_all_taken(ns: &Namespace<'_>, manifests: &[(String, String)]) {
+    let all: Vec<_> = manifests.iter().map(|(_, yaml)| yaml.as_str()).collect();
+    // a stream that begins with JSON would have to be JSON to its end
+    let run = ns.kubectl_with(&DRY_RUN, &format!("---\n{}", all.join("\n---\n")));
+    if run.code != Some(0) || run.stderr.contains("Warning") {
+        manifests.iter().for_each(|(place, yaml)| assert_taken(ns, place, yaml));
+        panic!("{}", run.stderr);
+    }
+    let taken = run.stdout.lines().filter(|line| line.ends_with("(server dry run)")).count();
+    assert!(taken >= manifests.len(), "{taken} of {}: {}", manifests.len(), run.stdout);
 }
 
 /// Pollinator knows what to do.
@@ -86,24 +103,28 @@ fn judge_overlay(ns: &Namespace<'_>, reader: &Reader, place: &str, kustomization
 fn every_manifest_in_a_page_is_judged_and_planned() {
     let Some(plane) = shared() else { return };
     let (ns, reader) = (plane.namespace("documented"), Reader::new());
-    let mut judged = 0;
+    let (mut judged, mut wholes) = (0, Places::new());
     for (name, text) in markdown::pages() {
         for fence in markdown::fences(&text).iter().filter(|fence| fence.language == "yaml") {
             judged += 1;
-            validate(&ns, &reader, &format!("{name}:{}", fence.line), fence);
+            let place = format!("{name}:{}", fence.line);
+            wholes.extend(validate(&ns, &reader, &place, fence).map(|whole| (place, whole)));
         }
     }
+    assert_all_taken(&ns, &wholes);
     assert!(judged > 1, "{judged}");
 }
 
-fn validate(ns: &Namespace<'_>, reader: &Reader, place: &str, fence: &Fence) {
+/// The manifest that it is or belongs to, once Pollinator has planned it; of an overlay nothing is left to do.
+fn validate(ns: &Namespace<'_>, reader: &Reader, place: &str, fence: &Fence) -> Option<String> {
     let documents = documents(&fence.text, place);
     let kinds: Vec<_> = documents.iter().map(|one| one["kind"].as_str().unwrap_or_default()).collect();
     if let [kind] = kinds[..]
         && let Some((kind, _)) = OTHERS.iter().find(|(other, _)| *other == kind)
     {
         assert_eq!(*kind, "Kustomization");
-        return judge_overlay(ns, reader, place, &documents[0]);
+        judge_overlay(ns, reader, place, &documents[0]);
+        return None;
     }
     let is_part = |one: &Value| one["kind"].is_null() || (one["kind"] == "ConnectorInstance" && one["spec"].is_null());
     let whole = if documents.iter().all(is_part) {
@@ -116,23 +137,23 @@ fn validate(ns: &Namespace<'_>, reader: &Reader, place: &str, fence: &Fence) {
         fence.text.clone()
     };
     // Secrets of a plan are of no interest to the server's judgement of it, and the reverse
-    assert_taken(ns, place, &whole);
     if documents.iter().all(|one| one["kind"].is_null() || one["kind"] == "ConnectorInstance" || one["kind"] == "Secret") {
         assert_planned(reader, place, &whole);
     }
+    Some(whole)
 }
 
 #[test]
 fn every_example_is_taken_by_the_server() {
     let Some(plane) = shared() else { return };
     let ns = plane.namespace("examples");
+    let mut all = Places::new();
     for folder in ["examples", "examples/tour", "catalog"] {
         let files = crate::rig::control_plane::manifests(folder);
         assert!(!files.is_empty(), "{folder}");
-        for (name, yaml) in files {
-            assert_taken(&ns, &format!("{folder}/{name}"), &yaml);
-        }
+        all.extend(files.into_iter().map(|(name, yaml)| (format!("{folder}/{name}"), yaml)));
     }
+    assert_all_taken(&ns, &all);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use crate::rig::scene::ids;
 use crate::rig::{provider, settle};
 
 const INSTANCES: usize = 12;
+/// As by default.
+const SHARDS: [&str; 2] = ["--shards", "16"];
 
 /// Twelve instances of one provider, all ready.
 fn many(cluster: &Cluster<'_>) {
@@ -30,10 +32,10 @@ fn a_rolling_update_repeats_and_loses_nothing() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "rolling");
     many(&cluster);
-    let mut old = cluster.start();
+    let mut old = cluster.start_with(&SHARDS);
     names().for_each(|name| drop(cluster.wait_ready(&name)));
     for round in 0..3 {
-        let new = cluster.start();
+        let new = cluster.start_with(&SHARDS);
         new.wait_stderr("range owned");
         cluster.provider.create_all(ids(&format!("both{round}"), 5));
         assert!(old.sigterm().success(), "{}", old.stderr());
@@ -51,10 +53,10 @@ fn what_a_killed_replica_leaves_is_taken_over() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "takeover");
     many(&cluster);
-    let mut first = cluster.start();
+    let mut first = cluster.start_with(&SHARDS);
     names().for_each(|name| drop(cluster.wait_ready(&name)));
     assert!((metric(&first, "pollinator_owned_shards") - 16.0).abs() < f64::EPSILON, "all of them");
-    let second = cluster.start();
+    let second = cluster.start_with(&SHARDS);
     second.wait_stderr("range owned");
     cluster.provider.create_all(ids("before", 5));
     first.kill9();
@@ -70,10 +72,10 @@ fn a_paused_replica_brings_no_old_state_back() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "paused");
     many(&cluster);
-    let paused = cluster.start();
+    let paused = cluster.start_with(&SHARDS);
     names().for_each(|name| drop(cluster.wait_ready(&name)));
     paused.signal("STOP");
-    let other = cluster.start();
+    let other = cluster.start_with(&SHARDS);
     other.wait_stderr("range owned");
     cluster.provider.create_all(ids("meanwhile", 5));
     let before = verdicts(&cluster);

@@ -3,7 +3,8 @@
 use crate::rig::api_proxy::Fault;
 use crate::rig::control_plane::shared;
 use crate::rig::operator::Cluster;
-use crate::rig::{canary, pollinator::Pollinator};
+use crate::rig::pollinator::Pollinator;
+use crate::rig::{canary, manifest};
 
 /// Reads and lists Secrets, whose answers are cut, until both were tried again.
 fn suffer(cluster: &Cluster<'_>, log: &str) -> Pollinator {
@@ -28,6 +29,8 @@ fn secrets_in_answers_that_are_cut_are_in_no_log_and_no_condition() {
     let Some(plane) = shared() else { return };
     let cluster = Cluster::new(plane, "truncated");
     // as people create them: with all values in an annotation
+    let login = manifest::login().replace("namespace: it", &format!("namespace: {}", cluster.ns.name()));
+    cluster.ns.apply(&login);
     let secrets = cluster.ns.api().get(&cluster.ns.core("secrets")).ok().to_string();
     assert!(secrets.contains("last-applied-configuration") && canary::find_in(&secrets).is_some());
     cluster.apply(&cluster.instance());

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::api_proxy::ApiProxy;
 use super::claims::Claims;
@@ -38,15 +38,28 @@ pub struct Fleet<'p> {
     pub versions: History,
     pub providers: Vec<Provider>,
     instances: Vec<String>,
-    /// One fleet at a time: two of them measure the machine.
-    _alone: MutexGuard<'static, ()>,
+    _place: Place,
 }
 
-static ALONE: Mutex<()> = Mutex::new(());
+/// So many instances at once, of all tests that have many: more of them measure the machine.
+const AT_ONCE: u32 = 200;
 
-/// Lets nobody else create hundreds of instances, or measure what hundreds cost, while the guard lives.
-pub fn alone() -> MutexGuard<'static, ()> {
-    turns::without(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+/// First come, first served.
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE as usize);
+
+/// While it lives, other tests have fewer instances.
+type Place = SemaphorePermit<'static>;
+
+/// Waits until there is a place for so many instances, or for all.
+fn place_for(instances: usize) -> Place {
+    let wanted = u32::try_from(instances).map_or(AT_ONCE, |wanted| wanted.min(AT_ONCE));
+    let place = turns::without(|| futures::executor::block_on(PLACES.acquire_many(wanted)));
+    place.expect("nobody closes it")
+}
+
+/// Lets nobody else create tens of instances, or measure what hundreds cost, while the guard lives.
+pub fn alone() -> Place {
+    place_for(usize::MAX)
 }
 
 /// One process of the operator.
@@ -78,7 +91,7 @@ impl<'p> Fleet<'p> {
         accounts: &[&str],
         adjust: impl Fn(usize, Instance) -> Instance,
     ) -> Self {
-        let alone = alone();
+        let place = place_for(instances);
         let cluster = Cluster::new(plane, test);
         for name in accounts {
             cluster.ns.token(name);
@@ -91,7 +104,7 @@ impl<'p> Fleet<'p> {
             providers: (0..providers).map(|_| Provider::start()).collect(),
             instances: (0..instances).map(|index| format!("it-{index:03}")).collect(),
             cluster,
-            _alone: alone,
+            _place: place,
         };
         for (index, name) in fleet.instances.iter().enumerate() {
             let mut instance = adjust(index % providers, fleet.cluster.instance()).spec("connector: fleet");

@@ -11,6 +11,7 @@ use super::client;
 use super::clock::Clock;
 use super::control_plane::{ControlPlane, Namespace};
 use super::counted::assert_counted;
+use super::fleet::SHARES;
 use super::manifest::{self, Instance};
 use super::oracle::Verdict;
 use super::pollinator::{Pollinator, Site, binary};
@@ -18,6 +19,10 @@ use super::provider::{self, Provider};
 use super::receiver::{Post, Receiver};
 use super::status_lint;
 use super::{PATIENCE, assert_perfect, settle};
+
+/// Into how many shards the work is cut: enough for the two replicas that most tests have at most. Each shard costs a write of its Lease
+/// every few seconds, and with 16 of them, as by default, those of a dozen operators are more than everything else they write.
+const SHARDS: &str = "2";
 
 /// Its instance is called `it`.
 pub struct Cluster<'p> {
@@ -47,7 +52,7 @@ impl<'p> Cluster<'p> {
         Instance::new("it", &self.provider.url(), &self.receiver.url("it")).basic_auth()
     }
 
-    /// `kubectl apply` of an instance into the namespace.
+    /// Applies an instance into the namespace.
     pub fn apply(&self, instance: &Instance) {
         self.apply_yaml(&instance.yaml());
     }
@@ -61,7 +66,7 @@ impl<'p> Cluster<'p> {
 
     /// The same of any manifest of the rig.
     pub fn apply_yaml(&self, yaml: &str) {
-        self.ns.apply(&yaml.replace("namespace: it", &format!("namespace: {}", self.ns.name())));
+        self.ns.apply_directly(&yaml.replace("namespace: it", &format!("namespace: {}", self.ns.name())));
     }
 
     /// Starts the operator, which goes through the proxy and watches the namespace alone.
@@ -104,7 +109,7 @@ impl<'p> Cluster<'p> {
     }
 
     fn spawn_program(&self, mut command: Command, kubeconfig: &Path, arguments: &[&str]) -> Pollinator {
-        command.env("KUBECONFIG", kubeconfig).env_remove("POD_NAME").arg("operator");
+        command.env("KUBECONFIG", kubeconfig).env("POLLINATOR_SHARDS", SHARDS).env_remove("POD_NAME").arg("operator");
         command.args(["--listen", "127.0.0.1:0", "--allow-egress", "127.0.0.0/8", "--watch-namespace", self.ns.name()]);
         command.args(arguments);
         self.site.spawn(command)
@@ -115,9 +120,11 @@ impl<'p> Cluster<'p> {
         self.site.spawn(command)
     }
 
-    /// Starts a replica that goes through a proxy of its own, in the name of the one who has this token.
+    /// Starts a replica that goes through a proxy of its own, in the name of the one who has this token. It shares the work with others, so
+    /// there are as many shards as by default.
     pub fn start_through(&self, proxy: &ApiProxy<'_>, token: &str, arguments: &[&str]) -> Pollinator {
-        self.spawn(&proxy.kubeconfig(token, self.ns.name()), arguments)
+        let shards = SHARES.to_string();
+        self.spawn(&proxy.kubeconfig(token, self.ns.name()), &[&["--shards", &shards], arguments].concat())
     }
 
     /// A folder of the test's own.

@@ -102,6 +102,12 @@ impl Api {
         self.send("PATCH", &path, Some(("application/apply-patch+yaml", object.to_owned())))
     }
 
+    /// The same whoever owned a field before.
+    pub fn apply_by_force(&self, path: &str, manager: &str, object: &str) -> Reply {
+        let path = format!("{path}?fieldManager={manager}&fieldValidation=Strict&force=true");
+        self.send("PATCH", &path, Some(("application/apply-patch+yaml", object.to_owned())))
+    }
+
     pub fn delete(&self, path: &str) -> Reply {
         self.send("DELETE", path, None)
     }

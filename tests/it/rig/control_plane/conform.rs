@@ -100,18 +100,27 @@ impl ControlPlane {
             std::thread::park_timeout(std::time::Duration::from_millis(25));
         };
         let mut kinds = 0;
-        for place in paths.values() {
+        for (path, place) in &paths {
             let document = self.api().get(place["serverRelativeURL"].as_str().expect("an address")).ok();
             let Some(schemas) = document["components"]["schemas"].as_object() else { continue };
             let closed: Map<_, _> = schemas.iter().map(|(name, schema)| (name.clone(), close(schema))).collect();
+            // each file has all of them, so the text is made once
+            let closed = Value::from(closed).to_string();
             for (name, schema) in schemas {
                 for identity in schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten() {
                     let text = |field: &str| identity[field].as_str().unwrap_or_default();
                     // kubeconform takes the version for the group where there is none
-                    let group = if text("group").is_empty() { text("version") } else { text("group") };
+                    let (group, own) = match text("group") {
+                        "" => (text("version"), format!("api/{}", text("version"))),
+                        group => (group, format!("apis/{group}/{}", text("version"))),
+                    };
+                    // what all groups have, such as DeleteOptions, each document repeats for all of them
+                    if *path != own {
+                        continue;
+                    }
                     let file = format!("{group}_{}_{}.json", text("version"), text("kind").to_lowercase());
-                    let whole = json!({"$ref": format!("#/components/schemas/{name}"), "components": {"schemas": closed}});
-                    fs::write(folder.join(file), whole.to_string()).expect("written");
+                    let whole = format!(r##"{{"$ref":"#/components/schemas/{name}","components":{{"schemas":{closed}}}}}"##);
+                    fs::write(folder.join(file), whole).expect("written");
                     kinds += 1;
                 }
             }

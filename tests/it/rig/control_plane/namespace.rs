@@ -84,6 +84,21 @@ impl<'p> Namespace<'p> {
         self.kubectl_with(&["apply", "-f", "-"], yaml).ok();
     }
 
+    /// What `kubectl apply --server-side --force-conflicts` does with Secrets, instances and connectors, without a process for each.
+    pub fn apply_directly(&self, yaml: &str) {
+        for document in yaml.split("\n---\n") {
+            let object: Value = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}\n{document}"));
+            let name = object["metadata"]["name"].as_str().unwrap_or_else(|| panic!("no name\n{document}"));
+            let path = match object["kind"].as_str() {
+                Some("Secret") => self.core(&format!("secrets/{name}")),
+                Some("ConnectorInstance") => self.instance(name),
+                Some("Connector") => self.group("pollinator.dev/v1alpha1", &format!("connectors/{name}")),
+                other => panic!("{other:?} is applied by kubectl"),
+            };
+            self.api().apply_by_force(&path, "it", document).ok();
+        }
+    }
+
     /// Makes a `ServiceAccount` if it is not there, and returns a token for it that lives for an hour.
     pub fn token(&self, account: &str) -> String {
         let object = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}});
