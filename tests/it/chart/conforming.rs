@@ -172,7 +172,9 @@ fn releases(switches: &[Switch]) -> Vec<Choices> {
         open.retain(|target| {
             let joined = joined(&release, target);
             let is_left = joined.is_none();
-            joined.into_iter().for_each(|both| release = both);
+            if let Some(both) = joined {
+                release = both;
+            }
             is_left
         });
         // what is left as it is must not contradict the rest either

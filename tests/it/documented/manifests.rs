@@ -70,7 +70,9 @@ fn assert_all_taken(ns: &Namespace<'_>, manifests: &[(String, String)]) {
     // a stream that begins with JSON would have to be JSON to its end
     let run = ns.kubectl_with(&DRY_RUN, &format!("---\n{}", all.join("\n---\n")));
     if run.code != Some(0) || run.stderr.contains("Warning") {
-        manifests.iter().for_each(|(place, yaml)| assert_taken(ns, place, yaml));
+        for (place, yaml) in manifests {
+            assert_taken(ns, place, yaml);
+        }
         panic!("{}", run.stderr);
     }
     let taken = run.stdout.lines().filter(|line| line.ends_with("(server dry run)")).count();
@@ -107,8 +109,8 @@ fn every_manifest_in_a_page_is_judged_and_planned() {
     for (name, text) in markdown::pages() {
         for fence in markdown::fences(&text).iter().filter(|fence| fence.language == "yaml") {
             judged += 1;
-            let place = format!("{name}:{}", fence.line);
-            wholes.extend(validate(&ns, &reader, &place, fence).map(|whole| (place, whole)));
+            let at = format!("{name}:{}", fence.line);
+            wholes.extend(validate(&ns, &reader, &at, fence).map(|whole| (at, whole)));
         }
     }
     assert_all_taken(&ns, &wholes);

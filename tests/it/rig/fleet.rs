@@ -91,7 +91,7 @@ impl<'p> Fleet<'p> {
         accounts: &[&str],
         adjust: impl Fn(usize, Instance) -> Instance,
     ) -> Self {
-        let place = place_for(instances);
+        let room = place_for(instances);
         let cluster = Cluster::new(plane, test);
         for name in accounts {
             cluster.ns.token(name);
@@ -104,7 +104,7 @@ impl<'p> Fleet<'p> {
             providers: (0..providers).map(|_| Provider::start()).collect(),
             instances: (0..instances).map(|index| format!("it-{index:03}")).collect(),
             cluster,
-            _place: place,
+            _place: room,
         };
         for (index, name) in fleet.instances.iter().enumerate() {
             let mut instance = adjust(index % providers, fleet.cluster.instance()).spec("connector: fleet");
