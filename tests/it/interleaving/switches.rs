@@ -65,6 +65,8 @@ switches! {
     Late,
     /// Rows appear late, within the lateness.
     Lateness,
+    /// Deleted records come back.
+    Returns,
     /// Records change between two pages.
     Churn,
     /// A page is all that is answered: the list is asked for again from the date of its last row.
@@ -179,7 +181,7 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (
         &[Keyset],
         &[
-            Minutes, Days, NoDate, Zone, Future, Content, Unfiltered, Ties, Cap, Parts, Descending, Pinned, Versions, Joined, JoinedBytes, Words,
+            Minutes, Days, NoDate, Zone, Future, Late, Lateness, Content, Unfiltered, Ties, Cap, Parts, Descending, Pinned, Versions, Joined, JoinedBytes, Words,
             Ends, Short, LastId, FullSweep, Snapshot, Compared,
         ],
     ),
@@ -206,6 +208,8 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
         ],
     ),
     (&[Delta], &[DeltaLink]),
+    // the token of a list that is not polled expires unseen
+    (&[Expiry], &[Parents]),
     // deletions are found in one way
     (&[DeletedList], &[DeletedAt, Snapshot, Compared]),
     (&[Snapshot], &[DeletedAt, FullSweep, Cap, Parts, Pinned, Versions, Future]),
@@ -213,8 +217,8 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Snapshot], &[Short]),
     // an empty list in an odd form is one only where a list has been: before that the place may be wrong, and nothing is read
     (&[Empty], &[ForEach, Parents, DeletedList]),
-    (&[ForEach], &[Parents, Errors, DeletedList]),
-    (&[Parents], &[Errors, DeletedList, Cap, Pinned]),
+    (&[ForEach], &[Parents, Errors]),
+    (&[Parents], &[Errors, Cap, Pinned]),
     // what is compared by content differs where it changed and nowhere else
     (
         &[Compared],
@@ -224,6 +228,8 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
         ],
     ),
     (&[Refused], &[Lost]),
+    // a return is later than the deletion, by every clock
+    (&[Returns], &[Feed, NoDate, Nodes, SkewedDate, Future, Versions, Signed, JoinedBytes, Parents]),
     // one look-back is enough
     (&[Late], &[Lateness]),
     (&[Joined], &[JoinedBytes]),

@@ -18,7 +18,7 @@ use crate::rig::provider::habits::{EmptyForm, ErrorForm, Filter, Repeats, Rows, 
 use crate::rig::provider::paging::{End, Paging};
 use crate::rig::provider::stamps::{DateHeader, Form, Sentinel, Unit};
 use crate::rig::provider::{self, Change, Listed, Listing, Provider};
-use crate::rig::receiver::{Post, Receiver};
+use crate::rig::receiver::Receiver;
 use crate::rig::traffic::Dice;
 
 /// Turns of one world: changes, time, a poll.
@@ -409,6 +409,14 @@ impl World {
             self.pass(TimeDelta::seconds(10));
         }
         match self.below(12) {
+            0 | 1 if self.has(Returns) && !self.dead.is_empty() => {
+                let at = usize::try_from(self.below(self.dead.len() as u64)).expect("below a length");
+                let id = self.dead.swap_remove(at);
+                self.pass(self.unit.length() + TimeDelta::seconds(1));
+                self.tell(&format!("{id} comes back"));
+                self.provider.restore(&id);
+                self.living.push(id);
+            }
             // an empty list proves nothing
             0 if self.has(Snapshot) && self.living.len() < 2 => {}
             0 => {
@@ -719,6 +727,10 @@ impl World {
             // what was created long before it is seen, or is dated so, may be called updated: the dates decide
             verdict.wrong_kinds.retain(|wrong| wrong.starts_with("Created"));
         }
+        if self.has(Returns) {
+            // that it was deleted is forgotten with its date
+            verdict.wrong_kinds.retain(|wrong| !wrong.starts_with("Updated"));
+        }
         let is_right = if self.died { self.is_sound(&mut verdict) } else { verdict.is_perfect() };
         if is_right { Ok(()) } else { Err(self.failed(&format!("{when}:\n{verdict}"), None)) }
     }
@@ -727,7 +739,8 @@ impl World {
     fn read_delivered(&mut self) {
         let posts = self.receiver.behind(self.read);
         self.read += posts.len();
-        for post in posts.iter().filter(|post| post.accepted() || self.has(Lost) && post.status.is_none()) {
+        let is_lost = self.has(Lost);
+        for post in posts.iter().filter(|post| post.accepted() || is_lost && post.status.is_none()) {
             let about: About = serde_json::from_slice(&post.ask.body).expect("an event is JSON");
             if about.resource != "records" {
                 continue;

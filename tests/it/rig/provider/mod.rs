@@ -323,6 +323,11 @@ impl Provider {
         lock(&self.store).update_undated(id);
     }
 
+    /// A deleted record comes back, changed.
+    pub fn restore(&self, id: &str) {
+        lock(&self.store).restore(id);
+    }
+
     /// A tenant comes, with all that it has, or leaves.
     pub fn turn_tenant(&self, name: &str) {
         let mut store = lock(&self.store);

@@ -170,6 +170,13 @@ impl Store {
         self.log.push(Logged { key: id.to_owned(), what: What::Updated, version: record.version, at: stamp });
     }
 
+    /// A deleted record is there again, in a new version.
+    pub fn restore(&mut self, id: &str) {
+        let stamp = self.stamp();
+        self.records.get_mut(id).expect("a record that was deleted").deleted = false;
+        self.update_at(id, stamp);
+    }
+
     /// Changes a record and leaves its date.
     pub fn update_undated(&mut self, id: &str) {
         let record = self.records.get_mut(id).expect("only known records are updated");
