@@ -241,11 +241,9 @@ mod tests {
         assert!(!state.resources["contacts[a]/deleted"].all_new, "what was deleted before the first reading is not sent");
         adopt::adopt(&mut state, &plan, &BTreeMap::new(), chrono::DateTime::UNIX_EPOCH);
         assert_eq!(names(&state).len(), 5, "it goes on");
-        for (plan, left) in [
-            (with(&["a"], Some(5)), &of_a[..]),
-            (with(&["a"], Some(6)), &of_a[..2]),
-            (with(&["a"], None), &of_a[..2]),
-        ] {
+        for (plan, left) in
+            [(with(&["a"], Some(5)), &of_a[..]), (with(&["a"], Some(6)), &of_a[..2]), (with(&["a"], None), &of_a[..2])]
+        {
             let mut state = state.clone();
             adopt::adopt(&mut state, &plan, &BTreeMap::new(), chrono::DateTime::UNIX_EPOCH);
             assert_eq!(names(&state), left);

@@ -89,9 +89,8 @@ impl Store {
             }
         };
         let listed = self.log.iter().enumerate();
-        let mut rows: Vec<_> = listed
-            .filter(|(_, change)| is_of(&change.key, tenant) && is_listed(change) && passes(change))
-            .collect();
+        let mut rows: Vec<_> =
+            listed.filter(|(_, change)| is_of(&change.key, tenant) && is_listed(change) && passes(change)).collect();
         rows.sort_by_key(|(number, change)| (stamps.shown(change.at), *number));
         if self.habits.listing == Listing::Descending {
             rows.reverse();
@@ -136,7 +135,9 @@ impl Store {
         let again = since.map(|since| format!("&syncToken={}-{since}", self.forgotten)).unwrap_or_default();
         let lead = match (self.habits.rows, next) {
             (Rows::Deltas { linked: true }, Some(next)) => format!("\"nextLink\":\"{}?pageToken={next}{again}\"", ask.path()),
-            (Rows::Deltas { linked: true }, None) => format!("\"deltaLink\":\"{}?syncToken={}-{end}\"", ask.path(), self.forgotten),
+            (Rows::Deltas { linked: true }, None) => {
+                format!("\"deltaLink\":\"{}?syncToken={}-{end}\"", ask.path(), self.forgotten)
+            }
             (_, Some(next)) => format!("\"nextPageToken\":\"{next}\""),
             (_, None) => format!("\"nextSyncToken\":\"{}-{end}\"", self.forgotten),
         };

@@ -369,9 +369,8 @@ impl Store {
             }
         };
         let mut rows = Vec::new();
-        let is_listed = |key: &str, record: &Record| {
-            !record.hidden && !(record.deleted && tombstone.is_gone()) && is_of(key, tenant)
-        };
+        let is_listed =
+            |key: &str, record: &Record| !record.hidden && !(record.deleted && tombstone.is_gone()) && is_of(key, tenant);
         for (id, record) in self.records.iter().filter(|(key, record)| is_listed(key, record)) {
             let row = Row { id, record, is_old: false, line: 0 };
             // a history has one row of a date: of two nobody could say which is the later
