@@ -5,13 +5,15 @@
 //! of a deleted record that is not later than its deletion is what was deleted. Of a date only its unit is known. Within one unit the
 //! deletion wins, but where the unit is long, such as a day: there a record that differs from what was deleted is one that came back.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::event::{Change, Event, EventId, Kind, VersionToken};
 use super::known::{Age, Known};
-use super::record::id_hash;
+use super::record::{id_hash, object_hash};
 use crate::plan::ResourcePlan;
 use crate::plan::date_format::{DateReading, Zeros};
 use crate::plan::json::scalar_text;
@@ -62,8 +64,9 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
         None => xxh3_64(event.as_str().as_bytes()),
     };
     let id_json = list.extract.id.find(json).unwrap_or_default();
+    let list = plan.list_of.as_ref();
     RowMeaning::Deletion(Box::new(Change {
-        object: id_hash(id),
+        object: object_hash(list.map(|list| &*list.value), id),
         record: id_hash(id),
         known: Known { version, date: until, age: Age::Open, deleted: true },
         details: None,
@@ -71,9 +74,9 @@ pub fn meaning(plan: &ResourcePlan, list: &ResourcePlan, identity: &str, row: &C
         event: Event {
             id: event,
             kind: Kind::Deleted,
-            resource: std::sync::Arc::clone(&plan.name),
+            resource: Arc::clone(plan.object_type()),
             object_id: id.clone(),
-            parent: None,
+            parent: list.map(|list| Arc::clone(&list.value)),
             version_date: date,
             detected_at: row.event.detected_at,
             changes: None,

@@ -210,11 +210,7 @@ impl Pager {
     /// Leaves out of account what is the token of the next poll.
     #[must_use]
     pub fn beside(self, delta: Option<&DeltaPlan>) -> Self {
-        let beside = delta.map(|delta| match &delta.from {
-            ValueAt::Field(path) => members::joined(path.segments()),
-            ValueAt::Header(name) => name.to_string(),
-        });
-        Self { beside, ..self }
+        Self { beside: delta.map(|delta| named(&delta.from)), ..self }
     }
 
     /// Begins at a token: an answer that has the same one again is the end.
@@ -280,7 +276,11 @@ impl Pager {
         };
         self.promise = self.promised(&heard);
         let Some(next) = next else {
-            self.claim = claim::claim(&heard, self.rows);
+            let followed = match &self.pagination {
+                PaginationPlan::NextLink(from) | PaginationPlan::Token { from, .. } => Some(named(from)),
+                _ => None,
+            };
+            self.claim = claim::claim(&heard, self.rows, followed.as_deref());
             return self.end(&heard);
         };
         if self.pages >= MAX_PAGES {
@@ -389,6 +389,14 @@ impl Pager {
         };
         (self.detected, self.only_likely) = (true, likely);
         Ok(plan)
+    }
+}
+
+/// The names that lead to a value, as one text.
+fn named(value: &ValueAt) -> String {
+    match value {
+        ValueAt::Field(path) => members::joined(path.segments()),
+        ValueAt::Header(name) => name.to_string(),
     }
 }
 

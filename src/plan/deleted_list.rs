@@ -26,6 +26,17 @@ pub fn resource_of(name: &str) -> Option<&str> {
     name.strip_suffix(SUFFIX)
 }
 
+impl ResourcePlan {
+    /// Gives the list of a value, which has this plan, the list of the ids that were deleted from it.
+    #[must_use]
+    pub(super) fn with_deleted_list_of(self, of: &Self, value: &Arc<str>) -> Self {
+        let deleted_list = of.deleted_list.as_ref().map(|list| {
+            Arc::new(Self { name: name_of(&self.name).into(), list_of: None, deleted_list: None, ..list.for_value(value) })
+        });
+        Self { deleted_list, ..self }
+    }
+}
+
 /// The list as a resource would be declared; `None` where deletions are found otherwise, or not at all.
 ///
 /// # Errors
@@ -62,6 +73,7 @@ pub(super) fn declared(resource: &Resource) -> Result<Option<Resource>, Problem>
         lookback: resource.lookback.clone(),
         lateness: resource.lateness.clone(),
         interval: resource.interval.clone(),
+        for_each: resource.for_each.clone(),
         error_rules: resource.error_rules.clone(),
         ..Resource::default()
     }))
@@ -152,6 +164,25 @@ resources:
         let own = "url: /deleted, dateField: at, pagination: {none: {}}";
         let (plan, _) = planned("pagination: {linkHeader: {}},", own).unwrap();
         assert_eq!(plan.deleted_list.unwrap().pagination, PaginationPlan::None);
+    }
+
+    #[test]
+    fn each_value_has_a_list_of_its_own() {
+        let of = |feed: &str| planned("query: {of: '${each}'}, forEach: {values: [a/b, c]},", feed);
+        let (plan, _) = of("url: '/t/${each}/deleted', dateField: at").unwrap();
+        let list = plan.for_value(&"a/b".into());
+        let deleted = list.deleted_list.as_deref().unwrap();
+        assert_eq!((&*list.name, &*deleted.name), ("contacts[a/b]", "contacts[a/b]/deleted"));
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let since_format = &crate::plan::date_format::RFC_3339;
+        let context = crate::plan::template::MacroContext { since: None, now, until: now, since_format, token: None };
+        let url = deleted.request.url.render(&context, crate::plan::template::Place::Url);
+        assert_eq!(url, "https://api.example.com/v2/t/a%2Fb/deleted");
+        assert!(deleted.for_each.is_none() && deleted.deleted_list.is_none() && deleted.start_from == StartFrom::Now);
+        let problems = of("url: /deleted, dateField: at").unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let says = "spec.resources[contacts].deletes.feed needs the macro ${each} in url, query, headers or body";
+        assert!(problems[0].starts_with(says), "{problems:?}");
     }
 
     #[test]

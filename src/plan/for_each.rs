@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use super::deleted_list;
 use super::field_path::FieldPath;
 use super::id::IdPlan;
 use super::problems::{Problems, at as problem_at, field, invalid};
 use super::template::Template;
 use super::{BodyPlan, PaginationPlan, RequestPlan, ResourcePlan};
 use crate::api::conditions::Problem;
-use crate::api::deletes::Deletes;
 use crate::api::for_each::ForEach;
 use crate::api::nearest::nearest;
 use crate::api::resource::Resource;
@@ -57,9 +57,10 @@ pub fn name_of(resource: &str, value: &str) -> String {
     format!("{resource}[{value}]")
 }
 
-/// The resource and the value of the list with this name; `None` for the name of a resource.
+/// The resource and the value of the list with this name, or of the list of the ids that were deleted from it; `None` for the name of a
+/// resource.
 pub fn list_of(name: &str) -> Option<(&str, &str)> {
-    name.strip_suffix(']')?.split_once('[')
+    deleted_list::resource_of(name).unwrap_or(name).strip_suffix(']')?.split_once('[')
 }
 
 /// The resource of a list, or the resource itself.
@@ -71,7 +72,7 @@ impl ResourcePlan {
     /// The plan of the list of one value.
     #[must_use]
     pub fn for_value(&self, value: &Arc<str>) -> Self {
-        Self {
+        let list = Self {
             name: name_of(&self.name, value).into(),
             request: self.request.for_value(value),
             detail: self.detail.as_ref().map(|detail| Arc::new(detail.for_value(value))),
@@ -79,7 +80,8 @@ impl ResourcePlan {
             for_each: None,
             list_of: Some(ListOf { resource: Arc::clone(&self.name), value: Arc::clone(value) }),
             ..self.clone()
-        }
+        };
+        list.with_deleted_list_of(self, value)
     }
 
     /// The object type of its events: the name of the resource.
@@ -142,12 +144,6 @@ pub(super) fn plan(resource: &Resource, request: Option<&RequestPlan>) -> Result
     if uses_each == Some(false) {
         problems.0.push(invalid(format!(
             "{} needs the macro ${{each}} in url, query, headers or body, where the value of each list goes",
-            at("forEach")
-        )));
-    }
-    if matches!(resource.deletes, Some(Deletes::Feed(_))) {
-        problems.0.push(invalid(format!(
-            "{} is not supported with deletes.feed; remove one of the two, or declare a resource for each value",
             at("forEach")
         )));
     }
@@ -367,7 +363,7 @@ resources: [{{name: contacts, {members}}}]
             ),
             (
                 "url: '/c/${each}', forEach: {values: [a]}, deletes: {feed: {url: /d, dateField: at}}",
-                "forEach is not supported with deletes.feed",
+                "deletes.feed needs the macro ${each} in url, query, headers or body",
             ),
         ] {
             let problems = planned(members).unwrap_err();

@@ -194,7 +194,8 @@ impl<'a> Poll<'a> {
         let (view, records_path, token, order_broken) = {
             let state = instance.state();
             let own = state.resources.get(&*resource.name).map(|own| &**own);
-            let records_path = own.and_then(|own| own.records_path.clone());
+            let of_all = resource.list_of.as_ref().and_then(|list| state.resources.get(&*list.resource));
+            let records_path = own.and_then(|own| own.records_path.clone()).or_else(|| of_all?.records_path.clone());
             (view(resource, own), records_path, begin::token(resource, own), begin::is_order_broken(resource, own))
         };
         let polled_at = Utc::now();

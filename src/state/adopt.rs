@@ -45,7 +45,9 @@ pub fn adopt(
     let mut before = state.clone();
     let mut adopted = Adopted::default();
     let declared = |name: &str| plan.resources.iter().any(|resource| &*resource.name == name);
-    let lists = || plan.resources.iter().filter_map(|resource| resource.deleted_list.as_deref());
+    // Where a resource has several lists, each of them has one of its own.
+    let single = || plan.resources.iter().filter(|resource| resource.for_each.is_none());
+    let lists = || single().filter_map(|resource| resource.deleted_list.as_deref());
     let is_list = |name: &str| for_each::list_of(name).is_some();
     let (delivered, last_change_time) = (state.delivered(), state.last_change_time());
     state.resources.retain(|name, _| declared(name) || is_list(name) || lists().any(|list| &*list.name == name));

@@ -9,7 +9,7 @@ use super::{InstanceState, ResourceState};
 use crate::deliver::delivery_state::DeliveryState;
 use crate::deliver::retry_queue::MAX_BYTES;
 use crate::plan::for_each::{ForEachPlan, list_of, name_of, resource_of};
-use crate::plan::{ChangeBy, PollPlan};
+use crate::plan::{ChangeBy, PollPlan, ResourcePlan, deleted_list};
 
 /// Lists of a resource whose states are kept, those of parents that are gone included: one that comes back goes on where it ended.
 const MAX_LISTS: usize = 10_000;
@@ -17,6 +17,11 @@ const MAX_LISTS: usize = 10_000;
 impl InstanceState {
     /// The lists of a resource, by name.
     pub fn lists_of<'s>(&'s self, resource: &str) -> impl Iterator<Item = (&'s String, &'s ResourceState)> + use<'s> {
+        self.list_states_of(resource).filter(|(name, _)| deleted_list::resource_of(name).is_none())
+    }
+
+    /// The same with their lists of deleted ids.
+    pub fn list_states_of<'s>(&'s self, resource: &str) -> impl Iterator<Item = (&'s String, &'s ResourceState)> + use<'s> {
         let prefix = format!("{resource}[");
         let behind = self.resources.range::<str, _>((Included(prefix.as_str()), Unbounded));
         behind.take_while(move |(name, _)| name.starts_with(&prefix)).map(|(name, own)| (name, &**own))
@@ -50,9 +55,11 @@ impl InstanceState {
 
     /// Begins the lists of these values that have no state yet, and forgets the tries of the other lists, whose changes do not turn up any
     /// more. `all_new`: everything in a list that begins is new. Answers whether one began.
-    pub fn begin_lists(&mut self, resource: &str, values: &[Arc<str>], (meaning, all_new): (u64, bool)) -> bool {
+    pub fn begin_lists(&mut self, plan: &ResourcePlan, values: &[Arc<str>], all_new: bool) -> bool {
+        let resource = &*plan.name;
         let names: HashSet<String> = values.iter().map(|value| name_of(resource, value)).collect();
-        let gone = |name: &str| list_of(name).is_some_and(|(of, _)| of == resource) && !names.contains(name);
+        let own = |name: &str| deleted_list::resource_of(name).unwrap_or(name).to_owned();
+        let gone = |name: &str| list_of(name).is_some_and(|(of, _)| of == resource) && !names.contains(&own(name));
         if self.lists_of(resource).count() > MAX_LISTS {
             self.resources.retain(|name, _| !gone(name));
         }
@@ -63,7 +70,11 @@ impl InstanceState {
         }
         let before = self.resources.len();
         for name in names {
-            let fresh = || ResourceState { meaning: format!("{meaning:016x}"), all_new, ..ResourceState::default() };
+            if let Some(list) = plan.deleted_list.as_deref() {
+                let fresh = || ResourceState { meaning: format!("{:016x}", list.meaning), ..ResourceState::default() };
+                self.resources.entry(deleted_list::name_of(&name)).or_insert_with(|| Box::new(fresh()));
+            }
+            let fresh = || ResourceState { meaning: format!("{:016x}", plan.meaning), all_new, ..ResourceState::default() };
             self.resources.entry(name).or_insert_with(|| Box::new(fresh()));
         }
         self.resources.len() > before
@@ -100,10 +111,16 @@ pub(super) fn adopt(state: &mut InstanceState, plan: &PollPlan, adopted: &mut Ad
                 // A parent that is not listed now may be listed again.
                 ForEachPlan::Records(_) => true,
             };
-            let by_content = declared.change_by == ChangeBy::Content;
-            declared.for_each.as_deref().is_some_and(has_value)
-                && own.meaning == format!("{:016x}", declared.meaning)
-                && !(by_content && own.cursor.is_some())
+            // A list of deleted ids has a meaning of its own.
+            let list = match deleted_list::resource_of(name) {
+                Some(_) => declared.deleted_list.as_deref(),
+                None => Some(&**declared),
+            };
+            let goes_on = |list: &ResourcePlan| {
+                let by_content = list.change_by == ChangeBy::Content;
+                own.meaning == format!("{:016x}", list.meaning) && !(by_content && own.cursor.is_some())
+            };
+            declared.for_each.as_deref().is_some_and(has_value) && list.is_some_and(goes_on)
         })
     });
     for (resource, _) in &adopted.resets {
@@ -189,7 +206,9 @@ mod tests {
 
     #[test]
     fn a_parent_that_is_gone_is_remembered_and_a_new_one_is_new() {
-        let mut state = polled(&plan(&["a"]), &["contacts[a]", "contacts[b]"]);
+        let plan = plan(&["a"]);
+        let contacts = &plan.resources[0];
+        let mut state = polled(&plan, &["contacts[a]", "contacts[b]"]);
         let waits = crate::deliver::delivery_state::Failing {
             sink: crate::deliver::sink::CALLBACK.clone(),
             object: 1,
@@ -198,10 +217,38 @@ mod tests {
             next_try: chrono::DateTime::UNIX_EPOCH,
         };
         state.resources.values_mut().for_each(|own| own.failing.push(waits.clone()));
-        assert!(state.begin_lists("contacts", &["a".into(), "c".into()], (7, true)));
+        assert!(state.begin_lists(contacts, &["a".into(), "c".into()], true));
         let own = |name: &str| (state.resources[name].all_new, state.resources[name].failing.len());
         assert_eq!((own("contacts[a]"), own("contacts[b]"), own("contacts[c]")), ((false, 1), (false, 0), (true, 0)));
         assert_eq!(state.resources["contacts"].failing.len(), 1, "it is no list");
-        assert!(!state.begin_lists("contacts", &["a".into()], (7, true)));
+        assert!(!state.begin_lists(contacts, &["a".into()], true));
+    }
+
+    #[test]
+    fn a_list_of_deleted_ids_comes_and_goes_with_the_list_of_its_value() {
+        let with = |values: &[&str], meaning: Option<u64>| {
+            let mut plan = plan(values);
+            let list = meaning.map(|meaning| Arc::new(ResourcePlan { meaning, ..sample::resource() }));
+            plan.resources = vec![Arc::new(ResourcePlan { deleted_list: list, ..(*plan.resources[0]).clone() })];
+            plan
+        };
+        let plan = with(&["a", "b"], Some(5));
+        let mut state = polled(&plan, &[]);
+        assert_eq!(names(&state), ["contacts"]);
+        assert!(state.begin_lists(&plan.resources[0], &["a".into(), "b".into()], true));
+        let of_a = ["contacts", "contacts[a]", "contacts[a]/deleted"];
+        assert_eq!(names(&state), [&of_a[..], &["contacts[b]", "contacts[b]/deleted"]].concat());
+        assert!(!state.resources["contacts[a]/deleted"].all_new, "what was deleted before the first reading is not sent");
+        adopt::adopt(&mut state, &plan, &BTreeMap::new(), chrono::DateTime::UNIX_EPOCH);
+        assert_eq!(names(&state).len(), 5, "it goes on");
+        for (plan, left) in
+            [(with(&["a"], Some(5)), &of_a[..]), (with(&["a"], Some(6)), &of_a[..2]), (with(&["a"], None), &of_a[..2])]
+        {
+            let mut state = state.clone();
+            adopt::adopt(&mut state, &plan, &BTreeMap::new(), chrono::DateTime::UNIX_EPOCH);
+            assert_eq!(names(&state), left);
+        }
+        assert!(state.forget_lists("contacts"));
+        assert_eq!(names(&state), ["contacts"]);
     }
 }

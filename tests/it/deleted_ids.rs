@@ -12,6 +12,8 @@ use crate::rig::in_process::Polls;
 use crate::rig::manifest::Instance;
 use crate::rig::oracle::Kind;
 use crate::rig::pollinator::{Site, binary};
+use crate::rig::provider;
+use crate::rig::provider::habits::Tombstone;
 use crate::rig::receiver::{Post, Receiver};
 
 /// A list of records, and one of the ids that were deleted from it, in pages of two.
@@ -188,4 +190,53 @@ fn no_deletion_is_lost_to_a_kill() {
     assert_eq!(ids.len(), 600, "what is repeated has the same id");
     assert!(events.len() <= 600 + 256, "{} of 600", events.len());
     assert!(events.iter().all(|event| event.kind == Kind::Deleted));
+}
+
+/// The same id under two tenants is two objects: each has a list of deleted ids of its own, with a cursor of its own.
+#[test]
+fn each_tenant_has_deleted_ids_of_its_own() {
+    let provider = provider::Provider::start().tenants(&["a", "b/c"], false).tombstone(Tombstone::Elsewhere);
+    provider.baseline(["a|1", "a|2", "b/c|1", "b/c|2"].map(str::to_owned));
+    let receiver = Receiver::start();
+    let instance = Instance::new("it", &provider.url(), &receiver.url("it")).basic_auth().resource(&provider.resource());
+    let polls = Polls::new(&[instance.yaml()]);
+    assert_eq!(polls.poll().ready, "True");
+    let came = || -> BTreeSet<String> {
+        let posts = receiver.posts("it").into_iter().filter(Post::accepted);
+        let event = |post: Post| serde_json::from_slice::<serde_json::Value>(&post.ask.body).expect("an event");
+        let told = |event: serde_json::Value| {
+            let kind = event["type"].as_str().and_then(|kind| kind.rsplit('.').next()).unwrap_or_default().to_owned();
+            assert_eq!(event["resource"], "records");
+            format!("{kind} {}|{} {}", event["parent"].as_str().unwrap(), event["subject"].as_str().unwrap(), event["id"])
+        };
+        posts.map(event).map(told).collect()
+    };
+    let kinds = || came().iter().map(|told| told.rsplit_once(' ').unwrap().0.to_owned()).collect::<Vec<_>>();
+    provider.delete("a|1");
+    provider.update("b/c|1");
+    polls.poll();
+    assert_eq!(kinds(), ["deleted a|1", "updated b/c|1"]);
+    polls.poll();
+    assert_eq!(receiver.count(), 2, "each is told once");
+    // the list of one cannot be read: everything else goes on
+    provider.misbehave(|ask| (ask.path() == "/tenants/b%2Fc/deleted").then(|| Answer::status(404)));
+    provider.delete("b/c|1");
+    provider.update("b/c|2");
+    provider.delete("a|2");
+    let row = polls.poll();
+    let said = row.told("NotFound").unwrap_or_default();
+    assert!(row.ready == "True" && said.contains("the list of b/c: "), "{row:?}");
+    assert_eq!(kinds(), ["deleted a|1", "deleted a|2", "updated b/c|1", "updated b/c|2"]);
+    // what is not taken waits, and what waited is sent
+    provider.misbehave(|_| None);
+    receiver.answer(|_| Answer::status(500));
+    polls.poll();
+    assert_eq!(came().len(), 4);
+    receiver.answer(|_| Answer::status(204));
+    polls.age();
+    let row = polls.poll();
+    assert!(!row.tells("NotFound"), "{row:?}");
+    polls.poll();
+    assert_eq!(kinds(), ["deleted a|1", "deleted a|2", "deleted b/c|1", "updated b/c|1", "updated b/c|2"]);
+    assert_eq!(came().iter().filter_map(|told| told.rsplit(' ').next()).collect::<BTreeSet<_>>().len(), 5, "ids of their own");
 }

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use crate::rig::in_process::Lane;
 use crate::rig::traffic::Dice;
 use crate::rig::turns;
 use switches::Switch;
@@ -35,13 +36,14 @@ fn play(worlds: u64, switches: impl Fn(u64) -> Vec<Switch> + Sync) {
     thread::scope(|scope| {
         for _ in 0..LANES {
             scope.spawn(|| {
+                let lane = Lane::new();
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
                     if seed >= first + worlds {
                         return;
                     }
                     let on = switches(seed);
-                    if let Err(why) = World::new(seed, &on).play() {
+                    if let Err(why) = World::new(seed, &on, &lane).play() {
                         failed.lock().unwrap().push((seed, on, why));
                     }
                 }

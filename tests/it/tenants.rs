@@ -372,3 +372,21 @@ fn the_children_of_five_hundred_parents_survive_a_kill() {
     once();
     assert_eq!(receiver.count(), count, "without a fault nothing comes twice");
 }
+
+/// Many providers write an empty list in another form than an array, and a list that never had a record does not show its place.
+#[test]
+fn where_one_list_has_its_records_an_empty_one_has_none() {
+    let (receiver, of_b) = (Receiver::start(), Arc::new(Mutex::new(r#""""#)));
+    let shown = Arc::clone(&of_b);
+    let server = Server::start(move |ask| {
+        let rows = if ask.path() == "/t/a/records" { r#"[{"id":1,"of":"a","version":1}]"# } else { *shown.lock().unwrap() };
+        Answer::json(format!(r#"{{"rows":{rows}}}"#))
+    });
+    let resource = "url: '/t/${each}/records'\nrecordsPath: rows\npagination: {none: {}}\nforEach: {values: [a, b]}\n";
+    let polls = Polls::new(&[Instance::new("it", &server.url(), &receiver.url("it")).resource(resource).yaml()]);
+    let row = polls.poll();
+    assert!(row.ready == "True" && !row.tells("RecordsNotFound"), "{row:?}");
+    *of_b.lock().unwrap() = r#"[{"id":1,"of":"b","version":1}]"#;
+    polls.poll();
+    assert_eq!(told(&receiver.posts("it")).0, ["created b 1 v1"]);
+}

@@ -799,6 +799,20 @@ fn what_the_last_answer_says_of_rows_that_were_not_read_is_kept() {
     assert_eq!(claim(&token(TokenPlace::Query, "cursor"), r#"{"next":null,"total":9}"#), (5, false));
 }
 
+/// Without this, no sweep of a list that is read by a scroll would prove a deletion.
+#[test]
+fn a_token_that_was_followed_to_the_end_promises_no_more() {
+    let ends = |last: &str, rows: usize| {
+        let mut listing = Listing::new(&token(TokenPlace::Query, "cursor"));
+        assert_eq!(listing.answer(&[], r#"{"next":"a"}"#, 4), Ok(query(&[("cursor", "a")])));
+        assert_eq!(listing.answer(&[], last, rows), Ok(None), "{last}");
+        listing.pager.claim().more
+    };
+    assert!(!ends(r#"{"next":"a"}"#, 0), "a scroll has its token on an empty page, too");
+    assert!(ends(r#"{"next":"a","nextPageUrl":"/x"}"#, 0), "another link was not followed");
+    assert!(!ends(r#"{"next":null}"#, 2));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Word {
     Flag,

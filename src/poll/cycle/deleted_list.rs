@@ -44,6 +44,10 @@ pub(super) async fn read<'a>(
     let mut own = Facts::default();
     let read = poll.run(outbox, &mut memory.validators, &mut own).await;
     memory.trail = poll.trail;
+    if own.seen.missing_ids > 0 || own.seen.bad_dates > 0 {
+        // What is wrong is said until it is right, whatever other lists show.
+        memory.validators = None;
+    }
     facts.retry_after = facts.retry_after.max(own.retry_after);
     facts.sweep = match read {
         Err(problem) if outbox.refusal().is_some() || instance.is_unsaved() => return Err(problem),
@@ -75,14 +79,14 @@ impl Poll<'_> {
         };
         let (mut changes, mut to_send, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
-            match meaning(resource, self.resource, &identity, &row, known_of(row.object)) {
+            match meaning(resource, self.resource, &identity, &row, known_of(row.record)) {
                 RowMeaning::Deletion(change) => {
                     changes.push(*change);
                     to_send.push(row);
                 }
                 RowMeaning::Again(known) => {
                     let mut state = self.instance.state();
-                    state.resources.entry(resource.name.to_string()).or_default().known.remember(row.object, known);
+                    state.resources.entry(resource.name.to_string()).or_default().known.remember(row.record, known);
                     told.push(row);
                 }
                 RowMeaning::Superseded => told.push(row),
@@ -90,7 +94,7 @@ impl Poll<'_> {
         }
         let expected: Vec<_> = changes.iter().map(|change: &Change| change.known).collect();
         let sent = outbox.send_changes(changes).await?;
-        let taken = to_send.into_iter().zip(expected).filter(|(row, known)| known_of(row.object) == Some(*known));
+        let taken = to_send.into_iter().zip(expected).filter(|(row, known)| known_of(row.record) == Some(*known));
         let taken: Vec<_> = told.into_iter().chain(taken.map(|(row, _)| row)).collect();
         let mut state = self.instance.state();
         let own = state.resources.entry(self.resource.name.to_string()).or_default();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::deleted_list;
 use super::list::{self, Start};
 use super::parents::{self, Found};
 use crate::api::conditions::Problem;
@@ -60,7 +61,7 @@ pub(super) async fn poll(
             }
             let start = Start { access, identity, due: due.take(), deletions_wait: false };
             let (own, polled);
-            (access, own, polled) = poll_list((core, instance), list, start, outbox, memories).await;
+            (access, own, polled) = poll_list((core, instance), list, start, outbox, memories).await?;
             facts.add(value, own);
             let after = match polled {
                 Ok(Outcome::Stopped) => return Ok(Outcome::Stopped),
@@ -103,19 +104,31 @@ pub(super) async fn poll(
     Ok(Outcome::Polled)
 }
 
-/// Polls one list. What it leaves goes to `memories`.
+/// Polls one list, after the one of the ids that were deleted from it, if there is one. What it leaves goes to `memories`.
+///
+/// # Errors
+/// Nothing more may be sent.
 async fn poll_list<'a>(
     engine: (&'a EngineContext, &'a Arc<Instance>),
     list: &'a ResourcePlan,
     start: Start<'a>,
     outbox: &mut Outbox<'_, LiveState>,
     memories: &mut ListMemories,
-) -> (Access<'a>, Facts, Result<Outcome, Problem>) {
+) -> Result<(Access<'a>, Facts, Result<Outcome, Problem>), Problem> {
     outbox.begin_list(&list.name);
     let (mut memory, mut facts) = (memories.take(&list.name), Facts::default());
+    let start = match list.deleted_list.as_deref() {
+        Some(deleted) => {
+            let Start { access, identity, due, .. } = start;
+            let read = deleted_list::read(engine, (list, deleted), (access, identity), outbox, &mut memory, &mut facts);
+            let read = Box::pin(read).await?;
+            Start { access: read.access, identity, due, deletions_wait: read.waits }
+        }
+        None => start,
+    };
     let (access, polled) = list::poll(engine, list, start, outbox, &mut memory, &mut facts).await;
     memories.put(&list.name, memory);
-    (access, facts, polled)
+    Ok((access, facts, polled))
 }
 
 /// Begins the lists that have no state yet. That of a parent which appears after the first listing of parents is new as a
@@ -126,7 +139,7 @@ fn begin(instance: &Instance, (resource, plan): (&ResourcePlan, &ForEachPlan), v
     // Those of the first listing are not, whether they have been polled or not.
     let has_begun = state.resources.get(&*resource.name).is_some_and(|own| own.started);
     let all_new = by_records && (has_begun || state.lists_of(&resource.name).next().is_some());
-    state.begin_lists(&resource.name, values, (resource.meaning, all_new)) && by_records
+    state.begin_lists(resource, values, all_new) && by_records
 }
 
 /// The plan of the list of a value, of which the first read sends everything if all in it is new.

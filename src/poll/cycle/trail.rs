@@ -22,10 +22,15 @@ impl Poll<'_> {
         }
     }
 
-    /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none.
+    /// Where the records are is known from now on: other lists that turn up, such as one of errors, are none. Of several lists of a
+    /// resource each has them at the same place.
     pub(super) fn keep_records_path(&mut self, found: Option<String>, outbox: &mut Outbox<'_, LiveState>) {
         if found.is_some() && found != self.records_path {
-            self.instance.state().resources.entry(self.resource.name.to_string()).or_default().records_path.clone_from(&found);
+            let mut state = self.instance.state();
+            let of_all = self.resource.list_of.as_ref().map(|list| &list.resource);
+            for name in [Some(&self.resource.name), of_all].into_iter().flatten() {
+                state.resources.entry(name.to_string()).or_default().records_path.clone_from(&found);
+            }
             self.records_path = found;
             outbox.sums.dirty = true;
         }

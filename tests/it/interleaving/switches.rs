@@ -65,8 +65,34 @@ switches! {
     Late,
     /// Rows appear late, within the lateness.
     Lateness,
+    /// Deleted records come back.
+    Returns,
     /// Records change between two pages.
     Churn,
+    /// A page is all that is answered: the list is asked for again from the date of its last row.
+    Keyset,
+    /// Pages follow by the id of the last row.
+    LastId,
+
+    // other lists
+    /// The list has an event for each change, and each is to come.
+    Feed,
+    /// The list has what changed since a token.
+    Delta,
+    /// The list has what changed since a link.
+    DeltaLink,
+    /// Tokens expire now and then.
+    Expiry,
+    /// A list of its own names the ids of what was deleted.
+    DeletedList,
+    /// Deleted records leave the list without a trace, and complete readings find that out.
+    Snapshot,
+    /// There is a list for each of several tenants, whom the manifest names.
+    ForEach,
+    /// The same, and the tenants are records that come and go.
+    Parents,
+    /// The whole list is read and compared by content: some changes have no later date.
+    Compared,
 
     // answers
     /// Bytes of records differ at each answer.
@@ -99,6 +125,10 @@ switches! {
     Earliest,
     /// The process dies while it delivers.
     Kills,
+    /// The receiver refuses now and then.
+    Refused,
+    /// Answers of the receiver are lost.
+    Lost,
 }
 
 use Switch::*;
@@ -147,6 +177,149 @@ const CLASHES: &[(&[Switch], &[Switch])] = &[
     (&[Versions], &[Kills]),
     // a version that suppresses nothing, since it is dated in the future, lets the one before it through again
     (&[Versions], &[Future, Zone, Joined, JoinedBytes]),
+    // a page of a list that has no further ones holds more than the rows of one unit of its dates, all of which are past
+    (
+        &[Keyset],
+        &[
+            Minutes,
+            Days,
+            NoDate,
+            Zone,
+            Future,
+            Late,
+            Lateness,
+            Content,
+            Unfiltered,
+            Ties,
+            Cap,
+            Parts,
+            Descending,
+            Pinned,
+            Versions,
+            Joined,
+            JoinedBytes,
+            Words,
+            Ends,
+            Short,
+            LastId,
+            FullSweep,
+            Snapshot,
+            Compared,
+        ],
+    ),
+    // what follows by id is in its order
+    (&[LastId], &[Ascending, Descending, Pinned, Cap, Parts, Joined, JoinedBytes, Versions, Words, Ends, Short]),
+    // an event has one date and never changes
+    (
+        &[Feed],
+        &[
+            Content,
+            NoCreated,
+            Sentinel,
+            Future,
+            Late,
+            Lateness,
+            Nodes,
+            Cap,
+            Parts,
+            Pinned,
+            Signed,
+            Joined,
+            JoinedBytes,
+            Versions,
+            Short,
+            DeletedAt,
+            FullSweep,
+            Changes,
+            Compared,
+            DeletedList,
+            Snapshot,
+            Refused,
+        ],
+    ),
+    // where polls continue by token, nothing hangs on dates, and a list has one form
+    (
+        &[Delta, DeltaLink, Expiry],
+        &[
+            Zone,
+            Seconds,
+            Minutes,
+            Days,
+            Numbers,
+            Nodes,
+            SkewedDate,
+            Sentinel,
+            Future,
+            NoCreated,
+            Content,
+            Exclusive,
+            Entry,
+            Unfiltered,
+            Cap,
+            Parts,
+            Ascending,
+            Descending,
+            Pinned,
+            Late,
+            Lateness,
+            Keyset,
+            LastId,
+            Feed,
+            Signed,
+            Joined,
+            JoinedBytes,
+            Versions,
+            Empty,
+            Words,
+            Ends,
+            Short,
+            DeletedAt,
+            FullSweep,
+            DeletedList,
+            Snapshot,
+            Compared,
+        ],
+    ),
+    (&[Delta], &[DeltaLink]),
+    // the token of a list that is not polled expires unseen
+    (&[Expiry], &[Parents]),
+    // deletions are found in one way
+    (&[DeletedList], &[DeletedAt, Snapshot, Compared]),
+    (&[Snapshot], &[DeletedAt, FullSweep, Cap, Parts, Pinned, Versions, Future]),
+    // a row that is counted and not shown may be the one that is missing
+    (&[Snapshot], &[Short]),
+    // an empty list in an odd form is one only where a list has been: before that the place may be wrong, and nothing is read
+    (&[Empty], &[ForEach, Parents, DeletedList]),
+    (&[ForEach], &[Parents, Errors]),
+    (&[Parents], &[Errors, Cap, Pinned, Signed, JoinedBytes]),
+    // what is compared by content differs where it changed and nowhere else
+    (
+        &[Compared],
+        &[
+            Content,
+            Exclusive,
+            Entry,
+            Cap,
+            Parts,
+            Ascending,
+            Descending,
+            Pinned,
+            Late,
+            Lateness,
+            Signed,
+            Joined,
+            JoinedBytes,
+            Versions,
+            FullSweep,
+            Zone,
+            SkewedDate,
+            Nodes,
+            Future,
+        ],
+    ),
+    (&[Refused], &[Lost]),
+    // a return is later than the deletion, by every clock
+    (&[Returns], &[Feed, NoDate, Nodes, SkewedDate, Future, Versions, Signed, JoinedBytes, Parents]),
     // one look-back is enough
     (&[Late], &[Lateness]),
     (&[Joined], &[JoinedBytes]),

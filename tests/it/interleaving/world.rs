@@ -1,18 +1,23 @@
 //! One random world: a provider with some habits, an instance, and what happens to them in turns.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DurationRound as _, TimeDelta, Timelike as _, Utc};
+use serde::Deserialize;
 
 use super::switches::Switch::{self, *};
-use crate::rig::in_process::Polls;
+use crate::rig::http::Answer;
+use crate::rig::in_process::{Lane, Polls};
 use crate::rig::manifest::Instance;
 use crate::rig::oracle::{self, Delivered, Verdict};
 use crate::rig::pollinator::Row;
-use crate::rig::provider::habits::{EmptyForm, ErrorForm, Filter, Repeats, Tombstone};
+use crate::rig::provider::habits::{EmptyForm, ErrorForm, Filter, Repeats, Rows, Tombstone};
 use crate::rig::provider::paging::{End, Paging};
 use crate::rig::provider::stamps::{DateHeader, Form, Sentinel, Unit};
-use crate::rig::provider::{self, Change, Listing, Provider};
+use crate::rig::provider::{self, Change, Listed, Listing, Provider};
 use crate::rig::receiver::Receiver;
 use crate::rig::traffic::Dice;
 
@@ -27,6 +32,26 @@ const MOST_TIES: u64 = 16;
 const PART: u64 = 20;
 /// Most rows that are cut out of pages, less than a page has.
 const MOST_FORBIDDEN: u64 = 3;
+/// Those that have a list of their own. A name need not be a segment of a URL as it is.
+const TENANTS: [&str; 3] = ["acme", "a/b", "\u{f6}&c"];
+
+/// When it is judged what need not have come yet.
+const AFTER_A_POLL: &str = "after a poll";
+
+/// The tenants as another resource of the instance, and what follows.
+const TENANTS_RESOURCE: &str = "  - name: tenants
+    url: /tenants
+    recordsPath: records
+    pagination: {none: {}}
+  callback:
+";
+
+/// What an event is about.
+#[derive(Deserialize)]
+struct About {
+    resource: String,
+    parent: Option<String>,
+}
 
 pub struct World {
     seed: u64,
@@ -45,8 +70,25 @@ pub struct World {
     hidden: Vec<String>,
     forbidden: u64,
     born: u64,
-    /// A process died: what is repeated has the same id, unless its bytes differ.
+    /// A process died, or an answer was lost: what is repeated has the same id, unless its bytes differ.
     died: bool,
+    /// The receiver misbehaves.
+    misbehaves: Arc<AtomicBool>,
+    /// Tenants who are not listed.
+    absent: Vec<&'static str>,
+    /// Those that were deleted.
+    dead: Vec<String>,
+    /// The token of the last poll that went well has expired.
+    expired: bool,
+    /// Whose deletion cannot be found.
+    untraced: BTreeSet<String>,
+    /// Records that a poll that went well could see.
+    seen: BTreeSet<String>,
+    /// What the receiver got of the records, and how many of its requests were read for that.
+    delivered: Vec<Delivered>,
+    read: usize,
+    /// Keys that were given to records of tenants.
+    used: BTreeSet<String>,
     /// What happened, for a person.
     story: String,
 }
@@ -56,11 +98,15 @@ fn one_of<T: Copy>(dice: &mut Dice, all: &[T]) -> T {
 }
 
 impl World {
-    pub fn new(seed: u64, on: &[Switch]) -> Self {
+    pub fn new(seed: u64, on: &[Switch], lane: &Arc<Lane>) -> Self {
         let mut dice = Dice::new(seed);
         let has = |switch| on.contains(&switch);
         let page_size = match () {
             () if has(Cap) || has(Parts) => 10,
+            // what has one date fits into it
+            () if has(Keyset) => 6 + dice.below(4),
+            // two pages of a history with the same ids in the same order look like one that came twice
+            () if has(Versions) => 6 + dice.below(5),
             // no page is cut empty: by an offset nothing follows it
             () if has(Short) => 4 + dice.below(3),
             () => 2 + dice.below(5),
@@ -76,8 +122,9 @@ impl World {
         let seconds = one_of(&mut dice, &[-90, -5, 5, 90]);
         let skew = TimeDelta::seconds(if has(SkewedDate) { seconds } else { 0 });
         let listing = match () {
-            () if has(Ascending) || has(Cap) => Listing::Ascending,
-            () if has(Descending) || has(Pinned) => Listing::Descending,
+            () if has(Ascending) || has(Cap) || has(Keyset) => Listing::Ascending,
+            () if has(Descending) || has(Pinned) || has(Feed) => Listing::Descending,
+            () if has(LastId) => Listing::ById,
             () => one_of(&mut dice, &[Listing::Ascending, Listing::Descending, Listing::ById]),
         };
         let mut provider = Provider::start().listing(listing).page_size(usize::try_from(page_size).expect("small"));
@@ -105,7 +152,7 @@ impl World {
         if has(Exclusive) {
             provider = provider.filter(Filter::Exclusive);
         }
-        if has(Unfiltered) || has(Content) || has(Pinned) {
+        if has(Unfiltered) || has(Content) || has(Pinned) || has(Compared) {
             provider = provider.filter(Filter::None);
         }
         if has(Cap) {
@@ -141,8 +188,45 @@ impl World {
         if has(DeletedAt) {
             provider = provider.tombstone(one_of(&mut dice, &[Tombstone::Date, Tombstone::Milliseconds]));
         }
+        for (switch, tombstone) in [(DeletedList, Tombstone::Elsewhere), (Snapshot, Tombstone::Gone)] {
+            if has(switch) {
+                provider = provider.tombstone(tombstone);
+            }
+        }
+        for (switch, paging) in [(Keyset, Paging::Keyset), (LastId, Paging::LastId)] {
+            if has(switch) {
+                provider = provider.paging(paging);
+            }
+        }
+        for (switch, rows) in [
+            (Feed, Rows::Events),
+            (Expiry, Rows::Deltas { linked: false }),
+            (Delta, Rows::Deltas { linked: false }),
+            (DeltaLink, Rows::Deltas { linked: true }),
+        ] {
+            if has(switch) {
+                provider = provider.rows(rows);
+            }
+        }
+        if has(ForEach) || has(Parents) {
+            provider = provider.tenants(&TENANTS, has(Parents));
+        }
 
         let receiver = Receiver::start();
+        let misbehaves = Arc::new(AtomicBool::new(false));
+        if has(Refused) || has(Lost) {
+            let (on, mut dice, is_lost) = (Arc::clone(&misbehaves), Dice::new(seed), has(Lost));
+            receiver.answer(move |_| match dice.below(3) {
+                0 if on.load(Ordering::SeqCst) => {
+                    if is_lost {
+                        Answer::hang_up()
+                    } else {
+                        Answer::status(503)
+                    }
+                }
+                _ => Answer::status(204),
+            });
+        }
         let mut resource = provider.resource();
         if has(Content) {
             let is_kept = |line: &&str| !line.starts_with("datesConfiguration") && !line.starts_with("  ");
@@ -157,7 +241,18 @@ impl World {
             resource = resource.replace("query: {since: ", "query: {until: \"${until}\", since: ");
             let _ = writeln!(resource, "resultCap: {PART}");
         }
+        if has(Keyset) {
+            let _ = writeln!(resource, "pageSize: {page_size}");
+        }
+        if has(Snapshot) {
+            let confirm = if has(ForEach) || has(Parents) { "/tenants/${each}/records/${id}" } else { "/records/${id}" };
+            let further = ["", ", interval: 24h", &format!(", confirm: {{url: \"{confirm}\"}}")];
+            let with = format!("maxCount: 1000{}", one_of(&mut dice, &further));
+            resource = resource.replace("maxCount: 1000", &with);
+        }
         for (switch, line) in [
+            (Keyset, "order: Ascending"),
+            (Compared, "compareContent: true"),
             (FullSweep, "fullSweep: {interval: 720h}"),
             (Ascending, "order: Ascending"),
             (Cap, "order: Ascending"),
@@ -171,12 +266,18 @@ impl World {
                 resource = resource + line + "\n";
             }
         }
+        if has(Feed) && !resource.contains("order: ") {
+            resource += "order: Descending\n";
+        }
         let mut instance = Instance::new("it", &provider.url(), &receiver.url("it")).basic_auth().resource(&resource);
         if has(Earliest) {
             instance = instance.earliest();
         }
-        let yaml = instance.yaml();
-        let polls = Polls::new(std::slice::from_ref(&yaml));
+        let mut yaml = instance.yaml();
+        if has(Parents) {
+            yaml = yaml.replace("  callback:\n", TENANTS_RESOURCE);
+        }
+        let polls = Polls::new_in(Arc::clone(lane), std::slice::from_ref(&yaml));
         let mut world = Self {
             seed,
             on: on.to_vec(),
@@ -193,8 +294,20 @@ impl World {
             forbidden: 0,
             born: 0,
             died: false,
+            misbehaves,
+            absent: Vec::new(),
+            dead: Vec::new(),
+            expired: false,
+            untraced: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            delivered: Vec::new(),
+            read: 0,
+            used: BTreeSet::new(),
             story: yaml,
         };
+        if world.has(Parents) && world.below(2) == 0 {
+            world.turn_tenant();
+        }
         world.fill();
         world
     }
@@ -218,7 +331,8 @@ impl World {
             // where bytes count until a date is past, it is past in whatever zone
             let least = if self.has(Zone) && (self.has(Signed) || self.has(JoinedBytes)) { 12 } else { 1 };
             let (id, hours) = (self.next_id(), least + self.below(72).cast_signed());
-            self.provider.create_dated(&id, TimeDelta::hours(-hours));
+            // no two have the same date
+            self.provider.create_dated(&id, TimeDelta::hours(-hours) - TimeDelta::minutes(self.born.cast_signed()));
             self.tell(&format!("{id} is {hours} h old"));
             self.living.push(id);
         }
@@ -236,12 +350,45 @@ impl World {
     /// Ids are in no order, so that listing by id mixes old and new.
     fn next_id(&mut self) -> String {
         self.born += 1;
-        format!("{:02x}-{}", self.below(256), self.born)
+        let id = format!("{:02x}-{}", self.below(256), self.born);
+        if !self.has(ForEach) && !self.has(Parents) {
+            return id;
+        }
+        let tenant = one_of(&mut self.dice, &TENANTS);
+        // the same id with another tenant is another record
+        let other = self.pick().map(|at| self.living[at].clone()).filter(|_| self.below(3) == 0);
+        let again = other.as_deref().and_then(|other| other.split_once('|')).map(|(_, id)| format!("{tenant}|{id}"));
+        again.filter(|key| self.used.insert(key.clone())).unwrap_or_else(|| {
+            let key = format!("{tenant}|{id}");
+            self.used.insert(key.clone());
+            key
+        })
+    }
+
+    /// A tenant comes or leaves.
+    fn turn_tenant(&mut self) {
+        let tenant = one_of(&mut self.dice, &TENANTS);
+        match self.absent.iter().position(|absent| *absent == tenant) {
+            Some(at) => drop(self.absent.swap_remove(at)),
+            // someone is always there
+            None if self.absent.len() + 1 == TENANTS.len() => return,
+            None => self.absent.push(tenant),
+        }
+        self.tell(&format!("{tenant} comes or leaves"));
+        self.provider.turn_tenant(tenant);
     }
 
     fn pick(&mut self) -> Option<usize> {
         let count = self.living.len() as u64;
         (count > 0).then(|| usize::try_from(self.below(count)).expect("below a length"))
+    }
+
+    /// Whether nothing else is in its list.
+    fn is_alone(&self, at: usize) -> bool {
+        let tenant = |id: &str| id.split_once('|').map(|(tenant, _)| tenant.to_owned());
+        let own = tenant(&self.living[at]);
+        let shown = self.living.iter().filter(|id| tenant(id) == own && !self.hidden.contains(id));
+        shown.count() < 2
     }
 
     fn create(&mut self, future: TimeDelta) {
@@ -274,18 +421,37 @@ impl World {
             (true, 0) => one_of(&mut self.dice, &[TimeDelta::seconds(90), TimeDelta::hours(1), TimeDelta::days(365 * 70)]),
             _ => TimeDelta::zero(),
         };
-        if self.has(Parts) {
+        if self.has(Parts) || self.has(Keyset) {
             // no more of them lie within some seconds than one query shows
             self.pass(TimeDelta::seconds(10));
         }
         match self.below(12) {
+            0 | 1 if self.has(Returns) && !self.dead.is_empty() => {
+                let at = usize::try_from(self.below(self.dead.len() as u64)).expect("below a length");
+                let id = self.dead.swap_remove(at);
+                self.pass(self.unit.length() + TimeDelta::seconds(1));
+                self.tell(&format!("{id} comes back"));
+                self.provider.restore(&id);
+                self.living.push(id);
+            }
             0 => {
                 let Some(at) = self.pick() else { return };
+                if self.has(Snapshot) && self.is_alone(at) {
+                    // an empty list proves nothing
+                    return;
+                }
                 let id = self.living.swap_remove(at);
                 self.tell(&format!("{id} is deleted"));
                 self.provider.delete(&id);
+                self.dead.push(id);
             }
             2..=4 if self.has(Cap) || self.has(Parts) => self.create_tied(),
+            5 if self.has(Compared) => {
+                let Some(at) = self.pick() else { return };
+                let id = self.living[at].clone();
+                self.tell(&format!("{id} is updated without a date"));
+                self.provider.update_undated(&id);
+            }
             1..=5 => {
                 let Some(at) = self.pick() else { return };
                 let id = self.living[at].clone();
@@ -346,7 +512,8 @@ impl World {
         let reach = if self.has(Late) || self.has(Lateness) { 6 } else { some.len() };
         let time = TimeDelta::milliseconds(one_of(&mut self.dice, &some[..reach]));
         self.pass(time);
-        if self.has(Cap) {
+        // by a clock that is behind, too, dates are past
+        if self.has(Cap) || self.has(Keyset) {
             self.pass(TimeDelta::minutes(10));
         }
         if self.has(Signed) || self.has(JoinedBytes) {
@@ -384,7 +551,16 @@ impl World {
             for _ in 0..self.below(9) {
                 self.change();
             }
+            if self.has(Parents) && self.below(3) == 0 {
+                self.turn_tenant();
+            }
+            if self.has(Expiry) && self.below(3) == 0 {
+                self.tell("tokens expire");
+                self.provider.forget_tokens();
+                self.expired = true;
+            }
             self.rest_before_poll();
+            self.before_poll();
             if self.has(Kills) && self.below(3) == 0 {
                 self.kill();
             } else {
@@ -393,11 +569,27 @@ impl World {
             self.rest_after_poll();
         }
         self.show_hidden();
+        while let Some(tenant) = self.absent.pop() {
+            self.provider.turn_tenant(tenant);
+        }
         self.pass(TimeDelta::seconds(1));
-        self.calm_poll()?;
+        for _ in 0..self.polls_at_end() {
+            self.calm_poll()?;
+        }
         self.judge("at the end")?;
         self.calm_poll()?;
         self.judge("one poll later")
+    }
+
+    /// Polls after which all that can be known is known.
+    fn polls_at_end(&self) -> usize {
+        match () {
+            // what was refused is tried, and what follows it
+            () if self.has(Refused) || self.has(Lost) => 6,
+            // absent twice, and after a sweep that did not settle once more
+            () if self.has(Snapshot) => 3,
+            () => 1,
+        }
     }
 
     fn first_poll(&mut self) -> Result<(), String> {
@@ -406,18 +598,48 @@ impl World {
             self.provider.err_after(0, one_of(&mut self.dice, &ErrorForm::ALL));
             self.one_poll(true)?;
         }
+        let before = self.provider.listed();
         let row = self.one_poll(false)?;
         if self.has(Earliest) {
-            self.provider.polled(&self.provider.listed());
+            self.saw(&before);
         } else {
             self.provider.found_at_first();
+            self.seen.extend(before.into_keys());
         }
         if row.failed() { Err(self.failed("the first poll failed", Some(&row))) } else { Ok(()) }
     }
 
+    /// A poll that went well saw what is listed and was listed before it.
+    fn saw(&mut self, before: &Listed) {
+        if self.has(Refused) || self.has(Lost) {
+            // what was not taken may come later, or its next version instead
+            return;
+        }
+        // one sweep that does not show a record proves nothing yet
+        let mut proven = before.clone();
+        if self.has(Snapshot) {
+            proven.retain(|_, version| *version < i64::MAX);
+        }
+        self.provider.polled(&proven);
+        let is_same = |(id, version): (String, i64)| (version < i64::MAX && before.get(&id) == Some(&version)).then_some(id);
+        self.seen.extend(self.provider.listed().into_iter().filter_map(is_same));
+        self.expired = false;
+    }
+
+    /// What is due is due now.
+    fn before_poll(&mut self) {
+        if self.has(Refused) || self.has(Lost) {
+            self.polls.age();
+        }
+        if self.expired {
+            // the whole list does not show them
+            self.untraced.extend(self.dead.iter().cloned());
+        }
+    }
+
     /// A poll that may be disturbed.
     fn poll(&mut self) -> Result<(), String> {
-        if self.has(FullSweep) && self.below(3) == 0 {
+        if (self.has(FullSweep) || self.has(Snapshot)) && self.below(3) == 0 {
             self.polls.forget_sweep();
         }
         let will_err = self.has(Errors) && self.below(3) == 0;
@@ -430,14 +652,24 @@ impl World {
         let mut changes = self.plan_churn();
         let churns = !changes.is_empty();
         self.provider.after_page(move |_| changes.pop().unwrap_or_default());
-        let before = self.provider.listed();
+        if self.has(Refused) || self.has(Lost) {
+            let misbehaves = self.below(2) == 0;
+            self.misbehaves.store(misbehaves, Ordering::SeqCst);
+            self.died |= misbehaves && self.has(Lost);
+        }
+        let (before, changes) = (self.provider.listed(), self.provider.changes());
         let row = self.one_poll(will_err || churns)?;
+        self.misbehaves.store(false, Ordering::SeqCst);
         self.provider.after_page(|_| Vec::new());
         if row.failed() {
             return Ok(());
         }
-        self.provider.polled(&before);
-        if churns { Ok(()) } else { self.judge("after a poll") }
+        self.saw(&before);
+        // in a retry queue a later event takes the place of an earlier one
+        if self.has(Feed) && !self.has(Lost) {
+            self.provider.polled_changes(changes);
+        }
+        if churns || self.has(Refused) || self.has(Lost) { Ok(()) } else { self.judge(AFTER_A_POLL) }
     }
 
     /// Updates between pages: what happens after each of the first ones.
@@ -457,13 +689,20 @@ impl World {
 
     /// A poll that nothing disturbs.
     fn calm_poll(&mut self) -> Result<(), String> {
-        let before = self.provider.listed();
+        self.before_poll();
+        if self.has(Snapshot) {
+            self.polls.forget_sweep();
+        }
+        let (before, changes) = (self.provider.listed(), self.provider.changes());
         self.one_poll(false)?;
-        self.provider.polled(&before);
+        self.saw(&before);
+        if self.has(Feed) && !self.has(Lost) {
+            self.provider.polled_changes(changes);
+        }
         Ok(())
     }
 
-    fn one_poll(&mut self, may_fail: bool) -> Result<Row, String> {
+    fn one_poll(&mut self, may_loop: bool) -> Result<Row, String> {
         let (asked, sent) = (self.provider.asked(), self.receiver.count());
         self.provider.take_errors();
         let row = self.polls.poll();
@@ -471,11 +710,16 @@ impl World {
         let errors = self.provider.take_errors();
         let told_error = errors.told > errors.repeated;
         self.tell(&format!("poll: {asked} requests, {sent} sent, {} {}", row.ready, row.reason));
+        let targets =
+            self.provider.look(|asks| asks[asks.len() - asked..].iter().map(|ask| ask.target.clone()).collect::<Vec<_>>());
+        let _ = writeln!(self.story, "    {}", targets.join("\n    "));
         // rows that move by a whole page show it again, which is told from a loop by the next poll
-        let may_loop = may_fail && row.tells("PaginationLoop");
+        let may_loop = may_loop && row.tells("PaginationLoop");
+        // what is refused is told as the failure that it is
+        let may_fail = may_loop || self.has(Refused) || self.has(Lost);
         match (told_error, row.failed()) {
             (true, false) => Err(self.failed("an error in a 200 was taken for a good answer", Some(&row))),
-            (false, true) if !may_loop => Err(self.failed("a poll failed without a fault", Some(&row))),
+            (false, true) if !may_fail => Err(self.failed("a poll failed without a fault", Some(&row))),
             _ => Ok(row),
         }
     }
@@ -489,20 +733,52 @@ impl World {
     }
 
     fn judge(&mut self, when: &str) -> Result<(), String> {
-        let mut delivered: Vec<Delivered> = self.receiver.delivered("it");
-        for event in &mut delivered {
-            event.data = provider::stable(&event.data);
-        }
-        let mut verdict = oracle::judge(&self.provider.truth(), &delivered, provider::version);
-        if !self.hidden.is_empty() {
-            verdict.missing.retain(|missing| !self.hidden.iter().any(|id| missing.split(' ').next() == Some(id)));
-        }
-        if [Cap, Parts, Churn, Future, Errors].iter().any(|switch| self.has(*switch)) {
+        self.read_delivered();
+        let mut verdict = oracle::judge(&self.provider.truth(), &self.delivered, provider::version);
+        let is_deleted = |missing: &str| missing.strip_suffix(" deleted").map(str::to_owned);
+        verdict.missing.retain(|missing| {
+            let id = missing.split(' ').next().unwrap_or_default();
+            let is_hidden = || self.hidden.iter().any(|hidden| hidden == id);
+            let is_absent = || id.split_once('|').is_some_and(|(tenant, _)| self.absent.contains(&tenant));
+            let is_untraced = |id: String| {
+                // of what no poll saw there is no trace, and of the rest there is one after some sweeps
+                let leaves_none = self.has(Snapshot) && (!self.seen.contains(&id) || when == AFTER_A_POLL);
+                // the first reading of a list announces nothing that is deleted
+                let was_never_listed = self.has(Parents) && !self.seen.contains(&id);
+                leaves_none || was_never_listed || self.untraced.contains(&id)
+            };
+            !(is_hidden() || is_absent() || is_deleted(missing).is_some_and(is_untraced))
+        });
+        if [Cap, Parts, Keyset, Churn, Future, Errors, Refused, Parents].iter().any(|switch| self.has(*switch)) {
             // what was created long before it is seen, or is dated so, may be called updated: the dates decide
             verdict.wrong_kinds.retain(|wrong| wrong.starts_with("Created"));
         }
+        if self.has(Returns) {
+            // that it was deleted is forgotten with its date
+            verdict.wrong_kinds.retain(|wrong| !wrong.starts_with("Updated"));
+        }
         let is_right = if self.died { self.is_sound(&mut verdict) } else { verdict.is_perfect() };
         if is_right { Ok(()) } else { Err(self.failed(&format!("{when}:\n{verdict}"), None)) }
+    }
+
+    /// Reads what the receiver got of the records since this was last called.
+    fn read_delivered(&mut self) {
+        let posts = self.receiver.behind(self.read);
+        self.read += posts.len();
+        let is_lost = self.has(Lost);
+        for post in posts.iter().filter(|post| post.accepted() || is_lost && post.status.is_none()) {
+            let about: About = serde_json::from_slice(&post.ask.body).expect("an event is JSON");
+            if about.resource != "records" {
+                continue;
+            }
+            for mut event in post.events() {
+                event.data = provider::stable(&event.data);
+                if let Some(parent) = &about.parent {
+                    event.object = format!("{parent}|{}", event.object);
+                }
+                self.delivered.push(event);
+            }
+        }
     }
 
     /// What a crash may cost: events that come again, by another id only where their bytes differ.

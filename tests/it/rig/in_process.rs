@@ -29,10 +29,22 @@ use super::receiver::Receiver;
 /// A folder of manifests and a state folder.
 pub struct Polls {
     site: Site,
-    runtime: Runtime,
+    lane: Arc<Lane>,
     // reading manifests, or making a client, costs more than a poll
     definitions: Arc<Definitions>,
     egress: Egress,
+}
+
+/// What polls of several sites, one after the other, run in.
+pub struct Lane {
+    runtime: Runtime,
+    egress: Egress,
+}
+
+impl Lane {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { runtime: runtime(), egress: egress() })
+    }
 }
 
 /// An engine that polls everything once.
@@ -44,10 +56,15 @@ struct Running {
 impl Polls {
     /// Of these instances.
     pub fn new(documents: &[String]) -> Self {
-        let site = Site::new(documents);
+        Self::new_in(Lane::new(), documents)
+    }
+
+    /// Of these instances, in a lane that others had before.
+    pub fn new_in(lane: Arc<Lane>, documents: &[String]) -> Self {
+        let site = Site::in_memory(documents);
         let sources = Sources::new(vec![site.manifests()], None);
         let definitions = Definitions::read(&sources).unwrap_or_else(|error| panic!("{error}"));
-        Self { site, runtime: runtime(), definitions: Arc::new(definitions), egress: egress() }
+        Self { site, definitions: Arc::new(definitions), egress: lane.egress.clone(), lane }
     }
 
     /// The manifests change, the state stays.
@@ -98,8 +115,8 @@ impl Polls {
 
     /// Polls once, and gives the last status of the one instance.
     pub fn poll(&self) -> Row {
-        let mut running = self.start(&self.runtime, self.egress.clone());
-        let ended = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, &mut running.ended).await });
+        let mut running = self.start(&self.lane.runtime, self.egress.clone());
+        let ended = self.lane.runtime.block_on(async { tokio::time::timeout(PATIENCE, &mut running.ended).await });
         ended.expect("a poll ends in time").expect("the engine does not panic");
         running.last_status().expect("a poll says how it went")
     }

@@ -64,16 +64,18 @@ impl Truth {
 
     /// A state, and those before it, turned out to be older than the first poll.
     pub fn found_at_first(&mut self, object: &str, version: i64) {
-        let states = self.objects.get_mut(object).into_iter().flatten();
-        for state in states.filter(|state| state.version <= version) {
+        let states = self.objects.get_mut(object).map(Vec::as_mut_slice).unwrap_or_default();
+        let last = states.iter().rposition(|state| state.version == version);
+        for state in states.iter_mut().take(last.map_or(0, |last| last + 1)) {
             state.baseline = true;
         }
     }
 
     /// A state could be seen by a poll that went well.
     pub fn must_come(&mut self, object: &str, version: i64) {
-        let states = self.objects.get_mut(object).into_iter().flatten();
-        for state in states.filter(|state| state.version == version && !state.baseline) {
+        let mut states = self.objects.get_mut(object).into_iter().flatten().rev();
+        // Of several deletions the last one.
+        if let Some(state) = states.find(|state| state.version == version && !state.baseline) {
             state.seen = true;
         }
     }
@@ -135,15 +137,50 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// Which state each event is of, as its place in the history of the object; `None`: none that ever was, or the event came before. A deleted
+/// record may come back and be deleted again, and a deletion does not say which one it is: it is the last that there was before the
+/// next state that came.
+fn places(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> Option<i64>) -> Vec<Option<usize>> {
+    let mut places = vec![None; delivered.len()];
+    let mut ids: BTreeSet<&str> = BTreeSet::new();
+    let mut objects: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, event) in delivered.iter().enumerate().filter(|(_, event)| ids.insert(&event.event_id)) {
+        let Some(states) = truth.objects.get(&event.object) else { continue };
+        if event.kind != Kind::Deleted {
+            let Some(at) = version(&event.data) else { continue };
+            places[index] = states.iter().position(|state| !state.deleted && state.version == at);
+        }
+        objects.entry(&event.object).or_default().push(index);
+    }
+    for (object, events) in objects {
+        let states = &truth.objects[object];
+        let mut before = states.len();
+        for (nth, index) in events.iter().enumerate().rev() {
+            if delivered[*index].kind == Kind::Deleted {
+                let earlier = events[..nth].iter().rev().find_map(|index| places[*index]);
+                let from = earlier.map_or(0, |earlier| earlier + 1);
+                let own = (from..before).rev().find(|at| states[*at].deleted);
+                // One deletion that comes under two ids.
+                places[*index] = own.or_else(|| states.get(before).filter(|state| state.deleted).map(|_| before));
+                before = places[*index].unwrap_or(before);
+            } else if let Some(at) = places[*index] {
+                before = at;
+            }
+        }
+    }
+    places
+}
+
 /// Compares. `version` reads the version from an event's data; a deleted event needs none.
 pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> Option<i64>) -> Verdict {
     let mut verdict = Verdict::default();
     let mut contents: BTreeMap<&str, &Delivered> = BTreeMap::new();
-    let mut ids: BTreeMap<(&str, i64, Kind), &str> = BTreeMap::new();
-    let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut seen: BTreeSet<(&str, i64)> = BTreeSet::new();
+    let mut ids: BTreeMap<(&str, usize, Kind), &str> = BTreeMap::new();
+    let mut newest: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen: BTreeSet<(&str, usize)> = BTreeSet::new();
+    let places = places(truth, delivered, &version);
 
-    for event in delivered {
+    for (event, place) in delivered.iter().zip(places) {
         let object = event.object.as_str();
         let told = format!("{:?} {object} {}", event.kind, event.event_id);
         let Some(states) = truth.objects.get(object) else {
@@ -160,9 +197,9 @@ pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> O
         }
         contents.insert(&event.event_id, event);
 
-        let at = if event.kind == Kind::Deleted { Some(i64::MAX) } else { version(&event.data) };
-        let Some(state) = at.and_then(|at| states.iter().find(|state| state.version == at)) else {
-            let what = if event.kind == Kind::Deleted { "it lives".to_owned() } else { format!("version {at:?} never was") };
+        let Some((at, state)) = place.map(|at| (at, &states[at])) else {
+            let never = || format!("version {:?} never was", version(&event.data));
+            let what = if event.kind == Kind::Deleted { "it lives".to_owned() } else { never() };
             verdict.invented.push(format!("{told}: {what}"));
             continue;
         };
@@ -170,14 +207,14 @@ pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> O
             verdict.invented.push(format!("{told}: part of the baseline"));
             continue;
         }
-        if let Some(other) = ids.insert((object, state.version, event.kind), &event.event_id) {
+        if let Some(other) = ids.insert((object, at, event.kind), &event.event_id) {
             verdict.conflicts.push(format!("{told}: came as {other} before"));
         }
         let before = newest.get(object).copied();
-        if before.is_some_and(|before| before > state.version) {
+        if before.is_some_and(|before| before > at) {
             verdict.order_breaks.push(told.clone());
         }
-        let known = before.is_some() || states[0].baseline;
+        let known = before.map_or(states[0].baseline, |before| !states[before].deleted);
         if match event.kind {
             Kind::Created => known,
             Kind::Updated => !known,
@@ -185,14 +222,21 @@ pub fn judge(truth: &Truth, delivered: &[Delivered], version: impl Fn(&str) -> O
         } {
             verdict.wrong_kinds.push(format!("{told}: {}", if known { "it was known" } else { "it was not known" }));
         }
-        newest.insert(object, before.map_or(state.version, |before| before.max(state.version)));
-        seen.insert((object, state.version));
+        newest.insert(object, before.map_or(at, |before| before.max(at)));
+        seen.insert((object, at));
     }
 
     for (object, states) in &truth.objects {
         let last = states.len() - 1;
         let wanted = states.iter().enumerate().filter(|(at, state)| (*at == last || state.seen) && !state.baseline);
-        for (_, state) in wanted.filter(|(_, state)| !seen.contains(&(object.as_str(), state.version))) {
+        let came = |at: &usize| seen.contains(&(object.as_str(), *at));
+        // A record that comes back and is deleted again before anyone saw it back is deleted as before.
+        let is_told = |(at, state): &(usize, &State)| {
+            let (before, behind) = ((0..*at).rev().find(came), (at + 1..states.len()).find(came));
+            let is_deletion = |other: Option<usize>| other.is_some_and(|other| states[other].deleted);
+            came(at) || (state.deleted && (is_deletion(before) || is_deletion(behind)))
+        };
+        for (_, state) in wanted.filter(|state| !is_told(state)) {
             verdict
                 .missing
                 .push(format!("{object} {}", if state.deleted { "deleted".to_owned() } else { state.version.to_string() }));
@@ -260,6 +304,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_deleted_may_come_back() {
+        let mut truth = Truth::default();
+        truth.changed("back", 1);
+        truth.deleted("back");
+        truth.changed("back", 2);
+        truth.must_come("back", 2);
+        truth.deleted("back");
+        let verdict = |kinds: &[(Kind, i64)]| {
+            let events = kinds.iter().enumerate();
+            let events: Vec<_> = events.map(|(n, (kind, version))| event(&n.to_string(), *kind, "back", *version)).collect();
+            judge(&truth, &events, |data| data.parse().ok())
+        };
+        let [created, back, deleted] = [(Kind::Created, 1), (Kind::Created, 2), (Kind::Deleted, 0)];
+        assert!(verdict(&[created, deleted, back, deleted]).is_perfect());
+        assert!(verdict(&[deleted, back, deleted]).is_perfect());
+        assert!(verdict(&[created, (Kind::Updated, 2), deleted]).is_perfect(), "it was back before a poll saw it gone");
+        assert_eq!(verdict(&[created, back, deleted]).wrong_kinds.len(), 1, "it was never gone");
+        assert_eq!(verdict(&[created, deleted, (Kind::Updated, 2), deleted]).wrong_kinds.len(), 1, "it was gone");
+        assert_eq!(verdict(&[created, deleted, back]).missing, ["back deleted"]);
+        assert_eq!(verdict(&[created, deleted, deleted]).missing, ["back 2"]);
+        assert_eq!(verdict(&[created, deleted, back, deleted, deleted]).conflicts.len(), 1);
+    }
+
+    #[test]
     fn finds_each_fault() {
         let with = |change: &dyn Fn(&mut Vec<Delivered>)| {
             let mut events = good();
@@ -275,6 +343,7 @@ mod tests {
         assert_eq!(with(&|e| e[2].kind = Kind::Created).wrong_kinds.len(), 1);
         assert_eq!(with(&|e| e[0].kind = Kind::Updated).wrong_kinds.len(), 1);
         assert_eq!(with(&|e| e.push(event("x", Kind::Deleted, "new", 0))).invented.len(), 1);
+        assert_eq!(with(&|e| e.push(event("x", Kind::Deleted, "gone", 0))).conflicts.len(), 1);
         assert_eq!(with(&|e| e.swap(0, 1)).order_breaks.len(), 1);
         assert_eq!(with(&|e| e.push(event("x", Kind::Created, "quiet", 0))).invented.len(), 1);
         assert_eq!(with(&|e| e.push(event("x", Kind::Created, "nobody", 0))).invented.len(), 1);

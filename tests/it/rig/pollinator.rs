@@ -122,9 +122,18 @@ struct Running {
 impl Site {
     /// Writes the documents, and the Secret for the doubles' basic authentication.
     pub fn new(documents: &[String]) -> Self {
+        Self::new_in(Path::new(env!("CARGO_TARGET_TMPDIR")), documents)
+    }
+
+    /// The same in memory, where the system has such a folder: to make a write durable costs nothing there.
+    pub fn in_memory(documents: &[String]) -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::new_in(memory, documents) } else { Self::new(documents) }
+    }
+
+    fn new_in(place: &Path, documents: &[String]) -> Self {
         turns::take();
-        let folder =
-            tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
+        let folder = tempfile::Builder::new().prefix("it-").tempdir_in(place).expect("a temporary folder");
         let site = Self { folder, runs: AtomicUsize::new(0), running: Arc::default() };
         manifest::write(&site.manifests(), "instances.yaml", documents);
         manifest::write(&site.manifests(), "login.yaml", &[manifest::login()]);

@@ -194,6 +194,11 @@ impl Receiver {
         self.posts.all()
     }
 
+    /// The requests behind the first ones, in the order of their arrival.
+    pub fn behind(&self, count: usize) -> Vec<Post> {
+        self.posts.look(|posts| posts[count..].to_vec())
+    }
+
     /// All requests for one instance.
     pub fn posts(&self, instance: &str) -> Vec<Post> {
         self.posts.all().into_iter().filter(|post| post.ask.path() == format!("/{instance}")).collect()

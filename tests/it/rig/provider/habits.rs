@@ -93,6 +93,17 @@ impl ErrorForm {
     }
 }
 
+/// What the rows of the list are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// The records.
+    Records,
+    /// An event for each change of a record, which no later change alters.
+    Events,
+    /// Records that changed since a token, those deleted, too; without one, all that live. What leads on are tokens, or links.
+    Deltas { linked: bool },
+}
+
 /// What marks a deleted record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tombstone {
@@ -102,16 +113,25 @@ pub enum Tombstone {
     Date,
     /// `delete_at`: milliseconds, or 0 while the record lives.
     Milliseconds,
+    /// None: it leaves the list without a trace.
+    Gone,
+    /// It leaves the list, and another one at `/deleted` names it with the time.
+    Elsewhere,
 }
 
 impl Tombstone {
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::Flag => "deleted",
-            Self::Date => "deleted_at",
-            Self::Milliseconds => "delete_at",
-        }
+    /// Whether a deleted record is no longer in the list.
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Gone | Self::Elsewhere)
     }
+}
+
+/// One of those that have a list of their own.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    pub name: String,
+    /// It is listed, and so is what it has.
+    pub is_there: bool,
 }
 
 /// All habits of a provider.
@@ -132,6 +152,11 @@ pub struct Habits {
     /// Answers without an error have empty error members.
     pub says_no_error: bool,
     pub tombstone: Tombstone,
+    pub rows: Rows,
+    /// There is a list for each of these, at `/tenants/…/records`, and the keys of records begin with one. Empty: there is one list.
+    pub tenants: Vec<Tenant>,
+    /// The tenants are themselves listed at `/tenants`, and the manifest names that list.
+    pub lists_tenants: bool,
     /// Rows that come first in every listing, in whatever order the rest is.
     pub pinned: BTreeSet<String>,
     /// Further members of every record, JSON with a leading comma.
@@ -153,6 +178,9 @@ impl Default for Habits {
             signs_links: false,
             says_no_error: false,
             tombstone: Tombstone::Flag,
+            rows: Rows::Records,
+            tenants: Vec::new(),
+            lists_tenants: false,
             pinned: BTreeSet::new(),
             extra: String::new(),
         }
@@ -162,19 +190,74 @@ impl Default for Habits {
 impl Habits {
     /// Members of a manifest's resource that fit this provider, as its reader would write them.
     pub fn resource(&self) -> String {
+        let each = if self.tenants.is_empty() { "" } else { "/tenants/${each}" };
+        let mut yaml = format!("url: \"{each}/records\"\nrecordsPath: records\nidField: id\n");
+        match self.rows {
+            Rows::Records => self.records(each, &mut yaml),
+            Rows::Events => self.events(&mut yaml),
+            Rows::Deltas { linked } => yaml.push_str(if linked { DELTA_LINK } else { DELTA_TOKEN }),
+        }
+        match self.tenants.iter().map(|tenant| format!("\"{}\"", tenant.name)).collect::<Vec<_>>() {
+            names if names.is_empty() => {}
+            _ if self.lists_tenants => yaml.push_str("forEach: {resource: tenants}\n"),
+            names => drop(writeln!(yaml, "forEach: {{values: [{}]}}", names.join(", "))),
+        }
+        yaml
+    }
+
+    fn records(&self, each: &str, yaml: &mut String) {
         let java = self.stamps.java();
-        let mut yaml = String::from("url: /records\nrecordsPath: records\nidField: id\n");
         if self.filter != Filter::None {
             yaml.push_str("query: {since: \"${since}\"}\n");
         }
-        yaml.push_str("datesConfiguration:\n");
         let fields: &[_] =
             if self.stamps.created { &[("updated", "modified"), ("created", "created")] } else { &[("updated", "modified")] };
+        self.dates(fields, yaml);
+        let _ = writeln!(yaml, "pagination: {{{}}}", self.paging.manifest());
+        let deletes = match self.tombstone {
+            Tombstone::Flag => "flag: {field: deleted}".to_owned(),
+            Tombstone::Date => "flag: {field: deleted_at}".to_owned(),
+            Tombstone::Milliseconds => "flag: {field: delete_at}".to_owned(),
+            Tombstone::Gone => "snapshot: {maxCount: 1000}".to_owned(),
+            Tombstone::Elsewhere => format!(
+                "feed: {{url: \"{each}/deleted\", query: {{since: \"${{since}}\"}}, recordsPath: records, idField: ref, dateField: when, \
+                 dateFormat: \"{java}\", dateTimezone: GMT, pagination: {{{}}}}}",
+                self.paging.of_deleted().manifest()
+            ),
+        };
+        let _ = writeln!(yaml, "deletes: {{{deletes}}}");
+    }
+
+    fn events(&self, yaml: &mut String) {
+        if self.filter != Filter::None {
+            yaml.push_str("query: {since: \"${since}\"}\n");
+        }
+        self.dates(&[("created", "created")], yaml);
+        let _ = writeln!(yaml, "pagination: {{{}}}", self.paging.manifest());
+        yaml.push_str(FEED);
+    }
+
+    fn dates(&self, fields: &[(&str, &str)], yaml: &mut String) {
+        let java = self.stamps.java();
+        yaml.push_str("datesConfiguration:\n");
         for (word, field) in fields {
             let _ = writeln!(yaml, "  {word}DateField: {field}\n  {word}DateFormat: \"{java}\"\n  {word}DateTimezone: GMT");
         }
-        let _ = writeln!(yaml, "pagination: {{{}}}", self.paging.manifest());
-        let _ = writeln!(yaml, "deletes: {{flag: {{field: {}}}}}", self.tombstone.field());
-        yaml
     }
 }
+
+const FEED: &str = "feed: {typeField: type, objectIdField: data.object.id, objectField: data.object, \
+                    typeMap: {record.created: Created, record.deleted: Deleted, \"record.*\": Updated}}\n";
+
+const DELTA_TOKEN: &str = "\
+query: {syncToken: \"${cursor}\"}
+pagination: {token: {field: nextPageToken, parameter: pageToken}}
+delta: {token: {field: nextSyncToken}}
+deletes: {flag: {field: deleted}}
+";
+
+const DELTA_LINK: &str = "\
+pagination: {nextLink: {field: nextLink}}
+delta: {link: {field: deltaLink}}
+deletes: {flag: {field: deleted}}
+";

@@ -5,6 +5,7 @@
 //! with many real servers) and sends a `Date`. What real providers do otherwise are its [`habits`], how they write dates its
 //! [`stamps`], and in which words they tell of further pages its [`paging`].
 
+mod changes;
 pub mod habits;
 pub mod paging;
 pub mod stamps;
@@ -24,7 +25,7 @@ use super::log::Log;
 use super::oracle::Truth;
 use super::{PATIENCE, canary};
 pub use habits::Listing;
-use habits::{EmptyForm, ErrorForm, Filter, Habits, Repeats, Tombstone};
+use habits::{EmptyForm, ErrorForm, Filter, Habits, Repeats, Rows, Tenant, Tombstone};
 use paging::Paging;
 use stamps::{Clock, DateHeader, Form, Sentinel, Unit};
 use store::{Errors, Kept, Record, Store};
@@ -185,6 +186,17 @@ impl Provider {
         self.habit(|habits| habits.tombstone = tombstone)
     }
 
+    /// Its list has other rows than the records.
+    pub fn rows(self, rows: Rows) -> Self {
+        self.habit(|habits| habits.rows = rows)
+    }
+
+    /// It has a list for each of these, which are listed, too, if a manifest is to find them there.
+    pub fn tenants(self, names: &[&str], lists_tenants: bool) -> Self {
+        let tenant = |name: &&str| Tenant { name: (*name).to_owned(), is_there: true };
+        self.habit(|habits| (habits.tenants, habits.lists_tenants) = (names.iter().map(tenant).collect(), lists_tenants))
+    }
+
     /// Members of a manifest's resource that fit it.
     pub fn resource(&self) -> String {
         lock(&self.store).habits.resource()
@@ -306,6 +318,29 @@ impl Provider {
         store.update_at(id, stamp);
     }
 
+    /// Changes a record, whose date does not say so.
+    pub fn update_undated(&self, id: &str) {
+        lock(&self.store).update_undated(id);
+    }
+
+    /// A deleted record comes back, changed.
+    pub fn restore(&self, id: &str) {
+        lock(&self.store).restore(id);
+    }
+
+    /// A tenant comes, with all that it has, or leaves.
+    pub fn turn_tenant(&self, name: &str) {
+        let mut store = lock(&self.store);
+        for tenant in store.habits.tenants.iter_mut().filter(|tenant| tenant.name == name) {
+            tenant.is_there = !tenant.is_there;
+        }
+    }
+
+    /// No token that it gave is accepted any more.
+    pub fn forget_tokens(&self) {
+        lock(&self.store).forgotten += 1;
+    }
+
     /// Creates a record that is dated now and listed only once it is shown.
     pub fn create_hidden(&self, id: &str) {
         let mut store = lock(&self.store);
@@ -366,8 +401,22 @@ impl Provider {
     /// What stands in its list now: ids with their last versions.
     pub fn listed(&self) -> Listed {
         let store = lock(&self.store);
-        let shown = store.records.iter().filter(|(_, record)| !record.hidden && !record.forbidden);
+        let shown = store.records.iter().filter(|(key, record)| store.is_shown(key, record));
         shown.map(|(id, record)| (id.clone(), record.known_as())).collect()
+    }
+
+    /// Changes up to now.
+    pub fn changes(&self) -> usize {
+        lock(&self.store).log.len()
+    }
+
+    /// A poll that went well found all of the first changes in the list: each must have been sent.
+    pub fn polled_changes(&self, count: usize) {
+        let mut store = lock(&self.store);
+        let Store { log, records, truth, .. } = &mut *store;
+        for change in log.iter().take(count).filter(|change| !records[&change.key].hidden) {
+            truth.must_come(&change.key, change.known_as());
+        }
     }
 
     /// Everything that is listed existed before the first poll.

@@ -19,6 +19,10 @@ pub enum Paging {
     HasMore,
     /// `cursor` is asked; `next_cursor` is the next one.
     Token(End),
+    /// `after` is asked, the id of the last row; `has_more` says whether another page follows.
+    LastId,
+    /// Nothing is asked but from when on: a page is all that is answered.
+    Keyset,
 }
 
 /// What stands in the place of the next token behind the last page.
@@ -90,6 +94,17 @@ impl Paging {
             Self::Total | Self::IsLast => "start",
             Self::Pages | Self::HasMore => "page",
             Self::Token(_) => "cursor",
+            Self::LastId => "after",
+            // No parameter is named so.
+            Self::Keyset => "",
+        }
+    }
+
+    /// How the list of deleted ids is paged.
+    pub fn of_deleted(self) -> Self {
+        match self {
+            Self::LastId | Self::Keyset => Self::NextLink,
+            other => other,
         }
     }
 
@@ -105,13 +120,13 @@ impl Paging {
     /// Whether a request is the first one of a listing.
     pub fn is_first(self, ask: &Ask) -> bool {
         let asked = ask.query().into_iter().find(|(name, _)| name == self.parameter());
-        asked.is_none_or(|(_, value)| self.position(&value, 1) == Some(0))
+        asked.is_none_or(|(_, value)| self != Self::LastId && self.position(&value, 1) == Some(0))
     }
 
-    /// Members of the answer, with a leading comma, and its `Link` header. `since` is the parameter as it was asked, encoded, with a
-    /// trailing ampersand.
-    pub fn words(self, cut: Cut, since: &str) -> (String, Option<String>) {
-        let link = |next| format!("/records?{since}offset={next}");
+    /// Members of the answer, with a leading comma, and its `Link` header. `asked` is the path with the filter as it was asked, encoded,
+    /// with a trailing question mark or ampersand.
+    pub fn words(self, cut: Cut, asked: &str) -> (String, Option<String>) {
+        let link = |next| format!("{asked}offset={next}");
         let Cut { position, size, total } = cut;
         let members = match self {
             Self::NextLink => {
@@ -126,6 +141,8 @@ impl Paging {
             }
             Self::HasMore => format!(",\"page\":{},\"has_more\":{}", position / size + 1, cut.next().is_some()),
             Self::Token(end) => cut.next().map_or_else(|| end.member(position), |next| format!(",\"next_cursor\":{next}")),
+            Self::LastId => format!(",\"has_more\":{}", cut.next().is_some()),
+            Self::Keyset => String::new(),
         };
         (members, None)
     }
@@ -138,6 +155,8 @@ impl Paging {
             Self::Total | Self::IsLast => "offset: {parameter: start}",
             Self::Pages | Self::HasMore => "page: {parameter: page}",
             Self::Token(_) => "token: {field: next_cursor, parameter: cursor}",
+            Self::LastId => "lastId: {parameter: after}",
+            Self::Keyset => "keyset: {}",
         }
     }
 }

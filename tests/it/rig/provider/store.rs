@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use super::super::http::{Answer, Ask};
 use super::super::oracle::Truth;
 use super::Change;
-use super::habits::{EmptyForm, ErrorForm, Filter, Habits, Listing, Repeats, Tombstone};
-use super::paging::Cut;
+use super::changes::{Logged, Made, What};
+use super::habits::{EmptyForm, ErrorForm, Filter, Habits, Listing, Repeats, Rows, Tombstone};
+use super::paging::{Cut, Paging};
 use super::stamps::{Clock, DateHeader};
 
 /// One record.
@@ -47,8 +49,33 @@ type Takes = dyn Fn(&Ask) -> bool + Send;
 type Script = dyn FnMut(&Ask) -> Option<Answer> + Send;
 type AfterPage = dyn FnMut(usize) -> Vec<Change> + Send;
 
+/// Stands between the tenant and the id in the key of a record.
+const OF_TENANT: char = '|';
+
+/// The id of a record in the list of its tenant.
+pub fn bare(key: &str) -> &str {
+    key.split_once(OF_TENANT).map_or(key, |(_, id)| id)
+}
+
+/// Whether a record is in the list of a tenant; no name: there is one list.
+pub fn is_of(key: &str, tenant: &str) -> bool {
+    tenant.is_empty() || key.split_once(OF_TENANT).is_some_and(|(own, _)| own == tenant)
+}
+
+/// What a request is for, and of which tenant.
+enum Place {
+    Tenants,
+    List(String),
+    Deleted(String),
+    One(String),
+}
+
 pub struct Store {
     pub records: BTreeMap<String, Record>,
+    /// Every change, in the order in which they came.
+    pub log: Vec<Logged>,
+    /// How often all tokens were forgotten that it gave before.
+    pub forgotten: usize,
     pub truth: Truth,
     pub habits: Habits,
     pub clock: Clock,
@@ -88,6 +115,8 @@ impl Store {
     pub fn new(takes: Box<Takes>) -> Self {
         Self {
             records: BTreeMap::new(),
+            log: Vec::new(),
+            forgotten: 0,
             truth: Truth::default(),
             habits: Habits::default(),
             clock: Clock::Machine(chrono::TimeDelta::zero()),
@@ -113,7 +142,19 @@ impl Store {
 
     pub fn create_at(&mut self, id: &str, stamp: DateTime<Utc>, hidden: bool) {
         self.truth.changed(id, 1);
+        self.log.push(Logged { key: id.to_owned(), what: What::Created, version: 1, at: stamp });
         self.insert(id, Record { hidden, ..Record::new(1, stamp) });
+    }
+
+    pub(super) fn turn(&self) -> usize {
+        self.turn
+    }
+
+    /// Whether the list has it now.
+    pub fn is_shown(&self, key: &str, record: &Record) -> bool {
+        let tenants = &self.habits.tenants;
+        let has_list = || tenants.iter().any(|tenant| tenant.is_there && is_of(key, &tenant.name));
+        !record.hidden && !record.forbidden && (tenants.is_empty() || has_list())
     }
 
     pub fn insert(&mut self, id: &str, record: Record) {
@@ -125,6 +166,21 @@ impl Store {
         record.before = Some((record.version, record.modified));
         record.version += 1;
         record.modified = stamp;
+        self.truth.changed(id, record.version);
+        self.log.push(Logged { key: id.to_owned(), what: What::Updated, version: record.version, at: stamp });
+    }
+
+    /// A deleted record is there again, in a new version.
+    pub fn restore(&mut self, id: &str) {
+        let stamp = self.stamp();
+        self.records.get_mut(id).expect("a record that was deleted").deleted = false;
+        self.update_at(id, stamp);
+    }
+
+    /// Changes a record and leaves its date.
+    pub fn update_undated(&mut self, id: &str) {
+        let record = self.records.get_mut(id).expect("only known records are updated");
+        record.version += 1;
         self.truth.changed(id, record.version);
     }
 
@@ -152,6 +208,8 @@ impl Store {
                 record.deleted = true;
                 record.modified = stamp;
                 self.truth.deleted(id);
+                let version = record.version;
+                self.log.push(Logged { key: id.clone(), what: What::Deleted, version, at: stamp });
             }
         }
     }
@@ -174,69 +232,132 @@ impl Store {
         self.list(ask).map_or_else(Answer::status, |answer| answer.after(self.delay))
     }
 
-    fn list(&mut self, ask: &Ask) -> Result<Answer, u16> {
-        if ask.path() != "/records" {
-            return Err(404);
+    /// What a path names; `None`: nothing.
+    fn place(&self, path: &str) -> Option<Place> {
+        let segments = path.strip_prefix('/')?.split('/');
+        let segments: Vec<_> = segments.map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect();
+        let is_there = |name: &str| self.habits.tenants.iter().any(|tenant| tenant.is_there && tenant.name == name);
+        let (tenant, rest) = match segments.as_slice() {
+            [tenants] if tenants == "tenants" && self.habits.lists_tenants => return Some(Place::Tenants),
+            [tenants, name, rest @ ..] if tenants == "tenants" && is_there(name) => (name.clone(), rest),
+            all if self.habits.tenants.is_empty() => (String::new(), all),
+            _ => return None,
+        };
+        match rest {
+            [records] if records == "records" => Some(Place::List(tenant)),
+            [deleted] if deleted == "deleted" && self.habits.tombstone == Tombstone::Elsewhere => Some(Place::Deleted(tenant)),
+            [records, id] if records == "records" && tenant.is_empty() => Some(Place::One(id.clone())),
+            [records, id] if records == "records" => Some(Place::One(format!("{tenant}{OF_TENANT}{id}"))),
+            _ => None,
         }
+    }
+
+    fn list(&mut self, ask: &Ask) -> Result<Answer, u16> {
+        let place = self.place(ask.path()).ok_or(404_u16)?;
         if ask.method != "GET" {
             return Err(405);
         }
+        let (tenant, of_deleted) = match place {
+            Place::Tenants => return Ok(self.list_tenants()),
+            Place::One(key) => {
+                let record = self.records.get(&key).filter(|record| !record.deleted && self.is_shown(&key, record));
+                return record.map(|_| Answer::json(self.render_record(&key))).ok_or(404);
+            }
+            Place::List(tenant) if matches!(self.habits.rows, Rows::Deltas { .. }) => return self.list_deltas(ask, &tenant),
+            Place::List(tenant) => (tenant, false),
+            Place::Deleted(tenant) => (tenant, true),
+        };
         let (habits, size) = (&self.habits, self.habits.page_size);
-        let (mut since, mut until, mut position) = (None, None, None);
+        let paging = if of_deleted { habits.paging.of_deleted() } else { habits.paging };
+        let is_filtered = habits.filter != Filter::None || of_deleted;
+        let (mut since, mut until, mut position, mut after) = (None, None, None, None);
         for (name, value) in ask.query() {
             match name.as_str() {
-                "since" if since.is_none() && habits.filter != Filter::None => {
+                "since" if since.is_none() && is_filtered => {
                     since = Some((habits.stamps.read(&value).ok_or(400_u16)?, value));
                 }
-                "until" if until.is_none() && habits.filter != Filter::None => {
+                "until" if until.is_none() && is_filtered => {
                     until = Some((habits.stamps.read(&value).ok_or(400_u16)?, value));
                 }
-                name if name == habits.paging.parameter() && position.is_none() => {
-                    position = Some(habits.paging.position(&value, size).ok_or(400_u16)?);
+                "after" if paging == Paging::LastId && after.is_none() => after = Some(value),
+                name if name == paging.parameter() && position.is_none() => {
+                    position = Some(paging.position(&value, size).ok_or(400_u16)?);
                 }
                 _ => return Err(400),
             }
         }
         let position = position.unwrap_or_default();
-        if self.errors.last.take().is_some_and(|last| last == ask.target) {
-            self.errors.repeated += 1;
-        }
-        if habits.cap.is_some_and(|cap| position + size > cap) {
+        if habits.cap.is_some_and(|cap| position + size > cap) && !of_deleted {
             return Err(400);
         }
-        match self.error_after {
-            Some((0, form)) => {
-                self.error_after = None;
-                self.errors.told += 1;
-                self.errors.last = Some(ask.target.clone());
-                return Ok(Answer::json(form.body()));
-            }
-            Some((left, form)) => self.error_after = Some((left - 1, form)),
-            None => {}
+        if let Some(error) = if of_deleted { None } else { self.error_instead(ask) } {
+            return Ok(error);
         }
         self.turn += 1;
         let [from, to] = [&since, &until].map(|bound| bound.as_ref().map(|(at, _)| *at));
-        let rows = self.rows(from, to);
-        let cut = Cut { position, size, total: rows.len() };
-        let page = rows.iter().skip(position).take(size).filter(|row| !row.record.forbidden);
-        let page: Vec<_> = page.map(|row| self.render(row)).collect();
         let again = |name: &str, bound: Option<(DateTime<Utc>, String)>| {
             bound.map_or(String::new(), |(_, text)| format!("{name}={}&", text.replace(':', "%3A")))
         };
-        let bounds = again("since", since) + &again("until", until);
-        let answer = self.envelope(&page, cut, &bounds);
+        let asked = format!("{}?{}{}", ask.path(), again("since", since), again("until", until));
+        let (page, cut) = match (of_deleted, self.habits.rows) {
+            (true, _) => cut_out(self.deleted(from, &tenant), (after.as_deref(), position), size)?,
+            (false, Rows::Events) => cut_out(self.events(from, &tenant), (after.as_deref(), position), size)?,
+            (false, _) => {
+                let rows = self.rows(from, to, &tenant);
+                // Rows are in the order of their ids.
+                let behind = |after: &str| rows.partition_point(|row| bare(row.id) <= after);
+                let position = after.as_deref().map_or(position, behind);
+                let cut = Cut { position, size, total: rows.len() };
+                let page = rows.iter().skip(position).take(size).filter(|row| !row.record.forbidden);
+                (page.map(|row| self.render(row)).collect(), cut)
+            }
+        };
+        let answer = self.envelope(&page, cut, paging, &asked);
+        if !of_deleted {
+            self.page_was_made(cut.position);
+        }
+        Ok(answer)
+    }
+
+    /// Changes come between this page and the next.
+    pub(super) fn page_was_made(&mut self, position: usize) {
         if let Some(mut change) = self.after_page.take() {
             for change in change(position) {
                 self.apply(&change);
             }
             self.after_page = Some(change);
         }
-        Ok(answer)
+    }
+
+    /// The error that is told instead of a page.
+    pub(super) fn error_instead(&mut self, ask: &Ask) -> Option<Answer> {
+        if self.errors.last.take().is_some_and(|last| last == ask.target) {
+            self.errors.repeated += 1;
+        }
+        let (left, form) = self.error_after?;
+        self.error_after = left.checked_sub(1).map(|left| (left, form));
+        if self.error_after.is_some() {
+            return None;
+        }
+        self.errors.told += 1;
+        self.errors.last = Some(ask.target.clone());
+        Some(Answer::json(form.body()))
+    }
+
+    fn list_tenants(&self) -> Answer {
+        let there = self.habits.tenants.iter().filter(|tenant| tenant.is_there);
+        let rows: Vec<_> = there.map(|tenant| format!("{{\"id\":\"{}\"}}", tenant.name)).collect();
+        Answer::json(format!("{{\"records\":[{}]}}", rows.join(",")))
+    }
+
+    /// A record as it is now.
+    pub(super) fn render_record(&self, key: &str) -> String {
+        self.render(&Row { id: key, record: &self.records[key], is_old: false, line: 0 })
     }
 
     /// What passes the filter, in the order of the list.
-    fn rows(&self, since: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Vec<Row<'_>> {
-        let Habits { stamps, filter, listing, repeats, pinned, .. } = &self.habits;
+    fn rows(&self, since: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>, tenant: &str) -> Vec<Row<'_>> {
+        let Habits { stamps, filter, listing, repeats, pinned, tombstone, .. } = &self.habits;
         let passes = |at: DateTime<Utc>| {
             let at = stamps.shown(at);
             let (from, to) = (since.unwrap_or(at), until.unwrap_or(at));
@@ -248,7 +369,9 @@ impl Store {
             }
         };
         let mut rows = Vec::new();
-        for (id, record) in self.records.iter().filter(|(_, record)| !record.hidden) {
+        let is_listed =
+            |key: &str, record: &Record| !(record.hidden || record.deleted && tombstone.is_gone()) && is_of(key, tenant);
+        for (id, record) in self.records.iter().filter(|(key, record)| is_listed(key, record)) {
             let row = Row { id, record, is_old: false, line: 0 };
             // a history has one row of a date: of two nobody could say which is the later
             let before = record.before.map(|(_, at)| at).filter(|at| stamps.shown(*at) < stamps.shown(record.modified));
@@ -290,16 +413,16 @@ impl Store {
         let modified = modified.map_or(String::new(), |modified| format!(",\"modified\":{modified}"));
         let is_deleted = record.deleted && !row.is_old;
         if is_deleted && *tombstone == Tombstone::Flag {
-            return format!("{{\"id\":\"{id}\"{modified},\"deleted\":true}}");
+            return format!("{{\"id\":\"{}\"{modified},\"deleted\":true}}", bare(id));
         }
-        let mut json = format!("{{\"id\":\"{id}\",\"version\":{version}");
+        let mut json = format!("{{\"id\":\"{}\",\"version\":{version}", bare(id));
         if stamps.created {
             let _ = write!(json, ",\"created\":{}", stamps.json(record.created));
         }
         json.push_str(&modified);
         json.push_str(extra);
         match tombstone {
-            Tombstone::Flag => {}
+            Tombstone::Flag | Tombstone::Gone | Tombstone::Elsewhere => {}
             Tombstone::Date if is_deleted => {
                 let _ = write!(json, ",\"deleted_at\":{}", stamps.json(record.modified));
             }
@@ -319,8 +442,8 @@ impl Store {
         json
     }
 
-    fn envelope(&self, page: &[String], cut: Cut, since: &str) -> Answer {
-        let (words, link) = self.habits.paging.words(cut, since);
+    fn envelope(&self, page: &[String], cut: Cut, paging: Paging, asked: &str) -> Answer {
+        let (words, link) = paging.words(cut, asked);
         let errors = if self.habits.says_no_error { ",\"errors\":[],\"error\":null" } else { "" };
         let records = match self.habits.empty {
             _ if !page.is_empty() => format!("\"records\":[{}]", page.join(",")),
@@ -337,6 +460,16 @@ impl Store {
         let answer = Answer::json(format!("{{{records}{words}{errors}}}"));
         link.into_iter().fold(answer, |answer, link| answer.header("Link", link))
     }
+}
+
+/// One page of rows.
+fn cut_out(rows: Vec<Made>, (after, position): (Option<&str>, usize), size: usize) -> Result<(Vec<String>, Cut), u16> {
+    let position = match after {
+        Some(after) => rows.iter().position(|row| row.id == after).ok_or(400_u16)? + 1,
+        None => position,
+    };
+    let cut = Cut { position, size, total: rows.len() };
+    Ok((rows.into_iter().skip(position).take(size).map(|row| row.json).collect(), cut))
 }
 
 impl Record {
