@@ -3,7 +3,6 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::record::{below_element, below_key};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::{for_each_element, for_each_member};
 
@@ -46,6 +45,21 @@ fn pair(first: u64, second: u64) -> u64 {
     bytes[..8].copy_from_slice(&first.to_le_bytes());
     bytes[8..].copy_from_slice(&second.to_le_bytes());
     xxh3_64(&bytes)
+}
+
+/// What is left of the ignored paths below the member `key`; an empty one ignores it.
+pub(super) fn below_key<'p>(ignored: &[&'p [Segment]], key: &str) -> Vec<&'p [Segment]> {
+    let split = ignored.iter().filter_map(|path| path.split_first());
+    split.filter(|(first, _)| matches!(first, Segment::Key(name) if name == key)).map(|(_, rest)| rest).collect()
+}
+
+/// What is left of the ignored paths below the element `index`. A key goes through an array to each of its elements.
+pub(super) fn below_element<'p>(ignored: &[&'p [Segment]], index: usize) -> Vec<&'p [Segment]> {
+    let below = |path: &&'p [Segment]| match path.split_first()? {
+        (Segment::Index(at), rest) => (*at == index).then_some(rest),
+        (Segment::Key(_), _) => Some(*path),
+    };
+    ignored.iter().filter_map(below).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed, xxh3_128};
 
-use super::canonical;
+use super::canonical::{self, below_element, below_key};
 use crate::plan::date_format::{DateFormat, DateReading, WrittenDate};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::id::MAX_MEMBERS;
@@ -325,21 +325,6 @@ fn hash_without(json: &str, ignored: &[&[Segment]], hash: &mut Xxh3) {
             hash.update(json.as_bytes());
         }
     }
-}
-
-/// What is left of the ignored paths below the member `key`; an empty one ignores it.
-pub(super) fn below_key<'p>(ignored: &[&'p [Segment]], key: &str) -> Vec<&'p [Segment]> {
-    let split = ignored.iter().filter_map(|path| path.split_first());
-    split.filter(|(first, _)| matches!(first, Segment::Key(name) if name == key)).map(|(_, rest)| rest).collect()
-}
-
-/// What is left of the ignored paths below the element `index`. A key goes through an array to each of its elements.
-pub(super) fn below_element<'p>(ignored: &[&'p [Segment]], index: usize) -> Vec<&'p [Segment]> {
-    let below = |path: &&'p [Segment]| match path.split_first()? {
-        (Segment::Index(at), rest) => (*at == index).then_some(rest),
-        (Segment::Key(_), _) => Some(*path),
-    };
-    ignored.iter().filter_map(below).collect()
 }
 
 /// The values at up to eight paths, found in one pass over the record's members.

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use super::canonical::{below_element, below_key};
 use super::event::Kind;
-use super::record::{RecordView, below_element, below_key};
+use super::record::RecordView;
 use crate::plan::ExtractPlan;
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::{for_each_element, for_each_member, scalar_text};

@@ -9,7 +9,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::record::{below_element, below_key};
+use super::canonical::{below_element, below_key};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json::{for_each_element, for_each_member};
 

@@ -10,7 +10,6 @@ use super::answer::{self, Verdict};
 use super::asker::Asker;
 use super::contact::Contact;
 use super::delta::ListingToken;
-use super::error_shape;
 use super::page::Page;
 use super::pagination::{self, Answer, Ids, Pager, Position, Promise};
 use super::place;
@@ -27,7 +26,6 @@ use crate::egress::quota::Quota;
 use crate::egress::retry_after;
 use crate::egress::{Request, Response};
 use crate::plan::field_path::Segment;
-use crate::plan::id::IdPlan;
 use crate::plan::template::MacroContext;
 use crate::plan::{PaginationPlan, ResourcePlan};
 
@@ -228,7 +226,7 @@ impl<'a> PageReader<'a> {
         }
         self.is_partial |= answer::is_partial(status);
         let id_at = &self.resource.extract.id;
-        if ends_with_an_error(&page, id_at) {
+        if meaning::ends_with_an_error(&page, id_at) {
             return Err(answer::error_in_response());
         }
         let ids = || if page.is_of_one_object(id_at) { page.digest() } else { page.ids_digest(id_at) };
@@ -386,17 +384,6 @@ impl<'a> PageReader<'a> {
             self.asker.hosts.hold(&self.resource.request.origin, self.auth.fingerprint, until);
         }
     }
-}
-
-/// Whether the last row is no record but an error: a provider that writes a list while it reads it has no other place for what goes wrong
-/// on the way.
-fn ends_with_an_error(page: &Page, id: &IdPlan) -> bool {
-    let mut records = page.records();
-    let Some(last) = records.next_back().filter(|last| last.key.is_none() && id.find(last.json).is_none()) else {
-        return false;
-    };
-    let others_are_records = records.next().is_none_or(|first| id.find(first.json).is_some());
-    others_are_records && error_shape::is_error(last.json, &[], error_shape::Rows::Absent)
 }
 
 mod meaning;

@@ -295,22 +295,6 @@ impl Pager {
         Ok(Some(next))
     }
 
-    /// What an answer says of the next page, if there is one.
-    fn promised(&self, heard: &Heard<'_>) -> Promise {
-        let Heard { said, reach, .. } = heard;
-        let follows =
-            matches!(self.pagination, PaginationPlan::LinkHeader | PaginationPlan::NextLink(_) | PaginationPlan::Token { .. });
-        if self.spot == Spot::BehindTheEnd {
-            Promise::None
-        } else if said.flag() == Some(true) || said.pages_say(reach) == Some(true) {
-            Promise::Says
-        } else if follows || said.more(reach) == Some(true) {
-            Promise::Leads
-        } else {
-            Promise::None
-        }
-    }
-
     /// Counts an answer in.
     fn hear<'a>(&mut self, answer: &'a Answer<'a>) -> Heard<'a> {
         let rows = answer.record_count as u64;

@@ -93,7 +93,10 @@ pub(super) fn beside(list: ResourcePlan, records: &ResourcePlan) -> Arc<Resource
 pub(super) fn as_written(resource: &str, mut problem: Problem) -> Problem {
     let dates = [("Field", "dateField"), ("Format", "dateFormat"), ("Timezone", "dateTimezone")];
     let own = format!("spec.resources[{}].", name_of(resource));
-    problem.message = problem.message.replace(&own, &format!("spec.resources[{resource}].deletes.feed."));
+    let feed = format!("spec.resources[{resource}].deletes.feed");
+    // The values are those of the records; what lacks is in the request of the list.
+    problem.message =
+        problem.message.replace(&format!("{own}forEach needs"), &format!("{feed} needs")).replace(&own, &format!("{feed}."));
     for (part, field) in dates {
         for date in ["updated", "created"] {
             problem.message =

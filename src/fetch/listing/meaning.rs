@@ -7,10 +7,12 @@ use super::PageReader;
 use crate::api::conditions::{Problem, Reason};
 use crate::egress::Response;
 use crate::fetch::answer::{self, ContentClass, Verdict};
+use crate::fetch::error_shape;
 use crate::fetch::page::Page;
 use crate::fetch::place::{self, Place};
 use crate::fetch::split::{SplitError, split_at};
 use crate::plan::error_rules;
+use crate::plan::id::IdPlan;
 
 impl PageReader<'_> {
     /// What the manifest says of an answer, else what its head says.
@@ -66,4 +68,15 @@ impl PageReader<'_> {
             split => split.map_err(|error| answer::unreadable(&error, ContentClass::of(headers), extract.records_as)),
         }
     }
+}
+
+/// Whether the last row is no record but an error: a provider that writes a list while it reads it has no other place for what goes wrong
+/// on the way.
+pub(super) fn ends_with_an_error(page: &Page, id: &IdPlan) -> bool {
+    let mut records = page.records();
+    let Some(last) = records.next_back().filter(|last| last.key.is_none() && id.find(last.json).is_none()) else {
+        return false;
+    };
+    let others_are_records = records.next().is_none_or(|first| id.find(first.json).is_some());
+    others_are_records && error_shape::is_error(last.json, &[], error_shape::Rows::Absent)
 }
