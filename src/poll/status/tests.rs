@@ -258,7 +258,7 @@ fn what_a_callback_accepted_says_nothing_of_another_nor_of_one_that_failed_since
     moved.sinks.note_accepted(&CALLBACK, plan().callback.fingerprint() ^ 1);
     let mut asked = delivered();
     fail(&mut asked, 1, HttpCause::Status(500), None);
-    asked.resources.get_mut("contacts").unwrap().delivered = 1;
+    asked.resources.entry("contacts".into()).or_default().delivered = 1;
     asked.retry_deliveries(at(1));
     for (state, reachable, words) in [
         (delivered(), ("True", "Delivering"), "all resources are polled and the callback accepts events"),
