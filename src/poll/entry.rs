@@ -70,6 +70,7 @@ pub(super) struct Refused {
 
 impl Refused {
     /// Keeps of what it was `before` what it still has: events that wait, and how long ago its resources were polled.
+    #[allow(clippy::needless_pass_by_value)] // what is matched is a reference already
     pub(super) fn new(
         before: Option<&mut Kind>,
         mut refusal: Refusal,
