@@ -119,8 +119,8 @@ fn events_that_were_set_aside_survive_in_a_secret() {
     operator.wait_stderr("the Secret with the retry queue was deleted by another writer");
     // and what waits is reported while the instance cannot be run
     assert!(metric(&operator, "pollinator_parked_events") > 0.5);
-    let patch = |spec: &str| cluster.ns.kubectl(&["patch", "coni", "it", "--type=merge", "--patch", spec]).ok();
-    patch(r#"{"spec":{"connector":"no-such"}}"#);
+    let edit = |spec: &str| cluster.ns.kubectl(&["patch", "coni", "it", "--type=merge", "--patch", spec]).ok();
+    edit(r#"{"spec":{"connector":"no-such"}}"#);
     cluster.ns.wait_condition("it", "Ready", "False", "ConnectorNotFound");
     cluster.ns.wait_condition("it", "EventsWaiting", "True", "EventsParked");
     assert!(metric(&operator, "pollinator_parked_events") > 0.5);
@@ -130,7 +130,7 @@ fn events_that_were_set_aside_survive_in_a_secret() {
     cluster.ns.wait_condition("it", "EventsWaiting", "True", "EventsParked");
     wait_ready_to_serve(&operator);
     assert!(metric(&operator, "pollinator_parked_events") > 0.5, "as the status says");
-    patch(r#"{"spec":{"connector":null}}"#);
+    edit(r#"{"spec":{"connector":null}}"#);
     cluster.wait_ready("it");
     cluster.ns.kubectl(&["annotate", "coni", "it", "pollinator.dev/redeliver=records"]).ok();
     cluster.wait_status("/delivered", &json!(2));
