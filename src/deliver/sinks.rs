@@ -127,28 +127,38 @@ impl Sinks {
         self.change(sink, |state, _| state.health.note_gone(target));
     }
 
-    /// A sink was changed: the health of the old target says nothing about the new one.
-    pub fn forget_health(&mut self, sink: &SinkName) {
-        if self.states.contains_key(sink) {
-            self.change(sink, |state, _| state.health = SinkHealth::FRESH);
-        }
+    /// A sink was changed: the health of the old target says nothing about the new one, whose queue is due now.
+    pub fn forget_health(&mut self, sink: &SinkName, now: DateTime<Utc>) {
+        self.forget(now, |name, _| name == sink);
     }
 
-    /// A person asks for a try: the health of all sinks.
-    pub fn forget_all_health(&mut self) {
-        self.change_each(|state| state.health = SinkHealth::FRESH);
+    /// Nothing that failed is left: the health of a sink, unless its target is gone.
+    pub fn forget_failure(&mut self, sink: &SinkName, target: u64, now: DateTime<Utc>) {
+        self.forget(now, |name, health| name == sink && !health.is_gone(target));
     }
 
-    /// Secrets changed: the health of sinks that refused the credentials, whose queues are tried again now. Answers whether there are any.
+    /// A person asks for a try: the health of all sinks, whose queues are due now.
+    pub fn forget_all_health(&mut self, now: DateTime<Utc>) {
+        self.forget(now, |_, _| true);
+    }
+
+    /// Secrets changed: the health of sinks that refused the credentials, whose queues are due now. Answers whether there are any.
     pub fn forget_unauthorized(&mut self, now: DateTime<Utc>) -> bool {
+        self.forget(now, |_, health| health.cause.is_some_and(super::sink::Cause::is_unauthorized))
+    }
+
+    /// Forgets the health of the sinks that are meant, and makes what waits in their queues due. Whether one that failed accepts events is
+    /// not known any more. Answers whether there is such a sink.
+    fn forget(&mut self, now: DateTime<Utc>, is_meant: impl Fn(&SinkName, &SinkHealth) -> bool) -> bool {
         let mut found = false;
-        self.change_each(|state| {
-            if state.health.cause.is_some_and(super::sink::Cause::is_unauthorized) {
-                state.health = SinkHealth::FRESH;
-                state.queue.try_again(now);
-                found = true;
-            }
-        });
+        for (name, state) in self.states.iter_mut().filter(|(name, state)| is_meant(name, &state.health)) {
+            let health = std::mem::replace(&mut state.health, SinkHealth::FRESH);
+            let fails = |target| health.is_down() || health.failing_since().is_some() || health.is_gone(target);
+            self.accepted.retain(|(accepted, target)| accepted != name || !fails(*target));
+            state.queue.try_again(now);
+            found = true;
+        }
+        self.states.retain(|_, state| **state != SinkState::default());
         found
     }
 
@@ -205,9 +215,14 @@ impl Sinks {
         dropped
     }
 
-    /// Drops the events of resources that are no longer declared.
-    pub fn retain_resources(&mut self, declared: impl Fn(&str) -> bool) {
+    /// Drops the events of resources that are no longer declared. Answers how many of which.
+    pub fn retain_resources(&mut self, declared: impl Fn(&str) -> bool) -> BTreeMap<String, usize> {
+        let mut dropped = BTreeMap::new();
+        for queued in self.queued().filter(|queued| !declared(&queued.event.resource)) {
+            *dropped.entry(queued.event.resource.to_string()).or_default() += 1;
+        }
         self.change_each(|state| state.queue.retain_resources(&declared));
+        dropped
     }
 
     /// Events that wait for their next try, all sinks.
@@ -343,10 +358,35 @@ mod tests {
         assert!(sinks.queue(&archive()).holds("contacts", 0) && !sinks.queue(&CALLBACK).holds("contacts", 0));
         assert_eq!((sinks.parked(), sinks.parked_of("contacts"), sinks.parked_of("orders")), (MAX_EVENTS, MAX_EVENTS, 0));
         assert_eq!(sinks.redeliver("contacts", None, at(1)), MAX_EVENTS);
-        sinks.forget_all_health();
+        sinks.forget_all_health(at(1));
         assert!(sinks.health(&archive()).is_fresh());
-        sinks.retain_resources(|_| false);
+        assert_eq!(sinks.retain_resources(|_| true), BTreeMap::new());
+        assert_eq!(sinks.retain_resources(|_| false), BTreeMap::from([("contacts".to_owned(), MAX_EVENTS)]));
         assert_eq!(sinks, Sinks::default());
+    }
+
+    #[test]
+    fn a_sink_whose_failure_is_forgotten_is_tried_at_once_and_known_to_work_only_when_it_accepts() {
+        let mut sinks = Sinks::default();
+        for sink in [&CALLBACK, &archive()] {
+            sinks.note_accepted(sink, TARGET);
+            sinks.note_failed(sink, 1, FAILED, at(0), 0);
+            sinks.enqueue(queued(sink, 1, Some(at(1_800))), MAX_BYTES).unwrap();
+        }
+        let next_try = |sinks: &Sinks, sink: &SinkName| sinks.queue(sink).next_due("contacts");
+        sinks.forget_health(&CALLBACK, at(7));
+        assert_eq!((next_try(&sinks, &CALLBACK), next_try(&sinks, &archive())), (Some(at(7)), Some(at(1_800))));
+        assert!(!sinks.has_accepted(&CALLBACK, TARGET) && sinks.has_accepted(&archive(), TARGET));
+        sinks.forget_all_health(at(8));
+        assert_eq!((next_try(&sinks, &CALLBACK), next_try(&sinks, &archive())), (Some(at(7)), Some(at(8))));
+        assert!(!sinks.has_accepted(&archive(), TARGET));
+        sinks.note_accepted(&CALLBACK, TARGET);
+        sinks.note_failed(&CALLBACK, 2, Failure { blame: Blame::Object, ..FAILED }, at(0), 0);
+        sinks.forget_all_health(at(9));
+        assert!(sinks.has_accepted(&CALLBACK, TARGET), "it refused one object, and works");
+        sinks.note_gone(&CALLBACK, TARGET);
+        sinks.forget_all_health(at(9));
+        assert!(!sinks.has_accepted(&CALLBACK, TARGET), "it was gone");
     }
 
     #[test]

@@ -390,7 +390,9 @@ fn failed(error: CallError, conflict: fn(InstanceRef) -> InstancesError, of: &In
     match error {
         CallError::NotFound => InstancesError::NotFound(of.clone()),
         CallError::Conflict => conflict(of.clone()),
-        CallError::Refused(words) => InstancesError::Refused(words),
+        CallError::Refused(words) | CallError::Forbidden(Denial { of: Denied::Policy, words }) => {
+            InstancesError::Refused(words)
+        }
         error @ (CallError::Forbidden(_) | CallError::Unavailable(_)) => error.into(),
     }
 }

@@ -11,7 +11,8 @@ use super::files::{Look, Sources};
 use crate::api::conditions::Problem;
 use crate::auth::{Secret, SecretMap, Secrets};
 use crate::poll::claim::Claim;
-use crate::poll::command::Command;
+use crate::poll::command::{Command, Refusal};
+use crate::poll::status::Kept;
 
 /// How often the files are looked at. A look is a `stat` a file, so it works on every file system, mounted `ConfigMaps` included.
 const LOOK: Duration = Duration::from_secs(1);
@@ -114,7 +115,8 @@ fn changes(old: &Definitions, new: &Definitions) -> Vec<Command> {
     for (instance, problems) in &new.refused {
         if old.refused.get(instance) != Some(problems) {
             let (instance, problem) = (instance.clone(), Problem::all_in_one(problems));
-            batch.push(Command::Refuse { instance, generation: None, problem });
+            let refusal = Refusal { generation: None, problem, kept: Kept::default() };
+            batch.push(Command::Refuse { instance, refusal });
         }
     }
     for instance in old.planned.keys().chain(old.refused.keys()) {

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use super::denial::{Denial, Denied};
+use super::denial::{TERMINATING, denied};
 use crate::api::names;
 
 /// The one field manager.
@@ -22,9 +24,6 @@ const PAGE: u32 = 500;
 
 /// What etcd says once its quota is used up (its alarm NOSPACE), as the API server passes it on.
 const STORE_FULL: &str = "database space exceeded";
-
-/// What the API server says of an object that a `ResourceQuota` has no room for.
-const QUOTA_USED_UP: &str = "exceeded quota";
 
 /// Asks for a list as rows.
 const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
@@ -104,7 +103,7 @@ pub enum CallError {
     /// The object changed since it was read, or exists already: read it again.
     #[error("changed meanwhile")]
     Conflict,
-    /// RBAC: a person must allow it.
+    /// A person must allow it: a permission, a quota or an admission policy.
     #[error("forbidden")]
     Forbidden(Denial),
     /// The server refuses what was sent; its words.
@@ -126,26 +125,6 @@ pub enum Outage {
     Other(String),
 }
 
-/// Who or what is denied, in the words of the API server, which name the caller and must not be in a condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denial {
-    /// What is denied.
-    pub of: Denied,
-    /// The server's words.
-    pub words: String,
-}
-
-/// What is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// The server does not know the caller (401).
-    Caller,
-    /// The caller may not do this (403).
-    Call,
-    /// A `ResourceQuota` of the namespace is used up (403, too): no permission is missing.
-    Quota,
-}
-
 impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::Unavailable(Outage::Other(error.to_string())) };
@@ -153,10 +132,13 @@ impl From<kube::Error> for CallError {
             404 => Self::NotFound,
             409 => Self::Conflict,
             401 => Self::Forbidden(Denial { of: Denied::Caller, words: status.message }),
-            403 if status.message.contains(QUOTA_USED_UP) => {
-                Self::Forbidden(Denial { of: Denied::Quota, words: status.message })
+            403 if status.message.contains(TERMINATING) => {
+                Self::Unavailable(Outage::Other("the namespace is being deleted".to_owned()))
             }
-            403 => Self::Forbidden(Denial { of: Denied::Call, words: status.message }),
+            403 => Self::Forbidden(Denial { of: denied(&status.message), words: status.message }),
+            400 | 422 if denied(&status.message) == Denied::Policy => {
+                Self::Forbidden(Denial { of: Denied::Policy, words: status.message })
+            }
             400 | 413 | 422 => Self::Refused(status.message),
             500 if status.message.contains(STORE_FULL) => Self::Unavailable(Outage::StoreFull),
             _ => Self::Unavailable(Outage::Other(format!("{} {}", status.code, status.reason))),

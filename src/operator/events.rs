@@ -106,14 +106,29 @@ impl Publisher {
     pub fn start(client: Client, pod: Option<String>) -> (Self, tokio::task::JoinHandle<()>) {
         let queue = Arc::new(Mutex::new(EventQueue::new(MAX_WAITING)));
         let (wake, mut woken) = mpsc::channel(1);
-        let recorder = Recorder::new(client, Reporter { controller: super::cluster::MANAGER.to_owned(), instance: pod });
+        let fresh = move || {
+            Recorder::new(client.clone(), Reporter { controller: super::cluster::MANAGER.to_owned(), instance: pod.clone() })
+        };
+        let mut recorder = fresh();
         let waiting = Arc::clone(&queue);
         let task = tokio::spawn(async move {
             while woken.recv().await.is_some() {
                 loop {
                     let next = waiting.lock().pop();
                     let Some((about, transition)) = next else { break };
-                    publish(&recorder, &about, transition).await;
+                    let event = event(transition);
+                    let mut published = publish(&recorder, &event, &about).await;
+                    if matches!(&published, Err(Failure::Answer(kube::Error::Api(status))) if status.code == 404) {
+                        // The Event that this one would be counted with was deleted. A recorder that knows of none creates it.
+                        let forgetful = fresh();
+                        published = publish(&forgetful, &event, &about).await;
+                        if published.is_ok() {
+                            recorder = forgetful;
+                        }
+                    }
+                    if let Err(failure) = published {
+                        tracing::warn!(reason = event.reason, "{failure}");
+                    }
                 }
             }
         });
@@ -140,7 +155,20 @@ impl Publisher {
     }
 }
 
-async fn publish(recorder: &Recorder, about: &ObjectReference, transition: Transition) {
+/// Why an Event was not published.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("an Event cannot be published: {0}")]
+    Answer(#[from] kube::Error),
+    #[error("an Event was not published in time")]
+    Late(#[from] tokio::time::error::Elapsed),
+}
+
+async fn publish(recorder: &Recorder, event: &Event, about: &ObjectReference) -> Result<(), Failure> {
+    Ok(tokio::time::timeout(DEADLINE, recorder.publish(event, about)).await??)
+}
+
+fn event(transition: Transition) -> Event {
     let mut note = transition.note;
     if note.len() > MAX_NOTE {
         let end = (0..=MAX_NOTE).rev().find(|end| note.is_char_boundary(*end)).unwrap_or_default();
@@ -148,17 +176,12 @@ async fn publish(recorder: &Recorder, about: &ObjectReference, transition: Trans
     }
     // Events of one action and reason are counted as one, and keep the note of the first: another cause is another action.
     let action = format!("Poll-{:08x}", xxhash_rust::xxh3::xxh3_64(note.as_bytes()) & u64::from(u32::MAX));
-    let event = Event {
+    Event {
         type_: if transition.warning { EventType::Warning } else { EventType::Normal },
         reason: transition.reason,
         note: Some(note),
         action,
         secondary: None,
-    };
-    match tokio::time::timeout(DEADLINE, recorder.publish(&event, about)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(reason = event.reason, "an Event cannot be published: {error}"),
-        Err(_) => tracing::warn!(reason = event.reason, "an Event was not published in time"),
     }
 }
 

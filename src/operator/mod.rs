@@ -38,6 +38,7 @@ mod config_map_set;
 pub mod connector_status;
 pub mod connector_writer;
 pub mod connectors;
+pub mod denial;
 pub mod drains;
 mod entry;
 mod event_queue;

@@ -34,6 +34,8 @@ use crate::state::wish::Restart;
 /// Key of the one value of each object.
 const KNOWN: &str = "known";
 const EVENTS: &str = "events.json";
+/// How the name of the Secret with the events ends.
+const LEDGER: &str = "-set-aside-events";
 
 /// What is known of the objects next to the status.
 #[derive(Clone, Debug, Default)]
@@ -224,6 +226,19 @@ impl Overflow {
         Ok(text.len())
     }
 
+    /// The Secret with the events was deleted by someone else: the next save writes it again. Answers whether there was one.
+    pub fn forget_events(&mut self) -> bool {
+        let Some(written) = &mut self.ledger else { return false };
+        // No events have this digest.
+        written.digest = !written.digest;
+        true
+    }
+
+    /// Whether a Secret has events of the retry queue.
+    pub fn has_events(&self) -> bool {
+        self.ledger.is_some()
+    }
+
     /// Deletes what the status no longer names. What cannot be deleted is deleted with the instance.
     pub async fn clean(&mut self, cluster: &Cluster, namespace: &str) {
         for (kind, name) in std::mem::take(&mut self.stale) {
@@ -322,8 +337,14 @@ fn digest_of(events: StoredEvents<'_>) -> u64 {
     xxh3_64(&serde_json::to_vec(&events).unwrap_or_default())
 }
 
-fn ledger_name(instance: &str) -> String {
-    format!("{instance}-set-aside-events")
+/// The Secret with the events of an instance.
+pub fn ledger_name(instance: &str) -> String {
+    format!("{instance}{LEDGER}")
+}
+
+/// The instance whose events a Secret of this name would have.
+pub fn ledger_owner(secret: &str) -> Option<&str> {
+    secret.strip_suffix(LEDGER)
 }
 
 fn missing_ledger(name: &str) -> Problem {

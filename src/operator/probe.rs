@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
@@ -27,23 +29,25 @@ enum Crd {
 /// Finds out about the installed CRD, once for all instances.
 pub struct Probe {
     cluster: Cluster,
-    crd: tokio::sync::Mutex<Crd>,
+    crd: Mutex<Crd>,
 }
 
 impl Probe {
     /// Nothing is known yet.
     pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, crd: tokio::sync::Mutex::new(Crd::Unknown) }
+        Self { cluster, crd: Mutex::new(Crd::Unknown) }
     }
 
     /// Whether the server keeps every field. Found out by a dry run with all of them on an instance as it was just read, and again while it
     /// does not. What is not `storing` makes no request: conditions are in every version.
     ///
+    /// The instances that want to know at the same time each ask: one whose dry run hangs, or is refused, delays no other.
+    ///
     /// # Errors
-    /// The dry run met something else.
+    /// The dry run met something else. A refusal is about this object, by an admission policy for example, and says nothing of the definition.
     pub async fn crd_is_complete(&self, instance: &InstanceRef, object: &Value, storing: bool) -> Result<bool, CallError> {
-        let mut crd = self.crd.lock().await;
-        match *crd {
+        let known = *self.crd.lock();
+        match known {
             Crd::Complete => return Ok(true),
             Crd::Outdated(since) if since.elapsed() < LOOK_AGAIN => return Ok(false),
             Crd::Unknown if !storing => return Ok(true),
@@ -54,12 +58,12 @@ impl Probe {
         object["status"].clone_from(&full);
         let body = object.to_string().into_bytes();
         let complete = match self.cluster.replace_status(&instance.namespace, &instance.name, body, true).await {
-            Ok(answer) => answer["status"] == full,
-            Err(CallError::Refused(_)) => false,
+            Ok(answer) => keeps(&full, &answer["status"]),
             // The write itself will meet the same conflict.
-            Err(CallError::Conflict) => return Ok(matches!(*crd, Crd::Unknown)),
+            Err(CallError::Conflict) => return Ok(matches!(known, Crd::Unknown)),
             Err(error) => return Err(error),
         };
+        let mut crd = self.crd.lock();
         if !complete && !matches!(*crd, Crd::Outdated(_)) {
             tracing::error!("{OUTDATED}");
         }
@@ -68,8 +72,19 @@ impl Probe {
     }
 
     /// A write was answered without a field that it had.
-    pub async fn note_pruned(&self) {
-        *self.crd.lock().await = Crd::Outdated(Instant::now());
+    pub fn note_pruned(&self) {
+        *self.crd.lock() = Crd::Outdated(Instant::now());
+    }
+}
+
+/// Whether an answer has every field that was sent. Another value, or a field that was added, is an admission webhook's: nothing was pruned.
+pub fn keeps(sent: &Value, answer: &Value) -> bool {
+    match (sent, answer) {
+        (Value::Object(sent), Value::Object(answer)) => {
+            sent.iter().all(|(name, value)| answer.get(name).is_some_and(|kept| keeps(value, kept)))
+        }
+        (Value::Array(sent), Value::Array(answer)) => sent.iter().zip(answer).all(|(sent, answer)| keeps(sent, answer)),
+        _ => true,
     }
 }
 
@@ -155,5 +170,20 @@ mod tests {
         validate(Kind::ConnectorInstance, &object).unwrap();
         object["status"]["resources"][0]["cursor"]["other"] = json!("1");
         assert!(validate(Kind::ConnectorInstance, &object).is_err(), "a field that it lacks is noticed");
+    }
+
+    #[test]
+    fn only_a_field_that_is_gone_was_pruned() {
+        let sent = full_status();
+        assert!(keeps(&sent, &sent));
+        let with = |change: fn(&mut Value)| {
+            let mut answer = sent.clone();
+            change(&mut answer);
+            keeps(&sent, &answer)
+        };
+        assert!(with(|answer| answer["added"] = json!({"by": "a webhook"})));
+        assert!(with(|answer| answer["conditions"][0]["message"] = json!("changed by a webhook")));
+        assert!(!with(|answer| drop(answer.as_object_mut().unwrap().remove("bookkeeping"))));
+        assert!(!with(|answer| drop(answer["resources"][0]["cursor"].as_object_mut().unwrap().remove("token"))));
     }
 }

@@ -24,7 +24,8 @@ use crate::api::identity::{InstanceRef, SecretRef};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::plan::{AuthPlan, PollPlan};
 use crate::poll::claim::Claim;
-use crate::poll::command::Command;
+use crate::poll::command::{Command, Refusal};
+use crate::poll::status::Kept;
 use crate::state::adopt::RESET;
 use crate::state::external_store::ExternalStore;
 use crate::state::wish::Restart;
@@ -135,9 +136,8 @@ impl Publication {
         }
         let session = self.sessions.begin(key, uid);
         session.renew(guard.clone());
-        let generation = metadata["generation"].as_i64();
         if metadata["deletionTimestamp"].is_string() {
-            return self.refuse(key, generation, deleting(), outcome).await;
+            return self.refuse(key, &object, deleting(), outcome).await;
         }
         match self.prepare(key, &object, &mut outcome).await {
             Ok(plan) => match self.awaits(key, &plan, &object["status"], &outcome) {
@@ -147,7 +147,7 @@ impl Publication {
                 }
                 None => self.run(&session, plan, &object, &guard, forced, outcome).await,
             },
-            Err(problem) => self.refuse(key, generation, problem, outcome).await,
+            Err(problem) => self.refuse(key, &object, problem, outcome).await,
         }
     }
 
@@ -208,12 +208,7 @@ impl Publication {
         forced: bool,
         mut outcome: Outcome,
     ) -> Outcome {
-        let annotations = object["metadata"]["annotations"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-        let annotations = watch::acted_on(Some(&annotations.collect()));
+        let annotations = watch::annotations_of(object);
         if session.is_running() {
             if !forced
                 && let Published::Running(old, asked) = &outcome.published
@@ -229,7 +224,7 @@ impl Publication {
                 (_, Reaction::Human) => RETRY_SLOWLY,
                 (_, Reaction::Throttled | Reaction::Transient) => RETRY,
             });
-            return self.refuse(&session.id.instance, plan.generation, problem, outcome).await;
+            return self.refuse(&session.id.instance, object, problem, outcome).await;
         }
         let plan = Arc::new(plan);
         outcome.published = Published::Running(Arc::clone(&plan), annotations.clone());
@@ -296,7 +291,8 @@ impl Publication {
         }
     }
 
-    async fn refuse(&self, key: &InstanceRef, generation: Option<i64>, problem: Problem, mut outcome: Outcome) -> Outcome {
+    async fn refuse(&self, key: &InstanceRef, object: &Value, problem: Problem, mut outcome: Outcome) -> Outcome {
+        let generation = object["metadata"]["generation"].as_i64();
         if let Published::Refused(old, told) = &outcome.published
             && *old == generation
             && *told == problem
@@ -304,7 +300,8 @@ impl Publication {
             return outcome;
         }
         tracing::warn!(reason = %problem.reason, "{}", problem.message);
-        self.send(Command::Refuse { instance: key.clone(), generation, problem: problem.clone() }).await;
+        let refusal = Refusal { generation, problem: problem.clone(), kept: kept(object) };
+        self.send(Command::Refuse { instance: key.clone(), refusal }).await;
         outcome.published = Published::Refused(generation, problem);
         outcome
     }
@@ -332,6 +329,20 @@ impl Publication {
     pub(super) async fn send(&self, command: Command) {
         // The engine ends before this only when the process does.
         let _ = self.commands.send(command).await;
+    }
+}
+
+/// What the status says of events that wait.
+fn kept(object: &Value) -> Kept {
+    let count = |pointer: &str| {
+        let count = object.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+        usize::try_from(count).unwrap_or(usize::MAX)
+    };
+    Kept {
+        parked: count("/status/parked"),
+        set_aside: count("/status/setAside"),
+        waiting: count("/status/waiting/events"),
+        suspended: object["spec"]["suspend"] == true,
     }
 }
 

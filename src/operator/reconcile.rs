@@ -172,6 +172,7 @@ impl Reconciler {
             }
             WatchEvent::Secret(Change::Gone(key)) => {
                 self.tokens.forget(&key);
+                self.restore_events_of(&key);
                 if self.publication.secrets.is_stale(&key, None) {
                     self.enqueue(Task::Secret(key), false);
                 }
@@ -180,6 +181,7 @@ impl Reconciler {
                 let held = self.publication.secrets.existing().into_iter();
                 let gone: Vec<_> = held.filter(|key| listing.lacks(&key.namespace, key)).collect();
                 self.enqueue_all(gone, Task::Secret, false);
+                self.restore_missing_events(&listing);
                 self.lists.note(Kind::Secret, listing.namespace);
                 self.report_listed();
             }

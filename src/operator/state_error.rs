@@ -89,10 +89,23 @@ pub(crate) fn call_problem(error: &CallError) -> Problem {
             Reason::StateUnavailable,
             "a ResourceQuota of the namespace is used up, so the state of this instance is not stored; raise the quota for configmaps and secrets or delete some that are not needed; the cursor waits; retrying",
         ),
-        CallError::Forbidden(_) => Problem::human(
-            Reason::StateUnavailable,
-            "the operator is not permitted to store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",
-        ),
+        CallError::Forbidden(denial) if denial.of == Denied::Policy => {
+            tracing::error!("an admission policy refuses to store a state: {}", denial.words);
+            let by = denial.policy().map(|name| format!(" ({name})")).unwrap_or_default();
+            Problem::human(
+                Reason::StateUnavailable,
+                format!(
+                    "an admission policy{by} refuses to store the state of this instance; make it allow the statuses, ConfigMaps and Secrets that the operator writes; the operator's log has its message"
+                ),
+            )
+        }
+        CallError::Forbidden(Denial { words, .. }) => {
+            tracing::warn!("the API server does not permit it: {words}");
+            Problem::human(
+                Reason::StateUnavailable,
+                "the operator is not permitted to store or read the state of this instance; allow it get on connectorinstances, update on connectorinstances/status, and get, create, update and delete on configmaps and secrets",
+            )
+        }
         CallError::Refused(words) => {
             tracing::error!("the API server refuses to store a state: {words}");
             Problem::human(
@@ -111,5 +124,21 @@ pub(crate) fn call_problem(error: &CallError) -> Problem {
                 "the API server does not store the state of this instance at the moment; the cursor waits; retrying",
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_refuses_is_named_as_the_cause_and_its_words_are_not_shown() {
+        let denied = |of, words: &str| call_problem(&CallError::Forbidden(Denial { of, words: words.to_owned() })).message;
+        let words = "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'need-team' with binding 'b' denied request: secret words";
+        let message = denied(Denied::Policy, words);
+        assert!(message.starts_with("an admission policy (ValidatingAdmissionPolicy need-team) refuses"), "{message}");
+        assert!(!message.contains("permitted") && !message.contains("secret words"), "{message}");
+        assert!(denied(Denied::Policy, "no known words").starts_with("an admission policy refuses"));
+        assert!(denied(Denied::Call, words).starts_with("the operator is not permitted"));
     }
 }

@@ -42,6 +42,12 @@ impl StateStore for ClusterStore {
         })
     }
 
+    fn announce(&self, instance: &InstanceRef, reason: &'static str, text: String) {
+        if let Some(session) = self.sessions.get(instance) {
+            self.writer.announce(&session, reason, text);
+        }
+    }
+
     fn release(&self, instance: &InstanceRef) {
         self.sessions.release(instance);
     }

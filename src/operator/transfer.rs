@@ -11,7 +11,7 @@ use super::cluster::{CallError, Cluster, Kind};
 use super::overflow::Overflow;
 use super::probe::{OUTDATED, Probe};
 use super::state_error::StateError;
-use super::{status, stored};
+use super::{status, stored, watch};
 use crate::api::identity::{InstanceId, InstanceRef};
 use crate::state::external_store::ExternalStore;
 use crate::state::{InstanceState, backup};
@@ -219,8 +219,14 @@ async fn try_replace(
     if !Probe::new(cluster.clone()).crd_is_complete(instance, &object, true).await? {
         return Err(TransferError::Outdated);
     }
-    let state = backup::rehomed(state, &id.uid);
+    let state = taken_over(state, &id, &object);
     lay(cluster, store, &id, object, &state, &mut overflow).await
+}
+
+/// The state as that of this object. What its annotations ask for was asked of the state that goes: acted on after the import, an old
+/// `reset` would throw away the state that comes.
+fn taken_over(state: &InstanceState, id: &InstanceId, object: &Value) -> InstanceState {
+    InstanceState { handled: watch::annotations_of(object), ..backup::rehomed(state, &id.uid) }
 }
 
 /// Writes a state to the object as it was just read.
@@ -257,4 +263,35 @@ async fn there(
 
 fn id(instance: &InstanceRef, object: &Value) -> InstanceId {
     InstanceId::new(instance.clone(), object["metadata"]["uid"].as_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::Utc;
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::sample;
+    use crate::state::adopt::{APPROVE_DELETES, Adopted, DISCARD, POLL_NOW, REDELIVER, REQUESTED_AT, RESET, adopt};
+
+    #[test]
+    fn what_annotations_asked_of_the_old_state_is_not_done_to_the_imported_one() {
+        let plan = sample::instance(sample::resource());
+        let mut saved = InstanceState::new("u-1".into());
+        adopt(&mut saved, &plan, &BTreeMap::new(), Utc::now());
+        saved.resources.get_mut("contacts").unwrap().started = true;
+        saved.handled.insert(RESET.to_owned(), "contacts 1".to_owned());
+        let id = InstanceId::new(InstanceRef::new("crm", "keap"), "u-2");
+        for key in [RESET, REDELIVER, DISCARD, APPROVE_DELETES, POLL_NOW, REQUESTED_AT] {
+            let object = json!({"metadata": {"annotations": {key: "contacts 2", "other": "x"}}});
+            let mut state = taken_over(&saved, &id, &object);
+            assert_eq!((&*state.uid, state.identity()), ("u-2", "u-1"));
+            let asked = |value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            assert_eq!(adopt(&mut state, &plan, &asked("contacts 2"), Utc::now()), Adopted::default(), "{key}");
+            assert!(state.resources["contacts"].started);
+            assert!(adopt(&mut state, &plan, &asked("contacts 3"), Utc::now()).changed, "{key}: a newer value is acted on");
+        }
+    }
 }

@@ -17,6 +17,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -109,6 +110,13 @@ impl<R> Seen<R> {
             fingerprint: xxhash_rust::xxh3::xxh3_64(parts.as_bytes()),
         }
     }
+}
+
+/// The annotations of an object that ask for something, as [`acted_on`] has them.
+pub fn annotations_of(object: &Value) -> BTreeMap<String, String> {
+    let all = object["metadata"]["annotations"].as_object().into_iter().flatten();
+    let texts = all.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    acted_on(Some(&texts.collect()))
 }
 
 /// The annotations that ask for something, their values cut to what is stored.

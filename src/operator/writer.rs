@@ -15,10 +15,10 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::cluster::{CallError, Cluster, Kind};
-use super::events::{self, Publisher};
+use super::events::{self, Publisher, Transition};
 use super::notice::Notice;
 use super::objects::version;
-use super::probe::{OUTDATED, Probe};
+use super::probe::{OUTDATED, Probe, keeps};
 use super::session::{Record, Session, Sessions};
 use super::state_error::StateError;
 use super::{status, stored};
@@ -261,10 +261,10 @@ impl Writer {
                 Ok(mut answer) => {
                     session.note_version(&version(&answer).unwrap_or_default());
                     let after = answer["status"].take();
-                    let pruned = complete && after != object["status"];
+                    let pruned = complete && !keeps(&object["status"], &after);
                     self.note_written(session, record, report, &before, &after).await;
                     if pruned {
-                        self.probe.note_pruned().await;
+                        self.probe.note_pruned();
                         return Err(StateError::Outdated);
                     }
                     return Ok(());
@@ -308,6 +308,11 @@ impl Writer {
         // The conditions say the same, and kubectl shows them.
         told.retain(|_| record.told.admit(EVENT_APART, EVENT_BURST, Instant::now()));
         self.publisher.publish(&session.id, told);
+    }
+
+    /// Publishes an Event about what no status shows.
+    pub fn announce(&self, session: &Session, reason: &str, note: String) {
+        self.publisher.publish(&session.id, vec![Transition { warning: true, reason: reason.to_owned(), note }]);
     }
 
     fn note_trouble(&self) {

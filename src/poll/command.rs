@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::claim::Claim;
+use super::status::Kept;
 use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::plan::PollPlan;
@@ -27,10 +28,8 @@ pub enum Command {
     Refuse {
         /// Which one.
         instance: InstanceRef,
-        /// Generation of the manifest, if an API server counts them.
-        generation: Option<i64>,
-        /// Why.
-        problem: Problem,
+        /// Why, and what is stored of it.
+        refusal: Refusal,
     },
     /// An instance is no longer declared. Its state stays where it is kept.
     Remove(InstanceRef),
@@ -51,6 +50,17 @@ pub enum Command {
         /// Takes what came of it.
         answer: oneshot::Sender<Granting>,
     },
+}
+
+/// Why an instance cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Generation of the manifest, if an API server counts them.
+    pub generation: Option<i64>,
+    /// Why.
+    pub problem: Problem,
+    /// What is stored of it, as far as who refuses it knows; what the engine knows counts more.
+    pub kept: Kept,
 }
 
 /// What came of a wish.

@@ -1,5 +1,6 @@
 //! Owns the running instances: starts a job when it is due, records how it ended, and says what changed.
 
+mod adopted;
 mod clock;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::callback_log::CallbackLog;
-use super::command::Command;
+use super::command::{Command, Refusal};
 use super::context::EngineContext;
 use super::due::{Due, DueQueue, sleep_until};
-use super::entry::{Done, InstanceEntry, Kind, Next, Pending, ResourceSchedule, Running};
+use super::entry::{Done, InstanceEntry, Kind, Next, Pending, Refused, ResourceSchedule, Running};
 use super::instance::{self, Instance};
 use super::job;
 use super::memory::Memory;
@@ -27,9 +28,8 @@ use super::report::Job;
 use super::reported::Reported;
 use super::schedule::{self, Rhythm};
 use super::start::{Before, Starts};
-use super::status::{self, InstanceStatus};
+use super::status::{self, InstanceStatus, Kept};
 use super::wall_clock::WallClock;
-use crate::api::conditions::Problem;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::egress::turns::Ticket;
@@ -171,9 +171,7 @@ impl Engine {
                     let instance = plan.instance.clone();
                     self.change(&instance, Next::Replace(Pending { plan, annotations, claim, resets: Vec::new() }), now);
                 }
-                Command::Refuse { instance, generation, problem } => {
-                    self.change(&instance, Next::Refuse { generation, problem }, now);
-                }
+                Command::Refuse { instance, refusal } => self.change(&instance, Next::Refuse(refusal), now),
                 Command::Remove(instance) => self.change(&instance, Next::Remove, now),
                 Command::RetryFailed => self.retry_failed(now),
                 Command::Wake(instance, remedy) => self.wake(&instance, remedy, now),
@@ -198,38 +196,35 @@ impl Engine {
         }
         match next {
             Next::Replace(pending) => self.put(key, pending, now),
-            Next::Refuse { generation, problem } => self.refuse(key, generation, problem, None),
+            Next::Refuse(refusal) => self.refuse(key, refusal, None),
             Next::Remove => self.remove(key),
         }
     }
 
     fn put(&mut self, key: &InstanceRef, pending: Pending, now: DateTime<Utc>) {
         let plan = Arc::clone(&pending.plan);
+        let (mut state, is_minted) = match self.instances.get(key).map(|entry| &entry.kind) {
+            Some(Kind::Running(old)) => (old.instance.state().clone(), false),
+            Some(Kind::Refused(_)) | None => match self.core.store.load(&plan.instance) {
+                Ok(Some(state)) => (state, false),
+                Ok(None) => (InstanceState::new(uuid::Uuid::new_v4().to_string()), true),
+                Err(problem) => {
+                    let refusal = Refusal { generation: plan.generation, problem, kept: Kept::default() };
+                    return self.refuse(key, refusal, Some(pending));
+                }
+            },
+        };
         let (old, reported) = match self.instances.remove(key) {
             Some(InstanceEntry { kind: Kind::Running(old), reported, .. }) => (Some(old.instance), reported),
             Some(InstanceEntry { reported, .. }) => (None, reported),
             None => (None, Reported::default()),
         };
-        let (mut state, is_minted) = match &old {
-            Some(old) => (old.state().clone(), false),
-            None => match self.core.store.load(&plan.instance) {
-                Ok(Some(state)) => (state, false),
-                Ok(None) => (InstanceState::new(uuid::Uuid::new_v4().to_string()), true),
-                Err(problem) => return self.refuse(key, plan.generation, problem, Some(pending)),
-            },
-        };
         if old.as_ref().is_some_and(|old| old.plan.callback.fingerprint() != plan.callback.fingerprint()) {
-            state.sinks.forget_health(&CALLBACK);
+            state.retry_deliveries_to(&CALLBACK, now);
         }
         let mut adopted = adopt(&mut state, &plan, &pending.annotations, now);
         pending.resets.iter().for_each(|name| forget_cursor(&mut state, name, "asked for by a person", &mut adopted));
-        for (resource, reason) in &adopted.resets {
-            span::poll(&plan.instance, resource)
-                .in_scope(|| tracing::warn!(reason, "cursor reset: spec.polling.startFrom decides what is sent"));
-        }
-        for text in &adopted.unknown {
-            span::reconcile(&plan.instance).in_scope(|| tracing::warn!("{text}"));
-        }
+        adopted::announce(&self.core, &plan.instance, &adopted);
         // The first job saves it before anything else: a uid that was made here and is not kept would make other event ids after a
         // restart. Saved here, thousands of new instances would wait for one disk write after the other.
         let unsaved = is_minted || adopted.changed || old.as_ref().is_some_and(|old| old.is_unsaved());
@@ -261,20 +256,20 @@ impl Engine {
         self.report(key, now);
     }
 
-    fn refuse(&mut self, key: &InstanceRef, generation: Option<i64>, problem: Problem, reload: Option<Pending>) {
-        let (epoch, problem) = (self.next_epoch(), Box::new(problem));
+    fn refuse(&mut self, key: &InstanceRef, refusal: Refusal, reload: Option<Pending>) {
+        let (epoch, now) = (self.next_epoch(), Utc::now());
         if reload.is_some() && self.run == Run::Forever {
-            let now = Utc::now();
             self.due.push(Due { at: now + RELOAD_STATE, key: key.clone(), schedule: 0, epoch }, now);
         }
-        let kind = Kind::Refused { generation, problem, reload };
+        let before = self.instances.get_mut(key).map(|entry| &mut entry.kind);
+        let kind = Kind::Refused(Box::new(Refused::new(before, refusal, reload, &self.core.metrics, now)));
         let reported = self.instances.get(key).map(|entry| entry.reported).unwrap_or_default();
         if let Some(InstanceEntry { kind: Kind::Running(_), .. }) =
             self.instances.insert(key.clone(), InstanceEntry { epoch, kind, reported })
         {
             self.release(key);
         }
-        self.report(key, Utc::now());
+        self.report(key, now);
     }
 
     fn remove(&mut self, key: &InstanceRef) {
@@ -324,8 +319,8 @@ impl Engine {
                     self.due.wait(due, standing);
                 }
             }
-            Kind::Refused { reload, .. } => {
-                if let Some(pending) = reload.take() {
+            Kind::Refused(refused) => {
+                if let Some(pending) = refused.reload.take() {
                     self.put(&due.key, pending, now);
                 }
             }
@@ -388,7 +383,10 @@ impl Engine {
                 }
                 (status, plan.suspended)
             }
-            Kind::Refused { generation, problem, .. } => (status::refused(key.clone(), *generation, problem), false),
+            Kind::Refused(refused) => {
+                let Refusal { generation, problem, kept } = &refused.refusal;
+                (status::refused(key.clone(), *generation, problem).keeping(kept), false)
+            }
         };
         if entry.reported.replace(Reported::of(&status, suspended), &self.core.metrics) {
             // There is no reader any more: the process is about to end.

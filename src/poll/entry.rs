@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::callback_log::CallbackLog;
 use super::claim::Claim;
+use super::command::Refusal;
 use super::due::Due;
 use super::health::Health;
 use super::instance::Instance;
@@ -14,8 +16,8 @@ use super::memory::Memory;
 use super::report::{Job, Outcome, Report, Wakes};
 use super::reported::Reported;
 use super::schedule::{self, Rhythm};
-use super::status::Observed;
-use crate::api::conditions::{Problem, Remedy};
+use super::status::{Kept, Observed};
+use crate::api::conditions::{Reason, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
 use crate::egress::turns::{Standing, Ticket};
@@ -26,6 +28,8 @@ use crate::state::wish::Wish;
 
 /// A wish to run at once is granted after this: a deadline that has passed must not make a loop.
 const SHORTEST_WAKE: chrono::Duration = chrono::Duration::seconds(1);
+/// How often an instance is expected to be polled whose spec is not known: the default of `spec.polling.interval`.
+const DEFAULT_INTERVAL: Duration = Duration::from_mins(15);
 /// How long a suspended instance waits whose state could not be stored.
 const SAVE_AGAIN: chrono::Duration = chrono::Duration::seconds(10);
 
@@ -44,7 +48,7 @@ impl InstanceEntry {
                 let all = running.schedules.iter().all(|schedule| schedule.health.polled);
                 running.next.is_none() && (running.instance.plan.suspended || all)
             }
-            Kind::Refused { .. } => true,
+            Kind::Refused(_) => true,
         }
     }
 }
@@ -52,7 +56,46 @@ impl InstanceEntry {
 /// Whether it can be run.
 pub(super) enum Kind {
     Running(Box<Running>),
-    Refused { generation: Option<i64>, problem: Box<Problem>, reload: Option<Pending> },
+    Refused(Box<Refused>),
+}
+
+/// An instance that cannot be run.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    /// What is to be run once its state can be read.
+    pub(super) reload: Option<Pending>,
+    /// The polls that are missing go on to be counted.
+    watched: Vec<Watched>,
+}
+
+impl Refused {
+    /// Keeps of what it was `before` what it still has: events that wait, and how long ago its resources were polled.
+    #[allow(clippy::needless_pass_by_value)] // what is matched is a reference already
+    pub(super) fn new(
+        before: Option<&mut Kind>,
+        mut refusal: Refusal,
+        reload: Option<Pending>,
+        metrics: &Metrics,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut watched = match before {
+            Some(Kind::Running(running)) => {
+                refusal.kept = Kept::of(&running.instance.plan, &running.instance.state());
+                running.schedules.iter_mut().filter_map(|schedule| schedule.watched.take()).collect()
+            }
+            Some(Kind::Refused(before)) => {
+                refusal.kept = before.refusal.kept.clone();
+                std::mem::take(&mut before.watched)
+            }
+            // How many resources it has, and how often they would be polled, is not known.
+            None if !refusal.kept.suspended => vec![metrics.watch(DEFAULT_INTERVAL, now)],
+            None => Vec::new(),
+        };
+        if refusal.problem.reason == Reason::Deleting {
+            watched.clear();
+        }
+        Self { refusal, reload, watched }
+    }
 }
 
 /// A running instance.
@@ -72,8 +115,7 @@ impl Running {
             let mut state = self.instance.state();
             let refused = state.sinks.forget_unauthorized(now);
             if refused {
-                let failing = state.resources.values_mut().flat_map(|own| &mut own.failing);
-                failing.for_each(|failing| failing.next_try = failing.next_try.min(now));
+                state.retry_failing(now, |_| true);
             }
             refused
         };
@@ -172,7 +214,7 @@ impl Running {
 /// What follows once the jobs of an instance have ended.
 pub(super) enum Next {
     Replace(Pending),
-    Refuse { generation: Option<i64>, problem: Problem },
+    Refuse(Refusal),
     Remove,
 }
 

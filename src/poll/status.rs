@@ -3,6 +3,7 @@
 mod callback;
 mod deletes;
 mod provider;
+mod refused;
 mod resource;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -13,13 +14,13 @@ use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reaction, 
 use crate::api::identity::InstanceRef;
 use crate::connect::ConnectUrl;
 use crate::connect::candidate::consent_plan;
-use crate::deliver::sink::CALLBACK;
 use crate::plan::{PollPlan, ResourcePlan};
 use crate::state::InstanceState;
 use crate::state::waiting::{InPassing, Waiting};
 pub(super) use callback::sink_problem;
-use callback::{CallbackProblem, callback_condition, callback_problem, waiting_condition};
+use callback::{CallbackProblem, Shown, callback_condition, callback_problem, waiting_condition};
 use provider::{credentials_problem, provider_conditions};
+pub use refused::{Kept, refused};
 use resource::resource_status;
 
 const RETRY_QUEUE_FULL: &str =
@@ -128,32 +129,12 @@ impl Condition {
     }
 }
 
-/// The status of an instance whose manifest or state cannot be used.
-pub fn refused(instance: InstanceRef, generation: Option<i64>, problem: &Problem) -> InstanceStatus {
-    let conditions = vec![of_problem(ConditionType::Ready, problem), progress(problem)];
-    InstanceStatus {
-        instance,
-        generation,
-        ready: ConditionStatus::False,
-        reason: problem.reason,
-        message: problem.message.clone(),
-        delivered: 0,
-        parked: 0,
-        set_aside: 0,
-        waiting: None,
-        last_change_time: None,
-        connect: None,
-        conditions,
-        resources: Vec::new(),
-    }
-}
-
 /// The status of a running instance. `observed` is in the order of the plan's resources.
 pub fn report(plan: &PollPlan, state: &InstanceState, observed: &[Observed<'_>], now: DateTime<Utc>) -> InstanceStatus {
     let callback = callback_problem(plan, state, observed, now);
     let problem = not_ready(plan, state, callback.as_ref(), observed, now).filter(|_| !plan.suspended);
     let callback = callback.map(|callback| callback.problem);
-    let accepts = state.sinks.has_accepted(&CALLBACK, plan.callback.fingerprint());
+    let shown = Shown::of(plan, state);
     let ready = match &problem {
         Some(problem) => of_problem(ConditionType::Ready, problem),
         None if plan.suspended => Condition::new(
@@ -163,10 +144,9 @@ pub fn report(plan: &PollPlan, state: &InstanceState, observed: &[Observed<'_>],
             "spec.suspend is true: nothing is polled or delivered, all state is kept",
         ),
         None if plan.resources.iter().zip(observed).all(|(resource, own)| was_polled(resource, state, own.health)) => {
-            let message = if accepts {
-                "all resources are polled and the callback accepts events"
-            } else {
-                "all resources are polled; spec.callback.url has not accepted an event yet"
+            let message = match shown {
+                Shown::Accepts => "all resources are polled and the callback accepts events".to_owned(),
+                Shown::Nothing | Shown::NothingSinceFailure => format!("all resources are polled; {}", shown.words()),
             };
             Condition::new(ConditionType::Ready, ConditionStatus::True, Reason::Polling, message)
         }
@@ -176,7 +156,7 @@ pub fn report(plan: &PollPlan, state: &InstanceState, observed: &[Observed<'_>],
     };
     let mut conditions = vec![ready.clone()];
     conditions.extend(provider_conditions(plan, observed));
-    conditions.push(callback_condition(callback.as_ref(), accepts));
+    conditions.push(callback_condition(callback.as_ref(), shown));
     let waiting = state.waiting();
     conditions.extend(waiting_condition(state, waiting.is_some()));
     conditions.extend(problem.as_ref().map(progress));

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::wish::Restart;
 use super::{FORMAT, InstanceState, ResourceState, lists, wish};
+use crate::deliver::sink::CALLBACK;
 use crate::detect::window;
 use crate::plan::{ChangeBy, PollPlan, StartFrom, deleted_list, for_each};
 
@@ -33,6 +34,8 @@ pub struct Adopted {
     pub resets: Vec<(String, &'static str)>,
     /// What new annotations name that is no resource: a sentence each.
     pub unknown: Vec<String>,
+    /// Resources that are no longer declared, with the number of events that waited in their retry queue and go with them.
+    pub dropped: BTreeMap<String, usize>,
 }
 
 /// Fits `state` to `plan` and acts on annotations that are new.
@@ -52,7 +55,11 @@ pub fn adopt(
     let (delivered, last_change_time) = (state.delivered(), state.last_change_time());
     state.resources.retain(|name, _| declared(name) || is_list(name) || lists().any(|list| &*list.name == name));
     state.keep_totals(delivered, last_change_time);
-    state.sinks.retain_resources(declared);
+    adopted.dropped = state.sinks.retain_resources(declared);
+    if state.resources.len() < before.resources.len() && !has_failing(state) {
+        // What failed went with its resource, and no delivery that is still to come would show that the callback works.
+        state.sinks.forget_failure(&CALLBACK, plan.callback.fingerprint(), now);
+    }
     if state.format < FORMAT {
         convert(state, plan);
     }
@@ -120,10 +127,16 @@ pub fn adopt(
     lists::adopt(state, plan, &mut adopted);
     if adopted.poll_now {
         // A user who asks for a poll wants its events to be tried too, even where a sink had been given up.
-        state.sinks.forget_all_health();
+        state.retry_deliveries(now);
     }
     adopted.changed = *state != before;
     adopted
+}
+
+/// Whether anything is still to be tried again at the callback.
+fn has_failing(state: &InstanceState) -> bool {
+    let mut failing = state.resources.values().flat_map(|own| &own.failing);
+    state.sinks.queue(&CALLBACK).deferred() > 0 || failing.any(|failing| failing.sink == CALLBACK)
 }
 
 /// Forgets the cursor of a resource, if there is one of that name, and notes it.
@@ -164,6 +177,13 @@ fn reset(own: &mut ResourceState, meaning: String, reason: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::delivery_state::Failing;
+    use crate::deliver::health::{Blame, Failure};
+    use crate::deliver::retry_queue::{MAX_BYTES, QueuedEvent};
+    use crate::deliver::sample::event;
+    use crate::deliver::sink::Cause;
+    use crate::deliver::sink::http::interpret::HttpCause;
+    use crate::detect::event::Kind;
     use crate::plan::sample;
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -241,6 +261,73 @@ mod tests {
         assert!(state.resources.is_empty());
         adopt(&mut state, &plan, &BTreeMap::new(), at(0));
         assert_eq!(state.resources["contacts"].cursor, None);
+    }
+
+    /// One event waits and one is parked at a callback that accepted events before, and a third change failed once.
+    fn failing() -> (InstanceState, PollPlan) {
+        let (mut state, plan) = started();
+        state.sinks.note_accepted(&CALLBACK, plan.callback.fingerprint());
+        for (object, next_try) in [(1, Some(at(1_800))), (2, None)] {
+            let failure = Failure { retry_after: None, cause: Cause::Http(HttpCause::Status(500)), blame: Blame::Sink };
+            state.sinks.note_failed(&CALLBACK, object, failure, at(0), 0);
+            let event = event(&object.to_string(), Kind::Updated, "{}");
+            let queued = QueuedEvent { sink: CALLBACK.clone(), object, event, attempts: 3, refusals: 0, next_try };
+            state.sinks.enqueue(queued, MAX_BYTES).unwrap();
+        }
+        let failing = Failing { sink: CALLBACK.clone(), object: 3, attempts: 1, refusals: 0, next_try: at(300) };
+        state.resources.get_mut("contacts").unwrap().failing.push(failing);
+        (state, plan)
+    }
+
+    #[test]
+    fn asking_for_a_poll_sends_what_waits_at_once() {
+        let asked = |key: &str, value: &str| {
+            let (mut state, plan) = failing();
+            let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            assert!(adopt(&mut state, &plan, &annotations, at(7)).changed);
+            let due = (state.sinks.queue(&CALLBACK).next_due("contacts"), state.resources["contacts"].failing[0].next_try);
+            assert_eq!(due, (Some(at(7)), at(7)), "{key}");
+            assert!(state.sinks.health(&CALLBACK).is_fresh());
+            assert!(!state.sinks.has_accepted(&CALLBACK, plan.callback.fingerprint()), "the next event shows it");
+            state.sinks.parked()
+        };
+        assert_eq!(asked(POLL_NOW, "1"), 1);
+        assert_eq!(asked(REQUESTED_AT, "1"), 1);
+        assert_eq!(asked(REDELIVER, "contacts"), 0);
+        let (mut state, _) = failing();
+        crate::state::wish::Wish::PollNow.grant(&mut state, at(7));
+        assert_eq!(state.sinks.queue(&CALLBACK).next_due("contacts"), Some(at(7)), "outside of a cluster, too");
+        let (mut state, _) = failing();
+        state.retry_deliveries_to(&CALLBACK, at(7));
+        assert_eq!(state.sinks.queue(&CALLBACK).next_due("contacts"), Some(at(7)), "at another URL, too");
+    }
+
+    #[test]
+    fn what_waits_goes_with_its_resource_and_is_counted() {
+        let (mut state, mut plan) = failing();
+        let renamed = crate::plan::ResourcePlan { name: "people".into(), ..sample::resource() };
+        plan.resources = vec![renamed.into()];
+        let adopted = adopt(&mut state, &plan, &BTreeMap::new(), at(7));
+        assert_eq!(adopted.dropped, BTreeMap::from([("contacts".to_owned(), 2)]));
+        assert!(state.sinks.health(&CALLBACK).is_fresh(), "nothing that failed is left");
+        assert!(!state.sinks.has_accepted(&CALLBACK, plan.callback.fingerprint()));
+        assert_eq!(adopt(&mut state, &plan, &BTreeMap::new(), at(7)), Adopted::default());
+    }
+
+    #[test]
+    fn a_callback_goes_on_failing_while_another_resource_has_something_to_send() {
+        let (mut state, mut plan) = failing();
+        plan.resources.push(crate::plan::ResourcePlan { name: "orders".into(), ..sample::resource() }.into());
+        adopt(&mut state, &plan, &BTreeMap::new(), at(7));
+        plan.resources.pop();
+        let adopted = adopt(&mut state, &plan, &BTreeMap::new(), at(7));
+        assert!(adopted.dropped.is_empty() && adopted.changed);
+        assert!(state.sinks.health(&CALLBACK).failing_since().is_some());
+        assert_eq!(state.sinks.queue(&CALLBACK).next_due("contacts"), Some(at(1_800)));
+        state.sinks.note_gone(&CALLBACK, plan.callback.fingerprint());
+        plan.resources = Vec::new();
+        adopt(&mut state, &plan, &BTreeMap::new(), at(7));
+        assert!(state.sinks.health(&CALLBACK).is_gone(plan.callback.fingerprint()), "its URL is still the same");
     }
 
     #[test]

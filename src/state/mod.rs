@@ -259,6 +259,24 @@ impl InstanceState {
         }
     }
 
+    /// A person asks for a try: what failed at any sink is due now, whatever its health was.
+    pub fn retry_deliveries(&mut self, now: DateTime<Utc>) {
+        self.sinks.forget_all_health(now);
+        self.retry_failing(now, |_| true);
+    }
+
+    /// A sink was changed: what failed at the old target is due now at the new one.
+    pub fn retry_deliveries_to(&mut self, sink: &SinkName, now: DateTime<Utc>) {
+        self.sinks.forget_health(sink, now);
+        self.retry_failing(now, |failing| failing.sink == *sink);
+    }
+
+    /// Changes that failed once or twice, and have their next try before them, are due now.
+    pub fn retry_failing(&mut self, now: DateTime<Utc>, is_meant: impl Fn(&Failing) -> bool) {
+        let failing = self.resources.values_mut().flat_map(|own| &mut own.failing);
+        failing.filter(|failing| is_meant(failing)).for_each(|failing| failing.next_try = failing.next_try.min(now));
+    }
+
     /// A poll has ended, with which the provider demanded to be left alone for `wait`, or demanded nothing. Answers whether that is worth
     /// a write.
     pub fn note_retry_after(&mut self, wait: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
@@ -312,6 +330,9 @@ pub trait StateStore: Send + Sync {
 
     /// The engine let go of an instance: no save follows unless it is loaded again.
     fn release(&self, _instance: &InstanceRef) {}
+
+    /// Something happened to the state that a person should know and that no condition shows; the log has it, too. `reason` is one word.
+    fn announce(&self, _instance: &InstanceRef, _reason: &'static str, _text: String) {}
 
     /// An instance is not declared any more, and nothing runs for it.
     fn removed(&self, _instance: &InstanceRef) {}

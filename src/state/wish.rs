@@ -81,7 +81,7 @@ impl Wish {
         }
         if !matches!(self, Self::Discard(_)) {
             // A person who asks for a poll wants its events to be tried, too, even where a sink had been given up.
-            state.sinks.forget_all_health();
+            state.retry_deliveries(now);
         }
     }
 }

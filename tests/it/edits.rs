@@ -135,3 +135,36 @@ fn poll_now_does_not_wait_for_the_interval() {
         scene.assert_perfect(&pollinator);
     }
 }
+
+#[test]
+fn what_waits_for_its_next_try_is_sent_at_once_on_request_and_to_another_callback() {
+    for is_moved in [false, true] {
+        let scene = Scene::new();
+        let mut pollinator = scene.start();
+        scene.provider.create("first");
+        scene.assert_perfect(&pollinator);
+        assert!(pollinator.sigterm().success());
+        // an event that the callback refused before, and that is to be tried again in many years
+        let event = serde_json::json!({
+            "id": "waiting", "kind": "updated", "resource": "records", "objectId": "x",
+            "detectedAt": "2026-11-24T10:00:00Z", "data": {"id": "x"},
+        });
+        let queued = serde_json::json!([{
+            "object": 1, "attempts": 5, "refusals": 0, "event": event, "nextTry": "2200-01-01T00:00:00Z",
+        }]);
+        scene.site.edit_state(r"^\{", &format!("{{\"ledger\":{queued},"));
+        let pollinator = scene.site.start();
+        pollinator.wait_ready("it");
+        let (path, edited) = if is_moved {
+            ("moved", Instance { callback_url: scene.receiver.url("moved"), ..scene.instance() })
+        } else {
+            ("it", scene.instance().annotated("pollinator.dev/poll-now: again"))
+        };
+        let is_waiting = |post: &Post| post.event().event_id == "waiting";
+        assert!(!scene.receiver.posts("it").iter().any(is_waiting));
+        rewrite(&scene, &edited);
+        let seen =
+            scene.receiver.try_wait(path, rig::PATIENCE, |posts| posts.iter().any(|post| is_waiting(post)).then_some(()));
+        assert!(seen.is_some(), "{}", pollinator.report("it"));
+    }
+}

@@ -206,27 +206,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{- /* Where a network policy lets pods go. */}}
-{{- define "pollinator.networks" -}}
-{{- range $cidr := .Values.networkPolicy.cidrs }}
-- ipBlock:
-    cidr: {{ $cidr | quote }}
-    {{- /* Exceptions of the other address family are refused; those of the same family need a CIDR that contains them. */}}
-    {{- $except := list }}
-    {{- range $.Values.networkPolicy.exceptCidrs }}
-    {{- if or (and (eq $cidr "0.0.0.0/0") (not (contains ":" .))) (and (eq $cidr "::/0") (contains ":" .)) }}
-    {{- $except = append $except . }}
-    {{- end }}
-    {{- end }}
-    {{- with $except }}
-    except:
-      {{- range . }}
-      - {{ . | quote }}
-      {{- end }}
-    {{- end }}
-{{- end }}
-{{- end }}
-
 {{- /* Values that contradict each other are refused by name; types and unknown keys by the schema. */}}
 {{- define "pollinator.check" -}}
 {{- if and .Values.image.tag .Values.image.digest }}

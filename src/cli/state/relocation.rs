@@ -113,7 +113,7 @@ pub(super) async fn run(args: MoveArgs) -> Result<ExitCode, String> {
 async fn check_stopped(client: &Client, namespace: Option<&str>) -> Result<(), String> {
     match presence::is_running(client, namespace).await {
         Ok(false) => Ok(()),
-        Ok(true) => Err("an operator is running; scale its Deployment to 0, and move again".to_owned()),
+        Ok(true) => Err("an operator is running; scale it to 0 replicas (with Helm: helm upgrade --reuse-values --set replicaCount=0), and move again".to_owned()),
         Err(Trouble::Forbidden(_)) => Err(
             "whether an operator runs cannot be seen; allow list on leases in coordination.k8s.io, or name --lease-namespace"
                 .to_owned(),

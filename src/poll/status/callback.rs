@@ -8,15 +8,46 @@ use crate::deliver::sink::CALLBACK;
 use crate::plan::PollPlan;
 use crate::state::InstanceState;
 
+/// What the callback of the spec has shown of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// It accepted the last event that was sent.
+    Accepts,
+    /// Nothing: this URL has accepted no event yet, and none failed.
+    Nothing,
+    /// Nothing since it failed, and its failure was forgotten because someone asks for a try.
+    NothingSinceFailure,
+}
+
+impl Shown {
+    pub(super) fn of(plan: &PollPlan, state: &InstanceState) -> Self {
+        if state.sinks.has_accepted(&CALLBACK, plan.callback.fingerprint()) {
+            Self::Accepts
+        } else if state.delivered() > 0 && !state.sinks.accepted().contains_key(&CALLBACK) {
+            Self::NothingSinceFailure
+        } else {
+            Self::Nothing
+        }
+    }
+
+    /// As the end of a sentence about a callback that does not fail.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Accepts => "spec.callback.url accepts events",
+            Self::Nothing => "spec.callback.url has not accepted an event yet",
+            Self::NothingSinceFailure => "spec.callback.url has not accepted an event since its last failure",
+        }
+    }
+}
+
 /// `CallbackReachable`: unknown until an event shows it.
-pub(super) fn callback_condition(problem: Option<&Problem>, accepts: bool) -> Condition {
+pub(super) fn callback_condition(problem: Option<&Problem>, shown: Shown) -> Condition {
     let kind = ConditionType::CallbackReachable;
-    match problem {
-        Some(problem) => of_problem(kind, problem),
-        None if accepts => Condition::new(kind, ConditionStatus::True, Reason::Delivering, "spec.callback.url accepts events"),
-        None => {
-            let message = "spec.callback.url has not accepted an event yet";
-            Condition::new(kind, ConditionStatus::Unknown, Reason::Starting, message)
+    match (problem, shown) {
+        (Some(problem), _) => of_problem(kind, problem),
+        (None, Shown::Accepts) => Condition::new(kind, ConditionStatus::True, Reason::Delivering, shown.words()),
+        (None, Shown::Nothing | Shown::NothingSinceFailure) => {
+            Condition::new(kind, ConditionStatus::Unknown, Reason::Starting, shown.words())
         }
     }
 }
@@ -67,20 +98,15 @@ pub(in super::super) fn sink_problem(plan: &PollPlan, state: &InstanceState, now
 }
 
 pub(super) fn waiting_condition(state: &InstanceState, is_waiting: bool) -> Option<Condition> {
-    if state.sinks.parked() > 0 {
-        return Some(Condition::new(
-            ConditionType::EventsWaiting,
-            ConditionStatus::True,
-            Reason::EventsParked,
-            "events are parked: fix the receiver, then set the annotation pollinator.dev/redeliver",
-        ));
-    }
-    is_waiting.then(|| {
-        Condition::new(
-            ConditionType::EventsWaiting,
-            ConditionStatus::True,
-            Reason::Retrying,
-            "events failed and are retried on the retry schedule",
-        )
-    })
+    if state.sinks.parked() > 0 { Some(events_parked()) } else { is_waiting.then(retrying) }
+}
+
+pub(super) fn events_parked() -> Condition {
+    let message = "events are parked: fix the receiver, then set the annotation pollinator.dev/redeliver";
+    Condition::new(ConditionType::EventsWaiting, ConditionStatus::True, Reason::EventsParked, message)
+}
+
+pub(super) fn retrying() -> Condition {
+    let message = "events failed and are retried on the retry schedule";
+    Condition::new(ConditionType::EventsWaiting, ConditionStatus::True, Reason::Retrying, message)
 }

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::deliver::health::{Blame, DISTINCT_FAILURES, Failure};
 use crate::deliver::outbox::Sums;
-use crate::deliver::sink::Cause;
 use crate::deliver::sink::http::interpret::{HttpCause, Silence};
+use crate::deliver::sink::{CALLBACK, Cause};
 use crate::detect::seen::Seen;
 use crate::egress::error::{Phase, Unreachable};
 use crate::fetch::contact::Contact;
@@ -252,13 +252,22 @@ fn the_first_failed_delivery_is_told_and_a_lasting_failure_makes_not_ready() {
 }
 
 #[test]
-fn what_one_callback_accepted_says_nothing_of_another() {
+fn what_a_callback_accepted_says_nothing_of_another_nor_of_one_that_failed_since() {
     let healthy = after(&[polled()]);
     let mut moved = delivered();
     moved.sinks.note_accepted(&CALLBACK, plan().callback.fingerprint() ^ 1);
+    let mut asked = delivered();
+    fail(&mut asked, 1, HttpCause::Status(500), None);
+    asked.resources.entry("contacts".into()).or_default().delivered = 1;
+    asked.retry_deliveries(at(1));
     for (state, reachable, words) in [
         (delivered(), ("True", "Delivering"), "all resources are polled and the callback accepts events"),
         (moved, ("Unknown", "Starting"), "all resources are polled; spec.callback.url has not accepted an event yet"),
+        (
+            asked,
+            ("Unknown", "Starting"),
+            "all resources are polled; spec.callback.url has not accepted an event since its last failure",
+        ),
     ] {
         let status = told(&plan(), &state, &[&healthy, &healthy], at(0));
         assert_eq!((status.ready.as_str(), condition(&status, "CallbackReachable")), ("True", Some(reachable)));
@@ -427,6 +436,29 @@ fn what_cannot_be_planned_is_stalled() {
         refused(InstanceRef::new("crm", "keap"), Some(3), &Problem::human(Reason::InvalidSpec, "spec.baseUrl is required"));
     assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", "InvalidSpec"));
     assert_eq!(condition(&status, "Stalled"), Some(("True", "InvalidSpec")));
+}
+
+#[test]
+fn what_waits_is_still_counted_while_it_cannot_be_run() {
+    let mut state = delivered();
+    fail(&mut state, 1, HttpCause::Status(500), None);
+    let failing = crate::deliver::delivery_state::Failing {
+        sink: CALLBACK.clone(),
+        object: 1,
+        attempts: 1,
+        refusals: 0,
+        next_try: at(5),
+    };
+    state.delivery("contacts").failing.push(failing);
+    let problem = Problem::human(Reason::ConnectorNotFound, "spec.connector names nope");
+    let of = |kept: &Kept| refused(InstanceRef::new("crm", "keap"), Some(3), &problem).keeping(kept);
+    let status = of(&Kept::of(&plan(), &state));
+    assert_eq!((status.set_aside, status.parked, status.waiting.as_ref().map(|waiting| waiting.events)), (0, 0, Some(1)));
+    assert_eq!(condition(&status, "EventsWaiting"), Some(("True", "Retrying")));
+    let parked = of(&Kept { parked: 2, set_aside: 1, waiting: 1, suspended: false });
+    assert_eq!((parked.set_aside, parked.parked), (1, 2));
+    assert_eq!(condition(&parked, "EventsWaiting"), Some(("True", "EventsParked")));
+    assert_eq!(condition(&of(&Kept::default()), "EventsWaiting"), None);
 }
 
 fn any_report() -> impl Strategy<Value = Report> {

@@ -105,7 +105,9 @@ impl From<InstancesError> for Failure {
             E::Refused(lines) => Self::Unusable(lines.lines().map(str::to_owned).collect()),
             E::Call(CallError::Forbidden(Denial { of: Denied::Caller, words })) => Self::Unauthorized(words),
             E::Call(CallError::Forbidden(Denial { of: Denied::Call | Denied::Quota, words })) => Self::Forbidden(words),
-            E::Call(CallError::Refused(words)) => Self::unusable(words),
+            E::Call(CallError::Refused(words) | CallError::Forbidden(Denial { of: Denied::Policy, words })) => {
+                Self::unusable(words)
+            }
             E::Call(CallError::Unavailable(_)) | E::State(_) => Self::Unavailable(words),
             E::NotUnderstood(..) | E::File { .. } => Self::Broken(words),
         }

@@ -299,6 +299,39 @@ fn private_authorities_are_trusted_in_addition_to_those_of_the_image() {
 }
 
 #[test]
+fn an_exception_is_below_each_network_that_contains_it() {
+    let Some(plane) = shared() else { return };
+    let ns = plane.namespace("networks");
+    let cases: [(&[&str], &[&str], Value); 6] = [
+        (&["10.0.0.0/8"], &["10.1.0.0/16", "169.254.0.0/16"], json!([["10.1.0.0/16"]])),
+        (&["0.0.0.0/1", "128.0.0.0/1"], &["10.1.0.0/16", "169.254.0.0/16"], json!([["10.1.0.0/16"], ["169.254.0.0/16"]])),
+        (
+            &["10.0.0.0/8", "10.8.0.0/13"],
+            &["10.15.3.0/24", "10.16.0.0/24"],
+            json!([["10.15.3.0/24", "10.16.0.0/24"], ["10.15.3.0/24"]]),
+        ),
+        (&["fd00::/8"], &["fd12:3456::/31", "fe80::/10", "10.0.0.0/8"], json!([["fd12:3456::/31"]])),
+        (&["2001:db8::/33"], &["2001:DB8:7fff::/48", "2001:db8:8000::/48"], json!([["2001:DB8:7fff::/48"]])),
+        (
+            &["1:2:3:4:5:6:7:0/112", "0.0.0.0/0"],
+            &["1:2:3:4:5:6:7:8/128", "8.8.8.8/32"],
+            json!([["1:2:3:4:5:6:7:8/128"], ["8.8.8.8/32"]]),
+        ),
+    ];
+    for (cidrs, except, expected) in cases {
+        let values = [("networkPolicy.cidrs", &json!(cidrs)), ("networkPolicy.exceptCidrs", &json!(except))];
+        let Some(Rendered { objects, error }) = rendered(&ns, &[], &values) else { return };
+        assert_eq!(error, "");
+        let policy = &objects["NetworkPolicy/pollinator"];
+        for rule in ["/spec/egress/1/to", "/spec/egress/2/to"] {
+            let blocks = policy.pointer(rule).unwrap().as_array().unwrap();
+            let placed: Vec<_> = blocks.iter().map(|block| block["ipBlock"]["except"].clone()).collect();
+            assert_eq!(json!(placed), expected, "{cidrs:?} {except:?}");
+        }
+    }
+}
+
+#[test]
 fn wrong_values_are_refused_by_name() {
     let Some(plane) = shared() else { return };
     let ns = plane.namespace("refused");
@@ -393,6 +426,14 @@ fn wrong_values_are_refused_by_name() {
         (&[("console.host", &json!("https://a.example"))], "/console/host"),
         (&[("watchNamespace", &json!("crm")), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
         (&[("watchNamespaces", &list), ("crds.keep", &json!(false))], "crds.keep is false while watchNamespace is set"),
+        (
+            &[("networkPolicy.cidrs", &json!(["10.1.0.0/16"])), ("networkPolicy.exceptCidrs", &json!(["10.0.0.0/8"]))],
+            "networkPolicy.exceptCidrs: 10.0.0.0/8 contains 10.1.0.0/16",
+        ),
+        (&[("networkPolicy.cidrs", &json!(["169.254.0.0/16"]))], "networkPolicy.exceptCidrs: 169.254.0.0/16 contains"),
+        (&[("networkPolicy.exceptCidrs", &json!(["10.0.0/8"]))], "networkPolicy: 10.0.0/8 is not a CIDR"),
+        (&[("networkPolicy.exceptCidrs", &json!(["fe80:::1/64"]))], "networkPolicy: fe80:::1/64 is not a CIDR"),
+        (&[("networkPolicy.cidrs", &json!(["10.0.0.0/33"]))], "networkPolicy: 10.0.0.0/33 is not a CIDR"),
     ];
     for (sets, expected) in cases {
         let Some(Rendered { objects, error }) = rendered(&ns, &[], sets) else { return };

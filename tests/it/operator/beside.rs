@@ -141,3 +141,18 @@ fn another_manager_keeps_its_own_condition_by_server_side_apply() {
     cluster.provider.create("after");
     crate::rig::assert_perfect(&cluster.verdict(), &wide, "it");
 }
+
+#[test]
+fn an_event_comes_again_after_someone_deleted_it() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "events-deleted");
+    let _operator = cluster.begin();
+    let patch = |spec: &str| cluster.ns.kubectl(&["patch", "coni", "it", "--type=merge", "--patch", spec]).ok();
+    for _ in 0..3 {
+        patch(r#"{"spec":{"connector":"no-such"}}"#);
+        cluster.wait_event("ConnectorNotFound");
+        patch(r#"{"spec":{"connector":null}}"#);
+        cluster.wait_ready("it");
+        cluster.ns.kubectl(&["delete", "events", "--all"]).ok();
+    }
+}

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::rig::api_proxy::{Fault, WatchFault};
 use crate::rig::control_plane::shared;
+use crate::rig::manifest::Instance;
 use crate::rig::operator::{Cluster, metric};
 use crate::rig::scene::ids;
 
@@ -162,6 +163,25 @@ fn a_forbidden_secret_names_the_permission() {
     let _operator = cluster.start();
     let message = cluster.ns.wait_condition("it", "Ready", "False", "SecretUnreadable");
     assert!(message.contains("allow it get on secrets"), "{message}");
+}
+
+#[test]
+fn an_instance_whose_status_is_refused_stops_no_other() {
+    const STATUS: &str = "connectorinstances/status";
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "refused-one");
+    cluster.proxy.script(|call| (call.is("update", STATUS) && call.target.contains("/bad/")).then_some(Fault::Answer(422)));
+    let bad = Instance { name: "bad".to_owned(), ..cluster.instance() };
+    cluster.apply(&bad);
+    // the first that is read, and all that this process has seen of the definition
+    let operator = cluster.start();
+    operator.wait_stderr("the API server refuses to store a state");
+    cluster.apply(&cluster.instance());
+    cluster.wait_ready("it");
+    cluster.provider.create("a");
+    cluster.assert_perfect(&operator);
+    let stderr = operator.stderr();
+    assert!(!stderr.contains("the installed CRD"), "{stderr}");
 }
 
 #[test]

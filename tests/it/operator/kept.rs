@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::rig::control_plane::{shared, shared_with_controllers};
 use crate::rig::http::{Answer, Server};
 use crate::rig::manifest::{self, Instance};
-use crate::rig::operator::Cluster;
+use crate::rig::operator::{Cluster, metric, wait_ready_to_serve};
 use crate::rig::provider::Provider;
 use crate::rig::rights;
 use crate::rig::scene::{BY_CONTENT, ids};
@@ -74,12 +74,8 @@ fn a_part_that_is_missing_is_never_a_fresh_start() {
     cluster.assert_stays_perfect(&operator);
 }
 
-#[test]
-fn events_that_were_set_aside_survive_in_a_secret() {
-    let Some(plane) = shared() else { return };
-    let cluster = Cluster::new(plane, "aside");
-    let mut operator = cluster.begin();
-    assert!(operator.sigterm().success());
+/// Parks an event of the instance while no operator runs.
+fn park(cluster: &Cluster<'_>) {
     // as an operator before left it; to get there by failing takes hours
     let instance = cluster.ns.get_instance("it");
     let event = json!({
@@ -100,20 +96,65 @@ fn events_that_were_set_aside_survive_in_a_secret() {
         bookkeeping["ledger"] = json!(4);
         status["bookkeeping"] = json!(bookkeeping.to_string());
     });
+}
 
-    let operator = cluster.start();
+#[test]
+fn events_that_were_set_aside_survive_in_a_secret() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "aside");
+    let mut operator = cluster.begin();
+    assert!(operator.sigterm().success());
+    park(&cluster);
+    let mut operator = cluster.start();
     cluster.ns.wait_condition("it", "EventsWaiting", "True", "EventsParked");
     cluster.wait_event("EventsParked");
     cluster.provider.create("a");
     cluster.wait_status("/delivered", &json!(1));
     let status = cluster.wait_status("/parked", &json!(1));
     assert_eq!(status["resources"][0]["parked"], 1);
+    // deleted by someone else: memory has what was in it
+    cluster.ns.kubectl(&["delete", "secret", "it-set-aside-events"]).ok();
+    let path = format!("{}/it-set-aside-events", cluster.ns.core("secrets"));
+    cluster.ns.api().wait_for(&path, "the Secret again", |secret| secret["data"].is_object().then_some(()));
+    operator.wait_stderr("the Secret with the retry queue was deleted by another writer");
+    // and what waits is reported while the instance cannot be run
+    assert!(metric(&operator, "pollinator_parked_events") > 0.5);
+    let edit = |spec: &str| cluster.ns.kubectl(&["patch", "coni", "it", "--type=merge", "--patch", spec]).ok();
+    edit(r#"{"spec":{"connector":"no-such"}}"#);
+    cluster.ns.wait_condition("it", "Ready", "False", "ConnectorNotFound");
+    cluster.ns.wait_condition("it", "EventsWaiting", "True", "EventsParked");
+    assert!(metric(&operator, "pollinator_parked_events") > 0.5);
+    assert!(operator.sigterm().success());
+    let operator = cluster.start();
+    operator.wait_stderr("spec.connector names no-such");
+    cluster.ns.wait_condition("it", "EventsWaiting", "True", "EventsParked");
+    wait_ready_to_serve(&operator);
+    assert!(metric(&operator, "pollinator_parked_events") > 0.5, "as the status says");
+    edit(r#"{"spec":{"connector":null}}"#);
+    cluster.wait_ready("it");
     cluster.ns.kubectl(&["annotate", "coni", "it", "pollinator.dev/redeliver=records"]).ok();
     cluster.wait_status("/delivered", &json!(2));
     cluster.wait_status("/parked", &json!(0));
     let posts = cluster.receiver.posts("it");
     assert!(posts.iter().any(|post| post.events()[0].event_id == "parked"), "{}", operator.report("it"));
     cluster.ns.kubectl(&["wait", "--for=delete", "secret/it-set-aside-events", "--timeout=30s"]).ok();
+}
+
+#[test]
+fn events_that_go_with_a_renamed_resource_are_counted() {
+    let Some(plane) = shared() else { return };
+    let cluster = Cluster::new(plane, "renamed");
+    let mut operator = cluster.begin();
+    assert!(operator.sigterm().success());
+    park(&cluster);
+    let operator = cluster.start();
+    cluster.ns.wait_condition("it", "EventsWaiting", "True", "EventsParked");
+    let rename = r#"[{"op": "replace", "path": "/spec/resources/0/name", "value": "people"}]"#;
+    cluster.ns.kubectl(&["patch", "coni", "it", "--type=json", "--patch", rename]).ok();
+    let note = cluster.wait_event("EventsDropped");
+    assert!(note.starts_with("resource records was removed from the spec or renamed, so 1 event"), "{note}");
+    operator.wait_stderr(&note);
+    cluster.wait_status("/parked", &json!(0));
 }
 
 #[test]
