@@ -394,7 +394,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::api::conditions::Reason;
+    use crate::api::conditions::{Problem, Reason};
     use crate::auth::SecretMap;
     use crate::egress::{Egress, EgressPolicy};
     use crate::plan::sample;
