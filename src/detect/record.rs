@@ -30,7 +30,7 @@ pub struct Record<'a> {
 pub struct RecordView<'a> {
     /// Id as the text that was sent: `1` and `"1"` are the same id, big integers keep every digit.
     pub id: Cow<'a, str>,
-    /// The id as JSON, as [`IdPlan::read`] gives it; `None` when it is a key in a map of records.
+    /// The id as JSON, as [`IdPlan::read`](crate::plan::id::IdPlan::read) gives it; `None` when it is a key in a map of records.
     pub id_json: Option<Cow<'a, str>>,
     /// The updated date as it was sent; part of the event's identity.
     pub updated_text: Option<Cow<'a, str>>,
