@@ -82,7 +82,14 @@ impl LiveState {
         };
         let (store, instance) = (Arc::clone(&self.store), self.instance.clone());
         let save = async move { (store.save(&instance, snapshot).await, alone) };
-        let (saved, _alone) = tokio::spawn(save.in_current_span()).await.map_err(|_| broken_off())?;
+        let (saved, _alone) = match tokio::spawn(save.in_current_span()).await {
+            Ok(ended) => ended,
+            // As if it had been saved here: the job ends, and is counted.
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => return Err(broken_off()),
+            },
+        };
         saved?;
         // Under the lock, so that no change comes in between.
         let _state = self.lock();
@@ -93,7 +100,7 @@ impl LiveState {
     }
 }
 
-/// A panic, or the process ends.
+/// The process ends.
 fn broken_off() -> Problem {
     Problem::transient(Reason::InternalError, "saving the state ended unexpectedly; please report this with the log")
 }

@@ -244,11 +244,9 @@ fn what_was_there_before_stays_silent_within_the_lookback() {
 fn what_changes_while_the_baseline_is_read_is_sent() {
     let provider = Provider::start().page_size(5).slow(Duration::from_millis(1500));
     provider.baseline(ids("old", 20));
-    // at the third of four pages: seconds after the first answer, by the provider's own clock
-    provider.after_page(|offset| match offset {
-        10 => vec![Change::Create("new".to_owned()), Change::Update("old-00001".to_owned())],
-        _ => Vec::new(),
-    });
+    // at the third of four pages of the first pass: seconds after the first answer, by the provider's own clock
+    let mut changes = vec![Change::Create("new".to_owned()), Change::Update("old-00001".to_owned())];
+    provider.after_page(move |offset| if offset == 10 { std::mem::take(&mut changes) } else { Vec::new() });
     // without a created date the whole list must be read before anything can be told from it
     let scene = Scene::with(provider, |instance| {
         let dateless = |line: &&str| !line.trim_start().starts_with("createdDate");
