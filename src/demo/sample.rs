@@ -4,15 +4,13 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::provider::SampleProvider;
-use super::session::manifest;
+use super::session::{manifest, signing_secret};
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::api::manifest::{Manifest, read};
@@ -69,11 +67,10 @@ impl Sample {
             let (_, keys) = stored.each().find(|(name, _)| *name == SECRET)?;
             keys.get(KEY)?.clone()
         });
-        let port = |url: Option<&String>| url.and_then(|url| Url::parse(url).ok()?.port());
-        let callback = Some(&instance.spec.callback.url);
+        let port = |url: &str| Url::parse(url).ok()?.port();
+        let provider = instance.spec.base_url.as_deref().and_then(port);
         // Someone may have pointed it elsewhere; then there is nothing to start.
-        let (Some(provider), Some(callback), Some(secret)) = (port(instance.spec.base_url.as_ref()), port(callback), secret)
-        else {
+        let (Some(provider), Some(callback), Some(secret)) = (provider, port(&instance.spec.callback.url), secret) else {
             return Ok(());
         };
         *self.running.lock().await = Some(self.run(provider, callback, secret).await?);
@@ -111,10 +108,7 @@ impl SampleInstance for Sample {
             let mut running = self.running.lock().await;
             let running = match &mut *running {
                 Some(running) => running,
-                none => {
-                    let secret = format!("whsec_{}", BASE64.encode(rand::random::<[u8; 32]>()));
-                    none.insert(self.run(0, 0, secret).await?)
-                }
+                none => none.insert(self.run(0, 0, signing_secret()).await?),
             };
             declared(&self.namespace, running)
         })
@@ -155,8 +149,7 @@ mod tests {
         let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let sample = Sample::new("default", CancellationToken::new());
-        let secret = format!("whsec_{}", BASE64.encode([1; 32]));
-        let refused = sample.run(port, 0, secret).await.map(drop).unwrap_err();
+        let refused = sample.run(port, 0, signing_secret()).await.map(drop).unwrap_err();
         assert!(refused.starts_with(&format!("port {port} of 127.0.0.1: ")), "{refused}");
     }
 }

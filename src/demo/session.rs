@@ -84,7 +84,7 @@ impl Session {
     pub async fn start(seed: u64, interval: Duration) -> Result<Self, String> {
         let loopback = |error: std::io::Error| format!("no port on 127.0.0.1 can be used: {error}");
         let provider = SampleProvider::start(seed).await.map_err(loopback)?;
-        let secret = format!("whsec_{}", BASE64.encode(rand::random::<[u8; 32]>()));
+        let secret = signing_secret();
         let key = Key::parse(secret.as_bytes()).map_err(|error| format!("the signing secret {error}"))?;
         let receiver = Receiver::start(ReceiverOptions { keys: vec![key], ..Default::default() }).await.map_err(loopback)?;
         let folder = Folder::make()?;
@@ -240,6 +240,11 @@ fn put(planned: &crate::local::definitions::Planned, interval: Duration) -> Comm
         Arc::make_mut(resource).interval = interval;
     }
     Command::Put { plan: Arc::new(plan), annotations: planned.annotations.clone(), claim: Claim::for_ever() }
+}
+
+/// A new signing secret, as Standard Webhooks write it.
+pub(super) fn signing_secret() -> String {
+    format!("whsec_{}", BASE64.encode(rand::random::<[u8; 32]>()))
 }
 
 /// The instance of this namespace and name that polls the sample provider and signs with this key of this Secret.

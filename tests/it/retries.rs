@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::rig::http::{Answer, Body, Server};
 use crate::rig::manifest::{self, Instance};
-use crate::rig::pollinator::Site;
+use crate::rig::pollinator::{Pollinator, Site};
 use crate::rig::provider::{self, Provider};
 use crate::rig::receiver::Receiver;
 use crate::rig::scene::{Scene, ids};
@@ -341,9 +341,8 @@ fn a_poisonous_object_in_a_batch_takes_no_other_with_it() {
     assert!(troubled.is_none(), "one refused object is not the callback's trouble: {troubled:?}");
 }
 
-#[test]
-fn a_newer_version_takes_the_place_of_the_one_set_aside() {
-    let scene = Scene::new();
+/// Creates an object that the receiver refuses three times; the process that is left has just sent it for the third time.
+fn refused_three_times(scene: &Scene) -> Pollinator {
     refuse(&scene.receiver, "bad", 500);
     let mut pollinator = scene.start();
     scene.provider.create("bad");
@@ -355,6 +354,13 @@ fn a_newer_version_takes_the_place_of_the_one_set_aside() {
             pollinator = scene.site.start();
         }
     }
+    pollinator
+}
+
+#[test]
+fn a_newer_version_takes_the_place_of_the_one_set_aside() {
+    let scene = Scene::new();
+    let pollinator = refused_three_times(&scene);
     pollinator.wait_for("it", "set aside", |row| row.set_aside == 1);
     scene.receiver.answer(|_| Answer::status(204));
     scene.provider.update("bad");
@@ -366,17 +372,8 @@ fn a_newer_version_takes_the_place_of_the_one_set_aside() {
 #[test]
 fn what_is_set_aside_is_sent_whatever_the_provider_lacks() {
     let scene = Scene::new();
-    refuse(&scene.receiver, "bad", 500);
-    let mut pollinator = scene.start();
-    scene.provider.create("bad");
-    for attempt in 1..=3 {
-        scene.wait_posts(attempt, &pollinator);
-        assert!(pollinator.sigterm().success());
-        scene.site.age(TimeDelta::hours(1));
-        if attempt < 3 {
-            pollinator = scene.site.start();
-        }
-    }
+    assert!(refused_three_times(&scene).sigterm().success());
+    scene.site.age(TimeDelta::hours(1));
     scene.receiver.answer(|_| Answer::status(204));
     let locked_out = Instance { auth: "basic: {secretRef: {name: absent}}".to_owned(), ..scene.instance() };
     manifest::write(&scene.site.manifests(), "instances.yaml", &[locked_out.yaml()]);

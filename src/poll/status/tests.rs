@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::deliver::delivery_state::Failing;
 use crate::deliver::health::{Blame, DISTINCT_FAILURES, Failure};
 use crate::deliver::outbox::Sums;
 use crate::deliver::sink::http::interpret::{HttpCause, Silence};
@@ -275,20 +276,19 @@ fn what_a_callback_accepted_says_nothing_of_another_nor_of_one_that_failed_since
     }
 }
 
+/// The change of one object failed once and is tried again at 5.
+fn fail_once(state: &mut InstanceState) {
+    fail(state, 1, HttpCause::Status(500), None);
+    let failing = Failing { sink: CALLBACK.clone(), object: 1, attempts: 1, refusals: 0, next_try: at(5) };
+    state.delivery("contacts").failing.push(failing);
+}
+
 #[test]
 fn what_waits_is_counted_with_its_next_try() {
     let healthy = after(&[polled()]);
     let mut state = delivered();
     assert_eq!(told(&plan(), &state, &[&healthy, &healthy], at(0)).waiting, None);
-    fail(&mut state, 1, HttpCause::Status(500), None);
-    let failing = crate::deliver::delivery_state::Failing {
-        sink: CALLBACK.clone(),
-        object: 1,
-        attempts: 1,
-        refusals: 0,
-        next_try: at(5),
-    };
-    state.delivery("contacts").failing.push(failing);
+    fail_once(&mut state);
     let status = told(&plan(), &state, &[&healthy, &healthy], at(1));
     let waiting = status.waiting.clone().unwrap();
     let told_as = r#"{"events":1,"oldest":"2027-01-15T08:00:00Z","nextTry":"2027-01-15T08:00:05Z"}"#;
@@ -441,15 +441,7 @@ fn what_cannot_be_planned_is_stalled() {
 #[test]
 fn what_waits_is_still_counted_while_it_cannot_be_run() {
     let mut state = delivered();
-    fail(&mut state, 1, HttpCause::Status(500), None);
-    let failing = crate::deliver::delivery_state::Failing {
-        sink: CALLBACK.clone(),
-        object: 1,
-        attempts: 1,
-        refusals: 0,
-        next_try: at(5),
-    };
-    state.delivery("contacts").failing.push(failing);
+    fail_once(&mut state);
     let problem = Problem::human(Reason::ConnectorNotFound, "spec.connector names nope");
     let of = |kept: &Kept| refused(InstanceRef::new("crm", "keap"), Some(3), &problem).keeping(kept);
     let status = of(&Kept::of(&plan(), &state));
