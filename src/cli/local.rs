@@ -1,7 +1,7 @@
 //! `pollinator local PATH…`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,15 @@ use std::time::Duration;
 use clap::Args;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::preview::Trials;
 use super::serve::{self, ConnectArgs, ConsoleArgs};
 use super::{EgressArgs, ManifestArgs, MemoryArgs, parse_duration, stop_on_signals};
 use crate::api::manifest::NAMESPACE;
+use crate::auth::oauth2::parts::Parts;
+use crate::connect::ConnectUrl;
 use crate::connect::flow::Flow;
 use crate::demo::sample::Sample;
 use crate::egress::Egress;
@@ -27,7 +30,8 @@ use crate::local::files::Least;
 use crate::local::reload::{self, SharedSecrets};
 use crate::local::report::{Output, Reporter};
 use crate::observe::metrics::Metrics;
-use crate::observe::output;
+use crate::observe::{Journal, output};
+use crate::poll::command::Command;
 use crate::poll::context::EngineContext;
 use crate::poll::engine::{Engine, Run};
 use crate::serve::console::Content;
@@ -120,53 +124,19 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(16);
     let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
-    let is_served = args.connect.connect_url.is_some() || args.connect.api.api_listen.is_some();
-    let instances = (is_served || args.console.console.is_some()).then(|| {
+    let has_people = is_added_to || args.connect.connect_url.is_some();
+    let instances = has_people.then(|| {
         let folder = sources.folder().map(ToOwned::to_owned);
         Arc::new(FolderInstances::new(folder, store, sources.least(), &mut definitions, commands.clone()))
     });
-    let mut serving = Vec::new();
-    if let (Some(address), Some(instances)) = (args.connect.connect_url, &instances) {
-        let candidates = InstanceCandidates {
-            instances: Arc::clone(instances) as _,
-            plans: Arc::clone(instances) as _,
-            commands: commands.clone(),
-        };
-        let flow = Flow { address, candidates: Arc::new(candidates), parts };
-        serving.push(Some(serve::connect(flow, args.connect_listen, shutdown.clone()).await?));
-    }
-    if let (Some(address), Some(instances)) = (args.connect.api.api_listen, &instances) {
-        let credentials = ApiCredentials::open(&args.state).map_err(|error| error.to_string())?;
-        tracing::info!("the user and organization secrets of the instances API are in {}", credentials.file.display());
-        let (instances, journal) = (Arc::clone(instances) as _, journal.clone());
-        let realm = Realm { instances, journal, namespace: None, new_in: NAMESPACE.to_owned() };
-        let gate = OwnSecrets::new(&credentials.user, &credentials.organization, realm);
-        serving.push(Some(serve::api(gate, address, shutdown.clone()).await?));
-    }
-    if let (Some(address), Some(instances)) = (args.console.console, &instances) {
-        let next_step = match sources.folder() {
-            Some(folder) => {
-                format!("Create one here, or add a manifest to {}, which is picked up within a few seconds.", folder.display())
-            }
-            None => "Start Pollinator again with a folder of manifests.".to_owned(),
-        };
-        let sample = sample(&args.egress, has_folder, &**instances, &shutdown).await;
-        let sign_in = SignIn::Url {
-            sessions: Mutex::default(),
-            instances: Arc::clone(instances) as _,
-            new_in: has_folder.then(|| NAMESPACE.to_owned()),
-        };
-        let content = Content {
-            sign_in,
-            seal: Seal::random(),
-            next_step,
-            replica: None,
-            journal,
-            preview: Arc::new(Trials::new(trials)),
-            sample,
-        };
-        serving.push(Some(serve::console("--console", content, args.console.console_url, address, shutdown.clone()).await?));
-    }
+    let serving = match &instances {
+        Some(instances) => {
+            let (instances, commands, stop) = (Arc::clone(instances), commands.clone(), shutdown.clone());
+            let people = People { instances, commands, journal, parts, egress: trials, folder: sources.folder(), stop };
+            people.serve(&args).await?
+        }
+        None => Vec::new(),
+    };
     let shown = instances.clone();
     // Without a served page no one looks at the manifests.
     let replaced = move |read: &mut Definitions| match &shown {
@@ -209,6 +179,79 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
         return Ok(if reporter.print_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What people may use next to the engine.
+struct People<'a> {
+    instances: Arc<FolderInstances>,
+    commands: mpsc::Sender<Vec<Command>>,
+    journal: Journal,
+    parts: Parts,
+    egress: Egress,
+    folder: Option<&'a Path>,
+    stop: CancellationToken,
+}
+
+impl People<'_> {
+    /// Serves what was asked for until it is stopped: the connect page, the instances API, the console.
+    async fn serve(&self, args: &LocalArgs) -> Result<Vec<Option<JoinHandle<()>>>, String> {
+        let mut serving = Vec::new();
+        if let Some(address) = &args.connect.connect_url {
+            serving.push(Some(self.connect(address.clone(), args.connect_listen).await?));
+        }
+        if let Some(address) = args.connect.api.api_listen {
+            serving.push(Some(self.api(&args.state, address).await?));
+        }
+        if let Some(address) = args.console.console {
+            let content = self.console(&args.egress).await;
+            let url = args.console.console_url.clone();
+            serving.push(Some(serve::console("--console", content, url, address, self.stop.clone()).await?));
+        }
+        Ok(serving)
+    }
+
+    async fn connect(&self, address: ConnectUrl, listen: SocketAddr) -> Result<JoinHandle<()>, String> {
+        let candidates = InstanceCandidates {
+            instances: Arc::clone(&self.instances) as _,
+            plans: Arc::clone(&self.instances) as _,
+            commands: self.commands.clone(),
+        };
+        let flow = Flow { address, candidates: Arc::new(candidates), parts: self.parts.clone() };
+        serve::connect(flow, listen, self.stop.clone()).await
+    }
+
+    async fn api(&self, state: &Path, listen: SocketAddr) -> Result<JoinHandle<()>, String> {
+        let credentials = ApiCredentials::open(state).map_err(|error| error.to_string())?;
+        tracing::info!("the user and organization secrets of the instances API are in {}", credentials.file.display());
+        let instances = Arc::clone(&self.instances) as _;
+        let realm = Realm { instances, journal: self.journal.clone(), namespace: None, new_in: NAMESPACE.to_owned() };
+        let gate = OwnSecrets::new(&credentials.user, &credentials.organization, realm);
+        serve::api(gate, listen, self.stop.clone()).await
+    }
+
+    async fn console(&self, egress: &EgressArgs) -> Content {
+        let next_step = match self.folder {
+            Some(folder) => {
+                format!("Create one here, or add a manifest to {}, which is picked up within a few seconds.", folder.display())
+            }
+            None => "Start Pollinator again with a folder of manifests.".to_owned(),
+        };
+        let has_folder = self.folder.is_some();
+        let sign_in = SignIn::Url {
+            sessions: Mutex::default(),
+            instances: Arc::clone(&self.instances) as _,
+            new_in: has_folder.then(|| NAMESPACE.to_owned()),
+        };
+        Content {
+            sign_in,
+            seal: Seal::random(),
+            next_step,
+            replica: None,
+            journal: self.journal.clone(),
+            preview: Arc::new(Trials::new(self.egress.clone())),
+            sample: sample(egress, has_folder, &*self.instances, &self.stop).await,
+        }
+    }
 }
 
 /// The sample instance that the console offers, where one can be written and polled.

@@ -17,6 +17,7 @@ use crate::observe::metrics::Metrics;
 pub type Holds = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// What asking for tokens needs.
+#[derive(Clone)]
 pub struct Parts {
     /// The one client.
     pub egress: Egress,
