@@ -56,12 +56,18 @@ pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known:
             // A sink may have its deletion already, though it did not say so: whatever the version, it is a change, and another one than
             // ever before. Where updates do not count, only a creation can say so.
             let deleted = plan.change_by == ChangeBy::Created && !plan.compare_content;
-            let again = Known { version: !living.version, date: None, age: Age::Open, deleted };
             let lives = fresh.as_ref().map_or(0, |fresh| fresh.lives).saturating_add(u32::from(!deleted));
+            let again = Known { version: unlike(living.version, lives), date: None, age: Age::Open, deleted };
             known.remember_with(id, again, fresh.map(|fresh| Details { lives, ..fresh }));
             (Some(again), Sign::Returned)
         }
     }
+}
+
+/// A version that no record has. It is another one each time that a record comes back, since its return may not be taken before it is
+/// missing again.
+fn unlike(version: u64, lives: u32) -> u64 {
+    xxh3_64(&[version.to_be_bytes(), u64::from(lives).to_be_bytes()].concat())
 }
 
 /// Distinguishes the changes of one life of a record from the same changes of another one. The first life needs no salt.

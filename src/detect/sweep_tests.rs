@@ -594,6 +594,13 @@ fn a_record_that_comes_back_after_a_crash_is_announced_though_another_one_came_b
     live(deleted.into_iter().chain(swapped).collect());
 }
 
+#[test]
+fn a_record_that_comes_back_twice_before_a_sink_takes_that_it_is_back_is_announced() {
+    let deleted = [during(&[Between::Delete(5)], false), during(&[], true), Act::Create(5), Act::Refuse(true)];
+    let deleted_again = [during(&[Between::Nothing, Between::Delete(5)], false), Act::Update(0), during(&[], false)];
+    live(deleted.into_iter().chain(deleted_again).chain([during(&[Between::Create(5)], false)]).collect());
+}
+
 proptest! {
     #![proptest_config(Config { cases: 2_000, ..Config::default() })]
 
