@@ -156,12 +156,8 @@ impl Local {
         }
     }
 
-    /// User and system time of all its threads, also of those that have ended, in steps of 10 ms (`proc(5)`, fields 14 and 15 of `stat`).
     fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
-        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
-        let ticks = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
-        Duration::from_millis(ticks * 10)
+        process::cpu_of(self.child.id())
     }
 
     fn cpu_since(&self, before: Duration) -> Duration {
@@ -170,9 +166,7 @@ impl Local {
 
     /// In KiB.
     fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
-        line.trim().trim_end_matches(" kB").parse().expect("it is a number")
+        process::rss_of(self.child.id()).expect("it runs")
     }
 }
 

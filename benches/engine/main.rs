@@ -16,7 +16,10 @@ mod delivery;
 mod detect;
 mod idle;
 mod instances;
+mod list;
+mod once;
 mod process;
+mod program;
 mod rig;
 mod server;
 mod sweep;
@@ -43,6 +46,7 @@ fn main() {
         (idle::NAME, idle::run),
         (delivery::NAME, delivery::run),
         (instances::NAME, instances::run),
+        (program::NAME, program::run),
         (sweep::NAME, sweep::run),
         (console::NAME, console::run),
     ];

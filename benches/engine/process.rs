@@ -34,6 +34,17 @@ pub fn peak_rss_of(id: u32) -> Option<u64> {
     status_of(&id.to_string(), "VmHWM:")
 }
 
+/// Resident memory of another process, in KiB; `None` if it has ended.
+pub fn rss_of(id: u32) -> Option<u64> {
+    status_of(&id.to_string(), "VmRSS:")
+}
+
+/// User and system time of all threads of another process that runs, also of those that have ended, in steps of 10 ms.
+pub fn cpu_of(id: u32) -> Duration {
+    // proc(5) counts utime and stime as fields 14 and 15
+    ticks(&format!("/proc/{id}/stat"), 11)
+}
+
 fn status(field: &str) -> u64 {
     status_of("self", field).expect("Linux tells it")
 }
@@ -46,10 +57,16 @@ fn status_of(process: &str, field: &str) -> Option<u64> {
 
 /// CPU time of all child processes that have ended and were waited for, in steps of 10 ms.
 pub fn cpu_of_children() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").expect("/proc is mounted");
-    // after the name, which may have spaces: proc(5) counts cutime and cstime as fields 16 and 17, the state as 3
-    let (_, fields) = stat.rsplit_once(')').expect("the name is in parentheses");
-    let ticks: u64 = fields.split_whitespace().skip(13).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
+    // proc(5) counts cutime and cstime as fields 16 and 17
+    ticks("/proc/self/stat", 13)
+}
+
+/// The sum of two fields of a `stat`, of which the state, the third, counts as 0.
+fn ticks(stat: &str, first: usize) -> Duration {
+    let stat = fs::read_to_string(stat).expect("it runs");
+    // after the name, which may have spaces
+    let (_, fields) = stat.rsplit_once(") ").expect("the name is in parentheses");
+    let ticks: u64 = fields.split_whitespace().skip(first).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
     Duration::from_millis(ticks * 10)
 }
 

@@ -1,6 +1,6 @@
 //! The structural part of a schema: types, required fields, enums, patterns, bounds and unique list items, in the server's words.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use regex::Regex;
 use serde_json::{Value, json};
@@ -24,8 +24,36 @@ pub(super) fn drop_nulls(schema: &Value, value: &mut Value) {
     }
 }
 
-/// Checks a value against its schema. A whole float where an integer is asked for becomes one, as on the server.
-pub(super) fn check(schema: &Value, value: &mut Value, path: &str, findings: &mut Findings) {
+/// The patterns of a schema, ready for use: to read one takes far longer than to match it.
+#[derive(Default)]
+pub(super) struct Patterns(HashMap<String, Regex>);
+
+impl Patterns {
+    /// Those of a schema. One that cannot be read refuses nothing, as the server would not have taken it.
+    pub(super) fn of(schema: &Value) -> Self {
+        let mut patterns = Self::default();
+        patterns.collect(schema);
+        patterns
+    }
+
+    fn collect(&mut self, schema: &Value) {
+        if let Some(pattern) = schema["pattern"].as_str()
+            && let Ok(regex) = Regex::new(pattern)
+        {
+            self.0.insert(pattern.to_owned(), regex);
+        }
+        let members = schema["properties"].as_object().into_iter().flat_map(serde_json::Map::values);
+        let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|inner| inner.is_object());
+        members.chain(inner).for_each(|inner| self.collect(inner));
+    }
+
+    fn refuse(&self, pattern: &str, text: &str) -> bool {
+        self.0.get(pattern).is_some_and(|regex| !regex.is_match(text))
+    }
+}
+
+/// Checks a value against its schema, whose patterns these are. A whole float where an integer is asked for becomes one, as on the server.
+pub(super) fn check(schema: &Value, patterns: &Patterns, value: &mut Value, path: &str, findings: &mut Findings) {
     let wanted = schema["type"].as_str().unwrap_or("object");
     if wanted == "integer"
         && let Some(float) = value.as_f64().filter(|_| value.is_f64())
@@ -48,9 +76,9 @@ pub(super) fn check(schema: &Value, value: &mut Value, path: &str, findings: &mu
         findings.block(path, format!("Unsupported value: {value}: supported values: {}", allowed.join(", ")));
     }
     match value {
-        Value::String(text) => check_text(schema, text, path, findings),
+        Value::String(text) => check_text(schema, patterns, text, path, findings),
         Value::Number(number) => check_number(schema, number.as_f64().unwrap_or_default(), path, findings),
-        Value::Array(items) => check_list(schema, items, path, findings),
+        Value::Array(items) => check_list(schema, patterns, items, path, findings),
         Value::Object(members) => {
             if let Some(most) = bound(schema, "maxProperties")
                 && members.len() > most
@@ -65,7 +93,7 @@ pub(super) fn check(schema: &Value, value: &mut Value, path: &str, findings: &mu
             for (name, member) in members {
                 let known = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
                 if known.is_object() {
-                    check(known, member, &join(path, name), findings);
+                    check(known, patterns, member, &join(path, name), findings);
                 }
             }
         }
@@ -73,7 +101,7 @@ pub(super) fn check(schema: &Value, value: &mut Value, path: &str, findings: &mu
     }
 }
 
-fn check_text(schema: &Value, text: &str, path: &str, findings: &mut Findings) {
+fn check_text(schema: &Value, patterns: &Patterns, text: &str, path: &str, findings: &mut Findings) {
     let length = text.chars().count();
     if let Some(most) = bound(schema, "maxLength")
         && length > most
@@ -86,7 +114,7 @@ fn check_text(schema: &Value, text: &str, path: &str, findings: &mut Findings) {
         findings.add(path, format!("should be at least {least} chars long"));
     }
     if let Some(pattern) = schema["pattern"].as_str()
-        && Regex::new(pattern).is_ok_and(|pattern| !pattern.is_match(text))
+        && patterns.refuse(pattern, text)
     {
         findings.add(path, format!("should match '{pattern}'"));
     }
@@ -105,7 +133,7 @@ fn check_number(schema: &Value, number: f64, path: &str, findings: &mut Findings
     }
 }
 
-fn check_list(schema: &Value, items: &mut [Value], path: &str, findings: &mut Findings) {
+fn check_list(schema: &Value, patterns: &Patterns, items: &mut [Value], path: &str, findings: &mut Findings) {
     if let Some(most) = bound(schema, "maxItems")
         && items.len() > most
     {
@@ -117,7 +145,7 @@ fn check_list(schema: &Value, items: &mut [Value], path: &str, findings: &mut Fi
         findings.add(path, format!("should have at least {least} items"));
     }
     for (index, item) in items.iter_mut().enumerate() {
-        check(&schema["items"], item, &format!("{path}[{index}]"), findings);
+        check(&schema["items"], patterns, item, &format!("{path}[{index}]"), findings);
     }
     let keys: Vec<&str> =
         schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Findings};
 use super::schema::crds;
 use super::shape::object_meta;
+use super::structure::Patterns;
 use super::{names, structure, unknown};
 
 /// A kind that can be validated.
@@ -44,11 +45,11 @@ pub fn validate(kind: Kind, object: &Value) -> Result<Value, Vec<Finding>> {
     }
     let mut object = apply_defaults(&rules.schema, &object);
     let mut structural = Findings::default();
-    structure::check(&rules.schema, &mut object, "", &mut structural);
+    structure::check(&rules.schema, &rules.patterns, &mut object, "", &mut structural);
     check_names(kind, &object, &mut structural);
     let blocked = structural.blocking;
     findings.append(&mut structural.found);
-    if !blocked && let Err(violated) = Validator::new().validate_compiled(&rules.compiled, &object, None) {
+    if !blocked && let Err(violated) = VALIDATOR.validate_compiled(&rules.compiled, &object, None) {
         findings.extend(violated.into_vec().into_iter().map(|error| {
             // A rule that cannot be evaluated (30 February) refuses too; the rule's own words say more than the evaluator's.
             let own = rules.messages.get(&error.rule).filter(|_| error.kind == ErrorKind::EvaluationError);
@@ -89,10 +90,13 @@ fn check_names(kind: Kind, object: &Value, findings: &mut Findings) {
 struct Rules {
     schema: Value,
     compiled: CompiledSchema,
+    patterns: Patterns,
     /// By the text of the rule.
     messages: HashMap<String, String>,
 }
 
+/// With every function of the server.
+static VALIDATOR: LazyLock<Validator> = LazyLock::new(Validator::new);
 static INSTANCE: LazyLock<Rules> = LazyLock::new(|| of_crd(0));
 static CONNECTOR: LazyLock<Rules> = LazyLock::new(|| of_crd(1));
 static SECRET: LazyLock<Rules> = LazyLock::new(|| {
@@ -124,7 +128,8 @@ fn rules(mut schema: Value) -> Rules {
     let compiled = compile_schema(&schema);
     let mut messages = HashMap::new();
     collect_messages(&schema, &mut messages);
-    Rules { schema, compiled, messages }
+    let patterns = Patterns::of(&schema);
+    Rules { schema, compiled, patterns, messages }
 }
 
 fn collect_messages(schema: &Value, messages: &mut HashMap<String, String>) {

@@ -10,13 +10,14 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use clap::Args;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1;
 use kube::api::ListParams;
+use kube::core::ApiResource;
 use kube::{Api, Client};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use self::entrance::{Entrance, entrance};
+use self::entrance::{Entrance, Pod, entrance};
 use super::cluster::{ClusterArgs, parse_namespace};
 use super::stop_on_signals;
 use crate::api::visible::one_line;
@@ -54,7 +55,7 @@ async fn lead(args: ConsoleArgs) -> Result<(), String> {
     let config = args.cluster.config().await?;
     let namespace = args.namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).map_err(|error| format!("the client of the cluster cannot be created: {error}"))?;
-    let pods = Api::<Pod>::namespaced(client, &namespace);
+    let pods = Api::<Pod>::namespaced_with(client, &namespace, &ApiResource::erase::<v1::Pod>(&()));
     let listed = tokio::time::timeout(DEADLINE, pods.list(&ListParams::default())).await;
     let listed = listed.map_err(|_| "the API server does not answer; check the kubeconfig and try again".to_owned())?;
     let pods = listed.map_err(|error| match CallError::from(error) {

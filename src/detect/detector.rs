@@ -239,7 +239,8 @@ impl<'p> Detector<'p> {
             if let Some(index) = twin.and_then(|twin| twin.change) {
                 changes[index] = None;
             }
-            if known.len() + changes.len() >= MAX_KNOWN && !matches!(class, Class::Same | Class::Older | Class::Left) {
+            let is_remembered = before.is_some() || matches!(class, Class::Same | Class::Older | Class::Left);
+            if !is_remembered && known.len() + changes.len() >= MAX_KNOWN {
                 return Err(TooManyRecords);
             }
             let mut row = Row { date, is_settled: self.classifier.is_settled(&view, &clock), is_known, change: None };

@@ -16,8 +16,8 @@ use super::packed::{Entry, PACKED, Unpacked};
 use super::partition::{Horizons, SPLIT_AT};
 pub use super::partition::{Partition, Prefix};
 
-/// Most records that one resource may remember.
-pub const MAX_KNOWN: usize = 1_000_000;
+/// Most records that one resource may remember, which then take half a gigabyte of memory.
+pub const MAX_KNOWN: usize = 10_000_000;
 
 /// Partitions that hold less than this on average are laid out again: fewer of them, and of the usual size.
 const SPARSE: usize = SPLIT_AT / 8;

@@ -30,7 +30,7 @@ use crate::plan::template::MacroContext;
 use crate::plan::{PaginationPlan, ResourcePlan};
 
 /// Bytes of all bodies of one listing.
-pub const MAX_BYTES: u64 = 4 << 30;
+pub const MAX_BYTES: u64 = 16 << 30;
 
 /// One step of a listing.
 #[derive(Clone, Debug)]
@@ -249,7 +249,7 @@ impl<'a> PageReader<'a> {
         if next.is_some() && self.bytes > MAX_BYTES {
             return Err(Problem::human(
                 Reason::ResponseTooLarge,
-                "resources[].query: the list has more than 4 GiB; filter it with query so that a poll reads less",
+                "resources[].query: the list has more than 16 GiB; filter it with query so that a poll reads less",
             ));
         }
         // PHP writes an empty object as `[]`: a response that is nothing else does not show where records will be.

@@ -26,7 +26,7 @@ mod problems;
 pub use self::manifest::manifest_text;
 
 /// Pages that one listing may have.
-pub const MAX_PAGES: u32 = 10_000;
+pub const MAX_PAGES: u32 = 100_000;
 /// Pages in a row that may be empty while the answer says that more follow: all of their rows may be hidden.
 const MAX_EMPTY: u32 = 100;
 /// The same, when only a total says so: it may count rows that the request does not list.
@@ -286,8 +286,9 @@ impl Pager {
         if self.pages >= MAX_PAGES {
             return Err(Problem::human(
                 Reason::PaginationLoop,
-                "resources[].pagination: the list has more than 10000 pages; raise pageSize, or filter with query so that a \
-                 poll reads less",
+                format!(
+                    "resources[].pagination: the list has more than {MAX_PAGES} pages; raise pageSize, or filter with query so that a poll reads less"
+                ),
             ));
         }
         self.ids_before = (heard.reach.rows > 0).then(|| heard.ids.unwrap_or_else(|| (answer.ids.0)()));

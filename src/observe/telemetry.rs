@@ -1,9 +1,10 @@
 //! Log lines on standard error.
 
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::output;
@@ -24,16 +25,16 @@ pub const DEFAULT_FILTER: &str = "warn,pollinator=info";
 /// Libraries that write requests (and with them keys in a query or header) into their debug lines, that log bodies which they cannot
 /// read (and with them Secrets), or that report every failed certificate or list, which Pollinator reports itself. What they may say at
 /// most does not depend on the filter.
-const CAPPED: [&str; 9] = [
-    "h2=info",
-    "hyper=info",
-    "hyper_util=info",
-    "kube_client::client=off",
-    "kube_runtime::watcher=off",
-    "object_store=info",
-    "reqwest=info",
-    "rustls=info",
-    "rustls_platform_verifier=off",
+const CAPPED: [(&str, LevelFilter); 9] = [
+    ("h2", LevelFilter::INFO),
+    ("hyper", LevelFilter::INFO),
+    ("hyper_util", LevelFilter::INFO),
+    ("kube_client::client", LevelFilter::OFF),
+    ("kube_runtime::watcher", LevelFilter::OFF),
+    ("object_store", LevelFilter::INFO),
+    ("reqwest", LevelFilter::INFO),
+    ("rustls", LevelFilter::INFO),
+    ("rustls_platform_verifier", LevelFilter::OFF),
 ];
 
 /// Why logging could not be set up.
@@ -61,27 +62,45 @@ pub fn is_filter(filter: &str) -> bool {
     parse(filter).is_ok()
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+fn parse(filter: &str) -> Result<Targets, TelemetryError> {
     let wanted = if filter.trim().is_empty() { DEFAULT_FILTER } else { filter };
-    let is_unknown = |text: &&str| !text.is_empty() && !text.contains(['=', '[', ':']) && text.parse::<LevelFilter>().is_err();
-    if let Some(word) = wanted.split(',').map(str::trim).find(is_unknown) {
+    let is_unknown = |text: &&str| !text.is_empty() && !text.contains(['=', ':']) && text.parse::<LevelFilter>().is_err();
+    let words: Vec<_> = wanted.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    if let Some(word) = words.iter().copied().find(is_unknown) {
         return Err(TelemetryError::Word(word.to_owned()));
     }
-    let mut filter = EnvFilter::builder().parse(wanted)?;
-    for cap in CAPPED {
-        filter = filter.add_directive(cap.parse()?);
-    }
-    Ok(filter)
+    let asked: Targets = words.join(",").parse()?;
+    let capped = CAPPED.map(|(target, most)| (target.to_owned(), level_of(&asked, target).min(most)));
+    let lowered = asked.iter().map(|(target, level)| {
+        let most = CAPPED.iter().find(|(library, _)| is_of(target, library)).map_or(LevelFilter::TRACE, |(_, most)| *most);
+        (target.to_owned(), level.min(most))
+    });
+    let default = asked.default_level().unwrap_or(LevelFilter::OFF);
+    Ok(Targets::new().with_default(default).with_targets(capped).with_targets(lowered))
 }
 
-fn subscriber<W>(format: LogFormat, filter: EnvFilter, colours: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+/// Whether a target is a library's, or one of its modules'.
+fn is_of(target: &str, library: &str) -> bool {
+    target.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// What is shown of a target.
+fn level_of(filter: &Targets, target: &str) -> LevelFilter {
+    let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
+    levels.into_iter().find(|level| filter.would_enable(target, level)).map_or(LevelFilter::OFF, LevelFilter::from_level)
+}
+
+fn subscriber<W>(format: LogFormat, filter: Targets, colours: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let filtered = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Text => Box::new(lines.with_ansi(colours).with_target(false).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish()),
+        LogFormat::Text => Box::new(filtered.with(lines.with_ansi(colours).with_target(false))),
+        LogFormat::Json => {
+            Box::new(filtered.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)))
+        }
     }
 }
 
@@ -145,7 +164,11 @@ mod tests {
 
     #[test]
     fn no_filter_makes_libraries_write_requests() {
-        for filter in ["trace", "kube_client=trace,h2=trace,hyper_util=trace,rustls_platform_verifier=trace,pollinator=debug"] {
+        for filter in [
+            "trace",
+            "kube_client=trace,h2=trace,hyper_util=trace,rustls_platform_verifier=trace,pollinator=debug",
+            "debug,h2::codec=trace,hyper_util::client=trace,kube_client::client::builder=trace",
+        ] {
             let text = logged(LogFormat::Text, filter);
             assert!(text.contains("details"), "{text}");
             assert!(!text.contains("a key") && !text.contains("failed to verify"), "{text}");
@@ -160,8 +183,18 @@ mod tests {
             let message = parse(filter).expect_err("neither a level nor a target with one").to_string();
             assert!(message.contains("is not a level") && message.contains("pollinator=debug"), "{message}");
         }
-        for filter in ["INFO", "off", "pollinator::poll", "[poll]=debug", "3"] {
+        for filter in ["INFO", "off", "pollinator::poll", "warn, pollinator=debug,", "3"] {
             assert!(parse(filter).is_ok(), "{filter}");
         }
+    }
+
+    #[test]
+    fn a_library_says_no_more_than_was_asked_for() {
+        let level = |filter, target| level_of(&parse(filter).expect("a filter"), target);
+        assert_eq!(level("warn,pollinator=debug", "h2::codec"), LevelFilter::WARN);
+        assert_eq!(level("warn,pollinator=debug", "pollinator::poll"), LevelFilter::DEBUG);
+        assert_eq!(level("trace,h2=error", "h2::codec"), LevelFilter::ERROR);
+        assert_eq!(level("trace", "h2::codec"), LevelFilter::INFO);
+        assert_eq!(level("pollinator=info", "h2"), LevelFilter::OFF);
     }
 }

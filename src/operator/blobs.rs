@@ -1,12 +1,10 @@
 //! Known sets that are too large for the status: partitions by id hash, so that a change rewrites one of them. Pure.
 
 use crate::api::conditions::{Problem, Reason};
-use crate::detect::known::{Form, KnownSet, Packed};
+use crate::detect::known::{Form, KnownSet, MAX_KNOWN, Packed};
 
 /// Most records that one resource may remember in the API server.
 pub const MAX_RECORDS: usize = 50_000;
-/// The same in an external store.
-const MAX_RECORDS_IN_STORE: usize = 10_000_000;
 /// Most bytes of one partition.
 pub const MAX_PARTITION: usize = 128 * 1024;
 /// Records of a partition, on average, when the partitions are laid out again.
@@ -55,8 +53,8 @@ impl Medium {
             Self::ConfigMaps if records > MAX_RECORDS => format!(
                 "resource {resource} has more than {MAX_RECORDS} records to remember, which is what the API server can keep; start the operator with --state-store, filter the list with ${{since}} or add datesConfiguration"
             ),
-            Self::Store if records > MAX_RECORDS_IN_STORE => format!(
-                "resource {resource} has more than {MAX_RECORDS_IN_STORE} records to remember, which is the most that one resource may have; filter the list with ${{since}} or add datesConfiguration"
+            Self::Store if records > MAX_KNOWN => format!(
+                "resource {resource} has more than {MAX_KNOWN} records to remember, which is the most that one resource may have; filter the list with ${{since}} or add datesConfiguration"
             ),
             Self::ConfigMaps | Self::Store => return Ok(()),
         };

@@ -1,8 +1,38 @@
 //! Where the console of a release is, as its pods say. Pure.
 
-use k8s_openapi::api::core::v1::Pod;
+use kube::core::Object;
+use serde::Deserialize;
 
 use crate::connect::ConnectUrl;
+
+/// A pod as far as it says how its containers were started and whether it is ready: all of a pod is half a megabyte of program to read.
+pub type Pod = Object<PodSpec, PodStatus>;
+
+/// See [`Pod`].
+#[derive(Clone, Debug, Deserialize)]
+pub struct PodSpec {
+    containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Container {
+    command: Option<Vec<String>>,
+    args: Option<Vec<String>>,
+}
+
+/// See [`Pod`].
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct PodStatus {
+    #[serde(default)]
+    conditions: Vec<PodCondition>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct PodCondition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+}
 
 /// How the console is reached.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,8 +107,7 @@ pub fn entrance(pods: &[Pod]) -> Result<Entrance, Missing> {
 
 /// The rest of the first argument of a container that begins so.
 fn argument<'a>(pod: &'a Pod, start: &str) -> Option<&'a str> {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let arguments = containers.flat_map(|own| own.command.iter().chain(&own.args).flatten());
+    let arguments = pod.spec.containers.iter().flat_map(|own| own.command.iter().chain(&own.args).flatten());
     arguments.map(String::as_str).find_map(|argument| argument.strip_prefix(start))
 }
 
@@ -88,7 +117,7 @@ fn port(address: &str) -> Option<u16> {
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let conditions = pod.status.iter().flat_map(|status| &status.conditions);
     let is_ready = conditions.filter(|own| own.type_ == "Ready").any(|own| own.status == "True");
     is_ready && pod.metadata.deletion_timestamp.is_none()
 }
@@ -126,9 +155,9 @@ mod tests {
         assert_eq!(entrance(std::slice::from_ref(&other)), Err(Missing::Operator));
         assert_eq!(entrance(&[off, other]), Err(Missing::Console));
         assert_eq!(entrance(&[pod("c", &forwarded, false)]), Err(Missing::ReadyPod));
-        let mut leaving = json!(pod("c", &forwarded, true));
-        leaving["metadata"]["deletionTimestamp"] = "2026-01-31T00:00:00Z".into();
-        assert_eq!(entrance(&[serde_json::from_value(leaving).unwrap()]), Err(Missing::ReadyPod));
+        let mut leaving = pod("c", &forwarded, true);
+        leaving.metadata.deletion_timestamp = serde_json::from_value("2026-01-31T00:00:00Z".into()).unwrap();
+        assert_eq!(entrance(&[leaving]), Err(Missing::ReadyPod));
         for missing in [Missing::Operator, Missing::Console, Missing::ReadyPod] {
             assert!(missing.sentence("crm").contains("namespace crm") && missing.sentence("crm").contains("; "));
         }
