@@ -146,6 +146,8 @@ pub struct PollMachine<'p> {
     parts: Parts,
     /// The provider shows nothing before it.
     oldest: Option<DateTime<Utc>>,
+    /// When the poll began, on our clock.
+    began: Option<DateTime<Utc>>,
 }
 
 /// The listing under way.
@@ -197,6 +199,7 @@ impl<'p> PollMachine<'p> {
             overlaps: Overlaps::default(),
             parts: Parts::default(),
             oldest: None,
+            began: None,
         }
     }
 
@@ -327,6 +330,8 @@ impl<'p> PollMachine<'p> {
     fn clock(&mut self, facts: &PageFacts) -> Next {
         // A record whose date cannot be read can only be distinguished from a new one by having been remembered.
         let date = facts.provider_date.filter(|_| facts.seen.bad_dates == 0);
+        // A `Date` that is days ahead of the clock that stamps records would leave all of them out. To begin earlier costs reading alone.
+        let date = date.map(|date| self.began.map_or(date, |began| date.min(began)));
         self.strategy = Strategy::Baseline { from: date.and_then(|date| date.checked_sub_signed(window::ZONES)) };
         if date.is_some() { self.list_again() } else { Next::Page }
     }

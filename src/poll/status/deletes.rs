@@ -49,7 +49,7 @@ pub(super) fn condition(
         } else if state.replaced == state.held {
             let count = at_least(state.held);
             format!(
-                "deletes.snapshot.confirm: at least {count} records are missing from the whole list, and the provider answers the request for them with another record, or with one that is marked as deleted or archived, so no deletion is sent; correct confirm.url, or {approve}"
+                "deletes.snapshot.confirm: the provider answers the request for records that are missing from the whole list (at least {count}) with another record, or with one that is marked as deleted or archived, so no deletion is sent; correct confirm.url, or {approve}"
             )
         } else if state.is_edited(plan) {
             let count = at_least(state.held);
@@ -75,7 +75,7 @@ pub(super) fn condition(
         condition(
             Reason::DeletesUnclear,
             format!(
-                "deletes.snapshot.confirm: at least {count} records are missing from the whole list, and the provider's responses to the request for them do not say whether they are deleted, so no deletion is sent: correct confirm.url, or add the status that means it to goneStatus"
+                "deletes.snapshot.confirm: the provider's responses to the request for records that are missing from the whole list (at least {count}) do not say whether they are deleted, so no deletion is sent: correct confirm.url, or add the status that means it to goneStatus"
             ),
         )
     })

@@ -1,6 +1,6 @@
 //! Pages that show again what earlier pages of the listing have. Rows that are added while a list is read shift others to the next page,
 //! which hides none. A provider that sorts each page for itself, by something that several rows have in common, shows some rows twice and
-//! others never: each page is right, and no page is missing. Two passes tell the one from the other. Pure.
+//! others never: each page is right, and no page is missing. Two passes distinguish the two. Pure.
 
 use super::{PollMachine, Strategy};
 
