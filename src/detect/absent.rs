@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::mark::Mark;
 use super::record::RecordView;
 use crate::api::nearest::nearest;
 use crate::plan::field_path::{FieldPath, Segment};
@@ -107,8 +108,9 @@ impl MarkField {
     /// Notes whether a record has it, as its view was read from `json`.
     pub(super) fn note(&mut self, plan: &ExtractPlan, view: &RecordView<'_>, json: &str) {
         let Some(flag) = &plan.deleted else { return };
-        self.own.is_there |= view.has_mark;
-        if self.records == 0 && !view.has_mark {
+        let is_there = view.mark != Mark::Absent;
+        self.own.is_there |= is_there;
+        if self.records == 0 && !is_there {
             self.own.near = same(&flag.path, json).or_else(|| like(&flag.path, json));
         }
         self.records += 1;

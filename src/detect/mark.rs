@@ -11,7 +11,9 @@ use crate::plan::json::scalar_text;
 /// What the mark of deleted records says of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// The record lives: the mark is absent, or says so.
+    /// There is none, so the record lives.
+    Absent,
+    /// The record lives: the mark says so.
     Living,
     /// The record is a tombstone.
     Deleted,

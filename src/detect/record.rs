@@ -50,8 +50,6 @@ pub struct RecordView<'a> {
     pub has_updated_field: bool,
     /// It has the field of the created date.
     pub has_created_field: bool,
-    /// It has the field of the mark of deleted records.
-    pub has_mark: bool,
     /// What the filter says of it.
     pub selected: Selected,
     /// Its bytes, and what of them is ignored.
@@ -238,12 +236,11 @@ impl<'p> RecordReader<'p> {
             updated_text,
             updated,
             created,
-            mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Living, |(flag, sent)| mark::read(flag, sent)),
+            mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Absent, |(flag, sent)| mark::read(flag, sent)),
             content: content_hash(json, &self.plan.ignored),
             bad_date,
             has_updated_field: updated_json.is_some(),
             has_created_field: created_json.is_some(),
-            has_mark: deleted.is_some(),
             selected: Selected::Yes,
             compared: Compared { json, ignored: &self.plan.ignored, hash: OnceCell::new() },
         })

@@ -41,8 +41,8 @@ pub struct Seen {
     pub older: u64,
     /// Changes of this poll whose id was not known.
     pub unknown: u64,
-    /// The first listing of this poll has a record that an earlier poll may have seen.
-    pub has_seen_before: bool,
+    /// Records of the first listing of this poll that an earlier poll may have seen.
+    pub seen_before: u64,
     /// The least hash of an id in this listing.
     pub witness: Option<u64>,
     /// A date stands for a whole day, whatever the format.
@@ -68,13 +68,13 @@ impl Seen {
 
     /// Another listing of the same poll begins.
     pub(super) fn begin_listing(&mut self) {
-        let Self { records, missing_ids, unknown, has_seen_before, .. } = *self;
+        let Self { records, missing_ids, unknown, seen_before, .. } = *self;
         let Self { whole_days, greatest, newest_change, disorder, .. } = *self;
         *self = Self {
             records,
             missing_ids,
             unknown,
-            has_seen_before,
+            seen_before,
             whole_days,
             greatest,
             newest_change,
@@ -120,7 +120,7 @@ impl Seen {
         self.listed += 1;
         self.excluded += u64::from(view.is_excluded());
         match view.mark {
-            Mark::Living => {}
+            Mark::Absent | Mark::Living => {}
             Mark::Deleted => self.tombstones += 1,
             Mark::Unread => self.unread_marks += 1,
             Mark::Word => self.status_words += 1,

@@ -36,7 +36,7 @@ impl Shown {
 /// known, and `had_some` what the state says of it.
 pub fn is_turned_over(before: Option<Shown>, had_some: bool, seen: &Seen) -> bool {
     let had_some = before.map_or(had_some, |before| before.rows >= MANY);
-    had_some && !seen.has_seen_before && seen.listed >= MANY
+    had_some && seen.seen_before == 0 && seen.listed >= MANY
 }
 
 /// Whether a number of remembered records is enough for the list to have had some.
@@ -72,6 +72,6 @@ mod tests {
         assert!(!is_turned_over(None, false, &seen(20, 20)), "there was no list");
         assert!(!is_turned_over(before(4), true, &seen(20, 20)), "it had few records");
         assert!(!is_turned_over(before(20), true, &seen(4, 4)));
-        assert!(!is_turned_over(before(20), true, &Seen { has_seen_before: true, ..seen(20, 20) }));
+        assert!(!is_turned_over(before(20), true, &Seen { seen_before: 1, ..seen(20, 20) }));
     }
 }

@@ -136,7 +136,7 @@ pub fn hollow_baseline() -> Problem {
     Problem::transient(
         Reason::RecordsNotFound,
         "resources[].recordsPath: the first response has no list at all, so that it does not show which records exist already; retrying. If \
-         the provider leaves an empty list out, that passes by itself",
+         it is empty and the provider leaves it out, that passes by itself after some polls, or set polling.startFrom to Earliest",
     )
 }
 

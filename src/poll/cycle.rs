@@ -31,7 +31,7 @@ use super::instance::Instance;
 use super::memory::{Memory, Trail};
 use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
-use super::report::{Facts, Job, Outcome, Report};
+use super::report::{Facts, Job, Outcome, Report, Sign};
 use super::schedule;
 use super::sinks::{open_outbox, wakes};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
@@ -267,7 +267,7 @@ impl<'a> Poll<'a> {
             Reading::Ended(PollEnd::NotModified) => {
                 *validators = known_validators;
                 self.trail.shown = before.shown;
-                facts.newcomers = self.trail.has_newcomers && self.resource.full_sweep.is_none();
+                facts.note(Sign::Newcomers, self.has_newcomers());
                 self.detector.end_poll();
             }
             Reading::Ended(PollEnd::Complete { settled }) => {

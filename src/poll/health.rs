@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::detail_tries::DetailOutcome;
-use super::report::{Facts, Outcome, Report, SweepOutcome};
+use super::report::{Facts, Outcome, Report, Sign, SweepOutcome};
 use super::round::ListsOutcome;
 use super::strategy::Gap;
 use crate::api::conditions::{Problem, Reaction, Remedy};
@@ -171,7 +171,7 @@ pub(super) enum Note {
     StatusWords,
     AllMarked,
     Disorder,
-    Unstable,
+    PagesOverlap,
     Unsettled,
     Unread,
     TokenExpired,
@@ -195,7 +195,7 @@ impl Note {
         // Most polls show too few dates to say.
         let are_days = facts.dates_are_days.unwrap_or_else(|| before.contains(&Self::DayDates));
         let met = [
-            (facts.other_lists, Self::OtherLists),
+            (facts.has(Sign::OtherLists), Self::OtherLists),
             (no_ids, Self::NoIds),
             (missing_ids > 0 && !no_ids, Self::MissingIds),
             (facts.seen.repeated_ids > 0, Self::RepeatedIds),
@@ -205,16 +205,16 @@ impl Note {
             (are_days && facts.seen.far_ahead == 0, Self::DayDates),
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
             (facts.seen.status_words > 0, Self::StatusWords),
-            (facts.all_marked && facts.seen.status_words == 0, Self::AllMarked),
+            (facts.has(Sign::AllMarked) && facts.seen.status_words == 0, Self::AllMarked),
             (facts.order_broken, Self::Disorder),
-            (facts.order_unstable, Self::Unstable),
-            (facts.unsettled && !facts.order_unstable, Self::Unsettled),
+            (facts.has(Sign::PagesOverlap), Self::PagesOverlap),
+            (facts.unsettled && !facts.has(Sign::PagesOverlap), Self::Unsettled),
             (facts.unread_parts > 0, Self::Unread),
             (facts.gap == Some(Gap::TokenExpired), Self::TokenExpired),
             (facts.gap == Some(Gap::OutOfReach), Self::OutOfReach),
-            (facts.cursor_ahead, Self::CursorAhead),
-            (facts.turned_over && !facts.cursor_ahead && facts.gap.is_none(), Self::TurnedOver),
-            (facts.newcomers, Self::Newcomers),
+            (facts.has(Sign::CursorAhead), Self::CursorAhead),
+            (facts.has(Sign::TurnedOver) && !facts.has(Sign::CursorAhead) && facts.gap.is_none(), Self::TurnedOver),
+            (facts.has(Sign::Newcomers), Self::Newcomers),
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         let throttled = facts.over_share.map(|over| Self::throttled(over, before));

@@ -151,9 +151,28 @@ impl SweepOutcome {
     }
 }
 
+/// What shows that records may be missed, or are taken for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Responses have another list of objects than the one that was found out to have the records.
+    OtherLists,
+    /// Every record of the whole list is marked as deleted.
+    AllMarked,
+    /// Pages of the list overlap although nothing changes, so that it may hide records.
+    PagesOverlap,
+    /// The cursor is ahead of the provider's clock.
+    CursorAhead,
+    /// All of the list is new since the last poll: others may have come and gone in between.
+    TurnedOver,
+    /// Records came into the list with dates before those that are known, and are not announced.
+    Newcomers,
+}
+
 /// What a job met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// Each once.
+    pub(super) signs: Vec<Sign>,
     /// Pages read.
     pub pages: u64,
     /// The most that the provider's answers have shown.
@@ -164,8 +183,6 @@ pub struct Facts {
     pub absent_date: Option<AbsentDate>,
     /// The mark of deleted records, where it is most likely misspelt.
     pub absent_mark: Option<AbsentMark>,
-    /// Every record of the whole list is marked as deleted.
-    pub all_marked: bool,
     /// Why the filter could not be evaluated for records.
     pub undecided: Option<Undecided>,
     /// Records that are reported poll after poll, as far as polls in this process have shown.
@@ -180,20 +197,10 @@ pub struct Facts {
     pub detail: DetailOutcome,
     /// The data did not hold still while being read, so the cursor waits.
     pub unsettled: bool,
-    /// Pages of the list overlap although nothing changes, so that it may hide records.
-    pub order_unstable: bool,
     /// Parts of the list that have more records of one date than the provider lists, so that some were not read.
     pub unread_parts: u32,
     /// Rows were out of the declared order, now or in an earlier poll.
     pub order_broken: bool,
-    /// The cursor is ahead of the provider's clock.
-    pub cursor_ahead: bool,
-    /// Answers have another list of objects than the one that was found out to have the records.
-    pub other_lists: bool,
-    /// All of the list is new since the last poll: others may have come and gone in between.
-    pub turned_over: bool,
-    /// Records came into the list with dates before those that are known, and are not announced.
-    pub newcomers: bool,
     /// Whether dates that are written as instants stand for days, where the poll shows it.
     pub dates_are_days: Option<bool>,
     /// Why it could not continue where the last poll ended.
@@ -211,21 +218,32 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Notes a sign, where it is one.
+    pub fn note(&mut self, sign: Sign, is_met: bool) {
+        if is_met && !self.has(sign) {
+            self.signs.push(sign);
+        }
+    }
+
+    /// Whether the job met it.
+    pub fn has(&self, sign: Sign) -> bool {
+        self.signs.contains(&sign)
+    }
+
     /// Adds what the list of `value`, another one of the same resource, met.
     pub fn add(&mut self, value: &str, other: Self) {
         self.sweep.add(value, other.sweep);
         self.full_sweep.add(value, other.full_sweep);
         self.detail.add(other.detail);
+        other.signs.iter().for_each(|sign| self.note(*sign, true));
         self.pages += other.pages;
         self.contact = self.contact.max(other.contact);
         self.seen.add(other.seen);
         self.absent_date = self.absent_date.take().or(other.absent_date);
         self.absent_mark = self.absent_mark.take().or(other.absent_mark);
-        self.all_marked |= other.all_marked;
         self.undecided = self.undecided.take().or(other.undecided);
         self.volatile = self.volatile.take().or(other.volatile);
         self.unsettled |= other.unsettled;
-        self.order_unstable |= other.order_unstable;
         self.unread_parts += other.unread_parts;
         self.order_broken |= other.order_broken;
         self.gap = self.gap.or(other.gap);
@@ -234,10 +252,6 @@ impl Facts {
             (Some(a), Some(b)) => Some(a && b),
             (a, b) => a.or(b),
         };
-        self.turned_over |= other.turned_over;
-        self.newcomers |= other.newcomers;
-        self.other_lists |= other.other_lists;
-        self.cursor_ahead |= other.cursor_ahead;
         self.retry_after = self.retry_after.max(other.retry_after);
         self.pagination = self.pagination.take().or(other.pagination);
         self.over_share = other.over_share.or(self.over_share);

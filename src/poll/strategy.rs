@@ -57,6 +57,7 @@ pub enum Strategy {
 }
 
 /// What came of the last request.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 #[derive(Clone, Copy, Debug)]
 pub enum Input {
     /// A page, whose changes were handed to the receiver.

@@ -13,10 +13,12 @@ use crate::rig::oracle::Kind;
 use crate::rig::pollinator::{Site, binary};
 use crate::rig::receiver::Receiver;
 
+type Script = Box<dyn FnMut(&Ask) -> Answer + Send>;
+
 /// A provider whose answer to each request a test sets.
 #[derive(Clone)]
 struct Stage {
-    body: Arc<Mutex<Box<dyn FnMut(&Ask) -> Answer + Send>>>,
+    body: Arc<Mutex<Script>>,
     clock: Arc<Mutex<TimeDelta>>,
 }
 
@@ -261,7 +263,7 @@ fn a_first_response_without_a_list_is_no_empty_list() {
             let server = stage.start();
             let receiver = Receiver::start();
             let polls = Polls::new(&[instance(&server, &receiver, &format!("recordsPath: data\n{dates}"))]);
-            stage.shows(hollow);
+            stage.answers(move |_| if hollow.is_empty() { Answer::status(204) } else { Answer::json(hollow) });
             let row = polls.poll();
             assert_eq!(
                 row.failed(),

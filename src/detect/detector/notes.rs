@@ -64,7 +64,7 @@ impl Detector<'_> {
                 Some(cursor) => date.is_none_or(|date| date <= cursor),
                 None => false,
             };
-            self.seen.has_seen_before |= before.is_some() || is_old || self.witness == Some(id);
+            self.seen.seen_before += u64::from(before.is_some() || is_old || self.witness == Some(id));
         }
         let is_earlier = |known: Known| date.is_some_and(|date| known.date > Some(date.timestamp_micros()));
         let has_lost_date = self.classifier.lacks_date_of_change(view) && before.is_some_and(is_earlier);

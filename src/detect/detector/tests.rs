@@ -139,13 +139,13 @@ fn what_an_earlier_poll_may_have_seen_is_noted_in_the_first_listing() {
     let mut bench = Bench::new(sample::resource(), "09:59:00");
     let new = |id: &str| record(id, "10:00:01", "10:00:01", "");
     let (_, seen) = bench.listing(&[&[new("1"), new("2")]]);
-    assert_eq!((seen.has_seen_before, seen.unknown, seen.older), (false, 2, 0));
+    assert_eq!((seen.seen_before, seen.unknown, seen.older), (0, 2, 0));
     let (_, seen) = bench.listing(&[&[new("2"), new("3")]]);
-    assert_eq!((seen.has_seen_before, seen.unknown), (true, 1), "it is known");
+    assert_eq!((seen.seen_before, seen.unknown), (1, 1), "it is known");
     let (_, seen) = bench.listing(&[&[record("4", "09:59:00", "09:00:00", "")]]);
-    assert!(seen.has_seen_before, "it may have been seen");
+    assert!(seen.seen_before == 1, "it may have been seen");
     let (_, seen) = bench.listing(&[&[record("5", "08:00:00", "08:00:00", ""), new("6")]]);
-    assert_eq!((seen.has_seen_before, seen.unknown, seen.older), (true, 1, 1));
+    assert_eq!((seen.seen_before, seen.unknown, seen.older), (1, 1, 1));
 }
 
 #[test]

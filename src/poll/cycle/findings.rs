@@ -5,7 +5,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::detect::classify::Mode;
 use crate::detect::known::MAX_KNOWN;
 use crate::poll::pages::Pages;
-use crate::poll::report::Facts;
+use crate::poll::report::{Facts, Sign};
 
 /// A list of fewer records may have none that lives.
 const ALL: u64 = 3;
@@ -35,13 +35,13 @@ impl Poll<'_> {
         facts.contact = facts.contact.max(listing.contact());
         facts.unread_parts = self.machine.unread_parts();
         facts.claim = listing.claim();
-        facts.other_lists |= listing.has_other_lists();
+        facts.note(Sign::OtherLists, listing.has_other_lists());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
         facts.absent_date = self.detector.absent_date();
         facts.absent_mark = self.detector.absent_mark();
-        facts.all_marked = self.is_all_marked();
-        facts.cursor_ahead = self.resource.delta.is_none() && self.detector.is_cursor_ahead();
+        facts.note(Sign::AllMarked, self.is_all_marked());
+        facts.note(Sign::CursorAhead, self.resource.delta.is_none() && self.detector.is_cursor_ahead());
         facts.dates_are_days = self.detector.dates_are_days();
         facts.undecided = self.detector.undecided().cloned();
     }

@@ -9,7 +9,7 @@ use crate::detect::window::Undelivered;
 use crate::fetch::answer;
 use crate::plan::ChangeBy;
 use crate::poll::memory::Trail;
-use crate::poll::report::Facts;
+use crate::poll::report::{Facts, Sign};
 use crate::state::live::LiveState;
 
 /// The first poll is repeated this often while responses have no list.
@@ -41,7 +41,7 @@ impl Poll<'_> {
         facts: &mut Facts,
     ) -> Result<(), Problem> {
         facts.unsettled = !settled;
-        facts.order_unstable = self.machine.is_order_unstable();
+        facts.note(Sign::PagesOverlap, self.machine.is_order_unstable());
         self.detector.end_poll();
         if self.begins_again() {
             return Err(answer::hollow_baseline());
@@ -70,14 +70,19 @@ impl Poll<'_> {
             return;
         }
         let (seen, is_usual) = (self.detector.seen(), self.mode == Mode::Usual);
-        facts.turned_over = is_usual && turnover::is_turned_over(shown, had_some, &seen);
+        facts.note(Sign::TurnedOver, is_usual && turnover::is_turned_over(shown, had_some, &seen));
         // Rows of several pages may move while they are read, so that they cannot be counted.
         if self.machine.listing_pages() <= 1 {
             let now = Shown::of(&seen);
             self.trail.has_newcomers |= is_usual && shown.is_some_and(|shown| shown.has_newcomers(now, &seen));
             self.trail.shown = Some(now);
         }
-        facts.newcomers = self.trail.has_newcomers && resource.full_sweep.is_none();
+        facts.note(Sign::Newcomers, self.has_newcomers());
+    }
+
+    /// Records came into the list with old dates, and still would not be found.
+    pub(super) fn has_newcomers(&self) -> bool {
+        self.trail.has_newcomers && self.resource.full_sweep.is_none()
     }
 
     /// No response of the first poll had a list, not even an empty one: what exists already is not known, as where the provider has only

@@ -1,5 +1,6 @@
 //! What a user reads of one resource. Pure.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -36,7 +37,7 @@ pub(super) fn resource_status(
         )),
         None => {}
     }
-    // One condition of a type: of what is wrong with the dates, the field that no record has explains more.
+    // There is one condition of a type, the first: of what is wrong with the dates, the field that no record has explains more.
     let absent = health.absent_date.as_deref();
     let notes = health.notes.iter().filter(|note| absent.is_none() || !matches!(note, Note::BadDates | Note::LostDates));
     conditions.extend(notes.map(|note| noted(*note, &resource.extract.id)));
@@ -59,6 +60,8 @@ pub(super) fn resource_status(
     let failed = health.lists.as_deref().filter(|_| resource.for_each.is_some());
     conditions.extend(failed.map(|problem| of_problem(ConditionType::ListsPolled, problem)));
     conditions.extend(deletes::full_sweep(resource, health.full_sweep.as_deref()));
+    let mut kinds = HashSet::new();
+    conditions.retain(|condition: &Condition| kinds.insert(condition.kind));
     ResourceStatus {
         name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
@@ -208,7 +211,7 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             Reason::UnorderedResource,
             "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
         ),
-        Note::Unstable => (
+        Note::PagesOverlap => (
             ConditionType::Settled,
             Reason::PagesOverlap,
             "pagination: later pages of the list repeat rows of earlier ones although nothing changes, so other records may be on no page: sort the list in query by a member that no two records have in common, or with the id as the last criterion, or raise pageSize",

@@ -160,7 +160,7 @@ const EMPTY: PageFacts = PageFacts {
         lost_dates: 0,
         older: 0,
         unknown: 0,
-        has_seen_before: false,
+        seen_before: 0,
         witness: None,
         whole_days: false,
         ahead: 0,
