@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
+use super::error_shape::{self, Rows};
 use super::one_record;
 use super::split::MAX_BODY;
 use crate::api::conditions::{Problem, Reaction};
@@ -59,7 +60,8 @@ fn shown(text: &str, id_at: &IdPlan, id: &str) -> Answer {
     match found {
         Found { record: Some(record), .. } if is_marked(record) => Answer::Replaced,
         Found { record: Some(_), .. } => Answer::Lives,
-        Found { other: true, .. } => Answer::Replaced,
+        // An error may have an id of its own.
+        Found { other: true, .. } if !error_shape::is_error(text, &[], Rows::Absent) => Answer::Replaced,
         Found { .. } => Answer::Unclear,
     }
 }
@@ -184,6 +186,7 @@ mod tests {
             (r#"{"id":7,"archived":true}"#, Answer::Replaced),
             (r#"{"data":{"id":7,"deleted_at":"2026-11-24T10:00:00Z"}}"#, Answer::Replaced),
             (r#"{"error":{"code":404,"message":"not found"}}"#, Answer::Unclear),
+            (r#"{"error":{"id":"req-1","message":"not found"}}"#, Answer::Unclear),
             (r#"{"data":null}"#, Answer::Unclear),
             ("null", Answer::Unclear),
             ("[]", Answer::Unclear),
