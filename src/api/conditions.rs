@@ -75,6 +75,8 @@ words! {
         // of a resource; all but the first are present only while false
         /// The last poll succeeded.
         Polled,
+        /// The list that is read is the only one that may have records.
+        RecordsLocated,
         /// Records have an id.
         RecordsIdentified,
         /// Each id is that of one record.
@@ -93,6 +95,8 @@ words! {
         WithinCap,
         /// The list was continued from where the last poll ended.
         Continuous,
+        /// Records that come into the list are announced, whatever their date.
+        NewcomersFound,
         /// There is room for events that the callback does not accept.
         LedgerOpen,
         /// Dates and the provider's clock agree on the time zone.
@@ -231,15 +235,25 @@ words! {
         CrossOriginNextLink,
         /// The data changed so fast while being read that the listing could not be confirmed.
         ListingUnsettled,
+        /// Pages of the list repeat rows of others although nothing changes, so that it may hide records.
+        PagesOverlap,
         /// The provider does not list more records at once than it has of one date, or in the whole list.
         ResultCapReached,
         /// The provider no longer accepts the token of the last poll, so the list was read whole.
         DeltaTokenExpired,
         /// No poll succeeded for longer than the provider lists changes.
         CursorOutOfReach,
+        /// The provider's clock is behind the cursor, which it moved there before.
+        CursorAhead,
+        /// All of the list is new since the last poll.
+        ListTurnedOver,
+        /// Records came into the list with dates before those that are known.
+        OldNewcomers,
         /// Reading the list costs more CPU time than the share of the instance, so its polls wait.
         Throttled,
         // records
+        /// A response has another list of objects than the one that is read.
+        OtherLists,
         /// Records without the id field.
         MissingId,
         /// Several records of one answer have one id.
@@ -250,6 +264,10 @@ words! {
         InvalidDate,
         /// Records whose date is further ahead of the provider's clock than `maxFuture`.
         FutureDates,
+        /// Records had a date of change and have none now.
+        DatesLost,
+        /// Dates that are written as instants are all at one time of the day.
+        DatesAreDays,
         /// The dates of new records are a whole time zone away from the provider's clock.
         SuspectedTimeZone,
         /// Most of a list that is filtered by the cursor is from long before it, poll after poll.
@@ -260,8 +278,12 @@ words! {
         VolatileRecords,
         /// The mark of deleted records is set to something else than `deletes.flag.value`.
         DeletedFlagUnmatched,
+        /// No record has the mark of deleted records, and they have one of a similar name.
+        DeletedFlagMissing,
         /// Too many records are missing at once: their deletion waits for a person.
         DeletesHeld,
+        /// Requests for single records that are missing do not say whether they are deleted.
+        DeletesUnclear,
         /// The whole list kept changing while it was read, so that it proves no deletion.
         SweepUnsettled,
         /// The list is not in the declared order.

@@ -36,7 +36,7 @@ pub struct Flag {
     /// Path to the field that marks deleted records.
     #[schemars(length(min = 1, max = 256))]
     pub field: String,
-    /// Text that marks a deleted record. Default: a record is deleted when the field is true or set, such as a deletion time; absent, null, false, 0 and empty mean that it lives.
+    /// Text that marks a deleted record. Default: a record is deleted when the field is true or set, such as a deletion time; absent, null, false, 0 and empty mean that it lives, and so does a word that any record may have, such as active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub value: Option<String>,

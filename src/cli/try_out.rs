@@ -5,6 +5,7 @@ mod deletes;
 mod detail;
 mod failure;
 mod for_each;
+mod page_zero;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -178,7 +179,13 @@ async fn try_list(
             "  note:         no record came; if there should be some, check recordsPath and the filter in query"
         ));
     }
+    page_zero::prove(asker, &plan.instance, resource, auth, since).await?;
     prove_filter(asker, &plan.instance, resource, auth, seen.records).await?;
+    if !resource.request.uses_since() && window::passes_old_newcomers(resource) {
+        output::line(format_args!(
+            "  note:         a record that comes into the list with an old date is not announced; fullSweep finds it"
+        ));
+    }
     if resource.change_by == ChangeBy::Content || resource.compare_content {
         content::prove(asker, &plan.instance, resource, auth, since).await?;
     }
@@ -307,12 +314,7 @@ async fn ask(
                 resource.extract.id.how_to_distinguish()
             ));
         }
-        if seen.unread_marks > 0 && seen.tombstones == 0 {
-            output::line(format_args!(
-                "  warning:      {} records have a mark that is not deletes.flag.value",
-                seen.unread_marks
-            ));
-        }
+        deletes::show_flag(&seen, &detector);
         if seen.disorder {
             output::line(format_args!("  warning:      the list is not in the declared order"));
         }

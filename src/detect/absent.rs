@@ -1,10 +1,11 @@
-//! A date field that no record of a listing has: its name is most likely misspelt. Pure.
+//! A field that no record of a listing has, though the plan names it: it is most likely misspelt. Pure.
 //!
 //! Some servers leave the updated date out until a record is changed. So a field that all records lack is reported only where a field with
 //! a similar name is seen, or where the records have no date at all.
 
 use std::fmt;
 
+use super::mark::Mark;
 use super::record::RecordView;
 use crate::api::nearest::nearest;
 use crate::plan::field_path::{FieldPath, Segment};
@@ -78,6 +79,91 @@ impl DateFields {
     }
 }
 
+/// The field of the mark of deleted records, which no record has, while they have one of a similar name. Many providers mark deleted
+/// records alone, so that none has it says nothing by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentMark {
+    /// The path that `deletes.flag.field` says.
+    pub path: String,
+    /// A path that the first record has and that it most likely stands for.
+    pub near: String,
+}
+
+/// What a user reads of it: field, cause and fix.
+impl fmt::Display for AbsentMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, near } = self;
+        write!(f, "deletes.flag.field: no record has {path}, so no deletion is recognized; did you mean {near}?")
+    }
+}
+
+/// Whether the records of a listing have the mark of deleted records.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MarkField {
+    records: u64,
+    own: Field,
+}
+
+impl MarkField {
+    /// Notes whether a record has it, as its view was read from `json`.
+    pub(super) fn note(&mut self, plan: &ExtractPlan, view: &RecordView<'_>, json: &str) {
+        let Some(flag) = &plan.deleted else { return };
+        let is_there = view.mark != Mark::Absent;
+        self.own.is_there |= is_there;
+        if self.records == 0 && !is_there {
+            self.own.near = same(&flag.path, json).or_else(|| like(&flag.path, json));
+        }
+        self.records += 1;
+    }
+
+    /// The field that is most likely misspelt, once all records of the listing were noted.
+    pub(super) fn absent(&self, plan: &ExtractPlan) -> Option<AbsentMark> {
+        let near = self.own.near.clone().filter(|_| !self.own.is_there)?;
+        Some(AbsentMark { path: plan.deleted.as_ref()?.path.to_string(), near })
+    }
+
+    /// No record has it, and none has one of a similar name, either.
+    pub(super) fn is_unseen(&self, plan: &ExtractPlan) -> bool {
+        plan.deleted.is_some() && self.records > 0 && !self.own.is_there && self.own.near.is_none()
+    }
+}
+
+/// The path in a record that says the same as `path` in another spelling, such as `isDeleted` for `is_deleted`, or `metadata.deleted` for
+/// `meta.deleted`.
+fn same(path: &FieldPath, json: &str) -> Option<String> {
+    let mut at = json;
+    let mut told = String::new();
+    for segment in path.segments() {
+        let Segment::Key(key) = segment else { return None };
+        let wanted = plain(key);
+        let (mut found, mut longer) = (None, None);
+        for_each_member(at, |name, value| {
+            let name_is = plain(name);
+            if found.is_none() && name_is == wanted {
+                found = Some((name.to_owned(), value));
+            }
+            let begins =
+                wanted.len() > 2 && name_is.len() > 2 && (name_is.starts_with(&wanted) || wanted.starts_with(&name_is));
+            if longer.is_none() && begins && value.starts_with('{') {
+                longer = Some((name.to_owned(), value));
+            }
+        });
+        let (name, below) = found.or(longer)?;
+        if !told.is_empty() {
+            told.push('.');
+        }
+        told.push_str(&name);
+        at = below;
+    }
+    Some(told)
+}
+
+/// A name without its spelling.
+fn plain(name: &str) -> String {
+    let letters: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    letters.strip_prefix("is").map(str::to_owned).unwrap_or(letters)
+}
+
 /// The path in a record that differs from `path` by one name, which is near.
 fn like(path: &FieldPath, json: &str) -> Option<String> {
     let mut at = json;
@@ -104,7 +190,7 @@ fn like(path: &FieldPath, json: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::detect::record::RecordReader;
-    use crate::plan::sample;
+    use crate::plan::{DeletedFlag, sample};
 
     fn absent(updated: &str, created: Option<&str>, records: &[&str]) -> Option<AbsentDate> {
         let mut plan = ExtractPlan::clone(&sample::resource().extract);
@@ -120,6 +206,38 @@ mod tests {
 
     fn told(field: &'static str, path: &str, near: Option<&str>) -> AbsentDate {
         AbsentDate { field, path: path.into(), near: near.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_mark_is_missed_where_records_have_one_that_is_spelt_otherwise() {
+        let absent = |path: &str, records: &[&str]| {
+            let mut plan = ExtractPlan::clone(&sample::resource().extract);
+            plan.deleted = Some(DeletedFlag { path: FieldPath::parse(path).unwrap(), value: None });
+            let reader = RecordReader::new(&plan);
+            let mut field = MarkField::default();
+            for json in records {
+                field.note(&plan, &reader.read(json, None).unwrap(), json);
+            }
+            (field.absent(&plan).map(|absent| absent.near), field.is_unseen(&plan))
+        };
+        for (path, record, near) in [
+            ("is_deleted", r#"{"id":1,"isDeleted":false}"#, "isDeleted"),
+            ("deleted", r#"{"id":1,"is_deleted":false}"#, "is_deleted"),
+            ("meta.deleted", r#"{"id":1,"metadata":{"deleted":false}}"#, "metadata.deleted"),
+            ("delted", r#"{"id":1,"deleted":false}"#, "deleted"),
+        ] {
+            assert_eq!(absent(path, &[record]), (Some(near.to_owned()), false), "{path}");
+        }
+        for (path, record) in [
+            ("deleted", r#"{"id":1}"#),
+            ("deleted", r#"{"id":1,"deletable":true}"#),
+            ("deleted", r#"{"id":1,"owner":{"deleted":false}}"#),
+            ("meta.deleted", r#"{"id":1,"metadata":{"size":1}}"#),
+        ] {
+            assert_eq!(absent(path, &[record]), (None, true), "{path} {record}: deleted records alone may have it");
+        }
+        let tombstone = r#"{"id":2,"is_deleted":true}"#;
+        assert_eq!(absent("is_deleted", &[r#"{"id":1,"isDeleted":false}"#, tombstone]), (None, false));
     }
 
     #[test]

@@ -133,10 +133,23 @@ impl<'p> ChangeClassifier<'p> {
         (is_fine && !format.is_number()).then_some(date.at)
     }
 
+    /// Whether a record has no date of change, where the plan names one: that of its creation counts in its place.
+    pub fn lacks_date_of_change(&self, view: &RecordView<'_>) -> bool {
+        self.plan.change_by == ChangeBy::Updated
+            && self.plan.extract.updated.is_some()
+            && view.updated.is_none()
+            && !view.bad_date
+    }
+
     /// Whether the date that counts, or that of the creation, stands for a whole day or more.
     pub fn is_whole_day(&self, view: &RecordView<'_>) -> bool {
         let is_whole_day = |(date, format): (WrittenDate, &DateFormat)| format.is_whole_day(&date);
         self.written(view).is_some_and(is_whole_day) || self.creation(view).is_some_and(is_whole_day)
+    }
+
+    /// Whether the date by which the provider sorts stands for a whole day or more.
+    pub fn is_listed_on_whole_day(&self, view: &RecordView<'_>) -> bool {
+        self.listed(view).is_some_and(|(date, format)| format.is_whole_day(&date))
     }
 
     /// Classifies one record whose id is known as `before`.
@@ -311,7 +324,9 @@ impl<'p> ChangeClassifier<'p> {
             std::cmp::Ordering::Less => {
                 let may_be_later = self.written(view).is_some_and(|(date, _)| date.latest().timestamp_micros() >= before);
                 let is_ahead = || DateTime::from_timestamp_micros(before).is_some_and(|before| clock.is_ahead(before));
-                !known.age.is_ahead() && !may_be_later && !is_ahead()
+                // What had a date of change and has none now shows no order, either, where content counts.
+                let has_lost_date = self.plan.compare_content && self.lacks_date_of_change(view);
+                !known.age.is_ahead() && !may_be_later && !is_ahead() && !has_lost_date
             }
         }
     }

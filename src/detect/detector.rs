@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::absent::{AbsentDate, DateFields};
+use super::absent::{DateFields, MarkField};
 use super::changes;
 use super::classify::{ChangeClassifier, Class, Mode};
 use super::clock::ProviderClock;
+use super::day_times::DayTimes;
 use super::event::{Change, Kind};
 use super::filter;
 use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
 use super::life;
+use super::order::Earlier;
 use super::page_reading::Row;
 pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyRecords, View};
 use super::record::{Record, RecordReader, RecordView};
@@ -23,7 +25,7 @@ use super::selection::{Selection, Undecided};
 use super::sweep::Pass;
 use super::volatile::VolatileWatch;
 use super::window::{self, CursorUpdate};
-use crate::plan::{ChangeBy, Order, ResourcePlan};
+use crate::plan::{Order, ResourcePlan};
 
 /// Detects the changes of one poll of one resource. A poll may read the list several times; each time is a listing.
 #[derive(Debug)]
@@ -47,8 +49,11 @@ pub struct Detector<'p> {
     last: Option<DateTime<Utc>>,
     seen: Seen,
     date_fields: DateFields,
+    mark_field: MarkField,
     /// Ids of the page that is being read.
     rows: HashMap<u64, Row, BuildHasherDefault<AlreadyHashed>>,
+    /// The rows of earlier pages of the listing.
+    earlier: Earlier,
     /// Ids of earlier pages of the listing whose date does not distinguish versions.
     listed: HashMap<u64, Option<DateTime<Utc>>, BuildHasherDefault<AlreadyHashed>>,
     /// Ids with the version of them that earlier pages of this poll had, where its date alone does not decide: only another poll is a later
@@ -59,6 +64,12 @@ pub struct Detector<'p> {
     doubtful: HashMap<u64, (usize, Change), BuildHasherDefault<AlreadyHashed>>,
     /// How many of them there were.
     doubts: usize,
+    /// Those of the dates of change.
+    day_times: DayTimes,
+    /// Listings begun.
+    listings: u32,
+    /// An id that the last poll saw.
+    witness: Option<u64>,
     /// Records that are reported poll after poll.
     watch: VolatileWatch,
     /// The ids of the listing, while a sweep is due.
@@ -84,11 +95,16 @@ impl<'p> Detector<'p> {
             last: None,
             seen: Seen::default(),
             date_fields: DateFields::default(),
+            mark_field: MarkField::default(),
             rows: HashMap::default(),
+            earlier: Earlier::default(),
             listed: HashMap::default(),
             told: HashMap::default(),
             doubtful: HashMap::default(),
             doubts: 0,
+            day_times: DayTimes::default(),
+            listings: 0,
+            witness: None,
             watch: VolatileWatch::default(),
             pass: None,
         }
@@ -98,6 +114,11 @@ impl<'p> Detector<'p> {
     #[must_use]
     pub fn with_watch(self, watch: VolatileWatch) -> Self {
         Self { watch, ..self }
+    }
+
+    /// With an id that the last poll saw, by its hash.
+    pub fn expect_witness(&mut self, witness: Option<u64>) {
+        self.witness = witness;
     }
 
     /// The ids of each listing are gathered from now on.
@@ -126,21 +147,20 @@ impl<'p> Detector<'p> {
         self.lower = since.map(|since| window::earliest_reading(self.plan, since));
         self.too_old = filter::clearly_before(self.plan, since);
         (self.clock, self.last) = (None, None);
+        self.listings += 1;
+        self.day_times = DayTimes::default();
         self.listed.clear();
+        self.rows.clear();
+        self.earlier = Earlier::default();
         self.doubtful.clear();
         self.seen.begin_listing();
         self.pass = self.pass.take().map(|_| Pass::default());
-        self.date_fields = DateFields::default();
+        (self.date_fields, self.mark_field) = (DateFields::default(), MarkField::default());
     }
 
     /// What the poll has seen so far.
     pub fn seen(&self) -> Seen {
         self.seen
-    }
-
-    /// The date field that no record of this listing has, where that is most likely a mistake.
-    pub fn absent_date(&self) -> Option<AbsentDate> {
-        self.date_fields.absent(&self.plan.extract)
     }
 
     /// Why the filter could not be evaluated for records of this poll.
@@ -173,7 +193,7 @@ impl<'p> Detector<'p> {
     pub fn begin_page(&mut self, at: Moment) -> PageReading {
         let clock = *self.clock.get_or_insert(ProviderClock::new(at.date, self.polled_at));
         self.poll_clock.get_or_insert(clock);
-        self.rows.clear();
+        self.earlier.extend(self.rows.drain().map(|(_, row)| row.sight));
         PageReading { clock, now: at.now, found: PageChanges::default(), changes: Vec::new() }
     }
 
@@ -202,6 +222,7 @@ impl<'p> Detector<'p> {
             let date = self.classifier.date(&view);
             let listed_date = self.classifier.listed_date(&view);
             self.note(&view, listed_date, record.json);
+            let sight = self.note_sight(&view, id);
             self.seen.whole_days = self.seen.whole_days || self.classifier.is_whole_day(&view);
             if let Some(listed) = listed_date {
                 found.least = Some(found.least.map_or(listed, |least| least.min(listed)));
@@ -230,6 +251,7 @@ impl<'p> Detector<'p> {
             }
             let (before, sign) = life::listed(self.plan, &view, id, known);
             found.note(sign);
+            self.note_life(&view, (id, date), before);
             let class = self.classify(&view, (id, date), before, &clock);
             let is_known = class == Class::Same;
             // The first of the two counts, as it does where the second is on another page.
@@ -243,7 +265,7 @@ impl<'p> Detector<'p> {
             if !is_remembered && known.len() + changes.len() >= MAX_KNOWN {
                 return Err(TooManyRecords);
             }
-            let mut row = Row { date, is_settled: self.classifier.is_settled(&view, &clock), is_known, change: None };
+            let mut row = Row { sight, date, is_settled: self.classifier.is_settled(&view, &clock), is_known, change: None };
             if is_known {
                 self.doubtful.remove(&id);
             }
@@ -258,7 +280,8 @@ impl<'p> Detector<'p> {
                     }
                     found.remembered |= self.note_fields(&view, (id, record.json), before, known);
                 }
-                Class::Older | Class::Left => {}
+                Class::Older => self.seen.older += 1,
+                Class::Left => {}
                 Class::Remember => {
                     // Behind the token of the last page only what changes after it is listed.
                     if self.plan.delta.is_some() || !self.changed_meanwhile(date, &clock, now) {
@@ -275,6 +298,7 @@ impl<'p> Detector<'p> {
                     let details = self.details(&view, record.json, before, known.details(id));
                     let known = self.classifier.known(&view, before, &clock);
                     let Some(change) = self.change(&view, kind, record.json, (known, details, fields)) else { continue };
+                    self.seen.unknown += u64::from(before.is_none());
                     if twin.is_none() && self.classifier.is_doubtful(&view, before) {
                         // Those that were dropped leave gaps, and yet a later one has a greater number.
                         self.doubts += 1;
@@ -299,6 +323,8 @@ impl<'p> Detector<'p> {
                 self.listed.insert(*id, row.date);
             }
         }
+        let overlaps = self.seen.has_overlapping_pages();
+        self.pass.iter_mut().for_each(|pass| pass.note_overlaps(overlaps));
         found.changes = changes.into_iter().flatten().collect();
         let by_bytes = |change: &&Change| self.plan.compare_content || !change.known.age.is_settled();
         let unsettled = found.changes.iter().filter(by_bytes);
@@ -362,40 +388,9 @@ impl<'p> Detector<'p> {
         let by_content = before.is_some_and(|known| self.classifier.is_rehashed(view, &known));
         if self.view.rehash && by_content && matches!(class, Class::Change(_)) { Class::Remember } else { class }
     }
-
-    fn note(&mut self, view: &RecordView<'_>, date: Option<DateTime<Utc>>, json: &str) {
-        self.seen.count(view);
-        if self.plan.change_by == ChangeBy::Content {
-            return;
-        }
-        self.seen.bad_dates += u64::from(view.bad_date);
-        if !view.is_deleted() {
-            self.date_fields.note(&self.plan.extract, view, json);
-        }
-        let Some(date) = date else { return };
-        let by = self.plan.max_future;
-        self.seen.far_ahead += u64::from(self.poll_clock.is_some_and(|clock| clock.is_ahead_by(date, by)));
-        self.seen.order(self.order, self.last.replace(date), date);
-        self.seen.outdated += u64::from(self.too_old.is_some_and(|too_old| date < too_old));
-        self.seen.reached_lower |= self.lower.is_some_and(|lower| self.classifier.is_listed_before(view, lower));
-        if self.poll_clock.is_some_and(|clock| clock.is_ahead(date)) {
-            self.seen.ahead += 1;
-        } else {
-            self.seen.greatest = self.seen.greatest.max(Some(date));
-        }
-    }
-
-    /// Whether a record changed while the baseline was being read. Dated after the second of the first response, and not in the future, it
-    /// is no part of the baseline. Not remembered, it is found by the next poll, whose cursor is not beyond the first response.
-    fn changed_meanwhile(&self, date: Option<DateTime<Utc>>, clock: &ProviderClock, now: DateTime<Utc>) -> bool {
-        let start = self.poll_clock.as_ref().unwrap_or(clock).date();
-        let (Mode::Baseline, Some(start), Some(date)) = (self.view.mode, start, date) else { return false };
-        let second = TimeDelta::seconds(1);
-        // What has passed since on our clock is a span, so that the two clocks need not agree.
-        date >= start + second && date <= start + second + (now - self.polled_at) + second
-    }
 }
 
 mod change;
+mod notes;
 #[cfg(test)]
 mod tests;

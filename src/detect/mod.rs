@@ -10,8 +10,8 @@
 //!   are known; an unknown id there is new, however late it was listed. Only before the window an unknown id says nothing.
 //! - **A date beyond the provider's clock orders nothing**: it moves no cursor and silences no later version.
 //!
-//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone,
-//! [`absent`] a misspelt date field, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
+//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone, [`day_times`] instants that stand for days,
+//! [`absent`] a misspelt field, [`turnover`] records that a list showed between two polls or with old dates, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
 //! [`sweep`] finds the records that a complete list no longer shows, and [`life`] says what is remembered of them for that.
 //! [`deleted_list`] says what a row of a list of deleted ids means.
 //! [`changes`] names the fields of a record that changed. [`selection`] says which records are delivered, and [`shape`] what of them; both look at nothing that detection has not seen.
@@ -21,6 +21,7 @@ mod canonical;
 pub mod changes;
 pub mod classify;
 pub mod clock;
+mod day_times;
 pub mod deleted_list;
 pub mod detector;
 pub mod event;
@@ -28,6 +29,7 @@ mod feed;
 pub mod filter;
 pub mod known;
 pub mod life;
+pub mod mark;
 pub mod order;
 pub mod packed;
 mod page_reading;
@@ -39,6 +41,7 @@ pub mod seen;
 pub mod selection;
 pub mod shape;
 pub mod sweep;
+pub mod turnover;
 pub mod volatile;
 pub mod window;
 pub mod zone;

@@ -1,7 +1,32 @@
 //! Whether a list keeps the order that is declared for it. Rows out of order may hide others from a poll that relies on the order, and most polls
-//! show too few rows to check it: so what one poll has seen counts for those after it. Pure.
+//! show too few rows to check it: so what one poll has seen counts for those after it. And whether its pages overlap, as they do where the
+//! provider sorts each page for itself. Pure.
 
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+
+use super::known::AlreadyHashed;
 use super::seen::Seen;
+
+/// Rows of earlier pages that are remembered of a listing. More need not be: pages that overlap do so everywhere.
+const MAX_EARLIER: usize = 65_536;
+
+/// The rows of the earlier pages of a listing, each by what identifies it with its version.
+#[derive(Debug, Default)]
+pub(super) struct Earlier(HashSet<u64, BuildHasherDefault<AlreadyHashed>>);
+
+impl Earlier {
+    /// A page was read.
+    pub(super) fn extend(&mut self, rows: impl Iterator<Item = u64>) {
+        let room = MAX_EARLIER.saturating_sub(self.0.len());
+        self.0.extend(rows.take(room));
+    }
+
+    /// Whether an earlier page has the row.
+    pub(super) fn has(&self, row: u64) -> bool {
+        self.0.contains(&row)
+    }
+}
 
 /// This number of rows in order is no coincidence.
 const MANY: u64 = 20;

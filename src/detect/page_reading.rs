@@ -86,6 +86,8 @@ pub struct PageReading {
 /// A row of the page that is being read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
+    /// Identifies it with its version.
+    pub(super) sight: u64,
     pub(super) date: Option<DateTime<Utc>>,
     /// The unit of its date is over.
     pub(super) is_settled: bool,

@@ -10,11 +10,13 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use super::canonical::{self, below_element, below_key};
-use crate::plan::date_format::{DateFormat, DateReading, WrittenDate};
+use super::mark;
+pub use super::mark::Mark;
+use crate::plan::date_format::{DateReading, WrittenDate};
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::id::MAX_MEMBERS;
 use crate::plan::json::{for_each_element, for_each_member, scalar_text};
-use crate::plan::{DateField, DeletedFlag, ExtractPlan};
+use crate::plan::{DateField, ExtractPlan};
 
 /// One record of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,17 +69,6 @@ impl PartialEq for Compared<'_> {
     fn eq(&self, other: &Self) -> bool {
         (self.json, self.ignored) == (other.json, other.ignored)
     }
-}
-
-/// What the mark of deleted records says of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// The record lives: the mark is absent, or says so.
-    Living,
-    /// The record is a tombstone.
-    Deleted,
-    /// The mark is set, but to something that `deletes.flag.value` does not name and seems to mean.
-    Unread,
 }
 
 /// What the filter says of one record.
@@ -245,7 +236,7 @@ impl<'p> RecordReader<'p> {
             updated_text,
             updated,
             created,
-            mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Living, |(flag, sent)| read_mark(flag, sent)),
+            mark: self.plan.deleted.as_ref().zip(deleted).map_or(Mark::Absent, |(flag, sent)| mark::read(flag, sent)),
             content: content_hash(json, &self.plan.ignored),
             bad_date,
             has_updated_field: updated_json.is_some(),
@@ -254,31 +245,6 @@ impl<'p> RecordReader<'p> {
             compared: Compared { json, ignored: &self.plan.ignored, hash: OnceCell::new() },
         })
     }
-}
-
-/// What a mark means that was sent as this JSON text.
-fn read_mark(flag: &DeletedFlag, sent: &str) -> Mark {
-    let text = scalar_text(sent);
-    let text = text.as_deref().unwrap_or(sent).trim();
-    match flag.value.as_deref() {
-        Some(value) if text == value => Mark::Deleted,
-        None if is_set(text) => Mark::Deleted,
-        // `True` where `true` is meant, or a time where a boolean is
-        Some(value) if text.eq_ignore_ascii_case(value) || (is_boolean(value) && is_set(text) && !is_boolean(text)) => {
-            Mark::Unread
-        }
-        Some(_) | None => Mark::Living,
-    }
-}
-
-/// Whether a mark is true or set. Zero, and dates that stand for none, are not.
-fn is_set(text: &str) -> bool {
-    let unset = ["", "null", "false", "no", "n", "f", "0", "[]", "{}", "none", "0.0"];
-    !unset.iter().any(|word| text.eq_ignore_ascii_case(word)) && DateFormat::default().read(text) != DateReading::Never
-}
-
-fn is_boolean(text: &str) -> bool {
-    ["true", "false", "yes", "no", "1", "0", "t", "f", "y", "n"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Hash of a record's bytes without what lies at the ignored paths.
@@ -398,54 +364,6 @@ mod tests {
             assert!(reader.read(json, None).is_err(), "{json}");
         }
         assert_eq!(reader.read(r#"{"id":1}"#, None).unwrap().id, reader.read(r#"{"id":"1"}"#, None).unwrap().id);
-    }
-
-    #[test]
-    fn a_mark_is_true_or_set_or_the_value_that_is_named() {
-        use Mark::{Deleted, Living, Unread};
-        let mark = |value: Option<&str>, sent: &str| {
-            let flag = DeletedFlag { path: FieldPath::parse("d").unwrap(), value: value.map(str::to_owned) };
-            read_mark(&flag, sent)
-        };
-        for (sent, expected) in [
-            ("true", Deleted),
-            ("1", Deleted),
-            (r#""2026-11-24T10:00:00Z""#, Deleted),
-            ("1780000000000", Deleted),
-            (r#""Y""#, Deleted),
-            (r#""deleted""#, Deleted),
-            (r#"{"by":"ann"}"#, Deleted),
-            ("false", Living),
-            ("null", Living),
-            ("0", Living),
-            (r#""""#, Living),
-            (r#"" ""#, Living),
-            (r#""False""#, Living),
-            (r#""0""#, Living),
-            ("[]", Living),
-            ("{}", Living),
-            (r#""0001-01-01T00:00:00Z""#, Living),
-            (r#""1970-01-01T00:00:00Z""#, Living),
-            (r#""0000-00-00 00:00:00""#, Living),
-        ] {
-            assert_eq!(mark(None, sent), expected, "{sent}");
-        }
-        for (value, sent, expected) in [
-            ("true", "true", Deleted),
-            ("true", r#""true""#, Deleted),
-            ("true", "false", Living),
-            ("true", "null", Living),
-            ("true", r#""2026-11-24T10:00:00Z""#, Unread),
-            ("true", "1780000000", Unread),
-            ("true", r#""True""#, Unread),
-            ("1", "true", Living),
-            ("deleted", r#""deleted""#, Deleted),
-            ("deleted", r#""active""#, Living),
-            ("deleted", r#""Deleted""#, Unread),
-            ("D", r#""A""#, Living),
-        ] {
-            assert_eq!(mark(Some(value), sent), expected, "{value} {sent}");
-        }
     }
 
     #[test]

@@ -25,12 +25,26 @@ pub struct Seen {
     pub far_ahead: u64,
     /// Records whose id another record of the same page has, in this listing.
     pub repeated_ids: u64,
+    /// Records that an earlier page of this listing has, too, in the same version.
+    pub shown_again: u64,
     /// Records whose mark is set to something that the plan does not name, while none has what it names; in this listing.
     pub unread_marks: u64,
+    /// Records whose mark is a word that any record may have, where the plan names no value; in this listing.
+    pub status_words: u64,
     /// Tombstones in this listing.
     pub tombstones: u64,
     /// Records that the filter excludes, in this listing.
     pub excluded: u64,
+    /// Records of this listing that had a date of change and have none now, so that the one of their creation counts.
+    pub lost_dates: u64,
+    /// Records of this listing that lie before all that is known and are not known themselves.
+    pub older: u64,
+    /// Changes of this poll whose id was not known.
+    pub unknown: u64,
+    /// Records of the first listing of this poll that an earlier poll may have seen.
+    pub seen_before: u64,
+    /// The least hash of an id in this listing.
+    pub witness: Option<u64>,
     /// A date stands for a whole day, whatever the format.
     pub whole_days: bool,
     /// Records whose date is ahead of the provider's clock, in this listing.
@@ -46,10 +60,27 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Pages show again what earlier pages of the listing have, while each page has an id once. A list that has an id several times for a
+    /// reason of its own has such rows next to each other, too.
+    pub fn has_overlapping_pages(&self) -> bool {
+        self.shown_again > 0 && self.repeated_ids == 0
+    }
+
     /// Another listing of the same poll begins.
     pub(super) fn begin_listing(&mut self) {
-        let Self { records, missing_ids, whole_days, greatest, newest_change, disorder, .. } = *self;
-        *self = Self { records, missing_ids, whole_days, greatest, newest_change, disorder, ..Self::default() };
+        let Self { records, missing_ids, unknown, seen_before, .. } = *self;
+        let Self { whole_days, greatest, newest_change, disorder, .. } = *self;
+        *self = Self {
+            records,
+            missing_ids,
+            unknown,
+            seen_before,
+            whole_days,
+            greatest,
+            newest_change,
+            disorder,
+            ..Self::default()
+        };
     }
 
     /// The date before which nothing can come up again, where that is `horizon` for dates of the finest unit. Records of a day are known as
@@ -71,7 +102,10 @@ impl Seen {
         self.bad_dates += other.bad_dates;
         self.far_ahead += other.far_ahead;
         self.repeated_ids += other.repeated_ids;
+        self.shown_again += other.shown_again;
         self.unread_marks += other.unread_marks;
+        self.status_words += other.status_words;
+        self.lost_dates += other.lost_dates;
         self.tombstones += other.tombstones;
         self.excluded += other.excluded;
         self.greatest = self.greatest.max(other.greatest);
@@ -86,9 +120,10 @@ impl Seen {
         self.listed += 1;
         self.excluded += u64::from(view.is_excluded());
         match view.mark {
-            Mark::Living => {}
+            Mark::Absent | Mark::Living => {}
             Mark::Deleted => self.tombstones += 1,
             Mark::Unread => self.unread_marks += 1,
+            Mark::Word => self.status_words += 1,
         }
     }
 

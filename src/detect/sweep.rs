@@ -59,6 +59,12 @@ pub struct SweepState {
     /// Which request listed what may be missing ([`SnapshotPlan::asked`]); 0: that is not kept yet.
     #[serde(skip_serializing_if = "is_zero")]
     pub asked: u64,
+    /// Of those that wait for a person, ids for which the provider answers with another record, or with one that is marked.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub replaced: u64,
+    /// Ids of which the provider's answers did not say in two sweeps in a row whether they are deleted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unclear: u64,
     /// Rows that the provider counted and did not list, as in a list of which the credentials do not show all.
     #[serde(skip_serializing_if = "is_zero")]
     pub short: u64,
@@ -106,6 +112,8 @@ struct Digest {
     set: u64,
     /// An id was listed twice.
     repeats: bool,
+    /// Pages repeat rows of others, each of which has an id once: that a list is the same twice does not prove that it is whole.
+    overlaps: bool,
 }
 
 impl Digest {
@@ -130,6 +138,11 @@ impl Pass {
         self.unidentified = true;
     }
 
+    /// The list was read to the end of a page, and so far its pages overlap or not.
+    pub fn note_overlaps(&mut self, overlaps: bool) {
+        self.digest.overlaps = overlaps;
+    }
+
     /// Whether the record was listed.
     pub fn has(&self, id: u64) -> bool {
         self.seen.contains(&id)
@@ -145,6 +158,8 @@ pub enum Unproven {
     Unidentified,
     /// The provider's answers say that there are more rows than they listed.
     Short,
+    /// Two passes in a row showed the same, with rows on several pages.
+    Overlaps,
 }
 
 /// What the last answer of a pass says of rows that it did not list.
@@ -201,7 +216,11 @@ impl<'p> Sweep<'p> {
             return AfterPass::Unproven(Unproven::Short);
         }
         // One answer holds still; and what is asked for by itself needs no other proof.
-        let is_proven = pages <= 1 || agrees || (self.is_full && (absent.ids.is_empty() || self.plan.confirm.is_some()));
+        let is_sure = self.is_full && (absent.ids.is_empty() || self.plan.confirm.is_some());
+        if agrees && pass.digest.overlaps && pages > 1 && !is_sure && !absent.ids.is_empty() {
+            return AfterPass::Unproven(Unproven::Overlaps);
+        }
+        let is_proven = pages <= 1 || agrees || is_sure;
         match is_proven {
             true => AfterPass::Proven(absent),
             false if self.passes >= MAX_PASSES => AfterPass::Unproven(Unproven::Moved),
@@ -217,7 +236,9 @@ pub enum Answer {
     Lives,
     /// It is deleted.
     Gone,
-    /// Neither is certain.
+    /// The answer is another record, as after a merge, or the record with a mark that says that it is deleted or archived.
+    Replaced,
+    /// Nothing of that is certain.
     Unclear,
 }
 
@@ -313,22 +334,27 @@ impl Absent {
             ..SweepState::default()
         };
         for (id, before) in &self.ids {
-            let answer = answers.get(id).copied().or(plan.confirm.is_some().then_some(Answer::Unclear));
+            let answered = answers.get(id).copied();
+            let answer = answered.or(plan.confirm.is_some().then_some(Answer::Unclear));
             let is_approved = state.approved && *before == Presence::Held;
             let presence = match (before, answer) {
                 (Presence::Gone, _) | (_, Some(Answer::Gone)) => Presence::Gone,
                 (_, Some(Answer::Lives)) => Presence::Listed,
-                (Presence::Held, None) if is_approved => Presence::Gone,
+                (Presence::Held, None | Some(Answer::Replaced)) if is_approved => Presence::Gone,
                 (Presence::Held, _) if is_approved || is_held => Presence::Held,
                 (Presence::Missed, _) if is_held => Presence::Held,
                 // One of the two sweeps in a row showed too little to count.
                 (Presence::Missed | Presence::Held, None) if state.suspect => Presence::Missed,
                 (Presence::Missed | Presence::Held, None) => Presence::Gone,
+                // Whether it is deleted is for a person to say.
+                (Presence::Missed | Presence::Held, Some(Answer::Replaced)) => Presence::Held,
                 (Presence::Listed, _) | (Presence::Missed | Presence::Held, Some(Answer::Unclear)) => Presence::Missed,
             };
             next.missing += u64::from(presence != Presence::Listed);
             next.held += u64::from(presence == Presence::Held);
             next.gone += u64::from(presence == Presence::Gone);
+            next.replaced += u64::from(presence == Presence::Held && answer == Some(Answer::Replaced));
+            next.unclear += u64::from(*before == Presence::Missed && answered == Some(Answer::Unclear));
             if let Some((known_as, details)) = known.get(*id).zip(known.details(*id).cloned())
                 && details.presence != presence
             {

@@ -250,6 +250,50 @@ fn a_list_of_pages_is_proof_when_two_passes_agree() {
 }
 
 #[test]
+fn pages_that_repeat_rows_of_others_prove_nothing_however_often_they_are_the_same() {
+    let known = known(1..7);
+    let overlapping = |ids: &[u64], overlaps| {
+        let mut pass = pass(ids.iter().copied());
+        pass.note_overlaps(overlaps);
+        pass
+    };
+    let after = |plan: &SnapshotPlan, pages, ids: &[u64], overlaps| {
+        let mut sweep = Sweep::new(plan, true, 0);
+        let pass = overlapping(ids, overlaps);
+        let first = sweep.pass_ended(&pass, pages, Claim::default(), &known);
+        if first == AfterPass::Again { sweep.pass_ended(&pass, pages, Claim::default(), &known) } else { first }
+    };
+    let (hides_6, whole) = ([1, 2, 3, 4, 5, 4], [1, 2, 3, 4, 5, 6, 4]);
+    assert_eq!(after(&snapshot(), 2, &hides_6, true), AfterPass::Unproven(Unproven::Overlaps));
+    assert!(matches!(after(&snapshot(), 2, &hides_6, false), AfterPass::Proven(_)), "a page has an id several times");
+    assert!(matches!(after(&snapshot(), 2, &whole, true), AfterPass::Proven(_)), "nothing is missing");
+    assert!(matches!(after(&confirming(), 2, &hides_6, true), AfterPass::Proven(_)), "each is asked for by itself");
+}
+
+#[test]
+fn a_record_in_the_place_of_another_waits_for_a_person_and_an_unclear_answer_is_counted() {
+    let (plan, mut state, mut known) = (confirming(), SweepState::default(), known(1..9));
+    let mut sweep = |state: &mut SweepState, answer: Answer| {
+        let listed = pass((1..9).filter(|id| *id != 3));
+        let mut sweep = Sweep::new(&plan, true, 0);
+        let AfterPass::Proven(absent) = sweep.pass_ended(&listed, 1, Claim::default(), &known) else { panic!("one page") };
+        let asked = absent.to_ask(&plan, state);
+        let answers = asked.into_iter().map(|id| (id, answer)).collect();
+        absent.conclude(&plan, &answers, state, &mut known, at(0));
+        (state.held, state.replaced, state.unclear, state.gone)
+    };
+    assert_eq!(sweep(&mut state, Answer::Unclear), (0, 0, 0, 0), "it may pass");
+    assert_eq!(sweep(&mut state, Answer::Unclear), (0, 0, 1, 0));
+    assert_eq!(sweep(&mut state, Answer::Replaced), (1, 1, 0, 0));
+    assert_eq!(sweep(&mut state, Answer::Replaced), (1, 1, 0, 0));
+    assert_eq!(sweep(&mut state, Answer::Lives), (0, 0, 0, 0), "it is there after all");
+    assert_eq!(sweep(&mut state, Answer::Replaced), (0, 0, 0, 0), "twice in a row");
+    assert_eq!(sweep(&mut state, Answer::Replaced), (1, 1, 0, 0));
+    state.approved = true;
+    assert_eq!(sweep(&mut state, Answer::Replaced), (0, 0, 0, 1));
+}
+
+#[test]
 fn a_sweep_is_due_by_its_interval_and_half_a_poll_early() {
     let hour = Duration::from_hours(1);
     let due =

@@ -37,6 +37,11 @@ pub fn needs_full_known_set(plan: &ResourcePlan) -> bool {
     plan.extract.filter.is_some() || needs_every_id(plan)
 }
 
+/// Whether a record that comes into the list with a date from before the last polls looks like one that was always there.
+pub fn passes_old_newcomers(plan: &ResourcePlan) -> bool {
+    !needs_full_known_set(plan) && plan.full_sweep.is_none() && plan.delta.is_none()
+}
+
 fn needs_every_id(plan: &ResourcePlan) -> bool {
     plan.compare_content
         || plan.snapshot.is_some()

@@ -131,6 +131,15 @@ pub fn is_partial(status: StatusCode) -> bool {
     matches!(status.as_u16(), 206 | 207)
 }
 
+/// The responses of a first poll have no list.
+pub fn hollow_baseline() -> Problem {
+    Problem::transient(
+        Reason::RecordsNotFound,
+        "resources[].recordsPath: the first response has no list at all, so that it does not show which records exist already; retrying. If \
+         it is empty and the provider leaves it out, that passes by itself after some polls, or set polling.startFrom to Earliest",
+    )
+}
+
 /// A page without a list, although the page before it said that one follows: it is no end of the list.
 pub fn hollow_page(page: u32) -> Problem {
     Problem::transient(

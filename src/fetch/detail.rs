@@ -11,8 +11,10 @@ use super::page::MAX_RECORD;
 use crate::api::conditions::{Problem, Reason};
 use crate::api::error_rule::Meaning;
 use crate::egress::{Limits, Overflow, Request, Response};
+use crate::plan::date_format::{DateReading, Zeros};
+use crate::plan::json::scalar_text;
 use crate::plan::template::MacroContext;
-use crate::plan::{DetailPlan, RecordsAs, ResourcePlan, error_rules};
+use crate::plan::{ChangeBy, DateField, DetailPlan, RecordsAs, ResourcePlan, error_rules};
 
 /// Bytes of a response in addition to its record.
 const ENVELOPE: usize = 64 * 1024;
@@ -95,6 +97,32 @@ fn record(resource: &ResourcePlan, plan: &DetailPlan, id: &str, body: &[u8]) -> 
     (json.starts_with('{') && json.len() <= MAX_RECORD).then(|| RawValue::from_string(json.to_owned()).ok()).flatten()
 }
 
+/// Whether a record is an older version than the row of `listed`, as a server shows that lags behind the one of the list. Only what a date of
+/// change cannot stand for any more is older: it may be less exact than that of the row.
+pub fn is_older(resource: &ResourcePlan, json: &str, listed: Option<DateTime<Utc>>) -> bool {
+    if resource.feed.is_some() || resource.change_by != ChangeBy::Updated {
+        return false;
+    }
+    let end = |field: &Option<DateField>| {
+        let field = field.as_ref()?;
+        match field.format.read_written(&scalar_text(field.path.find(json)?)?) {
+            DateReading::At(date) => Some(field.format.end_of(&date, Zeros::Any)),
+            DateReading::Never | DateReading::Unreadable => None,
+        }
+    };
+    let (updated, created) = (end(&resource.extract.updated), end(&resource.extract.created));
+    updated.zip(listed).is_some_and(|(updated, listed)| created.max(Some(updated)) <= Some(listed))
+}
+
+/// What to report of records that are older than their rows.
+pub fn older() -> Problem {
+    Problem::transient(
+        Reason::InvalidResponse,
+        "detail: the record is an older version than its row in the list; its event waits for up to 10 minutes and is then sent with what \
+         the provider has; if this persists, contact the provider, or remove detail",
+    )
+}
+
 /// What to report of a record that cannot be read.
 pub fn explained(problem: Problem) -> Problem {
     if problem.message.starts_with("detail") {
@@ -174,6 +202,30 @@ mod tests {
         ] {
             assert_eq!(answered(status, "", None), Err(expected), "{status}");
         }
+    }
+
+    #[test]
+    fn a_record_is_older_only_where_no_reading_of_its_date_reaches_the_row() {
+        let resource = sample::resource();
+        let older = |json: &str| is_older(&resource, json, "2026-11-24T10:00:05.300Z".parse().ok());
+        for (json, expected) in [
+            (r#"{"id":1,"updated":"2026-11-24T10:00:04Z"}"#, true),
+            (r#"{"id":1,"updated":"2026-11-24T10:00:04.299Z"}"#, true),
+            (r#"{"id":1,"updated":"2026-11-24T10:00:05.299Z"}"#, false),
+            (r#"{"id":1,"updated":"2026-11-24T10:00:05.3Z"}"#, false),
+            (r#"{"id":1,"updated":"2026-11-24T10:00:05Z"}"#, false),
+            (r#"{"id":1,"updated":"2026-11-24T10:00:00Z"}"#, false),
+            (r#"{"id":1,"updated":"2026-11-24T10:00:06Z"}"#, false),
+            (r#"{"id":1,"updated":"2026-11-24T09:00:01Z","created":"2026-11-24T10:00:07Z"}"#, false),
+            (r#"{"id":1,"created":"2026-11-24T09:00:01Z"}"#, false),
+            (r#"{"id":1,"updated":"yesterday"}"#, false),
+            (r#"{"id":1}"#, false),
+        ] {
+            assert_eq!(older(json), expected, "{json}");
+        }
+        assert!(!is_older(&resource, r#"{"updated":"2026-11-24T09:00:04Z"}"#, None));
+        let by_created = ResourcePlan { change_by: ChangeBy::Created, ..sample::resource() };
+        assert!(!is_older(&by_created, r#"{"updated":"2026-11-24T09:00:04Z"}"#, "2026-11-24T10:00:05Z".parse().ok()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::asker::Asker;
 use super::contact::Contact;
 use super::delta::ListingToken;
 use super::page::Page;
-use super::pagination::{self, Answer, Ids, Pager, Position, Promise};
+use super::pagination::{Answer, Ids, Pager, Position, Promise};
 use super::place;
 use super::request;
 use super::result_cap::ResultCap;
@@ -20,14 +20,13 @@ use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
 use crate::cpu::OverShare;
-use crate::detect::sweep::Claim;
 use crate::egress::byte_budget::Share;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after;
 use crate::egress::{Request, Response};
+use crate::plan::ResourcePlan;
 use crate::plan::field_path::Segment;
 use crate::plan::template::MacroContext;
-use crate::plan::{PaginationPlan, ResourcePlan};
 
 /// Bytes of all bodies of one listing.
 pub const MAX_BYTES: u64 = 16 << 30;
@@ -72,6 +71,10 @@ pub struct PageReader<'a> {
     cap: ResultCap,
     /// An answer was a part of what there is, or may have been.
     is_partial: bool,
+    /// Where the records are was found out, and an answer has another list of objects.
+    has_other_lists: bool,
+    /// A response had a list, even an empty one, or the manifest says that it means none.
+    has_list: bool,
     bytes: u64,
     fresh: Option<Validators>,
     server_date: Option<DateTime<Utc>>,
@@ -110,6 +113,8 @@ impl<'a> PageReader<'a> {
             pages: 0,
             cap: ResultCap::of(resource),
             is_partial: false,
+            has_other_lists: false,
+            has_list: false,
             bytes: 0,
             fresh: None,
             server_date: None,
@@ -252,6 +257,9 @@ impl<'a> PageReader<'a> {
                 "resources[].query: the list has more than 16 GiB; filter it with query so that a poll reads less",
             ));
         }
+        self.has_list |= page.has_list() || verdict == Verdict::Empty;
+        let is_found_out = self.resource.extract.records_path.is_none();
+        self.has_other_lists |= is_found_out && place::has_lists_beside(page.envelope(), page.path());
         // PHP writes an empty object as `[]`: a response that is nothing else does not show where records will be.
         let is_proof = !page.is_empty() || !page.path().is_empty() || self.resource.extract.records_path.is_some();
         if page.has_list() && is_proof && self.records_path.is_none() {
@@ -300,59 +308,6 @@ impl<'a> PageReader<'a> {
         Ok(Some(request))
     }
 
-    /// Validators for the next listing, when this one had a single page that carried some.
-    pub fn validators(&self) -> Option<Validators> {
-        self.fresh.clone()
-    }
-
-    /// The provider's clock at the first answer.
-    pub fn server_date(&self) -> Option<DateTime<Utc>> {
-        self.server_date
-    }
-
-    /// The longest wait that a successful response asked for: by a `Backoff` header, or by the last response for a quota that is spent.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
-
-    /// The most that its answers have shown.
-    pub fn contact(&self) -> Contact {
-        self.contact
-    }
-
-    /// What detection chose, as it is written in a manifest.
-    pub fn detected(&self) -> Option<String> {
-        self.pager.detected().map(pagination::manifest_text)
-    }
-
-    /// What detection chose.
-    pub fn detected_pagination(&self) -> Option<&PaginationPlan> {
-        self.pager.detected()
-    }
-
-    /// Where the records were found, to be kept for the next listing and shown: a path, or `$` for the response itself. `None` while no
-    /// response had a list, or when the path cannot be written.
-    pub fn records_path(&self) -> Option<String> {
-        self.records_path.as_deref().and_then(place::kept)
-    }
-
-    /// What the answers say of the list, once this listing has ended.
-    pub fn claim(&self) -> Claim {
-        let claim = self.pager.claim();
-        // A total that all rows make up proves that nothing is left out.
-        Claim { more: claim.more || (self.is_partial && !claim.counted), ..claim }
-    }
-
-    /// Pages so far.
-    pub fn pages(&self) -> u32 {
-        self.pages
-    }
-
-    /// Bytes of all bodies so far, inflated.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     fn build(&self, position: &Position) -> Result<Request, Problem> {
         let token = self.token.value(self.resource.delta.as_ref());
         let rest = self.resource.macros(self.now);
@@ -387,5 +342,6 @@ impl<'a> PageReader<'a> {
 }
 
 mod meaning;
+mod shown;
 #[cfg(test)]
 mod tests;

@@ -105,6 +105,9 @@ const VOCABULARY: &[&str] = &[
     "incomplete",
 ];
 
+/// What a link to more of it says is about the list or one record, and no further rows.
+const ASIDE: &[&str] = &["details", "infos", "news", "terms", "options", "settings", "instructions", "stats", "docs"];
+
 /// Words of paging and of errors in the languages in which providers name members, as far as they mean nothing else in English or
 /// in another of them.
 const TRANSLATED: &[(&str, &[&str])] = &[
@@ -195,6 +198,13 @@ impl Words {
     /// Whether names of paging members have all of these words.
     pub(super) fn is_of_paging(&self) -> bool {
         self.within(&[VOCABULARY])
+    }
+
+    /// Whether it names a link to more of what lists have: `more_topics_url`, but not `more_info_url`.
+    pub(super) fn leads_to_more_rows(&self) -> bool {
+        let [more, rows, link] = self.0.as_slice() else { return false };
+        let is_many = rows.ends_with('s') && !ASIDE.contains(&rows.as_str());
+        more == "more" && is_many && ["url", "uri", "link", "href"].contains(&link.as_str())
     }
 
     pub(super) fn first(&self) -> &str {

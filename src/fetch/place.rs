@@ -163,6 +163,18 @@ impl Others {
     }
 }
 
+/// Whether there is another list of objects next to the one at `path`, which was found out: had the two come together at first, it would
+/// not have been chosen.
+pub(super) fn has_lists_beside(envelope: &str, path: &[Segment]) -> bool {
+    let [Segment::Key(own)] = path else { return false };
+    let mut has_others = false;
+    json::for_each_member(envelope, |key, value| {
+        let is_list = value.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{'));
+        has_others |= is_list && key != own && !is_aside(key);
+    });
+    has_others
+}
+
 /// Whether a list of that name, as it was sent, is one of errors: never the list of records, unless the manifest says so.
 pub(super) fn is_list_of_errors(sent: &[u8]) -> bool {
     let name = std::str::from_utf8(sent).ok().and_then(json::name_text);

@@ -211,7 +211,9 @@ impl<'a> From<&'a ResourcePlan> for PrintedResource<'a> {
             created: extract.created.as_ref().map(PrintedDate::from),
             deleted: match (&extract.deleted, &resource.snapshot) {
                 (Some(DeletedFlag { path, value: Some(value) }), _) => Some(format!("when {path} is {value}")),
-                (Some(DeletedFlag { path, value: None }), _) => Some(format!("when {path} is true or set")),
+                (Some(DeletedFlag { path, value: None }), _) => Some(format!(
+                    "when {path} is true or set; a word that may be the status of any record counts only as deletes.flag.value"
+                )),
                 (None, Some(snapshot)) => Some(self::snapshot(snapshot)),
                 (None, None) => resource.deleted_list.as_deref().map(|list| deleted_list::print(list, pagination)),
             },
@@ -414,7 +416,10 @@ resources:
             ("url", "https://api.example.com/v2/search"),
             ("auth", "header x-api-key: Token <key token of Secret shop>"),
             ("idField", "id"),
-            ("deleted", "when deleted is true or set"),
+            (
+                "deleted",
+                "when deleted is true or set; a word that may be the status of any record counts only as deletes.flag.value",
+            ),
             ("changeBy", "Updated"),
             ("createdTolerance", "10s"),
             ("pagination", "token in field next, sent as query parameter page_token"),

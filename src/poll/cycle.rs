@@ -31,7 +31,7 @@ use super::instance::Instance;
 use super::memory::{Memory, Trail};
 use super::page_retries::PageRetries;
 use super::pages::{Direction, Pages};
-use super::report::{Facts, Job, Outcome, Report};
+use super::report::{Facts, Job, Outcome, Report, Sign};
 use super::schedule;
 use super::sinks::{open_outbox, wakes};
 use super::strategy::{Input, Next, PageFacts, PollEnd, PollMachine, Strategy};
@@ -158,6 +158,8 @@ struct Poll<'a> {
     due: Option<DateTime<Utc>>,
     /// Where earlier listings found the records.
     records_path: Option<String>,
+    /// A response had a list, even an empty one.
+    has_list: bool,
     /// Whether it looks for what the list no longer shows.
     sweep: Sweeping,
     /// Objects of which an event of a feed was not taken: later ones wait for it.
@@ -214,6 +216,7 @@ impl<'a> Poll<'a> {
             polled_at,
             due,
             records_path,
+            has_list: false,
             sweep: Sweeping::default(),
             held: HashSet::new(),
             trail: Trail::default(),
@@ -229,6 +232,7 @@ impl<'a> Poll<'a> {
         validators: &mut Option<Validators>,
         facts: &mut Facts,
     ) -> Result<Outcome, Problem> {
+        let before = self.take_shown();
         let known_validators = validators.take().filter(|_| !self.sweep.must_read);
         let next_token;
         // Each listing is read page by page; the machine says when another one is to follow.
@@ -262,14 +266,12 @@ impl<'a> Poll<'a> {
             Reading::Stopped => return Ok(Outcome::Stopped),
             Reading::Ended(PollEnd::NotModified) => {
                 *validators = known_validators;
+                self.trail.shown = before.shown;
+                facts.note(Sign::Newcomers, self.has_newcomers());
                 self.detector.end_poll();
             }
             Reading::Ended(PollEnd::Complete { settled }) => {
-                facts.unsettled = !settled;
-                self.detector.end_poll();
-                self.commit_cursor(settled, outbox);
-                self.leave_trail(settled);
-                facts.gap = facts.gap.or(self.machine.gap());
+                self.complete(settled, before, outbox, facts)?;
                 self.commit_token(next_token?, outbox);
             }
             Reading::Closed | Reading::Ended(PollEnd::OutOfPages) => *validators = None,
@@ -316,6 +318,7 @@ impl<'a> Poll<'a> {
                 Step::End => Input::End,
                 Step::Page(page) => {
                     (facts.pages, page_len) = (facts.pages + 1, page.len());
+                    self.has_list |= pages.listing.has_list();
                     // 2. Detect.
                     let found = self.detect(&page, pages.listing.server_date(), outbox).await?;
                     let _held = page.into_memory().filter(|_| self.holds_pages());

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use serde_json::value::RawValue;
 
 use crate::api::conditions::{Problem, Reason};
+use crate::fetch::detail;
 
 /// A record that cannot be read is sent as the list has it once this number of polls have failed to read it that could read others.
 const TRIES: u32 = 3;
@@ -15,6 +16,8 @@ const TRIES: u32 = 3;
 const OLD: TimeDelta = TimeDelta::hours(1);
 /// A list may be ahead of the single records for this long: a record that is missing may appear.
 const AHEAD: TimeDelta = TimeDelta::minutes(1);
+/// A server of single records may lag behind that of the list for this long.
+const LAG: TimeDelta = TimeDelta::minutes(10);
 /// Records whose tries are counted.
 const MAX_COUNTED: usize = 1_000;
 /// Bytes of records that are kept until the end of the poll, for other events about the same objects.
@@ -31,6 +34,8 @@ pub struct DetailTries {
     failed: HashSet<u64>,
     /// Of these, how many the provider does not have.
     missing: usize,
+    /// Whether a record was older than its row.
+    has_older: bool,
     /// Whether this poll has read one.
     has_read: bool,
     /// Why the last one could not be read.
@@ -85,6 +90,16 @@ impl DetailTries {
         age.is_none_or(|age| age.abs() >= AHEAD)
     }
 
+    /// A record is older than its row, a version of this age. Answers whether it is to be taken as it is: its server has had the time.
+    pub fn note_older(&mut self, object: u64, age: Option<TimeDelta>) -> bool {
+        (self.has_older, self.has_read) = (true, true);
+        let is_taken = age.is_none_or(|age| age.abs() >= LAG);
+        if !is_taken {
+            self.missing += usize::from(self.failed.insert(object));
+        }
+        is_taken
+    }
+
     /// A record could not be read.
     pub fn note_failed(&mut self, object: u64, problem: Problem) {
         self.problem = Some(problem);
@@ -121,6 +136,7 @@ impl DetailTries {
         let failed = std::mem::take(&mut self.failed);
         let missing = std::mem::take(&mut self.missing);
         let problem = self.problem.take().or_else(|| (!self.has_read && missing >= FIRST).then(all_missing));
+        let has_older = std::mem::take(&mut self.has_older);
         self.kept.clear();
         self.kept_bytes = 0;
         let has_read = std::mem::take(&mut self.has_read);
@@ -132,7 +148,7 @@ impl DetailTries {
                 self.count(*object);
             }
         }
-        match problem {
+        match problem.or_else(|| has_older.then(detail::older)) {
             Some(problem) => DetailOutcome::Failed(problem),
             None if has_read => DetailOutcome::Read,
             None => DetailOutcome::None,
@@ -196,6 +212,18 @@ mod tests {
         }
         assert!(tries.hopeless().is_none());
         assert!(matches!(tries.end_poll(), DetailOutcome::Failed(problem) if problem.reason == Reason::NotFound));
+    }
+
+    #[test]
+    fn a_record_that_is_older_than_its_row_is_waited_for_and_then_taken() {
+        let mut tries = DetailTries::default();
+        for (age, is_taken) in [(Some(0), false), (Some(599), false), (Some(600), true), (None, true)] {
+            assert_eq!(tries.note_older(1, age.map(TimeDelta::seconds)), is_taken, "{age:?}");
+            assert_eq!(tries.has_failed(1), !is_taken, "{age:?}");
+            assert_eq!(tries.end_poll(), DetailOutcome::Failed(detail::older()), "{age:?}");
+        }
+        tries.note_read(1);
+        assert_eq!((tries.end_poll(), tries.is_empty()), (DetailOutcome::Read, true));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::detail_tries::DetailOutcome;
-use super::report::{Facts, Outcome, Report, SweepOutcome};
+use super::report::{Facts, Outcome, Report, Sign, SweepOutcome};
 use super::round::ListsOutcome;
 use super::strategy::Gap;
 use crate::api::conditions::{Problem, Reaction, Remedy};
 use crate::cpu::OverShare;
-use crate::detect::absent::AbsentDate;
+use crate::detect::absent::{AbsentDate, AbsentMark};
 use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
 use crate::detect::volatile::VolatileRecords;
@@ -42,6 +42,8 @@ pub struct Health {
     pub(super) notes: Vec<Note>,
     /// A date field that no record had when records were last seen.
     pub(super) absent_date: Option<Box<AbsentDate>>,
+    /// The mark of deleted records, where it was most likely misspelt when records were last seen.
+    pub(super) absent_mark: Option<Box<AbsentMark>>,
     /// Why the filter could not be evaluated for records when some were last seen.
     pub(super) undecided: Option<Box<Undecided>>,
     /// Records that are reported poll after poll.
@@ -77,6 +79,7 @@ impl Health {
                 self.notes = Note::all_in(&report.facts, &self.notes);
                 if report.facts.seen.records > 0 {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
+                    self.absent_mark = report.facts.absent_mark.clone().map(Box::new);
                     self.undecided = report.facts.undecided.clone().map(Box::new);
                 }
                 self.volatile = report.facts.volatile.clone().map(Box::new);
@@ -155,18 +158,27 @@ impl Health {
 /// What a poll met that does not stop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Note {
+    OtherLists,
     /// No record has an id: nothing can be delivered.
     NoIds,
     MissingIds,
     RepeatedIds,
     BadDates,
+    LostDates,
     FarAhead,
+    DayDates,
     UnreadMarks,
+    StatusWords,
+    AllMarked,
     Disorder,
+    PagesOverlap,
     Unsettled,
     Unread,
     TokenExpired,
     OutOfReach,
+    CursorAhead,
+    TurnedOver,
+    Newcomers,
     RetryQueueFull,
     /// It used more than its fair share of CPU time; both in percent of a core.
     Throttled {
@@ -180,18 +192,29 @@ impl Note {
         let Seen { records, missing_ids, .. } = facts.seen;
         // A poll that shows no record shows no better.
         let no_ids = if records > 0 { missing_ids == records } else { before.contains(&Self::NoIds) };
+        // Most polls show too few dates to say.
+        let are_days = facts.dates_are_days.unwrap_or_else(|| before.contains(&Self::DayDates));
         let met = [
+            (facts.has(Sign::OtherLists), Self::OtherLists),
             (no_ids, Self::NoIds),
             (missing_ids > 0 && !no_ids, Self::MissingIds),
             (facts.seen.repeated_ids > 0, Self::RepeatedIds),
             (facts.seen.bad_dates > 0, Self::BadDates),
+            (facts.seen.lost_dates > 0 && facts.seen.bad_dates == 0, Self::LostDates),
             (facts.seen.far_ahead > 0, Self::FarAhead),
+            (are_days && facts.seen.far_ahead == 0, Self::DayDates),
             (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
+            (facts.seen.status_words > 0, Self::StatusWords),
+            (facts.has(Sign::AllMarked) && facts.seen.status_words == 0, Self::AllMarked),
             (facts.order_broken, Self::Disorder),
-            (facts.unsettled, Self::Unsettled),
+            (facts.has(Sign::PagesOverlap), Self::PagesOverlap),
+            (facts.unsettled && !facts.has(Sign::PagesOverlap), Self::Unsettled),
             (facts.unread_parts > 0, Self::Unread),
             (facts.gap == Some(Gap::TokenExpired), Self::TokenExpired),
             (facts.gap == Some(Gap::OutOfReach), Self::OutOfReach),
+            (facts.has(Sign::CursorAhead), Self::CursorAhead),
+            (facts.has(Sign::TurnedOver) && !facts.has(Sign::CursorAhead) && facts.gap.is_none(), Self::TurnedOver),
+            (facts.has(Sign::Newcomers), Self::Newcomers),
             (facts.sums.queue_full, Self::RetryQueueFull),
         ];
         let throttled = facts.over_share.map(|over| Self::throttled(over, before));

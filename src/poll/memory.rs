@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::detail_tries::DetailTries;
+use crate::detect::turnover::Shown;
 use crate::detect::volatile::VolatileWatch;
 use crate::fetch::validators::Validators;
 
@@ -64,6 +65,14 @@ impl ListMemories {
 pub struct Trail {
     /// When the list was last read to its end and all of it delivered, on the provider's clock.
     pub read_at: Option<DateTime<Utc>>,
+    /// Hash of the ids of the last listing, if its pages overlapped.
+    pub overlaps: Option<u64>,
+    /// What the last poll saw of a list that is read whole.
+    pub shown: Option<Shown>,
+    /// First polls whose responses had no list at all.
+    pub hollow: u8,
+    /// Records came into the list with old dates, at some time.
+    pub has_newcomers: bool,
     /// When a token for the next poll was last kept for good.
     pub token_kept_at: Option<DateTime<Utc>>,
 }

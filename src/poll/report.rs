@@ -10,7 +10,7 @@ use super::strategy::Gap;
 use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::cpu::OverShare;
 use crate::deliver::outbox::Sums;
-use crate::detect::absent::AbsentDate;
+use crate::detect::absent::{AbsentDate, AbsentMark};
 use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
 use crate::detect::sweep::{Claim, Unproven};
@@ -151,9 +151,28 @@ impl SweepOutcome {
     }
 }
 
+/// What shows that records may be missed, or are taken for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Responses have another list of objects than the one that was found out to have the records.
+    OtherLists,
+    /// Every record of the whole list is marked as deleted.
+    AllMarked,
+    /// Pages of the list overlap although nothing changes, so that it may hide records.
+    PagesOverlap,
+    /// The cursor is ahead of the provider's clock.
+    CursorAhead,
+    /// All of the list is new since the last poll: others may have come and gone in between.
+    TurnedOver,
+    /// Records came into the list with dates before those that are known, and are not announced.
+    Newcomers,
+}
+
 /// What a job met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// Each once.
+    pub(super) signs: Vec<Sign>,
     /// Pages read.
     pub pages: u64,
     /// The most that the provider's answers have shown.
@@ -162,6 +181,8 @@ pub struct Facts {
     pub seen: Seen,
     /// A date field that no record has.
     pub absent_date: Option<AbsentDate>,
+    /// The mark of deleted records, where it is most likely misspelt.
+    pub absent_mark: Option<AbsentMark>,
     /// Why the filter could not be evaluated for records.
     pub undecided: Option<Undecided>,
     /// Records that are reported poll after poll, as far as polls in this process have shown.
@@ -180,6 +201,8 @@ pub struct Facts {
     pub unread_parts: u32,
     /// Rows were out of the declared order, now or in an earlier poll.
     pub order_broken: bool,
+    /// Whether dates that are written as instants stand for days, where the poll shows it.
+    pub dates_are_days: Option<bool>,
     /// Why it could not continue where the last poll ended.
     pub gap: Option<Gap>,
     /// The provider's retry-after on a successful response (`Backoff`).
@@ -195,21 +218,40 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Notes a sign, where it is one.
+    pub fn note(&mut self, sign: Sign, is_met: bool) {
+        if is_met && !self.has(sign) {
+            self.signs.push(sign);
+        }
+    }
+
+    /// Whether the job met it.
+    pub fn has(&self, sign: Sign) -> bool {
+        self.signs.contains(&sign)
+    }
+
     /// Adds what the list of `value`, another one of the same resource, met.
     pub fn add(&mut self, value: &str, other: Self) {
         self.sweep.add(value, other.sweep);
         self.full_sweep.add(value, other.full_sweep);
         self.detail.add(other.detail);
+        other.signs.iter().for_each(|sign| self.note(*sign, true));
         self.pages += other.pages;
         self.contact = self.contact.max(other.contact);
         self.seen.add(other.seen);
         self.absent_date = self.absent_date.take().or(other.absent_date);
+        self.absent_mark = self.absent_mark.take().or(other.absent_mark);
         self.undecided = self.undecided.take().or(other.undecided);
         self.volatile = self.volatile.take().or(other.volatile);
         self.unsettled |= other.unsettled;
         self.unread_parts += other.unread_parts;
         self.order_broken |= other.order_broken;
         self.gap = self.gap.or(other.gap);
+        // One list with other dates says that the field has times.
+        self.dates_are_days = match (self.dates_are_days, other.dates_are_days) {
+            (Some(a), Some(b)) => Some(a && b),
+            (a, b) => a.or(b),
+        };
         self.retry_after = self.retry_after.max(other.retry_after);
         self.pagination = self.pagination.take().or(other.pagination);
         self.over_share = other.over_share.or(self.over_share);

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use crate::detect::classify::Mode;
 use crate::detect::seen::Seen;
 use crate::detect::window::{self, Undelivered};
-use crate::fetch::pagination::MAX_PAGES;
 use crate::plan::{ChangeBy, Order, PaginationPlan, ResourcePlan};
+use overlaps::Overlaps;
 use parts::Parts;
 
 pub use reach::Gap;
@@ -57,6 +57,7 @@ pub enum Strategy {
 }
 
 /// What came of the last request.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 #[derive(Clone, Copy, Debug)]
 pub enum Input {
     /// A page, whose changes were handed to the receiver.
@@ -142,9 +143,12 @@ pub struct PollMachine<'p> {
     listings: u32,
     pages: u32,
     listing: Listing,
+    overlaps: Overlaps,
     parts: Parts,
     /// The provider shows nothing before it.
     oldest: Option<DateTime<Utc>>,
+    /// When the poll began, on our clock.
+    began: Option<DateTime<Utc>>,
 }
 
 /// The listing under way.
@@ -155,6 +159,8 @@ struct Listing {
     remembered: bool,
     /// Hash of the ids on the pages before the last one.
     ids: u64,
+    /// Pages show again what earlier ones have.
+    has_overlaps: bool,
     /// Held and failed changes turn up again in each listing: the last one counts.
     undelivered: Undelivered,
     /// Greatest date on its pages that is not ahead of the provider's clock.
@@ -191,8 +197,10 @@ impl<'p> PollMachine<'p> {
             listings: 0,
             pages: 0,
             listing: Listing::default(),
+            overlaps: Overlaps::default(),
             parts: Parts::default(),
             oldest: None,
+            began: None,
         }
     }
 
@@ -300,6 +308,7 @@ impl<'p> PollMachine<'p> {
                 self.listing.remembered |= facts.remembered;
                 self.listing.undelivered = self.listing.undelivered.with(facts.undelivered);
                 self.listing.greatest = self.listing.greatest.max(facts.greatest);
+                self.listing.has_overlaps = facts.seen.has_overlapping_pages();
                 self.parts.note(facts.least, facts.greatest);
                 let next = match self.strategy {
                     Strategy::Clock => self.clock(&facts),
@@ -322,6 +331,8 @@ impl<'p> PollMachine<'p> {
     fn clock(&mut self, facts: &PageFacts) -> Next {
         // A record whose date cannot be read can only be distinguished from a new one by having been remembered.
         let date = facts.provider_date.filter(|_| facts.seen.bad_dates == 0);
+        // A `Date` that is days ahead of the clock that stamps records would leave all of them out. To begin earlier costs reading alone.
+        let date = date.map(|date| self.began.map_or(date, |began| date.min(began)));
         self.strategy = Strategy::Baseline { from: date.and_then(|date| date.checked_sub_signed(window::ZONES)) };
         if date.is_some() { self.list_again() } else { Next::Page }
     }
@@ -333,41 +344,6 @@ impl<'p> PollMachine<'p> {
         if reached_lower && believed && !disorder { self.end() } else { Next::Page }
     }
 
-    fn advance(&mut self, facts: &PageFacts) -> Next {
-        if facts.seen.disorder {
-            // The order was trusted too early: all of it is read from where this poll began. What was delivered is known.
-            self.strategy = Strategy::UntilQuiet;
-            let went = self.moved_on.take().is_some();
-            self.cursor = self.start;
-            return if went { self.list_again() } else { Next::Page };
-        }
-        if self.listing.pages == 1 && self.ignores_filter(facts.least) {
-            // Asking again from a later date is in vain: the rest is paged through.
-            (self.strategy, self.moved_on) = (Strategy::UntilQuiet, None);
-            return Next::Page;
-        }
-        let passes = facts.greatest > self.since();
-        if !passes || !facts.has_next || self.listing.undelivered != Undelivered::None {
-            return Next::Page;
-        }
-        // A row that leaves an earlier page moves the first of the next one there, where it is not read.
-        let may_have_slipped = self.listing.pages > 1 && self.ids_before != Some(self.listing.ids);
-        self.ids_before = may_have_slipped.then_some(self.listing.ids);
-        if !may_have_slipped {
-            self.moved_on = facts.greatest;
-            self.cursor = self.cursor.max(facts.greatest);
-        }
-        if self.pages >= MAX_PAGES { Next::Done(PollEnd::OutOfPages) } else { self.list_again() }
-    }
-
-    /// Whether a page that was asked for again shows what lies clearly before it.
-    fn ignores_filter(&self, least: Option<DateTime<Utc>>) -> bool {
-        let Some((asked, least)) = self.moved_on.zip(least) else { return false };
-        // `${since}` is written one granule early.
-        let early = window::earliest_reading(self.plan, window::before(asked, window::granule(self.plan)));
-        least < window::before(early, window::granule(self.plan))
-    }
-
     fn end(&mut self) -> Next {
         self.listings += 1;
         let Listing { tried, remembered, .. } = self.listing;
@@ -375,7 +351,9 @@ impl<'p> PollMachine<'p> {
         let once = matches!(self.strategy, Strategy::Delta | Strategy::Sweep) || self.plan.change_by == ChangeBy::Content;
         // Behind a part the cursor moves on, so even one that brought nothing is read again.
         let is_enough = self.until().is_none() || self.is_confirmed();
-        let settled = self.listing.pages <= 1 || once || (!brought && is_enough);
+        let is_quiet = self.listing.pages <= 1 || once || (!brought && is_enough);
+        let is_explained = self.are_overlaps_explained(brought);
+        let settled = is_quiet && is_explained;
         if settled || self.listings >= MAX_LISTINGS {
             return self.end_part(settled);
         }
@@ -389,8 +367,10 @@ impl<'p> PollMachine<'p> {
     }
 }
 
+mod advance;
 #[cfg(test)]
 mod delta_tests;
+mod overlaps;
 mod parts;
 #[cfg(test)]
 mod parts_tests;

@@ -48,7 +48,8 @@ impl Shared {
                 return Answer::status(200).after(Duration::from_mins(5));
             }
             let status = if self.records.contains_key(&id) { 200 } else { 404 };
-            return Answer::status(self.single.get(&id).copied().unwrap_or(status));
+            let status = self.single.get(&id).copied().unwrap_or(status);
+            return Answer::json(format!(r#"{{"id":{id}}}"#)).with_status(status);
         }
         let query: BTreeMap<_, _> = ask.query().into_iter().collect();
         let since = query.get("since").map(|since| DateTime::parse_from_rfc3339(since).expect("a time").to_utc());

@@ -17,6 +17,7 @@
 //! - [`event_data`]: events say more than the row of the list: which fields changed, and the whole record.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
+//! - [`unseen`]: the provider hides, misdates or replaces records; what is not announced is said by a condition.
 //! - [`result_caps`]: searches that list no more than a number of records; they are read in parts.
 //! - [`deletes`]: records leave the list, or seem to; each real deletion is told once, and no other.
 //! - [`compound_ids`]: several records have the same id, and other members distinguish them.
@@ -131,5 +132,6 @@ mod taken_over;
 mod tenant_sweeps;
 mod tenants;
 mod tidy;
+mod unseen;
 mod words;
 mod zones;

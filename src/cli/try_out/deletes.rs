@@ -8,7 +8,9 @@ use crate::api::duration;
 use crate::api::identity::InstanceRef;
 use crate::api::visible::one_line;
 use crate::auth::RequestAuth;
+use crate::detect::detector::Detector;
 use crate::detect::record::RecordReader;
+use crate::detect::seen::Seen;
 use crate::detect::sweep::Answer;
 use crate::fetch::asker::Asker;
 use crate::fetch::listing::{PageReader, Step};
@@ -42,6 +44,31 @@ pub(super) async fn prove(
         None => output::line(format_args!("  confirm:      cannot be tried: there is no record")),
     }
     Ok(())
+}
+
+/// Says what the flag of deleted records makes of the pages that were read.
+pub(super) fn show_flag(seen: &Seen, detector: &Detector<'_>) {
+    if seen.unread_marks > 0 && seen.tombstones == 0 {
+        output::line(format_args!("  warning:      {} records have a mark that is not deletes.flag.value", seen.unread_marks));
+    }
+    if seen.status_words > 0 {
+        output::line(format_args!(
+            "  warning:      {} records have a word at deletes.flag.field and count as living; set deletes.flag.value to the word that means deleted",
+            seen.status_words
+        ));
+    }
+    if seen.tombstones > 0 && seen.tombstones == seen.listed {
+        output::line(format_args!(
+            "  warning:      all records count as deleted; check deletes.flag.field, or set deletes.flag.value"
+        ));
+    }
+    if let Some(absent) = detector.absent_mark() {
+        output::line(format_args!("  warning:      {absent}"));
+    } else if detector.is_mark_unseen() {
+        output::line(format_args!(
+            "  note:         no record has deletes.flag.field, which is right if the provider sets it for deleted records alone"
+        ));
+    }
 }
 
 /// Reads the first page of a list of deleted ids, and says whether its rows can be read.
@@ -93,12 +120,18 @@ async fn ask(
     request::authenticate(&mut request, auth);
     let (response, _share) = asker.send(instance, resource, auth, request, || {}).await?;
     let code = response.status.as_u16();
-    Ok(match confirm::read(plan, response.status, &response.headers, Utc::now()) {
+    Ok(match confirm::read(plan, &resource.extract.id, id, &response, Utc::now()) {
         Answer::Lives => "works: a record that is listed answers 200".to_owned(),
         Answer::Gone => {
             format!(
                 "does NOT work: a record that is listed answers {code}, as if it were deleted; check deletes.snapshot.confirm.url"
             )
+        }
+        Answer::Replaced => {
+            "does NOT work: the request for a record that is listed answers another one, or one that is marked as deleted; check deletes.snapshot.confirm.url".to_owned()
+        }
+        Answer::Unclear if code == 200 => {
+            "does NOT work: the request for a record that is listed answers 200 without that record, so no deletion would be found; check deletes.snapshot.confirm.url".to_owned()
         }
         Answer::Unclear => {
             format!(

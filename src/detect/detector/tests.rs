@@ -1,6 +1,7 @@
 use super::*;
 use crate::detect::window::{UNBOUNDED, Undelivered};
-use crate::plan::{StartFrom, sample};
+use crate::plan::{ChangeBy, StartFrom, sample};
+use chrono::TimeDelta;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -98,6 +99,74 @@ fn the_version_is_the_date_once_its_unit_is_over() {
     assert_eq!(bench.told(&[signed(2)]), [], "bytes alone are no change");
     assert_eq!(bench.told(&[signed(3), signed(4)]), []);
     assert_eq!(bench.told(&[record("1", "10:00:02", "10:00:01", "")]), [updated("1")]);
+}
+
+#[test]
+fn a_row_that_a_later_page_repeats_is_counted_and_a_newer_version_is_not() {
+    let mut bench = Bench::new(sample::resource(), "09:59:00");
+    let row = |id: &str, updated: &str| record(id, updated, "10:00:01", "");
+    let pages = [vec![row("1", "10:00:01"), row("2", "10:00:01")], vec![row("2", "10:00:01"), row("1", "10:00:05")]];
+    let (_, seen) = bench.listing(&[&pages[0], &pages[1]]);
+    assert_eq!((seen.shown_again, seen.repeated_ids, seen.has_overlapping_pages()), (1, 0, true));
+    let same_page = [row("3", "10:00:01"), row("3", "10:00:01")];
+    let (_, seen) = bench.listing(&[&same_page, &pages[0], &pages[0]]);
+    assert!(!seen.has_overlapping_pages(), "a page has an id twice: {seen:?}");
+    let mut bench = Bench::new(by_content(), "09:59:00");
+    let undated = |n: u32| format!(r#"{{"id":"1","n":{n}}}"#);
+    assert!(bench.listing(&[&[undated(1)], &[undated(1)]]).1.has_overlapping_pages());
+    assert!(!bench.listing(&[&[undated(1)], &[undated(2)]]).1.has_overlapping_pages());
+}
+
+#[test]
+fn a_date_of_change_that_is_gone_is_counted_and_a_change_where_content_counts() {
+    let row = |updated: &str, n: u32| format!(r#"{{"id":"1","updated":{updated},"created":"2026-11-24T09:00:00Z","n":{n}}}"#);
+    let dated = row(r#""2026-11-24T10:00:01Z""#, 1);
+    let mut bench = Bench::new(sample::resource(), "08:59:00");
+    bench.told(std::slice::from_ref(&dated));
+    let (told, seen) = bench.listing(&[&[row("null", 2)]]);
+    assert_eq!((told, seen.lost_dates), (vec![], 1));
+    let mut bench = Bench::new(ResourcePlan { compare_content: true, ..sample::resource() }, "08:59:00");
+    bench.told(std::slice::from_ref(&dated));
+    let (told, seen) = bench.listing(&[&[row("null", 2)]]);
+    assert_eq!((told, seen.lost_dates), (vec![updated("1")], 0));
+    assert_eq!(bench.told(&[row("null", 2)]), []);
+    assert_eq!(bench.told(&[row("null", 3)]), [updated("1")]);
+    assert_eq!(bench.told(&[row(r#""2026-11-24T10:00:02Z""#, 3)]), [updated("1")]);
+}
+
+#[test]
+fn what_an_earlier_poll_may_have_seen_is_noted_in_the_first_listing() {
+    let mut bench = Bench::new(sample::resource(), "09:59:00");
+    let new = |id: &str| record(id, "10:00:01", "10:00:01", "");
+    let (_, seen) = bench.listing(&[&[new("1"), new("2")]]);
+    assert_eq!((seen.seen_before, seen.unknown, seen.older), (0, 2, 0));
+    let (_, seen) = bench.listing(&[&[new("2"), new("3")]]);
+    assert_eq!((seen.seen_before, seen.unknown), (1, 1), "it is known");
+    let (_, seen) = bench.listing(&[&[record("4", "09:59:00", "09:00:00", "")]]);
+    assert!(seen.seen_before == 1, "it may have been seen");
+    let (_, seen) = bench.listing(&[&[record("5", "08:00:00", "08:00:00", ""), new("6")]]);
+    assert_eq!((seen.seen_before, seen.unknown, seen.older), (1, 1, 1));
+}
+
+#[test]
+fn a_cursor_is_ahead_where_what_is_stamped_now_is_not_found() {
+    let ahead = |plan: ResourcePlan, window: Duration, date: &str| {
+        let view = View { mode: Mode::Usual, cursor: Some(at("12:00:00")), window, rehash: false };
+        let mut detector = Detector::new(&plan, "uid", view, at("12:00:00"));
+        detector.begin_listing(None, false);
+        detector.begin_page(Moment { date: Some(at(date)), now: at("12:00:00") });
+        detector.is_cursor_ahead()
+    };
+    let minute = Duration::from_mins(1);
+    for (date, expected) in [("12:00:01", false), ("11:59:30", false), ("11:58:30", true), ("10:00:00", true)] {
+        assert_eq!(ahead(sample::resource(), minute, date), expected, "{date}");
+    }
+    assert!(ahead(sample::resource(), UNBOUNDED, "10:00:00"), "the request does not ask for it");
+    let mut whole = sample::resource();
+    whole.request.url = crate::plan::template::Template::parse("https://api.example.com/contacts").unwrap();
+    assert!(!whole.request.uses_since());
+    assert!(!ahead(whole.clone(), UNBOUNDED, "10:00:00"), "the list shows it, and what is not known is new");
+    assert!(ahead(whole, minute, "10:00:00"), "the list shows it, but it looks like what was forgotten");
 }
 
 #[test]

@@ -88,6 +88,8 @@ fn follows_links_and_named_tokens_wherever_they_stand() {
         (r#"{"NextPageLink":"https:\/\/a\/?p=2"}"#, "nextLink: {field: NextPageLink}"),
         (r#"{"paging":{"next-href":"?p=2"}}"#, "nextLink: {field: paging.next-href}"),
         (r#"{"more_url":"/a?p=2"}"#, "nextLink: {field: more_url}"),
+        (r#"{"more_topics_url":"/latest?page=1"}"#, "nextLink: {field: more_topics_url}"),
+        (r#"{"moreContactsLink":"?page=2"}"#, "nextLink: {field: moreContactsLink}"),
         (r#"{"meta":{"nextCursor":"t"}}"#, "token: {field: meta.nextCursor, parameter: cursor, in: Query}"),
         (r#"{"page_info":{"next-cursor":"/t=="}}"#, "token: {field: page_info.next-cursor, parameter: cursor, in: Query}"),
         (
@@ -245,6 +247,8 @@ const QUIET: &[&str] = &[
     r#"{"@odata.deltaLink":"https://a/?d=1","deltaToken":"t"}"#,
     r#"{"csrf_token":"t","session_token":"t"}"#,
     r#"{"next_review_date":"2026-01-01","next_billing_url":"/pay"}"#,
+    r#"{"more_info_url":"/about","more_details_url":"/a/1","more_settings_url":"/s"}"#,
+    r#"{"more_topics_url":null}"#,
     r#"{"links":[{"rel":"self","href":"/a"},{"rel":"next","href":null}]}"#,
     r#"{"links":{"self":"/a","first":"/a","last":"/a","next":null}}"#,
     r#"{"incomplete_results":false}"#,

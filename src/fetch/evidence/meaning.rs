@@ -74,13 +74,15 @@ pub(super) fn lead(member: &Member<'_>) -> Option<Lead> {
         || (words.has_any(&["page", "paging", "pagination"])
             && words.within(&[&["page", "paging", "pagination", "token", "state", "key"]])
             && words.has_any(&["token", "state", "key"]));
+    let to_more_rows = !sure && words.leads_to_more_rows();
     let maybe = words.is_one_of(&[&["after"], &["marker"], &["bookmark"], &["offset"], &["iterator"]])
         || matches!(words.last(), "cursor" | "token");
     // A header's name says less than a member's: `X-Token` is rather a credential.
-    if !sure && (!maybe || member.is_header) {
+    if !sure && !to_more_rows && (!maybe || member.is_header) {
         return None;
     }
     let to = match target(words, value) {
+        To::Token | To::Position(_) | To::Other if to_more_rows => return None,
         // A number under a name that does not say "next" is where this page is.
         To::Nowhere | To::Position(_) if !sure => return None,
         to => to,
@@ -90,7 +92,7 @@ pub(super) fn lead(member: &Member<'_>) -> Option<Lead> {
         () if words.has_any(&["offset", "start", "skip", "from", "row", "index"]) => Some(false),
         () => None,
     };
-    Some(Lead { path: member.path.clone(), to, sure, in_pages, is_header: member.is_header })
+    Some(Lead { path: member.path.clone(), to, sure: sure || to_more_rows, in_pages, is_header: member.is_header })
 }
 
 fn target(words: &Words, value: &str) -> To {

@@ -1,11 +1,13 @@
 //! Keeps the cursor that a poll has come to, and what else the poll showed.
 
+use std::time::Duration;
+
 use super::Poll;
 use super::deleted_list::tombstones_from;
 use crate::deliver::outbox::Outbox;
 use crate::detect::classify::Mode;
 use crate::detect::order;
-use crate::detect::window::{self, Undelivered};
+use crate::detect::window::{self, CursorUpdate, Undelivered};
 use crate::detect::zone::ZoneEvidence;
 use crate::plan::ChangeBy;
 use crate::state::live::LiveState;
@@ -69,7 +71,11 @@ impl Poll<'_> {
         if self.resource.change_by == ChangeBy::Content || !(confirmed || self.mode == Mode::Baseline) {
             return;
         }
-        let update = self.detector.finish(ending);
+        let update = match self.detector.provider_date() {
+            // What is dated before this response existed already, though it did not show it.
+            Some(now) if self.is_hollow_baseline() => CursorUpdate { cursor: Some(now), window: Duration::ZERO, horizon: None },
+            _ => self.detector.finish(ending),
+        };
         let next = own.cursor.max(update.cursor);
         // An advance alone is not worth a write: after a crash the older cursor costs one more read, no event. But a provider may not be
         // asked from too old a one.

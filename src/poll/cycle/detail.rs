@@ -34,6 +34,8 @@ enum Asked {
     Unasked,
     /// There is a response. Its memory counts until the event is sent.
     Answered(Detail, Share),
+    /// The record is an older version than its row.
+    Older(Box<RawValue>, Share),
     /// There is none that says anything of the record.
     Failed(Problem),
 }
@@ -138,7 +140,7 @@ impl Poll<'_> {
         let requests = prepared.into_iter().map(|(change, needs_none)| {
             let asking = &asking;
             async move {
-                let asked = if needs_none { Asked::Unasked } else { asking.ask(&change.event.object_id).await };
+                let asked = if needs_none { Asked::Unasked } else { asking.ask(&change).await };
                 (change, asked)
             }
         });
@@ -158,6 +160,11 @@ impl Poll<'_> {
                         }
                         shares.push(share);
                         true
+                    }
+                    Asked::Older(json, share) => {
+                        change.event.data = shaped(&json, resource, &identity);
+                        shares.push(share);
+                        self.details.note_older(change.object, age(&change, now))
                     }
                     Asked::Answered(Detail::Missing, _) => {
                         change.event.partial = true;
@@ -231,8 +238,24 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// Asks for the record of a change, and once more if it is older than its row: several servers may answer by turns.
+    async fn ask(&self, change: &Change) -> Asked {
+        let is_older = |json: &RawValue| detail::is_older(self.resource, json.get(), change.event.version_date);
+        match self.ask_once(&change.event.object_id).await {
+            Asked::Answered(Detail::Record(json), share) if is_older(&json) => {
+                // The other response needs the memory.
+                drop((json, share));
+                match self.ask_once(&change.event.object_id).await {
+                    Asked::Answered(Detail::Record(json), share) if is_older(&json) => Asked::Older(json, share),
+                    asked => asked,
+                }
+            }
+            asked => asked,
+        }
+    }
+
     /// Asks for the record with this id.
-    async fn ask(&self, id: &str) -> Asked {
+    async fn ask_once(&self, id: &str) -> Asked {
         let asked = tokio::time::timeout(LONGEST, self.request(id)).await.unwrap_or_else(|_| {
             Err(Problem::transient(
                 Reason::ProviderTimeout,

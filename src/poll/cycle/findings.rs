@@ -2,9 +2,13 @@
 
 use super::Poll;
 use crate::api::conditions::{Problem, Reason};
+use crate::detect::classify::Mode;
 use crate::detect::known::MAX_KNOWN;
 use crate::poll::pages::Pages;
-use crate::poll::report::Facts;
+use crate::poll::report::{Facts, Sign};
+
+/// A list of fewer records may have none that lives.
+const ALL: u64 = 3;
 
 pub(super) fn too_many_records(resource: &str) -> Problem {
     Problem::human(
@@ -31,9 +35,22 @@ impl Poll<'_> {
         facts.contact = facts.contact.max(listing.contact());
         facts.unread_parts = self.machine.unread_parts();
         facts.claim = listing.claim();
+        facts.note(Sign::OtherLists, listing.has_other_lists());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
         facts.absent_date = self.detector.absent_date();
+        facts.absent_mark = self.detector.absent_mark();
+        facts.note(Sign::AllMarked, self.is_all_marked());
+        facts.note(Sign::CursorAhead, self.resource.delta.is_none() && self.detector.is_cursor_ahead());
+        facts.dates_are_days = self.detector.dates_are_days();
         facts.undecided = self.detector.undecided().cloned();
+    }
+
+    /// Whether every record of the whole list is marked as deleted.
+    fn is_all_marked(&self) -> bool {
+        let seen = self.detector.seen();
+        let is_whole = !self.resource.request.uses_since() || self.mode != Mode::Usual;
+        let is_list_of_records = self.names_deleted_of.is_none() && self.resource.delta.is_none();
+        is_whole && is_list_of_records && seen.tombstones >= ALL && seen.tombstones == seen.listed
     }
 }

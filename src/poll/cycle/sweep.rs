@@ -258,7 +258,7 @@ impl Poll<'_> {
                 asker.note_limits(self.resource, auth, &response);
             }
         }
-        Some(confirm::read(plan, response.status, &response.headers, Utc::now()))
+        Some(confirm::read(plan, &self.resource.extract.id, &id, &response, Utc::now()))
     }
 
     /// Sends the deletions that are to be sent. What a sink does not take is sent again by the next poll, whether it sweeps or not.

@@ -21,6 +21,7 @@ pub(super) fn held_in_lists<'s>(lists: impl Iterator<Item = (&'s str, &'s SweepS
         held: held.iter().map(|(_, sweep)| sweep.held).sum(),
         living: held.iter().map(|(_, sweep)| sweep.living).sum(),
         empty: held.iter().all(|(_, sweep)| sweep.empty),
+        replaced: held.iter().map(|(_, sweep)| sweep.replaced).sum(),
         ..*first
     };
     Some((format!("{}{more}", named.join(", ")), all))
@@ -45,6 +46,11 @@ pub(super) fn condition(
             format!(
                 "deletes.snapshot: the whole list is empty, which proves no deletion, so none is sent; correct the query or the credentials, or {approve}"
             )
+        } else if state.replaced == state.held {
+            let count = at_least(state.held);
+            format!(
+                "deletes.snapshot.confirm: the provider answers the request for records that are missing from the whole list (at least {count}) with another record, or with one that is marked as deleted or archived, so no deletion is sent; correct confirm.url, or {approve}"
+            )
         } else if state.is_edited(plan) {
             let count = at_least(state.held);
             format!(
@@ -59,7 +65,27 @@ pub(super) fn condition(
         };
         return Some(condition(Reason::DeletesHeld, format!("{of_lists}{message}")));
     }
-    match last? {
+    if let Some(last) = last
+        && let Some(found) = of_last(resource, last)
+    {
+        return Some(found);
+    }
+    (state.unclear > 0 && plan.confirm.is_some()).then(|| {
+        let count = at_least(state.unclear);
+        condition(
+            Reason::DeletesUnclear,
+            format!(
+                "deletes.snapshot.confirm: the provider's responses to the request for records that are missing from the whole list (at least {count}) do not say whether they are deleted, so no deletion is sent: correct confirm.url, or add the status that means it to goneStatus"
+            ),
+        )
+    })
+}
+
+/// What the last sweep did not bring to its end.
+fn of_last(resource: &ResourcePlan, last: &SweepOutcome) -> Option<Condition> {
+    let condition =
+        |reason, message: String| Condition::new(ConditionType::DeletesFound, ConditionStatus::False, reason, message);
+    match last {
         SweepOutcome::Unproven(Unproven::Moved) => Some(condition(
             Reason::SweepUnsettled,
             "deletes.snapshot: the whole list kept changing while it was read, so it proves no deletion: raise pageSize, sort the list by something that does not change, or set deletes.snapshot.confirm".to_owned(),
@@ -67,6 +93,10 @@ pub(super) fn condition(
         SweepOutcome::Unproven(Unproven::Unidentified) => Some(condition(
             Reason::MissingId,
             unidentified(&resource.extract.id).to_owned(),
+        )),
+        SweepOutcome::Unproven(Unproven::Overlaps) => Some(condition(
+            Reason::PagesOverlap,
+            "deletes.snapshot: pages of the whole list repeat rows of others although nothing changes, so what is missing may be on no page and proves no deletion: sort the list in query by a member that no two records have in common, raise pageSize, or set deletes.snapshot.confirm".to_owned(),
         )),
         SweepOutcome::Unproven(Unproven::Short) => Some(condition(
             Reason::SweepUnsettled,
@@ -135,7 +165,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::plan::{SnapshotPlan, sample};
+    use crate::plan::{ConfirmPlan, SnapshotPlan, sample};
 
     fn told(state: &SweepState, last: Option<&SweepOutcome>) -> Option<(Reason, String)> {
         let plan = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: None, asked: 1 };
@@ -187,6 +217,24 @@ mod tests {
         assert_eq!(told(&list, SweepOutcome::Unreadable(BadRows::Dates)).unwrap().0, Reason::InvalidDate);
         assert_eq!(told(&list, SweepOutcome::Ended), None);
         assert_eq!(told(&sample::resource(), failed()), None, "neither is declared any more");
+    }
+
+    #[test]
+    fn what_a_request_for_one_record_does_not_settle_is_said() {
+        let held = SweepState { held: 2, replaced: 2, living: 100, ..SweepState::default() };
+        let (reason, message) = told(&held, None).unwrap();
+        assert_eq!(reason, Reason::DeletesHeld);
+        assert!(message.contains("with another record") && message.contains("approve-deletes: contacts"), "{message}");
+        let mixed = SweepState { held: 20, ..held };
+        assert!(told(&mixed, None).unwrap().1.contains("about 20 % of the known ones"), "not all of them");
+        let unclear = SweepState { missing: 3, unclear: 3, ..SweepState::default() };
+        assert_eq!(told(&unclear, None), None, "no request is declared any more");
+        let confirm = ConfirmPlan { url: Vec::new(), headers: Vec::new(), gone: vec![404] };
+        let plan = SnapshotPlan { interval: None, max_count: 10, max_percent: 20, confirm: Some(confirm), asked: 1 };
+        let resource = ResourcePlan { snapshot: Some(Arc::new(plan)), ..sample::resource() };
+        let told = |last: Option<&SweepOutcome>| condition(&resource, None, &unclear, last).map(|condition| condition.reason);
+        assert_eq!(told(None), Some(Reason::DeletesUnclear));
+        assert_eq!(told(Some(&SweepOutcome::Unproven(Unproven::Unidentified))), Some(Reason::MissingId));
     }
 
     #[test]

@@ -106,19 +106,28 @@ const fn made_false(reason: Reason) -> Option<ConditionType> {
         | Reason::EventsParked
         | Reason::DeltaTokenExpired
         | Reason::CursorOutOfReach
+        | Reason::CursorAhead
+        | Reason::ListTurnedOver
+        | Reason::OldNewcomers
         | Reason::Throttled
+        | Reason::OtherLists
         | Reason::MissingId
         | Reason::RepeatedId
         | Reason::DateFieldMissing
         | Reason::InvalidDate
+        | Reason::DatesLost
+        | Reason::DatesAreDays
         | Reason::SuspectedTimeZone
         | Reason::FutureDates
         | Reason::FilterIgnored
         | Reason::FilterFailed
         | Reason::VolatileRecords
         | Reason::DeletedFlagUnmatched
+        | Reason::DeletedFlagMissing
         | Reason::DeletesHeld
+        | Reason::DeletesUnclear
         | Reason::ResultCapReached
+        | Reason::PagesOverlap
         | Reason::SweepUnsettled => None,
     }
 }

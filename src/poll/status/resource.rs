@@ -1,13 +1,15 @@
 //! What a user reads of one resource. Pure.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Condition, Observed, RETRY_QUEUE_FULL, ResourceStatus, deletes, of_problem};
 use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
-use crate::detect::absent::AbsentDate;
+use crate::detect::absent::{AbsentDate, AbsentMark};
 use crate::detect::selection::Undecided;
+use crate::detect::sweep::SweepState;
 use crate::detect::volatile::VolatileRecords;
 use crate::detect::zone::written;
 use crate::plan::ResourcePlan;
@@ -35,11 +37,12 @@ pub(super) fn resource_status(
         )),
         None => {}
     }
-    // One condition of a type: of what is wrong with the dates, the field that no record has explains more.
+    // There is one condition of a type, the first: of what is wrong with the dates, the field that no record has explains more.
     let absent = health.absent_date.as_deref();
-    let notes = health.notes.iter().filter(|note| absent.is_none() || **note != Note::BadDates);
+    let notes = health.notes.iter().filter(|note| absent.is_none() || !matches!(note, Note::BadDates | Note::LostDates));
     conditions.extend(notes.map(|note| noted(*note, &resource.extract.id)));
     conditions.extend(absent.map(absent_date));
+    conditions.extend(health.absent_mark.as_deref().filter(|_| resource.extract.deleted.is_some()).map(absent_mark));
     // What the lists have shown of a resource that has several, and of others what theirs has.
     let lists = || own.map(|own| &**own).into_iter().chain(state.lists_of(&resource.name).map(|(_, list)| list));
     conditions.extend(lists().find_map(|own| own.zone?.suspected()).map(|behind| suspected_zone(resource, behind, now)));
@@ -49,12 +52,16 @@ pub(super) fn resource_status(
     let own_lists = state.lists_of(&resource.name).map(|(name, list)| (&**name, &list.sweep));
     let held = deletes::held_in_lists(own_lists).filter(|_| resource.for_each.is_some());
     let sweep = own.map(|own| held.as_ref().map_or((None, own.sweep), |(lists, sweep)| (Some(&**lists), *sweep)));
+    let unclear = lists().map(|own| own.sweep.unclear).sum();
+    let sweep = sweep.map(|(lists, sweep)| (lists, SweepState { unclear, ..sweep }));
     conditions.extend(sweep.and_then(|(lists, sweep)| deletes::condition(resource, lists, &sweep, health.sweep.as_deref())));
     let detail = health.detail.as_deref().filter(|_| resource.detail.is_some());
     conditions.extend(detail.map(|problem| of_problem(ConditionType::Detailed, problem)));
     let failed = health.lists.as_deref().filter(|_| resource.for_each.is_some());
     conditions.extend(failed.map(|problem| of_problem(ConditionType::ListsPolled, problem)));
     conditions.extend(deletes::full_sweep(resource, health.full_sweep.as_deref()));
+    let mut kinds = HashSet::new();
+    conditions.retain(|condition: &Condition| kinds.insert(condition.kind));
     ResourceStatus {
         name: resource.name.to_string(),
         cursor: own.and_then(|own| own.cursor).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
@@ -149,9 +156,18 @@ fn absent_date(absent: &AbsentDate) -> Condition {
     Condition::new(ConditionType::DatesReadable, ConditionStatus::False, Reason::DateFieldMissing, absent.to_string())
 }
 
+fn absent_mark(absent: &AbsentMark) -> Condition {
+    Condition::new(ConditionType::DeletionsReadable, ConditionStatus::False, Reason::DeletedFlagMissing, absent.to_string())
+}
+
 /// The condition that says what a poll met of records with such an id.
 fn noted(note: Note, id: &IdPlan) -> Condition {
     let (kind, reason, message) = match note {
+        Note::OtherLists => (
+            ConditionType::RecordsLocated,
+            Reason::OtherLists,
+            "recordsPath: responses have another list of objects next to the one that was found to have the records, and it is not read: set recordsPath to the list that has the records; if several have some, declare a resource for each",
+        ),
         Note::NoIds => (ConditionType::RecordsIdentified, Reason::MissingId, no_ids(id)),
         Note::MissingIds => (ConditionType::RecordsIdentified, Reason::MissingId, missing_ids(id)),
         Note::RepeatedIds => return repeated_ids(id),
@@ -160,10 +176,30 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             Reason::DeletedFlagUnmatched,
             "deletes.flag.value: records have a value at the flag that differs from value, so no deletion is recognized; leave value out to take every mark that is true or set, such as a deletion time",
         ),
+        Note::StatusWords => (
+            ConditionType::DeletionsReadable,
+            Reason::DeletedFlagUnmatched,
+            "deletes.flag.value: the flag is a word, which may be the status of any record, so those records count as living: set value to the word that means deleted",
+        ),
+        Note::AllMarked => (
+            ConditionType::DeletionsReadable,
+            Reason::DeletedFlagUnmatched,
+            "deletes.flag: every record of the whole list has the flag, so all of them count as deleted: correct field, or set value to what means deleted",
+        ),
         Note::BadDates => (
             ConditionType::DatesReadable,
             Reason::InvalidDate,
             "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
+        ),
+        Note::LostDates => (
+            ConditionType::DatesReadable,
+            Reason::DatesLost,
+            "datesConfiguration.updatedDateField: some records had a date there and have none now, so their changes are not found: set compareContent: true, or name a field that keeps its value",
+        ),
+        Note::DayDates => (
+            ConditionType::DatesPlausible,
+            Reason::DatesAreDays,
+            "datesConfiguration.updatedDateField: every date is at the same time of the day, so it seems to stand for a day, and a second change on that day is not found: set compareContent: true, or name a field that has the time",
         ),
         Note::FarAhead => (
             ConditionType::DatesPlausible,
@@ -174,6 +210,11 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             ConditionType::Ordered,
             Reason::UnorderedResource,
             "the list is not in the declared order and is read whole: correct order, or ask the provider to sort in query",
+        ),
+        Note::PagesOverlap => (
+            ConditionType::Settled,
+            Reason::PagesOverlap,
+            "pagination: later pages of the list repeat rows of earlier ones although nothing changes, so other records may be on no page: sort the list in query by a member that no two records have in common, or with the id as the last criterion, or raise pageSize",
         ),
         Note::Unsettled => (
             ConditionType::Settled,
@@ -194,6 +235,21 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             ConditionType::Continuous,
             Reason::CursorOutOfReach,
             "maxAge: no poll succeeded for longer than the provider lists changes, and those before that are missed; what it lists was read: to have all records again, set the annotation pollinator.dev/reset",
+        ),
+        Note::CursorAhead => (
+            ConditionType::Continuous,
+            Reason::CursorAhead,
+            "the cursor is ahead of the provider's clock, which was ahead for a while, in all of its servers or in one, so changes dated before the cursor are not found: once the clock is right, set polling.startFrom to a time before it was wrong, and then the annotation pollinator.dev/reset",
+        ),
+        Note::TurnedOver => (
+            ConditionType::Continuous,
+            Reason::ListTurnedOver,
+            "polling.interval: the list shows no record that was there at the last poll; if it has the latest records alone, those in between are missed: decrease polling.interval, raise pageSize, or set pagination or a filter with ${since}",
+        ),
+        Note::Newcomers => (
+            ConditionType::NewcomersFound,
+            Reason::OldNewcomers,
+            "datesConfiguration: records have come into the list with dates from before the last polls, as those that are published or shared later, and they are not announced: set fullSweep, which compares the whole list",
         ),
         Note::RetryQueueFull => (ConditionType::LedgerOpen, Reason::ParkedFull, RETRY_QUEUE_FULL),
         Note::Throttled { used, share } => return throttled(used, share),

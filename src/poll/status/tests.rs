@@ -1,7 +1,9 @@
 //! What a user reads after each course of jobs.
 
 use crate::api::conditions::ConditionStatus;
-use crate::poll::report::{Facts, Outcome, Report, Wakes};
+use crate::poll::report::{Facts, Outcome, Report, Sign, Wakes};
+use crate::poll::strategy::Gap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -454,8 +456,26 @@ fn what_waits_is_still_counted_while_it_cannot_be_run() {
 }
 
 fn any_report() -> impl Strategy<Value = Report> {
-    let facts = (any::<[bool; 5]>()).prop_map(|[ids, dates, disorder, unsettled, queue_full]| Facts {
-        seen: Seen { missing_ids: ids.into(), bad_dates: dates.into(), disorder, ..Seen::default() },
+    let signs = [Sign::OtherLists, Sign::AllMarked, Sign::PagesOverlap, Sign::CursorAhead, Sign::TurnedOver, Sign::Newcomers];
+    let signs = proptest::sample::subsequence(signs.to_vec(), 0..=signs.len());
+    let seen = any::<[bool; 8]>().prop_map(|[ids, bad, lost, ahead, unread, words, repeated, disorder]| Seen {
+        missing_ids: ids.into(),
+        bad_dates: bad.into(),
+        lost_dates: lost.into(),
+        far_ahead: ahead.into(),
+        unread_marks: unread.into(),
+        status_words: words.into(),
+        repeated_ids: repeated.into(),
+        disorder,
+        ..Seen::default()
+    });
+    let gap = prop_oneof![Just(None), Just(Some(Gap::TokenExpired)), Just(Some(Gap::OutOfReach))];
+    let facts = (any::<[bool; 2]>(), seen, signs, gap, any::<Option<bool>>());
+    let facts = facts.prop_map(|([unsettled, queue_full], seen, signs, gap, dates_are_days)| Facts {
+        seen,
+        signs,
+        gap,
+        dates_are_days,
         unsettled,
         sums: Sums { queue_full, ..Sums::default() },
         ..Facts::default()
@@ -496,7 +516,12 @@ proptest! {
             prop_assert_eq!(count(kind), 1);
         }
         prop_assert_eq!(count("Stalled") + count("Reconciling"), usize::from(status.ready == ConditionStatus::False));
-        for condition in &status.conditions {
+        for resource in &status.resources {
+            let kinds: HashSet<_> = resource.conditions.iter().map(|condition| condition.kind).collect();
+            prop_assert_eq!(kinds.len(), resource.conditions.len(), "{:?}", resource.conditions);
+        }
+        let of_resources = status.resources.iter().flat_map(|resource| &resource.conditions);
+        for condition in status.conditions.iter().chain(of_resources) {
             prop_assert!(!condition.message.is_empty() && !condition.message.contains('\n'));
         }
         prop_assert_eq!(&status, &told(&plan(), &state, &[&first, &second], now));

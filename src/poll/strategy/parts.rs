@@ -90,6 +90,7 @@ impl PollMachine<'_> {
     pub fn read_at(mut self, now: DateTime<Utc>) -> Self {
         self.parts.end = self.plan.end_of_list(now);
         self.oldest = self.plan.oldest(now);
+        self.began = Some(now);
         self
     }
 

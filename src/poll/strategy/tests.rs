@@ -41,6 +41,16 @@ fn a_filtered_baseline_begins_a_little_before_the_providers_clock() {
 }
 
 #[test]
+fn a_date_that_is_ahead_of_our_clock_leaves_nothing_out_of_the_baseline() {
+    let plan = plan(Order::Unordered);
+    for (ours, from) in [(-86_400, -86_400), (86_400, 0)] {
+        let mut poll = PollMachine::new(&plan, Mode::Baseline, None).read_at(at(ours));
+        assert_eq!(poll.next(Input::Page(page(Seen::default()))), Next::Listing);
+        assert_eq!(poll.strategy(), Strategy::Baseline { from: Some(at(from) - window::ZONES) }, "{ours}");
+    }
+}
+
+#[test]
 fn without_a_clock_or_with_unreadable_dates_all_of_the_list_is_the_baseline() {
     let plan = plan(Order::Unordered);
     for facts in [PageFacts { provider_date: None, ..page(Seen::default()) }, page(Seen { bad_dates: 1, ..Seen::default() })] {

@@ -1,0 +1,110 @@
+//! What the rows of a listing show in addition to their changes. Pure.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Detector;
+use crate::detect::absent::{AbsentDate, AbsentMark};
+use crate::detect::classify::Mode;
+use crate::detect::clock::ProviderClock;
+use crate::detect::detector::View;
+use crate::detect::known::Known;
+use crate::detect::record::RecordView;
+use crate::detect::window;
+use crate::plan::ChangeBy;
+
+impl Detector<'_> {
+    /// The date field that no record of this listing has, where that is most likely a mistake.
+    pub fn absent_date(&self) -> Option<AbsentDate> {
+        self.date_fields.absent(&self.plan.extract)
+    }
+
+    /// The mark of deleted records, where it is most likely misspelt.
+    pub fn absent_mark(&self) -> Option<AbsentMark> {
+        self.mark_field.absent(&self.plan.extract)
+    }
+
+    /// No record of this listing has the mark of deleted records, as is usual where only those have it.
+    pub fn is_mark_unseen(&self) -> bool {
+        self.mark_field.is_unseen(&self.plan.extract)
+    }
+
+    /// Whether dates of change that are written as instants stand for days, so that a second change on one day is not found; `None` where
+    /// this listing does not say.
+    pub fn dates_are_days(&self) -> Option<bool> {
+        self.day_times.are_days()
+    }
+
+    /// Whether the cursor with which the poll began lies so far ahead of the provider's clock that a change made now is not found: its date is
+    /// not asked for, or lies before all that is known.
+    pub fn is_cursor_ahead(&self) -> bool {
+        let View { cursor, window, .. } = self.view;
+        let (Some(cursor), Some(now)) = (cursor, self.provider_date()) else { return false };
+        let is_asked = !self.plan.request.uses_since() || window::before(cursor, window::lookback(self.plan)) <= now;
+        let is_known = window::known_since(self.plan, Some(cursor), window).is_none_or(|since| since <= now);
+        !(is_asked && is_known)
+    }
+
+    /// Notes whether an earlier page of the listing has the row as it is here. Answers what identifies it.
+    pub(super) fn note_sight(&mut self, view: &RecordView<'_>, id: u64) -> u64 {
+        let version = self
+            .classifier
+            .date(view)
+            .map_or_else(|| self.classifier.version(view), |date| date.timestamp_micros().cast_unsigned());
+        let sight = id ^ version.rotate_left(17);
+        self.seen.shown_again += u64::from(self.earlier.has(sight));
+        sight
+    }
+
+    /// Notes what a record shows of earlier polls, whose version is known as `before`.
+    pub(super) fn note_life(&mut self, view: &RecordView<'_>, (id, date): (u64, Option<DateTime<Utc>>), before: Option<Known>) {
+        self.seen.witness = Some(self.seen.witness.map_or(id, |witness| witness.min(id)));
+        // Later listings of a poll show what it has announced.
+        if self.listings == 1 {
+            let is_old = match self.view.cursor {
+                Some(cursor) => date.is_none_or(|date| date <= cursor),
+                None => false,
+            };
+            self.seen.seen_before += u64::from(before.is_some() || is_old || self.witness == Some(id));
+        }
+        let is_earlier = |known: Known| date.is_some_and(|date| known.date > Some(date.timestamp_micros()));
+        let has_lost_date = self.classifier.lacks_date_of_change(view) && before.is_some_and(is_earlier);
+        self.seen.lost_dates += u64::from(has_lost_date && !self.plan.compare_content);
+    }
+
+    pub(super) fn note(&mut self, view: &RecordView<'_>, date: Option<DateTime<Utc>>, json: &str) {
+        self.seen.count(view);
+        self.mark_field.note(&self.plan.extract, view, json);
+        if self.plan.change_by == ChangeBy::Content {
+            return;
+        }
+        self.seen.bad_dates += u64::from(view.bad_date);
+        if !view.is_deleted() {
+            self.date_fields.note(&self.plan.extract, view, json);
+        }
+        let Some(date) = date else { return };
+        let is_instant = view.updated.is_some() && !self.classifier.is_listed_on_whole_day(view);
+        if is_instant && self.plan.change_by == ChangeBy::Updated && !self.plan.compare_content {
+            self.day_times.note(date);
+        }
+        let by = self.plan.max_future;
+        self.seen.far_ahead += u64::from(self.poll_clock.is_some_and(|clock| clock.is_ahead_by(date, by)));
+        self.seen.order(self.order, self.last.replace(date), date);
+        self.seen.outdated += u64::from(self.too_old.is_some_and(|too_old| date < too_old));
+        self.seen.reached_lower |= self.lower.is_some_and(|lower| self.classifier.is_listed_before(view, lower));
+        if self.poll_clock.is_some_and(|clock| clock.is_ahead(date)) {
+            self.seen.ahead += 1;
+        } else {
+            self.seen.greatest = self.seen.greatest.max(Some(date));
+        }
+    }
+
+    /// Whether a record changed while the baseline was being read. Dated after the second of the first response, and not in the future, it
+    /// is no part of the baseline. Not remembered, it is found by the next poll, whose cursor is not beyond the first response.
+    pub(super) fn changed_meanwhile(&self, date: Option<DateTime<Utc>>, clock: &ProviderClock, now: DateTime<Utc>) -> bool {
+        let start = self.poll_clock.as_ref().unwrap_or(clock).date();
+        let (Mode::Baseline, Some(start), Some(date)) = (self.view.mode, start, date) else { return false };
+        let second = TimeDelta::seconds(1);
+        // What has passed since on our clock is a span, so that the two clocks need not agree.
+        date >= start + second && date <= start + second + (now - self.polled_at) + second
+    }
+}

@@ -1,0 +1,78 @@
+//! What a listing has shown so far in addition to its pages.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::PageReader;
+use crate::detect::sweep::Claim;
+use crate::fetch::contact::Contact;
+use crate::fetch::pagination;
+use crate::fetch::place;
+use crate::fetch::validators::Validators;
+use crate::plan::PaginationPlan;
+
+impl PageReader<'_> {
+    /// Validators for the next listing, when this one had a single page that carried some.
+    pub fn validators(&self) -> Option<Validators> {
+        self.fresh.clone()
+    }
+
+    /// The provider's clock at the first answer.
+    pub fn server_date(&self) -> Option<DateTime<Utc>> {
+        self.server_date
+    }
+
+    /// The longest wait that a successful response asked for: by a `Backoff` header, or by the last response for a quota that is spent.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The most that its answers have shown.
+    pub fn contact(&self) -> Contact {
+        self.contact
+    }
+
+    /// What detection chose, as it is written in a manifest.
+    pub fn detected(&self) -> Option<String> {
+        self.pager.detected().map(pagination::manifest_text)
+    }
+
+    /// What detection chose.
+    pub fn detected_pagination(&self) -> Option<&PaginationPlan> {
+        self.pager.detected()
+    }
+
+    /// Where the records were found, to be kept for the next listing and shown: a path, or `$` for the response itself. `None` while no
+    /// response had a list, or when the path cannot be written.
+    pub fn records_path(&self) -> Option<String> {
+        self.records_path.as_deref().and_then(place::kept)
+    }
+
+    /// Whether answers have another list of objects than the one that is read, where the manifest does not say which it is.
+    pub fn has_other_lists(&self) -> bool {
+        self.has_other_lists
+    }
+
+    /// Whether a response had a list, even an empty one, or the manifest says that it means an empty list.
+    pub fn has_list(&self) -> bool {
+        self.has_list
+    }
+
+    /// What the answers say of the list, once this listing has ended.
+    pub fn claim(&self) -> Claim {
+        let claim = self.pager.claim();
+        // A total that all rows make up proves that nothing is left out.
+        Claim { more: claim.more || (self.is_partial && !claim.counted), ..claim }
+    }
+
+    /// Pages so far.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Bytes of all bodies so far, inflated.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
