@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use self::unconfirmed::Unconfirmed;
 use super::absent::{DateFields, MarkField};
 use super::changes;
 use super::classify::{ChangeClassifier, Class, Mode};
@@ -74,6 +75,7 @@ pub struct Detector<'p> {
     watch: VolatileWatch,
     /// The ids of the listing, while a sweep is due.
     pass: Option<Pass>,
+    unconfirmed: Unconfirmed,
 }
 
 impl<'p> Detector<'p> {
@@ -107,6 +109,7 @@ impl<'p> Detector<'p> {
             witness: None,
             watch: VolatileWatch::default(),
             pass: None,
+            unconfirmed: Unconfirmed::default(),
         }
     }
 
@@ -253,6 +256,7 @@ impl<'p> Detector<'p> {
             found.note(sign);
             self.note_life(&view, (id, date), before);
             let class = self.classify(&view, (id, date), before, &clock);
+            let class = self.unless_undone(class, &view, before);
             let is_known = class == Class::Same;
             // The first of the two counts, as it does where the second is on another page.
             if later == Later::Neither && !is_known && self.order != Order::Ascending {
@@ -392,5 +396,6 @@ impl<'p> Detector<'p> {
 
 mod change;
 mod notes;
+mod unconfirmed;
 #[cfg(test)]
 mod tests;

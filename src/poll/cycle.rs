@@ -193,25 +193,28 @@ impl<'a> Poll<'a> {
         identity: &'a str,
         due: Option<DateTime<Utc>>,
     ) -> Self {
-        let (view, records_path, token, order_broken) = {
+        let (view, records_path, token, order_broken, unconfirmed) = {
             let state = instance.state();
             let own = state.resources.get(&*resource.name).map(|own| &**own);
             let of_all = resource.list_of.as_ref().and_then(|list| state.resources.get(&*list.resource));
             let records_path = own.and_then(|own| own.records_path.clone()).or_else(|| of_all?.records_path.clone());
-            (view(resource, own), records_path, begin::token(resource, own), begin::is_order_broken(resource, own))
+            let unconfirmed: Vec<_> = own.iter().flat_map(|own| &own.failing).map(|failing| failing.object).collect();
+            (view(resource, own), records_path, begin::token(resource, own), begin::is_order_broken(resource, own), unconfirmed)
         };
         let polled_at = Utc::now();
         let mut machine = PollMachine::new(resource, view.mode, view.cursor).with_token(token).read_at(polled_at);
         if order_broken {
             machine.distrust_order();
         }
+        let mut detector = Detector::new(resource, identity, view, polled_at);
+        detector.expect_undone(unconfirmed);
         Self {
             core,
             instance,
             resource,
             access,
             machine,
-            detector: Detector::new(resource, identity, view, polled_at),
+            detector,
             mode: view.mode,
             polled_at,
             due,

@@ -704,3 +704,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_change_that_was_tried_and_undone_is_a_change_back() {
+    let mut bench = Bench::new(by_content(), "09:59:00");
+    let row = |n: u32| format!(r#"{{"id":"1","n":{n}}}"#);
+    bench.told(&[row(1)]);
+    let tried = |bench: &mut Bench, rows: &[String], unconfirmed: Option<u64>| {
+        let mut detector = Detector::new(&bench.plan, "uid", bench.view, at("12:00:00"));
+        detector.expect_undone(unconfirmed);
+        let mut found = Vec::new();
+        // The list is read until it is quiet.
+        for row in rows {
+            detector.begin_listing(None, false);
+            let page = [Record { json: row, key: None }].into_iter();
+            let changes = detector.page(page, &mut bench.known, Moment { date: None, now: at("12:00:00") }).unwrap().changes;
+            found.extend(changes.into_iter().map(|change| (change.event.kind, change.event.id.to_string(), change)));
+        }
+        found
+    };
+    let [(_, there, _)] = &tried(&mut bench, &[row(2)], None)[..] else { panic!("a change") };
+    let object = crate::detect::record::id_hash("1");
+    let [(kind, back, change)] = &tried(&mut bench, &[row(1), row(1)], Some(object))[..] else { panic!("one change back") };
+    assert_eq!((kind, back == there), (&Kind::Updated, false));
+    let [(_, again, _)] = &tried(&mut bench, &[row(1)], Some(object))[..] else { panic!("not taken") };
+    assert_eq!(again, back, "the same event");
+    let [(_, still, _)] = &tried(&mut bench, &[row(2)], Some(object))[..] else { panic!("the change is tried again") };
+    assert_eq!(still, there);
+    bench.known.remember_with(change.record, change.known, change.details.clone());
+    assert_eq!(bench.told(&[row(1)]), [], "it was taken");
+}

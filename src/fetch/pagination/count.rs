@@ -49,10 +49,12 @@ impl Pager {
         let more = said.more(reach);
         let was_probing = std::mem::replace(&mut self.spot, Spot::BeforeTheEnd) == Spot::BehindTheEnd;
         if *repeated {
-            if was_probing || more == Some(false) || (!repeats_first && self.was_clamped(said)) {
+            // The first page in the place of the second is one that was not asked for, though it says that the list ends: a page was promised.
+            let is_unasked = more == Some(false) && *repeats_first && self.pages == 2;
+            if was_probing || (more == Some(false) && !is_unasked) || (!repeats_first && self.was_clamped(said)) {
                 return Ok(None);
             }
-            if !self.cautious || more.is_none() {
+            if !self.cautious || more.is_none() || is_unasked {
                 return Err(self.same_page());
             }
         }

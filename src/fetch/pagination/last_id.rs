@@ -27,8 +27,12 @@ impl Pager {
     pub(super) fn after_last(&mut self, heard: &Heard<'_>) -> Result<Option<Position>, Problem> {
         let Heard { answer, said, repeated, repeats_first, .. } = heard;
         let last = self.last_id.take();
-        if answer.record_count == 0 || said.flag() == Some(false) {
+        if answer.record_count == 0 {
             return Ok(None);
+        }
+        if said.flag() == Some(false) {
+            // A bound that is inclusive shows the last record once more; several of the first page say that it was ignored.
+            return if *repeats_first && answer.record_count > 1 { Err(self.same_page()) } else { Ok(None) };
         }
         let PaginationPlan::LastId { parameter, place, .. } = &self.pagination else { return Ok(None) };
         let Some(json) = last else {

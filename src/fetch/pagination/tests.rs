@@ -237,6 +237,20 @@ fn stops_when_a_page_comes_twice() {
 }
 
 #[test]
+fn the_first_page_in_the_place_of_the_second_is_no_end_whatever_it_says() {
+    for (plan, first, second) in [
+        (page(), r#"{"total":8}"#, r#"{"total":8}"#),
+        (offset(), r#"{"total":8}"#, r#"{"total":8}"#),
+        (page(), r#"{"page":1,"pages":2}"#, r#"{"page":2,"pages":2}"#),
+        (page(), r#"{"has_more":true}"#, r#"{"has_more":false}"#),
+    ] {
+        let pages = script(&plan, &[(first, 4, 1), (second, 4, 1)]);
+        assert!(matches!(pages[0], Ok(Some(_))), "{first}");
+        assert_eq!(pages[1], Err(Reason::PaginationLoop), "{second}");
+    }
+}
+
+#[test]
 fn bounds_the_number_of_pages() {
     let mut listing = Listing::new(&token(TokenPlace::Query, "cursor"));
     for page in 1..MAX_PAGES {
