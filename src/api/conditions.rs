@@ -333,12 +333,14 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// What would end it; `None`: nothing that comes by itself, or nothing that is known.
     pub remedy: Option<Remedy>,
+    /// What the other side said, for those who try a manifest. It is part of no condition, log line or Event.
+    pub seen: Option<Box<str>>,
 }
 
 impl Problem {
     /// A problem that only a person can fix.
     pub fn human(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reaction: Reaction::Human, reason, message: message.into(), retry_after: None, remedy: None }
+        Self { reaction: Reaction::Human, reason, message: message.into(), retry_after: None, remedy: None, seen: None }
     }
 
     /// One condition has one message: the first problem's reason, every problem's sentence.
@@ -350,12 +352,18 @@ impl Problem {
 
     /// A problem that may pass by itself.
     pub fn transient(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reaction: Reaction::Transient, reason, message: message.into(), retry_after: None, remedy: None }
+        Self { reaction: Reaction::Transient, reason, message: message.into(), retry_after: None, remedy: None, seen: None }
     }
 
     /// A request to wait.
     pub fn throttled(reason: Reason, message: impl Into<String>, retry_after: Option<Duration>) -> Self {
-        Self { reaction: Reaction::Throttled, reason, message: message.into(), retry_after, remedy: None }
+        Self { reaction: Reaction::Throttled, reason, message: message.into(), retry_after, remedy: None, seen: None }
+    }
+
+    /// The same, with what the other side said.
+    #[must_use]
+    pub fn seeing(self, said: impl Into<Box<str>>) -> Self {
+        Self { seen: Some(said.into()), ..self }
     }
 
     /// The same, with what would end it.

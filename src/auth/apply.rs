@@ -10,12 +10,10 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use percent_encoding::utf8_percent_encode;
 
 use super::secrets::{Referenced, Secrets, trimmed};
 use crate::api::conditions::{Problem, Reason};
 use crate::api::names::is_reserved_header;
-use crate::api::uri::RESERVED;
 use crate::egress::Request;
 use crate::egress::identity::Identity;
 use crate::plan::{AuthPlan, SecretKey};
@@ -46,24 +44,12 @@ impl fmt::Debug for RequestAuth {
 }
 
 impl RequestAuth {
-    /// Puts the authentication on a request: headers replace those of the same name, parameters are appended to the query.
+    /// Puts the authentication on a request: headers and parameters replace those of the same name, such as those that a next link repeats.
     pub fn apply(&self, request: &mut Request) {
         for (name, value) in &self.headers {
             request.headers.insert(name.clone(), value.clone());
         }
-        if self.query.is_empty() {
-            return;
-        }
-        let mut query = request.url.query().unwrap_or_default().to_owned();
-        for (name, value) in &self.query {
-            if !query.is_empty() {
-                query.push('&');
-            }
-            query.extend(utf8_percent_encode(name, RESERVED));
-            query.push('=');
-            query.extend(utf8_percent_encode(value, RESERVED));
-        }
-        request.url.set_query(Some(&query));
+        request.set_credentials(&self.query);
     }
 
     fn sealed(headers: HeaderMap, query: Vec<(String, String)>) -> Self {
@@ -276,6 +262,7 @@ mod tests {
             url: url.parse().expect(url),
             headers: HeaderMap::new(),
             body: None,
+            credentials: Vec::new(),
             redirects: Redirects::Never,
             limits: Limits {
                 body: 1,

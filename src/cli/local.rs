@@ -27,7 +27,7 @@ use crate::instances::folder::FolderInstances;
 use crate::local::api_credentials::ApiCredentials;
 use crate::local::definitions::{ConnectorSpecs, Definitions};
 use crate::local::files::Least;
-use crate::local::reload::{self, SharedSecrets};
+use crate::local::reload::{self, Reading, SharedSecrets};
 use crate::local::report::{Output, Reporter};
 use crate::observe::metrics::Metrics;
 use crate::observe::{Journal, output};
@@ -139,9 +139,11 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     };
     let shown = instances.clone();
     // Without a served page no one looks at the manifests.
-    let replaced = move |read: &mut Definitions| match &shown {
-        Some(instances) => instances.replace(read),
-        None => forget(read),
+    let reading = move |reading: Reading<'_>| match (reading, &shown) {
+        (Reading::Begins, Some(instances)) => instances.begin_reading(),
+        (Reading::Begins, None) => {}
+        (Reading::Ends(read), Some(instances)) => instances.replace(read),
+        (Reading::Ends(read), None) => forget(read),
     };
     if instances.is_none() {
         forget(&mut definitions);
@@ -151,7 +153,7 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let _ = ready.send(true);
     let watching = match run {
         Run::Once => None,
-        Run::Forever => Some(tokio::spawn(reload::watch(sources, seen, definitions, secrets, replaced, commands.clone()))),
+        Run::Forever => Some(tokio::spawn(reload::watch(sources, seen, definitions, secrets, reading, commands.clone()))),
     };
     drop(commands);
     let mut reporter = Reporter::new(args.output);

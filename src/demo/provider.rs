@@ -342,6 +342,7 @@ mod tests {
             url: url.parse().unwrap(),
             headers: http::HeaderMap::new(),
             body: None,
+            credentials: Vec::new(),
             redirects: Redirects::Never,
             limits,
         };

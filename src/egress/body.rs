@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder};
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use http::{HeaderMap, header};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::io::StreamReader;
 
@@ -35,6 +35,26 @@ const UNSUSPICIOUS: usize = 8 * 1024 * 1024;
 const MAX_RATIO: usize = 100;
 /// What a body whose length is not announced reserves first; then twice as much each time.
 const FIRST: usize = 64 * 1024;
+/// The first byte of every gzip file (RFC 1952 §2.3.1), with which no text begins.
+const GZIP: u8 = 0x1f;
+/// Names of codings that servers may use and that are not understood here: those that are registered (RFC 9110 §16.6.1) and some that are
+/// not. Any other name is none of a coding: servers write charsets there, or `none`, or how a file is stored.
+const NOT_UNDERSTOOD: [&str; 14] = [
+    "compress",
+    "x-compress",
+    "zstd",
+    "dcb",
+    "dcz",
+    "exi",
+    "aes128gcm",
+    "pack200-gzip",
+    "bzip2",
+    "x-bzip2",
+    "lzma",
+    "xz",
+    "sdch",
+    "lz4",
+];
 
 /// Where a body goes: how large it may be, until when it must have come, and whose memory it takes.
 pub(super) struct Room<'s> {
@@ -121,9 +141,10 @@ pub(super) enum Coding {
 }
 
 impl Coding {
-    /// The one coding that the headers name, or `None`.
+    /// The one coding that the headers name, or `None`. A coding that is named twice is often there once, for the second name comes from a
+    /// proxy; whether it is, the body shows.
     ///
-    /// Errors: [`BrokenAnswer::UnknownEncoding`] for any other, and for codings on top of each other, which were not asked for and
+    /// Errors: [`BrokenAnswer::UnknownEncoding`] for any other, and for different codings on top of each other, which were not asked for and
     /// multiply what a bomb can do.
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, EgressError> {
         let unknown = || EgressError::BrokenAnswer(BrokenAnswer::UnknownEncoding);
@@ -131,13 +152,13 @@ impl Coding {
         for value in headers.get_all(header::CONTENT_ENCODING) {
             for name in value.to_str().map_err(|_| unknown())?.split(',') {
                 let coding = match name.trim().to_ascii_lowercase().as_str() {
-                    "" | "identity" => continue,
                     "gzip" | "x-gzip" => Self::Gzip,
                     "br" => Self::Brotli,
                     "deflate" => Self::Deflate,
-                    _ => return Err(unknown()),
+                    name if NOT_UNDERSTOOD.contains(&name) => return Err(unknown()),
+                    _ => continue,
                 };
-                if found.replace(coding).is_some() {
+                if found.replace(coding).is_some_and(|before| before != coding) {
                     return Err(unknown());
                 }
             }
@@ -154,15 +175,23 @@ pub(super) async fn read(response: reqwest::Response, coding: Option<Coding>, ro
     match coding {
         None => read_plain(response, room).await,
         // Decoders are large: unboxed, every request would carry the room for one.
-        Some(coding) => Box::pin(read_coded(response, coding, room)).await,
+        Some(coding) => Box::pin(read_coded(Bytes::new(), response, coding, room)).await,
     }
 }
 
-async fn read_coded(response: reqwest::Response, coding: Coding, mut room: Room<'_>) -> Result<Bytes, EgressError> {
+/// The same of a body of which `begun` was read already, and noted.
+async fn read_coded(
+    begun: Bytes,
+    response: reqwest::Response,
+    coding: Coding,
+    mut room: Room<'_>,
+) -> Result<Bytes, EgressError> {
     room.reserve(FIRST).await;
     let arrived = room.arrived;
     let noted = move |chunk: &Bytes| _ = arrived.fetch_add(chunk.len(), Ordering::Relaxed);
     let chunks = response.bytes_stream().map_err(io::Error::other).inspect_ok(noted);
+    let begun = futures::stream::iter((!begun.is_empty()).then_some(Ok(begun)));
+    let chunks = begun.chain(chunks);
     let mut reader = pin!(StreamReader::new(chunks));
     let first = match room.within(reader.fill_buf()).await?.map_err(|error| broken(&error))? {
         // A 204 or 304 may name the coding of the body that it does not have.
@@ -198,6 +227,10 @@ async fn read_plain(mut response: reqwest::Response, mut room: Room<'_>) -> Resu
         let chunk = room.within(response.chunk()).await?.map_err(|_| EgressError::BrokenAnswer(BrokenAnswer::Truncated))?;
         let Some(chunk) = chunk else { break };
         room.note(chunk.len());
+        if first.is_empty() && kept.is_empty() && chunk.first() == Some(&GZIP) {
+            // A file that was stored compressed, sent by a server that does not know.
+            return Box::pin(read_coded(chunk, response, Coding::Gzip, room)).await;
+        }
         let len = first.len() + kept.len() + chunk.len();
         if len > room.bound {
             return Err(too_large());
@@ -217,21 +250,45 @@ async fn read_plain(mut response: reqwest::Response, mut room: Room<'_>) -> Resu
     Ok(if kept.is_empty() { first } else { kept.freeze() })
 }
 
-async fn inflate(reader: impl AsyncBufRead + Unpin, coding: Coding, first: u8, room: Room<'_>) -> Result<Bytes, EgressError> {
+async fn inflate(
+    reader: impl AsyncBufRead + Send + Unpin,
+    coding: Coding,
+    first: u8,
+    room: Room<'_>,
+) -> Result<Bytes, EgressError> {
     match coding {
-        Coding::Gzip => {
-            let mut decoder = GzipDecoder::new(reader);
-            decoder.multiple_members(true);
-            read_counted(decoder, room).await
-        }
-        Coding::Brotli => read_counted(BrotliDecoder::new(reader), room).await,
+        Coding::Gzip if first == GZIP => read_counted(&mut gunzip(reader), Layer::Outer, room).await,
+        // The header says what a proxy has undone, or what the server did not do.
+        Coding::Gzip => read_counted(&mut { reader }, Layer::Outer, room).await,
+        Coding::Brotli => read_counted(&mut BrotliDecoder::new(reader), Layer::Outer, room).await,
         // RFC 9110 means zlib (RFC 1950, whose first byte ends in 8); many servers send bare deflate (RFC 1951).
-        Coding::Deflate if first & 0x0f == 8 => read_counted(ZlibDecoder::new(reader), room).await,
-        Coding::Deflate => read_counted(DeflateDecoder::new(reader), room).await,
+        Coding::Deflate if first & 0x0f == 8 => read_counted(&mut ZlibDecoder::new(reader), Layer::Outer, room).await,
+        Coding::Deflate => read_counted(&mut DeflateDecoder::new(reader), Layer::Outer, room).await,
     }
 }
 
-async fn read_counted(mut decoder: impl AsyncRead + Unpin, mut room: Room<'_>) -> Result<Bytes, EgressError> {
+fn gunzip<R: AsyncBufRead>(reader: R) -> GzipDecoder<R> {
+    let mut decoder = GzipDecoder::new(reader);
+    decoder.multiple_members(true);
+    decoder
+}
+
+/// What a decoder reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    /// The body as it came.
+    Outer,
+    /// What another decoder makes of it.
+    Inner,
+}
+
+/// Reads what a decoder makes of a body. That may be gzip again: of a file that was stored compressed, and compressed once more on the way.
+/// There is no third time, and what lies between is bounded as the body is, for a bomb inside a bomb inflates to more than either.
+async fn read_counted(
+    decoder: &mut (dyn AsyncRead + Send + Unpin),
+    layer: Layer,
+    mut room: Room<'_>,
+) -> Result<Bytes, EgressError> {
     let mut kept = BytesMut::new();
     let mut pause_at = PIECE;
     loop {
@@ -243,6 +300,11 @@ async fn read_counted(mut decoder: impl AsyncRead + Unpin, mut room: Room<'_>) -
         let read = room.within(decoder.read_buf(&mut free)).await?.map_err(|error| broken(&error))?;
         if read == 0 {
             return Ok(kept.freeze());
+        }
+        if layer == Layer::Outer && kept.len() == read && kept.first() == Some(&GZIP) {
+            let between = AsyncReadExt::chain(io::Cursor::new(kept.freeze()), decoder).take(room.bound as u64);
+            let mut again = gunzip(BufReader::with_capacity(STEP, between));
+            return Box::pin(read_counted(&mut again, Layer::Inner, room)).await;
         }
         if kept.len() > room.bound {
             return Err(EgressError::TooLarge(Part::Body));

@@ -16,7 +16,7 @@ use super::error::{Part, Phase, RedirectFault, Unreachable};
 use super::guard::EgressPolicy;
 use super::identity::Identity;
 use super::resolve::GuardedResolver;
-use super::{EgressError, Limits, Overflow, Redirects, Request, Response};
+use super::{EgressError, Limits, Overflow, Redirects, Request, Response, query, shown_origin};
 
 /// DNS, TCP and TLS of one connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -29,6 +29,9 @@ const IDLE_PER_HOST: usize = 256;
 const MAX_IDENTITIES: usize = 64;
 /// Names and values of all response headers in total.
 const HEADERS: usize = 64 * 1024;
+/// Lines of a response head over HTTP/1: receivers behind several proxies have set more than a hundred cookies. They must fit into the bound
+/// of bytes, too.
+const HTTP1_HEADERS: usize = 500;
 /// Above it an HTTP/2 stream is reset without an error of its own; it exceeds the bound by enough that a head a little too large is still
 /// reported as such.
 const HTTP2_HEADERS: u32 = 256 * 1024;
@@ -173,7 +176,7 @@ impl Egress {
         let started = Instant::now();
         let deadline = started + request.limits.total;
         let head_deadline = deadline.min(started + request.limits.first_byte);
-        let Request { method, mut url, mut headers, body, redirects, limits } = request;
+        let Request { method, mut url, mut headers, body, credentials, redirects, limits } = request;
         settle_headers(&mut headers, limits.overflow);
         let mut hops = match redirects {
             Redirects::WithinOrigin(hops) if method == Method::GET => Some(hops),
@@ -205,6 +208,7 @@ impl Egress {
             {
                 *left = left.checked_sub(1).ok_or(EgressError::RedirectRefused(RedirectFault::TooMany))?;
                 url = target;
+                query::put(&mut url, &credentials);
                 continue;
             }
             return read(answer, url, limits, deadline, share).await;
@@ -223,6 +227,7 @@ fn builder(policy: &Arc<EgressPolicy>) -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_PER_HOST)
+        .http1_max_headers(HTTP1_HEADERS)
         .http2_max_header_list_size(HTTP2_HEADERS)
 }
 
@@ -251,7 +256,7 @@ fn redirect_target(url: &Url, status: StatusCode, headers: &HeaderMap) -> Result
     let invalid = || EgressError::RedirectRefused(RedirectFault::InvalidLocation);
     let target = location.to_str().ok().and_then(|text| url.join(text).ok()).ok_or_else(invalid)?;
     if target.origin() != url.origin() {
-        return Err(EgressError::RedirectRefused(RedirectFault::OtherOrigin));
+        return Err(EgressError::RedirectRefused(RedirectFault::OtherOrigin(shown_origin(&target))));
     }
     if !target.username().is_empty() || target.password().is_some() {
         return Err(invalid());

@@ -83,10 +83,10 @@ impl fmt::Display for Denial {
 impl StdError for Denial {}
 
 /// Why a redirect is not followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedirectFault {
-    /// It leads to another scheme, host or port.
-    OtherOrigin,
+    /// It leads to another scheme, host or port, which are these.
+    OtherOrigin(String),
     /// More redirects than allowed.
     TooMany,
     /// Its `Location` is no URL that could be asked.
@@ -95,11 +95,11 @@ pub enum RedirectFault {
 
 impl fmt::Display for RedirectFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OtherOrigin => "a redirect leads to another origin",
-            Self::TooMany => "there are too many redirects",
-            Self::InvalidLocation => "a redirect has an invalid Location",
-        })
+        match self {
+            Self::OtherOrigin(_) => f.write_str("a redirect leads to another origin"),
+            Self::TooMany => f.write_str("there are too many redirects"),
+            Self::InvalidLocation => f.write_str("a redirect has an invalid Location"),
+        }
     }
 }
 
@@ -292,10 +292,19 @@ impl EgressError {
                 Reason::EgressDenied,
                 format!("{field}: {denial}; use a public host, or let the administrator allow it with --allow-egress"),
             ),
-            Self::RedirectRefused(fault) => Problem::human(
-                Reason::RedirectRefused,
-                format!("{field}: {fault}; use the URL that answers without a redirect"),
-            ),
+            Self::RedirectRefused(fault) => {
+                let fix = match fault {
+                    RedirectFault::OtherOrigin(_) => {
+                        "use the URL that answers without a redirect, or check auth if that is where people log in"
+                    }
+                    RedirectFault::TooMany | RedirectFault::InvalidLocation => "use the URL that answers without a redirect",
+                };
+                let problem = Problem::human(Reason::RedirectRefused, format!("{field}: {fault}; {fix}"));
+                match fault {
+                    RedirectFault::OtherOrigin(origin) => problem.seeing(format!("the redirect leads to {origin}")),
+                    RedirectFault::TooMany | RedirectFault::InvalidLocation => problem,
+                }
+            }
             Self::Tls(fault) => {
                 let fix = match fault {
                     TlsFault::Untrusted => {
@@ -312,7 +321,7 @@ impl EgressError {
             Self::TooLarge(Part::Headers) => Problem::human(
                 Reason::ResponseTooLarge,
                 format!(
-                    "{field}: the response headers of {noun} exceed 64 KiB or 100 lines; check that the URL is the one of the API"
+                    "{field}: the response headers of {noun} exceed 64 KiB or 500 lines; check that the URL is the one of the API"
                 ),
             ),
             Self::TooLarge(Part::Body) => Problem::human(
@@ -499,7 +508,8 @@ mod tests {
         let mut all = vec![E::Denied(denial), E::Setup];
         all.extend([UrlFault::Scheme, UrlFault::UserInfo, UrlFault::Host].map(E::InvalidUrl));
         all.extend(
-            [RedirectFault::OtherOrigin, RedirectFault::TooMany, RedirectFault::InvalidLocation].map(E::RedirectRefused),
+            [RedirectFault::OtherOrigin("https://a.example".into()), RedirectFault::TooMany, RedirectFault::InvalidLocation]
+                .map(E::RedirectRefused),
         );
         all.extend([TlsFault::Untrusted, TlsFault::Expired, TlsFault::WrongName].map(E::Tls));
         all.extend([TlsFault::BadCertificate, TlsFault::NoTrustRoots, TlsFault::Handshake].map(E::Tls));

@@ -16,6 +16,7 @@ pub mod hosts;
 pub mod identity;
 pub mod ledger;
 pub mod pace;
+mod query;
 pub mod quota;
 mod resolve;
 pub mod retry_after;
@@ -24,6 +25,7 @@ pub mod spending;
 mod tests;
 pub mod turn_queue;
 pub mod turns;
+mod written_wait;
 
 pub use client::Egress;
 pub use error::{EgressError, Peer};
@@ -35,6 +37,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
+
+use crate::api::visible;
+
+/// Characters of an origin that a message shows.
+const LONGEST_ORIGIN: usize = 100;
 
 /// One request, ready to be sent.
 ///
@@ -49,10 +56,20 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Body.
     pub body: Option<Bytes>,
+    /// Parameters of the query that carry credentials, not encoded: a redirect that is followed has them, too.
+    pub credentials: Vec<(String, String)>,
     /// Which redirects are followed.
     pub redirects: Redirects,
     /// Bounds.
     pub limits: Limits,
+}
+
+impl Request {
+    /// Puts parameters with credentials into the query, in place of those of the same name.
+    pub fn set_credentials(&mut self, parameters: &[(String, String)]) {
+        query::put(&mut self.url, parameters);
+        self.credentials = parameters.to_vec();
+    }
 }
 
 /// Which redirects are followed.
@@ -120,6 +137,16 @@ impl fmt::Debug for Response {
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body_bytes", &self.body.len())
             .finish()
+    }
+}
+
+/// The origin of a URL for a message, without the port that its scheme has anyway; the scheme alone where there is no host.
+pub fn shown_origin(url: &Url) -> String {
+    let origin = url.origin();
+    if origin.is_tuple() {
+        visible::beginning(&origin.ascii_serialization(), LONGEST_ORIGIN)
+    } else {
+        format!("{}:", url.scheme())
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use http::HeaderMap;
 
 use super::retry_after::{LONGEST, server_clock};
+use super::written_wait::span;
 
 /// Headers that say how large a quota is, what is left of it and when it is renewed: those of earlier IETF drafts, which GitLab still
 /// sends; the custom that GitHub made common; and Okta's.
@@ -14,6 +15,8 @@ const TRIPLES: [[&str; 3]; 3] = [
     ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"],
     ["x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"],
 ];
+/// How long until the quota of these headers is renewed, where the other one gives a moment (Discord).
+const RENEWED_AFTER: &str = "x-ratelimit-reset-after";
 /// Above this a number of seconds is a point in time (2001), below it a duration.
 const POINT: i64 = 1_000_000_000;
 
@@ -34,7 +37,9 @@ impl Quota {
         let before = TRIPLES.iter().filter_map(|[limit, left, renewed]| {
             let is_none = text(headers, limit).and_then(whole) == Some(0);
             let spent = whole(text(headers, left)?) == Some(0) && !is_none;
-            spent.then(|| text(headers, renewed).and_then(|renewed| renewed_in(renewed, now)))
+            let after = || text(headers, RENEWED_AFTER).filter(|_| *renewed == "x-ratelimit-reset");
+            let wait = || after().and_then(|after| span(after, LONGEST));
+            spent.then(|| wait().or_else(|| text(headers, renewed).and_then(|renewed| renewed_in(renewed, now))))
         });
         standard(headers).into_iter().chain(before).max().map_or(Self::Left, Self::Spent)
     }
@@ -138,8 +143,8 @@ fn whole(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// How long until the time that a header gives, at most [`LONGEST`]: seconds, perhaps with a fraction; Unix seconds or, with three more
-/// digits, milliseconds; a date of RFC 3339 or HTTP.
+/// How long until the time that a header gives, at most [`LONGEST`]: seconds, perhaps with a fraction or with units; Unix seconds or, with
+/// three more digits, milliseconds; a date of RFC 3339 or HTTP.
 pub fn renewed_in(renewed: &str, now: DateTime<Utc>) -> Option<Duration> {
     let renewed = renewed.trim();
     let point = match renewed.split('.').next().unwrap_or_default().parse::<i64>() {
@@ -147,6 +152,9 @@ pub fn renewed_in(renewed: &str, now: DateTime<Utc>) -> Option<Duration> {
         Ok(number) if number < POINT * 1000 => DateTime::from_timestamp(number, 0)?,
         Ok(number) => DateTime::from_timestamp_millis(number)?,
         Err(_) => {
+            if let Some(span) = span(renewed, LONGEST) {
+                return Some(span);
+            }
             let date = DateTime::parse_from_rfc3339(renewed).map(|date| date.to_utc());
             date.or_else(|_| httpdate::parse_http_date(renewed).map(DateTime::from)).ok()?
         }
@@ -221,8 +229,15 @@ mod tests {
             assert_eq!(quota(&[(renewed, "10")]), Quota::Left, "{name}");
             assert_eq!(quota(&[(name, "0"), (renewed, "1000000001")]), spent(0), "{name}: the past");
             assert_eq!(quota(&[(name, "0"), (renewed, "soon")]), Quota::Spent(None), "{name}");
+            assert_eq!(quota(&[(name, "0"), (renewed, "1m30s")]), spent(90), "{name}");
             assert_eq!(quota(&[(name, "0")]), Quota::Spent(None), "{name}");
         }
+    }
+
+    #[test]
+    fn a_span_counts_more_than_a_moment() {
+        let pairs = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1767323055"), ("x-ratelimit-reset-after", "7.5")];
+        assert_eq!(quota(&pairs), Quota::Spent(Some(Duration::from_millis(7_500))));
     }
 
     #[test]

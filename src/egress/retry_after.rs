@@ -5,19 +5,31 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::written_wait::span;
+
 /// The longest wait that is believed.
 pub const LONGEST: Duration = Duration::from_hours(24);
 
 /// Stack Exchange's header, known to other APIs too: seconds to wait, sent with a success.
 static BACKOFF: HeaderName = HeaderName::from_static("backoff");
 
-/// The wait that `Retry-After` asks for: seconds, or an HTTP date in any of its three forms (RFC 9110 §5.6.7 and §10.2.3). A past
-/// date is zero, more than [`LONGEST`] is [`LONGEST`], anything else that is not understood is `None`. A number that is a moment
-/// near now, in seconds since 1970, is that moment: some servers send one. Of several values the longest counts.
+/// The same in milliseconds, from services of Azure and others.
+static MILLISECONDS: [HeaderName; 2] =
+    [HeaderName::from_static("retry-after-ms"), HeaderName::from_static("x-ms-retry-after-ms")];
+
+/// The wait that `Retry-After` asks for: seconds, or an HTTP date in any of its three forms (RFC 9110 §5.6.7 and §10.2.3). Servers also
+/// write fractions, units and dates of RFC 3339. A past date is zero, more than [`LONGEST`] is [`LONGEST`], anything else that is not
+/// understood is `None`. A number that is a moment near now, in seconds or milliseconds since 1970, is that moment: some servers send one.
+/// Of several values the longest counts.
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let now = server_clock(headers, now);
-    let read = |value| moment(value, now).or_else(|| seconds(value)).or_else(|| until(value, now));
-    headers.get_all(header::RETRY_AFTER).iter().filter_map(read).max()
+    let read = |value: &HeaderValue| {
+        let text = value.to_str().ok()?;
+        moment(text, now).or_else(|| span(text, LONGEST)).or_else(|| until(text, now))
+    };
+    let milliseconds = |value: &HeaderValue| Some(Duration::from_millis(digits(value)?).min(LONGEST));
+    let finer = MILLISECONDS.iter().flat_map(|name| headers.get_all(name)).filter_map(milliseconds);
+    headers.get_all(header::RETRY_AFTER).iter().filter_map(read).chain(finer).max()
 }
 
 /// The time by the clock of the server that sent these headers, from its `Date` (RFC 9110 §6.6.1): a moment that it names is one of that
@@ -35,24 +47,34 @@ pub fn backoff(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn seconds(value: &HeaderValue) -> Option<Duration> {
+    Some(Duration::from_secs(digits(value)?).min(LONGEST))
+}
+
+/// A number without sign; digits that no u64 holds are more than any clamp.
+fn digits(value: &HeaderValue) -> Option<u64> {
     let digits = value.to_str().ok()?.trim();
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // Digits that no u64 holds are more than the clamp.
-    Some(digits.parse().map_or(LONGEST, Duration::from_secs).min(LONGEST))
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-fn moment(value: &HeaderValue, now: DateTime<Utc>) -> Option<Duration> {
-    let at: i64 = value.to_str().ok()?.trim().parse().ok()?;
-    let ahead = at.checked_sub(now.timestamp())?;
+/// A number that is a moment near now. A fraction of a second is no reason to come earlier.
+fn moment(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let number: i64 = whole.parse().ok().filter(|_| fraction.bytes().all(|byte| byte.is_ascii_digit()))?;
     let longest = i64::try_from(LONGEST.as_secs()).ok()?;
-    (-longest..=longest).contains(&ahead).then(|| Duration::from_secs(ahead.max(0).unsigned_abs()))
+    let near = |milliseconds: i64| {
+        let ahead = milliseconds.checked_sub(now.timestamp_millis())?;
+        (-longest * 1_000..=longest * 1_000).contains(&ahead).then(|| Duration::from_millis(ahead.max(0).unsigned_abs()))
+    };
+    let up = i64::from(!fraction.is_empty());
+    near(number.checked_add(up)?.checked_mul(1_000)?).or_else(|| near(number.checked_add(up)?))
 }
 
-fn until(value: &HeaderValue, now: DateTime<Utc>) -> Option<Duration> {
-    let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
-    Some((DateTime::<Utc>::from(date) - now).to_std().unwrap_or(Duration::ZERO).min(LONGEST))
+fn until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let text = text.trim();
+    let date = httpdate::parse_http_date(text).map(DateTime::<Utc>::from).ok();
+    let date = date.or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|date| date.to_utc()))?;
+    Some((date - now).to_std().unwrap_or(Duration::ZERO).min(LONGEST))
 }
 
 #[cfg(test)]
@@ -109,6 +131,28 @@ mod tests {
         assert_eq!(asked(&(now + 37).to_string()), Some(Duration::from_secs(37)));
         assert_eq!(asked(&(now - 37).to_string()), Some(Duration::ZERO));
         assert_eq!(asked(&(now + 90_000).to_string()), Some(LONGEST), "not near now");
+        assert_eq!(asked(&format!("{}.25", now + 37)), Some(Duration::from_secs(38)));
+        assert_eq!(asked(&(now * 1_000 + 37_500).to_string()), Some(Duration::from_millis(37_500)), "in milliseconds");
+        assert_eq!(asked(&(now * 1_000 - 1).to_string()), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn fractions_units_and_other_dates_are_read() {
+        for (value, milliseconds) in [
+            ("1.5", 1_500),
+            ("12 s", 12_000),
+            ("7, 7", 7_000),
+            ("1994-11-06T08:49:37Z", 37_000),
+            ("1994-11-06T09:49:37+01:00", 37_000),
+            ("1994-11-06T08:48:37Z", 0),
+        ] {
+            assert_eq!(asked(value), Some(Duration::from_millis(milliseconds)), "{value}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("x-ms-retry-after-ms", HeaderValue::from_static("7500"));
+        assert_eq!(retry_after(&headers, now()), Some(Duration::from_millis(7_500)));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("8"));
+        assert_eq!(retry_after(&headers, now()), Some(Duration::from_secs(8)), "rounded, and so the longer one");
     }
 
     #[test]
@@ -123,7 +167,7 @@ mod tests {
     #[test]
     fn garbage_is_no_answer() {
         for value in
-            ["", " ", "-1", "+5", "1.5", "1e3", "0x10", "soon", "12 s", "1994-11-06T08:49:37Z", "Sun, 32 Nov 1994 08:49:37 GMT"]
+            ["", " ", "-1", "+5", "1e3", "0x10", "soon", "12 x", "1994-11-06", "1.2.3", "Sun, 32 Nov 1994 08:49:37 GMT"]
         {
             assert_eq!(asked(value), None, "{value:?}");
         }

@@ -5,16 +5,20 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
+use url::Url;
 
-use super::split::{Kind, SplitError};
 use crate::api::conditions::{Problem, Reaction, Reason, Remedy};
 use crate::api::error_rule::Meaning;
+use crate::api::visible;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after::retry_after;
-use crate::plan::{LimitsPlan, RecordsAs};
+use crate::plan::LimitsPlan;
 
 /// How often it is looked whether a quota is renewed of which nothing says when it is.
 const LOOK_AT_QUOTA: Duration = Duration::from_hours(1);
+
+/// Characters of a path that a message shows.
+const LONGEST_PATH: usize = 80;
 
 /// What an answer's head promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +95,23 @@ pub fn interpret(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) ->
 /// Whether a provider may answer like this to a page behind the last one.
 pub(super) fn refuses_a_page(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 403 | 404 | 410 | 416 | 422)
+}
+
+/// The problem of the first page, where its URL is most likely wrong: the path of the base URL is there twice.
+pub(super) fn of_url(problem: Problem, url: &Url) -> Problem {
+    let Some(twice) = Some(&problem).filter(|problem| problem.reason == Reason::NotFound).and_then(|_| repeated_path(url))
+    else {
+        return problem;
+    };
+    let message = format!("{}; its path begins with {twice} twice, once from baseUrl: remove it from url", problem.message);
+    Problem { message, ..problem }
+}
+
+/// What a path begins with twice, such as `/api/v1` in `/api/v1/api/v1/contacts`.
+fn repeated_path(url: &Url) -> Option<String> {
+    let parts: Vec<_> = url.path_segments()?.collect();
+    let half = (1..=parts.len() / 2).find(|half| parts[..*half] == parts[*half..half * 2])?;
+    Some(visible::beginning(&format!("/{}", parts[..half].join("/")), LONGEST_PATH)).filter(|path| path.len() > 1)
 }
 
 /// The problem of a page after the first, of which `interpret` knows nothing: the list itself is there.
@@ -238,6 +259,8 @@ pub enum ContentClass {
     Html,
     /// XML.
     Xml,
+    /// Values between commas.
+    Csv,
     /// Other text.
     Text,
     /// Anything else.
@@ -258,6 +281,7 @@ impl ContentClass {
             kind if kind.ends_with("json") => Self::Json,
             "text/html" | "application/xhtml+xml" => Self::Html,
             kind if kind.ends_with("/xml") || kind.ends_with("+xml") => Self::Xml,
+            "text/csv" | "application/csv" | "text/tab-separated-values" => Self::Csv,
             kind if kind.starts_with("text/") => Self::Text,
             _ => Self::Other,
         }
@@ -268,70 +292,14 @@ impl std::fmt::Display for ContentClass {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Json => "declared as JSON",
-            Self::JsonLines => "declared as many JSON texts, which are not read; ask for one",
+            Self::JsonLines => "declared as many JSON texts",
             Self::Html => "declared as HTML",
             Self::Xml => "declared as XML",
+            Self::Csv => "declared as CSV",
             Self::Text => "declared as text",
             Self::Other => "declared as another type than JSON",
             Self::Undeclared => "without Content-Type",
         })
-    }
-}
-
-/// A body that yields no page, as a user sees it: class and byte offset, never content.
-pub fn unreadable(error: &SplitError, class: ContentClass, form: RecordsAs) -> Problem {
-    match error {
-        SplitError::Empty => invalid(&format!("the answer ({class}) has an empty body; check url, query and auth")),
-        SplitError::Encoding { at } => {
-            invalid(&format!("the answer ({class}) is not UTF-8 at byte {at}; check url and headers"))
-        }
-        SplitError::Malformed(error) if class == ContentClass::Html => {
-            invalid(&format!("the answer is an HTML page, not JSON (at byte {}); check baseUrl, url and auth", error.at))
-        }
-        SplitError::Malformed(error) => invalid(&format!(
-            "the answer ({class}) is not JSON that can be read: {} at byte {}; check baseUrl and url",
-            error.fault, error.at
-        )),
-        SplitError::Null { at } => {
-            invalid(&format!("the answer has null at byte {at} where its records should be; check query, or set recordsPath"))
-        }
-        SplitError::BodyTooLarge => too_large("the answer is larger than 32 MiB; ask for fewer records a page"),
-        SplitError::TooManyRecords => too_large("the answer has more than 500,000 records; ask for fewer records a page"),
-        SplitError::RecordTooLarge { at } => too_large(&format!(
-            "the record at byte {at} is larger than 1 MiB; ask for fewer fields with query, or correct recordsPath"
-        )),
-        SplitError::Missing { root: Kind::Array, .. } => {
-            not_found("the answer itself is the array of records; remove recordsPath")
-        }
-        SplitError::Missing { arrays, .. } => {
-            not_found(&format!("it leads to nothing in the answer{}; correct it", listed(arrays)))
-        }
-        SplitError::WrongKind { found } => not_found(match (found, form) {
-            (Kind::Object, _) => {
-                "it leads to an object, not to an array; set recordsAs: Map if its members are the records, else correct it"
-            }
-            (Kind::Array, _) => "it leads to an array, not to a map of records; set recordsAs: List",
-            (Kind::Scalar, RecordsAs::List) => "it leads to a single value, not to an array of records; correct it",
-            (Kind::Scalar, RecordsAs::Map) => "it leads to a single value, not to a map of records; correct it",
-        }),
-        SplitError::Moved { arrays } => not_found(&format!(
-            "the records are no longer where they were{}; set recordsPath to where they are now",
-            listed(arrays)
-        )),
-        SplitError::ErrorAnswer => error_in_response(),
-        SplitError::Partial { member } => Problem::transient(
-            Reason::ErrorInResponse,
-            format!(
-                "resources[].query: the provider's answer says that records are missing from it ({member}), so nothing of it is used; \
-                 retrying. If this persists, filter with query or lower pageSize, so that the provider can answer in full"
-            ),
-        ),
-        SplitError::Undecided { arrays } if arrays.is_empty() => {
-            not_found("the answer has no array of records; check url and query, or set recordsPath to the array")
-        }
-        SplitError::Undecided { arrays } => {
-            not_found(&format!("the answer does not say which array has the records{}; set recordsPath to one", listed(arrays)))
-        }
     }
 }
 
@@ -357,28 +325,11 @@ pub(super) fn is_declared_empty(headers: &HeaderMap) -> bool {
         && ContentClass::of(headers) != ContentClass::Html
 }
 
-fn listed(arrays: &[String]) -> String {
-    if arrays.is_empty() { String::new() } else { format!(" (arrays found: {})", arrays.join(", ")) }
-}
-
-fn invalid(text: &str) -> Problem {
-    Problem::transient(Reason::InvalidResponse, format!("resources[].url: {text}"))
-}
-
-fn too_large(text: &str) -> Problem {
-    Problem::human(Reason::ResponseTooLarge, format!("resources[].pageSize: {text}"))
-}
-
-fn not_found(text: &str) -> Problem {
-    Problem::human(Reason::RecordsNotFound, format!("resources[].recordsPath: {text}"))
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::fetch::scan::{Fault, ScanError};
 
     fn now() -> DateTime<Utc> {
         "2026-01-02T03:04:05Z".parse().unwrap()
@@ -437,6 +388,20 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_there_twice_is_named() {
+        let said = |url: &str| of_url(judged(404, &[]).unwrap_err(), &url.parse().unwrap()).message;
+        let twice = said("https://a.example/api/v1/api/v1/contacts?x=1");
+        assert!(twice.ends_with("its path begins with /api/v1 twice, once from baseUrl: remove it from url"), "{twice}");
+        for url in
+            ["https://a.example/api/v1/contacts", "https://a.example/", "https://a.example//x", "https://a.example/a/b/a/b2"]
+        {
+            assert!(said(url).ends_with("check baseUrl and url"), "{url}");
+        }
+        let forbidden = judged(403, &[]).unwrap_err();
+        assert_eq!(of_url(forbidden.clone(), &"https://a.example/a/a".parse().unwrap()), forbidden);
+    }
+
+    #[test]
     fn reads_the_providers_clock() {
         assert_eq!(server_date(&headers(&[("date", "Fri, 02 Jan 2026 03:04:05 GMT")])), Some(now()));
         assert_eq!(server_date(&headers(&[("date", "yesterday")])), None);
@@ -452,35 +417,12 @@ mod tests {
             ("application/jsonl; charset=utf-8", ContentClass::JsonLines),
             ("TEXT/HTML; charset=x", ContentClass::Html),
             ("application/atom+xml", ContentClass::Xml),
-            ("text/csv", ContentClass::Text),
+            ("text/csv; header=present", ContentClass::Csv),
+            ("text/plain", ContentClass::Text),
             ("image/png", ContentClass::Other),
         ] {
             assert_eq!(ContentClass::of(&headers(&[("content-type", kind)])), class, "{kind}");
         }
         assert_eq!(ContentClass::of(&headers(&[])), ContentClass::Undeclared);
-    }
-
-    #[test]
-    fn tells_what_to_do_about_a_body() {
-        let told = |error: SplitError| unreadable(&error, ContentClass::Html, RecordsAs::List).to_string();
-        let malformed = SplitError::Malformed(ScanError { at: 0, fault: Fault::Syntax });
-        assert_eq!(
-            told(malformed.clone()),
-            "InvalidResponse: resources[].url: the answer is an HTML page, not JSON (at byte 0); check baseUrl, url and auth"
-        );
-        assert_eq!(
-            unreadable(&malformed, ContentClass::Json, RecordsAs::List).message,
-            "resources[].url: the answer (declared as JSON) is not JSON that can be read: it has a character out of place \
-             at byte 0; check baseUrl and url"
-        );
-        assert_eq!(
-            told(SplitError::Undecided { arrays: vec!["data".into(), "r.docs".into()] }),
-            "RecordsNotFound: resources[].recordsPath: the answer does not say which array has the records (arrays found: \
-             data, r.docs); set recordsPath to one"
-        );
-        assert!(told(SplitError::Undecided { arrays: vec![] }).contains("has no array"));
-        assert!(told(SplitError::Missing { root: Kind::Array, arrays: vec![] }).ends_with("remove recordsPath"));
-        assert!(told(SplitError::Null { at: 8 }).starts_with("InvalidResponse"));
-        assert!(told(SplitError::RecordTooLarge { at: 8 }).starts_with("ResponseTooLarge"));
     }
 }

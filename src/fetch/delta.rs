@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use super::pagination::Position;
-use crate::api::conditions::{Problem, Reason};
+use crate::api::conditions::{Problem, Reaction, Reason};
 use crate::plan::delta::{DeltaForm, DeltaPlan};
 use crate::plan::{ValueAt, json};
 
@@ -29,6 +29,26 @@ impl ListingToken {
     /// Whether a response says that the token of an earlier listing, with which this one was asked for, is no longer valid.
     pub fn has_expired(&self, plan: Option<&DeltaPlan>, status: StatusCode, body: &[u8]) -> bool {
         self.sent.is_some() && plan.is_some_and(|plan| plan.is_expired(status, body))
+    }
+
+    /// The problem of a response to the first request of a listing, which may be one of the token: providers have more ways than 410 to say
+    /// that one is no longer valid, and other statuses have other reasons, too.
+    pub fn explained(&self, plan: Option<&DeltaPlan>, problem: Problem, status: StatusCode) -> Problem {
+        let code = status.as_u16();
+        let may_be_expired = matches!(code, 400 | 404 | 409 | 412 | 422) && problem.reaction == Reaction::Human;
+        let Some(plan) = plan.filter(|_| self.sent.is_some() && may_be_expired) else {
+            return problem;
+        };
+        let (field, what) = match plan.form {
+            DeltaForm::Token { .. } => ("token", "a token"),
+            DeltaForm::Link => ("link", "a link"),
+        };
+        let message = format!(
+            "resources[].delta.{field}: the provider answered {code} to what the last poll ended with; if it answers so to {what} that is no \
+             longer valid, set delta.{field}.expired to {{status: {code}}}, and the whole list is read; else check url, query and headers \
+             against its documentation"
+        );
+        Problem { message, ..problem }
     }
 
     /// What `${cursor}` stands for.
@@ -159,6 +179,26 @@ mod tests {
             token.note(plan, (&url, &HeaderMap::new(), envelope), *records, &[("key".to_owned(), "secret".to_owned())]);
         }
         token.next(plan)
+    }
+
+    #[test]
+    fn a_refusal_of_what_begins_a_listing_names_the_way_out() {
+        let refused = |code| Problem::human(Reason::UnexpectedStatus, format!("the provider answered {code}"));
+        let said = |form: DeltaForm, sent: Option<&str>, code: u16| {
+            let status = StatusCode::from_u16(code).unwrap();
+            ListingToken::begun_with(sent).explained(Some(&plan(form, "t")), refused(code), status).message
+        };
+        let token = || DeltaForm::Token { first: None };
+        assert!(said(token(), Some("a"), 400).contains("resources[].delta.token: the provider answered 400"));
+        assert!(said(token(), Some("a"), 404).contains("set delta.token.expired to {status: 404}"));
+        assert!(said(DeltaForm::Link, Some("https://a.example/x"), 422).contains("set delta.link.expired to {status: 422}"));
+        for (sent, code) in [(None, 400), (Some("a"), 403), (Some("a"), 401)] {
+            assert_eq!(said(token(), sent, code), format!("the provider answered {code}"));
+        }
+        let passing = Problem::transient(Reason::UnexpectedStatus, "x");
+        let kept =
+            ListingToken::begun_with(Some("a")).explained(Some(&plan(token(), "t")), passing.clone(), StatusCode::NOT_FOUND);
+        assert_eq!(kept, passing);
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl<'a> PageReader<'a> {
         let digest = RequestDigest::of(&request, &self.auth);
         let is_first = self.pages == 0;
         let condition = make_conditional(&mut request, digest, self.known.filter(|_| is_first));
-        request::authenticate(&mut request, &self.auth);
+        self.auth.apply(&mut request);
         let (response, share) = self.send(request).await?;
         self.contact = self.contact.max(Contact::Answered);
         if self.token.has_expired(self.resource.delta.as_ref(), response.status, &response.body) {
@@ -248,8 +248,7 @@ impl<'a> PageReader<'a> {
             self.token.note(delta, (&url, &headers, page.envelope()), page.len(), &self.auth.query);
         }
         let cpu = &self.asker.cpu;
-        let last = || page.records().next_back().map(|record| (record.json, record.key));
-        self.pager.note_last(last, id_at);
+        self.pager.note_last(page.records().rev().map(|record| (record.json, record.key)), id_at);
         let next = cpu.work(self.instance, page.body_len(), || self.pager.next(&answer)).await?;
         if next.is_some() && self.bytes > MAX_BYTES {
             return Err(Problem::human(
@@ -304,7 +303,7 @@ impl<'a> PageReader<'a> {
     pub fn next_request(&self) -> Result<Option<Request>, Problem> {
         let Some(position) = &self.position else { return Ok(None) };
         let mut request = self.build(position)?;
-        request::authenticate(&mut request, &self.auth);
+        self.auth.apply(&mut request);
         Ok(Some(request))
     }
 

@@ -15,6 +15,7 @@ mod error_shape;
 mod evidence;
 pub mod link_header;
 pub mod listing;
+mod looks;
 mod members;
 mod names;
 mod one_record;
@@ -29,6 +30,7 @@ pub(crate) mod result_cap;
 mod scan;
 pub mod split;
 pub mod transcript;
+mod unreadable;
 pub mod validators;
 
 pub use asker::Asker;

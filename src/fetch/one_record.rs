@@ -39,5 +39,5 @@ pub(super) fn build(
         sent.insert(name.clone(), header_value(name.as_str(), &value.render(context, Place::Header))?);
     }
     let redirects = Redirects::WithinOrigin(MAX_REDIRECTS);
-    Ok(Request { method: Method::GET, url, headers: sent, body: None, redirects, limits })
+    Ok(Request { method: Method::GET, url, headers: sent, body: None, credentials: Vec::new(), redirects, limits })
 }

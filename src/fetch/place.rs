@@ -6,9 +6,9 @@
 use super::error_shape::{self, Rows};
 use super::names::Words;
 use crate::api::visible;
-use crate::plan::RecordsAs;
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::json;
+use crate::plan::{ExtractPlan, RecordsAs};
 
 /// Array names that a message lists.
 const MAX_NAMES: usize = 5;
@@ -30,6 +30,19 @@ pub struct Place<'a> {
     pub is_given: bool,
     /// A list was there before.
     pub held_list: bool,
+    /// How records are read, where an object in the place of the list may be the only one of them.
+    pub only: Option<&'a ExtractPlan>,
+}
+
+/// Whether an object in the place of a list is the only record of it, as converters of XML write a list of one. It has an id, and a date
+/// where records have dates; without dates, what could be an error is none. In the place of the whole response an object may be anything.
+pub(super) fn is_only_record(place: &Place<'_>, object: &str) -> bool {
+    let (Some(plan), Some([_, ..])) = (place.only, place.path) else { return false };
+    let mut dates = [&plan.updated, &plan.created].into_iter().flatten().peekable();
+    let rows = if dates.peek().is_some() { Rows::Known } else { Rows::Absent };
+    let is_dated = rows == Rows::Absent || dates.any(|date| date.path.find(object).is_some());
+    let has_id = plan.id.find(object).is_some_and(|id| plan.id.text(&id).is_some_and(|id| !id.is_empty()));
+    has_id && is_dated && !error_shape::is_error(object, &[], rows)
 }
 
 /// What it means that there is no list at a place.
@@ -47,8 +60,10 @@ pub(super) enum Absence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     LeftOut,
+    /// An empty text: converters of XML write an empty element so, whatever may be in it.
+    Blank,
     Null,
-    /// `{}`, `""`, `false`, `0`, or one of them on the way.
+    /// `{}`, `false`, `0`, or one of them on the way.
     Hollow,
     Something,
 }
@@ -65,7 +80,7 @@ pub(super) fn absence(text: &str, place: &Place<'_>, form: RecordsAs) -> Absence
         // PHP has one empty array for both.
         (Found::Hollow, false) if form == RecordsAs::Map && is_array() => Absence::Empty,
         (Found::Null, false) if place.is_given => Absence::Empty,
-        (Found::LeftOut, false) if place.is_given && !others().any && !counts_rows(text) => Absence::Empty,
+        (Found::LeftOut | Found::Blank, false) if place.is_given && !others().any && !counts_rows(text) => Absence::Empty,
         (Found::Something, _) | (_, false) => Absence::Wrong,
         // Where it was found out, no other list of objects was there; where it is given, one may always have been.
         (_, true) if others().with_objects && (!place.is_given || (found == Found::LeftOut && counts_rows(text))) => {
@@ -109,7 +124,11 @@ fn what_is_at(text: &str, path: &[Segment]) -> Found {
 }
 
 fn hollow(value: &str) -> Found {
-    if value == "null" { Found::Null } else { Found::Hollow }
+    match value {
+        "null" => Found::Null,
+        "\"\"" => Found::Blank,
+        _ => Found::Hollow,
+    }
 }
 
 fn is_hollow(value: &str) -> bool {

@@ -54,19 +54,15 @@ pub fn build(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position
         headers.insert(name, value);
     }
     let redirects = if plan.method == Method::GET { Redirects::WithinOrigin(MAX_REDIRECTS) } else { Redirects::Never };
-    Ok(Request { method: plan.method.clone(), url, headers, body: body.map(Bytes::from), redirects, limits: LIMITS })
-}
-
-/// Puts the authentication on a request. A parameter that its URL has already is left as it is: next links often carry it.
-pub fn authenticate(request: &mut Request, auth: &RequestAuth) {
-    let has = |name: &str| names(request.url.query().unwrap_or_default()).any(|sent| sent == name);
-    if auth.query.iter().any(|(name, _)| has(name)) {
-        let mut missing = auth.clone();
-        missing.query.retain(|(name, _)| !has(name));
-        missing.apply(request);
-    } else {
-        auth.apply(request);
-    }
+    Ok(Request {
+        method: plan.method.clone(),
+        url,
+        headers,
+        body: body.map(Bytes::from),
+        credentials: Vec::new(),
+        redirects,
+        limits: LIMITS,
+    })
 }
 
 fn list_url(plan: &RequestPlan, context: &MacroContext<'_>, position: &Position) -> Result<Url, Problem> {
@@ -108,10 +104,6 @@ fn pair(name: &str, encoded_value: &str) -> String {
     // `$`, `[`, `]` and `,` are harmless in a name, and `$filter` is what OData servers document.
     const NAME: &AsciiSet = &RESERVED.remove(b'$').remove(b'[').remove(b']').remove(b',').remove(b':').remove(b'@');
     format!("{}={encoded_value}", utf8_percent_encode(name, NAME))
-}
-
-fn names(query: &str) -> impl Iterator<Item = String> + '_ {
-    query.split('&').map(name_of)
 }
 
 fn name_of(pair: &str) -> String {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::error_shape::{self, Rows};
+use super::looks::Looks;
 use super::page::{MAX_RECORD, MAX_RECORDS, Page, Span};
 use super::partial_shape;
 use super::place::{self, Absence, Place};
@@ -23,7 +24,7 @@ pub const MAX_BODY: usize = crate::egress::ledger::LARGEST;
 /// # Errors
 /// As [`split_at`].
 pub fn split(body: Bytes, path: Option<&[Segment]>, form: RecordsAs) -> Result<Page, SplitError> {
-    split_at(body, &Place { path, is_given: true, held_list: false }, form)
+    split_at(body, &Place { path, is_given: true, held_list: false, only: None }, form)
 }
 
 /// Finds the records in `body`. The place leads to them; an empty path means the body itself, and no path takes the body if it
@@ -70,6 +71,7 @@ pub fn split_at(body: Bytes, place: &Place<'_>, form: RecordsAs) -> Result<Page,
                 Absence::Wrong => Err(error),
             }
         }
+        Err(SplitError::Malformed(error, _)) => Err(SplitError::Malformed(error, Looks::of(&body, error.at))),
         Err(error) => Err(error),
     }
 }
@@ -132,10 +134,16 @@ fn find(text: &str, place: &Place<'_>, form: RecordsAs) -> Result<Cut, SplitErro
     let Split { found, spans, decoded, .. } = split;
     match found {
         Some(Found::List(list)) => Ok(Cut { spans, decoded, list, path }),
-        Some(Found::Null { at }) => Err(SplitError::Null { at }),
-        Some(Found::Other(Kind::Object)) if path.is_empty() => {
-            Err(SplitError::Missing { root, arrays: place::array_names(text) })
+        Some(Found::Object(object)) if place::is_only_record(place, &text[object.clone()]) => {
+            if object.len() > MAX_RECORD {
+                return Err(SplitError::RecordTooLarge { at: object.start });
+            }
+            let span = Span { start: position(object.start), end: position(object.end), key_start: 0, key_end: 0 };
+            Ok(Cut { spans: vec![span], decoded, list: object, path })
         }
+        Some(Found::Null { at }) => Err(SplitError::Null { at }),
+        Some(Found::Object(_)) if path.is_empty() => Err(SplitError::Missing { root, arrays: place::array_names(text) }),
+        Some(Found::Object(_)) => Err(SplitError::WrongKind { found: Kind::Object }),
         Some(Found::Other(found)) => Err(SplitError::WrongKind { found }),
         None => Err(SplitError::Missing { root, arrays: place::array_names(text) }),
     }
@@ -144,6 +152,7 @@ fn find(text: &str, place: &Place<'_>, form: RecordsAs) -> Result<Cut, SplitErro
 enum Found {
     List(std::ops::Range<usize>),
     Null { at: usize },
+    Object(std::ops::Range<usize>),
     Other(Kind),
 }
 
@@ -221,7 +230,7 @@ impl Split<'_> {
                 self.scan.skip()?;
                 match first {
                     b'n' => Found::Null { at: start },
-                    b'{' => Found::Other(Kind::Object),
+                    b'{' => Found::Object(start..self.scan.at()),
                     b'[' => Found::Other(Kind::Array),
                     _ => Found::Other(Kind::Scalar),
                 }
@@ -230,16 +239,16 @@ impl Split<'_> {
         Ok(())
     }
 
-    /// Reads an array; returns whether all its elements are objects.
+    /// Reads an array; returns whether it can be a list of records.
     fn elements(&mut self) -> Result<bool, SplitError> {
-        let mut objects = true;
+        let mut rows = Elements::default();
         let mut more = self.scan.enter(b']')?;
         while more {
-            objects &= self.scan.peek()? == b'{';
+            rows.note(self.scan.peek()?);
             self.record(0..0)?;
             more = self.scan.more(b']')?;
         }
-        Ok(objects)
+        Ok(rows.may_be_records())
     }
 
     fn members(&mut self) -> Result<(), SplitError> {
@@ -306,7 +315,7 @@ impl Split<'_> {
                     self.forget();
                 }
             } else if self.scan.peek()? == b'[' {
-                undecided |= self.objects_only()?;
+                undecided |= self.passed_over()?;
             } else {
                 self.scan.skip()?;
             }
@@ -316,16 +325,39 @@ impl Split<'_> {
         Ok(name.map_or(Detected::Undecided, |name| Detected::Member(name.into_owned())))
     }
 
-    /// Reads an array that is not kept; returns whether all its elements are objects.
-    fn objects_only(&mut self) -> Result<bool, SplitError> {
-        let mut objects = true;
+    /// The same of an array that is not kept.
+    fn passed_over(&mut self) -> Result<bool, SplitError> {
+        let mut rows = Elements::default();
         let mut more = self.scan.enter(b']')?;
         while more {
-            objects &= self.scan.peek()? == b'{';
+            rows.note(self.scan.peek()?);
             self.scan.skip()?;
             more = self.scan.more(b']')?;
         }
-        Ok(objects)
+        Ok(rows.may_be_records())
+    }
+}
+
+/// The kinds of the elements of an array.
+#[derive(Clone, Copy, Debug, Default)]
+struct Elements {
+    objects: bool,
+    nulls: bool,
+    others: bool,
+}
+
+impl Elements {
+    fn note(&mut self, first: u8) {
+        match first {
+            b'{' => self.objects = true,
+            b'n' => self.nulls = true,
+            _ => self.others = true,
+        }
+    }
+
+    /// None, or objects, between which `null` may stand for those that may not be read.
+    fn may_be_records(self) -> bool {
+        !self.others && (self.objects || !self.nulls)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod consents;
 mod known;
+mod made;
 mod own_file;
 mod reported;
 
@@ -9,10 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use futures::future::BoxFuture;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_128;
@@ -23,7 +23,7 @@ use super::secret_edits::SecretEdits;
 use super::waiting::WaitingEvent;
 use super::{Created, Instances, InstancesError, name_of, version_of};
 use crate::api::connector::ConnectorSpec;
-use crate::api::identity::{InstanceRef, NUMBER_LABEL, SecretRef, number};
+use crate::api::identity::{InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
 use crate::catalog;
 use crate::connect::candidate::consent_plan;
@@ -34,8 +34,9 @@ use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
 use crate::state::wish::Wish;
-use known::Known;
-use own_file::{OwnFile, blocking, failed, remove, stored};
+use known::{Known, Manifest};
+use made::Made;
+use own_file::{OwnFile, annotations, blocking, failed, label, now, remove, stored};
 use reported::{Reported, told};
 
 /// What is declared in files, as the definitions were last read, with what was written here since.
@@ -46,6 +47,8 @@ pub struct FolderInstances {
     /// How many instances there must be.
     least: Least,
     known: RwLock<BTreeMap<InstanceRef, Known>>,
+    /// What was changed here since the files were last read. Locked after `known`.
+    made: Mutex<Made>,
     /// Secrets in all files.
     secrets: RwLock<BTreeSet<SecretRef>>,
     connectors: RwLock<ConnectorSpecs>,
@@ -74,6 +77,7 @@ impl FolderInstances {
             secrets: RwLock::default(),
             connectors: RwLock::default(),
             known: RwLock::default(),
+            made: Mutex::default(),
             reported: RwLock::default(),
             changes: StatusChanges::default(),
             commands,
@@ -83,13 +87,19 @@ impl FolderInstances {
         new
     }
 
-    /// The definitions were read again.
+    /// The definitions are about to be read again.
+    pub fn begin_reading(&self) {
+        self.made.lock().begin_reading();
+    }
+
+    /// The definitions were read again. What was changed here meanwhile stays as it is until the next reading, which has it.
     pub fn replace(&self, definitions: &mut Definitions) {
         let declared = std::mem::take(&mut definitions.declared);
         *self.connectors.write() = std::mem::take(&mut definitions.connectors);
-        *self.secrets.write() = definitions.secrets.names().map(|(namespace, name)| SecretRef::new(namespace, name)).collect();
+        let mut secrets: BTreeSet<_> =
+            definitions.secrets.names().map(|(namespace, name)| SecretRef::new(namespace, name)).collect();
         let consent = |planned: &Planned| consent_plan(&planned.plan).cloned();
-        let known: BTreeMap<_, _> = declared
+        let mut read: BTreeMap<_, _> = declared
             .into_iter()
             .map(|(of, declared)| {
                 let consent = definitions.planned.get(&of).and_then(consent);
@@ -98,8 +108,11 @@ impl FolderInstances {
                 (of, known)
             })
             .collect();
-        self.reported.write().retain(|of, _| known.contains_key(of));
-        *self.known.write() = known;
+        let mut known = self.known.write();
+        self.made.lock().put_over(&mut read, &mut secrets, &mut known);
+        *self.secrets.write() = secrets;
+        self.reported.write().retain(|of, _| read.contains_key(of));
+        *known = read;
     }
 
     /// Takes a status in and sends it to the subscribers.
@@ -148,6 +161,7 @@ impl FolderInstances {
         new.is_read = known.get(of).is_some_and(|known| known.is_read);
         // It is planned when the files are looked at next.
         known.insert(of.clone(), new);
+        self.made.lock().written(of);
         drop(known);
         self.shown(of, instance)
     }
@@ -156,10 +170,13 @@ impl FolderInstances {
 impl Instances for FolderInstances {
     fn list<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, Result<Vec<ConnectorInstance>, InstancesError>> {
         Box::pin(async move {
-            // Each reads a file.
-            let known = self.known.read();
-            let asked = known.iter().filter(|(of, _)| namespace.is_none_or(|namespace| *of.namespace == *namespace));
-            asked.map(|(of, known)| Ok(self.shown(of, known.instance()?))).collect()
+            let asked: Vec<(InstanceRef, Manifest)> = {
+                let known = self.known.read();
+                let asked = known.iter().filter(|(of, _)| namespace.is_none_or(|namespace| *of.namespace == *namespace));
+                asked.map(|(of, known)| (of.clone(), known.manifest())).collect()
+            };
+            // Each reads a file, which no lock may wait for.
+            asked.into_iter().map(|(of, manifest)| Ok(self.shown(&of, manifest.read(&of)?))).collect()
         })
     }
 
@@ -177,10 +194,9 @@ impl Instances for FolderInstances {
         Box::pin(async move {
             // An error here says what keeps it from being read.
             self.store.ids(of).map_err(InstancesError::State)?;
-            match self.known.read().get(of) {
-                Some(known) => Ok(self.shown(of, known.instance()?)),
-                None => Err(InstancesError::NotFound(of.clone())),
-            }
+            let manifest = self.known.read().get(of).map(Known::manifest);
+            let manifest = manifest.ok_or_else(|| InstancesError::NotFound(of.clone()))?;
+            Ok(self.shown(of, manifest.read(of)?))
         })
     }
 
@@ -276,9 +292,11 @@ impl Instances for FolderInstances {
                 Ok(secrets)
             })
             .await?;
-            self.known.write().remove(of);
+            let mut known = self.known.write();
+            known.remove(of);
             self.reported.write().remove(of);
             self.secrets.write().retain(|place| place.namespace != of.namespace || !secrets.iter().any(|s| **s == *place.name));
+            self.made.lock().deleted(of, secrets);
             Ok(())
         })
     }
@@ -358,22 +376,6 @@ impl Instances for FolderInstances {
     fn changes(&self) -> broadcast::Receiver<Arc<InstanceStatus>> {
         self.changes.subscribe()
     }
-}
-
-/// The time as an API server writes it.
-fn now() -> Option<Time> {
-    serde_json::from_value(json!(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true))).ok()
-}
-
-/// Writes the number of an instance into its label.
-fn label(instance: &mut ConnectorInstance, identity: &str) {
-    let labels = instance.metadata.labels.get_or_insert_default();
-    labels.insert(NUMBER_LABEL.to_owned(), number(identity).to_string());
-}
-
-/// Annotations; none are the same as an empty map.
-fn annotations(instance: &ConnectorInstance) -> BTreeMap<String, String> {
-    instance.metadata.annotations.clone().unwrap_or_default()
 }
 
 /// What guards an update: it is another one after every change of what a caller decides.

@@ -46,14 +46,22 @@ pub fn first(definitions: &Definitions) -> Vec<Command> {
     changes(&Definitions::default(), definitions)
 }
 
-/// Looks at the files for ever and sends what changed since `seen`, after `replaced` saw the new definitions. A folder that cannot be read
+/// One reading of all files, for those who hold what files declare.
+pub enum Reading<'a> {
+    /// It begins: what is written to files from now on may be missing from what is read.
+    Begins,
+    /// This was read.
+    Ends(&'a mut Definitions),
+}
+
+/// Looks at the files for ever and sends what changed since `seen`, after `reading` saw the new definitions. A folder that cannot be read
 /// or is not valid changes nothing: what runs goes on, and the log says why.
 pub async fn watch(
     sources: Sources,
     mut seen: Look,
     mut current: Definitions,
     secrets: Arc<SharedSecrets>,
-    mut replaced: impl FnMut(&mut Definitions),
+    mut reading: impl FnMut(Reading<'_>),
     commands: mpsc::Sender<Vec<Command>>,
 ) {
     let mut last = seen.clone();
@@ -76,6 +84,7 @@ pub async fn watch(
         waited = 0;
         seen = last.clone();
         let asked = sources.clone();
+        reading(Reading::Begins);
         let Ok(read) = tokio::task::spawn_blocking(move || Definitions::read(&asked)).await else { return };
         match read {
             Ok(mut read) => {
@@ -84,7 +93,7 @@ pub async fn watch(
                     secrets.replace(read.secrets.clone());
                     batch.push(Command::RetryFailed);
                 }
-                replaced(&mut read);
+                reading(Reading::Ends(&mut read));
                 for other in read.others.iter().filter(|other| !current.others.contains(other)) {
                     tracing::info!("{other}");
                 }

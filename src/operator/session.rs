@@ -176,17 +176,39 @@ impl Session {
         reports.flushed(!is_last && !phase.is_overwritten() && !phase.is_ending())
     }
 
-    /// Puts a status back that could not be written, unless a newer one waits.
-    pub(super) fn return_pending(&self, status: Option<Box<InstanceStatus>>) {
-        self.shared.lock().reports.put_back(status);
-    }
-
-    pub(super) fn take_pending(&self) -> Option<Box<InstanceStatus>> {
-        self.shared.lock().reports.take()
+    /// Takes the status that waits, to write it.
+    pub(super) fn take_pending(&self) -> TakenStatus<'_> {
+        TakenStatus { session: self, status: self.shared.lock().reports.take() }
     }
 
     pub(super) fn has_pending(&self) -> bool {
         self.shared.lock().reports.has_pending()
+    }
+}
+
+/// A status on its way to the API server. Unless it was written, it waits again once this is dropped, as by a job that is aborted in the
+/// middle: then it goes with the state that is saved last.
+pub(super) struct TakenStatus<'s> {
+    session: &'s Session,
+    status: Option<Box<InstanceStatus>>,
+}
+
+impl TakenStatus<'_> {
+    /// The status, if one waited.
+    pub(super) fn get(&self) -> Option<&InstanceStatus> {
+        self.status.as_deref()
+    }
+
+    /// It was written.
+    pub(super) fn written(mut self) {
+        self.status = None;
+    }
+}
+
+impl Drop for TakenStatus<'_> {
+    fn drop(&mut self) {
+        // A newer one that waits takes its place.
+        self.session.shared.lock().reports.put_back(self.status.take());
     }
 }
 
@@ -329,6 +351,27 @@ mod tests {
         assert!(late.is_running());
         sessions.released(&late).await;
         sessions.all_released(|_| true).await;
+    }
+
+    #[test]
+    fn a_status_whose_writing_is_broken_off_waits_again() {
+        let sessions = Sessions::default();
+        let session = sessions.begin(&key(), "u1");
+        let numbered = |number| {
+            let problem = crate::api::conditions::Problem::human(crate::api::conditions::Reason::InvalidSpec, "x");
+            Box::new(crate::poll::status::refused(key(), Some(number), &problem))
+        };
+        assert!(session.report(numbered(1)));
+        let taken = session.take_pending();
+        assert!(taken.get().is_some() && !session.has_pending());
+        drop(taken);
+        assert!(session.has_pending(), "the job that wrote it was aborted");
+        let taken = session.take_pending();
+        session.report(numbered(2));
+        drop(taken);
+        assert_eq!(session.take_pending().get().and_then(|status| status.generation), Some(2), "the newer one counts");
+        session.take_pending().written();
+        assert!(!session.has_pending());
     }
 
     #[tokio::test]

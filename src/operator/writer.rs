@@ -163,12 +163,16 @@ impl Writer {
         tokio::time::sleep(wait).await;
         let _turn = self.writes.acquire(&session.id.instance, Standing::Answers).await;
         let pending = session.take_pending();
-        let written = self.write(session, &mut record, state, pending.as_deref()).await;
+        let written = self.write(session, &mut record, state, pending.get()).await;
         match &written {
-            Ok(()) if state.is_some() => self.note_stored(),
-            Ok(()) => {}
+            Ok(()) => {
+                pending.written();
+                if state.is_some() {
+                    self.note_stored();
+                }
+            }
             Err(error) => {
-                session.return_pending(pending);
+                drop(pending);
                 if *error == StateError::Overwritten && session.lose() {
                     tracing::warn!(
                         "the state was changed by another writer, so it is read again; if this repeats, another installation of \

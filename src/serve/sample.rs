@@ -32,6 +32,7 @@ pub async fn ask_for(base: &str, path: &str, accept: Option<&'static str>) -> Re
         url: format!("{base}{path}").parse().expect("url"),
         headers: accept.into_iter().collect(),
         body: None,
+        credentials: Vec::new(),
         redirects: Redirects::Never,
         limits: crate::egress::Limits { body: 1024 * 1024, overflow: Overflow::Refuse, first_byte: deadline, total: deadline },
     };

@@ -137,6 +137,7 @@ pub fn build(plan: &Oauth2Plan, client: Client<'_>, asked: TokenRequest<'_>) -> 
         url: plan.token_url.clone(),
         headers,
         body: Some(Bytes::from(form.finish())),
+        credentials: Vec::new(),
         redirects: Redirects::Never,
         limits: LIMITS,
     }

@@ -13,8 +13,8 @@ use crate::detect::record::RecordReader;
 use crate::detect::seen::Seen;
 use crate::detect::sweep::Answer;
 use crate::fetch::asker::Asker;
+use crate::fetch::confirm;
 use crate::fetch::listing::{PageReader, Step};
-use crate::fetch::{confirm, request};
 use crate::observe::output;
 use crate::plan::{ConfirmPlan, ResourcePlan};
 
@@ -117,7 +117,7 @@ async fn ask(
     (plan, id): (&ConfirmPlan, &str),
 ) -> Result<String, Problem> {
     let mut request = confirm::build(plan, id, &resource.macros(Utc::now()))?;
-    request::authenticate(&mut request, auth);
+    auth.apply(&mut request);
     let (response, _share) = asker.send(instance, resource, auth, request, || {}).await?;
     let code = response.status.as_u16();
     Ok(match confirm::read(plan, &resource.extract.id, id, &response, Utc::now()) {

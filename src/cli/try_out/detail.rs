@@ -11,7 +11,6 @@ use crate::detect::record::RecordReader;
 use crate::detect::shape;
 use crate::fetch::asker::Asker;
 use crate::fetch::detail::{self, Detail};
-use crate::fetch::request;
 use crate::observe::output;
 use crate::plan::ResourcePlan;
 use crate::plan::json::for_each_member;
@@ -38,7 +37,7 @@ pub(super) async fn prove(
         return Ok(());
     };
     let mut request = detail::build(plan, &id, &resource.macros(Utc::now()))?;
-    request::authenticate(&mut request, auth);
+    auth.apply(&mut request);
     let (response, _share) = asker.send(instance, resource, auth, request, || {}).await?;
     let verdict = match detail::read(resource, plan, &id, &response, Utc::now()) {
         Ok(Detail::Record(json)) => {

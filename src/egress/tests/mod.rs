@@ -111,6 +111,7 @@ fn get(url: &Url) -> Request {
         url: url.clone(),
         headers: HeaderMap::new(),
         body: None,
+        credentials: Vec::new(),
         redirects: Redirects::WithinOrigin(3),
         limits: Limits {
             body: 1024 * 1024,

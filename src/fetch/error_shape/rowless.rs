@@ -34,6 +34,50 @@ const MEANING: &[&[&str]] = &[
     &["response", "description"],
     &["description"],
 ];
+/// Names of what a server says of a call in words. Not among them: names that lists have, too, such as `description`.
+const SPOKEN: &[&[&str]] = &[
+    &["message"],
+    &["msg"],
+    &["detail"],
+    &["reason"],
+    &["status", "message"],
+    &["retmsg"],
+    &["ret", "msg"],
+    &["return", "msg"],
+    &["return", "message"],
+    &["result", "msg"],
+    &["result", "message"],
+    &["response", "msg"],
+    &["response", "message"],
+];
+/// Parts of words with which servers say that a call failed.
+const FAILURES: &[&str] = &[
+    "error",
+    "exception",
+    "fail",
+    "invalid",
+    "not valid",
+    "unauthor",
+    "unauthenticat",
+    "not authorized",
+    "not authenticated",
+    "not registered",
+    "forbidden",
+    "denied",
+    "refused",
+    "expired",
+    "exceeded",
+    "too many requests",
+    "unavailable",
+    "timeout",
+    "timed out",
+    "maintenance",
+    "log in",
+    "sign in",
+];
+/// With these there is none of it.
+const NO_FAILURES: &[&str] =
+    &["no error", "0 error", "zero error", "without error", "no exception", "no failure", "0 failed", "not fail"];
 /// Whose request it was.
 const KNOWN_CALLER: &[&[&str]] = &[
     &["authenticated"],
@@ -53,6 +97,7 @@ pub(super) fn is_failure(object: &str, is_list: bool) -> bool {
             message = message.take().or_else(|| text_of(value).filter(|text| !text.is_empty()));
         }
         failed |= says_failed(&words, value);
+        failed |= is_list && words.is_one_of(SPOKEN) && text_of(value).is_some_and(|text| speaks_of_failure(&text));
         refused |= says_refused(&words, value, is_list);
     });
     // A refusal that says that there is nothing to list is an empty list.
@@ -67,6 +112,8 @@ fn says_failed(words: &Words, value: &str) -> bool {
         () if words.is(&["state"]) => text() == "error",
         () if words.is_one_of(&[&["success"], &["is", "success"], &["ok"]]) => matches!(text().as_str(), "n" | "no" | "f"),
         () if words.is_one_of(KNOWN_CALLER) => value == "false",
+        () if words.is_one_of(&[&["login", "required"], &["maintenance"], &["maintenance", "mode"]]) => value == "true",
+        () if words.is_one_of(&[&["err", "no"], &["errno"]]) => value.parse::<i64>().is_ok_and(|number| number != 0),
         () if words.is(&["messages"]) => has_error(value),
         () => value.starts_with('{') && speaks_of_the_call(words) && is_failed_call(value),
     }
@@ -97,19 +144,36 @@ fn is_error_name(value: &str) -> bool {
 }
 
 fn speaks_of_the_call(words: &Words) -> bool {
-    words.is_one_of(&[&["header"], &["response", "header"], &["result", "header"], &["meta"], &["metadata"], &["status"]])
+    words.is_one_of(&[
+        &["header"],
+        &["response", "header"],
+        &["result", "header"],
+        &["response"],
+        &["meta"],
+        &["metadata"],
+        &["status"],
+    ])
 }
 
 /// Whether `responseHeader: {status: 500}` and the like say that the call failed.
 fn is_failed_call(object: &str) -> bool {
-    let mut failed = false;
+    let (mut failed, mut refused, mut is_spoken) = (false, false, false);
     json::for_each_member(object, |key, value| {
         let words = Words::of(key);
         failed |= words.is_one_of(CODE)
             && (is_error_status(value)
                 || text_of(value).is_some_and(|text| FAILED.contains(&text.to_ascii_lowercase().as_str())));
+        refused |= words.is_one_of(RETURNED) && is_bad_code(value);
+        is_spoken |= words.is_one_of(SPOKEN) && text_of(value).is_some_and(|text| speaks_of_failure(&text));
     });
-    failed
+    failed || (refused && is_spoken)
+}
+
+/// Whether a text says that a call failed, in whatever words.
+fn speaks_of_failure(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    has(FAILURES) && !has(NO_FAILURES) && !is_ok(text)
 }
 
 /// Whether a list of messages has an error: by its code or severity, unless it says that there is nothing to list.
@@ -156,6 +220,23 @@ mod tests {
             assert!(is_error(&none, &[], Rows::Absent), "{none}");
         }
         for text in [
+            r#"{"resultCode":"30","resultMsg":"SERVICE KEY IS NOT REGISTERED ERROR.","data":[]}"#,
+            r#"{"result":"NG","message":"auth error","data":[]}"#,
+            r#"{"code":99991663,"msg":"token invalid","data":[]}"#,
+            r#"{"code":1,"message":"internal error","data":[]}"#,
+            r#"{"reason":"unauthorized","data":[]}"#,
+            r#"{"message":"Unauthorized","data":[]}"#,
+            r#"{"detail":"Token has expired","data":[]}"#,
+            r#"{"response":{"code":403},"data":[]}"#,
+            r#"{"errno":110,"data":[]}"#,
+            r#"{"header":{"resultCode":"99","resultMsg":"UNKNOWN ERROR"},"data":[]}"#,
+            r#"{"loginRequired":true,"data":[]}"#,
+            r#"{"maintenance":true,"message":"We'll be back soon","data":[]}"#,
+        ] {
+            assert!(is_error(text, &[], Rows::Empty), "{text}");
+            assert!(!is_error(&text.replace("[]", r#"[{"id":1}]"#), &[], Rows::Known), "next to records: {text}");
+        }
+        for text in [
             r#"{"ResponseCode":"0002","ResponseDescription":"Unauthorized access","data":null}"#,
             r#"{"ret":7,"msg":"token invalid","data":null}"#,
         ] {
@@ -185,6 +266,17 @@ mod tests {
             r#"{"messages":["m"],"data":[]}"#,
             r#"{"authenticated":true,"data":[]}"#,
             r#"{"country":{"code":401},"data":[]}"#,
+            r#"{"message":"Query executed without errors","data":[]}"#,
+            r#"{"message":"0 errors","data":[]}"#,
+            r#"{"message":"No failed records found","data":[]}"#,
+            r#"{"description":"Errors of the last hour","data":[]}"#,
+            r#"{"title":"Failed payments","name":"expired","data":[]}"#,
+            r#"{"errno":0,"data":[]}"#,
+            r#"{"header":{"resultCode":"00","resultMsg":"NORMAL SERVICE."},"data":[]}"#,
+            r#"{"header":{"resultCode":"99"},"data":[]}"#,
+            r#"{"response":{"code":200},"data":[]}"#,
+            r#"{"maintenance":false,"data":[]}"#,
+            r#"{"warnings":["shard 3 unavailable"],"data":[]}"#,
             r#"{"description":"All orders","status":"active","data":[]}"#,
         ] {
             assert!(!is_error(text, &[], Rows::Empty), "{text}");

@@ -127,7 +127,18 @@ pub(in crate::fetch) fn asks_for_size(name: &str) -> bool {
 }
 
 pub(super) fn number(value: &str) -> Option<u64> {
-    value.trim_matches('"').parse().ok()
+    let text = value.trim_matches('"').trim();
+    text.parse().ok().or_else(|| grouped(text))
+}
+
+/// `1,030`, `1 030` and `1'030`, as numbers are written for people. Not `1.030`, which is rather an amount.
+fn grouped(text: &str) -> Option<u64> {
+    let separator =
+        text.chars().find(|c| !c.is_ascii_digit()).filter(|c| matches!(c, ',' | '\'' | '\u{2019}') || c.is_whitespace())?;
+    let mut groups = text.split(separator);
+    let first = groups.next().filter(|first| (1..=3).contains(&first.len()))?;
+    let digits = groups.try_fold(first.to_owned(), |digits, group| (group.len() == 3).then(|| digits + group))?;
+    digits.parse().ok()
 }
 
 /// A place in a list in words for people: `1 of 3`, `Page 1/3`, `1-20 of 57`.
@@ -254,4 +265,32 @@ pub(super) fn counted(words: &Words, in_total: bool) -> Option<Counted> {
         .within(&[&["count", "found", "matches", "hits"], ROWS])
         .then_some(Counted::Rows)
         .filter(|_| words.has_any(&["count", "found", "matches", "hits"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn counts_may_be_written_for_people() {
+        for (value, count) in [
+            ("30", Some(30)),
+            (r#""30""#, Some(30)),
+            (r#""1,030""#, Some(1_030)),
+            (r#""12 345 678""#, Some(12_345_678)),
+            ("\"1\u{a0}030\"", Some(1_030)),
+            (r#""1'030""#, Some(1_030)),
+            (r#""1.030""#, None),
+            (r#""1,03""#, None),
+            (r#""1234,567""#, None),
+            (r#""1,030.50""#, None),
+            (r#"",030""#, None),
+            (r#""1,2""#, None),
+            ("30.0", None),
+            ("-1", None),
+            (r#""many""#, None),
+        ] {
+            assert_eq!(number(value), count, "{value}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::fetch::error_shape;
 use crate::fetch::page::Page;
 use crate::fetch::place::{self, Place};
 use crate::fetch::split::{SplitError, split_at};
+use crate::fetch::unreadable::unreadable;
 use crate::plan::error_rules;
 use crate::plan::id::IdPlan;
 
@@ -29,8 +30,10 @@ impl PageReader<'_> {
             Some(means) => answer::by_rule(means, *status, headers, self.resource.limits.as_deref(), now),
             // The counts said that the list ends before this page.
             None if self.pager.is_probing() && answer::refuses_a_page(*status) => return Ok(Verdict::Empty),
-            None => answer::interpret(*status, headers, now)
-                .map_err(|problem| if self.pages > 0 { answer::of_page(problem, *status, self.pages + 1) } else { problem }),
+            None => answer::interpret(*status, headers, now).map_err(|problem| match self.pages {
+                0 => self.token.explained(self.resource.delta.as_ref(), answer::of_url(problem, &response.url), *status),
+                pages => answer::of_page(problem, *status, pages + 1),
+            }),
         };
         verdict.map_err(|problem| self.asker.explain(self.resource, &self.auth, response, problem))
     }
@@ -59,13 +62,14 @@ impl PageReader<'_> {
             path: given.or(seen),
             is_given: given.is_some(),
             held_list: seen.is_some() && given.is_none_or(|given| Some(given) == seen),
+            only: Some(extract),
         };
         // Blanks alone were sent on purpose, as no bytes are whose number is declared.
         let is_blank = !body.is_empty() && ContentClass::of(headers) != ContentClass::Html;
         match split_at(body, &place, extract.records_as) {
             Err(SplitError::Empty) if place.held_list && (is_blank || answer::is_declared_empty(headers)) => Ok(Page::empty()),
             Err(error) if self.pager.is_probing() && error.is_without_list() => Ok(Page::empty()),
-            split => split.map_err(|error| answer::unreadable(&error, ContentClass::of(headers), extract.records_as)),
+            split => split.map_err(|error| unreadable(&error, headers, extract.records_as)),
         }
     }
 }
@@ -78,5 +82,6 @@ pub(super) fn ends_with_an_error(page: &Page, id: &IdPlan) -> bool {
         return false;
     };
     let others_are_records = records.next().is_none_or(|first| id.find(first.json).is_some());
-    others_are_records && error_shape::is_error(last.json, &[], error_shape::Rows::Absent)
+    // A text behind records says what went wrong; null and an empty object are rather rows that may not be read.
+    others_are_records && (last.json.starts_with('"') || error_shape::is_error(last.json, &[], error_shape::Rows::Absent))
 }

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::problems::too_many_empty;
 use super::{Answer, Extent, Heard, MAX_EMPTY, Pager, Position};
 use crate::api::conditions::{Problem, Reason};
+use crate::egress::shown_origin;
 use crate::fetch::evidence::Evidence;
 use crate::fetch::link_header;
 use crate::fetch::names::Words;
@@ -195,5 +196,6 @@ impl Pager {
                  credentials must not leave the origin; correct baseUrl, or page with token, offset or page instead"
             ),
         )
+        .seeing(format!("the next link leads to {}", shown_origin(url)))
     }
 }

@@ -10,16 +10,20 @@ use crate::plan::id::IdPlan;
 use crate::plan::json;
 
 impl Pager {
-    /// Gives the last record of an answer before [`Pager::next`]; `id` leads to the id of a record, which is its name in a map otherwise.
-    pub fn note_last<'a>(&mut self, last: impl FnOnce() -> Option<(&'a str, Option<&'a str>)>, id: &IdPlan) {
+    /// Gives the records of an answer before [`Pager::next`], the last one first; `id` leads to the id of a record, which is its name in a map
+    /// otherwise. The page goes on behind the last record that has one: a row without an id must not end the list.
+    pub fn note_last<'a>(&mut self, from_the_end: impl Iterator<Item = (&'a str, Option<&'a str>)>, id: &IdPlan) {
         let PaginationPlan::LastId { field, .. } = &self.pagination else { return };
-        let value = last().and_then(|(record, key)| match (field, id) {
-            (Some(path), _) | (None, IdPlan::Field(path)) => path.find(record).map(str::to_owned),
-            (None, IdPlan::Key) => key.map(|key| serde_json::Value::from(key).to_string()),
-            // One member alone leads to no page; the plan requires `field`.
-            (None, IdPlan::Fields(_)) => None,
-        });
-        self.last_id = value.filter(|value| !matches!(value.as_bytes().first(), None | Some(b'{' | b'[' | b'n')));
+        let value = |(record, key): (&'a str, Option<&'a str>)| {
+            let value = match (field, id) {
+                (Some(path), _) | (None, IdPlan::Field(path)) => path.find(record).map(str::to_owned),
+                (None, IdPlan::Key) => key.map(|key| serde_json::Value::from(key).to_string()),
+                // One member alone leads to no page; the plan requires `field`.
+                (None, IdPlan::Fields(_)) => None,
+            };
+            value.filter(|value| !matches!(value.as_bytes().first(), None | Some(b'{' | b'[' | b'n')))
+        };
+        self.last_id = from_the_end.map(value).find_map(|value| value);
     }
 
     /// The page behind the last record. Unless the response says otherwise, the list goes on until a page is empty, for pages may be short
@@ -38,7 +42,7 @@ impl Pager {
         let Some(json) = last else {
             return Err(Problem::human(
                 Reason::InvalidResponse,
-                "resources[].pagination.lastId: the last record of a page has no value there, so the next page cannot be asked for; set \
+                "resources[].pagination.lastId: no record of a page has a value there, so the next page cannot be asked for; set \
                  field to the path of what the provider's documentation names",
             ));
         };

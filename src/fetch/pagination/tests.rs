@@ -781,7 +781,7 @@ fn an_ignored_parameter_is_noticed_though_the_bytes_differ() {
             let headers = HeaderMap::new();
             let ids = Ids(&|| ids);
             let envelope = if matches!(plan, PaginationPlan::NextLink(_)) { r#"{"next":"?page=2"}"# } else { "[]" };
-            pager.note_last(|| Some((r#"{"id":9}"#, None)), &id);
+            pager.note_last([("null", None), ("{}", None), (r#"{"id":9}"#, None), (r#"{"id":8}"#, None)].into_iter(), &id);
             pager
                 .next(&Answer { url: &base, headers: &headers, envelope, path: &[], record_count: 10, digest, ids })
                 .map_err(|problem| problem.reason)

@@ -81,13 +81,17 @@ fn never_sends_to_another_origin() {
 fn authentication_comes_last_and_is_not_repeated() {
     let key = auth(&[("api_key", "s/1"), ("v", "2")], &[]);
     let mut request = at(&plan("https://api.example/x", &[("a", "1")]), &Position::Start).unwrap();
-    authenticate(&mut request, &key);
+    key.apply(&mut request);
     assert_eq!(request.url.as_str(), "https://api.example/x?a=1&api_key=s%2F1&v=2");
 
     let next = Url::parse("https://api.example/x?api%5Fkey=s%2F1&p=2").unwrap();
     let mut request = at(&plan("https://api.example/x", &[]), &Position::Url(next)).unwrap();
-    authenticate(&mut request, &key);
+    key.apply(&mut request);
     assert_eq!(request.url.as_str(), "https://api.example/x?api%5Fkey=s%2F1&p=2&v=2");
+    let older = Url::parse("https://api.example/x?api_key=older&p=2").unwrap();
+    let mut request = at(&plan("https://api.example/x", &[]), &Position::Url(older)).unwrap();
+    key.apply(&mut request);
+    assert_eq!(request.url.as_str(), "https://api.example/x?api_key=s%2F1&p=2&v=2", "the own value counts");
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn a_shown_request_has_no_secret() {
     let mut plan = plan("https://api.example/x", &[("a", "1"), ("access_token", "s3cret")]);
     plan.headers = vec![(HeaderName::from_static("cookie"), template("s3cret"))];
     let mut request = at(&plan, &Position::Start).unwrap();
-    authenticate(&mut request, &auth);
+    auth.apply(&mut request);
     let shown = masked(&request, &auth);
     assert!(!shown.contains("s3cret"), "{shown}");
     assert!(shown.starts_with("GET https://api.example/x?a=1&access_token=***&key=***\n"), "{shown}");

@@ -1,5 +1,6 @@
 //! Why a body yields no page.
 
+use crate::fetch::looks::Looks;
 use crate::fetch::scan::ScanError;
 
 /// Why a body yields no page. Positions are byte offsets; no content is kept, only names of members.
@@ -21,8 +22,8 @@ pub enum SplitError {
         /// First wrong byte.
         at: usize,
     },
-    /// Not JSON, or too deep.
-    Malformed(ScanError),
+    /// Not JSON, or too deep; and what it looks like.
+    Malformed(ScanError, Looks),
     /// `null` where the records should be.
     Null {
         /// Where it stands.
@@ -82,6 +83,6 @@ pub enum Kind {
 
 impl From<ScanError> for SplitError {
     fn from(error: ScanError) -> Self {
-        Self::Malformed(error)
+        Self::Malformed(error, Looks::Unknown)
     }
 }

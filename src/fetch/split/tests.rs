@@ -15,7 +15,7 @@ fn list(body: &str, path: Option<&str>) -> Result<Page, SplitError> {
 
 /// As a first answer is read.
 fn list_found(body: &str) -> Result<Page, SplitError> {
-    let place = Place { path: None, is_given: false, held_list: false };
+    let place = Place { path: None, is_given: false, held_list: false, only: None };
     split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List)
 }
 
@@ -48,6 +48,13 @@ fn finds_the_records_without_being_told() {
     ] {
         assert_eq!(list_found(error).unwrap_err(), SplitError::ErrorAnswer, "{error}");
     }
+    for (body, rows) in [(r#"{"data":[null,{"id":1},null]}"#, Ok(3)), (r#"{"data":[{"id":1}],"x":[null]}"#, Ok(1))] {
+        assert_eq!(list(body, None).map(|page| page.len()), rows, "{body}: providers write null for what may not be read");
+    }
+    assert!(
+        matches!(list(r#"{"data":[null]}"#, None), Err(SplitError::Undecided { .. })),
+        "which need not be a list of records"
+    );
     assert_eq!(list(r#"{"d\u0061ta":[{}]}"#, None).unwrap().path(), [Segment::Key("data".into())]);
 }
 
@@ -111,6 +118,39 @@ fn follows_a_path() {
 }
 
 #[test]
+fn an_object_in_the_place_of_a_list_is_the_only_record_if_it_is_one() {
+    let dated = crate::plan::sample::resource();
+    let mut plain = crate::plan::ExtractPlan::clone(&dated.extract);
+    (plain.updated, plain.created) = (None, None);
+    let read = |body: &str, path: &str, only: &crate::plan::ExtractPlan| {
+        let path = place::read(path).unwrap();
+        let place = Place { path: Some(&path), is_given: true, held_list: false, only: Some(only) };
+        split_at(Bytes::copy_from_slice(body.as_bytes()), &place, RecordsAs::List)
+            .ok()
+            .map(|page| (texts(&page).into_iter().map(str::to_owned).collect::<Vec<_>>(), page.envelope().to_owned()))
+    };
+    let one = |record: &str| Some((vec![record.to_owned()], r#"{"n":1,"a":{"b":[]}}"#.to_owned()));
+    let inside = |record: &str| format!(r#"{{"n":1,"a":{{"b":{record}}}}}"#);
+    for record in [r#"{"id":1,"updated":null}"#, r#"{"id":"x","created":"2026-01-01T00:00:00Z"}"#] {
+        assert_eq!(read(&inside(record), "a.b", &dated.extract), one(record));
+        assert_eq!(read(&inside(record), "a.b", &plain), one(record));
+    }
+    assert_eq!(read(&inside(r#"{"id":1}"#), "a.b", &plain), one(r#"{"id":1}"#));
+    for other in [r#"{"id":1}"#, r#"{"updated":"x"}"#, r#"{"id":{},"updated":"x"}"#, r#"{"1":{"id":1}}"#] {
+        assert_eq!(read(&inside(other), "a.b", &dated.extract), None, "{other}");
+    }
+    for error in [r#"{"id":"req-1","error":"quota"}"#, r#"{"id":"req-1","code":429,"message":"slow down"}"#] {
+        assert_eq!(read(&inside(error), "a.b", &plain), None, "{error}");
+    }
+    assert_eq!(read(r#"{"id":1,"updated":"x"}"#, "$", &dated.extract), None, "the whole response may be anything");
+    for (empty, rows) in
+        [(r#"{"a":""}"#, true), (r#"{"a":{"b":""}}"#, true), (r#"{"a":"","c":[{"id":1}]}"#, false), (r#"{"b":""}"#, true)]
+    {
+        assert_eq!(read(empty, "a.b", &plain).is_some_and(|(rows, _)| rows.is_empty()), rows, "{empty}");
+    }
+}
+
+#[test]
 fn reads_maps_of_records() {
     let page = map(r#"{"k1":{"v":1}, "k\u0032" : {"v":2},"":3}"#).unwrap();
     let seen: Vec<_> = page.records().map(|r| (r.key.unwrap(), r.json)).collect();
@@ -130,10 +170,10 @@ fn refuses_what_is_no_json_within_bounds() {
     assert_eq!(raw(b"\xEF\xBB\xBF \n"), SplitError::Empty);
     assert_eq!(raw(b"[\"\xff\"]"), SplitError::Encoding { at: 2 });
     assert_eq!(raw(b"null"), SplitError::Null { at: 0 });
-    assert_eq!(raw(b"<html></html>"), SplitError::Malformed(ScanError { at: 0, fault: Fault::Syntax }));
-    assert_eq!(raw(b"[{\"a\":NaN}]"), SplitError::Malformed(ScanError { at: 6, fault: Fault::Word }));
-    assert_eq!(raw(b"[{}] x"), SplitError::Malformed(ScanError { at: 5, fault: Fault::Trailing }));
-    assert_eq!(raw(b"{\"a\":[{}]"), SplitError::Malformed(ScanError { at: 9, fault: Fault::Truncated }));
+    assert_eq!(raw(b"<html></html>"), SplitError::Malformed(ScanError { at: 0, fault: Fault::Syntax }, Looks::Html));
+    assert_eq!(raw(b"[{\"a\":NaN}]"), SplitError::Malformed(ScanError { at: 6, fault: Fault::Word }, Looks::NotANumber));
+    assert_eq!(raw(b"[{}] x"), SplitError::Malformed(ScanError { at: 5, fault: Fault::Trailing }, Looks::Unknown));
+    assert_eq!(raw(b"{\"a\":[{}]"), SplitError::Malformed(ScanError { at: 9, fault: Fault::Truncated }, Looks::Unknown));
     assert_eq!(raw(b"7"), SplitError::WrongKind { found: Kind::Scalar });
     assert_eq!(texts(&split(Bytes::from_static(b"\xEF\xBB\xBF[{}]"), None, RecordsAs::List).unwrap()), ["{}"]);
 }

@@ -13,7 +13,7 @@ use crate::plan::Oauth2Plan;
 /// An instance of a folder. It is kept as JSON, which takes a tenth of the memory of a parsed manifest and is read when someone looks at
 /// that one instance; what lists show is kept as it is.
 pub(super) struct Known {
-    manifest: Box<str>,
+    manifest: Manifest,
     brief: Brief,
     /// Name of its file as the user knows it.
     pub file: Arc<str>,
@@ -28,20 +28,31 @@ impl Known {
     pub fn new(of: &InstanceRef, instance: &ConnectorInstance, file: Arc<str>) -> Self {
         // The names of the key are shared, and a manifest has no status.
         let brief = Brief { of: of.clone(), status: None, ..Brief::from(instance) };
-        Self { manifest: json!(instance).to_string().into(), brief, file, is_read: false, consent: None }
+        Self { manifest: Manifest(json!(instance).to_string().into()), brief, file, is_read: false, consent: None }
     }
 
-    /// The manifest.
-    ///
-    /// # Errors
-    /// [`InstancesError::NotUnderstood`], which no text that was written here should be.
-    pub fn instance(&self) -> Result<ConnectorInstance, InstancesError> {
-        serde_json::from_str(&self.manifest).map_err(|error| InstancesError::NotUnderstood(self.brief.of.clone(), error))
+    /// The manifest, to be read once no lock is held.
+    pub fn manifest(&self) -> Manifest {
+        self.manifest.clone()
     }
 
     /// What lists show of it.
     pub fn brief(&self) -> &Brief {
         &self.brief
+    }
+}
+
+/// The text of a manifest.
+#[derive(Clone)]
+pub(super) struct Manifest(Arc<str>);
+
+impl Manifest {
+    /// What it says of an instance.
+    ///
+    /// # Errors
+    /// [`InstancesError::NotUnderstood`], which no text that was written here should be.
+    pub fn read(&self, of: &InstanceRef) -> Result<ConnectorInstance, InstancesError> {
+        serde_json::from_str(&self.0).map_err(|error| InstancesError::NotUnderstood(of.clone(), error))
     }
 }
 
@@ -58,9 +69,9 @@ mod tests {
         let read = manifest::read("", text).manifests.pop();
         let Some((_, Manifest::ConnectorInstance(instance))) = read else { panic!("{text}") };
         let known = Known::new(&InstanceRef::new("crm", "keap"), &instance, "all.yaml".into());
-        assert_eq!(known.instance().unwrap(), *instance);
+        assert_eq!(known.manifest().read(&InstanceRef::new("crm", "keap")).unwrap(), *instance);
         assert_eq!((known.brief().resources, known.brief().is_suspended), (1, true));
-        let size = size_of::<Known>() + known.manifest.len();
+        let size = size_of::<Known>() + known.manifest.0.len();
         assert!(size * 3 < size_of::<ConnectorInstance>() + size_of_val(&*instance.spec.resources), "{size}");
     }
 }

@@ -7,10 +7,12 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{SecondsFormat, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Value, json};
 
 use crate::api::API_VERSION;
-use crate::api::identity::InstanceRef;
+use crate::api::identity::{InstanceRef, NUMBER_LABEL, number};
 use crate::api::instance::ConnectorInstance;
 use crate::api::manifest::{self, Manifest};
 use crate::instances::secret_edits::SecretEdits;
@@ -182,4 +184,20 @@ fn yaml(object: &Value) -> Result<String, InstancesError> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// The time as an API server writes it.
+pub(super) fn now() -> Option<Time> {
+    serde_json::from_value(json!(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true))).ok()
+}
+
+/// Writes the number of an instance into its label.
+pub(super) fn label(instance: &mut ConnectorInstance, identity: &str) {
+    let labels = instance.metadata.labels.get_or_insert_default();
+    labels.insert(NUMBER_LABEL.to_owned(), number(identity).to_string());
+}
+
+/// Annotations; none are the same as an empty map.
+pub(super) fn annotations(instance: &ConnectorInstance) -> BTreeMap<String, String> {
+    instance.metadata.annotations.clone().unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::api::conditions::{Problem, Reason};
+use crate::api::identity::number;
 use crate::local::files::Sources;
 use crate::poll::status::refused;
 use crate::state::InstanceState;
@@ -102,6 +103,40 @@ async fn what_is_created_stands_in_a_file_of_its_own_and_is_read_like_any_other(
     another.spec.suspend = true;
     assert!(matches!(instances.create(another, SecretEdits::default()).await, Err(InstancesError::Exists(_))));
     assert!(matches!(instances.create(instance("theirs"), SecretEdits::default()).await, Err(InstancesError::Exists(_))));
+}
+
+/// The files are read by another thread, and that takes time: what is changed here meanwhile is not in what was read.
+#[tokio::test]
+async fn what_is_changed_while_the_files_are_read_is_not_lost() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let mut secrets = SecretEdits::default();
+    secrets.set("own", "k", "v".to_owned());
+    for name in ["changed", "deleted"] {
+        let secrets = if name == "deleted" { secrets.clone() } else { SecretEdits::default() };
+        instances.create(instance(name), secrets).await.unwrap();
+    }
+    instances.begin_reading();
+    let mut read = scene.read();
+    instances.create(instance("created"), SecretEdits::default()).await.unwrap();
+    let mut change = instances.get(&of("changed")).await.unwrap();
+    change.spec.suspend = true;
+    instances.update(change, SecretEdits::default()).await.unwrap();
+    instances.delete(&of("deleted")).await.unwrap();
+    instances.replace(&mut read);
+    let names = |all: Vec<ConnectorInstance>| all.into_iter().map(|one| one.metadata.name.unwrap()).collect::<Vec<_>>();
+    assert_eq!(names(instances.list(None).await.unwrap()), ["changed", "created", "theirs"]);
+    assert!(instances.get(&of("changed")).await.unwrap().spec.suspend);
+    assert!(!instances.has_secret(&of("deleted"), "own"), "its Secret went with it");
+    assert!(instances.known.read()[&of("changed")].is_read, "the engine runs what it was before");
+    assert!(!instances.known.read()[&of("created")].is_read);
+
+    // the next reading has it all, and files that someone else removes are gone again
+    instances.begin_reading();
+    fs::remove_file(scene.file("crm.created.yaml")).unwrap();
+    instances.replace(&mut scene.read());
+    assert_eq!(names(instances.list(None).await.unwrap()), ["changed", "theirs"]);
+    assert!(instances.get(&of("changed")).await.unwrap().spec.suspend);
 }
 
 #[tokio::test]

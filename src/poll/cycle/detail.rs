@@ -19,7 +19,6 @@ use crate::detect::shape;
 use crate::egress::byte_budget::Share;
 use crate::fetch::asker::Asker;
 use crate::fetch::detail::{self, Detail};
-use crate::fetch::request::authenticate;
 use crate::plan::{DetailPlan, ResourcePlan};
 use crate::state::live::LiveState;
 
@@ -269,7 +268,7 @@ impl Asking<'_> {
     async fn request(&self, id: &str) -> Result<(Detail, Share), Problem> {
         let Self { asker, instance, resource, plan, auth, now } = *self;
         let mut request = detail::build(plan, id, &resource.macros(now))?;
-        authenticate(&mut request, auth);
+        auth.apply(&mut request);
         let (response, share) = asker.send(instance, resource, auth, request, || {}).await?;
         let read = || detail::read(resource, plan, id, &response, Utc::now());
         match asker.cpu.work(instance, response.body.len(), read).await {

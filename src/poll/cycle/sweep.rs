@@ -21,7 +21,6 @@ use crate::detect::window::{self, Undelivered};
 use crate::fetch::answer;
 use crate::fetch::confirm;
 use crate::fetch::listing::PageReader;
-use crate::fetch::request::authenticate;
 use crate::plan::json::scalar_text;
 use crate::plan::{ChangeBy, ConfirmPlan, SnapshotPlan};
 use crate::poll::pages::{Direction, Pages};
@@ -246,7 +245,7 @@ impl Poll<'_> {
         let json = self.own(|own| own.known.details(object)?.id.clone())?;
         let id = scalar_text(&json)?;
         let mut request = confirm::build(plan, &id, &self.resource.macros(self.polled_at)).ok()?;
-        authenticate(&mut request, auth);
+        auth.apply(&mut request);
         let asker = &self.core.asker;
         let (response, _share) = asker.send(&self.instance.plan.instance, self.resource, auth, request, || {}).await.ok()?;
         match answer::interpret(response.status, &response.headers, Utc::now()) {

@@ -65,6 +65,7 @@ async fn send(receiver: &RunningReceiver, method: Method, body: impl Into<Bytes>
         url: receiver.url().parse().unwrap(),
         headers: HeaderMap::new(),
         body: Some(body.into()),
+        credentials: Vec::new(),
         redirects: Redirects::Never,
         limits: Limits {
             body: 1024,

@@ -113,6 +113,7 @@ impl PreparedCallback {
             url: self.plan.url.clone(),
             headers,
             body: Some(payload.body),
+            credentials: Vec::new(),
             redirects: Redirects::Never,
             limits: Limits {
                 body: MAX_ANSWER,
