@@ -34,8 +34,8 @@ use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
 use crate::state::wish::Wish;
-use known::Known;
-use own_file::{OwnFile, blocking, failed, remove, stored};
+use known::{Known, keep};
+use own_file::{OwnFile, blocking, failed, remove, remove_unfinished, stored};
 use reported::{Reported, told};
 
 /// What is declared in files, as the definitions were last read, with what was written here since.
@@ -48,7 +48,7 @@ pub struct FolderInstances {
     known: RwLock<BTreeMap<InstanceRef, Known>>,
     /// Secrets in all files.
     secrets: RwLock<BTreeSet<SecretRef>>,
-    connectors: RwLock<ConnectorSpecs>,
+    connectors: RwLock<Arc<ConnectorSpecs>>,
     reported: RwLock<BTreeMap<InstanceRef, Reported>>,
     changes: StatusChanges,
     /// To the engine of this process.
@@ -79,6 +79,9 @@ impl FolderInstances {
             commands,
             writing: tokio::sync::Mutex::default(),
         };
+        if let Some(folder) = &new.folder {
+            remove_unfinished(folder);
+        }
         new.replace(definitions);
         new
     }
@@ -86,10 +89,10 @@ impl FolderInstances {
     /// The definitions were read again.
     pub fn replace(&self, definitions: &mut Definitions) {
         let declared = std::mem::take(&mut definitions.declared);
-        *self.connectors.write() = std::mem::take(&mut definitions.connectors);
+        *self.connectors.write() = Arc::clone(&definitions.connectors);
         *self.secrets.write() = definitions.secrets.names().map(|(namespace, name)| SecretRef::new(namespace, name)).collect();
         let consent = |planned: &Planned| consent_plan(&planned.plan).cloned();
-        let known: BTreeMap<_, _> = declared
+        let mut read: BTreeMap<_, _> = declared
             .into_iter()
             .map(|(of, declared)| {
                 let consent = definitions.planned.get(&of).and_then(consent);
@@ -98,8 +101,10 @@ impl FolderInstances {
                 (of, known)
             })
             .collect();
-        self.reported.write().retain(|of, _| known.contains_key(of));
-        *self.known.write() = known;
+        let mut known = self.known.write();
+        keep(definitions, &mut read, &mut known);
+        self.reported.write().retain(|of, _| read.contains_key(of));
+        *known = read;
     }
 
     /// Takes a status in and sends it to the subscribers.
