@@ -11,6 +11,7 @@ pub mod consents;
 pub mod folder;
 pub mod glance;
 mod own_secrets;
+pub mod receiver;
 pub mod secret_edits;
 pub mod waiting;
 
