@@ -32,7 +32,7 @@ pub(super) fn import(settings: &mut Fields, elsewhere: Option<Field>, draft: &mu
         let is_other = given.as_ref().is_none_or(|field| Said::of(&field.value) != Said::of(&other.value));
         match (has_url, Said::of(&other.value)) {
             (true, Said::Text(_)) if is_other => {
-                section.lost(&other.place, "the setting event.notification.callback.url is used")
+                section.lost(&other.place, "the setting event.notification.callback.url is used");
             }
             (true, _) => section.dropped(&other.place, "the setting event.notification.callback.url has it"),
             (false, _) => section.dropped(&other.place, "it has no value"),

@@ -176,6 +176,10 @@ impl Pollers<'_> {
             }
         }
         if dates.updated_date_field.is_none() && dates.created_date_field.is_none() {
+            if dates != DatesConfiguration::default() {
+                let text = "datesConfiguration names no field, so its formats and zones are not used";
+                self.section.differs(format!("resource {}", resource.name), text);
+            }
             self.without_dates(resource);
         } else {
             let bounds = resource.query.iter().filter(|(_, value)| value.contains("${")).map(|(name, _)| name.as_str());

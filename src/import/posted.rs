@@ -251,6 +251,12 @@ mod tests {
                 none.clone(),
                 "GMT",
             ),
+            (
+                none.clone(),
+                json!({"datesConfiguration": {"updatedDateFormat": "milliseconds"}}),
+                none.clone(),
+                "names no field",
+            ),
             (none.clone(), none.clone(), json!({"name": {}}), "name: it is not a name"),
             (none.clone(), none.clone(), json!({"name": "n".repeat(5000)}), "253"),
             (none.clone(), none.clone(), json!({"tags": tags}), "tags"),

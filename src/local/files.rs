@@ -204,7 +204,7 @@ fn texts(paths: &[PathBuf], held: &Arc<Held>) -> impl Iterator<Item = Text> + us
         };
         let unread = |fault: String| Unread { file: Some(name.clone()), sentence: format!("{name}: {fault}") };
         let bytes = bytes.map_err(|error| unread(format!("cannot be read: {error}")))?;
-        let text = encoding::decode(&bytes).map_err(|fault| unread(fault.to_string()))?.into_owned();
+        let text = encoding::decode(&bytes).map_err(unread)?.into_owned();
         Ok((name, text))
     }))
 }

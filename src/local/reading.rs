@@ -88,8 +88,8 @@ impl Reading {
     ///
     /// # Errors
     /// There would be fewer than the `least` instances.
-    pub fn finish(mut self, least: Least, last: &Definitions) -> Result<(Definitions, Option<Unusable>), Unusable> {
-        let kept = if self.errors.is_empty() { Vec::new() } else { self.keep(last) };
+    pub fn finish(mut self, least: Least, before: &Definitions) -> Result<(Definitions, Option<Unusable>), Unusable> {
+        let kept = if self.errors.is_empty() { Vec::new() } else { self.keep(before) };
         if self.found.instances.is_empty() && kept.is_empty() && least == Least::One {
             if self.errors.is_empty() {
                 self.errors.push("no ConnectorInstance was found; name a file or folder that holds one".to_owned());
@@ -98,9 +98,9 @@ impl Reading {
         }
         let mut definitions = self.found.plan();
         for of in kept {
-            if let Some(planned) = last.planned.get(&of) {
+            if let Some(planned) = before.planned.get(&of) {
                 definitions.planned.insert(of, planned.clone());
-            } else if let Some(problems) = last.refused.get(&of) {
+            } else if let Some(problems) = before.refused.get(&of) {
                 definitions.refused.insert(of, problems.clone());
             }
         }
@@ -109,9 +109,9 @@ impl Reading {
     }
 
     /// Takes over what was not found and may be in a file that cannot be used. Yields the instances.
-    fn keep(&mut self, last: &Definitions) -> Vec<InstanceRef> {
+    fn keep(&mut self, before: &Definitions) -> Vec<InstanceRef> {
         let mut instances = Vec::new();
-        for (object, origin) in &last.origins {
+        for (object, origin) in &before.origins {
             if self.found.origins.contains_key(object) || !self.may_be_there(origin) {
                 continue;
             }
@@ -120,13 +120,13 @@ impl Reading {
             match *kind {
                 INSTANCE => instances.push(InstanceRef::new(namespace, name)),
                 SECRET => {
-                    if let Some(secret) = crate::auth::Secrets::get(&last.secrets, &namespace, &name) {
+                    if let Some(secret) = crate::auth::Secrets::get(&before.secrets, &namespace, &name) {
                         self.found.secrets.insert(SecretRef::new(namespace, name), (*secret).clone());
                     }
                 }
                 _ => {
                     let of = ConnectorRef::new(namespace, name);
-                    if let Some(spec) = last.connectors.declared.get(&of) {
+                    if let Some(spec) = before.connectors.declared.get(&of) {
                         self.found.connectors.declared.insert(of, spec.clone());
                     }
                 }
@@ -134,7 +134,7 @@ impl Reading {
             self.found.origins.insert(object.clone(), origin.clone());
         }
         if self.lacks_entry {
-            for (key, entry) in &last.connectors.mounted {
+            for (key, entry) in &before.connectors.mounted {
                 self.found.connectors.mounted.entry(key.clone()).or_insert_with(|| entry.clone());
             }
         }

@@ -305,6 +305,8 @@ fn delivery(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::event::{EventId, Kind, VersionToken};
+    use crate::observe::journal::Answer;
 
     fn read(condition: &str) -> Result<Which, Failure> {
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("where", condition).finish();
@@ -337,5 +339,43 @@ mod tests {
             let Err(Failure::Unusable(lines)) = read(condition) else { panic!("{condition}") };
             assert!(lines[0].contains(says), "{condition}: {lines:?}");
         }
+    }
+
+    #[test]
+    fn tries_that_failed_are_listed_while_their_events_wait_and_no_queue_has_them() {
+        let tried = |object: &str, version: u64, outcome: EventOutcome| {
+            let token = VersionToken { updated_text: None, content: version.into() };
+            let delivery = Delivery {
+                sink: "callback".into(),
+                kind: Kind::Updated,
+                object: object.into(),
+                event: EventId::new("u", "contacts", object, Kind::Updated, &token),
+                attempt: 2,
+                answer: Answer::Status(503),
+                outcome,
+                took_ms: 7,
+            };
+            let at = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+            Entry { at, resource: "contacts".into(), what: What::Delivery(Box::new(delivery)) }
+        };
+        let entries = [
+            tried("1", 2, EventOutcome::Failed),
+            tried("2", 1, EventOutcome::Accepted),
+            tried("3", 1, EventOutcome::Parked),
+            tried("1", 1, EventOutcome::Failed),
+            tried("2", 1, EventOutcome::Failed),
+            tried("4", 1, EventOutcome::Failed),
+        ];
+        let spec = json!({"baseUrl": "https://a.example", "callback": {"url": "https://a.example/in"}});
+        let mut instance = ConnectorInstance::new("keap", serde_json::from_value(spec).unwrap());
+        assert!(failed(&instance, &entries).is_empty(), "nothing waits");
+        instance.status = serde_json::from_value(json!({"waiting": {"events": 2}})).unwrap();
+        let listed: Vec<_> = failed(&instance, &entries).into_iter().map(|(_, tried)| &*tried.object).collect();
+        assert_eq!(listed, ["1", "4"]);
+        instance.metadata.uid = Some("u-1".to_owned());
+        instance.metadata.labels = Some([(crate::api::identity::NUMBER_LABEL.to_owned(), "42".to_owned())].into());
+        let found = failed(&instance, &entries);
+        let one = shown(&instance, found[0].0, found[0].1, Status::Retry).unwrap();
+        assert_eq!((&one["status"], &one["notification"]["attempts"]), (&json!("retry"), &json!(2)));
     }
 }

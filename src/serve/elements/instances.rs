@@ -137,7 +137,7 @@ impl Caller {
     async fn settings(&self, instance: &ConnectorInstance) -> Result<Vec<Value>, Failure> {
         let connector = change::connector(&self.realm, instance).await?;
         let all = settings(&instance.spec, connector.as_ref()).into_iter();
-        Ok(all.map(|(key, value)| shown_setting(&key, value.into())).collect())
+        Ok(all.map(|(key, value)| shown_setting(&key, &value.into())).collect())
     }
 }
 
@@ -278,11 +278,11 @@ pub async fn lay_setting(caller: Caller, At((id, setting)): At<(u64, String)>, B
     let headers = caller.warned(&changed, "changed");
     let settings = caller.settings(&changed.instance).await?;
     // One that was taken away is listed no more.
-    let shown = settings.into_iter().find(|one| one["key"] == *key).unwrap_or_else(|| shown_setting(&key, Value::Null));
+    let shown = settings.into_iter().find(|one| one["key"] == *key).unwrap_or_else(|| shown_setting(&key, &Value::Null));
     Ok((headers, Json(shown)))
 }
 
-fn shown_setting(key: &str, value: Value) -> Value {
+fn shown_setting(key: &str, value: &Value) -> Value {
     let id = number(key);
     json!({"id": id, "key": key, "name": key, "propertyValue": value, "hideFromConsole": false, "required": false})
 }
