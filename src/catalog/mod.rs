@@ -84,8 +84,8 @@ pub fn entry(file: &str, text: &str) -> Result<(String, ConnectorSpec), Vec<Stri
     }
     match <[_; 1]>::try_from(declared.manifests) {
         Ok([(_, Manifest::Connector(connector))]) => Ok((connector.metadata.name.unwrap_or_default(), connector.spec)),
-        Ok([(place, other)]) => Err(vec![format!("{place}: is a {}; a catalogue holds Connectors", other.kind())]),
-        Err(found) => Err(vec![format!("{file}: holds {} documents; a catalogue entry is one Connector", found.len())]),
+        Ok([(place, other)]) => Err(vec![format!("{place}: is a {}; a catalog holds Connectors", other.kind())]),
+        Err(found) => Err(vec![format!("{file}: holds {} documents; a catalog entry is one Connector", found.len())]),
     }
 }
 
@@ -196,9 +196,9 @@ mod tests {
         let secret = "{apiVersion: v1, kind: Secret, metadata: {name: a}}";
         assert_eq!(
             entry("x.yaml", secret),
-            Err(vec!["x.yaml, document 1: is a Secret; a catalogue holds Connectors".to_owned()])
+            Err(vec!["x.yaml, document 1: is a Secret; a catalog holds Connectors".to_owned()])
         );
-        assert_eq!(entry("x.yaml", ""), Err(vec!["x.yaml: holds 0 documents; a catalogue entry is one Connector".to_owned()]));
+        assert_eq!(entry("x.yaml", ""), Err(vec!["x.yaml: holds 0 documents; a catalog entry is one Connector".to_owned()]));
         assert!(entry("x.yaml", "{kind: Connector}").unwrap_err()[0].starts_with("x.yaml, document 1: "));
     }
 

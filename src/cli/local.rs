@@ -25,7 +25,7 @@ use crate::instances::Instances;
 use crate::instances::consents::InstanceCandidates;
 use crate::instances::folder::FolderInstances;
 use crate::local::api_credentials::ApiCredentials;
-use crate::local::definitions::{ConnectorSpecs, Definitions};
+use crate::local::definitions::Definitions;
 use crate::local::files::Least;
 use crate::local::reload::{self, Reading, SharedSecrets};
 use crate::local::report::{Output, Reporter};
@@ -276,5 +276,4 @@ async fn sample(
 /// Drops what is read for those who show or create instances.
 fn forget(read: &mut Definitions) {
     read.declared.clear();
-    read.connectors = ConnectorSpecs::default();
 }

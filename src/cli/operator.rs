@@ -248,7 +248,7 @@ fn mounted(folder: &Path) -> Result<BTreeMap<String, ConnectorSpec>, String> {
     let mut entries = BTreeMap::new();
     let mut errors = Vec::new();
     for file in crate::local::files::in_folder(folder) {
-        match file.map_err(|error| vec![error]).and_then(|(name, text)| catalog::entry(&name, &text)) {
+        match file.map_err(|error| vec![error.to_string()]).and_then(|(name, text)| catalog::entry(&name, &text)) {
             Ok((name, connector)) => drop(entries.insert(name, connector)),
             Err(refusals) => errors.extend(refusals),
         }

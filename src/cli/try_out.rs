@@ -276,7 +276,7 @@ async fn ask(
     let seen = detector.seen();
     let records = seen.records + seen.missing_ids + seen.nulls;
     if show {
-        let more = if ended { "" } else { ", and there are more pages" };
+        let more = if ended || !walk.has_next() { "" } else { ", and more pages may follow" };
         let pagination = match (walk.detected(), &resource.pagination) {
             (Some(found), _) => format!("{found} (detected)"),
             (None, PaginationPlan::Detect) => "none detected: the answer names no further page".to_owned(),

@@ -7,6 +7,7 @@ use super::listing::{self, Ask, Read};
 use super::mask::Mask;
 use super::pseudonyms::Pseudonyms;
 use super::replay::{Replayed, Script, replay};
+use super::verify::doubts;
 use super::{Answer, Exchange, Head, Listing, Recording, Seen, blank};
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorSpec;
@@ -71,9 +72,14 @@ pub async fn take(
 /// Masks what was taken, and reads it again by the plan of an instance without an account. The requests are those of that reading.
 ///
 /// # Errors
-/// A sentence: the masked responses are not read as the real ones were. Then nothing may be kept.
+/// A sentence: the entry does not fit the records, or the masked responses are not read as the real ones were. Then nothing may be kept.
 pub async fn masked(taken: &Taken, key: &str, spec: &ConnectorSpec, pseudonyms: &mut Pseudonyms) -> Result<Recording, String> {
     let name = &*taken.resource.name;
+    let id_field = taken.resource.extract.id.field();
+    let doubts: Vec<_> = taken.listings.iter().flat_map(|(_, read, _)| doubts(read, id_field)).collect();
+    if !doubts.is_empty() {
+        return Err(format!("{}; fix the entry", doubts.join("; ")));
+    }
     let plan = blank::plan(key, spec, name)?;
     let answers = answers(taken, &plan, pseudonyms)?;
     let listings: Vec<_> = taken.listings.iter().map(|(listing, ..)| listing.clone()).collect();

@@ -1,5 +1,6 @@
 //! Repeats a recording, and says where it and its entry disagree.
 
+use super::listing::Read;
 use super::record::end;
 use super::replay::{Script, replay};
 use super::{Exchange, Listing, Recording, blank};
@@ -53,16 +54,21 @@ pub async fn verify(key: &str, spec: &ConnectorSpec, recording: &Recording) -> V
             }
         };
         verdict.seen.push(format!("{}{}", end(&read.seen, read.ended), after(listing)));
-        let counts = &read.counts;
-        let of = |count: u64, what: &str| (count > 0).then(|| format!("{count} of {} records {what}", read.seen.records));
-        disagree.extend(of(counts.missing_ids, &format!("have no id at {id_field}")));
-        disagree.extend(of(counts.bad_dates, "have a date that does not match datesConfiguration"));
-        disagree.extend(read.absent_date.clone());
+        disagree.extend(doubts(read, id_field));
         if (&read.seen, read.ended) != (&listing.seen, listing.ended) {
             disagree.push(format!("recorded were {}", end(&listing.seen, listing.ended)));
         }
     }
     verdict
+}
+
+/// What is wrong with the records of a listing, as the plan reads them.
+pub fn doubts(read: &Read, id_field: &str) -> Vec<String> {
+    let counts = &read.counts;
+    let of = |count: u64, what: &str| (count > 0).then(|| format!("{count} of {} records {what}", read.seen.records));
+    let ids = of(counts.missing_ids, &format!("have no id at {id_field}"));
+    let dates = of(counts.bad_dates, "have a date that does not match datesConfiguration");
+    ids.into_iter().chain(dates).chain(read.absent_date.clone()).collect()
 }
 
 fn after(listing: &Listing) -> String {

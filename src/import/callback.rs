@@ -29,8 +29,14 @@ pub(super) fn import(settings: &mut Fields, elsewhere: Option<Field>, draft: &mu
     let has_url = given.as_ref().is_some_and(|field| Said::of(&field.value) != Said::Nothing);
     let (given, other) = if has_url { (given, elsewhere) } else { (elsewhere, given) };
     if let Some(other) = other {
-        let text = if has_url { "the setting event.notification.callback.url has it" } else { "it has no value" };
-        section.dropped(&other.place, text);
+        let is_other = given.as_ref().is_none_or(|field| Said::of(&field.value) != Said::of(&other.value));
+        match (has_url, Said::of(&other.value)) {
+            (true, Said::Text(_)) if is_other => {
+                section.lost(&other.place, "the setting event.notification.callback.url is used");
+            }
+            (true, _) => section.dropped(&other.place, "the setting event.notification.callback.url has it"),
+            (false, _) => section.dropped(&other.place, "it has no value"),
+        }
     }
     match given {
         Some(field) => url(&field, &secret, draft, section),
@@ -76,20 +82,26 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
         return;
     }
     let mut notes = Vec::new();
-    let mut is_open = false;
+    let (mut is_open, mut is_masked, mut is_cut) = (false, false, false);
+    // A mask stands for a value, which belongs to the URL that it was hidden in.
+    let mut value = |text: String| {
+        let is_hidden = Said::of(&Value::String(text.clone())) == Said::Masked;
+        is_masked |= is_hidden;
+        Some(text).filter(|_| !is_hidden)
+    };
     if !url.username().is_empty() || url.password().is_some() {
         let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or_default()));
+        let (user, password) = (value(decoded(url.username())), value(decoded(url.password().unwrap_or_default())));
         // Neither fails for a URL with a host.
         let _ = (url.set_username(""), url.set_password(None));
         if draft.spec.callback.auth.is_none() {
-            draft.secrets.put(secret, "username", Some(user));
-            draft.secrets.put(secret, "password", Some(password));
+            draft.secrets.put(secret, "username", user);
+            draft.secrets.put(secret, "password", password);
             draft.spec.callback.auth = Some(Auth::Basic(Basic { secret_ref: SecretRef { name: secret.to_owned() } }));
             notes.push(format!("user name and password went into Secret {secret}"));
         } else {
-            draft.secrets.keep(secret, "url-username", Some(user));
-            draft.secrets.keep(secret, "url-password", Some(password));
+            draft.secrets.keep(secret, "url-username", user);
+            draft.secrets.keep(secret, "url-password", password);
             is_open = true;
             notes.push(format!(
                 "user name and password went into Secret {secret}, and those of the settings are used; check it"
@@ -97,8 +109,8 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
         }
     }
     let secrets = without_secrets(&mut url);
-    for (index, (name, value)) in secrets.into_iter().enumerate() {
-        let key = draft.secrets.keep(secret, &format!("query-{}", secret_key(&name)), Some(value));
+    for (index, (name, text)) in secrets.into_iter().enumerate() {
+        let key = draft.secrets.keep(secret, &format!("query-{}", secret_key(&name)), value(text));
         if index == 0 && draft.spec.callback.auth.is_none() {
             let secret_ref = SecretKeyRef { name: secret.to_owned(), key };
             draft.spec.callback.auth =
@@ -112,6 +124,7 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
     }
     if url.fragment().is_some() {
         url.set_fragment(None);
+        is_cut = true;
         notes.push("the fragment was removed".to_owned());
     }
     if url.scheme() == "http" {
@@ -124,19 +137,29 @@ fn url(field: &Field, secret: &str, draft: &mut Draft, section: &mut Section) {
     }
     let is_same = notes.is_empty() && text.starts_with("https://");
     draft.spec.callback.url = if is_same { text } else { url.into() };
-    let verdict = match (is_open, notes.is_empty()) {
-        (true, _) => Verdict::ToDo,
-        (false, false) => Verdict::Changed,
-        (false, true) => Verdict::Kept,
+    let verdict = match (is_open, is_masked, notes.is_empty()) {
+        (true, ..) => Verdict::ToDo,
+        (false, true, _) => Verdict::Masked,
+        (false, false, false) => Verdict::Changed,
+        (false, false, true) => Verdict::Kept,
     };
     notes.insert(0, "callback.url".to_owned());
-    section.field(verdict, &field.place, notes.join("; "));
+    if is_masked {
+        notes.push("the value of a secret in it is hidden: write it".to_owned());
+    }
+    if is_cut && verdict == Verdict::Changed {
+        section.without_effect(verdict, &field.place, notes.join("; "));
+    } else {
+        section.field(verdict, &field.place, notes.join("; "));
+    }
 }
 
 /// Takes the parameters that are secrets, by their names or values, out of the query.
 fn without_secrets(url: &mut Url) -> Vec<(String, String)> {
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    let (secrets, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, value)| is_secret(name, value));
+    let (secrets, rest): (Vec<_>, Vec<_>) = pairs
+        .into_iter()
+        .partition(|(name, value)| is_secret(name, value) || Said::of(&Value::String(value.clone())) == Said::Masked);
     if !secrets.is_empty() {
         url.set_query(None);
         if !rest.is_empty() {
@@ -152,7 +175,11 @@ fn login(settings: &mut Fields, secret: &str, draft: &mut Draft, section: &mut S
     // Exports mask a password that was never set, too.
     if user.as_ref().is_none_or(|field| Said::of(&field.value) == Said::Nothing) {
         for field in [user, password].into_iter().flatten() {
-            section.dropped(&field.place, "no user name is set: requests are sent without one");
+            let text = "no user name is set: requests are sent without one";
+            match Said::of(&field.value) {
+                Said::Text(_) | Said::Structure => section.lost(&field.place, text),
+                Said::Nothing | Said::Masked | Said::Placeholder => section.dropped(&field.place, text),
+            }
         }
         return;
     }

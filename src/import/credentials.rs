@@ -4,6 +4,7 @@ use super::draft::{Draft, Known, Scheme};
 use super::fields::{Field, Fields};
 use super::report::{Section, Verdict};
 use super::secrecy::is_secret;
+use super::settings::NO_SWITCH;
 use super::value::{Said, switch};
 use crate::api::auth::{
     ApiKey, Auth, Basic, Bearer, ClientAuthentication, ClientPlace, Grant, Oauth2, SecretKeyRef, SecretRef,
@@ -137,9 +138,15 @@ impl Credentials<'_> {
         };
         self.scopes(&mut auth);
         if let Some(field) = self.settings.take("oauth.basic.header") {
-            let place = if switch(&field.value) == Some(true) { ClientPlace::Basic } else { ClientPlace::Body };
+            let switch = switch(&field.value);
+            let place = if switch == Some(true) { ClientPlace::Basic } else { ClientPlace::Body };
             auth.client_authentication = Some(ClientAuthentication { code: Some(place), refresh: None });
-            self.section.changed(&field.place, format!("auth.oauth2.clientAuthentication.code: {place:?}"));
+            let text = format!("auth.oauth2.clientAuthentication.code: {place:?}");
+            if switch.is_none() && Said::of(&field.value) != Said::Nothing {
+                self.section.ask(&field.place, format!("{NO_SWITCH}: {text}"));
+            } else {
+                self.section.changed(&field.place, text);
+            }
         }
         self.draft.spec.auth = Some(Auth::Oauth2(Box::new(auth)));
     }
@@ -201,12 +208,22 @@ impl Credentials<'_> {
             let Some(field) = self.settings.take(name) else { continue };
             match Said::of(&field.value) {
                 Said::Text(text) => {
-                    for scope in text.split([' ', ',']).filter(|scope| !scope.is_empty() && scope.len() <= 256) {
-                        if auth.scopes.len() < 64 && !auth.scopes.iter().any(|other| other == scope) {
+                    let mut is_whole = true;
+                    for scope in text.split([' ', ',']).filter(|scope| !scope.is_empty()) {
+                        if auth.scopes.iter().any(|other| other == scope) {
+                            continue;
+                        }
+                        if auth.scopes.len() < 64 && scope.len() <= 256 {
                             auth.scopes.push(scope.to_owned());
+                        } else {
+                            is_whole = false;
                         }
                     }
-                    self.section.changed(&field.place, "auth.oauth2.scopes");
+                    if is_whole {
+                        self.section.changed(&field.place, "auth.oauth2.scopes");
+                    } else {
+                        self.section.adjusted(&field.place, "auth.oauth2.scopes, at most 64 of 256 characters");
+                    }
                 }
                 _ => self.section.dropped(&field.place, "it has no value"),
             }

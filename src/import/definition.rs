@@ -221,7 +221,7 @@ fn events(defined: &mut Defined, settings: &mut Fields, section: &mut Section) {
     let mut draft = Draft::new(defined.key.clone());
     let spec = defined.spec.clone();
     let known = Known { spec: Some(&spec), filters: Some(&defined.filters) };
-    let mut reader = Pollers { known, zone: "GMT".to_owned(), draft: &mut draft, section: &mut inner };
+    let mut reader = Pollers { known, zone: Some("GMT".to_owned()), draft: &mut draft, section: &mut inner };
     for (name, poller) in &pollers {
         reader.add(name, &field.place.member(name), poller);
     }

@@ -14,7 +14,7 @@ use super::value::{self, Said, slug};
 use crate::api::identity::number;
 
 /// Members of an instance that need nothing here.
-const NEEDLESS: [(&str, &str); 18] = [
+const NEEDLESS: [(&str, &str); 17] = [
     ("token", "it names the instance on the platform, and has no use here"),
     ("elementId", "describes the connector on the platform"),
     ("createdDate", "describes the instance on the platform"),
@@ -24,7 +24,6 @@ const NEEDLESS: [(&str, &str); 18] = [
     ("maxCacheSize", "responses are not cached"),
     ("cacheTimeToLive", "responses are not cached"),
     ("cachingEnabled", "responses are not cached"),
-    ("eventsEnabled", "the setting event.notification.enabled has it"),
     ("traceLoggingEnabled", "see --log"),
     ("externalAuthentication", "describes the instance on the platform"),
     ("user", "describes the account on the platform"),
@@ -34,6 +33,13 @@ const NEEDLESS: [(&str, &str); 18] = [
     ("companyId", "describes the account on the platform"),
     ("userId", "describes the account on the platform"),
 ];
+
+/// Most tags of an instance.
+const MOST_TAGS: usize = 32;
+/// Characters of a name that are kept.
+pub(super) const LONGEST_NAME: usize = 253;
+/// What became of a longer one.
+pub(super) const CUT_NAME: &str = "it is longer than 253 characters, and is cut there";
 
 /// Names of manifests, each given once.
 #[derive(Debug, Default)]
@@ -111,7 +117,11 @@ pub(super) fn import<'a>(
     Credentials { known, settings: fields, provider_data, draft: &mut draft, section }.import();
     callback::import(&mut input.settings, input.callback.take(), &mut draft, section);
     for field in input.provider_data {
-        section.dropped(&field.place, "it belongs to a consent that was given to the platform");
+        let text = "it belongs to a consent that was given to the platform";
+        match Said::of(&field.value) {
+            Said::Nothing | Said::Masked | Said::Placeholder => section.dropped(&field.place, text),
+            Said::Text(_) | Said::Structure => section.lost(&field.place, text),
+        }
     }
     settings::left(input.settings, known, &mut draft, section);
     settings::missing_parameters(&mut draft, section);
@@ -186,14 +196,21 @@ fn whole(input: &mut Input, mut fields: Fields, section: &mut Section) {
     if let Some(field) = fields.take("name") {
         match Said::of(&field.value) {
             Said::Text(name) => {
-                section
-                    .changed(&field.place, "metadata.name; the name as it was is in annotation pollinator.dev/imported-name");
-                input.name = Some(name.chars().take(253).collect());
+                if name.chars().nth(LONGEST_NAME).is_some() {
+                    section.adjusted(&field.place, CUT_NAME);
+                } else {
+                    let text = "metadata.name; the name as it was is in annotation pollinator.dev/imported-name";
+                    section.changed(&field.place, text);
+                }
+                input.name = Some(name.chars().take(LONGEST_NAME).collect());
             }
             Said::Placeholder => {
                 section.ask(&field.place, "it is a placeholder: metadata.name follows the connector; choose one");
             }
-            _ => section.dropped(&field.place, "it has no value: metadata.name follows the connector"),
+            Said::Nothing => section.dropped(&field.place, "it has no value: metadata.name follows the connector"),
+            Said::Masked | Said::Structure => {
+                section.lost(&field.place, "it is not a name: metadata.name follows the connector");
+            }
         }
     }
     if let Some(field) = fields.take("id") {
@@ -209,13 +226,32 @@ fn whole(input: &mut Input, mut fields: Fields, section: &mut Section) {
         tags(input, &field, section);
     }
     if let Some(field) = fields.take("disabled") {
-        input.is_disabled = value::switch(&field.value) == Some(true);
-        section.changed(&field.place, format!("spec.suspend: {}", input.is_disabled));
+        match (value::switch(&field.value), Said::of(&field.value)) {
+            (None, Said::Nothing) => section.dropped(&field.place, "it has no value"),
+            (None, _) => section.ask(&field.place, settings::NO_SWITCH),
+            (Some(is_disabled), _) => {
+                input.is_disabled = is_disabled;
+                section.changed(&field.place, format!("spec.suspend: {is_disabled}"));
+            }
+        }
+    }
+    if let Some(field) = fields.take("eventsEnabled") {
+        match (value::switch(&field.value), Said::of(&field.value)) {
+            (Some(true), _) | (None, Said::Nothing) => {
+                section.dropped(&field.place, "the setting event.notification.enabled has it");
+            }
+            (Some(false), _) => {
+                input.is_disabled = true;
+                section.changed(&field.place, "spec.suspend: true, since events are off");
+            }
+            (None, _) => section.ask(&field.place, settings::NO_SWITCH),
+        }
     }
     if let Some(field) = fields.take("providerData") {
         match &field.value {
             Value::Object(members) if !members.is_empty() => input.provider_data = Fields::of(&field.place, members),
-            _ => section.dropped(&field.place, "it has no code"),
+            Value::Object(_) | Value::Null => section.dropped(&field.place, "it has no code"),
+            _ => section.lost(&field.place, "it is no object with a code"),
         }
     }
     input.callback = fields.take("eventsNotificationCallbackUrl");
@@ -268,25 +304,25 @@ fn tags(input: &mut Input, field: &Field, section: &mut Section) {
         Value::Array(items) => items.clone(),
         other => vec![other.clone()],
     };
-    let mut is_same = true;
+    let (mut is_same, mut is_whole) = (true, true);
     for tag in &given {
         match Said::of(tag) {
-            Said::Text(text) if input.tags.len() < 32 => {
+            Said::Text(text) if input.tags.len() < MOST_TAGS => {
                 let tag: String = text.chars().take(63).collect();
+                is_whole &= tag == text;
                 is_same &= tag == text && !input.tags.contains(&tag);
                 if !input.tags.contains(&tag) {
                     input.tags.push(tag);
                 }
             }
-            _ => is_same = false,
+            Said::Nothing | Said::Placeholder => is_same = false,
+            Said::Text(_) | Said::Masked | Said::Structure => (is_same, is_whole) = (false, false),
         }
     }
-    if is_same {
-        section.kept(&field.place, "spec.tags");
-    } else {
-        section.changed(
-            &field.place,
-            "spec.tags, at most 32 of 63 characters, without repetitions, placeholders and values that are not text",
-        );
+    let text = "spec.tags, at most 32 of 63 characters, without repetitions, placeholders and values that are not text";
+    match (is_same, is_whole) {
+        (true, _) => section.kept(&field.place, "spec.tags"),
+        (false, true) => section.changed(&field.place, text),
+        (false, false) => section.adjusted(&field.place, text),
     }
 }

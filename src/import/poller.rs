@@ -7,7 +7,9 @@ use super::doubts;
 use super::draft::{Draft, Known};
 use super::fields::{Field, Fields, Place};
 use super::hub::{self, guess};
+use super::read::unwrapped;
 use super::report::{Section, Verdict};
+use super::settings::NO_SWITCH;
 use super::value::{self, Said, duration, slug};
 use crate::api::connector::ConnectorResource;
 use crate::api::dates::DatesConfiguration;
@@ -16,6 +18,7 @@ use crate::plan::field_path::FieldPath;
 use crate::plan::hub_path::{is_hub_path, stands_for};
 
 mod id;
+mod left;
 
 /// Most records of a page, seconds of tolerance and of look-back that a manifest takes.
 const MAX_PAGE: f64 = 10_000.0;
@@ -24,29 +27,20 @@ const MAX_LOOKBACK: f64 = 168.0 * 3600.0;
 /// Most resources of an instance.
 const MAX_RESOURCES: usize = 64;
 
-/// Members that need nothing here, and why.
-const NEEDLESS: [(&str, &str); 8] = [
-    ("filterByCurrentDate", "a record with a date in the future is delivered once and does not move the cursor"),
-    ("batchSize", "events are batched by the callback's format"),
-    ("postHooks", "hooks are code of the platform; do what they did in the receiver"),
-    ("postHookPipelines", "hooks are code of the platform; do what they did in the receiver"),
-    ("useLastPollDate", "the cursor is always the greatest date seen"),
-    ("useHydrationBeforePostHooks", "hooks are code of the platform"),
-    ("objectName", "events carry the name of the resource"),
-    ("parameters", "describes the platform's own form"),
-];
-
 /// Whether a value looks like a poller.
 pub(super) fn is_poller(value: &Value) -> bool {
     let names = ["url", "idField", "datesConfiguration"];
     value.as_object().is_some_and(|object| object.keys().any(|key| names.iter().any(|name| key.eq_ignore_ascii_case(name))))
 }
 
+/// The zone that nothing says.
+const GMT: &str = "GMT";
+
 /// What all pollers of an instance are read into.
 pub(super) struct Pollers<'a> {
     pub known: Known<'a>,
-    /// Zone that `{TimeZone}` stands for.
-    pub zone: String,
+    /// Zone that `{TimeZone}` stands for, if a setting says it; else GMT.
+    pub zone: Option<String>,
     pub draft: &'a mut Draft,
     pub section: &'a mut Section,
 }
@@ -56,7 +50,7 @@ impl Pollers<'_> {
     pub fn add(&mut self, name: &str, place: &Place, poller: &Value) {
         let Some(members) = poller.as_object() else {
             let text = "it is not a poller: an object with url, idField and datesConfiguration is expected";
-            self.section.without_effect(Verdict::Dropped, place, text);
+            self.section.ask(place, text);
             return;
         };
         if self.draft.spec.resources.len() >= MAX_RESOURCES {
@@ -98,13 +92,17 @@ impl Pollers<'_> {
         let name = std::iter::once(plain.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default();
         if name != given {
             let what = format!("resource {name}");
-            self.section.result(Verdict::Changed, what, format!("was {given:?}; events carry the new name as objectType"));
+            self.section.differs(what, format!("was {given:?}; events carry the new name as objectType"));
         }
         name
     }
 
     fn url(&mut self, resource: &mut Resource, field: Option<Field>, place: &Place, is_bare: bool) {
         let given = field.as_ref().map_or(Said::Nothing, |field| Said::of(&field.value));
+        if let (Said::Structure | Said::Masked, Some(field)) = (&given, &field) {
+            self.section.ask(&field.place, "it is not a URL; write the path of the resource");
+            return;
+        }
         let Said::Text(url) = given else {
             let own = self.known.spec.is_some_and(|spec| spec.resources.iter().any(|r| r.resource.name == resource.name));
             let (verdict, text) = if own {
@@ -126,7 +124,7 @@ impl Pollers<'_> {
             return;
         };
         let Some(field) = field else { return };
-        let translated = hub::translate(&url, &resource.name, self.known, &self.zone);
+        let translated = hub::translate(&url, &resource.name, self.known, self.zone.as_deref().unwrap_or(GMT));
         let (verdict, text) = translated.verdict();
         self.section.field(verdict, &field.place, text);
         resource.url = translated.url;
@@ -148,9 +146,17 @@ impl Pollers<'_> {
             self.without_dates(resource);
             return;
         };
-        let Some(members) = field.value.as_object().filter(|members| !members.is_empty()) else {
-            self.section.dropped(&field.place, "it is empty: changes are found by the connector's dates, or by content");
-            return;
+        let unwrapped = field.value.as_str().and_then(unwrapped);
+        let members = match unwrapped.as_ref().unwrap_or(&field.value) {
+            Value::Object(members) if !members.is_empty() => members,
+            value if Said::of(value) == Said::Nothing || value.as_object().is_some() => {
+                self.section.dropped(&field.place, "it is empty: changes are found by the connector's dates, or by content");
+                return;
+            }
+            _ => {
+                self.section.ask(&field.place, "it is not an object with the fields and formats of the dates; write it as one");
+                return;
+            }
         };
         let mut inner = Fields::of(&field.place, members);
         let mut dates = DatesConfiguration::default();
@@ -170,6 +176,10 @@ impl Pollers<'_> {
             }
         }
         if dates.updated_date_field.is_none() && dates.created_date_field.is_none() {
+            if dates != DatesConfiguration::default() {
+                let text = "datesConfiguration names no field, so its formats and zones are not used";
+                self.section.differs(format!("resource {}", resource.name), text);
+            }
             self.without_dates(resource);
         } else {
             let bounds = resource.query.iter().filter(|(_, value)| value.contains("${")).map(|(name, _)| name.as_str());
@@ -251,8 +261,14 @@ impl Pollers<'_> {
     }
 
     fn zone(&mut self, field: Option<Field>) -> Option<String> {
-        let own = self.zone.clone();
-        self.repaired(field, |given| dates::zone(if given.eq_ignore_ascii_case("{timezone}") { &own } else { given }))
+        let is_meant = field.as_ref().and_then(text_of).is_some_and(|given| given.eq_ignore_ascii_case("{timezone}"));
+        match (self.zone.clone(), &field) {
+            (None, Some(field)) if is_meant => {
+                self.section.adjusted(&field.place, "GMT, since no setting says what {TimeZone} stands for");
+                Some(GMT.to_owned())
+            }
+            (own, _) => self.repaired(field, |given| dates::zone(own.as_deref().filter(|_| is_meant).unwrap_or(given))),
+        }
     }
 
     fn repaired(&mut self, field: Option<Field>, repair: impl Fn(&str) -> dates::Repaired) -> Option<String> {
@@ -296,7 +312,8 @@ impl Pollers<'_> {
                     resource.change_by = Some(ChangeBy::Updated);
                     self.section.changed(&field.place, "changeBy: Updated");
                 }
-                _ => self.section.dropped(&field.place, "the date of change decides in any case"),
+                None if Said::of(&field.value) != Said::Nothing => self.section.ask(&field.place, NO_SWITCH),
+                Some(true) | None => self.section.dropped(&field.place, "the date of change decides in any case"),
             }
         }
     }
@@ -312,9 +329,13 @@ impl Pollers<'_> {
                 #[allow(clippy::cast_possible_truncation, reason = "at most 10,000")]
                 let written = most as i32;
                 resource.page_size = Some(written);
-                let verdict = if most < size { Verdict::Changed } else { Verdict::Kept };
-                let why = if most < size { ", the most that is possible" } else { "" };
-                self.section.field(verdict, &field.place, format!("pageSize: {written}{why}"));
+                if most < size {
+                    self.section.adjusted(&field.place, format!("pageSize: {written}, the most that is possible"));
+                } else if f64::from(written) < size {
+                    self.section.adjusted(&field.place, format!("pageSize: {written}, without the fraction"));
+                } else {
+                    self.section.kept(&field.place, format!("pageSize: {written}"));
+                }
             } else {
                 let text = "it is not a number of records: the connector's page size applies";
                 self.section.without_effect(Verdict::Dropped, &field.place, text);
@@ -330,20 +351,12 @@ impl Pollers<'_> {
             return None;
         };
         let written = duration(seconds.min(most));
-        self.section.changed(&field.place, format!("{name}: {written}"));
-        Some(written)
-    }
-
-    fn left(&mut self, field: &Field) {
-        match NEEDLESS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&field.name)) {
-            Some((_, reason)) => self.section.dropped(&field.place, *reason),
-            None if field.name.eq_ignore_ascii_case("xPath") => {
-                self.section.dropped(&field.place, "idField says where the id is");
-            }
-            None => {
-                self.section.without_effect(Verdict::Dropped, &field.place, "no field of a resource corresponds to it");
-            }
+        if seconds > most {
+            self.section.adjusted(&field.place, format!("{name}: {written}, the most that is possible"));
+        } else {
+            self.section.changed(&field.place, format!("{name}: {written}"));
         }
+        Some(written)
     }
 }
 

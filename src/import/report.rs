@@ -47,7 +47,7 @@ pub enum About {
 pub enum Severity {
     /// Its verdict decides: what a person has to do refuses the request.
     Verdict,
-    /// The request is granted, and its answer warns: something in it has no effect.
+    /// The request is granted, and its answer warns: something in it has no effect, or another one than was asked for.
     Warning,
 }
 
@@ -107,6 +107,16 @@ impl Section {
         self.lines.push(Line { verdict, severity, about: About::Field(place.clone()), text: text.into() });
     }
 
+    /// The same for one whose value is lost.
+    pub(super) fn lost(&mut self, place: &Place, text: impl Into<String>) {
+        self.without_effect(Verdict::Dropped, place, text);
+    }
+
+    /// The same for one whose value is another one now.
+    pub(super) fn adjusted(&mut self, place: &Place, text: impl Into<String>) {
+        self.without_effect(Verdict::Changed, place, text);
+    }
+
     pub(super) fn kept(&mut self, place: &Place, text: impl Into<String>) {
         self.field(Verdict::Kept, place, text);
     }
@@ -128,9 +138,20 @@ impl Section {
         self.lines.push(Line { verdict, severity: Severity::Verdict, about: About::Result(what.into()), text: text.into() });
     }
 
+    /// Notes that what is written is not what was asked for.
+    pub(super) fn differs(&mut self, what: impl Into<String>, text: impl Into<String>) {
+        let about = About::Result(what.into());
+        self.lines.push(Line { verdict: Verdict::Changed, severity: Severity::Warning, about, text: text.into() });
+    }
+
     /// Whether a person has something to do.
     pub fn needs_a_person(&self) -> bool {
-        self.lines.iter().any(|line| matches!(line.verdict, Verdict::Masked | Verdict::ToDo))
+        self.needs_a_person_since(0)
+    }
+
+    /// Whether a line from this one on asks a person.
+    pub(super) fn needs_a_person_since(&self, line: usize) -> bool {
+        self.lines.iter().skip(line).any(|line| matches!(line.verdict, Verdict::Masked | Verdict::ToDo))
     }
 }
 

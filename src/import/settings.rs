@@ -19,6 +19,9 @@ use crate::api::connector::Parameter;
 use crate::api::instance::Polling;
 use crate::plan::overlay;
 
+/// Why a switch says nothing.
+pub(super) const NO_SWITCH: &str = "it is neither true nor false; write one of them";
+
 /// Longest and shortest interval in minutes: what a manifest takes.
 const MAX_MINUTES: f64 = 168.0 * 60.0;
 const MIN_MINUTES: f64 = 5.0 / 60.0;
@@ -62,8 +65,12 @@ pub(super) fn by_key(field: Field, section: &mut Section) -> Fields {
             }
             found
         }
-        _ => {
+        value if Said::of(&value) == Said::Nothing || is_empty(&value) => {
             section.dropped(&field.place, "it holds no settings");
+            Fields::default()
+        }
+        _ => {
+            section.ask(&field.place, "it holds no settings: an object of them is expected");
             Fields::default()
         }
     }
@@ -72,11 +79,14 @@ pub(super) fn by_key(field: Field, section: &mut Section) -> Fields {
 /// Whether and how often it is polled, and where the provider is.
 pub(super) fn switches(settings: &mut Fields, known: Known<'_>, draft: &mut Draft, section: &mut Section) {
     if let Some(field) = settings.take("event.notification.enabled") {
-        if value::switch(&field.value) == Some(true) {
-            section.kept(&field.place, "events are on");
-        } else {
-            draft.spec.suspend = true;
-            section.changed(&field.place, "spec.suspend: true, since events are off");
+        let switch = value::switch(&field.value);
+        draft.spec.suspend |= switch != Some(true);
+        match (switch, Said::of(&field.value)) {
+            (Some(true), _) => section.kept(&field.place, "events are on"),
+            (Some(false), _) | (None, Said::Nothing) => {
+                section.changed(&field.place, "spec.suspend: true, since events are off");
+            }
+            (None, _) => section.ask(&field.place, format!("{NO_SWITCH}: spec.suspend is true")),
         }
     } else if !settings.is_empty() {
         draft.spec.suspend = true;
@@ -90,22 +100,22 @@ pub(super) fn switches(settings: &mut Fields, known: Known<'_>, draft: &mut Draf
         let minutes = value::number(&field.value).filter(|minutes| *minutes > 0.0);
         let bounded = minutes.map(|minutes| minutes.clamp(MIN_MINUTES, MAX_MINUTES));
         let interval = bounded.map_or_else(|| "15m".to_owned(), |minutes| duration(minutes * 60.0));
-        let text = match (minutes, bounded) {
-            (Some(given), Some(bounded)) if (given - bounded).abs() > f64::EPSILON => {
-                format!("polling.interval: {interval}, the nearest valid value")
+        match (minutes, bounded, Said::of(&field.value)) {
+            (Some(given), Some(bounded), _) if (given - bounded).abs() > f64::EPSILON => {
+                section.adjusted(&field.place, format!("polling.interval: {interval}, the nearest valid value"));
             }
-            (Some(_), _) => format!("polling.interval: {interval}"),
-            (None, _) => "polling.interval: 15m, since it is not a number of minutes".to_owned(),
-        };
-        let is_zero = value::number(&field.value) == Some(0.0);
-        // Someone wanted something, and it is not known what.
-        if value::number(&field.value).is_none() && !matches!(Said::of(&field.value), Said::Placeholder | Said::Nothing) {
-            section.ask(&field.place, format!("{text}; write the interval"));
-        } else if is_zero {
-            let text = "polling.interval: 15m, since 0 is no interval";
-            section.without_effect(Verdict::Changed, &field.place, text);
-        } else {
-            section.changed(&field.place, text);
+            (Some(_), ..) => section.changed(&field.place, format!("polling.interval: {interval}")),
+            (None, _, Said::Nothing) => section.changed(&field.place, "polling.interval: 15m, since it has no value"),
+            (None, _, Said::Placeholder) => {
+                section.adjusted(&field.place, "polling.interval: 15m, since it is not a number of minutes");
+            }
+            // Someone wanted something, and it is not known what.
+            (None, ..) => {
+                section.ask(
+                    &field.place,
+                    "polling.interval: 15m, since it is not a number of minutes above 0; write the interval",
+                );
+            }
         }
         draft.spec.polling = Some(Polling { interval: Some(interval), start_from: None });
     }
@@ -145,8 +155,12 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
         Said::Text(zone) => super::dates::zone(&zone).text,
         _ => None,
     });
-    let is_told =
-        ["event.poller.configuration", "event.poller.urls", "event.objects"].iter().any(|key| settings.peek(key).is_some());
+    // Even an empty configuration is one; the other settings are often exported without a value.
+    let is_told = settings.peek("event.poller.configuration").is_some()
+        || ["event.poller.urls", "event.objects"]
+            .iter()
+            .any(|key| settings.peek(key).is_some_and(|field| Said::of(&field.value) != Said::Nothing));
+    let before = section.lines.len();
     let configured = settings.take("event.poller.configuration");
     let urls = settings.take("event.poller.urls");
     let objects = settings.take("event.objects");
@@ -154,7 +168,7 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
     while let Some(field) = settings.take_where(|field| is_poller(&field.value)) {
         direct.push(field);
     }
-    let mut pollers = Pollers { known, zone: zone.unwrap_or_else(|| "GMT".to_owned()), draft, section };
+    let mut pollers = Pollers { known, zone, draft, section };
     let others = [&urls, &objects].into_iter().flatten().any(|field| Said::of(&field.value) != Said::Nothing);
     let is_alone = direct.is_empty() && !others;
     let mut names: BTreeSet<String> = BTreeSet::new();
@@ -186,7 +200,7 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
     }
     for field in direct {
         if !names.insert(field.name.clone()) {
-            pollers.section.dropped(&field.place, TWICE);
+            pollers.section.lost(&field.place, TWICE);
             continue;
         }
         let what = format!("resource {}", field.name);
@@ -200,11 +214,12 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
                     if names.insert(name.clone()) {
                         pollers.add(&name, &field.place.item(index), &poller);
                     } else {
-                        pollers.section.dropped(&field.place.item(index), TWICE);
+                        pollers.section.lost(&field.place.item(index), TWICE);
                     }
                 }
             }
-            _ => pollers.section.dropped(&field.place, "it has no value"),
+            Said::Nothing => pollers.section.dropped(&field.place, "it has no value"),
+            _ => pollers.section.ask(&field.place, "it is not a text that names resources; write the resources to poll"),
         }
     }
     if let Some(field) = objects {
@@ -215,8 +230,16 @@ pub(super) fn pollers(settings: &mut Fields, known: Known<'_>, draft: &mut Draft
                     pollers.add(name, &field.place.item(index), &Value::Object(serde_json::Map::new()));
                 }
             }
-            _ => pollers.section.dropped(&field.place, "the poller configuration says what is polled"),
+            Said::Text(_) | Said::Nothing => {
+                pollers.section.dropped(&field.place, "the poller configuration says what is polled");
+            }
+            _ => pollers.section.ask(&field.place, "it is not a list of names between commas; write the resources to poll"),
         }
+    }
+    if is_told && draft.spec.resources.is_empty() && !section.needs_a_person_since(before) {
+        let text =
+            "no setting names a resource: without one, all of the connector's would be polled; write the resources to poll";
+        section.result(Verdict::ToDo, "spec.resources", text);
     }
     if !is_told && draft.spec.resources.is_empty() {
         let all = known.spec.into_iter().flat_map(|spec| &spec.resources).map(|entry| entry.resource.name.as_str());
@@ -264,6 +287,7 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
             continue;
         }
         match (needless, parameter, said) {
+            (Some(reason), ..) if asks_for_more(&field) => section.lost(place, reason),
             (Some(reason), ..) => section.dropped(place, reason),
             (None, _, Said::Nothing) => section.dropped(place, "it has no value"),
             // What the entry declares is a part of URLs, whatever it is called: the store of BigCommerce is a storeHash.
@@ -313,6 +337,21 @@ pub(super) fn left(settings: Fields, known: Known<'_>, draft: &mut Draft, sectio
             (None, ..) if lower.starts_with("bulk.") => section.dropped(place, "nothing is sent to the provider in bulk"),
             (None, ..) => section.without_effect(Verdict::Dropped, place, "no field of a manifest corresponds to it"),
         }
+    }
+}
+
+/// Whether a setting that needs nothing has a value that says otherwise.
+fn asks_for_more(field: &Field) -> bool {
+    match field.name.as_str() {
+        "event.vendor.type" => match Said::of(&field.value) {
+            Said::Text(kind) => !["polling", "webhook", "webhooks"].contains(&kind.to_ascii_lowercase().as_str()),
+            Said::Nothing => false,
+            Said::Masked | Said::Placeholder | Said::Structure => true,
+        },
+        "filterByUpdatedDate" | "event.raw.enabled" => {
+            value::switch(&field.value) != Some(true) && Said::of(&field.value) != Said::Nothing
+        }
+        _ => false,
     }
 }
 

@@ -34,9 +34,9 @@ use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
 use crate::state::wish::Wish;
-use known::{Known, Manifest};
+use known::{Known, Manifest, keep};
 use made::Made;
-use own_file::{OwnFile, annotations, blocking, failed, label, now, remove, stored};
+use own_file::{OwnFile, annotations, blocking, failed, label, now, remove, remove_unfinished, stored};
 use reported::{Reported, told};
 
 /// What is declared in files, as the definitions were last read, with what was written here since.
@@ -51,7 +51,7 @@ pub struct FolderInstances {
     made: Mutex<Made>,
     /// Secrets in all files.
     secrets: RwLock<BTreeSet<SecretRef>>,
-    connectors: RwLock<ConnectorSpecs>,
+    connectors: RwLock<Arc<ConnectorSpecs>>,
     reported: RwLock<BTreeMap<InstanceRef, Reported>>,
     changes: StatusChanges,
     /// To the engine of this process.
@@ -83,6 +83,9 @@ impl FolderInstances {
             commands,
             writing: tokio::sync::Mutex::default(),
         };
+        if let Some(folder) = &new.folder {
+            remove_unfinished(folder);
+        }
         new.replace(definitions);
         new
     }
@@ -95,7 +98,7 @@ impl FolderInstances {
     /// The definitions were read again. What was changed here meanwhile stays as it is until the next reading, which has it.
     pub fn replace(&self, definitions: &mut Definitions) {
         let declared = std::mem::take(&mut definitions.declared);
-        *self.connectors.write() = std::mem::take(&mut definitions.connectors);
+        *self.connectors.write() = Arc::clone(&definitions.connectors);
         let mut secrets: BTreeSet<_> =
             definitions.secrets.names().map(|(namespace, name)| SecretRef::new(namespace, name)).collect();
         let consent = |planned: &Planned| consent_plan(&planned.plan).cloned();
@@ -111,6 +114,7 @@ impl FolderInstances {
         let mut known = self.known.write();
         self.made.lock().put_over(&mut read, &mut secrets, &mut known);
         *self.secrets.write() = secrets;
+        keep(definitions, &mut read, &mut known);
         self.reported.write().retain(|of, _| read.contains_key(of));
         *known = read;
     }

@@ -11,6 +11,7 @@ pub mod consents;
 pub mod folder;
 pub mod glance;
 mod own_secrets;
+pub mod receiver;
 pub mod secret_edits;
 pub mod waiting;
 
@@ -232,6 +233,9 @@ pub enum InstancesError {
     /// It is in a file that was not written here.
     #[error("instance {0} is declared in {1}, which Pollinator does not manage; change it there")]
     NotOurs(InstanceRef, String),
+    /// Its own file was edited, and no longer declares it.
+    #[error("{1}, the file of instance {0}, cannot be used: {2}; fix the file, or remove it to end the instance")]
+    Damaged(InstanceRef, String, String),
     /// `local` does not run without an instance.
     #[error("{0} is the only instance, and there must be one; set spec.suspend to true, or stop the process")]
     Last(InstanceRef),

@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::files::{Least, Sources};
+use super::files::Sources;
+use super::reading::Reading;
 use crate::api::conditions::Problem;
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::{ConnectorRef, InstanceRef, SecretRef};
 use crate::api::instance::ConnectorInstance;
-use crate::api::manifest::{self, Manifest};
+use crate::api::manifest::Manifest;
 use crate::auth::{Secret, SecretMap};
 use crate::catalog;
 use crate::plan::PollPlan;
 use crate::plan::resolve::resolve;
+
+/// Kinds of objects.
+pub(super) const INSTANCE: &str = "ConnectorInstance";
+pub(super) const SECRET: &str = "Secret";
 
 /// Everything declared in a set of files.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,8 +33,10 @@ pub struct Definitions {
     pub others: Vec<String>,
     /// What instances were made of, for those who show them: a reader of definitions takes it or drops it.
     pub declared: BTreeMap<InstanceRef, Declared>,
-    /// What they may be made on top of, for those who create them: a reader of definitions takes it or drops it.
-    pub connectors: ConnectorSpecs,
+    /// What they may be made on top of, for those who create them.
+    pub connectors: Arc<ConnectorSpecs>,
+    /// Where each object is declared.
+    pub(super) origins: BTreeMap<Object, Origin>,
 }
 
 /// Connectors that are not built in.
@@ -61,7 +68,7 @@ pub struct Planned {
 
 /// Why manifests cannot be used: each line names file, document, path and fix.
 #[derive(Debug)]
-pub struct Unusable(Vec<String>);
+pub struct Unusable(pub(super) Vec<String>);
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,69 +100,78 @@ impl Definitions {
     /// # Errors
     /// Any file that cannot be read and any document that an API server would refuse: half a set of manifests is none.
     pub fn read(sources: &Sources) -> Result<Self, Unusable> {
-        let mut errors = Vec::new();
-        let mut found = Found::default();
-        for file in sources.catalog() {
-            let entry = file.map_err(|error| vec![error]).and_then(|(name, text)| catalog::entry(&name, &text));
-            match entry {
-                Ok((key, connector)) => drop(found.connectors.mounted.insert(key, connector)),
-                Err(refusals) => errors.extend(refusals),
-            }
+        match Reading::of(sources, None).finish(sources.least(), &Self::default()) {
+            Ok((definitions, None)) => Ok(definitions),
+            Ok((_, Some(errors))) | Err(errors) => Err(errors),
         }
-        for file in sources.manifests() {
-            let declared = match file {
-                Ok((name, text)) => manifest::read(&name, &text),
-                Err(error) => {
-                    errors.push(error);
-                    continue;
-                }
-            };
-            errors.extend(declared.errors.iter().map(ToString::to_string));
-            found.others.extend(declared.others);
-            for (place, manifest) in declared.manifests {
-                if let Err(twice) = found.add(manifest, &place.file) {
-                    errors.push(format!("{place}: {twice} is declared twice; remove one"));
-                }
-            }
-        }
-        if errors.is_empty() && found.instances.is_empty() && sources.least() == Least::One {
-            errors.push("no ConnectorInstance was found; name a file or folder that holds one".to_owned());
-        }
-        if errors.is_empty() { Ok(found.plan()) } else { Err(Unusable(errors)) }
+    }
+
+    /// The same while `last` is in effect. A file that cannot be used does not keep the others from being used: what it declared stays
+    /// as it was, and so does all that is missing and may have moved there. Yields why such files cannot be used, too.
+    ///
+    /// # Errors
+    /// There would be fewer instances than there must be.
+    pub fn read_over(sources: &Sources, last: &Self) -> Result<(Self, Option<Unusable>), Unusable> {
+        Reading::of(sources, Some(last)).finish(sources.least(), last)
     }
 }
 
+/// An object that can be declared: kind, namespace and name.
+pub(super) type Object = (&'static str, Arc<str>, Arc<str>);
+
+/// Where an object is declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the file as the user knows it.
+    pub file: Arc<str>,
+    /// Pollinator writes the file, and no one else.
+    pub is_managed: bool,
+}
+
+/// What was found in files, before it is planned.
 #[derive(Default)]
-struct Found {
-    instances: BTreeMap<InstanceRef, Declared>,
-    connectors: ConnectorSpecs,
-    secrets: BTreeMap<SecretRef, Secret>,
-    others: Vec<String>,
+pub(super) struct Found {
+    pub instances: BTreeMap<InstanceRef, Declared>,
+    pub connectors: ConnectorSpecs,
+    pub secrets: BTreeMap<SecretRef, Secret>,
+    pub others: Vec<String>,
+    pub origins: BTreeMap<Object, Origin>,
 }
 
 impl Found {
-    fn add(&mut self, manifest: Manifest, file: &Arc<str>) -> Result<(), String> {
-        let (namespace, name) = manifest.key();
-        let (namespace, name): (Arc<str>, Arc<str>) = (namespace.into(), name.into());
-        let shown = format!("{} {namespace}/{name}", manifest.kind());
-        let new = match manifest {
+    /// Takes in an object; one that is declared already is replaced.
+    pub fn add(&mut self, (kind, namespace, name): Object, manifest: Manifest, origin: Origin) {
+        match manifest {
             Manifest::ConnectorInstance(instance) => {
-                let declared = Declared { instance: *instance, file: Arc::clone(file) };
-                self.instances.insert(InstanceRef::new(namespace, name), declared).is_none()
+                let declared = Declared { instance: *instance, file: Arc::clone(&origin.file) };
+                self.instances.insert(InstanceRef::new(Arc::clone(&namespace), Arc::clone(&name)), declared);
             }
             Manifest::Connector(connector) => {
-                self.connectors.declared.insert(ConnectorRef::new(namespace, name), connector.spec).is_none()
+                let of = ConnectorRef::new(Arc::clone(&namespace), Arc::clone(&name));
+                self.connectors.declared.insert(of, connector.spec);
             }
             Manifest::Secret(secret) => {
-                self.secrets.insert(SecretRef::new(namespace, name), Secret { data: secret.data, lacks_label: None }).is_none()
+                let of = SecretRef::new(Arc::clone(&namespace), Arc::clone(&name));
+                self.secrets.insert(of, Secret { data: secret.data, lacks_label: None });
             }
-        };
-        if new { Ok(()) } else { Err(shown) }
+        }
+        self.origins.insert((kind, namespace, name), origin);
     }
 
-    fn plan(self) -> Definitions {
+    /// Takes an object out.
+    pub fn remove(&mut self, object: &Object) {
+        let (_, namespace, name) = object;
+        match object.0 {
+            INSTANCE => drop(self.instances.remove(&InstanceRef::new(Arc::clone(namespace), Arc::clone(name)))),
+            SECRET => drop(self.secrets.remove(&SecretRef::new(Arc::clone(namespace), Arc::clone(name)))),
+            _ => drop(self.connectors.declared.remove(&ConnectorRef::new(Arc::clone(namespace), Arc::clone(name)))),
+        }
+        self.origins.remove(object);
+    }
+
+    pub fn plan(self) -> Definitions {
         let ConnectorSpecs { declared: connectors, mounted } = &self.connectors;
-        let mut definitions = Definitions { others: self.others, ..Definitions::default() };
+        let mut definitions = Definitions { others: self.others, origins: self.origins, ..Definitions::default() };
         for (place, secret) in self.secrets {
             definitions.secrets.insert(&*place.namespace, &*place.name, secret);
         }
@@ -174,7 +190,7 @@ impl Found {
             }
             definitions.declared.insert(key, declared);
         }
-        definitions.connectors = self.connectors;
+        definitions.connectors = Arc::new(self.connectors);
         definitions
     }
 }

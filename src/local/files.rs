@@ -12,6 +12,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::api::encoding;
 
+/// First line of the files that are managed here, which no one else changes: a file without it belongs to the user.
+pub const MANAGED: &str =
+    "# Managed by Pollinator, which replaces this file as a whole. Remove this line to manage it yourself.";
+
 /// The argument that means standard input.
 const STDIN: &str = "-";
 /// Times of files are this coarse at worst (FAT): a file that changed more recently may change again and keep its times.
@@ -36,6 +40,18 @@ pub enum Least {
     /// None: they can be added while it runs.
     None,
 }
+
+/// A file or folder that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Unread {
+    /// Name of the file as the user knows it; `None`: a folder, so that any file of it may be missing.
+    pub file: Option<String>,
+    sentence: String,
+}
+
+/// Name and text of a file.
+type Text = Result<(String, String), Unread>;
 
 type Held = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
 
@@ -71,12 +87,12 @@ impl Sources {
     }
 
     /// Names and texts of the files with manifests, in the order given, folders in the order of their names.
-    pub fn manifests(&self) -> impl Iterator<Item = Result<(String, String), String>> + use<> {
+    pub fn manifests(&self) -> impl Iterator<Item = Text> + use<> {
         texts(&self.paths, &self.held)
     }
 
     /// Names and texts of the catalogue's files.
-    pub fn catalog(&self) -> impl Iterator<Item = Result<(String, String), String>> + use<> {
+    pub fn catalog(&self) -> impl Iterator<Item = Text> + use<> {
         texts(self.catalog.as_slice(), &self.held)
     }
 
@@ -109,7 +125,7 @@ impl Sources {
 }
 
 /// Names and texts of the manifest files in a folder.
-pub fn in_folder(folder: &Path) -> impl Iterator<Item = Result<(String, String), String>> + use<> {
+pub fn in_folder(folder: &Path) -> impl Iterator<Item = Text> + use<> {
     texts(&[folder.to_owned()], &Arc::default())
 }
 
@@ -176,18 +192,19 @@ struct Found {
     metadata: Option<Metadata>,
 }
 
-fn texts(paths: &[PathBuf], held: &Arc<Held>) -> impl Iterator<Item = Result<(String, String), String>> + use<> {
+fn texts(paths: &[PathBuf], held: &Arc<Held>) -> impl Iterator<Item = Text> + use<> {
     let mut faults = Vec::new();
     let found = list(paths, held, &mut faults);
     let held = Arc::clone(held);
-    faults.into_iter().map(Err).chain(found.into_iter().map(move |file| {
+    faults.into_iter().map(|sentence| Err(Unread { file: None, sentence })).chain(found.into_iter().map(move |file| {
         let name = if file.path == Path::new(STDIN) { "standard input".to_owned() } else { file.path.display().to_string() };
         let bytes = match held.get(&file.path) {
             Some(bytes) => bytes.clone(),
             None => fs::read(&file.path).map_err(|error| error.to_string()),
         };
-        let bytes = bytes.map_err(|error| format!("{name}: cannot be read: {error}"))?;
-        let text = encoding::decode(&bytes).map_err(|fault| format!("{name}: {fault}"))?.into_owned();
+        let unread = |fault: String| Unread { file: Some(name.clone()), sentence: format!("{name}: {fault}") };
+        let bytes = bytes.map_err(|error| unread(format!("cannot be read: {error}")))?;
+        let text = encoding::decode(&bytes).map_err(unread)?.into_owned();
         Ok((name, text))
     }))
 }

@@ -188,7 +188,7 @@ fn what_cannot_be_read_is_named() {
     fs::write(root.path().join("latin.yaml"), b"a: 1\n# M\xfcller\n").unwrap();
     symlink("nowhere", at("x.yml")).unwrap();
     let sources = Sources::new(vec![root.path().to_owned(), at("absent")], None);
-    let told: Vec<_> = sources.manifests().map(|file| file.unwrap_err()).collect();
+    let told: Vec<_> = sources.manifests().map(|file| file.unwrap_err().to_string()).collect();
     let shown = root.path().display().to_string();
     assert_eq!(
         told[0],

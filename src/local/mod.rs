@@ -3,5 +3,6 @@
 pub mod api_credentials;
 pub mod definitions;
 pub mod files;
+mod reading;
 pub mod reload;
 pub mod report;

@@ -54,8 +54,8 @@ pub enum Reading<'a> {
     Ends(&'a mut Definitions),
 }
 
-/// Looks at the files for ever and sends what changed since `seen`, after `reading` saw the new definitions. A folder that cannot be read
-/// or is not valid changes nothing: what runs goes on, and the log says why.
+/// Looks at the files for ever and sends what changed since `seen`, after `reading` saw the new definitions. What cannot be read or is not
+/// valid changes nothing that it declared: it goes on as before, and the log says why.
 pub async fn watch(
     sources: Sources,
     mut seen: Look,
@@ -83,11 +83,16 @@ pub async fn watch(
         }
         waited = 0;
         seen = last.clone();
-        let asked = sources.clone();
         reading(Reading::Begins);
-        let Ok(read) = tokio::task::spawn_blocking(move || Definitions::read(&asked)).await else { return };
+        let (asked, before) = (sources.clone(), current);
+        let read = tokio::task::spawn_blocking(move || (Definitions::read_over(&asked, &before), before));
+        let Ok((read, before)) = read.await else { return };
+        current = before;
         match read {
-            Ok(mut read) => {
+            Ok((mut read, spoilt)) => {
+                if let Some(errors) = spoilt {
+                    tracing::error!("some manifests cannot be used, and what they declared before stays in effect: {errors}");
+                }
                 let mut batch = changes(&current, &read);
                 if read.secrets != current.secrets {
                     secrets.replace(read.secrets.clone());

@@ -50,7 +50,7 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
             return Err(vec![Problem::human(
                 Reason::ConnectorNotFound,
                 format!(
-                    "spec.connector names {name}, which is neither a Connector in namespace {namespace} nor an entry of the catalogue; \
+                    "spec.connector names {name}, which is neither a Connector in namespace {namespace} nor an entry of the catalog; \
                      {meant}"
                 ),
             )]);
@@ -71,6 +71,10 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
 
     let mut resources = Vec::with_capacity(merged.len());
     for resource in &merged {
+        if resource.url.is_none() {
+            problems.0.push(without_url(&resource.name, spec.connector.as_deref(), connector));
+            continue;
+        }
         let parts = Parts {
             base: base.as_ref(),
             auth: auth.as_ref(),
@@ -108,6 +112,31 @@ pub fn resolve(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>) 
         _ => Err(problems.0),
     }
 }
+
+/// A resource that neither the instance nor its connector has a URL for.
+fn without_url(name: &str, connector: Option<&str>, entry: &ConnectorSpec) -> Problem {
+    let at = field(name, "url");
+    let Some(key) = connector else {
+        return invalid(format!("{at} is required: no connector is named, which could supply it"));
+    };
+    let names = || entry.resources.iter().map(|entry| entry.resource.name.as_str());
+    if names().any(|own| own == name) {
+        return invalid(format!("{at} is required: no connector supplies it"));
+    }
+    let fix = match (nearest(name, names()), names().count()) {
+        (Some(near), _) => format!("did you mean {near}?"),
+        (None, 0) => "write it".to_owned(),
+        (None, count) => {
+            let first: Vec<_> = names().take(NAMED).collect();
+            let more = if count > NAMED { ", …" } else { "" };
+            format!("write it, or use one of {}{more}", first.join(", "))
+        }
+    };
+    invalid(format!("{at} is required, because the connector {key} has no resource of this name; {fix}"))
+}
+
+/// Resources of a connector that a message names.
+const NAMED: usize = 10;
 
 /// What all resources of an instance share; a part is missing when it has a problem of its own.
 struct Parts<'a> {

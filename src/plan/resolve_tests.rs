@@ -351,7 +351,7 @@ fn single_problems_read_well() {
         (
             "{connector: shop, callback: {url: 'https://h.example/in'}}",
             None,
-            "spec.connector names shop, which is neither a Connector in namespace crm nor an entry of the catalogue; correct the name or create the Connector",
+            "spec.connector names shop, which is neither a Connector in namespace crm nor an entry of the catalog; correct the name or create the Connector",
         ),
         (
             "{connector: shop, callback: {url: 'https://h.example/in'}}",
@@ -367,6 +367,21 @@ fn single_problems_read_well() {
             "{connector: shop, callback: {url: 'https://h.example/in'}}",
             Some("{baseUrl: 'https://a.example'}"),
             "spec.resources is empty and the connector has none; list at least one resource",
+        ),
+        (
+            "{connector: shop, callback: {url: 'https://h.example/in'}, resources: [{name: ordres}]}",
+            Some("{baseUrl: 'https://a.example', resources: [{name: orders, url: /o}, {name: items, url: /i}]}"),
+            "spec.resources[ordres].url is required, because the connector shop has no resource of this name; did you mean orders?",
+        ),
+        (
+            "{connector: shop, callback: {url: 'https://h.example/in'}, resources: [{name: people}]}",
+            Some("{baseUrl: 'https://a.example', resources: [{name: orders, url: /o}, {name: items, url: /i}]}"),
+            "spec.resources[people].url is required, because the connector shop has no resource of this name; write it, or use one of orders, items",
+        ),
+        (
+            "{baseUrl: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a}]}",
+            None,
+            "spec.resources[a].url is required: no connector is named, which could supply it",
         ),
         (
             "{baseUrl: 'https://u:p@a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a, url: /a}]}",

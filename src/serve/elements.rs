@@ -28,7 +28,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
@@ -101,11 +101,31 @@ fn router(gate: impl Gate + 'static, running: TaskTracker) -> Router {
         .route("/elements/{key}/oauth/url", get(catalogue::oauth_url))
         .method_not_allowed_fallback(|| async { Failure::WrongMethod })
         .with_state(elements);
-    Router::new()
+    let routed = Router::new()
         .nest(BASE, paths)
-        .fallback(|| async { Failure::Unknown(format!("there is nothing at this path; the API is below {BASE}")) })
+        .fallback(|| async { Failure::Unknown(format!("there is nothing at this path; the API is below {BASE}")) });
+    Router::new()
+        .fallback_service(routed)
+        .layer(middleware::from_fn(without_slash))
         .layer(middleware::from_fn_with_state(running, to_its_end))
         .layer(middleware::map_response(guard))
+}
+
+/// A path that ends in a slash is the same without it. What comes after this looks for a route.
+///
+/// An `{id}` that a script has left empty is no id: the change that it is about must not become one of the instance of the token.
+async fn without_slash(mut request: Request, next: Next) -> Response {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let lacks_id = !matches!(*request.method(), Method::GET | Method::POST) && path.ends_with("/instances/");
+    if let Some(path) = path.strip_suffix('/').filter(|path| !path.is_empty() && !lacks_id) {
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = format!("{path}{query}").parse().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    next.run(request).await
 }
 
 /// A change that was begun ends even when the client goes away: it is all or nothing.

@@ -23,6 +23,9 @@ use crate::auth::oauth2::store::TokenPlace;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::egress::descriptors::cause_and_fix;
 
+/// Ending of a file that notes a deletion.
+const DELETED: &str = "deleted";
+
 /// A locked state folder. The lock is the operating system's, so it ends with the process, however that ends.
 #[derive(Debug)]
 pub struct Directory {
@@ -66,7 +69,11 @@ impl Directory {
         fs::create_dir_all(path).map_err(unusable)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), partitions: Arc::default(), leaving: Mutex::default(), _lock: lock }),
+            Ok(()) => {
+                let opened = Self { path: path.to_owned(), partitions: Arc::default(), leaving: Mutex::default(), _lock: lock };
+                opened.end_deletions().map_err(unusable)?;
+                Ok(opened)
+            }
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
@@ -124,9 +131,16 @@ impl Directory {
     }
 
     /// The state of an instance is of no use any more, nor are the tokens of the Secrets that came with it. They go at once, or, while
-    /// the engine has the instance, when it lets go of it.
+    /// the engine has the instance, when it lets go of it, or at the next start if the process ends before.
     pub fn forget(&self, instance: &InstanceRef, secrets: Vec<String>, is_running: bool) {
         if is_running {
+            let mark = self.deletion(instance);
+            if let Err(error) = replace(&mark, serde_json::json!(secrets).to_string().as_bytes()) {
+                tracing::warn!(
+                    "{} cannot be written: {error}; if the process ends now, remove the state of {instance}",
+                    mark.display()
+                );
+            }
             self.leaving.lock().insert(instance.clone(), secrets);
         } else {
             self.erase(instance, &secrets);
@@ -138,6 +152,24 @@ impl Directory {
         self.leaving.lock().contains_key(instance)
     }
 
+    /// Where it is noted that the state of an instance is to go, with the names of its Secrets.
+    fn deletion(&self, instance: &InstanceRef) -> PathBuf {
+        self.file_of(&instance.namespace, &instance.name, DELETED)
+    }
+
+    /// Ends the deletions that an earlier process has begun.
+    fn end_deletions(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            let name =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(DELETED)?.strip_suffix('.'));
+            let Some((namespace, name)) = name.and_then(|name| name.split_once('.')) else { continue };
+            let secrets: Vec<String> = serde_json::from_slice(&fs::read(&path)?).unwrap_or_default();
+            self.erase(&InstanceRef::new(namespace, name), &secrets);
+        }
+        Ok(())
+    }
+
     fn erase(&self, instance: &InstanceRef, secrets: &[String]) {
         self.partitions.all().remove(instance);
         let tokens = secrets.iter().map(|name| SecretRef::new(Arc::clone(&instance.namespace), name.as_str()));
@@ -147,6 +179,8 @@ impl Directory {
         }
         let folder = self.folder(instance);
         warn_unless_gone(folder.path(), fs::remove_dir_all(folder.path()));
+        let mark = self.deletion(instance);
+        warn_unless_gone(&mark, fs::remove_file(&mark));
     }
 }
 
@@ -355,6 +389,29 @@ mod tests {
         assert!(matches!(Directory::open(folder.path()), Err(OpenError::InUse(_))));
         drop(first);
         assert!(Directory::open(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_deletion_that_the_process_did_not_live_to_end_is_ended_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Directory::open(folder.path()).unwrap();
+        let token = token_file::file(&store, &TokenPlace::Secret(SecretRef::new("crm", "keap-oauth")));
+        save(&store, InstanceState::new("u-1".into())).unwrap();
+        fs::write(&token, "{}").unwrap();
+        fs::create_dir(folder.path().join("crm.keap.known")).unwrap();
+        store.forget(&keap(), vec!["keap-oauth".to_owned()], true);
+        assert!(store.load(&keap()).unwrap().is_some(), "the engine still has it");
+        drop(store);
+        let store = Directory::open(folder.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"]);
+        // One that came to its end leaves nothing, and a new one of the name has nothing to fear.
+        save(&store, InstanceState::new("u-2".into())).unwrap();
+        store.forget(&keap(), Vec::new(), true);
+        store.removed(&keap());
+        save(&store, InstanceState::new("u-3".into())).unwrap();
+        drop(store);
+        assert_eq!(Directory::open(folder.path()).unwrap().load(&keap()).unwrap().unwrap().uid, "u-3");
     }
 
     #[test]

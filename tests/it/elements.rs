@@ -2,6 +2,7 @@
 
 mod described;
 mod history;
+mod neighbors;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

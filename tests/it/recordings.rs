@@ -174,6 +174,13 @@ fn what_is_anyones_is_in_no_recording_and_the_entry_is_checked_against_it() {
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
+    // an entry that does not fit the records replaces no recording
+    write_entry(&catalog, "shop", &SHOP.replacen("idField: id", "idField: key", 1));
+    let (code, said) = record(&site, &catalog);
+    let why = "not recorded: 3 of 3 records have no id at idField";
+    assert!(code == Some(1) && said.contains(why), "{said}");
+    assert_eq!(fs::read_to_string(folder.join("customers.jsonl")).unwrap(), text);
+    write_entry(&catalog, "shop", SHOP);
     drop(server);
 
     let (code, said) = verify("shop", &catalog);

@@ -38,7 +38,7 @@ impl Pollers<'_> {
     /// The members of an id as the instances API shows them. Open Connectors has one member.
     fn several_ids(&mut self, resource: &mut Resource, field: &Field) {
         if resource.id_field.is_some() {
-            self.section.dropped(&field.place, "idField says where the id is");
+            self.section.lost(&field.place, "idField says where the id is");
             return;
         }
         let paths = field.value.as_array().map(|paths| paths.iter().map(Said::of).collect::<Vec<_>>()).unwrap_or_default();

@@ -288,7 +288,7 @@ fn objects_name_what_is_polled() {
 #[test]
 fn dirt_among_the_settings() {
     let cases: &[(&str, Value, Verdict, &str, &str, Value)] = &[
-        ("event.poller.refresh_interval", json!(0), Verdict::Changed, "15m", "/polling/interval", json!("15m")),
+        ("event.poller.refresh_interval", json!(0), Verdict::ToDo, "15m", "/polling/interval", json!("15m")),
         ("event.poller.refresh_interval", json!("soon"), Verdict::ToDo, "15m", "/polling/interval", json!("15m")),
         ("event.poller.refresh_interval", json!("-5"), Verdict::ToDo, "15m", "/polling/interval", json!("15m")),
         ("event.poller.refresh_interval", json!("<minutes>"), Verdict::Changed, "15m", "/polling/interval", json!("15m")),

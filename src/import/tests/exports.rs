@@ -67,7 +67,7 @@ fn the_api_warns_of_what_has_no_effect() {
     for (pointer, value) in [
         ("/configuration/event.poler.refresh_interval", json!("1")),
         ("/configuration/unused.secret", json!("hunter2")),
-        ("/configuration/event.poller.refresh_interval", json!(0)),
+        ("/configuration/event.poller.refresh_interval", json!(0.01)),
         ("/configuration/filter.response.nulls", json!(false)),
         ("/configuration/event.poller.configuration/appointments/pollDelays", json!(60)),
         ("/configuration/event.poller.configuration/appointments/pollDelay", json!("60s")),

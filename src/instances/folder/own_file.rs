@@ -17,9 +17,7 @@ use crate::api::instance::ConnectorInstance;
 use crate::api::manifest::{self, Manifest};
 use crate::instances::secret_edits::SecretEdits;
 use crate::instances::{InstancesError, name_of};
-
-/// First line of the files that are written here: a file without it belongs to the user.
-const MARK: &str = "# Managed by Pollinator, which replaces this file as a whole. Remove this line to manage it yourself.";
+use crate::local::files::MANAGED;
 
 /// The Secrets of an instance: their values by name and key.
 type Kept = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
@@ -39,12 +37,15 @@ impl OwnFile {
     /// Reads the text of the file `path`, if it is managed here and holds no other instance.
     ///
     /// # Errors
-    /// [`InstancesError::NotOurs`].
+    /// [`InstancesError::NotOurs`], [`InstancesError::Damaged`].
     pub fn read(path: &str, text: &str, of: &InstanceRef) -> Result<Self, InstancesError> {
         let not_ours = || InstancesError::NotOurs(of.clone(), path.to_owned());
         let read = manifest::read("", text);
-        if !text.starts_with(MARK) || !read.errors.is_empty() {
+        if !text.starts_with(MANAGED) {
             return Err(not_ours());
+        }
+        if let Some(error) = read.errors.first() {
+            return Err(InstancesError::Damaged(of.clone(), path.to_owned(), error.finding.to_string()));
         }
         let (mut instance, mut kept) = (None, Kept::new());
         for (_, manifest) in read.manifests {
@@ -106,7 +107,7 @@ impl OwnFile {
     /// # Errors
     /// [`InstancesError::Refused`]: what an API server would refuse, too.
     pub fn write(&self, of: &InstanceRef) -> Result<(String, ConnectorInstance), InstancesError> {
-        let mut text = format!("{MARK}\n{}", yaml(&manifest(of, &self.instance))?);
+        let mut text = format!("{MANAGED}\n{}", yaml(&manifest(of, &self.instance))?);
         for (name, values) in &self.kept {
             text.push_str("---\n");
             text.push_str(&yaml(&secret(of, name, values))?);
@@ -136,6 +137,24 @@ pub(super) fn stored(path: &Path, of: &InstanceRef) -> Result<OwnFile, Instances
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Removes what was left of managed files when a process ended while it wrote one: it may hold Secrets.
+pub(super) fn remove_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_meant = path.extension().is_some_and(|ending| ending == "new")
+            && path.file_stem().is_some_and(|file| Path::new(file).extension().is_some_and(|ending| ending == "yaml"));
+        if !is_meant {
+            continue;
+        }
+        // Only what we began to write; the first line may be all that there is, or less.
+        let Ok(text) = fs::read(&path) else { continue };
+        let is_ours = text.starts_with(MANAGED.as_bytes()) || MANAGED.as_bytes().starts_with(&text);
+        if is_ours && let Err(error) = fs::remove_file(&path) {
+            tracing::warn!("{} is left of an earlier process and cannot be removed: {error}; remove it", path.display());
+        }
+    }
 }
 
 pub(super) fn failed(path: &Path, source: io::Error) -> InstancesError {

@@ -350,3 +350,60 @@ async fn the_last_one_goes_where_none_need_be() {
     instances.delete(&of("keap")).await.unwrap();
     assert!(read().planned.is_empty());
 }
+
+#[tokio::test]
+async fn a_damaged_file_of_ones_own_is_called_so() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let created = instances.create(instance("keap"), secrets("a")).await.unwrap().instance;
+    let text = fs::read_to_string(scene.file("crm.keap.yaml")).unwrap();
+    fs::write(scene.file("crm.keap.yaml"), text.replace("baseUrl", "baseUri")).unwrap();
+    for refused in [
+        instances.update(created.clone(), SecretEdits::default()).await.unwrap_err(),
+        instances.delete(&of("keap")).await.unwrap_err(),
+        instances.create(instance("keap"), secrets("b")).await.unwrap_err(),
+    ] {
+        let words = refused.to_string();
+        assert!(matches!(refused, InstancesError::Damaged(..)) && words.contains("baseUri"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_whose_file_cannot_be_used_is_known_as_before() {
+    let scene = Scene::new();
+    let instances = scene.instances();
+    let first = scene.read();
+    fs::write(scene.file("theirs.yaml"), "a: [").unwrap();
+    instances.create(instance("keap"), secrets("a")).await.unwrap();
+    let sources = Sources::new(vec![scene.manifests.path().to_owned()], None);
+    let (mut read, errors) = Definitions::read_over(&sources, &first).unwrap();
+    assert!(errors.is_some() && read.planned.len() == 2);
+    instances.replace(&mut read);
+    assert_eq!(instances.list(None).await.unwrap().len(), 2);
+    assert_eq!(instances.get(&of("theirs")).await.unwrap().spec.resources.len(), 1);
+    // One that is deleted meanwhile goes, and its name and Secrets are free.
+    instances.delete(&of("keap")).await.unwrap();
+    let (mut read, _) = Definitions::read_over(&sources, &read).unwrap();
+    assert!(read.planned.len() == 1 && read.secrets.names().count() == 0);
+    instances.replace(&mut read);
+    scene.store.removed(&of("keap"));
+    assert!(instances.create(instance("keap"), secrets("b")).await.unwrap().is_new);
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_left_unfinished_is_removed_and_nothing_of_others() {
+    let scene = Scene::new();
+    let first_line = crate::local::files::MANAGED;
+    for (name, text, stays) in [
+        ("crm.keap.yaml.new", &*format!("{first_line}\nsecret: hunter2\n"), false),
+        ("crm.cut.yaml.new", &first_line[..7], false),
+        ("crm.empty.yaml.new", "", false),
+        ("notes.yaml.new", "theirs: true\n", true),
+        ("notes.new", first_line, true),
+        ("crm.other.yaml", &*format!("{first_line}\n# empty\n"), true),
+    ] {
+        fs::write(scene.file(name), text).unwrap();
+        scene.instances();
+        assert_eq!(scene.file(name).exists(), stays, "{name}");
+    }
+}

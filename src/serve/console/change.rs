@@ -14,6 +14,7 @@ use crate::api::connector::{ConnectorAuth, ConnectorSpec};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::api::visible::one_line;
 use crate::catalog::starter::oauth2_keys;
+use crate::instances::receiver;
 use crate::instances::secret_edits::SecretEdits;
 
 /// The entries of the form for an instance as it is.
@@ -180,9 +181,13 @@ pub fn changed<'a>(
         lists::change(&mut spec["resources"], &differing, entered);
     }
     let secrets = secrets(&mut spec, own_name, origin, entered, secret);
-    let spec: ConnectorInstanceSpec =
+    let mut spec: ConnectorInstanceSpec =
         serde_json::from_value(spec).map_err(|error| format!("the form cannot be used: {error}"))?;
-    Ok((ConnectorInstance { spec, ..instance.clone() }, secrets))
+    // The form has no fields for the credentials of a callback, so none are given again.
+    receiver::leave_credentials(&instance.spec.callback, &mut spec.callback, |_| false);
+    let mut edits = receiver::unnamed(own_name, &instance.spec.callback, &spec.callback);
+    edits.fill(secrets);
+    Ok((ConnectorInstance { spec, ..instance.clone() }, edits))
 }
 
 /// What replaces values of Secrets. Where the instance names no Secret yet, it does so from now on.

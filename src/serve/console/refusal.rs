@@ -244,6 +244,7 @@ fn status_of(error: &InstancesError) -> StatusCode {
         | InstancesError::SecretNotOurs(_)
         | InstancesError::Changed(_)
         | InstancesError::NotOurs(..)
+        | InstancesError::Damaged(..)
         | InstancesError::SecretsNotSaved(..)
         | InstancesError::Last(_)
         | InstancesError::NotRun(_)

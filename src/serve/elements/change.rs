@@ -11,11 +11,15 @@ use crate::api::identity::{IMPORTED_NAME, InstanceRef, number};
 use crate::api::instance::{ConnectorInstance, ConnectorInstanceSpec};
 use crate::import::posted::{Posted, element_key, posted};
 use crate::instances::Created;
+use crate::instances::receiver::{self, Credential};
 use crate::instances::secret_edits::SecretEdits;
 use crate::plan::resolve::resolve;
 
+/// Setting of the callback's URL.
+const CALLBACK_URL: &str = "event.notification.callback.url";
+
 /// Members of an answer that a body may repeat, and that decide nothing.
-const GIVEN_OUT: [&str; 8] = ["id", "token", "element", "elementId", "createdDate", "valid", "user", "eventsEnabled"];
+const GIVEN_OUT: [&str; 7] = ["id", "token", "element", "elementId", "createdDate", "valid", "user"];
 
 /// An instance that was changed.
 pub struct Done {
@@ -105,7 +109,7 @@ pub async fn change(
     }
     let as_is = as_body(instance, connector.as_ref());
     let changed = match how {
-        How::Replace => body,
+        How::Replace => with_tokens(body, &as_is),
         How::Lay => laid(as_is.clone(), body)?,
     };
     let Revised { instance, secrets, warnings } = revised(instance, connector.as_ref(), as_is, changed)?;
@@ -170,6 +174,22 @@ fn laid(mut body: Map<String, Value>, over: Map<String, Value>) -> Result<Map<St
     Ok(body)
 }
 
+/// Tokens that a person's consent brought: a body that says nothing of them, nor brings a new code, leaves them as they are.
+fn with_tokens(mut body: Map<String, Value>, as_is: &Map<String, Value>) -> Map<String, Value> {
+    let has_code =
+        body.get("providerData").is_some_and(|data| data["code"].as_str().is_some_and(|code| !code.trim().is_empty()));
+    if let Some(Value::Object(settings)) = body.get_mut("configuration")
+        && !has_code
+    {
+        for name in ["oauth.user.refresh_token", "oauth.user.token"] {
+            if let Some(mask) = as_is.get("configuration").and_then(|own| own.get(name)) {
+                settings.entry(name).or_insert_with(|| mask.clone());
+            }
+        }
+    }
+    body
+}
+
 /// A change of an instance that is still to be made.
 struct Revised {
     instance: ConnectorInstance,
@@ -190,31 +210,74 @@ fn revised(
         body.insert("element".to_owned(), json!({"key": key}));
         posted(body, instance.metadata.name.as_deref(), connector.unwrap_or(&nothing)).map_err(Failure::Unusable)
     };
-    let (before, after) = (read(on(as_is))?, read(on(changed))?);
+    let (before, after) = (read(as_is)?, read(on(changed, !instance.spec.suspend))?);
     let known: Vec<_> = before.open().into_iter().chain(before.masked()).collect();
     let open: Vec<_> = after.open().into_iter().chain(after.masked()).filter(|line| !known.contains(line)).collect();
     if !open.is_empty() {
         return Err(Failure::Unusable(open));
     }
+    if revise::hides_query(&after) && before.spec.callback.url != after.spec.callback.url {
+        return Err(Failure::unusable(format!(
+            "{CALLBACK_URL}: the hidden value in it belongs to another URL; write the value"
+        )));
+    }
     let actual = json!(instance.spec);
     let spec = revise::revised(&actual, &json!(before.spec), &json!(after.spec));
-    let spec: ConnectorInstanceSpec = serde_json::from_value(spec).map_err(|error| Failure::unusable(error.to_string()))?;
-    let secrets = revise::secret_edits(&actual, &json!(spec), &before, &after);
+    let mut spec: ConnectorInstanceSpec = serde_json::from_value(spec).map_err(|error| Failure::unusable(error.to_string()))?;
+    let (was, name) = (&instance.spec.callback, instance.metadata.name.as_deref().unwrap_or_default());
+    let left = receiver::leave_credentials(was, &mut spec.callback, |credential| revise::gives(&after, credential));
+    // What nothing names any more goes, whatever the body says of it.
+    let mut secrets = receiver::unnamed(name, was, &spec.callback);
+    secrets.fill(revise::secret_edits(&actual, &json!(spec), &before, &after));
     let mut changed = ConnectorInstance { spec, ..instance.clone() };
     let known = before.warnings();
-    let warnings = after.warnings().into_iter().filter(|line| !known.contains(line)).collect();
+    let new = after.warnings().into_iter().filter(|line| !known.contains(line));
+    let warnings = left.into_iter().map(lost).chain(new).collect();
     annotate(&mut changed, after);
     Ok(Revised { instance: changed, secrets, warnings })
 }
 
-/// `disabled` and the switch of events say the same of an instance; the switch is what is imported.
-fn on(mut body: Map<String, Value>) -> Map<String, Value> {
-    if let Some(disabled) = body.remove("disabled").and_then(|value| value.as_bool())
-        && let Some(Value::Object(settings)) = body.get_mut("configuration")
-    {
-        settings.insert(ENABLED.to_owned(), (!disabled).into());
+/// What becomes of a credential that was given for another callback.
+fn lost(credential: Credential) -> String {
+    let (what, settings) = match credential {
+        Credential::Auth => ("credentials", "event.notification.basic.username and event.notification.basic.password"),
+        Credential::Headers => ("headers", "event.notification.callback.headers"),
+    };
+    format!(
+        "{CALLBACK_URL}: the {what} of the callback were removed, because the new URL has another origin; if the new receiver needs \
+         them, send {settings}"
+    )
+}
+
+/// `disabled`, `eventsEnabled` and the switch of events say the same of an instance, and all of them come back in a body: what differs
+/// from what the instance is was changed. The switch is what is imported.
+fn on(mut body: Map<String, Value>, is_on: bool) -> Map<String, Value> {
+    let Some(Value::Object(settings)) = body.get("configuration") else { return body };
+    let said = [body.get("disabled"), body.get("eventsEnabled"), settings.get(ENABLED)].map(|value| value.and_then(switch_of));
+    let said = [said[0].map(|is_disabled| !is_disabled), said[1], said[2]];
+    let is_understood = |name: &str| body.get(name).is_none_or(|value| value.is_null() || switch_of(value).is_some());
+    let has_switch = settings.get(ENABLED).is_none_or(|value| switch_of(value).is_some());
+    // What is no switch is refused by the import.
+    if !["disabled", "eventsEnabled"].into_iter().all(is_understood) || !has_switch || said.iter().all(Option::is_none) {
+        return body;
+    }
+    let is_changed = said.iter().flatten().any(|said| *said != is_on);
+    body.remove("disabled");
+    body.remove("eventsEnabled");
+    if let Some(Value::Object(settings)) = body.get_mut("configuration") {
+        settings.insert(ENABLED.to_owned(), (is_on != is_changed).into());
     }
     body
+}
+
+/// A switch, as JSON or as text.
+fn switch_of(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(is_on) => Some(*is_on),
+        Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
 }
 
 /// Keeps the name that was given, unless it is that of the manifest anyway.
@@ -295,6 +358,145 @@ mod tests {
         strange.spec.callback.headers_secret_ref.as_mut().unwrap().name = "theirs".to_owned();
         let gone = patched(&strange, headers("")).unwrap();
         assert!(gone.instance.spec.callback.headers_secret_ref.is_none() && gone.secrets.is_empty(), "{:?}", gone.secrets);
+    }
+
+    /// An instance whose callback has a secret in its query, as POST makes it of a URL.
+    fn with_token() -> ConnectorInstance {
+        let mut instance = sample();
+        let auth =
+            json!({"apiKey": {"in": "Query", "name": "token", "secretRef": {"name": "keap-callback", "key": "query-token"}}});
+        instance.spec.callback.auth = serde_json::from_value(auth).unwrap();
+        instance
+    }
+
+    fn with_url(url: &str) -> Value {
+        json!({"configuration": {"event.notification.callback.url": url}})
+    }
+
+    fn edited(secrets: &SecretEdits) -> Vec<String> {
+        let keys = |(name, keys): (&str, &std::collections::BTreeMap<String, Option<String>>)| -> Vec<String> {
+            keys.iter().map(|(key, value)| format!("{name}/{key}={}", value.as_deref().unwrap_or("-"))).collect()
+        };
+        secrets.each().flat_map(keys).collect()
+    }
+
+    #[test]
+    fn a_secret_of_a_url_goes_with_it() {
+        let instance = with_token();
+        let shown = settings(&instance.spec, None);
+        assert_eq!(shown["event.notification.callback.url"], "https://a.example/in?token=********");
+        for same in [json!({}), with_url("https://a.example/in?token=********"), json!({"name": "other"})] {
+            let done = patched(&instance, same).unwrap();
+            assert!(done.instance.spec == instance.spec && done.secrets.is_empty(), "{:?}", done.secrets);
+        }
+        for (other, url) in [
+            ("https://a.example/in", "https://a.example/in"),
+            ("https://a.example/other", "https://a.example/other"),
+            ("https://a.example/other?x=1", "https://a.example/other?x=1"),
+        ] {
+            let done = patched(&instance, with_url(other)).unwrap();
+            assert!(done.instance.spec.callback.auth.is_none() && done.instance.spec.callback.url == url, "{other}");
+            assert_eq!(edited(&done.secrets), ["keap-callback/query-token=-"], "{other}");
+            assert!(
+                done.instance.spec.callback.headers_secret_ref.is_some() && done.warnings.is_empty(),
+                "{:?}",
+                done.warnings
+            );
+        }
+        let done = patched(&instance, with_url("https://a.example/in?api_key=new")).unwrap();
+        assert_eq!(edited(&done.secrets), ["keap-callback/query-api_key=new", "keap-callback/query-token=-"]);
+        for foreign in ["https://a.example/other?token=********", "https://b.example/in?token=********"] {
+            assert!(matches!(patched(&instance, with_url(foreign)), Err(Failure::Unusable(_))), "{foreign}");
+        }
+        let basic = json!({"configuration": {
+            "event.notification.callback.url": "https://a.example/in",
+            "event.notification.basic.username": "u", "event.notification.basic.password": "p",
+        }});
+        let done = patched(&instance, basic).unwrap();
+        assert_eq!(
+            edited(&done.secrets),
+            ["keap-callback/password=p", "keap-callback/query-token=-", "keap-callback/username=u"]
+        );
+    }
+
+    #[test]
+    fn no_credential_of_the_old_receiver_reaches_another_origin() {
+        let mut with_login = sample();
+        let auth = json!({"basic": {"secretRef": {"name": "keap-callback"}}});
+        with_login.spec.callback.auth = serde_json::from_value(auth).unwrap();
+        let mut with_bearer = sample();
+        let auth = json!({"bearer": {"secretRef": {"name": "theirs", "key": "t"}}});
+        with_bearer.spec.callback.auth = serde_json::from_value(auth).unwrap();
+        for instance in [with_token(), with_login.clone(), with_bearer] {
+            let done = patched(&instance, with_url("https://b.example/in")).unwrap();
+            let callback = &done.instance.spec.callback;
+            assert!(callback.auth.is_none() && callback.headers_secret_ref.is_none(), "{callback:?}");
+            assert!(done.secrets.is_cleared("keap-headers") && done.secrets.names().all(|name| name != "theirs"));
+            assert!(!done.warnings.is_empty() && done.warnings.iter().all(|line| line.contains("another origin")));
+        }
+        let masks = json!({"configuration": {
+            "event.notification.callback.url": "https://b.example/in", "event.notification.basic.username": "********",
+            "event.notification.basic.password": "half", "event.notification.callback.headers": "********",
+        }});
+        let done = patched(&with_login, masks).unwrap();
+        assert!(done.instance.spec.callback.auth.is_none() && done.warnings.len() == 2, "{:?}", done.warnings);
+        assert_eq!(edited(&done.secrets), ["keap-callback/password=-", "keap-callback/username=-"]);
+        let again = json!({"configuration": {
+            "event.notification.callback.url": "https://b.example/in", "event.notification.basic.username": "u",
+            "event.notification.basic.password": "p", "event.notification.callback.headers": "X-A: 1",
+        }});
+        let done = patched(&with_login, again).unwrap();
+        assert!(done.instance.spec.callback.auth.is_some() && done.warnings.is_empty(), "{:?}", done.warnings);
+        assert!(done.instance.spec.callback.headers_secret_ref.is_some() && done.secrets.is_cleared("keap-headers"));
+    }
+
+    #[test]
+    fn tokens_stay_when_a_whole_body_says_nothing_of_them() {
+        let instance = sample();
+        let connector = catalog::built_in("infusionsoftrest");
+        let put = |body: Value| {
+            let Value::Object(body) = body else { panic!("{body}") };
+            let as_is = as_body(&instance, connector);
+            revised(&instance, connector, as_is.clone(), with_tokens(body, &as_is))
+        };
+        let mut whole = Value::Object(as_body(&instance, connector));
+        let settings = whole["configuration"].as_object_mut().unwrap();
+        assert!(settings.remove("oauth.user.refresh_token").is_some());
+        let done = put(whole.clone()).unwrap();
+        assert!(done.instance.spec.auth == instance.spec.auth && done.secrets.is_empty(), "{:?}", done.secrets);
+        whole["providerData"] = json!({"code": "new"});
+        assert_eq!(edited(&put(whole.clone()).unwrap().secrets), ["keap-oauth/code=new", "keap-oauth/refresh_token=-"]);
+        whole["providerData"] = json!({});
+        assert!(put(whole).unwrap().secrets.is_empty());
+    }
+
+    #[test]
+    fn each_of_the_three_switches_works_and_what_comes_back_unchanged_is_none() {
+        let whole =
+            |is_on: bool| json!({"disabled": !is_on, "eventsEnabled": is_on, "configuration": {ENABLED: is_on.to_string()}});
+        let with = |mut body: Value, pointer: &str, value: Value| {
+            *body.pointer_mut(pointer).unwrap() = value;
+            body
+        };
+        let switch = format!("/configuration/{ENABLED}");
+        for is_on in [true, false] {
+            let after = |body: Value| {
+                let Value::Object(body) = body else { panic!("{body}") };
+                Value::Object(on(body, is_on)).pointer(&switch).cloned()
+            };
+            assert_eq!(after(whole(is_on)), Some(is_on.into()));
+            assert_eq!(after(with(whole(is_on), "/disabled", is_on.into())), Some((!is_on).into()));
+            assert_eq!(after(with(whole(is_on), "/eventsEnabled", (!is_on).to_string().into())), Some((!is_on).into()));
+            assert_eq!(after(with(whole(is_on), &switch, (!is_on).into())), Some((!is_on).into()));
+            assert_eq!(after(with(whole(is_on), &switch, "banana".into())), Some("banana".into()));
+            assert_eq!(after(json!({"configuration": {}})), None, "a whole body without a switch is off");
+        }
+        for body in [json!({"disabled": "banana"}), json!({"eventsEnabled": 2}), json!({"configuration": {ENABLED: "yes"}})] {
+            assert!(matches!(patched(&sample(), body.clone()), Err(Failure::Unusable(_))), "{body}");
+        }
+        assert!(patched(&sample(), json!({"eventsEnabled": false})).unwrap().instance.spec.suspend);
+        let named = patched(&sample(), json!({"name": {"a": 1}})).unwrap();
+        assert!(named.warnings.len() == 1 && named.warnings[0].contains("name"), "{:?}", named.warnings);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! What waits is read where it is stored, so every replica shows it; what was delivered is in the memory of the process that did it.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::RawQuery;
 use serde_json::{Value, json};
@@ -12,10 +14,12 @@ use super::failure::Failure;
 use super::history::{object, time};
 use super::instances::At;
 use super::paging::page;
+use super::settings::callback_url;
 use crate::api::instance::ConnectorInstance;
+use crate::api::visible::beginning;
 use crate::instances::number_of;
 use crate::instances::waiting::WaitingEvent;
-use crate::observe::journal::{Entry, What};
+use crate::observe::journal::{Delivery, Entry, What};
 use crate::observe::metrics::EventOutcome;
 use crate::state::wish::{Parked, Wish};
 
@@ -50,9 +54,14 @@ pub fn outcome(outcome: EventOutcome) -> &'static str {
     .as_str()
 }
 
+/// Channels of subscriptions, and statuses of deliveries, in the words of Open Connectors. Those that nothing here has are lists of nothing.
+const CHANNELS: [&str; 4] = ["webhook", "email", "sms", "push"];
+const STATUSES: [&str; 5] = ["created", "delivered", "notified", "retry", "queued"];
+
 /// Which deliveries are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Which {
+    channel: Option<String>,
     status: Option<String>,
     url: Option<String>,
 }
@@ -66,31 +75,42 @@ impl Which {
         let mut which = Self::default();
         let condition = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(name, _)| name == "where");
         let Some((_, condition)) = condition else { return Ok(which) };
-        let refused = || {
-            Failure::unusable(
-                "where must be conditions such as channel='webhook' and status='queued', with and between them; the fields are channel, \
-                 status and config.url",
-            )
+        let unknown = |what: &str, value: &str, known: &[&str]| {
+            let value = beginning(value, 40);
+            Failure::unusable(format!("where: there is no {what} {value:?}; write one of {}", known.join(", ")))
         };
         for part in parts(&condition) {
-            let (field, value) = part.split_once('=').ok_or_else(refused)?;
-            let value = value.trim().strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).ok_or_else(refused)?;
+            let unread = || {
+                let part = beginning(part.trim(), 40);
+                let text = "is no condition such as status='queued'; put the value between single quotes, and the word and between conditions";
+                Failure::unusable(format!("where: {part:?} {text}"))
+            };
+            let (field, value) = part.split_once('=').ok_or_else(unread)?;
+            let value = value.trim().strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).ok_or_else(unread)?;
             match field.trim() {
-                "channel" if value == "webhook" => {}
-                "status" if ["delivered", "retry", "queued"].contains(&value) => which.status = Some(value.to_owned()),
+                "channel" if CHANNELS.contains(&value) => which.channel = Some(value.to_owned()),
+                "channel" => return Err(unknown("channel", value, &CHANNELS)),
+                "status" if STATUSES.contains(&value) => which.status = Some(value.to_owned()),
+                "status" => return Err(unknown("status", value, &STATUSES)),
                 "config.url" => which.url = Some(value.to_owned()),
-                _ => return Err(refused()),
+                other => return Err(unknown("field", other, &["channel", "status", "config.url"])),
             }
         }
         Ok(which)
     }
 
     fn has(&self, status: Status) -> bool {
-        self.status.as_deref().is_none_or(|asked| asked == status.as_str())
+        self.is_webhook() && self.status.as_deref().is_none_or(|asked| asked == status.as_str())
+    }
+
+    /// All that is delivered here.
+    fn is_webhook(&self) -> bool {
+        self.channel.as_deref().is_none_or(|channel| channel == "webhook")
     }
 
     fn includes(&self, instance: &ConnectorInstance) -> bool {
-        self.url.as_deref().is_none_or(|asked| instance.spec.callback.url == asked)
+        let own = &instance.spec.callback;
+        self.url.as_deref().is_none_or(|asked| own.url == asked || callback_url(own) == asked)
     }
 }
 
@@ -129,7 +149,8 @@ pub async fn redeliver(caller: Caller, RawQuery(query): RawQuery) -> Result<Json
         return Err(Failure::unusable("only deliveries with status='queued' wait to be sent again; name that status"));
     }
     let mut all = Vec::new();
-    for instance in caller.meant().await?.iter().filter(|instance| which.includes(instance)) {
+    let meant = if which.is_webhook() { caller.meant().await? } else { Vec::new() };
+    for instance in meant.iter().filter(|instance| which.includes(instance)) {
         let mut parked = caller.realm.instances.waiting(&place(instance)).await?;
         parked.retain(WaitingEvent::is_parked);
         let mut resources: Vec<_> = parked.iter().map(|event| event.resource.to_string()).collect();
@@ -169,13 +190,18 @@ impl Caller {
     async fn deliveries(&self, instance: &ConnectorInstance, which: &Which) -> Result<Vec<Value>, Failure> {
         let place = place(instance);
         let mut all = Vec::new();
+        let entries = self.realm.journal.last(&place).unwrap_or_default();
         if which.has(Status::Queued) || which.has(Status::Retry) {
             let events = self.realm.instances.waiting(&place).await?;
             let asked = events.iter().filter(|event| which.has(status(event)));
             all.extend(asked.filter_map(|event| waiting(instance, event)));
+            let is_stored = |tried: &Delivery| events.iter().any(|event| event.event == tried.event);
+            if which.has(Status::Retry) {
+                let failed = failed(instance, &entries).into_iter().filter(|(_, tried)| !is_stored(tried));
+                all.extend(failed.filter_map(|(entry, tried)| shown(instance, entry, tried, Status::Retry)));
+            }
         }
         if which.has(Status::Delivered) {
-            let entries = self.realm.journal.last(&place).unwrap_or_default();
             all.extend(entries.iter().filter_map(|entry| delivered(instance, entry)));
         }
         Ok(all)
@@ -225,14 +251,32 @@ fn waiting(instance: &ConnectorInstance, event: &WaitingEvent) -> Option<Value> 
 }
 
 fn delivered(instance: &ConnectorInstance, entry: &Entry) -> Option<Value> {
-    let What::Delivery(tried) = &entry.what else { return None };
-    if tried.outcome != EventOutcome::Accepted {
-        return None;
+    match &entry.what {
+        What::Delivery(tried) if tried.outcome == EventOutcome::Accepted => shown(instance, entry, tried, Status::Delivered),
+        What::Delivery(_) | What::Polls { .. } => None,
     }
+}
+
+/// Tries that failed and that nothing followed, while events of the instance wait: the provider has these, and no queue does.
+fn failed<'a>(instance: &ConnectorInstance, entries: &'a [Entry]) -> Vec<(&'a Entry, &'a Delivery)> {
+    if instance.status.as_ref().is_none_or(|status| status.waiting.is_none()) {
+        return Vec::new();
+    }
+    let mut met = HashSet::new();
+    let tries = entries.iter().filter_map(|entry| match &entry.what {
+        What::Delivery(tried) => Some((entry, &**tried)),
+        What::Polls { .. } => None,
+    });
+    // The latest come first; a later version of an object takes the place of an earlier one.
+    let last = tries.filter(|(entry, tried)| met.insert((&tried.sink, &entry.resource, &tried.object)));
+    last.filter(|(_, tried)| tried.outcome == EventOutcome::Failed).collect()
+}
+
+fn shown(instance: &ConnectorInstance, entry: &Entry, tried: &Delivery, status: Status) -> Option<Value> {
     let mut notification = object(&entry.resource, &tried.object, tried.kind);
     notification["attempts"] = tried.attempt.into();
     let at = time(entry.at);
-    delivery(instance, tried.event.as_str(), Status::Delivered, [&at, &at], &notification)
+    delivery(instance, tried.event.as_str(), status, [&at, &at], &notification)
 }
 
 fn delivery(
@@ -261,6 +305,8 @@ fn delivery(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::event::{EventId, Kind, VersionToken};
+    use crate::observe::journal::Answer;
 
     fn read(condition: &str) -> Result<Which, Failure> {
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("where", condition).finish();
@@ -270,18 +316,66 @@ mod tests {
     #[test]
     fn conditions_are_read_as_the_page_of_open_connectors_writes_them() {
         assert_eq!(Which::read(None).unwrap(), Which::default());
-        let queued = Which { status: Some("queued".into()), url: None };
-        for condition in ["channel='webhook' and status='queued'", "status='queued' AND channel = 'webhook'", "status='queued'"]
-        {
+        let queued = Which { channel: Some("webhook".into()), status: Some("queued".into()), url: None };
+        for condition in ["channel='webhook' and status='queued'", "status='queued' AND channel = 'webhook'"] {
             assert_eq!(read(condition).unwrap(), queued, "{condition}");
         }
         let both = read("status='queued' and config.url='https://a.example/ and b'").unwrap();
         assert_eq!(both.url.as_deref(), Some("https://a.example/ and b"));
         assert!(both.has(Status::Queued) && !both.has(Status::Retry) && queued.has(Status::Queued));
-        for condition in
-            ["", "channel='email'", "status=queued", "status='gone'", "status='queued' or channel='webhook'", "x='y'", "é and "]
-        {
-            assert!(matches!(read(condition), Err(Failure::Unusable(_))), "{condition}");
+        for condition in ["status='created'", "status='notified'", "channel='sms'", "channel='email' and status='queued'"] {
+            let which = read(condition).unwrap();
+            assert!([Status::Delivered, Status::Retry, Status::Queued].iter().all(|one| !which.has(*one)), "{condition}");
         }
+        for (condition, says) in [
+            ("", "\"\" is no condition"),
+            ("status=queued", "\"status=queued\" is no condition"),
+            ("status='gone'", "no status \"gone\"; write one of created, delivered"),
+            ("channel='post'", "no channel \"post\""),
+            ("status='queued' or channel='webhook'", "no status"),
+            ("x='y'", "no field \"x\"; write one of channel, status, config.url"),
+            ("é and ", "is no condition"),
+        ] {
+            let Err(Failure::Unusable(lines)) = read(condition) else { panic!("{condition}") };
+            assert!(lines[0].contains(says), "{condition}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn tries_that_failed_are_listed_while_their_events_wait_and_no_queue_has_them() {
+        let tried = |object: &str, version: u64, outcome: EventOutcome| {
+            let token = VersionToken { updated_text: None, content: version.into() };
+            let delivery = Delivery {
+                sink: "callback".into(),
+                kind: Kind::Updated,
+                object: object.into(),
+                event: EventId::new("u", "contacts", object, Kind::Updated, &token),
+                attempt: 2,
+                answer: Answer::Status(503),
+                outcome,
+                took_ms: 7,
+            };
+            let at = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+            Entry { at, resource: "contacts".into(), what: What::Delivery(Box::new(delivery)) }
+        };
+        let entries = [
+            tried("1", 2, EventOutcome::Failed),
+            tried("2", 1, EventOutcome::Accepted),
+            tried("3", 1, EventOutcome::Parked),
+            tried("1", 1, EventOutcome::Failed),
+            tried("2", 1, EventOutcome::Failed),
+            tried("4", 1, EventOutcome::Failed),
+        ];
+        let spec = json!({"baseUrl": "https://a.example", "callback": {"url": "https://a.example/in"}});
+        let mut instance = ConnectorInstance::new("keap", serde_json::from_value(spec).unwrap());
+        assert!(failed(&instance, &entries).is_empty(), "nothing waits");
+        instance.status = serde_json::from_value(json!({"waiting": {"events": 2}})).unwrap();
+        let listed: Vec<_> = failed(&instance, &entries).into_iter().map(|(_, tried)| &*tried.object).collect();
+        assert_eq!(listed, ["1", "4"]);
+        instance.metadata.uid = Some("u-1".to_owned());
+        instance.metadata.labels = Some([(crate::api::identity::NUMBER_LABEL.to_owned(), "42".to_owned())].into());
+        let found = failed(&instance, &entries);
+        let one = shown(&instance, found[0].0, found[0].1, Status::Retry).unwrap();
+        assert_eq!((&one["status"], &one["notification"]["attempts"]), (&json!("retry"), &json!(2)));
     }
 }

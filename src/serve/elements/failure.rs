@@ -97,6 +97,7 @@ impl From<InstancesError> for Failure {
             | E::Changed(_)
             | E::Pending(_)
             | E::NotOurs(..)
+            | E::Damaged(..)
             | E::SecretNotOurs(_)
             | E::Last(_)
             | E::NotRun(_)

@@ -93,7 +93,7 @@ impl Caller {
         if !sentences.is_empty() {
             let place = change::place(&done.instance);
             let (namespace, name) = (&*place.namespace, &*place.name);
-            tracing::warn!(namespace, instance = name, settings = ?sentences, "instances API: settings have no effect");
+            tracing::warn!(namespace, instance = name, settings = ?sentences, "instances API: not all of the request took effect as it was sent");
         }
         if done.instance.spec.callback.allow_insecure_http {
             sentences.insert(0, INSECURE.to_owned());
@@ -137,14 +137,21 @@ impl Caller {
     async fn settings(&self, instance: &ConnectorInstance) -> Result<Vec<Value>, Failure> {
         let connector = change::connector(&self.realm, instance).await?;
         let all = settings(&instance.spec, connector.as_ref()).into_iter();
-        Ok(all
-            .map(|(key, value)| {
-                let id = number(&key);
-                json!({"id": id, "key": key, "name": key, "propertyValue": value, "hideFromConsole": false, "required": false})
-            })
-            .collect())
+        Ok(all.map(|(key, value)| shown_setting(&key, &value.into())).collect())
     }
 }
+
+/// Settings that an instance is listed without while it has none.
+const OPTIONAL: [&str; 8] = [
+    "base.url",
+    "event.notification.basic.password",
+    "event.notification.basic.username",
+    "event.notification.callback.headers",
+    "event.notification.signature.key",
+    "oauth.authorization.url",
+    "oauth.scope",
+    "oauth.token.url",
+];
 
 const INSECURE: &str = "the callback is http: events can be read in transit; use https";
 
@@ -234,13 +241,15 @@ pub async fn status(caller: Caller, At(id): At<u64>) -> Result<Json<Value>, Fail
 }
 
 /// `GET /instances/configuration`.
-pub async fn own_configuration(caller: Caller) -> Result<Json<Value>, Failure> {
-    Ok(Json(caller.settings(&caller.own().await?).await?.into()))
+pub async fn own_configuration(caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
+    let all = caller.settings(&caller.own().await?).await?;
+    Ok(Json(page(query.as_deref(), all)?.into()))
 }
 
 /// `GET /instances/{id}/configuration`.
-pub async fn configuration(caller: Caller, At(id): At<u64>) -> Result<Json<Value>, Failure> {
-    Ok(Json(caller.settings(&caller.find(id).await?).await?.into()))
+pub async fn configuration(caller: Caller, At(id): At<u64>, RawQuery(query): RawQuery) -> Result<Json<Value>, Failure> {
+    let all = caller.settings(&caller.find(id).await?).await?;
+    Ok(Json(page(query.as_deref(), all)?.into()))
 }
 
 /// `GET /instances/{id}/configuration/{setting}`.
@@ -249,12 +258,13 @@ pub async fn setting(caller: Caller, At((id, setting)): At<(u64, String)>) -> Re
     settings.into_iter().find(|one| is(one, &setting)).map(Json).ok_or_else(no_setting)
 }
 
-/// `PATCH /instances/{id}/configuration/{setting}`: sets the value of one that is there.
+/// `PATCH /instances/{id}/configuration/{setting}`: sets the value of one that is there, or that an instance may have.
 pub async fn lay_setting(caller: Caller, At((id, setting)): At<(u64, String)>, Body(body): Body) -> Result<Shown, Failure> {
     let instance = caller.find(id).await?;
     let settings = caller.settings(&instance).await?;
-    let there = settings.iter().find(|one| is(one, &setting)).ok_or_else(no_setting)?;
-    let key = there["key"].as_str().unwrap_or_default().to_owned();
+    let there = settings.iter().find(|one| is(one, &setting)).and_then(|one| one["key"].as_str());
+    let connector = change::connector(&caller.realm, &instance).await?;
+    let key = there.or_else(|| settable(&setting, connector.as_ref())).ok_or_else(no_setting)?.to_owned();
     if body.get("key").is_some_and(|other| *other != *key) {
         return Err(Failure::unusable("key is another setting than that of the path; leave it out"));
     }
@@ -262,13 +272,25 @@ pub async fn lay_setting(caller: Caller, At((id, setting)): At<(u64, String)>, B
     else {
         return Err(Failure::unusable("propertyValue is missing or is not a value; send the value of the setting"));
     };
-    let changed = json!({"configuration": {key: value}});
+    let changed = json!({"configuration": {&key: value}});
     let Value::Object(changed) = changed else { return Err(no_setting()) };
     let changed = change::change(&caller.realm, &instance, How::Lay, changed).await?;
     let headers = caller.warned(&changed, "changed");
     let settings = caller.settings(&changed.instance).await?;
-    let shown = settings.into_iter().find(|one| is(one, &setting)).ok_or_else(no_setting)?;
+    // One that was taken away is listed no more.
+    let shown = settings.into_iter().find(|one| one["key"] == *key).unwrap_or_else(|| shown_setting(&key, &Value::Null));
     Ok((headers, Json(shown)))
+}
+
+fn shown_setting(key: &str, value: &Value) -> Value {
+    let id = number(key);
+    json!({"id": id, "key": key, "name": key, "propertyValue": value, "hideFromConsole": false, "required": false})
+}
+
+/// The key of a setting that an instance may have, whether it has it now or not.
+fn settable<'a>(setting: &'a str, connector: Option<&ConnectorSpec>) -> Option<&'a str> {
+    let parameters = connector.into_iter().flat_map(|connector| &connector.parameters).map(|parameter| parameter.name.as_str());
+    OPTIONAL.into_iter().chain([POLLERS]).chain(parameters).any(|key| key == setting).then_some(setting)
 }
 
 /// Whether this is the setting with an id or a key.

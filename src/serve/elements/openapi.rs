@@ -129,7 +129,7 @@ const OPERATIONS: [Operation; 34] = [
 const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 
 /// Statuses with which each request may be refused.
-const REFUSALS: [(u16, &str); 9] = [
+const REFUSALS: [(u16, &str); 11] = [
     (400, "The request is not valid"),
     (401, "A secret is missing or wrong"),
     (403, "You have no permission"),
@@ -139,6 +139,8 @@ const REFUSALS: [(u16, &str); 9] = [
     (413, "The body is larger than 1 MiB"),
     (415, "The body is not JSON"),
     (429, "Too many requests"),
+    (500, "A file cannot be read or written, or something unexpected happened; the log says more"),
+    (503, "The state or the API server cannot be read; try again"),
 ];
 
 /// `GET /openapi.json`.
@@ -151,7 +153,7 @@ fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for (path, method, summary, body, answer) in OPERATIONS {
         let mut operation = json!({"summary": summary, "responses": responses(answer)});
-        let parameters: Vec<_> = parameters(path).collect();
+        let parameters: Vec<_> = parameters(path, method).collect();
         if !parameters.is_empty() {
             operation["parameters"] = parameters.into();
         }
@@ -199,28 +201,34 @@ fn responses(answer: Shape) -> Value {
     Value::Object(responses)
 }
 
-fn parameters(path: &str) -> impl Iterator<Item = Value> {
+fn parameters(path: &str, method: &str) -> impl Iterator<Item = Value> {
     let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path.map(|name| {
         let schema = if name == "id" { number() } else { json!({"type": "string", "minLength": 1}) };
         json!({"name": name, "in": "path", "required": true, "schema": schema})
     });
-    let in_query: &[(&str, &str, bool)] = match path {
-        "/elements/{key}/oauth/url" => &[
+    let in_query: &[(&str, &str, bool)] = match (path, method) {
+        ("/elements/{key}/oauth/url", _) => &[
             ("apiKey", "string", true),
             ("callbackUrl", "string", true),
             ("state", "string", false),
             ("siteAddress", "string", false),
         ],
-        "/elements"
-        | "/instances"
-        | "/instances/polling-disabled"
-        | "/instances/event-poller-records"
-        | "/instances/events"
-        | "/instances/{id}/events" => &[("page", "integer", false), ("pageSize", "integer", false)],
-        "/instances/{id}/deliveries" | "/notifications/subscriptions/deliveries" => {
+        (
+            "/elements"
+            | "/instances"
+            | "/instances/configuration"
+            | "/instances/polling-disabled"
+            | "/instances/event-poller-records"
+            | "/instances/events"
+            | "/instances/{id}/configuration"
+            | "/instances/{id}/events",
+            "get",
+        ) => &[("page", "integer", false), ("pageSize", "integer", false)],
+        ("/instances/{id}/deliveries" | "/notifications/subscriptions/deliveries", "get") => {
             &[("where", "string", false), ("page", "integer", false), ("pageSize", "integer", false)]
         }
+        ("/notifications/subscriptions/deliveries", "put") => &[("where", "string", false)],
         _ => &[],
     };
     let in_query = in_query

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::api::auth::Auth;
 use crate::import::posted::Posted;
+use crate::instances::receiver::Credential;
 use crate::instances::secret_edits::SecretEdits;
 
 /// Lays the difference between two values over a third.
@@ -59,6 +61,31 @@ fn named(actual: &[Value], before: &[Value], after: &[Value]) -> Vec<Value> {
     });
     let new = after.iter().filter(|item| find(actual, &item["name"]).is_none()).cloned();
     kept.chain(new).collect()
+}
+
+/// Whether a body has every value of a Secret that its callback needs.
+pub fn gives(body: &Posted, credential: Credential) -> bool {
+    let callback = &body.spec.callback;
+    let is_whole = |secret: &str, keys: &[&str]| {
+        let values: Vec<_> = body.secrets().filter(|(name, key, _)| *name == secret && keys.contains(key)).collect();
+        !values.is_empty() && values.iter().all(|(.., value)| value.is_some())
+    };
+    match credential {
+        Credential::Auth => match &callback.auth {
+            Some(Auth::Basic(own)) => is_whole(&own.secret_ref.name, &["username", "password"]),
+            Some(Auth::ApiKey(own)) => is_whole(&own.secret_ref.name, &[&own.secret_ref.key]),
+            // No setting makes one of these.
+            Some(Auth::Bearer(_) | Auth::Oauth2(_)) | None => false,
+        },
+        Credential::Headers => {
+            callback.headers_secret_ref.as_ref().is_some_and(|own| body.hidden().all(|hidden| hidden != own.name))
+        }
+    }
+}
+
+/// Whether the query of the callback's URL has a mask.
+pub fn hides_query(body: &Posted) -> bool {
+    matches!(&body.spec.callback.auth, Some(Auth::ApiKey(_))) && !gives(body, Credential::Auth)
 }
 
 /// What the change does to Secrets. The importer names Secrets after the instance; `actual` says how they are named there, and `was` how

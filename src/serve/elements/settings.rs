@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 
-use crate::api::auth::{Auth, Grant};
+use crate::api::auth::{ApiKey, Auth, Grant, Place};
 use crate::api::connector::{ConnectorAuth, ConnectorSpec};
 use crate::api::dates::DatesConfiguration;
 use crate::api::duration;
-use crate::api::instance::ConnectorInstanceSpec;
+use crate::api::instance::{Callback, ConnectorInstanceSpec};
 use crate::api::resource::{ChangeBy, Resource};
 
 /// Stands for every value of a Secret.
@@ -24,7 +25,7 @@ pub fn settings(spec: &ConnectorInstanceSpec, connector: Option<&ConnectorSpec>)
     let mut set = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
     set(ENABLED, (!spec.suspend).to_string());
     set("event.vendor.type", "polling".to_owned());
-    set("event.notification.callback.url", spec.callback.url.clone());
+    set("event.notification.callback.url", callback_url(&spec.callback));
     let interval = spec.polling.as_ref().and_then(|polling| polling.interval.as_deref());
     let interval = interval.or_else(|| connector?.polling.as_ref()?.interval.as_deref()).unwrap_or("15m");
     set("event.poller.refresh_interval", minutes(interval));
@@ -48,6 +49,16 @@ pub fn settings(spec: &ConnectorInstanceSpec, connector: Option<&ConnectorSpec>)
         set(POLLERS, Value::Object(pollers).to_string());
     }
     settings
+}
+
+/// The URL of the callback, with a mask for the secret that its query has when a request is sent.
+pub fn callback_url(callback: &Callback) -> String {
+    let Some(Auth::ApiKey(ApiKey { place: Some(Place::Query), name: Some(name), .. })) = &callback.auth else {
+        return callback.url.clone();
+    };
+    let joint = if callback.url.contains('?') { '&' } else { '?' };
+    let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    format!("{}{joint}{name}={MASK}", callback.url)
 }
 
 /// Names of the settings that hold the credentials of the provider.

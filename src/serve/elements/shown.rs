@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::settings::{entry_pollers, settings};
+use super::settings::{callback_url, entry_pollers, settings};
 use super::token::token;
 use crate::api::connector::{ConnectorAuth, ConnectorSpec};
 use crate::api::identity::{IMPORTED_NAME, number};
@@ -29,7 +29,7 @@ pub fn instance(instance: &ConnectorInstance, connector: Option<&ConnectorSpec>)
         "providerData": {},
         "configuration": settings(spec, connector),
         "eventsEnabled": !spec.suspend,
-        "eventsNotificationCallbackUrl": spec.callback.url,
+        "eventsNotificationCallbackUrl": callback_url(&spec.callback),
         "traceLoggingEnabled": false,
         "cachingEnabled": false,
         "externalAuthentication": "none",

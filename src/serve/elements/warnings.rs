@@ -10,7 +10,10 @@ const LONGEST: usize = 300;
 /// A header for each sentence. RFC 9111 section 5.5 calls the header obsolete; the Kubernetes API uses it, and people see it.
 pub fn headers(sentences: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for sentence in sentences.iter().take(MOST) {
+    let others = sentences.len().saturating_sub(MOST);
+    let more = (others > 0).then(|| format!("and {} more, which the log has", others + 1));
+    let shown = if others > 0 { MOST - 1 } else { MOST };
+    for sentence in sentences.iter().take(shown).chain(&more) {
         if let Ok(value) = HeaderValue::try_from(format!("299 - \"{}\"", quotable(sentence))) {
             headers.append(WARNING, value);
         }
@@ -40,6 +43,9 @@ mod tests {
         let values: Vec<_> = headers.get_all(WARNING).iter().map(|value| value.to_str().unwrap()).collect();
         assert_eq!(values[0], "299 - \"configuration['a.b']: ???X: y\"");
         assert_eq!(values[1].len(), LONGEST + 8);
-        assert_eq!(super::headers(&vec![String::new(); 100]).get_all(WARNING).iter().count(), MOST);
+        let many = super::headers(&vec![String::new(); 100]);
+        assert_eq!(many.get_all(WARNING).iter().count(), MOST);
+        assert_eq!(many.get_all(WARNING).iter().last().unwrap(), "299 - \"and 85 more, which the log has\"");
+        assert_eq!(super::headers(&vec!["a".to_owned(); MOST]).get_all(WARNING).iter().last().unwrap(), "299 - \"a\"");
     }
 }

@@ -120,7 +120,7 @@ fn each_field_changes_its_place_and_no_other() {
         ("interval", " 1h ", "/polling/interval", json!("1h")),
         ("interval", "", "/polling/interval", Value::Null),
         ("startFrom", "Now", "/polling/startFrom", json!("Now")),
-        ("callback", "https://o.example/in", "/callback/url", json!("https://o.example/in")),
+        ("callback", "https://h.example/other", "/callback/url", json!("https://h.example/other")),
         ("format", "OpenConnectors", "/callback/format", json!("OpenConnectors")),
         ("events", "", "/suspend", json!(true)),
         ("list.orders.url", "/o", "/resources/0/url", json!("/o")),
@@ -164,6 +164,24 @@ fn resources_are_chosen_and_keep_their_settings() {
     let spec = edited(&github(), origin, &[("parameter.repo", "cargo"), ("events", "on")]);
     assert_eq!(spec["parameters"], json!({"owner": "rust-lang", "repo": "cargo", "other": "x"}));
     assert_eq!(spec["suspend"], false);
+}
+
+#[test]
+fn another_origin_gets_no_credential_of_the_old_receiver() {
+    let origin = Origin::Plain;
+    let mut own = plain();
+    own.spec.callback.auth =
+        serde_json::from_value(json!({"bearer": {"secretRef": {"name": "shop-callback", "key": "token"}}})).unwrap();
+    let edited = |url: &str| {
+        let was = filled(&own, None);
+        changed(&own, origin, (&was, &sent(&own, origin, &[("callback", url)])), |_| None).unwrap()
+    };
+    let (same, secrets) = edited("https://h.example/other");
+    assert!(same.spec.callback.auth.is_some() && same.spec.callback.headers_secret_ref.is_some() && secrets.is_empty());
+    let (other, secrets) = edited("https://other.example/in");
+    let callback = &other.spec.callback;
+    assert!(callback.auth.is_none() && callback.headers_secret_ref.is_none() && callback.signature.is_some(), "{callback:?}");
+    assert_eq!(secrets.names().collect::<Vec<_>>(), ["shop-callback"], "a Secret of another name may belong to another owner");
 }
 
 #[test]
