@@ -1,6 +1,6 @@
 //! What is wrong with what was entered: each with the field of the form that it is about, and in the words of the form. Pure.
 
-use super::form::{Field, FormView};
+use super::form::{Field, FormView, ListGroup};
 use crate::api::conditions::Problem;
 use crate::api::finding::Finding;
 use crate::api::instance::ConnectorInstance;
@@ -57,7 +57,7 @@ impl FormView {
             let text = self.in_words(&message, field, instance);
             let new = match field {
                 Some(field) => mistake(field, text),
-                None if path.is_empty() => Mistake::of_all(&text),
+                None if path.is_empty() || path == "spec" => Mistake::of_all(&text),
                 // A field of the manifest that no form has.
                 None => Mistake::of_all(&format!("{path}: {text}")),
             };
@@ -109,19 +109,44 @@ impl FormView {
 
     /// The field of the form for one of the manifest.
     fn field_of(&self, path: &str, instance: &ConnectorInstance) -> Option<&Field> {
-        let names = match path.strip_prefix("spec.").unwrap_or(path) {
-            "metadata.name" => vec!["name".to_owned()],
-            "metadata.namespace" => vec!["namespace".to_owned()],
-            "polling.interval" => vec!["interval".to_owned()],
-            "callback.url" => vec!["callback".to_owned()],
-            "auth.apiKey.name" => vec!["header".to_owned()],
-            other => match (other.strip_prefix("parameters."), other.strip_prefix("resources[")) {
-                (Some(parameter), _) => vec![format!("parameter.{parameter}")],
-                (None, Some(of_list)) => of_resource(of_list, instance),
-                (None, None) => vec![other.to_owned()],
-            },
+        let path = path.strip_prefix("spec.").unwrap_or(path);
+        if let Some(of_resource) = path.strip_prefix("resources[") {
+            return self.field_of_resource(of_resource, instance);
+        }
+        let name = match path {
+            "metadata.name" => "name".to_owned(),
+            "metadata.namespace" => "namespace".to_owned(),
+            "polling.interval" => "interval".to_owned(),
+            "callback.url" => "callback".to_owned(),
+            "auth.apiKey.name" => "header".to_owned(),
+            other => other.strip_prefix("parameters.").map_or_else(|| other.to_owned(), |own| format!("parameter.{own}")),
         };
-        names.iter().find_map(|name| self.texts().find(|field| field.name == *name))
+        self.texts().find(|field| field.name == name)
+    }
+
+    /// The field for one of a resource, such as `0].url` or `orders].url`: the lists of the form are in the order of the manifest.
+    fn field_of_resource(&self, path: &str, instance: &ConnectorInstance) -> Option<&Field> {
+        let (which, field) = path.split_once(']')?;
+        let named = || instance.spec.resources.iter().position(|own| own.name == which);
+        let index = which.parse::<usize>().ok().or_else(named)?;
+        let field = field.trim_start_matches('.');
+        let field = field.strip_prefix("datesConfiguration.").unwrap_or(field);
+        let field = match field {
+            // Two of one name.
+            "" => "name",
+            ids if ids.starts_with("idFields") => "idField",
+            field => field,
+        };
+        let is_there = |list: &&ListGroup| match &list.removal {
+            Some(removal) => !removal.is_chosen,
+            None => list.title.is_empty() || list.fields.iter().any(|field| !field.value.is_empty()),
+        };
+        let list = self.lists.iter().filter(is_there).nth(index)?;
+        let is_meant = |own: &&Field| match own.name.rsplit_once('.') {
+            Some((_, last)) => last == field,
+            None => own.name == if field == "name" { "resource" } else { field },
+        };
+        list.fields.iter().find(is_meant)
     }
 
     /// A message of the manifest as one of the form.
@@ -152,17 +177,6 @@ const NEEDED: [&str; 2] = ["add.name", "add.url"];
 
 fn mistake(field: &Field, text: String) -> Mistake {
     Mistake { field: field.name.clone(), label: field.label.clone(), text }
-}
-
-/// Names of the field of a form for a field of a resource, such as `0].url`: of a list that is there, of one that is added, of the only one.
-fn of_resource(path: &str, instance: &ConnectorInstance) -> Vec<String> {
-    let Some((which, field)) = path.split_once("].") else { return Vec::new() };
-    let named = which.parse::<usize>().ok().and_then(|index| instance.spec.resources.get(index)).map(|own| own.name.as_str());
-    let list = named.unwrap_or(which);
-    let field = field.strip_prefix("datesConfiguration.").unwrap_or(field);
-    let field = if field.starts_with("idFields") { "idField" } else { field };
-    let only = if field == "name" { "resource" } else { field };
-    vec![format!("list.{list}.{field}"), format!("add.{field}"), only.to_owned()]
 }
 
 #[cfg(test)]
