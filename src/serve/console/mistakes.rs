@@ -80,7 +80,7 @@ impl FormView {
         mistake(&self.name, one_line(text).into_owned())
     }
 
-    /// Says beside each field what is wrong with it.
+    /// Says next to each field what is wrong with it.
     pub fn mark(&mut self, mistakes: &[Mistake]) {
         let of = |name: &str| {
             mistakes.iter().filter(|own| own.field == name).map(|own| own.text.as_str()).collect::<Vec<_>>().join(" ")
