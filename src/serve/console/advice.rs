@@ -31,8 +31,8 @@ pub fn advice(reason: &str) -> Option<Advice> {
     Some(Advice { cause: spans(&part(entry, "Cause")?), fix_here: spans(&by_buttons(&fix)), fix: spans(&fix) })
 }
 
-/// What annotations ask for, in the words of the page of conditions, and the same by the buttons of the page of an instance.
-const BUTTONS: [(&str, &str); 6] = [
+/// What annotations ask for, in the words of the page of conditions and of messages, and the same by the buttons of the page of an instance.
+const BUTTONS: [(&str, &str); 10] = [
     ("set the annotation `pollinator.dev/poll-now` to a new value", "select Poll now"),
     (
         "set the annotation `pollinator.dev/redeliver: RESOURCE`, or drop the events with `pollinator.dev/discard`",
@@ -41,11 +41,15 @@ const BUTTONS: [(&str, &str); 6] = [
     ("set the annotation `pollinator.dev/approve-deletes: RESOURCE`", "select Send the held deletions under the resource"),
     ("set the annotation `pollinator.dev/reset`", "select Reset under the resource"),
     ("the annotation `pollinator.dev/reset` starts the damaged resources again", "select Reset under each damaged resource"),
-    ("then set the annotation pollinator.dev/redeliver", "then select Retry under Events that wait"),
+    ("or the annotation pollinator.dev/poll-now does", "or you select Poll now"),
+    ("set the annotation pollinator.dev/redeliver", "select Retry under Events that wait"),
+    ("set the annotation pollinator.dev/approve-deletes", "select Send the held deletions"),
+    ("set the annotation pollinator.dev/reset", "select Reset under the resource"),
+    ("with the annotation pollinator.dev/reset", "with Reset under the resource"),
 ];
 
 /// Text for a person who has the buttons.
-fn by_buttons(text: &str) -> String {
+pub fn by_buttons(text: &str) -> String {
     BUTTONS.iter().fold(text.to_owned(), |text, (annotation, button)| text.replace(annotation, button))
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::advice::{Advice, advice};
+use super::advice::{Advice, advice, by_buttons};
 use super::manifest::manifest;
 use super::overview::grouped;
 use super::stamp::Stamp;
@@ -110,6 +110,8 @@ pub struct Trouble {
     pub reason: String,
     /// The sentence of the condition.
     pub message: String,
+    /// The same for a person who has the buttons of the page.
+    pub message_here: String,
     /// What is known of the reason.
     pub advice: Option<Advice>,
     /// Since when.
@@ -236,6 +238,7 @@ fn troubles(conditions: &[Condition], resources: &[ResourceStatus], now: DateTim
             reason: line(&own.reason),
             advice: advice(&own.reason),
             since: time(&own.last_transition_time).map(|at| Stamp::new(at, now)),
+            message_here: by_buttons(&message),
             message,
         });
     }
@@ -347,6 +350,11 @@ mod tests {
             page.conditions.iter().map(|own| own.is_well.unwrap()).collect::<Vec<_>>(),
             [false, true, false, false, false]
         );
+        let parked = "events are parked: fix the receiver, then set the annotation pollinator.dev/redeliver";
+        let page_of_parked = seen(&json!({"conditions": [condition("EventsWaiting", "True", "EventsParked", parked)]}));
+        let told = &page_of_parked.troubles[0];
+        assert_eq!(told.message_here, "events are parked: fix the receiver, then select Retry under Events that wait");
+        assert_eq!(told.message, parked, "who may not press a button reads of the annotation");
         assert_eq!(page.callback, "https://h.example", "paths and queries of callbacks can be secrets");
     }
 

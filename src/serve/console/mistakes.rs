@@ -48,10 +48,15 @@ impl FormView {
 
     /// What was found in the instance that the form makes, each where its field is. What is only missing is said once.
     pub fn mistakes(&self, instance: &ConnectorInstance, found: Vec<Finding>) -> Vec<Mistake> {
-        let mut mistakes = self.missing();
+        let missing = self.missing();
+        let mut mistakes = missing.clone();
         for Finding { path, message } in found {
             let field = self.field_of(&path, instance);
-            if field.is_some_and(|field| field.value.is_empty() && mistakes.iter().any(|known| known.field == field.name)) {
+            if field.is_some_and(|field| field.value.is_empty() && missing.iter().any(|known| known.field == field.name)) {
+                continue;
+            }
+            // What is found in the instance as a whole follows from what is missing.
+            if field.is_none() && !missing.is_empty() {
                 continue;
             }
             let text = self.in_words(&message, field, instance);

@@ -176,6 +176,7 @@ fn a_person_adds_and_removes_lists() {
     fill("add.name", "more");
     browser.one("button[value=save]").click();
     browser.wait_text("[role=alert]", "Path of the list");
+    assert!(!browser.text("[role=alert]").contains("spec."), "{}", browser.text("[role=alert]"));
     assert_eq!(browser.run("return document.activeElement.id").as_str(), Some("problems"), "the summary has the focus");
     browser.one("[role=alert] a").click();
     assert_eq!(browser.run("return document.activeElement.id").as_str(), Some("add.url"), "its link leads to the field");
