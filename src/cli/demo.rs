@@ -112,6 +112,7 @@ async fn show(session: &Session, args: &ConsoleArgs, interrupt: &CancellationTok
         next_step: "Start the demo again.".to_owned(),
         replica: None,
         journal: session.journal(),
+        current: session.current(),
         preview: Arc::new(Trials::new(egress)),
         sample: None,
     };

@@ -23,6 +23,7 @@ use crate::demo::sample::Sample;
 use crate::egress::Egress;
 use crate::instances::Instances;
 use crate::instances::consents::InstanceCandidates;
+use crate::instances::current::Current;
 use crate::instances::folder::FolderInstances;
 use crate::local::api_credentials::ApiCredentials;
 use crate::local::definitions::Definitions;
@@ -250,6 +251,7 @@ impl People<'_> {
             next_step,
             replica: None,
             journal: self.journal.clone(),
+            current: Current::new(self.commands.clone()),
             preview: Arc::new(Trials::new(self.egress.clone())),
             sample: sample(egress, has_folder, &*self.instances, &self.stop).await,
         }

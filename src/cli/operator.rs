@@ -23,6 +23,7 @@ use crate::instances::callers::{CallerInstances, Callers};
 use crate::instances::changes::StatusChanges;
 use crate::instances::cluster::ClusterInstances;
 use crate::instances::consents::InstanceCandidates;
+use crate::instances::current::Current;
 use crate::observe::metrics::Metrics;
 use crate::observe::output;
 use crate::operator::check;
@@ -152,7 +153,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
     let serving = serve::health(args.listen, metrics.clone(), is_ready).await?;
     let (mut operator, services) = Operator::start(settings, &metrics, ready, &shutdown).map_err(|error| error.to_string())?;
 
-    let changes = StatusChanges::default();
+    let (changes, current) = (StatusChanges::default(), Current::new(services.commands.clone()));
     let connecting = match args.connect.connect_url {
         None => None,
         Some(address) => {
@@ -180,6 +181,7 @@ async fn start(args: OperatorArgs) -> Result<(), String> {
         next_step: "Create one here, or apply a manifest with kubectl.".to_owned(),
         replica: Some(replica),
         journal: services.journal,
+        current,
         preview: Arc::new(trials),
         sample: None,
     };

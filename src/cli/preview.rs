@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-use super::try_out::{Wishes, trial};
+use super::try_out::trial;
+use super::try_out::wishes::{AskedBy, Wishes};
 use crate::api::connector::ConnectorSpec;
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
@@ -37,7 +38,8 @@ impl Trials {
     async fn try_out(&self, definitions: &Definitions) -> Vec<String> {
         // It is never closed.
         let _turn = self.turns.acquire().await;
-        let trying = trial(definitions, self.egress.clone(), Arc::new(MemoryTokens::default()), Wishes::default());
+        let wishes = Wishes { asked_by: AskedBy::Console, ..Wishes::default() };
+        let trying = trial(definitions, self.egress.clone(), Arc::new(MemoryTokens::default()), wishes);
         let (ended, mut lines) = Box::pin(output::kept(tokio::time::timeout(LONGEST, trying))).await;
         if ended.is_err() {
             lines.push(format!("the trial took more than {} s and was ended", LONGEST.as_secs()));

@@ -6,6 +6,7 @@ mod detail;
 mod failure;
 mod for_each;
 mod page_zero;
+pub mod wishes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,8 +46,9 @@ use crate::observe::{Metrics, output};
 use crate::plan::date_format::DateReading;
 use crate::plan::json::scalar_text;
 use crate::plan::shaping::Shape;
-use crate::plan::{AuthPlan, ChangeBy, DateField, PaginationPlan, PollPlan, ResourcePlan};
+use crate::plan::{AuthPlan, ChangeBy, DateField, PaginationPlan, PollPlan, ResourcePlan, StartFrom};
 use crate::state::directory::Directory;
+use wishes::Wishes;
 
 /// Records whose id and dates are shown.
 const SHOWN: usize = 3;
@@ -96,20 +98,9 @@ pub async fn run(args: TryArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let wishes = Wishes { since: args.since, posts: args.yes, keeps_tokens: args.state.is_some() };
+    let wishes = Wishes { since: args.since, posts: args.yes, keeps_tokens: args.state.is_some(), ..Wishes::default() };
     let failed = trial(&definitions, egress, tokens, wishes).await;
     output::finish(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// What a trial may do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Wishes {
-    /// Lower bound to try the filter with.
-    pub since: Option<DateTime<Utc>>,
-    /// Ask with POST, too.
-    pub posts: bool,
-    /// Tokens that come are kept, so that a refresh token or code may be used.
-    pub keeps_tokens: bool,
 }
 
 /// Tries every resource and prints what it sees. Answers whether one failed.
@@ -138,16 +129,17 @@ pub async fn trial(definitions: &Definitions, egress: Egress, tokens: Arc<dyn To
             output::line(format_args!("{}, resource {}", planned.plan.instance, resource.name));
             if resource.request.method == http::Method::POST && !wishes.posts {
                 failed = true;
+                let way_on = wishes.asked_by.way_on_with_posts();
                 output::line(format_args!(
-                    "  not asked:    the request is a POST, which creates records on some servers; say --yes to send it"
+                    "  not asked:    the request is a POST, which creates records on some servers; {way_on}"
                 ));
                 continue;
             }
             if !wishes.keeps_tokens && spends(&resource.auth) {
                 failed = true;
+                let way_on = wishes.asked_by.way_on_with_tokens();
                 output::line(format_args!(
-                    "  not asked:    a token request may spend the refresh token or code in the Secret, and a trial keeps nothing; say \
-                     --state DIR to keep what comes where `pollinator local` finds it"
+                    "  not asked:    a token request may spend the refresh token or code in the Secret, and a trial keeps nothing; {way_on}"
                 ));
                 continue;
             }
@@ -312,14 +304,25 @@ async fn ask(
         if seen.disorder {
             output::line(format_args!("  warning:      the list is not in the declared order"));
         }
-        let baseline =
-            if window::needs_whole_baseline(resource) { "reads this list once" } else { "reads its last hours once" };
         output::line(format_args!(
-            "  would deliver: {} from this lower bound; startFrom: Now {baseline} and sends none of them",
-            count(changes, "event")
+            "  would deliver: {} from this lower bound; {}",
+            count(changes, "event"),
+            first_poll(resource)
         ));
     }
     Ok(Seen { records })
+}
+
+/// What the first poll sends of what is there.
+fn first_poll(resource: &ResourcePlan) -> String {
+    match resource.start_from {
+        StartFrom::Now if window::needs_whole_baseline(resource) => {
+            "startFrom: Now reads this list once and sends none of them".to_owned()
+        }
+        StartFrom::Now => "startFrom: Now reads its last hours once and sends none of them".to_owned(),
+        StartFrom::Earliest => "startFrom: Earliest sends all records that exist".to_owned(),
+        StartFrom::Time(time) => format!("startFrom sends those since {}", time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+    }
 }
 
 /// What the filter makes of the records of the pages that were read.

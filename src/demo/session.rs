@@ -20,6 +20,7 @@ use super::oracle::{Delivery, Report, compare};
 use super::provider::SampleProvider;
 use crate::api::conditions::ConditionStatus;
 use crate::egress::{Egress, EgressPolicy};
+use crate::instances::current::Current;
 use crate::instances::folder::FolderInstances;
 use crate::local::definitions::Definitions;
 use crate::local::files::{Least, Sources};
@@ -55,6 +56,7 @@ pub struct Session {
     folder: Folder,
     instances: Arc<FolderInstances>,
     journal: Journal,
+    current: Current,
 }
 
 /// An event that arrived.
@@ -104,7 +106,8 @@ impl Session {
         // The engine's task has just begun and holds the other end.
         let _ = commands_to.send(commands).await;
         let instances = Arc::new(instances);
-        let mut session = Self { provider, receiver, engine, statuses, stop, interval, folder, instances, journal };
+        let current = Current::new(commands_to);
+        let mut session = Self { provider, receiver, engine, statuses, stop, interval, folder, instances, journal, current };
         session.wait_for_first_poll().await?;
         Ok(session)
     }
@@ -143,6 +146,11 @@ impl Session {
     /// The last polls and deliveries.
     pub fn journal(&self) -> Journal {
         self.journal.clone()
+    }
+
+    /// How the instance is at this moment.
+    pub fn current(&self) -> Current {
+        self.current.clone()
     }
 
     /// Makes this number of changes, one each `pace`, shows each arrival, waits until all has arrived, and checks the deliveries. `None`

@@ -14,6 +14,8 @@ use crate::api::status::ConnectorInstanceStatus;
 pub struct Brief {
     /// Namespace and name.
     pub of: InstanceRef,
+    /// `spec.displayName`.
+    pub display_name: Option<Box<str>>,
     /// The connector that it names.
     pub connector: Option<String>,
     /// `spec.suspend`.
@@ -91,8 +93,9 @@ struct ListedMetadata {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct ListedSpec {
+    display_name: Option<Box<str>>,
     connector: Option<String>,
     suspend: bool,
     resources: Vec<IgnoredAny>,
@@ -104,6 +107,7 @@ impl From<ListedInstance> for Brief {
         let spec: ListedSpec = spec.and_then(|spec| serde_json::from_str(spec.get()).ok()).unwrap_or_default();
         Self {
             of: InstanceRef::new(metadata.namespace, metadata.name),
+            display_name: spec.display_name,
             connector: spec.connector,
             is_suspended: spec.suspend,
             resources: spec.resources.len(),
@@ -117,6 +121,7 @@ impl From<&ConnectorInstance> for Brief {
         let text = |part: &Option<String>| part.as_deref().unwrap_or_default().into();
         Self {
             of: InstanceRef { namespace: text(&instance.metadata.namespace), name: text(&instance.metadata.name) },
+            display_name: instance.spec.display_name.as_deref().map(Into::into),
             connector: instance.spec.connector.clone(),
             is_suspended: instance.spec.suspend,
             resources: instance.spec.resources.len(),
@@ -164,7 +169,7 @@ mod tests {
         let mut object = json!({
             "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance",
             "metadata": {"namespace": "crm", "name": "keap", "managedFields": [{"manager": "flux"}]},
-            "spec": {"connector": "keap", "suspend": true, "resources": [{"name": "a"}, {"name": "b"}], "callback": {"url": "https://h.example/in"}},
+            "spec": {"displayName": "Keap of the sales team", "connector": "keap", "suspend": true, "resources": [{"name": "a"}, {"name": "b"}], "callback": {"url": "https://h.example/in"}},
             "status": {
                 "conditions": [condition("Ready", "True")], "delivered": 7, "parked": 1, "lastChangeTime": "2026-01-30T00:00:00Z",
                 "waiting": {"events": 3, "oldest": "2026-01-30T00:00:00Z"},

@@ -375,6 +375,7 @@ impl Instances for ClusterInstances {
             let may = |verb, kind| self.cluster.may(verb, kind, namespace);
             Ok(match right {
                 Right::Change => may(Verb::Update, Kind::ConnectorInstance).await?,
+                Right::Delete => may(Verb::Delete, Kind::ConnectorInstance).await?,
                 Right::Create => may(Verb::Create, Kind::ConnectorInstance).await? && may(Verb::Create, Kind::Secret).await?,
             })
         })

@@ -49,6 +49,8 @@ impl InstanceHealth {
 pub struct Glance {
     /// Which one.
     pub of: InstanceRef,
+    /// The name that people gave it (`spec.displayName`).
+    pub display_name: Option<Box<str>>,
     /// The connector that it names.
     pub connector: Option<String>,
     /// How it is.
@@ -136,9 +138,10 @@ impl Glance {
 
     /// Before anything was reported.
     fn declared(brief: Brief) -> Self {
-        let Brief { of, connector, is_suspended, resources, status: _ } = brief;
+        let Brief { of, display_name, connector, is_suspended, resources, status: _ } = brief;
         Self {
             of,
+            display_name,
             connector,
             health: if is_suspended { InstanceHealth::Suspended } else { InstanceHealth::Starting },
             reason: Cow::Borrowed(if is_suspended { Reason::Suspended } else { Reason::Starting }.as_str()),

@@ -8,6 +8,7 @@ pub mod callers;
 pub mod changes;
 pub mod cluster;
 pub mod consents;
+pub mod current;
 pub mod folder;
 pub mod glance;
 mod own_secrets;
@@ -178,6 +179,8 @@ pub enum Right {
     Create,
     /// Change one, or ask for something ([`Instances::ask`]).
     Change,
+    /// Delete one.
+    Delete,
 }
 
 /// What came of a wish for a new instance.

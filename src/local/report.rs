@@ -34,8 +34,14 @@ impl Reporter {
         Self { output, header_printed: false, last: BTreeMap::new() }
     }
 
-    /// Prints a changed status.
+    /// Prints a changed status. A line for people does not say when the next try is, so a try that failed prints none.
     pub fn take(&mut self, status: Arc<InstanceStatus>) {
+        if self.output == Output::Text
+            && self.last.get(&status.instance).is_some_and(|before| differ_in_next_try(before, &status))
+        {
+            self.last.insert(status.instance.clone(), status);
+            return;
+        }
         let line = match self.output {
             Output::Json => serde_json::to_string(&*status).unwrap_or_default(),
             Output::Text => {
@@ -88,6 +94,14 @@ impl Reporter {
         }
         failed
     }
+}
+
+/// Whether nothing else differs than when the next try is.
+fn differ_in_next_try(before: &InstanceStatus, after: &InstanceStatus) -> bool {
+    let next_try = after.waiting.as_ref().and_then(|waiting| waiting.next_try);
+    let mut same = before.clone();
+    same.waiting.iter_mut().for_each(|waiting| waiting.next_try = next_try);
+    same == *after && before != after
 }
 
 /// What does not hold, whether or not the instance is ready: a sentence each.

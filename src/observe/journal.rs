@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
+use tokio::sync::broadcast;
 
 use super::last_hour::{Counts, LastHour, MINUTES};
 use super::metrics::EventOutcome;
@@ -29,6 +30,8 @@ pub const LAST: usize = 100;
 const BUDGET: usize = 8 * 1024 * 1024;
 /// Entries of an instance that are kept however many instances there are.
 const FEW: usize = 4;
+/// Entries that a page which waits for them may be behind before it learns that it lost some.
+const BEHIND: usize = 256;
 /// Characters of an object's id that are kept.
 const LONGEST_ID: usize = 64;
 
@@ -223,6 +226,11 @@ impl Journal {
         self.0.lock().forget(of);
     }
 
+    /// Names each instance of which there is something new from now on, or nothing any more. Costs nothing while there is no subscriber.
+    pub fn changes(&self) -> broadcast::Receiver<InstanceRef> {
+        self.0.lock().changes.subscribe()
+    }
+
     /// The last entries of an instance, the latest first. `None`: this process has polled and delivered nothing of it.
     pub fn last(&self, of: &InstanceRef) -> Option<Vec<Entry>> {
         let rings = self.0.lock();
@@ -238,11 +246,12 @@ struct Rings {
     budget: usize,
     /// Of all instances, those that were forgotten included.
     hour: LastHour,
+    changes: broadcast::Sender<InstanceRef>,
 }
 
 impl Rings {
     fn new(budget: usize) -> Self {
-        Self { of: HashMap::new(), bytes: 0, budget, hour: LastHour::default() }
+        Self { of: HashMap::new(), bytes: 0, budget, hour: LastHour::default(), changes: broadcast::Sender::new(BEHIND) }
     }
 
     fn polled(&mut self, of: &InstanceRef, resource: &Arc<str>, poll: Poll, now: DateTime<Utc>) {
@@ -257,13 +266,22 @@ impl Rings {
             if let Some(entry) = ring.remove(index) {
                 ring.push_back(Entry { at: now, what, ..entry });
             }
+            self.announce(of);
             return;
         }
         let what = What::Polls { last: poll, count: 1, since: now };
         self.push(of, Entry { at: now, resource: Arc::clone(resource), what });
     }
 
+    fn announce(&self, of: &InstanceRef) {
+        if self.changes.receiver_count() > 0 {
+            // The last one may leave in between.
+            let _ = self.changes.send(of.clone());
+        }
+    }
+
     fn push(&mut self, of: &InstanceRef, entry: Entry) {
+        self.announce(of);
         self.bytes += size(&entry);
         if let Some(ring) = self.of.get_mut(of) {
             if ring.len() >= LAST
@@ -298,6 +316,7 @@ impl Rings {
     }
 
     fn forget(&mut self, of: &InstanceRef) {
+        self.announce(of);
         if let Some(ring) = self.of.remove(of) {
             self.bytes -= ring.iter().map(size).sum::<usize>();
         }
@@ -466,6 +485,21 @@ mod tests {
             rings.polled(&keap(), &contacts, poll(PollEnd::Read, 0), at(second));
         }
         assert_eq!((rings.of[&keap()].len(), rings.of[&keap()].capacity()), (1, 1));
+    }
+
+    #[test]
+    fn people_who_wait_hear_of_polls_deliveries_and_the_end() {
+        let (journal, contacts) = (Journal::default(), Arc::<str>::from("contacts"));
+        journal.polled(&keap(), &contacts, poll(PollEnd::Read, 0), at(0));
+        let mut changes = journal.changes();
+        // the same again is one entry with the one before, and yet something new
+        journal.polled(&keap(), &contacts, poll(PollEnd::Read, 0), at(1));
+        journal.delivered(&keap(), at(2), [(Arc::clone(&contacts), delivery("1"))]);
+        journal.forget(&keap());
+        for _ in 0..3 {
+            assert_eq!(changes.try_recv(), Ok(keap()));
+        }
+        assert!(changes.try_recv().is_err());
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub enum Verb {
     Create,
     /// To replace one.
     Update,
+    /// To delete one.
+    Delete,
 }
 
 impl Verb {
@@ -22,6 +24,7 @@ impl Verb {
             Self::List => "list",
             Self::Create => "create",
             Self::Update => "update",
+            Self::Delete => "delete",
         }
     }
 }

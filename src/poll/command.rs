@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::claim::Claim;
-use super::status::Kept;
+use super::status::{InstanceStatus, Kept};
 use crate::api::conditions::{Problem, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::plan::PollPlan;
@@ -49,6 +49,13 @@ pub enum Command {
         wish: Wish,
         /// Takes what came of it.
         answer: oneshot::Sender<Granting>,
+    },
+    /// A person looks at instances: how they are now, which may be more recent than what was reported.
+    Look {
+        /// Which ones.
+        instances: Vec<InstanceRef>,
+        /// Takes the statuses of those that this engine has.
+        answer: oneshot::Sender<Vec<InstanceStatus>>,
     },
 }
 

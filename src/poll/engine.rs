@@ -28,7 +28,7 @@ use super::report::Job;
 use super::reported::Reported;
 use super::schedule::{self, Rhythm};
 use super::start::{Before, Starts};
-use super::status::{self, InstanceStatus, Kept};
+use super::status::{InstanceStatus, Kept};
 use super::wall_clock::WallClock;
 use crate::api::identity::InstanceRef;
 use crate::deliver::sink::CALLBACK;
@@ -181,6 +181,8 @@ impl Engine {
                     // Who asked may not wait for it.
                     let _ = answer.send(self.ask(&instance, &wish, now));
                 }
+                // Nor may who looks.
+                Command::Look { instances, answer } => drop(answer.send(self.look(&instances, now))),
             }
         }
     }
@@ -373,21 +375,7 @@ impl Engine {
 
     fn report(&mut self, key: &InstanceRef, now: DateTime<Utc>) {
         let Some(entry) = self.instances.get_mut(key) else { return };
-        let (status, suspended) = match &entry.kind {
-            Kind::Running(running) => {
-                let (plan, state) = (&running.instance.plan, running.instance.state());
-                let observed: Vec<_> = running.schedules.iter().map(ResourceSchedule::observed).collect();
-                let mut status = status::report(plan, &state, &observed, now);
-                if let Some(connect) = &self.core.connect {
-                    status::offer_connect(&mut status, plan, &observed, connect);
-                }
-                (status, plan.suspended)
-            }
-            Kind::Refused(refused) => {
-                let Refusal { generation, problem, kept } = &refused.refusal;
-                (status::refused(key.clone(), *generation, problem).keeping(kept), false)
-            }
-        };
+        let (status, suspended) = wishes::current(&self.core, key, &entry.kind, now);
         if entry.reported.replace(Reported::of(&status, suspended), &self.core.metrics) {
             // There is no reader any more: the process is about to end.
             let _ = self.reports.send(status);

@@ -10,6 +10,7 @@ pub mod action;
 pub mod advice;
 mod change;
 mod create;
+mod delete;
 mod draft;
 mod edit;
 mod edit_form;
@@ -22,6 +23,7 @@ mod lists;
 mod live;
 mod look;
 mod manifest;
+mod mistakes;
 pub mod overview;
 mod page;
 pub mod pass;
@@ -57,9 +59,11 @@ use tokio_util::task::TaskTracker;
 use super::{Limits, Server};
 use crate::api::identity::InstanceRef;
 use crate::api::names;
+use crate::api::visible::one_line;
 use crate::connect::ConnectUrl;
 use crate::connect::budget::{Budgets, Rate};
 use crate::instances::Right;
+use crate::instances::current::Current;
 use crate::observe::Journal;
 use action::Action;
 use page::{Frame, Refused};
@@ -87,6 +91,7 @@ pub struct Console {
     next_step: String,
     replica: Option<String>,
     journal: Journal,
+    current: Current,
     preview: Arc<dyn Preview>,
     sample: Option<Arc<dyn SampleInstance>>,
     budgets: Mutex<Budgets>,
@@ -106,6 +111,8 @@ pub struct Content {
     pub replica: Option<String>,
     /// The last polls and deliveries.
     pub journal: Journal,
+    /// How the instances of this process are at this moment.
+    pub current: Current,
     /// Tries instances before they are saved.
     pub preview: Arc<dyn Preview>,
     /// An instance for people who look around; `None`: there is none.
@@ -115,7 +122,7 @@ pub struct Content {
 impl Console {
     /// At an address, until `stop`.
     pub fn new(content: Content, address: ConnectUrl, stop: CancellationToken) -> Self {
-        let Content { sign_in, seal, next_step, replica, journal, preview, sample } = content;
+        let Content { sign_in, seal, next_step, replica, journal, current, preview, sample } = content;
         Self {
             address,
             sign_in,
@@ -123,6 +130,7 @@ impl Console {
             next_step,
             replica,
             journal,
+            current,
             preview,
             sample,
             budgets: Mutex::new(Budgets::of(CLIENT, ALL)),
@@ -145,6 +153,15 @@ impl Console {
             }
         };
         Ok(Frame::new(Some(&visit.session), Utc::now()).adding(new))
+    }
+
+    /// Who declares an instance, for people: a file, or the manager of a manifest.
+    fn owner(&self, owner: &str) -> String {
+        let owner = one_line(owner);
+        match self.sign_in {
+            SignIn::Url { .. } => owner.into_owned(),
+            SignIn::Token(_) => format!("a manifest of {owner}"),
+        }
     }
 
     /// Cookies are of a host, whatever the port: each console has its own.
@@ -181,6 +198,7 @@ fn router(console: Arc<Console>, running: TaskTracker) -> Router {
         .route("/", get(look::all))
         .route("/instances/{namespace}/{name}", get(look::one))
         .route("/instances/{namespace}/{name}/edit", get(edit::show).post(edit::submit))
+        .route("/instances/{namespace}/{name}/delete", get(delete::show).post(delete::submit))
         .route("/instances/{namespace}/{name}/{action}", post(act))
         .route("/new", get(create::choose))
         .route("/new/plain", get(create::plain_form).post(create::submit_plain))
@@ -271,10 +289,11 @@ async fn asset(_: Stranger, name: Result<Path<String>, PathRejection>) -> Result
 fn done_text(word: &str) -> Option<&'static str> {
     match word {
         "create" => Some("The instance was created. Its first poll begins within a few seconds."),
-        "sample" => Some(
-            "The sample was created. Its first events arrive within a minute; delete the instance when you have seen enough.",
-        ),
+        "sample" => {
+            Some("The sample was created. Its first events arrive within a minute. When you have seen enough, select Delete.")
+        }
         "edit" => Some("The settings were saved. They take effect within a few seconds."),
+        "delete" => Some("The instance was deleted. Its polling ends within a few seconds."),
         "no-change" => Some("Nothing was saved, because nothing was changed."),
         word => Action::parse(word).map(Action::done),
     }

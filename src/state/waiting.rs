@@ -17,9 +17,15 @@ pub struct Waiting {
     /// When the oldest of them was found, or first failed.
     #[serde(skip_serializing_if = "InPassing::is_none")]
     pub oldest: InPassing,
-    /// When the next one is tried.
-    #[serde(skip_serializing_if = "InPassing::is_none")]
-    pub next_try: InPassing,
+    /// When the next one is tried. It changes with each try that fails, which is reported.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_seconds")]
+    pub next_try: Option<DateTime<Utc>>,
+}
+
+/// As RFC 3339, UTC, whole seconds.
+#[allow(clippy::ref_option, reason = "serde passes the field by reference")]
+fn whole_seconds<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)).serialize(serializer)
 }
 
 /// A time that is written only along with something else, and for which alone nothing is written: all are equal. Written as RFC 3339, UTC,
@@ -46,7 +52,7 @@ impl Hash for InPassing {
 
 impl Serialize for InPassing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)).serialize(serializer)
+        whole_seconds(&self.0, serializer)
     }
 }
 
@@ -66,6 +72,6 @@ impl InstanceState {
             |sink: &SinkName, at: DateTime<Utc>| self.sinks.health(sink).closed_until().map_or(at, |until| at.max(until));
         let tries = failing().map(|failing| opened(&failing.sink, failing.next_try));
         let next = tries.chain(deferred().map(|(queued, at)| opened(&queued.sink, at))).min();
-        Some(Waiting { events, oldest: InPassing(found.chain(failed).min()), next_try: InPassing(next) })
+        Some(Waiting { events, oldest: InPassing(found.chain(failed).min()), next_try: next })
     }
 }

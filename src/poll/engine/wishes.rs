@@ -1,4 +1,4 @@
-//! What is asked of running instances: by people, because something came that they waited for, or because others destroyed something.
+//! What is asked of instances, and how they are: by people, because something came that they waited for, or because others destroyed something.
 
 use std::sync::Arc;
 
@@ -7,11 +7,38 @@ use chrono::{DateTime, Utc};
 use super::Engine;
 use crate::api::conditions::Remedy;
 use crate::api::identity::InstanceRef;
-use crate::poll::command::Granting;
-use crate::poll::entry::{InstanceEntry, Kind, Next, Pending};
+use crate::poll::command::{Granting, Refusal};
+use crate::poll::context::EngineContext;
+use crate::poll::entry::{InstanceEntry, Kind, Next, Pending, ResourceSchedule};
+use crate::poll::status::{self, InstanceStatus};
 use crate::state::wish::Wish;
 
+/// How an instance is now, and whether it is suspended.
+pub(super) fn current(core: &EngineContext, key: &InstanceRef, kind: &Kind, now: DateTime<Utc>) -> (InstanceStatus, bool) {
+    match kind {
+        Kind::Running(running) => {
+            let (plan, state) = (&running.instance.plan, running.instance.state());
+            let observed: Vec<_> = running.schedules.iter().map(ResourceSchedule::observed).collect();
+            let mut status = status::report(plan, &state, &observed, now);
+            if let Some(connect) = &core.connect {
+                status::offer_connect(&mut status, plan, &observed, connect);
+            }
+            (status, plan.suspended)
+        }
+        Kind::Refused(refused) => {
+            let Refusal { generation, problem, kept } = &refused.refusal;
+            (status::refused(key.clone(), *generation, problem).keeping(kept), false)
+        }
+    }
+}
+
 impl Engine {
+    /// How instances are now, as far as they are here.
+    pub(super) fn look(&self, keys: &[InstanceRef], now: DateTime<Utc>) -> Vec<InstanceStatus> {
+        let here = keys.iter().filter_map(|key| Some((key, self.instances.get(key)?)));
+        here.map(|(key, entry)| current(&self.core, key, &entry.kind, now).0).collect()
+    }
+
     pub(super) fn ask(&mut self, key: &InstanceRef, wish: &Wish, now: DateTime<Utc>) -> Granting {
         if let Wish::Reset(resource) = wish {
             return self.reset(key, resource, now);

@@ -60,7 +60,7 @@ impl InstanceStatus {
         let Kept { parked, set_aside, waiting, suspended: _ } = *kept;
         (self.parked, self.set_aside) = (parked, set_aside);
         let times = InPassing::default();
-        self.waiting = (waiting > 0).then_some(Waiting { events: waiting, oldest: times, next_try: times });
+        self.waiting = (waiting > 0).then_some(Waiting { events: waiting, oldest: times, next_try: None });
         self.conditions.extend(if parked > 0 { Some(events_parked()) } else { self.waiting.is_some().then(retrying) });
         self
     }

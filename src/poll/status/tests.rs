@@ -300,7 +300,8 @@ fn what_waits_is_counted_with_its_next_try() {
     assert_eq!(condition(&status, "EventsWaiting"), Some(("True", "Retrying")));
     fail(&mut state, 1, HttpCause::Status(503), Some(Duration::from_mins(10)));
     let held = told(&plan(), &state, &[&healthy, &healthy], at(1)).waiting.unwrap();
-    assert_eq!(held.next_try.0, Some(at(600)), "not before the callback may be asked");
+    assert_eq!(held.next_try, Some(at(600)), "not before the callback may be asked");
+    assert_ne!(held, waiting, "a try that failed is reported, so that no status says that it is still to come");
 }
 
 #[test]

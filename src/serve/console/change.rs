@@ -180,7 +180,8 @@ pub fn changed<'a>(
     if matches!(origin, Origin::Plain) {
         lists::change(&mut spec["resources"], &differing, entered);
     }
-    let secrets = secrets(&mut spec, own_name, origin, entered, secret);
+    let mut secrets = secrets(&mut spec, own_name, origin, entered, secret);
+    forget(&json!(instance.spec.auth), &spec["auth"], &mut secrets);
     let mut spec: ConnectorInstanceSpec =
         serde_json::from_value(spec).map_err(|error| format!("the form cannot be used: {error}"))?;
     // The form has no fields for the credentials of a callback, so none are given again.
@@ -217,6 +218,21 @@ fn secrets<'a>(
         edits.set(name, in_secret, key);
     }
     edits
+}
+
+/// Removes from a Secret that gets other credentials the keys of those that it had, when requests are authenticated in another way.
+fn forget(before: &Value, after: &Value, edits: &mut SecretEdits) {
+    let (Some(kind), Some(name)) = (auth_kind(before), secret_name(before)) else { return };
+    if auth_kind(after) == Some(kind) || !edits.names().any(|edited| edited == name) {
+        return;
+    }
+    let fields = Fields::new(vec![("auth".to_owned(), kind.to_owned())]);
+    let keys = credential_keys(Origin::Plain, &fields).iter().map(|(key, _)| *key).chain(secret_key(before));
+    let keys: BTreeSet<_> = keys.map(str::to_owned).collect();
+    let mut removed = SecretEdits::default();
+    keys.into_iter().for_each(|key| removed.remove(name, key));
+    // What was entered stays.
+    edits.fill(removed);
 }
 
 /// The keys of the credentials that the form can replace: those of the kind that the instance has, if the form knows it.

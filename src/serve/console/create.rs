@@ -13,12 +13,14 @@ use super::form::form;
 use super::kept::{KEPT, Kept, split};
 use super::look::own_namespace;
 use super::manifest::{manifest, with_secrets};
+use super::mistakes::{Mistake, sentence};
 use super::page::{ChooseTemplate, Frame, NewTemplate, Refused, shown};
 use super::refusal::Refusal;
 use super::sign_in::SignIn;
 use super::visit::{Form, Visit};
 use super::{Console, instance, to};
 use crate::api::connector::ConnectorSpec;
+use crate::api::finding::Finding;
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::api::manifest::NAMESPACE;
@@ -205,21 +207,22 @@ async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Re
     };
     let (instance, secrets) = match drafted {
         Ok(drafted) => drafted,
+        // What is missing says more than why nothing can be made of it.
         Err(problem) => {
-            answer.problems = vec![problem];
-            return shown(&answer);
+            let missing = answer.view.missing();
+            return shown(&answer.refused(if missing.is_empty() { vec![Mistake::of_all(&problem)] } else { missing }));
         }
     };
-    answer.problems = problems(&instance, base.spec());
+    let mut mistakes = answer.view.mistakes(&instance, problems(&instance, base.spec()));
     for (key, what) in credential_keys(origin, &fields) {
         if !OPTIONAL.contains(key) && !kept.has(&format!("credential.{key}")) {
-            answer.problems.push(format!("{key}: Required value: enter {what}"));
+            mistakes.push(answer.view.missing_credential(key, what));
         }
     }
     match fields.one("do") {
         // The form changes with it.
-        "refresh" => answer.problems.clear(),
-        _ if !answer.problems.is_empty() => {}
+        "refresh" => {}
+        _ if !mistakes.is_empty() => return shown(&answer.refused(mistakes)),
         "preview" => {
             // Pollinator asks the provider in the person's place, as it would for an instance.
             permitted(&visit, namespace).await?;
@@ -246,7 +249,11 @@ async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Re
                     if matches!(error, InstancesError::Call(CallError::Forbidden(_))) {
                         return Err(error.into());
                     }
-                    answer.problems = error.to_string().lines().map(str::to_owned).collect();
+                    let mistakes = match &error {
+                        InstancesError::Exists(_) => vec![answer.view.wrong_name(&error.to_string())],
+                        error => error.to_string().lines().map(Mistake::of_all).collect(),
+                    };
+                    return shown(&answer.refused(mistakes));
                 }
             }
         }
@@ -256,13 +263,13 @@ async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Re
 }
 
 /// What an API server would refuse, and what cannot be planned.
-pub fn problems(instance: &ConnectorInstance, spec: Option<&ConnectorSpec>) -> Vec<String> {
+pub fn problems(instance: &ConnectorInstance, spec: Option<&ConnectorSpec>) -> Vec<Finding> {
     let read = crate::api::manifest::read("", &manifest(instance));
     if !read.errors.is_empty() {
-        return read.errors.iter().map(|error| one_line(&error.finding.to_string()).into_owned()).collect();
+        return read.errors.into_iter().map(|error| error.finding).collect();
     }
     match resolve(instance, spec) {
         Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(|problem| one_line(&problem.message).into_owned()).collect(),
+        Err(problems) => problems.iter().map(sentence).collect(),
     }
 }

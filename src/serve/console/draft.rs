@@ -235,7 +235,7 @@ fn resources(origin: Origin<'_>, fields: &Fields) -> Value {
         }
         Origin::Plain => {
             let mut resource = json!({"name": fields.one("resource"), "url": fields.one("url")});
-            for field in ["recordsPath", "idField", "updatedDateField"] {
+            for (field, ..) in lists::FIELDS.iter().filter(|(field, ..)| !["name", "url"].contains(field)) {
                 lists::set(&mut resource, field, fields.one(field));
             }
             json!([resource])

@@ -13,14 +13,13 @@ use super::draft::{Fields, Origin};
 use super::edit_form::edit_form;
 use super::kept::{KEPT, Kept, split};
 use super::manifest::with_secrets;
+use super::mistakes::Mistake;
 use super::page::{EditTemplate, Refused, shown};
 use super::refusal::Refusal;
-use super::sign_in::SignIn;
 use super::visit::{Form, Visit};
 use super::{Console, instance, named, to};
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
-use crate::api::visible::one_line;
 use crate::instances::secret_edits::SecretEdits;
 use crate::instances::{InstancesError, Right};
 use crate::operator::cluster::CallError;
@@ -44,12 +43,7 @@ impl Subject {
             return Err(Refusal::MayNotChange { namespace: of.namespace.to_string() }.into());
         }
         if let Some(owner) = owner {
-            let owner = one_line(&owner);
-            let place = match console.sign_in {
-                SignIn::Url { .. } => owner.into_owned(),
-                SignIn::Token(_) => format!("a manifest of {owner}"),
-            };
-            return Err(InstancesError::NotOurs(of, place).into());
+            return Err(InstancesError::NotOurs(of, console.owner(&owner)).into());
         }
         let base = Base::of_instance(visit, &of, instance.spec.connector.clone()).await?;
         Ok(Self { of, instance, base })
@@ -79,7 +73,8 @@ impl Subject {
     }
 }
 
-fn of_path(place: Result<Path<(String, String)>, PathRejection>) -> Result<InstanceRef, Refusal> {
+/// The instance that an address names.
+pub fn of_path(place: Result<Path<(String, String)>, PathRejection>) -> Result<InstanceRef, Refusal> {
     let Path((namespace, name)) = place.map_err(|_| Refusal::NotFound)?;
     named(&namespace, &name)
 }
@@ -120,21 +115,22 @@ pub async fn submit(
         let (instance, secrets) = match drafted {
             Ok(drafted) => drafted,
             Err(problem) => {
-                page.problems = vec![problem];
-                return shown_as(StatusCode::UNPROCESSABLE_ENTITY, &page);
+                let missing = page.view.missing();
+                let mistakes = if missing.is_empty() { vec![Mistake::of_all(&problem)] } else { missing };
+                return shown_as(StatusCode::UNPROCESSABLE_ENTITY, &page.refused(mistakes));
             }
         };
         if what == "refresh" {
             return shown(&page);
         }
-        page.problems = problems(&instance, subject.base.spec());
+        let mut mistakes = page.view.mistakes(&instance, problems(&instance, subject.base.spec()));
         for (key, what) in required(&subject.instance, subject.origin(), &entered) {
             if !OPTIONAL.contains(key) && !kept.has(&format!("credential.{key}")) {
-                page.problems.push(format!("{key}: Required value: enter {what}"));
+                mistakes.push(page.view.missing_credential(key, what));
             }
         }
-        if !page.problems.is_empty() {
-            return shown_as(StatusCode::UNPROCESSABLE_ENTITY, &page);
+        if !mistakes.is_empty() {
+            return shown_as(StatusCode::UNPROCESSABLE_ENTITY, &page.refused(mistakes));
         }
         match what.as_str() {
             "preview" => {
@@ -152,13 +148,23 @@ pub async fn submit(
         if fields.is_empty() {
             return Ok(to(&format!("{}?done=no-change", instance::href(&of))));
         }
-        match save(&visit, &of, instance, secrets, &fields).await {
+        let unused: Vec<_> = secret_names(&subject.instance).difference(&secret_names(&instance)).cloned().collect();
+        let mut cleared = secrets.clone();
+        unused.iter().for_each(|name| cleared.clear(name));
+        let saved = match save(&visit, &of, instance.clone(), cleared, &fields).await {
+            // One that did not come with the instance stays, and so does one that the person may not change.
+            Err(InstancesError::SecretNotOurs(_) | InstancesError::Call(CallError::Forbidden(_))) if !unused.is_empty() => {
+                save(&visit, &of, instance, secrets, &fields).await
+            }
+            saved => saved,
+        };
+        match saved {
             Ok(()) => return Ok(to(&format!("{}?done=edit", instance::href(&of)))),
             Err(InstancesError::Changed(_)) => {}
             Err(error @ InstancesError::Call(CallError::Forbidden(_))) => return Err(error.into()),
             Err(error) => {
-                page.problems = error.to_string().lines().map(str::to_owned).collect();
-                return shown_as(StatusCode::CONFLICT, &page);
+                let mistakes = error.to_string().lines().map(Mistake::of_all).collect();
+                return shown_as(StatusCode::CONFLICT, &page.refused(mistakes));
             }
         }
     }

@@ -85,7 +85,7 @@ fn show_auth(
     let credential = |(key, _): &(&str, &str)| {
         let name = format!("credential.{key}");
         let (label, hint) = (credential_label(key).to_owned(), credential_hint(key).to_owned());
-        SecretField { is_kept: is_kept(&name), name, label, hint, is_stored }
+        SecretField { is_kept: is_kept(&name), name, label, hint, is_stored, ..SecretField::default() }
     };
     view.credentials = credentials(&auth, origin, fields).iter().map(credential).collect();
     if instance.spec.callback.signature.is_some() {

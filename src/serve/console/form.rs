@@ -2,6 +2,7 @@
 
 use super::draft::{Fields, Origin, PlainAuth, credential_hint, credential_keys, credential_label};
 use super::instance::is_link;
+use super::lists;
 use crate::api::connector::{ConnectorAuth, Parameter};
 use crate::api::visible::one_line;
 use crate::catalog::words;
@@ -79,6 +80,8 @@ pub struct Field {
     pub options: Vec<String>,
     /// Must something be entered?
     pub is_required: bool,
+    /// What is wrong with what was entered; empty: nothing.
+    pub problem: String,
 }
 
 /// A field with a secret.
@@ -94,6 +97,8 @@ pub struct SecretField {
     pub is_kept: bool,
     /// Whether the instance has one, which stays unless another one is entered.
     pub is_stored: bool,
+    /// What is wrong with what was entered; empty: nothing.
+    pub problem: String,
 }
 
 /// Something to choose.
@@ -124,13 +129,14 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         value: or(name, default),
         options: Vec::new(),
         is_required,
+        ..Field::default()
     };
     let secret = |name: &str, label: &str, hint: &str| SecretField {
         name: name.to_owned(),
         label: label.to_owned(),
         hint: hint.to_owned(),
         is_kept: is_kept(name),
-        is_stored: false,
+        ..SecretField::default()
     };
     let plain = PlainAuth::parse(fields.one("auth"));
     let auths = PlainAuth::ALL.map(|auth| choice(auth.as_str(), auth.label(), "", auth == plain));
@@ -153,7 +159,7 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         value: or(&format!("parameter.{}", own.name), own.default_value.as_deref().unwrap_or_default()),
         options: own.one_of.clone(),
         // Which are needed depends on the resources that are chosen.
-        is_required: false,
+        ..Field::default()
     };
     let needs_base_url = spec.is_none_or(|spec| spec.base_url.is_none());
     FormView {
@@ -186,25 +192,10 @@ pub fn form(origin: Origin<'_>, namespace: &str, entered: Option<&Fields>, is_ke
         lists: if spec.is_some() {
             Vec::new()
         } else {
-            let fields = vec![
-                field("resource", "Name of the resource", "The object type of events, such as contacts.", "", true),
-                field("url", "Path of the list", "Under the address above, such as /contacts", "", true),
-                field("recordsPath", "Path to the records in a response", "Found by itself where this is empty.", "", false),
-                field(
-                    "idField",
-                    "Field of the id",
-                    "The path of a unique field, id where this is empty; or paths that are unique together, with commas between them, such as type, id.",
-                    "",
-                    false,
-                ),
-                field(
-                    "updatedDateField",
-                    "Field of the date of change",
-                    "Where this is empty, changes are found by content.",
-                    "",
-                    false,
-                ),
-            ];
+            let fields = lists::FIELDS.map(|(name, label, hint, is_required)| {
+                field(if name == "name" { "resource" } else { name }, label, hint, "", is_required)
+            });
+            let fields = fields.into();
             vec![ListGroup { fields, ..ListGroup::default() }]
         },
         interval: field("interval", "Interval", "Time between two polls, such as 5m, 15m or 1h.", "15m", true),

@@ -1,19 +1,21 @@
 //! One instance: what is wrong and how to fix it, its resources, and what can be asked of it. Pure.
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::advice::{Advice, advice, here};
+use super::advice::{Advice, advice, by_buttons};
 use super::manifest::manifest;
 use super::overview::grouped;
-use super::stamp::{Stamp, length};
+use super::stamp::Stamp;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::identity::InstanceRef;
 use crate::api::instance::{ConnectorInstance, Format};
 use crate::api::status::ResourceStatus;
 use crate::api::visible::one_line;
+use crate::instances::current;
 use crate::instances::glance::{Glance, InstanceHealth, time};
 use crate::instances::waiting::WaitingEvent;
+use crate::poll::status::InstanceStatus;
 
 /// Conditions that are present only while something is wrong; the others hold while all is well.
 const OF_TROUBLE: [ConditionType; 4] =
@@ -33,8 +35,12 @@ pub struct InstancePage {
     pub href: String,
     /// Namespace and name.
     pub of: InstanceRef,
+    /// The name that people gave it.
+    pub display_name: Option<String>,
     /// How it is.
     pub health: InstanceHealth,
+    /// How old the times of polls are.
+    pub times: Times,
     /// What is wrong, the worst first.
     pub troubles: Vec<Trouble>,
     /// One sentence, where nothing is wrong.
@@ -72,6 +78,11 @@ pub struct InstancePage {
 }
 
 impl InstancePage {
+    /// What people call it.
+    pub fn title(&self) -> &str {
+        self.display_name.as_deref().unwrap_or(&self.of.name)
+    }
+
     /// Counts the parked events of each resource, where its status does not say how many there are.
     pub fn count_parked(&mut self, queued: &[WaitingEvent]) {
         for resource in self.resources.iter_mut().filter(|own| own.parked == 0) {
@@ -79,6 +90,15 @@ impl InstancePage {
             resource.parked = parked.count() as u64;
         }
     }
+}
+
+/// How old the times of an instance are, which are not reported while nothing else changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// They are those of this moment.
+    Current,
+    /// Another process polls the instance: they are as old as its status, if that is known.
+    Reported(Option<Stamp>),
 }
 
 /// Something that is wrong.
@@ -90,10 +110,10 @@ pub struct Trouble {
     pub reason: String,
     /// The sentence of the condition.
     pub message: String,
+    /// The same for a person who has the buttons of the page.
+    pub message_here: String,
     /// What is known of the reason.
     pub advice: Option<Advice>,
-    /// What fixes it on this page.
-    pub here: Option<&'static str>,
     /// Since when.
     pub since: Option<Stamp>,
 }
@@ -124,11 +144,9 @@ pub struct ResourceRow {
     pub is_well: bool,
     /// Lower bound of the next poll.
     pub cursor: Option<Stamp>,
-    /// How far the cursor is behind now.
-    pub lag: Option<String>,
     /// When it is polled next, if that is still to come.
     pub next_poll: Option<Stamp>,
-    /// When it was last polled with success, as of the last report.
+    /// When it was last polled with success.
     pub last_success: Option<Stamp>,
     /// How further pages are asked for, if that was detected.
     pub pagination: Option<String>,
@@ -144,10 +162,25 @@ pub struct ResourceRow {
     pub has_held_deletes: bool,
 }
 
-/// What the page shows of an instance. `owner`: who declares it, if not this product.
-pub fn page(instance: &ConnectorInstance, owner: Option<&str>, now: DateTime<Utc>) -> InstancePage {
+/// What the page shows of an instance. `owner`: who declares it, if not this product. `current`: how it is, if this process runs it.
+pub fn page(
+    instance: &ConnectorInstance,
+    owner: Option<&str>,
+    current: Option<&InstanceStatus>,
+    now: DateTime<Utc>,
+) -> InstancePage {
+    let mut status = instance.status.clone();
+    let times = match (current, &mut status) {
+        (Some(current), Some(status)) => {
+            current::lay(status, current);
+            Times::Current
+        }
+        (None, Some(_)) => Times::Reported(current::written_at(instance).map(|at| Stamp::new(at, now))),
+        (_, None) => Times::Current,
+    };
     let glance = Glance::of(instance);
-    let status = instance.status.as_ref();
+    let status = status.as_ref();
+    let next = |at: &Time| next(time(at)?, &times, now);
     let conditions = status.map(|status| &*status.conditions).unwrap_or_default();
     let resources = status.map(|status| &*status.resources).unwrap_or_default();
     let spec = &instance.spec;
@@ -173,13 +206,13 @@ pub fn page(instance: &ConnectorInstance, owner: Option<&str>, now: DateTime<Utc
         parked: glance.parked,
         waiting: glance.waiting,
         last_change: glance.last_change.map(|at| Stamp::new(at, now)),
-        next_try: status
-            .and_then(|status| status.waiting.as_ref()?.next_try.as_ref().and_then(time))
-            .map(|at| Stamp::new(at, now)),
-        resources: resources.iter().map(|own| resource(own, now)).collect(),
+        next_try: status.and_then(|status| next(status.waiting.as_ref()?.next_try.as_ref()?)),
+        resources: resources.iter().map(|own| resource(own, own.next_poll_time.as_ref().and_then(next), now)).collect(),
         conditions: conditions.iter().map(|own| condition(own, now)).collect(),
         manifest: manifest(instance),
         is_suspended: spec.suspend,
+        display_name: glance.display_name.as_deref().map(line),
+        times,
         of: glance.of,
         owner: owner.map(line),
     }
@@ -204,8 +237,8 @@ fn troubles(conditions: &[Condition], resources: &[ResourceStatus], now: DateTim
             resource: resource.map(|name| line(name)),
             reason: line(&own.reason),
             advice: advice(&own.reason),
-            here: here(&own.reason),
             since: time(&own.last_transition_time).map(|at| Stamp::new(at, now)),
+            message_here: by_buttons(&message),
             message,
         });
     }
@@ -232,7 +265,13 @@ fn is_well(own: &Condition) -> Option<bool> {
     }
 }
 
-fn resource(own: &ResourceStatus, now: DateTime<Utc>) -> ResourceRow {
+/// When something is done next: what is due is done now, and what another process was to do by now may be done.
+fn next(at: DateTime<Utc>, times: &Times, now: DateTime<Utc>) -> Option<Stamp> {
+    let at = if *times == Times::Current { at.max(now) } else { at };
+    (at >= now).then(|| Stamp::new(at, now))
+}
+
+fn resource(own: &ResourceStatus, next_poll: Option<Stamp>, now: DateTime<Utc>) -> ResourceRow {
     let cursor = own.cursor.as_ref().and_then(|cursor| cursor.since.as_deref());
     let cursor = cursor.and_then(|since| DateTime::parse_from_rfc3339(since).ok()).map(|since| since.to_utc());
     let stamp = |at: DateTime<Utc>| Stamp::new(at, now);
@@ -240,9 +279,8 @@ fn resource(own: &ResourceStatus, now: DateTime<Utc>) -> ResourceRow {
     ResourceRow {
         name: line(&own.name),
         is_well: own.conditions.iter().all(|own| is_well(own) != Some(false)),
-        lag: cursor.map(|at| length((now - at).max(chrono::TimeDelta::zero()))),
         cursor: cursor.map(stamp),
-        next_poll: own.next_poll_time.as_ref().and_then(time).filter(|at| *at > now).map(stamp),
+        next_poll,
         last_success: own.last_successful_poll_time.as_ref().and_then(time).map(stamp),
         pagination: own.pagination.as_deref().map(line),
         records_path: own.records_path.as_deref().map(line),
@@ -272,6 +310,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::conditions::Problem;
+    use crate::poll::status::refused;
+    use crate::state::waiting::{InPassing, Waiting};
 
     const NOW: &str = "2026-01-31T12:00:00Z";
 
@@ -284,7 +325,7 @@ mod tests {
             "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance", "metadata": {"namespace": "crm", "name": "keap"},
             "spec": {"connector": "keap", "callback": {"url": "https://h.example/hooks/s3cret?token=s3cret"}}, "status": status,
         }));
-        page(&instance.unwrap(), None, NOW.parse().unwrap())
+        page(&instance.unwrap(), None, None, NOW.parse().unwrap())
     }
 
     #[test]
@@ -309,11 +350,16 @@ mod tests {
             page.conditions.iter().map(|own| own.is_well.unwrap()).collect::<Vec<_>>(),
             [false, true, false, false, false]
         );
+        let parked = "events are parked: fix the receiver, then set the annotation pollinator.dev/redeliver";
+        let page_of_parked = seen(&json!({"conditions": [condition("EventsWaiting", "True", "EventsParked", parked)]}));
+        let told = &page_of_parked.troubles[0];
+        assert_eq!(told.message_here, "events are parked: fix the receiver, then select Retry under Events that wait");
+        assert_eq!(told.message, parked, "who may not press a button reads of the annotation");
         assert_eq!(page.callback, "https://h.example", "paths and queries of callbacks can be secrets");
     }
 
     #[test]
-    fn a_resource_shows_its_cursor_and_lag() {
+    fn a_resource_shows_its_cursor_and_times() {
         let page = seen(&json!({
             "conditions": [condition("Ready", "True", "Polling", "all resources are polled")],
             "resources": [{
@@ -323,10 +369,72 @@ mod tests {
             }, {"name": "notes"}],
         }));
         let [contacts, notes] = &page.resources[..] else { panic!("{:?}", page.resources) };
-        assert_eq!((contacts.lag.as_deref(), contacts.parked, contacts.has_held_deletes), (Some("30 min"), 2, true));
+        assert_eq!(contacts.cursor.as_ref().unwrap().distance, "30 min ago");
+        assert_eq!((contacts.parked, contacts.has_held_deletes), (2, true));
         assert_eq!(contacts.next_poll.as_ref().unwrap().distance, "in 5 min");
         assert!(!contacts.is_well && notes.is_well && notes.cursor.is_none());
         assert_eq!(page.troubles.len(), 1);
+    }
+
+    /// What was reported is as old as the last change: what the engine knows counts, and what no one here knows is not shown as if it were.
+    #[test]
+    fn times_are_those_of_this_moment_or_say_how_old_they_are() {
+        let waiting = json!({"events": 1, "oldest": "2026-01-31T11:00:00Z", "nextTry": "2026-01-31T11:40:00Z"});
+        let mut read: ConnectorInstance = serde_json::from_value(json!({
+            "apiVersion": "pollinator.dev/v1alpha1", "kind": "ConnectorInstance",
+            "metadata": {"namespace": "crm", "name": "keap", "managedFields": [
+                {"manager": "kubectl", "time": "2026-01-31T11:59:00Z"},
+                {"manager": "pollinator", "subresource": "status", "time": "2026-01-31T11:45:00Z"},
+            ]},
+            "spec": {"connector": "keap", "displayName": "日本語", "callback": {"url": "https://h.example/in"}},
+            "status": {
+                "conditions": [condition("Ready", "True", "Polling", "all resources are polled")], "waiting": waiting,
+                "resources": [{
+                    "name": "contacts", "lastSuccessfulPollTime": "2026-01-31T11:45:00Z", "nextPollTime": "2026-01-31T11:45:06Z",
+                    "cursor": {"meaning": "m", "since": "2026-01-31T11:30:00Z"},
+                }],
+            },
+        }))
+        .unwrap();
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let mut now: InstanceStatus =
+            refused(InstanceRef::new("crm", "keap"), None, &Problem::human(Reason::InvalidSpec, "spec"));
+        now.waiting = Some(Waiting {
+            events: 1,
+            oldest: InPassing(Some(at("2026-01-31T11:00:00Z"))),
+            next_try: Some(at("2026-01-31T12:03:00Z")),
+        });
+        now.resources = vec![crate::poll::status::ResourceStatus {
+            name: "contacts".to_owned(),
+            cursor: Some("2026-01-31T11:31:00Z".to_owned()),
+            delivered: 0,
+            last_successful_poll_time: InPassing(Some(at("2026-01-31T11:59:58Z"))),
+            next_poll_time: InPassing(Some(at("2026-01-31T12:00:04Z"))),
+            records_path: None,
+            pagination: None,
+            reset_reason: None,
+            conditions: Vec::new(),
+        }];
+        let shown = |read: &ConnectorInstance, now: Option<&InstanceStatus>| {
+            let page = page(read, None, now, at(NOW));
+            let distance = |stamp: &Option<Stamp>| stamp.as_ref().map_or("-".to_owned(), |stamp| stamp.distance.clone());
+            let own = &page.resources[0];
+            let times = [&own.last_success, &own.next_poll, &page.next_try, &own.cursor].map(distance);
+            (times.join(", "), page.times)
+        };
+        assert_eq!(shown(&read, Some(&now)), ("2 s ago, in 4 s, in 3 min, 29 min ago".to_owned(), Times::Current));
+        // a poll that is due is under way
+        now.resources[0].next_poll_time = InPassing(Some(at("2026-01-31T11:59:57Z")));
+        assert_eq!(shown(&read, Some(&now)).0, "2 s ago, now, in 3 min, 29 min ago");
+        // another replica runs it
+        let (times, Times::Reported(Some(as_of))) = shown(&read, None) else { panic!("{:?}", shown(&read, None)) };
+        assert_eq!((&*times, &*as_of.distance), ("15 min ago, -, -, 30 min ago", "15 min ago"));
+        assert_eq!(page(&read, None, None, at(NOW)).display_name.as_deref(), Some("日本語"));
+        // nothing waits any more, and nothing was reported yet
+        now.waiting = None;
+        assert_eq!(page(&read, None, Some(&now), at(NOW)).next_try, None);
+        read.status = None;
+        assert_eq!(page(&read, None, None, at(NOW)).times, Times::Current);
     }
 
     #[test]

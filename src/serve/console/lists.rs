@@ -11,7 +11,7 @@ use super::form::{Choice, Field, ListGroup};
 use crate::api::visible::one_line;
 
 /// Fields of a list, with the label of each, what to enter, and whether it must have a value.
-const FIELDS: [(&str, &str, &str, bool); 5] = [
+pub const FIELDS: [(&str, &str, &str, bool); 7] = [
     ("name", "Name of the resource", "The object type of events, such as contacts.", true),
     ("url", "Path of the list", "Under the address above, such as /contacts", true),
     ("recordsPath", "Path to the records in a response", "Found by itself where this is empty.", false),
@@ -22,6 +22,18 @@ const FIELDS: [(&str, &str, &str, bool); 5] = [
         false,
     ),
     ("updatedDateField", "Field of the date of change", "Where this is empty, changes are found by content.", false),
+    (
+        "updatedDateFormat",
+        "Format of the date of change",
+        "A Java date pattern such as yyyy-MM-dd HH:mm:ss, or seconds or milliseconds. RFC 3339 where this is empty.",
+        false,
+    ),
+    (
+        "updatedDateTimezone",
+        "Time zone of dates without one",
+        "Such as Europe/Berlin or +02:00. GMT where this is empty.",
+        false,
+    ),
 ];
 
 /// The field of the path to the id, or of several.
@@ -49,7 +61,7 @@ pub fn blank() -> impl Iterator<Item = (String, String)> {
 
 /// Where a field of the form is in a resource.
 fn place(field: &str) -> Vec<&str> {
-    if field == "updatedDateField" { vec!["datesConfiguration", field] } else { vec![field] }
+    if field.starts_with("updatedDate") { vec!["datesConfiguration", field] } else { vec![field] }
 }
 
 /// List and field of the name of a form's field.
@@ -211,6 +223,7 @@ mod tests {
     #[test]
     fn each_field_says_what_of_the_spec_it_is() {
         for (name, told) in [
+            ("list.a.updatedDateFormat", Some("resources.a.datesConfiguration.updatedDateFormat")),
             ("list.a.b.name", Some("resources.a.b.name")),
             ("list.a.updatedDateField", Some("resources.a.datesConfiguration.updatedDateField")),
             ("add.url", Some("resources.url")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
@@ -13,11 +13,13 @@ use bytes::Bytes;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
+use url::form_urlencoded;
 
-use super::Console;
 use super::page::Refused;
 use super::refusal::Refusal;
 use super::visit::Visit;
+use super::{Console, named};
+use crate::api::identity::InstanceRef;
 use crate::poll::status::InstanceStatus;
 
 /// Pages that hear of changes at once; the others are still refreshed every half minute.
@@ -38,50 +40,82 @@ const INTERVALS: Intervals =
 
 type Events = mpsc::Sender<Result<Bytes, Infallible>>;
 
-/// The events of a page.
-pub async fn show(State(console): State<Arc<Console>>, visit: Visit) -> Result<Response, Refused> {
+/// The events of a page: those of the instance that the address names, or else the statuses of all.
+pub async fn show(State(console): State<Arc<Console>>, visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Refused> {
     let permit = Arc::clone(&console.watchers).try_acquire_owned().map_err(|_| Refusal::Busy)?;
-    Ok(stream(visit.instances.changes(), permit, console.stop.clone(), INTERVALS))
+    let query = query.unwrap_or_default();
+    let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "of");
+    let of = asked.and_then(|(_, of)| of.split_once('/').map(|(namespace, name)| named(namespace, name))).transpose()?;
+    let news = News { statuses: visit.instances.changes(), one: of.map(|of| (of, console.journal.changes())) };
+    Ok(stream(news, permit, console.stop.clone(), INTERVALS))
+}
+
+/// What a page wants to hear of.
+struct News {
+    statuses: broadcast::Receiver<Arc<InstanceStatus>>,
+    /// The one instance that it shows, and what is done for any.
+    one: Option<(InstanceRef, broadcast::Receiver<InstanceRef>)>,
+}
+
+impl News {
+    /// Waits for the next; `None`: there will be no more. Which was lost does not matter: the page asks for all that it shows.
+    async fn next(&mut self) -> Option<()> {
+        let Some((of, done)) = &mut self.one else { return heard(self.statuses.recv().await, |_| true).map(drop) };
+        loop {
+            let is_news = tokio::select! {
+                status = self.statuses.recv() => heard(status, |status| status.instance == *of),
+                done = done.recv() => heard(done, |done| done == of),
+            };
+            if is_news? {
+                return Some(());
+            }
+        }
+    }
+
+    /// What came together with the last is no news.
+    fn skip(&mut self) {
+        while matches!(self.statuses.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
+        if let Some((_, done)) = &mut self.one {
+            while matches!(done.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
+        }
+    }
+}
+
+/// Whether something was heard that is wanted; `None`: there will be no more.
+fn heard<T>(received: Result<T, RecvError>, is_wanted: impl FnOnce(&T) -> bool) -> Option<bool> {
+    match received {
+        Ok(news) => Some(is_wanted(&news)),
+        Err(RecvError::Lagged(_)) => Some(true),
+        Err(RecvError::Closed) => None,
+    }
 }
 
 /// The answer that goes on until the client leaves, takes nothing, or the process ends.
-fn stream(
-    changes: broadcast::Receiver<Arc<InstanceStatus>>,
-    permit: OwnedSemaphorePermit,
-    stop: CancellationToken,
-    intervals: Intervals,
-) -> Response {
+fn stream(news: News, permit: OwnedSemaphorePermit, stop: CancellationToken, intervals: Intervals) -> Response {
     let (events, taken) = mpsc::channel(1);
-    tokio::spawn(feed(changes, events, permit, stop, intervals));
+    tokio::spawn(feed(news, events, permit, stop, intervals));
     let stream = futures::stream::unfold(taken, |mut taken| async { taken.recv().await.map(|event| (event, taken)) });
     let mut response = Body::from_stream(stream).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response
 }
 
-async fn feed(
-    mut changes: broadcast::Receiver<Arc<InstanceStatus>>,
-    events: Events,
-    permit: OwnedSemaphorePermit,
-    stop: CancellationToken,
-    intervals: Intervals,
-) {
+async fn feed(mut news: News, events: Events, permit: OwnedSemaphorePermit, stop: CancellationToken, intervals: Intervals) {
     let Intervals { together, alive, slowest } = intervals;
     let mut is_taken = send(&events, ": hello\n\n", slowest).await;
     while is_taken {
         let heard = tokio::select! {
             () = stop.cancelled() => break,
             () = events.closed() => break,
-            heard = changes.recv() => Some(heard),
+            heard = news.next() => Some(heard),
             () = tokio::time::sleep(alive) => None,
         };
         is_taken = match heard {
             None => send(&events, ": alive\n\n", slowest).await,
-            Some(Err(RecvError::Closed)) => break,
-            // Which was lost does not matter: the page asks for all that it shows.
-            Some(Ok(_) | Err(RecvError::Lagged(_))) => {
+            Some(None) => break,
+            Some(Some(())) => {
                 tokio::time::sleep(together).await;
-                while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
+                news.skip();
                 send(&events, "event: changed\ndata: 1\n\n", slowest).await
             }
         };
@@ -100,16 +134,40 @@ mod tests {
 
     use axum::Router;
     use axum::routing::get;
+    use futures::FutureExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpSocket, TcpStream};
     use tokio::sync::Semaphore;
 
     use super::*;
     use crate::api::conditions::{Problem, Reason};
-    use crate::api::identity::InstanceRef;
     use crate::instances::changes::StatusChanges;
+    use crate::observe::Journal;
     use crate::poll::status::refused;
     use crate::serve::{Limits, Server};
+
+    fn all(changes: &StatusChanges) -> News {
+        News { statuses: changes.subscribe(), one: None }
+    }
+
+    #[tokio::test]
+    async fn the_page_of_one_instance_hears_of_what_is_done_for_it_alone() {
+        let (changes, journal) = (StatusChanges::default(), Journal::default());
+        let of = InstanceRef::new("crm", "keap");
+        let mut news = News { statuses: changes.subscribe(), one: Some((of.clone(), journal.changes())) };
+        let status = |name: &str| refused(InstanceRef::new("crm", name), None, &Problem::human(Reason::InvalidSpec, "spec"));
+        let other = InstanceRef::new("crm", "other");
+        changes.publish(&status("other"));
+        journal.forget(&other);
+        assert_eq!(news.next().now_or_never(), None, "it is about another one");
+        journal.forget(&of);
+        assert_eq!(news.next().now_or_never(), Some(Some(())));
+        changes.publish(&status("keap"));
+        assert_eq!(news.next().now_or_never(), Some(Some(())));
+        journal.forget(&of);
+        news.skip();
+        assert_eq!(news.next().now_or_never(), None);
+    }
 
     #[tokio::test]
     async fn many_changes_are_few_events_and_a_client_that_takes_none_is_dropped() {
@@ -119,7 +177,7 @@ mod tests {
         let (events, mut taken) = mpsc::channel(1);
         let short = Duration::from_millis(20);
         let intervals = Intervals { together: short, alive: Duration::from_mins(10), slowest: short };
-        let feeding = tokio::spawn(feed(changes.subscribe(), events, permit, CancellationToken::new(), intervals));
+        let feeding = tokio::spawn(feed(all(&changes), events, permit, CancellationToken::new(), intervals));
         assert_eq!(taken.recv().await.unwrap().unwrap(), ": hello\n\n");
         for _ in 0..1_000 {
             changes.publish(&status);
@@ -140,7 +198,7 @@ mod tests {
         let (changes, places) = (StatusChanges::default(), Arc::new(Semaphore::new(1)));
         let permit = Arc::clone(&places).try_acquire_owned().unwrap();
         let (events, mut taken) = mpsc::channel(1);
-        let feeding = tokio::spawn(feed(changes.subscribe(), events, permit, CancellationToken::new(), INTERVALS));
+        let feeding = tokio::spawn(feed(all(&changes), events, permit, CancellationToken::new(), INTERVALS));
         assert!(taken.recv().await.is_some());
         drop(taken);
         feeding.await.unwrap();
@@ -169,7 +227,7 @@ mod tests {
         let ending = stop.clone();
         let show = move || {
             let permit = Arc::clone(&free).try_acquire_owned().map_err(|_| "all places are taken");
-            let (changes, stop) = (own.subscribe(), ending.clone());
+            let (changes, stop) = (all(&own), ending.clone());
             async move { permit.map(|permit| stream(changes, permit, stop, intervals)) }
         };
         let limits = Limits { unread: 4096, ..Limits::DEFAULT };

@@ -16,6 +16,7 @@ use super::sign_in::SignIn;
 use super::visit::Visit;
 use super::waiting::{WaitingList, waiting};
 use super::{Console, Refusal, done_text, history, instance, named};
+use crate::api::identity::InstanceRef;
 use crate::instances::glance::Glance;
 use crate::instances::{Instances, InstancesError, Right};
 use crate::operator::cluster::{CallError, Denial, Denied};
@@ -54,7 +55,8 @@ async fn seen(instances: &dyn Instances, namespace: &str) -> Result<Seen, Instan
 
 /// The overview, or the question for a namespace.
 pub async fn all(State(console): State<Arc<Console>>, visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let mut asked = Asked::parse(&query.unwrap_or_default());
+    let query = query.unwrap_or_default();
+    let mut asked = Asked::parse(&query);
     // A folder is read as a whole, and its page names all namespaces.
     let namespace = match &console.sign_in {
         SignIn::Url { .. } => String::new(),
@@ -68,9 +70,11 @@ pub async fn all(State(console): State<Arc<Console>>, visit: Visit, RawQuery(que
             // It counts all instances of the process, so it is for those who may see them all.
             let is_all = namespace.is_empty() && hidden == 0;
             let hour = is_all.then(|| chart(&console.journal.last_hour(now), console.replica.clone())).flatten();
-            let view = overview(glances, asked, now);
+            let mut view = overview(glances, asked, now);
+            let rows: Vec<_> = view.rows.iter().map(|row| InstanceRef::new(&*row.namespace, &*row.name)).collect();
+            view.lay(&console.current.of(rows).await, now);
             let (next_step, has_sample) = (console.next_step.clone(), console.sample.is_some());
-            shown(&OverviewTemplate { frame, view, next_step, has_sample, hidden, hour })
+            shown(&OverviewTemplate { frame, view, next_step, has_sample, hidden, hour, done: done(&query) })
         }
         Seen::Denied(words) => {
             let is_first = asked.namespace.is_empty();
@@ -103,8 +107,10 @@ pub async fn one(
     let of = named(&namespace, &name)?;
     let instances = &visit.instances;
     let (instance, owner) = instances.get_declared(&of).await?;
+    // What the caller may not read, it does not get here, either: the instance was read with its token.
+    let current = console.current.of(vec![of.clone()]).await;
     let now = Utc::now();
-    let mut view = instance::page(&instance, owner.as_deref(), now);
+    let mut view = instance::page(&instance, owner.as_deref(), current.first(), now);
     // Most have none, as the status says.
     let has_none = instance.status.is_some() && view.parked + view.waiting == 0;
     let queued = match if has_none { Ok(Vec::new()) } else { instances.waiting(&of).await } {
@@ -114,16 +120,14 @@ pub async fn one(
         Err(error) => return Err(error.into()),
     };
     view.count_parked(queued.as_deref().unwrap_or_default());
+    let may_delete = owner.is_none() && instances.may(Right::Delete, Some(&namespace)).await?;
     let access = match (instances.may(Right::Change, Some(&namespace)).await?, &owner) {
         (false, _) => Access::Look,
         (true, Some(_)) => Access::Ask,
         (true, None) => Access::Change,
     };
     let frame = console.frame(&visit, Some(&namespace)).await?;
-    // What the caller may not read, it does not get here, either: the instance was read with its token.
     let history = console.journal.last(&of).unwrap_or_default();
-    let query = query.unwrap_or_default();
-    let done = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done");
     let hidden = || WaitingList { is_hidden: true, ..WaitingList::default() };
     shown(&InstanceTemplate {
         frame,
@@ -131,7 +135,13 @@ pub async fn one(
         waiting: queued.map_or_else(hidden, |queued| waiting(queued, now)),
         history: history::lines(&history, now),
         access,
+        may_delete,
         replica: console.replica.clone(),
-        done: done.and_then(|(_, word)| done_text(&word)),
+        done: done(&query.unwrap_or_default()),
     })
+}
+
+/// What was just done, as the address says.
+fn done(query: &str) -> Option<&'static str> {
+    form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done").and_then(|(_, word)| done_text(&word))
 }

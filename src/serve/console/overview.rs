@@ -8,6 +8,7 @@ use url::form_urlencoded;
 use super::stamp::Stamp;
 use crate::api::visible::one_line;
 use crate::instances::glance::{Glance, InstanceHealth};
+use crate::poll::status::InstanceStatus;
 
 /// Instances on one page.
 const PAGE: usize = 50;
@@ -21,7 +22,7 @@ pub struct Asked {
     pub namespace: String,
     /// Of one state.
     pub state: Option<InstanceHealth>,
-    /// With this text in name, connector, reason or message, in any case; empty: any.
+    /// With this text in a name, connector, reason or message, in any case; empty: any.
     pub text: String,
     /// From 1.
     pub page: usize,
@@ -124,6 +125,8 @@ pub struct Row {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// The name that people gave it.
+    pub display_name: Option<String>,
     /// Its connector.
     pub connector: Option<String>,
     /// How it is.
@@ -144,6 +147,19 @@ pub struct Row {
     pub last_change: Option<Stamp>,
     /// When it is polled next, if that is still to come.
     pub next_poll: Option<Stamp>,
+}
+
+impl Overview {
+    /// Shows when instances are polled next that this process runs: what was reported is as old as the last change.
+    pub fn lay(&mut self, current: &[InstanceStatus], now: DateTime<Utc>) {
+        for row in &mut self.rows {
+            let own = current.iter().find(|own| *own.instance.namespace == *row.namespace && *own.instance.name == *row.name);
+            if let Some(own) = own {
+                let next = own.resources.iter().filter_map(|own| own.next_poll_time.0).min();
+                row.next_poll = next.map(|at| Stamp::new(at.max(now), now));
+            }
+        }
+    }
 }
 
 /// What is asked for, of all that may be seen.
@@ -207,6 +223,7 @@ fn contains(glance: &Glance, text: &str) -> bool {
     let has = |part: &str| part.to_lowercase().contains(text);
     text.is_empty()
         || has(&glance.of.name)
+        || glance.display_name.as_deref().is_some_and(has)
         || glance.connector.as_deref().is_some_and(has)
         || has(&glance.reason)
         || has(&glance.message)
@@ -218,6 +235,7 @@ fn row(glance: Glance, now: DateTime<Utc>) -> Row {
         href: super::instance::href(&glance.of),
         namespace: glance.of.namespace.to_string(),
         name: glance.of.name.to_string(),
+        display_name: glance.display_name.as_deref().map(|name| one_line(name).into_owned()),
         connector: glance.connector,
         health: glance.health,
         reason: one_line(&glance.reason).into_owned(),
@@ -255,11 +273,15 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::conditions::{Problem, Reason};
     use crate::api::identity::InstanceRef;
+    use crate::poll::status::{ResourceStatus, refused};
+    use crate::state::waiting::InPassing;
 
     fn glance(name: &str, health: InstanceHealth) -> Glance {
         Glance {
             of: InstanceRef::new(if name.starts_with('x') { "ops" } else { "crm" }, name),
+            display_name: Some("Sales team, 日本語".into()),
             connector: Some("keap".to_owned()),
             health,
             reason: "Polling".into(),
@@ -270,6 +292,20 @@ mod tests {
             waiting: 0,
             last_change: None,
             next_poll: None,
+        }
+    }
+
+    fn resource(name: &str, next: DateTime<Utc>) -> ResourceStatus {
+        ResourceStatus {
+            name: name.to_owned(),
+            cursor: None,
+            delivered: 0,
+            last_successful_poll_time: InPassing(None),
+            next_poll_time: InPassing(Some(next)),
+            records_path: None,
+            pagination: None,
+            reset_reason: None,
+            conditions: Vec::new(),
         }
     }
 
@@ -299,6 +335,8 @@ mod tests {
         assert_eq!((names(&seen), seen.all.count), (vec!["d"], 4));
         assert!(seen.is_narrowed && seen.tiles[2].is_current);
         assert_eq!(seen.tiles[0].href, "/?namespace=crm&state=Stalled&q=D");
+        let seen = overview(all.clone(), Asked::parse("q=%E6%97%A5%E6%9C%AC"), at(0));
+        assert_eq!((seen.found, seen.rows[0].display_name.as_deref()), (5, Some("Sales team, 日本語")));
         let seen = overview(all, Asked::parse("q=nothing+has+this"), at(0));
         assert_eq!((seen.found, seen.shown), (0, (0, 0)));
     }
@@ -318,11 +356,18 @@ mod tests {
     #[test]
     fn a_poll_that_was_due_is_not_shown_as_the_next() {
         let due = |seconds| Glance { next_poll: Some(at(seconds)), ..glance("a", InstanceHealth::Healthy) };
-        let seen = overview(vec![due(60), due(-60)], Asked::parse(""), at(0));
+        let mut seen = overview(vec![due(60), due(-60)], Asked::parse(""), at(0));
         assert_eq!(
             seen.rows.iter().map(|row| row.next_poll.is_some()).collect::<Vec<_>>().iter().filter(|own| **own).count(),
             1
         );
+        // What the engine of this process says counts: it polls one of them now.
+        let mut current = refused(InstanceRef::new("crm", "a"), None, &Problem::human(Reason::InvalidSpec, "spec"));
+        seen.lay(&[current.clone()], at(0));
+        assert!(seen.rows.iter().all(|row| row.next_poll.is_none()), "a refused one is not polled");
+        current.resources = vec![resource("contacts", at(-1))];
+        seen.lay(&[current], at(0));
+        assert!(seen.rows.iter().all(|row| row.next_poll.as_ref().is_some_and(|at| at.distance == "now")));
     }
 
     #[test]

@@ -13,12 +13,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::form::FormView;
 use super::history::Line;
 use super::hour::HourChart;
-use super::instance::InstancePage;
+use super::instance::{InstancePage, Times};
+use super::mistakes::Mistake;
 use super::overview::Overview;
 use super::refusal::{Notice, Refusal, WayOn};
 use super::session::Session;
 use super::stamp::Stamp;
 use super::waiting::WaitingList;
+use crate::api::identity::InstanceRef;
 use crate::instances::glance::InstanceHealth;
 
 const STYLE: &str = include_str!("../../../templates/console/console.css");
@@ -139,6 +141,8 @@ pub struct OverviewTemplate {
     pub hidden: usize,
     /// What happened in the last hour.
     pub hour: Option<HourChart>,
+    /// What was just done.
+    pub done: Option<&'static str>,
 }
 
 /// One instance.
@@ -155,6 +159,8 @@ pub struct InstanceTemplate {
     pub history: Vec<Line>,
     /// What the person may do.
     pub access: Access,
+    /// Whether the person may delete it.
+    pub may_delete: bool,
     /// The replica that shows the page; `None`: there are no others.
     pub replica: Option<String>,
     /// What was just done.
@@ -206,7 +212,7 @@ pub struct NewTemplate {
     /// Secrets that were entered before, encrypted.
     pub kept: Option<String>,
     /// What is wrong with what was entered.
-    pub problems: Vec<String>,
+    pub problems: Vec<Mistake>,
     /// What a trial showed.
     pub preview: Option<String>,
     /// The manifest.
@@ -230,11 +236,47 @@ pub struct EditTemplate {
     /// What others have changed since the form was shown.
     pub foreign: Vec<String>,
     /// What is wrong with what was entered.
-    pub problems: Vec<String>,
+    pub problems: Vec<Mistake>,
     /// What a trial showed.
     pub preview: Option<String>,
     /// The manifest.
     pub yaml: Option<String>,
+}
+
+/// The question whether an instance is to be deleted.
+#[derive(Template)]
+#[template(path = "console/delete.html")]
+pub struct DeleteTemplate {
+    /// Around it.
+    pub frame: Frame,
+    /// Which one.
+    pub of: InstanceRef,
+    /// What people call it.
+    pub title: String,
+    /// Its page.
+    pub href: String,
+    /// Whether it is an object of a cluster, or else a file.
+    pub is_in_cluster: bool,
+    /// Events that were not accepted yet.
+    pub pending: u64,
+}
+
+impl NewTemplate {
+    /// With what is wrong, which each field says of itself, too.
+    #[must_use]
+    pub fn refused(mut self, problems: Vec<Mistake>) -> Self {
+        self.view.mark(&problems);
+        Self { problems, ..self }
+    }
+}
+
+impl EditTemplate {
+    /// With what is wrong, which each field says of itself, too.
+    #[must_use]
+    pub fn refused(mut self, problems: Vec<Mistake>) -> Self {
+        self.view.mark(&problems);
+        Self { problems, ..self }
+    }
 }
 
 /// The question for a namespace, where not all may be listed.
@@ -298,6 +340,13 @@ pub fn asset(name: &str) -> Option<Response> {
 /// A refusal as the page of it.
 pub struct Refused(Refusal);
 
+impl Refused {
+    /// Of a form: nothing of what was entered was saved.
+    pub fn of_form(self) -> Self {
+        Self(Refusal::OfForm(Box::new(self.0)))
+    }
+}
+
 impl<T: Into<Refusal>> From<T> for Refused {
     fn from(refusal: T) -> Self {
         Self(refusal.into())
@@ -322,7 +371,6 @@ impl IntoResponse for Refused {
 mod tests {
     use super::*;
     use crate::api::connector::ConnectorSpec;
-    use crate::api::identity::InstanceRef;
     use crate::api::instance::ConnectorInstance;
     use crate::instances::brief::ListedInstance;
     use crate::instances::glance::Glance;
@@ -353,6 +401,7 @@ mod tests {
     fn what_others_wrote_is_text_in_the_overview() {
         let glance = Glance {
             of: InstanceRef::new(HOSTILE, HOSTILE),
+            display_name: Some(HOSTILE.into()),
             connector: Some(HOSTILE.to_owned()),
             health: InstanceHealth::Stalled,
             reason: HOSTILE.into(),
@@ -367,9 +416,17 @@ mod tests {
         let asked = Asked { text: "script".to_owned(), ..Asked::parse("") };
         let frame = Frame::new(None, at());
         let view = overview(vec![glance], asked, at());
-        let html = OverviewTemplate { frame, view, next_step: HOSTILE.to_owned(), has_sample: true, hidden: 0, hour: None }
-            .render()
-            .unwrap();
+        let html = OverviewTemplate {
+            frame,
+            view,
+            next_step: HOSTILE.to_owned(),
+            has_sample: true,
+            hidden: 0,
+            hour: None,
+            done: None,
+        }
+        .render()
+        .unwrap();
         // a name cannot be like that, and the direction of a name is that of the page
         assert_inert(&html.replace('\u{202E}', ""));
         let view = overview(Vec::new(), Asked { text: HOSTILE.to_owned(), ..Asked::parse("") }, at());
@@ -380,6 +437,7 @@ mod tests {
             has_sample: true,
             hidden: 0,
             hour: None,
+            done: None,
         }
         .render()
         .unwrap();
@@ -418,6 +476,7 @@ mod tests {
             has_sample: false,
             hidden: 0,
             hour: None,
+            done: None,
         };
         let html = template.render().unwrap();
         assert_eq!(html.matches("<li class=\"row ").count(), 50);
@@ -447,7 +506,7 @@ mod tests {
                 }],
             },
         }));
-        let view = instance::page(&read.unwrap(), Some(HOSTILE), at());
+        let view = instance::page(&read.unwrap(), Some(HOSTILE), None, at());
         let stamp = || Stamp::new(at(), at());
         let hostile = || HOSTILE.replace('\u{202E}', "");
         let row = WaitingRow {
@@ -471,7 +530,8 @@ mod tests {
         let (waiting, history) = (WaitingList { rows: vec![row], more: 1, is_hidden: false }, vec![line]);
         let frame = Frame::new(None, at());
         let (access, replica) = (Access::Change, Some(hostile()));
-        let html = InstanceTemplate { frame, view, waiting, history, access, replica, done: None }.render().unwrap();
+        let html =
+            InstanceTemplate { frame, view, waiting, history, access, may_delete: true, replica, done: None }.render().unwrap();
         assert_inert(&html);
         let (_, yaml) = html.split_once("<pre id=\"yaml\"").unwrap();
         assert!(yaml.split_once("</pre>").unwrap().0.contains("alert(2)"), "the manifest is shown");
@@ -507,7 +567,10 @@ mod tests {
                 was: carried(&entered),
                 kept: Some(hostile()),
                 foreign: told(&entered, &Fields::default()),
-                problems: vec![hostile()],
+                problems: vec![
+                    Mistake { field: "name".to_owned(), label: hostile(), text: hostile() },
+                    Mistake::of_all(&hostile()),
+                ],
                 preview: Some(hostile()),
                 yaml: Some(hostile()),
             };
@@ -516,7 +579,10 @@ mod tests {
                 frame: Frame::new(None, at()),
                 view: form(origin, HOSTILE, Some(&entered), |_| false),
                 kept: Some(hostile()),
-                problems: vec![hostile()],
+                problems: vec![
+                    Mistake { field: "name".to_owned(), label: hostile(), text: hostile() },
+                    Mistake::of_all(&hostile()),
+                ],
                 preview: Some(hostile()),
                 yaml: Some(hostile()),
             };
@@ -528,6 +594,10 @@ mod tests {
         let found = vec![(hostile(), hostile())];
         let choose = ChooseTemplate { frame, text: hostile(), namespace: Some(hostile()), query: hostile(), found };
         assert_inert(&choose.render().unwrap());
+        let of = InstanceRef::new(HOSTILE, HOSTILE);
+        let frame = Frame::new(None, at());
+        let delete = DeleteTemplate { frame, of, title: hostile(), href: hostile(), is_in_cluster: true, pending: 2 };
+        assert_inert(&delete.render().unwrap());
         let namespace = NamespaceTemplate { frame: Frame::new(None, at()), denial: Some(hostile()), namespace: hostile() };
         assert_inert(&namespace.render().unwrap());
     }

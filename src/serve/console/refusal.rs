@@ -28,10 +28,17 @@ pub enum Refusal {
         /// The namespace.
         namespace: String,
     },
+    /// The person may not delete instances of a namespace.
+    MayNotDelete {
+        /// The namespace.
+        namespace: String,
+    },
     /// The URL that begins a session was used before, or is none of this process.
     UsedUp,
     /// Another site sent the form.
     OtherSite,
+    /// Why a form was not even read.
+    OfForm(Box<Refusal>),
     /// The form is of another session.
     OldForm,
     /// The form cannot be read.
@@ -108,6 +115,15 @@ impl Refusal {
                 ),
                 way_on,
             },
+            Self::OfForm(why) => {
+                let notice = why.notice();
+                let text = if notice.text.starts_with("Nothing was ") {
+                    notice.text
+                } else {
+                    format!("Nothing was saved. {}", notice.text)
+                };
+                Notice { text, ..notice }
+            }
             Self::NoToken(why) => why.notice(),
             Self::Instances(InstancesError::Call(CallError::Forbidden(Denial { of: Denied::Caller, .. }))) => {
                 NoToken::Unknown.notice()
@@ -126,6 +142,15 @@ impl Refusal {
                 title: "You are not permitted to do this",
                 text: format!(
                     "Nothing was changed. Your account may not update instances in namespace {namespace}. Ask an administrator of the \
+                     cluster for this permission."
+                ),
+                way_on,
+            },
+            Self::MayNotDelete { namespace } => Notice {
+                status: StatusCode::FORBIDDEN,
+                title: "You are not permitted to do this",
+                text: format!(
+                    "Nothing was deleted. Your account may not delete instances in namespace {namespace}. Ask an administrator of the \
                      cluster for this permission."
                 ),
                 way_on,
@@ -276,6 +301,18 @@ mod tests {
     use crate::api::identity::InstanceRef;
 
     #[test]
+    fn a_form_that_comes_too_late_says_that_nothing_was_saved() {
+        let said = |refusal: Refusal| Refusal::OfForm(Box::new(refusal)).notice().text;
+        for late in
+            [Refusal::NoSession(NoSession::Unknown), Refusal::NoSession(NoSession::Over), Refusal::NoToken(NoToken::Over)]
+        {
+            let text = said(late);
+            assert!(text.starts_with("Nothing was saved. "), "{text}");
+        }
+        assert!(said(Refusal::Busy).starts_with("Nothing was changed. "));
+    }
+
+    #[test]
     fn every_page_of_an_error_says_what_to_do() {
         let of = || InstanceRef::new("crm", "keap");
         let all = [
@@ -288,6 +325,7 @@ mod tests {
             Refusal::NoToken(NoToken::TooLong),
             Refusal::MayNotCreate { namespace: "crm".to_owned() },
             Refusal::MayNotChange { namespace: "crm".to_owned() },
+            Refusal::MayNotDelete { namespace: "crm".to_owned() },
             Refusal::Instances(InstancesError::Call(CallError::Forbidden(Denial { of: Denied::Call, words: "no".to_owned() }))),
             Refusal::UsedUp,
             Refusal::OtherSite,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::http::header::{AUTHORIZATION, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -122,7 +122,16 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 }
 
 /// Begins a session with the URL that was printed.
-pub async fn open(State(console): State<Arc<Console>>, _: Stranger, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+pub async fn open(
+    State(console): State<Arc<Console>>,
+    _: Stranger,
+    method: Method,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    // A method that only asks whether there is something spends nothing (RFC 9110 §9.2.1), and no person sees the answer.
+    if method != Method::GET {
+        return Err(Refusal::WrongMethod.into());
+    }
     let SignIn::Url { sessions, .. } = &console.sign_in else { return Err(Refusal::NotFound.into()) };
     let query = query.unwrap_or_default();
     let ticket = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ticket");

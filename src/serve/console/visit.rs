@@ -108,7 +108,7 @@ impl FromRequest<Arc<Console>> for Form {
 
     async fn from_request(request: Request, console: &Arc<Console>) -> Result<Self, Refused> {
         let (mut parts, body) = request.into_parts();
-        let visit = Visit::from_request_parts(&mut parts, console).await?;
+        let visit = Visit::from_request_parts(&mut parts, console).await.map_err(Refused::of_form)?;
         let fields = sent(Request::from_parts(parts, body), console).await?;
         let form = Self { visit, fields };
         if form.visit.session.has_token(form.field(TOKEN)) { Ok(form) } else { Err(Refusal::OldForm.into()) }

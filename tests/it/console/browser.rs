@@ -175,7 +175,12 @@ fn a_person_adds_and_removes_lists() {
     // a list without a path is none, and the page says so
     fill("add.name", "more");
     browser.one("button[value=save]").click();
-    browser.wait_text("[role=alert]", "url");
+    browser.wait_text("[role=alert]", "Path of the list");
+    assert!(!browser.text("[role=alert]").contains("spec."), "{}", browser.text("[role=alert]"));
+    assert_eq!(browser.run("return document.activeElement.id").as_str(), Some("problems"), "the summary has the focus");
+    browser.one("[role=alert] a").click();
+    assert_eq!(browser.run("return document.activeElement.id").as_str(), Some("add.url"), "its link leads to the field");
+    assert_eq!(browser.one("[id='add.url']").attribute("aria-invalid"), "true");
     pictures(&browser, axe.as_ref(), "edit-plain-refused");
     fill("add.url", "/records");
     browser.one("input[name=remove][value=records]").click();
@@ -244,6 +249,7 @@ fn a_person_creates_an_instance_from_nothing() {
     assert_accessible(&browser);
     pictures(&browser, axe.as_ref(), "preview");
     click("button[value=yaml]");
+    browser.wait_text("#yaml", "connector: mockkeap");
     let yaml = browser.text("#yaml");
     assert!(yaml.contains("token: replace-me") && yaml.contains("connector: mockkeap") && !yaml.contains(TOKEN), "{yaml}");
     pictures(&browser, axe.as_ref(), "yaml");
@@ -260,7 +266,7 @@ fn a_person_creates_an_instance_from_nothing() {
     assert_eq!(browser.one("[id='credential.token']").attribute("placeholder"), "Stored; leave it empty to keep it");
     fill("interval", "soon");
     browser.one("button[value=save]").click();
-    assert!(browser.text("[role=alert]").contains("spec.polling.interval"), "{}", browser.source());
+    browser.wait_text("[role=alert]", "a duration such as 90s");
     pictures(&browser, axe.as_ref(), "edit-refused");
     fill("interval", "1m");
     browser.one("button[value=save]").click();
@@ -270,4 +276,102 @@ fn a_person_creates_an_instance_from_nothing() {
     browser.one("form[action$='/suspend'] button").click();
     scene.local.wait_for("keap", "suspended", |row| row.reason == "Suspended");
     assert!(!browser.source().contains(TOKEN) && !scene.local.stderr().contains(TOKEN));
+}
+
+/// Who goes back and forth finds the form as it was, and is not asked to send it again.
+#[test]
+fn a_form_keeps_what_was_entered_when_a_person_goes_back() {
+    let Some(browser) = Browser::start(true) else { return };
+    let scene = Scene::empty();
+    browser.visit(&scene.ticket(0));
+    browser.wait_heading("Instances");
+    browser.visit(&format!("{}/new", scene.base));
+    browser.wait_heading("New instance");
+    browser.one("a[href^='/new/plain']").click();
+    browser.wait_heading("Poll a plain URL");
+    let fill = |id: &str, text: &str| {
+        browser.run(&format!("document.getElementById('{id}').value = ''"));
+        browser.one(&format!("[id='{id}']")).type_in(text);
+    };
+    browser.one("input[name=auth][value=bearer]").click();
+    browser.one("button[value=refresh]").click();
+    browser.wait_text("fieldset:nth-of-type(2)", "Access token");
+    for (id, text) in [
+        ("name", "shop"),
+        ("baseUrl", &scene.provider.url()),
+        ("resource", "records"),
+        ("url", "/records"),
+        ("recordsPath", "records"),
+        ("callback", "http://127.0.0.1:9/in"),
+        ("credential.token", TOKEN),
+    ] {
+        fill(id, text);
+    }
+    browser.one("button[value=preview]").click();
+    browser.wait_text("#preview", "startFrom: Now");
+    browser.one("input[name=startFrom][value=Earliest]").click();
+    browser.one("button[value=preview]").click();
+    browser.wait_text("#preview", "startFrom: Earliest sends all records that exist");
+    browser.run("history.back()");
+    browser.wait_heading("New instance");
+    browser.run("history.forward()");
+    browser.wait_heading("Poll a plain URL");
+    // the secret that was sent is kept with the form, encrypted
+    let deadline = Instant::now() + PATIENCE;
+    while !browser.has("[id='credential.token'][placeholder='Entered before and kept']") {
+        assert!(Instant::now() < deadline, "{}", browser.source());
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    let value = |id: &str| browser.run(&format!("return document.getElementById('{id}').value"));
+    assert_eq!((value("name").as_str(), value("callback").as_str()), (Some("shop"), Some("http://127.0.0.1:9/in")));
+    assert!(browser.has("input[name=startFrom][value=Earliest]:checked") && !browser.source().contains(TOKEN));
+    let state = browser.run("return JSON.stringify(history.state)");
+    assert!(!state.as_str().unwrap_or_default().contains(TOKEN), "{state}");
+}
+
+/// Distances move without a request, the page stays in the zone of the viewer, and one whose instance is gone says so.
+#[test]
+fn a_page_moves_on_and_ends_with_its_instance() {
+    let Some(browser) = Browser::start(true) else { return };
+    let axe = Axe::load();
+    let scene = Scene::empty();
+    scene.provider.create("first");
+    let own = scene.sign_in(0);
+    create_plain(&scene, &own);
+    browser.visit(&scene.ticket(1));
+    browser.wait_heading("Instances");
+    browser.visit(&format!("{}/instances/default/plain", scene.base));
+    browser.wait_heading("plain");
+    let text = |what: &str| browser.run(&format!("return document.querySelector(\"{what}\").textContent"));
+    let until = |what: &str, is_done: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_done() {
+            assert!(Instant::now() < deadline, "{what}: {}", browser.source());
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    };
+    // it is polled once an hour, so nothing is heard of
+    browser.run("window.isSame = true");
+    let first = text("#history .distance");
+    until("the distance moves", &|| text("#history .distance") != first);
+    // a refresh leaves the times in the zone of the viewer
+    let as_of = || browser.run("return document.querySelector('#as-of').dateTime");
+    let before = as_of();
+    browser.run("document.dispatchEvent(new Event('visibilitychange'))");
+    until("the page is refreshed", &|| as_of() != before);
+    assert!(text("#as-of").as_str().is_some_and(|shown| !shown.contains("UTC")), "{}", text("#as-of"));
+    assert_eq!(browser.run("return window.isSame").as_bool(), Some(true), "it was not loaded again");
+
+    browser.one("#actions a[href$='/delete']").click();
+    browser.wait_heading("Delete plain");
+    assert_accessible(&browser);
+    pictures(&browser, axe.as_ref(), "delete");
+    browser.one(".actions a").click();
+    browser.wait_heading("plain");
+    // someone else deletes it
+    let question = scene.ask("GET", "/instances/default/plain/delete", &[("Cookie", &own)], None);
+    let csrf = super::token(&question);
+    assert_eq!(scene.submit("/instances/default/plain/delete", &own, &format!("csrf={csrf}")).status, 303);
+    browser.wait_heading("There is no such instance");
+    assert!(!browser.has("#actions") && !browser.has("#head"));
 }

@@ -118,9 +118,9 @@ fn lists_are_renamed_added_and_removed() {
 
     // two of one name, a list without a path, and no list at all are refused, and the form keeps what was entered
     for (edits, problem) in [
-        (&[("list.more.name", "renamed")][..], "spec.resources[1]"),
-        (&[("add.name", "third")][..], "spec.resources: resource third needs a url"),
-        (&[("remove", "more"), ("remove", "renamed")][..], "spec: at least one resource is required"),
+        (&[("list.more.name", "renamed")][..], "id=\"list.more.name-problem\""),
+        (&[("add.name", "third")][..], "id=\"add.url-problem\">Enter a value."),
+        (&[("remove", "more"), ("remove", "renamed")][..], "At least one resource is required"),
     ] {
         let refused = submit(&[edits, &[("do", "save")]].concat());
         assert!(refused.status == 422 && refused.body.contains(problem), "{edits:?}: {}", refused.body);
@@ -182,7 +182,10 @@ fn an_edit_changes_what_was_entered_and_keeps_everything_else() {
     assert!(preview.body.contains("id first") && preview.body.contains("would deliver: 1 event"), "{}", preview.body);
     assert!(!preview.body.contains(TOKEN) && preview.body.contains("value=\"2h\""), "{}", preview.body);
     let refused = submit(&form, &[("interval", "soon"), ("do", "save")]);
-    assert!(refused.status == 422 && refused.body.contains("spec.polling.interval"), "{}", refused.body);
+    assert!(refused.status == 422 && refused.body.contains("a duration such as 90s"), "{}", refused.body);
+    let marked = "aria-invalid=\"true\" aria-describedby=\"interval-problem interval-hint\"";
+    assert!(refused.body.contains(marked) && refused.body.contains("<a href=\"#interval\">Interval</a>"), "{}", refused.body);
+    assert!(!refused.body.contains("spec.polling"), "{}", refused.body);
     assert_eq!(submit(&form, &[("csrf", "x"), ("interval", "2h"), ("do", "save")]).status, 403);
     assert_eq!(submit(&form, &[("interval", "2h"), ("do", "drop")]).status, 400);
     let same = submit(&form, &[("do", "save")]);
@@ -232,4 +235,55 @@ fn an_edit_changes_what_was_entered_and_keeps_everything_else() {
     assert!(refused.status == 409 && refused.body.contains("by-hand.yaml"), "{}", refused.body);
     let refused = scene.submit(&edit, &own, &encoded(&filled_form(&form, &[("interval", "3h"), ("do", "save")])));
     assert!(refused.status == 409 && refused.body.contains("by-hand.yaml"), "{}", refused.body);
+}
+
+/// What an idle poll does not report shows all the same, and what a person deletes is gone with its secrets.
+#[test]
+fn an_idle_instance_shows_its_polls_and_is_deleted() {
+    let scene = Scene::empty();
+    scene.provider.create("first");
+    let own = scene.sign_in(0);
+    create_plain(&scene, &own);
+    let page = "/instances/default/plain";
+    let get = |path: &str| scene.ask("GET", path, &[("Cookie", &own)], None);
+    let submit = |path: &str, edits: &[(&str, &str)]| scene.submit(path, &own, &encoded(&filled_form(&get(path), edits)));
+    let edit = format!("{page}/edit");
+    assert_eq!(submit(&edit, &[("interval", "5s"), ("do", "save")]).status, 303);
+    let file = scene.site.manifests().join("default.plain.yaml");
+    wait_file(&file, &["interval: 5s"]);
+    // polls that find nothing report nothing
+    let after = |page: &Reply, what: &str| {
+        let rest = page.body.split(what).nth(1)?.split("</dd>").next()?;
+        Some(rest.split("datetime=\"").nth(1)?.split('"').next()?.to_owned())
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    let deadline = Instant::now() + PATIENCE;
+    while seen.len() < 4 {
+        let page = get(page);
+        seen.extend(after(&page, "<dt>Last success</dt>"));
+        if let (Some(last), Some(next)) = (after(&page, "<dt>Last success</dt>"), after(&page, "<dt>Next poll</dt>")) {
+            assert!(next >= last, "{last} {next}");
+        }
+        assert!(!page.body.contains("<dt>Lag</dt>"));
+        assert!(Instant::now() < deadline, "{seen:?} {}", page.body);
+        thread::park_timeout(Duration::from_millis(200));
+    }
+
+    // without authentication the old credential is kept nowhere
+    assert!(fs::read_to_string(&file).expect("a file").contains(TOKEN));
+    let saved = submit(&edit, &[("auth", "none"), ("do", "save")]);
+    assert_eq!(saved.status, 303, "{}", saved.body);
+    let text = fs::read_to_string(&file).expect("a file");
+    assert!(!text.contains(TOKEN) && !text.contains("kind: Secret"), "{text}");
+
+    let question = get(&format!("{page}/delete"));
+    assert!(question.status == 200 && question.body.contains("This cannot be undone"), "{}", question.body);
+    let deletion = format!("{page}/delete");
+    assert_eq!(scene.submit(&deletion, &own, "csrf=x").status, 403);
+    assert!(file.exists(), "asking deletes nothing");
+    let deleted = scene.submit(&deletion, &own, &format!("csrf={}", token(&question)));
+    assert_eq!((deleted.status, deleted.headers["location"].to_str().ok()), (303, Some("/?done=delete")), "{}", deleted.body);
+    assert!(!file.exists() && get(page).status == 404);
+    assert!(get("/?done=delete").body.contains("The instance was deleted"));
+    scene.local.wait_stderr("action=\"delete\"");
 }

@@ -56,6 +56,13 @@ fn a_browser_signs_in_once_and_each_change_needs_the_form_of_its_session() {
         assert!(answer.starts_with("HTTP/1.1 421"), "{host}: {answer}");
     }
 
+    // what only asks whether there is something spends nothing
+    let asked = scene.ask("HEAD", &scene.ticket(0), &[], None);
+    assert_eq!((asked.status, cookie(&asked)), (405, String::new()));
+    // a form that comes without a session was not saved, and its page says so
+    let late = scene.submit("/instances/it/it/poll-now", "a=b", "csrf=x");
+    assert!(late.status == 401 && late.body.contains("Nothing was saved."), "{}", late.body);
+
     // the URL begins a session of its own, whatever the browser brought along, and does so once
     let url = scene.ticket(0);
     let name = |cookie: &str| cookie.split('=').next().unwrap_or_default().to_owned();
@@ -97,7 +104,7 @@ fn a_browser_signs_in_once_and_each_change_needs_the_form_of_its_session() {
     }
     let headers = [("Cookie", own.as_str()), ("Content-Type", "application/json"), ("Origin", scene.base.as_str())];
     assert_eq!(scene.ask("POST", action, &headers, Some(form(&csrf))).status, 400);
-    assert_eq!(scene.submit("/instances/it/it/delete", &own, &form(&csrf)).status, 404);
+    assert_eq!(scene.submit("/instances/it/it/explode", &own, &form(&csrf)).status, 404);
     assert!(!scene.local.stderr().contains("a change was made"), "{}", scene.local.stderr());
 
     // it is polled once an hour, and now
@@ -122,6 +129,13 @@ fn a_browser_signs_in_once_and_each_change_needs_the_form_of_its_session() {
     let refused = scene.submit("/instances/it/it/suspend", &own, &form(&csrf));
     assert_eq!(refused.status, 409, "{}", refused.body);
     assert!(refused.body.contains("instances.yaml"), "{}", refused.body);
+    for reply in [
+        scene.ask("GET", "/instances/it/it/delete", &[("Cookie", &own)], None),
+        scene.submit("/instances/it/it/delete", &own, &form(&csrf)),
+    ] {
+        assert!(reply.status == 409 && reply.body.contains("instances.yaml"), "{}", reply.body);
+    }
+    assert!(!page.body.contains("/delete"), "{}", page.body);
 
     // who leaves has left
     assert_eq!(scene.submit("/leave", &own, &form(&csrf)).status, 303);

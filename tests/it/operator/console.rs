@@ -21,7 +21,7 @@ use crate::rig::{PATIENCE, canary};
 fn role(ns: &Namespace<'_>, account: &str, is_editor: bool) -> String {
     let (verbs, more) = if is_editor {
         (
-            "get, list, create, update",
+            "get, list, create, update, delete",
             "- {apiGroups: [pollinator.dev], resources: [connectors], verbs: [get, list]}\n\
              - {apiGroups: [''], resources: [secrets], verbs: [get, create, update]}\n",
         )
@@ -167,6 +167,10 @@ fn a_person_sees_and_does_what_its_own_token_allows_and_no_more() {
         assert_eq!(forged.status, 403, "{action}: {}", forged.body);
         assert!(forged.body.contains(":viewer") && forged.body.contains("cannot update"), "{action}: {}", forged.body);
     }
+    let (question, deletion) = (console.page(&format!("{path}/delete"), &look), format!("{path}/delete"));
+    for reply in [question, console.submit(&deletion, &look, &[("csrf", &csrf)])] {
+        assert!(reply.status == 403 && reply.body.contains("may not delete instances"), "{}", reply.body);
+    }
     let new = |csrf: &str, what: &str, name: &str| {
         let callback = cluster.receiver.url(name);
         let fields = [
@@ -289,7 +293,9 @@ fn a_person_sees_and_does_what_its_own_token_allows_and_no_more() {
     assert!(refused.status == 409 && refused.body.contains("flux"), "{}", refused.body);
     let refused = console.page(&format!("{path}/edit"), &own);
     assert!(refused.status == 409 && refused.body.contains("a manifest of flux"), "{}", refused.body);
-    assert!(!page.body.contains("/edit"), "{}", page.body);
+    assert!(!page.body.contains("/edit") && !page.body.contains("/delete"), "{}", page.body);
+    let refused = console.submit(&format!("{path}/delete"), &own, &[("csrf", &csrf)]);
+    assert!(refused.status == 409 && refused.body.contains("a manifest of flux"), "{}", refused.body);
 
     // another replica with the same key knows the session
     let beside = cluster.start_with(&[&with_key[..], &["--console-url", &console.base]].concat());
