@@ -395,6 +395,6 @@ impl<'p> Detector<'p> {
 
 mod change;
 mod notes;
-mod unconfirmed;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
