@@ -274,7 +274,7 @@ async fn ask(
         changes += found.changes.iter().filter(dated).count() as u64;
     }
     let seen = detector.seen();
-    let records = seen.records + seen.missing_ids;
+    let records = seen.records + seen.missing_ids + seen.nulls;
     if show {
         let more = if ended { "" } else { ", and there are more pages" };
         let pagination = match (walk.detected(), &resource.pagination) {
@@ -291,21 +291,15 @@ async fn ask(
             output::line(format_args!("  {line}"));
         }
         show_selection(&seen, detector.undecided());
-        if seen.missing_ids > 0 {
-            output::line(format_args!(
-                "  warning:      {} records have no id at {} and could not be delivered",
-                seen.missing_ids,
-                resource.extract.id.field()
-            ));
+        if let Some(unidentified) = detector.unidentified() {
+            let said = if seen.records == 0 { unidentified.of_all() } else { unidentified.of_some() };
+            output::line(format_args!("  warning:      {said}"));
         }
         if let Some(absent) = detector.absent_date() {
             output::line(format_args!("  warning:      {absent}"));
         }
-        if seen.bad_dates > 0 {
-            output::line(format_args!(
-                "  warning:      {} records have a date that does not match datesConfiguration",
-                seen.bad_dates
-            ));
+        if let Some(unreadable) = detector.unreadable_date() {
+            output::line(format_args!("  warning:      {unreadable}"));
         }
         if seen.repeated_ids > 0 {
             output::line(format_args!(

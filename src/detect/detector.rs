@@ -21,8 +21,10 @@ pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyR
 use super::record::{Record, RecordReader, RecordView};
 use super::rows::{self, Later};
 use super::seen::Seen;
-use super::selection::{Selection, Undecided};
+use super::selection::Selection;
 use super::sweep::Pass;
+use super::unidentified::Unidentified;
+use super::unreadable_date::UnreadableDate;
 use super::volatile::VolatileWatch;
 use super::window::{self, CursorUpdate};
 use crate::plan::{Order, ResourcePlan};
@@ -50,6 +52,10 @@ pub struct Detector<'p> {
     seen: Seen,
     date_fields: DateFields,
     mark_field: MarkField,
+    /// Rows of this poll without an id.
+    unidentified: Unidentified,
+    /// Dates of this poll that could not be read.
+    unreadable_date: Option<UnreadableDate>,
     /// Ids of the page that is being read.
     rows: HashMap<u64, Row, BuildHasherDefault<AlreadyHashed>>,
     /// The rows of earlier pages of the listing.
@@ -96,6 +102,8 @@ impl<'p> Detector<'p> {
             seen: Seen::default(),
             date_fields: DateFields::default(),
             mark_field: MarkField::default(),
+            unidentified: Unidentified::default(),
+            unreadable_date: None,
             rows: HashMap::default(),
             earlier: Earlier::default(),
             listed: HashMap::default(),
@@ -158,16 +166,6 @@ impl<'p> Detector<'p> {
         (self.date_fields, self.mark_field) = (DateFields::default(), MarkField::default());
     }
 
-    /// What the poll has seen so far.
-    pub fn seen(&self) -> Seen {
-        self.seen
-    }
-
-    /// Why the filter could not be evaluated for records of this poll.
-    pub fn undecided(&self) -> Option<&Undecided> {
-        self.selection.undecided()
-    }
-
     /// The provider's clock at the first answer of the poll.
     pub fn provider_date(&self) -> Option<DateTime<Utc>> {
         self.poll_clock.and_then(|clock| clock.date())
@@ -211,7 +209,8 @@ impl<'p> Detector<'p> {
         let (clock, now) = (*clock, *now);
         for record in records {
             let Ok(mut view) = self.reader.read(record.json, record.key) else {
-                self.seen.missing_ids += 1;
+                self.unidentified.note(&self.plan.extract.id, record.json);
+                self.seen.count_unidentified(record.json);
                 self.pass.iter_mut().for_each(Pass::note_unidentified);
                 continue;
             };

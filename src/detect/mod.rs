@@ -11,7 +11,7 @@
 //! - **A date beyond the provider's clock orders nothing**: it moves no cursor and silences no later version.
 //!
 //! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone, [`day_times`] instants that stand for days,
-//! [`absent`] a misspelt field, [`turnover`] records that a list showed between two polls or with old dates, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
+//! [`absent`] a misspelt field, [`unidentified`] rows without an id, [`unreadable_date`] dates of another format, [`turnover`] records that a list showed between two polls or with old dates, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
 //! [`sweep`] finds the records that a complete list no longer shows, and [`life`] says what is remembered of them for that.
 //! [`deleted_list`] says what a row of a list of deleted ids means.
 //! [`changes`] names the fields of a record that changed. [`selection`] says which records are delivered, and [`shape`] what of them; both look at nothing that detection has not seen.
@@ -42,6 +42,8 @@ pub mod selection;
 pub mod shape;
 pub mod sweep;
 pub mod turnover;
+pub mod unidentified;
+pub mod unreadable_date;
 pub mod volatile;
 pub mod window;
 pub mod zone;

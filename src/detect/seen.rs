@@ -11,14 +11,16 @@ const WHOLE_DAY: TimeDelta = TimeDelta::hours(26);
 /// What a poll saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Records looked at, in all listings.
+    /// Records with an id looked at, in all listings.
     pub records: u64,
     /// Records looked at in this listing.
     pub listed: u64,
     /// Of these, records dated long before what was asked for.
     pub outdated: u64,
-    /// Records without an id.
+    /// Rows without an id that are not `null`, in all listings.
     pub missing_ids: u64,
+    /// Rows that are `null`, in all listings: no records.
+    pub nulls: u64,
     /// Records whose date could not be read, in this listing.
     pub bad_dates: u64,
     /// Records whose date is further ahead of the provider's clock than the plan allows, in this listing.
@@ -68,11 +70,12 @@ impl Seen {
 
     /// Another listing of the same poll begins.
     pub(super) fn begin_listing(&mut self) {
-        let Self { records, missing_ids, unknown, seen_before, .. } = *self;
+        let Self { records, missing_ids, nulls, unknown, seen_before, .. } = *self;
         let Self { whole_days, greatest, newest_change, disorder, .. } = *self;
         *self = Self {
             records,
             missing_ids,
+            nulls,
             unknown,
             seen_before,
             whole_days,
@@ -99,6 +102,7 @@ impl Seen {
         self.listed += other.listed;
         self.outdated += other.outdated;
         self.missing_ids += other.missing_ids;
+        self.nulls += other.nulls;
         self.bad_dates += other.bad_dates;
         self.far_ahead += other.far_ahead;
         self.repeated_ids += other.repeated_ids;
@@ -112,6 +116,20 @@ impl Seen {
         self.newest_change = self.newest_change.max(other.newest_change);
         self.disorder |= other.disorder;
         self.reached_lower |= other.reached_lower;
+    }
+
+    /// Whether a row was listed, whatever it was.
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// Counts a row without an id.
+    pub(super) fn count_unidentified(&mut self, json: &str) {
+        if json == "null" {
+            self.nulls += 1;
+        } else {
+            self.missing_ids += 1;
+        }
     }
 
     /// Counts one record by its mark.

@@ -1,5 +1,6 @@
 //! How a resource fares: what its last polls and deliveries met. Not stored. Pure.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,8 +12,9 @@ use super::strategy::Gap;
 use crate::api::conditions::{Problem, Reaction, Remedy};
 use crate::cpu::OverShare;
 use crate::detect::absent::{AbsentDate, AbsentMark};
-use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
+use crate::detect::unidentified::Unidentified;
+use crate::detect::unreadable_date::UnreadableDate;
 use crate::detect::volatile::VolatileRecords;
 use crate::fetch::contact::Contact;
 
@@ -40,6 +42,10 @@ pub struct Health {
     pub(super) at_callback: Option<Box<Problem>>,
     /// What a person should know, in a fixed order.
     pub(super) notes: Vec<Note>,
+    /// Rows without an id when rows were last seen.
+    pub(super) nameless: Option<Box<Nameless>>,
+    /// Dates that could not be read when rows were last seen.
+    pub(super) unreadable_date: Option<Box<UnreadableDate>>,
     /// A date field that no record had when records were last seen.
     pub(super) absent_date: Option<Box<AbsentDate>>,
     /// The mark of deleted records, where it was most likely misspelt when records were last seen.
@@ -77,6 +83,10 @@ impl Health {
                 (self.at_provider, self.at_callback) = (None, None);
                 (self.failures, self.failing_since) = (0, None);
                 self.notes = Note::all_in(&report.facts, &self.notes);
+                if report.facts.seen.any() {
+                    self.nameless = Nameless::of(&report.facts).map(Box::new);
+                    self.unreadable_date = report.facts.unreadable_date.clone().map(Box::new);
+                }
                 if report.facts.seen.records > 0 {
                     self.absent_date = report.facts.absent_date.clone().map(Box::new);
                     self.absent_mark = report.facts.absent_mark.clone().map(Box::new);
@@ -155,15 +165,38 @@ impl Health {
     }
 }
 
+/// Rows that were listed without an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Nameless {
+    /// No record has one, and none ever had: nothing can be delivered.
+    All(Unidentified),
+    Some(Unidentified),
+}
+
+impl Nameless {
+    fn of(facts: &Facts) -> Option<Self> {
+        let unidentified = facts.unidentified.clone()?;
+        // One row of a list that is filtered by date, or rows that are null, say nothing of where ids are.
+        let is_all = facts.seen.records == 0 && facts.seen.missing_ids > 0 && !facts.knows_records;
+        Some(if is_all { Self::All(unidentified) } else { Self::Some(unidentified) })
+    }
+}
+
+/// What a user reads of them.
+impl fmt::Display for Nameless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&match self {
+            Self::All(unidentified) => unidentified.of_all(),
+            Self::Some(unidentified) => unidentified.of_some(),
+        })
+    }
+}
+
 /// What a poll met that does not stop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Note {
     OtherLists,
-    /// No record has an id: nothing can be delivered.
-    NoIds,
-    MissingIds,
     RepeatedIds,
-    BadDates,
     LostDates,
     FarAhead,
     DayDates,
@@ -189,23 +222,19 @@ pub(super) enum Note {
 
 impl Note {
     fn all_in(facts: &Facts, before: &[Self]) -> Vec<Self> {
-        let Seen { records, missing_ids, .. } = facts.seen;
-        // A poll that shows no record shows no better.
-        let no_ids = if records > 0 { missing_ids == records } else { before.contains(&Self::NoIds) };
+        // A poll that lists nothing, as one of an unchanged list, shows no better than the one before.
+        let of_rows = |met: bool, note: Self| (if facts.seen.any() { met } else { before.contains(&note) }, note);
         // Most polls show too few dates to say.
         let are_days = facts.dates_are_days.unwrap_or_else(|| before.contains(&Self::DayDates));
         let met = [
             (facts.has(Sign::OtherLists), Self::OtherLists),
-            (no_ids, Self::NoIds),
-            (missing_ids > 0 && !no_ids, Self::MissingIds),
-            (facts.seen.repeated_ids > 0, Self::RepeatedIds),
-            (facts.seen.bad_dates > 0, Self::BadDates),
-            (facts.seen.lost_dates > 0 && facts.seen.bad_dates == 0, Self::LostDates),
-            (facts.seen.far_ahead > 0, Self::FarAhead),
-            (are_days && facts.seen.far_ahead == 0, Self::DayDates),
-            (facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
-            (facts.seen.status_words > 0, Self::StatusWords),
-            (facts.has(Sign::AllMarked) && facts.seen.status_words == 0, Self::AllMarked),
+            of_rows(facts.seen.repeated_ids > 0, Self::RepeatedIds),
+            of_rows(facts.seen.lost_dates > 0 && facts.seen.bad_dates == 0, Self::LostDates),
+            of_rows(facts.seen.far_ahead > 0, Self::FarAhead),
+            of_rows(are_days && facts.seen.far_ahead == 0, Self::DayDates),
+            of_rows(facts.seen.unread_marks > 0 && facts.seen.tombstones == 0, Self::UnreadMarks),
+            of_rows(facts.seen.status_words > 0, Self::StatusWords),
+            of_rows(facts.has(Sign::AllMarked) && facts.seen.status_words == 0, Self::AllMarked),
             (facts.order_broken, Self::Disorder),
             (facts.has(Sign::PagesOverlap), Self::PagesOverlap),
             (facts.unsettled && !facts.has(Sign::PagesOverlap), Self::Unsettled),
@@ -241,6 +270,8 @@ fn rounded(percent: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::seen::Seen;
+    use crate::poll::report::Wakes;
 
     fn throttled(used: u32, share: u32, before: &[Note]) -> Note {
         Note::throttled(OverShare { wait: Duration::from_secs(1), used, share }, before)
@@ -256,14 +287,34 @@ mod tests {
     }
 
     #[test]
-    fn that_no_record_has_an_id_is_remembered_until_records_are_seen_again() {
-        let notes = |records, missing_ids, before: &[Note]| {
-            Note::all_in(&Facts { seen: Seen { records, missing_ids, ..Seen::default() }, ..Facts::default() }, before)
+    fn what_is_wrong_with_rows_is_remembered_until_rows_are_listed_again() {
+        let notes = |records, before: &[Note]| {
+            Note::all_in(&Facts { seen: Seen { records, ..Seen::default() }, ..Facts::default() }, before)
         };
-        assert_eq!(notes(3, 3, &[]), [Note::NoIds]);
-        assert_eq!(notes(3, 2, &[Note::NoIds]), [Note::MissingIds]);
-        assert_eq!(notes(0, 0, &[Note::NoIds]), [Note::NoIds]);
-        assert_eq!(notes(0, 0, &[Note::MissingIds]), []);
-        assert_eq!(notes(3, 0, &[Note::NoIds]), []);
+        for kept in [Note::RepeatedIds, Note::FarAhead, Note::UnreadMarks] {
+            assert_eq!(notes(0, &[kept]), [kept]);
+            assert_eq!(notes(3, &[kept]), []);
+        }
+        assert_eq!(notes(0, &[Note::Unsettled]), [], "what is wrong with a listing is one of that listing");
+        let mut health = Health::default();
+        for (missing_ids, records, is_nameless) in [(3, 0, true), (0, 0, true), (0, 1, false), (1, 1, true)] {
+            let seen = Seen { records, missing_ids, ..Seen::default() };
+            let facts = Facts { seen, unidentified: (missing_ids > 0).then(Unidentified::default), ..Facts::default() };
+            health.note(&Report { outcome: Outcome::Polled, facts, wakes: Wakes::default() }, DateTime::UNIX_EPOCH);
+            assert_eq!(health.nameless.is_some(), is_nameless, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn that_nothing_can_be_delivered_is_said_where_no_record_ever_had_an_id() {
+        let nameless = |records, missing_ids, nulls, knows_records| {
+            let seen = Seen { records, missing_ids, nulls, ..Seen::default() };
+            let facts = Facts { seen, knows_records, unidentified: Some(Unidentified::default()), ..Facts::default() };
+            matches!(Nameless::of(&facts), Some(Nameless::All(_)))
+        };
+        assert!(nameless(0, 1, 2, false));
+        assert!(!nameless(1, 2, 0, false), "others have one");
+        assert!(!nameless(0, 1, 0, true), "one row of a list that is filtered by date");
+        assert!(!nameless(0, 0, 2, false), "null is no record");
     }
 }

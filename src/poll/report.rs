@@ -14,6 +14,8 @@ use crate::detect::absent::{AbsentDate, AbsentMark};
 use crate::detect::seen::Seen;
 use crate::detect::selection::Undecided;
 use crate::detect::sweep::{Claim, Unproven};
+use crate::detect::unidentified::Unidentified;
+use crate::detect::unreadable_date::UnreadableDate;
 use crate::detect::volatile::VolatileRecords;
 use crate::fetch::contact::Contact;
 use crate::observe::journal::{Poll, PollEnd};
@@ -179,6 +181,12 @@ pub struct Facts {
     pub contact: Contact,
     /// What detection saw.
     pub seen: Seen,
+    /// Rows without an id.
+    pub unidentified: Option<Unidentified>,
+    /// Records of the resource are known, so it is known where they have their ids.
+    pub knows_records: bool,
+    /// Dates that could not be read.
+    pub unreadable_date: Option<UnreadableDate>,
     /// A date field that no record has.
     pub absent_date: Option<AbsentDate>,
     /// The mark of deleted records, where it is most likely misspelt.
@@ -239,6 +247,15 @@ impl Facts {
         self.pages += other.pages;
         self.contact = self.contact.max(other.contact);
         self.seen.add(other.seen);
+        self.unidentified = match (self.unidentified.take(), other.unidentified) {
+            (Some(own), Some(other)) => Some(own.and(other)),
+            (own, other) => own.or(other),
+        };
+        self.knows_records |= other.knows_records;
+        self.unreadable_date = match (self.unreadable_date.take(), other.unreadable_date) {
+            (Some(own), Some(other)) => Some(own.and(&other)),
+            (own, other) => own.or(other),
+        };
         self.absent_date = self.absent_date.take().or(other.absent_date);
         self.absent_mark = self.absent_mark.take().or(other.absent_mark);
         self.undecided = self.undecided.take().or(other.undecided);

@@ -9,7 +9,7 @@ mod resource;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::health::{Health, Note};
+use super::health::{Health, Nameless, Note};
 use crate::api::conditions::{ConditionStatus, ConditionType, Problem, Reaction, Reason, Remedy};
 use crate::api::identity::InstanceRef;
 use crate::connect::ConnectUrl;
@@ -203,12 +203,12 @@ fn not_ready(
     if let Some((resource, problem)) = lasting {
         return Some(Problem { message: format!("resource {resource}: {}", problem.message), ..problem.clone() });
     }
-    let nameless = plan.resources.iter().zip(observed).find(|(_, own)| own.health.notes.contains(&Note::NoIds));
-    if let Some((resource, _)) = nameless {
-        return Some(Problem::human(
-            Reason::MissingId,
-            format!("resource {}: {}", resource.name, resource::no_ids(&resource.extract.id)),
-        ));
+    let nameless = plan.resources.iter().zip(observed).find_map(|(resource, own)| match own.health.nameless.as_deref() {
+        Some(all @ Nameless::All(_)) => Some(Problem::human(Reason::MissingId, format!("resource {}: {all}", resource.name))),
+        Some(Nameless::Some(_)) | None => None,
+    });
+    if nameless.is_some() {
+        return nameless;
     }
     let full = observed.iter().any(|own| own.health.notes.contains(&Note::RetryQueueFull));
     callback.cloned().or_else(|| full.then(|| Problem::human(Reason::ParkedFull, RETRY_QUEUE_FULL)))

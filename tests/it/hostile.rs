@@ -131,7 +131,7 @@ fn broken_answers_end_with_their_condition() {
         case("not-a-number", "InvalidResponse", |_| Answer::json("{\"records\":[{\"id\":NaN}],\"next\":null}")),
         case("object-for-array", "RecordsNotFound", |_| Answer::json("{\"records\":{},\"next\":null}")),
         case("no-records", "RecordsNotFound", |_| Answer::json("{\"items\":[],\"next\":null}")),
-        case("mislabelled-gzip", "InvalidResponse", |_| faults::mislabelled()),
+        case("mislabelled", "InvalidResponse", |_| faults::mislabelled()),
         case("missing-id", "MissingId", |_| faults::page("\"modified\":\"2026-01-01T00:00:00.000Z\"", "null")),
         case("bad-date", "InvalidDate", |_| faults::page("\"id\":\"after\",\"version\":1,\"modified\":\"yesterday\"", "null")),
     ]);

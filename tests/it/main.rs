@@ -16,6 +16,7 @@
 //! - [`shaped`]: a filter and a shape decide what is delivered, and rules what an answer means.
 //! - [`event_data`]: events say more than the row of the list: which fields changed, and the whole record.
 //! - [`hostile`]: the provider misbehaves; each fault ends with its condition and harms no neighbour.
+//! - [`odd_answers`]: rows, lists and answers in odd forms; what can be read is delivered, and what cannot is reported with its fix.
 //! - [`listings`]: the data are awkward (late rows, ties, shifting pages) but the provider is honest; nothing is lost.
 //! - [`unseen`]: the provider hides, misdates or replaces records; what is not announced is said by a condition.
 //! - [`result_caps`]: searches that list no more than a number of records; they are read in parts.
@@ -111,6 +112,7 @@ mod listings;
 mod logs;
 mod migration;
 mod mutual_tls;
+mod odd_answers;
 mod old_changes;
 mod operator;
 mod pages;

@@ -9,10 +9,34 @@ use crate::detect::clock::ProviderClock;
 use crate::detect::detector::View;
 use crate::detect::known::Known;
 use crate::detect::record::RecordView;
+use crate::detect::seen::Seen;
+use crate::detect::selection::Undecided;
+use crate::detect::unidentified::Unidentified;
+use crate::detect::unreadable_date::UnreadableDate;
 use crate::detect::window;
 use crate::plan::ChangeBy;
 
 impl Detector<'_> {
+    /// What the poll has seen so far.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// The rows of this poll without an id, if there are some.
+    pub fn unidentified(&self) -> Option<&Unidentified> {
+        Some(&self.unidentified).filter(|unidentified| !unidentified.is_empty())
+    }
+
+    /// The dates of this poll that could not be read, if there are some.
+    pub fn unreadable_date(&self) -> Option<&UnreadableDate> {
+        self.unreadable_date.as_ref()
+    }
+
+    /// Why the filter could not be evaluated for records of this poll.
+    pub fn undecided(&self) -> Option<&Undecided> {
+        self.selection.undecided()
+    }
+
     /// The date field that no record of this listing has, where that is most likely a mistake.
     pub fn absent_date(&self) -> Option<AbsentDate> {
         self.date_fields.absent(&self.plan.extract)
@@ -77,7 +101,10 @@ impl Detector<'_> {
         if self.plan.change_by == ChangeBy::Content {
             return;
         }
-        self.seen.bad_dates += u64::from(view.bad_date);
+        if view.bad_date {
+            self.seen.bad_dates += 1;
+            UnreadableDate::note(&mut self.unreadable_date, &self.plan.extract, json);
+        }
         if !view.is_deleted() {
             self.date_fields.note(&self.plan.extract, view, json);
         }

@@ -38,6 +38,12 @@ impl Poll<'_> {
         facts.note(Sign::OtherLists, listing.has_other_lists());
         facts.pagination = listing.detected().or(facts.pagination.take());
         facts.seen = self.detector.seen();
+        facts.unidentified = self.detector.unidentified().cloned();
+        facts.knows_records = facts.unidentified.is_some() && {
+            let state = self.instance.state();
+            state.resources.get(&*self.resource.name).is_some_and(|own| !own.known.is_empty())
+        };
+        facts.unreadable_date = self.detector.unreadable_date().cloned();
         facts.absent_date = self.detector.absent_date();
         facts.absent_mark = self.detector.absent_mark();
         facts.note(Sign::AllMarked, self.is_all_marked());

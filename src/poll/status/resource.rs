@@ -10,11 +10,12 @@ use crate::api::conditions::{ConditionStatus, ConditionType, Reason};
 use crate::detect::absent::{AbsentDate, AbsentMark};
 use crate::detect::selection::Undecided;
 use crate::detect::sweep::SweepState;
+use crate::detect::unreadable_date::UnreadableDate;
 use crate::detect::volatile::VolatileRecords;
 use crate::detect::zone::written;
 use crate::plan::ResourcePlan;
 use crate::plan::id::IdPlan;
-use crate::poll::health::Note;
+use crate::poll::health::{Nameless, Note};
 use crate::state::InstanceState;
 use crate::state::waiting::InPassing;
 
@@ -39,9 +40,10 @@ pub(super) fn resource_status(
     }
     // There is one condition of a type, the first: of what is wrong with the dates, the field that no record has explains more.
     let absent = health.absent_date.as_deref();
-    let notes = health.notes.iter().filter(|note| absent.is_none() || !matches!(note, Note::BadDates | Note::LostDates));
+    conditions.extend(health.nameless.as_deref().map(nameless));
+    let notes = health.notes.iter().filter(|note| absent.is_none() || **note != Note::LostDates);
     conditions.extend(notes.map(|note| noted(*note, &resource.extract.id)));
-    conditions.extend(absent.map(absent_date));
+    conditions.extend(absent.map(absent_date).or_else(|| health.unreadable_date.as_deref().map(unreadable_date)));
     conditions.extend(health.absent_mark.as_deref().filter(|_| resource.extract.deleted.is_some()).map(absent_mark));
     // What the lists have shown of a resource that has several, and of others what theirs has.
     let lists = || own.map(|own| &**own).into_iter().chain(state.lists_of(&resource.name).map(|(_, list)| list));
@@ -75,27 +77,8 @@ pub(super) fn resource_status(
     }
 }
 
-/// What keeps every record from being delivered.
-pub(super) fn no_ids(id: &IdPlan) -> &'static str {
-    match id {
-        IdPlan::Key | IdPlan::Field(_) => {
-            "no record has a value at idField, so nothing can be delivered: set idField to the path of the id"
-        }
-        IdPlan::Fields(_) => {
-            "no record has a value at each of idFields, so nothing can be delivered: set idFields to members that every record has"
-        }
-    }
-}
-
-fn missing_ids(id: &IdPlan) -> &'static str {
-    match id {
-        IdPlan::Key | IdPlan::Field(_) => {
-            "some records have no value at idField and cannot be delivered: set idField to the path of the id"
-        }
-        IdPlan::Fields(_) => {
-            "some records lack a value at one of idFields and cannot be delivered: set idFields to members that every record has"
-        }
-    }
+fn nameless(found: &Nameless) -> Condition {
+    Condition::new(ConditionType::RecordsIdentified, ConditionStatus::False, Reason::MissingId, found.to_string())
 }
 
 fn repeated_ids(id: &IdPlan) -> Condition {
@@ -160,6 +143,10 @@ fn absent_mark(absent: &AbsentMark) -> Condition {
     Condition::new(ConditionType::DeletionsReadable, ConditionStatus::False, Reason::DeletedFlagMissing, absent.to_string())
 }
 
+fn unreadable_date(found: &UnreadableDate) -> Condition {
+    Condition::new(ConditionType::DatesReadable, ConditionStatus::False, Reason::InvalidDate, found.to_string())
+}
+
 /// The condition that says what a poll met of records with such an id.
 fn noted(note: Note, id: &IdPlan) -> Condition {
     let (kind, reason, message) = match note {
@@ -168,8 +155,6 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             Reason::OtherLists,
             "recordsPath: responses have another list of objects next to the one that was found to have the records, and it is not read: set recordsPath to the list that has the records; if several have some, declare a resource for each",
         ),
-        Note::NoIds => (ConditionType::RecordsIdentified, Reason::MissingId, no_ids(id)),
-        Note::MissingIds => (ConditionType::RecordsIdentified, Reason::MissingId, missing_ids(id)),
         Note::RepeatedIds => return repeated_ids(id),
         Note::UnreadMarks => (
             ConditionType::DeletionsReadable,
@@ -185,11 +170,6 @@ fn noted(note: Note, id: &IdPlan) -> Condition {
             ConditionType::DeletionsReadable,
             Reason::DeletedFlagUnmatched,
             "deletes.flag: every record of the whole list has the flag, so all of them count as deleted: correct field, or set value to what means deleted",
-        ),
-        Note::BadDates => (
-            ConditionType::DatesReadable,
-            Reason::InvalidDate,
-            "some records have a date that does not match datesConfiguration and are compared by content: correct the format or the time zone",
         ),
         Note::LostDates => (
             ConditionType::DatesReadable,

@@ -16,6 +16,8 @@ use crate::deliver::outbox::Sums;
 use crate::deliver::sink::http::interpret::{HttpCause, Silence};
 use crate::deliver::sink::{CALLBACK, Cause};
 use crate::detect::seen::Seen;
+use crate::detect::unidentified::Unidentified;
+use crate::detect::unreadable_date::UnreadableDate;
 use crate::egress::error::{Phase, Unreachable};
 use crate::fetch::contact::Contact;
 use crate::plan::sample;
@@ -412,6 +414,8 @@ fn what_a_callback_lacks_is_not_blamed_on_the_provider() {
 fn what_does_not_stop_a_poll_is_told_beside_it() {
     let facts = Facts {
         seen: Seen { records: 2, missing_ids: 1, bad_dates: 1, far_ahead: 1, ..Seen::default() },
+        unidentified: Some(Unidentified::of("id", &[r#"{"_id":7}"#])),
+        unreadable_date: UnreadableDate::of(&sample::resource().extract, r#"{"id":8,"updated":"soon"}"#),
         order_broken: true,
         unsettled: true,
         ..Facts::default()
@@ -420,11 +424,17 @@ fn what_does_not_stop_a_poll_is_told_beside_it() {
     assert_eq!(status.ready.as_str(), "True");
     let kinds: Vec<_> =
         status.resources[0].conditions.iter().map(|condition| (condition.kind.as_str(), condition.status.as_str())).collect();
-    let noted = ["RecordsIdentified", "DatesReadable", "DatesPlausible", "Ordered", "Settled"].map(|kind| (kind, "False"));
+    let noted = ["RecordsIdentified", "DatesPlausible", "Ordered", "Settled", "DatesReadable"].map(|kind| (kind, "False"));
     assert_eq!(kinds, [&[("Polled", "True")], &noted[..]].concat());
-    let nameless = Facts { seen: Seen { records: 2, missing_ids: 2, ..Seen::default() }, ..Facts::default() };
+    let unidentified = Some(Unidentified::of("id", &[r#"{"_id":7}"#]));
+    let nameless = Facts { seen: Seen { missing_ids: 1, ..Seen::default() }, unidentified, ..Facts::default() };
     let status = read(&after(&[ended(Outcome::Polled, nameless)]), at(0));
     assert_eq!((status.ready.as_str(), status.reason.as_str()), ("False", "MissingId"), "nothing can ever be delivered");
+    assert!(
+        status.message.ends_with("nothing can be delivered; set idField to _id, which looks like the id"),
+        "{}",
+        status.message
+    );
     assert_eq!(status.resources[1].conditions.len(), 1, "the other resource is fine");
     let full = Facts { sums: Sums { queue_full: true, ..Sums::default() }, ..Facts::default() };
     let status = read(&after(&[ended(Outcome::Polled, full)]), at(0));
@@ -472,6 +482,10 @@ fn any_report() -> impl Strategy<Value = Report> {
     let gap = prop_oneof![Just(None), Just(Some(Gap::TokenExpired)), Just(Some(Gap::OutOfReach))];
     let facts = (any::<[bool; 2]>(), seen, signs, gap, any::<Option<bool>>());
     let facts = facts.prop_map(|([unsettled, queue_full], seen, signs, gap, dates_are_days)| Facts {
+        unidentified: (seen.missing_ids > 0).then(|| Unidentified::of("id", &["{}"])),
+        unreadable_date: (seen.bad_dates > 0)
+            .then(|| UnreadableDate::of(&sample::resource().extract, r#"{"id":8,"updated":"soon"}"#))
+            .flatten(),
         seen,
         signs,
         gap,

@@ -149,6 +149,7 @@ const EMPTY: PageFacts = PageFacts {
         listed: 0,
         outdated: 0,
         missing_ids: 0,
+        nulls: 0,
         bad_dates: 0,
         far_ahead: 0,
         repeated_ids: 0,

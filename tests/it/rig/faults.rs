@@ -48,9 +48,9 @@ pub fn endless() -> Answer {
     Answer::status(200).header("Content-Type", "application/json").body(Body::Stream(Box::new(chunks)))
 }
 
-/// Says that it is gzip, and is not.
+/// Says that it is brotli, and is not.
 pub fn mislabelled() -> Answer {
-    gzip(Body::Whole(b"{\"records\":[],\"next\":null}".to_vec()))
+    Answer::json("{\"records\":[],\"next\":null}").header("Content-Encoding", "br")
 }
 
 /// Nested more deeply than any real record.
