@@ -1,6 +1,7 @@
 //! The instances of a folder of manifests. What is created here gets a file of its own, and only such files are changed.
 
 mod consents;
+mod kept;
 mod known;
 mod made;
 mod own_file;
@@ -34,7 +35,8 @@ use crate::poll::status::InstanceStatus;
 use crate::state::directory::Directory;
 use crate::state::folder::replace;
 use crate::state::wish::Wish;
-use known::{Known, Manifest, keep};
+use kept::keep;
+use known::{Known, Manifest};
 use made::Made;
 use own_file::{OwnFile, annotations, blocking, failed, label, now, remove, remove_unfinished, stored};
 use reported::{Reported, told};

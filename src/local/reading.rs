@@ -274,7 +274,9 @@ mod tests {
     fn nothing_changes_where_no_instance_would_be_left() {
         let folder = Folder::new();
         let first = Definitions::read(&folder.sources()).unwrap();
-        ["crm.a.yaml", "m.yaml", "u.yaml"].iter().for_each(|name| folder.remove(name));
+        for name in ["crm.a.yaml", "m.yaml", "u.yaml"] {
+            folder.remove(name);
+        }
         assert!(Definitions::read_over(&folder.sources(), &first).is_err());
         assert!(Definitions::read_over(&folder.sources().with_least(Least::None), &first).is_ok());
     }

@@ -132,7 +132,7 @@ fn without_url(name: &str, connector: Option<&str>, entry: &ConnectorSpec) -> Pr
             format!("write it, or use one of {}{more}", first.join(", "))
         }
     };
-    invalid(format!("{at} is required, because the connector {key} has no resource of this name; {fix}"))
+    invalid(format!("{at} is required: the connector {key} has no resource of this name; {fix}"))
 }
 
 /// Resources of a connector that a message names.

@@ -371,12 +371,12 @@ fn single_problems_read_well() {
         (
             "{connector: shop, callback: {url: 'https://h.example/in'}, resources: [{name: ordres}]}",
             Some("{baseUrl: 'https://a.example', resources: [{name: orders, url: /o}, {name: items, url: /i}]}"),
-            "spec.resources[ordres].url is required, because the connector shop has no resource of this name; did you mean orders?",
+            "spec.resources[ordres].url is required: the connector shop has no resource of this name; did you mean orders?",
         ),
         (
             "{connector: shop, callback: {url: 'https://h.example/in'}, resources: [{name: people}]}",
             Some("{baseUrl: 'https://a.example', resources: [{name: orders, url: /o}, {name: items, url: /i}]}"),
-            "spec.resources[people].url is required, because the connector shop has no resource of this name; write it, or use one of orders, items",
+            "spec.resources[people].url is required: the connector shop has no resource of this name; write it, or use one of orders, items",
         ),
         (
             "{baseUrl: 'https://a.example', callback: {url: 'https://h.example/in'}, resources: [{name: a}]}",

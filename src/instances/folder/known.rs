@@ -1,6 +1,5 @@
 //! What is kept of a manifest between two looks at the files. Pure.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -9,7 +8,6 @@ use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::instances::InstancesError;
 use crate::instances::brief::Brief;
-use crate::local::definitions::Definitions;
 use crate::plan::Oauth2Plan;
 
 /// An instance of a folder. It is kept as JSON, which takes a tenth of the memory of a parsed manifest and is read when someone looks at
@@ -55,21 +53,6 @@ impl Manifest {
     /// [`InstancesError::NotUnderstood`], which no text that was written here should be.
     pub fn read(&self, of: &InstanceRef) -> Result<ConnectorInstance, InstancesError> {
         serde_json::from_str(&self.0).map_err(|error| InstancesError::NotUnderstood(of.clone(), error))
-    }
-}
-
-/// Instances whose files cannot be used are as they were: they are defined, and their manifests were not read.
-pub(super) fn keep(
-    definitions: &Definitions,
-    read: &mut BTreeMap<InstanceRef, Known>,
-    before: &mut BTreeMap<InstanceRef, Known>,
-) {
-    for of in definitions.planned.keys().chain(definitions.refused.keys()) {
-        if !read.contains_key(of)
-            && let Some(own) = before.remove(of)
-        {
-            read.insert(of.clone(), own);
-        }
     }
 }
 

@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(values[1].len(), LONGEST + 8);
         let many = super::headers(&vec![String::new(); 100]);
         assert_eq!(many.get_all(WARNING).iter().count(), MOST);
-        assert_eq!(many.get_all(WARNING).iter().last().unwrap(), "299 - \"and 85 more, which the log has\"");
-        assert_eq!(super::headers(&vec!["a".to_owned(); MOST]).get_all(WARNING).iter().last().unwrap(), "299 - \"a\"");
+        assert_eq!(many.get_all(WARNING).iter().next_back().unwrap(), "299 - \"and 85 more, which the log has\"");
+        assert_eq!(super::headers(&vec!["a".to_owned(); MOST]).get_all(WARNING).iter().next_back().unwrap(), "299 - \"a\"");
     }
 }
