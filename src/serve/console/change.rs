@@ -227,10 +227,12 @@ fn forget(before: &Value, after: &Value, edits: &mut SecretEdits) {
         return;
     }
     let fields = Fields::new(vec![("auth".to_owned(), kind.to_owned())]);
-    let keys = credential_keys(Origin::Plain, &fields).iter().map(|(key, _)| *key).chain(secret_key(before));
+    let keys = credentials(before, Origin::Plain, &fields).iter().map(|(key, _)| *key).chain(secret_key(before));
     let keys: BTreeSet<_> = keys.map(str::to_owned).collect();
     let mut removed = SecretEdits::default();
-    keys.into_iter().for_each(|key| removed.remove(name, key));
+    for key in keys {
+        removed.remove(name, key);
+    }
     // What was entered stays.
     edits.fill(removed);
 }

@@ -150,7 +150,9 @@ pub async fn submit(
         }
         let unused: Vec<_> = secret_names(&subject.instance).difference(&secret_names(&instance)).cloned().collect();
         let mut cleared = secrets.clone();
-        unused.iter().for_each(|name| cleared.clear(name));
+        for name in &unused {
+            cleared.clear(name);
+        }
         let saved = match save(&visit, &of, instance.clone(), cleared, &fields).await {
             // One that did not come with the instance stays, and so does one that the person may not change.
             Err(InstancesError::SecretNotOurs(_) | InstancesError::Call(CallError::Forbidden(_))) if !unused.is_empty() => {

@@ -148,7 +148,7 @@ impl FormView {
         };
         let list = self.lists.iter().filter(is_there).nth(index)?;
         let is_meant = |own: &&Field| match own.name.rsplit_once('.') {
-            Some((_, last)) => last == field,
+            Some((_, end)) => end == field,
             None => own.name == if field == "name" { "resource" } else { field },
         };
         list.fields.iter().find(is_meant)

@@ -222,6 +222,17 @@ fn credentials_stay_unless_replaced_where_they_are() {
     let mut expected = SecretEdits::default();
     expected.set("o", "client_secret", "hunter2".to_owned());
     assert_eq!((json!(own.spec), edits), (json!(oauth.spec), expected));
+    // of another kind of authentication, the credentials take the place of those before
+    for (own, before) in [(plain(), &["api", "key"][..]), (oauth.clone(), &["client_id", "client_secret"][..])] {
+        let name = if before[0] == "api" { "own" } else { "o" };
+        let (own, edits) = with(&own, Origin::Plain, &[("auth", "bearer")], &[("credential.token", "hunter2")]);
+        let mut expected = SecretEdits::default();
+        expected.set(name, "token", "hunter2".to_owned());
+        for key in before {
+            expected.remove(name, *key);
+        }
+        assert_eq!((json!(own.spec.auth)["bearer"]["secretRef"]["name"].as_str(), edits), (Some(name), expected));
+    }
     // another kind of authentication needs its credentials
     let entered = sent(&plain(), Origin::Plain, &[("auth", "basic")]);
     assert_eq!(required(&plain(), Origin::Plain, &entered).len(), 2);
