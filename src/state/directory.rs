@@ -157,10 +157,14 @@ impl Directory {
         self.file_of(&instance.namespace, &instance.name, DELETED)
     }
 
-    /// Ends the deletions that an earlier process has begun.
+    /// Ends the deletions that an earlier process has begun, and removes heads that it had not written to their ends.
     fn end_deletions(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
+            if path.to_str().is_some_and(|path| path.ends_with(".json.new")) {
+                fs::remove_file(&path)?;
+                continue;
+            }
             let name =
                 path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(DELETED)?.strip_suffix('.'));
             let Some((namespace, name)) = name.and_then(|name| name.split_once('.')) else { continue };
@@ -399,6 +403,7 @@ mod tests {
         save(&store, InstanceState::new("u-1".into())).unwrap();
         fs::write(&token, "{}").unwrap();
         fs::create_dir(folder.path().join("crm.keap.known")).unwrap();
+        fs::write(folder.path().join("crm.shop.json.new"), "{").unwrap();
         store.forget(&keap(), vec!["keap-oauth".to_owned()], true);
         assert!(store.load(&keap()).unwrap().is_some(), "the engine still has it");
         drop(store);
