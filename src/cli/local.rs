@@ -124,19 +124,30 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let run = if args.once { Run::Once } else { Run::Forever };
     let (reports, mut statuses) = mpsc::unbounded_channel();
     let (commands, received) = mpsc::channel(16);
-    let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
     let has_people = is_added_to || args.connect.connect_url.is_some();
     let instances = has_people.then(|| {
         let folder = sources.folder().map(ToOwned::to_owned);
         Arc::new(FolderInstances::new(folder, store, sources.least(), &mut definitions, commands.clone()))
     });
+    // Before anything that people ask for. There is room, and the receiver is here.
+    let _ = commands.send(reload::first(&definitions)).await;
+    let engine = tokio::spawn(Engine::new(core, run, reports).run(received, shutdown.clone(), args.grace));
     let serving = match &instances {
         Some(instances) => {
             let (instances, commands, stop) = (Arc::clone(instances), commands.clone(), shutdown.clone());
             let people = People { instances, commands, journal, parts, egress: trials, folder: sources.folder(), stop };
-            people.serve(&args).await?
+            people.serve(&args).await
         }
-        None => Vec::new(),
+        None => Ok(Vec::new()),
+    };
+    let serving = match serving {
+        Ok(serving) => serving,
+        Err(message) => {
+            shutdown.cancel();
+            // What it has begun comes to its end and is saved.
+            let _ = engine.await;
+            return Err(message);
+        }
     };
     let shown = instances.clone();
     // Without a served page no one looks at the manifests.
@@ -149,8 +160,6 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     if instances.is_none() {
         forget(&mut definitions);
     }
-    // The receiver lives as long as the engine's task, which has just begun.
-    let _ = commands.send(reload::first(&definitions)).await;
     let _ = ready.send(true);
     let watching = match run {
         Run::Once => None,

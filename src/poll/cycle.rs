@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use self::begin::view;
+use self::begin::{is_order_broken, unconfirmed, view};
 use self::findings::{is_too_much, too_many_records};
 use self::list::Start;
 use self::sweep::Sweeping;
@@ -198,8 +198,7 @@ impl<'a> Poll<'a> {
             let own = state.resources.get(&*resource.name).map(|own| &**own);
             let of_all = resource.list_of.as_ref().and_then(|list| state.resources.get(&*list.resource));
             let records_path = own.and_then(|own| own.records_path.clone()).or_else(|| of_all?.records_path.clone());
-            let unconfirmed: Vec<_> = own.iter().flat_map(|own| &own.failing).map(|failing| failing.object).collect();
-            (view(resource, own), records_path, begin::token(resource, own), begin::is_order_broken(resource, own), unconfirmed)
+            (view(resource, own), records_path, begin::token(resource, own), is_order_broken(resource, own), unconfirmed(own))
         };
         let polled_at = Utc::now();
         let mut machine = PollMachine::new(resource, view.mode, view.cursor).with_token(token).read_at(polled_at);

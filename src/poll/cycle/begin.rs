@@ -31,3 +31,8 @@ pub(super) fn is_order_broken(resource: &ResourcePlan, own: Option<&ResourceStat
 pub(super) fn token(resource: &ResourcePlan, own: Option<&ResourceState>) -> Option<String> {
     own?.token.as_ref()?.text_for(resource.delta.as_ref()).map(str::to_owned)
 }
+
+/// Objects whose last change was tried and not taken.
+pub(super) fn unconfirmed(own: Option<&ResourceState>) -> Vec<u64> {
+    own.into_iter().flat_map(|own| &own.failing).map(|failing| failing.object).collect()
+}
