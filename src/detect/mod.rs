@@ -10,7 +10,7 @@
 //!   are known; an unknown id there is new, however late it was listed. Only before the window an unknown id says nothing.
 //! - **A date beyond the provider's clock orders nothing**: it moves no cursor and silences no later version.
 //!
-//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone, [`day_times`] instants that stand for days,
+//! [`event`] is what happened, with an id that is the same for ever; [`zone`] suspects a wrong time zone, `day_times` instants that stand for days,
 //! [`absent`] a misspelt field, [`unidentified`] rows without an id, [`unreadable_date`] dates of another format, [`turnover`] records that a list showed between two polls or with old dates, [`filter`] a filter that the provider ignores, [`volatile`] members that differ at every look.
 //! [`sweep`] finds the records that a complete list no longer shows, and [`life`] says what is remembered of them for that.
 //! [`deleted_list`] says what a row of a list of deleted ids means.
