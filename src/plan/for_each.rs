@@ -215,6 +215,8 @@ pub(super) fn link(resources: &mut [Arc<ResourcePlan>], declared: &[&str]) -> Ve
             Some("a resource with feed, whose records are events and not objects; name one whose records are the parents")
         } else if list.result_cap.is_some() {
             Some("a resource with resultCap, whose list cannot be read to its end at once; name another one")
+        } else if list.max_age.is_some() {
+            Some("a resource with maxAge, whose list shows no parents that changed longer ago; name another one")
         } else if matches!(list.pagination, PaginationPlan::Keyset { .. }) {
             Some("a resource with pagination.keyset, whose list cannot be read to its end at once; name another one")
         } else {
@@ -336,6 +338,26 @@ resources: [{{name: contacts, {members}}}]
         let context = MacroContext { since: None, now, until: now, since_format: &RFC_3339, token: None };
         for headers in [&detail.headers, &confirm.headers] {
             assert_eq!(headers[0].1.render(&context, Place::Header), "a/b");
+        }
+    }
+
+    #[test]
+    fn a_resource_whose_list_does_not_show_every_parent_is_refused() {
+        for (parents, why) in [
+            (
+                "query: {since: '${since}'}, maxAge: 744h, datesConfiguration: {updatedDateField: u}",
+                "names a resource with maxAge, ",
+            ),
+            (
+                "order: Ascending, feed: {typeField: t, typeMap: {a: Created}, objectIdField: o}, datesConfiguration: {createdDateField: c}",
+                "names a resource with feed, ",
+            ),
+        ] {
+            let told = planned(&format!(
+                "url: '/p/${{each}}/c', forEach: {{resource: parents}}}}, {{name: parents, url: /p, {parents}"
+            ));
+            let told = told.expect_err("it is refused");
+            assert!(told.iter().any(|told| told.contains(why)), "{told:?}");
         }
     }
 

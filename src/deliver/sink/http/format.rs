@@ -1,6 +1,7 @@
 //! How events are written: CloudEvents 1.0 in structured or batched JSON, or the body that SAP Open Connectors sends. Pure.
 
 use std::borrow::{Borrow, Cow};
+use std::fmt::Write as _;
 use std::io;
 
 use bytes::Bytes;
@@ -108,20 +109,20 @@ struct CloudEvent<'a> {
     source: String,
     #[serde(rename = "type")]
     kind: String,
-    subject: &'a str,
+    subject: Cow<'a, str>,
     time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     datacontenttype: Option<&'static str>,
     resource: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<&'a str>,
+    parent: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     connector: Option<&'a str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     tags: String,
     polltime: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    changes: Option<&'a str>,
+    changes: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -139,20 +140,42 @@ impl<'a> CloudEvent<'a> {
             id: event.id.as_str(),
             source: envelope.source(),
             kind: format!("dev.pollinator.record.{}", event.kind.as_str()),
-            subject: &event.object_id,
+            subject: text(&event.object_id),
             time: event.version_date.unwrap_or(event.detected_at).to_rfc3339_opts(SecondsFormat::AutoSi, true),
             datacontenttype: (!truncated).then_some("application/json"),
             resource: &event.resource,
-            parent: event.parent.as_deref(),
+            parent: event.parent.as_deref().map(text),
             connector: envelope.connector,
             tags: envelope.tags.join(","),
             polltime: event.detected_at.to_rfc3339_opts(SecondsFormat::Millis, true),
-            changes: event.changes.as_deref(),
+            changes: event.changes.as_deref().map(text),
             partial: event.partial,
             truncated,
             data: (!truncated).then_some(&*event.data),
         }
     }
+}
+
+/// A value of an attribute, in which CloudEvents 1.0 (type String) allows neither control characters nor the 66 code points that Unicode keeps
+/// for itself: such ones are percent-encoded.
+fn text(value: &str) -> Cow<'_, str> {
+    let is_refused = |c: char| c.is_control() || matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
+    if !value.contains(is_refused) {
+        return Cow::Borrowed(value);
+    }
+    let mut clean = String::with_capacity(value.len() + 8);
+    for c in value.chars() {
+        if is_refused(c) {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                // Writing into a text does not fail.
+                let _ = write!(clean, "%{byte:02X}");
+            }
+        } else {
+            clean.push(c);
+        }
+    }
+    Cow::Owned(clean)
 }
 
 /// Writes one event as CloudEvents 1.0 structured JSON.
@@ -394,6 +417,20 @@ mod tests {
         assert!(read.extension("truncated").is_none());
         let data: serde_json::Value = read.data().unwrap().clone().try_into().unwrap();
         assert_eq!(data, serde_json::json!({"id": "42"}));
+    }
+
+    #[test]
+    fn an_attribute_has_no_character_that_cloud_events_forbids() {
+        for (id, subject) in [
+            ("a\tb\r\n", "a%09b%0D%0A"),
+            ("\u{0}\u{7f}\u{85}", "%00%7F%C2%85"),
+            ("\u{fffe}\u{1ffff}\u{fdd0}", "%EF%BF%BE%F0%9F%BF%BF%EF%B7%90"),
+            ("100% \u{e000} \u{fffd} 😀", "100% \u{e000} \u{fffd} 😀"),
+        ] {
+            let payload = encode_cloud_event(&envelope(&[], None), &event(id, Kind::Updated, "{}"));
+            let read: cloudevents::Event = serde_json::from_slice(&payload.body).unwrap();
+            assert_eq!(read.subject(), Some(subject), "{id:?}");
+        }
     }
 
     #[test]
