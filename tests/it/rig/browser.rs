@@ -167,7 +167,10 @@ impl Browser {
     pub fn all(&self, selector: &str) -> Vec<Element<'_>> {
         let found = self.command("POST", "/elements", &json!({"using": "css selector", "value": selector}));
         let reference = |value: &Value| value[ELEMENT].as_str().expect("a reference to an element").to_owned();
-        found.as_array().into_iter().flatten().map(|value| Element { browser: self, id: reference(value) }).collect()
+        let found = found.as_array().into_iter().flatten().enumerate();
+        found
+            .map(|(index, value)| Element { browser: self, selector: selector.to_owned(), index, id: reference(value) })
+            .collect()
     }
 
     /// The one element that a CSS selector finds.
@@ -182,15 +185,10 @@ impl Browser {
     pub fn text(&self, selector: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let [found] = &self.all(selector)[..] {
-                let url = format!("{}/element/{}/text", self.session, found.id);
-                let reply = client::exchange("GET", &url, &[], None);
-                let reply = reply.unwrap_or_else(|error| panic!("chromedriver GET {url}: {error}"));
-                let answer: Value = serde_json::from_str(&reply.body).expect("WebDriver answers JSON");
-                if reply.status == 200 {
-                    return answer["value"].as_str().unwrap_or_default().to_owned();
-                }
-                assert_eq!(answer["value"]["error"], "stale element reference", "{selector}: {answer:#}");
+            if let [found] = &self.all(selector)[..]
+                && let Some(text) = found.ask("GET", "/text", None)
+            {
+                return text.as_str().unwrap_or_default().to_owned();
             }
             assert!(Instant::now() < deadline, "{selector} is not there once at {}: {}", self.url(), self.source());
             thread::park_timeout(Duration::from_millis(50));
@@ -239,12 +237,16 @@ impl Browser {
     }
 
     fn send(method: &str, url: &str, body: Option<&Value>) -> Value {
+        Self::ask(method, url, body).unwrap_or_else(|answer| panic!("{method} {url} {body:?}: {answer:#}"))
+    }
+
+    /// The value of an answer, or what the driver refuses it with.
+    fn ask(method: &str, url: &str, body: Option<&Value>) -> Result<Value, Value> {
         let headers = [("Content-Type", "application/json")];
         let reply = client::exchange(method, url, &headers, body.map(Value::to_string));
         let reply = reply.unwrap_or_else(|error| panic!("chromedriver {method} {url}: {error}"));
         let mut answer: Value = serde_json::from_str(&reply.body).expect("WebDriver answers JSON");
-        assert_eq!(reply.status, 200, "{method} {url} {body:?}: {answer:#}");
-        answer["value"].take()
+        if reply.status == 200 { Ok(answer["value"].take()) } else { Err(answer) }
     }
 }
 
@@ -259,42 +261,70 @@ impl Drop for Browser {
     }
 }
 
-/// Something on a page.
+/// Something on a page. A live page may replace it between two looks: then it is what the selector finds in its place.
 pub struct Element<'b> {
     browser: &'b Browser,
+    selector: String,
+    index: usize,
     id: String,
 }
 
 impl Element<'_> {
     pub fn click(&self) {
-        self.browser.command("POST", &format!("/element/{}/click", self.id), &json!({}));
+        self.command("POST", "/click", Some(&json!({})));
     }
 
     pub fn type_in(&self, text: &str) {
-        self.browser.command("POST", &format!("/element/{}/value", self.id), &json!({"text": text}));
+        self.command("POST", "/value", Some(&json!({"text": text})));
     }
 
     pub fn text(&self) -> String {
-        self.browser.get(&format!("/element/{}/text", self.id))
+        self.get("/text")
     }
 
     /// Its name as assistive technology reads it (accname 1.2).
     pub fn label(&self) -> String {
-        self.browser.get(&format!("/element/{}/computedlabel", self.id))
+        self.get("/computedlabel")
     }
 
     /// Its role as assistive technology knows it.
     pub fn role(&self) -> String {
-        self.browser.get(&format!("/element/{}/computedrole", self.id))
+        self.get("/computedrole")
     }
 
     pub fn attribute(&self, name: &str) -> String {
-        self.browser.get(&format!("/element/{}/attribute/{name}", self.id))
+        self.get(&format!("/attribute/{name}"))
     }
 
     /// A value of its style as it is shown.
     pub fn style(&self, property: &str) -> String {
-        self.browser.get(&format!("/element/{}/css/{property}", self.id))
+        self.get(&format!("/css/{property}"))
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.command("GET", path, None).as_str().unwrap_or_default().to_owned()
+    }
+
+    fn command(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut answer = self.ask(method, path, body);
+        while answer.is_none() {
+            assert!(Instant::now() < deadline, "{} is not there at {}", self.selector, self.browser.url());
+            thread::park_timeout(Duration::from_millis(50));
+            let there = self.browser.all(&self.selector).into_iter().nth(self.index);
+            answer = there.and_then(|there| there.ask(method, path, body));
+        }
+        answer.unwrap_or_default()
+    }
+
+    /// `None`: it is not on the page any more.
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Value> {
+        let url = format!("{}/element/{}{path}", self.browser.session, self.id);
+        match Browser::ask(method, &url, body) {
+            Ok(value) => Some(value),
+            Err(answer) if answer["value"]["error"] == "stale element reference" => None,
+            Err(answer) => panic!("{} {method} {path}: {answer:#}", self.selector),
+        }
     }
 }
 
