@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use pollinator::instances::brief::ListedInstance;
 use pollinator::instances::glance::Glance;
 use pollinator::serve::console::overview::{Asked, overview};
 
+use crate::local::Local;
 use crate::process;
 
 /// Name of the section.
@@ -37,33 +38,33 @@ pub fn run() {
     fs::write(&manifests, (0..COUNT).map(manifest).collect::<String>()).expect("the folder is ours");
     let (mut idle, mut resident) = (Vec::new(), Vec::new());
     for has_console in [false, true] {
-        let local = Local::start(&manifests, &folder.path().join(format!("state-{has_console}")), has_console);
-        local.wait_still();
-        resident.push(local.resident());
+        let served = Served::start(&manifests, &folder.path().join(format!("state-{has_console}")), has_console);
+        served.wait_still();
+        resident.push(served.local.resident());
         if has_console {
-            let (address, ticket) = local.console.clone().expect("it is printed");
+            let (address, ticket) = served.console.clone().expect("it is printed");
             let cookie = sign_in(&address, &ticket);
-            let (before, memory) = (local.cpu(), local.resident());
+            let (before, memory) = (served.local.cpu(), served.local.resident());
             let page = get(&address, "/", &cookie);
             assert!(page.contains("crm-") && page.starts_with("HTTP/1.1 200"), "{}", page.lines().next().unwrap_or_default());
-            let first = local.cpu_since(before);
-            let before = local.cpu();
+            let first = served.local.cpu_since(before);
+            let before = served.local.cpu();
             for number in 2..2 + PAGES {
                 get(&address, &format!("/?page={number}"), &cookie);
             }
-            let each = local.cpu_since(before) / PAGES;
+            let each = served.local.cpu_since(before) / PAGES;
             println!(
                 "{NAME}/local: first page {:.1} ms CPU and {} KiB of HTML, then {:.1} ms each; {:.1} MiB more memory after {PAGES} pages",
                 first.as_secs_f64() * 1e3,
                 page.len() / 1024,
                 each.as_secs_f64() * 1e3,
-                (local.resident() as f64 - memory as f64) / 1024.0
+                (served.local.resident() as f64 - memory as f64) / 1024.0
             );
-            local.wait_still();
+            served.wait_still();
         }
-        let before = local.cpu();
+        let before = served.local.cpu();
         thread::sleep(IDLE);
-        idle.push(local.cpu_since(before).as_secs_f64() * 1e3);
+        idle.push(served.local.cpu_since(before).as_secs_f64() * 1e3);
     }
     println!(
         "{NAME}/idle: {:.1} ms CPU in {} s without a console, {:.1} ms with one that no one looks at",
@@ -117,21 +118,21 @@ fn manifest(number: usize) -> String {
 }
 
 /// `pollinator local` in front of suspended instances.
-struct Local {
-    child: Child,
+struct Served {
+    local: Local,
     /// Address and ticket.
     console: Option<(String, String)>,
 }
 
-impl Local {
+impl Served {
     fn start(manifests: &Path, state: &Path, has_console: bool) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pollinator"));
         command.arg("local").arg(manifests).arg("--state").arg(state).stdout(Stdio::null()).stderr(Stdio::piped());
         if has_console {
             command.arg("--console=127.0.0.1:0");
         }
-        let mut child = command.spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let mut local = Local::start(&mut command);
+        let mut lines = BufReader::new(local.0.stderr.take().expect("piped")).lines().map_while(Result::ok);
         let console = has_console.then(|| {
             let line = lines.find(|line| line.contains("/open?ticket=")).expect("the URL is printed");
             let url = line.rsplit(' ').next().expect("a word").trim_start_matches("http://");
@@ -140,7 +141,7 @@ impl Local {
         });
         // It would stop when no one reads.
         thread::spawn(move || lines.for_each(drop));
-        Self { child, console }
+        Self { local, console }
     }
 
     /// Waits until it has started and does nothing more.
@@ -149,31 +150,11 @@ impl Local {
         let mut still = 0;
         while still < 3 {
             assert!(Instant::now() < deadline, "it goes on working");
-            let before = self.cpu();
+            let before = self.local.cpu();
             thread::sleep(Duration::from_secs(2));
-            let is_still = before > Duration::from_secs(2) && self.cpu_since(before) < Duration::from_millis(100);
+            let is_still = before > Duration::from_secs(2) && self.local.cpu_since(before) < Duration::from_millis(100);
             still = if is_still { still + 1 } else { 0 };
         }
-    }
-
-    fn cpu(&self) -> Duration {
-        process::cpu_of(self.child.id())
-    }
-
-    fn cpu_since(&self, before: Duration) -> Duration {
-        self.cpu().saturating_sub(before)
-    }
-
-    /// In KiB.
-    fn resident(&self) -> u64 {
-        process::rss_of(self.child.id()).expect("it runs")
-    }
-}
-
-impl Drop for Local {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -17,6 +17,7 @@ mod detect;
 mod idle;
 mod instances;
 mod list;
+mod local;
 mod once;
 mod process;
 mod program;

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::list::{self, PAGE};
+use crate::local::Local;
 use crate::once::Once;
 use crate::{bare, process};
 
@@ -85,11 +86,11 @@ fn events(address: &str) {
 /// A thousand instances, each polled every five seconds, that find nothing.
 fn idle(address: &str) {
     let home = tempfile::tempdir_in("/dev/shm").expect("a folder is made");
-    let local = Local::start(home.path(), &many(address, IDLE, "5s"));
+    let local = local(home.path(), &many(address, IDLE, "5s"));
     wait_for_lists(list::lists() + 2 * IDLE as u64);
     let (cpu, polls) = (local.cpu(), list::lists());
     thread::sleep(MEASURED);
-    let (cpu, polls) = (local.cpu().saturating_sub(cpu), list::lists() - polls);
+    let (cpu, polls) = (local.cpu_since(cpu), list::lists() - polls);
     println!(
         "{NAME}/idle: {:.0} µs CPU a poll, {polls} polls by {IDLE} instances in {} s, {:.1} MiB; target 60 µs",
         process::micros_each(cpu, polls),
@@ -103,7 +104,7 @@ fn start(address: &str) {
     let home = tempfile::tempdir_in("/dev/shm").expect("a folder is made");
     let before = list::lists();
     let started = Instant::now();
-    let local = Local::start(home.path(), &many(address, MANIFESTS, "15m"));
+    let local = local(home.path(), &many(address, MANIFESTS, "15m"));
     wait_for_lists(before + 1);
     let first = (started.elapsed(), local.cpu());
     wait_for_lists(before + MANIFESTS as u64);
@@ -152,31 +153,11 @@ fn many(address: &str, count: usize, interval: &str) -> String {
     all
 }
 
-/// A process that polls until it is dropped.
-struct Local(Child);
-
-impl Local {
-    fn start(home: &Path, manifests: &str) -> Self {
-        let file = home.join("all.yaml");
-        fs::write(&file, manifests).expect("the folder is ours");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pollinator"));
-        command.args(["local", "--allow-egress", "127.0.0.0/8", "--state"]).arg(home.join("state")).arg(file);
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"))
-    }
-
-    fn cpu(&self) -> Duration {
-        process::cpu_of(self.0.id())
-    }
-
-    /// In KiB.
-    fn resident(&self) -> u64 {
-        process::rss_of(self.0.id()).expect("it runs")
-    }
-}
-
-impl Drop for Local {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A process that polls the instances of a text.
+fn local(home: &Path, manifests: &str) -> Local {
+    let file = home.join("all.yaml");
+    fs::write(&file, manifests).expect("the folder is ours");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pollinator"));
+    command.args(["local", "--allow-egress", "127.0.0.0/8", "--state"]).arg(home.join("state")).arg(file);
+    Local::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }

@@ -25,31 +25,33 @@ pub(super) fn drop_nulls(schema: &Value, value: &mut Value) {
 }
 
 /// The patterns of a schema, ready for use: to read one takes far longer than to match it.
-#[derive(Default)]
 pub(super) struct Patterns(HashMap<String, Regex>);
 
 impl Patterns {
     /// Those of a schema. One that cannot be read refuses nothing, as the server would not have taken it.
     pub(super) fn of(schema: &Value) -> Self {
-        let mut patterns = Self::default();
-        patterns.collect(schema);
-        patterns
-    }
-
-    fn collect(&mut self, schema: &Value) {
-        if let Some(pattern) = schema["pattern"].as_str()
-            && let Ok(regex) = Regex::new(pattern)
-        {
-            self.0.insert(pattern.to_owned(), regex);
-        }
-        let members = schema["properties"].as_object().into_iter().flat_map(serde_json::Map::values);
-        let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|inner| inner.is_object());
-        members.chain(inner).for_each(|inner| self.collect(inner));
+        let mut patterns = HashMap::new();
+        visit(schema, &mut |part| {
+            if let Some(pattern) = part["pattern"].as_str()
+                && let Ok(regex) = Regex::new(pattern)
+            {
+                patterns.insert(pattern.to_owned(), regex);
+            }
+        });
+        Self(patterns)
     }
 
     fn refuse(&self, pattern: &str, text: &str) -> bool {
         self.0.get(pattern).is_some_and(|regex| !regex.is_match(text))
     }
+}
+
+/// Shows a schema and all schemas inside it.
+pub(super) fn visit(schema: &Value, see: &mut impl FnMut(&Value)) {
+    see(schema);
+    let members = schema["properties"].as_object().into_iter().flat_map(serde_json::Map::values);
+    let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|inner| inner.is_object());
+    members.chain(inner).for_each(|inner| visit(inner, see));
 }
 
 /// Checks a value against its schema, whose patterns these are. A whole float where an integer is asked for becomes one, as on the server.

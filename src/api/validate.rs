@@ -127,20 +127,15 @@ fn rules(mut schema: Value) -> Rules {
     schema["required"] = required.into();
     let compiled = compile_schema(&schema);
     let mut messages = HashMap::new();
-    collect_messages(&schema, &mut messages);
+    structure::visit(&schema, &mut |part| {
+        for rule in part["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            if let (Some(rule), Some(message)) = (rule["rule"].as_str(), rule["message"].as_str()) {
+                messages.insert(rule.to_owned(), message.to_owned());
+            }
+        }
+    });
     let patterns = Patterns::of(&schema);
     Rules { schema, compiled, patterns, messages }
-}
-
-fn collect_messages(schema: &Value, messages: &mut HashMap<String, String>) {
-    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
-        if let (Some(rule), Some(message)) = (rule["rule"].as_str(), rule["message"].as_str()) {
-            messages.insert(rule.to_owned(), message.to_owned());
-        }
-    }
-    let members = schema["properties"].as_object().into_iter().flat_map(serde_json::Map::values);
-    let inner = [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|inner| inner.is_object());
-    members.chain(inner).for_each(|inner| collect_messages(inner, messages));
 }
 
 #[cfg(test)]

@@ -224,7 +224,7 @@ impl<'p> Detector<'p> {
             let date = self.classifier.date(&view);
             let listed_date = self.classifier.listed_date(&view);
             self.note(&view, listed_date, record.json);
-            let sight = self.note_sight(&view, id);
+            let sight = self.note_sight(&view, (id, date));
             self.seen.whole_days = self.seen.whole_days || self.classifier.is_whole_day(&view);
             if let Some(listed) = listed_date {
                 found.least = Some(found.least.map_or(listed, |least| least.min(listed)));

@@ -23,7 +23,7 @@ pub enum Mark {
     Word,
 }
 
-/// What begins a word that means that a record is gone, or the name of a member that says so.
+/// What a word contains that means that a record is gone, or the name of a member that says so.
 const GONE: [&str; 6] = ["delet", "remov", "trash", "destroy", "purg", "eras"];
 /// The same for names of members alone: a status of this kind may be that of a living record.
 const ENDED: [&str; 4] = ["archiv", "cancel", "void", "gone"];
@@ -86,15 +86,15 @@ fn may_be_status(text: &str, path: &FieldPath) -> bool {
         return false;
     }
     let word = text.to_lowercase();
-    let begins = |stems: &[&str], text: &str| stems.iter().any(|stem| text.contains(stem));
-    if begins(&GONE, &word) {
+    let has = |stems: &[&str], text: &str| stems.iter().any(|stem| text.contains(stem));
+    if has(&GONE, &word) {
         return false;
     }
     let name = match path.segments().last() {
         Some(Segment::Key(name)) => name.to_lowercase(),
         _ => String::new(),
     };
-    let says_so = begins(&GONE, &name) || begins(&ENDED, &name);
+    let says_so = has(&GONE, &name) || has(&ENDED, &name);
     !says_so || ALIVE.contains(&&*word)
 }
 

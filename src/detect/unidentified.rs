@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::api::nearest::plain;
 use crate::api::visible;
 use crate::plan::field_path::{FieldPath, Segment};
 use crate::plan::id::IdPlan;
@@ -64,10 +65,10 @@ impl Unidentified {
         self.first.get_or_insert_with(|| Fault::of("feed.objectIdField", std::slice::from_ref(object_id), json));
     }
 
-    /// Of these rows those in which there is no id under this name, or none that can be used.
+    /// Of these rows those in which there is no id at this path, or none that can be used.
     #[cfg(test)]
-    pub fn of(name: &str, rows: &[&str]) -> Self {
-        let id = IdPlan::Field(FieldPath::of(&[Segment::Key(name.to_owned())]));
+    pub(crate) fn of(path: &str, rows: &[&str]) -> Self {
+        let id = IdPlan::Field(FieldPath::parse(path).expect("a path"));
         let mut unidentified = Self::default();
         for row in rows {
             unidentified.note(&id, row);
@@ -104,8 +105,7 @@ impl Unidentified {
 
     /// What a user reads where other rows have one. The number is round, for a status that changes is written.
     pub fn of_some(&self) -> String {
-        let number = |of: u64| if of == 1 { "1".to_owned() } else { format!("up to {}", next_decade(of)) };
-        let rows = number(self.rows);
+        let rows = rounded(self.rows);
         match &self.first {
             Some(Fault::NoObject) => format!(
                 "recordsPath: some rows of the list are no objects and are not delivered ({rows} when rows were last listed); set recordsPath to the \
@@ -118,7 +118,7 @@ impl Unidentified {
             None => format!(
                 "recordsPath: some rows of the list are null and are skipped ({} when rows were last listed), as providers write what the credentials \
                  may not read; extend their permissions, or leave these rows out by query",
-                number(self.nulls)
+                rounded(self.nulls)
             ),
         }
     }
@@ -132,8 +132,13 @@ fn fix(field: &str, near: Option<&str>) -> String {
     }
 }
 
+/// A count as a status shows it: with each new number the status would be written again.
+pub(super) fn rounded(count: u64) -> String {
+    if count == 1 { "1".to_owned() } else { format!("up to {}", next_decade(count)) }
+}
+
 /// The next of 10, 100, 1000 and so on.
-pub(super) fn next_decade(count: u64) -> u64 {
+fn next_decade(count: u64) -> u64 {
     let decade = 10_u64.saturating_pow(count.max(1).ilog10());
     if decade == count && count > 1 { decade } else { decade.saturating_mul(10) }
 }
@@ -246,22 +251,12 @@ fn ends_in_id(name: &str) -> bool {
     ["_id", "-id", "Id", "ID"].iter().any(|end| name.ends_with(end))
 }
 
-/// A name without case and separators.
-fn plain(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(path: &str, rows: &[&str]) -> Unidentified {
-        let id = IdPlan::Field(FieldPath::parse(path).unwrap());
-        let mut unidentified = Unidentified::default();
-        for row in rows {
-            unidentified.note(&id, row);
-        }
-        unidentified
+        Unidentified::of(path, rows)
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::unidentified::rounded;
 use crate::api::visible;
 use crate::plan::date_format::{DateFormat, DateReading};
 use crate::plan::json::scalar_text;
@@ -76,8 +77,7 @@ impl UnreadableDate {
 impl fmt::Display for UnreadableDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, fields: (field, format), path, fits } = self;
-        let number =
-            if *records == 1 { "1".to_owned() } else { format!("up to {}", super::unidentified::next_decade(*records)) };
+        let number = rounded(*records);
         write!(
             f,
             "datesConfiguration.{field}: some records have a value at {path} that does not match {format}, are compared by content and move \

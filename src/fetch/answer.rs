@@ -99,10 +99,7 @@ pub(super) fn refuses_a_page(status: StatusCode) -> bool {
 
 /// The problem of the first page, where its URL is most likely wrong: the path of the base URL is there twice.
 pub(super) fn of_url(problem: Problem, url: &Url) -> Problem {
-    let Some(twice) = Some(&problem).filter(|problem| problem.reason == Reason::NotFound).and_then(|_| repeated_path(url))
-    else {
-        return problem;
-    };
+    let Some(twice) = repeated_path(url).filter(|_| problem.reason == Reason::NotFound) else { return problem };
     let message = format!("{}; its path begins with {twice} twice, once from baseUrl: remove it from url", problem.message);
     Problem { message, ..problem }
 }

@@ -9,6 +9,7 @@ use super::error_shape::{self, Rows};
 use super::one_record;
 use super::split::MAX_BODY;
 use crate::api::conditions::{Problem, Reaction};
+use crate::api::nearest::plain;
 use crate::detect::mark;
 use crate::detect::sweep::Answer;
 use crate::egress::{Limits, Overflow, Request, Response};
@@ -98,7 +99,7 @@ impl<'b> Found<'_, 'b> {
 fn is_marked(record: &str) -> bool {
     let mut is_marked = false;
     for_each_member(record, |name, value| {
-        let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+        let name = plain(name);
         let name = name.strip_prefix("is").unwrap_or(&name);
         let says = ["deleted", "removed", "trashed", "archived", "deletedat", "deletedon", "archivedat", "removedat"];
         is_marked |= says.contains(&name) && mark::is_set(value);

@@ -10,6 +10,7 @@ use crate::api::auth::{
     ApiKey, Auth, Basic, Bearer, ClientAuthentication, ClientPlace, Grant, Oauth2, SecretKeyRef, SecretRef,
 };
 use crate::api::connector::ConnectorAuth;
+use crate::api::nearest::plain;
 
 /// The settings that an instance's credentials are read from.
 pub(super) struct Credentials<'a> {
@@ -323,7 +324,7 @@ fn is_password(name: &str) -> bool {
 fn is_api_key(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let own = name.starts_with("event.") || name.starts_with("oauth.") || name.starts_with("bulk.");
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain(&name);
     let endings = ["apikey", "apitoken", "accesstoken", "accesskey", "secretkey", "authtoken", "privatekey", "securitytoken"];
     !own && (endings.iter().any(|ending| plain.ends_with(ending)) || ["key", "token", "apikey"].contains(&last(&name).as_str()))
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::fields::Fields;
 use super::value::Said;
 use crate::api::connector::ConnectorSpec;
+use crate::api::nearest::plain;
 
 /// What settings, query parameters and parameters are called that name an account's host or its first part.
 const WORDS: [&str; 20] = [
@@ -41,7 +42,6 @@ pub(super) fn own<'a>(setting: &str, parameters: &'a BTreeMap<String, String>) -
 
 /// Whether a setting, or a query parameter, names the account's host by what it is called.
 pub(crate) fn is_word(setting: &str) -> bool {
-    let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let reserved = ["event.", "oauth.", "bulk.", "pagination."].iter().any(|start| setting.starts_with(start));
     let last = setting.rsplit('.').next().unwrap_or_default();
     !reserved && [plain(setting), plain(last)].iter().any(|name| WORDS.contains(&name.as_str()))

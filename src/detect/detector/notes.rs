@@ -69,11 +69,8 @@ impl Detector<'_> {
     }
 
     /// Notes whether an earlier page of the listing has the row as it is here. Answers what identifies it.
-    pub(super) fn note_sight(&mut self, view: &RecordView<'_>, id: u64) -> u64 {
-        let version = self
-            .classifier
-            .date(view)
-            .map_or_else(|| self.classifier.version(view), |date| date.timestamp_micros().cast_unsigned());
+    pub(super) fn note_sight(&mut self, view: &RecordView<'_>, (id, date): (u64, Option<DateTime<Utc>>)) -> u64 {
+        let version = date.map_or_else(|| self.classifier.version(view), |date| date.timestamp_micros().cast_unsigned());
         let sight = id ^ version.rotate_left(17);
         self.seen.shown_again += u64::from(self.earlier.has(sight));
         sight
@@ -84,10 +81,7 @@ impl Detector<'_> {
         self.seen.witness = Some(self.seen.witness.map_or(id, |witness| witness.min(id)));
         // Later listings of a poll show what it has announced.
         if self.listings == 1 {
-            let is_old = match self.view.cursor {
-                Some(cursor) => date.is_none_or(|date| date <= cursor),
-                None => false,
-            };
+            let is_old = self.view.cursor.is_some_and(|cursor| date.is_none_or(|date| date <= cursor));
             self.seen.seen_before += u64::from(before.is_some() || is_old || self.witness == Some(id));
         }
         let is_earlier = |known: Known| date.is_some_and(|date| known.date > Some(date.timestamp_micros()));

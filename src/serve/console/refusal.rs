@@ -105,6 +105,7 @@ impl Refusal {
     pub fn notice(&self) -> Notice {
         let way_on = WayOn::Overview;
         let notice = |status, title, text: &str| Notice { status, title, text: text.to_owned(), way_on };
+        let not_permitted = |text: &str| notice(StatusCode::FORBIDDEN, "You are not permitted to do this", text);
         match self {
             Self::OtherAddress { address } => Notice {
                 status: StatusCode::MISDIRECTED_REQUEST,
@@ -128,33 +129,18 @@ impl Refusal {
             Self::Instances(InstancesError::Call(CallError::Forbidden(Denial { of: Denied::Caller, .. }))) => {
                 NoToken::Unknown.notice()
             }
-            Self::MayNotCreate { namespace } => Notice {
-                status: StatusCode::FORBIDDEN,
-                title: "You are not permitted to do this",
-                text: format!(
-                    "Your account may not create instances and Secrets in namespace {namespace}. Ask an administrator of the cluster for \
+            Self::MayNotCreate { namespace } => not_permitted(&format!(
+                "Your account may not create instances and Secrets in namespace {namespace}. Ask an administrator of the cluster for \
                      these permissions, or go to the overview and filter by a namespace in which you have them."
-                ),
-                way_on,
-            },
-            Self::MayNotChange { namespace } => Notice {
-                status: StatusCode::FORBIDDEN,
-                title: "You are not permitted to do this",
-                text: format!(
-                    "Nothing was changed. Your account may not update instances in namespace {namespace}. Ask an administrator of the \
+            )),
+            Self::MayNotChange { namespace } => not_permitted(&format!(
+                "Nothing was changed. Your account may not update instances in namespace {namespace}. Ask an administrator of the \
                      cluster for this permission."
-                ),
-                way_on,
-            },
-            Self::MayNotDelete { namespace } => Notice {
-                status: StatusCode::FORBIDDEN,
-                title: "You are not permitted to do this",
-                text: format!(
-                    "Nothing was deleted. Your account may not delete instances in namespace {namespace}. Ask an administrator of the \
+            )),
+            Self::MayNotDelete { namespace } => not_permitted(&format!(
+                "Nothing was deleted. Your account may not delete instances in namespace {namespace}. Ask an administrator of the \
                      cluster for this permission."
-                ),
-                way_on,
-            },
+            )),
             Self::NoSession(NoSession::Unknown) => notice(
                 StatusCode::UNAUTHORIZED,
                 "This browser is not signed in",

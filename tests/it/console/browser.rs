@@ -153,17 +153,23 @@ fn all_of_it_works_without_scripts() {
     assert_accessible(&browser);
 }
 
-/// An instance without a connector has the fields of each of its lists, and those of one more.
-#[test]
-fn a_person_adds_and_removes_lists() {
-    let Some(browser) = Browser::start(true) else { return };
-    let axe = Axe::load();
+/// Signs a browser in, in front of one instance that polls a plain URL. Answers the session of another one, too, that made it.
+fn with_plain(browser: &Browser) -> (Scene, String) {
     let scene = Scene::empty();
     scene.provider.create("first");
     let own = scene.sign_in(0);
     create_plain(&scene, &own);
     browser.visit(&scene.ticket(1));
     browser.wait_heading("Instances");
+    (scene, own)
+}
+
+/// An instance without a connector has the fields of each of its lists, and those of one more.
+#[test]
+fn a_person_adds_and_removes_lists() {
+    let Some(browser) = Browser::start(true) else { return };
+    let axe = Axe::load();
+    let (scene, _) = with_plain(&browser);
     browser.visit(&format!("{}/instances/default/plain/edit", scene.base));
     browser.wait_heading("Edit plain");
     assert_accessible(&browser);
@@ -334,12 +340,7 @@ fn a_form_keeps_what_was_entered_when_a_person_goes_back() {
 fn a_page_moves_on_and_ends_with_its_instance() {
     let Some(browser) = Browser::start(true) else { return };
     let axe = Axe::load();
-    let scene = Scene::empty();
-    scene.provider.create("first");
-    let own = scene.sign_in(0);
-    create_plain(&scene, &own);
-    browser.visit(&scene.ticket(1));
-    browser.wait_heading("Instances");
+    let (scene, own) = with_plain(&browser);
     browser.visit(&format!("{}/instances/default/plain", scene.base));
     browser.wait_heading("plain");
     let text = |what: &str| browser.run(&format!("return document.querySelector(\"{what}\").textContent"));
