@@ -175,11 +175,7 @@ fn login(settings: &mut Fields, secret: &str, draft: &mut Draft, section: &mut S
     // Exports mask a password that was never set, too.
     if user.as_ref().is_none_or(|field| Said::of(&field.value) == Said::Nothing) {
         for field in [user, password].into_iter().flatten() {
-            let text = "no user name is set: requests are sent without one";
-            match Said::of(&field.value) {
-                Said::Text(_) | Said::Structure => section.lost(&field.place, text),
-                Said::Nothing | Said::Masked | Said::Placeholder => section.dropped(&field.place, text),
-            }
+            section.unused(&field.place, &field.value, "no user name is set: requests are sent without one");
         }
         return;
     }

@@ -117,11 +117,7 @@ pub(super) fn import<'a>(
     Credentials { known, settings: fields, provider_data, draft: &mut draft, section }.import();
     callback::import(&mut input.settings, input.callback.take(), &mut draft, section);
     for field in input.provider_data {
-        let text = "it belongs to a consent that was given to the platform";
-        match Said::of(&field.value) {
-            Said::Nothing | Said::Masked | Said::Placeholder => section.dropped(&field.place, text),
-            Said::Text(_) | Said::Structure => section.lost(&field.place, text),
-        }
+        section.unused(&field.place, &field.value, "it belongs to a consent that was given to the platform");
     }
     settings::left(input.settings, known, &mut draft, section);
     settings::missing_parameters(&mut draft, section);

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::fields::Place;
+use super::value::Said;
 
 /// What became of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +115,15 @@ impl Section {
         self.without_effect(Verdict::Dropped, place, text);
     }
 
-    /// The same for one whose value is another one now.
+    /// It is not used: lost if it says something.
+    pub(super) fn unused(&mut self, place: &Place, value: &Value, text: impl Into<String>) {
+        match Said::of(value) {
+            Said::Text(_) | Said::Structure => self.lost(place, text),
+            Said::Nothing | Said::Masked | Said::Placeholder => self.dropped(place, text),
+        }
+    }
+
+    /// As [`Self::lost`], for one whose value is another one now.
     pub(super) fn adjusted(&mut self, place: &Place, text: impl Into<String>) {
         self.without_effect(Verdict::Changed, place, text);
     }
