@@ -4,6 +4,8 @@
 //! `cargo bench` runs all sections, `cargo bench -- idle` those whose name contains the word. Criterion's options work for
 //! `detect`; name the section before them.
 //!
+//! `POLLINATOR_PROGRAM=PATH cargo bench -- program` measures another program, such as that of an earlier release.
+//!
 //! Provider and receiver are child processes (this program under another argument), so that their cost is not counted.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench whose rig fails can only end")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed")]

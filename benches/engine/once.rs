@@ -27,23 +27,30 @@ pub struct Once {
 impl Once {
     /// Runs it; it ends with a poll of every resource that succeeded.
     pub fn run(manifest: &Path, state: &Path) -> Self {
+        Self::try_run(manifest, state).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// The same, or what it wrote when it failed.
+    pub fn try_run(manifest: &Path, state: &Path) -> Result<Self, String> {
         let (before, cpu, posts) = (files(state), process::cpu_of_children(), list::posts());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pollinator"));
+        let mut command = Command::new(process::program());
         command.args(["local", "--once", "--allow-egress", "127.0.0.0/8", "--state"]).arg(state).arg(manifest);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let peak = peak_until_end(&mut child);
         let mut said = String::new();
         child.stderr.take().expect("it is piped").read_to_string(&mut said).expect("it is text");
-        assert!(child.wait().expect("it ends").success(), "{said}");
+        if !child.wait().expect("it ends").success() {
+            return Err(said);
+        }
         let after = files(state);
         let is_written = |(file, seen): (&PathBuf, &(SystemTime, u64))| (before.get(file) != Some(seen)).then_some(seen.1);
-        Self {
+        Ok(Self {
             cpu: process::cpu_of_children().saturating_sub(cpu),
             peak,
             written: after.iter().filter_map(is_written).collect(),
             files: after.len(),
             posts: list::posts() - posts,
-        }
+        })
     }
 
     /// Bytes of the files that were written.

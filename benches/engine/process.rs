@@ -1,7 +1,14 @@
 //! What the kernel says of this process (Linux).
 
+use std::env;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// The program that is measured: this version's, or another that `POLLINATOR_PROGRAM` names, such as that of an earlier release.
+pub fn program() -> PathBuf {
+    env::var_os("POLLINATOR_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_pollinator").into(), PathBuf::from)
+}
 
 /// CPU time of all threads, in user and kernel mode. Threads that have ended do not count.
 pub fn cpu() -> Duration {

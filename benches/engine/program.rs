@@ -1,5 +1,6 @@
 //! The program as users start it, `pollinator local`, from the outside: idle at a user's pace, a baseline, events, and its start.
 
+use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -71,7 +72,15 @@ fn events(address: &str) {
         let home = tempfile::tempdir_in("/dev/shm").expect("a folder is made");
         let manifest = home.path().join("all.yaml");
         fs::write(&manifest, one(address, records, "startFrom: Earliest", callback)).expect("the folder is ours");
-        let once = Once::run(&manifest, &home.path().join("state"));
+        let once = match Once::try_run(&manifest, &home.path().join("state")) {
+            Ok(once) => once,
+            // an earlier release does not know each format
+            Err(said) if env::var_os("POLLINATOR_PROGRAM").is_some() => {
+                println!("{NAME}/events: {name}, {records}: refused: {}", said.lines().next().unwrap_or_default());
+                continue;
+            }
+            Err(said) => panic!("{said}"),
+        };
         println!(
             "{NAME}/events: {name}, {records}: {:.1} µs CPU an event, {} requests, peak {:.1} MiB; target {target} µs, the same for any number within 1.2 ×",
             process::micros_each(once.cpu, records as u64),
@@ -157,7 +166,7 @@ fn many(address: &str, count: usize, interval: &str) -> String {
 fn local(home: &Path, manifests: &str) -> Local {
     let file = home.join("all.yaml");
     fs::write(&file, manifests).expect("the folder is ours");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pollinator"));
+    let mut command = Command::new(process::program());
     command.args(["local", "--allow-egress", "127.0.0.0/8", "--state"]).arg(home.join("state")).arg(file);
     Local::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }

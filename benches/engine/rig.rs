@@ -54,7 +54,8 @@ pub fn record(page: &mut String, number: usize) {
         r#"{{"id":"apt-{number:07}","title":"Consultation with customer {number}","location":"4 Privet Drive, Little Whinging","creation_date":"2026-11-20T08:{minute:02}:{second:02}.123Z","modification_date":"2026-11-24T10:{minute:02}:{second:02}.456Z","start_date":"2026-12-01T09:00:00.000Z","end_date":"2026-12-01T09:30:00.000Z","user":17,"contacts":[{{"id":{number},"email":"customer.{number}@example.com"}}],"remind_time":30,"all_day":false,"description":""#
     );
     while page.len() < start + LENGTH - 2 {
-        page.push(char::from(b'a' + u8::try_from(page.len() % 26).unwrap_or(0)));
+        // the same wherever it stands in a page
+        page.push(char::from(b'a' + u8::try_from((page.len() - start) % 26).unwrap_or(0)));
     }
     page.push_str("\"}");
 }
