@@ -20,7 +20,7 @@ use super::order::Earlier;
 use super::page_reading::Row;
 pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyRecords, View};
 use super::record::{Record, RecordReader, RecordView};
-use super::rows::{self, Later};
+use super::rows::{self, Later, Listed, Told};
 use super::seen::Seen;
 use super::selection::Selection;
 use super::sweep::Pass;
@@ -62,10 +62,9 @@ pub struct Detector<'p> {
     /// The rows of earlier pages of the listing.
     earlier: Earlier,
     /// Ids of earlier pages of the listing whose date does not distinguish versions.
-    listed: HashMap<u64, Option<DateTime<Utc>>, BuildHasherDefault<AlreadyHashed>>,
-    /// Ids with the version of them that earlier pages of this poll had, where its date alone does not decide: only another poll is a later
-    /// look at them.
-    told: HashMap<u64, u64, BuildHasherDefault<AlreadyHashed>>,
+    listed: Listed,
+    /// Versions that earlier pages of this poll had, where their date alone does not decide: only another poll is a later look at them.
+    told: Told,
     /// Changes that are older than what is known, whose date is ahead of the clock: corrections, unless the known version is listed, too.
     /// By id, with the order in which they came.
     doubtful: HashMap<u64, (usize, Change), BuildHasherDefault<AlreadyHashed>>,
@@ -108,8 +107,8 @@ impl<'p> Detector<'p> {
             unreadable_date: None,
             rows: HashMap::default(),
             earlier: Earlier::default(),
-            listed: HashMap::default(),
-            told: HashMap::default(),
+            listed: Listed::default(),
+            told: Told::default(),
             doubtful: HashMap::default(),
             doubts: 0,
             day_times: DayTimes::default(),
@@ -160,7 +159,7 @@ impl<'p> Detector<'p> {
         (self.clock, self.last) = (None, None);
         self.listings += 1;
         self.day_times = DayTimes::default();
-        self.listed.clear();
+        self.listed = Listed::default();
         self.rows.clear();
         self.earlier = Earlier::default();
         self.doubtful.clear();
@@ -233,14 +232,14 @@ impl<'p> Detector<'p> {
             found.has_news |= date.is_some_and(|_| self.lower.is_none_or(|lower| !self.classifier.is_before(&view, lower)));
             let twin = self.rows.get(&id).copied();
             self.seen.repeated_ids += u64::from(twin.is_some());
-            let later = match (twin, self.listed.get(&id)) {
+            let later = match (twin, self.listed.date(id)) {
                 // Changes are listed in the order in which they were made.
                 _ if self.plan.delta.is_some() => Later::Second,
                 (Some(twin), _) => rows::later(self.order, twin.date, date, &clock),
                 // A row of an earlier page counts for this listing unless a later version follows: what changed in between is seen
                 // by the next listing.
                 (None, Some(listed)) => {
-                    if date > *listed {
+                    if date > listed {
                         Later::Second
                     } else {
                         Later::First
@@ -277,7 +276,7 @@ impl<'p> Detector<'p> {
                     if let (Some(_), Some(before)) = (date, before)
                         && !before.age.is_settled()
                         && before.version == self.classifier.version(&view)
-                        && self.told.get(&id) != Some(&before.version)
+                        && !self.told.has(id, before.version)
                     {
                         known.set_age(id, self.classifier.age(&view, Some(before), &clock));
                     }
@@ -297,7 +296,7 @@ impl<'p> Detector<'p> {
                     if kind == Kind::Updated && before.is_some_and(|before| self.classifier.is_by_content(&view, &before)) {
                         self.watch.note(id, record.json, &self.plan.extract.ignored);
                     }
-                    let fields = changes::between(self.plan, kind, record.json, known.details(id));
+                    let fields = changes::between(self.plan, kind, record.json, &known.fields(id));
                     let details = self.details(&view, record.json, before, known.details(id));
                     let known = self.classifier.known(&view, before, &clock);
                     let Some(change) = self.change(&view, kind, record.json, (known, details, fields)) else { continue };
@@ -331,7 +330,7 @@ impl<'p> Detector<'p> {
         found.changes = changes.into_iter().flatten().collect();
         let by_bytes = |change: &&Change| self.plan.compare_content || !change.known.age.is_settled();
         let unsettled = found.changes.iter().filter(by_bytes);
-        self.told.extend(unsettled.map(|change| (change.record, change.known.version)));
+        unsettled.for_each(|change| self.told.insert(change.record, change.known.version));
         found
     }
 
@@ -380,7 +379,7 @@ impl<'p> Detector<'p> {
         // twice.
         let was_told = |known: &Known| {
             self.plan.delta.is_none()
-                && self.told.get(&id) == Some(&known.version)
+                && self.told.has(id, known.version)
                 && known.date == date.map(|date| date.timestamp_micros())
                 && known.deleted == view.is_gone()
         };

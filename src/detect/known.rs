@@ -11,8 +11,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use super::packed::{Details, Form, Packed, Presence};
+pub use super::details::{Details, DetailsView, Presence};
 use super::packed::{Entry, PACKED, Unpacked};
+pub use super::packed::{Form, Packed};
 use super::partition::{Horizons, SPLIT_AT};
 pub use super::partition::{Partition, Prefix};
 
@@ -82,8 +83,13 @@ impl KnownSet {
     }
 
     /// What is remembered of an id in addition to its version.
-    pub fn details(&self, id: u64) -> Option<&Details> {
+    pub fn details(&self, id: u64) -> Option<DetailsView<'_>> {
         self.parts.get(self.place(id))?.details(id)
+    }
+
+    /// The hashes of the record's fields, as far as they are remembered.
+    pub fn fields(&self, id: u64) -> Vec<(u32, u32)> {
+        self.details(id).map_or_else(Vec::new, |details| details.fields().collect())
     }
 
     /// Remembers a version in place of what was known of the id.
@@ -93,14 +99,14 @@ impl KnownSet {
 
     /// The same, with more than the version.
     pub fn remember_with(&mut self, id: u64, known: Known, details: Option<Details>) {
-        self.put(id, Entry::of(known), details);
+        self.put(id, Entry::of(known), details.as_ref());
     }
 
     /// The date of what is known of an id is older by now.
     pub fn set_age(&mut self, id: u64, age: Age) {
         let Some(known) = self.get(id).filter(|known| known.age != age) else { return };
-        let details = self.details(id).cloned();
-        self.put(id, Entry::of(Known { age, ..known }), details);
+        let details = self.details(id).map(DetailsView::to_details);
+        self.put(id, Entry::of(Known { age, ..known }), details.as_ref());
     }
 
     /// Forgets every record whose date lies before `horizon`; records without a date stay.
@@ -121,7 +127,7 @@ impl KnownSet {
             let sparse = std::mem::take(self);
             for mut part in sparse.parts {
                 for (id, entry, details) in Arc::make_mut(&mut part).take() {
-                    self.put(id, entry, details);
+                    self.put(id, entry, details.as_ref());
                 }
             }
         }
@@ -138,7 +144,7 @@ impl KnownSet {
     }
 
     /// All records, in any order.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, Known, Option<&Details>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Known, Option<DetailsView<'_>>)> {
         let entries = self.parts.iter().flat_map(|part| part.of(Prefix::ALL));
         entries.map(|(id, entry, details)| (id, entry.known(), details))
     }
@@ -205,10 +211,9 @@ impl KnownSet {
 
     /// Adds packed entries. `None` when the bytes are damaged; then nothing is added.
     pub fn add_partition(&mut self, bytes: &[u8], form: Form) -> Option<()> {
-        let mut unpacked = Unpacked::read(bytes, form)?;
+        let unpacked = Unpacked::read(bytes, form)?;
         for (id, entry) in unpacked.entries() {
-            let details = unpacked.details.remove(&id);
-            self.put(id, entry, details);
+            self.put(id, entry, unpacked.details.get(&id));
         }
         Some(())
     }
@@ -232,7 +237,7 @@ impl KnownSet {
         self.parts.get(self.place(id))?.get(id)
     }
 
-    fn put(&mut self, id: u64, entry: Entry, details: Option<Details>) {
+    fn put(&mut self, id: u64, entry: Entry, details: Option<&Details>) {
         if self.parts.is_empty() {
             self.parts.push(Arc::new(Partition::new(Prefix::ALL)));
         }
@@ -240,7 +245,11 @@ impl KnownSet {
         let Some(shared) = self.parts.get_mut(place) else { return };
         // What is known already changes nothing, so nothing needs to be copied and stored.
         let is_shared = Arc::strong_count(shared) > 1 || Arc::weak_count(shared) > 0;
-        if is_shared && shared.get(id) == Some(entry) && shared.details(id) == details.as_ref() {
+        let has = |details: Option<&Details>| match (shared.details(id), details) {
+            (Some(own), Some(details)) => own.is(details),
+            (own, details) => own.is_none() && details.is_none(),
+        };
+        if is_shared && shared.get(id) == Some(entry) && has(details) {
             return;
         }
         let remembered = (Arc::weak_count(shared) > 0).then(|| Arc::downgrade(shared));
@@ -445,7 +454,7 @@ mod tests {
     fn check(set: &KnownSet, model: &Model) {
         assert_eq!(set.len(), model.len());
         for (id, (known, details)) in model {
-            assert_eq!((set.get(*id), set.details(*id)), (Some(*known), details.as_ref()));
+            assert_eq!((set.get(*id), set.details(*id).map(DetailsView::to_details)), (Some(*known), details.clone()));
         }
         let parts: Vec<Partition> = set.parts().iter().map(|part| (**part).clone()).collect();
         assert!(parts.iter().all(|part| !part.is_full()), "what can be split is split");

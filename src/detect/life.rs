@@ -7,14 +7,19 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::event::{Change, Event, EventId, Kind, VersionToken};
-use super::known::{Age, Details, Known, KnownSet, Presence};
+use super::known::{Age, Details, DetailsView, Known, KnownSet, Presence};
 use super::record::{RecordView, object_hash};
 use crate::plan::{ChangeBy, ResourcePlan};
 
 /// What is remembered of a record in addition to its version: how often it changed [`again`], and where sweeps look for it, that it was
 /// listed, and its id.
-pub(super) fn details(plan: &ResourcePlan, view: &RecordView<'_>, old: Option<&Details>, again: bool) -> Option<Details> {
-    let (lives, fields) = old.map_or((0, Box::default()), |old| (old.lives, old.fields.clone()));
+pub(super) fn details(
+    plan: &ResourcePlan,
+    view: &RecordView<'_>,
+    old: Option<DetailsView<'_>>,
+    again: bool,
+) -> Option<Details> {
+    let (lives, fields) = old.map_or((0, Box::default()), |old| (old.lives, old.fields().collect()));
     let lives = lives.saturating_add(again.into());
     let id = plan.snapshot.as_ref().map(|_| view.id_json.as_deref().map_or_else(|| quoted(&view.id), str::to_owned).into());
     (id.is_some() || lives > 0).then_some(Details { id, fields, lives, presence: Presence::Listed })
@@ -45,10 +50,13 @@ pub(super) fn listed(plan: &ResourcePlan, view: &RecordView<'_>, id: u64, known:
         return (before, Sign::None);
     };
     let old = known.details(id);
+    let presence = old.filter(|old| old.id.is_some()).map(|old| old.presence);
+    if presence == Some(Presence::Listed) {
+        return (before, Sign::None);
+    }
     let fresh = details(plan, view, old, false);
-    match old.filter(|old| old.id.is_some()).map(|old| old.presence) {
-        Some(Presence::Listed) => (before, Sign::None),
-        Some(Presence::Missed | Presence::Held) | None => {
+    match presence {
+        Some(Presence::Listed | Presence::Missed | Presence::Held) | None => {
             known.remember_with(id, living, fresh);
             (before, Sign::Found)
         }
@@ -79,10 +87,10 @@ pub(super) fn salt(lives: u32) -> u128 {
 pub fn deletion(
     plan: &ResourcePlan,
     identity: &str,
-    (record, known, details): (u64, Known, &Details),
+    (record, known, details): (u64, Known, DetailsView<'_>),
     detected_at: DateTime<Utc>,
 ) -> Option<Change> {
-    let json = details.id.as_deref()?;
+    let json = details.id?;
     let id = plan.extract.id.text(json)?;
     // What was last known of it, and in which life.
     let version = VersionToken { updated_text: None, content: u128::from(known.version) ^ salt(details.lives) };
@@ -150,7 +158,7 @@ mod tests {
     }
 
     fn mark(known: &mut KnownSet, id: &str, presence: Presence) {
-        let (as_known, details) = (known.get(id_hash(id)).unwrap(), known.details(id_hash(id)).unwrap().clone());
+        let (as_known, details) = (known.get(id_hash(id)).unwrap(), known.details(id_hash(id)).unwrap().to_details());
         known.remember_with(id_hash(id), as_known, Some(Details { presence, ..details }));
     }
 
@@ -184,7 +192,9 @@ mod tests {
         let known = Known { version: 5, date: None, age: Age::Open, deleted: false };
         let id = |lives, presence| {
             let details = Details { id: Some("\"42\"".into()), lives, presence, ..Details::default() };
-            deletion(&plan(), "uid", (1, known, &details), at("10:00:00")).unwrap().event.id.to_string()
+            let mut set = KnownSet::default();
+            set.remember_with(1, known, Some(details));
+            deletion(&plan(), "uid", (1, known, set.details(1).unwrap()), at("10:00:00")).unwrap().event.id.to_string()
         };
         assert_eq!(id(0, Presence::Gone), id(0, Presence::Listed));
         insta::assert_snapshot!([id(0, Presence::Gone), id(1, Presence::Gone)].join("\n"), @"

@@ -3,96 +3,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::details::{Details, DetailsView};
 use super::known::{Age, Known};
 
 /// Bytes of a packed entry: id hash, version hash, date with its flags.
 pub(super) const PACKED: usize = 24;
-/// Bytes of a packed field of a record.
-const FIELD: usize = 8;
-
-/// What is remembered of a record in addition to its version, where a resource needs it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Details {
-    /// The id as the provider writes it.
-    pub id: Option<Box<str>>,
-    /// Of each field that is compared by itself the low halves of the hash of its path and of the hash of its value.
-    pub fields: Box<[(u32, u32)]>,
-    /// How often it has come back after it was deleted, or changed without a later date: a change of another life is another event.
-    pub lives: u32,
-    /// What complete readings of the list have shown of it.
-    pub presence: Presence,
-}
-
-/// What complete readings of the list have shown of a record that is known as living.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Presence {
-    /// It was listed when it was last looked for.
-    #[default]
-    Listed,
-    /// It was missing once.
-    Missed,
-    /// It was missing again, but with too many others: its deletion waits for a person.
-    Held,
-    /// It is deleted, and its deletion is sent until a sink has it.
-    Gone,
-}
-
-impl Details {
-    /// Packed: id hash, lives with presence in the two lowest bits, length of the text plus one, text, number of fields, fields.
-    pub(super) fn packed_len(&self) -> usize {
-        8 + 4 + 4 + self.id.as_ref().map_or(0, |text| text.len()) + 4 + FIELD * self.fields.len()
-    }
-
-    fn pack_into(&self, id: u64, bytes: &mut Vec<u8>) {
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
-        let presence = match self.presence {
-            Presence::Listed => 0,
-            Presence::Missed => 1,
-            Presence::Held => 2,
-            Presence::Gone => 3,
-        };
-        bytes.extend_from_slice(&id.to_be_bytes());
-        bytes.extend_from_slice(&(self.lives << 2 | presence).to_be_bytes());
-        bytes.extend_from_slice(&count(self.id.as_ref().map_or(0, |text| text.len() + 1)));
-        bytes.extend_from_slice(self.id.as_deref().unwrap_or_default().as_bytes());
-        bytes.extend_from_slice(&count(self.fields.len()));
-        for (path, value) in &self.fields {
-            bytes.extend_from_slice(&path.to_be_bytes());
-            bytes.extend_from_slice(&value.to_be_bytes());
-        }
-    }
-
-    /// Reads one and says what follows it.
-    fn unpack(bytes: &[u8]) -> Option<(u64, Self, &[u8])> {
-        let count = |count: &[u8; 4]| usize::try_from(u32::from_be_bytes(*count)).ok();
-        let (id, rest) = bytes.split_first_chunk::<8>()?;
-        let (life, rest) = rest.split_first_chunk::<4>()?;
-        let life = u32::from_be_bytes(*life);
-        let presence = match life & 3 {
-            0 => Presence::Listed,
-            1 => Presence::Missed,
-            2 => Presence::Held,
-            _ => Presence::Gone,
-        };
-        let (len, rest) = rest.split_first_chunk::<4>()?;
-        let (text, rest) = match count(len)?.checked_sub(1) {
-            Some(len) => {
-                let (text, rest) = rest.split_at_checked(len)?;
-                (Some(str::from_utf8(text).ok()?.into()), rest)
-            }
-            None => (None, rest),
-        };
-        let (len, rest) = rest.split_first_chunk::<4>()?;
-        let (fields, rest) = rest.split_at_checked(count(len)?.checked_mul(FIELD)?)?;
-        let (fields, _) = fields.as_chunks::<FIELD>();
-        let fields = fields.iter().filter_map(|field| {
-            let ([path, value], _) = field.as_chunks::<4>() else { return None };
-            Some((u32::from_be_bytes(*path), u32::from_be_bytes(*value)))
-        });
-        let details = Self { id: text, fields: fields.collect(), lives: life >> 2, presence };
-        Some((u64::from_be_bytes(*id), details, rest))
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -173,7 +88,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    pub(super) fn of(mut entries: Vec<(u64, Entry, Option<&Details>)>) -> Self {
+    pub(super) fn of(mut entries: Vec<(u64, Entry, Option<DetailsView<'_>>)>) -> Self {
         entries.sort_unstable_by_key(|(id, ..)| *id);
         let details = || entries.iter().filter_map(|(id, _, details)| Some((*id, (*details)?)));
         let extra: usize = details().map(|(_, details)| details.packed_len()).sum();
@@ -213,8 +128,8 @@ impl<'a> Unpacked<'a> {
         let (entries, []) = packed.as_chunks::<PACKED>() else { return None };
         let mut details = HashMap::default();
         while !rest.is_empty() {
-            let (id, one, after) = Details::unpack(rest)?;
-            details.insert(id, one);
+            let (id, one, after) = DetailsView::unpack(rest)?;
+            details.insert(id, one.to_details());
             rest = after;
         }
         Some(Self { form, entries, details })

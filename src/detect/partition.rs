@@ -3,11 +3,11 @@
 //! Snapshots of a set share its partitions. One that changes while it is shared, or while a store remembers it, moves to another
 //! address: so a store sees by the pointer alone what is clean, and a commit copies and encodes nothing else.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::Weak;
 
-use super::packed::{Details, Entry, Form, PACKED, Packed, Spread, Unpacked};
+use super::details::{Details, DetailsStore, DetailsView};
+use super::packed::{Entry, Form, PACKED, Packed, Unpacked};
+use super::table::Table;
 
 /// Records at which a partition splits. Large enough that the names of a million records' partitions are less than one of them; small
 /// enough that one change rewrites 24 KiB.
@@ -101,8 +101,8 @@ pub struct Partition {
     prefix: Prefix,
     /// No entry is dated before.
     oldest: i64,
-    entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
-    details: Option<Box<Column>>,
+    slots: Table<Slot>,
+    details: Option<Box<DetailsStore>>,
     changes: Option<Box<Changes>>,
 }
 
@@ -114,30 +114,32 @@ struct Changes {
     ids: Vec<u64>,
 }
 
-/// Details of those entries that have some.
-#[derive(Clone, Debug, Default)]
-struct Column {
-    by_id: HashMap<u64, Details, BuildHasherDefault<Spread>>,
-    /// Their packed length.
-    bytes: usize,
+/// What is remembered of one record.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, packed(4))]
+struct Slot {
+    entry: Entry,
+    /// Where its details are, or [`NO_DETAILS`].
+    details: u32,
 }
+
+const NO_DETAILS: u32 = u32::MAX;
 
 impl Partition {
     pub(super) fn new(prefix: Prefix) -> Self {
-        Self { prefix, oldest: i64::MAX, entries: HashMap::default(), details: None, changes: None }
+        Self { prefix, oldest: i64::MAX, slots: Table::default(), details: None, changes: None }
     }
 
     /// Reads a packed partition; `None` when it is damaged or of other ids.
     pub fn unpack(prefix: Prefix, bytes: &[u8], form: Form) -> Option<Self> {
-        let mut unpacked = Unpacked::read(bytes, form)?;
+        let unpacked = Unpacked::read(bytes, form)?;
         let mut partition = Self::new(prefix);
-        partition.entries.reserve(unpacked.len());
+        partition.slots.reserve(unpacked.len());
         for (id, entry) in unpacked.entries() {
             if !prefix.contains(id) {
                 return None;
             }
-            let details = unpacked.details.remove(&id);
-            partition.put(id, entry, details);
+            partition.put(id, entry, unpacked.details.get(&id));
         }
         Some(partition)
     }
@@ -147,7 +149,7 @@ impl Partition {
     pub fn only(mut self, prefix: Prefix) -> Self {
         let mut partition = Self::new(prefix);
         for (id, entry, details) in self.take().filter(|(id, ..)| prefix.contains(*id)) {
-            partition.put(id, entry, details);
+            partition.put(id, entry, details.as_ref());
         }
         partition
     }
@@ -166,13 +168,13 @@ impl Partition {
     /// Takes over those records of `newer` that belong here.
     pub fn put_all(&mut self, newer: &Self) {
         for (id, entry, details) in newer.of(self.prefix) {
-            self.put(id, entry, details.cloned());
+            self.put(id, entry, details.map(DetailsView::to_details).as_ref());
         }
     }
 
     /// The ids of its records, sorted.
     pub fn ids(&self) -> Vec<u64> {
-        let mut ids: Vec<_> = self.entries.keys().copied().collect();
+        let mut ids: Vec<_> = self.slots.iter().map(|(id, _)| id).collect();
         ids.sort_unstable();
         ids
     }
@@ -184,12 +186,12 @@ impl Partition {
 
     /// Number of records.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.slots.len()
     }
 
     /// No record.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.slots.is_empty()
     }
 
     /// The packed form.
@@ -199,122 +201,125 @@ impl Partition {
 
     /// Bytes of the packed form.
     pub(super) fn packed_len(&self) -> usize {
-        self.entries.len() * PACKED + self.details.as_ref().map_or(0, |details| details.bytes)
+        self.slots.len() * PACKED + self.details.as_ref().map_or(0, |details| details.packed_len())
     }
 
     /// The records of a prefix, in any order.
-    pub(super) fn of(&self, prefix: Prefix) -> impl Iterator<Item = (u64, Entry, Option<&Details>)> {
-        let entries = self.entries.iter().filter(move |(id, _)| prefix.contains(**id));
-        entries.map(|(id, entry)| (*id, *entry, self.details(*id)))
+    pub(super) fn of(&self, prefix: Prefix) -> impl Iterator<Item = (u64, Entry, Option<DetailsView<'_>>)> {
+        let slots = self.slots.iter().filter(move |(id, _)| prefix.contains(*id));
+        slots.map(|(id, slot)| (id, slot.entry, self.details_of(slot)))
     }
 
     /// Takes everything out.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (u64, Entry, Option<Details>)> + use<> {
         self.changes = None;
-        let mut details = self.details.take();
-        std::mem::take(&mut self.entries).into_iter().map(move |(id, entry)| {
-            let details = details.as_mut().and_then(|details| details.by_id.remove(&id));
-            (id, entry, details)
+        let (slots, details) = (std::mem::take(&mut self.slots), self.details.take());
+        slots.into_iter().map(move |(id, slot)| {
+            let details = details.as_ref().and_then(|details| details.get(slot.details));
+            (id, slot.entry, details.map(DetailsView::to_details))
         })
     }
 
     pub(super) fn get(&self, id: u64) -> Option<Entry> {
-        self.entries.get(&id).copied()
+        self.slots.get(id).map(|slot| slot.entry)
     }
 
-    pub(super) fn details(&self, id: u64) -> Option<&Details> {
-        self.details.as_ref()?.by_id.get(&id)
+    pub(super) fn details(&self, id: u64) -> Option<DetailsView<'_>> {
+        self.details.as_ref()?;
+        self.details_of(self.slots.get(id)?)
+    }
+
+    fn details_of(&self, slot: Slot) -> Option<DetailsView<'_>> {
+        self.details.as_ref()?.get(slot.details)
     }
 
     /// Returns whether this is new. What was known of the id is replaced, with its details.
-    pub(super) fn put(&mut self, id: u64, entry: Entry, details: Option<Details>) -> bool {
+    pub(super) fn put(&mut self, id: u64, entry: Entry, details: Option<&Details>) -> bool {
         self.oldest = self.oldest.min(entry.date());
         if let Some(changes) = &mut self.changes {
             if changes.ids.len() < MAX_CHANGES { changes.ids.push(id) } else { self.changes = None }
         }
-        self.put_details(id, details);
-        self.entries.insert(id, entry).is_none()
+        let details = details.and_then(|details| self.details.get_or_insert_default().add(details)).unwrap_or(NO_DETAILS);
+        let old = self.slots.insert(id, Slot { entry, details });
+        self.drop_details(old.map(|old| old.details));
+        old.is_none()
     }
 
-    fn put_details(&mut self, id: u64, details: Option<Details>) {
-        if details.is_none() && self.details.is_none() {
-            return;
+    /// Details at these places are not used any more.
+    fn drop_details(&mut self, places: impl IntoIterator<Item = u32>) {
+        let Some(store) = &mut self.details else { return };
+        for place in places {
+            store.remove(place);
         }
-        let column = self.details.get_or_insert_default();
-        column.bytes += details.as_ref().map_or(0, Details::packed_len);
-        let old = match details {
-            Some(details) => column.by_id.insert(id, details),
-            None => column.by_id.remove(&id),
-        };
-        column.bytes -= old.map_or(0, |old| old.packed_len());
-        if column.by_id.is_empty() {
+        if store.is_empty() {
             self.details = None;
+        } else if store.is_loose() {
+            let mut compact = DetailsStore::default();
+            self.slots.update(|slot| {
+                let moved = store.get(slot.details).and_then(|details| compact.add(&details.to_details()));
+                Slot { details: moved.unwrap_or(NO_DETAILS), ..slot }
+            });
+            **store = compact;
         }
     }
 
     /// Whether an entry is dated before its horizon. Where none is, the next look may cost less.
     pub(super) fn reaches_before(&self, horizons: Horizons) -> bool {
-        self.oldest < horizons.latest() && self.entries.values().any(|entry| !horizons.keep(*entry))
+        self.oldest < horizons.latest() && self.entries().any(|entry| !horizons.keep(entry))
     }
 
     /// Forgets what is dated before its horizon, and says how many that were.
     pub(super) fn forget_before(&mut self, horizons: Horizons) -> usize {
-        let before = self.entries.len();
-        // What goes is not listed.
-        self.changes = None;
-        let mut gone = Vec::new();
-        self.oldest = i64::MAX;
-        self.entries.retain(|id, entry| {
-            let stays = horizons.keep(*entry);
-            if stays {
-                self.oldest = self.oldest.min(entry.date());
-            } else if self.details.is_some() {
-                gone.push(*id);
-            }
-            stays
-        });
-        for id in gone {
-            self.put_details(id, None);
-        }
-        if self.entries.capacity() > 4 * self.entries.len() + 16 {
-            self.entries.shrink_to_fit();
-        }
-        before - self.entries.len()
+        let gone = self.keep(|entry| horizons.keep(entry));
+        self.oldest = self.entries().map(Entry::date).min().unwrap_or(i64::MAX);
+        gone
     }
 
     /// Whether there is a tombstone that is dated before.
     pub(super) fn has_tombstone_before(&self, horizon: i64) -> bool {
-        self.entries.values().any(|entry| entry.is_tombstone_before(horizon))
+        self.entries().any(|entry| entry.is_tombstone_before(horizon))
     }
 
     /// Forgets the tombstones that are dated before, and says how many that were.
     pub(super) fn forget_tombstones_before(&mut self, horizon: i64) -> usize {
-        let old = self.entries.iter().filter(|(_, entry)| entry.is_tombstone_before(horizon));
-        let old: Vec<u64> = old.map(|(id, _)| *id).collect();
+        self.keep(|entry| !entry.is_tombstone_before(horizon))
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.slots.iter().map(|(_, slot)| slot.entry)
+    }
+
+    /// Forgets the other entries, and says how many those were.
+    fn keep(&mut self, stays: impl Fn(Entry) -> bool) -> usize {
         // What goes is not listed.
         self.changes = None;
-        for id in &old {
-            self.entries.remove(id);
-            self.put_details(*id, None);
-        }
-        old.len()
+        let (before, mut places) = (self.slots.len(), Vec::new());
+        self.slots.retain(|_, slot| {
+            let stays = stays(slot.entry);
+            if !stays && slot.details != NO_DETAILS {
+                places.push(slot.details);
+            }
+            stays
+        });
+        self.drop_details(places);
+        before - self.slots.len()
     }
 
     /// Whether it should be split.
     pub(super) fn is_full(&self) -> bool {
         let bytes = if self.details.is_some() { self.packed_len() } else { 0 };
-        (self.entries.len() > SPLIT_AT || bytes > SPLIT_AT_BYTES) && self.prefix.bits < MAX_BITS
+        (self.slots.len() > SPLIT_AT || bytes > SPLIT_AT_BYTES) && self.prefix.bits < MAX_BITS
     }
 
     /// Splits it by the next bit.
     pub(super) fn split(&mut self) -> [Self; 2] {
         let [mut low, mut high] = self.prefix.halves().map(Self::new);
-        let half = self.entries.len() / 2;
-        low.entries.reserve(half);
-        high.entries.reserve(half);
+        let half = self.slots.len() / 2;
+        low.slots.reserve(half);
+        high.slots.reserve(half);
         for (id, entry, details) in self.take() {
             let part = if high.prefix.contains(id) { &mut high } else { &mut low };
-            part.put(id, entry, details);
+            part.put(id, entry, details.as_ref());
         }
         [low, high]
     }
@@ -323,7 +328,7 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::packed::Presence;
+    use crate::detect::details::Presence;
     use proptest::prelude::*;
 
     #[test]
@@ -352,7 +357,7 @@ mod tests {
         ) {
             let mut partition = Partition::new(Prefix::ALL);
             for (id, (version, date_and_flags, details)) in entries.clone() {
-                partition.put(id, Entry { version, date_and_flags }, details);
+                partition.put(id, Entry { version, date_and_flags }, details.as_ref());
             }
             let packed = partition.packed();
             prop_assert_eq!(packed.form == Form::Third, entries.values().any(|(.., details)| details.is_some()));
@@ -360,9 +365,9 @@ mod tests {
             prop_assert_eq!(back.len(), entries.len());
             for (id, (version, date_and_flags, details)) in &entries {
                 prop_assert_eq!(back.get(*id), Some(Entry { version: *version, date_and_flags: *date_and_flags }));
-                prop_assert_eq!(back.details(*id), details.as_ref());
+                prop_assert_eq!(back.details(*id).map(DetailsView::to_details), details.clone());
             }
-            prop_assert_eq!(back.details.map_or(0, |column| column.bytes), partition.details.map_or(0, |column| column.bytes));
+            prop_assert_eq!(back.packed_len(), partition.packed_len());
             // one byte less is never taken for less
             if let Some((_, cut)) = packed.bytes.split_last() {
                 prop_assert!(Partition::unpack(Prefix::ALL, cut, packed.form).is_none());

@@ -1,9 +1,54 @@
-//! Orders the rows of one answer that have one id.
+//! Orders the rows of one answer, and of the pages of one listing, that have one id.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 use chrono::{DateTime, Utc};
 
 use super::clock::ProviderClock;
+use super::id_set::IdSet;
+use super::known::AlreadyHashed;
 use crate::plan::Order;
+
+/// Ids of earlier pages of a listing whose date does not distinguish versions, with that date.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    dated: HashMap<u64, DateTime<Utc>, BuildHasherDefault<AlreadyHashed>>,
+    /// Where nothing is dated, these are all ids of the list.
+    undated: IdSet,
+}
+
+impl Listed {
+    /// A page ended that has the id.
+    pub(super) fn insert(&mut self, id: u64, date: Option<DateTime<Utc>>) {
+        match date {
+            Some(date) => drop(self.dated.insert(id, date)),
+            None => {
+                self.dated.remove(&id);
+                self.undated.insert(id);
+            }
+        }
+    }
+
+    /// The date of a row of an earlier page with this id.
+    pub(super) fn date(&self, id: u64) -> Option<Option<DateTime<Utc>>> {
+        self.dated.get(&id).map(|date| Some(*date)).or_else(|| self.undated.has(id).then_some(None))
+    }
+}
+
+/// Versions of records.
+#[derive(Debug, Default)]
+pub(super) struct Told(IdSet);
+
+impl Told {
+    pub(super) fn insert(&mut self, id: u64, version: u64) {
+        self.0.insert(id ^ version);
+    }
+
+    pub(super) fn has(&self, id: u64, version: u64) -> bool {
+        self.0.has(id ^ version)
+    }
+}
 
 /// Which of two rows with one id is the later version?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,14 +11,14 @@
 //!   missing after the request for the list was edited: it may simply ask for others.
 //! - Where the plan has a request for one record, its answer decides instead.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasherDefault;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::known::{AlreadyHashed, KnownSet, Presence};
+use super::id_set::IdSet;
+use super::known::{Details, DetailsView, KnownSet, Presence};
 use crate::plan::SnapshotPlan;
 
 /// Passes of one sweep: a list that never shows the same twice proves nothing.
@@ -97,7 +97,7 @@ impl SweepState {
 /// One reading of the whole list, row by row.
 #[derive(Clone, Debug, Default)]
 pub struct Pass {
-    seen: HashSet<u64, BuildHasherDefault<AlreadyHashed>>,
+    seen: IdSet,
     digest: Digest,
     unidentified: bool,
 }
@@ -145,7 +145,7 @@ impl Pass {
 
     /// Whether the record was listed.
     pub fn has(&self, id: u64) -> bool {
-        self.seen.contains(&id)
+        self.seen.has(id)
     }
 }
 
@@ -355,12 +355,12 @@ impl Absent {
             next.gone += u64::from(presence == Presence::Gone);
             next.replaced += u64::from(presence == Presence::Held && answer == Some(Answer::Replaced));
             next.unclear += u64::from(*before == Presence::Missed && answered == Some(Answer::Unclear));
-            if let Some((known_as, details)) = known.get(*id).zip(known.details(*id).cloned())
+            if let Some((known_as, details)) = known.get(*id).zip(known.details(*id).map(DetailsView::to_details))
                 && details.presence != presence
             {
                 let news = if presence == Presence::Gone { Conclusion::Deletions } else { Conclusion::News };
                 conclusion = conclusion.max(news);
-                known.remember_with(*id, known_as, Some(super::known::Details { presence, ..details }));
+                known.remember_with(*id, known_as, Some(Details { presence, ..details }));
             }
         }
         if let Some(horizon) = at.checked_sub_signed(TOMBSTONES) {

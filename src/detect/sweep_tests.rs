@@ -66,7 +66,7 @@ fn what_is_absent_from_two_sweeps_is_gone() {
     sweep(&plan, &mut state, &mut known, 2..100);
     assert_eq!((with(&known, Presence::Missed), state.missing, state.gone), (vec![0, 1], 2, 0));
     // one of them is listed again: the detector clears it
-    let details = Details { presence: Presence::Listed, ..known.details(1).unwrap().clone() };
+    let details = Details { presence: Presence::Listed, ..known.details(1).unwrap().to_details() };
     known.remember_with(1, known.get(1).unwrap(), Some(details));
     sweep(&plan, &mut state, &mut known, 1..99);
     assert_eq!((with(&known, Presence::Gone), with(&known, Presence::Missed)), (vec![0], vec![99]));
@@ -152,7 +152,7 @@ fn an_edit_that_is_undone_deletes_nothing() {
     sweep(&edited, &mut state, &mut known, 5..100);
     // the detector clears what is listed
     for id in 0..5 {
-        let details = Details { presence: Presence::Listed, ..known.details(id).unwrap().clone() };
+        let details = Details { presence: Presence::Listed, ..known.details(id).unwrap().to_details() };
         known.remember_with(id, known.get(id).unwrap(), Some(details));
     }
     sweep(&plan, &mut state, &mut known, 0..100);

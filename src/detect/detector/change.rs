@@ -9,7 +9,7 @@ use super::Detector;
 use crate::detect::changes;
 use crate::detect::event::{Change, Event, EventId, Kind, VersionToken};
 use crate::detect::feed;
-use crate::detect::known::{Details, Known, KnownSet};
+use crate::detect::known::{Details, DetailsView, Known, KnownSet};
 use crate::detect::life;
 use crate::detect::record::{RecordView, object_hash};
 use crate::detect::shape;
@@ -21,7 +21,7 @@ impl Detector<'_> {
         view: &RecordView<'_>,
         json: &str,
         before: Option<Known>,
-        old: Option<&Details>,
+        old: Option<DetailsView<'_>>,
     ) -> Option<Details> {
         changes::remembered(self.plan, view, json, life::details(self.plan, view, old, life::again(view, before)))
     }
@@ -36,11 +36,12 @@ impl Detector<'_> {
         known: &mut KnownSet,
     ) -> bool {
         let is_it = before.is_some_and(|before| !before.deleted && before.version == self.classifier.version(view));
-        if self.plan.changes.is_none() || !is_it || known.details(id).is_some_and(|details| !details.fields.is_empty()) {
+        if self.plan.changes.is_none() || !is_it || known.details(id).is_some_and(|details| details.fields().len() > 0) {
             return false;
         }
-        let details = changes::remembered(self.plan, view, json, known.details(id).cloned());
-        let (Some(same), true) = (known.get(id), details.as_ref() != known.details(id)) else { return false };
+        let old = known.details(id).map(DetailsView::to_details);
+        let details = changes::remembered(self.plan, view, json, old.clone());
+        let (Some(same), true) = (known.get(id), details != old) else { return false };
         known.remember_with(id, same, details);
         true
     }

@@ -242,7 +242,7 @@ impl Poll<'_> {
         if self.instance.stop.is_cancelled() {
             return None;
         }
-        let json = self.own(|own| own.known.details(object)?.id.clone())?;
+        let json = self.own(|own| own.known.details(object)?.id.map(str::to_owned))?;
         let id = scalar_text(&json)?;
         let mut request = confirm::build(plan, &id, &self.resource.macros(self.polled_at)).ok()?;
         auth.apply(&mut request);
