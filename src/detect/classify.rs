@@ -158,6 +158,7 @@ impl<'p> ChangeClassifier<'p> {
         let is_old = |since| self.is_before(view, since);
         match before {
             Some(known) if self.is_same(&known, view, date, clock) => return Class::Same,
+            Some(known) if self.is_dated_by_now(&known, view, date) => return Class::Remember,
             None if self.known_since.is_some_and(is_old) => {
                 // It can only change by content if its content is known, and only be missed or compared if it is known itself.
                 let is_kept = self.plan.compare_content || self.plan.snapshot.is_some() || self.plan.changes.is_some();
@@ -209,7 +210,10 @@ impl<'p> ChangeClassifier<'p> {
 
     /// Hash of the version of a record, as the known set keeps it.
     pub fn version(&self, view: &RecordView<'_>) -> u64 {
-        let version = self.compared(view).unwrap_or_else(|| view.version_hash());
+        self.marked(self.compared(view).unwrap_or_else(|| view.version_hash()), view)
+    }
+
+    fn marked(&self, version: u64, view: &RecordView<'_>) -> u64 {
         if view.is_excluded() && !view.is_deleted() { version ^ EXCLUDED } else { version }
     }
 
@@ -293,6 +297,12 @@ impl<'p> ChangeClassifier<'p> {
 
     fn is_created_before(&self, view: &RecordView<'_>, at: DateTime<Utc>) -> bool {
         self.creation(view).is_some_and(|date| is_before(date, at))
+    }
+
+    /// Whether only the manifest changed, by which a record has a date that counts. Until then its content did.
+    fn is_dated_by_now(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>) -> bool {
+        let is_by_content = known.date.is_none() && date.is_some() && known.deleted == view.is_gone();
+        is_by_content && known.version == self.marked(view.canonical_hash(), view)
     }
 
     fn is_same(&self, known: &Known, view: &RecordView<'_>, date: Option<DateTime<Utc>>, clock: &ProviderClock) -> bool {

@@ -206,3 +206,48 @@ fn small(bytes: &[u8]) -> Option<(u32, &[u8])> {
         (byte, rest) => Some((u32::from(*byte), rest)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details(text: usize, fields: u32, lives: u32) -> Details {
+        let fields = (0..fields).map(|field| (field, field * 7)).collect();
+        Details { id: (text > 0).then(|| "x".repeat(text).into()), fields, lives, presence: Presence::Held }
+    }
+
+    #[test]
+    fn small_and_large_ones_are_read_back_and_removed() {
+        let all = [
+            details(0, 0, 0),
+            details(1, 2, 3),
+            details(253, 0, 63),
+            details(254, 254, 64),
+            details(70_000, 300, u32::MAX >> 2),
+        ];
+        let mut store = DetailsStore::default();
+        let places: Vec<u32> = all.iter().map(|one| store.add(one).unwrap()).collect();
+        for (place, one) in places.iter().zip(&all) {
+            assert!(store.get(*place).unwrap().is(one));
+            assert_eq!(&store.get(*place).unwrap().to_details(), one);
+        }
+        assert_eq!(store.packed_len(), all.len() * 20 + 70_508 + 8 * 556);
+        assert!(store.get(u32::MAX).is_none());
+        store.remove(places[4]);
+        assert!(store.is_loose() && !store.is_empty());
+        places[..4].iter().for_each(|place| store.remove(*place));
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn other_details_are_not_the_same() {
+        let mut store = DetailsStore::default();
+        let place = store.add(&details(5, 2, 3)).unwrap();
+        let view = store.get(place).unwrap();
+        for other in
+            [details(4, 2, 3), details(5, 1, 3), details(5, 2, 4), Details { presence: Presence::Gone, ..details(5, 2, 3) }]
+        {
+            assert!(!view.is(&other), "{other:?}");
+        }
+    }
+}

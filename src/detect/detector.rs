@@ -14,12 +14,12 @@ use super::clock::ProviderClock;
 use super::day_times::DayTimes;
 use super::event::{Change, Kind};
 use super::filter;
-use super::known::{AlreadyHashed, Known, KnownSet, MAX_KNOWN};
+use super::known::{AlreadyHashed, KnownSet, MAX_KNOWN};
 use super::life;
 use super::order::Earlier;
 use super::page_reading::Row;
 pub use super::page_reading::{Ending, Moment, PageChanges, PageReading, TooManyRecords, View};
-use super::record::{Record, RecordReader, RecordView};
+use super::record::{Record, RecordReader};
 use super::rows::{self, Later, Listed, Told};
 use super::seen::Seen;
 use super::selection::Selection;
@@ -364,35 +364,10 @@ impl<'p> Detector<'p> {
             horizon: self.seen.horizon(window::horizon(self.plan, next)),
         }
     }
-
-    fn classify(
-        &self,
-        view: &RecordView<'_>,
-        (id, date): (u64, Option<DateTime<Utc>>),
-        before: Option<Known>,
-        clock: &ProviderClock,
-    ) -> Class {
-        if self.plan.feed.is_some() && before.is_some() {
-            return Class::Same;
-        }
-        // Other bytes may be a link that was signed again. If they are a change, the next poll finds it; a list of changes is not read
-        // twice.
-        let was_told = |known: &Known| {
-            self.plan.delta.is_none()
-                && self.told.has(id, known.version)
-                && known.date == date.map(|date| date.timestamp_micros())
-                && known.deleted == view.is_gone()
-        };
-        if before.as_ref().is_some_and(was_told) {
-            return Class::Same;
-        }
-        let class = self.classifier.classify(view, before, clock);
-        let by_content = before.is_some_and(|known| self.classifier.is_rehashed(view, &known));
-        if self.view.rehash && by_content && matches!(class, Class::Change(_)) { Class::Remember } else { class }
-    }
 }
 
 mod change;
+mod class;
 mod notes;
 #[cfg(test)]
 mod tests;

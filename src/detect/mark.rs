@@ -3,6 +3,8 @@
 //! Without `deletes.flag.value` a mark counts as soon as it is true or set: providers have booleans, times, names of people there. A word
 //! such as `active` is no mark, but the status of every living record: it announces nothing, and a condition asks for the value.
 
+use serde_json::Value;
+
 use crate::plan::DeletedFlag;
 use crate::plan::date_format::{DateFormat, DateReading};
 use crate::plan::field_path::{FieldPath, Segment};
@@ -27,6 +29,39 @@ pub enum Mark {
 const GONE: [&str; 6] = ["delet", "remov", "trash", "destroy", "purg", "eras"];
 /// The same for names of members alone: a status of this kind may be that of a living record.
 const ENDED: [&str; 4] = ["archiv", "cancel", "void", "gone"];
+/// What a word begins with that turns its meaning around.
+const NOT: [&str; 4] = ["not", "non", "un", "never"];
+/// Values that say no, or that there is none.
+const UNSET: [&str; 28] = [
+    "",
+    "null",
+    "false",
+    "no",
+    "n",
+    "f",
+    "0",
+    "none",
+    "0.0",
+    "off",
+    "never",
+    "nan",
+    "nat",
+    "nil",
+    "na",
+    "n/a",
+    "-",
+    "undefined",
+    "unset",
+    "nein",
+    "non",
+    "não",
+    "nee",
+    "nej",
+    "nie",
+    "ei",
+    "нет",
+    "いいえ",
+];
 /// Words for a living record, whatever the name of the member.
 const ALIVE: [&str; 12] = [
     "active",
@@ -69,10 +104,23 @@ pub fn is_set(sent: &str) -> bool {
     is_text_set(scalar_text(sent).as_deref().unwrap_or(sent).trim())
 }
 
-/// Whether a mark is true or set. Zero, and dates that stand for none, are not.
+/// Whether a mark is true or set. Zero, dates that stand for none, and objects and arrays of nothing else are not.
 fn is_text_set(text: &str) -> bool {
-    let unset = ["", "null", "false", "no", "n", "f", "0", "[]", "{}", "none", "0.0", "off", "never"];
-    !unset.iter().any(|word| text.eq_ignore_ascii_case(word)) && DateFormat::default().read(text) != DateReading::Never
+    if text.starts_with(['{', '[']) {
+        return serde_json::from_str(text).map_or(true, |value| is_value_set(&value));
+    }
+    // `False.`, and the `.F.` of dBase
+    let word = text.trim_matches('.').to_lowercase();
+    !UNSET.contains(&&*word) && DateFormat::default().read(text) != DateReading::Never
+}
+
+fn is_value_set(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().any(is_value_set),
+        Value::Array(items) => items.iter().any(is_value_set),
+        Value::String(text) => is_text_set(text.trim()),
+        other => is_text_set(&other.to_string()),
+    }
 }
 
 fn is_boolean(text: &str) -> bool {
@@ -87,6 +135,10 @@ fn may_be_status(text: &str, path: &FieldPath) -> bool {
     }
     let word = text.to_lowercase();
     let has = |stems: &[&str], text: &str| stems.iter().any(|stem| text.contains(stem));
+    let is_turned = |stems: &[&str]| NOT.iter().any(|not| word.strip_prefix(not).is_some_and(|rest| has(stems, rest)));
+    if is_turned(&GONE) || is_turned(&ENDED) {
+        return true;
+    }
     if has(&GONE, &word) {
         return false;
     }
@@ -126,6 +178,14 @@ mod tests {
             (r#""0""#, Living),
             ("[]", Living),
             ("{}", Living),
+            (r#"{"at":null,"by":""}"#, Living),
+            (r#"{"at":null,"by":["ann"]}"#, Deleted),
+            ("[null, {}]", Living),
+            (r#"".F.""#, Living),
+            (r#""False.""#, Living),
+            (r#""NaN""#, Living),
+            (r#""Nein""#, Living),
+            (r#""нет""#, Living),
             (r#""0001-01-01T00:00:00Z""#, Living),
             (r#""1970-01-01T00:00:00Z""#, Living),
             (r#""0000-00-00 00:00:00""#, Living),
@@ -167,6 +227,12 @@ mod tests {
             ("archived_reason", r#""duplicate""#, Deleted),
             ("hidden", r#""2026-11-24""#, Deleted),
             ("hidden", r#""x""#, Deleted),
+            ("status", r#""NOT_DELETED""#, Word),
+            ("status", r#""undeleted""#, Word),
+            ("state", r#""not archived""#, Word),
+            ("deleted", r#""notDeleted""#, Word),
+            ("deletedBy", r#""Noor Undset""#, Deleted),
+            ("status", r#""unpublished, deleted""#, Deleted),
         ] {
             let flag = DeletedFlag { path: FieldPath::parse(field).unwrap(), value: None };
             assert_eq!(read(&flag, sent), expected, "{field} {sent}");

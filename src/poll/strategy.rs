@@ -348,7 +348,12 @@ impl<'p> PollMachine<'p> {
         self.listings += 1;
         let Listing { tried, remembered, .. } = self.listing;
         let brought = tried > 0 || remembered;
-        let once = matches!(self.strategy, Strategy::Delta | Strategy::Sweep) || self.plan.change_by == ChangeBy::Content;
+        // What a poll of content misses, the next one finds; what a baseline misses would be taken for new.
+        let once = match self.strategy {
+            Strategy::Delta | Strategy::Sweep => true,
+            Strategy::Baseline { .. } => false,
+            _ => self.plan.change_by == ChangeBy::Content,
+        };
         // Behind a part the cursor moves on, so even one that brought nothing is read again.
         let is_enough = self.until().is_none() || self.is_confirmed();
         let is_quiet = self.listing.pages <= 1 || once || (!brought && is_enough);

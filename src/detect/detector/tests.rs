@@ -523,6 +523,39 @@ fn a_bad_date_falls_back_to_content_and_is_counted() {
 }
 
 #[test]
+fn dates_that_a_manifest_names_later_make_no_change() {
+    let rows = [record("1", "09:00:01", "09:00:00", ""), record("2", "09:00:02", "09:00:00", r#","draft":true"#)];
+    for (before, after) in [(by_content(), sample::resource()), (sample::resource(), by_content())] {
+        let by_dates = Bench::new(sample::resource(), "08:00:00").view;
+        let mut bench = Bench::new(before, "08:00:00");
+        bench.view = by_dates;
+        assert_eq!(bench.told(&rows), [created("1"), created("2")]);
+        bench.plan = after;
+        assert_eq!(bench.told(&rows), []);
+        // what is dated by now is distinguished by its date, and what is not by its content
+        assert_eq!(bench.told(&[record("1", "09:30:00", "09:00:00", "")]), [updated("1")]);
+        assert_eq!(bench.told(&rows[1..]), []);
+    }
+}
+
+#[test]
+fn what_changes_between_two_passes_of_a_baseline_by_content_is_found_by_the_next_poll() {
+    let plan = by_content();
+    let row = |id: &str, n: u32| format!(r#"{{"id":"{id}","n":{n}}}"#);
+    let mut known = KnownSet::default();
+    let view = View { mode: Mode::Baseline, cursor: None, window: Duration::ZERO, rehash: false };
+    let mut detector = Detector::new(&plan, "uid", view, at("12:00:00"));
+    let moment = Moment { date: Some(at("12:00:00")), now: at("12:00:00") };
+    for pass in [[row("1", 1), row("2", 1)], [row("1", 2), row("slipped by", 1)]] {
+        detector.begin_listing(None, false);
+        let found = detector.page(pass.iter().map(|json| Record { json, key: None }), &mut known, moment).unwrap();
+        assert!(found.changes.is_empty() && found.remembered);
+    }
+    let mut bench = Bench { known, ..Bench::new(plan, "09:59:00") };
+    assert_eq!(bench.told(&[row("1", 2), row("2", 1), row("slipped by", 1)]), [updated("1")]);
+}
+
+#[test]
 fn the_baseline_is_what_was_seen() {
     let plan = sample::resource();
     let finish = |rows: &[String], from: Option<&str>| {

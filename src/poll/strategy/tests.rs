@@ -41,6 +41,26 @@ fn a_filtered_baseline_begins_a_little_before_the_providers_clock() {
 }
 
 #[test]
+fn a_baseline_by_content_of_several_pages_is_read_until_nothing_is_new_and_later_polls_once() {
+    let plan = ResourcePlan { change_by: ChangeBy::Content, ..plan(Order::Unordered) };
+    let (quiet, news) = (page(Seen::default()), PageFacts { remembered: true, ..page(Seen::default()) });
+    let done = Next::Done(PollEnd::Complete { settled: true });
+    let mut poll = PollMachine::new(&plan, Mode::Baseline, None);
+    for (facts, next) in [(news, Next::Listing), (news, Next::Listing), (quiet, done)] {
+        poll.next(Input::Page(facts));
+        poll.next(Input::Page(quiet));
+        assert_eq!(poll.next(Input::End), next);
+    }
+    let mut poll = PollMachine::new(&plan, Mode::Baseline, None);
+    poll.next(Input::Page(news));
+    assert_eq!(poll.next(Input::End), done, "one response holds still");
+    let mut poll = PollMachine::new(&plan, Mode::Usual, None);
+    poll.next(Input::Page(news));
+    poll.next(Input::Page(news));
+    assert_eq!(poll.next(Input::End), done);
+}
+
+#[test]
 fn a_date_that_is_ahead_of_our_clock_leaves_nothing_out_of_the_baseline() {
     let plan = plan(Order::Unordered);
     for (ours, from) in [(-86_400, -86_400), (86_400, 0)] {

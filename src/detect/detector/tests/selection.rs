@@ -1,7 +1,7 @@
 //! Filters: what comes to match is created, what no longer does is nothing or deleted, and a filter that fails loses nothing.
 
 use super::*;
-use crate::detect::known::Age;
+use crate::detect::known::{Age, Known};
 use crate::detect::selection::Undecided;
 use crate::plan::expression::Expression;
 use crate::plan::field_path::FieldPath;
