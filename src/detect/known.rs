@@ -17,7 +17,7 @@ pub use super::packed::{Form, Packed};
 use super::partition::{Horizons, SPLIT_AT};
 pub use super::partition::{Partition, Prefix};
 
-/// Most records that one resource may remember, which then take half a gigabyte of memory.
+/// Most records that one resource may remember, which then take half a gigabyte of memory, or nearly twice as much with the texts of their ids.
 pub const MAX_KNOWN: usize = 10_000_000;
 
 /// Partitions that hold less than this on average are laid out again: fewer of them, and of the usual size.
