@@ -261,7 +261,7 @@ impl Target {
                     (Ok(_), _) | (Err(_), Existing::Replace) => {}
                 }
                 // Of an earlier instance of the name, which was deleted.
-                folder.is_declared(instance);
+                folder.confirm(instance);
                 folder.save(instance, state.clone()).await.map_err(|problem| problem.message)
             }
             Self::Cluster(cluster, store) => {

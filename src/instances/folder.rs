@@ -241,7 +241,7 @@ impl Instances for FolderInstances {
                 store.begin(&own, uid, secrets.names()).map_err(InstancesError::State)?;
                 let written = replace(&path, text.as_bytes());
                 match &written {
-                    Ok(()) => store.is_declared(&own),
+                    Ok(()) => store.confirm(&own),
                     Err(_) => store.erase(&own, secrets.names()),
                 }
                 written.map_err(|error| failed(&path, error))?;
@@ -299,7 +299,7 @@ impl Instances for FolderInstances {
             let secrets = blocking(&file, move || {
                 let secrets: Vec<String> = stored(&path, &own)?.secrets().map(str::to_owned).collect();
                 store.leave(&own, &secrets);
-                remove(&path).inspect_err(|_| store.is_declared(&own)).map_err(|error| failed(&path, error))?;
+                remove(&path).inspect_err(|_| store.confirm(&own)).map_err(|error| failed(&path, error))?;
                 store.forget(&own, secrets.clone(), is_running);
                 Ok(secrets)
             })

@@ -110,7 +110,7 @@ pub async fn form_of(
 ) -> Result<Response, Refused> {
     let Path(key) = key.map_err(|_| Refusal::NotFound)?;
     let namespace = place(&console, &visit, query.clone()).await?;
-    begun(&console, &visit, &Base::of(&visit, namespace, Some(key)).await?, query)
+    begun(&console, &visit, &Base::of(&visit, namespace, Some(key)).await?, query.as_deref())
 }
 
 /// The empty form for an address.
@@ -120,7 +120,7 @@ pub async fn plain_form(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let namespace = place(&console, &visit, query.clone()).await?;
-    begun(&console, &visit, &Base::of(&visit, namespace, None).await?, query)
+    begun(&console, &visit, &Base::of(&visit, namespace, None).await?, query.as_deref())
 }
 
 /// What was entered on top of a connector.
@@ -185,9 +185,9 @@ impl Base {
 }
 
 /// The form with what was entered before, or as it is at first.
-fn begun(console: &Console, visit: &Visit, base: &Base, query: Option<String>) -> Result<Response, Refused> {
+fn begun(console: &Console, visit: &Visit, base: &Base, query: Option<&str>) -> Result<Response, Refused> {
     let first = form(base.origin(), &base.namespace, None, |_| false);
-    let is_afresh = is_afresh(query.as_deref());
+    let is_afresh = is_afresh(query);
     let drafts = console.drafts.lock();
     let draft = drafts.over(&visit.session, &first.href, &Fields::default(), Utc::now()).filter(|_| !is_afresh);
     drop(drafts);

@@ -167,7 +167,7 @@ pub async fn submit(
             return Ok(to(&format!("{}?done=no-change", instance::href(&of))));
         }
         let had = receiver::credentials_of(&subject.instance.spec.callback);
-        let done = if had != receiver::credentials_of(&instance.spec.callback) { "edit-left" } else { "edit" };
+        let done = if had == receiver::credentials_of(&instance.spec.callback) { "edit" } else { "edit-left" };
         let unused: Vec<_> = secret_names(&subject.instance).difference(&secret_names(&instance)).cloned().collect();
         let mut cleared = secrets.clone();
         for name in &unused {

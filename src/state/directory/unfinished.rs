@@ -25,7 +25,7 @@ const NOTE: &str = "deleted";
 
 impl Directory {
     /// Begins the state of a new instance under a uid, with nothing left of one that had the name, or of tokens for `secrets`. Its manifest
-    /// is to follow, and then [`Self::is_declared`] or [`Self::erase`].
+    /// is to follow, and then [`Self::confirm`] or [`Self::erase`].
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -44,12 +44,12 @@ impl Directory {
     }
 
     /// The manifest of the instance is there: its state is in use.
-    pub fn is_declared(&self, instance: &InstanceRef) {
+    pub fn confirm(&self, instance: &InstanceRef) {
         let note = self.note(instance);
         warn_unless_gone(&note, fs::remove_file(&note));
     }
 
-    /// The manifest of the instance is about to be removed; then comes [`Self::forget`], or [`Self::is_declared`] if that fails.
+    /// The manifest of the instance is about to be removed; then comes [`Self::forget`], or [`Self::confirm`] if that fails.
     pub fn leave(&self, instance: &InstanceRef, secrets: &[String]) {
         let note = self.note(instance);
         // A full disk does not keep anyone from deleting.
@@ -98,7 +98,7 @@ impl Directory {
             let instance = InstanceRef::new(namespace, name);
             let head = read_head(&self.file(&instance)).ok().flatten();
             if is_there(&instance, head.as_ref().map(|head| head.state.identity())) {
-                self.is_declared(&instance);
+                self.confirm(&instance);
             } else {
                 let secrets: Vec<String> = serde_json::from_slice(&fs::read(&path)?).unwrap_or_default();
                 self.erase(&instance, names(&secrets));
@@ -117,7 +117,7 @@ impl Directory {
         }
         let folder = self.folder(instance);
         warn_unless_gone(folder.path(), fs::remove_dir_all(folder.path()));
-        self.is_declared(instance);
+        self.confirm(instance);
     }
 
     fn note(&self, instance: &InstanceRef) -> PathBuf {
