@@ -175,7 +175,7 @@ pub fn path(data: &[u8]) {
 /// is outside of one.
 pub fn import(data: &[u8]) {
     let text = text(data);
-    let options = Options { namespace: Some("crm"), withhold_secrets: true };
+    let options = Options { namespace: Some("crm"), withhold_secrets: true, own: None };
     let imported = import::import(&[Source { name: "a.json", text: &text }], options);
     assert!(imported.errors.len() <= 1, "{:?}", imported.errors);
     for file in &imported.files {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::own_catalog::CatalogFolder;
 use crate::api::{encoding, names};
 use crate::import::{Imported, Options, Source, Written, import};
 use crate::observe::output;
@@ -31,10 +32,19 @@ pub struct ImportArgs {
     /// Namespace of all manifests. Default: none is written.
     #[arg(long, value_name = "NS", value_parser = parse_namespace)]
     namespace: Option<String>,
+    #[command(flatten)]
+    catalog: CatalogFolder,
 }
 
 /// 0 when there is nothing to do for a person, 2 when there is or when a file cannot be read, 1 when nothing could be written.
 pub fn run(args: &ImportArgs) -> ExitCode {
+    let own = match args.catalog.read() {
+        Ok(own) => own,
+        Err(why) => {
+            output::error(format_args!("pollinator: {why}"));
+            return ExitCode::from(2);
+        }
+    };
     let mut errors = Vec::new();
     let mut texts = Vec::new();
     for path in &args.files {
@@ -44,7 +54,7 @@ pub fn run(args: &ImportArgs) -> ExitCode {
         }
     }
     let sources: Vec<_> = texts.iter().map(|(name, text)| Source { name, text }).collect();
-    let options = Options { namespace: args.namespace.as_deref(), withhold_secrets: args.out.is_none() };
+    let options = Options { namespace: args.namespace.as_deref(), withhold_secrets: args.out.is_none(), own: Some(&own.specs) };
     let imported = import(&sources, options);
     errors.extend(imported.errors.iter().cloned());
     let is_open = imported.report.needs_a_person() || !errors.is_empty();

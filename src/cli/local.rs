@@ -24,7 +24,7 @@ use crate::egress::Egress;
 use crate::instances::Instances;
 use crate::instances::consents::InstanceCandidates;
 use crate::instances::current::Current;
-use crate::instances::folder::FolderInstances;
+use crate::instances::folder::{self, FolderInstances};
 use crate::local::api_credentials::ApiCredentials;
 use crate::local::definitions::Definitions;
 use crate::local::files::Least;
@@ -100,6 +100,8 @@ async fn start(args: LocalArgs) -> Result<ExitCode, String> {
     let mut definitions = Definitions::read(&sources).map_err(|errors| errors.to_string())?;
     definitions.others.iter().for_each(|other| tracing::info!("{other}"));
     let store = Arc::new(Directory::open(&args.state).map_err(|error| error.to_string())?);
+    let is_there = |of: &_, identity: Option<&_>| folder::is_declared(sources.folder(), &definitions.declared, of, identity);
+    store.end_unfinished(is_there).map_err(|error| format!("the state folder {}: {error}", args.state.display()))?;
     let egress = Egress::new(args.egress.policy()).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
     let trials = egress.clone();
     let secrets = Arc::new(SharedSecrets::new(definitions.secrets.clone()));

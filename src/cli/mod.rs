@@ -12,6 +12,7 @@ pub mod local;
 pub mod man;
 pub mod new;
 pub mod operator;
+mod own_catalog;
 pub mod plan;
 mod preview;
 pub mod receive;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use self::own_catalog::CatalogFolder;
 use crate::egress::byte_budget::{self, ByteBudget};
 use crate::egress::{AllowRule, EgressPolicy};
 use crate::local::files::Sources;
@@ -64,7 +66,7 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Turn configurations of SAP Open Connectors into manifests, Secrets and a report.
     Import(import::ImportArgs),
-    /// Show the built-in catalog of providers.
+    /// Show the catalog of providers.
     Catalog(catalog::CatalogArgs),
     /// Print a first manifest for an entry of the catalog.
     New(new::NewArgs),
@@ -185,14 +187,13 @@ pub struct ManifestArgs {
     /// standard input.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Folder with your own catalog entries, one Connector per file; they take precedence over the built-in ones.
-    #[arg(long, value_name = "DIR", env = "POLLINATOR_CATALOG")]
-    catalog: Option<PathBuf>,
+    #[command(flatten)]
+    catalog: CatalogFolder,
 }
 
 impl ManifestArgs {
     fn sources(&self) -> Sources {
-        Sources::new(self.paths.clone(), self.catalog.clone())
+        Sources::new(self.paths.clone(), self.catalog.folder.clone())
     }
 }
 

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::catalog::{entry, find, show};
+use super::catalog::show;
+use super::own_catalog::{CatalogFolder, find};
 use crate::api::connector::ConnectorSpec;
 use crate::api::manifest::{self, Manifest};
 use crate::catalog::starter::{self, Wishes};
@@ -33,6 +34,8 @@ pub struct NewArgs {
     /// Value of a parameter; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
+    #[command(flatten)]
+    catalog: CatalogFolder,
 }
 
 /// 1 when the output cannot be written, 2 when there is no such entry, resource or parameter, or an argument makes the manifest invalid.
@@ -42,7 +45,8 @@ pub fn run(args: &NewArgs) -> ExitCode {
 
 fn first(args: &NewArgs) -> Result<String, String> {
     let key = args.key.as_str();
-    let spec = entry(key)?;
+    let own = args.catalog.read()?;
+    let spec = own.entry(key)?;
     let polled = match &*args.resources {
         [] => spec.resources.iter().map(|resource| &resource.resource).collect(),
         named => named.iter().map(|name| Ok(&find(key, spec, name)?.resource)).collect::<Result<Vec<_>, String>>()?,
@@ -102,6 +106,7 @@ mod tests {
             namespace: None,
             callback: "https://h.example/in".to_owned(),
             settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            catalog: CatalogFolder::default(),
         })
     }
 
@@ -126,6 +131,7 @@ mod tests {
             namespace: None,
             callback: CALLBACK.to_owned(),
             settings: Vec::new(),
+            catalog: CatalogFolder::default(),
         };
         let text = |text: &str| text.to_owned();
         let set = |value: &str| NewArgs { settings: vec![(text("subdomain"), text(value))], ..base() };

@@ -1,8 +1,6 @@
 //! `pollinator operator`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +10,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::{ClusterArgs, each_once, open_store, parse_namespace};
+use super::own_catalog::CatalogFolder;
 use super::preview::Trials;
 use super::serve::{self, ClusterConsoleArgs, ConnectArgs};
 use super::{MemoryArgs, parse_allow_rule, parse_cluster_name, parse_duration, stop_on_signals};
-use crate::api::connector::ConnectorSpec;
-use crate::catalog;
 use crate::connect::flow::Flow;
 use crate::egress::{AllowRule, Egress, EgressPolicy};
 use crate::instances::callers::{CallerInstances, Callers};
@@ -70,9 +67,8 @@ pub struct OperatorArgs {
     /// How often everything is listed again, in case a watch missed something; 10s or more.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_relist_interval, env = "POLLINATOR_RELIST_INTERVAL")]
     relist_interval: Duration,
-    /// Folder with your own catalog entries, one Connector per file; they take precedence over the built-in ones. Default: none.
-    #[arg(long, value_name = "DIR", env = "POLLINATOR_CATALOG")]
-    catalog: Option<PathBuf>,
+    #[command(flatten)]
+    catalog: CatalogFolder,
     /// Also allow providers and callbacks in this network or at this host, for example 10.0.0.0/8 or intranet.example; may be
     /// repeated. Default: public addresses only.
     #[arg(long, value_name = "CIDR|HOST", value_parser = parse_allow_rule, env = "POLLINATOR_ALLOW_EGRESS", value_delimiter = ',')]
@@ -122,7 +118,7 @@ pub async fn run(args: OperatorArgs) -> ExitCode {
 }
 
 async fn start(args: OperatorArgs) -> Result<(), String> {
-    let mounted = args.catalog.as_deref().map(mounted).transpose()?.unwrap_or_default();
+    let mounted = args.catalog.read()?.specs;
     let policy = EgressPolicy { allow: args.allow_egress.clone(), allow_loopback: false };
     let egress = Egress::new(policy).map_err(|error| format!("the HTTP client cannot be created: {error}"))?;
     let config = args.cluster.config().await?;
@@ -212,7 +208,7 @@ async fn check(args: &OperatorArgs) -> ExitCode {
 }
 
 async fn check_cluster(args: &OperatorArgs) -> Result<Vec<String>, String> {
-    args.catalog.as_deref().map(mounted).transpose()?;
+    args.catalog.read()?;
     let config = args.cluster.config().await?;
     let leases = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     check::missing(config, &each_once(&args.watch_namespace), &leases).await.map_err(|error| error.to_string())
@@ -243,17 +239,4 @@ fn sharing(args: &OperatorArgs, own_namespace: &str) -> Result<ShardsConfig, Str
         drain_bound: args.grace,
         ..ShardsConfig::new(args.lease_namespace.as_deref().unwrap_or(own_namespace), identity)
     })
-}
-
-/// The entries of a catalogue folder, by name.
-fn mounted(folder: &Path) -> Result<BTreeMap<String, ConnectorSpec>, String> {
-    let mut entries = BTreeMap::new();
-    let mut errors = Vec::new();
-    for file in crate::local::files::in_folder(folder) {
-        match file.map_err(|error| vec![error.to_string()]).and_then(|(name, text)| catalog::entry(&name, &text)) {
-            Ok((name, connector)) => drop(entries.insert(name, connector)),
-            Err(refusals) => errors.extend(refusals),
-        }
-    }
-    if errors.is_empty() { Ok(entries) } else { Err(errors.join("\n")) }
 }

@@ -260,6 +260,8 @@ impl Target {
                     (Err(problem), Existing::Keep) => return Err(format!("{}; --overwrite replaces it", problem.message)),
                     (Ok(_), _) | (Err(_), Existing::Replace) => {}
                 }
+                // Of an earlier instance of the name, which was deleted.
+                folder.confirm(instance);
                 folder.save(instance, state.clone()).await.map_err(|problem| problem.message)
             }
             Self::Cluster(cluster, store) => {

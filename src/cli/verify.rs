@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::own_catalog::OwnCatalog;
 use crate::api::connector::ConnectorSpec;
 use crate::catalog;
 use crate::exchanges::verify::verify;
@@ -42,9 +43,10 @@ pub async fn run(args: VerifyArgs) -> ExitCode {
 async fn all(args: &VerifyArgs) -> Result<bool, String> {
     let folder = args.dir.join(&args.key);
     let own = entry(&folder.join("connector.yaml"), &args.key)?;
+    let built_in = OwnCatalog::default();
     let spec = match &own {
         Some(spec) => spec,
-        None => super::catalog::entry(&args.key)?,
+        None => built_in.entry(&args.key)?,
     };
     let recordings = recordings(&folder.join(FOLDER))?;
     let mut agree = true;

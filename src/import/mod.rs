@@ -62,6 +62,21 @@ pub struct Options<'a> {
     pub namespace: Option<&'a str>,
     /// Writes placeholders in the place of all values of Secrets.
     pub withhold_secrets: bool,
+    /// The user's own entries of the catalog, by key: they take precedence over the built-in ones.
+    pub own: Option<&'a BTreeMap<String, ConnectorSpec>>,
+}
+
+impl<'a> Options<'a> {
+    /// The entry of the catalog that a key stands for.
+    fn entry(self, key: &str) -> Option<&'a ConnectorSpec> {
+        self.own.and_then(|own| own.get(key)).or_else(|| catalog::built_in(key))
+    }
+
+    /// The keys of all entries.
+    fn keys(self) -> impl Iterator<Item = &'a str> {
+        let own = self.own.into_iter().flat_map(|own| own.keys().map(String::as_str));
+        own.chain(catalog::names().map(|key| -> &'a str { key }))
+    }
 }
 
 /// What an import came to.
@@ -89,12 +104,12 @@ pub fn import(sources: &[Source<'_>], options: Options<'_>) -> Imported {
     let mut defined: BTreeMap<String, Defined> = BTreeMap::new();
     for (file, part) in definitions {
         let mut section = Section::new(title(file, &part));
-        if let Some(found) = definition(&part, &defined, &mut section) {
+        if let Some(found) = definition(&part, &defined, options, &mut section) {
             defined.insert(found.key.clone(), found);
         }
         imported.report.sections.push(section);
     }
-    let known = |key: &str| match (catalog::built_in(key), defined.get(key)) {
+    let known = |key: &str| match (options.entry(key), defined.get(key)) {
         (Some(spec), _) => Known { spec: Some(spec), filters: None },
         (None, Some(found)) => Known { spec: Some(&found.spec), filters: Some(&found.filters) },
         (None, None) => Known::default(),
@@ -111,7 +126,7 @@ pub fn import(sources: &[Source<'_>], options: Options<'_>) -> Imported {
         }
         imported.report.sections.push(section);
     }
-    let connectors = connectors(&drafts, defined, &mut imported.report);
+    let connectors = connectors(&drafts, defined, options, &mut imported.report);
     for (key, spec) in &connectors {
         let written = write::connector(key, spec, options.namespace);
         let mut section = Section::new(format!("{}: what an API server would refuse", written.name));
@@ -125,7 +140,7 @@ pub fn import(sources: &[Source<'_>], options: Options<'_>) -> Imported {
     }
     for (mut draft, section) in drafts {
         if let Some(section) = imported.report.sections.get_mut(section) {
-            finish(&mut draft, &connectors, section);
+            finish(&mut draft, &connectors, options, section);
         }
         imported.files.push(write::instance(&draft, options.namespace));
         imported.files.extend(write::secrets(&draft.name, &draft.secrets, options.namespace, options.withhold_secrets));
@@ -133,9 +148,14 @@ pub fn import(sources: &[Source<'_>], options: Options<'_>) -> Imported {
     imported
 }
 
-fn definition(part: &Part, defined: &BTreeMap<String, Defined>, section: &mut Section) -> Option<Defined> {
+fn definition(
+    part: &Part,
+    defined: &BTreeMap<String, Defined>,
+    options: Options<'_>,
+    section: &mut Section,
+) -> Option<Defined> {
     let key = definition::key(&part.value);
-    if catalog::built_in(&key).is_some() {
+    if options.entry(&key).is_some() {
         section.dropped(&part.place, format!("the catalog has an entry {key}, which is used"));
         return None;
     }
@@ -150,6 +170,7 @@ fn definition(part: &Part, defined: &BTreeMap<String, Defined>, section: &mut Se
 fn connectors(
     drafts: &[(Draft, usize)],
     defined: BTreeMap<String, Defined>,
+    options: Options<'_>,
     report: &mut Report,
 ) -> BTreeMap<String, ConnectorSpec> {
     let mut connectors: BTreeMap<_, _> = defined.into_iter().map(|(key, found)| (key, found.spec)).collect();
@@ -161,15 +182,15 @@ fn connectors(
     }
     for (key, stubs) in stubs {
         let mut section = Section::new(format!("connector {key}"));
-        connectors.insert(key.to_owned(), stub::connector(key, &stubs, &mut section));
+        connectors.insert(key.to_owned(), stub::connector(key, &stubs, options.keys(), &mut section));
         report.sections.push(section);
     }
     connectors
 }
 
 /// Suspends an instance that a person must complete, and says so; plans it as an operator would.
-fn finish(draft: &mut Draft, connectors: &BTreeMap<String, ConnectorSpec>, section: &mut Section) {
-    for problem in problems(draft, connectors) {
+fn finish(draft: &mut Draft, connectors: &BTreeMap<String, ConnectorSpec>, options: Options<'_>, section: &mut Section) {
+    for problem in problems(draft, connectors, options) {
         section.result(Verdict::ToDo, format!("{}.yaml", draft.name), problem);
     }
     if section.needs_a_person() || draft.stub.key.is_some() {
@@ -179,7 +200,7 @@ fn finish(draft: &mut Draft, connectors: &BTreeMap<String, ConnectorSpec>, secti
 }
 
 /// What keeps a draft from being polled; none, unless the importer has a gap.
-fn problems(draft: &Draft, connectors: &BTreeMap<String, ConnectorSpec>) -> Vec<String> {
+fn problems(draft: &Draft, connectors: &BTreeMap<String, ConnectorSpec>, options: Options<'_>) -> Vec<String> {
     let written = write::instance(draft, None);
     let declared = manifest::read(&written.name, &written.text);
     if !declared.errors.is_empty() {
@@ -187,7 +208,7 @@ fn problems(draft: &Draft, connectors: &BTreeMap<String, ConnectorSpec>) -> Vec<
     }
     let Some((_, Manifest::ConnectorInstance(instance))) = declared.manifests.first() else { return Vec::new() };
     let named = instance.spec.connector.as_deref().unwrap_or_default();
-    let connector = connectors.get(named).or_else(|| catalog::built_in(named));
+    let connector = connectors.get(named).or_else(|| options.entry(named));
     resolve(instance, connector).err().unwrap_or_default().into_iter().map(|problem| problem.message).collect()
 }
 

@@ -7,13 +7,17 @@ use super::report::{Section, Verdict};
 use crate::api::auth::Grant;
 use crate::api::connector::{ConnectorApiKey, ConnectorAuth, ConnectorOauth2, ConnectorResource, ConnectorSpec, Parameter};
 use crate::api::resource::{Empty, Resource};
-use crate::catalog;
 
 /// Where a provider is until a person says where.
 pub(super) const NO_PROVIDER: &str = "https://replace-me.invalid";
 
-/// The connector of all instances that name it.
-pub(super) fn connector(key: &str, stubs: &[&Stub], section: &mut Section) -> ConnectorSpec {
+/// The connector of all instances that name it. `entries` are the keys of the catalog.
+pub(super) fn connector<'a>(
+    key: &str,
+    stubs: &[&Stub],
+    entries: impl Iterator<Item = &'a str>,
+    section: &mut Section,
+) -> ConnectorSpec {
     let mut paths: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     for (path, (name, guess)) in stubs.iter().flat_map(|stub| &stub.paths) {
         paths.entry(path).or_insert((name, guess));
@@ -34,7 +38,7 @@ pub(super) fn connector(key: &str, stubs: &[&Stub], section: &mut Section) -> Co
     }
     let said =
         "the catalog has no entry of this name: write baseUrl, auth, and of each resource the url, recordsPath and pagination";
-    let text = match of_same_provider(key) {
+    let text = match of_same_provider(key, entries) {
         Some(entry) => {
             format!("{said}; it has {entry}: if that is the same provider, write spec.connector: {entry} instead")
         }
@@ -46,8 +50,8 @@ pub(super) fn connector(key: &str, stubs: &[&Stub], section: &mut Section) -> Co
 
 /// The entry of the catalog whose name a key begins with: Open Connectors has several connectors for some providers, such as
 /// `servicenowoauth` and `hubspotcrm`.
-fn of_same_provider(key: &str) -> Option<&'static str> {
-    catalog::names().filter(|entry| entry.len() > 4 && key.starts_with(entry)).max_by_key(|entry| entry.len())
+fn of_same_provider<'a>(key: &str, entries: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    entries.filter(|entry| entry.len() > 4 && key.starts_with(entry)).max_by_key(|entry| entry.len())
 }
 
 /// Authentication of a kind, with placeholders for what only a person knows.
@@ -85,13 +89,14 @@ pub(super) fn list(hub_paths: Vec<String>, resource: Resource) -> ConnectorResou
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog;
 
     #[test]
     fn connectors_of_a_provider_that_the_catalog_has() {
         for (key, entry) in [("servicenowoauth", "servicenow"), ("hubspotcrm", "hubspot"), ("boxever", ""), ("sagecrm", "")] {
-            assert_eq!(of_same_provider(key).unwrap_or_default(), entry, "{key}");
+            assert_eq!(of_same_provider(key, catalog::names()).unwrap_or_default(), entry, "{key}");
             let mut section = Section::default();
-            connector(key, &[], &mut section);
+            connector(key, &[], catalog::names(), &mut section);
             assert_eq!(section.lines[0].text.contains("write spec.connector: "), !entry.is_empty(), "{key}");
         }
     }

@@ -38,7 +38,8 @@ use crate::state::wish::Wish;
 use kept::keep;
 use known::{Known, Manifest};
 use made::Made;
-use own_file::{OwnFile, annotations, blocking, failed, label, now, remove, remove_unfinished, stored};
+pub use own_file::is_declared;
+use own_file::{OwnFile, annotations, blocking, failed, label, now, path_in, remove, remove_unfinished, stored};
 use reported::{Reported, told};
 
 /// What is declared in files, as the definitions were last read, with what was written here since.
@@ -114,7 +115,7 @@ impl FolderInstances {
             })
             .collect();
         let mut known = self.known.write();
-        self.made.lock().put_over(&mut read, &mut secrets, &mut known);
+        self.made.lock().put_over(&mut read, &mut secrets, &mut known, definitions);
         *self.secrets.write() = secrets;
         keep(definitions, &mut read, &mut known);
         self.reported.write().retain(|of, _| read.contains_key(of));
@@ -146,8 +147,7 @@ impl FolderInstances {
     }
 
     fn file(&self, of: &InstanceRef) -> Option<PathBuf> {
-        // A namespace is a DNS label, so the first dot is unambiguous.
-        self.folder.as_ref().map(|folder| folder.join(format!("{}.{}.yaml", of.namespace, of.name)))
+        self.folder.as_ref().map(|folder| path_in(folder, of))
     }
 
     /// The file of an instance that is managed here.
@@ -239,7 +239,12 @@ impl Instances for FolderInstances {
                 written.edit(&secrets);
                 let (text, instance) = written.write(&own)?;
                 store.begin(&own, uid, secrets.names()).map_err(InstancesError::State)?;
-                replace(&path, text.as_bytes()).map_err(|error| failed(&path, error))?;
+                let written = replace(&path, text.as_bytes());
+                match &written {
+                    Ok(()) => store.confirm(&own),
+                    Err(_) => store.erase(&own, secrets.names()),
+                }
+                written.map_err(|error| failed(&path, error))?;
                 Ok((instance, true))
             })
             .await?;
@@ -293,7 +298,8 @@ impl Instances for FolderInstances {
             let (own, path, store) = (of.clone(), file.clone(), Arc::clone(&self.store));
             let secrets = blocking(&file, move || {
                 let secrets: Vec<String> = stored(&path, &own)?.secrets().map(str::to_owned).collect();
-                remove(&path).map_err(|error| failed(&path, error))?;
+                store.leave(&own, &secrets);
+                remove(&path).inspect_err(|_| store.confirm(&own)).map_err(|error| failed(&path, error))?;
                 store.forget(&own, secrets.clone(), is_running);
                 Ok(secrets)
             })

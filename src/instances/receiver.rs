@@ -17,10 +17,25 @@ pub enum Credential {
     Headers,
 }
 
+/// What requests to a callback carry for its receiver alone, in words.
+pub fn credentials_of(callback: &Callback) -> Option<&'static str> {
+    match (&callback.auth, &callback.headers_secret_ref) {
+        (None, None) => None,
+        (Some(_), None) => Some("login"),
+        (None, Some(_)) => Some("secret headers"),
+        (Some(_), Some(_)) => Some("login and secret headers"),
+    }
+}
+
+/// Whether another URL of a callback is that of another receiver: it has another origin.
+pub fn is_another(was: &str, now: &str) -> bool {
+    was != now && origin(was).is_none_or(|was| origin(now) != Some(was))
+}
+
 /// Takes the credentials out of a callback whose URL has another origin than before, unless they are `given` with the new URL. Yields
 /// what was taken out. The key of the signature stays, because no request carries it.
 pub fn leave_credentials(was: &Callback, now: &mut Callback, given: impl Fn(Credential) -> bool) -> Vec<Credential> {
-    if was.url == now.url || origin(&was.url).is_some_and(|was| origin(&now.url) == Some(was)) {
+    if !is_another(&was.url, &now.url) {
         return Vec::new();
     }
     let mut left = Vec::new();

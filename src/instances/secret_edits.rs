@@ -58,7 +58,7 @@ impl SecretEdits {
     }
 
     /// Names of the Secrets that change.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.edits.keys().map(String::as_str)
     }
 

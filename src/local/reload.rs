@@ -93,12 +93,12 @@ pub async fn watch(
                 if let Some(errors) = spoilt {
                     tracing::error!("some manifests cannot be used, and what they declared before stays in effect: {errors}");
                 }
+                reading(Reading::Ends(&mut read));
                 let mut batch = changes(&current, &read);
                 if read.secrets != current.secrets {
                     secrets.replace(read.secrets.clone());
                     batch.push(Command::RetryFailed);
                 }
-                reading(Reading::Ends(&mut read));
                 for other in read.others.iter().filter(|other| !current.others.contains(other)) {
                     tracing::info!("{other}");
                 }

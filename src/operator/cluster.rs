@@ -9,7 +9,7 @@ use kube::core::Request;
 use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use super::denial::{Denial, Denied};
 use super::denial::{TERMINATING, denied};
@@ -179,15 +179,16 @@ impl Cluster {
     }
 
     /// An instance as [`get`](Self::get) reads it, and who else declares its spec and would undo a change of it: a manager that applies
-    /// it, `kubectl apply` of an older kind, or Helm.
+    /// it, `kubectl apply` of an older kind, or Helm. Of its managers stays when they wrote the status, for those who show it.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn get_declared(&self, namespace: &str, name: &str) -> Result<(Value, Option<String>), CallError> {
         let request = Request::new(Kind::ConnectorInstance.path_for(namespace, name)?).get(name, &GetParams::default());
         let mut object = self.send(request).await?;
-        let declared_by = declared_by(&object["metadata"]);
+        let (declared_by, written) = (declared_by(&object["metadata"]), status_writes(&object["metadata"]));
         strip(Kind::ConnectorInstance, &mut object);
+        object["metadata"]["managedFields"] = written;
         Ok((object, declared_by))
     }
 
@@ -361,6 +362,13 @@ fn declared_by(metadata: &Value) -> Option<String> {
     of_kinds.into_iter().find(|(annotation, _)| has(annotation)).map(|(_, who)| who.to_owned())
 }
 
+/// Who wrote the status, and when.
+fn status_writes(metadata: &Value) -> Value {
+    let entries = metadata["managedFields"].as_array().into_iter().flatten();
+    let writes = entries.filter(|entry| entry["subresource"] == "status");
+    writes.map(|entry| json!({"manager": entry["manager"], "subresource": "status", "time": entry["time"]})).collect()
+}
+
 /// Drops what nothing here reads, as soon as it has arrived.
 fn strip(kind: Kind, object: &mut Value) {
     let Some(metadata) = object["metadata"].as_object_mut() else { return };
@@ -410,6 +418,14 @@ mod tests {
         let mut instance = arrived();
         strip(Kind::ConnectorInstance, &mut instance);
         assert!(instance["metadata"]["annotations"][LAST_APPLIED].is_string(), "others read what they wrote");
+    }
+
+    #[test]
+    fn of_managers_stays_when_they_wrote_the_status() {
+        let entry = |manager: &str, subresource: Value| json!({"manager": manager, "subresource": subresource, "time": "2026-01-31T11:45:00Z", "fieldsV1": {"f:status": {}}});
+        let metadata = json!({"managedFields": [entry("kubectl", Value::Null), entry(MANAGER, "status".into())]});
+        let kept = json!([{"manager": MANAGER, "subresource": "status", "time": "2026-01-31T11:45:00Z"}]);
+        assert_eq!((status_writes(&metadata), status_writes(&json!({}))), (kept, json!([])));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod change;
 mod create;
 mod delete;
 mod draft;
+mod drafts;
 mod edit;
 mod edit_form;
 mod form;
@@ -66,6 +67,7 @@ use crate::instances::Right;
 use crate::instances::current::Current;
 use crate::observe::Journal;
 use action::Action;
+use drafts::Drafts;
 use page::{Frame, Refused};
 use preview::Preview;
 use refusal::Refusal;
@@ -95,6 +97,7 @@ pub struct Console {
     preview: Arc<dyn Preview>,
     sample: Option<Arc<dyn SampleInstance>>,
     budgets: Mutex<Budgets>,
+    drafts: Mutex<Drafts>,
     watchers: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -134,6 +137,7 @@ impl Console {
             preview,
             sample,
             budgets: Mutex::new(Budgets::of(CLIENT, ALL)),
+            drafts: Mutex::default(),
             watchers: Arc::new(Semaphore::new(live::MOST)),
             stop,
         }
@@ -293,6 +297,10 @@ fn done_text(word: &str) -> Option<&'static str> {
             Some("The sample was created. Its first events arrive within a minute. When you have seen enough, select Delete.")
         }
         "edit" => Some("The settings were saved. They take effect within a few seconds."),
+        "edit-left" => Some(
+            "The settings were saved. The callback has another scheme, host or port, so the credentials of the old one were removed. \
+             If the new one needs its own, add them to spec.callback in the manifest.",
+        ),
         "delete" => Some("The instance was deleted. Its polling ends within a few seconds."),
         "no-change" => Some("Nothing was saved, because nothing was changed."),
         word => Action::parse(word).map(Action::done),

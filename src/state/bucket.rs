@@ -90,6 +90,8 @@ impl Bucket {
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. }) => {
                 Err(PutError::Conflict)
             }
+            // S3 says so of the object that was seen and is gone; a bucket that is gone is noticed when nothing was seen.
+            Err(Error::NotFound { .. }) if seen.is_some() => Err(PutError::Conflict),
             Err(error) => Err(PutError::Failed(failed(&error))),
         }
     }

@@ -1,6 +1,8 @@
 //! State in a folder: one JSON file an instance, replaced as a whole, next to it a folder with the partitions of what is large, and a lock
 //! file that keeps a second process out.
 
+mod unfinished;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -16,15 +18,11 @@ use super::blob::{ListBlobs, PutError};
 use super::folder::{Folder, READABLE, WRITABLE, absent_is_none, replace};
 use super::head::{self, Head, Unreadable};
 use super::partitions::{LoadError, Stored};
-use super::{InstanceState, StateStore, token_file};
+use super::{InstanceState, StateStore};
 use crate::api::conditions::{Problem, Reason};
-use crate::api::identity::{InstanceRef, SecretRef};
-use crate::auth::oauth2::store::TokenPlace;
+use crate::api::identity::InstanceRef;
 use crate::deliver::retry_queue::QueuedEvent;
 use crate::egress::descriptors::cause_and_fix;
-
-/// Ending of a file that notes a deletion.
-const DELETED: &str = "deleted";
 
 /// A locked state folder. The lock is the operating system's, so it ends with the process, however that ends.
 #[derive(Debug)]
@@ -70,9 +68,8 @@ impl Directory {
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {
-                let opened = Self { path: path.to_owned(), partitions: Arc::default(), leaving: Mutex::default(), _lock: lock };
-                opened.end_deletions().map_err(unusable)?;
-                Ok(opened)
+                unfinished::remove_half_written(path).map_err(unusable)?;
+                Ok(Self { path: path.to_owned(), partitions: Arc::default(), leaving: Mutex::default(), _lock: lock })
             }
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
@@ -111,89 +108,6 @@ impl Directory {
     pub fn queued(&self, instance: &InstanceRef) -> Result<Vec<QueuedEvent>, Problem> {
         let head = read_head(&self.file(instance))?;
         Ok(head.map_or_else(Vec::new, |Head { state, .. }| state.sinks.queued().cloned().collect()))
-    }
-
-    /// Begins the state of a new instance under a uid, with nothing left of one that had the name, or of tokens for `secrets`.
-    ///
-    /// # Errors
-    /// The folder cannot be written.
-    pub fn begin<'a>(
-        &self,
-        instance: &InstanceRef,
-        uid: String,
-        secrets: impl Iterator<Item = &'a str>,
-    ) -> Result<(), Problem> {
-        let secrets: Vec<_> = secrets.map(str::to_owned).collect();
-        self.erase(instance, &secrets);
-        let file = self.file(instance);
-        let head = head::write(&InstanceState::new(uid), 0, &BTreeMap::new()).map_err(io::Error::from);
-        head.and_then(|head| replace(&file, &head)).map_err(|error| unwritable(&file, &error))
-    }
-
-    /// The state of an instance is of no use any more, nor are the tokens of the Secrets that came with it. They go at once, or, while
-    /// the engine has the instance, when it lets go of it, or at the next start if the process ends before.
-    pub fn forget(&self, instance: &InstanceRef, secrets: Vec<String>, is_running: bool) {
-        if is_running {
-            let mark = self.deletion(instance);
-            if let Err(error) = replace(&mark, serde_json::json!(secrets).to_string().as_bytes()) {
-                tracing::warn!(
-                    "{} cannot be written: {error}; if the process ends now, remove the state of {instance}",
-                    mark.display()
-                );
-            }
-            self.leaving.lock().insert(instance.clone(), secrets);
-        } else {
-            self.erase(instance, &secrets);
-        }
-    }
-
-    /// Whether it was forgotten while the engine still has it.
-    pub fn is_leaving(&self, instance: &InstanceRef) -> bool {
-        self.leaving.lock().contains_key(instance)
-    }
-
-    /// Where it is noted that the state of an instance is to go, with the names of its Secrets.
-    fn deletion(&self, instance: &InstanceRef) -> PathBuf {
-        self.file_of(&instance.namespace, &instance.name, DELETED)
-    }
-
-    /// Ends the deletions that an earlier process has begun, and removes heads that it had not written to their ends.
-    fn end_deletions(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.path)? {
-            let path = entry?.path();
-            if path.to_str().is_some_and(|path| path.ends_with(".json.new")) {
-                fs::remove_file(&path)?;
-                continue;
-            }
-            let name =
-                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(DELETED)?.strip_suffix('.'));
-            let Some((namespace, name)) = name.and_then(|name| name.split_once('.')) else { continue };
-            let secrets: Vec<String> = serde_json::from_slice(&fs::read(&path)?).unwrap_or_default();
-            self.erase(&InstanceRef::new(namespace, name), &secrets);
-        }
-        Ok(())
-    }
-
-    fn erase(&self, instance: &InstanceRef, secrets: &[String]) {
-        self.partitions.all().remove(instance);
-        let tokens = secrets.iter().map(|name| SecretRef::new(Arc::clone(&instance.namespace), name.as_str()));
-        let tokens = tokens.map(|secret| token_file::file(self, &TokenPlace::Secret(secret)));
-        for file in tokens.chain([self.file(instance)]) {
-            warn_unless_gone(&file, fs::remove_file(&file));
-        }
-        let folder = self.folder(instance);
-        warn_unless_gone(folder.path(), fs::remove_dir_all(folder.path()));
-        let mark = self.deletion(instance);
-        warn_unless_gone(&mark, fs::remove_file(&mark));
-    }
-}
-
-/// What is left behind does no harm: a new instance of the name still begins without state.
-fn warn_unless_gone(path: &Path, removed: io::Result<()>) {
-    if let Err(error) = removed
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!("{} of a deleted instance could not be removed: {error}; remove it", path.display());
     }
 }
 
@@ -240,10 +154,7 @@ impl StateStore for Directory {
     }
 
     fn removed(&self, instance: &InstanceRef) {
-        let leaving = self.leaving.lock().remove(instance);
-        if let Some(secrets) = leaving {
-            self.erase(instance, &secrets);
-        }
+        self.let_go(instance);
     }
 }
 
@@ -393,30 +304,6 @@ mod tests {
         assert!(matches!(Directory::open(folder.path()), Err(OpenError::InUse(_))));
         drop(first);
         assert!(Directory::open(folder.path()).is_ok());
-    }
-
-    #[test]
-    fn a_deletion_that_the_process_did_not_live_to_end_is_ended_at_the_next_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Directory::open(folder.path()).unwrap();
-        let token = token_file::file(&store, &TokenPlace::Secret(SecretRef::new("crm", "keap-oauth")));
-        save(&store, InstanceState::new("u-1".into())).unwrap();
-        fs::write(&token, "{}").unwrap();
-        fs::create_dir(folder.path().join("crm.keap.known")).unwrap();
-        fs::write(folder.path().join("crm.shop.json.new"), "{").unwrap();
-        store.forget(&keap(), vec!["keap-oauth".to_owned()], true);
-        assert!(store.load(&keap()).unwrap().is_some(), "the engine still has it");
-        drop(store);
-        let store = Directory::open(folder.path()).unwrap();
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, ["lock"]);
-        // One that came to its end leaves nothing, and a new one of the name has nothing to fear.
-        save(&store, InstanceState::new("u-2".into())).unwrap();
-        store.forget(&keap(), Vec::new(), true);
-        store.removed(&keap());
-        save(&store, InstanceState::new("u-3".into())).unwrap();
-        drop(store);
-        assert_eq!(Directory::open(folder.path()).unwrap().load(&keap()).unwrap().unwrap().uid, "u-3");
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::egress::descriptors::cause_and_fix;
 /// Endings of files with tokens: of a Secret, and of an instance as version 0.1.0 kept them. No state ends so.
 const OF_SECRET: &str = "oauth-tokens";
 const OF_INSTANCE: &str = "oauth-token";
+/// How the names of all files with tokens end.
+pub(super) const ENDINGS: [&str; 2] = [OF_SECRET, OF_INSTANCE];
 
 pub(super) fn file(folder: &Directory, place: &TokenPlace) -> PathBuf {
     match place {

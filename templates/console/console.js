@@ -159,7 +159,7 @@
 
   const send = async (entered, what) => {
     const form = settings();
-    const body = new URLSearchParams([...entered, ["do", what]]);
+    const body = new URLSearchParams([...entered, ["do", what], ["script", "1"]]);
     form.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(form.getAttribute("action"), { method: "POST", body, credentials: "same-origin" });

@@ -14,6 +14,7 @@ mod healthy;
 mod installed;
 mod kustomized;
 mod monitored;
+mod released;
 mod rendered;
 mod upgraded;
 mod values;

@@ -295,3 +295,61 @@ fn wait_metric(process: &Pollinator, series: &str) {
         std::thread::park_timeout(Duration::from_millis(100));
     }
 }
+
+#[test]
+fn entries_of_ones_own_are_listed_begun_and_imported_like_those_that_are_built_in() {
+    let site = Site::new(&[]);
+    let catalog = site.path().join("catalog");
+    fs::create_dir(&catalog).unwrap();
+    let entry = "\
+# ours
+apiVersion: pollinator.dev/v1alpha1
+kind: Connector
+metadata: {name: intranet}
+spec:
+  title: Our intranet
+  baseUrl: https://api.example.com
+  resources:
+  - {name: things, hubPaths: [/hubs/general/things], url: /v1/things, recordsPath: items, idField: id}
+";
+    fs::write(catalog.join("intranet.yaml"), entry).unwrap();
+    let body = r#"{"element": {"key": "intranet"}, "name": "Ours", "configuration": {"event.notification.enabled": true,
+        "event.notification.callback.url": "https://h.example/in",
+        "event.poller.configuration": {"things": {"url": "/hubs/general/things"}}}}"#;
+    fs::write(site.path().join("body.json"), body).unwrap();
+    let body = site.path().join("body.json").display().to_string();
+    let own = catalog.display().to_string();
+    let with = |arguments: &[&str]| run(&site, &[arguments, &["--catalog", &own]].concat());
+
+    let mut listed = with(&["catalog", "list"]);
+    assert_eq!(code(&mut listed), Some(0), "{}", listed.stderr());
+    let line = |key: &str| listed.stdout().lines().find(|line| line.starts_with(&format!("{key} "))).map(str::to_owned);
+    assert!(line("intranet").is_some_and(|line| line.ends_with("Our intranet: things")) && line("github").is_some());
+    assert_eq!(with(&["catalog", "show", "intranet"]).stdout(), entry.trim_end());
+    assert!(
+        with(&["catalog", "explain", "intranet", "things"]).stdout().contains("GET /v1/things under https://api.example.com")
+    );
+    let begun = with(&["new", "intranet"]);
+    assert!(
+        begun.stdout().contains("connector: intranet") && begun.stdout().contains("- name: things"),
+        "{}",
+        begun.report("")
+    );
+    let imported = with(&["import", &body]);
+    assert!(imported.stdout().contains("connector: intranet"), "{}", imported.report(""));
+    assert!(!imported.stdout().contains("kind: Connector\n"), "no entry has to be made up: {}", imported.stdout());
+    assert!(run(&site, &["import", &body]).stdout().contains("kind: Connector\n"), "and without it one has");
+
+    // without the folder there is none; one that cannot be used is named
+    for arguments in [&["catalog", "show", "intranet"][..], &["new", "intranet"]] {
+        let mut refused = run(&site, arguments);
+        assert_eq!(code(&mut refused), Some(2));
+        assert!(refused.stderr().contains("the catalog has no entry intranet"), "{}", refused.stderr());
+    }
+    fs::write(catalog.join("broken.yaml"), "kind: Connector\n").unwrap();
+    for arguments in [&["catalog", "list"][..], &["new", "github"], &["import", &body]] {
+        let mut refused = with(arguments);
+        assert_eq!((code(&mut refused), refused.stdout().as_str()), (Some(2), ""));
+        assert!(refused.stderr().contains("broken.yaml"), "{}", refused.stderr());
+    }
+}

@@ -2,6 +2,7 @@
 
 mod described;
 mod history;
+mod killed;
 mod neighbors;
 
 use std::fs;

@@ -157,6 +157,37 @@ fn a_step_that_is_not_there_or_cannot_be_made_is_told() {
     }
 }
 
+/// What the test of the upgrade needs is what a release consists of.
+#[test]
+fn an_upgrade_begins_with_the_archive_and_the_chart_of_a_release() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let released = folder.path().join("released");
+    fs::create_dir(&released).unwrap();
+    let upgrade = |folder: &Path| {
+        let mut command = Command::new(root().join("release/upgrade"));
+        // what it would run, in place of cargo
+        Run::of(command.arg(folder).env("CARGO", "env"), "")
+    };
+    let run = upgrade(&folder.path().join("none"));
+    assert!(run.code == Some(1) && run.stderr.contains("usage: release/upgrade FOLDER"), "{run:?}");
+    let run = upgrade(&released);
+    assert!(run.code == Some(1) && run.stderr.contains("0 files in") && run.stderr.contains("TARGET.tar.gz"), "{run:?}");
+    build(&released, env!("CARGO_BIN_EXE_pollinator"), &["shell"]).ok();
+    build(&released, env!("CARGO_BIN_EXE_pollinator"), &["archive"]).ok();
+    let run = upgrade(&released);
+    assert!(run.code == Some(1) && run.stderr.contains("0 files in") && run.stderr.contains("VERSION.tgz"), "{run:?}");
+    fs::write(released.join(format!("pollinator-{VERSION}.tgz")), "").unwrap();
+    let run = upgrade(&released);
+    assert!(run.stdout.contains(&format!("from pollinator {VERSION} to the version of this folder")), "{run:?}");
+
+    // and it is run before anything is published
+    let (_, release) = workflow("release.yaml");
+    let runs = release["jobs"]["upgrade"]["steps"].to_string();
+    assert!(runs.contains("gh release download") && runs.contains("release/upgrade before"), "{runs}");
+    let needs = release["jobs"]["image"]["needs"].to_string();
+    assert!(needs.contains("upgrade"), "{needs}");
+}
+
 /// The lines of a section of Cargo.toml.
 fn section(header: &str) -> Vec<String> {
     let manifest = text("Cargo.toml");

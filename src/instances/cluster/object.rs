@@ -11,6 +11,10 @@ use crate::operator::stored;
 
 /// Lays what a caller decides over an object. Fields of the spec that this version does not know stay.
 pub(super) fn lay(object: &mut Value, declared: &ConnectorInstance) {
+    // Absent, the server keeps them.
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
     object["metadata"]["labels"] = json!(declared.metadata.labels);
     object["metadata"]["annotations"] = json!(declared.metadata.annotations);
     let known = ConnectorInstanceSpec::deserialize(&object["spec"]).map_or(Value::Null, |spec| json!(spec));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::known::Known;
 use crate::api::identity::{InstanceRef, SecretRef};
+use crate::local::definitions::Definitions;
 
 /// The instances that were changed since the last reading of the files began.
 #[derive(Default)]
@@ -30,12 +31,13 @@ impl Made {
         self.0.insert(of.clone(), Change::Deleted { secrets });
     }
 
-    /// Puts what was changed meanwhile over what was read; `before` is what was known until now.
+    /// Puts what was changed meanwhile over what was read; `before` is what was known until now. What is gone is not to be begun.
     pub fn put_over(
         &self,
         read: &mut BTreeMap<InstanceRef, Known>,
         secrets: &mut BTreeSet<SecretRef>,
         before: &mut BTreeMap<InstanceRef, Known>,
+        definitions: &mut Definitions,
     ) {
         for (of, change) in &self.0 {
             match change {
@@ -48,6 +50,8 @@ impl Made {
                 }
                 Change::Deleted { secrets: gone } => {
                     read.remove(of);
+                    definitions.planned.remove(of);
+                    definitions.refused.remove(of);
                     secrets.retain(|place| place.namespace != of.namespace || !gone.iter().any(|name| **name == *place.name));
                 }
             }

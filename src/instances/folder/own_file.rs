@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +17,7 @@ use crate::api::instance::ConnectorInstance;
 use crate::api::manifest::{self, Manifest};
 use crate::instances::secret_edits::SecretEdits;
 use crate::instances::{InstancesError, name_of};
+use crate::local::definitions::Declared;
 use crate::local::files::MANAGED;
 
 /// The Secrets of an instance: their values by name and key.
@@ -214,6 +215,27 @@ pub(super) fn now() -> Option<Time> {
 pub(super) fn label(instance: &mut ConnectorInstance, identity: &str) {
     let labels = instance.metadata.labels.get_or_insert_default();
     labels.insert(NUMBER_LABEL.to_owned(), number(identity).to_string());
+}
+
+/// The file that is written for an instance.
+pub(super) fn path_in(folder: &Path, of: &InstanceRef) -> PathBuf {
+    // A namespace is a DNS label, so the first dot is unambiguous.
+    folder.join(format!("{}.{}.yaml", of.namespace, of.name))
+}
+
+/// Whether an instance is declared in the file that is written for it here: with this identity, if the file says which one it has. A file that
+/// came after the definitions were read counts.
+pub fn is_declared(
+    folder: Option<&Path>,
+    declared: &BTreeMap<InstanceRef, Declared>,
+    of: &InstanceRef,
+    identity: Option<&str>,
+) -> bool {
+    let Some(path) = folder.map(|folder| path_in(folder, of)) else { return false };
+    let Some(declared) = declared.get(of) else { return path.exists() };
+    let labels = declared.instance.metadata.labels.as_ref();
+    let said = labels.and_then(|labels| labels.get(NUMBER_LABEL)).zip(identity);
+    *declared.file == *path.display().to_string() && said.is_none_or(|(label, identity)| *label == number(identity).to_string())
 }
 
 /// Annotations; none are the same as an empty map.

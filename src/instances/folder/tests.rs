@@ -126,6 +126,7 @@ async fn what_is_changed_while_the_files_are_read_is_not_lost() {
     instances.replace(&mut read);
     let names = |all: Vec<ConnectorInstance>| all.into_iter().map(|one| one.metadata.name.unwrap()).collect::<Vec<_>>();
     assert_eq!(names(instances.list(None).await.unwrap()), ["changed", "created", "theirs"]);
+    assert!(!read.planned.contains_key(&of("deleted")), "the engine does not begin it");
     assert!(instances.get(&of("changed")).await.unwrap().spec.suspend);
     assert!(!instances.has_secret(&of("deleted"), "own"), "its Secret went with it");
     assert!(instances.known.read()[&of("changed")].is_read, "the engine runs what it was before");

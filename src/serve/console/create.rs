@@ -33,6 +33,14 @@ use crate::plan::resolve::resolve;
 /// Credentials that need not be entered: those that a person's consent brings, and a password that is empty.
 pub const OPTIONAL: [&str; 3] = ["password", "refresh_token", "code"];
 
+/// The end of the address of a form as it is at first.
+pub const AFRESH: &str = "afresh";
+
+/// Whether an address says that the form is to be as it is at first.
+pub fn is_afresh(query: Option<&str>) -> bool {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(name, _)| name == AFRESH)
+}
+
 /// The address of the choice of what is polled. `namespace`: where the instance goes, if that is known.
 pub fn href(namespace: Option<&str>) -> String {
     format!("/new{}", namespace.map(in_namespace).unwrap_or_default())
@@ -101,8 +109,8 @@ pub async fn form_of(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let Path(key) = key.map_err(|_| Refusal::NotFound)?;
-    let namespace = place(&console, &visit, query).await?;
-    blank(&console, &visit, &Base::of(&visit, namespace, Some(key)).await?)
+    let namespace = place(&console, &visit, query.clone()).await?;
+    begun(&console, &visit, &Base::of(&visit, namespace, Some(key)).await?, query.as_deref())
 }
 
 /// The empty form for an address.
@@ -111,8 +119,8 @@ pub async fn plain_form(
     visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
-    let namespace = place(&console, &visit, query).await?;
-    blank(&console, &visit, &Base::of(&visit, namespace, None).await?)
+    let namespace = place(&console, &visit, query.clone()).await?;
+    begun(&console, &visit, &Base::of(&visit, namespace, None).await?, query.as_deref())
 }
 
 /// What was entered on top of a connector.
@@ -176,14 +184,30 @@ impl Base {
     }
 }
 
-fn blank(console: &Console, visit: &Visit, base: &Base) -> Result<Response, Refused> {
+/// The form with what was entered before, or as it is at first.
+fn begun(console: &Console, visit: &Visit, base: &Base, query: Option<&str>) -> Result<Response, Refused> {
+    let first = form(base.origin(), &base.namespace, None, |_| false);
+    let is_afresh = is_afresh(query);
+    let drafts = console.drafts.lock();
+    let draft = drafts.over(&visit.session, &first.href, &Fields::default(), Utc::now()).filter(|_| !is_afresh);
+    drop(drafts);
+    let afresh = draft.is_some().then(|| {
+        let query = matches!(console.sign_in, SignIn::Token(_)).then(|| in_namespace(&base.namespace));
+        query.map_or_else(|| format!("{}?{AFRESH}", first.href), |query| format!("{}{query}&{AFRESH}", first.href))
+    });
+    let view = match &draft {
+        Some(fields) => {
+            let namespace = if fields.one("namespace").is_empty() { &base.namespace } else { fields.one("namespace") };
+            form(base.origin(), namespace, Some(fields), |_| false)
+        }
+        None => first,
+    };
     let frame = frame(console, visit, &base.namespace);
-    let view = form(base.origin(), &base.namespace, None, |_| false);
-    shown(&NewTemplate { frame, view, kept: None, problems: Vec::new(), preview: None, yaml: None })
+    shown(&NewTemplate { frame, view, afresh, kept: None, problems: Vec::new(), preview: None, yaml: None })
 }
 
 async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Response, Refused> {
-    let before = form.field(KEPT).to_owned();
+    let (before, is_by_script) = (form.field(KEPT).to_owned(), form.is_by_script());
     let (visit, entered) = form.fields();
     let (secrets, fields) = split(entered);
     let kept = Kept::of(console, &visit, &before, secrets.into_iter());
@@ -200,11 +224,16 @@ async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Re
     let mut answer = NewTemplate {
         frame: frame(console, &visit, &base.namespace),
         view: super::form::form(origin, namespace, Some(&fields), |name| kept.has(name)),
+        afresh: None,
         kept: kept.close(console, &visit),
         problems: Vec::new(),
         preview: None,
         yaml: None,
     };
+    let href = answer.view.href.clone();
+    if !is_by_script {
+        console.drafts.lock().keep(&visit.session, &href, (&Fields::default(), &fields), Utc::now());
+    }
     let (instance, secrets) = match drafted {
         Ok(drafted) => drafted,
         // What is missing says more than why nothing can be made of it.
@@ -239,6 +268,7 @@ async fn submit(console: &Console, key: Option<String>, form: Form) -> Result<Re
                         namespace = &*of.namespace, instance = &*of.name, action = "create", session, user, %client,
                         "console: a change was made"
                     );
+                    console.drafts.lock().done(&visit.session, &href);
                     return Ok(to(&format!("{}?done=create", instance::href(&of))));
                 }
                 Err(error) => {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use chrono::Utc;
 
 use super::change::{carried, changed, completed, differing, filled, merged, path, required, secret_names, told, uncarried};
-use super::create::{Base, OPTIONAL, problems};
+use super::create::{AFRESH, Base, OPTIONAL, is_afresh, problems};
 use super::draft::{Fields, Origin};
 use super::edit_form::edit_form;
 use super::kept::{KEPT, Kept, split};
@@ -21,7 +22,7 @@ use super::{Console, instance, named, to};
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::instances::secret_edits::SecretEdits;
-use crate::instances::{InstancesError, Right};
+use crate::instances::{InstancesError, Right, receiver};
 use crate::operator::cluster::CallError;
 
 /// How often a change is made again when only the status has changed in between.
@@ -63,6 +64,7 @@ impl Subject {
             frame: console.frame(visit, Some(&self.of.namespace)).await?,
             view: edit_form(&self.instance, self.origin(), fields, |name| kept.has(name)),
             back: instance::href(&self.of),
+            afresh: None,
             was: carried(&self.filled()),
             kept: kept.close(console, visit),
             foreign: Vec::new(),
@@ -84,9 +86,20 @@ pub async fn show(
     State(console): State<Arc<Console>>,
     visit: Visit,
     place: Result<Path<(String, String)>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let subject = Subject::read(&console, &visit, of_path(place)?).await?;
-    shown(&subject.page(&console, &visit, &subject.filled(), &Kept::default()).await?)
+    let now = subject.filled();
+    let draft = console.drafts.lock().over(&visit.session, &form_of(&subject.of), &now, Utc::now());
+    let draft = draft.filter(|draft| !is_afresh(query.as_deref()) && !differing(draft, &now).is_empty());
+    let mut page = subject.page(&console, &visit, draft.as_ref().unwrap_or(&now), &Kept::default()).await?;
+    page.afresh = draft.map(|_| format!("{}?{AFRESH}", form_of(&subject.of)));
+    shown(&page)
+}
+
+/// The address of the form.
+fn form_of(of: &InstanceRef) -> String {
+    format!("{}/edit", instance::href(of))
 }
 
 /// What was entered.
@@ -97,10 +110,14 @@ pub async fn submit(
 ) -> Result<Response, Refused> {
     let of = of_path(place)?;
     let (was, kept, what) = (uncarried(form.field("was")), form.field(KEPT).to_owned(), form.field("do").to_owned());
+    let is_by_script = form.is_by_script();
     let (visit, entered) = form.fields();
     let (secrets, entered) = split(entered);
     let kept = Kept::of(&console, &visit, &kept, secrets.into_iter());
     let entered = completed(&was, &Fields::new(entered));
+    if !is_by_script {
+        console.drafts.lock().keep(&visit.session, &form_of(&of), (&was, &entered), Utc::now());
+    }
     for _ in 0..AGAIN {
         let subject = Subject::read(&console, &visit, of.clone()).await?;
         let now = subject.filled();
@@ -146,8 +163,11 @@ pub async fn submit(
         }
         let fields = said(&now, &entered, &secrets);
         if fields.is_empty() {
+            console.drafts.lock().done(&visit.session, &form_of(&of));
             return Ok(to(&format!("{}?done=no-change", instance::href(&of))));
         }
+        let had = receiver::credentials_of(&subject.instance.spec.callback);
+        let done = if had == receiver::credentials_of(&instance.spec.callback) { "edit" } else { "edit-left" };
         let unused: Vec<_> = secret_names(&subject.instance).difference(&secret_names(&instance)).cloned().collect();
         let mut cleared = secrets.clone();
         for name in &unused {
@@ -161,7 +181,10 @@ pub async fn submit(
             saved => saved,
         };
         match saved {
-            Ok(()) => return Ok(to(&format!("{}?done=edit", instance::href(&of)))),
+            Ok(()) => {
+                console.drafts.lock().done(&visit.session, &form_of(&of));
+                return Ok(to(&format!("{}?done={done}", super::instance::href(&of))));
+            }
             Err(InstancesError::Changed(_)) => {}
             Err(error @ InstancesError::Call(CallError::Forbidden(_))) => return Err(error.into()),
             Err(error) => {

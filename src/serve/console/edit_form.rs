@@ -12,6 +12,7 @@ use super::lists;
 use crate::api::identity::InstanceRef;
 use crate::api::instance::ConnectorInstance;
 use crate::api::visible::one_line;
+use crate::instances::receiver;
 
 /// The form of an instance, filled with these entries. `is_kept`: is the secret of a field kept from before?
 pub fn edit_form(
@@ -51,6 +52,19 @@ pub fn edit_form(
         view.starts.push(chosen(value, label, hint));
     }
     show_resources(&mut view, instance, origin, fields);
+    let callback = &instance.spec.callback;
+    if let Some(credentials) = receiver::credentials_of(callback) {
+        view.callback.hint = if receiver::is_another(&callback.url, fields.one("callback")) {
+            format!(
+                "This is another scheme, host or port than before: saving removes the {credentials} of the old one. If the new one \
+                 needs its own, add them to spec.callback in the manifest."
+            )
+        } else {
+            format!(
+                "Its {credentials} are for this scheme, host and port only: if you change one of them, saving removes the {credentials}."
+            )
+        };
+    }
     view
 }
 

@@ -209,6 +209,8 @@ pub struct NewTemplate {
     pub frame: Frame,
     /// The form.
     pub view: FormView,
+    /// Where the form is as it was at first, if it shows what was entered before.
+    pub afresh: Option<String>,
     /// Secrets that were entered before, encrypted.
     pub kept: Option<String>,
     /// What is wrong with what was entered.
@@ -229,6 +231,8 @@ pub struct EditTemplate {
     pub view: FormView,
     /// The page of the instance.
     pub back: String,
+    /// Where the form is as it was at first, if it shows what was entered before.
+    pub afresh: Option<String>,
     /// The entries of the form for the instance as it was read.
     pub was: String,
     /// Secrets that were entered before, encrypted.
@@ -564,6 +568,7 @@ mod tests {
                 frame: Frame::new(None, at()),
                 view: edit_form(&instance, origin, &entered, |_| false),
                 back: hostile(),
+                afresh: Some(hostile()),
                 was: carried(&entered),
                 kept: Some(hostile()),
                 foreign: told(&entered, &Fields::default()),
@@ -578,6 +583,7 @@ mod tests {
             let new = NewTemplate {
                 frame: Frame::new(None, at()),
                 view: form(origin, HOSTILE, Some(&entered), |_| false),
+                afresh: Some(hostile()),
                 kept: Some(hostile()),
                 problems: vec![
                     Mistake { field: "name".to_owned(), label: hostile(), text: hostile() },

@@ -168,6 +168,7 @@ pub async fn leave(State(console): State<Arc<Console>>, form: Form) -> Response 
     if let SignIn::Url { sessions, .. } = &console.sign_in {
         sessions.lock().end(&form.visit.id);
     }
+    console.drafts.lock().end(&form.visit.session);
     let (session, user, client) = (&form.visit.session.label, &form.visit.session.user, form.visit.client);
     tracing::info!(session, user, %client, "console: a browser signed out");
     let mut response = to("/");

@@ -16,10 +16,10 @@ use chrono::Utc;
 use parking_lot::Mutex;
 use url::form_urlencoded;
 
-use super::Console;
 use super::page::Refused;
 use super::refusal::Refusal;
 use super::session::Session;
+use super::{Console, drafts};
 use crate::instances::Instances;
 use crate::serve::Peer;
 
@@ -91,9 +91,14 @@ pub struct Form {
 }
 
 impl Form {
-    /// All fields but the token.
+    /// Whether a script sent it, and not the browser itself.
+    pub fn is_by_script(&self) -> bool {
+        !self.field(drafts::BY_SCRIPT).is_empty()
+    }
+
+    /// All fields but the token and who sent it.
     pub fn fields(self) -> (Visit, Vec<(String, String)>) {
-        let fields = self.fields.into_iter().filter(|(name, _)| name != TOKEN).collect();
+        let fields = self.fields.into_iter().filter(|(name, _)| name != TOKEN && name != drafts::BY_SCRIPT).collect();
         (self.visit, fields)
     }
 

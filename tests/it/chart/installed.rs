@@ -9,6 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::CHART;
+use crate::rig::claims::Claims;
 use crate::rig::control_plane::{ControlPlane, Namespace, Run, shared_with_controllers};
 use crate::rig::fleet::{Fleet, SHARES};
 use crate::rig::kubelet::Kubelet;
@@ -41,14 +42,19 @@ pub fn helm(ns: &Namespace<'_>, kubelet: &Kubelet, arguments: &[&str]) -> Option
 
 /// Waits until so many pods run, and share all that is to be done: those that are on their way out are gone.
 fn shared_out(fleet: &Fleet<'_>, kubelet: &Kubelet, replicas: usize) {
+    shared_out_by(&fleet.claims, fleet, kubelet, replicas);
+}
+
+/// The same of replicas whose Leases are in another namespace than the instances.
+pub fn shared_out_by(claims: &Claims, fleet: &Fleet<'_>, kubelet: &Kubelet, replicas: usize) {
     let deadline = Instant::now() + crate::rig::PATIENCE;
     loop {
         let running = kubelet.running();
         let names: Vec<_> = running.iter().map(String::as_str).collect();
-        if names.len() == replicas && fleet.claims.try_balance(SHARES, &names, Duration::from_secs(1)) {
+        if names.len() == replicas && claims.try_balance(SHARES, &names, Duration::from_secs(1)) {
             break;
         }
-        assert!(Instant::now() < deadline, "{running:?}, but {}\n{}", fleet.claims.holders(), kubelet.report());
+        assert!(Instant::now() < deadline, "{running:?}, but {}\n{}", claims.holders(), kubelet.report());
         std::thread::park_timeout(Duration::from_millis(100));
     }
     fleet.wait_polled_since(Instant::now());

@@ -1,6 +1,7 @@
 //! From the chart and the definitions of the version before to these, and back, with instances that have state.
 //!
-//! The program is this one all the time: that of the version before is not kept (tests/data/previous).
+//! The program is this one all the time: that of the version before is not kept (tests/data/previous). With a released one, `released` does
+//! the same.
 
 use serde_json::Value;
 

@@ -95,7 +95,8 @@ fn lists_are_renamed_added_and_removed() {
     create_plain(&scene, &own);
     let (page, edit) = ("/instances/default/plain", "/instances/default/plain/edit");
     let get = |path: &str| scene.ask("GET", path, &[("Cookie", &own)], None);
-    let submit = |edits: &[(&str, &str)]| scene.submit(edit, &own, &encoded(&filled_form(&get(edit), edits)));
+    let afresh = format!("{edit}?afresh");
+    let submit = |edits: &[(&str, &str)]| scene.submit(edit, &own, &encoded(&filled_form(&get(&afresh), edits)));
     let file = scene.site.manifests().join("default.plain.yaml");
 
     // the page has what was reported of the list
@@ -286,4 +287,87 @@ fn an_idle_instance_shows_its_polls_and_is_deleted() {
     assert!(!file.exists() && get(page).status == 404);
     assert!(get("/?done=delete").body.contains("The instance was deleted"));
     scene.local.wait_stderr("action=\"delete\"");
+}
+
+/// A browser without scripts asks for a form again when its person goes back: it shows what was entered, and no secret.
+#[test]
+fn a_form_that_is_asked_for_again_shows_what_was_entered() {
+    const NOTE: &str = "The form shows what you entered before.";
+    let scene = Scene::empty();
+    scene.provider.create("first");
+    let (own, other) = (scene.sign_in(0), scene.sign_in(1));
+    let get = |path: &str, cookie: &str| scene.ask("GET", path, &[("Cookie", cookie)], None).body;
+    let csrf = token(&scene.ask("GET", "/", &[("Cookie", &own)], None));
+    let entered = |more: &[(&str, &str)]| {
+        let all = [("csrf", csrf.as_str()), ("name", "mine"), ("namespace", "default"), ("auth", "bearer"), ("url", "/things")];
+        let all: Sent = all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        encoded(&all)
+    };
+    // a script keeps it itself
+    let refused = scene.submit("/new/plain", &own, &entered(&[("do", "create"), ("script", "1")]));
+    assert!(refused.body.contains("value=\"mine\""), "{}", refused.body);
+    assert!(!get("/new/plain", &own).contains(NOTE));
+    let refused = scene.submit("/new/plain", &own, &entered(&[("do", "create"), ("credential.token", TOKEN)]));
+    assert!(refused.body.contains("value=\"mine\"") && !refused.body.contains(TOKEN), "{}", refused.body);
+    let again = get("/new/plain", &own);
+    assert!(again.contains(NOTE) && again.contains("value=\"mine\"") && again.contains("value=\"/things\""), "{again}");
+    assert!(!again.contains(TOKEN) && again.contains("href=\"/new/plain?afresh\""), "{again}");
+    for (path, cookie) in [("/new/plain?afresh", &own), ("/new/from/github", &own), ("/new/plain", &other)] {
+        let blank = get(path, cookie);
+        assert!(!blank.contains(NOTE) && !blank.contains("value=\"mine\""), "{path}: {blank}");
+    }
+
+    // what is saved is done with
+    create_plain(&scene, &own);
+    assert!(!get("/new/plain", &own).contains(NOTE));
+    let edit = "/instances/default/plain/edit";
+    let form = |path: &str| scene.ask("GET", path, &[("Cookie", &own)], None);
+    let submit = |edits: &[(&str, &str)]| scene.submit(edit, &own, &encoded(&filled_form(&form(edit), edits)));
+    assert_eq!(submit(&[("interval", "soon"), ("credential.token", TOKEN), ("do", "save")]).status, 422);
+    let again = get(edit, &own);
+    assert!(again.contains(NOTE) && again.contains("value=\"soon\"") && !again.contains(TOKEN), "{again}");
+    assert!(!get(&format!("{edit}?afresh"), &own).contains("value=\"soon\""));
+    let saved = submit(&[("interval", "2h"), ("do", "save")]);
+    assert_eq!(saved.status, 303, "{}", saved.body);
+    assert!(!get(edit, &own).contains(NOTE));
+    // and what was entered ends with the session
+    assert_eq!(submit(&[("interval", "soon"), ("do", "save")]).status, 422);
+    assert!(get(edit, &own).contains(NOTE));
+    scene.submit("/leave", &own, &encoded(&vec![("csrf".to_owned(), csrf.clone())]));
+    let new = scene.sign_in(2);
+    assert!(!get(edit, &new).contains(NOTE));
+}
+
+#[test]
+fn a_callback_of_another_origin_loses_its_credentials_and_the_page_says_so() {
+    let scene = Scene::empty();
+    scene.provider.create("first");
+    let own = scene.sign_in(0);
+    create_plain(&scene, &own);
+    let file = scene.site.manifests().join("default.plain.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let with = text.replace("  callback:\n", "  callback:\n    headersSecretRef: {name: hooks}\n");
+    assert_ne!(with, text, "{text}");
+    fs::write(&file, with).unwrap();
+    let (page, edit) = ("/instances/default/plain", "/instances/default/plain/edit");
+    let form = || scene.ask("GET", edit, &[("Cookie", &own)], None);
+    let deadline = Instant::now() + PATIENCE;
+    while !form().body.contains("Its secret headers are for this scheme, host and port only") {
+        assert!(Instant::now() < deadline, "{}", form().body);
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    let submit = |edits: &[(&str, &str)]| scene.submit(edit, &own, &encoded(&filled_form(&form(), edits)));
+    // another path is the same receiver
+    let saved = submit(&[("callback", &scene.receiver.url("elsewhere")), ("do", "save")]);
+    assert_eq!((saved.status, saved.headers["location"].to_str().unwrap()), (303, &*format!("{page}?done=edit")));
+    wait_file(&file, &["headersSecretRef", "elsewhere"]);
+    let warned = submit(&[("callback", "https://other.example/in"), ("do", "refresh")]);
+    assert!(warned.body.contains("saving removes the secret headers of the old one"), "{}", warned.body);
+    assert!(fs::read_to_string(&file).unwrap().contains("headersSecretRef"));
+    let saved = submit(&[("callback", "https://other.example/in"), ("do", "save")]);
+    let location = saved.headers["location"].to_str().unwrap().to_owned();
+    assert_eq!((saved.status, &*location), (303, &*format!("{page}?done=edit-left")));
+    let said = scene.ask("GET", &location, &[("Cookie", &own)], None).body;
+    assert!(said.contains("the credentials of the old one were removed"), "{said}");
+    assert!(!wait_file(&file, &["other.example"]).contains("headersSecretRef"));
 }

@@ -1,5 +1,6 @@
 //! The console in front of a cluster: whatever is shown and done is read and written with the token of the person.
 
+mod replicas;
 mod walked;
 
 use std::fs;

@@ -9,6 +9,7 @@
 pub mod api_proxy;
 pub mod axe;
 pub mod browser;
+pub mod bucket;
 pub mod canary;
 pub mod claims;
 pub mod client;
@@ -40,7 +41,6 @@ pub mod reader;
 pub mod real_server;
 pub mod receiver;
 pub mod rights;
-pub mod s3;
 pub mod scene;
 pub mod siege;
 pub mod status_lint;

@@ -30,6 +30,10 @@ impl Kind {
 
 /// Keeps buckets in a folder by the protocol of Amazon S3, and writes conditionally.
 pub const VERSITYGW: Package = Package { folder: "versitygw", need: "Go 1.26" };
+/// The same by the protocol of Google Cloud Storage.
+pub const FAKE_GCS: Package = Package { folder: "fake-gcs", need: "Go 1.26" };
+/// The same by the protocol of Azure Blob Storage.
+pub const AZURITE: Package = Package { folder: "azurite", need: "Node 20 and npm" };
 
 /// A folder of `tests/real-servers`.
 #[derive(Debug)]

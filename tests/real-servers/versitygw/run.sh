@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # versitygw: the protocol of Amazon S3 over a folder, with conditional writes. What it acknowledged survives its death.
 #   run.sh install   builds the pinned module into $REAL_SERVERS_DIR/versitygw, once
-#   run.sh           builds it if needed and becomes the server on 127.0.0.1:$PORT, with its buckets in $BUCKETS
+#   run.sh           builds it if needed and becomes the server on 127.0.0.1:$PORT, with its buckets in $BUCKETS and what it notes of them in $METADATA
 set -euo pipefail
 for tool in go; do
   command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
@@ -16,6 +16,6 @@ if ! cat "$here/go.mod" "$here/go.sum" | cmp -s - "$dir/.built-from"; then
 fi
 [ "${1:-}" = install ] && exit 0
 # Metadata goes into files of its own, as not every file system has extended attributes.
-mkdir -p "$BUCKETS/objects" "$BUCKETS/metadata"
+mkdir -p "$METADATA"
 exec "$dir/versitygw" --port "127.0.0.1:$PORT" --access "$AWS_ACCESS_KEY_ID" --secret "$AWS_SECRET_ACCESS_KEY" \
-  posix --sidecar "$BUCKETS/metadata" "$BUCKETS/objects" >&2
+  posix --sidecar "$METADATA" "$BUCKETS" >&2

@@ -22,9 +22,14 @@ impl Image {
 
     /// Pollinator's own.
     pub fn pollinator(name: &str) -> Self {
+        Self::pollinator_of(name, env!("CARGO_BIN_EXE_pollinator"))
+    }
+
+    /// Pollinator's, with the program of another version.
+    pub fn pollinator_of(name: &str, program: impl Into<PathBuf>) -> Self {
         // its default, which the kubelet makes the pod's own address
         let listen = ("POLLINATOR_LISTEN".to_owned(), "0.0.0.0:8080".to_owned());
-        Self { variables: vec![listen], ..Self::new(name, env!("CARGO_BIN_EXE_pollinator")) }
+        Self { variables: vec![listen], ..Self::new(name, program) }
     }
 
     /// An image with this machine's shell.
