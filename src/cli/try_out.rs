@@ -39,6 +39,7 @@ use crate::egress::hosts::HostBudget;
 use crate::fetch::asker::Asker;
 use crate::fetch::listing::{PageReader, Step};
 use crate::fetch::page::Page;
+use crate::fetch::pagination::FULL_PAGE;
 use crate::fetch::request::masked;
 use crate::fetch::transcript::Transcript;
 use crate::local::definitions::Definitions;
@@ -281,6 +282,9 @@ async fn ask(
         output::line(format_args!("  seen:         {} on {}{more}", count(records, "record"), count(pages, "page")));
         for line in shown.iter().flatten() {
             output::line(format_args!("  {line}"));
+        }
+        if walk.may_be_cut() {
+            output::line(format_args!("  warning:      {FULL_PAGE}"));
         }
         show_selection(&seen, detector.undecided());
         if let Some(unidentified) = detector.unidentified() {

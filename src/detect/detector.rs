@@ -166,7 +166,7 @@ impl<'p> Detector<'p> {
         self.doubtful.clear();
         self.seen.begin_listing();
         self.pass = self.pass.take().map(|_| Pass::default());
-        (self.date_fields, self.mark_field) = (DateFields::default(), MarkField::default());
+        self.begin_notes();
     }
 
     /// The provider's clock at the first answer of the poll.

@@ -10,6 +10,7 @@ use super::answer::{self, Verdict};
 use super::asker::Asker;
 use super::contact::Contact;
 use super::delta::ListingToken;
+use super::lost_list::LostList;
 use super::page::Page;
 use super::pagination::{Answer, Ids, Pager, Position, Promise};
 use super::place;
@@ -71,8 +72,10 @@ pub struct PageReader<'a> {
     cap: ResultCap,
     /// An answer was a part of what there is, or may have been.
     is_partial: bool,
-    /// Where the records are was found out, and an answer has another list of objects.
+    /// An answer has another list of objects next to the records.
     has_other_lists: bool,
+    /// The list is no longer where the manifest says, as far as the answers show it.
+    lost_list: Option<Box<LostList>>,
     /// A response had a list, even an empty one, or the manifest says that it means none.
     has_list: bool,
     bytes: u64,
@@ -114,6 +117,7 @@ impl<'a> PageReader<'a> {
             cap: ResultCap::of(resource),
             is_partial: false,
             has_other_lists: false,
+            lost_list: None,
             has_list: false,
             bytes: 0,
             fresh: None,
@@ -217,7 +221,7 @@ impl<'a> PageReader<'a> {
             },
             Verdict::Empty | Verdict::NoBody => Page::empty(),
             Verdict::Body => {
-                let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, status, &headers)).await;
+                let split = self.asker.cpu.work(self.instance, body.len(), || self.split(body, status, &headers, &url)).await;
                 split?.with_share(share)
             }
         };
@@ -257,8 +261,8 @@ impl<'a> PageReader<'a> {
             ));
         }
         self.has_list |= page.has_list() || verdict == Verdict::Empty;
-        let is_found_out = self.resource.extract.records_path.is_none();
-        self.has_other_lists |= is_found_out && place::has_lists_beside(page.envelope(), page.path());
+        self.lost_list = self.lost_list.take().or_else(|| page.lost.clone()).filter(|_| !self.has_list);
+        self.has_other_lists |= page.has_list() && place::has_lists_beside(page.envelope(), page.path());
         // PHP writes an empty object as `[]`: a response that is nothing else does not show where records will be.
         let is_proof = !page.is_empty() || !page.path().is_empty() || self.resource.extract.records_path.is_some();
         if page.has_list() && is_proof && self.records_path.is_none() {

@@ -16,6 +16,7 @@ mod evidence;
 pub mod link_header;
 pub mod listing;
 mod looks;
+pub mod lost_list;
 mod members;
 mod names;
 mod one_record;

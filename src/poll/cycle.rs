@@ -312,15 +312,14 @@ impl<'a> Poll<'a> {
                 Err(problem) if is_too_much(&problem) && self.machine.ask_for_less(Utc::now()) => return Ok(None),
                 step => step?,
             };
-            let mut page_len = 0;
             let input = match step {
                 Step::NotModified => Input::NotModified,
                 Step::TokenExpired => Input::TokenExpired,
                 Step::End if pages.listing.is_cut_off() => self.cut_off()?,
                 Step::End => Input::End,
                 Step::Page(page) => {
-                    (facts.pages, page_len) = (facts.pages + 1, page.len());
-                    self.has_list |= pages.listing.has_list();
+                    let rows = page.len();
+                    self.note_page(&pages.listing, facts);
                     // 2. Detect.
                     let found = self.detect(&page, pages.listing.server_date(), outbox).await?;
                     let _held = page.into_memory().filter(|_| self.holds_pages());
@@ -345,12 +344,13 @@ impl<'a> Poll<'a> {
                         least,
                         greatest,
                         ids,
+                        rows,
                     })
                 }
             };
             // 4. What next?
             let next = self.machine.next(input);
-            self.check_keyset(next, page_len)?;
+            self.check_keyset(next)?;
             // 5. Keep the cursor that was reached on the way.
             self.keep_cursor(outbox);
             match next {

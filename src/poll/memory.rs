@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::detail_tries::DetailTries;
+use super::strategy::PageLengths;
 use crate::detect::turnover::Shown;
 use crate::detect::volatile::VolatileWatch;
 use crate::fetch::validators::Validators;
@@ -71,8 +72,12 @@ pub struct Trail {
     pub shown: Option<Shown>,
     /// First polls whose responses had no list at all.
     pub hollow: u8,
+    /// Answers had another list of objects next to the records, at some time.
+    pub has_other_lists: bool,
     /// Records came into the list with old dates, at some time.
     pub has_newcomers: bool,
+    /// How long the pages of a list may be that is asked for by date.
+    pub page_lengths: PageLengths,
     /// When a token for the next poll was last kept for good.
     pub token_kept_at: Option<DateTime<Utc>>,
 }

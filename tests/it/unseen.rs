@@ -424,3 +424,57 @@ fn a_trial_looks_for_a_page_before_the_first() {
         assert_eq!(tried.contains("set pagination.page.first to 0"), warns, "{first} {zero}: {tried}");
     }
 }
+
+#[test]
+fn a_full_first_page_of_which_nothing_leads_on_is_said() {
+    let stage = Stage::new();
+    let (server, receiver) = (stage.start(), Receiver::start());
+    let shows = |count: u32, members: &str| {
+        stage.shows(format!(r#"{{"data":[{}]{members}}}"#, rows(1..=count, ago(9)).join(",")));
+    };
+    let look = |resource: &str| {
+        let instance = instance(&server, &receiver, &format!("recordsPath: data\n{resource}"));
+        let row = Polls::new(std::slice::from_ref(&instance)).poll();
+        assert!(!row.failed(), "{resource}: {row:?}");
+        let site = Site::new(&[instance]);
+        let tried = binary().arg("try").arg(site.manifests()).output().unwrap();
+        let is_said = row.tells("PaginationUnclear");
+        assert_eq!(String::from_utf8_lossy(&tried.stdout).contains("warning:      pagination: "), is_said, "{resource}");
+        is_said
+    };
+    let since = "query: {limit: '40', since: \"${since}\"}";
+    shows(40, "");
+    for query in ["limit", "per_page", "'page[size]'", "$top", "maxResults", "n", "first"] {
+        assert!(look(&format!("query: {{{query}: '40'}}")), "{query}");
+    }
+    assert!(look(&format!("{since}\n{DATES}")));
+    for resource in [
+        "query: {page: '40'}",
+        "query: {version: '40'}",
+        "query: {limit: '50'}",
+        "query: {limit: '30'}",
+        "query: {limit: '40'}\npagination: {none: {}}",
+        &format!("{since}\norder: Ascending\n{DATES}"),
+    ] {
+        assert!(!look(resource), "{resource}");
+    }
+    for (count, members, is_said) in [
+        (40, r#","take":40,"skip":0"#, true),
+        (40, r#","size":40,"from":0"#, true),
+        (40, r#","numberOfElements":40,"size":40,"number":0"#, true),
+        (37, r#","top":37,"skip":0"#, true),
+        (37, r#","size":37,"from":0"#, false),
+        (40, r#","size":40"#, false),
+        (40, r#","take":40,"skip":0,"total":40"#, false),
+        (40, r#","take":40,"skip":0,"has_more":false"#, false),
+    ] {
+        shows(count, members);
+        assert_eq!(look(""), is_said, "{count}{members}");
+    }
+    // while the process runs, until the page has another length
+    shows(40, "");
+    let polls = Polls::new(&[instance(&server, &receiver, "recordsPath: data\nquery: {limit: '40'}")]);
+    assert!(polls.poll().tells("PaginationUnclear"));
+    shows(39, "");
+    assert!(!polls.poll().tells("PaginationUnclear"));
+}

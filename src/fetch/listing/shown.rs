@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use super::PageReader;
 use crate::detect::sweep::Claim;
 use crate::fetch::contact::Contact;
+use crate::fetch::lost_list::LostList;
 use crate::fetch::pagination;
 use crate::fetch::place;
 use crate::fetch::validators::Validators;
-use crate::plan::PaginationPlan;
+use crate::plan::{Order, PaginationPlan};
 
 impl PageReader<'_> {
     /// Validators for the next listing, when this one had a single page that carried some.
@@ -49,9 +50,22 @@ impl PageReader<'_> {
         self.records_path.as_deref().and_then(place::kept)
     }
 
-    /// Whether answers have another list of objects than the one that is read, where the manifest does not say which it is.
+    /// Whether answers have another list of objects next to the one that is read.
     pub fn has_other_lists(&self) -> bool {
         self.has_other_lists
+    }
+
+    /// Whether the only page of the list is as long as a page may be, and nothing says whether more follow. What a next poll goes on from is not
+    /// lost.
+    pub fn may_be_cut(&self) -> bool {
+        let goes_on =
+            self.resource.delta.is_some() || (self.resource.order == Order::Ascending && self.resource.request.uses_since());
+        self.pager.may_be_cut() && !goes_on && self.resource.result_cap.is_none()
+    }
+
+    /// Where the list may be, which is no longer where the manifest says.
+    pub fn lost_list(&self) -> Option<&LostList> {
+        self.lost_list.as_deref()
     }
 
     /// Whether a response had a list, even an empty one, or the manifest says that it means an empty list.

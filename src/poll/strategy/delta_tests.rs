@@ -160,6 +160,7 @@ impl World {
                     least: None,
                     greatest: None,
                     ids: found.ids,
+                    rows: 1,
                 };
                 assert_eq!(machine.next(Input::Page(facts)), Next::Page);
                 if let Some(id) = meanwhile {
