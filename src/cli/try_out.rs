@@ -26,7 +26,7 @@ use crate::auth::oauth2::parts::{Beginnings, Parts};
 use crate::auth::oauth2::store::{MemoryTokens, TokenStore};
 use crate::cpu::CpuBudget;
 use crate::detect::classify::Mode;
-use crate::detect::detector::{Detector, Moment, TooManyRecords, View};
+use crate::detect::detector::{Detector, TooManyRecords, View};
 use crate::detect::event::Change;
 use crate::detect::known::{KnownSet, MAX_KNOWN};
 use crate::detect::seen::Seen as Counts;
@@ -253,7 +253,7 @@ async fn ask(
             }
         };
         pages += 1;
-        let at = Moment { date: walk.server_date(), now: Utc::now() };
+        let at = walk.moment();
         let found = detector.page(page.records(), &mut KnownSet::default(), at).map_err(|TooManyRecords| {
             let text = format!("resource {} has more than {MAX_KNOWN} records on one page; lower pageSize", resource.name);
             Problem::human(Reason::ResponseTooLarge, text)

@@ -1,7 +1,7 @@
 //! One listing, page by page: sends requests, interprets responses, splits pages, continues.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use http::Method;
@@ -9,6 +9,7 @@ use http::Method;
 use super::answer::{self, Verdict};
 use super::asker::Asker;
 use super::contact::Contact;
+use super::copy::{self, Made};
 use super::delta::ListingToken;
 use super::lost_list::LostList;
 use super::page::Page;
@@ -21,6 +22,7 @@ use crate::api::conditions::{Problem, Reason};
 use crate::api::identity::InstanceRef;
 use crate::auth::RequestAuth;
 use crate::cpu::OverShare;
+use crate::detect::detector::Moment;
 use crate::egress::byte_budget::Share;
 use crate::egress::quota::Quota;
 use crate::egress::retry_after;
@@ -81,6 +83,10 @@ pub struct PageReader<'a> {
     bytes: u64,
     fresh: Option<Validators>,
     server_date: Option<DateTime<Utc>>,
+    /// How long a cache has had the first answer.
+    age: Duration,
+    /// When the first answer was made.
+    made: Option<Made>,
     retry_after: Option<Duration>,
     contact: Contact,
 }
@@ -122,6 +128,8 @@ impl<'a> PageReader<'a> {
             bytes: 0,
             fresh: None,
             server_date: None,
+            age: Duration::ZERO,
+            made: None,
             retry_after: None,
             contact: Contact::None,
         }
@@ -205,6 +213,8 @@ impl<'a> PageReader<'a> {
         let Response { status, headers, body, url } = response;
         if is_first {
             self.server_date = answer::server_date(&headers);
+            self.age = copy::age(&headers);
+            self.made = Made::of(&headers, Utc::now(), Instant::now());
         }
         self.bytes += body.len() as u64;
         let has_body = verdict != Verdict::NoBody && !matches!(body.trim_ascii(), b"" | b"null");
@@ -283,6 +293,11 @@ impl<'a> PageReader<'a> {
             self.finish();
         }
         Ok(Step::Page(page))
+    }
+
+    /// When the first answer was made, and the page that was read last came.
+    pub fn moment(&self) -> Moment {
+        Moment { date: self.server_date, age: self.age, now: Utc::now() }
     }
 
     /// Whether the next page is to be asked for later, because this instance used more than a fair amount of CPU time.

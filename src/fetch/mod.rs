@@ -8,6 +8,7 @@ pub mod answer;
 pub mod asker;
 pub mod confirm;
 pub mod contact;
+pub mod copy;
 pub mod delta;
 pub mod detail;
 pub mod detection;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::PageReader;
 use crate::detect::sweep::Claim;
 use crate::fetch::contact::Contact;
+use crate::fetch::copy::Made;
 use crate::fetch::lost_list::LostList;
 use crate::fetch::pagination;
 use crate::fetch::place;
@@ -22,6 +23,17 @@ impl PageReader<'_> {
     /// The provider's clock at the first answer.
     pub fn server_date(&self) -> Option<DateTime<Utc>> {
         self.server_date
+    }
+
+    /// From when to when a cache had the first answer, on the provider's clock, if it had it.
+    pub fn kept_in_a_cache(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let date = self.server_date.filter(|_| !self.age.is_zero())?;
+        Some((date, date.checked_add_signed(TimeDelta::from_std(self.age).ok()?)?))
+    }
+
+    /// When the first answer was made, by our clocks.
+    pub fn made(&self) -> Option<Made> {
+        self.made
     }
 
     /// The longest wait that a successful response asked for: by a `Backoff` header, or by the last response for a quota that is spent.

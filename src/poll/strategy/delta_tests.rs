@@ -132,7 +132,7 @@ impl World {
             let rows = self.rows(since, end);
             for page in rows.chunks(2).map(<[String]>::to_vec).collect::<Vec<_>>() {
                 let records = page.iter().map(|json| Record { json, key: None });
-                let found = detector.page(records, &mut own.known, Moment { date: Some(now), now }).unwrap();
+                let found = detector.page(records, &mut own.known, Moment::new(Some(now), now)).unwrap();
                 let tried = found.changes.len();
                 for change in found.changes {
                     if left == Some(0) {
